@@ -1,0 +1,129 @@
+"""Ground: where a thing stands (`Span`), what is wrong with it (`Problem`), and the exceptions that carry problems.
+
+    Archscope exceptions
+    ArchscopeError                 everything this package raises on purpose
+    ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
+    ├── UsageError                 a wrong target, option or argument; what and a cure
+    └── ForwardError               the forward pass failed: what had run so far, and the failing step
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A place in a text: file, 1-based line, 1-based column."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def shifted(self, columns: int) -> Span:
+        """The place `columns` further right on the same line."""
+        return Span(self.file, self.line, self.column + columns)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One link of the chain of blocks that a problem happened in: the block's name, its use, the use's path."""
+
+    block: str
+    span: Span
+    path: str
+
+    def __str__(self) -> str:
+        return f"in {self.block} at {self.span.file}:{self.span.line} ({self.path})"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault: the fact with its numbers in `message`, the cure in `help`, innermost block first in `chain`."""
+
+    span: Span
+    message: str
+    help: str = ""
+    chain: tuple[Frame, ...] = ()
+
+    def lines(self, sources: Mapping[str, str] | None = None) -> list[str]:
+        """The problem as it is printed; with `sources` (file → text) the faulty line and a caret stand below the fact."""
+        out = [f"{self.span}: {self.message}"]
+        out += excerpt(self.span, sources or {})
+        out += [f"  {frame}" for frame in self.chain]
+        if self.help:
+            out.append(f"  help: {self.help}")
+        return out
+
+
+def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
+    """The line that `span` points at and a caret below the column; nothing where the text is not known."""
+    lines = sources.get(span.file, "").splitlines()
+    if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
+        return []
+    line = lines[span.line - 1]
+    lead = len(line) - len(line.lstrip())
+    start = max(lead, span.column - 60)
+    return ["    " + line[start : start + 100].rstrip(), "    " + " " * (span.column - 1 - start) + "^"]
+
+
+class ArchscopeError(Exception):
+    """Everything that archscope raises on purpose."""
+
+
+class SpecError(ArchscopeError):
+    """A spec that cannot be read or compiled. `problems` holds every independent fault, `sources` the texts."""
+
+    def __init__(self, problems: Iterable[Problem], sources: Mapping[str, str] | None = None):
+        self.problems = tuple(problems)
+        self.sources = dict(sources or {})
+        super().__init__("\n\n".join("\n".join(p.lines(self.sources)) for p in self.problems))
+
+
+class UsageError(ArchscopeError):
+    """A wrong target, option or argument: what is wrong, and the cure."""
+
+    def __init__(self, message: str, help: str = ""):
+        self.message, self.help = message, help
+        super().__init__(message + (f"\n  help: {help}" if help else ""))
+
+
+class ForwardError(ArchscopeError):
+    """The forward pass raised. `report` holds the rows so far; `problem` names the failing step."""
+
+    def __init__(self, problem: Problem, report: object = None):
+        self.problem, self.report = problem, report
+        super().__init__("\n".join(problem.lines()))
+
+
+@dataclass
+class Problems:
+    """Collects problems while work goes on; each (place, message) is kept once."""
+
+    found: dict[tuple[Span, str], Problem] = field(default_factory=dict)
+
+    def add(self, problem: Problem) -> None:
+        self.found.setdefault((problem.span, problem.message), problem)
+
+    def __iter__(self):
+        return iter(self.found.values())
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def raise_if_any(self, sources: Mapping[str, str] | None = None) -> None:
+        """Raises SpecError with everything found, in the order of the places; silence is success."""
+        if self.found:
+            raise SpecError(sorted(self, key=lambda p: p.span), sources)
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """`did you mean 'channels' or 'in_channels'?`, or nothing where no candidate is near."""
+    known = {c.lower(): c for c in candidates}
+    near = difflib.get_close_matches(word.lower(), known, n=2, cutoff=0.6)
+    return "did you mean " + " or ".join(repr(known[n]) for n in near) + "?" if near else ""

@@ -1,0 +1,144 @@
+"""What happened: one forward pass as plain data. No torch.
+
+    Call (one execution of a block, a layer or a written step)  ⊃  Row (one torch function)  ⊃  Kernel (one aten op)
+
+Values are the edges: a row's inputs name the values that earlier rows made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from archscope.errors import Span
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
+
+    kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own operation).
+    strict: an add that must not broadcast (`residual:`, `add:`); its operands are compared before it runs.
+    """
+
+    path: str
+    name: str
+    kind: str
+    text: str = ""
+    place: Span | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top."""
+
+    index: int
+    parent: int
+    site: Site
+
+
+@dataclass(frozen=True)
+class Value:
+    """One tensor at a row's door. `id` is the edge; an in-place operation makes a new value."""
+
+    id: int
+    shape: Shape
+    dtype: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a row reads: the value, and the path of the row (or the name of the input or parameter) that made it."""
+
+    source: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One aten op: name (`aten.convolution`), shapes, and the few attributes that a price needs. Never a tensor."""
+
+    name: str
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
+    attributes: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One torch function as its author wrote it.
+
+    op: the layer's class where the row is all its layer does (`Conv2d`), else the function's short name (`add`).
+    call: index of the innermost Call. params: names of the Params that this row is the first to read.
+    view: the outputs share the inputs' memory, nothing is read or written.
+    """
+
+    index: int
+    path: str
+    op: str
+    function: str
+    call: int
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Value, ...]
+    params: tuple[str, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
+    view: bool = False
+    place: Span | None = None
+
+
+@dataclass(frozen=True)
+class Param:
+    """One name of one parameter. `tied_to` is the first name of the same storage, empty for that first name itself."""
+
+    name: str
+    shape: Shape
+    dtype: str
+    count: int
+    bytes: int
+    trainable: bool = True
+    tied_to: str = ""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Operands that an addition cannot (or must not) combine; the run went on with the first operand's value.
+
+    likely: an earlier mismatch may be its cause.
+    """
+
+    site: Site
+    operation: str
+    operands: tuple[Operand, ...]
+    axes: tuple[int, ...]
+    likely: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The forward pass raised: where, in which function, with which operands, and the first line of torch's message."""
+
+    site: Site
+    function: str
+    operands: tuple[Operand, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One recorded forward pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value."""
+
+    target: str
+    device: str
+    dtype: str
+    mode: str  # "eval" or "train"
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    calls: tuple[Call, ...]
+    rows: tuple[Row, ...]
+    params: tuple[Param, ...]
+    mismatches: tuple[Mismatch, ...] = ()
+    failure: Failure | None = None
+    notes: tuple[str, ...] = field(default=())
