@@ -1,0 +1,392 @@
+"""What a layer takes: the constructors of torch.nn as tables, and the binding of a step's arguments to them.
+
+    torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound: what is given, what is left to inference
+
+Also the arguments in short for tables (`64, 7×7, stride 2, pad 3`). `python -m archscope.compile.signatures` prints the
+snapshot that the schema is made from, `archscope/spec/signatures.json`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from inspect import Parameter, Signature
+from operator import attrgetter
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from archscope.errors import did_you_mean
+
+_STEPS = "write a list of steps"
+REFUSED: Mapping[str, str] = {
+    "Sequential": _STEPS,
+    "ModuleList": "label the steps, or use `repeat:` or `for:`",
+    "ModuleDict": "label the steps, or name the branches",
+    "ParameterList": "write each one as Parameter(…)",
+    "ParameterDict": "write each one as Parameter(…)",
+    "Container": _STEPS,
+    "Module": "write a block",
+    "DataParallel": "a spec describes one device's network: leave it out",
+    "RNNBase": "write LSTM, GRU or RNN",
+    "RNNCellBase": "write LSTMCell, GRUCell or RNNCell",
+    **{f"LazyConv{d}d": f"Conv{d}d infers in_channels by itself" for d in (1, 2, 3)},
+    **{f"LazyConvTranspose{d}d": f"ConvTranspose{d}d infers in_channels by itself" for d in (1, 2, 3)},
+    **{f"LazyBatchNorm{d}d": f"BatchNorm{d}d infers num_features by itself" for d in (1, 2, 3)},
+    **{f"LazyInstanceNorm{d}d": f"InstanceNorm{d}d infers num_features by itself" for d in (1, 2, 3)},
+    "LazyLinear": "Linear infers in_features by itself",
+}
+"""Modules of torch.nn that are no layers here, and what to write instead."""
+
+_CHANNELS, _FEATURES = (("in_channels", 1, 0),), (("num_features", 1, 0),)
+_INPUT, _MODEL = (("input_size", -1, 0),), (("d_model", -1, 0),)
+_SHAPE = (("normalized_shape", -1, 0),)
+INFERRED: Mapping[str, tuple[tuple[str, int, int], ...]] = {
+    **{f"Conv{kind}{d}d": _CHANNELS for kind in ("", "Transpose") for d in (1, 2, 3)},
+    **{f"{kind}Norm{d}d": _FEATURES for kind in ("Batch", "Instance") for d in (1, 2, 3)},
+    "SyncBatchNorm": _FEATURES,
+    "GroupNorm": (("num_channels", 1, 0),),
+    "Linear": (("in_features", -1, 0),),
+    **{name: _INPUT for name in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")},
+    "LayerNorm": _SHAPE,
+    "RMSNorm": _SHAPE,
+    "MultiheadAttention": (("embed_dim", -1, 0),),
+    **{name: _MODEL for name in ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer")},
+    "Bilinear": (("in1_features", -1, 0), ("in2_features", -1, 1)),
+}
+"""Layer → the arguments that are inferred: (argument, axis, index of the input)."""
+
+_N = ("N", "C", "L"), ("N", "C", "H", "W"), ("N", "C", "D", "H", "W")
+_IMAGES = ("Conv", "ConvTranspose", "InstanceNorm", "MaxPool", "AvgPool", "LPPool", "MaxUnpool")
+_SEQUENCES = ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer")
+RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    **{f"{kind}{d}d": (_N[d - 1],) for kind in (*_IMAGES, "AdaptiveAvgPool", "AdaptiveMaxPool") for d in (1, 2, 3)},
+    "BatchNorm1d": (("N", "C"), _N[0]),
+    "BatchNorm2d": (_N[1],),
+    "BatchNorm3d": (_N[2],),
+    "FractionalMaxPool2d": (_N[1],),
+    "FractionalMaxPool3d": (_N[2],),
+    "CrossMapLRN2d": (_N[1],),
+    **{name: (("T", "N", "F"),) for name in (*_SEQUENCES, "TransformerEncoder", "TransformerDecoder", "Transformer")},
+    **{name: (("N", "F"),) for name in ("LSTMCell", "GRUCell", "RNNCell")},
+}
+"""Layer → the axes of every rank its input may have. A layer that is absent takes any rank.
+
+(T, N, F) stands for both orders of a sequence; `batch_first` decides which one is meant.
+"""
+
+_UNSEEN = ("device", "dtype")
+_RNN = "input_size hidden_size num_layers=1 {} bias=True batch_first=False dropout=0.0 bidirectional=False {}"
+_WRITTEN_OUT = {
+    "LSTM": _RNN.format("", "proj_size=0"),
+    "GRU": _RNN.format("", ""),
+    "RNN": _RNN.format("nonlinearity='tanh'", ""),
+}
+
+
+@cache
+def layer_classes() -> Mapping[str, type[nn.Module]]:
+    """Every layer of torch.nn by its name; what `REFUSED` names is not among them."""
+    found = {
+        name: thing for name, thing in vars(nn).items() if isinstance(thing, type) and issubclass(thing, nn.Module)
+    }
+    return MappingProxyType({name: found[name] for name in sorted(found) if name not in REFUSED})
+
+
+@cache
+def signature(cls: type) -> Signature:
+    """The constructor without self, without device and dtype, and without torch's private arguments."""
+    written = _WRITTEN_OUT.get(cls.__name__) if cls.__module__.startswith("torch.") else None
+    if written:
+        return Signature([_written_parameter(text) for text in written.split()])
+    variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return Signature([p for p in parameters if p.kind not in variadic and p.name not in _UNSEEN and p.name[0] != "_"])
+
+
+def _written_parameter(text: str) -> Parameter:
+    name, _, default = text.partition("=")
+    values = {"True": True, "False": False, "'tanh'": "tanh", "0.0": 0.0, "0": 0, "1": 1, "": Parameter.empty}
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=values[default])
+
+
+def signature_text(cls: type, *, defaults: int = 2) -> str:
+    """`Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: all that is required, a few defaults."""
+    shown = []
+    for parameter in signature(cls).parameters.values():
+        optional = parameter.default is not Parameter.empty
+        if optional and defaults == 0:
+            shown.append("…")
+            break
+        defaults -= optional
+        shown.append(f"{parameter.name}={_default_text(parameter.default)}" if optional else parameter.name)
+    return f"{cls.__name__}({', '.join(shown)})"
+
+
+def _default_text(value: object) -> str:
+    return getattr(value, "__name__", None) or repr(value)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A step's arguments by name: those that are given, and the names of those left to inference."""
+
+    arguments: dict[str, object]
+    struck: tuple[str, ...]
+
+
+class BindError(Exception):
+    """Arguments that do not fit. kind: `unknown`, `many`, `missing` or `twice`; `name` is the argument at fault, if one is."""
+
+    def __init__(self, kind: str, name: str, message: str, help: str = ""):
+        self.kind, self.name, self.message, self.help = kind, name, message, help
+        super().__init__(message)
+
+
+def bind(cls: type, args: Iterable[object], kwargs: Mapping[str, object]) -> Bound:
+    """The arguments as PyTorch binds them; where required ones are missing, once more without the inferable ones.
+
+    Raises BindError.
+    """
+    args = tuple(args)
+    if cls is nn.Identity:  # torch's Identity takes anything and ignores it
+        return Bound({}, ())
+    inferable = tuple(name for name, _, _ in INFERRED.get(cls.__name__, ()) if name not in kwargs)
+    parameters = signature(cls).parameters
+    given = _bind(cls, parameters, args, kwargs)
+    missing = _missing(parameters, given)
+    if missing:
+        given = _bind_again(cls, missing, inferable, args, kwargs)
+    return Bound(given, tuple(name for name in inferable if name not in given))
+
+
+def _bind_again(
+    cls: type, missing: list[str], inferable: tuple[str, ...], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> dict[str, object]:
+    parameters = {name: p for name, p in signature(cls).parameters.items() if name not in inferable}
+    try:
+        given = _bind(cls, parameters, args, kwargs)
+    except BindError:
+        raise _missing_error(cls, [name for name in missing if name not in inferable]) from None
+    if still := _missing(parameters, given):
+        raise _missing_error(cls, still)
+    return given
+
+
+def _bind(
+    cls: type, parameters: Mapping[str, Parameter], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> dict[str, object]:
+    for name in kwargs:
+        if name not in parameters:
+            raise _unknown(cls, name)
+    positional = [p.name for p in parameters.values() if p.kind is not Parameter.KEYWORD_ONLY]
+    if len(args) > len(positional):
+        raise _too_many(cls, len(positional), len(args))
+    given = dict(zip(positional, args, strict=False))
+    for name in kwargs:
+        if name in given:
+            text = f"{cls.__name__} gets {name} twice: by position ({_value(given[name])}) and by name"
+            raise BindError("twice", name, text, signature_text(cls))
+    return {**given, **kwargs}
+
+
+def _missing(parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> list[str]:
+    return [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in given]
+
+
+def _unknown(cls: type, name: str) -> BindError:
+    message = f"{cls.__name__} has no argument {name!r}"
+    if name in _UNSEEN:
+        return BindError("unknown", name, message, f"leave it out: --{name} chooses it for the whole net")
+    near = did_you_mean(name, signature(cls).parameters)
+    return BindError("unknown", name, message, "   ".join(filter(None, (near, signature_text(cls)))))
+
+
+def _too_many(cls: type, takes: int, given: int) -> BindError:
+    limit = f"at most {takes} argument{'s' * (takes != 1)} by position" if takes else "no arguments by position"
+    if not signature(cls).parameters:
+        limit = "no arguments"
+    return BindError(
+        "many",
+        "",
+        f"{cls.__name__} takes {limit}, but {given} {'is' if given == 1 else 'are'} given",
+        signature_text(cls, defaults=99),
+    )
+
+
+def _missing_error(cls: type, names: list[str]) -> BindError:
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return BindError("missing", names[0], f"{cls.__name__} needs {listed}", signature_text(cls))
+
+
+# The arguments in short, for tables.
+
+_ALWAYS = {"Dropout": "p", "Dropout1d": "p", "Dropout2d": "p", "Dropout3d": "p"}
+_BARE = {
+    "LeakyReLU": "negative_slope",
+    "PReLU": "num_parameters",
+    "GELU": "approximate",
+    "ELU": "alpha",
+    "CELU": "alpha",
+    "AlphaDropout": "p",
+    "Flatten": "start_dim",
+}
+_HIDDEN = ("bias", "inplace", "batch_first", "in_channels", "in_features", "input_size", "num_channels", "embed_dim")
+_HIDDEN_HERE = {name: ("d_model",) for name in ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer")}
+_PHRASES = {
+    "num_layers": "{} layers",
+    "num_heads": "{} heads",
+    "nhead": "{} heads",
+    "num_groups": "{} groups",
+    "padding": "pad {}",
+    "output_padding": "output pad {}",
+    "padding_mode": "{}",
+    "mode": "{}",
+    "nonlinearity": "{}",
+    "activation": "{}",
+    "scale_factor": "×{}",
+}
+
+
+def in_short(name: str, arguments: Mapping[str, object]) -> str:
+    """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`. Defaults and widths known from the input are left out."""
+    cls = layer_classes().get(name)
+    if cls is None:
+        return ", ".join(_phrase(key, value) for key, value in arguments.items())
+    hidden = (*_HIDDEN, *_HIDDEN_HERE.get(name, ()))
+    shown = []
+    for parameter in signature(cls).parameters.values():
+        value = _collapsed(arguments.get(parameter.name, parameter.default))
+        if parameter.name not in hidden and not _is_default(name, parameter, value, arguments):
+            shown.append(_argument_text(name, parameter, value))
+    return ", ".join(shown)
+
+
+def _is_default(name: str, parameter: Parameter, value: object, arguments: Mapping[str, object]) -> bool:
+    if value is Parameter.empty:
+        return True
+    if parameter.name == "stride" and parameter.default is None:  # a pool's stride is its kernel size
+        return value in (None, _collapsed(arguments.get("kernel_size")))
+    if parameter.name in ("kdim", "vdim"):
+        return value in (None, arguments.get("embed_dim"))
+    if _ALWAYS.get(name) == parameter.name:
+        return False
+    return (
+        type(value) in (int, float, bool, str, type(None)) and value == parameter.default or value is parameter.default
+    )
+
+
+def _argument_text(name: str, parameter: Parameter, value: object) -> str:
+    if parameter.name == "kernel_size" and "Pool" not in name and isinstance(value, int) and name[-2:-1].isdigit():
+        return "×".join([str(value)] * int(name[-2]))
+    bare = parameter.default is Parameter.empty and parameter.name not in _PHRASES or parameter.name == "kernel_size"
+    if bare or parameter.name in (_ALWAYS.get(name), _BARE.get(name)):
+        return _value(value)
+    return _phrase(parameter.name, value)
+
+
+def _phrase(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return ("" if value else "no ") + name.replace("_", " ")
+    return _PHRASES.get(name, name.replace("_", " ") + " {}").format(_value(value))
+
+
+def _collapsed(value: object) -> object:
+    """A tuple of equal entries as the one entry: (3, 3) is 3."""
+    if isinstance(value, tuple | list) and value and all(entry == value[0] for entry in value):
+        return value[0]
+    return value
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple | list):
+        sizes = 2 <= len(value) <= 3 and all(isinstance(entry, int) for entry in value)
+        return "×".join(map(str, value)) if sizes else f"({', '.join(map(_value, value))})"
+    if isinstance(value, nn.Module):
+        return type(value).__name__
+    return getattr(value, "__name__", None) or str(value)
+
+
+_LIVE = {
+    "d_model": "self_attn.embed_dim",
+    "nhead": "self_attn.num_heads",
+    "dim_feedforward": "linear1.out_features",
+    "norm_first": "norm_first",
+}
+
+
+def describe(module: nn.Module) -> str:
+    """The arguments of a live torch.nn module in short, read from the attributes that carry their names."""
+    cls = type(module)
+    if layer_classes().get(cls.__name__) is not cls:
+        return ""
+    return in_short(cls.__name__, dict(_attributes(module)))
+
+
+def _attributes(module: nn.Module) -> Iterable[tuple[str, object]]:
+    for parameter in signature(type(module)).parameters.values():
+        path = _LIVE.get(parameter.name, parameter.name)
+        try:
+            value = attrgetter(path)(module)
+        except AttributeError:
+            continue
+        if not isinstance(value, torch.Tensor | nn.Module) and not callable(value):
+            yield parameter.name, value
+
+
+# The snapshot for the schema.
+
+
+def snapshot() -> dict[str, object]:
+    """Every layer's arguments, defaults, what is inferred, and the first line of their docs, as JSON data."""
+    return {"layers": {name: _layer_entry(cls) for name, cls in layer_classes().items()}, "refused": dict(REFUSED)}
+
+
+def _layer_entry(cls: type) -> dict[str, object]:
+    text = inspect.getdoc(cls) or ""
+    inferred = {name for name, _, _ in INFERRED.get(cls.__name__, ())}
+    parameters = signature(cls).parameters.values()
+    return {"doc": _first_sentence(text), "arguments": [_argument_entry(p, inferred, text) for p in parameters]}
+
+
+def _argument_entry(parameter: Parameter, inferred: set[str], text: str) -> dict[str, object]:
+    entry: dict[str, object] = {"name": parameter.name, "doc": _argument_doc(parameter.name, text)}
+    if parameter.default is Parameter.empty:
+        entry["required"] = parameter.name not in inferred
+    else:
+        entry["default"] = getattr(parameter.default, "__name__", parameter.default)
+    if parameter.kind is Parameter.KEYWORD_ONLY:
+        entry["keyword_only"] = True
+    return entry | ({"inferred": True} if parameter.name in inferred else {})
+
+
+def _argument_doc(name: str, text: str) -> str:
+    found = re.search(rf"^ +{name}(?: \([^\n]*?\))?: *((?:[^\n]+\n?)+)", text, re.MULTILINE)
+    if found is None:
+        return ""
+    lines = found[1].splitlines()
+    following = [line for line in lines[1:] if not re.match(r" +\w+(?: \(.*\))?:", line)]
+    return _first_sentence("\n".join(lines[:1] + following[: len(lines) - 1]))
+
+
+def _first_sentence(text: str) -> str:
+    plain = re.sub(r":\w+:`~?([^`<]*?)(?: <[^`]*>)?`", r"\1", text.split("\n\n")[0]).replace("``", "").replace("`", "")
+    line = " ".join(plain.split())
+    return re.split(r"(?<=[a-z)])\.(?: |$)", line, maxsplit=1)[0]
+
+
+def main(write: Callable[[str], object] = sys.stdout.write) -> None:
+    """Writes the snapshot as JSON."""
+    write(json.dumps(snapshot(), indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
