@@ -1,0 +1,55 @@
+"""What every test keeps to: a run leaves nothing behind, also a failing one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def belongings() -> dict[str, Any]:
+    """The state of torch that a run could change; nothing where torch is not imported."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    hooks = torch.nn.modules.module
+    return {
+        "grad mode": torch.is_grad_enabled(),
+        "inference mode": torch.is_inference_mode_enabled(),
+        "default dtype": torch.get_default_dtype(),
+        "default device": str(torch.get_default_device()),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "fused attention path": torch.backends.mha.get_fastpath_enabled(),
+        "function modes": torch.overrides._len_torch_function_stack(),
+        "dispatch modes": torch.utils._python_dispatch._len_torch_dispatch_stack(),
+        "global module hooks": sum(len(getattr(hooks, name)) for name in GLOBAL_HOOKS),
+        "random state": torch.random.get_rng_state().numpy().tobytes(),
+    }
+
+
+GLOBAL_HOOKS = (
+    "_global_buffer_registration_hooks",
+    "_global_module_registration_hooks",
+    "_global_parameter_registration_hooks",
+    "_global_backward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_forward_hooks",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "moves_rng: the test draws random numbers from torch's own generator")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compares torch's global state before and after; the random state too, unless the test is marked `moves_rng`."""
+    before = belongings()
+    yield
+    after = belongings() if before else {}
+    allowed = {"random state"} if request.node.get_closest_marker("moves_rng") else set()
+    changed = [name for name in before if name not in allowed and before[name] != after[name]]
+    assert not changed, f"left changed behind: {', '.join(changed)}"

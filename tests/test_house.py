@@ -1,0 +1,273 @@
+"""The house: source files → rooms on floors → what each may import, print and weigh → complaints (none).
+
+Floors and the reasons for them stand in docs/house.md. Imports are read from the syntax tree, lazy ones too. Every
+check is a function from a source to its complaints, so that the second half of this file can show each of them failing.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLOORS: dict[str, int] = {
+    "errors": 0,
+    "units": 0,
+    "spec": 1,
+    "trace": 1,
+    "cost": 1,
+    "compile": 2,
+    "record": 2,
+    "targets": 2,
+    "timing": 2,
+    "export": 2,
+    "witnesses": 2,
+    "report": 3,
+    "checks": 4,
+    "compare": 4,
+    "render": 5,
+    "api": 6,
+    "__init__": 7,
+    "cli": 7,
+    "pytest_plugin": 7,
+    "testing": 7,
+    "__main__": 8,
+}
+WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
+OUTSIDERS: dict[str, frozenset[str]] = {
+    "torch": WORKSHOP,
+    "fvcore": WORKSHOP,
+    "torchinfo": WORKSHOP,
+    "click": frozenset({"cli"}),
+    "yaml": frozenset({"spec"}),
+    "tabulate": frozenset({"render"}),
+    "pytest": frozenset({"pytest_plugin", "testing"}),
+    "_pytest": frozenset({"pytest_plugin"}),
+}
+NAMELESS = frozenset({"utils", "util", "common", "helpers", "helper", "base", "core", "misc"})
+EMPTY = frozenset({"{}", "[]", "dict()", "list()", "set()"})
+LONGEST_FUNCTION, LONGEST_FILE, MEDIAN_FUNCTION, NINE_IN_TEN = 60, 400, 8, 27
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package: its path below `archscope/`, its text, its syntax tree."""
+
+    path: str
+    text: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    @property
+    def module(self) -> str:
+        return "archscope." + self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+# ------------------------------------------------------------ what a file imports
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import, wherever it stands; `from a import b` gives `a.b`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, name.name) for name in names)
+            case ast.ImportFrom(module=module, names=names):
+                yield from ((node.lineno, f"{module}.{name.name}") for name in names)
+            case ast.Call(func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module")):
+                yield from ((node.lineno, arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+
+
+def room_of(name: str) -> str | None:
+    """The room that an imported name of ours lives in, None for other packages' names."""
+    package, *rest = name.split(".")
+    if package != "archscope":
+        return None
+    return rest[0] if rest and rest[0] in FLOORS else "__init__"
+
+
+# ------------------------------------------------------------ the checks
+def has_a_floor(source: Source) -> Iterator[str]:
+    if source.room not in FLOORS:
+        yield f"{source.path}: the room {source.room!r} is on no floor"
+    yield from (
+        f"{source.path}: {part!r} says nothing about what is in it"
+        for part in source.path.removesuffix(".py").split("/")
+        if part in NAMELESS
+    )
+
+
+def imports_go_down(source: Source) -> Iterator[str]:
+    for line, name in imported(source.tree):
+        room = room_of(name)
+        if room is None or room == source.room:
+            continue
+        if FLOORS[room] >= FLOORS.get(source.room, -1):
+            yield f"{source.path}:{line}: {source.room} may not import {room} (floor {FLOORS[room]})"
+
+
+def outsiders_keep_to_their_rooms(source: Source) -> Iterator[str]:
+    for line, name in imported(source.tree):
+        package = name.split(".")[0]
+        if package == "archscope" or package in sys.stdlib_module_names:
+            continue
+        if source.room not in OUTSIDERS.get(package, frozenset()):
+            yield f"{source.path}:{line}: {source.room} may not import {package}"
+
+
+def only_the_door_prints(source: Source) -> Iterator[str]:
+    if source.room in {"cli", "__main__"}:
+        return
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Call(func=ast.Name(id="print")):
+                yield f"{source.path}:{node.lineno}: print outside the doors"
+            case ast.Attribute(value=ast.Name(id="sys"), attr="stdout" | "stderr"):
+                yield f"{source.path}:{node.lineno}: sys.{node.attr} outside the doors"
+
+
+def nothing_global(source: Source) -> Iterator[str]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Global):
+            yield f"{source.path}:{node.lineno}: module-level state is changed: global {', '.join(node.names)}"
+    for node in source.tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and ast.unparse(node.value) in EMPTY:
+            yield f"{source.path}:{node.lineno}: an empty container at module level waits to be filled"
+
+
+def tells_what_it_is(source: Source) -> Iterator[str]:
+    if source.text.strip() and not ast.get_docstring(source.tree):
+        yield f"{source.path}:1: no docstring that tells what the module does"
+
+
+def functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Every function and the lines of its body."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node, (node.end_lineno or 0) - node.body[0].lineno + 1
+
+
+def is_short(source: Source) -> Iterator[str]:
+    for function, lines in functions(source.tree):
+        if lines > LONGEST_FUNCTION:
+            yield f"{source.path}:{function.lineno}: {function.name} has {lines} lines"
+    lines = source.text.count("\n")
+    if lines > LONGEST_FILE:
+        yield f"{source.path}: {lines} lines, more than {LONGEST_FILE}"
+
+
+def is_mostly_tiny(sources: Iterable[Source]) -> Iterator[str]:
+    lengths = sorted(lines for source in sources for _, lines in functions(source.tree))
+    if statistics.median(lengths) > MEDIAN_FUNCTION:
+        yield f"the median function has {statistics.median(lengths)} lines, more than {MEDIAN_FUNCTION}"
+    if lengths[len(lengths) * 9 // 10] > NINE_IN_TEN:
+        yield f"one function in ten has more than {NINE_IN_TEN} lines"
+
+
+CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
+    has_a_floor,
+    imports_go_down,
+    outsiders_keep_to_their_rooms,
+    only_the_door_prints,
+    nothing_global,
+    tells_what_it_is,
+    is_short,
+)
+
+
+# ------------------------------------------------------------ the house
+def house() -> list[Source]:
+    package = ROOT / "archscope"
+    paths = sorted(path for path in package.rglob("*.py") if "__pycache__" not in path.parts)
+    return [Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_house_is_in_order(check: Callable[[Source], Iterator[str]]) -> None:
+    complaints = [complaint for source in house() for complaint in check(source)]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_most_functions_are_tiny() -> None:
+    assert not list(is_mostly_tiny(house()))
+
+
+def test_every_floor_is_lived_on() -> None:
+    assert {source.room for source in house()} == FLOORS.keys()
+
+
+def test_no_room_off_the_workshop_floor_imports_torch_on_its_way_in() -> None:
+    """The same boundary at run time: all that answers without torch is imported in one fresh interpreter."""
+    modules = [source.module for source in house() if source.room not in WORKSHOP | {"__main__"}]
+    program = f"import sys, {', '.join(modules)}\nsys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr or "torch was imported"
+
+
+# ------------------------------------------------------------ each check can complain
+BAD = [
+    (has_a_floor, "attic.py", "", "the room 'attic' is on no floor"),
+    (has_a_floor, "spec/utils.py", "", "'utils' says nothing"),
+    (imports_go_down, "spec/parse.py", "from archscope.report import Report", "spec may not import report (floor 3)"),
+    (imports_go_down, "spec/parse.py", "def f():\n    import archscope.api", "parse.py:2: spec may not import api"),
+    (imports_go_down, "compile/walk.py", "from archscope.record.mode import Mode", "compile may not import record"),
+    (imports_go_down, "errors.py", "from archscope import units", "errors may not import units"),
+    (imports_go_down, "report.py", "from archscope import summarize", "report may not import __init__"),
+    (imports_go_down, "cost.py", "import_module('archscope.cli')", "cost may not import cli"),
+    (outsiders_keep_to_their_rooms, "report.py", "import torch.nn as nn", "report may not import torch"),
+    (outsiders_keep_to_their_rooms, "cli.py", "def f():\n    from torch import nn", "cli.py:2: cli may not"),
+    (outsiders_keep_to_their_rooms, "api.py", "importlib.import_module('torch')", "api may not import torch"),
+    (outsiders_keep_to_their_rooms, "render/table.py", "import click", "render may not import click"),
+    (outsiders_keep_to_their_rooms, "compile/walk.py", "__import__('yaml')", "compile may not import yaml"),
+    (outsiders_keep_to_their_rooms, "api.py", "import pytest", "api may not import pytest"),
+    (outsiders_keep_to_their_rooms, "record/mode.py", "import numpy", "record may not import numpy"),
+    (only_the_door_prints, "api.py", "print(1)", "api.py:1: print outside the doors"),
+    (only_the_door_prints, "render/table.py", "sys.stderr.write('')", "sys.stderr outside the doors"),
+    (nothing_global, "cost.py", "def f():\n    global seen\n    seen = 1", "global seen"),
+    (nothing_global, "cost.py", "seen: dict[str, int] = {}", "an empty container"),
+    (tells_what_it_is, "cost.py", "PRICE = 1", "no docstring"),
+    (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
+    (is_short, "cost.py", "a = 1\n" * 401, "401 lines, more than 400"),
+]
+GOOD = [
+    (has_a_floor, "spec/parse.py", ""),
+    (imports_go_down, "spec/parse.py", "from archscope.spec.model import Spec\nfrom archscope.errors import Span"),
+    (imports_go_down, "cli.py", "from archscope import api\nimport json"),
+    (outsiders_keep_to_their_rooms, "compile/walk.py", "import torch\nimport ast\nfrom archscope import errors"),
+    (only_the_door_prints, "cli.py", "print(1)"),
+    (nothing_global, "cost.py", "def f():\n    a = 1\n    def g():\n        nonlocal a"),
+    (tells_what_it_is, "spec/__init__.py", ""),
+    (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
+]
+
+
+@pytest.mark.parametrize(("check", "path", "text", "complaint"), BAD)
+def test_a_check_complains(check: Callable[[Source], Iterator[str]], path: str, text: str, complaint: str) -> None:
+    found = list(check(Source(path, text)))
+    assert len(found) == 1
+    assert complaint in found[0]
+
+
+@pytest.mark.parametrize(("check", "path", "text"), GOOD)
+def test_a_check_is_silent(check: Callable[[Source], Iterator[str]], path: str, text: str) -> None:
+    assert list(check(Source(path, text))) == []
+
+
+def test_the_sizes_can_complain() -> None:
+    long = Source("cost.py", "".join(f"def f{n}():\n" + "    a = 1\n" * n for n in (3, 9, 28)))
+    assert list(is_mostly_tiny([long])) == [
+        "the median function has 9 lines, more than 8",
+        "one function in ten has more than 27 lines",
+    ]
