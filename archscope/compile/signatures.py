@@ -53,11 +53,11 @@ INFERRED: Mapping[str, tuple[tuple[str, int, int], ...]] = {
     "SyncBatchNorm": _FEATURES,
     "GroupNorm": (("num_channels", 1, 0),),
     "Linear": (("in_features", -1, 0),),
-    **{name: _INPUT for name in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")},
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"), _INPUT),
     "LayerNorm": _SHAPE,
     "RMSNorm": _SHAPE,
     "MultiheadAttention": (("embed_dim", -1, 0),),
-    **{name: _MODEL for name in ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer")},
+    **dict.fromkeys(("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer"), _MODEL),
     "Bilinear": (("in1_features", -1, 0), ("in2_features", -1, 1)),
 }
 """Layer → the arguments that are inferred: (argument, axis, index of the input)."""
@@ -73,8 +73,8 @@ RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "FractionalMaxPool2d": (_N[1],),
     "FractionalMaxPool3d": (_N[2],),
     "CrossMapLRN2d": (_N[1],),
-    **{name: (("T", "N", "F"),) for name in (*_SEQUENCES, "TransformerEncoder", "TransformerDecoder", "Transformer")},
-    **{name: (("N", "F"),) for name in ("LSTMCell", "GRUCell", "RNNCell")},
+    **dict.fromkeys((*_SEQUENCES, "TransformerEncoder", "TransformerDecoder", "Transformer"), (("T", "N", "F"),)),
+    **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell"), (("N", "F"),)),
 }
 """Layer → the axes of every rank its input may have. A layer that is absent takes any rank.
 
@@ -238,7 +238,7 @@ _BARE = {
     "Flatten": "start_dim",
 }
 _HIDDEN = ("bias", "inplace", "batch_first", "in_channels", "in_features", "input_size", "num_channels", "embed_dim")
-_HIDDEN_HERE = {name: ("d_model",) for name in ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer")}
+_HIDDEN_HERE = dict.fromkeys(("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer"), ("d_model",))
 _PHRASES = {
     "num_layers": "{} layers",
     "num_heads": "{} heads",
@@ -278,14 +278,14 @@ def _is_default(name: str, parameter: Parameter, value: object, arguments: Mappi
     if _ALWAYS.get(name) == parameter.name:
         return False
     return (
-        type(value) in (int, float, bool, str, type(None)) and value == parameter.default or value is parameter.default
-    )
+        type(value) in (int, float, bool, str, type(None)) and value == parameter.default
+    ) or value is parameter.default
 
 
 def _argument_text(name: str, parameter: Parameter, value: object) -> str:
     if parameter.name == "kernel_size" and "Pool" not in name and isinstance(value, int) and name[-2:-1].isdigit():
         return "×".join([str(value)] * int(name[-2]))
-    bare = parameter.default is Parameter.empty and parameter.name not in _PHRASES or parameter.name == "kernel_size"
+    bare = (parameter.default is Parameter.empty and parameter.name not in _PHRASES) or parameter.name == "kernel_size"
     if bare or parameter.name in (_ALWAYS.get(name), _BARE.get(name)):
         return _value(value)
     return _phrase(parameter.name, value)
