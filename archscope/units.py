@@ -1,0 +1,100 @@
+"""Numbers and shapes as text, and figures read back: int → `1.81 G`, `162 KiB`, `16×24×24`; `12.4M` → Figure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+SCALE = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15}
+FIGURE = re.compile(r"([+-]?\d[\d_]*(?:\.\d+)?)\s*([kKMGTP]?)")
+
+
+def count(number: int) -> str:
+    """Every digit, in threes: `1,814,073,344`."""
+    return f"{number:,}"
+
+
+def human(number: int) -> str:
+    """Three digits or more and an SI prefix: `1.81 G`, `120.4 M`, `41.5 k`; below a thousand the number itself."""
+    return _scaled(number, 1000, PREFIXES, decimals=(2, 1, 1))
+
+
+def size(number: int) -> str:
+    """Bytes with a binary prefix: `162 KiB`, `97.5 MiB`."""
+    return _scaled(number, 1024, BINARY, decimals=(2, 1, 0))
+
+
+def _scaled(number: int, base: int, prefixes: Sequence[str], *, decimals: tuple[int, int, int]) -> str:
+    """`number` in the first unit that leaves less than `base` after rounding; decimals for 1, 2 and 3 whole digits."""
+    if abs(number) < base:
+        return f"{number} {prefixes[0]}".rstrip()
+    value, text = Decimal(number), ""
+    for prefix in prefixes[1:]:
+        value /= base
+        text = _rounded(value, decimals)
+        if abs(Decimal(text)) < base:
+            return f"{text} {prefix}"
+    return f"{text} {prefixes[-1]}"
+
+
+def _rounded(value: Decimal, decimals: Sequence[int]) -> str:
+    """`value` with as many decimals as its whole digits *after* rounding leave room for (9.996 → 10.0)."""
+    for limit, places in zip((10, 100, None), decimals, strict=True):
+        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        if limit is None or abs(rounded) < limit:
+            return str(rounded)
+    raise AssertionError("the last limit takes everything")
+
+
+def share(part: int, whole: int) -> str:
+    """`11.4 %`; nothing where the part is zero, `<0.1 %` where it only rounds to zero."""
+    if not part or not whole:
+        return ""
+    percent = _rounded(Decimal(100 * part) / whole, (1, 1, 1))
+    return f"{percent} %" if percent != "0.0" else "<0.1 %"
+
+
+def ratio(larger: int, smaller: int) -> str:
+    """`9.68×`: three digits, whole numbers from a hundred on."""
+    return _rounded(Decimal(larger) / smaller, (2, 1, 0)) + "×"
+
+
+def shape(dims: Sequence[int]) -> str:
+    """`16×24×24`; a tensor without dimensions is a `scalar`."""
+    return "×".join(map(str, dims)) or "scalar"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number as somebody wrote it: `value`, and `step`, the weight of the last digit written."""
+
+    text: str
+    value: Decimal
+    step: Decimal
+
+    def equals(self, number: int) -> bool:
+        """Whether `number`, rounded to the digits written, is this figure (either neighbour of an exact half is)."""
+        return 2 * abs(number - self.value) <= self.step if self.step > 1 else number == self.value
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_figure(text: str) -> Figure:
+    """Reads `12.4M`, `1.81 G`, `11_689_512`; a figure without a prefix is exact.
+
+    Raises ValueError where the text is no such figure, or names a fraction of one (`12.4`).
+    """
+    match = FIGURE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a figure such as 12.4M, 1.81G or 11_689_512")
+    digits, prefix = match[1].replace("_", ""), match[2]
+    value = Decimal(digits).scaleb(SCALE[prefix])
+    if value != value.to_integral_value():
+        raise ValueError(f"{text!r} is a fraction; parameters and MACs are whole numbers")
+    decimals = len(digits.partition(".")[2])
+    return Figure(text.strip(), value, Decimal(1).scaleb(SCALE[prefix] - decimals))

@@ -1,0 +1,113 @@
+"""Every way a number is written, and figures equal to the digits written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archscope import units
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (9_994, "9.99 k"),
+        (9_996, "10.0 k"),
+        (41_514, "41.5 k"),
+        (2_013_184, "2.01 M"),
+        (12_443_648, "12.4 M"),
+        (120_422_400, "120.4 M"),
+        (999_949, "999.9 k"),
+        (999_951, "1.00 M"),
+        (1_814_073_344, "1.81 G"),
+        (17_564_000_000, "17.6 G"),
+        (10**19, "10.0 E"),
+        (10**22, "10000.0 E"),
+        (-2_013_184, "-2.01 M"),
+    ],
+)
+def test_human(number: int, text: str) -> None:
+    assert units.human(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (166_056, "162 KiB"),
+        (102_228_128, "97.5 MiB"),
+        (1_048_575, "1.00 MiB"),
+        (3 * 1024**3, "3.00 GiB"),
+    ],
+)
+def test_size(number: int, text: str) -> None:
+    assert units.size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(230_400, 2_013_184, "11.4 %"), (1, 1, "100.0 %"), (0, 7, ""), (0, 0, ""), (1, 2001, "<0.1 %"), (1, 2000, "0.1 %")],
+)
+def test_share(part: int, whole: int, text: str) -> None:
+    assert units.share(part, whole) == text
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller", "text"),
+    [(120_422_400, 12_443_648, "9.68×"), (3, 2, "1.50×"), (1234, 10, "123×"), (9_996, 1000, "10.0×"), (0, 5, "0.00×")],
+)
+def test_ratio(larger: int, smaller: int, text: str) -> None:
+    assert units.ratio(larger, smaller) == text
+
+
+def test_count_and_shape() -> None:
+    assert units.count(1_814_073_344) == "1,814,073,344"
+    assert units.shape((16, 24, 24)) == "16×24×24"
+    assert units.shape(()) == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("figure", "number", "equal"),
+    [
+        ("11_689_512", 11_689_512, True),
+        ("11_689_512", 11_689_513, False),
+        ("144000", 144_000, True),
+        ("1.81G", 1_814_073_344, True),
+        ("1.81 G", 1_814_073_344, True),
+        ("4.09G", 4_089_184_256, True),
+        ("4.08G", 4_089_184_256, False),
+        ("3.66G", 3_663_761_408, True),
+        ("7.80G", 7_801_405_440, True),
+        ("7.8G", 7_801_405_440, True),
+        ("7.80G", 7_811_405_440, False),
+        ("12.4M", 12_443_648, True),
+        ("12.4M", 12_450_000, True),
+        ("12.4M", 12_450_001, False),
+        ("12.5M", 12_449_999, False),
+        ("5M", 5_499_999, True),
+        ("2k", 2_048, True),
+        ("2.000K", 2_000, True),
+        ("2.000K", 2_001, False),
+    ],
+)
+def test_a_figure_equals_to_the_digits_written(figure: str, number: int, equal: bool) -> None:
+    assert units.parse_figure(figure).equals(number) is equal
+
+
+@pytest.mark.parametrize("text", ["", "M", "12.4", "1.2.3M", "12.4 MB", "1e6", "> 5M", "1.2345k", "0x10"])
+def test_what_is_no_figure(text: str) -> None:
+    with pytest.raises(ValueError, match=r"figure|fraction"):
+        units.parse_figure(text)
+
+
+@given(st.integers(0, 10**16))
+def test_what_we_print_we_accept(number: int) -> None:
+    assert units.parse_figure(str(number)).equals(number)
+    if 1000 <= number < 10**15:
+        assert units.parse_figure(units.human(number)).equals(number)
