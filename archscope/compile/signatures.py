@@ -1,6 +1,6 @@
 """What a layer takes: the constructors of torch.nn as tables, and the binding of a step's arguments to them.
 
-    torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound: what is given, what is left to inference
+    torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound (given, left to inference)
 
 Also the arguments in short for tables (`64, 7×7, stride 2, pad 3`). `python -m archscope.compile.signatures` prints the
 snapshot that the schema is made from, `archscope/spec/signatures.json`.
@@ -93,20 +93,19 @@ _WRITTEN_OUT = {
 @cache
 def layer_classes() -> Mapping[str, type[nn.Module]]:
     """Every layer of torch.nn by its name; what `REFUSED` names is not among them."""
-    found = {
-        name: thing for name, thing in vars(nn).items() if isinstance(thing, type) and issubclass(thing, nn.Module)
-    }
-    return MappingProxyType({name: found[name] for name in sorted(found) if name not in REFUSED})
+    classes = {name: thing for name, thing in sorted(vars(nn).items()) if isinstance(thing, type)}
+    layers = {name: cls for name, cls in classes.items() if issubclass(cls, nn.Module) and name not in REFUSED}
+    return MappingProxyType(layers)
 
 
 @cache
-def signature(cls: type) -> Signature:
+def signature(cls: Callable[..., object]) -> Signature:
     """The constructor without self, without device and dtype, and without torch's private arguments."""
     written = _WRITTEN_OUT.get(cls.__name__) if cls.__module__.startswith("torch.") else None
     if written:
         return Signature([_written_parameter(text) for text in written.split()])
     variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(cls).parameters.values())
     return Signature([p for p in parameters if p.kind not in variadic and p.name not in _UNSEEN and p.name[0] != "_"])
 
 
@@ -117,7 +116,7 @@ def _written_parameter(text: str) -> Parameter:
 
 
 def signature_text(cls: type, *, defaults: int = 2) -> str:
-    """`Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: all that is required, a few defaults."""
+    """`Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: all that is required, then a few."""
     shown = []
     for parameter in signature(cls).parameters.values():
         optional = parameter.default is not Parameter.empty
@@ -130,7 +129,7 @@ def signature_text(cls: type, *, defaults: int = 2) -> str:
 
 
 def _default_text(value: object) -> str:
-    return getattr(value, "__name__", None) or repr(value)
+    return str(getattr(value, "__name__", repr(value)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class Bound:
 
 
 class BindError(Exception):
-    """Arguments that do not fit. kind: `unknown`, `many`, `missing` or `twice`; `name` is the argument at fault, if one is."""
+    """Arguments that do not fit. kind: `unknown`, `many`, `missing`, `twice`; name: the argument at fault, if any."""
 
     def __init__(self, kind: str, name: str, message: str, help: str = ""):
         self.kind, self.name, self.message, self.help = kind, name, message, help
@@ -212,12 +211,8 @@ def _too_many(cls: type, takes: int, given: int) -> BindError:
     limit = f"at most {takes} argument{'s' * (takes != 1)} by position" if takes else "no arguments by position"
     if not signature(cls).parameters:
         limit = "no arguments"
-    return BindError(
-        "many",
-        "",
-        f"{cls.__name__} takes {limit}, but {given} {'is' if given == 1 else 'are'} given",
-        signature_text(cls, defaults=99),
-    )
+    message = f"{cls.__name__} takes {limit}, but {given} {'is' if given == 1 else 'are'} given"
+    return BindError("many", "", message, signature_text(cls, defaults=99))
 
 
 def _missing_error(cls: type, names: list[str]) -> BindError:
@@ -255,7 +250,7 @@ _PHRASES = {
 
 
 def in_short(name: str, arguments: Mapping[str, object]) -> str:
-    """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`. Defaults and widths known from the input are left out."""
+    """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`, without defaults and widths of the input."""
     cls = layer_classes().get(name)
     if cls is None:
         return ", ".join(_phrase(key, value) for key, value in arguments.items())
@@ -277,9 +272,8 @@ def _is_default(name: str, parameter: Parameter, value: object, arguments: Mappi
         return value in (None, arguments.get("embed_dim"))
     if _ALWAYS.get(name) == parameter.name:
         return False
-    return (
-        type(value) in (int, float, bool, str, type(None)) and value == parameter.default
-    ) or value is parameter.default
+    plain = isinstance(value, int | float | bool | str)
+    return value is parameter.default or (plain and value == parameter.default)
 
 
 def _argument_text(name: str, parameter: Parameter, value: object) -> str:
@@ -312,7 +306,7 @@ def _value(value: object) -> str:
         return "×".join(map(str, value)) if sizes else f"({', '.join(map(_value, value))})"
     if isinstance(value, nn.Module):
         return type(value).__name__
-    return getattr(value, "__name__", None) or str(value)
+    return str(getattr(value, "__name__", value))
 
 
 _LIVE = {
@@ -354,7 +348,7 @@ def _layer_entry(cls: type) -> dict[str, object]:
     text = inspect.getdoc(cls) or ""
     inferred = {name for name, _, _ in INFERRED.get(cls.__name__, ())}
     parameters = signature(cls).parameters.values()
-    return {"doc": _first_sentence(text), "arguments": [_argument_entry(p, inferred, text) for p in parameters]}
+    return {"doc": _class_doc(text), "arguments": [_argument_entry(p, inferred, text) for p in parameters]}
 
 
 def _argument_entry(parameter: Parameter, inferred: set[str], text: str) -> dict[str, object]:
@@ -369,18 +363,20 @@ def _argument_entry(parameter: Parameter, inferred: set[str], text: str) -> dict
 
 
 def _argument_doc(name: str, text: str) -> str:
-    found = re.search(rf"^ +{name}(?: \([^\n]*?\))?: *((?:[^\n]+\n?)+)", text, re.MULTILINE)
-    if found is None:
-        return ""
-    lines = found[1].splitlines()
-    following = [line for line in lines[1:] if not re.match(r" +\w+(?: \(.*\))?:", line)]
-    return _first_sentence("\n".join(lines[:1] + following[: len(lines) - 1]))
+    """The first sentence of `name (type): text`; the lines below that are indented deeper go on with it."""
+    found = re.search(rf"^( +){name}(?: \([^\n]*?\))?: *([^\n]*(?:\n\1 +[^\n]+)*)", text, re.MULTILINE)
+    return _first_sentence(found[2]) if found else ""
+
+
+def _class_doc(text: str) -> str:
+    paragraphs = text.split("\n\n")
+    return _first_sentence(next((p for p in paragraphs if p and not p.startswith("__init__(")), ""))
 
 
 def _first_sentence(text: str) -> str:
-    plain = re.sub(r":\w+:`~?([^`<]*?)(?: <[^`]*>)?`", r"\1", text.split("\n\n")[0]).replace("``", "").replace("`", "")
-    line = " ".join(plain.split())
-    return re.split(r"(?<=[a-z)])\.(?: |$)", line, maxsplit=1)[0]
+    plain = re.sub(r":\w+:`~?([^`<]*?)(?: <[^`]*>)?`", r"\1", text).replace("``", "").replace("`", "")
+    line = " ".join(plain.replace("\\times", "×").split())
+    return re.split(r"(?<!i\.e)(?<!w\.r\.t)\.(?: |$)", line, maxsplit=1)[0]
 
 
 def main(write: Callable[[str], object] = sys.stdout.write) -> None:
