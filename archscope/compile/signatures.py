@@ -91,7 +91,7 @@ _WRITTEN_OUT = {
 
 
 @cache
-def layer_classes() -> Mapping[str, type[nn.Module]]:
+def layer_classes() -> Mapping[str, type]:
     """Every layer of torch.nn by its name; what `REFUSED` names is not among them."""
     classes = {name: thing for name, thing in sorted(vars(nn).items()) if isinstance(thing, type)}
     layers = {name: cls for name, cls in classes.items() if issubclass(cls, nn.Module) and name not in REFUSED}
@@ -319,7 +319,7 @@ _LIVE = {
 
 def describe(module: nn.Module) -> str:
     """The arguments of a live torch.nn module in short, read from the attributes that carry their names."""
-    cls = type(module)
+    cls: type = type(module)
     if layer_classes().get(cls.__name__) is not cls:
         return ""
     return in_short(cls.__name__, dict(_attributes(module)))

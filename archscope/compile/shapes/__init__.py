@@ -1,0 +1,48 @@
+"""Shapes of common layers and functions by rule, so that compiling them runs nothing on the meta device.
+
+    (layer, arguments, meta tensors) → layers.RULES    → result | None
+    (function's name, arguments)     → functions.RULES → result | None        None: no rule, ask torch on meta
+
+The first operation on the meta device loads sympy or torch._dynamo, as slow as torch itself; torch.empty does not. A rule
+answers only what it is certain of (sizes, dtype, nesting), and never where torch raises: torch's own words are then the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from archscope.compile.shapes import functions, layers
+from archscope.compile.shapes.certain import Unsure, sound
+
+
+def layer_output(
+    cls: type, arguments: Mapping[str, object], inputs: tuple[object, ...], options: Mapping[str, object] | None = None
+) -> object | None:
+    """What the layer `cls(**arguments)` gives for meta tensors: a tensor, a tuple, or None where no rule is certain.
+
+    arguments: every argument of the constructor, defaults and inferred ones filled in. options: keyword arguments of the
+    call itself, as `need_weights=False`. A layer with weights is taken to hold them in torch's default dtype.
+    """
+    rule = layers.RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
+    if rule is None or not inputs or not all(isinstance(value, torch.Tensor) and sound(value) for value in inputs):
+        return None
+    try:
+        return rule(arguments, *inputs, **(options or {}))
+    except (Unsure, TypeError):
+        return None
+
+
+def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object | None:
+    """What the function or method `name` gives for meta tensors, or None where no rule is certain.
+
+    `name` is the short name in torch, torch.nn.functional or torch.Tensor; of a method, the tensor is the first argument.
+    """
+    rule = functions.RULES.get(name)
+    if rule is None or not all(map(sound, (*args, *kwargs.values()))):
+        return None
+    try:
+        return rule(*args, **kwargs)
+    except (Unsure, TypeError):
+        return None

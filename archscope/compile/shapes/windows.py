@@ -1,0 +1,137 @@
+"""Sizes of sliding windows: convolutions, pools, paddings, resampling. Plain arithmetic on shapes.
+
+Formulas: the Shape sections of torch.nn.Conv2d, ConvTranspose2d, MaxPool2d and Upsample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import repeat
+
+from archscope.compile.shapes.certain import Unsure, axis, ints, is_int, is_number, sure
+
+Shape = tuple[int, ...]
+_INTERPOLATED = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+
+
+def convolution(sizes: Shape, kernel: Shape, stride: object, padding: object, dilation: object) -> Shape:
+    """Spatial sizes after a convolution; padding may be `same` or `valid`."""
+    count = len(sizes)
+    stride, dilation = ints(stride, count), ints(dilation, count)
+    sure(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0)
+    if padding == "same":
+        sure(set(stride) == {1})
+        return sizes
+    padding = ints(0 if padding == "valid" else padding, count)
+    rows = zip(sizes, kernel, stride, padding, dilation, strict=True)
+    out = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in rows)
+    sure(min(padding) >= 0 and min(out) > 0)
+    return out
+
+
+def transposed(sizes: Shape, kernel: Shape, stride: object, padding: object, output: object, dilation: object) -> Shape:
+    """Spatial sizes after a transposed convolution; `output` is its output_padding."""
+    count = len(sizes)
+    stride, padding, output, dilation = (ints(value, count) for value in (stride, padding, output, dilation))
+    sure(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0 and min(padding) >= 0 and min(output) >= 0)
+    sure(all(o < max(s, d) for o, s, d in zip(output, stride, dilation, strict=True)))
+    rows = zip(sizes, kernel, stride, padding, output, dilation, strict=True)
+    out = tuple((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows)
+    sure(min(out) > 0)
+    return out
+
+
+def pool(sizes: Shape, kernel: object, stride: object, padding: object, dilation: object, ceil: object) -> Shape:
+    """Spatial sizes after a pool. With `ceil` the last window may hang over, but must begin inside the input or its padding."""
+    count = len(sizes)
+    kernel = ints(kernel, count)
+    stride = kernel if stride is None else ints(stride, count)
+    padding, dilation = ints(padding, count), ints(dilation, count)
+    sure(min(kernel) > 0 and min(stride) > 0 and min(dilation) > 0 and min(padding) >= 0 and isinstance(ceil, bool))
+    sure(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
+    out = tuple(map(_pooled, sizes, kernel, stride, padding, dilation, repeat(ceil)))
+    sure(min(out) > 0)
+    return out
+
+
+def _pooled(n: int, k: int, s: int, p: int, d: int, ceil: bool) -> int:
+    span = n + 2 * p - d * (k - 1) - 1
+    out = (span + (s - 1 if ceil else 0)) // s + 1
+    return out - 1 if ceil and (out - 1) * s >= n + p else out
+
+
+def adaptive(sizes: Shape, output: object) -> Shape:
+    """`7`, `(7, 7)` or `(7, None)`: None keeps the input's size."""
+    count = len(sizes)
+    if isinstance(output, tuple | list):
+        sure(len(output) == count)
+        output = [size if wanted is None else wanted for size, wanted in zip(sizes, output, strict=True)]
+    out = ints(output, count)
+    sure(min(out) > 0)
+    return out
+
+
+def padded(shape: Shape, pad: object, mode: object) -> Shape:
+    """The shape after torch.nn.functional.pad: pairs (before, after), the last axis first."""
+    sure(isinstance(pad, tuple | list) and len(pad) % 2 == 0 and len(pad) <= 2 * len(shape))
+    numbers = ints(pad, len(pad))  # type: ignore[arg-type]
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    sure(mode == "constant" or _may_reach(shape, pairs, mode))
+    out = list(shape)
+    for place, (before, after) in enumerate(pairs):
+        out[-1 - place] += before + after
+        sure(shape[-1 - place] + min(before, 0) + min(after, 0) > 0)
+    sure(min(out) > 0)
+    return tuple(out)
+
+
+def _may_reach(shape: Shape, pairs: list[tuple[int, int]], mode: object) -> bool:
+    """How far the modes that copy may reach: an image's spatial axes, not further than what they copy from."""
+    reach = {"reflect": 1, "circular": 0, "replicate": -math.inf}.get(str(mode))
+    if reach is None or len(shape) != len(pairs) + 2:
+        return False
+    return all(0 <= p <= shape[-1 - place] - reach for place, pair in enumerate(pairs) for p in pair)
+
+
+def resampled(sizes: Shape, size: object, scale: object, mode: object, align: object) -> Shape:
+    """Spatial sizes after torch.nn.functional.interpolate."""
+    rank = len(sizes) + 2
+    sure(3 <= rank <= 5 and (size is None) != (scale is None))
+    if mode in _INTERPOLATED:
+        sure(_INTERPOLATED[str(mode)] == rank and align in (None, True, False))
+    else:
+        sure(mode in ("nearest", "nearest-exact", "area") and align is None)
+    if scale is None:
+        out = ints(size, len(sizes))
+    else:
+        scales = list(scale) if isinstance(scale, tuple | list) else [scale] * len(sizes)
+        sure(len(scales) == len(sizes) and all(map(is_number, scales)))
+        out = tuple(math.floor(float(n) * s) for n, s in zip(sizes, scales, strict=True))
+    sure(min(out) > 0)
+    return out
+
+
+def unfolded(sizes: Shape, kernel: object, dilation: object, padding: object, stride: object) -> tuple[int, int]:
+    """(elements of a window, number of windows) of torch.nn.functional.unfold on an image."""
+    kernel = ints(kernel, 2)
+    return math.prod(kernel), math.prod(convolution(sizes, kernel, stride, padding, dilation))
+
+
+def joined(shapes: Sequence[Shape], dim: object) -> Shape:
+    """The shape of torch.cat: equal in every axis but one."""
+    sure(shapes and len(shapes[0]) > 0)
+    place = axis(dim, len(shapes[0]))
+    rest = {(*shape[:place], -1, *shape[place + 1 :]) for shape in shapes if len(shape) > place}
+    sure(len(rest) == 1 and len({len(shape) for shape in shapes}) == 1)
+    return (*shapes[0][:place], sum(shape[place] for shape in shapes), *shapes[0][place + 1 :])
+
+
+def stepped(bounds: tuple[object, ...], step: object) -> int:
+    """The number of entries of torch.arange over whole numbers."""
+    sure(len(bounds) in (1, 2) and all(map(is_int, (*bounds, step))) and step)
+    start, end = bounds if len(bounds) == 2 else (0, bounds[0])
+    count = -((start - end) // step)  # type: ignore[operator]
+    if count < 0:
+        raise Unsure
+    return count
