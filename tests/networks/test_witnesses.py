@@ -34,18 +34,18 @@ BLIND: dict[tuple[str, str], str] = {
     (
         "torchinfo",
         "convnext.yaml:tiny",
-    ): "a Linear on (batch, height, width, channels) is counted for one row of places",
+    ): "a Linear on (batch, height, width, channels) is counted for one place",
     (
         "torchinfo",
         "unet.yaml",
-    ): "a transposed convolution is counted as output places × weights, 4 times too much at stride 2",
+    ): "a transposed convolution is counted by its output: 4 times too much at stride 2",
     ("torchinfo", "vit.yaml:vit_b_16"): TOKENS,
     ("torchinfo", "gpt2.yaml:small"): TOKENS,
     ("torchinfo", "llama_block.yaml"): TOKENS,
     ("torchinfo", "lstm_classifier.yaml"): "recurrent layers are counted by their parameters, not by their products",
 }
 TWICE: dict[tuple[str, str], str] = {
-    ("torchinfo", "gpt2.yaml:small"): "a tied weight is counted under each of its names"
+    ("torchinfo", "gpt2.yaml:small"): "a tied weight is counted by both its names"
 }
 
 
