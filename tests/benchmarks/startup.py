@@ -19,7 +19,7 @@ BROKEN = "input: [N, 3, 8, 8]\nlayers: [Conv2d(8, 3), ReLU]\n"
 
 
 def process(program: str, *arguments: str, code: int = 0) -> Callable[[], None]:
-    """Runs a program text in a fresh interpreter; another exit code than `code` is an error, for then nothing was measured."""
+    """Runs a program text in a fresh interpreter; another exit code than `code` ends the measurement."""
 
     def run() -> None:
         command = [sys.executable, "-c", program, *arguments]
