@@ -59,8 +59,9 @@ def share(part: int, whole: int) -> str:
 
 
 def ratio(larger: int, smaller: int) -> str:
-    """`9.68×`: three digits, whole numbers from a hundred on."""
-    return _rounded(Decimal(larger) / smaller, (2, 1, 0)) + "×"
+    """`9.68×`: three digits, whole numbers from a hundred on; `<1.01×` where it only rounds to one."""
+    text = _rounded(Decimal(larger) / smaller, (2, 1, 0)) + "×"
+    return "<1.01×" if text == "1.00×" and larger != smaller else text
 
 
 def shape(dims: Sequence[int]) -> str:

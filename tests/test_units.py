@@ -52,7 +52,14 @@ def test_size(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
-    [(230_400, 2_013_184, "11.4 %"), (1, 1, "100.0 %"), (0, 7, ""), (0, 0, ""), (1, 2001, "<0.1 %"), (1, 2000, "0.1 %")],
+    [
+        (230_400, 2_013_184, "11.4 %"),
+        (1, 1, "100.0 %"),
+        (0, 7, ""),
+        (0, 0, ""),
+        (1, 2001, "<0.1 %"),
+        (1, 2000, "0.1 %"),
+    ],
 )
 def test_share(part: int, whole: int, text: str) -> None:
     assert units.share(part, whole) == text
@@ -60,7 +67,7 @@ def test_share(part: int, whole: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("larger", "smaller", "text"),
-    [(120_422_400, 12_443_648, "9.68×"), (3, 2, "1.50×"), (1234, 10, "123×"), (9_996, 1000, "10.0×"), (0, 5, "0.00×")],
+    [(120_422_400, 12_443_648, "9.68×"), (3, 2, "1.50×"), (1234, 10, "123×"), (9_996, 1000, "10.0×"), (1001, 1000, "<1.01×"), (7, 7, "1.00×"), (0, 5, "0.00×")],
 )
 def test_ratio(larger: int, smaller: int, text: str) -> None:
     assert units.ratio(larger, smaller) == text

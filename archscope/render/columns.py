@@ -1,0 +1,159 @@
+"""What a table can show: Line → cells. A column has its text for readers and its exact value for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from archscope import units
+from archscope.report import Line, Report, Total
+from archscope.trace import Shape, Value
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the name that `--columns` knows, its header, and what it says about a line of a report.
+
+    data: the header of a data file. total: whether the bottom line fills it. shorten: how its text is cut to a width.
+    """
+
+    name: str
+    header: str
+    text: Callable[[Line, Report], str]
+    value: Callable[[Line, Report], object]
+    data: str = ""
+    right: bool = False
+    total: bool = False
+    shorten: Callable[[str, int], str] | None = None
+
+
+def layer(line: Line, _: Report) -> str:
+    """`Conv2d 16, 3×3, pad 1`; a written step is its own text."""
+    return line.text if line.text and line.kind in ("step", "unread") else f"{line.name} {line.text}".rstrip()
+
+
+def path(line: Line, _: Report) -> str:
+    return f"{line.label}  ×{line.times}" if line.times > 1 else line.label
+
+
+def sources(line: Line, _: Report) -> str:
+    return ", ".join(line.sources)
+
+
+def output(line: Line, report: Report) -> str:
+    """`16×24×24`; several: `3 of 12×64` where they are alike, else each."""
+    shapes = [without_batch(value, report.batch) for value in line.outputs]
+    if len(shapes) > 1 and len(set(shapes)) == 1:
+        return f"{len(shapes)} of {shapes[0]}"
+    return ", ".join(shapes)
+
+
+def without_batch(value: Value, batch: int | None) -> str:
+    return units.shape(inner(value.shape, batch))
+
+
+def inner(shape: Shape, batch: int | None) -> Shape:
+    """The shape of one example: without dimension 0 where that is the batch."""
+    return shape[1:] if shape and shape[0] == batch else shape
+
+
+def params(line: Line, _: Report) -> str:
+    return "shared" if line.shared else number(line.total.params)
+
+
+def number(quantity: int) -> str:
+    return units.count(quantity) if quantity else ""
+
+
+def known(quantity: int, total: Total) -> str:
+    """A number of operations: `?` where nothing of it is known, `≥` where a part is not."""
+    if not total.unpriced:
+        return number(quantity)
+    return f"≥{units.count(quantity)}" if quantity else "?"
+
+
+def exact(quantity: int, total: Total) -> int | None:
+    return None if total.unpriced else quantity
+
+
+def share(line: Line, report: Report) -> str:
+    return units.share(line.total.macs, report.total.macs)
+
+
+def byte_size(quantity: int) -> str:
+    return units.size(quantity) if quantity else ""
+
+
+def by_commas(text: str, width: int) -> str:
+    """Cut after the last argument that fits: `Conv2d 64, 3×3, …`."""
+    if len(text) <= width:
+        return text
+    whole = text[: width - 1].rfind(", ")
+    return text[: whole + 2] + "…" if whole > 0 else text[: width - 1] + "…"
+
+
+def first_of(text: str, width: int) -> str:
+    """The first name and how many more there are: `branch1x1, +3`."""
+    names = text.split(", ")
+    return text if len(text) <= width or len(names) == 1 else f"{names[0]}, +{len(names) - 1}"
+
+
+def shape_lists(line: Line, _: Report) -> str:
+    return " ".join(units.shape(value.shape) for value in line.outputs)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("path", "path", path, lambda line, _: line.path),
+    Column("layer", "layer", layer, layer, shorten=by_commas),
+    Column("from", "from", sources, lambda line, _: " ".join(line.sources), shorten=first_of),
+    Column("output", "output", output, shape_lists, right=True),
+    Column("params", "params", params, lambda line, _: line.total.params, right=True, total=True),
+    Column(
+        "macs",
+        "MACs",
+        lambda line, _: known(line.total.macs, line.total),
+        lambda line, _: exact(line.total.macs, line.total),
+        right=True,
+        total=True,
+    ),
+    Column("share", "share", share, lambda line, report: share(line, report).removesuffix(" %"), "share_percent", True),
+    Column(
+        "flops",
+        "FLOPs",
+        lambda line, _: known(line.total.flops, line.total),
+        lambda line, _: exact(line.total.flops, line.total),
+        right=True,
+        total=True,
+    ),
+    Column(
+        "read",
+        "read",
+        lambda line, _: byte_size(line.total.read),
+        lambda line, _: line.total.read,
+        "bytes_read",
+        right=True,
+        total=True,
+    ),
+    Column(
+        "written",
+        "written",
+        lambda line, _: byte_size(line.total.written),
+        lambda line, _: line.total.written,
+        "bytes_written",
+        right=True,
+        total=True,
+    ),
+    Column("calls", "calls", lambda line, _: str(line.times), lambda line, _: line.times, right=True),
+    Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
+    Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
+)
+NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+SUMMARY: tuple[str, ...] = ("path", "layer", "from", "output", "params", "macs", "share")
+FLOPS: tuple[str, ...] = ("path", "layer", "params", "macs", "share", "flops", "read", "written")
+FLOPS_BY: tuple[str, ...] = ("path", "calls", "params", "macs", "share", "flops", "read", "written")
+
+
+def chosen(names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of these names, in this order. Raises KeyError for a name that no column has."""
+    known_columns = {column.name: column for column in COLUMNS}
+    return tuple(known_columns[name] for name in names)

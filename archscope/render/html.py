@@ -1,0 +1,40 @@
+"""Sheet → an HTML fragment, as a notebook shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from archscope.render.sheet import Sheet
+
+
+def text(sheet: Sheet) -> str:
+    """A paragraph, a table with aligned cells, and a paragraph for each line below; every text is escaped."""
+    sides = ["right" if heading.right else "left" for heading in sheet.headings]
+    parts = [
+        paragraph(" · ".join(sheet.head)),
+        '<table class="archscope">',
+        row([heading.header for heading in sheet.headings], sides, "th"),
+        *(row(cells, sides, "td") for cells in sheet.rows),
+        row(sheet.total, sides, "th") if sheet.total else "",
+        "</table>",
+        paragraph(" · ".join(sheet.foot)),
+        *map(paragraph, sheet.notes),
+    ]
+    return "\n".join(filter(None, parts)) + "\n"
+
+
+def row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
+    styled = (
+        f'<{tag} style="text-align: {side}; white-space: pre">{escape(cell)}</{tag}>'
+        for cell, side in zip(cells, sides, strict=True)
+    )
+    return f"<tr>{''.join(styled)}</tr>"
+
+
+def paragraph(phrase: str) -> str:
+    return f"<p>{escape(phrase)}</p>" if phrase else ""
+
+
+def preformatted(words: str) -> str:
+    return f"<pre>{escape(words)}</pre>\n"

@@ -1,0 +1,39 @@
+"""Sheet → a Markdown table with its sentences around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tabulate import tabulate
+
+from archscope.render.sheet import Sheet
+
+INDENT = "&nbsp;&nbsp;"
+
+
+def text(sheet: Sheet) -> str:
+    """Headline in bold, table, bottom line in bold, sentences; what Markdown would read as markup is escaped."""
+    rows = [[escaped(cell) for cell in row] for row in sheet.rows]
+    rows += [[f"**{escaped(cell)}**" if cell else "" for cell in sheet.total]] if sheet.total else []
+    table = tabulate(
+        rows,
+        headers=[heading.header for heading in sheet.headings],
+        tablefmt="pipe",
+        colalign=["right" if heading.right else "left" for heading in sheet.headings],
+        disable_numparse=True,
+    )
+    title, *facts = map(escaped, sheet.head or ("",))
+    head = " · ".join([f"**{title}**", *facts]) if title else ""
+    return paragraphs([head, table, escaped(" · ".join(sheet.foot)), *map(escaped, sheet.notes)])
+
+
+def escaped(cell: str) -> str:
+    """The cell with its indentation kept and nothing in it that Markdown would take for markup."""
+    words = cell.lstrip(" ")
+    for mark in ("\\", "|", "*", "_", "<", "[", "`"):
+        words = words.replace(mark, "\\" + mark)
+    return INDENT * ((len(cell) - len(cell.lstrip(" "))) // 2) + words
+
+
+def paragraphs(parts: Iterable[str]) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,197 @@
+"""Report or Comparison → Sheet: headers, rows of text, a bottom line, sentences around them; not yet laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from archscope import units
+from archscope.compare import Change, Comparison
+from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, chosen, inner
+from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded
+from archscope.trace import Operand
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of a sheet: header, side, name and how its text may be cut."""
+
+    name: str
+    header: str
+    right: bool = False
+    column: Column | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table before layout. head, foot: lines of phrases (` · ` between them). notes: whole sentences below."""
+
+    head: tuple[str, ...]
+    headings: tuple[Heading, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...] = ()
+    foot: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the reader asked for: columns by name, levels, the column to sort by, no folding; by: of a breakdown."""
+
+    columns: tuple[str, ...] = ()
+    depth: int | None = None
+    sort: str = ""
+    expand: bool = False
+    by: str = ""
+
+
+def summary(report: Report, wish: Wish = Wish()) -> Sheet:
+    """The table of a net: one line per written step."""
+    return sheet(report, list(arranged(shown(report, wish), wish, report)), chosen(wish.columns or SUMMARY))
+
+
+def shown(report: Report, wish: Wish) -> tuple[Line, ...]:
+    """The outline; sorted lines stand alone, so that none may sum over several."""
+    if wish.sort and not wish.expand:
+        return prune(unfolded(report), wish.depth) if wish.depth else unfolded(report)
+    return outline(report, expand=wish.expand, depth=wish.depth)
+
+
+def flops(report: Report, wish: Wish = Wish()) -> Sheet:
+    """The costs by module, type or depth."""
+    by = wish.by or "module"
+    lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report))
+    columns = chosen(wish.columns or (FLOPS if by == "module" else FLOPS_BY))
+    return sheet(report, lines, tuple(replace(c, header=by) if c.name == "path" else c for c in columns))
+
+
+def arranged(lines: Sequence[Line], wish: Wish, report: Report) -> Iterator[tuple[int, Line]]:
+    """The lines with their levels in the order of the run; sorted, they stand flat, by their full paths."""
+    if not wish.sort:
+        yield from nested(lines)
+        return
+    (column,) = chosen([wish.sort])
+    flat = [replace(line, label=line.path or line.label) for _, line in leaves(lines)]
+    yield from ((0, line) for line in sorted(flat, key=lambda line: rank(column, line, report)))
+
+
+def nested(lines: Sequence[Line], level: int = 0) -> Iterator[tuple[int, Line]]:
+    for line in lines:
+        yield level, line
+        yield from nested(line.children, level + 1)
+
+
+def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:
+    """Largest number first, words by alphabet, the unknown last."""
+    value = line.total.macs if column.name == "share" else column.value(line, report)
+    return value is None, -value if isinstance(value, int) else value or ""
+
+
+def sheet(report: Report, lines: Sequence[tuple[int, Line]], columns: Sequence[Column]) -> Sheet:
+    whole = Line("", "total", "total", total=report.total)
+    return Sheet(
+        head=head(report),
+        headings=tuple(Heading(c.name, c.header, c.right, c) for c in columns),
+        rows=tuple(tuple(cell(c, level, line, report) for c in columns) for level, line in lines),
+        total=tuple("total" if c.name == "path" else c.text(whole, report) if c.total else "" for c in columns),
+        foot=foot(report),
+        notes=tuple(notes(report, [line for _, line in lines])),
+    )
+
+
+def cell(column: Column, level: int, line: Line, report: Report) -> str:
+    return ("  " * level if column.name == "path" else "") + column.text(line, report)
+
+
+def head(report: Report) -> tuple[str, ...]:
+    """`ResidualMnist:plain · x 1×28×28 float32 · batch 1 · cpu, eval`, in phrases."""
+    trace = report.trace
+    inputs = ", ".join(described(operand, report.batch) for operand in trace.inputs)
+    batch = f"batch {report.batch}" if report.batch is not None else ""
+    return tuple(filter(None, [report.title or report.target, inputs, batch, f"{trace.device}, {trace.mode}"]))
+
+
+def described(operand: Operand, batch: int | None) -> str:
+    return f"{operand.source} {units.shape(inner(operand.value.shape, batch))} {operand.value.dtype}"
+
+
+def foot(report: Report) -> tuple[str, ...]:
+    """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation priced`, in phrases."""
+    total = report.total
+    least = "at least " if total.unpriced else ""
+    trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
+    return (
+        f"{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
+        f"{least}{units.human(total.macs)} MACs",
+        f"{least}{units.human(total.flops)} FLOPs (2 × MACs)",
+        unpriced(report),
+    )
+
+
+def unpriced(report: Report) -> str:
+    rows = report.total.unpriced
+    if not rows:
+        return "every operation priced"
+    kernels = ", ".join(f"{name} ({where(indexes, report)})" for name, indexes in report.unpriced.items())
+    return f"{rows} operation{'s' * (rows > 1)} unpriced: {kernels}"
+
+
+def where(indexes: Sequence[int], report: Report) -> str:
+    """The paths of the first rows: `at rnn, head.0 and 3 more`."""
+    paths = list(dict.fromkeys(report.rows[index].path for index in indexes))
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return f"at {', '.join(paths[:3])}{more}"
+
+
+def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
+    if any(line.times > 1 and line.kind != "sum" for line in lines):
+        yield "×N: N equal parts in one line; the figures are sums over all N"
+    if report.total.unpriced:
+        yield "?: not known; ≥: without what is not known"
+    if any(line.shared for line in lines):
+        yield "shared: parameters that an earlier line counts"
+    yield from report.trace.notes
+
+
+# ------------------------------------------------------------ comparisons
+def comparison(compared: Comparison) -> Sheet:
+    """The targets below each other, and what each costs against the first."""
+    first = compared.labels[0] if compared.labels else ""
+    headings = (
+        Heading("path", ""),
+        Heading("params", "params", right=True),
+        Heading("macs", "MACs", right=True),
+        Heading("human", "", right=True),
+        Heading("against", f"against {first}" if len(compared.reports) > 1 else ""),
+    )
+    rows = [compared_row(compared, index) for index in range(len(compared.reports))]
+    hints = ["≥: some operations have no price, so these are lower bounds"] if compared.unpriced else []
+    return Sheet((), headings, tuple(rows), notes=tuple(hints))
+
+
+def compared_row(compared: Comparison, index: int) -> tuple[str, ...]:
+    total = compared.reports[index].total
+    least = "≥" if total.unpriced else ""
+    macs = (least + units.count(total.macs), least + units.human(total.macs))
+    return (
+        compared.labels[index],
+        units.count(total.params),
+        *macs,
+        sentence(compared.changes(index) if index else ()),
+    )
+
+
+def sentence(changes: Sequence[Change]) -> str:
+    """`9.68× fewer MACs, 9.68× fewer parameters`."""
+    return ", ".join(filter(None, (phrase(change) for change in changes)))
+
+
+def phrase(change: Change) -> str:
+    if change.first is None or change.this is None:
+        return f"{change.name} not compared (unpriced)"
+    if change.first == change.this:
+        return f"the same {change.name}"
+    if not change.first or not change.this:
+        return f"{units.count(change.this)} {change.name} instead of {units.count(change.first)}"
+    word = "fewer" if change.this < change.first else "more"
+    return f"{units.ratio(max(change.first, change.this), min(change.first, change.this))} {word} {change.name}"

@@ -1,0 +1,114 @@
+"""Sheet → text of a given width: layer texts are cut first, then the least columns go; numbers are never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tabulate import tabulate
+
+from archscope.render.sheet import Heading, Sheet
+
+GAP = 2
+DOT = " · "
+LEAST_FIRST = ("place", "rows", "calls", "written", "read", "human", "from", "flops", "share", "output", "layer")
+SHORTEST_LAYER, SHORTEST_FROM = 20, 12
+
+
+def text(sheet: Sheet, *, width: int = 80) -> str:
+    """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
+    fitted, gone = fit(sheet, width)
+    left_out = [f"left out at this width ({width}): {', '.join(gone)}; --columns chooses"] if gone else []
+    notes = [line for note in (*sheet.notes, *left_out) for line in wrapped(note.split(" "), width, " ")]
+    parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
+    return "\n".join(gathered(parts)) + "\n"
+
+
+def gathered(parts: Iterable[Sequence[str]]) -> list[str]:
+    """The parts' lines; an empty line after the head."""
+    head, table, foot = parts
+    return [*head, *([""] if head else []), *table, *foot]
+
+
+def wrapped(phrases: Sequence[str], width: int, dot: str = DOT) -> list[str]:
+    """Phrases on lines no wider than `width`, broken between them (a single longer phrase between its words)."""
+    lines: list[str] = []
+    for phrase in phrases:
+        joined = f"{lines[-1]}{dot}{phrase}" if lines else phrase
+        if lines and len(joined) <= width:
+            lines[-1] = joined
+        elif len(phrase) > width and " " in phrase:
+            lines += wrapped(phrase.split(" "), width, " ")
+        else:
+            lines.append(phrase)
+    return lines
+
+
+def grid(sheet: Sheet) -> list[str]:
+    rows = [*sheet.rows, *([sheet.total] if sheet.total else [])]
+    if not rows:
+        return []
+    laid = tabulate(
+        rows,
+        headers=[heading.header for heading in sheet.headings],
+        tablefmt="plain",
+        colalign=["right" if heading.right else "left" for heading in sheet.headings],
+        disable_numparse=True,
+        preserve_whitespace=True,
+    )
+    return [line.rstrip() for line in laid.splitlines()]
+
+
+# ------------------------------------------------------------ fitting
+def fit(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
+    """The sheet cut to `width`, and the headers of the columns that had to go."""
+    gone: list[str] = []
+    cut = shortened(sheet, width)
+    for name in LEAST_FIRST:
+        if total_width(cut) <= width or len(sheet.headings) <= 2:
+            break
+        at = position(sheet, name)
+        if at is not None:
+            gone.append(sheet.headings[at].header)
+            sheet = without(sheet, at)
+            cut = shortened(sheet, width)
+    return cut, tuple(filter(None, reversed(gone)))
+
+
+def shortened(sheet: Sheet, width: int) -> Sheet:
+    """Layer texts cut as far as needed and bearable, then the names of what a line reads."""
+    for name, least in (("layer", SHORTEST_LAYER), ("from", SHORTEST_FROM)):
+        at, excess = position(sheet, name), total_width(sheet) - width
+        if at is None or excess <= 0:
+            continue
+        sheet = cut_to(sheet, at, max(widths(sheet)[at] - excess, least))
+    return sheet
+
+
+def cut_to(sheet: Sheet, at: int, width: int) -> Sheet:
+    column = sheet.headings[at].column
+    cut = column.shorten if column else None
+    if cut is None:
+        return sheet
+    rows = tuple((*row[:at], cut(row[at], width), *row[at + 1 :]) for row in sheet.rows)
+    return replace(sheet, rows=rows)
+
+
+def position(sheet: Sheet, name: str) -> int | None:
+    return next((at for at, heading in enumerate(sheet.headings) if heading.name == name), None)
+
+
+def without(sheet: Sheet, at: int) -> Sheet:
+    headings: tuple[Heading, ...] = (*sheet.headings[:at], *sheet.headings[at + 1 :])
+    rows = tuple((*row[:at], *row[at + 1 :]) for row in sheet.rows)
+    return replace(sheet, headings=headings, rows=rows, total=(*sheet.total[:at], *sheet.total[at + 1 :]))
+
+
+def widths(sheet: Sheet) -> list[int]:
+    rows = [[heading.header for heading in sheet.headings], *sheet.rows, *([sheet.total] if sheet.total else [])]
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def total_width(sheet: Sheet) -> int:
+    cells = widths(sheet)
+    return sum(cells) + GAP * (len(cells) - 1)

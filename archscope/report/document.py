@@ -1,0 +1,87 @@
+"""Report → the JSON document `archscope.report/1`, as plain dicts and lists; what is not known is None."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from archscope.errors import Span
+from archscope.report.findings import Finding
+from archscope.trace import Operand, Value
+
+if TYPE_CHECKING:
+    from archscope.report.model import PricedRow, Report, Total
+
+Data = dict[str, Any]
+
+
+def document(report: Report) -> Data:
+    trace = report.trace
+    return {
+        "schema": "archscope.report/1",
+        "target": trace.target,
+        "device": trace.device,
+        "dtype": trace.dtype,
+        "mode": trace.mode,
+        "inputs": [{"name": operand.source, **value(operand.value)} for operand in trace.inputs],
+        "outputs": [value(operand.value) for operand in trace.outputs],
+        "totals": totals(report.total),
+        "rows": [row_data(report, row) for row in report.rows],
+        "unpriced": [{"kernel": kernel, "rows": list(rows)} for kernel, rows in report.unpriced.items()],
+        "findings": [finding_data(finding) for finding in report.findings],
+        "notes": list(trace.notes),
+    }
+
+
+def totals(total: Total) -> Data:
+    return {
+        "params": total.params,
+        "trainable_params": total.trainable_params,
+        "param_bytes": total.param_bytes,
+        "macs": total.macs,
+        "flops": total.flops,
+        "bytes_read": total.read,
+        "bytes_written": total.written,
+        "unpriced": total.unpriced,
+    }
+
+
+def row_data(report: Report, row: PricedRow) -> Data:
+    return {
+        "index": row.index,
+        "path": row.path,
+        "op": row.op,
+        "function": row.row.function,
+        "inputs": [operand_data(operand) for operand in report.activations(row.row)],
+        "outputs": [value(output) for output in row.row.outputs],
+        "params": row.params,
+        "macs": row.macs,
+        "flops": row.flops,
+        "bytes_read": row.cost.read,
+        "bytes_written": row.cost.written,
+        "place": place(row.place),
+    }
+
+
+def operand_data(operand: Operand) -> Data:
+    return {"from": operand.source, "shape": list(operand.value.shape)}
+
+
+def value(tensor: Value) -> Data:
+    return {"shape": list(tensor.shape), "dtype": tensor.dtype}
+
+
+def place(span: Span | None) -> Data | None:
+    return asdict(span) if span else None
+
+
+def finding_data(finding: Finding) -> Data:
+    return {
+        "rule": finding.rule,
+        "level": finding.level,
+        "path": finding.path,
+        "place": place(finding.place),
+        "message": finding.message,
+        "help": finding.help,
+        "fixes": [asdict(fix) for fix in finding.fixes],
+    }

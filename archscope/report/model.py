@@ -1,0 +1,217 @@
+"""The Report: Trace + one Cost per row → priced rows → totals. Totals are functions of rows and parameters.
+
+A quantity that is not known is None, never 0; a sum over rows that hold one counts them in `unpriced`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from archscope import units
+from archscope.cost import Cost, price
+from archscope.errors import Span
+from archscope.report.document import document
+from archscope.report.findings import Finding, Fix, from_trace
+from archscope.trace import Operand, Param, Row, Trace
+
+__all__ = ["Checked", "Finding", "Fix", "PricedRow", "Report", "Total", "Views", "join"]
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price;
+    where there is one, `macs` and `flops` are lower bounds."""
+
+    params: int = 0
+    trainable_params: int = 0
+    param_bytes: int = 0
+    macs: int = 0
+    read: int = 0
+    written: int = 0
+    unpriced: int = 0
+
+    @property
+    def flops(self) -> int:
+        """2 × MACs."""
+        return 2 * self.macs
+
+    def __add__(self, other: Total) -> Total:
+        return Total(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Total)))
+
+    @staticmethod
+    def of(totals: Iterable[Total]) -> Total:
+        return sum(totals, start=Total())
+
+
+@dataclass(frozen=True)
+class PricedRow:
+    """A row with its price and the parameters that it is the first to read. Unpriced: macs and flops are None."""
+
+    row: Row
+    cost: Cost
+    own: tuple[Param, ...] = ()
+
+    @property
+    def index(self) -> int:
+        return self.row.index
+
+    @property
+    def path(self) -> str:
+        return self.row.path
+
+    @property
+    def op(self) -> str:
+        return self.row.op
+
+    @property
+    def place(self) -> Span | None:
+        return self.row.place
+
+    @property
+    def params(self) -> int:
+        return sum(param.count for param in self.own)
+
+    @property
+    def macs(self) -> int | None:
+        return self.cost.macs
+
+    @property
+    def flops(self) -> int | None:
+        return self.cost.flops
+
+    @property
+    def total(self) -> Total:
+        """The row as one summand."""
+        return replace(
+            params_total(self.own),
+            macs=self.cost.known,
+            read=self.cost.read,
+            written=self.cost.written,
+            unpriced=int(bool(self.cost.unpriced)),
+        )
+
+
+def params_total(params: Iterable[Param]) -> Total:
+    return Total.of(Total(p.count, p.count * p.trainable, p.bytes) for p in params)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found out about one target."""
+
+    target: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a report or comparison shows itself: as text, and as HTML in a notebook. The renderings live above, and are
+    handed down by whoever makes the report."""
+
+    text: Callable[[Any], str] = repr
+    html: Callable[[Any], str] | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """One recorded forward pass with its costs: `rows`, `total`, `findings`, `to_dict()`; `str()` is the table.
+
+    title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
+    """
+
+    trace: Trace
+    costs: tuple[Cost, ...]
+    findings: tuple[Finding, ...] = ()
+    title: str = ""
+    views: Views = field(default=Views(), compare=False)
+
+    @property
+    def target(self) -> str:
+        return self.trace.target
+
+    @cached_property
+    def rows(self) -> tuple[PricedRow, ...]:
+        return tuple(
+            PricedRow(row, cost, own) for row, cost, own in zip(self.trace.rows, self.costs, self._owned, strict=True)
+        )
+
+    @cached_property
+    def _owned(self) -> tuple[tuple[Param, ...], ...]:
+        """Per row the parameters that it is the first to read; a tied or shared one belongs to its first reader."""
+        named = {param.name: param for param in self.trace.params}
+        taken: set[str] = set()
+        owned = []
+        for row in self.trace.rows:
+            firsts = dict.fromkeys(named[name].tied_to or name for name in row.params if name in named)
+            owned.append(tuple(named[name] for name in firsts if name not in taken))
+            taken |= firsts.keys()
+        return tuple(owned)
+
+    @cached_property
+    def unread(self) -> tuple[Param, ...]:
+        """Parameters that no row reads, each once."""
+        read = {param.name for own in self._owned for param in own}
+        return tuple(param for param in self.trace.params if not param.tied_to and param.name not in read)
+
+    @cached_property
+    def total(self) -> Total:
+        """All parameters, tied and shared ones once, and the sums of the rows."""
+        return Total.of([params_total(self.unread), *(row.total for row in self.rows)])
+
+    @cached_property
+    def batch(self) -> int | None:
+        """The batch size: dimension 0 of every input, where they agree."""
+        sizes = {operand.value.shape[0] for operand in self.trace.inputs if operand.value.shape}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @cached_property
+    def unpriced(self) -> dict[str, tuple[int, ...]]:
+        """Kernel without a price → the indexes of the rows that ran it."""
+        found: dict[str, list[int]] = {}
+        for row in self.rows:
+            for kernel in dict.fromkeys(row.cost.unpriced):
+                found.setdefault(kernel, []).append(row.index)
+        return {kernel: tuple(rows) for kernel, rows in found.items()}
+
+    @cached_property
+    def param_names(self) -> frozenset[str]:
+        return frozenset(param.name for param in self.trace.params)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a finding is an error: the run broke off, shapes did not fit, an expectation was not met."""
+        return any(finding.level == "error" for finding in self.findings)
+
+    def activations(self, row: Row) -> Iterator[Operand]:
+        """The row's inputs that are no parameters."""
+        return (operand for operand in row.inputs if operand.source not in self.param_names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document `archscope.report/1`; unknown is None."""
+        return document(self)
+
+    def __repr__(self) -> str:
+        total = self.total
+        return f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.macs)} MACs>"
+
+    def __str__(self) -> str:
+        return self.views.text(self)
+
+    def _repr_html_(self) -> str | None:
+        return self.views.html(self) if self.views.html else None
+
+
+def join(
+    trace: Trace,
+    *,
+    pricing: Callable[[Row], Cost] = price,
+    findings: Iterable[Finding] = (),
+    title: str = "",
+    views: Views = Views(),
+) -> Report:
+    """Prices every row and gathers the findings: those of the run itself, then those handed in."""
+    costs = tuple(pricing(row) for row in trace.rows)
+    return Report(trace, costs, (*from_trace(trace), *findings), title, views)
