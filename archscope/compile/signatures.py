@@ -326,7 +326,8 @@ def describe(module: nn.Module) -> str:
 
 
 def _attributes(module: nn.Module) -> Iterable[tuple[str, object]]:
-    for parameter in signature(type(module)).parameters.values():
+    cls: type = type(module)
+    for parameter in signature(cls).parameters.values():
         path = _LIVE.get(parameter.name, parameter.name)
         try:
             value = attrgetter(path)(module)

@@ -3,8 +3,9 @@
     (layer, arguments, meta tensors) → layers.RULES    → result | None
     (function's name, arguments)     → functions.RULES → result | None        None: no rule, ask torch on meta
 
-The first operation on the meta device loads sympy or torch._dynamo, as slow as torch itself; torch.empty does not. A rule
-answers only what it is certain of (sizes, dtype, nesting), and never where torch raises: torch's own words are then the error.
+The first operation on the meta device loads sympy or torch._dynamo, as slow as torch itself; torch.empty does not.
+A rule answers only what it is certain of (sizes, dtype, nesting), and never where torch raises: the error is then in
+torch's own words.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def layer_output(
 ) -> object | None:
     """What the layer `cls(**arguments)` gives for meta tensors: a tensor, a tuple, or None where no rule is certain.
 
-    arguments: every argument of the constructor, defaults and inferred ones filled in. options: keyword arguments of the
-    call itself, as `need_weights=False`. A layer with weights is taken to hold them in torch's default dtype.
+    arguments: every argument of the constructor, defaults and inferred ones filled in. options: keyword arguments of
+    the call itself, as `need_weights=False`. A layer with weights is taken to hold them in torch's default dtype.
     """
     rule = layers.RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
     if rule is None or not inputs or not all(isinstance(value, torch.Tensor) and sound(value) for value in inputs):
@@ -37,7 +38,7 @@ def layer_output(
 def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object | None:
     """What the function or method `name` gives for meta tensors, or None where no rule is certain.
 
-    `name` is the short name in torch, torch.nn.functional or torch.Tensor; of a method, the tensor is the first argument.
+    `name` is the short name in torch, torch.nn.functional or torch.Tensor; a method has its tensor as first argument.
     """
     rule = functions.RULES.get(name)
     if rule is None or not all(map(sound, (*args, *kwargs.values()))):

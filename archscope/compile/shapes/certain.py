@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Unsure(Exception):
+class Unsure(Exception):  # noqa: N818  (an answer, not an error)
     """The rule does not know this case; torch has to be asked."""
 
 
@@ -20,7 +20,7 @@ def sure(condition: object) -> None:
 
 
 def sound(value: object) -> bool:
-    """True of what rules reason about: plain meta tensors that are not empty, lists of them, and anything that is no tensor."""
+    """True of what rules reason about: plain meta tensors that are not empty, lists of them, whatever is no tensor."""
     if isinstance(value, list | tuple):
         return all(map(sound, value))
     if not isinstance(value, Tensor):

@@ -1,6 +1,6 @@
 """Rules of layers, most of them by the rule of the function that the layer calls.
 
-RULES: class name → rule(arguments of the constructor, *inputs, **options of the call) → tensor or tuple; raises Unsure
+RULES: class name → rule(constructor's arguments, *inputs, **options of the call) → tensor or tuple; raises Unsure
 """
 
 from __future__ import annotations
@@ -12,8 +12,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import functions, windows
-from archscope.compile.shapes.certain import floating, following, ints, is_int, is_number, made, same, sure, weighted
+from archscope.compile.shapes import arrangement, functions, images, pointwise, products, windows
+from archscope.compile.shapes.certain import (
+    axis,
+    floating,
+    following,
+    ints,
+    is_int,
+    is_number,
+    made,
+    same,
+    sure,
+    weighted,
+)
 
 Arguments = Mapping[str, object]
 Rule = Callable[..., object]
@@ -28,11 +39,11 @@ def _by(function: Rule, *names: str) -> Rule:
     return rule
 
 
-def _unary(arguments: Arguments, x: Tensor) -> Tensor:
-    return functions.unary(x)
+def _unary(_: Arguments, x: Tensor) -> Tensor:
+    return pointwise.unary(x)
 
 
-def _identity(arguments: Arguments, x: Tensor) -> Tensor:
+def _identity(_: Arguments, x: Tensor) -> Tensor:
     return x
 
 
@@ -41,7 +52,7 @@ def _numbered(*names: str) -> Rule:
 
     def rule(arguments: Arguments, x: Tensor) -> Tensor:
         sure(all(is_number(arguments[name]) for name in names))
-        return functions.unary(x)
+        return pointwise.unary(x)
 
     return rule
 
@@ -55,7 +66,7 @@ def _prelu(arguments: Arguments, x: Tensor) -> Tensor:
 
 def _dropout(rank: int | None, arguments: Arguments, x: Tensor) -> Tensor:
     sure(rank in (None, x.dim()))
-    return functions.dropout(x, p=arguments["p"])  # type: ignore[arg-type]
+    return pointwise.dropout(x, p=arguments["p"])  # type: ignore[arg-type]
 
 
 # Convolutions, norms, linear.
@@ -101,13 +112,13 @@ def _instance_norm(rank: int, arguments: Arguments, x: Tensor) -> Tensor:
 def _group_norm(arguments: Arguments, x: Tensor) -> Tensor:
     weighted(x)
     sure(x.dim() >= 2 and x.shape[1] == arguments["num_channels"])
-    return functions.group_norm(x, arguments["num_groups"])  # type: ignore[arg-type]
+    return products.group_norm(x, arguments["num_groups"])  # type: ignore[arg-type]
 
 
 def _layer_norm(arguments: Arguments, x: Tensor) -> Tensor:
     weighted(x)
     shape = arguments["normalized_shape"]
-    return functions.layer_norm(x, [shape] if is_int(shape) else shape)  # type: ignore[arg-type,list-item]
+    return products.layer_norm(x, [shape] if is_int(shape) else shape)  # type: ignore[arg-type,list-item]
 
 
 def _linear(arguments: Arguments, x: Tensor) -> Tensor:
@@ -135,21 +146,21 @@ def _embedding(arguments: Arguments, x: Tensor) -> Tensor:
 
 def _pad(count: int, mode: str, arguments: Arguments, x: Tensor) -> Tensor:
     sure(x.dim() == count + 2)
-    return functions.pad(x, ints(arguments["padding"], 2 * count), mode)
+    return images.pad(x, ints(arguments["padding"], 2 * count), mode)
 
 
 def _unflatten(arguments: Arguments, x: Tensor) -> Tensor:
-    sizes = arguments["unflattened_size"]
-    sure(is_int(arguments["dim"]) and isinstance(sizes, tuple | list) and all(is_int(n) and n > 0 for n in sizes))
-    dim = arguments["dim"]
-    sure(-x.dim() <= dim < x.dim() and math.prod(sizes) == x.shape[dim])  # type: ignore[operator,arg-type,index]
-    return x.unflatten(dim, tuple(sizes))  # type: ignore[arg-type]
+    sizes, dim = arguments["unflattened_size"], axis(arguments["dim"], x.dim())
+    sure(isinstance(sizes, tuple | list))
+    sizes = ints(sizes, len(sizes))  # type: ignore[arg-type]
+    sure(min(sizes) > 0 and math.prod(sizes) == x.shape[dim])
+    return x.unflatten(dim, sizes)
 
 
 def _upsampling(mode: str, align: bool | None, arguments: Arguments, x: Tensor) -> Tensor:
     sure(x.dim() == 4)
     size, scale = arguments["size"], arguments["scale_factor"]
-    return functions.interpolate(x, size=size, scale_factor=scale, mode=mode, align_corners=align)
+    return images.interpolate(x, size=size, scale_factor=scale, mode=mode, align_corners=align)
 
 
 def _channel_shuffle(arguments: Arguments, x: Tensor) -> Tensor:
@@ -214,20 +225,7 @@ def _encoder_layer(arguments: Arguments, x: Tensor) -> Tensor:
     return made(x, x.shape)
 
 
-_PLAIN = [
-    "ReLU",
-    "ReLU6",
-    "SiLU",
-    "Mish",
-    "Hardswish",
-    "Hardsigmoid",
-    "SELU",
-    "Sigmoid",
-    "Tanh",
-    "Softsign",
-    "Tanhshrink",
-    "LogSigmoid",
-]
+_PLAIN = "ReLU ReLU6 SiLU Mish Hardswish Hardsigmoid SELU Sigmoid Tanh Softsign Tanhshrink LogSigmoid"
 _NUMBERED = {
     "ELU": ("alpha",),
     "CELU": ("alpha",),
@@ -241,7 +239,13 @@ _NUMBERED = {
 }
 _MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 _AVG = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
-_PADS = {"ZeroPad": "constant", "ConstantPad": "constant", "ReflectionPad": "reflect", "ReplicationPad": "replicate"}
+_PADS = {
+    "ZeroPad": "constant",
+    "ConstantPad": "constant",
+    "ReflectionPad": "reflect",
+    "ReplicationPad": "replicate",
+    "CircularPad": "circular",
+}
 _RESAMPLED = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor")
 
 
@@ -266,29 +270,29 @@ def _spatial(count: int) -> Mapping[str, Rule]:
 
 
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(_PLAIN, _unary),
+    **dict.fromkeys(_PLAIN.split(), _unary),
     **{name: _numbered(*names) for name, names in _NUMBERED.items()},
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), _by(functions.softmax, "dim")),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), _by(pointwise.softmax, "dim")),
     **{name: rule for count in (1, 2, 3) for name, rule in _spatial(count).items()},
     **dict.fromkeys(("Dropout", "AlphaDropout"), partial(_dropout, None)),
     **dict.fromkeys(("LayerNorm", "RMSNorm"), _layer_norm),
     "Identity": _identity,
-    "GELU": _by(functions.gelu, "approximate"),
-    "GLU": _by(functions.glu, "dim"),
+    "GELU": _by(pointwise.gelu, "approximate"),
+    "GLU": _by(pointwise.glu, "dim"),
     "PReLU": _prelu,
     "GroupNorm": _group_norm,
     "Linear": _linear,
     "Bilinear": _bilinear,
     "Embedding": _embedding,
-    "Flatten": _by(functions.flatten, "start_dim", "end_dim"),
+    "Flatten": _by(arrangement.flatten, "start_dim", "end_dim"),
     "Unflatten": _unflatten,
-    "Upsample": _by(functions.interpolate, *_RESAMPLED),
+    "Upsample": _by(images.interpolate, *_RESAMPLED),
     "UpsamplingNearest2d": partial(_upsampling, "nearest", None),
     "UpsamplingBilinear2d": partial(_upsampling, "bilinear", True),
     "ChannelShuffle": _channel_shuffle,
-    "PixelShuffle": _by(functions.pixel_shuffle, "upscale_factor"),
-    "PixelUnshuffle": _by(functions.pixel_unshuffle, "downscale_factor"),
-    "Unfold": _by(functions.unfold, "kernel_size", "dilation", "padding", "stride"),
+    "PixelShuffle": _by(images.pixel_shuffle, "upscale_factor"),
+    "PixelUnshuffle": _by(images.pixel_unshuffle, "downscale_factor"),
+    "Unfold": _by(images.unfold, "kernel_size", "dilation", "padding", "stride"),
     "RNN": partial(_recurrent, 1),
     "GRU": partial(_recurrent, 1),
     "LSTM": partial(_recurrent, 2),

@@ -43,7 +43,7 @@ def transposed(sizes: Shape, kernel: Shape, stride: object, padding: object, out
 
 
 def pool(sizes: Shape, kernel: object, stride: object, padding: object, dilation: object, ceil: object) -> Shape:
-    """Spatial sizes after a pool. With `ceil` the last window may hang over, but must begin inside the input or its padding."""
+    """Spatial sizes after a pool. With `ceil` the last window may hang over, if it begins before the right padding."""
     count = len(sizes)
     kernel = ints(kernel, count)
     stride = kernel if stride is None else ints(stride, count)
@@ -105,11 +105,16 @@ def resampled(sizes: Shape, size: object, scale: object, mode: object, align: ob
     if scale is None:
         out = ints(size, len(sizes))
     else:
-        scales = list(scale) if isinstance(scale, tuple | list) else [scale] * len(sizes)
-        sure(len(scales) == len(sizes) and all(map(is_number, scales)))
+        scales = _scales(scale, len(sizes))
         out = tuple(math.floor(float(n) * s) for n, s in zip(sizes, scales, strict=True))
     sure(min(out) > 0)
     return out
+
+
+def _scales(scale: object, count: int) -> list[float]:
+    scales = list(scale) if isinstance(scale, tuple | list) else [scale] * count
+    sure(len(scales) == count and all(map(is_number, scales)))
+    return scales  # type: ignore[return-value]
 
 
 def unfolded(sizes: Shape, kernel: object, dilation: object, padding: object, stride: object) -> tuple[int, int]:

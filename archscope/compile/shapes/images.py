@@ -1,0 +1,122 @@
+# ruff: noqa: ARG001  (a rule has all the parameters of its torch function, used or not)
+"""Rules of functions of images: convolutions, pools, paddings, resampling. `count` is the number of spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from archscope.compile.shapes import windows
+from archscope.compile.shapes.certain import floating, following, is_int, is_number, made, same, sure
+
+
+def convolution(
+    count: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: object = 1,
+    padding: object = 0,
+    dilation: object = 1,
+    groups: int = 1,
+) -> Tensor:
+    floating(input, weight, bias)
+    sure(input.dim() == weight.dim() == count + 2 and is_int(groups) and groups > 0)
+    sure(input.shape[1] == weight.shape[1] * groups and weight.shape[0] % groups == 0)
+    sure(bias is None or bias.shape == weight.shape[:1])
+    out = windows.convolution(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return following(input, (input.shape[0], weight.shape[0], *out))
+
+
+def max_pool(
+    count: int,
+    input: Tensor,
+    kernel_size: object,
+    stride: object = None,
+    padding: object = 0,
+    dilation: object = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    floating(input)
+    sure(input.dim() == count + 2)
+    out = windows.pool(input.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    values = following(input, (*input.shape[:2], *out))
+    return (values, same(values, torch.int64)) if return_indices else values
+
+
+def avg_pool(
+    count: int,
+    input: Tensor,
+    kernel_size: object,
+    stride: object = None,
+    padding: object = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    floating(input)
+    sure(input.dim() == count + 2 and (divisor_override is None or (is_int(divisor_override) and divisor_override)))
+    out = windows.pool(input.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
+    return following(input, (*input.shape[:2], *out))
+
+
+def adaptive_avg_pool(count: int, input: Tensor, output_size: object) -> Tensor:
+    floating(input)
+    sure(input.dim() == count + 2)
+    return following(input, (*input.shape[:2], *windows.adaptive(input.shape[2:], output_size)))
+
+
+def adaptive_max_pool(
+    count: int, input: Tensor, output_size: object, return_indices: bool = False
+) -> Tensor | tuple[Tensor, Tensor]:
+    values = adaptive_avg_pool(count, input, output_size)
+    return (values, same(values, torch.int64)) if return_indices else values
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    floating(input)
+    sure(value is None or is_number(value))
+    return following(input, windows.padded(input.shape, pad, mode))
+
+
+def interpolate(
+    input: Tensor,
+    size: object = None,
+    scale_factor: object = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    floating(input)
+    sure(not recompute_scale_factor and not antialias)
+    out = windows.resampled(input.shape[2:], size, scale_factor, mode, align_corners)
+    return following(input, (*input.shape[:2], *out))
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    floating(input)
+    sure(input.dim() >= 3 and is_int(upscale_factor) and upscale_factor > 0)
+    *batch, channels, height, width = input.shape
+    sure(channels % upscale_factor**2 == 0)
+    out = (channels // upscale_factor**2, height * upscale_factor, width * upscale_factor)
+    return made(input, (*batch, *out))
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    floating(input)
+    sure(input.dim() >= 3 and is_int(downscale_factor) and downscale_factor > 0)
+    *batch, channels, height, width = input.shape
+    sure(height % downscale_factor == 0 and width % downscale_factor == 0)
+    out = (channels * downscale_factor**2, height // downscale_factor, width // downscale_factor)
+    return made(input, (*batch, *out))
+
+
+def unfold(input: Tensor, kernel_size: object, dilation: object = 1, padding: object = 0, stride: object = 1) -> Tensor:
+    floating(input)
+    sure(input.dim() == 4 and padding not in ("same", "valid"))
+    window, count = windows.unfolded(input.shape[2:], kernel_size, dilation, padding, stride)
+    return made(input, (input.shape[0], input.shape[1] * window, count))
