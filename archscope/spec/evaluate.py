@@ -46,7 +46,7 @@ class Thing:
 
     what = "value"
 
-    def call(self, args: tuple, kwargs: dict) -> object:
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
         raise Fault(f"{self.what} cannot be called")
 
     def subscript(self, index: object) -> object:
@@ -175,12 +175,13 @@ def plain_call(name: str, function: Callable, args: Sequence, kwargs: Mapping) -
 class Evaluator:
     """Walks expressions. `lookup` gives a name's value or MISSING, `names` what could have been meant.
 
-    Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN.
+    Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the block being built.
     """
 
     lookup: Callable[[str], object]
     names: Callable[[], Iterable[str]]
     report: Callable[[Span, str, str], None]
+    host: object = None
 
     def value(self, expression: Expression) -> object:
         """The value of the whole expression."""
@@ -291,7 +292,7 @@ class Evaluator:
         if function is UNKNOWN:
             return UNKNOWN
         if isinstance(function, Thing):
-            return function.call(tuple(args), kwargs)
+            return function.call(tuple(args), kwargs, self.host)
         if any(known_by_halves(v) for v in (*args, *kwargs.values())):
             return UNKNOWN
         if callable(function):

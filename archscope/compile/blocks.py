@@ -1,0 +1,217 @@
+"""One use of a block: its inputs and arguments get names, its steps become a graph, its expectations are checked.
+
+    Layer + input Tensors → names → steps → return → BlockPlan
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import fx
+
+from archscope.compile.expectations import expected_of
+from archscope.compile.layers import flat, kwargs_key
+from archscope.compile.plan import BlockPlan
+from archscope.compile.scope import Scope
+from archscope.compile.signatures import in_short
+from archscope.compile.steps import Walk
+from archscope.compile.use import Here, Use
+from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, on_meta
+from archscope.compile.workshop import BlockSource, NetSource, Workshop
+from archscope.errors import Frame, Problem, Span
+from archscope.spec.evaluate import UNKNOWN, Fault, Thing, known_by_halves, shown
+from archscope.spec.model import Block, Data, Input, Items, Setting, Spec, Table
+
+
+def block_plan(workshop: Workshop, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]) -> BlockPlan | None:
+    """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
+    source = _source(workshop, layer)
+    inputs = _ordered(layer.kind.name, source.block, args, kwargs)
+    arguments = () if isinstance(layer.kind.source, NetSource) else layer.arguments
+    key = (layer.kind.source, layer.kind.name, layer.arguments, kwargs_key(tuple(t.meta for t in inputs), {}))
+    if key not in workshop.plans:
+        if any(source.block is other.block for other in workshop.building):
+            raise Fault(f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks")
+        workshop.building.append(source)
+        plan = BlockPlan(layer.kind.name, in_short(layer.kind.name, dict(layer.arguments)), fx.Graph())
+        try:
+            workshop.plans[key] = build_block(Use(workshop, plan, frames), source, arguments, inputs)
+        finally:
+            workshop.building.pop()
+    return workshop.plans[key]
+
+
+def _source(workshop: Workshop, layer: Layer) -> BlockSource:
+    source = layer.kind.source
+    if isinstance(source, BlockSource):
+        return source
+    given = dict(layer.arguments)
+    name = given.pop("variant", None)
+    variant = next((v for v in source.spec.variants if v.name == name), None)
+    return BlockSource(net_block(source.spec, anywhere=True), workshop.configured(source.spec, variant, given))
+
+
+def net_block(spec: Spec, *, anywhere: bool = False) -> Block:
+    """A file's net as a block. `anywhere`: at other sizes than the file names, which then only give the rank."""
+    inputs = tuple(replace(i, dims=_open(i)) for i in spec.inputs) if anywhere else spec.inputs
+    layers = spec.layers or ()
+    return Block(spec.name, (), layers, spec.span, inputs, (), spec.modules, spec.returns, spec.expect, spec.note)
+
+
+def _open(entry: Input) -> tuple | None:
+    blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
+    return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
+
+
+def _ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
+    """The inputs in the block's own order. Raises Fault."""
+    names = [i.name for i in block.inputs] if block.inputs is not None else ["x"]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    if len(args) > len(names) or set(given) != set(names):
+        raise Fault(f"{name} has {len(names)} inputs ({', '.join(names)}), {len(args) + len(kwargs)} are given",
+                    f"{name}(…)({', '.join(names)})")  # fmt: skip
+    for key, value in given.items():
+        if not isinstance(value, Tensor):
+            raise Fault(f"{name} takes a tensor as its input {key}, not {shown(value)}")
+    return tuple(given[n] for n in names)
+
+
+def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[Tensor, ...]) -> BlockPlan | None:
+    """Fills the use's plan; None where the block's value is not known."""
+    block, scope = source.block, Scope(source.context.scope, dict(arguments))
+    values = _inputs(use, block, inputs, scope)
+    use.workshop.add_defaults(block.arguments, scope, use.report)
+    use.workshop.add_let(block.let, scope, use.report)
+    _declare(use, block, scope)
+    walk = Walk(use)
+    value, labels = walk.list(block.layers, values[0] if values else None, scope, "")
+    if block.returns is not None:
+        value = _returned(use, block.returns, labels, value)
+    if known_by_halves(value) or _cannot_return(use, block, value):
+        return None
+    use.plan.expected += expected_of(use, block.expect, labels, value, values[0] if values else None, "")
+    use.plan.output = _metas(value)
+    use.graph.output(_nodes(value))  # type: ignore[arg-type]
+    _clean(use)
+    _warn_of_unused(use, block)
+    return use.plan
+
+
+def _metas(value: object) -> object:
+    return {k: on_meta(v) for k, v in value.items()} if isinstance(value, Mapping) else on_meta(value)
+
+
+def _nodes(value: object) -> object:
+    return {k: at_run_time(v) for k, v in value.items()} if isinstance(value, Mapping) else at_run_time(value)
+
+
+def _cannot_return(use: Use, block: Block, value: object) -> bool:
+    if isinstance(value, Mapping) or flat(on_meta(value)):
+        return False
+    what = value.what if isinstance(value, Thing) else shown(value)
+    use.report(block.span, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`")
+    return True
+
+
+def _returned(use: Use, returns: Data, scope: Scope, prev: object) -> object:
+    inner = Scope(scope, {"prev": prev})
+    value = use.workshop.data(returns, inner, words=False, report=use.report, host=use)
+    return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
+
+
+def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) -> list[Tensor]:
+    specs = block.inputs if block.inputs is not None else (Input("x", None, block.span),)
+    values = []
+    for spec, tensor in zip(specs, inputs, strict=True):
+        node = use.graph.placeholder(spec.name)
+        values.append(Tensor(use, node, tensor.meta))
+        scope.table[spec.name] = values[-1]
+    for spec, value in zip(specs, values, strict=True):
+        if spec.dims is not None:
+            _bind_dimensions(use, block, spec, value, scope)
+    if values:
+        _implicit(values[0], scope)
+    return values
+
+
+def _implicit(tensor: Tensor, scope: Scope) -> None:
+    """`in_channels`, `in_features` and N, known without `input:`."""
+    shape = tensor.meta.shape
+    if shape:
+        scope.table.setdefault("in_features", shape[-1])
+        scope.table.setdefault("N", tensor.size(0))
+    if len(shape) > 1:
+        scope.table.setdefault("in_channels", shape[1])
+
+
+def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> None:
+    dims, shape = spec.dims or (), tuple(value.meta.shape)
+    written = f"({', '.join(d.text for d in dims)})"
+    if len(dims) != len(shape):
+        where = use.frames[0].span if use.frames else spec.span
+        use.report(where, f"{block.name} wants {written} as {spec.name} but gets {shape}", "the number of dimensions differs")
+        for dim in dims:
+            if isinstance(dim.tree, ast.Name):
+                scope.table.setdefault(dim.text, UNKNOWN)
+        return
+    for axis, dim in enumerate(dims):
+        if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
+            scope.table.update({} if dim.text == "_" else {dim.text: value.size(axis)})
+            continue
+        wanted = use.workshop.evaluator(scope, use.report).value(dim)
+        if wanted is not UNKNOWN and wanted != shape[axis]:
+            where = use.frames[0].span if use.frames else dim.span
+            said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
+            use.report(where, f"{block.name} wants {written} with {said} but gets {shape}, which has {shape[axis]}")
+
+
+def _declare(use: Use, block: Block, scope: Scope) -> None:
+    for entry in block.modules:
+        use.here = Here(entry.name, entry.span)
+        walk = Walk(use)
+        value = walk.layer_value(entry.body, scope)
+        if isinstance(value, Kind):
+            value = walk.bound(value, entry.span)
+        if isinstance(value, Layer):
+            scope.table[entry.name] = Declaration(use, entry.name, value)
+        elif isinstance(value, Tensor):
+            scope.table[entry.name] = value
+        else:
+            if value is not UNKNOWN:
+                use.report(entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)")
+            scope.table[entry.name] = UNKNOWN
+
+
+def _clean(use: Use) -> None:
+    for node in reversed(use.parts):
+        if not node.users:
+            use.graph.erase_node(node)
+
+
+def _warn_of_unused(use: Use, block: Block) -> None:
+    """Steps whose value nothing uses, and declared modules that nothing calls."""
+    steps: dict[object, list[fx.Node]] = {}
+    for node in use.graph.nodes:
+        site = node.meta.get("step") or node.meta.get("site")
+        if site is not None:
+            steps.setdefault((site.place, site.path), []).append(node)
+    for nodes in steps.values():
+        if not any(user not in nodes for node in nodes for user in node.users):
+            _warn(use, "unused-value", nodes[0])
+    called = {name.split(".")[0] for name in use.plan.members}
+    for entry in block.modules:
+        if entry.name not in called and entry.name + "_" not in called:
+            problem = Problem(entry.span, f"module {entry.name!r} is declared and never called", "call it, or take it out", use.frames)
+            use.workshop.warn("unused-module", problem)
+
+
+def _warn(use: Use, rule: str, node: fx.Node) -> None:
+    site = node.meta.get("step") or node.meta["site"]
+    message = f"nothing uses the value of this step ({site.name})"
+    help = "its work is thrown away: use its value, or take the step out"
+    use.workshop.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))
+
+

@@ -1,0 +1,115 @@
+"""A planned net run step by step, so that whoever watches knows at every moment which line of the spec is at work.
+
+    BlockPlan + laid-out layers + inputs → node after node, with enter(site) and leave() around steps, layers and blocks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch import fx, nn
+
+from archscope.compile.plan import BlockPlan
+from archscope.trace import Site
+
+
+class Watcher(Protocol):
+    """Told where the run is."""
+
+    def enter(self, site: Site) -> object: ...
+
+    def leave(self) -> object: ...
+
+
+@dataclass
+class Drive:
+    """Runs one planned net. Values are dropped after their last use, as in an ordinary forward pass."""
+
+    watcher: Watcher
+    last_uses: dict[fx.Graph, dict[fx.Node, list[fx.Node]]] = field(default_factory=dict)
+
+    def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
+        """The block's output for its inputs."""
+        values: dict[fx.Node, Any] = {}
+        waiting, step = iter(inputs), None
+        for node in plan.graph.nodes:
+            if (now := node.meta.get("step")) is not step:
+                self._change(step, now, prefix)
+                step = now
+            if node.op == "output":
+                return _with_values(node.args[0], values)
+            values[node] = next(waiting) if node.op == "placeholder" else self._node(plan, module, node, values, prefix)
+            for dead in self._last_uses(plan.graph).get(node, ()):
+                del values[dead]
+        raise AssertionError("a graph ends with its output")
+
+    def _change(self, old: Site | None, new: Site | None, prefix: str) -> None:
+        if old is not None:
+            self.watcher.leave()
+        if new is not None:
+            self.watcher.enter(_under(prefix, new))
+
+    def _node(self, plan: BlockPlan, module: nn.Module, node: fx.Node, values: dict, prefix: str) -> Any:
+        if node.op == "get_attr":
+            return module.get_parameter(str(node.target))
+        args, kwargs = _with_values(node.args, values), _with_values(node.kwargs, values)
+        if node.op == "call_function":
+            return node.target(*args, **kwargs)  # type: ignore[operator]
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return self._call(plan.members[str(node.target)], _child(module, str(node.target)), node, args, kwargs, prefix)
+
+    def _call(self, member: Any, child: nn.Module, node: fx.Node, args: tuple, kwargs: dict, prefix: str) -> Any:
+        site = _under(prefix, node.meta["site"])
+        self.watcher.enter(site)
+        if isinstance(member, BlockPlan):
+            result = self.run(member, child, args, site.path)
+        else:
+            result = child(*args, **kwargs)
+        self.watcher.leave()
+        return result
+
+    def _last_uses(self, graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+        if graph not in self.last_uses:
+            self.last_uses[graph] = last_uses(graph)
+        return self.last_uses[graph]
+
+
+def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """node → the nodes whose values nobody needs after it."""
+    uses: dict[fx.Node, list[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        for value in (*node.all_input_nodes, node):
+            if value not in seen:
+                seen.add(value)
+                if node.op != "output":
+                    uses.setdefault(node, []).append(value)
+    return uses
+
+
+def _under(prefix: str, site: Site) -> Site:
+    return replace(site, path=f"{prefix}.{site.path}" if site.path else prefix) if prefix else site
+
+
+def _child(module: nn.Module, name: str) -> nn.Module:
+    for part in name.split("."):
+        module = module._modules[part]  # type: ignore[assignment]
+    return module
+
+
+def _with_values(argument: Any, values: Mapping[fx.Node, Any]) -> Any:
+    """A node's argument with the nodes in it replaced by their values."""
+    if isinstance(argument, fx.Node):
+        return values[argument]
+    if isinstance(argument, (tuple, list)):
+        return type(argument)(_with_values(a, values) for a in argument) if type(argument) in (tuple, list) else tuple(
+            _with_values(a, values) for a in argument
+        )  # fmt: skip
+    if isinstance(argument, dict):
+        return {k: _with_values(v, values) for k, v in argument.items()}
+    if isinstance(argument, slice):
+        return slice(*(_with_values(v, values) for v in (argument.start, argument.stop, argument.step)))
+    return argument

@@ -1,0 +1,94 @@
+"""The functions and tensor methods of the language: names of torch and torch.nn.functional, without in-place and random ones.
+
+    name → Entry (what to call, whether it makes a tensor from nothing)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+ELEMENTWISE = """
+abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clip cos cosh deg2rad div
+eq erf erfc erfinv exp exp2 expm1 fix floor floor_divide fmod frac ge gt heaviside hypot isfinite isinf isnan ldexp le lerp lgamma
+log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt maximum minimum mul nan_to_num ne neg pow
+rad2deg real reciprocal relu remainder round rsqrt sigmoid sign sgn sin sinc sinh softmax sqrt square sub tan tanh trunc where
+xlogy addcmul addcdiv imag angle conj polar view_as_real view_as_complex complex
+"""
+SHAPING = """
+broadcast_to cat chunk clone column_stack concat concatenate contiguous diag diag_embed diagonal dstack expand expand_as flatten flip
+fliplr flipud gather hsplit hstack index_select masked_fill masked_select meshgrid moveaxis movedim narrow permute ravel repeat
+repeat_interleave reshape reshape_as roll rot90 select scatter scatter_add split squeeze stack swapaxes swapdims t take
+take_along_dim tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as vsplit vstack index_add
+block_diag cartesian_prod
+"""
+REDUCTIONS = """
+all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum logcumsumexp logsumexp max mean median min norm
+prod quantile sort std std_mean sum topk var var_mean nansum nanmean aminmax
+"""
+LINEAR_ALGEBRA = """
+addbmm addmm addmv baddbmm bmm cdist chain_matmul cosine_similarity cross dist dot einsum inner kron matmul mm mv outer tensordot
+trace vdot
+"""
+CASTS = "bool double float half int long bfloat16 to type_as detach"
+CREATION = "arange zeros ones full eye linspace logspace tril_indices triu_indices"
+ALIKE = "zeros_like ones_like full_like"
+FFT = "stft istft"
+RANDOM = frozenset(
+    "gumbel_softmax fractional_max_pool1d fractional_max_pool2d fractional_max_pool3d fractional_max_pool2d_with_indices "
+    "fractional_max_pool3d_with_indices rrelu".split()
+)
+NOT_FUNCTIONS = frozenset(
+    "assert_int_or_pair boolean_dispatch has_torch_function has_torch_function_unary has_torch_function_variadic handle_torch_function "
+    "multi_head_attention_forward grad np math warnings importlib Optional".split()
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`target` is a callable, or a method's name where torch has no function of it. `creates`: needs a device, takes no input."""
+
+    target: Callable | str
+    creates: bool = False
+
+
+def _words(*lists: str) -> list[str]:
+    return [word for text in lists for word in text.split()]
+
+
+@functools.cache
+def functions() -> Mapping[str, Entry]:
+    """Every function by its name."""
+    table: dict[str, Entry] = {}
+    for name in _words(ELEMENTWISE, SHAPING, REDUCTIONS, LINEAR_ALGEBRA, CASTS, ALIKE, FFT):
+        target = getattr(torch, name, None) if name not in CASTS.split() else None
+        if target is not None or hasattr(torch.Tensor, name):
+            table[name] = Entry(target if callable(target) else name)
+    for name, target in vars(torch.nn.functional).items():
+        if _is_layer_function(name, target):
+            table[name] = Entry(target)
+    for name in CREATION.split():
+        table[name] = Entry(getattr(torch, name), creates=True)
+    return table
+
+
+def _is_layer_function(name: str, target: object) -> bool:
+    public = name.islower() and not name.startswith("_") and not name.endswith("_")
+    return public and callable(target) and not isinstance(target, type) and name not in RANDOM | NOT_FUNCTIONS
+
+
+@functools.cache
+def methods() -> Mapping[str, Entry]:
+    """Every tensor method by its name."""
+    names = _words(ELEMENTWISE, SHAPING, REDUCTIONS, LINEAR_ALGEBRA, CASTS)
+    return {name: Entry(name) for name in names if hasattr(torch.Tensor, name)}
+
+
+@functools.cache
+def dtypes() -> Mapping[str, torch.dtype]:
+    """The dtypes that a spec may name."""
+    names = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool complex64 complex128"
+    return {name: getattr(torch, name) for name in names.split()}

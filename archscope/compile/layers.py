@@ -1,0 +1,207 @@
+"""One use of a torch.nn layer: what it infers, what it checks, what it gives.
+
+    Layer (bound arguments) + input shapes → Recipe (everything a constructor needs) → output shapes
+
+Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all where `shapes` has a rule.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from archscope.compile import shapes
+from archscope.compile.initialise import without_initialisation
+from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
+from archscope.compile.values import Function, Kind, Layer
+from archscope.spec.evaluate import Fault
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A layer ready to be made: its class and every argument that was given or inferred."""
+
+    cls: type[nn.Module]
+    arguments: tuple[tuple[str, object], ...]
+
+    def make(self) -> nn.Module:
+        """The module, initialised as its constructor does it."""
+        return self.cls(**{name: _made(value) for name, value in self.arguments})
+
+    @property
+    def name(self) -> str:
+        return self.cls.__name__
+
+    @property
+    def text(self) -> str:
+        return in_short(self.name, dict(self.arguments))
+
+
+def _made(value: object) -> object:
+    return value.make() if isinstance(value, Recipe) else value
+
+
+def bind_layer(kind: Kind, args: tuple, kwargs: dict) -> Layer:
+    """A torch.nn class with arguments bound as PyTorch binds them (language, section 3). Raises Fault."""
+    try:
+        bound = bind(kind.source, args, kwargs)
+    except BindError as error:
+        raise Fault(error.message, error.help) from None
+    for name, value in bound.arguments.items():
+        _check_word(kind, name, value)
+    return Layer(kind, tuple(bound.arguments.items()), bound.struck)
+
+
+def _check_word(kind: Kind, name: str, value: object) -> None:
+    parameter = signature(kind.source).parameters.get(name)
+    if parameter is None or not isinstance(value, str) or takes_words(parameter):
+        return
+    wanted = "true or false" if isinstance(parameter.default, bool) else "no words"
+    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}")
+
+
+def takes_words(parameter: inspect.Parameter) -> bool:
+    """Whether an argument may be a word: its default or its annotation says so."""
+    return isinstance(parameter.default, str) or "str" in str(parameter.annotation)
+
+
+def kwargs_key(inputs: tuple[torch.Tensor, ...], kwargs: Mapping[str, object]) -> tuple:
+    """What a layer's output shapes depend on beside its recipe."""
+    return tuple(_key(v) for v in inputs), tuple((k, _key(v)) for k, v in kwargs.items())
+
+
+def _key(value: object) -> object:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.dtype
+    return tuple(_key(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+@dataclass
+class Foundry:
+    """Makes layers on meta and remembers them for one compilation; `train` decides how they run."""
+
+    train: bool = False
+    skeletons: dict[Recipe, nn.Module] = field(default_factory=dict)
+    outputs: dict[tuple, object] = field(default_factory=dict)
+
+    def complete(self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[Fault], None]) -> Recipe:
+        """The recipe of a layer used on `inputs`. Wrong ranks are raised; sizes that disagree are complained of and mended."""
+        name, given = layer.kind.name, dict(layer.arguments)
+        if inputs and layer_classes().get(name) is layer.kind.source:
+            check_rank(name, given, inputs[0])
+            for argument, axis, index in INFERRED.get(name, ()):
+                if index < len(inputs) and (argument in layer.struck or argument in given):
+                    given[argument] = self._inferred(name, argument, given.get(argument), inputs[index], axis, complain)
+        arguments = ((k, self._nested(v, inputs, complain)) for k, v in given.items())
+        return Recipe(layer.kind.source, tuple(arguments))
+
+    def _inferred(self, name, argument, given, tensor, axis, complain) -> object:  # type: ignore[no-untyped-def]
+        seen = tensor.shape[axis]
+        if given is None:
+            return seen
+        wanted = given if isinstance(given, tuple) else (given,)
+        found = tuple(tensor.shape[-len(wanted) :]) if axis == -1 else (seen,)
+        if wanted == found:
+            return given
+        has = found[0] if len(found) == 1 else found
+        said = given if len(found) > 1 else wanted[0]
+        complain(
+            Fault(
+                f"{name} says {argument}={said} but its input is {tuple(tensor.shape)}, which has {has}",
+                f"leave {argument} out (it is inferred) or write {has}",
+            )
+        )
+        return has if not isinstance(given, tuple) else found
+
+    def _nested(self, value: object, inputs: tuple, complain: Callable[[Fault], None]) -> object:
+        if isinstance(value, Kind):
+            value = value.bind(value, (), {})
+        if isinstance(value, Layer):
+            return self.complete(value, inputs, complain)
+        return value.entry.target if isinstance(value, Function) else value
+
+    def skeleton(self, recipe: Recipe) -> nn.Module:
+        """The layer on meta, without memory. Raises Fault with the constructor's own complaint."""
+        if recipe not in self.skeletons:
+            try:
+                with without_initialisation(), torch.device("meta"):
+                    self.skeletons[recipe] = recipe.make().train(self.train)
+            except Exception as error:  # torch's constructors raise what they like
+                raise Fault(f"{recipe.name}: {first_line(error)}") from None
+        return self.skeletons[recipe]
+
+    def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
+        """What the layer gives for `inputs` (meta tensors in, meta tensors out). Raises Fault."""
+        key = (recipe, kwargs_key(inputs, kwargs))
+        if key not in self.outputs:
+            self.outputs[key] = self._output(recipe, inputs, kwargs)
+        return self.outputs[key]
+
+    def _output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
+        skeleton = self.skeleton(recipe)
+        result = None
+        if layer_classes().get(recipe.name) is recipe.cls and not self.train:
+            result = shapes.layer_output(recipe.cls, _with_defaults(recipe), inputs, kwargs)
+        if result is None:
+            result = guarded(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
+        return result
+
+
+def _with_defaults(recipe: Recipe) -> dict[str, object]:
+    defaults = {p.name: p.default for p in signature(recipe.cls).parameters.values()}
+    return defaults | dict(recipe.arguments)
+
+
+def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:
+    """Raises Fault where a layer's input has a rank that it would misread (an unbatched image, a flat vector)."""
+    allowed = RANKS.get(name)
+    if allowed is None or tensor.dim() in {len(axes) for axes in allowed}:
+        return
+    axes = " or ".join("(" + ", ".join(_axes(a, given)) + ")" for a in allowed)
+    shape = tuple(tensor.shape)
+    cures = {
+        True: "this input has lost its image axes: is there a Flatten too early?",
+        False: "bring the input to that rank: flatten, unsqueeze, permute or reshape",
+    }
+    few = len(allowed[-1]) > tensor.dim()
+    raise Fault(f"{name} wants {axes} but its input is {shape}", cures[few and len(allowed[-1]) >= 4])
+
+
+def _axes(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str, ...]:
+    return ("N", "T", "F") if axes == ("T", "N", "F") and given.get("batch_first") else axes
+
+
+def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
+    """`run()` on meta tensors, with torch's complaint as a Fault that names the shapes."""
+    try:
+        with torch.no_grad():
+            return run()
+    except Fault:
+        raise
+    except Exception as error:  # torch raises what it likes
+        seen = [shown_shape(v) for v in flat(inputs)]
+        inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
+        raise Fault(f"{name}: {first_line(error)}" + (f" ({inputs_text})" if seen else "")) from None
+
+
+def flat(values: object) -> list[torch.Tensor]:
+    """Every tensor in a nested value."""
+    if isinstance(values, torch.Tensor):
+        return [values]
+    if isinstance(values, Mapping):
+        values = tuple(values.values())
+    return [t for v in values for t in flat(v)] if isinstance(values, (list, tuple)) else []
+
+
+def shown_shape(tensor: torch.Tensor) -> str:
+    return str(tuple(tensor.shape))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, without a full stop."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__).rstrip(". ")

@@ -1,0 +1,279 @@
+"""The whole net of a spec: which variant, at which sizes, and what it will need.
+
+    Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import fx
+
+from archscope.compile.blocks import block_plan, build_block, net_block
+from archscope.compile.functions import dtypes
+from archscope.compile.layers import Foundry, Recipe, flat
+from archscope.compile.plan import BlockPlan, Expected, InputSpec, Plan
+from archscope.compile.scope import Scope
+from archscope.compile.use import Use, attribute_name
+from archscope.compile.values import Tensor
+from archscope.compile.workshop import BlockSource, Context, Workshop
+from archscope.errors import Span, UsageError, did_you_mean
+from archscope.spec.evaluate import UNKNOWN, shown
+from archscope.spec.model import Constant, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
+from archscope.trace import Site
+
+TENSOR_BYTES = 2**62
+"""Sizes beyond this are refused before torch is asked for them."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """`--input x=int64:1x128`: the name may be empty where there is one input; dtype empty keeps the spec's."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = ""
+
+
+def variants_of(spec: Spec) -> tuple[Variant, ...]:
+    """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
+    base = spec.variants or (Variant("", (), (), spec.span),)
+    axes = [[replace(s, value=v) for v in s.value.items] for s in spec.matrix if isinstance(s.value, Items)]
+    if not axes:
+        return base
+    return tuple(_crossed(variant, chosen) for variant in base for chosen in itertools.product(*axes))
+
+
+def _crossed(variant: Variant, chosen: Sequence[Setting]) -> Variant:
+    texts = (f"{s.name}={_text(s)}" for s in chosen)
+    name = ",".join(filter(None, (variant.name, *texts)))
+    return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
+
+
+def _text(setting: Setting) -> str:
+    value = setting.value
+    return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
+
+
+def find_variant(spec: Spec, name: str | None) -> Variant:
+    """The variant called `name`; the first one without a name. Raises UsageError."""
+    known = variants_of(spec)
+    if not name:
+        return known[0]
+    for variant in known:
+        if variant.name == name:
+            return variant
+    names = [v.name for v in known if v.name]
+    near = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has no variants")
+    raise UsageError(f"{spec.file} has no variant {name!r}", near)
+
+
+def compile_net(
+    library: Library,
+    variant: Variant,
+    *,
+    settings: Mapping[str, Setting | object] | None = None,
+    overrides: Sequence[Override] = (),
+    batch: int = 1,
+    strict: bool = True,
+    train: bool = False,
+    allow_python: bool = False,
+) -> Plan:
+    """Compiles one variant on meta tensors, without memory.
+
+    strict: residual mismatches are problems; otherwise they are kept in the graph for the recorder to find.
+    Raises SpecError with every independent problem, UsageError for settings and overrides that do not fit the spec.
+    """
+    spec = library.root
+    if spec.layers is None:
+        raise UsageError(f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`")
+    workshop = Workshop(library, block_plan, strict, allow_python, Foundry(train))
+    context = workshop.configured(spec, variant, {**(settings or {}), **_bound_by(spec, overrides)})
+    _check_names(spec, settings or {})
+    inputs = _inputs(workshop, context, spec, overrides, batch)
+    workshop.problems.raise_if_any(library.sources)
+    block = _block(workshop, context, spec, variant, inputs)
+    workshop.problems.raise_if_any(library.sources)
+    assert block is not None
+    ties = tuple(t for tie in spec.ties if (t := _tie(workshop, block, tie)))
+    workshop.problems.raise_if_any(library.sources)
+    return _plan(workshop, spec, variant, block, inputs, ties)
+
+
+def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
+    known = [s.name for s in spec.params]
+    for name in settings:
+        if name not in known:
+            near = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has no params")
+            raise UsageError(f"{spec.file} has no param {name!r}", near)
+
+
+# Inputs
+
+
+def _chosen(spec: Spec, overrides: Sequence[Override]) -> dict[str, Override]:
+    names, chosen = [i.name for i in spec.inputs], {}
+    for override in overrides:
+        name = override.name or (names[0] if len(names) == 1 else "")
+        if name not in names:
+            said = f"no input {name!r}" if name else "several inputs"
+            raise UsageError(f"{spec.file} has {said}", did_you_mean(name, names) or f"its inputs: {', '.join(names)}")
+        chosen[name] = replace(override, name=name)
+    return chosen
+
+
+def _bound_by(spec: Spec, overrides: Sequence[Override]) -> dict[str, object]:
+    """Params that stand alone as a dimension take the size that an override gives them."""
+    params, bound = {s.name for s in spec.params}, {}
+    for entry in spec.inputs:
+        override = _chosen(spec, overrides).get(entry.name)
+        for dim, size in zip(entry.dims or (), override.shape if override else (), strict=False):
+            if isinstance(dim.tree, ast.Name) and dim.text in params:
+                bound[dim.text] = size
+    return bound
+
+
+def _inputs(
+    workshop: Workshop, context: Context, spec: Spec, overrides: Sequence[Override], batch: int
+) -> list[InputSpec]:
+    chosen, scope = _chosen(spec, overrides), Scope(context.scope, {"N": batch})
+    for entry in spec.inputs:
+        for dim, size in zip(entry.dims or (), chosen[entry.name].shape if entry.name in chosen else (), strict=False):
+            scope.table.update({"N": size} if dim.text == "N" else {})
+    return [i for entry in spec.inputs if (i := _input(workshop, scope, entry, chosen.get(entry.name)))]
+
+
+def _input(workshop: Workshop, scope: Scope, entry: Input, override: Override | None) -> InputSpec | None:
+    dtype = dtypes().get(override.dtype if override and override.dtype else entry.dtype)
+    if dtype is None:
+        near = did_you_mean(entry.dtype, dtypes()) or f"one of {', '.join(dtypes())}"
+        workshop.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
+    low, high = (_whole(workshop, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
+    sizes = override.shape if override else tuple(_whole(workshop, scope, d, 1) for d in entry.dims or ())
+    if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
+        return None
+    if (needed := _bytes(sizes, dtype)) > TENSOR_BYTES:  # type: ignore[arg-type]
+        workshop.report(entry.span, f"input {entry.name} of {shown(sizes)} would take {needed:,} bytes", "smaller sizes")
+        return None
+    return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
+
+
+def _whole(workshop: Workshop, scope: Scope, expression: Expression | None, default: int | None) -> object:
+    if expression is None:
+        return default
+    value = workshop.evaluator(scope).value(expression)
+    if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    workshop.report(expression.span, f"a size is a whole number, not {shown(value)}")
+    return UNKNOWN
+
+
+def _bytes(sizes: Sequence[int], dtype: torch.dtype) -> int:
+    total = dtype.itemsize
+    for n in sizes:
+        total *= n
+    return total
+
+
+# The net
+
+
+def _block(
+    workshop: Workshop, context: Context, spec: Spec, variant: Variant, inputs: Sequence[InputSpec]
+) -> BlockPlan | None:
+    tensors = tuple(
+        Tensor(None, None, torch.empty(i.shape, dtype=i.dtype, device="meta"))  # type: ignore[arg-type]
+        for i in inputs
+    )
+    block = net_block(spec)
+    use = Use(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
+    merged = {c.key: c for c in (*spec.expect, *variant.expect)}
+    block = replace(block, expect=tuple(merged.values()))
+    source = BlockSource(replace(block, inputs=tuple(replace(i, dims=_kept(i)) for i in spec.inputs)), context)
+    return build_block(use, source, (), tensors)
+
+
+def _kept(entry: Input) -> tuple[Expression, ...] | None:
+    """Only N is bound at the top; the other dimensions were worked out to make the input."""
+    blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
+    return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
+
+
+def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
+    found = [_parameter(workshop, block, path, tie.span) for path in (tie.path, tie.owner)]
+    if None in found:
+        return None
+    (name, shape), (owner, owned) = found  # type: ignore[misc]
+    if shape != owned:
+        workshop.report(tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape")
+        return None
+    return name, owner
+
+
+def _parameter(workshop: Workshop, block: BlockPlan, path: str, span: Span) -> tuple[str, tuple[int, ...]] | None:
+    wanted = attribute_name(path)
+    names = []
+    for name, member in block.walk():
+        for parameter, shape in parameters_of(workshop.foundry, member):
+            full = f"{name}.{parameter}" if parameter else name
+            if full == wanted:
+                return full, shape
+            names.append(full)
+    workshop.report(span, f"tie: there is no parameter {path!r}", did_you_mean(path, names))
+    return None
+
+
+def parameters_of(foundry: Foundry, member: object) -> list[tuple[str, tuple[int, ...]]]:
+    """The parameters of one layer, by name and shape; a Parameter's own name is empty."""
+    if isinstance(member, Recipe):
+        return [(n, tuple(p.shape)) for n, p in foundry.skeleton(member).named_parameters()]
+    return [("", member.shape)]  # type: ignore[attr-defined]
+
+
+def _plan(
+    workshop: Workshop, spec: Spec, variant: Variant, block: BlockPlan, inputs: Sequence[InputSpec], ties: tuple
+) -> Plan:
+    tied, counts = {name for name, _ in ties}, {}
+    for name, member in block.walk():
+        for parameter, shape in parameters_of(workshop.foundry, member):
+            full = f"{name}.{parameter}" if parameter else name
+            counts[full] = 0 if full in tied else _bytes(shape, torch.uint8)
+    top = Site("", spec.name, "block", variant.name, spec.span)
+    target = f"{spec.file}:{variant.name}" if variant.name else spec.file
+    return Plan(
+        name=spec.name,
+        target=target,
+        block=block,
+        inputs=tuple(inputs),
+        ties=ties,
+        warnings=tuple(workshop.warnings.values()),
+        expected=tuple(all_expected(block)),
+        sources=workshop.library.sources,
+        parameter_count=sum(counts.values()),
+        largest_bytes=largest(workshop, inputs),
+        top=top,
+    )
+
+
+def largest(workshop: Workshop, inputs: Sequence[InputSpec]) -> int:
+    """Bytes of the inputs and outputs of the largest layer call."""
+    sizes = [sum(_bytes(i.shape, i.dtype) for i in inputs)]
+    sizes += [sum(_bytes(t.shape, t.dtype) for t in flat(out)) for out in workshop.foundry.outputs.values()]
+    return max(sizes)
+
+
+def all_expected(block: BlockPlan, prefix: str = "") -> list[Expected]:
+    """Every expectation, once for each use of its block, with full paths."""
+    found = [replace(e, path=".".join(filter(None, (prefix, e.path)))) for e in block.expected]
+    for node in block.graph.nodes:
+        member = block.members.get(node.target) if node.op == "call_module" else None
+        if isinstance(member, BlockPlan):
+            path = ".".join(filter(None, (prefix, node.meta["site"].path)))
+            found += all_expected(member, path)
+    return found
+
+

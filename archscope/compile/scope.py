@@ -1,0 +1,75 @@
+"""Names and what they mean: a chain of tables, innermost first.
+
+    labels and loop names of this list → of the enclosing lists → the block's inputs, arguments, let, modules
+    → the file's params and let → the file's blocks → torch.nn → functions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from archscope.errors import Span
+from archscope.spec.evaluate import MISSING, UNKNOWN, Fault
+
+
+@dataclass
+class Lazy:
+    """A name's value, worked out when it is first asked for; a name that needs itself is a Fault."""
+
+    work: Callable[[], object]
+    name: str
+    value: object = MISSING
+    busy: bool = False
+
+    def get(self) -> object:
+        if self.value is MISSING:
+            if self.busy:
+                raise Fault(f"{self.name!r} is defined by itself")
+            self.busy = True
+            try:
+                self.value = self.work()
+            except Fault:
+                self.value = UNKNOWN
+                raise
+            finally:
+                self.busy = False
+        return self.value
+
+
+@dataclass
+class Scope:
+    """One table of names; `parent` is asked next. `skipped` keeps the labels of steps that `when:` left out."""
+
+    parent: Scope | None = None
+    table: dict[str, object] = field(default_factory=dict)
+    skipped: dict[str, tuple[Span, str]] = field(default_factory=dict)
+    fallback: Callable[[str], object] = lambda name: MISSING
+    known: Callable[[], Mapping[str, object]] = dict
+
+    def chain(self) -> Iterator[Scope]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def find(self, name: str) -> object:
+        """The value of `name`, or MISSING. Raises Fault for a label whose step was left out."""
+        for scope in self.chain():
+            value = scope.table.get(name, MISSING)
+            if value is MISSING:
+                value = scope.fallback(name)
+            if value is not MISSING:
+                return value.get() if isinstance(value, Lazy) else value
+        for scope in self.chain():
+            if name in scope.skipped:
+                span, condition = scope.skipped[name]
+                raise Fault(f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here")
+        return MISSING
+
+    def names(self) -> Iterator[str]:
+        """Every name that could be meant here."""
+        for scope in self.chain():
+            yield from scope.table
+            yield from scope.known()
+        yield "prev"

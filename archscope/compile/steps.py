@@ -1,0 +1,341 @@
+"""The steps of a block, one after the other: each gets `prev`, gives a value, and may leave a label.
+
+    list of steps → step (when, from, loop) → body (expression, long form, group, form) → value → labels, expectations
+
+A step's path is its labels and positions joined by dots. A list's only unlabelled form with named branches (a lone `residual:`) adds no
+level of its own, so that its branches read `layer1.0.main.3`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import fx
+
+from archscope.compile.expectations import expected_of
+from archscope.compile.forms import branch_names, join_branches, residual
+from archscope.compile.layers import takes_words
+from archscope.compile.scope import Lazy, Scope
+from archscope.compile.signatures import signature
+from archscope.compile.use import Here, Use, last_node, nodes_after
+from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor
+from archscope.compile.workshop import MODULES
+from archscope.errors import Problem, Span, did_you_mean
+from archscope.spec.evaluate import MISSING, UNKNOWN, Fault, Thing, known_by_halves, shown
+from archscope.spec.model import (
+    Body,
+    Data,
+    Expression,
+    For,
+    Join,
+    Label,
+    LayerCall,
+    Repeat,
+    Residual,
+    Step,
+    Steps,
+    Target,
+    Word,
+)
+from archscope.trace import Site
+
+
+def joined(*parts: str) -> str:
+    """Path segments joined by dots; empty ones add no level."""
+    return ".".join(p for p in parts if p)
+
+
+def labels_of(target: Target | None) -> tuple[Label, ...]:
+    """The labels of a target that are kept (`_` is not)."""
+    if target is None:
+        return ()
+    if isinstance(target, Label):
+        return () if target.name == "_" else (target,)
+    return tuple(label for part in target for label in labels_of(part))
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Walks the steps of one block's use."""
+
+    use: Use
+
+    # Lists
+
+    def list(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
+        """The value of the last step, and the scope with the list's labels."""
+        local = Scope(scope)
+        lone = self._lone_form(steps)
+        for index, step in enumerate(steps):
+            kept = labels_of(step.target)
+            segment = "" if index == lone else kept[0].name if kept else str(index)
+            value = self.step(step, prev, local, joined(path, segment))
+            prev = value if step.target is None or isinstance(step.target, Label) else self._only(kept, local)
+        return prev, Scope(local, {"prev": prev}) if steps else local
+
+    def _lone_form(self, steps: Steps) -> int:
+        forms = [(i, names) for i, s in enumerate(steps) if s.target is None and (names := branch_names(s))]
+        taken = {label.name for s in steps for label in labels_of(s.target)}
+        return forms[0][0] if len(forms) == 1 and not taken & set(forms[0][1]) else -1
+
+    def _only(self, kept: tuple[Label, ...], local: Scope) -> object:
+        return local.table.get(kept[0].name, UNKNOWN) if len(kept) == 1 else several(kept)
+
+    # One step
+
+    def step(self, step: Step, prev: object, local: Scope, path: str) -> object:
+        """The value of a step; its labels are set in `local`."""
+        try:
+            return self._step(step, prev, local, path)
+        except Fault as fault:
+            self.use.report(step.span, fault.message, fault.help)
+        self._bind_all(step.target, local)
+        return UNKNOWN
+
+    def _step(self, step: Step, prev: object, local: Scope, path: str) -> object:
+        held = True if step.when is None else self._value(step.when, prev, local)
+        if held is UNKNOWN:
+            self._bind_all(step.target, local)
+            return UNKNOWN
+        if isinstance(held, Thing):
+            raise Fault(f"when: {held.what} is neither true nor false", "conditions are numbers and words known before the run")
+        if not held and not step.otherwise:
+            for label in labels_of(step.target):
+                local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
+            return prev
+        start = prev if step.source is None else self._value(step.source, prev, local)
+        if not held:
+            value, _ = self.branch(step.otherwise, start, local, path)
+        else:
+            value = self._turns(step, start, local, path) if step.loop else self.body(step.body, start, local, path)
+        self._bind(step.target, value, local, step.span)
+        if value is not UNKNOWN:
+            self.use.plan.expected += expected_of(self.use, step.expect, local, value, start, path)
+        return value
+
+    def body(self, body: Body, prev: object, scope: Scope, path: str) -> object:
+        """The value of a step's body."""
+        if isinstance(body, Expression):
+            return self.expression(body, prev, scope, path)
+        if isinstance(body, LayerCall):
+            return self._long(body, prev, scope, path)
+        if isinstance(body, Step):
+            return self.step(body, prev, scope, path)
+        if isinstance(body, Residual):
+            return residual(self, body, prev, scope, path)
+        if isinstance(body, Join):
+            return join_branches(self, body, prev, scope, path)
+        value, inner = self.list(body, prev, scope, path)
+        labels = inner.parent.table if inner.parent is not None else {}
+        return replace(value, inner=dict(labels)) if isinstance(value, Tensor) else value
+
+    def branch(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
+        """A branch: a lone unlabelled step stands at the branch's own path."""
+        if len(steps) == 1 and steps[0].target is None:
+            return self.step(steps[0], prev, Scope(scope), path), scope
+        return self.list(steps, prev, scope, path)
+
+    # Labels
+
+    def _bind_all(self, target: Target | None, local: Scope) -> None:
+        local.table.update({label.name: UNKNOWN for label in labels_of(target)})
+
+    def _bind(self, target: Target | None, value: object, local: Scope, span: Span) -> None:
+        if target is None or value is UNKNOWN:
+            return self._bind_all(target, local)
+        if isinstance(target, Label):
+            if target.name != "_":
+                self._warn_of_hiding(target)
+                local.table[target.name] = value
+            return None
+        if not isinstance(value, (tuple, list)):
+            raise Fault(f"{len(target)} labels, but the step gives one value: {shown(value)}", "chunk, split or unbind it")
+        if len(value) != len(target):
+            raise Fault(f"{len(target)} labels, but the step gives {len(value)} values", "`_` drops a value")
+        for part, item in zip(target, value, strict=True):
+            self._bind(part, item, local, span)
+        return None
+
+    def _warn_of_hiding(self, label: Label) -> None:
+        if isinstance(self.use.workshop.base.find(label.name), Function):
+            problem = Problem(label.span, f"the label {label.name!r} hides the function {label.name}", "choose another label", self.use.frames)
+            self.use.workshop.warn("hidden-function", problem)
+
+    # Loops
+
+    def _turns(self, step: Step, start: object, scope: Scope, path: str) -> object:
+        value, collected = start, []
+        turns = list(self._names_of_turns(step, start, scope))
+        for i, names in enumerate(turns):
+            inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(turns) - 1, **names})
+            value = self.body(step.body, value, inner, joined(path, str(i)))
+            collected.append(value)
+            if value is UNKNOWN:
+                break
+        if step.collect is not None:
+            scope.table[step.collect.name] = UNKNOWN if known_by_halves(collected) else collected
+        return value
+
+    def _names_of_turns(self, step: Step, prev: object, scope: Scope) -> Iterator[dict[str, object]]:
+        loop = step.loop
+        if isinstance(loop, Repeat):
+            return iter([{}] * self._count(loop, prev, scope))
+        assert isinstance(loop, For)
+        items = self.use.workshop.data(loop.items, Scope(scope, {"prev": prev}), words=True, report=self.use.report, host=self.use)
+        if items is UNKNOWN:
+            return iter([{name.name: UNKNOWN for name in loop.names}])
+        if not isinstance(items, (list, tuple)):
+            raise Fault(f"for … in: takes a list, not {shown(items)}")
+        return (self._row(loop, item) for item in items)
+
+    def _row(self, loop: For, item: object) -> dict[str, object]:
+        if loop.single:
+            return {loop.names[0].name: item}
+        if not isinstance(item, (list, tuple)) or len(item) != len(loop.names):
+            raise Fault(f"for: {len(loop.names)} names, but a row is {shown(item)}", "every row must have one item for each name")
+        return {label.name: value for label, value in zip(loop.names, item, strict=True)}
+
+    def _count(self, loop: Repeat, prev: object, scope: Scope) -> int:
+        count = self._value(loop.count, prev, scope)
+        if count is UNKNOWN:
+            return 1
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise Fault(f"repeat: takes a whole number, not {shown(count)}")
+        if count > MODULES:
+            raise Fault(f"repeat: {count:,} turns; at most {MODULES:,} are allowed")
+        return int(count)
+
+    # Expressions and long forms
+
+    def _value(self, expression: Expression, prev: object, scope: Scope) -> object:
+        inner = Scope(scope, {"prev": prev})
+        self.use.here = Here(self.use.here.path, expression.span)
+        return self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
+
+    def expression(self, expression: Expression, prev: object, scope: Scope, path: str) -> object:
+        """A step written as one line."""
+        inner = Scope(scope, {"prev": prev})
+        self.use.here = here = Here(path, expression.span, count_layers(expression.tree, inner))
+        before = last_node(self.use.graph)
+        value = self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
+        self.use.here = here
+        value = self._applied(value, prev, expression.span)
+        self._give_sites(before, Site(path, " ".join(expression.text.split()), "step", place=expression.span))
+        return value
+
+    def _applied(self, value: object, prev: object, span: Span) -> object:
+        """The application rule: a layer, a block or a function without a tensor is applied to prev. Raises Fault."""
+        try:
+            if isinstance(value, Kind):
+                value = value.bind(value, (), {})
+            if isinstance(value, (Layer, Declaration, Function, Pending)):
+                return self._apply(value, self._present(prev))
+        except Fault as fault:
+            self.use.report(span, fault.message, fault.help)
+            return UNKNOWN
+        if isinstance(value, Tensor) or value is UNKNOWN or isinstance(value, (tuple, list)):
+            return value
+        raise Fault(f"this step gives {shown(value)}, not a tensor", "a step is a layer, a block, a function or an expression of tensors")
+
+    def _apply(self, value: Layer | Declaration | Function | Pending, prev: object) -> object:
+        if known_by_halves(prev):
+            return UNKNOWN
+        if isinstance(value, (Layer, Declaration)):
+            return self.use.apply(value, (prev,), {})
+        pending = value if isinstance(value, Pending) else Pending(value, (), {})
+        function = pending.function
+        return self.use.function(function.name, function.entry.target, (prev, *pending.args), pending.kwargs)
+
+    def _present(self, prev: object) -> object:
+        if isinstance(prev, Lazy):
+            prev = prev.get()
+        if prev is None:
+            raise Fault("there is no value before this step", "name its input: Layer(…)(x)")
+        return prev
+
+    def _give_sites(self, before: fx.Node | None, site: Site) -> None:
+        """Names the step that new nodes belong to, unless the step is one layer or block and nothing else."""
+        new = [n for n in nodes_after(self.use.graph, before) if "step" not in n.meta]
+        working = [n for n in new if n not in self.use.parts and n.op != "get_attr" and n.target != "size"]
+        if not (len(working) == 1 and "site" in working[0].meta):
+            for node in new:
+                node.meta["step"] = site
+
+    def bound(self, kind: Kind, span: Span) -> object:
+        """A bare layer with no arguments, or UNKNOWN."""
+        try:
+            return kind.bind(kind, (), {})
+        except Fault as fault:
+            self.use.report(span, fault.message, fault.help)
+            return UNKNOWN
+
+    def layer_value(self, body: Expression | LayerCall, scope: Scope) -> object:
+        """A layer as `modules:` declares it."""
+        if isinstance(body, Expression):
+            return self.use.workshop.evaluator(scope, self.use.report, self.use).value(body)
+        return self._long_layer(body, scope)
+
+    def _long(self, call: LayerCall, prev: object, scope: Scope, path: str) -> object:
+        self.use.here = Here(path, call.span)
+        layer = self._long_layer(call, Scope(scope, {"prev": prev}))
+        self.use.here = Here(path, call.span)
+        return UNKNOWN if layer is UNKNOWN else self._applied(layer, prev, call.span)
+
+    def _long_layer(self, call: LayerCall, scope: Scope) -> object:
+        kind = scope.find(call.name)
+        if isinstance(kind, Declaration):
+            raise Fault(f"module {call.name} has its arguments already", "name it alone")
+        if not isinstance(kind, Kind):
+            known = [n for n in scope.names() if n[:1].isupper()]
+            raise Fault(f"unknown layer {call.name!r}", did_you_mean(call.name, known))
+        args = tuple(self._argument(kind, None, value, scope) for value in call.args)
+        kwargs = {label.name: self._argument(kind, label, value, scope) for label, value in call.kwargs}
+        return kind.call(args, kwargs, self.use)
+
+    def _argument(self, kind: Kind, label: Label | None, value: Data, scope: Scope) -> object:
+        word = value.text if isinstance(value, Word) else self._unknown_name(value, scope)
+        if word is None:
+            return self.use.workshop.data(value, scope, words=False, report=self.use.report, host=self.use)
+        parameters = signature(kind.source).parameters if isinstance(kind.source, type) else {}
+        parameter = parameters.get(label.name) if label else None
+        if label is None or (parameter is not None and not takes_words(parameter)):
+            takes = "true or false" if parameter is not None and isinstance(parameter.default, bool) else "numbers"
+            self.use.report(value.span, f"{kind.name}: {label.name if label else 'this argument'} takes {takes}, not the word {word!r}")
+            return UNKNOWN
+        return word
+
+    def _unknown_name(self, value: Data, scope: Scope) -> str | None:
+        if not isinstance(value, Expression) or not isinstance(value.tree, ast.Name):
+            return None
+        known = value.text.lower() in ("true", "false", "none", "null") or scope.find(value.text) is not MISSING
+        return None if known else value.text
+
+
+def several(kept: tuple[Label, ...]) -> Lazy:
+    """`prev` after a step with several labels: a fault to whoever asks."""
+
+    def refuse() -> object:
+        names = ", ".join(label.name for label in kept) or "none"
+        raise Fault("prev is not one value here: the step before keeps several", f"name what you mean: {names}")
+
+    return Lazy(refuse, "prev")
+
+
+def count_layers(tree: ast.AST, scope: Scope) -> int:
+    """How many layers, blocks and parameters an expression applies."""
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+        if is_layer(tree.func.id, scope):
+            return 1
+        return sum(count_layers(part, scope) for part in (*tree.args, *tree.keywords))
+    if isinstance(tree, ast.Name):
+        return int(is_layer(tree.id, scope))
+    return sum(count_layers(part, scope) for part in ast.iter_child_nodes(tree))
+
+
+def is_layer(name: str, scope: Scope) -> bool:
+    try:
+        return isinstance(scope.find(name), (Kind, Layer, RawParameter))
+    except Fault:
+        return False

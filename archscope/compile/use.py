@@ -1,0 +1,234 @@
+"""One use of a block, as a graph: every function, layer and parameter that its steps name becomes a node.
+
+    function or layer + Tensors → checked on shapes → fx node with its Site → Tensor
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import fx
+
+from archscope.compile import shapes
+from archscope.compile.layers import Recipe, flat, guarded
+from archscope.compile.plan import BlockPlan, Raw
+from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, on_meta
+from archscope.errors import Frame, Problem, Span
+from archscope.spec.evaluate import UNKNOWN, Fault, Thing
+from archscope.trace import Site
+
+if TYPE_CHECKING:
+    from archscope.compile.workshop import Workshop
+
+ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "floordiv": "//", "remainder": "%"}
+TAKEN = frozenset(dir(fx.GraphModule)) | {"training", "graph", "code", "meta"}
+
+
+def attribute_name(path: str) -> str:
+    """A path as a module's attribute: labels that nn.Module uses itself (`type`, `forward`) get an underscore."""
+    return ".".join(part + "_" if part in TAKEN or part.startswith("_") else part for part in path.split("."))
+
+
+@dataclass
+class Here:
+    """The step being built: its path and place, and how many layers its expression applies (several are numbered)."""
+
+    path: str = ""
+    span: Span = field(default_factory=lambda: Span("", 0, 0))
+    layers: int = 1
+    applied: int = 0
+
+    def next(self) -> str:
+        self.applied += 1
+        return self.path if self.layers <= 1 else f"{self.path}.{self.applied - 1}"
+
+
+@dataclass
+class Use:
+    """Builds the graph of one use of a block. `frames` is the chain of uses it stands in, innermost first."""
+
+    workshop: Workshop
+    plan: BlockPlan
+    frames: tuple[Frame, ...] = ()
+    here: Here = field(default_factory=Here)
+    parts: list[fx.Node] = field(default_factory=list)  # items of tuples; those that nothing uses are dropped at the end
+
+    @property
+    def graph(self) -> fx.Graph:
+        return self.plan.graph
+
+    def report(self, span: Span, message: str, help: str = "") -> None:
+        """Notes a problem of this block, with the chain of blocks around it."""
+        self.workshop.problems.add(Problem(span, message, help, self.frames))
+
+    def complain(self, fault: Fault) -> None:
+        self.report(self.here.span, fault.message, fault.help)
+
+    # Functions
+
+    def function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
+        """A function or method (by name) on values; the result as Tensors. Raises Fault."""
+        self._refuse_things(name, (*args, *kwargs.values()))
+        made = self._creation(name, args, kwargs)
+        metas, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
+        result = self._function_result(name, function, metas, {**named, **made})
+        create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
+        run_time = {k: at_run_time(v) for k, v in kwargs.items()} | self._on_device(made)
+        node = create(function, tuple(at_run_time(a) for a in args), run_time)  # type: ignore[operator,arg-type]
+        return self.wrap(node, result)
+
+    def _refuse_things(self, name: str, values: Iterable[object]) -> None:
+        for value in values:
+            if isinstance(value, (list, tuple)):
+                self._refuse_things(name, value)
+            elif isinstance(value, Thing) and not isinstance(value, Tensor):
+                cure = f"apply it first: {value.kind.name}(…)(x)" if isinstance(value, Layer) else ""
+                raise Fault(f"{name} is given {value.what} not a tensor".replace("  ", " "), cure)
+
+    def _creation(self, name: str, args: tuple, kwargs: dict) -> dict[str, object]:
+        function = self.workshop.base.find(name)
+        return {"device": "meta"} if getattr(getattr(function, "entry", None), "creates", False) else {}
+
+    def _on_device(self, made: dict[str, object]) -> dict[str, object]:
+        if not made:
+            return {}
+        inputs = [node for node in self.graph.nodes if node.op == "placeholder"]
+        return {"device": self.graph.call_function(getattr, (inputs[0], "device"))} if inputs else {}
+
+    def _function_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
+        result = shapes.function_output(name, args, kwargs)
+        if result is not None:
+            return result
+        if name in ARITHMETIC and not _broadcast(args):
+            return self._unfit(ARITHMETIC[name], args)
+        run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
+        return guarded(name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
+
+    def _unfit(self, symbol: str, args: tuple) -> object:
+        if self.workshop.strict:
+            left, right = (tuple(a.shape) for a in args)
+            raise Fault(
+                f"shapes do not match: {left} {symbol} {right}",
+                "the dimensions must be equal, or 1, counted from the right",
+            )
+        return args[0]
+
+    def wrap(self, node: fx.Node, result: object) -> object:
+        """A node's result as values: a Tensor, or a tuple of them, each with a node of its own."""
+        if isinstance(result, torch.Tensor):
+            return Tensor(self, node, result)
+        if isinstance(result, (tuple, list)) and flat(result):
+            return tuple(self._item(node, i, part) for i, part in enumerate(result))
+        return result
+
+    def _item(self, node: fx.Node, index: int, part: object) -> object:
+        if part is None:
+            return None
+        item = self.graph.call_function(operator.getitem, (node, index))
+        self.parts.append(item)
+        return self.wrap(item, part)
+
+    # Layers and blocks
+
+    def apply(self, layer: Layer | Kind | Declaration, args: tuple, kwargs: dict) -> object:
+        """A layer, block or declared module on its inputs. Raises Fault."""
+        declared = layer if isinstance(layer, Declaration) else None
+        inner: Layer | Kind = declared.layer if declared else layer  # type: ignore[assignment]
+        if isinstance(inner, Kind):
+            inner = inner.bind(inner, (), {})
+        self._refuse_things(inner.kind.name, (*args, *kwargs.values()))
+        for value in args:
+            if isinstance(value, (tuple, list)) and not isinstance(inner.kind.source, type):
+                raise Fault(f"{inner.kind.name} is given {len(value)} values as one input", "take them apart with labels: - a, b: …")
+        if isinstance(inner.kind.source, type):
+            return self._apply_layer(inner, declared, args, kwargs)
+        return self._apply_block(inner, declared, args, kwargs)
+
+    def _apply_layer(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
+        foundry = self.workshop.foundry
+        inputs, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
+        if declared and declared.made:
+            layer = replace(layer, arguments=declared.made.arguments, struck=())
+        tensors = tuple(t for t in inputs if isinstance(t, torch.Tensor))
+        recipe = foundry.complete(layer, tensors, self.complain)
+        result = foundry.output(recipe, inputs, named)
+        site = Site(self.here.path, recipe.name, "layer", recipe.text, self.here.span)
+        return self._call(declared, recipe, site, args, kwargs, result)
+
+    def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
+        frame = Frame(layer.kind.name, self.here.span, self.here.path)
+        plan = self.workshop.block(layer, args, kwargs, (frame, *self.frames))
+        if plan is None:
+            return UNKNOWN
+        if declared and declared.made and list(plan.walk()) != list(declared.made.walk()):
+            raise Fault(f"module {declared.name} would need other weights here than at its first call")
+        site = Site(self.here.path, plan.name, "block", plan.text, self.here.span)
+        return self._call(declared, plan, site, args, kwargs, plan.output)
+
+    def _call(
+        self, declared: Declaration | None, member: Recipe | BlockPlan, site: Site, args: tuple, kwargs: dict, result: object
+    ) -> object:
+        name = declared.member if declared and declared.member else self.add(member, declared.name if declared else None)
+        if declared:
+            declared.member, declared.made = name, declared.made or member
+        else:
+            site = replace(site, path=name if self.here.layers > 1 else self.here.path)
+        run_time = tuple(at_run_time(a) for a in args)
+        node = self.graph.call_module(name, run_time, {k: at_run_time(v) for k, v in kwargs.items()})
+        node.meta["site"] = site
+        return self.wrap(node, result)
+
+    def add(self, member: Recipe | Raw | BlockPlan, path: str | None = None) -> str:
+        """Registers a member under a free name and counts it."""
+        name = attribute_name(path if path is not None else self.here.next())
+        while name in self.plan.members:
+            name += "_"
+        self.plan.members[name] = member
+        self.workshop.spend(member.steps if isinstance(member, BlockPlan) else 1, self.here.span)
+        self.plan.steps += member.steps if isinstance(member, BlockPlan) else 1
+        return name
+
+    # Parameters
+
+    def parameter(self, shape: tuple[int, ...], init: float | None) -> Tensor:
+        """A learned tensor of this step."""
+        return self._weight(self.add(Raw(shape, init)), torch.empty(shape, device="meta"))
+
+    def weight(self, declaration: Declaration, name: str) -> object:
+        """`embed.weight`: a parameter of a declared module that has been called. Raises Fault."""
+        if not isinstance(declaration.made, Recipe):
+            raise Fault(f"module {declaration.name} has no weights before its first call", "call it in an earlier step")
+        found = dict(self.workshop.foundry.skeleton(declaration.made).named_parameters())
+        if name not in found:
+            raise Fault(f"module {declaration.name} has no parameter {name!r}", f"it has {', '.join(found) or 'none'}")
+        return self._weight(f"{declaration.member}.{name}", found[name])
+
+    def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
+        return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
+
+
+def _broadcast(args: tuple) -> bool:
+    """Whether two tensors' shapes broadcast (PyTorch's rule: equal or 1, from the right)."""
+    if len(args) != 2 or not all(isinstance(a, torch.Tensor) for a in args):
+        return True
+    pairs = zip(reversed(args[0].shape), reversed(args[1].shape), strict=False)
+    return all(a == b or 1 in (a, b) for a, b in pairs)
+
+
+def last_node(graph: fx.Graph) -> fx.Node | None:
+    """The newest node of a graph."""
+    return next(iter(reversed(graph.nodes)), None)
+
+
+def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
+    """The nodes newer than `node`, oldest first."""
+    newer = []
+    for other in reversed(graph.nodes):
+        if other is node:
+            break
+        newer.append(other)
+    return newer[::-1]

@@ -1,0 +1,289 @@
+"""One compilation: the files with their params, what names mean in them, and every block built so far.
+
+    Library + settings → Context (a file's names) → Kinds (its blocks) → block(layer, inputs) → BlockPlan, cached
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from archscope.compile.functions import dtypes, functions
+from archscope.compile.layers import Foundry, bind_layer
+from archscope.compile.scope import Lazy, Scope
+from archscope.compile.signatures import REFUSED, layer_classes
+from archscope.compile.values import Function, Kind, Layer, RawParameter, settled
+from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
+from archscope.spec.evaluate import MISSING, NUMBERS, UNKNOWN, Evaluator, Fault, Thing, known_by_halves, shown
+from archscope.spec.model import (
+    Argument,
+    Block,
+    Constant,
+    Data,
+    Definition,
+    Expression,
+    Foreign,
+    Import,
+    Items,
+    Library,
+    Setting,
+    Spec,
+    Table,
+    Variant,
+    Word,
+)
+
+if TYPE_CHECKING:
+    from archscope.compile.plan import BlockPlan
+
+MODULES = 2_000_000
+"""How many layers a net may have: a million are legal, 10¹² are not."""
+
+Report = Callable[[Span, str, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSource:
+    """A block and the file it is written in. One object for one block, so that it can be a cache key."""
+
+    block: Block
+    context: Context
+
+
+@dataclass(frozen=True)
+class NetSource:
+    """A whole file used as a block."""
+
+    spec: Spec = field(compare=False)
+    file: str
+
+
+@dataclass(eq=False)
+class Context:
+    """A file as it is used once: its spec, the params' values, and the scope that its blocks see."""
+
+    spec: Spec
+    scope: Scope = field(default_factory=Scope)
+
+
+@dataclass(frozen=True, eq=False)
+class LittleFunction(Thing):
+    """`ch(c): expr` under `let:`."""
+
+    workshop: Workshop
+    definition: Definition
+    scope: Scope
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"the function {self.definition.name}"
+
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+        if known_by_halves((*args, *kwargs.values())):
+            return UNKNOWN
+        table: dict[str, object] = dict(bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs))
+        inner = Scope(self.scope, table)
+        self.workshop.add_defaults(self.definition.arguments or (), inner)
+        return self.workshop.data(self.definition.value, inner, words=False, host=host)
+
+
+def bind_arguments(name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping) -> tuple[tuple[str, object], ...]:
+    """Arguments of a block or little function by name, as Python binds them. Raises Fault."""
+    names = [a.name for a in arguments]
+    written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
+    if len(args) > len(names):
+        takes = f"{len(names)} argument{'s' * (len(names) != 1)}" if names else "no arguments"
+        raise Fault(f"{name} takes {takes}, {len(args)} are given", written)
+    given = dict(zip(names, args, strict=False))
+    for key, value in kwargs.items():
+        if key not in names:
+            raise Fault(f"{name} has no argument {key!r}", "   ".join(filter(None, (did_you_mean(key, names), written))))
+        if key in given:
+            raise Fault(f"{name} gets {key} twice: by position ({shown(given[key])}) and by name", written)
+        given[key] = value
+    missing = [a.name for a in arguments if a.default is None and a.name not in given]
+    if missing:
+        raise Fault(f"{name} needs {' and '.join(missing)}", written)
+    return tuple((n, given[n]) for n in names if n in given)
+
+
+@dataclass(eq=False)
+class Workshop:
+    """Everything one compilation shares. `build` plans a block's use (blocks.block_plan).
+
+    strict: shapes that do not match are problems, else they are left to the recorder.
+    """
+
+    library: Library
+    build: Callable[[Workshop, Layer, tuple, dict, tuple[Frame, ...]], BlockPlan | None]
+    strict: bool = True
+    allow_python: bool = False
+    foundry: Foundry = field(default_factory=Foundry)
+    problems: Problems = field(default_factory=Problems)
+    warnings: dict[tuple[str, Span], tuple[str, Problem]] = field(default_factory=dict)
+    plans: dict[tuple, BlockPlan | None] = field(default_factory=dict)
+    building: list[BlockSource] = field(default_factory=list)
+    contexts: dict[str, Context] = field(default_factory=dict)
+    modules: int = 0
+    base: Scope = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.base = Scope(table={"Parameter": RawParameter()}, fallback=torch_name, known=torch_names)
+
+    # Problems
+
+    def report(self, span: Span, message: str, help: str = "") -> None:
+        self.problems.add(Problem(span, message, help))
+
+    def warn(self, rule: str, problem: Problem) -> None:
+        self.warnings.setdefault((rule, problem.span), (rule, problem))
+
+    def spend(self, count: int, span: Span) -> None:
+        """Counts layers, and stops a net that has too many before memory is used. Raises Fault."""
+        self.modules += count
+        if self.modules > MODULES:
+            raise Fault(f"more than {MODULES:,} layers", "is a repeat count meant to be that large?")
+
+    # Values
+
+    def evaluator(self, scope: Scope, report: Report | None = None, host: object = None) -> Evaluator:
+        return Evaluator(scope.find, scope.names, report or self.report, host)
+
+    def data(self, value: Data, scope: Scope, *, words: bool, report: Report | None = None, host: object = None) -> object:
+        """A value written as YAML data. With `words`, an unknown bare name is a word."""
+        if isinstance(value, Constant):
+            return value.value
+        if isinstance(value, Word):
+            return value.text
+        if isinstance(value, Items):
+            return [self.data(v, scope, words=words, report=report, host=host) for v in value.items]
+        if isinstance(value, Table):
+            return {k: self.data(v, scope, words=words, report=report, host=host) for k, v in value.entries}
+        if words and isinstance(value.tree, ast.Name) and scope.find(value.text) is MISSING:
+            return CONSTANT_WORDS.get(value.text.lower(), value.text)
+        return self.evaluator(scope, report, host).value(value)
+
+    def add_defaults(self, arguments: tuple[Argument, ...], scope: Scope, report: Report | None = None) -> None:
+        """The defaults of a signature, for those arguments that the scope does not hold yet."""
+        for argument in arguments:
+            if argument.name not in scope.table and argument.default is not None:
+                default = argument.default
+                scope.table[argument.name] = Lazy(lambda d=default: self.evaluator(scope, report).value(d), argument.name)  # type: ignore[misc]
+
+    def add_let(self, definitions: tuple[Definition, ...], scope: Scope, report: Report | None = None) -> None:
+        """The entries of a `let`, each worked out when it is first asked for."""
+        for entry in definitions:
+            if entry.arguments is not None:
+                scope.table[entry.name] = LittleFunction(self, entry, scope)
+            else:
+                scope.table[entry.name] = Lazy(lambda v=entry.value: self.data(v, scope, words=True, report=report), entry.name)  # type: ignore[misc]
+
+    # Files
+
+    def context(self, file: str) -> Context:
+        """A file with its params at their defaults."""
+        if file not in self.contexts:
+            self.contexts[file] = self.configured(self.library.files[file], None, {})
+        return self.contexts[file]
+
+    def configured(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> Context:
+        """A file with the params of a variant and `settings` (Settings, or values known already) on top."""
+        context = Context(spec, Scope(self._blocks_scope(spec)))
+        context.scope.parent.table |= {b.name: self._block_kind(b, context) for b in spec.blocks}  # type: ignore[union-attr]
+        chosen: dict[str, Setting | object] = {s.name: s for s in (*spec.params, *(variant.settings if variant else ()))}
+        for name, value in (chosen | dict(settings)).items():
+            context.scope.table[name] = self._lazy(value, name, context.scope)
+        self.add_let(spec.let, context.scope)
+        return context
+
+    def _lazy(self, value: Setting | object, name: str, scope: Scope) -> object:
+        if not isinstance(value, Setting):
+            return value
+        return Lazy(lambda: settled_list(self.data(value.value, scope, words=True)), name)
+
+    def _blocks_scope(self, spec: Spec) -> Scope:
+        scope = Scope(self.base)
+        for entry in spec.imports:
+            for label, here in entry.names:
+                scope.table[here] = Lazy(lambda e=entry, n=label.name, h=here: self._imported(e, n, h), here)  # type: ignore[misc]
+        for foreign in spec.python:
+            scope.table[foreign.name] = Lazy(lambda f=foreign: self._foreign(f), foreign.name)  # type: ignore[misc]
+        return scope
+
+    def _block_kind(self, block: Block, context: Context) -> Kind:
+        return Kind(block.name, BlockSource(block, context), bind_block)
+
+    def _imported(self, entry: Import, name: str, here: str) -> Kind:
+        context = self.context(entry.file)
+        for block in context.spec.blocks:
+            if block.name == name:
+                return replace(context.scope.find(name), name=here)  # type: ignore[type-var]
+        return Kind(here, NetSource(context.spec, entry.file), bind_net)
+
+    def _foreign(self, foreign: Foreign) -> object:
+        if not self.allow_python:
+            raise Fault(f"{foreign.name} is Python code, {foreign.target}", "add --allow-python to run it")
+        module, _, attribute = foreign.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # the user's code raises what it likes
+            raise Fault(f"{foreign.target} cannot be imported: {error}") from None
+        if not isinstance(found, type) or not issubclass(found, nn.Module):
+            raise Fault(f"{foreign.target} is no subclass of torch.nn.Module")
+        return Kind(foreign.name, found, bind_layer)
+
+    # Blocks
+
+    def block(self, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]) -> BlockPlan | None:
+        """The plan of one use of a block; None where it has problems, which are reported. Raises Fault for wrong use."""
+        return self.build(self, layer, args, kwargs, frames)
+
+
+CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
+
+
+def settled_list(value: object) -> object:
+    """A param's value: a list stays a list for the reader, and its items are settled."""
+    return [settled(v) for v in value] if isinstance(value, list) else settled(value)
+
+
+def bind_block(kind: Kind, args: tuple, kwargs: dict) -> Layer:
+    return Layer(kind, bind_arguments(kind.name, kind.source.block.arguments, args, kwargs))
+
+
+def bind_net(kind: Kind, args: tuple, kwargs: dict) -> Layer:
+    """A whole file used as a block: `variant=` and its params are its arguments."""
+    spec: Spec = kind.source.spec
+    if args:
+        raise Fault(f"{kind.name} takes its params by name, not by position")
+    names = [s.name for s in spec.params] + (["variant"] if spec.variants else [])
+    for key in kwargs:
+        if key not in names:
+            raise Fault(f"{kind.name} has no param {key!r}", did_you_mean(key, names) or f"it has {', '.join(names) or 'none'}")
+    variants = [v.name for v in spec.variants]
+    if "variant" in kwargs and kwargs["variant"] not in variants:
+        near = did_you_mean(str(kwargs["variant"]), variants)
+        raise Fault(f"{kind.name} has no variant {kwargs['variant']!r}", near or f"it has {', '.join(variants)}")
+    return Layer(kind, tuple(kwargs.items()))
+
+
+def torch_name(name: str) -> object:
+    """What a name means when no spec defines it: a layer of torch.nn, a function, a dtype. Raises Fault for a refused layer."""
+    cls = layer_classes().get(name)
+    if cls is not None:
+        return Kind(name, cls, bind_layer)
+    if name in REFUSED:
+        raise Fault(f"{name} is no layer of this language", REFUSED[name])
+    entry = functions().get(name)
+    if entry is not None:
+        return Function(name, entry, NUMBERS.get(name))
+    return NUMBERS.get(name, dtypes().get(name, MISSING))
+
+
+def torch_names() -> Mapping[str, object]:
+    return {**layer_classes(), **functions(), **NUMBERS}
