@@ -44,9 +44,7 @@ BLIND: dict[tuple[str, str], str] = {
     ("torchinfo", "llama_block.yaml"): TOKENS,
     ("torchinfo", "lstm_classifier.yaml"): "recurrent layers are counted by their parameters, not by their products",
 }
-TWICE: dict[tuple[str, str], str] = {
-    ("torchinfo", "gpt2.yaml:small"): "a tied weight is counted by both its names"
-}
+TWICE: dict[tuple[str, str], str] = {("torchinfo", "gpt2.yaml:small"): "a tied weight is counted by both its names"}
 
 
 def by_fvcore(net: nn.Module, x: Tensor) -> int:
