@@ -33,6 +33,7 @@ LINEAR_ALGEBRA = """
 addbmm addmm addmv baddbmm bmm cdist chain_matmul cosine_similarity cross dist dot einsum inner kron matmul mm mv outer tensordot
 trace vdot
 """
+VARIADIC = "flip permute reshape tile"  # as methods they take sizes one by one, which steps write: permute(0, 2, 1)
 CASTS = "bool double float half int long bfloat16 to type_as detach"
 CREATION = "arange zeros ones full eye linspace logspace tril_indices triu_indices"
 ALIKE = "zeros_like ones_like full_like"
@@ -64,7 +65,7 @@ def functions() -> Mapping[str, Entry]:
     """Every function by its name."""
     table: dict[str, Entry] = {}
     for name in _words(ELEMENTWISE, SHAPING, REDUCTIONS, LINEAR_ALGEBRA, CASTS, ALIKE, FFT):
-        target = getattr(torch, name, None) if name not in CASTS.split() else None
+        target = getattr(torch, name, None) if name not in _words(CASTS, VARIADIC) else None
         if target is not None or hasattr(torch.Tensor, name):
             table[name] = Entry(target if callable(target) else name)
     for name, target in vars(torch.nn.functional).items():

@@ -12,6 +12,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import fx
 
 from archscope.compile.expectations import expected_of
@@ -150,6 +151,8 @@ class Walk:
                 self._warn_of_hiding(target)
                 local.table[target.name] = value
             return None
+        if isinstance(value, Tensor) and value.meta.dim() and value.meta.shape[0] == len(target):
+            value = self._taken_apart(value)
         if not isinstance(value, (tuple, list)):
             raise Fault(f"{len(target)} labels, but the step gives one value: {shown(value)}", "chunk, split or unbind it")
         if len(value) != len(target):
@@ -157,6 +160,14 @@ class Walk:
         for part, item in zip(target, value, strict=True):
             self._bind(part, item, local, span)
         return None
+
+    def _taken_apart(self, value: Tensor) -> object:
+        """A tensor as the tuple of its slices along dim 0, as Python unpacks it."""
+        before = last_node(self.use.graph)
+        parts = self.use.function("unbind", torch.unbind, (value,), {})
+        for node in nodes_after(self.use.graph, before):
+            node.meta["step"] = value.node.meta.get("step")
+        return parts
 
     def _warn_of_hiding(self, label: Label) -> None:
         if isinstance(self.use.workshop.base.find(label.name), Function):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from archscope.compile.shapes import windows
-from archscope.compile.shapes.certain import floating, following, is_int, is_number, made, same, sure
+from archscope.compile.shapes.certain import floating, following, ints, is_int, is_number, made, same, sure
 
 
 def convolution(
@@ -59,6 +59,7 @@ def avg_pool(
 ) -> Tensor:
     floating(input)
     sure(input.dim() == count + 2 and (divisor_override is None or (is_int(divisor_override) and divisor_override)))
+    sure(count < 3 or all(n >= k for n, k in zip(input.shape[2:], ints(kernel_size, 3), strict=True)))
     out = windows.pool(input.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     return following(input, (*input.shape[:2], *out))
 

@@ -65,7 +65,7 @@ def adaptive(sizes: Shape, output: object) -> Shape:
     """`7`, `(7, 7)` or `(7, None)`: None keeps the input's size."""
     count = len(sizes)
     if isinstance(output, tuple | list):
-        sure(len(output) == count)
+        sure(len(output) == count and (count > 1 or None not in output))
         output = [size if wanted is None else wanted for size, wanted in zip(sizes, output, strict=True)]
     out = ints(output, count)
     sure(min(out) > 0)
