@@ -9,6 +9,8 @@ from archscope import units
 from archscope.report import Line, Report, Total
 from archscope.trace import Shape, Value
 
+Shorten = Callable[[str, int], str]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -24,7 +26,7 @@ class Column:
     data: str = ""
     right: bool = False
     total: bool = False
-    shorten: Callable[[str, int], str] | None = None
+    shorten: Shorten | None = None
 
 
 def layer(line: Line, _: Report) -> str:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 
 from archscope import units
 from archscope.compare import Change, Comparison
-from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, chosen, inner
+from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner
 from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded
 from archscope.trace import Operand
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column of a sheet: header, side, name and how its text may be cut."""
+    """A column of a sheet: name, header, side, and how its text is cut to a width."""
 
     name: str
     header: str
     right: bool = False
-    column: Column | None = None
+    shorten: Shorten | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def sheet(report: Report, lines: Sequence[tuple[int, Line]], columns: Sequence[C
     whole = Line("", "total", "total", total=report.total)
     return Sheet(
         head=head(report),
-        headings=tuple(Heading(c.name, c.header, c.right, c) for c in columns),
+        headings=tuple(Heading(c.name, c.header, c.right, c.shorten) for c in columns),
         rows=tuple(tuple(cell(c, level, line, report) for c in columns) for level, line in lines),
         total=tuple("total" if c.name == "path" else c.text(whole, report) if c.total else "" for c in columns),
         foot=foot(report),
@@ -145,7 +145,7 @@ def where(indexes: Sequence[int], report: Report) -> str:
 
 def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
     if any(line.times > 1 and line.kind != "sum" for line in lines):
-        yield "×N: N equal parts in one line; the figures are sums over all N"
+        yield "×N: N equal parts in one line; figures sum over all N"
     if report.total.unpriced:
         yield "?: not known; ≥: without what is not known"
     if any(line.shared for line in lines):

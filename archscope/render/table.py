@@ -17,7 +17,7 @@ SHORTEST_LAYER, SHORTEST_FROM = 20, 12
 
 def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
-    fitted, gone = fit(sheet, width)
+    fitted, gone = fit(below(sheet, "against", width), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; --columns chooses"] if gone else []
     notes = [line for note in (*sheet.notes, *left_out) for line in wrapped(note.split(" "), width, " ")]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
@@ -75,6 +75,16 @@ def fit(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
     return cut, tuple(filter(None, reversed(gone)))
 
 
+def below(sheet: Sheet, name: str, width: int) -> Sheet:
+    """Where the table is too wide, a column of sentences goes below it, each after its row's name."""
+    at = position(sheet, name)
+    if at is None or total_width(sheet) <= width:
+        return sheet
+    sentences = tuple(f"{row[0]}: {row[at]}" for row in sheet.rows if row[at])
+    heading = sheet.headings[at].header
+    return replace(without(sheet, at), notes=(f"{heading}:", *sentences, *sheet.notes))
+
+
 def shortened(sheet: Sheet, width: int) -> Sheet:
     """Layer texts cut as far as needed and bearable, then the names of what a line reads."""
     for name, least in (("layer", SHORTEST_LAYER), ("from", SHORTEST_FROM)):
@@ -86,8 +96,7 @@ def shortened(sheet: Sheet, width: int) -> Sheet:
 
 
 def cut_to(sheet: Sheet, at: int, width: int) -> Sheet:
-    column = sheet.headings[at].column
-    cut = column.shorten if column else None
+    cut = sheet.headings[at].shorten
     if cut is None:
         return sheet
     rows = tuple((*row[:at], cut(row[at], width), *row[at + 1 :]) for row in sheet.rows)

@@ -23,8 +23,8 @@ LAST_NUMBER = re.compile(r"(.*?)(\d+)$")
 @dataclass(frozen=True)
 class Line:
     """One line. path: in full; label: as its parent shows it (`0-2` after folding). kind: group, block, layer, step,
-    row, unread or sum. sources: what it reads, by the names its block knows. rows: the indexes that `total` sums; a line
-    folded from `times` equal ones, and every line below it, sums over all of them. shared: reads parameters that
+    row, unread or sum. sources: what it reads, by the names its block knows. rows: the indexes that `total` sums; a
+    line folded from `times` equal ones, and every line below it, sums over all of them. shared: reads parameters that
     an earlier line counts."""
 
     path: str
@@ -162,8 +162,8 @@ def groups(nodes: Iterable[Node], prefix: str) -> Iterator[Node]:
 
 
 # ------------------------------------------------------------ nodes → lines
-Scope = tuple[dict[int, str], Node | None]
-"""The names that lines of one level have for the rows inside them, and the node that holds the level."""
+Scope = tuple[dict[int, Node], Node | None]
+"""The nodes of one level by the rows inside them, and the node that holds the level."""
 
 
 class Wiring:
@@ -180,8 +180,7 @@ class Wiring:
         self.results = {operand.value.id for operand in report.trace.outputs}
 
     def lines(self, nodes: Sequence[Node], scopes: tuple[Scope, ...], holder: Node | None = None) -> Iterator[Line]:
-        names = {index: node.label for node in nodes for index in node.rows}
-        within = (*scopes, (names, holder))
+        within = (*scopes, ({index: node for node in nodes for index in node.rows}, holder))
         return (self.line(node, within) for node in nodes)
 
     def line(self, node: Node, scopes: tuple[Scope, ...]) -> Line:
@@ -222,11 +221,11 @@ class Wiring:
         return value.id in self.results or any(index not in node.members for index in readers)
 
     def named(self, operand: Operand, scopes: tuple[Scope, ...]) -> str:
-        """The name that a line has for a value: a line beside it or further out, up to its block: `x`."""
+        """What a line calls a value: the line beside it, the path of one outside its group, its block's input `x`."""
         maker = self.maker.get(operand.value.id, -1)
-        for names, holder in reversed(scopes):
-            if maker in names:
-                return names[maker]
+        for level, (nodes, holder) in enumerate(reversed(scopes)):
+            if maker in nodes:
+                return nodes[maker].path if level else nodes[maker].label
             if holder and holder.kind != "group":
                 return "x" if self.is_main_input(operand, holder) else operand.source
         return operand.source
@@ -271,14 +270,19 @@ def follows(run: Sequence[Line], line: Line) -> bool:
 
 
 def likeness(line: Line) -> tuple:
-    """What equal siblings share: everything but where they stand. A group's inputs go by their order."""
-    outside = {name: f"input {i}" for i, name in enumerate(line.sources)} if line.kind == "group" else {}
-    below = [
-        (child.label, tuple(outside.get(name, name) for name in child.sources), likeness(child))
-        for child in line.children
-    ]
+    """What equal siblings share: everything but where they stand."""
+    below = zip(wires(line), (child.label for child in line.children), map(likeness, line.children), strict=True)
     shapes = tuple((value.shape, value.dtype) for value in line.outputs)
     return line.kind, line.name, line.text, line.total, line.times, line.shared, shapes, tuple(below)
+
+
+def wires(line: Line) -> list[tuple[str, ...]]:
+    """What each line below reads; a group has no inputs with names of their own, so they go by their order."""
+    inside = {child.label for child in line.children} if line.kind == "group" else None
+    reads = dict.fromkeys(name for child in line.children for name in child.sources)
+    outside = [name for name in reads if inside is not None and name not in inside]
+    names = {name: f"input {number}" for number, name in enumerate(outside)}
+    return [tuple(names.get(name, name) for name in child.sources) for child in line.children]
 
 
 def merged(run: Sequence[Line]) -> Line:

@@ -1,0 +1,131 @@
+"""Options: what a user writes after a command → checked Python values, under the names the library uses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archscope.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from archscope.render.sheet import Wish
+
+Shape = tuple[int, ...]
+Command = Callable[..., None]
+INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]+\d*):)?(?P<shape>\d+(?:[x,×]\d+)*)?")
+INPUT_HELP = "1x3x224x224, x=1x3x224x224 or x=int64:1x128."
+WORDS = {"true": True, "false": False, "null": None}
+FORMATS = ("table", "markdown", "csv", "json", "html")
+
+
+def settings(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
+    """`name=value` → {name: value}; numbers, lists, true, false and null are read, anything else is a word."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{text!r} is not name=value", param=option)
+        found[name.strip()] = scalar(value.strip())
+    return found
+
+
+def scalar(text: str) -> Any:
+    if text in WORDS:
+        return WORDS[text]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def inputs(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> Any:
+    """`1x3x224x224` → (1, 3, 224, 224); `x=int64:1x128` → {"x": ("int64", (1, 128))}; several bare ones → a list."""
+    read = [one_input(text, option) for text in texts]
+    names = [name for name, _ in read]
+    if not read:
+        return None
+    if all(names):
+        return dict(read)
+    if any(names):
+        raise click.BadParameter("name every input or none", param=option)
+    return read[0][1] if len(read) == 1 else [value for _, value in read]
+
+
+def one_input(text: str, option: click.Parameter) -> tuple[str | None, Shape | tuple[str, Shape]]:
+    match = INPUT.fullmatch(text.replace(" ", ""))
+    if not match or not text.strip():
+        raise click.BadParameter(f"{text!r} is no shape such as 1x3x224x224, x=1,128 or x=int64:1x128", param=option)
+    shape = tuple(int(size) for size in re.findall(r"\d+", match["shape"] or ""))
+    return match["name"], (match["dtype"], shape) if match["dtype"] else shape
+
+
+def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """`path,macs` → names that exist."""
+    from archscope.render.columns import NAMES
+
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in NAMES:
+            hint = did_you_mean(name, NAMES) or f"columns: {', '.join(NAMES)}"
+            raise click.BadParameter(f"no column {name!r}; {hint}", param=option)
+    return names
+
+
+def pairs(flag: str, help: str) -> Callable[[Command], Command]:
+    return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings, help=help)
+
+
+def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of the help text."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+RUN_OPTIONS = stacked(
+    pairs("--set", "Give a param of the spec a value."),
+    pairs("--arg", "Give an argument of a Python target a value."),
+    click.option("--input", "input", multiple=True, metavar="SHAPE", callback=inputs, help=INPUT_HELP),
+    click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
+    click.option(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda[:i] or meta; auto: CUDA if there is one."
+    ),
+    click.option("--dtype", metavar="NAME", help="float32, bfloat16, float16, …"),
+    click.option("--train", is_flag=True, help="Training mode; eval otherwise."),
+    click.option("--seed", type=int, metavar="N", help="Initialise as PyTorch does, from this seed."),
+    click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
+    click.option("--quiet", is_flag=True, help="No warnings."),
+    click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
+)
+OUTPUT = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+VIEW_OPTIONS = stacked(
+    click.option("--depth", type=click.IntRange(1), help="Show only so many levels."),
+    click.option("--columns", default="", metavar="A,B", callback=column_names, help="Columns to show, in this order."),
+    click.option("--sort", default="", metavar="COLUMN", callback=column_names, help="Largest first, without nesting."),
+    click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
+    click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
+    OUTPUT,
+)
+
+
+def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
+    own = {name: value for name, value in options.items() if name not in ("arg", "quiet", "verbose")}
+    progress = (lambda message: click.echo(message, err=True)) if options["verbose"] else None
+    return {**own, "set": {**options["set"], **options["arg"]}, "progress": progress}
+
+
+def wish_of(depth: int | None, columns: tuple[str, ...], sort: tuple[str, ...], expand: bool, by: str = "") -> Wish:
+    from archscope.render.sheet import Wish
+
+    if len(sort) > 1:
+        raise UsageError("--sort takes one column", f"--sort {sort[0]}")
+    return Wish(columns, depth, "".join(sort), expand, by)

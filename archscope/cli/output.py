@@ -1,0 +1,81 @@
+"""Where text goes: tables to standard output or a file, messages to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from archscope.errors import ArchscopeError, ForwardError
+
+if TYPE_CHECKING:
+    from archscope.report import Report
+
+FOUND, WRONG, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+
+class Refusal(click.ClickException):
+    """A mistake of the user's, printed as it is, without a traceback."""
+
+    def __init__(self, message: str, exit_code: int = WRONG):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file or sys.stderr)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is raised on purpose is printed without a traceback."""
+    try:
+        yield
+    except ArchscopeError as error:
+        raise Refusal(str(error), FOUND if isinstance(error, ForwardError) else WRONG) from None
+
+
+def deliver(text: str, output: str | None) -> None:
+    """To standard output, or to a file that is written whole or not at all."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        write_whole(Path(output), text)
+    except OSError as error:
+        raise Refusal(f"cannot write {output}: {(error.strerror or str(error)).lower()}") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Into a temporary file beside it, then moved over it. What is no plain file (a pipe) is written directly."""
+    path = path.resolve() if path.is_symlink() else path
+    if path.is_dir():
+        raise Refusal(f"cannot write {path}: it is a directory\n  help: name a file in it")
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def tell_findings(reports: Sequence[Report], quiet: bool) -> None:
+    """Findings go to standard error; `--quiet` keeps the errors."""
+    from archscope.render import findings
+
+    for report in reports:
+        kept = [finding for finding in report.findings if finding.level == "error" or not quiet]
+        click.echo(findings.text(kept, target=report.target), nl=False, err=True)
+
+
+def finish(reports: Sequence[Report], quiet: bool) -> None:
+    tell_findings(reports, quiet)
+    if any(report.failed for report in reports):
+        click.get_current_context().exit(FOUND)

@@ -1,0 +1,232 @@
+"""The command line: options → one library call → rendering → standard output or a file → exit code.
+
+Exit codes: 0 fine, 1 something found, 2 wrong use or wrong spec. Everything heavy is imported by the command that needs
+it, so help, version and schema answer without torch.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archscope.cli.options import OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
+from archscope.cli.output import FOUND, INTERRUPTED, PIPE_CLOSED, WRONG, deliver, finish, refusing
+from archscope.errors import ForwardError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from archscope.compare import Comparison
+    from archscope.render.sheet import Wish
+    from archscope.report import Report
+
+
+class Commands(click.Group):
+    """A group that answers an unknown command with a near one (click does from 8.4 on)."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.commands) or f"commands: {', '.join(sorted(self.commands))}"
+            raise click.UsageError(f"no command {args[0]!r}\n  help: {hint}", ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+
+# ------------------------------------------------------------ commands
+def tell_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"archscope {version()}")
+        ctx.exit()
+
+
+def version() -> str:
+    try:
+        return importlib.metadata.version("archscope")
+    except importlib.metadata.PackageNotFoundError:
+        return "(run from a source tree)"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="The version.")
+def cli() -> None:
+    """Neural networks written in YAML or Python: shapes, parameters, MACs of every step.
+
+    TARGET is a spec (net.yaml, net.yaml:variant) or Python code that gives a module (net.py:Net,
+    package.module:factory).
+    """
+
+
+@cli.command()
+@click.argument("target")
+@RUN_OPTIONS
+@VIEW_OPTIONS
+def summary(
+    target: str,
+    depth: int | None,
+    columns: tuple[str, ...],
+    sort: tuple[str, ...],
+    expand: bool,
+    format: str,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """The table of a net: path, layer, output shape, parameters, MACs, share."""
+    with refusing():
+        wish = wish_of(depth, columns, sort, expand)
+        report = summarized(target, options)
+        deliver(shown(report, "summary", wish, format), output)
+    finish([report], options["quiet"])
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
+@click.option("--by", type=click.Choice(["module", "type", "depth"]), default="module", show_default=True)
+@click.option("--compare", is_flag=True, help="Targets, or the variants of a spec, side by side.")
+@RUN_OPTIONS
+@VIEW_OPTIONS
+def flops(
+    targets: tuple[str, ...],
+    by: str,
+    compare: bool,
+    depth: int | None,
+    columns: tuple[str, ...],
+    sort: tuple[str, ...],
+    expand: bool,
+    format: str,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Costs by module, type or depth, or compared."""
+    with refusing():
+        wish = wish_of(depth, columns, sort, expand, by)
+        if compare:
+            comparison = compared(with_folders(targets), options)
+            deliver(shown_comparison(comparison, format), output)
+            reports: Sequence[Report] = comparison.reports
+        else:
+            reports = [summarized(target, options) for target in with_folders(targets)]
+            deliver(several([shown(report, "flops", wish, format) for report in reports], format), output)
+    finish(reports, options["quiet"])
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
+@RUN_OPTIONS
+@click.option("--format", "format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@OUTPUT
+def check(targets: tuple[str, ...], format: str, output: str | None, **options: Any) -> None:
+    """Everything that is wrong: specs, shapes, expectations. Targets may be folders."""
+    with refusing():
+        from archscope import api
+        from archscope.render import data, findings
+
+        checked = api.check(*with_folders(targets), **library_options(options))
+        text = data.dumped(data.findings_document(checked)) if format == "json" else findings.report(checked)
+        deliver(text, output)
+    errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
+    click.get_current_context().exit(WRONG if "spec" in errors else FOUND if errors else 0)
+
+
+@cli.command()
+@OUTPUT
+def schema(output: str | None) -> None:
+    """JSON Schema of the language, for editors."""
+    with refusing():
+        from archscope import api
+        from archscope.render import data
+
+        deliver(data.dumped(api.schema()), output)
+
+
+# ------------------------------------------------------------ calls and renderings
+def summarized(target: str, options: Mapping[str, Any]) -> Report:
+    """The report; of a forward pass that failed, what ran so far."""
+    from archscope import api
+
+    try:
+        return api.summarize(target, **library_options(options))
+    except ForwardError as error:
+        if error.report is None:
+            raise
+        return error.report  # type: ignore[return-value]  # errors.py stands below the Report
+
+
+def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
+    from archscope import api
+
+    return api.compare(*targets, **library_options(options))
+
+
+def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets, and for a folder the YAML files below it by name."""
+    found: list[str] = []
+    for target in targets:
+        files = sorted(map(str, Path(target).rglob("*.yaml"))) if os.path.isdir(target) else [target]
+        if not files:
+            raise UsageError(f"no .yaml file in {target}", "name a spec, or a folder of specs")
+        found += files
+    return tuple(found)
+
+
+def shown(report: Report, command: str, wish: Wish, format: str) -> str:
+    from archscope.render import data, sheet
+
+    if format == "json":
+        return data.dumped(report.to_dict() if command == "summary" else data.flops_document(report, wish))
+    if format == "csv":
+        return (data.summary_csv if command == "summary" else data.flops_csv)(report, wish)
+    return laid_out((sheet.summary if command == "summary" else sheet.flops)(report, wish), format)
+
+
+def shown_comparison(comparison: Comparison, format: str) -> str:
+    from archscope.render import data, sheet
+
+    if format == "json":
+        return data.dumped(comparison.to_dict())
+    return data.comparison_csv(comparison) if format == "csv" else laid_out(sheet.comparison(comparison), format)
+
+
+def laid_out(page: Any, format: str) -> str:
+    from archscope.render import html, markdown, table, views
+
+    if format == "table":
+        return table.text(page, width=views.terminal_width())
+    return markdown.text(page) if format == "markdown" else html.text(page)
+
+
+def several(texts: Sequence[str], format: str) -> str:
+    """The documents of several targets as one."""
+    if len(texts) == 1:
+        return texts[0]
+    if format == "csv":
+        raise UsageError("CSV holds one target", "name one, or use --compare")
+    return f"[{','.join(text.rstrip() for text in texts)}]\n" if format == "json" else "\n".join(texts)
+
+
+def main() -> None:
+    """The program: a closed pipe and Ctrl-C end it quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(ended(sys.argv[1:]))
+
+
+def ended(arguments: Sequence[str]) -> int:
+    """Runs the command line to its end and gives the exit code."""
+    try:
+        code = cli.main(list(arguments), prog_name="archscope", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED

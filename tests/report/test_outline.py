@@ -1,0 +1,194 @@
+"""The tree: names, wiring, folding, levels; whatever is folded or cut, the sums stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archscope.report import Line, Report, Total, breakdown, leaves, outline, unfolded
+from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages
+
+REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward()}
+every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS.keys())
+
+
+def summed(lines: tuple[Line, ...]) -> Total:
+    return Total.of(line.total for _, line in leaves(lines))
+
+
+def walk(lines: tuple[Line, ...], level: int = 0) -> Iterator[tuple[int, Line]]:
+    for line in lines:
+        yield level, line
+        yield from walk(line.children, level + 1)
+
+
+def drawn(lines: tuple[Line, ...]) -> list[str]:
+    return [f"{'  ' * level}{line.label}{f' ×{line.times}' * (line.times > 1)}" for level, line in walk(lines)]
+
+
+# ------------------------------------------------------------ laws
+@every_report
+@pytest.mark.parametrize("depth", [None, 1, 2, 3, 9])
+@pytest.mark.parametrize("expand", [False, True])
+def test_lines_sum_to_the_total_at_any_depth(report: Report, depth: int | None, expand: bool) -> None:
+    lines = outline(report, expand=expand, depth=depth)
+    assert summed(lines) == report.total
+    assert Total.of(line.total for line in lines) == report.total
+
+
+@every_report
+@pytest.mark.parametrize("expand", [False, True])
+def test_every_row_is_in_one_leaf(report: Report, expand: bool) -> None:
+    rows = [index for _, line in leaves(outline(report, expand=expand)) for index in line.rows]
+    assert sorted(rows) == list(range(len(report.rows)))
+
+
+@every_report
+def test_a_line_is_the_sum_of_the_lines_below_it(report: Report) -> None:
+    for _, line in walk(outline(report)):
+        if line.children:
+            assert Total.of(child.total for child in line.children) == line.total
+
+
+@every_report
+@pytest.mark.parametrize("by", ["module", "type", "depth"])
+def test_breakdowns_sum_to_the_total(report: Report, by: str) -> None:
+    assert Total.of(line.total for line in breakdown(report, by)) == report.total
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 2))
+def test_folding_never_changes_a_sum(repeats: list[int], batch: int) -> None:
+    report = stages(repeats, batch)
+    assert summed(outline(report)) == summed(unfolded(report)) == report.total
+    turns = [line.times for line in outline(report) if line.name == "BasicBlock"]
+    assert turns == repeats
+
+
+# ------------------------------------------------------------ names and wiring
+def test_labels_are_relative_to_the_block_and_repeats_fold() -> None:
+    inside = ["  main.0", "  main.1", "  main.2", "  add", "  1"]
+    assert drawn(outline(stages())) == [
+        *["stem", "  0", "  1", "down1", "layer1.0-1 ×2", *inside],
+        *["down2", "layer2.0-2 ×3", *inside, "flatten", "fc"],
+    ]
+
+
+def test_expand_shows_every_turn() -> None:
+    tops = [text for text in drawn(outline(stages(), expand=True, depth=2)) if text.startswith(("layer", "  "))]
+    assert tops == ["  0", "  1", "layer1", "  0", "  1", "layer2", "  0", "  1", "  2"]
+
+
+def test_sources_are_the_names_that_the_block_knows() -> None:
+    sources = {line.path: line.sources for _, line in walk(outline(residual_mnist()))}
+    assert sources["0"] == ("x",)
+    assert sources["3"] == ("2",)
+    assert sources["3.main.0"] == ("x",)
+    assert sources["3.main.1"] == ("main.0",)
+    assert sources["3.add"] == ("main.2", "x")
+    assert sources["3.1"] == ("add",)
+    assert sources["4"] == ("3",)
+
+
+def test_a_second_input_goes_by_its_own_name() -> None:
+    sources = {line.path: line.sources for _, line in walk(outline(awkward()))}
+    assert sources["cross"] == ("rnn", "memory")
+    assert sources["cross.pool"] == ("x",)
+    assert sources["cross.add"] == ("att", "memory")
+
+
+def test_a_written_step_is_one_line_and_expand_shows_its_rows() -> None:
+    step = next(line for line in outline(awkward()) if line.path == "4")
+    assert (step.rows, step.children) == ((5, 6), ())
+    opened = next(line for line in outline(awkward(), expand=True) if line.path == "4")
+    assert [child.name for child in opened.children] == ["view", "relu"]
+
+
+def test_outputs_are_what_others_read() -> None:
+    lines = {line.path: line for line in outline(awkward())}
+    assert [value.shape for value in lines["rnn"].outputs] == [(2, 7, 32)]
+    assert [value.shape for value in lines["4"].outputs] == [(2, 112)]
+
+
+def test_what_nothing_reads_has_a_line_and_what_is_read_again_is_shared() -> None:
+    lines = outline(awkward())
+    assert (lines[-1].kind, lines[-1].total.params) == ("unread", 5)
+    assert {line.path: line.shared for line in lines} | {"head": True} == {
+        **dict.fromkeys(["embed", "rnn", "cross", "4", ""], False),
+        "head": True,
+    }
+
+
+def test_a_layer_that_ran_nothing_still_has_its_line() -> None:
+    net = Sketch("net.yaml", x=(1, 3))
+    y = same(net, "0", "ReLU", net["x"])
+    with net.call("1", "Identity", kind="layer"):
+        pass
+    lines = outline(net.report([same(net, "2", "ReLU", y)]))
+    assert [line.label for line in lines] == ["0", "1", "2"]
+    assert (lines[1].rows, lines[1].outputs, lines[2].sources) == ((), (), ("0",))
+
+
+def test_the_whole_nets_own_call_is_no_line() -> None:
+    net = Sketch("net.py:Net", x=(1, 3, 8, 8))
+    with net.call("", "Net"):
+        y = conv(net, "conv", net["x"], 4, 3)
+        y = net.row("relu", "relu", [y], y.value.shape)
+    assert [(line.label, line.kind) for line in outline(net.report([y]))] == [("conv", "layer"), ("relu", "row")]
+
+
+# ------------------------------------------------------------ what does not fold
+def chain(*channels: int, shortcut: bool = False) -> Report:
+    net = Sketch("net.yaml", x=(1, 8, 8, 8))
+    x, first = net["x"], net["x"]
+    for turn, size in enumerate(channels):
+        x = residual(net, f"block.{turn}", first if shortcut and turn else x, size)
+    return net.report([x])
+
+
+def test_different_turns_stay_apart() -> None:
+    assert drawn(outline(chain(8, 8, 16, 16, 16), depth=2)) == ["block", "  0-1 ×2", "  2", "  3-4 ×2"]
+
+
+def test_turns_that_read_something_else_stay_apart() -> None:
+    net = Sketch("net.yaml", x=(1, 8, 8, 8))
+    a = same(net, "a.0", "ReLU", net["x"])
+    b = same(net, "a.1", "ReLU", a)
+    c = same(net, "a.2", "ReLU", a)
+    assert drawn(outline(net.report([b, c]))) == ["a", "  0-1 ×2", "  2"]
+
+
+def test_parallel_turns_on_the_same_input_fold() -> None:
+    net = Sketch("net.yaml", x=(1, 8, 8, 8))
+    heads = [conv(net, f"heads.{turn}", net["x"], 4, 1) for turn in range(3)]
+    assert drawn(outline(net.report(heads))) == ["heads.0-2 ×3"]
+
+
+def test_a_repeat_of_several_steps_folds_as_a_group() -> None:
+    net = Sketch("net.yaml", x=(1, 8, 8, 8))
+    x = same(net, "stem", "ReLU", net["x"])
+    for turn in range(3):
+        x = same(net, f"body.{turn}.1", "ReLU", conv(net, f"body.{turn}.0", x, 8, 3, pad=1))
+    assert drawn(outline(net.report([x]))) == ["stem", "body.0-2 ×3", "  0", "  1"]
+
+
+def test_two_calls_of_one_module_count_its_parameters_once() -> None:
+    net = Sketch("net.yaml", x=(1, 8))
+    net.param("fc.weight", (8, 8))
+    x = net["x"]
+    for _ in range(2):
+        with net.call("fc", "Linear", "8", "layer"):
+            x = net.row("fc", "Linear", [x], (1, 8), params=["fc.weight"], macs=64)
+    lines = outline(net.report([x]))
+    assert [(line.label, line.total.params, line.shared) for line in lines] == [("fc", 64, False), ("fc", 0, True)]
+
+
+def test_breakdowns_by_type_and_depth() -> None:
+    kinds = {line.label: (line.times, line.total.macs) for line in breakdown(stages(), "type")}
+    assert kinds["Conv2d"] == (13, 110_297_088)
+    assert kinds["add"] == (5, 0)
+    assert [line.label for line in breakdown(stages(), "depth")] == ["level 1", "level 2", "level 3"]
+    assert [line.label for line in breakdown(stages(), "module")][:2] == ["stem", "down1"]

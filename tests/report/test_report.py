@@ -1,0 +1,196 @@
+"""The join: totals from rows and parameters, unknown is None, the JSON document, findings of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from archscope.errors import Frame, Problem, Span
+from archscope.report import Finding, Report, Total, Views, from_problem
+from archscope.trace import Failure, Mismatch, Operand, Site, Value
+from tests.sketches import Sketch, awkward, conv, residual_mnist, stages
+
+
+def test_the_tutorials_net_has_its_published_figures() -> None:
+    total = residual_mnist().total
+    assert (total.params, total.trainable_params, total.param_bytes) == (41_514, 41_514, 166_056)
+    assert (total.macs, total.flops, total.unpriced) == (2_013_184, 4_026_368, 0)
+
+
+@pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward()], ids=["mnist", "stages", "awkward"])
+def test_the_total_is_the_sum_of_the_rows_and_the_unread_parameters(report: Report) -> None:
+    unread = sum(param.count for param in report.unread)
+    assert report.total.params == sum(row.params for row in report.rows) + unread
+    assert report.total.macs == sum(row.cost.known for row in report.rows)
+    assert report.total.read == sum(row.cost.read for row in report.rows)
+    assert report.total.params == sum(param.count for param in report.trace.params if not param.tied_to)
+
+
+def test_doubling_the_batch_doubles_the_macs() -> None:
+    assert stages(batch=2).total.macs == 2 * stages().total.macs
+    assert stages(batch=2).total.params == stages().total.params
+
+
+def test_unknown_is_none_and_counted() -> None:
+    report = awkward()
+    rnn = report.rows[1]
+    assert (rnn.macs, rnn.flops, rnn.params) == (None, None, 6144)
+    assert report.total.unpriced == 1
+    assert report.unpriced == {"aten.mkldnn_rnn_layer": (1,)}
+
+
+def test_a_tied_parameter_belongs_to_its_first_reader() -> None:
+    report = awkward()
+    assert [row.params for row in report.rows if row.path in ("embed", "head")] == [1600, 0]
+    assert [param.name for param in report.unread] == ["lost"]
+    assert report.total.trainable_params == report.total.params - 5
+
+
+def test_a_row_that_reads_a_tied_name_first_owns_it() -> None:
+    net = Sketch("net.py:Net", x=(1, 4))
+    net.param("a", (4, 4))
+    net.param("b", (4, 4), tied_to="a")
+    y = net.row("0", "linear", [net["x"]], (1, 4), params=["b"])
+    report = net.report([net.row("1", "linear", [y], (1, 4), params=["a"])])
+    assert [row.params for row in report.rows] == [16, 0]
+
+
+def test_the_batch_is_what_the_inputs_agree_on() -> None:
+    assert awkward().batch == 2
+    assert Sketch("net.py:Net", a=(2, 3), b=(4, 3)).report([]).batch is None
+    assert Sketch("net.py:Net").report([]).batch is None
+
+
+# ------------------------------------------------------------ JSON
+KEYS = ["schema", "target", "device", "dtype", "mode", "inputs", "outputs", "totals", "rows", "unpriced", "findings"]
+
+
+def test_the_document_has_the_contracts_keys() -> None:
+    document = json.loads(json.dumps(residual_mnist().to_dict()))
+    assert [key for key in document if key in KEYS] == KEYS
+    assert document["schema"] == "archscope.report/1"
+    assert document["inputs"] == [{"name": "x", "shape": [1, 1, 28, 28], "dtype": "float32"}]
+    assert document["outputs"] == [{"shape": [1, 10], "dtype": "float32"}]
+    contract = {"params": 41514, "trainable_params": 41514, "param_bytes": 166056, "macs": 2013184, "flops": 4026368}
+    assert document["totals"].items() >= (contract | {"unpriced": 0}).items()
+    assert document["rows"][0] == {
+        "index": 0,
+        "path": "0",
+        "op": "Conv2d",
+        "function": "torch.nn.functional.conv2d",
+        "inputs": [{"from": "x", "shape": [1, 1, 28, 28]}],
+        "outputs": [{"shape": [1, 16, 24, 24], "dtype": "float32"}],
+        "params": 416,
+        "macs": 230400,
+        "flops": 460800,
+        "bytes_read": 4800,
+        "bytes_written": 36864,
+        "place": {"file": "specs/tutorials/residual_mnist.yaml:plain", "line": 10, "column": 5},
+    }
+
+
+def test_the_document_says_null_where_a_price_is_missing() -> None:
+    document = awkward().to_dict()
+    assert document["rows"][1]["macs"] is None
+    assert document["rows"][1]["flops"] is None
+    assert document["unpriced"] == [{"kernel": "aten.mkldnn_rnn_layer", "rows": [1]}]
+    assert document["totals"]["unpriced"] == 1
+
+
+def test_the_document_holds_findings() -> None:
+    finding = Finding("params", "error", "41,514 parameters, not 41,515", "0", Span("net.yaml", 3, 5), "count again")
+    report = replace(residual_mnist(), findings=(finding,))
+    assert report.failed
+    assert report.to_dict()["findings"] == [
+        {
+            "rule": "params",
+            "level": "error",
+            "path": "0",
+            "place": {"file": "net.yaml", "line": 3, "column": 5},
+            "message": "41,514 parameters, not 41,515",
+            "help": "count again",
+            "fixes": [],
+        }
+    ]
+    assert replace(report, findings=(replace(finding, level="warning", place=None),)).failed is False
+
+
+# ------------------------------------------------------------ findings of a run
+def mismatched(**more: object) -> Report:
+    net = Sketch("net.yaml", x=(1, 64, 56, 56))
+    main = conv(net, "layer2.0.main.3", net["x"], 128, 3, pad=1, stride=2)
+    site = Site("layer2.0.add", "add", "step", "main + x", Span("net.yaml", 12, 5), strict=True)
+    fault = Mismatch(site, "add", (main, net["x"]), (1, 2, 3))
+    return net.report([main], mismatches=(replace(fault, **more),))
+
+
+def test_a_residual_mismatch_names_both_sides_and_the_axes() -> None:
+    (finding,) = mismatched().findings
+    assert (finding.rule, finding.level, finding.path) == ("residual-shape", "error", "layer2.0.add")
+    assert finding.place == Span("net.yaml", 12, 5)
+    assert finding.message == (
+        "the two sides of this residual cannot be added: main (1, 128, 28, 28) from layer2.0.main.3, "
+        "shortcut (1, 64, 56, 56) from x; they differ in C (128, 64), H (28, 56) and W (28, 56)"
+    )
+    assert finding.details == (
+        "main      layer2.0.main.3 Conv2d 128, 3×3, stride 2, pad 1    1  128   28   28",
+        "shortcut  x                                                   1   64   56   56",
+        "                                                                 ^^^   ^^   ^^",
+    )
+
+
+def test_a_later_mismatch_is_marked() -> None:
+    (finding,) = mismatched(likely=True).findings
+    assert "may follow from the mismatch before it" in finding.message
+
+
+def test_other_operands_are_an_add_shape() -> None:
+    a, b, c = (Operand(name, Value(-1, (1, size), "float32", 4)) for name, size in (("a", 2), ("b", 3), ("c", 2)))
+    report = mismatched(site=Site("merge", "add", "step", "", strict=True), operands=(a, b, c), axes=(1,))
+    (finding,) = report.findings
+    assert finding.rule == "add-shape"
+    assert finding.message == "add cannot combine these: a (1, 2), b (1, 3), c (1, 2); they differ in dim 1 (2, 3, 2)"
+
+
+def test_operands_of_different_ranks() -> None:
+    operands = (Operand("main", Value(90, (1, 2), "float32", 8)), Operand("x", Value(91, (1, 2, 2), "float32", 16)))
+    (finding,) = mismatched(operands=operands, axes=()).findings
+    assert finding.message.endswith("main (1, 2), shortcut (1, 2, 2) from x; they have 2, 3 dimensions")
+
+
+def test_a_failure_names_the_step_and_what_it_was_given() -> None:
+    net = Sketch("net.py:Net", x=(1, 3, 8, 8))
+    y = conv(net, "0", net["x"], 4, 3)
+    failure = Failure(Site("fc", "Linear", "layer", "10"), "linear", (y,), "mat1 and mat2 shapes cannot be multiplied")
+    report = net.report([], failure=failure)
+    (finding,) = report.findings
+    assert (finding.rule, finding.level, finding.path) == ("forward", "error", "fc")
+    assert finding.message == (
+        "linear failed on (1, 4, 6, 6) float32 from 0: mat1 and mat2 shapes cannot be multiplied"
+    )
+    assert len(report.rows) == 1
+
+
+def test_a_problem_becomes_a_finding() -> None:
+    problem = Problem(Span("n.yaml", 1, 2), "what", "cure", (Frame("Block", Span("n.yaml", 9, 5), "layer1.0"),))
+    finding = from_problem(problem, rule="unused", level="warning")
+    assert (finding.rule, finding.level, finding.message, finding.help) == ("unused", "warning", "what", "cure")
+    assert (finding.path, finding.place) == ("layer1.0", problem.span)
+    assert finding.details == ("in Block at n.yaml:9 (layer1.0)",)
+
+
+# ------------------------------------------------------------ showing
+def test_a_report_shows_itself_as_it_was_told_to() -> None:
+    report = replace(residual_mnist(), views=Views(lambda r: f"text of {r.target}", lambda r: "<p>html</p>"))
+    assert str(report) == "text of specs/tutorials/residual_mnist.yaml:plain"
+    assert report._repr_html_() == "<p>html</p>"
+    assert repr(report) == "<Report specs/tutorials/residual_mnist.yaml:plain: 41,514 parameters, 2,013,184 MACs>"
+    assert residual_mnist()._repr_html_() is None
+    assert report == residual_mnist()
+
+
+def test_totals_add() -> None:
+    assert Total(1, 1, 4, 10, 2, 3, 0) + Total(2, 0, 8, 5, 1, 1, 1) == Total(3, 1, 12, 15, 3, 4, 1)
+    assert Total.of([]) == Total()
