@@ -1,0 +1,30 @@
+"""archscope: neural networks written in YAML, one line of PyTorch a step; what they are and what they cost.
+
+    net = archscope.build("specs/resnet.yaml:resnet50")            an ordinary nn.Module
+    report = archscope.summarize("specs/resnet.yaml:resnet50")     rows, totals, findings; print(report) is the table
+    report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
+    archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
+
+The functions live in `archscope.api`; they and torch are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archscope.api import build, check, compare, load, schema, summarize, variants
+
+__all__ = ["build", "check", "compare", "load", "schema", "summarize", "variants"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'archscope' has no attribute {name!r}")
+    from archscope import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

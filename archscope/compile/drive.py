@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from torch import fx, nn
 
-from archscope.compile.plan import BlockPlan
+from archscope.compile.assemble import lay_out
+from archscope.compile.plan import BlockPlan, Plan
 from archscope.trace import Site
 
 
@@ -75,6 +76,30 @@ class Drive:
         if graph not in self.last_uses:
             self.last_uses[graph] = last_uses(graph)
         return self.last_uses[graph]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A planned net with its layers on a device."""
+
+    plan: Plan
+    module: nn.Module
+
+    def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Every name of every parameter; tied ones appear under each of their names."""
+        return list(self.module.named_parameters(remove_duplicate=False))
+
+    def run(self, inputs: tuple, watcher: Watcher) -> Any:
+        """One forward pass; the watcher is told of every block, layer and step."""
+        watcher.enter(self.plan.top)
+        output = Drive(watcher).run(self.plan.block, self.module, inputs)
+        watcher.leave()
+        return output
+
+
+def ready(plan: Plan, *, device: str, dtype: Any = None, train: bool = False, random: bool = False) -> Ready:
+    """The net's layers on `device`: with PyTorch's initialisation if `random`, else with cheap finite weights."""
+    return Ready(plan, lay_out(plan, device=device, dtype=dtype, random=random).train(train))
 
 
 def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

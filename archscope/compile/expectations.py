@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import TYPE_CHECKING
 
-from archscope.compile.plan import Expected
 from archscope.compile.scope import Scope
 from archscope.compile.values import Tensor
 from archscope.spec.evaluate import UNKNOWN, Fault, shown
-from archscope.spec.model import Check, Constant, Data, Expression, Items, Table, Word
+from archscope.spec.model import Check, Constant, Data, Expected, Expression, Items, Table, Word
 from archscope.units import parse_figure
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from torch import fx
 from archscope.compile.blocks import block_plan, build_block, net_block
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe, flat
-from archscope.compile.plan import BlockPlan, Expected, InputSpec, Plan
+from archscope.compile.plan import BlockPlan, InputSpec, Plan
 from archscope.compile.scope import Scope
 from archscope.compile.use import Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Span, UsageError, did_you_mean
 from archscope.spec.evaluate import UNKNOWN, shown
-from archscope.spec.model import Constant, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
+from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
 from archscope.trace import Site
 
 TENSOR_BYTES = 2**62

@@ -14,7 +14,8 @@ import torch
 from torch import fx
 
 from archscope.compile.layers import Recipe
-from archscope.errors import Problem, Span
+from archscope.errors import Problem
+from archscope.spec.model import Expected
 from archscope.trace import Site
 
 
@@ -24,24 +25,6 @@ class Raw:
 
     shape: tuple[int, ...]
     init: float | None
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One expectation, with what is known of it after compiling.
-
-    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is settled; for params and macs it is
-    None and `least`, `most` bound the figure (both included).
-    """
-
-    path: str
-    key: str
-    wanted: str
-    span: Span
-    met: bool | None = None
-    got: str = ""
-    least: int | None = None
-    most: int | None = None
 
 
 @dataclass

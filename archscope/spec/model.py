@@ -138,6 +138,24 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """One expectation, with what compiling found out about it.
+
+    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is settled; for params and macs it is
+    None and `least`, `most` bound the figure (both included).
+    """
+
+    path: str
+    key: str
+    wanted: str
+    span: Span
+    met: bool | None = None
+    got: str = ""
+    least: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """One item of a list of steps. `body` of a group is a tuple of steps; a nested mapping is a Step."""
 
@@ -224,7 +242,7 @@ class Setting:
 class Variant:
     name: str
     settings: tuple[Setting, ...]
-    expect: tuple[Check, ...] = ()
+    expect: tuple[Check, ...]
     span: Span = _span()
 
 

@@ -1,0 +1,46 @@
+"""`expect:` settled: Expected + Report → a Finding for each expectation that is not met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from archscope import units
+from archscope.report import Finding, Report, Total
+from archscope.spec.model import Expected
+
+
+def unmet(expected: Iterable[Expected], report: Report) -> tuple[Finding, ...]:
+    """The expectations that the report does not meet, in the order given."""
+    return tuple(finding for e in expected if (finding := _finding(e, report)))
+
+
+def _finding(expected: Expected, report: Report) -> Finding | None:
+    what = expected.path or report.title or report.target
+    if expected.key in ("shape", "preserves"):
+        if expected.met:
+            return None
+        word = {"shape": "shape", "preserves": "to preserve"}[expected.key]
+        return _made(expected, f"{what}: expected {word} {expected.wanted}, got {expected.got}")
+    total = total_of(report, expected.path)
+    if expected.key == "macs" and total.unpriced:
+        return _made(expected, f"{what}: {total.unpriced} operations have no price, so its MACs are not known")
+    number = total.params if expected.key == "params" else total.macs
+    if _within(number, expected):
+        return None
+    name = {"params": "parameters", "macs": "MACs"}[expected.key]
+    return _made(expected, f"{what}: expected {expected.wanted} {name}, got {units.count(number)}")
+
+
+def _within(number: int, expected: Expected) -> bool:
+    return (expected.least is None or number >= expected.least) and (expected.most is None or number <= expected.most)
+
+
+def _made(expected: Expected, message: str) -> Finding:
+    return Finding(f"expect-{expected.key}", "error", message, expected.path, expected.span)
+
+
+def total_of(report: Report, path: str) -> Total:
+    """The sums of what stands at `path` and below; of everything where the path is empty."""
+    if not path:
+        return report.total
+    return Total.of(row.total for row in report.rows if row.path == path or row.path.startswith(path + "."))

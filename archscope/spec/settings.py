@@ -1,0 +1,26 @@
+"""Params given from outside, by `--set name=value` or `set={…}`: plain values → Settings, as if the file said so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archscope.errors import Span
+from archscope.spec.expression import parse_expression
+from archscope.spec.model import Constant, Data, Items, Setting, Word
+from archscope.spec.nodes import Misread
+
+
+def settings_of(values: Mapping[str, object]) -> dict[str, Setting]:
+    """Every value as a Setting; texts are expressions (`4 * dim`, `Bottleneck`) where they parse, else words."""
+    return {name: Setting(name, _data(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1)) for name, value in values.items()}
+
+
+def _data(value: object, span: Span) -> Data:
+    if isinstance(value, (list, tuple)):
+        return Items(tuple(_data(v, span) for v in value), span)
+    if value is None or isinstance(value, (int, float)):
+        return Constant(value, span)
+    try:
+        return parse_expression(str(value), span)
+    except Misread:
+        return Word(str(value), span)

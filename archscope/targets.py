@@ -1,0 +1,185 @@
+"""What an analysis runs on: a device, a dtype, example inputs, and modules that Python code gives.
+
+    "auto" → "cuda"      (name, shape, dtype) → tensor      "net.py:Net" → nn.Module
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope import units
+from archscope.errors import UsageError, did_you_mean
+
+DTYPES: Mapping[str, torch.dtype] = {
+    str(d).removeprefix("torch."): d
+    for d in (
+        *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+}
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+
+
+# Devices
+
+
+def device_of(name: str) -> str:
+    """`auto` is the first CUDA device if there is one, else the CPU. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:0 … or meta") from None
+    if device.type == "cuda" and not _has_cuda(device.index):
+        raise UsageError(f"there is no device {name!r} here", "--device cpu runs on the CPU, --device meta without memory")
+    if device.type not in ("cpu", "cuda", "meta"):
+        raise UsageError(f"device {name!r} is not supported", "auto, cpu, cuda, cuda:0 … or meta")
+    return name
+
+
+def _has_cuda(index: int | None) -> bool:
+    return torch.cuda.is_available() and (index or 0) < torch.cuda.device_count()
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that a new tensor could take; None where it is not known or does not matter."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    if kind == "cpu":
+        return _free_on_cpu()
+    return None
+
+
+def _free_on_cpu() -> int | None:
+    try:
+        with open("/proc/meminfo") as lines:
+            found = dict(line.split(":", 1) for line in lines)
+        return int(found["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def refuse_too_big(needed: int, device: str, what: str) -> None:
+    """Raises UsageError, with both figures, where `needed` bytes are more than the device has free."""
+    free = free_bytes(device)
+    if free is not None and needed > free:
+        raise UsageError(
+            f"{what} needs at least {units.size(needed)}, {device} has {units.size(free)} free",
+            "--device meta analyses it without memory (all figures but time)",
+        )
+
+
+def dtype_of(name: str | None) -> torch.dtype | None:
+    """A floating-point dtype by its name; None for none. Raises UsageError."""
+    if name is None:
+        return None
+    if name not in FLOATS:
+        raise UsageError(f"unknown dtype {name!r} for weights", did_you_mean(name, FLOATS) or f"one of {', '.join(FLOATS)}")
+    return DTYPES[name]
+
+
+# Inputs
+
+
+def example(shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int = 0, high: int = 1) -> torch.Tensor:
+    """An input: normally distributed floats, or whole numbers from low to high - 1. The global random state is not used."""
+    if torch.device(device).type == "meta":
+        return torch.empty(tuple(shape), dtype=dtype, device=device)
+    generator = torch.Generator().manual_seed(0)
+    if dtype.is_floating_point or dtype.is_complex:
+        made = torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+    else:
+        made = torch.randint(low, high, tuple(shape), generator=generator)
+    return made.to(device=device, dtype=dtype)
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Inside, random numbers come from `seed`; afterwards the random states are as before. None changes nothing."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+# Python targets
+
+
+def is_module(target: object) -> bool:
+    """Whether a target is a live module already."""
+    return isinstance(target, nn.Module)
+
+
+def module_of(target: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """`net.py:Net` or `package.module:factory`, called with `arguments`. Runs the user's code. Raises UsageError."""
+    source, _, name = target.rpartition(":")
+    if not source or not name:
+        raise UsageError(f"{target!r} is neither a spec nor a Python target", "net.yaml, net.yaml:variant, net.py:Net or package.module:factory")
+    found = _attribute(_imported(source), name, target)
+    made = found if isinstance(found, nn.Module) and not arguments else _called(found, arguments, target)
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{target} gives {type(made).__name__}, not a torch.nn.Module", "name a class, function or instance that gives one")
+    return made
+
+
+def _imported(source: str) -> Any:
+    try:
+        if not source.endswith(".py"):
+            return _from_here(source)
+        if not os.path.isfile(source):
+            raise UsageError(f"there is no file {source}", "the path is relative to the current directory")
+        spec = importlib.util.spec_from_file_location(Path(source).stem, source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except UsageError:
+        raise
+    except Exception as error:  # the user's code raises what it likes
+        raise UsageError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _from_here(source: str) -> Any:
+    """Imports as `python` would: the current directory counts."""
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(source)
+    finally:
+        if added:
+            sys.path.remove(here)
+
+
+def _attribute(module: Any, name: str, target: str) -> Any:
+    for part in name.split("."):
+        if not hasattr(module, part):
+            near = did_you_mean(part, [n for n in dir(module) if not n.startswith("_")])
+            raise UsageError(f"{target}: there is no {part!r}", near)
+        module = getattr(module, part)
+    return module
+
+
+def _called(found: Any, arguments: Mapping[str, Any], target: str) -> Any:
+    if not callable(found) or isinstance(found, nn.Module):
+        raise UsageError(f"{target} is no class or function that could take arguments", "leave --arg out")
+    try:
+        return found(**arguments)
+    except Exception as error:  # the user's code raises what it likes
+        raise UsageError(f"{target} cannot be made: {type(error).__name__}: {error}", "give its arguments with --arg name=value") from error
