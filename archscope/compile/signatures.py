@@ -2,8 +2,8 @@
 
     torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound (given, left to inference)
 
-Also the arguments in short for tables (`64, 7×7, stride 2, pad 3`). `python -m archscope.compile.signatures` prints the
-snapshot that the schema is made from, `archscope/spec/signatures.json`.
+Also the arguments in short for tables (`64, 7×7, stride 2, pad 3`). The schema is made from a snapshot:
+`python -m archscope.compile.signatures archscope/spec/signatures.json` writes it anew.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, Signature
 from operator import attrgetter
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -380,10 +381,10 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<!i\.e)(?<!w\.r\.t)\.(?: |$)", line, maxsplit=1)[0]
 
 
-def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    """Writes the snapshot as JSON."""
-    write(json.dumps(snapshot(), indent=1, ensure_ascii=False) + "\n")
+def main(path: str) -> None:
+    """Writes the snapshot as JSON into a file."""
+    Path(path).write_text(json.dumps(snapshot(), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
