@@ -55,7 +55,7 @@ def split(target: Any) -> tuple[str, str | None] | None:
     match = SPEC.fullmatch(text)
     if match and not os.path.isfile(text):
         return match["file"], match["variant"]
-    return (text, None) if match or os.path.exists(text) and not text.endswith(".py") else None
+    return (text, None) if match or (os.path.exists(text) and not text.endswith(".py")) else None
 
 
 def plan_of(
@@ -135,7 +135,8 @@ def summarize(
     """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
     input: a shape, `("int64", shape)`, a list of them, or a mapping by name; for a live module also `args` and `kwargs`.
-    Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for wrong use,
+    Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError
+    for wrong use,
     ForwardError (with the report so far) where the forward pass fails.
     """
     tell = progress or (lambda message: None)
@@ -147,7 +148,9 @@ def summarize(
     return _summarize_plan(plan, device, dtype, train, seed, tell)
 
 
-def _summarize_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None, tell: Progress) -> Report:
+def _summarize_plan(
+    plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None, tell: Progress
+) -> Report:
     from archscope import compile as workshop
     from archscope import targets
     from archscope.checks import unmet
@@ -159,7 +162,12 @@ def _summarize_plan(plan: Plan, device: str, dtype: str | None, train: bool, see
     tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
     with targets.seeded(seed):
         ready = workshop.ready(plan, device=place, dtype=kind, train=train, random=seed is not None)
-    inputs = {i.name: targets.example(i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high) for i in plan.inputs}
+    inputs = {
+        i.name: targets.example(
+            i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high
+        )
+        for i in plan.inputs
+    }
     recording = record(
         lambda recorder: ready.run(tuple(inputs.values()), recorder),
         target=plan.target,
@@ -210,7 +218,10 @@ def compare(*wanted: Any, **options: Any) -> Comparison:
 
 
 def check(*wanted: Any, **options: Any) -> list[Checked]:
-    """Everything that is wrong with each target, and with each variant of a spec. `options` are those of `summarize`."""
+    """Everything that is wrong with each target, and with each variant of a spec.
+
+    `options` are those of `summarize`.
+    """
     return [checked for target in wanted for checked in _checked(target, options)]
 
 

@@ -1,16 +1,16 @@
 """Ground: where a thing stands (`Span`), what is wrong with it (`Problem`), and the exceptions that carry problems.
 
-    Archscope exceptions
-    ArchscopeError                 everything this package raises on purpose
-    ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
-    ├── UsageError                 a wrong target, option or argument; what and a cure
-    └── ForwardError               the forward pass failed: what had run so far, and the failing step
+Archscope exceptions
+ArchscopeError                 everything this package raises on purpose
+├── SpecError                  a spec that cannot be read or compiled: all its problems at once
+├── UsageError                 a wrong target, option or argument; what and a cure
+└── ForwardError               the forward pass failed: what had run so far, and the failing step
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -52,7 +52,9 @@ class Problem:
     chain: tuple[Frame, ...] = ()
 
     def lines(self, sources: Mapping[str, str] | None = None) -> list[str]:
-        """The problem as it is printed; with `sources` (file → text) the faulty line and a caret stand below the fact."""
+        """The problem as it is printed;
+        with `sources` (file → text) the faulty line and a caret stand below the fact.
+        """
         out = [f"{self.span}: {self.message}"]
         out += excerpt(self.span, sources or {})
         out += [f"  {frame}" for frame in self.chain]
@@ -110,7 +112,7 @@ class Problems:
     def add(self, problem: Problem) -> None:
         self.found.setdefault((problem.span, problem.message), problem)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Problem]:
         return iter(self.found.values())
 
     def __bool__(self) -> bool:

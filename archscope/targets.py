@@ -1,6 +1,6 @@
 """What an analysis runs on: a device, a dtype, example inputs, and modules that Python code gives.
 
-    "auto" → "cuda"      (name, shape, dtype) → tensor      "net.py:Net" → nn.Module
+"auto" → "cuda"      (name, shape, dtype) → tensor      "net.py:Net" → nn.Module
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 def device_of(name: str) -> str:
-    """`auto` is the first CUDA device if there is one, else the CPU. Raises UsageError for a device that is not there."""
+    """`auto` is the first CUDA device if there is one, else the CPU.
+
+    Raises UsageError for a device that is not there.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -42,7 +45,9 @@ def device_of(name: str) -> str:
     except RuntimeError:
         raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:0 … or meta") from None
     if device.type == "cuda" and not _has_cuda(device.index):
-        raise UsageError(f"there is no device {name!r} here", "--device cpu runs on the CPU, --device meta without memory")
+        raise UsageError(
+            f"there is no device {name!r} here", "--device cpu runs on the CPU, --device meta without memory"
+        )
     if device.type not in ("cpu", "cuda", "meta"):
         raise UsageError(f"device {name!r} is not supported", "auto, cpu, cuda, cuda:0 … or meta")
     return name
@@ -86,7 +91,9 @@ def dtype_of(name: str | None) -> torch.dtype | None:
     if name is None:
         return None
     if name not in FLOATS:
-        raise UsageError(f"unknown dtype {name!r} for weights", did_you_mean(name, FLOATS) or f"one of {', '.join(FLOATS)}")
+        raise UsageError(
+            f"unknown dtype {name!r} for weights", did_you_mean(name, FLOATS) or f"one of {', '.join(FLOATS)}"
+        )
     return DTYPES[name]
 
 
@@ -94,7 +101,9 @@ def dtype_of(name: str | None) -> torch.dtype | None:
 
 
 def example(shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int = 0, high: int = 1) -> torch.Tensor:
-    """An input: normally distributed floats, or whole numbers from low to high - 1. The global random state is not used."""
+    """An input:
+    normally distributed floats, or whole numbers from low to high - 1. The global random state is not used.
+    """
     if torch.device(device).type == "meta":
         return torch.empty(tuple(shape), dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(0)
@@ -128,11 +137,17 @@ def module_of(target: str, arguments: Mapping[str, Any]) -> nn.Module:
     """`net.py:Net` or `package.module:factory`, called with `arguments`. Runs the user's code. Raises UsageError."""
     source, _, name = target.rpartition(":")
     if not source or not name:
-        raise UsageError(f"{target!r} is neither a spec nor a Python target", "net.yaml, net.yaml:variant, net.py:Net or package.module:factory")
+        raise UsageError(
+            f"{target!r} is neither a spec nor a Python target",
+            "net.yaml, net.yaml:variant, net.py:Net or package.module:factory",
+        )
     found = _attribute(_imported(source), name, target)
     made = found if isinstance(found, nn.Module) and not arguments else _called(found, arguments, target)
     if not isinstance(made, nn.Module):
-        raise UsageError(f"{target} gives {type(made).__name__}, not a torch.nn.Module", "name a class, function or instance that gives one")
+        raise UsageError(
+            f"{target} gives {type(made).__name__}, not a torch.nn.Module",
+            "name a class, function or instance that gives one",
+        )
     return made
 
 
@@ -182,4 +197,6 @@ def _called(found: Any, arguments: Mapping[str, Any], target: str) -> Any:
     try:
         return found(**arguments)
     except Exception as error:  # the user's code raises what it likes
-        raise UsageError(f"{target} cannot be made: {type(error).__name__}: {error}", "give its arguments with --arg name=value") from error
+        raise UsageError(
+            f"{target} cannot be made: {type(error).__name__}: {error}", "give its arguments with --arg name=value"
+        ) from error

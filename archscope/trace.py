@@ -18,7 +18,8 @@ Shape = tuple[int, ...]
 class Site:
     """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
 
-    kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own operation).
+    kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own
+    operation).
     strict: an add that must not broadcast (`residual:`, `add:`); its operands are compared before it runs.
     """
 
@@ -51,7 +52,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor that a row reads: the value, and the path of the row (or the name of the input or parameter) that made it."""
+    """A tensor that a row reads:
+    the value, and the path of the row (or the name of the input or parameter) that made it.
+    """
 
     source: str
     value: Value

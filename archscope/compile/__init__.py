@@ -1,18 +1,18 @@
 """From what was written to what runs: Spec → Plan (graphs and recipes, on shapes alone) → nn.Module.
 
-    compile_net(library, variant) → Plan
-      net           variants, inputs, overrides, ties; the whole net
-      workshop      one compilation: what names mean in each file; scope is the chain of names
-      blocks        one use of a block: dimensions, arguments, return; built once per distinct use
-      steps         its steps: when, loops, labels, the application rule; forms has residual, concat, add, multiply, stack
-      use           its graph: a node for every function, layer and parameter
-      values        what expressions are made of: Tensor, Size, Kind, Layer, Function
-      layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
-      shapes        output shapes by rule, without running anything; what has no rule runs on meta
-      functions     the functions and methods of the language
-      expectations  `expect:` as something that can be checked
-    build(plan) → fx.GraphModule, one submodule for each use of a block        assemble, initialise
-    ready(plan) → layers laid out, and a run that says where it is             assemble, drive
+compile_net(library, variant) → Plan
+  net           variants, inputs, overrides, ties; the whole net
+  workshop      one compilation: what names mean in each file; scope is the chain of names
+  blocks        one use of a block: dimensions, arguments, return; built once per distinct use
+  steps         its steps: when, loops, labels, the application rule; forms has residual, concat, add, multiply, stack
+  use           its graph: a node for every function, layer and parameter
+  values        what expressions are made of: Tensor, Size, Kind, Layer, Function
+  layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
+  shapes        output shapes by rule, without running anything; what has no rule runs on meta
+  functions     the functions and methods of the language
+  expectations  `expect:` as something that can be checked
+build(plan) → fx.GraphModule, one submodule for each use of a block        assemble, initialise
+ready(plan) → layers laid out, and a run that says where it is             assemble, drive
 """
 
 from archscope.compile.assemble import build

@@ -1,6 +1,7 @@
 """A Plan made real: every recipe built, in order of construction, and put under its name.
 
-    BlockPlan → layers → a GraphModule for each use of a block (build), or bare containers that only hold the layers (lay_out)
+BlockPlan → layers → a GraphModule for each use of a block (build), or bare containers that only hold the layers
+(lay_out)
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ class Container(nn.Module):
 
 
 def build(plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> fx.GraphModule:
-    """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order of execution."""
+    """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order
+    of execution.
+    """
     with torch.device(device):
         module = _module(plan.block, executable=True)
     return _finished(plan, module, dtype)
 
 
-def lay_out(plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False) -> nn.Module:
+def lay_out(
+    plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False
+) -> nn.Module:
     """The net's layers for `drive`, with cheap finite weights unless `random`."""
     cheap: AbstractContextManager[Any] = nullcontext() if random else without_initialisation()
     with cheap, torch.device(device):

@@ -1,6 +1,6 @@
 """One use of a block: its inputs and arguments get names, its steps become a graph, its expectations are checked.
 
-    Layer + input Tensors → names → steps → return → BlockPlan
+Layer + input Tensors → names → steps → return → BlockPlan
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
 from torch import fx
 
 from archscope.compile.expectations import expected_of
@@ -23,10 +22,12 @@ from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_ti
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Fault, Thing, known_by_halves, shown
-from archscope.spec.model import Block, Data, Input, Items, Setting, Spec, Table
+from archscope.spec.model import Block, Data, Input, Items, Spec
 
 
-def block_plan(workshop: Workshop, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]) -> BlockPlan | None:
+def block_plan(
+    workshop: Workshop, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]
+) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
     source = _source(workshop, layer)
     inputs = _ordered(layer.kind.name, source.block, args, kwargs)
@@ -34,7 +35,9 @@ def block_plan(workshop: Workshop, layer: Layer, args: tuple, kwargs: dict, fram
     key = (layer.kind.source, layer.kind.name, layer.arguments, kwargs_key(tuple(t.meta for t in inputs), {}))
     if key not in workshop.plans:
         if any(source.block is other.block for other in workshop.building):
-            raise Fault(f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks")
+            raise Fault(
+                f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
+            )
         workshop.building.append(source)
         plan = BlockPlan(layer.kind.name, in_short(layer.kind.name, dict(layer.arguments)), fx.Graph())
         try:
@@ -112,7 +115,9 @@ def _cannot_return(use: Use, block: Block, value: object) -> bool:
     if isinstance(value, Mapping) or flat(on_meta(value)):
         return False
     what = value.what if isinstance(value, Thing) else shown(value)
-    use.report(block.span, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`")
+    use.report(
+        block.span, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`"
+    )
     return True
 
 
@@ -152,7 +157,9 @@ def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: 
     written = f"({', '.join(d.text for d in dims)})"
     if len(dims) != len(shape):
         where = use.frames[0].span if use.frames else spec.span
-        use.report(where, f"{block.name} wants {written} as {spec.name} but gets {shape}", "the number of dimensions differs")
+        use.report(
+            where, f"{block.name} wants {written} as {spec.name} but gets {shape}", "the number of dimensions differs"
+        )
         for dim in dims:
             if isinstance(dim.tree, ast.Name):
                 scope.table.setdefault(dim.text, UNKNOWN)
@@ -181,7 +188,9 @@ def _declare(use: Use, block: Block, scope: Scope) -> None:
             scope.table[entry.name] = value
         else:
             if value is not UNKNOWN:
-                use.report(entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)")
+                use.report(
+                    entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)"
+                )
             scope.table[entry.name] = UNKNOWN
 
 
@@ -204,7 +213,9 @@ def _warn_of_unused(use: Use, block: Block) -> None:
     called = {name.split(".")[0] for name in use.plan.members}
     for entry in block.modules:
         if entry.name not in called and entry.name + "_" not in called:
-            problem = Problem(entry.span, f"module {entry.name!r} is declared and never called", "call it, or take it out", use.frames)
+            problem = Problem(
+                entry.span, f"module {entry.name!r} is declared and never called", "call it, or take it out", use.frames
+            )
             use.workshop.warn("unused-module", problem)
 
 
@@ -213,5 +224,3 @@ def _warn(use: Use, rule: str, node: fx.Node) -> None:
     message = f"nothing uses the value of this step ({site.name})"
     help = "its work is thrown away: use its value, or take the step out"
     use.workshop.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))
-
-

@@ -1,6 +1,6 @@
 """A planned net run step by step, so that whoever watches knows at every moment which line of the spec is at work.
 
-    BlockPlan + laid-out layers + inputs → node after node, with enter(site) and leave() around steps, layers and blocks
+BlockPlan + laid-out layers + inputs → node after node, with enter(site) and leave() around steps, layers and blocks
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`expect:` as it is written, made into what can be checked.
 
-    Check (key, value) + the step's value → Expected: shapes settled here, figures bounded for the report to settle
+Check (key, value) + the step's value → Expected: shapes settled here, figures bounded for the report to settle
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _expected(use: Use, check: Check, scope: Scope, value: object, start: object
 def _shape_of(value: object, check: Check) -> tuple[int, ...]:
     if not isinstance(value, Tensor):
         what = f"{len(value)} values" if isinstance(value, (tuple, list)) else shown(value)
-        raise Fault(f"one tensor has a {check.key}; this is {what}", "put the expectation on the step that makes the tensor")
+        raise Fault(
+            f"one tensor has a {check.key}; this is {what}", "put the expectation on the step that makes the tensor"
+        )
     return tuple(value.meta.shape)
 
 
@@ -92,11 +94,15 @@ def _bounds(use: Use, value: Data, scope: Scope) -> tuple[int | None, int | None
         return bounds["min"][0] if "min" in bounds else None, bounds["max"][1] if "max" in bounds else None, text
     if isinstance(value, Word):
         return _figure(value.text)
-    number = value.value if isinstance(value, Constant) else use.workshop.data(value, scope, words=False, report=use.report)
+    number = (
+        value.value if isinstance(value, Constant) else use.workshop.data(value, scope, words=False, report=use.report)
+    )
     if number is UNKNOWN:
         return None, None, "?"
     if not isinstance(number, int) or isinstance(number, bool):
-        raise Fault(f"a count is a whole number or a figure, not {shown(number)}", "for example 11_689_512, 1.81G or {max: 2M}")
+        raise Fault(
+            f"a count is a whole number or a figure, not {shown(number)}", "for example 11_689_512, 1.81G or {max: 2M}"
+        )
     return number, number, f"{number:,}"
 
 

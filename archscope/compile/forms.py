@@ -1,6 +1,6 @@
 """The forms that branch: residual, concat, add, multiply, stack. Each branch gets the same `prev`.
 
-    branches → values → shapes compared → one operation with a Site of its own (`layer1.0.add`)
+branches → values → shapes compared → one operation with a Site of its own (`layer1.0.add`)
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def _strictly(walk: Walk, what: str, values: dict[str, object], function: Callab
 
 
 def _unequal(walk: Walk, function: Callable, tensors: list[Tensor]) -> object:
-    """The sum as nodes, with the first operand's shape: the recorder compares the operands and goes on with the first."""
+    """The sum as nodes, with the first operand's shape:
+    the recorder compares the operands and goes on with the first.
+    """
     total = tensors[0]
     for other in tensors[1:]:
         total = replace(total, node=walk.use.graph.call_function(function, (total.node, other.node)))
@@ -150,7 +152,9 @@ def _check_aligned(kind: str, values: dict[str, object], dim: object) -> None:
     cut = {name: _without(shape, dim) if kind == "concat" else shape for name, shape in shapes.items()}
     if len(set(cut.values())) > 1:
         where = f" beside dimension {dim}" if kind == "concat" else ""
-        raise Fault(f"{kind}: shapes do not match{where}: {_listed(shapes)}", "the branches must give the same sizes there")
+        raise Fault(
+            f"{kind}: shapes do not match{where}: {_listed(shapes)}", "the branches must give the same sizes there"
+        )
 
 
 def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
-"""The functions and tensor methods of the language: names of torch and torch.nn.functional, without in-place and random ones.
+"""The functions and tensor methods of the language: names of torch and torch.nn.functional, without in-place and
+random ones.
 
-    name → Entry (what to call, whether it makes a tensor from nothing)
+name → Entry (what to call, whether it makes a tensor from nothing)
 """
 
 from __future__ import annotations
@@ -12,25 +13,34 @@ from dataclasses import dataclass
 import torch
 
 ELEMENTWISE = """
-abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clip cos cosh deg2rad div
-eq erf erfc erfinv exp exp2 expm1 fix floor floor_divide fmod frac ge gt heaviside hypot isfinite isinf isnan ldexp le lerp lgamma
-log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt maximum minimum mul nan_to_num ne neg pow
-rad2deg real reciprocal relu remainder round rsqrt sigmoid sign sgn sin sinc sinh softmax sqrt square sub tan tanh trunc where
+abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clip cos cosh
+deg2rad div
+eq erf erfc erfinv exp exp2 expm1 fix floor floor_divide fmod frac ge gt heaviside hypot isfinite isinf isnan ldexp le
+lerp lgamma
+log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt maximum minimum mul nan_to_num
+ne neg pow
+rad2deg real reciprocal relu remainder round rsqrt sigmoid sign sgn sin sinc sinh softmax sqrt square sub tan tanh
+trunc where
 xlogy addcmul addcdiv imag angle conj polar view_as_real view_as_complex complex
 """
 SHAPING = """
-broadcast_to cat chunk clone column_stack concat concatenate contiguous diag diag_embed diagonal dstack expand expand_as flatten flip
-fliplr flipud gather hsplit hstack index_select masked_fill masked_select meshgrid moveaxis movedim narrow permute ravel repeat
+broadcast_to cat chunk clone column_stack concat concatenate contiguous diag diag_embed diagonal dstack expand
+expand_as flatten flip
+fliplr flipud gather hsplit hstack index_select masked_fill masked_select meshgrid moveaxis movedim narrow permute
+ravel repeat
 repeat_interleave reshape reshape_as roll rot90 select scatter scatter_add split squeeze stack swapaxes swapdims t take
-take_along_dim tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as vsplit vstack index_add
+take_along_dim tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as vsplit vstack
+index_add
 block_diag cartesian_prod
 """
 REDUCTIONS = """
-all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum logcumsumexp logsumexp max mean median min norm
+all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum logcumsumexp logsumexp max mean
+median min norm
 prod quantile sort std std_mean sum topk var var_mean nansum nanmean aminmax
 """
 LINEAR_ALGEBRA = """
-addbmm addmm addmv baddbmm bmm cdist chain_matmul cosine_similarity cross dist dot einsum inner kron matmul mm mv outer tensordot
+addbmm addmm addmv baddbmm bmm cdist chain_matmul cosine_similarity cross dist dot einsum inner kron matmul mm mv
+outer tensordot
 trace vdot
 """
 VARIADIC = "flip permute reshape tile"  # as methods they take sizes one by one, which steps write: permute(0, 2, 1)
@@ -39,18 +49,41 @@ CREATION = "arange zeros ones full eye linspace logspace tril_indices triu_indic
 ALIKE = "zeros_like ones_like full_like"
 FFT = "stft istft"
 RANDOM = frozenset(
-    "gumbel_softmax fractional_max_pool1d fractional_max_pool2d fractional_max_pool3d fractional_max_pool2d_with_indices "
-    "fractional_max_pool3d_with_indices rrelu".split()
+    [
+        "gumbel_softmax",
+        "fractional_max_pool1d",
+        "fractional_max_pool2d",
+        "fractional_max_pool3d",
+        "fractional_max_pool2d_with_indices",
+        "fractional_max_pool3d_with_indices",
+        "rrelu",
+    ]
 )
 NOT_FUNCTIONS = frozenset(
-    "assert_int_or_pair boolean_dispatch has_torch_function has_torch_function_unary has_torch_function_variadic handle_torch_function "
-    "multi_head_attention_forward grad np math warnings importlib Optional".split()
+    [
+        "assert_int_or_pair",
+        "boolean_dispatch",
+        "has_torch_function",
+        "has_torch_function_unary",
+        "has_torch_function_variadic",
+        "handle_torch_function",
+        "multi_head_attention_forward",
+        "grad",
+        "np",
+        "math",
+        "warnings",
+        "importlib",
+        "Optional",
+    ]
 )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`target` is a callable, or a method's name where torch has no function of it. `creates`: needs a device, takes no input."""
+    """`target` is a callable, or a method's name where torch has no function of it.
+
+    `creates`: needs a device, takes no input.
+    """
 
     target: Callable | str
     creates: bool = False

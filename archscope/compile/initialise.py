@@ -1,6 +1,6 @@
 """Weights without PyTorch's random initialisation, which costs more than a forward pass.
 
-    constructor → init.kaiming_uniform_(weight) → a fill that keeps every value finite
+constructor → init.kaiming_uniform_(weight) → a fill that keeps every value finite
 """
 
 from __future__ import annotations
@@ -12,14 +12,30 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 RANDOM_FILLS = frozenset(
-    "uniform_ normal_ trunc_normal_ random_ exponential_ bernoulli_ cauchy_ geometric_ log_normal_ "
-    "xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_".split()
+    [
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "random_",
+        "exponential_",
+        "bernoulli_",
+        "cauchy_",
+        "geometric_",
+        "log_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "orthogonal_",
+        "sparse_",
+    ]
 )
 FILLS = frozenset(["fill_", "zero_", "copy_"])
 
 
 class without_initialisation(TorchFunctionMode):  # noqa: N801  (a context manager, used like a function)
-    """While it holds, random fills become a cheap one: 1 / fan-in for weights (each output is a mean of inputs), 0 for vectors.
+    """While it holds, random fills become a cheap one: 1 / fan-in for weights (each output is a mean of inputs), 0
+    for vectors.
 
     On the meta device, where there are no values, every fill does nothing. The random state is not touched.
     """

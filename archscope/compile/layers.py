@@ -2,7 +2,8 @@
 
     Layer (bound arguments) + input shapes → Recipe (everything a constructor needs) → output shapes
 
-Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all where `shapes` has a rule.
+Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all where `shapes`
+has a rule.
 """
 
 from __future__ import annotations
@@ -89,7 +90,10 @@ class Foundry:
     outputs: dict[tuple, object] = field(default_factory=dict)
 
     def complete(self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[Fault], None]) -> Recipe:
-        """The recipe of a layer used on `inputs`. Wrong ranks are raised; sizes that disagree are complained of and mended."""
+        """The recipe of a layer used on `inputs`.
+
+        Wrong ranks are raised; sizes that disagree are complained of and mended.
+        """
         name, given = layer.kind.name, dict(layer.arguments)
         if inputs and layer_classes().get(name) is layer.kind.source:
             check_rank(name, given, inputs[0])
@@ -130,7 +134,7 @@ class Foundry:
             try:
                 with without_initialisation(), torch.device("meta"):
                     self.skeletons[recipe] = recipe.make().train(self.train)
-            except Exception as error:  # torch's constructors raise what they like
+            except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
                 raise Fault(f"{recipe.name}: {first_line(error)}") from None
         return self.skeletons[recipe]
 
@@ -152,7 +156,8 @@ class Foundry:
 
 
 def _with_defaults(recipe: Recipe) -> dict[str, object]:
-    defaults = {p.name: p.default for p in signature(recipe.cls).parameters.values()}
+    cls: type = recipe.cls
+    defaults = {p.name: p.default for p in signature(cls).parameters.values()}
     return defaults | dict(recipe.arguments)
 
 
@@ -182,7 +187,7 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
             return run()
     except Fault:
         raise
-    except Exception as error:  # torch raises what it likes
+    except Exception as error:  # noqa: BLE001 - torch raises what it likes
         seen = [shown_shape(v) for v in flat(inputs)]
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
         raise Fault(f"{name}: {first_line(error)}" + (f" ({inputs_text})" if seen else "")) from None

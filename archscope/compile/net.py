@@ -1,6 +1,6 @@
 """The whole net of a spec: which variant, at which sizes, and what it will need.
 
-    Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
+Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def compile_net(
     """
     spec = library.root
     if spec.layers is None:
-        raise UsageError(f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`")
+        raise UsageError(
+            f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
+        )
     workshop = Workshop(library, block_plan, strict, allow_python, Foundry(train))
     context = workshop.configured(spec, variant, {**(settings or {}), **_bound_by(spec, overrides)})
     _check_names(spec, settings or {})
@@ -126,7 +128,7 @@ def _chosen(spec: Spec, overrides: Sequence[Override]) -> dict[str, Override]:
     return chosen
 
 
-def _bound_by(spec: Spec, overrides: Sequence[Override]) -> dict[str, object]:
+def _bound_by(spec: Spec, overrides: Sequence[Override]) -> dict[str, int]:
     """Params that stand alone as a dimension take the size that an override gives them."""
     params, bound = {s.name for s in spec.params}, {}
     for entry in spec.inputs:
@@ -157,7 +159,9 @@ def _input(workshop: Workshop, scope: Scope, entry: Input, override: Override | 
     if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
         return None
     if (needed := _bytes(sizes, dtype)) > TENSOR_BYTES:  # type: ignore[arg-type]
-        workshop.report(entry.span, f"input {entry.name} of {shown(sizes)} would take {needed:,} bytes", "smaller sizes")
+        workshop.report(
+            entry.span, f"input {entry.name} of {shown(sizes)} would take {needed:,} bytes", "smaller sizes"
+        )
         return None
     return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
 
@@ -275,5 +279,3 @@ def all_expected(block: BlockPlan, prefix: str = "") -> list[Expected]:
             path = ".".join(filter(None, (prefix, node.meta["site"].path)))
             found += all_expected(member, path)
     return found
-
-

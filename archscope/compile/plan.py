@@ -1,6 +1,7 @@
 """What a compilation gives: graphs with places, and recipes instead of weights.
 
-    BlockPlan (one distinct use of a block: an fx.Graph, its members, its expectations) ⊂ Plan (the whole net, one variant)
+    BlockPlan (one distinct use of a block: an fx.Graph, its members, its expectations) ⊂ Plan (the whole net, one
+    variant)
 
 Equal uses of a block share one BlockPlan; `assemble` makes a module of its own for each use.
 """
@@ -29,9 +30,11 @@ class Raw:
 
 @dataclass
 class BlockPlan:
-    """One distinct use of a block. `members` are its layers, blocks and parameters by dotted name, in order of construction.
+    """One distinct use of a block. `members` are its layers, blocks and parameters by dotted name, in order of
+    construction.
 
-    graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or block call).
+    graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
+    block call).
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Names and what they mean: a chain of tables, innermost first.
 
-    labels and loop names of this list → of the enclosing lists → the block's inputs, arguments, let, modules
-    → the file's params and let → the file's blocks → torch.nn → functions
+labels and loop names of this list → of the enclosing lists → the block's inputs, arguments, let, modules
+→ the file's params and let → the file's blocks → torch.nn → functions
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     list of steps → step (when, from, loop) → body (expression, long form, group, form) → value → labels, expectations
 
-A step's path is its labels and positions joined by dots. A list's only unlabelled form with named branches (a lone `residual:`) adds no
+A step's path is its labels and positions joined by dots. A list's only unlabelled form with named branches (a lone
+`residual:`) adds no
 level of its own, so that its branches read `layer1.0.main.3`.
 """
 
@@ -101,7 +102,9 @@ class Walk:
             self._bind_all(step.target, local)
             return UNKNOWN
         if isinstance(held, Thing):
-            raise Fault(f"when: {held.what} is neither true nor false", "conditions are numbers and words known before the run")
+            raise Fault(
+                f"when: {held.what} is neither true nor false", "conditions are numbers and words known before the run"
+            )
         if not held and not step.otherwise:
             for label in labels_of(step.target):
                 local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
@@ -154,7 +157,9 @@ class Walk:
         if isinstance(value, Tensor) and value.meta.dim() and value.meta.shape[0] == len(target):
             value = self._taken_apart(value)
         if not isinstance(value, (tuple, list)):
-            raise Fault(f"{len(target)} labels, but the step gives one value: {shown(value)}", "chunk, split or unbind it")
+            raise Fault(
+                f"{len(target)} labels, but the step gives one value: {shown(value)}", "chunk, split or unbind it"
+            )
         if len(value) != len(target):
             raise Fault(f"{len(target)} labels, but the step gives {len(value)} values", "`_` drops a value")
         for part, item in zip(target, value, strict=True):
@@ -171,7 +176,12 @@ class Walk:
 
     def _warn_of_hiding(self, label: Label) -> None:
         if isinstance(self.use.workshop.base.find(label.name), Function):
-            problem = Problem(label.span, f"the label {label.name!r} hides the function {label.name}", "choose another label", self.use.frames)
+            problem = Problem(
+                label.span,
+                f"the label {label.name!r} hides the function {label.name}",
+                "choose another label",
+                self.use.frames,
+            )
             self.use.workshop.warn("hidden-function", problem)
 
     # Loops
@@ -194,7 +204,9 @@ class Walk:
         if isinstance(loop, Repeat):
             return iter([{}] * self._count(loop, prev, scope))
         assert isinstance(loop, For)
-        items = self.use.workshop.data(loop.items, Scope(scope, {"prev": prev}), words=True, report=self.use.report, host=self.use)
+        items = self.use.workshop.data(
+            loop.items, Scope(scope, {"prev": prev}), words=True, report=self.use.report, host=self.use
+        )
         if items is UNKNOWN:
             return iter([{name.name: UNKNOWN for name in loop.names}])
         if not isinstance(items, (list, tuple)):
@@ -205,7 +217,10 @@ class Walk:
         if loop.single:
             return {loop.names[0].name: item}
         if not isinstance(item, (list, tuple)) or len(item) != len(loop.names):
-            raise Fault(f"for: {len(loop.names)} names, but a row is {shown(item)}", "every row must have one item for each name")
+            raise Fault(
+                f"for: {len(loop.names)} names, but a row is {shown(item)}",
+                "every row must have one item for each name",
+            )
         return {label.name: value for label, value in zip(loop.names, item, strict=True)}
 
     def _count(self, loop: Repeat, prev: object, scope: Scope) -> int:
@@ -248,7 +263,10 @@ class Walk:
             return UNKNOWN
         if isinstance(value, Tensor) or value is UNKNOWN or isinstance(value, (tuple, list)):
             return value
-        raise Fault(f"this step gives {shown(value)}, not a tensor", "a step is a layer, a block, a function or an expression of tensors")
+        raise Fault(
+            f"this step gives {shown(value)}, not a tensor",
+            "a step is a layer, a block, a function or an expression of tensors",
+        )
 
     def _apply(self, value: Layer | Declaration | Function | Pending, prev: object) -> object:
         if known_by_halves(prev):
@@ -313,7 +331,10 @@ class Walk:
         parameter = parameters.get(label.name) if label else None
         if label is None or (parameter is not None and not takes_words(parameter)):
             takes = "true or false" if parameter is not None and isinstance(parameter.default, bool) else "numbers"
-            self.use.report(value.span, f"{kind.name}: {label.name if label else 'this argument'} takes {takes}, not the word {word!r}")
+            self.use.report(
+                value.span,
+                f"{kind.name}: {label.name if label else 'this argument'} takes {takes}, not the word {word!r}",
+            )
             return UNKNOWN
         return word
 

@@ -1,6 +1,6 @@
 """One use of a block, as a graph: every function, layer and parameter that its steps name becomes a node.
 
-    function or layer + Tensors → checked on shapes → fx node with its Site → Tensor
+function or layer + Tensors → checked on shapes → fx node with its Site → Tensor
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Use:
     plan: BlockPlan
     frames: tuple[Frame, ...] = ()
     here: Here = field(default_factory=Here)
-    parts: list[fx.Node] = field(default_factory=list)  # items of tuples; those that nothing uses are dropped at the end
+    parts: list[fx.Node] = field(
+        default_factory=list
+    )  # items of tuples; those that nothing uses are dropped at the end
 
     @property
     def graph(self) -> fx.Graph:
@@ -78,7 +80,7 @@ class Use:
         result = self._function_result(name, function, metas, {**named, **made})
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: at_run_time(v) for k, v in kwargs.items()} | self._on_device(made)
-        node = create(function, tuple(at_run_time(a) for a in args), run_time)  # type: ignore[operator,arg-type]
+        node = create(function, tuple(at_run_time(a) for a in args), run_time)  # type: ignore[arg-type]
         return self.wrap(node, result)
 
     def _refuse_things(self, name: str, values: Iterable[object]) -> None:
@@ -143,7 +145,10 @@ class Use:
         self._refuse_things(inner.kind.name, (*args, *kwargs.values()))
         for value in args:
             if isinstance(value, (tuple, list)) and not isinstance(inner.kind.source, type):
-                raise Fault(f"{inner.kind.name} is given {len(value)} values as one input", "take them apart with labels: - a, b: …")
+                raise Fault(
+                    f"{inner.kind.name} is given {len(value)} values as one input",
+                    "take them apart with labels: - a, b: …",
+                )
         if isinstance(inner.kind.source, type):
             return self._apply_layer(inner, declared, args, kwargs)
         return self._apply_block(inner, declared, args, kwargs)
@@ -170,9 +175,17 @@ class Use:
         return self._call(declared, plan, site, args, kwargs, plan.output)
 
     def _call(
-        self, declared: Declaration | None, member: Recipe | BlockPlan, site: Site, args: tuple, kwargs: dict, result: object
+        self,
+        declared: Declaration | None,
+        member: Recipe | BlockPlan,
+        site: Site,
+        args: tuple,
+        kwargs: dict,
+        result: object,
     ) -> object:
-        name = declared.member if declared and declared.member else self.add(member, declared.name if declared else None)
+        name = (
+            declared.member if declared and declared.member else self.add(member, declared.name if declared else None)
+        )
         if declared:
             declared.member, declared.made = name, declared.made or member
         else:

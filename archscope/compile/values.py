@@ -2,7 +2,8 @@
 
     Kind (Conv2d, a block) → called with arguments → Layer → called with tensors → Tensor
 
-A `Tensor` is a node of the graph being built together with a meta tensor that knows its shape. A `Size` is an int that remembers which
+A `Tensor` is a node of the graph being built together with a meta tensor that knows its shape. A `Size` is an int
+that remembers which
 dimension it came from, so that the compiled net works at other batch and image sizes too.
 """
 
@@ -47,7 +48,9 @@ OPERATORS: Mapping[str, tuple[str, Callable]] = {
 
 
 class Size(int):
-    """An int that came from a tensor's shape; `node()` is the graph node that reads it at run time, made when first asked for."""
+    """An int that came from a tensor's shape;
+    `node()` is the graph node that reads it at run time, made when first asked for.
+    """
 
     node: Callable[[], fx.Node]
 
@@ -62,28 +65,28 @@ class Size(int):
             return result
         return Size(result, lambda: _graph(self).call_function(apply, (at_run_time(left), at_run_time(right))))
 
-    def __add__(self, other):  # type: ignore[no-untyped-def,override]
+    def __add__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.add, self, other)
 
-    def __radd__(self, other):  # type: ignore[no-untyped-def,override]
+    def __radd__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.add, other, self)
 
-    def __sub__(self, other):  # type: ignore[no-untyped-def,override]
+    def __sub__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.sub, self, other)
 
-    def __rsub__(self, other):  # type: ignore[no-untyped-def,override]
+    def __rsub__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.sub, other, self)
 
-    def __mul__(self, other):  # type: ignore[no-untyped-def,override]
+    def __mul__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.mul, self, other) if _whole(other) else int(self) * other
 
-    def __rmul__(self, other):  # type: ignore[no-untyped-def,override]
+    def __rmul__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.mul, other, self) if _whole(other) else other * int(self)
 
-    def __floordiv__(self, other):  # type: ignore[no-untyped-def,override]
+    def __floordiv__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.floordiv, self, other)
 
-    def __mod__(self, other):  # type: ignore[no-untyped-def,override]
+    def __mod__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.mod, self, other)
 
 
@@ -95,7 +98,7 @@ def _graph(size: Size) -> fx.Graph:
     return size.node().graph
 
 
-def at_run_time(value: object) -> object:
+def at_run_time(value: object) -> Any:
     """`value` as an argument of a graph node: nodes for tensors and sizes, plain data as it is."""
     if isinstance(value, Tensor):
         return value.node
@@ -108,7 +111,7 @@ def at_run_time(value: object) -> object:
     return value
 
 
-def on_meta(value: object) -> object:
+def on_meta(value: object) -> Any:
     """`value` as an argument of the shape pass: meta tensors for tensors, ints for sizes."""
     if isinstance(value, Tensor):
         return value.meta
@@ -122,7 +125,9 @@ def on_meta(value: object) -> object:
 
 
 def settled(value: object) -> object:
-    """`value` as an argument of a layer or block: sizes become plain ints, lists become tuples (so that it can be a key)."""
+    """`value` as an argument of a layer or block:
+    sizes become plain ints, lists become tuples (so that it can be a key).
+    """
     if isinstance(value, Size):
         return int(value)
     if isinstance(value, (list, tuple)):
@@ -245,7 +250,9 @@ def building(host: object, name: str) -> Builder:
 
 @dataclass(frozen=True, eq=False)
 class Pending(Thing):
-    """`flatten(1)`: a function's call without a tensor; as a step it is applied to prev, inside an expression it is a fault."""
+    """`flatten(1)`:
+    a function's call without a tensor; as a step it is applied to prev, inside an expression it is a fault.
+    """
 
     function: Function
     args: tuple
@@ -316,7 +323,9 @@ class RawParameter(Thing):
 
 @dataclass(eq=False)
 class Declaration(Thing):
-    """A layer declared under `modules:`; every call of it shares its weights. `made` and `member` are set by the first call."""
+    """A layer declared under `modules:`;
+    every call of it shares its weights. `made` and `member` are set by the first call.
+    """
 
     builder: Builder = field(repr=False)
     name: str
@@ -333,7 +342,10 @@ class Declaration(Thing):
         if known_by_halves(given):
             return UNKNOWN
         if not any(holds_tensor(v) for v in given):
-            raise Fault(f"module {self.name} has its arguments already", f"call it with tensors, {self.name}(x), or name it alone")
+            raise Fault(
+                f"module {self.name} has its arguments already",
+                f"call it with tensors, {self.name}(x), or name it alone",
+            )
         return self.builder.apply(self, args, kwargs)
 
     def attribute(self, name: str) -> object:

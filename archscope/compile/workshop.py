@@ -1,6 +1,6 @@
 """One compilation: the files with their params, what names mean in them, and every block built so far.
 
-    Library + settings → Context (a file's names) → Kinds (its blocks) → block(layer, inputs) → BlockPlan, cached
+Library + settings → Context (a file's names) → Kinds (its blocks) → block(layer, inputs) → BlockPlan, cached
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ast
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -26,7 +27,6 @@ from archscope.spec.model import (
     Constant,
     Data,
     Definition,
-    Expression,
     Foreign,
     Import,
     Items,
@@ -65,10 +65,11 @@ class NetSource:
 
 @dataclass(eq=False)
 class Context:
-    """A file as it is used once: its spec, the params' values, and the scope that its blocks see."""
+    """A file as it is used once: its spec, the params' values, its blocks, and the scope that they see."""
 
     spec: Spec
     scope: Scope = field(default_factory=Scope)
+    blocks: dict[str, Kind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +87,17 @@ class LittleFunction(Thing):
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         if known_by_halves((*args, *kwargs.values())):
             return UNKNOWN
-        table: dict[str, object] = dict(bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs))
+        table: dict[str, object] = dict(
+            bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs)
+        )
         inner = Scope(self.scope, table)
         self.workshop.add_defaults(self.definition.arguments or (), inner)
         return self.workshop.data(self.definition.value, inner, words=False, host=host)
 
 
-def bind_arguments(name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping) -> tuple[tuple[str, object], ...]:
+def bind_arguments(
+    name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping
+) -> tuple[tuple[str, object], ...]:
     """Arguments of a block or little function by name, as Python binds them. Raises Fault."""
     names = [a.name for a in arguments]
     written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
@@ -102,7 +107,9 @@ def bind_arguments(name: str, arguments: tuple[Argument, ...], args: tuple, kwar
     given = dict(zip(names, args, strict=False))
     for key, value in kwargs.items():
         if key not in names:
-            raise Fault(f"{name} has no argument {key!r}", "   ".join(filter(None, (did_you_mean(key, names), written))))
+            raise Fault(
+                f"{name} has no argument {key!r}", "   ".join(filter(None, (did_you_mean(key, names), written)))
+            )
         if key in given:
             raise Fault(f"{name} gets {key} twice: by position ({shown(given[key])}) and by name", written)
         given[key] = value
@@ -154,7 +161,9 @@ class Workshop:
     def evaluator(self, scope: Scope, report: Report | None = None, host: object = None) -> Evaluator:
         return Evaluator(scope.find, scope.names, report or self.report, host)
 
-    def data(self, value: Data, scope: Scope, *, words: bool, report: Report | None = None, host: object = None) -> object:
+    def data(
+        self, value: Data, scope: Scope, *, words: bool, report: Report | None = None, host: object = None
+    ) -> object:
         """A value written as YAML data. With `words`, an unknown bare name is a word."""
         if isinstance(value, Constant):
             return value.value
@@ -172,8 +181,8 @@ class Workshop:
         """The defaults of a signature, for those arguments that the scope does not hold yet."""
         for argument in arguments:
             if argument.name not in scope.table and argument.default is not None:
-                default = argument.default
-                scope.table[argument.name] = Lazy(lambda d=default: self.evaluator(scope, report).value(d), argument.name)  # type: ignore[misc]
+                default = partial(self.evaluator(scope, report).value, argument.default)
+                scope.table[argument.name] = Lazy(default, argument.name)
 
     def add_let(self, definitions: tuple[Definition, ...], scope: Scope, report: Report | None = None) -> None:
         """The entries of a `let`, each worked out when it is first asked for."""
@@ -181,7 +190,8 @@ class Workshop:
             if entry.arguments is not None:
                 scope.table[entry.name] = LittleFunction(self, entry, scope)
             else:
-                scope.table[entry.name] = Lazy(lambda v=entry.value: self.data(v, scope, words=True, report=report), entry.name)  # type: ignore[misc]
+                value = partial(self.data, entry.value, scope, words=True, report=report)
+                scope.table[entry.name] = Lazy(value, entry.name)
 
     # Files
 
@@ -193,9 +203,13 @@ class Workshop:
 
     def configured(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> Context:
         """A file with the params of a variant and `settings` (Settings, or values known already) on top."""
-        context = Context(spec, Scope(self._blocks_scope(spec)))
-        context.scope.parent.table |= {b.name: self._block_kind(b, context) for b in spec.blocks}  # type: ignore[union-attr]
-        chosen: dict[str, Setting | object] = {s.name: s for s in (*spec.params, *(variant.settings if variant else ()))}
+        names = self._blocks_scope(spec)
+        context = Context(spec, Scope(names))
+        context.blocks.update({b.name: Kind(b.name, BlockSource(b, context), bind_block) for b in spec.blocks})
+        names.table.update(context.blocks)
+        chosen: dict[str, Setting | object] = {
+            s.name: s for s in (*spec.params, *(variant.settings if variant else ()))
+        }
         for name, value in (chosen | dict(settings)).items():
             context.scope.table[name] = self._lazy(value, name, context.scope)
         self.add_let(spec.let, context.scope)
@@ -210,19 +224,15 @@ class Workshop:
         scope = Scope(self.base)
         for entry in spec.imports:
             for label, here in entry.names:
-                scope.table[here] = Lazy(lambda e=entry, n=label.name, h=here: self._imported(e, n, h), here)  # type: ignore[misc]
+                scope.table[here] = Lazy(partial(self._imported, entry, label.name, here), here)
         for foreign in spec.python:
-            scope.table[foreign.name] = Lazy(lambda f=foreign: self._foreign(f), foreign.name)  # type: ignore[misc]
+            scope.table[foreign.name] = Lazy(partial(self._foreign, foreign), foreign.name)
         return scope
-
-    def _block_kind(self, block: Block, context: Context) -> Kind:
-        return Kind(block.name, BlockSource(block, context), bind_block)
 
     def _imported(self, entry: Import, name: str, here: str) -> Kind:
         context = self.context(entry.file)
-        for block in context.spec.blocks:
-            if block.name == name:
-                return replace(context.scope.find(name), name=here)  # type: ignore[type-var]
+        if name in context.blocks:
+            return replace(context.blocks[name], name=here)
         return Kind(here, NetSource(context.spec, entry.file), bind_net)
 
     def _foreign(self, foreign: Foreign) -> object:
@@ -231,7 +241,7 @@ class Workshop:
         module, _, attribute = foreign.target.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # the user's code raises what it likes
+        except Exception as error:  # noqa: BLE001 - the user's code raises what it likes
             raise Fault(f"{foreign.target} cannot be imported: {error}") from None
         if not isinstance(found, type) or not issubclass(found, nn.Module):
             raise Fault(f"{foreign.target} is no subclass of torch.nn.Module")
@@ -240,7 +250,9 @@ class Workshop:
     # Blocks
 
     def block(self, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]) -> BlockPlan | None:
-        """The plan of one use of a block; None where it has problems, which are reported. Raises Fault for wrong use."""
+        """The plan of one use of a block;
+        None where it has problems, which are reported. Raises Fault for wrong use.
+        """
         return self.build(self, layer, args, kwargs, frames)
 
 
@@ -264,7 +276,9 @@ def bind_net(kind: Kind, args: tuple, kwargs: dict) -> Layer:
     names = [s.name for s in spec.params] + (["variant"] if spec.variants else [])
     for key in kwargs:
         if key not in names:
-            raise Fault(f"{kind.name} has no param {key!r}", did_you_mean(key, names) or f"it has {', '.join(names) or 'none'}")
+            raise Fault(
+                f"{kind.name} has no param {key!r}", did_you_mean(key, names) or f"it has {', '.join(names) or 'none'}"
+            )
     variants = [v.name for v in spec.variants]
     if "variant" in kwargs and kwargs["variant"] not in variants:
         near = did_you_mean(str(kwargs["variant"]), variants)
@@ -273,7 +287,9 @@ def bind_net(kind: Kind, args: tuple, kwargs: dict) -> Layer:
 
 
 def torch_name(name: str) -> object:
-    """What a name means when no spec defines it: a layer of torch.nn, a function, a dtype. Raises Fault for a refused layer."""
+    """What a name means when no spec defines it:
+    a layer of torch.nn, a function, a dtype. Raises Fault for a refused layer.
+    """
     cls = layer_classes().get(name)
     if cls is not None:
         return Kind(name, cls, bind_layer)

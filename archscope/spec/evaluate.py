@@ -2,8 +2,10 @@
 
     Expression → (names from a lookup) → plain value | Thing | UNKNOWN
 
-A plain value is a number, word, list or tuple. A `Thing` is what the workshop knows and this floor does not (a tensor, a layer,
-a function): it answers for itself when it is called, added, indexed. After a fault has been reported the value is UNKNOWN, and whatever is
+A plain value is a number, word, list or tuple. A `Thing` is what the workshop knows and this floor does not (a
+tensor, a layer,
+a function): it answers for itself when it is called, added, indexed. After a fault has been reported the value is
+UNKNOWN, and whatever is
 made of UNKNOWN is UNKNOWN too: one mistake, one message.
 """
 
@@ -33,7 +35,7 @@ UNKNOWN = Unknown()
 MISSING = object()
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - it is what a user did, not what we did
     """An operation that cannot be: the fact and the cure. The place is added by whoever knows it."""
 
     def __init__(self, message: str, help: str = ""):
@@ -175,7 +177,8 @@ def plain_call(name: str, function: Callable, args: Sequence, kwargs: Mapping) -
 class Evaluator:
     """Walks expressions. `lookup` gives a name's value or MISSING, `names` what could have been meant.
 
-    Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the block being built.
+    Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the
+    block being built.
     """
 
     lookup: Callable[[str], object]
@@ -334,7 +337,9 @@ def known_by_halves(value: object) -> bool:
 
 def _truth(value: object) -> bool:
     if isinstance(value, Thing):
-        raise Fault(f"{value.what} is neither true nor false", "conditions are made of numbers and words known before the run")
+        raise Fault(
+            f"{value.what} is neither true nor false", "conditions are made of numbers and words known before the run"
+        )
     return bool(value)
 
 

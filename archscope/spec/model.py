@@ -8,20 +8,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from archscope.errors import Span
 
 
-def _span() -> Span:
-    return field(compare=False)  # type: ignore[return-value]
+def _span() -> Any:
+    return field(compare=False)
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: its text, its place, and Python's syntax tree of it. `origin` maps tree columns to places."""
+    """A checked expression: its text, its place, and Python's syntax tree of it."""
 
     text: str
-    span: Span = _span()
+    span: Span = field(compare=False)
     tree: ast.expr = field(compare=False, repr=False)
 
     def at(self, node: ast.AST) -> Span:
@@ -64,7 +65,10 @@ class Table:
 
 
 Data = Expression | Constant | Word | Items | Table
-"""A value as YAML data. A plain string that parses is an Expression; whether its names are known shows when it is used."""
+"""A value as YAML data.
+
+A plain string that parses is an Expression; whether its names are known shows when it is used.
+"""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,8 @@ class Check:
 class Expected:
     """One expectation, with what compiling found out about it.
 
-    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is settled; for params and macs it is
+    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is
+    settled; for params and macs it is
     None and `least`, `most` bound the figure (both included).
     """
 
@@ -248,7 +253,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Import:
-    """`source: [Block, …]`; `names` pairs the name there with the name here. `file` is the resolved file, a key of Library."""
+    """`source:
+    [Block, …]`; `names` pairs the name there with the name here. `file` is the resolved file, a key of Library.
+    """
 
     source: str
     names: tuple[tuple[Label, str], ...]

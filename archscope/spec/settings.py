@@ -12,7 +12,10 @@ from archscope.spec.nodes import Misread
 
 def settings_of(values: Mapping[str, object]) -> dict[str, Setting]:
     """Every value as a Setting; texts are expressions (`4 * dim`, `Bottleneck`) where they parse, else words."""
-    return {name: Setting(name, _data(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1)) for name, value in values.items()}
+    return {
+        name: Setting(name, _data(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1))
+        for name, value in values.items()
+    }
 
 
 def _data(value: object, span: Span) -> Data:
