@@ -58,6 +58,11 @@ def share(part: int, whole: int) -> str:
     return f"{percent} %" if percent != "0.0" else "<0.1 %"
 
 
+def fraction(part: int, whole: int) -> float | None:
+    """part / whole, 0 to 1; None of nothing."""
+    return part / whole if whole else None
+
+
 def ratio(larger: int, smaller: int) -> str:
     """`9.68×`: three digits, whole numbers from a hundred on; `<1.01×` where it only rounds to one."""
     text = _rounded(Decimal(larger) / smaller, (2, 1, 0)) + "×"

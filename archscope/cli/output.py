@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -32,11 +32,20 @@ class Refusal(click.ClickException):
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What is raised on purpose is printed without a traceback."""
+    """What is raised on purpose is printed without a traceback; a reader who has gone away ends the program quietly."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave()
     except ArchscopeError as error:
         raise Refusal(str(error), FOUND if isinstance(error, ForwardError) else WRONG) from None
+
+
+def leave() -> NoReturn:
+    """Ends the program as a closed pipe does; what is left in the buffer goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(PIPE_CLOSED)
 
 
 def deliver(text: str, output: str | None) -> None:

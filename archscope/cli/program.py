@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli.options import OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
-from archscope.cli.output import FOUND, INTERRUPTED, PIPE_CLOSED, WRONG, deliver, finish, refusing
+from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
 from archscope.errors import ForwardError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -219,14 +219,9 @@ def main() -> None:
 def ended(arguments: Sequence[str]) -> int:
     """Runs the command line to its end and gives the exit code."""
     try:
-        code = cli.main(list(arguments), prog_name="archscope", standalone_mode=False)
-        sys.stdout.flush()
-        return code or 0
+        return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED

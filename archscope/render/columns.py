@@ -35,7 +35,7 @@ def layer(line: Line, _: Report) -> str:
 
 
 def path(line: Line, _: Report) -> str:
-    return f"{line.label}  ×{line.times}" if line.times > 1 else line.label
+    return f"{line.label}  ×{line.times}" if line.times > 1 and line.kind != "sum" else line.label
 
 
 def sources(line: Line, _: Report) -> str:
@@ -118,7 +118,9 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
         total=True,
     ),
-    Column("share", "share", share, lambda line, report: share(line, report).removesuffix(" %"), "share_percent", True),
+    Column(
+        "share", "share", share, lambda line, report: units.fraction(line.total.macs, report.total.macs), right=True
+    ),
     Column(
         "flops",
         "FLOPs",

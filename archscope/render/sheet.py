@@ -47,7 +47,8 @@ class Wish:
 
 def summary(report: Report, wish: Wish = Wish()) -> Sheet:
     """The table of a net: one line per written step."""
-    return sheet(report, list(arranged(shown(report, wish), wish, report)), chosen(wish.columns or SUMMARY))
+    usual = tuple(name for name in SUMMARY if name != "from" or not wish.sort)
+    return sheet(report, list(arranged(shown(report, wish), wish, report)), chosen(wish.columns or usual))
 
 
 def shown(report: Report, wish: Wish) -> tuple[Line, ...]:

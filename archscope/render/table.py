@@ -11,7 +11,7 @@ from archscope.render.sheet import Heading, Sheet
 
 GAP = 2
 DOT = " · "
-LEAST_FIRST = ("place", "rows", "calls", "written", "read", "human", "from", "flops", "share", "output", "layer")
+LEAST_FIRST = ("place", "rows", "written", "read", "human", "from", "calls", "flops", "share", "output", "layer")
 SHORTEST_LAYER, SHORTEST_FROM = 20, 12
 
 
@@ -19,7 +19,7 @@ def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
     fitted, gone = fit(below(sheet, "against", width), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; --columns chooses"] if gone else []
-    notes = [line for note in (*sheet.notes, *left_out) for line in wrapped(note.split(" "), width, " ")]
+    notes = [line for note in (*fitted.notes, *left_out) for line in wrapped(note.split(" "), width, " ")]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
     return "\n".join(gathered(parts)) + "\n"
 
@@ -45,12 +45,8 @@ def wrapped(phrases: Sequence[str], width: int, dot: str = DOT) -> list[str]:
 
 
 def grid(sheet: Sheet) -> list[str]:
-    rows = [*sheet.rows, *([sheet.total] if sheet.total else [])]
-    if not rows:
-        return []
     laid = tabulate(
-        rows,
-        headers=[heading.header for heading in sheet.headings],
+        everything(sheet),
         tablefmt="plain",
         colalign=["right" if heading.right else "left" for heading in sheet.headings],
         disable_numparse=True,
@@ -114,8 +110,12 @@ def without(sheet: Sheet, at: int) -> Sheet:
 
 
 def widths(sheet: Sheet) -> list[int]:
-    rows = [[heading.header for heading in sheet.headings], *sheet.rows, *([sheet.total] if sheet.total else [])]
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [max(map(len, column)) for column in zip(*everything(sheet), strict=True)]
+
+
+def everything(sheet: Sheet) -> list[tuple[str, ...]]:
+    """Headers, rows and bottom line (tabulate would pad headers of its own, so they are a row)."""
+    return [tuple(heading.header for heading in sheet.headings), *sheet.rows, *([sheet.total] if sheet.total else [])]
 
 
 def total_width(sheet: Sheet) -> int:

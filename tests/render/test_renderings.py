@@ -1,0 +1,193 @@
+"""Every rendering equals its golden file, and tables fit the width that they are given.
+
+After a change that is meant, `python -m tests.render.test_renderings --update` writes the files anew; read the diff.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archscope.compare import compare
+from archscope.render import data, findings, html, markdown, sheet, table, views
+from archscope.render.columns import NAMES
+from archscope.render.sheet import Wish
+from archscope.report import Checked, Finding, Fix
+from tests.report.test_report import mismatched
+from tests.sketches import Sketch, awkward, residual_mnist, stages
+
+GOLDEN = Path(__file__).parent / "golden"
+EVERYTHING = Wish(columns=NAMES, expand=True)
+
+
+def bottleneck():
+    """The tutorial's figures, as two variants of one file."""
+    file = "specs/tutorials/bottleneck_1x1.yaml"
+    direct, narrow = (Sketch(f"{file}:{variant}", x=(1, 192, 28, 28)) for variant in ("direct", "bottleneck"))
+    y = direct.layer(
+        "0", "Conv2d", "32, 5×5, pad 2", [direct["x"]], (1, 32, 28, 28), params=(153_600,), macs=120_422_400
+    )
+    z = narrow.layer("0", "Conv2d", "16, 1×1", [narrow["x"]], (1, 16, 28, 28), params=(3_072,), macs=2_408_448)
+    z = narrow.layer("1", "Conv2d", "32, 5×5, pad 2", [z], (1, 32, 28, 28), params=(12_800,), macs=10_035_200)
+    return compare([direct.report([y]), narrow.report([z])])
+
+
+def checked() -> list[Checked]:
+    fix = Fix("project the shortcut", 8448, 6_422_528, True, "+       shortcut:\n+         - BatchNorm2d")
+    fault = replace(mismatched().findings[0], fixes=(fix, Fix("remove the residual", -12, None)))
+    warning = Finding("unused", "warning", "nothing uses the value of this step", "layer1.0")
+    return [Checked("net.yaml", (fault, warning)), Checked("fine.yaml")]
+
+
+def at(width: int, make: Callable, *args: object) -> Callable[[], str]:
+    return lambda: table.text(make(*args), width=width)
+
+
+CASES: dict[str, Callable[[], str]] = {
+    **{f"mnist.{width}.txt": at(width, sheet.summary, residual_mnist()) for width in (60, 80, 120)},
+    **{f"stages.{width}.txt": at(width, sheet.summary, stages()) for width in (60, 80, 120)},
+    **{f"awkward.{width}.txt": at(width, sheet.summary, awkward()) for width in (60, 80)},
+    "stages.depth1.txt": at(80, sheet.summary, stages(), Wish(depth=1)),
+    "stages.sorted.txt": at(80, sheet.summary, stages(), Wish(sort="macs", depth=2)),
+    "stages.columns.txt": at(80, sheet.summary, stages(), Wish(columns=("path", "flops", "written"), depth=2)),
+    "awkward.everything.txt": at(200, sheet.summary, awkward(), EVERYTHING),
+    "flops.module.txt": at(120, sheet.flops, stages()),
+    "flops.type.txt": at(80, sheet.flops, awkward(), Wish(by="type")),
+    "flops.depth.txt": at(80, sheet.flops, stages(), Wish(by="depth")),
+    "compare.80.txt": lambda: table.text(sheet.comparison(bottleneck()), width=80),
+    "compare.60.txt": lambda: table.text(sheet.comparison(bottleneck()), width=60),
+    "compare.unpriced.txt": at(120, sheet.comparison, compare([residual_mnist(), awkward(), stages()])),
+    "findings.txt": lambda: findings.report(checked()),
+    "mnist.md": lambda: markdown.text(sheet.summary(residual_mnist())),
+    "awkward.md": lambda: markdown.text(sheet.summary(awkward())),
+    "compare.md": lambda: markdown.text(sheet.comparison(bottleneck())),
+    "awkward.html": lambda: html.text(sheet.summary(awkward())),
+    "stages.csv": lambda: data.summary_csv(stages()),
+    "awkward.csv": lambda: data.summary_csv(awkward(), EVERYTHING),
+    "flops.csv": lambda: data.flops_csv(stages(), Wish(by="type")),
+    "compare.csv": lambda: data.comparison_csv(bottleneck()),
+    "awkward.json": lambda: data.dumped(awkward().to_dict()),
+    "flops.json": lambda: data.dumped(data.flops_document(awkward(), Wish(by="type"))["parts"]),
+    "compare.json": lambda: data.dumped(bottleneck().to_dict()),
+    "findings.json": lambda: data.dumped(data.findings_document(checked())),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rendering_equals_its_golden_file(name: str) -> None:
+    assert CASES[name]() == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_every_golden_file_is_in_use() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == CASES.keys()
+
+
+# ------------------------------------------------------------ width
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
+@pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward()], ids=["mnist", "stages", "awkward"])
+def test_a_table_fits_its_width(width: int, report) -> None:
+    for wish in (Wish(), Wish(depth=1), Wish(sort="params"), EVERYTHING):
+        lines = table.text(sheet.summary(report, wish), width=width).splitlines()
+        assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_width_cuts_a_number(width: int) -> None:
+    text = table.text(sheet.summary(stages()), width=width)
+    for number in ("1,419,722", "110,624,768", "885,504", "56,623,104"):
+        assert number in text
+
+
+def test_a_column_that_goes_is_named() -> None:
+    narrow = table.text(sheet.summary(residual_mnist()), width=60)
+    assert "left out at this width (60): share, from; --columns chooses" in narrow.replace("\n", " ")
+    assert "left out" not in table.text(sheet.summary(residual_mnist()), width=120)
+
+
+def test_layer_texts_are_cut_before_a_column_goes() -> None:
+    text = table.text(sheet.summary(residual_mnist()), width=78)
+    assert "Conv2d 16, 3×3, …" in text
+    assert "from" in text
+
+
+def test_a_comparison_too_wide_puts_its_sentences_below() -> None:
+    text = table.text(sheet.comparison(bottleneck()), width=60)
+    assert "bottleneck: 9.68× fewer MACs, 9.68× fewer parameters" in text
+
+
+# ------------------------------------------------------------ data
+def test_csv_columns_sum_to_the_totals() -> None:
+    rows = list(csv.DictReader(io.StringIO(data.summary_csv(stages()))))
+    total = stages().total
+    assert sum(int(row["macs"]) for row in rows) == total.macs
+    assert sum(int(row["params"]) for row in rows) == total.params
+    assert sum(int(row["bytes_read"]) for row in rows) == total.read
+
+
+def test_csv_leaves_the_unknown_empty() -> None:
+    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(data.summary_csv(awkward())))}
+    assert rows["rnn"]["macs"] == ""
+    assert rows["rnn"]["params"] == "6144"
+
+
+def test_findings_are_counted() -> None:
+    document = json.loads(data.dumped(data.findings_document(checked())))
+    assert (document["schema"], document["errors"], document["warnings"]) == ("archscope.findings/1", 1, 1)
+    assert [target["target"] for target in document["targets"]] == ["net.yaml", "fine.yaml"]
+    assert findings.summary([Checked("a.yaml")]) == "no problems in a.yaml"
+
+
+# ------------------------------------------------------------ escapes and views
+def test_markdown_and_html_escape_what_they_would_read() -> None:
+    net = Sketch("net.py:_Net_", x=(1, 3, 8, 8))
+    y = net.step("a|b", "expression", "x[:, 0] * <y> | 2", [net["x"]], (1, 8))
+    report = net.report([y])
+    assert r"x\[:, 0] \* \<y> \| 2" in markdown.text(sheet.summary(report))
+    assert "x[:, 0] * &lt;y&gt; | 2" in html.text(sheet.summary(report))
+
+
+def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    report = replace(mismatched(), views=views.REPORT)
+    assert str(report).startswith(table.text(sheet.summary(report), width=120))
+    assert "error residual-shape: the two sides of this residual cannot be added" in str(report)
+    assert (report._repr_html_() or "").count("<table") == 1
+    assert "cannot be added" in (report._repr_html_() or "")
+    shown = replace(bottleneck(), views=views.COMPARISON)
+    assert "9.68× fewer MACs" in str(shown)
+    assert "<table" in (shown._repr_html_() or "")
+
+
+def test_a_step_named_by_markup_keeps_its_indent() -> None:
+    assert markdown.escaped("    main.0") == "&nbsp;&nbsp;&nbsp;&nbsp;main.0"
+
+
+def test_phrases_break_between_words_only_when_they_must() -> None:
+    assert table.wrapped(["one two", "three"], 80) == ["one two · three"]
+    assert table.wrapped(["one two", "three"], 9) == ["one two", "three"]
+    assert table.wrapped(["one two three"], 9) == ["one two", "three"]
+
+
+def test_an_empty_net_has_a_table() -> None:
+    report = Sketch("empty.yaml", x=(1, 3)).report([])
+    assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.text(sheet.summary(report)))
+
+
+def test_a_finding_without_a_place_stands_under_its_target() -> None:
+    (line,) = findings.text([Finding("params", "error", "too many", "head")], target="net.py:Net").splitlines()
+    assert line == "net.py:Net: head: error params: too many"
+
+
+if __name__ == "__main__" and "--update" in sys.argv:
+    for old in GOLDEN.iterdir():
+        old.unlink()
+    for case, render in CASES.items():
+        (GOLDEN / case).write_text(render(), encoding="utf-8")

@@ -1,0 +1,366 @@
+"""The command line: options read, one library call made, tables to stdout, messages to stderr, exit codes, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import archscope
+from archscope.cli import cli, ended
+from archscope.cli.options import scalar
+from archscope.compare import compare
+from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
+from archscope.report import Checked, Finding, Report, from_problem
+from tests.report.test_report import mismatched
+from tests.sketches import residual_mnist, stages
+
+PLACE = Span("net.yaml", 3, 5)
+ERROR = Finding("params", "error", "41,514 parameters, expected 41,515", "0", PLACE)
+WARNING = Finding("unused", "warning", "nothing uses the value of this step", "1", PLACE)
+
+
+class FakeLibrary(ModuleType):
+    """An api that answers with what it was given and keeps its calls."""
+
+    def __init__(self) -> None:
+        super().__init__("archscope.api")
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.answer: Any = residual_mnist()
+
+    def give(self, name: str, targets: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self.calls.append((name, targets, options))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    def summarize(self, target: str, **options: Any) -> Report:
+        return self.give("summarize", (target,), options)
+
+    def compare(self, *targets: str, **options: Any) -> Any:
+        return self.give("compare", targets, options)
+
+    def check(self, *targets: str, **options: Any) -> Any:
+        return self.give("check", targets, options)
+
+    def schema(self) -> Any:
+        return self.give("schema", (), {})
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
+    fake = FakeLibrary()
+    monkeypatch.setitem(sys.modules, "archscope.api", fake)
+    monkeypatch.setattr(archscope, "api", fake, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    return fake
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(cli, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+# ------------------------------------------------------------ options
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--set", "squeeze=16", "--set", "block=Bottleneck"], {"set": {"squeeze": 16, "block": "Bottleneck"}}),
+        (["--set", "blocks=[3, 4]", "--set", "squeeze=null"], {"set": {"blocks": [3, 4], "squeeze": None}}),
+        (["--set", "bias=false", "--arg", "rate=0.5"], {"set": {"bias": False, "rate": 0.5}}),
+        (["--set", "mlp=4 * dim"], {"set": {"mlp": "4 * dim"}}),
+        (["--set", "eq=a=b"], {"set": {"eq": "a=b"}}),
+        (["--input", "1x3x224x224"], {"input": (1, 3, 224, 224)}),
+        (["--input", "1,3,320,320"], {"input": (1, 3, 320, 320)}),
+        (["--input", "x=1,3,320,320"], {"input": {"x": (1, 3, 320, 320)}}),
+        (["--input", "x=int64:1x128", "--input", "y=2"], {"input": {"x": ("int64", (1, 128)), "y": (2,)}}),
+        (["--input", "int64:1x128"], {"input": ("int64", (1, 128))}),
+        (["--input", "1x3", "--input", "1x4"], {"input": [(1, 3), (1, 4)]}),
+        ([], {"input": None, "set": {}, "batch": None, "device": "auto", "dtype": None, "train": False, "seed": None}),
+        (["--batch", "8", "--seed", "0", "--train"], {"batch": 8, "seed": 0, "train": True}),
+        (["--device", "meta", "--dtype", "bfloat16", "--allow-python"], {"device": "meta", "allow_python": True}),
+    ],
+)
+def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], expected: dict[str, Any]) -> None:
+    assert run("summary", "net.yaml", *arguments).exit_code == 0
+    ((name, targets, options),) = library.calls
+    assert (name, targets) == ("summarize", ("net.yaml",))
+    assert options.items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summary"], "Missing argument"),
+        (["summary", "net.yaml", "--set", "squeeze"], "'squeeze' is not name=value"),
+        (["summary", "net.yaml", "--input", "big"], "'big' is no shape such as 1x3x224x224"),
+        (["summary", "net.yaml", "--input", "x=1x3", "--input", "1x4"], "name every input or none"),
+        (["summary", "net.yaml", "--columns", "path,marcs"], "no column 'marcs'; did you mean 'macs'"),
+        (["summary", "net.yaml", "--sort", "macs,path"], "--sort takes one column"),
+        (["summary", "net.yaml", "--batch", "0"], "0 is not in the range"),
+        (["summary", "net.yaml", "--format", "xml"], "'xml' is not one of"),
+        (["sumary", "net.yaml"], "did you mean 'summary'?"),
+        (["nonsense"], "commands: check, flops, schema, summary"),
+    ],
+)
+def test_wrong_use_is_2_and_says_what_is_meant(library: FakeLibrary, arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert (result.stdout, library.calls) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("010", "010"), ("no", "no"), ("(1, 2)", (1, 2)), ("", "")]
+)
+def test_scalars(text: str, value: object) -> None:
+    assert scalar(text) == value
+
+
+# ------------------------------------------------------------ summary
+def test_a_summary_is_a_table_on_stdout(library: FakeLibrary) -> None:
+    result = run("summary", "net.yaml:plain")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("ResidualMnist:plain · x 1×28×28 float32 · batch 1 · cpu, eval\n\npath")
+    assert "41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs)" in result.stdout
+    assert result.stderr == ""
+
+
+def test_depth_columns_sort_and_expand(library: FakeLibrary) -> None:
+    library.answer = stages()
+    assert run("summary", "s.yaml", "--columns", "path,macs", "--depth", "1").stdout.splitlines()[2:5] == [
+        "path                   MACs",
+        "stem              9,633,792",
+        "down1             4,194,304",
+    ]
+    assert "layer2.2.main.2" in run("summary", "s.yaml", "--sort", "macs").stdout
+    assert "layer2.0-2  ×3" in run("summary", "s.yaml").stdout
+    assert "layer2.0-2" not in run("summary", "s.yaml", "--expand").stdout
+
+
+@pytest.mark.parametrize(
+    ("format", "start"),
+    [("markdown", "**ResidualMnist:plain**"), ("csv", "path,layer,"), ("json", '{\n "schema"'), ("html", "<p>Res")],
+)
+def test_formats(library: FakeLibrary, format: str, start: str) -> None:
+    assert run("summary", "net.yaml", "--format", format).stdout.startswith(start)
+
+
+def test_a_run_that_failed_shows_its_rows_and_is_1(library: FakeLibrary) -> None:
+    library.answer = ForwardError(Problem(PLACE, "linear failed"), mismatched())
+    result = run("summary", "net.yaml")
+    assert result.exit_code == 1
+    assert "layer2.0.main.3" in result.stdout
+    assert "net.yaml:12:5: error residual-shape: the two sides" in result.stderr
+
+
+def test_a_run_that_failed_without_rows_is_1(library: FakeLibrary) -> None:
+    library.answer = ForwardError(Problem(PLACE, "linear failed"))
+    result = run("summary", "net.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "net.yaml:3:5: linear failed\n"
+
+
+def test_findings_go_to_stderr_and_quiet_keeps_the_errors(library: FakeLibrary) -> None:
+    library.answer = replace(residual_mnist(), findings=(WARNING,))
+    result = run("summary", "net.yaml")
+    assert (result.exit_code, "nothing uses" in result.stderr, "nothing uses" in result.stdout) == (0, True, False)
+    assert run("summary", "net.yaml", "--quiet").stderr == ""
+    library.answer = replace(residual_mnist(), findings=(WARNING, ERROR))
+    result = run("summary", "net.yaml", "--quiet")
+    assert (result.exit_code, result.stderr) == (1, "net.yaml:3:5: error params: 41,514 parameters, expected 41,515\n")
+
+
+@pytest.mark.parametrize(
+    "error", [SpecError([Problem(PLACE, "no such layer", "try another")]), UsageError("no", "yes")]
+)
+@pytest.mark.parametrize("command", ["summary", "flops", "check"])
+def test_a_wrong_spec_or_use_is_2_without_a_traceback(library: FakeLibrary, command: str, error: Exception) -> None:
+    library.answer = error
+    result = run(command, "net.yaml")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{error}\n")
+
+
+def test_verbose_hands_over_a_progress_that_goes_to_stderr(library: FakeLibrary) -> None:
+    run("summary", "net.yaml")
+    run("summary", "net.yaml", "-v")
+    assert library.calls[0][2]["progress"] is None
+    assert callable(library.calls[1][2]["progress"])
+
+
+# ------------------------------------------------------------ flops
+def test_flops_by(library: FakeLibrary) -> None:
+    library.answer = stages()
+    assert run("flops", "s.yaml").stdout.splitlines()[2].startswith("module")
+    assert "Conv2d      13" in run("flops", "s.yaml", "--by", "type").stdout
+    assert "level 3" in run("flops", "s.yaml", "--by", "depth").stdout
+    document = json.loads(run("flops", "s.yaml", "--by", "type", "--format", "json").stdout)
+    assert (document["schema"], document["by"], document["parts"][0]["path"]) == (
+        "archscope.report/1",
+        "type",
+        "Conv2d",
+    )
+
+
+def test_flops_of_several_targets(library: FakeLibrary) -> None:
+    assert run("flops", "a.yaml", "b.yaml").stdout.count("ResidualMnist:plain") == 2
+    assert len(json.loads(run("flops", "a.yaml", "b.yaml", "--format", "json").stdout)) == 2
+    assert run("flops", "a.yaml", "b.yaml", "--format", "csv").exit_code == 2
+
+
+def test_flops_compare(library: FakeLibrary) -> None:
+    library.answer = compare([stages((2, 2)), stages((1, 1))])
+    result = run("flops", "--compare", "a.yaml", "b.yaml")
+    assert (library.calls[0][0], library.calls[0][1]) == ("compare", ("a.yaml", "b.yaml"))
+    assert "fewer MACs" in result.stdout
+    document = json.loads(run("flops", "--compare", "a.yaml", "--format", "json").stdout)
+    assert (document["schema"], len(document["targets"])) == ("archscope.comparison/1", 2)
+    assert run("flops", "--compare", "a.yaml", "--format", "csv").stdout.startswith("target,label,params")
+
+
+# ------------------------------------------------------------ check
+@pytest.mark.parametrize(
+    ("findings", "code", "last"),
+    [
+        ((), 0, "no problems in net.yaml"),
+        ((WARNING,), 0, "1 warning in net.yaml"),
+        ((WARNING, ERROR), 1, "1 error and 1 warning in net.yaml"),
+        ((ERROR, from_problem(Problem(PLACE, "unknown name 'chanels'"))), 2, "2 errors in net.yaml"),
+    ],
+)
+def test_check(library: FakeLibrary, findings: tuple[Finding, ...], code: int, last: str) -> None:
+    library.answer = [Checked("net.yaml", findings)]
+    result = run("check", "net.yaml")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (code, last)
+    document = json.loads(run("check", "net.yaml", "--format", "json").stdout)
+    assert document["schema"] == "archscope.findings/1"
+    assert document["errors"] + document["warnings"] == len(findings)
+
+
+def test_a_folder_stands_for_its_specs(library: FakeLibrary, tmp_path: Path) -> None:
+    library.answer = []
+    for name in ("b.yaml", "a.yaml", "notes.txt", "deep/c.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    run("check", str(tmp_path), "x.yaml:wide")
+    names = [os.path.relpath(target, tmp_path) for target in library.calls[0][1][:-1]]
+    assert (names, library.calls[0][1][-1]) == (["a.yaml", "b.yaml", "deep/c.yaml"], "x.yaml:wide")
+    (tmp_path / "empty").mkdir()
+    assert "no .yaml file in" in run("check", str(tmp_path / "empty")).stderr
+
+
+# ------------------------------------------------------------ files
+def test_output_is_written_whole(library: FakeLibrary, tmp_path: Path) -> None:
+    file = tmp_path / "table.txt"
+    file.write_text("old")
+    result = run("summary", "net.yaml", "-o", str(file))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert file.read_text(encoding="utf-8") == run("summary", "net.yaml").stdout
+    assert os.listdir(tmp_path) == ["table.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file(
+    library: FakeLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "table.txt"
+    file.write_text("old")
+    monkeypatch.setattr(os, "replace", full)
+    result = run("summary", "net.yaml", "-o", str(file))
+    assert (result.exit_code, file.read_text(), os.listdir(tmp_path)) == (2, "old", ["table.txt"])
+    assert "no space left on device" in result.stderr
+
+
+def test_output_refuses_a_directory_and_a_missing_folder(library: FakeLibrary, tmp_path: Path) -> None:
+    result = run("summary", "net.yaml", "-o", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "it is a directory" in result.stderr
+    result = run("summary", "net.yaml", "-o", str(tmp_path / "no" / "table.txt"))
+    assert (result.exit_code, "no such file or directory" in result.stderr) == (2, True)
+
+
+def test_output_follows_a_link(library: FakeLibrary, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "table.txt")
+    run("summary", "net.yaml", "-o", str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "table.txt").read_text(encoding="utf-8").startswith("ResidualMnist")
+
+
+# ------------------------------------------------------------ the ends
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (click.Abort(), 130), (UsageError("no"), 2)])
+def test_ends_quietly(
+    library: FakeLibrary, raised: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library.answer = raised
+    assert ended(["summary", "net.yaml"]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def python(program: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *more], capture_output=True, text=True, check=False)
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    program = (
+        "import os; from archscope.cli.output import deliver, refusing\n"
+        "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)\n"
+        "with refusing(): deliver('a table', None)"
+    )
+    done = python(program)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["summary", "--help"], ["summray"], ["flops", "a", "--by", "x"]]
+)
+def test_help_and_mistakes_do_not_import_torch(arguments: list[str]) -> None:
+    program = "import sys; from archscope.cli import ended; ended(sys.argv[1:]); print('torch' in sys.modules)"
+    done = python(program, *arguments)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_a_stdout_that_knows_only_ascii_still_gets_a_table() -> None:
+    program = "import sys; from archscope.cli import main; sys.argv = ['archscope', 'flops', '--help']; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("flags", [["-h"], ["--help"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(cli.commands))])
+def test_every_command_has_help(command: list[str], flags: list[str]) -> None:
+    result = run(*command, *flags)
+    assert (result.exit_code, result.stdout.startswith("Usage:")) == (0, True)
+
+
+def test_one_command_is_one_library_call(library: FakeLibrary) -> None:
+    answers: dict[str, tuple[Callable[[], Any], str]] = {
+        "summary": (residual_mnist, "summarize"),
+        "flops": (residual_mnist, "summarize"),
+        "check": (list, "check"),
+        "schema": (lambda: {"type": "object"}, "schema"),
+    }
+    assert answers.keys() == cli.commands.keys()
+    for command, (answer, function) in answers.items():
+        library.calls.clear()
+        library.answer = answer()
+        assert run(command, *(["net.yaml"] if command != "schema" else [])).exit_code == 0
+        assert [name for name, _, _ in library.calls] == [function]
