@@ -126,6 +126,8 @@ class Problems:
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """`did you mean 'channels' or 'in_channels'?`, or nothing where no candidate is near."""
-    known = {c.lower(): c for c in candidates}
-    near = difflib.get_close_matches(word.lower(), known, n=2, cutoff=0.6)
+    names = list(candidates)
+    alike = [c for c in names if c[:1].isupper() == word[:1].isupper()]  # `Conv3` means a layer, `conv3` a label
+    known = {c.lower(): c for c in alike or names}
+    near = difflib.get_close_matches(word.lower(), known, n=2, cutoff=0.7) if len(word) > 1 else []
     return "did you mean " + " or ".join(repr(known[n]) for n in near) + "?" if near else ""

@@ -151,6 +151,7 @@ class Foundry:
         if layer_classes().get(recipe.name) is recipe.cls and not self.train:
             result = shapes.layer_output(recipe.cls, _with_defaults(recipe), inputs, kwargs)
         if result is None:
+            check_inputs(recipe, inputs, kwargs)
             result = guarded(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
         return result
 
@@ -159,6 +160,16 @@ def _with_defaults(recipe: Recipe) -> dict[str, object]:
     cls: type = recipe.cls
     defaults = {p.name: p.default for p in signature(cls).parameters.values()}
     return defaults | dict(recipe.arguments)
+
+
+def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
+    """Raises Fault where a layer is given more or fewer inputs than its forward takes."""
+    forward = inspect.signature(recipe.cls.forward)
+    try:
+        forward.bind(None, *inputs, **kwargs)
+    except TypeError as error:
+        takes = ", ".join(name for name in list(forward.parameters)[1:])
+        raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}") from None
 
 
 def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:

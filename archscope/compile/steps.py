@@ -74,7 +74,8 @@ class Walk:
             kept = labels_of(step.target)
             segment = "" if index == lone else kept[0].name if kept else str(index)
             value = self.step(step, prev, local, joined(path, segment))
-            prev = value if step.target is None or isinstance(step.target, Label) else self._only(kept, local)
+            single = value is UNKNOWN or step.target is None or isinstance(step.target, Label)
+            prev = value if single else self._only(kept, local)
         return prev, Scope(local, {"prev": prev}) if steps else local
 
     def _lone_form(self, steps: Steps) -> int:

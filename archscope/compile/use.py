@@ -16,7 +16,7 @@ from torch import fx
 from archscope.compile import shapes
 from archscope.compile.layers import Recipe, flat, guarded
 from archscope.compile.plan import BlockPlan, Raw
-from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, on_meta
+from archscope.compile.values import Declaration, Kind, Layer, Pending, Tensor, at_run_time, on_meta
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Fault, Thing
 from archscope.trace import Site
@@ -88,8 +88,7 @@ class Use:
             if isinstance(value, (list, tuple)):
                 self._refuse_things(name, value)
             elif isinstance(value, Thing) and not isinstance(value, Tensor):
-                cure = f"apply it first: {value.kind.name}(…)(x)" if isinstance(value, Layer) else ""
-                raise Fault(f"{name} is given {value.what} not a tensor".replace("  ", " "), cure)
+                raise Fault(f"{name} is given {value.what}", cure_of(value))
 
     def _creation(self, name: str, args: tuple, kwargs: dict) -> dict[str, object]:
         function = self.workshop.base.find(name)
@@ -222,6 +221,13 @@ class Use:
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
         return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
+
+
+def cure_of(value: Thing) -> str:
+    """How to make a tensor of what stands where a tensor belongs."""
+    if isinstance(value, (Layer, Kind)):
+        return f"apply it first: {value.what.removeprefix('layer ')}(…)(prev)"
+    return "inside an expression name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
 
 
 def _broadcast(args: tuple) -> bool:

@@ -260,7 +260,7 @@ class Pending(Thing):
 
     @property
     def what(self) -> str:  # type: ignore[override]
-        return f"{self.function.name}(…), which has no tensor to work on,"
+        return f"{self.function.name}(…) without a tensor"
 
 
 @dataclass(frozen=True)

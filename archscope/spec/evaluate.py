@@ -215,7 +215,10 @@ class Evaluator:
             return value
         if node.id.lower() in CONSTANTS:
             return CONSTANTS[node.id.lower()]
-        raise Fault(f"unknown name {node.id!r}", did_you_mean(node.id, self.names()) or "words are written in quotes")
+        raise Fault(
+            f"unknown name {node.id!r}",
+            did_you_mean(node.id, self.names()) or "define it under `params:` or `let:`; a word is written in quotes",
+        )
 
     def _constant(self, node: ast.Constant, source: Expression) -> object:
         return capped(node.value)
@@ -291,7 +294,7 @@ class Evaluator:
     def _call(self, node: ast.Call, source: Expression) -> object:
         function = self._walk(node.func, source)
         args = self._all(node.args, source)
-        kwargs = {k.arg: self._walk(k.value, source) for k in node.keywords if k.arg}
+        kwargs = {k.arg: self._keyword(k, source) for k in node.keywords if k.arg}
         if function is UNKNOWN:
             return UNKNOWN
         if isinstance(function, Thing):
@@ -301,6 +304,15 @@ class Evaluator:
         if callable(function):
             return plain_call(ast.unparse(node.func), function, args, kwargs)
         raise Fault(f"{ast.unparse(node.func)} is {shown(function)} and cannot be called")
+
+    def _keyword(self, keyword: ast.keyword, source: Expression) -> object:
+        value = keyword.value
+        if isinstance(value, ast.Name) and self.lookup(value.id) is MISSING and value.id.lower() not in CONSTANTS:
+            near = did_you_mean(value.id, self.names())
+            cure = f"a word is written in quotes: {keyword.arg}='{value.id}'"
+            self.report(source.at(value), f"unknown name {value.id!r}", f"{near} {cure}".strip())
+            return UNKNOWN
+        return self._walk(value, source)
 
     def _attribute(self, node: ast.Attribute, source: Expression) -> object:
         value = self._walk(node.value, source)
