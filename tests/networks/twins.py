@@ -341,12 +341,12 @@ class ConvNeXtBlock(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.wide, self.narrow = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels)
-        self.scale = nn.ParameterList([nn.Parameter(torch.ones(channels, 1, 1))])
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x).permute(0, 2, 3, 1))
         y = self.narrow(F.gelu(self.wide(y))).permute(0, 3, 1, 2)
-        return y * self.scale[0] + x
+        return y * self.scale + x
 
 
 def convnext(depths: list[int], dims: list[int], classes: int) -> nn.Module:
@@ -380,15 +380,15 @@ class ViT(nn.Module):
     def __init__(self, size: int, patch: int, depth: int, heads: int, dim: int, classes: int) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, dim, patch, stride=patch)
-        tokens = torch.zeros(1, 1, dim), torch.zeros(1, (size // patch) ** 2 + 1, dim)
-        self.tokens = nn.ParameterList(nn.Parameter(token) for token in tokens)
+        self.token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.place = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1, dim))
         self.encoder = chain(*(EncoderBlock(dim, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.tokens[0].expand(len(x), -1, -1), x], dim=1) + self.tokens[1]
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.place
         return self.head(self.norm(self.encoder(x))[:, 0])
 
 
