@@ -67,7 +67,15 @@ def test_share(part: int, whole: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("larger", "smaller", "text"),
-    [(120_422_400, 12_443_648, "9.68×"), (3, 2, "1.50×"), (1234, 10, "123×"), (9_996, 1000, "10.0×"), (1001, 1000, "<1.01×"), (7, 7, "1.00×"), (0, 5, "0.00×")],
+    [
+        (120_422_400, 12_443_648, "9.68×"),
+        (3, 2, "1.50×"),
+        (1234, 10, "123×"),
+        (9_996, 1000, "10.0×"),
+        (1001, 1000, "<1.01×"),
+        (7, 7, "1.00×"),
+        (0, 5, "0.00×"),
+    ],
 )
 def test_ratio(larger: int, smaller: int, text: str) -> None:
     assert units.ratio(larger, smaller) == text

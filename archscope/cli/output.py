@@ -22,12 +22,16 @@ FOUND, WRONG, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 class Refusal(click.ClickException):
     """A mistake of the user's, printed as it is, without a traceback."""
 
-    def __init__(self, message: str, exit_code: int = WRONG):
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = WRONG
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(self.message, file=file or sys.stderr)
+
+
+class BrokenOff(Refusal):
+    """A forward pass that failed: something was found."""
+
+    exit_code = FOUND
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def refusing() -> Iterator[None]:
     except BrokenPipeError:
         leave()
     except ArchscopeError as error:
-        raise Refusal(str(error), FOUND if isinstance(error, ForwardError) else WRONG) from None
+        raise (BrokenOff if isinstance(error, ForwardError) else Refusal)(str(error)) from None
 
 
 def leave() -> NoReturn:

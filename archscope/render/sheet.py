@@ -45,10 +45,11 @@ class Wish:
     by: str = ""
 
 
-def summary(report: Report, wish: Wish = Wish()) -> Sheet:
-    """The table of a net: one line per written step."""
+def summary(report: Report, wish: Wish = Wish(), *, extra: Sequence[Column] = ()) -> Sheet:
+    """The table of a net: one line per written step. extra: columns of somebody else's, such as times, at the end."""
     usual = tuple(name for name in SUMMARY if name != "from" or not wish.sort)
-    return sheet(report, list(arranged(shown(report, wish), wish, report)), chosen(wish.columns or usual))
+    columns = (*chosen(wish.columns or usual), *extra)
+    return sheet(report, list(arranged(shown(report, wish), wish, report)), columns)
 
 
 def shown(report: Report, wish: Wish) -> tuple[Line, ...]:

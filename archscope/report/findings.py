@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.errors import Problem, Span
+from archscope.errors import Problem, Span, excerpt
 from archscope.trace import Call, Failure, Mismatch, Operand, Row, Shape, Site, Trace
 
 AXES = ("N", "C", "H", "W")
@@ -37,8 +37,12 @@ class Finding:
     details: tuple[str, ...] = ()
 
 
-def from_problem(problem: Problem, *, rule: str = "spec", level: str = "error") -> Finding:
-    """A problem of the reader or the compiler as a finding; its chain of blocks becomes the details."""
+def from_problem(
+    problem: Problem, *, rule: str = "spec", level: str = "error", sources: Mapping[str, str] | None = None
+) -> Finding:
+    """A problem of the reader or the compiler as a finding. Details: the faulty line, where `sources` (file → text) has
+    it, and the chain of blocks."""
+    line = [text.removeprefix("    ") for text in excerpt(problem.span, sources or {})]
     return Finding(
         rule=rule,
         level=level,
@@ -46,7 +50,7 @@ def from_problem(problem: Problem, *, rule: str = "spec", level: str = "error") 
         path=problem.chain[0].path if problem.chain else "",
         place=problem.span,
         help=problem.help,
-        details=tuple(map(str, problem.chain)),
+        details=(*line, *map(str, problem.chain)),
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from archscope.compare import compare
 from archscope.render import data, findings, html, markdown, sheet, table, views
-from archscope.render.columns import NAMES
+from archscope.render.columns import NAMES, Column
 from archscope.render.sheet import Wish
 from archscope.report import Checked, Finding, Fix
 from tests.report.test_report import mismatched
@@ -121,6 +121,16 @@ def test_layer_texts_are_cut_before_a_column_goes() -> None:
 def test_a_comparison_too_wide_puts_its_sentences_below() -> None:
     text = table.text(sheet.comparison(bottleneck()), width=60)
     assert "bottleneck: 9.68× fewer MACs, 9.68× fewer parameters" in text
+
+
+def test_another_room_may_add_a_column() -> None:
+    nanoseconds = {row.index: 10 for row in residual_mnist().rows}
+    time = Column(
+        "time", "ns", lambda line, _: str(sum(nanoseconds[i] for i in line.rows)), lambda line, _: 0, right=True
+    )
+    lines = table.text(sheet.summary(residual_mnist(), Wish(columns=("path",)), extra=[time]), width=80).splitlines()
+    assert lines[2:6] == ["path      ns", "0         10", "1         10", "2         10"]
+    assert lines[6] == "3         50"
 
 
 # ------------------------------------------------------------ data

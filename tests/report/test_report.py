@@ -179,6 +179,7 @@ def test_a_problem_becomes_a_finding() -> None:
     assert (finding.rule, finding.level, finding.message, finding.help) == ("unused", "warning", "what", "cure")
     assert (finding.path, finding.place) == ("layer1.0", problem.span)
     assert finding.details == ("in Block at n.yaml:9 (layer1.0)",)
+    assert from_problem(problem, sources={"n.yaml": "- X(3)"}).details[:2] == ("- X(3)", " ^")
 
 
 # ------------------------------------------------------------ showing
