@@ -22,7 +22,7 @@ from archscope.compile.shapes.functions import RULES as FUNCTIONS
 from archscope.compile.shapes.layers import RULES as LAYERS
 from archscope.compile.signatures import signature
 
-SEEDS = 60
+SEEDS = 40
 Case = tuple[str, tuple, dict]
 
 
@@ -128,6 +128,7 @@ def activations(r: random.Random) -> Iterator[Case]:
         yield name, (x,), {"dim": r.randint(-4, 3)}
     yield "PReLU", (x,), {"num_parameters": r.choice((1, 1, 2, 3))}
     yield "Flatten", (x,), {"start_dim": r.randint(0, 2), "end_dim": r.randint(-2, 3)}
+    yield "Unflatten", (meta(2, 4, 3),), {"dim": r.randint(-1, 2), "unflattened_size": r.choice(((2, 2), (4, 1), (3,)))}
     yield "Unflatten", (x,), {"dim": r.randint(-3, 2), "unflattened_size": r.choice(((2, 2), (1, 3), (2, 1), (4,)))}
 
 
@@ -363,6 +364,25 @@ def test_a_function_rule_says_what_torch_says():
             assert outline(ruled) == truth, f"seed {seed}: {name}{outline(args)} {kwargs}"
     assert set(FUNCTIONS) == set(answered), f"no case for {set(FUNCTIONS) - set(answered)}"
     assert min(answered.values()) > SEEDS / 10, answered.most_common()[-5:]
+
+
+ODD = [(), (3,), (None,), ("x",), ([],), (meta(2, 4), None), (meta(2, 4), "y"), (meta(2, 4), [meta(2, 4)]), ([3], 0)]
+
+
+@pytest.mark.parametrize("args", ODD, ids=str)
+def test_odd_arguments_are_left_to_torch_not_tripped_over(args):
+    for name in FUNCTIONS:
+        ruled = function_output(name, args, {})
+        assert ruled is None or outline(ruled) == asked(lambda name=name: found(name)(*args)), name
+
+
+def test_odd_inputs_of_layers_are_left_to_torch():
+    x = meta(2, 4)
+    for name in LAYERS:
+        cls = getattr(nn, name)
+        for inputs in ((), (x, None), (x, 3), (x, x, x, x), ([x],)):
+            assert layer_output(cls, full_arguments(cls, {}), inputs) is None, name
+    assert layer_output(nn.ReLU, {"inplace": False}, (x,), {"inplace": x}) is None
 
 
 IMAGE = meta(2, 3, 5, 6)

@@ -17,6 +17,9 @@ import torch
 from archscope.compile.shapes import functions, layers
 from archscope.compile.shapes.certain import Unsure, sound
 
+DOUBTS = (Unsure, TypeError, AttributeError, IndexError, ValueError, RuntimeError)
+"""What a rule meets in arguments that it was not written for."""
+
 
 def layer_output(
     cls: type, arguments: Mapping[str, object], inputs: tuple[object, ...], options: Mapping[str, object] | None = None
@@ -24,14 +27,16 @@ def layer_output(
     """What the layer `cls(**arguments)` gives for meta tensors: a tensor, a tuple, or None where no rule is certain.
 
     arguments: every argument of the constructor, defaults and inferred ones filled in. options: keyword arguments of
-    the call itself, as `need_weights=False`. A layer with weights is taken to hold them in torch's default dtype.
+    the call itself, as `need_weights=False`; with others than true and false torch is asked. Weights are taken to have
+    torch's default dtype.
     """
     rule = layers.RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
-    if rule is None or not inputs or not all(isinstance(value, torch.Tensor) and sound(value) for value in inputs):
+    tensors = inputs and all(isinstance(value, torch.Tensor) and sound(value) for value in inputs)
+    if rule is None or not tensors or not all(isinstance(value, bool) for value in (options or {}).values()):
         return None
     try:
         return rule(arguments, *inputs, **(options or {}))
-    except (Unsure, TypeError):
+    except DOUBTS:
         return None
 
 
@@ -45,5 +50,5 @@ def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, ob
         return None
     try:
         return rule(*args, **kwargs)
-    except (Unsure, TypeError):
+    except DOUBTS:
         return None

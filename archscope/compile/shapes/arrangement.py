@@ -69,6 +69,7 @@ def arange(*bounds: object, step: object = 1, dtype: torch.dtype | None = None, 
 
 def filled(*size: object, dtype: torch.dtype | None = None, device: object = None) -> Tensor:
     """zeros, ones."""
+    sure(size)
     sizes = size[0] if len(size) == 1 and isinstance(size[0], tuple | list) else size
     return torch.empty(ints(sizes, len(sizes)), dtype=dtype, device="meta")
 
