@@ -1,0 +1,228 @@
+"""Expressions: a checked subset of Python's, read by Python's own parser and never evaluated here.
+
+    expr    := ternary | or / and / not | comparison (a chain; in, is) | + - * / // % ** @ | unary - + | postfix
+    postfix := atom ( "(" args ")" | "[" index or slice "]" | "." name )*
+    atom    := number | 'string' | name | True False None (any case) | (tuple) | [list]
+    args    := expr | name=expr | *expr           *expr also in lists; `...` only as an index
+
+    text → brackets and caps → ast.parse → each node against the grammar → Expression
+
+Not in the language: lambda, comprehensions, f-strings, `:=`, `**names`, sets, dicts, any name that starts with `_`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from archscope.errors import Span
+from archscope.spec.brackets import Brackets, scan
+from archscope.spec.model import Expression
+from archscope.spec.nodes import MAX_INTEGER, Misread
+
+MAX_TEXT = 10_000
+MAX_BRACKETS = 50
+MAX_HEIGHT = 100
+
+ALLOWED = (
+    *(ast.Expression, ast.IfExp, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Call, ast.keyword),
+    *(ast.Subscript, ast.Slice, ast.Attribute, ast.Name, ast.Constant, ast.Tuple, ast.List, ast.Starred),
+    *(ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Load),
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
+    *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
+)
+LOOP = "for:, repeat: and collect: make loops"
+REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
+    ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),
+    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "a comprehension", LOOP),
+    ((ast.JoinedStr, ast.FormattedValue), "an f-string", "use a plain string"),
+    ((ast.NamedExpr,), "':='", "name a value with a label: '- name: expr'"),
+    ((ast.Dict, ast.Set), "{...}", "lists are [...], tuples (...)"),
+    ((ast.Await, ast.Yield, ast.YieldFrom), "yield and await", "write the value"),
+    ((ast.BitAnd, ast.BitOr, ast.BitXor, ast.Invert), "a bit operation", "write 'and', 'or', 'not'"),
+    ((ast.LShift, ast.RShift), "a bit shift", "write '* 2 ** n' or '// 2 ** n'"),
+)
+SYNTAX: tuple[tuple[str, str, str], ...] = (
+    ("unterminated", "a quote is not closed", "strings are 'text'"),
+    ("invalid decimal literal", "a number runs into a letter", "names do not start with a digit"),
+    ("leading zeros", "a number starts with 0", "write it without the zeros"),
+    ("f-string", "f-strings are not part of the language", "use a plain string"),
+    ("forgot a comma", "a comma or an operator is missing", "put ',' between arguments"),
+    ("instead of '='", "'=' does not compare", "write '==' to compare; 'name=value' only as an argument"),
+    ("follows keyword argument", "a positional argument stands after a keyword argument", "put positional ones first"),
+    ("expected 'else'", "'if' has no 'else'", "write 'a if condition else b'"),
+    ("cannot assign", "nothing can be assigned here", "name a value with a label: '- name: expr'"),
+    ("cannot contain assignment", "the name of an argument is not a name", "write name=value"),
+    ("Generator expression", "a comprehension is not part of the language", LOOP),
+)
+ATOMS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bool = False) -> Expression:
+    """The checked expression; `span` is the place of its first character, `wild` lets `_` stand as a name.
+
+    Raises Misread with the column of what does not fit. Columns of a text over several lines are the scalar's start.
+    """
+    lead = len(text) - len(text.lstrip())
+    text, span = text.replace("\n", " ").strip(), span if multiline else span.shifted(lead)
+    expression = Expression(text, span, ast.Constant(None))
+    place = span if multiline else None
+    precheck(text, span, place)
+    tree = parsed(text, span, place)
+    check_height(tree, span)
+    found = next(filter(None, (complaint(node, wild) for node in ast.walk(tree))), None) or misplaced(tree)
+    if found:
+        raise Misread(place or expression.at(found[0]), *found[1:])
+    checked = Words().visit(tree).body
+    return Expression(text, span, ast.increment_lineno(checked) if multiline else checked)
+
+
+def precheck(text: str, span: Span, place: Span | None) -> None:
+    """Caps and brackets, before Python's parser sees the text."""
+    if not text:
+        raise Misread(span, "an expression is missing here", "write a layer, a function or a value")
+    if len(text) > MAX_TEXT:
+        raise Misread(span, f"an expression of {len(text):,} characters; {MAX_TEXT:,} are allowed", "name parts in let:")
+    found = scan(text)
+    if found.depth > MAX_BRACKETS:
+        raise Misread(span, f"brackets nested {found.depth} deep; {MAX_BRACKETS} are allowed", "name parts in let:")
+    if found.quote is not None:
+        raise Misread(place or span.shifted(found.quote), "a quote is not closed", "strings are 'text'")
+    if found.comment is not None:
+        raise Misread(place or span.shifted(found.comment), "'#' inside an expression", "a comment goes after the value")
+    check_brackets(text, span, place, found)
+
+
+def check_brackets(text: str, span: Span, place: Span | None, found: Brackets) -> None:
+    if found.unclosed:
+        opener = text[found.unclosed[-1]]
+        at = place or span.shifted(found.unclosed[-1])
+        raise Misread(at, f"unbalanced brackets in {short(text)}", f"this {opener!r} is never closed")
+    if found.stray is not None:
+        at = place or span.shifted(found.stray)
+        raise Misread(at, f"unbalanced brackets in {short(text)}", f"this {text[found.stray]!r} closes nothing open")
+
+
+def parsed(text: str, span: Span, place: Span | None) -> ast.Expression:
+    """Python's tree of the text. Raises Misread in English."""
+    try:
+        return ast.parse(text, mode="eval")
+    except SyntaxError as error:
+        at = place or span.shifted(min(max((error.offset or 1) - 1, 0), len(text)))
+        raise Misread(at, *syntax(error, text)) from None
+    except (RecursionError, MemoryError, ValueError):
+        raise Misread(span, f"{short(text)} is too deep or has characters that do not belong in text") from None
+
+
+def syntax(error: SyntaxError, text: str) -> tuple[str, str]:
+    """Python's complaint as (fact, cure)."""
+    for phrase, fact, cure in SYNTAX:
+        if phrase in error.msg:
+            return f"{fact}: {short(text)}", cure
+    if (error.offset or 1) > len(text):
+        return f"the expression ends too early: {short(text)}", "finish it, or remove the last operator"
+    near = re.match(r"\w+|.", text[(error.offset or 1) - 1 :])
+    return f"{(near[0] if near else text)!r} does not fit here: {short(text)}", "write it as on the right of '=' in Python"
+
+
+def short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def check_height(tree: ast.AST, span: Span) -> None:
+    """Refuses a tree so high that walking it could exhaust the stack; counted without recursion."""
+    level, height = [tree], 0
+    while level:
+        level, height = [child for node in level for child in ast.iter_child_nodes(node)], height + 1
+        if height > MAX_HEIGHT:
+            raise Misread(span, f"an expression more than {MAX_HEIGHT} operations deep", "name parts of it in let:")
+
+
+def complaint(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
+    """What is wrong with one node of the tree: (where, fact, cure)."""
+    for kinds, what, cure in REFUSED:
+        if isinstance(node, kinds):
+            return node, f"{what} is not part of the language", cure
+        if isinstance(node, ast.BinOp | ast.UnaryOp) and isinstance(node.op, kinds):
+            return node, f"{what} is not part of the language", cure
+    if not isinstance(node, ALLOWED):
+        return node, f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
+    if isinstance(node, ast.Constant):
+        return constant(node)
+    if isinstance(node, ast.Call):
+        return repeated(node)
+    return underscored(node, wild)
+
+
+def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
+    value = node.value
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return node, f"an integer of {value.bit_length():,} bits is too large", f"integers go up to {MAX_INTEGER:,}"
+    if isinstance(value, float) and value == float("inf"):
+        return node, "a number too large for a float", "the largest is about 1.8e308"
+    if isinstance(value, complex | bytes):
+        what = "a complex number" if isinstance(value, complex) else "a bytes literal"
+        return node, f"{what} is not part of the language", "write a number or 'text'"
+    return None
+
+
+def underscored(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
+    name = {ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg"}.get(type(node))
+    text = getattr(node, name) if name else ""
+    if isinstance(node, ast.keyword) and text is None:
+        return node, "'**' arguments are not part of the language", "write each as name=value"
+    if text.startswith("_") and not (wild and text == "_" and isinstance(node, ast.Name)):
+        return node, f"{text!r} starts with '_', and no name in the language does", "'_' alone is for shapes and labels"
+    return None
+
+
+def repeated(node: ast.Call) -> tuple[ast.AST, str, str] | None:
+    """An argument given twice: Python's parser lets it pass."""
+    names: set[str] = set()
+    for keyword in node.keywords:
+        if keyword.arg in names:
+            return keyword, f"argument {keyword.arg!r} is given twice", "remove one"
+        names.add(keyword.arg or "")
+    return None
+
+
+def homes(node: ast.AST) -> list[ast.AST]:
+    """The children of a node that may be `*x` (arguments, list items) or `...` (an index)."""
+    if isinstance(node, ast.Call):
+        return [arg for arg in node.args if isinstance(arg, ast.Starred)]
+    if isinstance(node, ast.List):
+        return [item for item in node.elts if isinstance(item, ast.Starred)]
+    if isinstance(node, ast.Subscript):
+        index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return [item for item in index if dots(item)]
+    return []
+
+
+def misplaced(tree: ast.AST) -> tuple[ast.AST, str, str] | None:
+    """`*x` outside calls and lists, `...` outside an index."""
+    nodes = list(ast.walk(tree))
+    at_home = {id(child) for node in nodes for child in homes(node)}
+    for node in nodes:
+        if isinstance(node, ast.Starred) and id(node) not in at_home:
+            return node, "'*' unpacks only in calls and lists", "write [*values]"
+        if dots(node) and id(node) not in at_home:
+            return node, "'...' stands only in an index", "write x[..., 0]"
+    return None
+
+
+def dots(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
+
+
+class Words(ast.NodeTransformer):
+    """`true`, `none`, `null` … in any case become the constants they mean."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        word = node.id.lower()
+        return ast.copy_location(ast.Constant(ATOMS[word]), node) if word in ATOMS else node
+
+
+def names(expression: Expression) -> Iterator[ast.Name]:
+    """Every name that stands in the expression."""
+    return (node for node in ast.walk(expression.tree) if isinstance(node, ast.Name))

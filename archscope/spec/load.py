@@ -1,0 +1,157 @@
+"""Files and what they import: path → Library.
+
+    path → text → Spec → for each import: source → file (sandboxed) → text → Spec → … → the imported names are there
+
+A source is `std/name` (shipped with the package) or a relative `.yaml` path from the importing file. It may not leave the
+root file's directory (or the current directory, where that one lies inside it), also not through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from importlib import resources
+
+from archscope.errors import Problem, Problems, Span, did_you_mean
+from archscope.spec.expression import short
+from archscope.spec.model import Import, Library, Spec
+from archscope.spec.nodes import Misread
+from archscope.spec.parse import parse
+from archscope.spec.reader import read_file
+
+MAX_IMPORT_DEPTH = 20
+MAX_FILES = 100
+STANDARD = re.compile(r"std/([a-z0-9_]+)")
+
+
+def load(path: str, *, text: str | None = None) -> Library:
+    """The spec at `path` (or `text` in its place) with every file it imports.
+
+    Raises SpecError with all problems of all the files, and their texts for excerpts.
+    """
+    loading = Loading(allowed_folder(path))
+    root = Source(os.fspath(path), os.path.realpath(path))
+    try:
+        content = read_file(path, Span(root.name, 1, 1)) if text is None else text
+        loading.add(root, content, ())
+    except Misread as fault:
+        loading.problems.add(fault.problem)
+    loading.problems.raise_if_any(loading.sources)
+    return Library(loading.files[root.name], loading.files, loading.sources)
+
+
+def standard_names() -> tuple[str, ...]:
+    """The sources of the standard library: `std/conv`, …"""
+    folder = resources.files("archscope") / "std"
+    return tuple(sorted(f"std/{entry.name[:-5]}" for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def allowed_folder(path: str) -> str:
+    """The directory that imports may not leave."""
+    here, home = os.path.realpath(os.curdir), os.path.realpath(os.path.dirname(path) or os.curdir)
+    return here if inside(home, here) else home
+
+
+def inside(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file under the name that messages use, and its real path, which tells whether two are the same file."""
+
+    name: str
+    real: str
+
+
+@dataclass
+class Loading:
+    """The files read so far, by name; each is read once."""
+
+    folder: str
+    problems: Problems = field(default_factory=Problems)
+    files: dict[str, Spec] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    read: dict[str, str] = field(default_factory=dict)  # real path → name
+    broken: set[str] = field(default_factory=set)
+
+    def add(self, source: Source, text: str, chain: tuple[Source, ...]) -> None:
+        """Parses one file, then everything it imports; `chain` leads from the root to its importer."""
+        self.sources[source.name] = text
+        self.read[source.real] = source.name
+        before = len(self.problems.found)
+        spec = parse(text, source.name, self.problems)
+        if spec is None or len(self.problems.found) > before:
+            self.broken.add(source.name)
+        if spec is None:
+            return
+        chain = (*chain, source)
+        self.files[source.name] = spec
+        self.files[source.name] = replace(spec, imports=tuple(self.bring(one, chain) for one in spec.imports))
+
+    def bring(self, one: Import, chain: tuple[Source, ...]) -> Import:
+        """The import with its file resolved and read; a fault stands at the import's place."""
+        try:
+            found = self.resolve(one, chain[-1])
+            if found.real not in self.read:
+                self.check_caps(one, chain)
+                self.add(found, read_file(found.real, one.span), chain)
+            elif found.real in [source.real for source in chain]:
+                raise Misread(one.span, f"import cycle: {cycle(chain, found)}", "move shared blocks to a third file")
+        except Misread as fault:
+            self.problems.add(fault.problem)
+            return one
+        name = self.read[found.real]
+        if name not in self.broken:
+            self.check_names(one, self.files[name])
+        return replace(one, file=name)
+
+    def check_caps(self, one: Import, chain: tuple[Source, ...]) -> None:
+        if len(chain) > MAX_IMPORT_DEPTH:
+            raise Misread(one.span, f"imports nested more than {MAX_IMPORT_DEPTH} files deep", "import it directly")
+        if len(self.read) >= MAX_FILES:
+            raise Misread(one.span, f"more than {MAX_FILES} files are imported", "put blocks together")
+
+    def check_names(self, one: Import, spec: Spec) -> None:
+        """Every imported name is a block of that file, or the file's own net."""
+        offered = [block.name for block in spec.blocks] + ([spec.name] if spec.layers is not None else [])
+        for there, _ in one.names:
+            if there.name not in offered:
+                help = did_you_mean(there.name, offered) or "it defines " + (", ".join(offered) or "nothing")
+                self.problems.add(Problem(there.span, f"{one.source} defines no block {there.name!r}", help))
+
+    def resolve(self, one: Import, importer: Source) -> Source:
+        """The file behind a source. Raises Misread where it may not be read or is not there."""
+        if one.source.startswith("std/") or one.source == "std":
+            return standard(one)
+        refused = (
+            "an absolute path" if os.path.isabs(one.source) else
+            "not a .yaml file" if not one.source.endswith(".yaml") else
+            "not a path" if "\0" in one.source else ""
+        )  # fmt: skip
+        if refused:
+            near = did_you_mean(f"std/{one.source}", standard_names()) if "yaml" in refused else ""
+            cure = near or "write std/name, or a path relative to this file, such as blocks/attention.yaml"
+            raise Misread(one.span, f"import {short(one.source)} is {refused}", cure)
+        real = os.path.realpath(os.path.join(os.path.dirname(importer.real), one.source))
+        if not inside(real, self.folder):
+            cure = "imports stay in the spec's directory, or in the current one where it lies inside that"
+            raise Misread(one.span, f"import {short(one.source)} leaves the directory of the spec", cure)
+        name = os.path.normpath(os.path.join(os.path.dirname(importer.name), one.source))
+        return Source(name if name not in self.files else one.source, real)
+
+
+def standard(one: Import) -> Source:
+    """A file of the package's own library."""
+    match = STANDARD.fullmatch(one.source)
+    if not match or one.source not in standard_names():
+        near = did_you_mean(one.source, standard_names()) or "known: " + ", ".join(standard_names())
+        raise Misread(one.span, f"there is no library {one.source!r}", near)
+    return Source(f"{one.source}.yaml", os.path.realpath(str(resources.files("archscope") / "std" / f"{match[1]}.yaml")))
+
+
+def cycle(chain: tuple[Source, ...], found: Source) -> str:
+    """`a.yaml → b.yaml → a.yaml`."""
+    start = [source.real for source in chain].index(found.real)
+    return " → ".join([*(source.name for source in chain[start:]), chain[start].name])

@@ -1,0 +1,222 @@
+"""YAML, tamed: text → events → nodes with places. Nothing is constructed, resolved by YAML 1.1 or merged.
+
+    file → bytes (a plain file, at most 1 MiB) → text (UTF-8) → PyYAML's events → Scalar | Sequence | Mapping
+
+Depth, the number of nodes and what aliases expand to are counted on the event stream, so that no small file becomes a
+large tree. A call cut in two by a flow list's comma is reported with its cure, and read whole so that reading goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+import yaml
+
+from archscope.errors import Problem, Problems, Span, did_you_mean
+from archscope.spec.brackets import scan, whole
+from archscope.spec.nodes import Mapping, Misread, Node, Scalar, Sequence, resolve
+from archscope.spec.syntax import explain
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 100_000
+MAX_DEPTH = 60
+
+
+def read_file(path: str, span: Span) -> str:
+    """The text of a plain UTF-8 file of at most 1 MiB. Raises Misread at `span`."""
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a plain file"
+            raise Misread(span, f"{path!r} is {kind}", "name a .yaml file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Misread(span, f"there is no file {path!r}", nearby(path)) from None
+    except (OSError, ValueError) as error:
+        raise Misread(span, f"cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > MAX_BYTES:
+        raise Misread(span, f"{path!r} is larger than {MAX_BYTES:,} bytes", "split it: blocks can be imported")
+    return decode(data, path, span)
+
+
+def nearby(path: str) -> str:
+    """A suggestion among the files of the same directory."""
+    folder, name = os.path.split(path)
+    try:
+        return did_you_mean(name, sorted(os.listdir(folder or "."))[:1000])
+    except OSError:
+        return ""
+
+
+def decode(data: bytes, path: str, span: Span) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Misread(
+            span, f"{path!r} is not UTF-8: byte 0x{data[error.start]:02x} on line {line}", "save it as UTF-8"
+        ) from None
+
+
+def read(text: str, file: str, problems: Problems) -> Node | None:
+    """The one document of a text, or None; what is wrong with it goes to `problems`."""
+    if len(text) > MAX_BYTES:
+        problems.add(Problem(Span(file, 1, 1), f"the text is larger than {MAX_BYTES:,} characters"))
+        return None
+    composer = Composer(text.removeprefix("\ufeff"), file, problems)
+    try:
+        return composer.document()
+    except Misread as fault:
+        problems.add(fault.problem)
+    except yaml.YAMLError as error:
+        if not composer.resume:
+            problems.add(explain(error, text, file))
+    return None
+
+
+class Composer:
+    """Builds nodes from events. Fatal: syntax and caps. Collected: duplicate keys, merge keys, tags, cut calls."""
+
+    def __init__(self, text: str, file: str, problems: Problems):
+        self.text, self.file, self.problems = text, file, problems
+        self.anchors: dict[str, tuple[Node, int, int] | None] = {}
+        self.count = self.deepest = 0
+        self.resume = 0  # where reading goes on after a call that a comma has cut
+
+    def document(self) -> Node:
+        """The only document. Raises Misread where there is none, or a second one."""
+        self.events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
+        self.skip(yaml.StreamStartEvent)
+        first = next(self.events)
+        if isinstance(first, yaml.StreamEndEvent):
+            raise Misread(Span(self.file, 1, 1), "the file is empty", "a net needs 'input:' and 'layers:'")
+        node = self.node(next(self.events), 1, False)
+        self.skip(yaml.DocumentEndEvent)
+        second = next(self.events)
+        if not isinstance(second, yaml.StreamEndEvent):
+            raise Misread(self.place(second), "a second document starts here", "one file is one net: remove the '---'")
+        return node
+
+    def skip(self, kind: type[yaml.Event]) -> None:
+        event = next(self.events)
+        assert isinstance(event, kind), event
+
+    def place(self, event: yaml.Event) -> Span:
+        return Span(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def node(self, event: yaml.Event, depth: int, flow: bool) -> Node:
+        """The node that starts with `event`. Raises Misread at a cap."""
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, depth)
+        self.spend(event, 1, depth)
+        if getattr(event, "tag", None):
+            self.report(event, f"tag {event.tag!r} is not part of the language", "remove it: types come from the text")
+        before, outer = self.count, self.deepest
+        self.deepest = depth
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        node = self.content(event, depth, flow)
+        if event.anchor:
+            self.anchors[event.anchor] = (node, self.count - before + 1, self.deepest - depth)
+        self.deepest = max(outer, self.deepest)
+        return node
+
+    def content(self, event: yaml.Event, depth: int, flow: bool) -> Node:
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event, flow)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return Sequence(tuple(self.items(depth, bool(event.flow_style))), self.place(event))
+        return Mapping(tuple(self.entries(depth, bool(event.flow_style))), self.place(event))
+
+    def spend(self, event: yaml.Event, nodes: int, depth: int) -> None:
+        self.count += nodes
+        if self.count > MAX_NODES:
+            help = "aliases count with all that they repeat" if isinstance(event, yaml.AliasEvent) else "split the file"
+            raise Misread(self.place(event), f"more than {MAX_NODES:,} YAML values", help)
+        if depth > MAX_DEPTH:
+            raise Misread(self.place(event), f"nested more than {MAX_DEPTH} levels deep", "give parts of it a block")
+
+    def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+        """The anchored node, shared; its size and height count again."""
+        if event.anchor not in self.anchors:
+            known = did_you_mean(event.anchor, self.anchors)
+            raise Misread(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", known)
+        anchored = self.anchors[event.anchor]
+        if anchored is None:
+            raise Misread(self.place(event), f"alias *{event.anchor} stands inside its own anchor", "use repeat:")
+        node, size, height = anchored
+        self.spend(event, size, depth + height)
+        self.deepest = max(self.deepest, depth + height)
+        return node
+
+    def scalar(self, event: yaml.ScalarEvent, flow: bool) -> Scalar:
+        span, plain, text = self.place(event), event.style is None, event.value
+        if flow and plain and scan(text).unclosed:
+            return self.cut(event, span)
+        value: int | float | bool | str | None = text
+        try:
+            value = resolve(text) if plain else text
+        except ValueError as error:
+            self.report(event, str(error), f"integers go up to {2**63 - 1:,}")
+        multiline = event.end_mark.line != event.start_mark.line
+        return Scalar(text, value, span, span if plain else span.shifted(1), multiline)
+
+    def cut(self, event: yaml.ScalarEvent, span: Span) -> Scalar:
+        """A scalar with an open bracket, in a flow list: reported, and read to where its brackets close."""
+        start = event.start_mark.index
+        text = whole(self.text, start) or event.value
+        quoted = f": {quote(text)}" if text != event.value else ""
+        self.report(
+            event,
+            f"unbalanced brackets in {event.value!r}",
+            f"inside [...] YAML splits at commas: write one step per line with '- ', or quote it{quoted}",
+        )
+        self.resume = max(self.resume, start + len(text))
+        return Scalar(text, text, span, span)
+
+    def items(self, depth: int, flow: bool) -> Iterator[Node]:
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            swallowed = event.start_mark.index < self.resume
+            item = self.node(event, depth + 1, flow)
+            if not swallowed:
+                yield item
+
+    def entries(self, depth: int, flow: bool) -> Iterator[tuple[Scalar, Node]]:
+        seen: dict[str, Scalar] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            start = event.start_mark.index
+            swallowed = start < self.resume
+            key = self.node(event, depth + 1, flow)
+            cut = start < self.resume
+            value = self.node(next(self.events), depth + 1, flow)
+            if not swallowed and not cut and self.accepts(event, key, seen):
+                assert isinstance(key, Scalar)
+                seen[key.text] = key
+                yield key, value
+
+    def accepts(self, event: yaml.Event, key: Node, seen: dict[str, Scalar]) -> bool:
+        """A key must be a word, not `<<`, and not stand twice; what is wrong with it is reported."""
+        if not isinstance(event, yaml.ScalarEvent) or not isinstance(key, Scalar):
+            self.report(event, "a key is one word, not a list, mapping or alias", "quote it if it is text")
+        elif key.text == "<<" and event.style is None:
+            self.report(event, "merge keys ('<<') are not part of the language", "write the keys out, or make a block")
+        elif not key.text:
+            self.report(event, "a key is missing before ':'", "write 'name: value'")
+        elif key.text in seen:
+            first = seen[key.text].span
+            text = f"duplicate key {key.text!r}: it is already set at {first.line}:{first.column}"
+            self.report(event, text, "remove one, or write steps as a list with '- '")
+        else:
+            return True
+        return False
+
+    def report(self, event: yaml.Event, message: str, help: str) -> None:
+        self.problems.add(Problem(self.place(event), message, help))
+
+
+def quote(text: str) -> str:
+    """A text as a double-quoted YAML scalar on one line, or single-quoted where it holds double quotes."""
+    return f"'{text}'" if '"' in text and "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,73 @@
+"""YAML's own complaints, in plain English: PyYAML error → Problem with place and cure.
+
+Each rule is (a phrase of PyYAML's message, where it points, the fact, the cure); the first that fits is taken.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from archscope.errors import Problem, Span
+
+INDENT = "lines of one list or mapping start in the same column; what belongs to a key is indented further"
+QUOTE = "quote the value, or write one item per line with '- '"
+
+RULES: tuple[tuple[str, bool, str, str], ...] = (
+    (r"found character '\t'", False, "a tab indents this line", "YAML is indented with spaces"),
+    ("mapping values are not allowed", False, "a second ': ' on one line", f"quote text that holds ': '. {INDENT}"),
+    ("could not find expected ':'", True, "a line that is neither 'key: value' nor '- item'", INDENT),
+    ("while scanning a quoted scalar", True, "a quote is opened here and never closed", "close it on the same line"),
+    ("found unknown escape character", False, "an unknown \\ escape in double quotes", "use single quotes, or \\\\"),
+    ("expected ',' or ']', but got '['", False, "'[' starts a new list inside [...]", QUOTE),
+    ("expected ',' or '}', but got '['", False, "'[' starts a new list inside {...}", QUOTE),
+    ("expected ',' or ']'", True, "a list is opened with '[' here and not closed", "close it with ']', or " + QUOTE),
+    ("expected ',' or '}'", True, "a mapping is opened with '{' here and not closed", "close it with '}'"),
+    ("expected the node content", False, "a value is missing here", QUOTE),
+    ("expected <block end>, but found '['", False, "text goes on after ']'", "quote the whole value"),
+    ("expected <block end>", False, "this line does not fit the ones above", INDENT),
+    ("block sequence entries are not allowed", False, "a '- ' item does not fit here", "start it on its own line"),
+    ("expected a comment or a line break", False, "text after the '>' or '|' of a block text", "quote the value"),
+    ("expected alphabetic or numeric character", False, "'*' and '&' start an alias or anchor", "quote the value"),
+    ("incompatible YAML document", False, "this %YAML version is not known", "remove the line"),
+    ("found duplicate anchor", False, "an anchor is set twice", "use two names"),
+    ("cannot start any token", False, "a value cannot start with this character", "quote the value"),
+)
+
+
+def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """The problem behind a YAML error, at its line and column."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return unprintable(error, text, file)
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return Problem(Span(file, 1, 1), str(error))
+    said = " ".join(part for part in (error.context, error.problem) if part)
+    mark = error.problem_mark or error.context_mark
+    if bound := bound_of(said, mark, text):
+        return Problem(place(mark.line, bound[0], file), *bound[1:])
+    for phrase, at_start, fact, cure in RULES:
+        if phrase in said:
+            mark = error.context_mark if at_start and error.context_mark else mark
+            return Problem(place(mark.line, mark.column, file), fact, cure)
+    return Problem(place(mark.line, mark.column, file) if mark else Span(file, 1, 1), f"this is not YAML: {said}")
+
+
+def place(line: int, column: int, file: str) -> Span:
+    return Span(file, line + 1, column + 1)
+
+
+def unprintable(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
+    before = text[: error.position]
+    span = place(before.count("\n"), error.position - (before.rfind("\n") + 1), file)
+    return Problem(span, f"character U+{ord(text[error.position]):04X} does not belong in a text file", "remove it")
+
+
+def bound_of(said: str, mark: yaml.Mark | None, text: str) -> tuple[int, str, str] | None:
+    """`params: > 5M`: YAML takes the `>` for a block text. Gives the column, the fact and the cure."""
+    if mark is None or "expected a comment or a line break" not in said:
+        return None
+    line = text.splitlines()[mark.line]
+    column = line.rfind(">", 0, mark.column + 1)
+    if column < 0:
+        return None
+    rest = line[column + 1 :].split("#")[0].strip().lstrip("=").strip(" ,}")
+    return column, f"'>' starts a YAML block text, so '> {rest}' is no bound", f"write {{min: {rest}}}"
