@@ -111,6 +111,7 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
     ast.Is: ("is", lambda a, b: a is b or (isinstance(a, (int, str)) and a == b)),
     ast.IsNot: ("is not", lambda a, b: not (a is b or (isinstance(a, (int, str)) and a == b))),
 }
+UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -215,10 +216,8 @@ class Evaluator:
             return value
         if node.id.lower() in CONSTANTS:
             return CONSTANTS[node.id.lower()]
-        raise Fault(
-            f"unknown name {node.id!r}",
-            did_you_mean(node.id, self.names()) or "define it under `params:` or `let:`; a word is written in quotes",
-        )
+        near = did_you_mean(node.id, self.names())
+        raise Fault(f"unknown name {node.id!r}", near or UNDEFINED)
 
     def _constant(self, node: ast.Constant, source: Expression) -> object:
         return capped(node.value)

@@ -1,0 +1,99 @@
+"""What a torch function is called: function object → Function (its public name, its short name, how it lowers).
+
+    getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional
+
+from archscope.record.kernels import Lowering, lowering
+
+JOINS = frozenset({"add", "sub", "mul"})
+"""Functions of two operands whose disagreement is a Mismatch and not the end of the run."""
+
+OPERATORS = {
+    "radd": "add",
+    "rsub": "sub",
+    "rmul": "mul",
+    "rdiv": "div",
+    "truediv": "div",
+    "rtruediv": "div",
+    "rpow": "pow",
+    "ipow": "pow_",
+    "floordiv": "floor_divide",
+    "rfloordiv": "floor_divide",
+    "mod": "remainder",
+    "rmod": "remainder",
+    "iand": "and_",
+    "ior": "or_",
+    "ixor": "xor_",
+}
+"""Python's operator methods, by the name of the function that they mean."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch."""
+
+    name: str
+    op: str
+    in_place: bool
+    joins: bool
+    lowering: Lowering | None
+
+
+def describe(func: Callable[..., Any]) -> Function:
+    """The Function of `func`, an object that reached `__torch_function__`."""
+    name = qualified(func)
+    last = name.rsplit(".", 1)[1]
+    op = short(last)
+    in_place = op == "setitem" or op.endswith("_")
+    return Function(name, op, in_place, op.removesuffix("_") in JOINS, lowering(name, op))
+
+
+def short(last: str) -> str:
+    """`__rsub__` → `sub`, `__getitem__` → `getitem`; other names as they are."""
+    if not last.startswith("__"):
+        return last
+    bare = last.strip("_")
+    return OPERATORS.get(bare, bare)
+
+
+def qualified(func: Any) -> str:
+    """The public name: `torch.nn.functional.conv2d` before `torch.conv2d`, `torch.Tensor.add`, `torch.ops.aten.mm`."""
+    name = func.__name__
+    if isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+        return f"torch.ops.{str(func).removesuffix('.default')}"
+    if name == "__get__":
+        return f"torch.Tensor.{getter(func.__self__)}"
+    if getattr(func, "__objclass__", None) is not None or func.__qualname__.startswith(("Tensor.", "TensorBase.")):
+        return f"torch.Tensor.{name}"
+    return f"{house(func, name)}.{name.removeprefix(prefix(func))}"
+
+
+def getter(attribute: Any) -> str:
+    """The name of a property: a C descriptor has one, a Python property's getter has it."""
+    return attribute.fget.__name__ if isinstance(attribute, property) else attribute.__name__
+
+
+def prefix(func: Any) -> str:
+    """`linalg_norm` lives in torch._C._linalg and is public as torch.linalg.norm."""
+    module = func.__module__ or ""
+    return module.removeprefix("torch._C._") + "_" if module.startswith("torch._C._") else "\0"
+
+
+def house(func: Any, name: str) -> str:
+    """The public module of a function."""
+    module = func.__module__ or "torch"
+    functional = getattr(torch.nn.functional, name, None)
+    if functional is func or module in ("torch.nn.functional", "torch._C._nn"):
+        return "torch.nn.functional"
+    if module.startswith("torch._C._"):
+        return "torch." + module.removeprefix("torch._C._")
+    return "torch" if getattr(torch, name, None) is not None and module.startswith("torch") else module

@@ -1,0 +1,85 @@
+"""A live nn.Module drives the recorder: global forward hooks → enter and leave, with paths by module identity.
+
+    drive_module(model, args, kwargs, recorder) → flags and buffers kept, hooks taken → model(*args, **kwargs)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from archscope.record.recorder import Recorder
+from archscope.record.state import kept_module
+from archscope.trace import Site
+
+Text = Callable[[nn.Module], str]
+
+
+def no_text(module: nn.Module) -> str:
+    return ""
+
+
+def drive_module(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], recorder: Recorder, *, text: Text = no_text
+) -> Any:
+    """Runs the model in the recorder's mode. `text` says a module's arguments in short.
+
+    Hooks, training flags and buffers are as before afterwards, also if the model raises.
+    """
+    with kept_module(model), hooked(Sites(model, text), recorder):
+        model.train(recorder.mode == "train")
+        return model(*args, **kwargs)
+
+
+class Sites:
+    """The Site of every module: its path by identity, or below its caller where the model does not hold it."""
+
+    def __init__(self, model: nn.Module, text: Text):
+        self._text = text
+        self._found = {module: self._site(module, path) for path, module in model.named_modules()}
+
+    def of(self, module: nn.Module, caller: str) -> Site:
+        found = self._found.get(module)
+        if found is None:
+            name = type(module).__name__
+            found = self._found[module] = self._site(module, f"{caller}.{name}" if caller else name)
+        return found
+
+    def _site(self, module: nn.Module, path: str) -> Site:
+        return Site(path, type(module).__name__, kind(module), self._text(module))
+
+
+def kind(module: nn.Module) -> str:
+    """`layer`: torch's own class with nothing to go into; MultiheadAttention never calls what it holds."""
+    own = type(module).__module__.startswith("torch.nn.")
+    leaf = isinstance(module, nn.MultiheadAttention) or not module._modules
+    return "layer" if own and leaf and not isinstance(module, (nn.Sequential, nn.ModuleList)) else "block"
+
+
+@contextmanager
+def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
+    """Every module call enters and leaves its Site; calls that an exception ended are left with their caller."""
+    running: list[tuple[nn.Module, Site]] = []
+
+    def before(module: nn.Module, args: Any) -> None:
+        site = sites.of(module, running[-1][1].path if running else "")
+        running.append((module, site))
+        recorder.enter(site)
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        while running:
+            recorder.leave()
+            if running.pop()[0] is module:
+                return
+
+    taken = hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after)
+    try:
+        yield
+    finally:
+        for handle in taken:
+            handle.remove()

@@ -1,0 +1,271 @@
+"""The recorder: a real forward pass, seen function by function, as a Trace.
+
+    run(recorder) ─ enter/leave a Site ─→ Calls
+                  ─ every torch function ─→ operands (edges by identity) → kernels (by signature) ─→ Rows
+
+The recorder holds no tensor: values are known by identity through weak references.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from archscope.record.functions import Function, describe
+from archscope.record.kernels import Invocation, free
+from archscope.record.mismatch import first_line, pair, parting_axes
+from archscope.record.params import params
+from archscope.record.replay import replay, signature
+from archscope.record.state import kept_state
+from archscope.record.tensors import named, shape_of, tensors, version
+from archscope.trace import Call, Failure, Kernel, Mismatch, Operand, Row, Site, Trace, Value
+
+OnMismatch = Literal["record", "raise"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run gave: its trace, its outputs, or the exception that ended it."""
+
+    trace: Trace
+    outputs: Any
+    error: Exception | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A tensor that was seen: how to tell it is still the same one, what it is as an operand, its version then."""
+
+    tensor: weakref.ref[torch.Tensor]
+    operand: Operand
+    version: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row before the end of the run, when it is not known yet whether it is all that its layer does."""
+
+    call: int
+    function: Function
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Value, ...]
+    params: tuple[str, ...]
+    kernels: tuple[Kernel, ...]
+    view: bool
+
+
+class Recorder(TorchFunctionMode):
+    """Sees every torch function of a run. A driver says where the run is: `enter(site)` … `leave()`.
+
+    mode: "train" or "eval", for drivers that have flags to set. on_mismatch: what an impossible addition does.
+    """
+
+    def __init__(self, *, mode: str, on_mismatch: OnMismatch):
+        super().__init__()
+        self.mode, self.on_mismatch = mode, on_mismatch
+        self.calls: list[Call] = []
+        self.events: list[Event] = []
+        self.mismatches: list[Mismatch] = []
+        self.failure: tuple[Exception, Failure] | None = None
+        self._open: list[int] = []
+        self._site = Site("", "", "block")
+        self._call = -1
+        self._values = 0
+        self._known: dict[int, Known] = {}
+        self._held: set[int] = set()
+        self._unread: dict[int, str] = {}
+        self._functions: dict[Any, Function] = {}
+        self._kernels: dict[Any, tuple[Kernel, ...]] = {}
+        self._dtypes: dict[torch.dtype, str] = {}
+
+    def enter(self, site: Site) -> None:
+        """The run goes into a block, a layer or a step."""
+        self._open.append(self._call)
+        self.calls.append(Call(len(self.calls), self._call, site))
+        self._call, self._site = len(self.calls) - 1, site
+
+    def leave(self) -> None:
+        """The run leaves the Site it entered last."""
+        self._call = self._open.pop()
+        self._site = self.calls[self._call].site if self._call >= 0 else Site("", "", "block")
+
+    def hold(self, named_tensors: Iterable[tuple[str, torch.Tensor]], *, params: bool) -> None:
+        """Names parameters or buffers before the run; of one tensor's names the first counts."""
+        for name, tensor in named_tensors:
+            if self._find(tensor) is None:
+                value = self._learn(tensor, name).value
+                self._held.add(value.id)
+                if params:
+                    self._unread[value.id] = name
+
+    def name(self, tree: Any, name: str) -> list[Operand]:
+        """Names the tensors of an input."""
+        return [self._find(tensor) or self._learn(tensor, leaf) for leaf, tensor in named(tree, name)]
+
+    def operand(self, tensor: torch.Tensor) -> Operand:
+        """The tensor as an operand; one that nothing here made is a constant."""
+        return self._find(tensor) or self._learn(tensor, "constant")
+
+    def _find(self, tensor: torch.Tensor) -> Operand | None:
+        known = self._known.get(id(tensor))
+        return known.operand if known is not None and known.tensor() is tensor else None
+
+    def _learn(self, tensor: torch.Tensor, source: str) -> Operand:
+        dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
+        value = Value(self._values, shape_of(tensor), dtype, tensor.numel() * tensor.element_size())
+        self._values += 1
+        operand = Operand(source, value)
+        self._known[id(tensor)] = Known(weakref.ref(tensor), operand, version(tensor))
+        return operand
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
+        if function.joins:
+            out = self._join(function, func, args, kwargs)
+        else:
+            try:
+                out = func(*args, **kwargs)
+            except Exception as error:
+                self._fail(function, args, kwargs, error)
+                raise
+        made = [args[0]] if function.op == "setitem" else [out] if isinstance(out, torch.Tensor) else tensors(out)
+        if made:
+            self._row(function, func, args, kwargs, made)
+        return out
+
+    def _row(self, function: Function, func: Any, args: Any, kwargs: Any, made: list[torch.Tensor]) -> None:
+        read = tensors(args)
+        if kwargs:
+            read += tensors(kwargs)
+        inputs = tuple([self.operand(tensor) for tensor in read])
+        if function.in_place and self._bookkeeping(inputs):
+            return
+        written = function.in_place or "out" in kwargs or kwargs.get("inplace") is True or self._changed(made, read)
+        view = not written and all([any([torch._C._is_alias_of(out, tensor) for tensor in read]) for out in made])
+        outputs = tuple([self._learn(tensor, self._site.path).value for tensor in made])
+        kernels = () if view or function.lowering is free else self._lower(function, func, args, kwargs, outputs)
+        params = tuple([self._unread.pop(o.value.id) for o in inputs if o.value.id in self._unread])
+        self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))
+
+    def _bookkeeping(self, inputs: tuple[Operand, ...]) -> bool:
+        """An in-place change of the model's own tensors by nothing but themselves (a layer counting its batches)."""
+        return all([operand.value.id in self._held for operand in inputs])
+
+    def _changed(self, made: list[torch.Tensor], read: list[torch.Tensor]) -> bool:
+        """Whether a result is an operand that was written (`relu(x, True)`) and not passed through (dropout in eval)."""
+        return any([self._known[id(out)].version != version(out) for out in made if any([out is t for t in read])])
+
+    def _lower(
+        self, function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]
+    ) -> tuple[Kernel, ...]:
+        key = func, signature(args), signature(kwargs)
+        if key not in self._kernels:
+            self._kernels[key] = lowered(function, func, args, kwargs, outputs)
+        return self._kernels[key]
+
+    def _join(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
+        """An addition: where its operands do not fit, a Mismatch, and the first operand's value instead of a sum."""
+        both = pair(args, kwargs)
+        strict = self._site.strict and both and both[0].shape != both[1].shape
+        try:
+            if strict:
+                raise RuntimeError(f"shapes do not match: {shape_of(both[0])} and {shape_of(both[1])}")
+            return func(*args, **kwargs)
+        except Exception as error:
+            axes = parting_axes(*map(shape_of, both), strict=self._site.strict) if both else ()
+            if not axes or self.on_mismatch == "raise":
+                self._fail(function, args, kwargs, error)
+                raise
+            operands = tuple(self.operand(tensor) for tensor in both)
+            self.mismatches.append(Mismatch(self._site, function.op, operands, axes, likely=bool(self.mismatches)))
+            return both[0] if function.in_place else both[0].clone()
+
+    def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
+        operands = tuple(self.operand(tensor) for tensor in tensors((args, kwargs)))
+        self.failure = error, Failure(self._site, function.name, operands, first_line(error))
+
+    def failed(self, error: Exception) -> Failure:
+        """The Failure of the exception that ended the run: the torch function's that raised it, or of the author's code."""
+        cause: BaseException | None = error
+        while cause is not None and self.failure is not None:
+            if cause is self.failure[0]:
+                return self.failure[1]
+            cause = cause.__cause__ or cause.__context__
+        return Failure(self._site, "", (), first_line(error))
+
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the run; a layer's only row is called like the layer."""
+        alone = Counter(event.call for event in self.events)
+        return tuple(self._finished(index, event, alone) for index, event in enumerate(self.events))
+
+    def _finished(self, index: int, event: Event, alone: Mapping[int, int]) -> Row:
+        site = self.calls[event.call].site if event.call >= 0 else Site("", "", "block")
+        op = site.name if site.kind == "layer" and alone[event.call] == 1 else event.function.op
+        made = event.outputs, event.params, event.kernels, event.view
+        return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place)
+
+
+def lowered(
+    function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]
+) -> tuple[Kernel, ...]:
+    """The kernels of one call: from the direct table, else from a replay, else one that bears the function's name."""
+    shapes = tuple(value.shape for value in outputs)
+    kernels = function.lowering(Invocation(args, kwargs, shapes)) if function.lowering is not None else None
+    kernels = replay(func, args, kwargs) if kernels is None else kernels
+    inputs = tuple(map(shape_of, tensors((args, kwargs))))
+    unknown = kernels is None or (not kernels and function.lowering is None)
+    return (Kernel(function.name, inputs, shapes),) if unknown else kernels or ()
+
+
+def record(
+    run: Callable[[Recorder], Any],
+    *,
+    target: str,
+    device: str,
+    dtype: str,
+    mode: str,
+    inputs: Mapping[str, Any],
+    parameters: Iterable[tuple[str, torch.Tensor]],
+    buffers: Iterable[tuple[str, torch.Tensor]] = (),
+    on_mismatch: OnMismatch = "record",
+    grad: bool = False,
+) -> Recording:
+    """One forward pass as data. `run(recorder)` does it, calling `recorder.enter(site)` and `leave()`, and returns its output.
+
+    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
+    (`named_parameters(remove_duplicate=False)`), so that ties show. An exception of the run ends in the recording, as
+    `error` and in `trace.failure`. Modes, grad mode and random states are given back as they were.
+    """
+    recorder = Recorder(mode=mode, on_mismatch=on_mismatch)
+    parameters = list(parameters)
+    recorder.hold(parameters, params=True)
+    recorder.hold(buffers, params=False)
+    doors = tuple(operand for name, tree in inputs.items() for operand in recorder.name(tree, name))
+    outputs, error, ends = None, None, ()
+    try:
+        with kept_state(grad=grad), recorder:
+            outputs = run(recorder)
+        ends = tuple(Operand(name, recorder.operand(tensor).value) for name, tensor in named(outputs))
+    except Exception as caught:
+        error = caught
+    trace = Trace(
+        target=target,
+        device=device,
+        dtype=dtype,
+        mode=mode,
+        inputs=doors,
+        outputs=ends,
+        calls=tuple(recorder.calls),
+        rows=recorder.rows(),
+        params=params(parameters),
+        mismatches=tuple(recorder.mismatches),
+        failure=recorder.failed(error) if error else None,
+    )
+    return Recording(trace, outputs, error)

@@ -1,0 +1,88 @@
+"""The fallback: one torch function run again on meta copies of its arguments, its aten operators kept as kernels.
+
+    function, arguments → meta copies → TorchDispatchMode → Kernels; None where the meta device cannot run it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.record.tensors import shape_of, tensors
+from archscope.trace import Kernel
+
+ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3")
+"""The arguments of kernels that a price needs."""
+
+
+class Kernels(TorchDispatchMode):
+    """Writes down every aten operator that runs under it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Kernel] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        self.seen.append(kernel(func, args, kwargs, out))
+        return out
+
+
+def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> Kernel:
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    attributes = tuple((name, plain(given[name])) for name in ATTRIBUTES if name in given)
+    inputs = tuple(shape_of(tensor) for tensor in tensors((args, kwargs)))
+    return Kernel(func._schema.name.replace("::", "."), inputs, tuple(map(shape_of, tensors(out))), attributes)
+
+
+def plain(value: Any) -> object:
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Kernel, ...] | None:
+    """The kernels of `func(*args, **kwargs)` on the meta device; None where it cannot run there. Leaves no trace."""
+    copies: dict[int, torch.Tensor] = {}
+    state = torch.get_rng_state()
+    try:
+        with torch.no_grad(), Kernels() as kernels:
+            func(*on_meta(args, copies), **on_meta(dict(kwargs), copies))
+    except Exception:  # whatever the meta device or the function says: there is no price
+        return None
+    finally:
+        torch.set_rng_state(state)
+    return tuple(kernels.seen)
+
+
+def on_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
+    """`value` with every tensor as an empty meta tensor (one per identity) and every device as meta."""
+    if isinstance(value, torch.Tensor):
+        if id(value) not in copies:
+            copies[id(value)] = empty_like(value)
+        return copies[id(value)]
+    if isinstance(value, dict):
+        return {key: "meta" if key == "device" else on_meta(item, copies) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(on_meta(item, copies) for item in value)
+    if isinstance(value, torch.Generator):
+        return None
+    return torch.device("meta") if isinstance(value, torch.device) else value
+
+
+def empty_like(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def signature(value: Any) -> Any:
+    """What decides a lowering: shapes and dtypes of tensors, all other arguments by value. Hashable."""
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple(map(signature, value))
+    if isinstance(value, dict):
+        return tuple((key, signature(item)) for key, item in value.items())
+    return repr(value) if type(value).__hash__ is None else value
