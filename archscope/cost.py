@@ -85,7 +85,8 @@ def time_convolution(kernel: Kernel) -> int:
 def attention(kernel: Kernel) -> int:
     """Two products per head: (L, E) × (E, S), then (L, S) × (S, Ev). Causal masks do not halve them.
 
-    q is (…, L, E), k (…, S, E), v (…, S, Ev). The batch is the output's, so grouped heads of k and v count per query head.
+    q is (…, L, E), k (…, S, E), v (…, S, Ev). The batch is the output's: grouped heads of k and v
+    count once per query head.
     """
     query, key, value = kernel.inputs[:3]
     out = kernel.outputs[0]
@@ -144,82 +145,83 @@ FORMULAS: Mapping[str, Formula] = {
     "aten._scaled_dot_product_fused_attention_overrideable": attention,
 }
 
-FREE: frozenset[str] = frozenset(
-    "aten." + name
-    for name in """
-    abs absolute acos acosh add addcdiv addcmul addr angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh
-    atan atan2 atanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp
-    clamp_max clamp_min clip complex conj conj_physical _conj _conj_physical _neg_view copysign cos cosh deg2rad digamma div
-    divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac frexp gcd ge greater
-    greater_equal gt heaviside hypot i0 igamma igammac imag isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp
-    le lerp less less_equal lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor
-    logit lt maximum minimum mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal outer ger polar
-    polygamma positive pow rad2deg real reciprocal remainder round rsqrt rsub sgn sigmoid sign signbit sin sinc sinh sqrt
-    square sub subtract tan tanh true_divide trunc where xlogy __xor__ __and__ __or__ resolve_conj resolve_neg view_as_complex
-    view_as_real linalg_cross cross vander special_airy_ai special_bessel_j0 special_bessel_j1 special_bessel_y0
-    special_bessel_y1 special_entr special_erfcx special_expit special_i0e special_i1 special_i1e special_log_ndtr
-    special_modified_bessel_i0 special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1
-    special_ndtr special_ndtri special_xlog1py special_zeta
+FREE_NAMES = """
+abs absolute acos acosh add addcdiv addcmul addr angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin
+asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil
+clamp clamp_max clamp_min clip complex conj conj_physical _conj _conj_physical _neg_view copysign cos cosh deg2rad
+digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac frexp
+gcd ge greater greater_equal gt heaviside hypot i0 igamma igammac imag isclose isfinite isinf isnan isneginf
+isposinf isreal lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and
+logical_not logical_or logical_xor logit lt maximum minimum mul multiply mvlgamma nan_to_num ne neg negative
+nextafter not_equal outer ger polar polygamma positive pow rad2deg real reciprocal remainder round rsqrt rsub sgn
+sigmoid sign signbit sin sinc sinh sqrt square sub subtract tan tanh true_divide trunc where xlogy __xor__ __and__
+__or__ resolve_conj resolve_neg view_as_complex view_as_real linalg_cross cross vander special_airy_ai
+special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_entr special_erfcx special_expit
+special_i0e special_i1 special_i1e special_log_ndtr special_modified_bessel_i0 special_modified_bessel_i1
+special_modified_bessel_k0 special_modified_bessel_k1 special_ndtr special_ndtri special_xlog1py special_zeta
 
-    celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid log_sigmoid_forward mish prelu
-    _prelu_kernel relu relu6 rrelu rrelu_with_noise rrelu_with_noise_functional selu silu softplus softshrink threshold
-    softmax _softmax _safe_softmax log_softmax _log_softmax
+celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid log_sigmoid_forward mish prelu
+_prelu_kernel relu relu6 rrelu rrelu_with_noise rrelu_with_noise_functional selu silu softplus softshrink threshold
+softmax _softmax _safe_softmax log_softmax _log_softmax
 
-    batch_norm _batch_norm_with_update _batch_norm_no_update _batch_norm_impl_index native_batch_norm cudnn_batch_norm
-    _native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional instance_norm
-    layer_norm native_layer_norm group_norm native_group_norm rms_norm _fused_rms_norm norm renorm linalg_vector_norm
-    frobenius_norm  norm_except_dim _weight_norm _weight_norm_interface
+batch_norm _batch_norm_with_update _batch_norm_no_update _batch_norm_impl_index native_batch_norm cudnn_batch_norm
+_native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional instance_norm
+layer_norm native_layer_norm group_norm native_group_norm rms_norm _fused_rms_norm norm renorm linalg_vector_norm
+frobenius_norm norm_except_dim _weight_norm _weight_norm_interface
 
-    avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices
-    max_pool3d_with_indices mkldnn_max_pool2d mkldnn_max_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-    mkldnn_adaptive_avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-    adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d max_unpool2d max_unpool3d
+avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices
+max_pool3d_with_indices mkldnn_max_pool2d mkldnn_max_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
+mkldnn_adaptive_avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d max_unpool2d max_unpool3d
 
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
-    _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
-    _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler grid_sampler_2d grid_sampler_3d
-    im2col col2im pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
-    constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-    replication_pad3d _pad_circular
+upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
+_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
+_upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler grid_sampler_2d grid_sampler_3d im2col col2im
+pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle constant_pad_nd pad reflection_pad1d
+reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d _pad_circular
 
-    all allclose amax amin aminmax any argmax argmin argsort bincount bucketize count_nonzero cummax cummin cumprod cumsum
-    diff dist equal histc histogram kthvalue logcumsumexp logsumexp max mean median min mode msort nanmean nanmedian nansum prod
-    quantile nanquantile searchsorted segment_reduce sort std std_mean sum sum_to_size topk trace trapezoid unique_consecutive
-    unique_dim _unique _unique2 var var_mean isin
+all allclose amax amin aminmax any argmax argmin argsort bincount bucketize count_nonzero cummax cummin cumprod
+cumsum diff dist equal histc histogram kthvalue logcumsumexp logsumexp max mean median min mode msort nanmean
+nanmedian nansum prod quantile nanquantile searchsorted segment_reduce sort std std_mean sum sum_to_size topk trace
+trapezoid unique_consecutive unique_dim _unique _unique2 var var_mean isin
 
-    alias as_strided chunk contiguous detach diagonal expand expand_as flatten lift lift_fresh movedim moveaxis narrow permute
-    ravel reshape reshape_as _reshape_alias select set slice split split_with_sizes hsplit vsplit dsplit tensor_split
-    squeeze swapaxes swapdims t transpose unbind unflatten unfold unsafe_chunk unsafe_split unsafe_split_with_sizes
-    _unsafe_view unsqueeze view view_as adjoint atleast_1d atleast_2d atleast_3d broadcast_to
+alias as_strided chunk contiguous detach diagonal expand expand_as flatten lift lift_fresh movedim moveaxis narrow
+permute ravel reshape reshape_as _reshape_alias select set slice split split_with_sizes hsplit vsplit dsplit
+tensor_split squeeze swapaxes swapdims t transpose unbind unflatten unfold unsafe_chunk unsafe_split
+unsafe_split_with_sizes _unsafe_view unsqueeze view view_as adjoint atleast_1d atleast_2d atleast_3d broadcast_to
 
-    block_diag cat _chunk_cat concat concatenate clone column_stack copy _copy_from combinations cartesian_prod diag diag_embed
-    as_strided_scatter diagonal_scatter dstack flip fliplr flipud hstack meshgrid repeat repeat_interleave resize resize_as roll rot90
-    select_scatter slice_scatter stack tile to _to_copy tril triu vstack row_stack type_as alias_copy as_strided_copy
-    diagonal_copy expand_copy narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy
-    t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy view_copy _local_scalar_dense item
+block_diag cat _chunk_cat concat concatenate clone column_stack copy _copy_from combinations cartesian_prod diag
+diag_embed as_strided_scatter diagonal_scatter dstack flip fliplr flipud hstack meshgrid repeat repeat_interleave
+resize resize_as roll rot90 select_scatter slice_scatter stack tile to _to_copy tril triu vstack row_stack type_as
+alias_copy as_strided_copy diagonal_copy expand_copy narrow_copy permute_copy select_copy slice_copy split_copy
+split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy view_copy
+_local_scalar_dense item
 
-    embedding embedding_renorm embedding_bag _embedding_bag _embedding_bag_forward_only gather index index_add index_copy
-    index_fill index_put _index_put_impl index_reduce index_select masked_fill masked_scatter masked_select nonzero
-    nonzero_static argwhere one_hot put scatter scatter_add scatter_reduce take take_along_dim _unsafe_index
-    _unsafe_index_put _unsafe_masked_index _unsafe_masked_index_put_accumulate _pack_padded_sequence _pad_packed_sequence
+embedding embedding_renorm embedding_bag _embedding_bag _embedding_bag_forward_only gather index index_add
+index_copy index_fill index_put _index_put_impl index_reduce index_select masked_fill masked_scatter masked_select
+nonzero nonzero_static argwhere one_hot put scatter scatter_add scatter_reduce take take_along_dim _unsafe_index
+_unsafe_index_put _unsafe_masked_index _unsafe_masked_index_put_accumulate _pack_padded_sequence
+_pad_packed_sequence
 
-    arange bartlett_window blackman_window empty empty_like empty_permuted empty_strided eye fill full full_like
-    hamming_window hann_window kaiser_window linspace logspace new_empty new_empty_strided new_full new_ones new_zeros
-    ones ones_like scalar_tensor tril_indices triu_indices zero zeros zeros_like
+arange bartlett_window blackman_window empty empty_like empty_permuted empty_strided eye fill full full_like
+hamming_window hann_window kaiser_window linspace logspace new_empty new_empty_strided new_full new_ones new_zeros
+ones ones_like scalar_tensor tril_indices triu_indices zero zeros zeros_like
 
-    alpha_dropout bernoulli cauchy dropout exponential feature_alpha_dropout feature_dropout geometric log_normal
-    multinomial native_dropout normal poisson rand rand_like randint randint_like randn randn_like random randperm
-    uniform _fused_dropout _sample_dirichlet _standard_gamma binomial
+alpha_dropout bernoulli cauchy dropout exponential feature_alpha_dropout feature_dropout geometric log_normal
+multinomial native_dropout normal poisson rand rand_like randint randint_like randn randn_like random randperm
+uniform _fused_dropout _sample_dirichlet _standard_gamma binomial
 
-    binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cosine_similarity cross_entropy_loss
-    ctc_loss _ctc_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss
-    multilabel_margin_loss multilabel_margin_loss_forward nll_loss nll_loss2d nll_loss2d_forward nll_loss_forward nll_loss_nd
-    pairwise_distance _pdist_forward _cdist_forward poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
+binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cosine_similarity cross_entropy_loss
+ctc_loss _ctc_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss
+multilabel_margin_loss multilabel_margin_loss_forward nll_loss nll_loss2d nll_loss2d_forward nll_loss_forward
+nll_loss_nd pairwise_distance _pdist_forward _cdist_forward poisson_nll_loss smooth_l1_loss soft_margin_loss
+triplet_margin_loss
 
-    _assert_async _functional_assert_async _assert_tensor_metadata _fake_quantize_learnable_per_tensor_affine
-    fake_quantize_per_channel_affine_cachemask fake_quantize_per_tensor_affine_cachemask
-    """.split()
-)
+_assert_async _functional_assert_async _assert_tensor_metadata _fake_quantize_learnable_per_tensor_affine
+fake_quantize_per_channel_affine_cachemask fake_quantize_per_tensor_affine_cachemask
+"""
+
+FREE: frozenset[str] = frozenset("aten." + name for name in FREE_NAMES.split())
 """Aten operators without matrix products, by name; what is neither here nor in FORMULAS is unpriced."""
 
 
