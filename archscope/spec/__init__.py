@@ -1,7 +1,7 @@
-"""What was asked for: YAML text → Spec, as frozen data with the place of every part. No torch; no name has a meaning yet.
+"""What was asked for: YAML text → Spec, frozen data with the place of every part. No torch; no name has a meaning yet.
 
     load(path) → Library: the file and everything it imports
-      reader      bytes → text → YAML events → nodes (capped, YAML 1.2, no duplicate keys); `syntax` explains YAML's errors
+      reader      bytes → text → YAML events → nodes (capped, YAML 1.2, no duplicate keys); `syntax`: YAML's errors
       nodes       Scalar, Sequence, Mapping; `Misread`, one problem on its way to whoever collects
       expression  text → Expression: Python's grammar, cut down; `brackets` finds what is open
       data        leaves: values, names, inputs, signatures, expectations

@@ -1,7 +1,7 @@
 """Brackets of a one-line text: text → what is open, what is stray, how deep. Brackets inside quotes do not count.
 
-Used twice: YAML splits `[Conv2d(8, 3), ReLU]` at the comma, which shows as an open bracket; and an expression's depth is
-capped before Python's parser sees it.
+Used twice: YAML splits `[Conv2d(8, 3), ReLU]` at the comma, which shows as an open bracket; and an expression's depth
+is capped before Python's parser sees it.
 """
 
 from __future__ import annotations

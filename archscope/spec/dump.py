@@ -254,12 +254,9 @@ def text(value: Plain) -> str:
         return value if safe(value) else quoted(value)
     if isinstance(value, float):
         return repr(value) if abs(value) != float("inf") else f"{'-' if value < 0 else ''}.inf"
-    words = {True: "true", False: "false"} if isinstance(value, bool) else {}
-    return "null" if value is None else words.get(value, str(value)) if not isinstance(value, list | dict) else empty(value)
-
-
-def empty(value: list[Plain] | dict[str, Plain]) -> str:
-    return "{}" if isinstance(value, dict) else "[]"
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    return str(value)  # an integer, or an empty list or mapping
 
 
 def safe(value: str) -> bool:

@@ -83,14 +83,16 @@ def precheck(text: str, span: Span, place: Span | None) -> None:
     if not text:
         raise Misread(span, "an expression is missing here", "write a layer, a function or a value")
     if len(text) > MAX_TEXT:
-        raise Misread(span, f"an expression of {len(text):,} characters; {MAX_TEXT:,} are allowed", "name parts in let:")
+        what = f"an expression of {len(text):,} characters; {MAX_TEXT:,} are allowed"
+        raise Misread(span, what, "name parts of it in let:")
     found = scan(text)
     if found.depth > MAX_BRACKETS:
         raise Misread(span, f"brackets nested {found.depth} deep; {MAX_BRACKETS} are allowed", "name parts in let:")
     if found.quote is not None:
         raise Misread(place or span.shifted(found.quote), "a quote is not closed", "strings are 'text'")
     if found.comment is not None:
-        raise Misread(place or span.shifted(found.comment), "'#' inside an expression", "a comment goes after the value")
+        at = place or span.shifted(found.comment)
+        raise Misread(at, "'#' inside an expression", "a comment goes after the value")
     check_brackets(text, span, place, found)
 
 
@@ -123,7 +125,8 @@ def syntax(error: SyntaxError, text: str) -> tuple[str, str]:
     if (error.offset or 1) > len(text):
         return f"the expression ends too early: {short(text)}", "finish it, or remove the last operator"
     near = re.match(r"\w+|.", text[(error.offset or 1) - 1 :])
-    return f"{(near[0] if near else text)!r} does not fit here: {short(text)}", "write it as on the right of '=' in Python"
+    fact = f"{(near[0] if near else text)!r} does not fit here: {short(text)}"
+    return fact, "write it as on the right of '=' in Python"
 
 
 def short(text: str) -> str:

@@ -2,8 +2,8 @@
 
     path → text → Spec → for each import: source → file (sandboxed) → text → Spec → … → the imported names are there
 
-A source is `std/name` (shipped with the package) or a relative `.yaml` path from the importing file. It may not leave the
-root file's directory (or the current directory, where that one lies inside it), also not through a symbolic link.
+A source is `std/name` (shipped with the package) or a relative `.yaml` path from the importing file. It may not leave
+the root file's directory (or the current directory, where that one lies inside it), also not through a symbolic link.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def standard(one: Import) -> Source:
     if not match or one.source not in standard_names():
         near = did_you_mean(one.source, standard_names()) or "known: " + ", ".join(standard_names())
         raise Misread(one.span, f"there is no library {one.source!r}", near)
-    return Source(f"{one.source}.yaml", os.path.realpath(str(resources.files("archscope") / "std" / f"{match[1]}.yaml")))
+    path = resources.files("archscope") / "std" / f"{match[1]}.yaml"
+    return Source(f"{one.source}.yaml", os.path.realpath(str(path)))
 
 
 def cycle(chain: tuple[Source, ...], found: Source) -> str:

@@ -27,7 +27,7 @@ WORDS: tuple[tuple[str, bool | None], ...] = (
 )
 
 
-class Misread(Exception):
+class Misread(Exception):  # noqa: N818 - it is control flow, and never leaves this floor
     """One problem, on its way to whoever collects: raised by what cannot go on, caught per step, key or item."""
 
     def __init__(self, span: Span, message: str, help: str = ""):

@@ -5,7 +5,7 @@
     blocks  := { "Name(arg, arg=default)": steps | { input | inputs, let, modules, layers, return, expect, note } }
     let     := { name: value, "name(a, b)": expr }     modules := { name: EXPR | { Upper: … } }
 
-Every independent problem of a file is collected; each section is read by one function, and a fault ends only its own entry.
+Every independent problem of a file is collected; one function reads a section, and a fault ends only its own entry.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from archscope.spec.model import (
     Input,
     Items,
     Label,
-    LayerCall,
     Setting,
     Spec,
     Steps,
@@ -53,7 +52,6 @@ from archscope.spec.nodes import (
     Misread,
     Node,
     Scalar,
-    Sequence,
     attempt,
     describe,
     gather,
@@ -197,7 +195,7 @@ class File:
             expect=top.expect(),
         )
         self.check_keys()
-        self.check_twice("constant", ((one.name, one.span) for one in (*spec.params, *spec.let)))
+        self.check_twice("constant", places(spec.params) + places(spec.let))
         self.check_twice("block", block_names(spec))
         return spec
 
@@ -257,7 +255,8 @@ class File:
 
         settings = gather(self.problems, read_one, [entry for entry in entries if entry[0].text != "expect"])
         checks = [node for name, node in entries if name.text == "expect"]
-        found = attempt(self.problems, (), lambda: checks_of(self.problems, checks[0]) if checks else ())
+        nothing: tuple[Check, ...] = ()
+        found = attempt(self.problems, nothing, lambda: checks_of(self.problems, checks[0]) if checks else ())
         return Variant(key.text, settings, found, key.span)
 
     def check_param(self, key: Scalar, params: tuple[Setting, ...], where: str) -> None:
@@ -308,7 +307,11 @@ class File:
 def block_names(spec: Spec) -> list[tuple[str, Span]]:
     """Every name in the file that a block, an import or a Python class defines."""
     brought = [(here, there.span) for one in spec.imports for there, here in one.names]
-    return [*brought, *((one.name, one.span) for one in (*spec.python, *spec.blocks))]
+    return brought + places(spec.python) + places(spec.blocks)
+
+
+def places(entries: Iterable[Setting | Definition | Foreign | Block]) -> list[tuple[str, Span]]:
+    return [(one.name, one.span) for one in entries]
 
 
 def setting(entry: tuple[Scalar, Node]) -> Setting:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -18,6 +19,9 @@ from archscope.errors import Problem, Problems, Span, did_you_mean
 from archscope.spec.brackets import scan, whole
 from archscope.spec.nodes import Mapping, Misread, Node, Scalar, Sequence, resolve
 from archscope.spec.syntax import explain
+
+Event = Any
+"""PyYAML's events; their marks and flags are untyped, or typed as if they could be missing."""
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
@@ -88,7 +92,7 @@ class Composer:
 
     def document(self) -> Node:
         """The only document. Raises Misread where there is none, or a second one."""
-        self.events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
+        self.events: Iterator[Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
         self.skip(yaml.StreamStartEvent)
         first = next(self.events)
         if isinstance(first, yaml.StreamEndEvent):
@@ -100,14 +104,14 @@ class Composer:
             raise Misread(self.place(second), "a second document starts here", "one file is one net: remove the '---'")
         return node
 
-    def skip(self, kind: type[yaml.Event]) -> None:
+    def skip(self, kind: type) -> None:
         event = next(self.events)
         assert isinstance(event, kind), event
 
-    def place(self, event: yaml.Event) -> Span:
+    def place(self, event: Event) -> Span:
         return Span(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def node(self, event: yaml.Event, depth: int, flow: bool) -> Node:
+    def node(self, event: Event, depth: int, flow: bool) -> Node:
         """The node that starts with `event`. Raises Misread at a cap."""
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
@@ -124,14 +128,14 @@ class Composer:
         self.deepest = max(outer, self.deepest)
         return node
 
-    def content(self, event: yaml.Event, depth: int, flow: bool) -> Node:
+    def content(self, event: Event, depth: int, flow: bool) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, flow)
         if isinstance(event, yaml.SequenceStartEvent):
             return Sequence(tuple(self.items(depth, bool(event.flow_style))), self.place(event))
         return Mapping(tuple(self.entries(depth, bool(event.flow_style))), self.place(event))
 
-    def spend(self, event: yaml.Event, nodes: int, depth: int) -> None:
+    def spend(self, event: Event, nodes: int, depth: int) -> None:
         self.count += nodes
         if self.count > MAX_NODES:
             help = "aliases count with all that they repeat" if isinstance(event, yaml.AliasEvent) else "split the file"
@@ -139,7 +143,7 @@ class Composer:
         if depth > MAX_DEPTH:
             raise Misread(self.place(event), f"nested more than {MAX_DEPTH} levels deep", "give parts of it a block")
 
-    def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+    def alias(self, event: Event, depth: int) -> Node:
         """The anchored node, shared; its size and height count again."""
         if event.anchor not in self.anchors:
             known = did_you_mean(event.anchor, self.anchors)
@@ -152,7 +156,7 @@ class Composer:
         self.deepest = max(self.deepest, depth + height)
         return node
 
-    def scalar(self, event: yaml.ScalarEvent, flow: bool) -> Scalar:
+    def scalar(self, event: Event, flow: bool) -> Scalar:
         span, plain, text = self.place(event), event.style is None, event.value
         if flow and plain and scan(text).unclosed:
             return self.cut(event, span)
@@ -164,7 +168,7 @@ class Composer:
         multiline = event.end_mark.line != event.start_mark.line
         return Scalar(text, value, span, span if plain else span.shifted(1), multiline)
 
-    def cut(self, event: yaml.ScalarEvent, span: Span) -> Scalar:
+    def cut(self, event: Event, span: Span) -> Scalar:
         """A scalar with an open bracket, in a flow list: reported, and read to where its brackets close."""
         start = event.start_mark.index
         text = whole(self.text, start) or event.value
@@ -197,7 +201,7 @@ class Composer:
                 seen[key.text] = key
                 yield key, value
 
-    def accepts(self, event: yaml.Event, key: Node, seen: dict[str, Scalar]) -> bool:
+    def accepts(self, event: Event, key: Node, seen: dict[str, Scalar]) -> bool:
         """A key must be a word, not `<<`, and not stand twice; what is wrong with it is reported."""
         if not isinstance(event, yaml.ScalarEvent) or not isinstance(key, Scalar):
             self.report(event, "a key is one word, not a list, mapping or alias", "quote it if it is text")
@@ -213,10 +217,13 @@ class Composer:
             return True
         return False
 
-    def report(self, event: yaml.Event, message: str, help: str) -> None:
+    def report(self, event: Event, message: str, help: str) -> None:
         self.problems.add(Problem(self.place(event), message, help))
 
 
 def quote(text: str) -> str:
     """A text as a double-quoted YAML scalar on one line, or single-quoted where it holds double quotes."""
-    return f"'{text}'" if '"' in text and "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if '"' in text and "'" not in text:
+        return f"'{text}'"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -60,6 +60,7 @@ from archscope.spec.nodes import (
     sequence,
 )
 
+BRANCHES = "list them, or name them in a mapping"
 LIST = "steps are a list: start each with '- '"
 
 
@@ -128,7 +129,8 @@ def mapped(problems: Problems, node: Mapping) -> Step:
     key, value = subject_of(node)
     modifiers = {name.text: entry for name, entry in node.entries if name is not key}
     target = target_of(key)
-    body: Body = attempt(problems, (), lambda: body_of(problems, key, value, modifiers))
+    nothing: Body = ()
+    body = attempt(problems, nothing, lambda: body_of(problems, key, value, modifiers))
     attempt(problems, None, lambda: check_modifiers(node, key, modifiers))
     otherwise = modifiers.get("else")
     return Step(
@@ -314,9 +316,9 @@ def branches_of(problems: Problems, kind: str, value: Node) -> tuple[Branch, ...
     elif isinstance(value, Sequence):
         found = gather(problems, lambda item: Branch(None, steps_of(problems, item), item.span), value.items)
     else:
-        raise Misread(value.span, f"{kind} wants branches, not {describe(value)}", "list them, or name them in a mapping")
+        raise Misread(value.span, f"{kind} wants branches, not {describe(value)}", BRANCHES)
     if not value_items(value):
-        raise Misread(value.span, f"{kind} has no branches", "list them, or name them in a mapping")
+        raise Misread(value.span, f"{kind} has no branches", BRANCHES)
     return found
 
 

@@ -42,13 +42,15 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem(Span(file, 1, 1), str(error))
     said = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return Problem(Span(file, 1, 1), f"this is not YAML: {said}")
     if bound := bound_of(said, mark, text):
         return Problem(place(mark.line, bound[0], file), *bound[1:])
     for phrase, at_start, fact, cure in RULES:
         if phrase in said:
             mark = error.context_mark if at_start and error.context_mark else mark
             return Problem(place(mark.line, mark.column, file), fact, cure)
-    return Problem(place(mark.line, mark.column, file) if mark else Span(file, 1, 1), f"this is not YAML: {said}")
+    return Problem(place(mark.line, mark.column, file), f"this is not YAML: {said}")
 
 
 def place(line: int, column: int, file: str) -> Span:
@@ -61,9 +63,9 @@ def unprintable(error: yaml.reader.ReaderError, text: str, file: str) -> Problem
     return Problem(span, f"character U+{ord(text[error.position]):04X} does not belong in a text file", "remove it")
 
 
-def bound_of(said: str, mark: yaml.Mark | None, text: str) -> tuple[int, str, str] | None:
+def bound_of(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
     """`params: > 5M`: YAML takes the `>` for a block text. Gives the column, the fact and the cure."""
-    if mark is None or "expected a comment or a line break" not in said:
+    if "expected a comment or a line break" not in said:
         return None
     line = text.splitlines()[mark.line]
     column = line.rfind(">", 0, mark.column + 1)
