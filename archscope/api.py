@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archscope.errors import ForwardError, Problem, SpecError, UsageError
+from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem, join
 from archscope.spec import Library
 from archscope.spec import load as load_spec
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], object]
 SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a module is called with: shapes to make inputs of, or the arguments themselves."""
+
+    input: Any = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    batch: int | None = None
 
 
 def load(path: str | os.PathLike[str], *, text: str | None = None) -> Library:
@@ -134,14 +145,17 @@ def summarize(
 ) -> Report:
     """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
-    input: a shape, `("int64", shape)`, a list of them, or a mapping by name; for a live module also `args` and `kwargs`.
+    input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
+    `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
+    factory.
     Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError
     for wrong use,
     ForwardError (with the report so far) where the forward pass fails.
     """
     tell = progress or (lambda message: None)
     if split(target) is None:
-        return _summarize_module(target, set or {}, input, args, kwargs, batch, device, dtype, train, seed, tell)
+        given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
+        return _summarize_module(target, set or {}, given, device, dtype, train, seed)
     plan = plan_of(
         target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python, strict=False
     )
@@ -193,16 +207,39 @@ def _joined(recording: Any, title: str, findings: Iterable[Finding]) -> Report:
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place
-        problem = Problem(where, f"{failure.function}: {failure.message}")  # type: ignore[arg-type]
+        fact = f"{failure.function}: {failure.message}" if failure.function else failure.message
+        problem = Problem(where or Span(recording.trace.target, 0, 0), fact)
         raise ForwardError(problem, report) from recording.error
     return report
 
 
 def _summarize_module(
-    target: Any, arguments: Mapping[str, Any], input: Any, args: Any, kwargs: Any, batch: Any, device: str,
-    dtype: str | None, train: bool, seed: int | None, tell: Progress,
-) -> Report:  # fmt: skip
-    raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
+    target: Any,
+    arguments: Mapping[str, Any],
+    given: Given,
+    device: str,
+    dtype: str | None,
+    train: bool,
+    seed: int | None,
+) -> Report:
+    from archscope import compile as workshop
+    from archscope import targets
+    from archscope.record import drive_module, record
+
+    with targets.seeded(seed):
+        subject = targets.subject(target, arguments, device=device, dtype=dtype)
+    args, kwargs = targets.inputs_of(subject, given.input, given.args, given.kwargs, given.batch)
+    recording = record(
+        lambda recorder: drive_module(subject.module, args, kwargs, recorder, text=workshop.describe),
+        target=subject.name,
+        device=subject.device,
+        dtype=subject.dtype,
+        mode="train" if train else "eval",
+        inputs=targets.named_inputs(subject, args, kwargs),
+        parameters=subject.module.named_parameters(remove_duplicate=False),
+        buffers=subject.module.named_buffers(remove_duplicate=False),
+    )
+    return _joined(recording, type(subject.module).__name__, ())
 
 
 def compare(*wanted: Any, **options: Any) -> Comparison:

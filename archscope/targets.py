@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +130,71 @@ def seeded(seed: int | None) -> Iterator[None]:
 # Python targets
 
 
-def is_module(target: object) -> bool:
-    """Whether a target is a live module already."""
-    return isinstance(target, nn.Module)
+@dataclass(frozen=True)
+class Subject:
+    """A module to be analysed: what it is called, where it lives, and the dtype of its floating-point parameters."""
+
+    module: nn.Module
+    name: str
+    device: str
+    dtype: str
+
+
+def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None) -> Subject:
+    """A live module, which stays as it is, or one made by a Python target, put where `device` and `dtype` say.
+
+    Raises UsageError.
+    """
+    if isinstance(target, nn.Module):
+        module, name = target, type(target).__name__
+        if arguments or dtype is not None or (device != "auto" and _home(module)[0] != device_of(device)):
+            raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
+    else:
+        module, name = module_of(str(target), arguments), str(target)
+        module = module.to(device=device_of(device), dtype=dtype_of(dtype))
+    return Subject(module, name, *_home(module))
+
+
+def _home(module: nn.Module) -> tuple[str, str]:
+    tensors = [*module.parameters(), *module.buffers()]
+    floats = [t for t in tensors if t.dtype.is_floating_point]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    return str(device), str(floats[0].dtype if floats else torch.get_default_dtype()).removeprefix("torch.")
+
+
+Shape = tuple[int, ...]
+
+
+def inputs_of(
+    subject: Subject, shapes: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], batch: int | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call:
+    as given, or examples of the shapes (one, a list, or a mapping by name). Raises UsageError.
+    """
+    if shapes is None:
+        return args, dict(kwargs)
+    if args or kwargs:
+        raise UsageError("give shapes as input, or args and kwargs, not both")
+    if isinstance(shapes, Mapping):
+        return (), {name: _example(subject, shape, batch) for name, shape in shapes.items()}
+    listed = shapes if isinstance(shapes, list) else [shapes]
+    return tuple(_example(subject, shape, batch) for shape in listed), {}
+
+
+def _example(subject: Subject, wanted: Any, batch: int | None) -> torch.Tensor:
+    dtype, shape = wanted if len(wanted) == 2 and isinstance(wanted[0], str) else (subject.dtype, wanted)
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype {dtype!r}", did_you_mean(dtype, DTYPES) or f"one of {', '.join(DTYPES)}")
+    sizes: Shape = tuple(int(n) for n in shape)
+    return example((batch, *sizes[1:]) if batch and sizes else sizes, DTYPES[dtype], subject.device)
+
+
+def named_inputs(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call under the names that the module's forward gives them."""
+    try:
+        return dict(inspect.signature(subject.module.forward).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):  # the call itself will say what does not fit
+        return {**{str(i): value for i, value in enumerate(args)}, **kwargs}
 
 
 def module_of(target: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -19,6 +19,7 @@ from archscope.compile.assemble import build
 from archscope.compile.drive import Ready, ready
 from archscope.compile.net import Override, compile_net, find_variant, variants_of
 from archscope.compile.plan import InputSpec, Plan
+from archscope.compile.signatures import describe
 
 __all__ = [
     "InputSpec",
@@ -27,6 +28,7 @@ __all__ = [
     "Ready",
     "build",
     "compile_net",
+    "describe",
     "find_variant",
     "ready",
     "variants_of",

@@ -39,12 +39,19 @@ def block_plan(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
         workshop.building.append(source)
-        plan = BlockPlan(layer.kind.name, in_short(layer.kind.name, dict(layer.arguments)), fx.Graph())
+        plan = BlockPlan(layer.kind.name, _in_short(source.block, layer), fx.Graph())
         try:
             workshop.plans[key] = build_block(Use(workshop, plan, frames), source, arguments, inputs)
         finally:
             workshop.building.pop()
     return workshop.plans[key]
+
+
+def _in_short(block: Block, layer: Layer) -> str:
+    """Required arguments bare, the others that were given with their names: `128, stride 2`."""
+    required = {a.name for a in block.arguments if a.default is None}
+    given = [(in_short("", {name: value}), name in required) for name, value in layer.arguments]
+    return ", ".join(text.split(" ", 1)[1] if bare and " " in text else text for text, bare in given)
 
 
 def _source(workshop: Workshop, layer: Layer) -> BlockSource:
