@@ -60,12 +60,14 @@ def marks(text: str) -> Iterator[tuple[int, str]]:
 def whole(text: str, start: int) -> str:
     """The text from `start` to where its brackets are balanced again, on one line; empty where they never are."""
     line = text[start:].split("\n", 1)[0][:2000]
-    depth = 0
+    closes, stack = dict(CLOSES), []
     for offset, char in marks(line):
-        if char in "()[]{}":
-            depth += 1 if char in "([{" else -1
-            if depth == 0:
-                return line[: offset + 1] + tail(line[offset + 1 :])
+        if char in closes:
+            stack.append(closes[char])
+        elif char in closes.values() and (not stack or stack.pop() != char):
+            break
+        elif char in closes.values() and not stack:
+            return line[: offset + 1] + tail(line[offset + 1 :])
     return ""
 
 

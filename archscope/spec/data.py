@@ -47,7 +47,7 @@ FIGURE = re.compile(r"\d[\d_]*(\.\d+)?[kKMGTP]")
 def expression_of(node: Node, *, wild: bool = False) -> Expression:
     """A scalar as an expression: YAML's numbers and words are taken as they are meant."""
     if not isinstance(node, Scalar):
-        cure = "an expression that starts with '[' or '{' must be quoted"
+        cure = "quote it, if it starts with '['" if isinstance(node, Sequence) else "write it without braces"
         raise Misread(node.span, f"an expression belongs here, not {describe(node)}", cure)
     if node.value is None and not node.text:
         raise Misread(node.span, "an expression is missing here", "write a number, a name or a condition")
@@ -83,7 +83,7 @@ def name_of(text: Scalar, what: str) -> Label:
         cure = f"did you mean {sane!r}?" if sane.isidentifier() else "names are letters, digits and '_'"
         raise Misread(text.inner, f"{short(name)} is not a name for {what}", cure)
     if name.startswith("_"):
-        raise Misread(text.inner, f"{what} {name!r} starts with '_', and no name in the language does", "rename it")
+        raise Misread(text.inner, f"{name!r} cannot name {what}: it starts with '_'", "rename it")
     if keyword.iskeyword(name) or name.lower() in ("true", "false", "none", "null") or name == "prev":
         raise Misread(text.inner, f"{name!r} is a reserved word and cannot name {what}", "rename it")
     return Label(name, text.inner)

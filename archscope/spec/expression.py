@@ -32,6 +32,7 @@ ALLOWED = (
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
 )
+DANGLING = re.compile(r"([-+*/%@=<>.,]|\b(and|or|not|in|is|if|else))$")
 LOOP = "for:, repeat: and collect: make loops"
 REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),
@@ -54,6 +55,7 @@ SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("expected 'else'", "'if' has no 'else'", "write 'a if condition else b'"),
     ("cannot assign", "nothing can be assigned here", "name a value with a label: '- name: expr'"),
     ("cannot contain assignment", "the name of an argument is not a name", "write name=value"),
+    ("Exceeds the limit", "an integer with thousands of digits", f"integers go up to {MAX_INTEGER:,}"),
     ("Generator expression", "a comprehension is not part of the language", LOOP),
 )
 ATOMS = {"true": True, "false": False, "none": None, "null": None}
@@ -94,6 +96,9 @@ def precheck(text: str, span: Span, place: Span | None) -> None:
         at = place or span.shifted(found.comment)
         raise Misread(at, "'#' inside an expression", "a comment goes after the value")
     check_brackets(text, span, place, found)
+    if DANGLING.search(text):
+        at = place or span.shifted(len(text))
+        raise Misread(at, f"the expression ends too early: {short(text)}", "finish it, or remove the last operator")
 
 
 def check_brackets(text: str, span: Span, place: Span | None, found: Brackets) -> None:
@@ -122,9 +127,9 @@ def syntax(error: SyntaxError, text: str) -> tuple[str, str]:
     for phrase, fact, cure in SYNTAX:
         if phrase in error.msg:
             return f"{fact}: {short(text)}", cure
-    if (error.offset or 1) > len(text):
-        return f"the expression ends too early: {short(text)}", "finish it, or remove the last operator"
     near = re.match(r"\w+|.", text[(error.offset or 1) - 1 :])
+    if near and near[0] == "=":
+        return f"'=' assigns, and an expression cannot: {short(text)}", "name a value with a label: '- name: expr'"
     fact = f"{(near[0] if near else text)!r} does not fit here: {short(text)}"
     return fact, "write it as on the right of '=' in Python"
 
@@ -161,7 +166,7 @@ def complaint(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
 def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
     value = node.value
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        return node, f"an integer of {value.bit_length():,} bits is too large", f"integers go up to {MAX_INTEGER:,}"
+        return node, f"an integer of {len(str(value))} digits is too large", f"integers go up to {MAX_INTEGER:,}"
     if isinstance(value, float) and value == float("inf"):
         return node, "a number too large for a float", "the largest is about 1.8e308"
     if isinstance(value, complex | bytes):

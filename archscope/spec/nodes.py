@@ -92,7 +92,7 @@ def integer(text: str) -> int:
         raise ValueError(f"an integer of {len(digits)} digits is too large")
     number = int(digits, 0) if PREFIXED.fullmatch(digits) else int(digits)
     if abs(number) > MAX_INTEGER:
-        raise ValueError(f"integer {number} is too large")
+        raise ValueError(f"an integer of {len(str(abs(number)))} digits is too large")
     return number
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
 from archscope.spec.brackets import scan, whole
-from archscope.spec.nodes import Mapping, Misread, Node, Scalar, Sequence, resolve
+from archscope.spec.nodes import MAX_INTEGER, Mapping, Misread, Node, Scalar, Sequence, resolve
 from archscope.spec.syntax import explain
 
 Event = Any
@@ -117,7 +117,8 @@ class Composer:
             return self.alias(event, depth)
         self.spend(event, 1, depth)
         if getattr(event, "tag", None):
-            self.report(event, f"tag {event.tag!r} is not part of the language", "remove it: types come from the text")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.report(event, f"tag {tag!r} is not part of the language", "remove it: types come from the text")
         before, outer = self.count, self.deepest
         self.deepest = depth
         if event.anchor:
@@ -164,21 +165,22 @@ class Composer:
         try:
             value = resolve(text) if plain else text
         except ValueError as error:
-            self.report(event, str(error), f"integers go up to {2**63 - 1:,}")
+            self.report(event, str(error), f"integers go up to {MAX_INTEGER:,}, floats to about 1.8e308")
         multiline = event.end_mark.line != event.start_mark.line
         return Scalar(text, value, span, span if plain else span.shifted(1), multiline)
 
     def cut(self, event: Event, span: Span) -> Scalar:
         """A scalar with an open bracket, in a flow list: reported, and read to where its brackets close."""
         start = event.start_mark.index
-        text = whole(self.text, start) or event.value
-        quoted = f": {quote(text)}" if text != event.value else ""
+        text = whole(self.text, start)
+        quoted = f": {quote(text)}" if text else ""
         self.report(
             event,
             f"unbalanced brackets in {event.value!r}",
             f"inside [...] YAML splits at commas: write one step per line with '- ', or quote it{quoted}",
         )
         self.resume = max(self.resume, start + len(text))
+        text = text or event.value[: scan(event.value).unclosed[0]] or "prev"
         return Scalar(text, text, span, span)
 
     def items(self, depth: int, flow: bool) -> Iterator[Node]:

@@ -158,10 +158,14 @@ def subject_of(node: Mapping) -> tuple[Scalar, Node]:
     subjects = [entry for entry in node.entries if entry[0].text not in MODIFIERS]
     if not subjects:
         keys = ", ".join(repr(key.text) for key, _ in node.entries)
-        what = f"only {keys}" if keys else "nothing"
-        raise Misread(node.span, f"this step has no subject, {what}", "add 'do:' with the steps it is about")
+        cure = f"add 'do:' with the steps it is about{'; a label needs another name' if len(node.entries) == 1 else ''}"
+        raise Misread(node.span, f"this step has no subject, only {keys}" if keys else "this step is empty", cure)
     if len(subjects) > 1:
         raise Misread(*too_many(subjects))
+    key, value = subjects[0]
+    if node.span != key.span and is_null(value) and not key.text.isidentifier():
+        fact = f"{short('{' + key.text + '}')} is a YAML mapping, not an expression"
+        raise Misread(node.span, fact, "write it without braces")
     return subjects[0]
 
 

@@ -5,21 +5,24 @@ Each rule is (a phrase of PyYAML's message, where it points, the fact, the cure)
 
 from __future__ import annotations
 
+import re
+
 import yaml
 
 from archscope.errors import Problem, Span
 
 INDENT = "lines of one list or mapping start in the same column; what belongs to a key is indented further"
 QUOTE = "quote the value, or write one item per line with '- '"
+BRACES = "quote the value, or write one 'key: value' per line without braces"
 
 RULES: tuple[tuple[str, bool, str, str], ...] = (
     (r"found character '\t'", False, "a tab indents this line", "YAML is indented with spaces"),
-    ("mapping values are not allowed", False, "a second ': ' on one line", f"quote text that holds ': '. {INDENT}"),
+    ("mapping values are not allowed", False, "a second ': ' on one line", f"quote text that holds ': '; {INDENT}"),
     ("could not find expected ':'", True, "a line that is neither 'key: value' nor '- item'", INDENT),
     ("while scanning a quoted scalar", True, "a quote is opened here and never closed", "close it on the same line"),
     ("found unknown escape character", False, "an unknown \\ escape in double quotes", "use single quotes, or \\\\"),
     ("expected ',' or ']', but got '['", False, "'[' starts a new list inside [...]", QUOTE),
-    ("expected ',' or '}', but got '['", False, "'[' starts a new list inside {...}", QUOTE),
+    ("expected ',' or '}', but got '['", False, "'[' starts a new list inside {...}", BRACES),
     ("expected ',' or ']'", True, "a list is opened with '[' here and not closed", "close it with ']', or " + QUOTE),
     ("expected ',' or '}'", True, "a mapping is opened with '{' here and not closed", "close it with '}'"),
     ("expected the node content", False, "a value is missing here", QUOTE),
@@ -44,8 +47,8 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return Problem(Span(file, 1, 1), f"this is not YAML: {said}")
-    if bound := bound_of(said, mark, text):
-        return Problem(place(mark.line, bound[0], file), *bound[1:])
+    if found := bound_of(said, mark, text) or below_step(said, mark, text):
+        return Problem(place(mark.line, found[0], file), *found[1:])
     for phrase, at_start, fact, cure in RULES:
         if phrase in said:
             mark = error.context_mark if at_start and error.context_mark else mark
@@ -65,11 +68,25 @@ def unprintable(error: yaml.reader.ReaderError, text: str, file: str) -> Problem
 
 def bound_of(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
     """`params: > 5M`: YAML takes the `>` for a block text. Gives the column, the fact and the cure."""
-    if "expected a comment or a line break" not in said:
+    if "expected a comment or a line break" not in said and "cannot start any token" not in said:
         return None
-    line = text.splitlines()[mark.line]
+    line = line_at(mark, text)
     column = line.rfind(">", 0, mark.column + 1)
     if column < 0:
         return None
-    rest = line[column + 1 :].split("#")[0].strip().lstrip("=").strip(" ,}")
+    rest = re.split("[#,}]", line[column + 1 :])[0].strip(" =")
     return column, f"'>' starts a YAML block text, so '> {rest}' is no bound", f"write {{min: {rest}}}"
+
+
+def below_step(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
+    """`- ReLU` and `repeat: 2` below it: YAML has begun a text, and a key cannot follow."""
+    line = line_at(mark, text)
+    key = line[: mark.column].strip()
+    if "mapping values are not allowed" not in said or not key.isidentifier():
+        return None
+    cure = f"a step with more keys begins with one: '- do: ReLU', and '{key}: …' below 'do'"
+    return line.index(key), f"'{key}:' stands below a line that has no key", cure
+
+
+def line_at(mark: yaml.Mark, text: str) -> str:
+    return re.split("\r\n|[\r\n\x85\u2028\u2029]", text)[mark.line]
