@@ -37,10 +37,6 @@ class Recipe:
     def name(self) -> str:
         return self.cls.__name__
 
-    @property
-    def text(self) -> str:
-        return in_short(self.name, dict(self.arguments))
-
 
 def _made(value: object) -> object:
     return value.make() if isinstance(value, Recipe) else value
@@ -88,6 +84,7 @@ class Foundry:
     train: bool = False
     skeletons: dict[Recipe, nn.Module] = field(default_factory=dict)
     outputs: dict[tuple, object] = field(default_factory=dict)
+    texts: dict[Recipe, str] = field(default_factory=dict)
 
     def complete(self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[Fault], None]) -> Recipe:
         """The recipe of a layer used on `inputs`.
@@ -127,6 +124,12 @@ class Foundry:
         if isinstance(value, Layer):
             return self.complete(value, inputs, complain)
         return value.entry.target if isinstance(value, Function) else value
+
+    def text(self, recipe: Recipe) -> str:
+        """The layer's arguments in short."""
+        if recipe not in self.texts:
+            self.texts[recipe] = in_short(recipe.name, dict(recipe.arguments))
+        return self.texts[recipe]
 
     def skeleton(self, recipe: Recipe) -> nn.Module:
         """The layer on meta, without memory. Raises Fault with the constructor's own complaint."""

@@ -97,8 +97,10 @@ class Use:
     def _on_device(self, made: dict[str, object]) -> dict[str, object]:
         if not made:
             return {}
-        inputs = [node for node in self.graph.nodes if node.op == "placeholder"]
-        return {"device": self.graph.call_function(getattr, (inputs[0], "device"))} if inputs else {}
+        first = next(iter(self.graph.nodes), None)
+        if first is None or first.op != "placeholder":
+            return {}
+        return {"device": self.graph.call_function(getattr, (first, "device"))}
 
     def _function_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         result = shapes.function_output(name, args, kwargs)
@@ -130,7 +132,7 @@ class Use:
         if part is None:
             return None
         item = self.graph.call_function(operator.getitem, (node, index))
-        self.parts.append(item)
+        self.parts[item] = None
         return self.wrap(item, part)
 
     # Layers and blocks
@@ -160,7 +162,7 @@ class Use:
         tensors = tuple(t for t in inputs if isinstance(t, torch.Tensor))
         recipe = foundry.complete(layer, tensors, self.complain)
         result = foundry.output(recipe, inputs, named)
-        site = Site(self.here.path, recipe.name, "layer", recipe.text, self.here.span)
+        site = Site(self.here.path, recipe.name, "layer", foundry.text(recipe), self.here.span)
         return self._call(declared, recipe, site, args, kwargs, result)
 
     def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
