@@ -157,9 +157,10 @@ def stages(repeats: Sequence[int] = (2, 3), batch: int = 1) -> Report:
 
 
 def awkward() -> Report:
-    """Unpriced kernels, several outputs, tied and unread parameters, two inputs, a step of two rows."""
+    """Unpriced kernels, a buffer, several outputs, tied and unread parameters, two inputs, a step of two rows."""
     net = Sketch("net.py:Net", tokens=(2, 7), memory=(2, 9, 16))
-    x = net.layer("embed", "Embedding", "100, 16", [net["tokens"]], (2, 7, 16), params=(100, 16))
+    table = Operand("constant", net.value((100,)))
+    x = net.layer("embed", "Embedding", "100, 16", [net["tokens"], table], (2, 7, 16), params=(100, 16))
     with net.call("rnn", "LSTM", "32", "layer"):
         names = [net.param("rnn.weight", (128, 48))]
         x = net.row(

@@ -364,3 +364,54 @@ def test_one_command_is_one_library_call(library: FakeLibrary) -> None:
         library.answer = answer()
         assert run(command, *(["net.yaml"] if command != "schema" else [])).exit_code == 0
         assert [name for name, _, _ in library.calls] == [function]
+
+
+# ------------------------------------------------------------ with the library itself
+SPECS = Path(__file__).parent.parent / "specs"
+WRONG_SUM = """\
+input: [N, 4, 8, 8]
+layers:
+  - residual: [AvgPool2d(2)]
+  - Flatten
+"""
+
+
+def test_the_tutorials_figures() -> None:
+    result = run("summary", str(SPECS / "tutorials/residual_mnist.yaml"), "--device", "cpu")
+    assert result.exit_code == 0
+    assert "41,514 parameters (162 KiB) · 2.01 M MACs" in result.stdout
+    result = run("flops", "--compare", str(SPECS / "tutorials/bottleneck_1x1.yaml"), "--device", "cpu")
+    assert "9.68× fewer MACs, 9.68× fewer parameters" in result.stdout
+
+
+def test_a_batch_and_a_param_from_the_command_line() -> None:
+    spec = str(SPECS / "tutorials/bottleneck_1x1.yaml")
+    result = run("summary", spec, "--set", "squeeze=8", "--batch", "2", "--device", "cpu", "--format", "json")
+    document = json.loads(result.stdout)
+    assert document["inputs"][0]["shape"] == [2, 192, 28, 28]
+    assert document["totals"]["params"] == 192 * 8 + 8 * 32 * 25
+
+
+def test_a_residual_that_does_not_fit_is_found_and_shown(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text(WRONG_SUM)
+    result = run("summary", str(spec), "--device", "cpu")
+    assert (result.exit_code, "Flatten" in result.stdout) == (1, True)
+    assert "error residual-shape: the two sides of this residual cannot be added" in result.stderr
+    document = json.loads(run("check", str(spec), "--device", "cpu", "--format", "json").stdout)
+    assert (document["errors"], document["targets"][0]["findings"][0]["rule"]) == (1, "residual-shape")
+
+
+def test_a_mistake_in_a_spec_is_answered_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("input: [N, 3]\nlayrs: [Flatten]\n")
+    program = "import sys; from archscope.cli import ended; print(ended(sys.argv[1:]), 'torch' in sys.modules)"
+    done = python(program, "summary", str(tmp_path / "net.yaml"))
+    assert done.stdout == "2 False\n", done.stderr
+    assert "did you mean 'layers'?" in done.stderr
+
+
+def test_the_schema_needs_no_torch() -> None:
+    program = "import sys; from archscope.cli import ended; code = ended(['schema']); sys.exit('torch' in sys.modules)"
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["title"]

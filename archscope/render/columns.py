@@ -43,11 +43,11 @@ def sources(line: Line, _: Report) -> str:
 
 
 def output(line: Line, report: Report) -> str:
-    """`16×24×24`; several: `3 of 12×64` where they are alike, else each."""
+    """`16×24×24`; several: `3 of 12×64` where they are alike, else the first and how many more."""
     shapes = [without_batch(value, report.batch) for value in line.outputs]
     if len(shapes) > 1 and len(set(shapes)) == 1:
         return f"{len(shapes)} of {shapes[0]}"
-    return ", ".join(shapes)
+    return f"{shapes[0]}, +{len(shapes) - 1}" if len(shapes) > 1 else "".join(shapes)
 
 
 def without_batch(value: Value, batch: int | None) -> str:

@@ -68,7 +68,8 @@ def from_mismatch(mismatch: Mismatch, trace: Trace) -> Finding:
     )
     if mismatch.likely:
         what += " (this may follow from the mismatch before it)"
-    names = list(SIDES) if two_sides else [operand.source for operand in mismatch.operands]
+    beside = mismatch.site.path.rpartition(".")[0] + "."
+    names = list(SIDES) if two_sides else [operand.source.removeprefix(beside) for operand in mismatch.operands]
     sides = ", ".join(f"{name} {side(operand, name)}" for name, operand in zip(names, mismatch.operands, strict=True))
     cure = "project the shortcut so that it changes channels and size the way main does" if two_sides else ""
     return Finding(

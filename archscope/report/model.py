@@ -176,18 +176,28 @@ class Report:
                 found.setdefault(kernel, []).append(row.index)
         return {kernel: tuple(rows) for kernel, rows in found.items()}
 
-    @cached_property
-    def param_names(self) -> frozenset[str]:
-        return frozenset(param.name for param in self.trace.params)
-
     @property
     def failed(self) -> bool:
         """Whether a finding is an error: the run broke off, shapes did not fit, an expectation was not met."""
         return any(finding.level == "error" for finding in self.findings)
 
+    @cached_property
+    def flowing(self) -> frozenset[int]:
+        """The values that are inputs or that a row made; all others are parameters, buffers and constants."""
+        made = (value.id for row in self.trace.rows for value in row.outputs)
+        return frozenset([*(operand.value.id for operand in self.trace.inputs), *made])
+
     def activations(self, row: Row) -> Iterator[Operand]:
-        """The row's inputs that are no parameters."""
-        return (operand for operand in row.inputs if operand.source not in self.param_names)
+        """What the row reads of what flows: no parameters, no buffers."""
+        return (operand for operand in row.inputs if operand.value.id in self.flowing)
+
+    @cached_property
+    def _param_names(self) -> frozenset[str]:
+        return frozenset(param.name for param in self.trace.params)
+
+    def reads_params(self, row: Row) -> bool:
+        """Whether the row reads a parameter (a path may have a parameter's name, so the value must not flow)."""
+        return any(op.source in self._param_names and op.value.id not in self.flowing for op in row.inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.report/1`; unknown is None."""

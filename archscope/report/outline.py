@@ -207,14 +207,14 @@ class Wiring:
         return list(outside.values())
 
     def reads_params(self, node: Node) -> bool:
-        rows = (self.report.trace.rows[index] for index in node.rows)
-        return any(operand.source in self.report.param_names for row in rows for operand in row.inputs)
+        return any(self.report.reads_params(self.report.trace.rows[index]) for index in node.rows)
 
     def gives(self, node: Node) -> tuple[Value, ...]:
-        """The values that others read, or the net returns; where there is none, what the last row made."""
-        made = [value for index in node.rows for value in self.report.trace.rows[index].outputs]
-        given = [value for value in made if self.is_read_outside(value, node)]
-        return tuple(given) or (self.report.trace.rows[node.rows[-1]].outputs if node.rows else ())
+        """What the last row made; where others read more than that, or the net returns it, what they read."""
+        rows = [self.report.trace.rows[index] for index in node.rows]
+        given = tuple(value for row in rows for value in row.outputs if self.is_read_outside(value, node))
+        last = rows[-1].outputs if rows else ()
+        return last if set(given) <= set(last) else given
 
     def is_read_outside(self, value: Value, node: Node) -> bool:
         readers = self.readers.get(value.id, ())

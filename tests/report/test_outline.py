@@ -109,7 +109,7 @@ def test_a_written_step_is_one_line_and_expand_shows_its_rows() -> None:
 
 def test_outputs_are_what_others_read() -> None:
     lines = {line.path: line for line in outline(awkward())}
-    assert [value.shape for value in lines["rnn"].outputs] == [(2, 7, 32)]
+    assert [value.shape for value in lines["rnn"].outputs] == [(2, 7, 32), (1, 2, 32), (1, 2, 32)]
     assert [value.shape for value in lines["4"].outputs] == [(2, 112)]
 
 

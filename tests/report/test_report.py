@@ -63,6 +63,12 @@ def test_the_batch_is_what_the_inputs_agree_on() -> None:
     assert Sketch("net.py:Net").report([]).batch is None
 
 
+def test_parameters_and_buffers_do_not_flow() -> None:
+    report = awkward()
+    assert [operand.source for operand in report.activations(report.trace.rows[0])] == ["tokens"]
+    assert [operand.source for operand in report.trace.rows[0].inputs] == ["tokens", "constant", "embed.weight"]
+
+
 # ------------------------------------------------------------ JSON
 KEYS = ["schema", "target", "device", "dtype", "mode", "inputs", "outputs", "totals", "rows", "unpriced", "findings"]
 
@@ -152,6 +158,14 @@ def test_other_operands_are_an_add_shape() -> None:
     (finding,) = report.findings
     assert finding.rule == "add-shape"
     assert finding.message == "add cannot combine these: a (1, 2), b (1, 3), c (1, 2); they differ in dim 1 (2, 3, 2)"
+
+
+def test_branches_go_by_the_names_they_have_beside_the_add() -> None:
+    a, b = (Operand(f"merge.{name}", Value(-1, (1, size), "float32", 4)) for name, size in (("a", 2), ("b", 3)))
+    (finding,) = mismatched(
+        site=Site("merge.add", "a + b", "step", "", strict=True), operands=(a, b), axes=(1,)
+    ).findings
+    assert "a (1, 2) from merge.a, b (1, 3) from merge.b" in finding.message
 
 
 def test_operands_of_different_ranks() -> None:
