@@ -55,9 +55,7 @@ class Use:
     plan: BlockPlan
     frames: tuple[Frame, ...] = ()
     here: Here = field(default_factory=Here)
-    parts: list[fx.Node] = field(
-        default_factory=list
-    )  # items of tuples; those that nothing uses are dropped at the end
+    parts: dict[fx.Node, None] = field(default_factory=dict)  # items of tuples; those that nothing uses are dropped
 
     @property
     def graph(self) -> fx.Graph:
