@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/archscope flops --compare specs/tutorials/bottleneck_1x1.yaml
 
 test: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

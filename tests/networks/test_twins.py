@@ -161,10 +161,9 @@ OTHERS = [
     ),
     Pair(
         "resnet.yaml:resnet50",
-        lambda: twins.resnet(twins.bottleneck, [3, 4, 6, 3], expansion=4),
+        lambda: twins.resnet(twins.bottleneck, [1, 2, 1, 1], expansion=4, classes=7),
         (1, 3, 224, 224),
-        params=25_557_032,
-        macs=4_089_184_256,
+        set={"blocks_per_stage": [1, 2, 1, 1], "num_classes": 7},
     ),
     Pair(
         "resnet.yaml:resnext50_32x4d",
