@@ -128,7 +128,8 @@ def argument(whole: Expression, node: ast.AST, default: ast.expr | None, what: s
     place = whole.at(node)
     name = node.id if isinstance(node, ast.Name) else getattr(node, "arg", None)
     if name is None:
-        raise Misread(place, f"an argument of {what}'s signature is a name, or name=default")
+        cure = "write 'Name(arg, arg=default)'"
+        raise Misread(place, f"an argument of {what}'s signature is a name, or name=default", cure)
     label = name_of(Scalar(name, name, place, place), "an argument")
     if default is None:
         return Argument(label.name, None, place)
@@ -149,15 +150,16 @@ def unique(arguments: tuple[Argument, ...], what: str) -> tuple[Argument, ...]:
 def inputs_of(problems: Problems, node: Node, *, shapes: bool) -> tuple[Input, ...]:
     """`inputs:` `{name: shape}`; where `shapes` are not demanded (in a block) also `[name, name]`."""
     if isinstance(node, Sequence) and not shapes:
+        entries: tuple = node.items
         names = gather(problems, lambda item: label_of(scalar(item, "an input"), "an input"), node.items)
         found = tuple(Input(label.name, None, label.span) for label in names)
     else:
-        table = mapping(node, "inputs", "write 'inputs: {x: [N, 3, 224, 224]}'")
-        found = gather(problems, lambda entry: input_of(*entry, shapes=shapes), table.entries)
-    if not found and not problems:
+        entries = mapping(node, "inputs", "write 'inputs: {x: [N, 3, 224, 224]}'").entries
+        found = gather(problems, lambda entry: input_of(*entry, shapes=shapes), entries)
+    if not entries:
         raise Misread(node.span, "inputs is empty", "name at least one input")
-    for one, before in zip(found[1:], found, strict=False):
-        if one.name == before.name:
+    for number, one in enumerate(found):
+        if one.name in [before.name for before in found[:number]]:
             problems.add(Problem(one.span, f"input {one.name!r} stands twice", "rename one"))
     return found
 

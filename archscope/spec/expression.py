@@ -32,7 +32,7 @@ ALLOWED = (
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
 )
-DANGLING = re.compile(r"([-+*/%@=<>.,]|\b(and|or|not|in|is|if|else))$")
+DANGLING = re.compile(r"([-+*/%@=<>,]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
 LOOP = "for:, repeat: and collect: make loops"
 REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),
@@ -40,7 +40,7 @@ REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.JoinedStr, ast.FormattedValue), "an f-string", "use a plain string"),
     ((ast.NamedExpr,), "':='", "name a value with a label: '- name: expr'"),
     ((ast.Dict, ast.Set), "{...}", "lists are [...], tuples (...)"),
-    ((ast.Await, ast.Yield, ast.YieldFrom), "yield and await", "write the value"),
+    ((ast.Await, ast.Yield, ast.YieldFrom), "a yield or await", "write the value"),
     ((ast.BitAnd, ast.BitOr, ast.BitXor, ast.Invert), "a bit operation", "write 'and', 'or', 'not'"),
     ((ast.LShift, ast.RShift), "a bit shift", "write '* 2 ** n' or '// 2 ** n'"),
 )
@@ -87,6 +87,10 @@ def precheck(text: str, span: Span, place: Span | None) -> None:
     if len(text) > MAX_TEXT:
         what = f"an expression of {len(text):,} characters; {MAX_TEXT:,} are allowed"
         raise Misread(span, what, "name parts of it in let:")
+    odd = next((at for at, char in enumerate(text) if not char.isprintable() and char != "\t"), None)
+    if odd is not None:
+        what = f"character U+{ord(text[odd]):04X} does not belong in an expression"
+        raise Misread(place or span.shifted(odd), what, "remove it, or type a space")
     found = scan(text)
     if found.depth > MAX_BRACKETS:
         raise Misread(span, f"brackets nested {found.depth} deep; {MAX_BRACKETS} are allowed", "name parts in let:")
@@ -119,7 +123,7 @@ def parsed(text: str, span: Span, place: Span | None) -> ast.Expression:
         at = place or span.shifted(min(max((error.offset or 1) - 1, 0), len(text)))
         raise Misread(at, *syntax(error, text)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise Misread(span, f"{short(text)} is too deep or has characters that do not belong in text") from None
+        raise Misread(span, f"{short(text)} is nested too deep", "name parts of it in let:") from None
 
 
 def syntax(error: SyntaxError, text: str) -> tuple[str, str]:
@@ -181,6 +185,8 @@ def underscored(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     if isinstance(node, ast.keyword) and text is None:
         return node, "'**' arguments are not part of the language", "write each as name=value"
     if text.startswith("_") and not (wild and text == "_" and isinstance(node, ast.Name)):
+        if isinstance(node, ast.Attribute):
+            node = ast.Name(text, lineno=node.lineno, col_offset=(node.end_col_offset or 0) - len(text.encode()))
         return node, f"{text!r} starts with '_', and no name in the language does", "'_' alone is for shapes and labels"
     return None
 

@@ -33,7 +33,7 @@ def load(path: str, *, text: str | None = None) -> Library:
     loading = Loading(allowed_folder(path))
     root = Source(os.fspath(path), os.path.realpath(path))
     try:
-        content = read_file(path, Span(root.name, 1, 1)) if text is None else text
+        content = read_file(path, Span(root.name, 1, 1), root.name) if text is None else text
         loading.add(root, content, ())
     except Misread as fault:
         loading.problems.add(fault.problem)
@@ -96,7 +96,7 @@ class Loading:
             found = self.resolve(one, chain[-1])
             if found.real not in self.read:
                 self.check_caps(one, chain)
-                self.add(found, read_file(found.real, one.span), chain)
+                self.add(found, read_file(found.real, one.span, one.source), chain)
             elif found.real in [source.real for source in chain]:
                 raise Misread(one.span, f"import cycle: {cycle(chain, found)}", "move shared blocks to a third file")
         except Misread as fault:

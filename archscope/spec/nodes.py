@@ -115,7 +115,7 @@ def describe(node: Node) -> str:
     return "a list" if isinstance(node, Sequence) else "a mapping"
 
 
-def mapping(node: Node, what: str, cure: str = "") -> Mapping:
+def mapping(node: Node, what: str, cure: str = "write 'key: value' pairs, one per line") -> Mapping:
     """The node as a mapping; an empty value is an empty one."""
     if isinstance(node, Mapping):
         return node
@@ -124,13 +124,13 @@ def mapping(node: Node, what: str, cure: str = "") -> Mapping:
     raise Misread(node.span, f"{what} is a mapping (key: value), not {describe(node)}", cure)
 
 
-def sequence(node: Node, what: str, cure: str = "") -> Sequence:
+def sequence(node: Node, what: str, cure: str = "write [a, b], or one '- ' per line") -> Sequence:
     if isinstance(node, Sequence):
         return node
     raise Misread(node.span, f"{what} is a list, not {describe(node)}", cure)
 
 
-def scalar(node: Node, what: str, cure: str = "") -> Scalar:
+def scalar(node: Node, what: str, cure: str = "write it on the key's own line") -> Scalar:
     if isinstance(node, Scalar):
         return node
     raise Misread(node.span, f"{what} is one value, not {describe(node)}", cure)

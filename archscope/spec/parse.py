@@ -30,6 +30,7 @@ from archscope.spec.data import (
 )
 from archscope.spec.expression import short
 from archscope.spec.model import (
+    Argument,
     Block,
     Check,
     Data,
@@ -268,31 +269,30 @@ class File:
     def imported(self, key: Scalar, value: Node) -> Import:
         """`source: [Block, …]` or `source: {Block: NewName}`."""
         if isinstance(value, Mapping):
-            pairs = gather(self.problems, renamed, value.entries)
-        else:
-            cure = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
-            items = sequence(value, f"the import from {key.text!r}", cure).items
-            pairs = gather(self.problems, lambda item: same(scalar(item, "an imported block")), items)
-        if not pairs and not self.problems:
+            return Import(key.text, gather(self.problems, renamed, value.entries), key.span)
+        cure = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
+        items = sequence(value, f"the import from {key.text!r}", cure).items
+        if not items:
             raise Misread(key.span, f"nothing is imported from {key.text!r}", "name its blocks: [Block]")
-        return Import(key.text, pairs, key.span)
+        names = gather(self.problems, lambda item: same(scalar(item, "an imported block")), items)
+        return Import(key.text, names, key.span)
 
     def block(self, key: Scalar, value: Node) -> Block:
         """A signature and steps, or the long form."""
-        text, arguments = signature(key, "a block")
-        name = capital_of(text, "a block").name
+        unread: tuple[str, tuple[Argument, ...]] = (key.text, ())
+        name, arguments = attempt(self.problems, unread, lambda: block_head(key))
         if is_null(value):
             raise Misread(key.span, f"block {name!r} has no steps", "list its steps below it")
         if not isinstance(value, Mapping):
             cure = "a block is a list of steps ('- ReLU'), or a mapping with layers:"
             node = sequence(value, f"block {name!r}", cure)
-            return Block(name, arguments or (), listed(self.problems, node, name), key.span)
+            return Block(name, arguments, listed(self.problems, node, name), key.span)
         body = Section(value, self.problems, BLOCK_KEYS, f"block {name!r}")
         if "layers" not in body.found:
             self.problems.add(Problem(key.span, f"block {name!r} has no layers", "add 'layers:' with its steps"))
         return Block(
             name,
-            arguments or (),
+            arguments,
             body.layers(),
             key.span,
             body.inputs(shapes=False) if "input" in body.found or "inputs" in body.found else None,
@@ -302,6 +302,12 @@ class File:
             body.expect(),
             body.note(),
         )
+
+
+def block_head(key: Scalar) -> tuple[str, tuple[Argument, ...]]:
+    """A block's name and arguments."""
+    text, arguments = signature(key, "a block")
+    return capital_of(text, "a block").name, arguments or ()
 
 
 def block_names(spec: Spec) -> list[tuple[str, Span]]:

@@ -28,22 +28,22 @@ MAX_NODES = 100_000
 MAX_DEPTH = 60
 
 
-def read_file(path: str, span: Span) -> str:
-    """The text of a plain UTF-8 file of at most 1 MiB. Raises Misread at `span`."""
+def read_file(path: str, span: Span, shown: str) -> str:
+    """The text of a plain UTF-8 file of at most 1 MiB. Raises Misread at `span`; messages call the file `shown`."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             kind = "a directory" if stat.S_ISDIR(mode) else "not a plain file"
-            raise Misread(span, f"{path!r} is {kind}", "name a .yaml file")
+            raise Misread(span, f"{shown!r} is {kind}", "name a .yaml file")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise Misread(span, f"there is no file {path!r}", nearby(path)) from None
+        raise Misread(span, f"there is no file {shown!r}", nearby(path)) from None
     except (OSError, ValueError) as error:
-        raise Misread(span, f"cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from None
+        raise Misread(span, f"cannot read {shown!r}: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MAX_BYTES:
-        raise Misread(span, f"{path!r} is larger than {MAX_BYTES:,} bytes", "split it: blocks can be imported")
-    return decode(data, path, span)
+        raise Misread(span, f"{shown!r} is larger than {MAX_BYTES:,} bytes", "split it: blocks can be imported")
+    return decode(data, shown, span)
 
 
 def nearby(path: str) -> str:
@@ -147,8 +147,8 @@ class Composer:
     def alias(self, event: Event, depth: int) -> Node:
         """The anchored node, shared; its size and height count again."""
         if event.anchor not in self.anchors:
-            known = did_you_mean(event.anchor, self.anchors)
-            raise Misread(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", known)
+            cure = did_you_mean(event.anchor, self.anchors) or "quote it if it is text"
+            raise Misread(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", cure)
         anchored = self.anchors[event.anchor]
         if anchored is None:
             raise Misread(self.place(event), f"alias *{event.anchor} stands inside its own anchor", "use repeat:")
@@ -159,7 +159,7 @@ class Composer:
 
     def scalar(self, event: Event, flow: bool) -> Scalar:
         span, plain, text = self.place(event), event.style is None, event.value
-        if flow and plain and scan(text).unclosed:
+        if flow and plain and event.start_mark.index >= self.resume and scan(text).unclosed:
             return self.cut(event, span)
         value: int | float | bool | str | None = text
         try:

@@ -84,9 +84,10 @@ def check_labels(problems: Problems, steps: Steps) -> None:
     for label in (label for step in steps for label in labels_of(step)):
         first = seen.setdefault(label.name, label)
         if first is not label:
-            lines = f"lines {first.span.line} and {label.span.line}"
+            lines = {first.span.line: None, label.span.line: None}
+            where = f"line{'s' * (len(lines) > 1)} {' and '.join(map(str, lines))}"
             help = "a label may be set once per list: rename one, or use prev"
-            problems.add(Problem(label.span, f"label {label.name!r} is set twice in this list: {lines}", help))
+            problems.add(Problem(label.span, f"label {label.name!r} is set twice in this list: {where}", help))
 
 
 def labels_of(step: Step) -> Iterator[Label]:
@@ -128,7 +129,7 @@ def mapped(problems: Problems, node: Mapping) -> Step:
     """A step with a subject and modifiers."""
     key, value = subject_of(node)
     modifiers = {name.text: entry for name, entry in node.entries if name is not key}
-    target = target_of(key)
+    target = attempt(problems, None, lambda: target_of(key))
     nothing: Body = ()
     body = attempt(problems, nothing, lambda: body_of(problems, key, value, modifiers))
     attempt(problems, None, lambda: check_modifiers(node, key, modifiers))
