@@ -6,8 +6,9 @@ A quantity that is not known is None, never 0; a sum over rows that hold one cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from archscope import units
@@ -39,11 +40,11 @@ class Total:
         return 2 * self.macs
 
     def __add__(self, other: Total) -> Total:
-        return Total(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Total)))
+        return Total.of((self, other))
 
     @staticmethod
     def of(totals: Iterable[Total]) -> Total:
-        return sum(totals, start=Total())
+        return Total(*map(sum, zip(*map(QUANTITIES, totals), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,15 @@ class PricedRow:
     def flops(self) -> int | None:
         return self.cost.flops
 
-    @property
+    @cached_property
     def total(self) -> Total:
         """The row as one summand."""
-        return replace(
-            params_total(self.own),
-            macs=self.cost.known,
-            read=self.cost.read,
-            written=self.cost.written,
-            unpriced=int(bool(self.cost.unpriced)),
-        )
+        own, cost = params_total(self.own), self.cost
+        unpriced = int(bool(cost.unpriced))
+        return Total(own.params, own.trainable_params, own.param_bytes, cost.known, cost.read, cost.written, unpriced)
+
+
+QUANTITIES = attrgetter(*(quantity.name for quantity in fields(Total)))
 
 
 def params_total(params: Iterable[Param]) -> Total:
