@@ -32,7 +32,7 @@ ALLOWED = (
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
 )
-DANGLING = re.compile(r"([-+*/%@=<>,]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
+DANGLING = re.compile(r"([-+*/%@=<>]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
 LOOP = "for:, repeat: and collect: make loops"
 REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),

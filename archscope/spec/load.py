@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 from importlib import resources
 
-from archscope.errors import Problem, Problems, Span, did_you_mean
+from archscope.errors import Problem, Problems, Span, SpecError, did_you_mean
 from archscope.spec.expression import short
 from archscope.spec.model import Import, Library, Spec
 from archscope.spec.nodes import Misread
@@ -30,15 +30,14 @@ def load(path: str, *, text: str | None = None) -> Library:
 
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
-    loading = Loading(allowed_folder(path))
-    root = Source(os.fspath(path), os.path.realpath(path))
     try:
-        content = read_file(path, Span(root.name, 1, 1), root.name) if text is None else text
-        loading.add(root, content, ())
+        content = read_file(path, Span(path, 1, 1), path) if text is None else text
     except Misread as fault:
-        loading.problems.add(fault.problem)
+        raise SpecError([fault.problem]) from None
+    loading = Loading(allowed_folder(path))
+    loading.add(Source(path, os.path.realpath(path)), content, ())
     loading.problems.raise_if_any(loading.sources)
-    return Library(loading.files[root.name], loading.files, loading.sources)
+    return Library(loading.files[path], loading.files, loading.sources)
 
 
 def standard_names() -> tuple[str, ...]:

@@ -50,9 +50,9 @@ def nearby(path: str) -> str:
     """A suggestion among the files of the same directory."""
     folder, name = os.path.split(path)
     try:
-        return did_you_mean(name, sorted(os.listdir(folder or "."))[:1000])
+        return did_you_mean(name, sorted(os.listdir(folder or "."))[:1000]) or "check the path"
     except OSError:
-        return ""
+        return "check the path"
 
 
 def decode(data: bytes, path: str, span: Span) -> str:
@@ -167,7 +167,7 @@ class Composer:
         except ValueError as error:
             self.report(event, str(error), f"integers go up to {MAX_INTEGER:,}, floats to about 1.8e308")
         multiline = event.end_mark.line != event.start_mark.line
-        return Scalar(text, value, span, span if plain else span.shifted(1), multiline)
+        return Scalar(text, value, span, span.shifted(1) if event.style in ("'", '"') else span, multiline)
 
     def cut(self, event: Event, span: Span) -> Scalar:
         """A scalar with an open bracket, in a flow list: reported, and read to where its brackets close."""

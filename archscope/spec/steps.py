@@ -119,6 +119,10 @@ def expression_step(node: Scalar) -> Expression:
     if node.value is None and not node.text:
         raise Misread(node.span, "a step is missing here", "write a layer, a function or an expression after '- '")
     expression = expression_of(node)
+    if expression.text.endswith(","):
+        end = expression.span.shifted(0 if node.multiline else len(expression.text) - 1)
+        cure = "remove it: each step is an item of its own"
+        raise Misread(end, f"a comma ends this step: {short(expression.text)}", cure)
     if isinstance(expression.tree, ast.Constant):
         cure = "write a layer, a function, or an expression with a label in it"
         raise Misread(expression.span, f"{expression.text} is a constant, not a step", cure)

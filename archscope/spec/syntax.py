@@ -28,8 +28,13 @@ RULES: tuple[tuple[str, bool, str, str], ...] = (
     ("expected the node content", False, "a value is missing here", QUOTE),
     ("expected <block end>, but found '['", False, "text goes on after ']'", "quote the whole value"),
     ("expected <block end>", False, "this line does not fit the ones above", INDENT),
-    ("block sequence entries are not allowed", False, "a '- ' item does not fit here", "start it on its own line"),
-    ("expected a comment or a line break", False, "text after the '>' or '|' of a block text", "quote the value"),
+    ("expected '<document start>'", False, "this line does not belong to what stands above it", INDENT),
+    ("sequence entries are not allowed", False, "a '- ' item does not fit here", "start it on its own line"),
+    ("mapping keys are not allowed", False, "a '?' key does not fit here", "write 'key: value'; quote text with '?'"),
+    ("while scanning a block scalar", False, "text after the '>' or '|' of a block text", "quote the value"),
+    ("scanning a tag", True, "'!' starts a YAML tag, and tags are not part of the language", "quote the value"),
+    ("while parsing a node", False, "'!' starts a YAML tag, and tags are not part of the language", "quote the value"),
+    ("directive", False, "'%' starts a YAML directive, and there are none here", "quote the value"),
     ("expected alphabetic or numeric character", False, "'*' and '&' start an alias or anchor", "quote the value"),
     ("incompatible YAML document", False, "this %YAML version is not known", "remove the line"),
     ("found duplicate anchor", False, "an anchor is set twice", "use two names"),
@@ -46,14 +51,14 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     said = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Problem(Span(file, 1, 1), f"this is not YAML: {said}")
+        return Problem(Span(file, 1, 1), f"this is not YAML: {said}", INDENT)
     if found := bound_of(said, mark, text) or below_step(said, mark, text):
         return Problem(place(mark.line, found[0], file), *found[1:])
     for phrase, at_start, fact, cure in RULES:
         if phrase in said:
             mark = error.context_mark if at_start and error.context_mark else mark
             return Problem(place(mark.line, mark.column, file), fact, cure)
-    return Problem(place(mark.line, mark.column, file), f"this is not YAML: {said}")
+    return Problem(place(mark.line, mark.column, file), f"this is not YAML: {said}", INDENT)
 
 
 def place(line: int, column: int, file: str) -> Span:
