@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional
 
-from archscope.record.kernels import Lowering, lowering
+from archscope.record.kernels import Lowering, is_free, lowering
 
 JOINS = frozenset({"add", "sub", "mul"})
 """Functions of two operands whose disagreement is a Mismatch and not the end of the run."""
@@ -39,12 +39,16 @@ OPERATORS = {
 
 @dataclass(frozen=True)
 class Function:
-    """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch."""
+    """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch.
+
+    free: has no kernels to price. lowering: how to price it; None where only a replay can tell.
+    """
 
     name: str
     op: str
     in_place: bool
     joins: bool
+    free: bool
     lowering: Lowering | None
 
 
@@ -54,7 +58,8 @@ def describe(func: Callable[..., Any]) -> Function:
     last = name.rsplit(".", 1)[1]
     op = short(last)
     in_place = op == "setitem" or op.endswith("_")
-    return Function(name, op, in_place, op.removesuffix("_") in JOINS, lowering(name, op))
+    joins = op.removesuffix("_") in JOINS
+    return Function(name, op, in_place, joins, is_free(name, op), lowering(name, op))
 
 
 def short(last: str) -> str:

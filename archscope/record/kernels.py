@@ -1,6 +1,6 @@
 """The direct table: torch functions whose lowering is fixed, as kernels from shapes alone.
 
-    Invocation (arguments, output shapes) → product, convolution, attention … → Kernels; () is free; None: replay it
+    Invocation (arguments, output shapes) → product, convolution, attention … → Kernels; None: replay it
 
 The meta device needs seconds for its first operator, so common functions do not go there. What is not in the table is
 replayed (see `replay.py`); tests hold the table against the replay.
@@ -52,10 +52,6 @@ def product(left: Shape, right: Shape) -> Kernel:
     batch = prod(torch.broadcast_shapes(left[:-2], right[:-2]))
     shapes = (batch, left[-2], inner), (batch, inner, right[-1])
     return Kernel("aten.bmm", shapes, ((batch, left[-2], right[-1]),))
-
-
-def free(call: Invocation) -> Kernels:
-    return ()
 
 
 def matmul(call: Invocation) -> Kernels:
@@ -205,12 +201,22 @@ MIXED = frozenset({"aten.norm"})
 """Free kernels whose function of the same name may do more: `torch.norm(p="nuc")` decomposes a matrix."""
 
 
+def is_free(name: str, op: str) -> bool:
+    """Whether the function `name` (short name `op`) has no products whatever its arguments are."""
+    kernel = "aten." + written(op)
+    return of_torch(name) and kernel not in MIXED and (kernel in FREE or kernel in FREE_FUNCTIONS)
+
+
 def lowering(name: str, op: str) -> Lowering | None:
     """How the function `name` (short name `op`) lowers, or None where only a replay can tell."""
-    if not name.startswith("torch.") or name.startswith("torch.ops."):
-        return None
-    bare = op.removesuffix("_") if not op.startswith("_") else op
-    kernel = "aten." + bare
-    if (kernel in FREE or kernel in FREE_FUNCTIONS) and kernel not in MIXED:
-        return free
-    return LOWERINGS.get(bare)
+    return LOWERINGS.get(written(op)) if of_torch(name) else None
+
+
+def of_torch(name: str) -> bool:
+    """A function of torch's own; `torch.ops` also holds other people's."""
+    return name.startswith("torch.") and not name.startswith("torch.ops.")
+
+
+def written(op: str) -> str:
+    """`relu_` is `relu`, written elsewhere."""
+    return op if op.startswith("_") else op.removesuffix("_")

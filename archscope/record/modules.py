@@ -29,10 +29,12 @@ def drive_module(
 ) -> Any:
     """Runs the model in the recorder's mode. `text` says a module's arguments in short.
 
-    Hooks, training flags and buffers are as before afterwards, also if the model raises.
+    A model that is in that mode already keeps what its author froze. Hooks, training flags and buffers are as before afterwards, also if the model raises.
     """
-    with kept_module(model), hooked(Sites(model, text), recorder):
-        model.train(recorder.mode == "train")
+    train = recorder.mode == "train"
+    with kept_module(model, train=train), hooked(Sites(model, text), recorder):
+        if model.training != train:
+            model.train(train)
         return model(*args, **kwargs)
 
 
@@ -57,8 +59,8 @@ class Sites:
 def kind(module: nn.Module) -> str:
     """`layer`: torch's own class with nothing to go into; MultiheadAttention never calls what it holds."""
     own = type(module).__module__.startswith("torch.nn.")
-    leaf = isinstance(module, nn.MultiheadAttention) or not module._modules
-    return "layer" if own and leaf and not isinstance(module, (nn.Sequential, nn.ModuleList)) else "block"
+    leaf = not module._modules or isinstance(module, nn.MultiheadAttention)
+    return "layer" if own and leaf and type(module).__module__ != "torch.nn.modules.container" else "block"
 
 
 @contextmanager

@@ -12,21 +12,27 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from archscope.record.functions import Function, describe
-from archscope.record.kernels import Invocation, free
+from archscope.record.kernels import Invocation
 from archscope.record.mismatch import first_line, pair, parting_axes
 from archscope.record.params import params
-from archscope.record.replay import replay, signature
+from archscope.record.replay import replay
 from archscope.record.state import kept_state
-from archscope.record.tensors import named, shape_of, tensors, version
+from archscope.record.tensors import named, shape_of, split, tensors, version
 from archscope.trace import Call, Failure, Kernel, Mismatch, Operand, Row, Site, Trace, Value
 
 OnMismatch = Literal["record", "raise"]
+
+CONSTANT = ("constant", None)
+"""The name of a tensor that neither a row made nor the model holds."""
+
+NOWHERE = Site("", "", "block")
+"""Where a run is before it enters anything."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,7 @@ class Recording:
     error: Exception | None
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A tensor that was seen: how to tell it is still the same one, what it is as an operand, its version then."""
 
     tensor: weakref.ref[torch.Tensor]
@@ -47,8 +52,7 @@ class Known:
     version: int
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """A row before the end of the run, when it is not known yet whether it is all that its layer does."""
 
     call: int
@@ -74,11 +78,11 @@ class Recorder(TorchFunctionMode):
         self.mismatches: list[Mismatch] = []
         self.failure: tuple[Exception, Failure] | None = None
         self._open: list[int] = []
-        self._site = Site("", "", "block")
+        self._site = NOWHERE
         self._call = -1
         self._values = 0
         self._known: dict[int, Known] = {}
-        self._held: set[int] = set()
+        self._names: dict[int, tuple[str, torch.Tensor]] = {}
         self._unread: dict[int, str] = {}
         self._functions: dict[Any, Function] = {}
         self._kernels: dict[Any, tuple[Kernel, ...]] = {}
@@ -93,24 +97,23 @@ class Recorder(TorchFunctionMode):
     def leave(self) -> None:
         """The run leaves the Site it entered last."""
         self._call = self._open.pop()
-        self._site = self.calls[self._call].site if self._call >= 0 else Site("", "", "block")
+        self._site = self.calls[self._call].site if self._call >= 0 else NOWHERE
 
-    def hold(self, named_tensors: Iterable[tuple[str, torch.Tensor]], *, params: bool) -> None:
-        """Names parameters or buffers before the run; of one tensor's names the first counts."""
-        for name, tensor in named_tensors:
-            if self._find(tensor) is None:
-                value = self._learn(tensor, name).value
-                self._held.add(value.id)
-                if params:
-                    self._unread[value.id] = name
+    def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Names what the model holds, before the run; of one tensor's names the first counts."""
+        for name, tensor in buffers:
+            self._names.setdefault(id(tensor), (name, tensor))
+        for name, tensor in parameters:
+            self._names.setdefault(id(tensor), (name, tensor))
+            self._unread.setdefault(id(tensor), name)
 
     def name(self, tree: Any, name: str) -> list[Operand]:
         """Names the tensors of an input."""
         return [self._find(tensor) or self._learn(tensor, leaf) for leaf, tensor in named(tree, name)]
 
     def operand(self, tensor: torch.Tensor) -> Operand:
-        """The tensor as an operand; one that nothing here made is a constant."""
-        return self._find(tensor) or self._learn(tensor, "constant")
+        """The tensor as an operand: a row's output, an input, something the model holds, or else a constant."""
+        return self._find(tensor) or self._learn(tensor, self._names.get(id(tensor), CONSTANT)[0])
 
     def _find(self, tensor: torch.Tensor) -> Operand | None:
         known = self._known.get(id(tensor))
@@ -141,34 +144,47 @@ class Recorder(TorchFunctionMode):
         return out
 
     def _row(self, function: Function, func: Any, args: Any, kwargs: Any, made: list[torch.Tensor]) -> None:
-        read = tensors(args)
-        if kwargs:
-            read += tensors(kwargs)
-        inputs = tuple([self.operand(tensor) for tensor in read])
-        if function.in_place and self._bookkeeping(inputs):
+        read, rest = split(args, kwargs)
+        if function.in_place and self._bookkeeping(read):
             return
-        written = function.in_place or "out" in kwargs or kwargs.get("inplace") is True or self._changed(made, read)
-        view = not written and all([any([torch._C._is_alias_of(out, tensor) for tensor in read]) for out in made])
+        inputs = tuple([self.operand(tensor) for tensor in read])
+        view = self._is_view(function, kwargs, read, made)
         outputs = tuple([self._learn(tensor, self._site.path).value for tensor in made])
-        kernels = () if view or function.lowering is free else self._lower(function, func, args, kwargs, outputs)
-        params = tuple([self._unread.pop(o.value.id) for o in inputs if o.value.id in self._unread])
+        kernels = () if view or function.free else self._lower(function, (func, inputs, rest), args, kwargs, outputs)
+        params = tuple([self._unread.pop(id(tensor)) for tensor in read if id(tensor) in self._unread])
         self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))
 
-    def _bookkeeping(self, inputs: tuple[Operand, ...]) -> bool:
-        """An in-place change of the model's own tensors by nothing but themselves (a layer counting its batches)."""
-        return all([operand.value.id in self._held for operand in inputs])
+    def _bookkeeping(self, read: list[torch.Tensor]) -> bool:
+        """Whether the model's own tensors change by nothing but themselves: a layer that counts its batches."""
+        return all([id(tensor) in self._names for tensor in read])
+
+    def _is_view(self, function: Function, kwargs: Any, read: list[torch.Tensor], made: list[torch.Tensor]) -> bool:
+        """Whether all results lie in operands' memory and nothing was written there."""
+        if function.in_place or function.lowering or "out" in kwargs or kwargs.get("inplace") is True:
+            return False
+        aliases = all([any([torch._C._is_alias_of(out, tensor) for tensor in read]) for out in made])
+        return aliases and not self._changed(made, read)
 
     def _changed(self, made: list[torch.Tensor], read: list[torch.Tensor]) -> bool:
         """Whether a result is an operand that was written (`relu(x, True)`) and not passed through (dropout in eval)."""
-        return any([self._known[id(out)].version != version(out) for out in made if any([out is t for t in read])])
+        own = [out for out in made if any([out is tensor for tensor in read])]
+        return any([self._known[id(out)].version != version(out) for out in own])
 
     def _lower(
-        self, function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]
+        self, function: Function, call: tuple[Any, tuple[Operand, ...], list[Any]], args: Any, kwargs: Any, outputs: Any
     ) -> tuple[Kernel, ...]:
-        key = func, signature(args), signature(kwargs)
-        if key not in self._kernels:
-            self._kernels[key] = lowered(function, func, args, kwargs, outputs)
-        return self._kernels[key]
+        """The kernels of a call, found once per signature: function, shapes and dtypes, all other arguments by value."""
+        func, inputs, rest = call
+        doors = tuple([(operand.value.shape, operand.value.dtype) for operand in inputs])
+        key = func, doors, tuple(rest)
+        try:
+            found = self._kernels.get(key)
+        except TypeError:  # an argument that cannot be hashed
+            key = func, doors, repr(rest)
+            found = self._kernels.get(key)
+        if found is None:
+            found = self._kernels[key] = lowered(function, func, args, kwargs, outputs)
+        return found
 
     def _join(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
         """An addition: where its operands do not fit, a Mismatch, and the first operand's value instead of a sum."""
@@ -188,7 +204,7 @@ class Recorder(TorchFunctionMode):
             return both[0] if function.in_place else both[0].clone()
 
     def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
-        operands = tuple(self.operand(tensor) for tensor in tensors((args, kwargs)))
+        operands = tuple(self.operand(tensor) for tensor in split(args, kwargs)[0])
         self.failure = error, Failure(self._site, function.name, operands, first_line(error))
 
     def failed(self, error: Exception) -> Failure:
@@ -206,7 +222,7 @@ class Recorder(TorchFunctionMode):
         return tuple(self._finished(index, event, alone) for index, event in enumerate(self.events))
 
     def _finished(self, index: int, event: Event, alone: Mapping[int, int]) -> Row:
-        site = self.calls[event.call].site if event.call >= 0 else Site("", "", "block")
+        site = self.calls[event.call].site if event.call >= 0 else NOWHERE
         op = site.name if site.kind == "layer" and alone[event.call] == 1 else event.function.op
         made = event.outputs, event.params, event.kernels, event.view
         return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place)
@@ -215,13 +231,17 @@ class Recorder(TorchFunctionMode):
 def lowered(
     function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]
 ) -> tuple[Kernel, ...]:
-    """The kernels of one call: from the direct table, else from a replay, else one that bears the function's name."""
+    """The kernels of one call: from the direct table, else from a replay, else one that bears the function's name.
+
+    A replay that shows no kernel at all has missed the work, for a view never comes here.
+    """
     shapes = tuple(value.shape for value in outputs)
-    kernels = function.lowering(Invocation(args, kwargs, shapes)) if function.lowering is not None else None
-    kernels = replay(func, args, kwargs) if kernels is None else kernels
-    inputs = tuple(map(shape_of, tensors((args, kwargs))))
-    unknown = kernels is None or (not kernels and function.lowering is None)
-    return (Kernel(function.name, inputs, shapes),) if unknown else kernels or ()
+    if function.lowering is not None:
+        direct = function.lowering(Invocation(args, kwargs, shapes))
+        if direct is not None:
+            return direct
+    inputs = tuple(map(shape_of, split(args, kwargs)[0]))
+    return replay(func, args, kwargs) or (Kernel(function.name, inputs, shapes),)
 
 
 def record(
@@ -245,8 +265,7 @@ def record(
     """
     recorder = Recorder(mode=mode, on_mismatch=on_mismatch)
     parameters = list(parameters)
-    recorder.hold(parameters, params=True)
-    recorder.hold(buffers, params=False)
+    recorder.hold(parameters, buffers)
     doors = tuple(operand for name, tree in inputs.items() for operand in recorder.name(tree, name))
     outputs, error, ends = None, None, ()
     try:

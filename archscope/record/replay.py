@@ -36,7 +36,7 @@ def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
     names = [argument.name for argument in func._schema.arguments]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     attributes = tuple((name, plain(given[name])) for name in ATTRIBUTES if name in given)
-    inputs = tuple(shape_of(tensor) for tensor in tensors((args, kwargs)))
+    inputs = tuple(shape_of(tensor) for tensor in tensors([args, kwargs]))
     return Kernel(func._schema.name.replace("::", "."), inputs, tuple(map(shape_of, tensors(out))), attributes)
 
 
@@ -76,13 +76,3 @@ def on_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
 def empty_like(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
 
-
-def signature(value: Any) -> Any:
-    """What decides a lowering: shapes and dtypes of tensors, all other arguments by value. Hashable."""
-    if isinstance(value, torch.Tensor):
-        return tuple(value.shape), value.dtype
-    if isinstance(value, (list, tuple)):
-        return tuple(map(signature, value))
-    if isinstance(value, dict):
-        return tuple((key, signature(item)) for key, item in value.items())
-    return repr(value) if type(value).__hash__ is None else value

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from archscope.record.tensors import version
+
 
 @contextmanager
 def kept_state(*, grad: bool) -> Iterator[None]:
@@ -25,19 +27,31 @@ def kept_state(*, grad: bool) -> Iterator[None]:
 
 
 @contextmanager
-def kept_module(model: torch.nn.Module) -> Iterator[None]:
-    """Training flags and buffers (batch statistics, caches) as before afterwards."""
-    flags = [(module, module.training) for module in model.modules()]
-    buffers = [(module, dict(module._buffers)) for module in model.modules() if module._buffers]
-    values = [(tensor, tensor.detach().clone()) for _, own in buffers for tensor in own.values() if tensor is not None]
+def kept_module(model: torch.nn.Module, *, train: bool) -> Iterator[None]:
+    """Training flags and buffers (batch statistics, caches) as before afterwards. Its own work is not recorded."""
+    with torch._C.DisableTorchFunction():
+        flags = [(module, module.training) for module in model.modules()]
+        buffers = [(module._buffers, dict(module._buffers)) for module in model.modules() if may_write(module, train)]
+        values = [copied(tensor) for _, own in buffers for tensor in own.values() if tensor is not None]
     try:
         yield
     finally:
-        for module, training in flags:
-            module.training = training
-        for module, own in buffers:
-            module._buffers.clear()
-            module._buffers.update(own)
-        with torch.no_grad():
-            for tensor, value in values:
-                tensor.copy_(value)
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            for module, training in flags:
+                module.training = training
+            for held, own in buffers:
+                held.clear()
+                held.update(own)
+            for tensor, value, before in values:
+                if tensor.is_inference() or version(tensor) != before:
+                    tensor.copy_(value)
+
+
+def copied(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """A buffer, its values, and its version, which tells whether it was written."""
+    return tensor, tensor.detach().clone(), version(tensor)
+
+
+def may_write(module: torch.nn.Module, train: bool) -> bool:
+    """Whether a forward pass may change the module's buffers: torch's own layers do so in training only."""
+    return bool(module._buffers) and (train or module.training or not type(module).__module__.startswith("torch.nn."))

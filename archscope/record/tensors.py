@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,20 +12,33 @@ from archscope.trace import Shape
 
 def tensors(tree: Any) -> list[torch.Tensor]:
     """The tensors of nested lists, tuples and mappings, from left to right."""
+    return split(tree)[0]
+
+
+def split(*trees: Any) -> tuple[list[torch.Tensor], list[Any]]:
+    """The tensors of trees, and everything else: the other values, and the lengths and keys that make the form."""
     found: list[torch.Tensor] = []
-    collect(tree, found)
-    return found
+    rest: list[Any] = []
+    part(trees, found, rest)
+    return found, rest
 
 
-def collect(tree: Any, found: list[torch.Tensor]) -> None:
-    if isinstance(tree, torch.Tensor):
-        found.append(tree)
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            collect(item, found)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            collect(item, found)
+def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> None:
+    for item in items:
+        kind = type(item)
+        if kind is int or kind is float or kind is bool:
+            rest.append(item)
+        elif isinstance(item, torch.Tensor):
+            found.append(item)
+            rest.append(kind)
+        elif isinstance(item, (list, tuple)):
+            rest.append(len(item))
+            part(item, found, rest)
+        elif isinstance(item, dict):
+            rest.extend(item)
+            part(item.values(), found, rest)
+        else:
+            rest.append(item)
 
 
 def named(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
