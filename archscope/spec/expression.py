@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 
 from archscope.errors import Span
@@ -47,6 +48,7 @@ REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
 SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("unterminated", "a quote is not closed", "strings are 'text'"),
     ("invalid decimal literal", "a number runs into a letter", "names do not start with a digit"),
+    ("invalid escape sequence", "an unknown \\ escape in a string", "write two: \\\\"),
     ("leading zeros", "a number starts with 0", "write it without the zeros"),
     ("f-string", "f-strings are not part of the language", "use a plain string"),
     ("forgot a comma", "a comma or an operator is missing", "put ',' between arguments"),
@@ -116,9 +118,11 @@ def check_brackets(text: str, span: Span, place: Span | None, found: Brackets) -
 
 
 def parsed(text: str, span: Span, place: Span | None) -> ast.Expression:
-    """Python's tree of the text. Raises Misread in English."""
+    """Python's tree of the text; what Python only warns of is refused too. Raises Misread in English."""
     try:
-        return ast.parse(text, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return ast.parse(text, mode="eval")
     except SyntaxError as error:
         at = place or span.shifted(min(max((error.offset or 1) - 1, 0), len(text)))
         raise Misread(at, *syntax(error, text)) from None

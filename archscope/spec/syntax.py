@@ -32,7 +32,7 @@ RULES: tuple[tuple[str, bool, str, str], ...] = (
     ("sequence entries are not allowed", False, "a '- ' item does not fit here", "start it on its own line"),
     ("mapping keys are not allowed", False, "a '?' key does not fit here", "write 'key: value'; quote text with '?'"),
     ("while scanning a block scalar", False, "text after the '>' or '|' of a block text", "quote the value"),
-    ("scanning a tag", True, "'!' starts a YAML tag, and tags are not part of the language", "quote the value"),
+    ("ing a tag", True, "'!' starts a YAML tag, and tags are not part of the language", "quote the value"),
     ("while parsing a node", False, "'!' starts a YAML tag, and tags are not part of the language", "quote the value"),
     ("directive", False, "'%' starts a YAML directive, and there are none here", "quote the value"),
     ("expected alphabetic or numeric character", False, "'*' and '&' start an alias or anchor", "quote the value"),
