@@ -266,15 +266,21 @@ def _checked(target: Any, options: Mapping[str, Any]) -> list[Checked]:
     try:
         found = variants(target) if isinstance(target, str) else [target]
     except SpecError as error:
-        return [Checked(str(target), tuple(from_problem(p) for p in error.problems))]
+        return [Checked(str(target), _problems(error))]
+    if split(target) is not None and options.get("device", "auto") == "auto":
+        options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
     return [Checked(str(one), _findings(one, options)) for one in found]
+
+
+def _problems(error: SpecError) -> tuple[Finding, ...]:
+    return tuple(from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
 def _findings(target: Any, options: Mapping[str, Any]) -> tuple[Finding, ...]:
     try:
         return summarize(target, **options).findings
     except SpecError as error:
-        return tuple(from_problem(problem) for problem in error.problems)
+        return _problems(error)
     except ForwardError as error:
         return error.report.findings  # type: ignore[attr-defined]
 

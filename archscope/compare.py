@@ -46,9 +46,7 @@ class Comparison:
     def changes(self, index: int) -> tuple[Change, Change]:
         """MACs and parameters of the report at `index` against the first's."""
         first, this = self.reports[0].total, self.reports[index].total
-        known = not (first.unpriced or this.unpriced)
-        macs = Change("MACs", first.macs, this.macs) if known else Change("MACs", None, None)
-        return macs, Change("parameters", first.params, this.params)
+        return Change("MACs", first.macs, this.macs), Change("parameters", first.params, this.params)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.comparison/1`; ratios are against the first target."""

@@ -162,7 +162,7 @@ def test_a_run_that_failed_shows_its_rows_and_is_1(library: FakeLibrary) -> None
     result = run("summary", "net.yaml")
     assert result.exit_code == 1
     assert "layer2.0.main.3" in result.stdout
-    assert "net.yaml:12:5: error residual-shape: the two sides" in result.stderr
+    assert "net.yaml:12:5: error residual-shape at layer2.0.add: the two sides" in result.stderr
 
 
 def test_a_run_that_failed_without_rows_is_1(library: FakeLibrary) -> None:
@@ -179,7 +179,7 @@ def test_findings_go_to_stderr_and_quiet_keeps_the_errors(library: FakeLibrary) 
     assert run("summary", "net.yaml", "--quiet").stderr == ""
     library.answer = replace(residual_mnist(), findings=(WARNING, ERROR))
     result = run("summary", "net.yaml", "--quiet")
-    assert (result.exit_code, result.stderr) == (1, "net.yaml:3:5: error params: 41,514 parameters, expected 41,515\n")
+    assert (result.exit_code, result.stderr) == (1, "net.yaml:3:5: error params at 0: 41,514 parameters, expected 41,515\n")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_a_residual_that_does_not_fit_is_found_and_shown(tmp_path: Path) -> None
     spec.write_text(WRONG_SUM)
     result = run("summary", str(spec), "--device", "cpu")
     assert (result.exit_code, "Flatten" in result.stdout) == (1, True)
-    assert "error residual-shape: the two sides of this residual cannot be added" in result.stderr
+    assert "error residual-shape at add: the two sides of this residual cannot be added" in result.stderr
     document = json.loads(run("check", str(spec), "--device", "cpu", "--format", "json").stdout)
     assert (document["errors"], document["targets"][0]["findings"][0]["rule"]) == (1, "residual-shape")
 

@@ -15,20 +15,19 @@ def unmet(expected: Iterable[Expected], report: Report) -> tuple[Finding, ...]:
 
 
 def _finding(expected: Expected, report: Report) -> Finding | None:
-    what = expected.path or report.title or report.target
     if expected.key in ("shape", "preserves"):
         if expected.met:
             return None
         word = {"shape": "shape", "preserves": "to preserve"}[expected.key]
-        return _made(expected, f"{what}: expected {word} {expected.wanted}, got {expected.got}")
+        return _made(expected, f"expected {word} {expected.wanted}, got {expected.got}")
     total = total_of(report, expected.path)
     if expected.key == "macs" and total.unpriced:
-        return _made(expected, f"{what}: {total.unpriced} operations have no price, so its MACs are not known")
-    number = total.params if expected.key == "params" else total.macs
+        return _made(expected, f"{total.unpriced} operations have no price, so the MACs are not known")
+    number = total.params if expected.key == "params" else total.known
     if _within(number, expected):
         return None
     name = {"params": "parameters", "macs": "MACs"}[expected.key]
-    return _made(expected, f"{what}: expected {expected.wanted} {name}, got {units.count(number)}")
+    return _made(expected, f"expected {expected.wanted} {name}, got {units.count(number)}")
 
 
 def _within(number: int, expected: Expected) -> bool:

@@ -74,12 +74,8 @@ def known(quantity: int, total: Total) -> str:
     return f"≥{units.count(quantity)}" if quantity else "?"
 
 
-def exact(quantity: int, total: Total) -> int | None:
-    return None if total.unpriced else quantity
-
-
 def share(line: Line, report: Report) -> str:
-    return units.share(line.total.macs, report.total.macs)
+    return units.share(line.total.known, report.total.known)
 
 
 def byte_size(quantity: int) -> str:
@@ -113,19 +109,19 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "macs",
         "MACs",
-        lambda line, _: known(line.total.macs, line.total),
-        lambda line, _: exact(line.total.macs, line.total),
+        lambda line, _: known(line.total.known, line.total),
+        lambda line, _: line.total.macs,
         right=True,
         total=True,
     ),
     Column(
-        "share", "share", share, lambda line, report: units.fraction(line.total.macs, report.total.macs), right=True
+        "share", "share", share, lambda line, report: units.fraction(line.total.known, report.total.known), right=True
     ),
     Column(
         "flops",
         "FLOPs",
-        lambda line, _: known(line.total.flops, line.total),
-        lambda line, _: exact(line.total.flops, line.total),
+        lambda line, _: known(2 * line.total.known, line.total),
+        lambda line, _: line.total.flops,
         right=True,
         total=True,
     ),

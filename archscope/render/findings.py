@@ -15,7 +15,8 @@ def text(findings: Iterable[Finding], *, target: str = "") -> str:
 
 def lines(finding: Finding, target: str) -> Iterator[str]:
     place = str(finding.place) if finding.place else ": ".join(filter(None, [target, finding.path]))
-    yield f"{place}: {finding.level} {finding.rule}: {finding.message}".removeprefix(": ")
+    where = f" at {finding.path}" if finding.place and finding.path else ""
+    yield f"{place}: {finding.level} {finding.rule}{where}: {finding.message}".removeprefix(": ")
     yield from (f"    {detail}" for detail in finding.details)
     if finding.help:
         yield f"  help: {finding.help}"

@@ -85,7 +85,7 @@ def nested(lines: Sequence[Line], level: int = 0) -> Iterator[tuple[int, Line]]:
 
 def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:
     """Largest number first, words by alphabet, the unknown last."""
-    value = line.total.macs if column.name == "share" else column.value(line, report)
+    value = line.total.known if column.name == "share" else column.value(line, report)
     return value is None, -value if isinstance(value, int) else value or ""
 
 
@@ -124,8 +124,8 @@ def foot(report: Report) -> tuple[str, ...]:
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
     return (
         f"{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
-        f"{least}{units.human(total.macs)} MACs",
-        f"{least}{units.human(total.flops)} FLOPs (2 × MACs)",
+        f"{least}{units.human(total.known)} MACs",
+        f"{least}{units.human(2 * total.known)} FLOPs (2 × MACs)",
         unpriced(report),
     )
 
@@ -174,7 +174,7 @@ def comparison(compared: Comparison) -> Sheet:
 def compared_row(compared: Comparison, index: int) -> tuple[str, ...]:
     total = compared.reports[index].total
     least = "≥" if total.unpriced else ""
-    macs = (least + units.count(total.macs), least + units.human(total.macs))
+    macs = (least + units.count(total.known), least + units.human(total.known))
     return (
         compared.labels[index],
         units.count(total.params),

@@ -34,6 +34,7 @@ def document(report: Report) -> Data:
 
 
 def totals(total: Total) -> Data:
+    least = {"macs_at_least": total.known} if total.unpriced else {}
     return {
         "params": total.params,
         "trainable_params": total.trainable_params,
@@ -43,6 +44,7 @@ def totals(total: Total) -> Data:
         "bytes_read": total.read,
         "bytes_written": total.written,
         "unpriced": total.unpriced,
+        **least,
     }
 
 

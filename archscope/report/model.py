@@ -23,21 +23,26 @@ __all__ = ["Checked", "Finding", "Fix", "PricedRow", "Report", "Total", "Views",
 
 @dataclass(frozen=True)
 class Total:
-    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price;
-    where there is one, `macs` and `flops` are lower bounds."""
+    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price; where
+    there is one, `macs` and `flops` are not known (None), and the `known` MACs are a lower bound."""
 
     params: int = 0
     trainable_params: int = 0
     param_bytes: int = 0
-    macs: int = 0
+    known: int = 0
     read: int = 0
     written: int = 0
     unpriced: int = 0
 
     @property
-    def flops(self) -> int:
+    def macs(self) -> int | None:
+        """Multiply-adds; None where an operation has no price."""
+        return None if self.unpriced else self.known
+
+    @property
+    def flops(self) -> int | None:
         """2 × MACs."""
-        return 2 * self.macs
+        return None if self.macs is None else 2 * self.macs
 
     def __add__(self, other: Total) -> Total:
         return Total.of((self, other))
@@ -205,7 +210,7 @@ class Report:
 
     def __repr__(self) -> str:
         total = self.total
-        return f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.macs)} MACs>"
+        return f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.known)} MACs>"
 
     def __str__(self) -> str:
         return self.views.text(self)

@@ -310,7 +310,7 @@ def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Lin
         deep = sorted(leaves(unfolded(report)), key=lambda pair: pair[0])
         return tuple(gathered((f"level {level}", line) for level, line in deep))
     kinds = gathered(pair for _, line in leaves(unfolded(report)) for pair in kinds_of(line, report))
-    return tuple(sorted(kinds, key=lambda line: (-line.total.macs, -line.total.params)))
+    return tuple(sorted(kinds, key=lambda line: (-line.total.known, -line.total.params)))
 
 
 def kinds_of(line: Line, report: Report) -> Iterator[tuple[str, Line]]:

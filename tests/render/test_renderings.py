@@ -168,7 +168,7 @@ def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("COLUMNS", "120")
     report = replace(mismatched(), views=views.REPORT)
     assert str(report).startswith(table.text(sheet.summary(report), width=120))
-    assert "error residual-shape: the two sides of this residual cannot be added" in str(report)
+    assert "error residual-shape at layer2.0.add: the two sides of this residual cannot be added" in str(report)
     assert (report._repr_html_() or "").count("<table") == 1
     assert "cannot be added" in (report._repr_html_() or "")
     shown = replace(bottleneck(), views=views.COMPARISON)

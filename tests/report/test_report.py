@@ -23,7 +23,7 @@ def test_the_tutorials_net_has_its_published_figures() -> None:
 def test_the_total_is_the_sum_of_the_rows_and_the_unread_parameters(report: Report) -> None:
     unread = sum(param.count for param in report.unread)
     assert report.total.params == sum(row.params for row in report.rows) + unread
-    assert report.total.macs == sum(row.cost.known for row in report.rows)
+    assert report.total.known == sum(row.cost.known for row in report.rows)
     assert report.total.read == sum(row.cost.read for row in report.rows)
     assert report.total.params == sum(param.count for param in report.trace.params if not param.tied_to)
 
