@@ -26,13 +26,13 @@ MAX_TEXT = 10_000
 MAX_BRACKETS = 50
 MAX_HEIGHT = 100
 
-ALLOWED = (
+ALLOWED: frozenset[type[ast.AST]] = frozenset({
     *(ast.Expression, ast.IfExp, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Call, ast.keyword),
     *(ast.Subscript, ast.Slice, ast.Attribute, ast.Name, ast.Constant, ast.Tuple, ast.List, ast.Starred),
     *(ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Load),
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
-)
+})  # fmt: skip
 DANGLING = re.compile(r"([-+*/%@=<>]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
 LOOP = "for:, repeat: and collect: make loops"
 REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
@@ -157,18 +157,22 @@ def check_height(tree: ast.AST, span: Span) -> None:
 
 def complaint(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     """What is wrong with one node of the tree: (where, fact, cure)."""
-    for kinds, what, cure in REFUSED:
-        if isinstance(node, kinds):
-            return node, f"{what} is not part of the language", cure
-        if isinstance(node, ast.BinOp | ast.UnaryOp) and isinstance(node.op, kinds):
-            return node, f"{what} is not part of the language", cure
-    if not isinstance(node, ALLOWED):
-        return node, f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
+    operation = node.op if isinstance(node, ast.BinOp | ast.UnaryOp) else node
+    if type(operation) not in ALLOWED:
+        return node, *refusal(operation)
     if isinstance(node, ast.Constant):
         return constant(node)
     if isinstance(node, ast.Call):
         return repeated(node)
     return underscored(node, wild)
+
+
+def refusal(node: ast.AST) -> tuple[str, str]:
+    """What Python has and the language has not: (fact, cure)."""
+    for kinds, what, cure in REFUSED:
+        if isinstance(node, kinds):
+            return f"{what} is not part of the language", cure
+    return f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
 
 
 def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
