@@ -15,7 +15,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator
 
 from archscope.errors import Span
 from archscope.spec.brackets import Brackets, scan
@@ -243,8 +242,3 @@ class Words(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         word = node.id.lower()
         return ast.copy_location(ast.Constant(ATOMS[word]), node) if word in ATOMS else node
-
-
-def names(expression: Expression) -> Iterator[ast.Name]:
-    """Every name that stands in the expression."""
-    return (node for node in ast.walk(expression.tree) if isinstance(node, ast.Name))
