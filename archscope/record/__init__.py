@@ -1,6 +1,6 @@
 """The record room: a real forward pass as rows, with the kernels that price them.
 
-    run → Recorder (function by function) → Rows with Kernels → Trace
+run → Recorder (function by function) → Rows with Kernels → Trace
 """
 
 from archscope.record.modules import drive_module

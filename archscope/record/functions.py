@@ -1,6 +1,6 @@
 """What a torch function is called: function object → Function (its public name, its short name, how it lowers).
 
-    getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
+getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def qualified(func: Any) -> str:
 
 def getter(attribute: Any) -> str:
     """The name of a property: a C descriptor has one, a Python property's getter has it."""
-    return attribute.fget.__name__ if isinstance(attribute, property) else attribute.__name__
+    own: Any = attribute.fget if isinstance(attribute, property) else attribute
+    return str(own.__name__)
 
 
 def prefix(func: Any) -> str:

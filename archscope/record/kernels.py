@@ -112,7 +112,7 @@ def attention(call: Invocation) -> Kernels:
 def multi_head_attention(call: Invocation) -> Kernels | None:
     """Projections of query, key and value, attention per head, output projection.
 
-    A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence one longer each. Static keys are replayed.
+    A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys are replayed.
     """
     if call.get(19, "static_k") is not None or call.get(20, "static_v") is not None:
         return None
@@ -148,14 +148,15 @@ def einsum(call: Invocation) -> Kernels | None:
     if not isinstance(equation, str) or "." in equation or len(factors) != 2:
         return None
     sides, arrow, result = equation.replace(" ", "").partition("->")
-    left, right = (dict(zip(side, factor.shape, strict=True)) for side, factor in zip(sides.split(","), factors, strict=True))
+    pairs = zip(sides.split(","), factors, strict=True)
+    left, right = (dict(zip(side, factor.shape, strict=True)) for side, factor in pairs)
     if not arrow or len(left) + len(right) + 1 != len(sides):
         return None
     return contraction(left, right, result)
 
 
 def contraction(left: dict[str, int], right: dict[str, int], result: str) -> Kernels:
-    """Letters of both sides are batch (kept) or inner (summed); a letter of one side that is not kept is summed before."""
+    """Letters of both sides are batch (kept) or inner (summed); one side's letter that is not kept is summed before."""
     both = left.keys() & right.keys()
     inner = prod(min(left[letter], right[letter]) for letter in both if letter not in result)
     if both <= set(result):

@@ -1,6 +1,6 @@
 """A live nn.Module drives the recorder: global forward hooks → enter and leave, with paths by module identity.
 
-    drive_module(model, args, kwargs, recorder) → flags and buffers kept, hooks taken → model(*args, **kwargs)
+drive_module(model, args, kwargs, recorder) → flags and buffers kept, hooks taken → model(*args, **kwargs)
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules import module as hooks
 
@@ -20,16 +19,17 @@ from archscope.trace import Site
 Text = Callable[[nn.Module], str]
 
 
-def no_text(module: nn.Module) -> str:
+def no_text(_module: nn.Module) -> str:
     return ""
 
 
 def drive_module(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], recorder: Recorder, *, text: Text = no_text
 ) -> Any:
-    """Runs the model in the recorder's mode. `text` says a module's arguments in short.
+    """Runs the model in the recorder's mode; one that is in it already keeps what its author froze.
 
-    A model that is in that mode already keeps what its author froze. Hooks, training flags and buffers are as before afterwards, also if the model raises.
+    `text` says a module's arguments in short. Hooks, training flags and buffers are as before afterwards, also if the
+    model raises.
     """
     train = recorder.mode == "train"
     with kept_module(model, train=train), hooked(Sites(model, text), recorder):
@@ -68,12 +68,12 @@ def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
     """Every module call enters and leaves its Site; calls that an exception ended are left with their caller."""
     running: list[tuple[nn.Module, Site]] = []
 
-    def before(module: nn.Module, args: Any) -> None:
+    def before(module: nn.Module, _args: Any) -> None:
         site = sites.of(module, running[-1][1].path if running else "")
         running.append((module, site))
         recorder.enter(site)
 
-    def after(module: nn.Module, args: Any, output: Any) -> None:
+    def after(module: nn.Module, _args: Any, _output: Any) -> None:
         while running:
             recorder.leave()
             if running.pop()[0] is module:

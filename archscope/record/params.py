@@ -31,4 +31,4 @@ def param(name: str, tensor: torch.Tensor, owner: str) -> Param:
 
 def memory(tensor: torch.Tensor) -> tuple[int, ...]:
     """Which elements of which storage; identity of the storage, for meta tensors have no address."""
-    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.numel()
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.numel()

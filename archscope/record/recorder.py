@@ -44,12 +44,8 @@ class Recording:
     error: Exception | None
 
 
-class Known(NamedTuple):
-    """A tensor that was seen: how to tell it is still the same one, what it is as an operand, its version then."""
-
-    tensor: weakref.ref[torch.Tensor]
-    operand: Operand
-    version: int
+Known = tuple[weakref.ref[torch.Tensor], Operand, int]
+"""A tensor that was seen: how to tell it is still the same one, what it is as an operand, its version then."""
 
 
 class Event(NamedTuple):
@@ -109,22 +105,25 @@ class Recorder(TorchFunctionMode):
 
     def name(self, tree: Any, name: str) -> list[Operand]:
         """Names the tensors of an input."""
-        return [self._find(tensor) or self._learn(tensor, leaf) for leaf, tensor in named(tree, name)]
+        return [self._learn(tensor, leaf) for leaf, tensor in named(tree, name)]
 
     def operand(self, tensor: torch.Tensor) -> Operand:
         """The tensor as an operand: a row's output, an input, something the model holds, or else a constant."""
-        return self._find(tensor) or self._learn(tensor, self._names.get(id(tensor), CONSTANT)[0])
-
-    def _find(self, tensor: torch.Tensor) -> Operand | None:
         known = self._known.get(id(tensor))
-        return known.operand if known is not None and known.tensor() is tensor else None
+        if known is not None and known[0]() is tensor:
+            return known[1]
+        return self._learn(tensor, self._own(tensor))
+
+    def _own(self, tensor: torch.Tensor) -> str:
+        """The name of a tensor that nothing in this run made."""
+        return self._names.get(id(tensor), CONSTANT)[0]
 
     def _learn(self, tensor: torch.Tensor, source: str) -> Operand:
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
-        value = Value(self._values, shape_of(tensor), dtype, tensor.numel() * tensor.element_size())
+        value = Value(self._values, tuple(tensor.shape), dtype, tensor.numel() * tensor.element_size())
         self._values += 1
         operand = Operand(source, value)
-        self._known[id(tensor)] = Known(weakref.ref(tensor), operand, version(tensor))
+        self._known[id(tensor)] = weakref.ref(tensor), operand, version(tensor)
         return operand
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -155,28 +154,28 @@ class Recorder(TorchFunctionMode):
         self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))
 
     def _bookkeeping(self, read: list[torch.Tensor]) -> bool:
-        """Whether the model's own tensors change by nothing but themselves: a layer that counts its batches."""
-        return all([id(tensor) in self._names for tensor in read])
+        """Whether tensors from before the run change by nothing but themselves: a layer counts its batches."""
+        return all(self.operand(tensor).source == self._own(tensor) for tensor in read)
 
     def _is_view(self, function: Function, kwargs: Any, read: list[torch.Tensor], made: list[torch.Tensor]) -> bool:
         """Whether all results lie in operands' memory and nothing was written there."""
         if function.in_place or function.lowering or "out" in kwargs or kwargs.get("inplace") is True:
             return False
-        aliases = all([any([torch._C._is_alias_of(out, tensor) for tensor in read]) for out in made])
+        aliases = all(any(is_alias_of(out, tensor) for tensor in read) for out in made)
         return aliases and not self._changed(made, read)
 
     def _changed(self, made: list[torch.Tensor], read: list[torch.Tensor]) -> bool:
-        """Whether a result is an operand that was written (`relu(x, True)`) and not passed through (dropout in eval)."""
-        own = [out for out in made if any([out is tensor for tensor in read])]
-        return any([self._known[id(out)].version != version(out) for out in own])
+        """Whether a result is an operand that was written (`relu(x, True)`), not passed through (dropout in eval)."""
+        own = [out for out in made if any(out is tensor for tensor in read)]
+        return any(self._known[id(out)][2] != version(out) for out in own)
 
     def _lower(
         self, function: Function, call: tuple[Any, tuple[Operand, ...], list[Any]], args: Any, kwargs: Any, outputs: Any
     ) -> tuple[Kernel, ...]:
-        """The kernels of a call, found once per signature: function, shapes and dtypes, all other arguments by value."""
+        """The kernels of a call, found once per signature: function, shapes, dtypes, other arguments by value."""
         func, inputs, rest = call
         doors = tuple([(operand.value.shape, operand.value.dtype) for operand in inputs])
-        key = func, doors, tuple(rest)
+        key: Any = (func, doors, tuple(rest))
         try:
             found = self._kernels.get(key)
         except TypeError:  # an argument that cannot be hashed
@@ -188,27 +187,34 @@ class Recorder(TorchFunctionMode):
 
     def _join(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
         """An addition: where its operands do not fit, a Mismatch, and the first operand's value instead of a sum."""
-        both = pair(args, kwargs)
-        strict = self._site.strict and both and both[0].shape != both[1].shape
+        both = pair(args, kwargs) if self._site.strict else None
         try:
-            if strict:
+            if both and both[0].shape != both[1].shape:
                 raise RuntimeError(f"shapes do not match: {shape_of(both[0])} and {shape_of(both[1])}")
             return func(*args, **kwargs)
         except Exception as error:
-            axes = parting_axes(*map(shape_of, both), strict=self._site.strict) if both else ()
-            if not axes or self.on_mismatch == "raise":
+            fitted = self._mismatch(function, args, kwargs) if self.on_mismatch == "record" else None
+            if fitted is None:
                 self._fail(function, args, kwargs, error)
                 raise
-            operands = tuple(self.operand(tensor) for tensor in both)
-            self.mismatches.append(Mismatch(self._site, function.op, operands, axes, likely=bool(self.mismatches)))
-            return both[0] if function.in_place else both[0].clone()
+            return fitted
+
+    def _mismatch(self, function: Function, args: Any, kwargs: Any) -> torch.Tensor | None:
+        """Notes operands that do not fit and gives the value to go on with; None where they do fit."""
+        both = pair(args, kwargs)
+        axes = parting_axes(shape_of(both[0]), shape_of(both[1]), strict=self._site.strict) if both else ()
+        if both is None or not axes:
+            return None
+        operands = self.operand(both[0]), self.operand(both[1])
+        self.mismatches.append(Mismatch(self._site, function.op, operands, axes, likely=bool(self.mismatches)))
+        return both[0] if function.in_place else both[0].clone()
 
     def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
         operands = tuple(self.operand(tensor) for tensor in split(args, kwargs)[0])
         self.failure = error, Failure(self._site, function.name, operands, first_line(error))
 
     def failed(self, error: Exception) -> Failure:
-        """The Failure of the exception that ended the run: the torch function's that raised it, or of the author's code."""
+        """The Failure of the exception that ended the run: of the torch function that raised it, else of the code."""
         cause: BaseException | None = error
         while cause is not None and self.failure is not None:
             if cause is self.failure[0]:
@@ -228,9 +234,12 @@ class Recorder(TorchFunctionMode):
         return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place)
 
 
-def lowered(
-    function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]
-) -> tuple[Kernel, ...]:
+def is_alias_of(out: torch.Tensor, tensor: torch.Tensor) -> bool:
+    """Whether two tensors lie in the same memory; also told on the meta device, where there is no address."""
+    return torch._C._is_alias_of(out, tensor)  # type: ignore[attr-defined]  # missing in torch's stubs
+
+
+def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]) -> tuple[Kernel, ...]:
     """The kernels of one call: from the direct table, else from a replay, else one that bears the function's name.
 
     A replay that shows no kernel at all has missed the work, for a view never comes here.
@@ -257,34 +266,37 @@ def record(
     on_mismatch: OnMismatch = "record",
     grad: bool = False,
 ) -> Recording:
-    """One forward pass as data. `run(recorder)` does it, calling `recorder.enter(site)` and `leave()`, and returns its output.
+    """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. An exception of the run ends in the recording, as
     `error` and in `trace.failure`. Modes, grad mode and random states are given back as they were.
     """
-    recorder = Recorder(mode=mode, on_mismatch=on_mismatch)
     parameters = list(parameters)
-    recorder.hold(parameters, buffers)
-    doors = tuple(operand for name, tree in inputs.items() for operand in recorder.name(tree, name))
-    outputs, error, ends = None, None, ()
-    try:
-        with kept_state(grad=grad), recorder:
-            outputs = run(recorder)
-        ends = tuple(Operand(name, recorder.operand(tensor).value) for name, tensor in named(outputs))
-    except Exception as caught:
-        error = caught
-    trace = Trace(
-        target=target,
-        device=device,
-        dtype=dtype,
-        mode=mode,
-        inputs=doors,
-        outputs=ends,
-        calls=tuple(recorder.calls),
-        rows=recorder.rows(),
-        params=params(parameters),
-        mismatches=tuple(recorder.mismatches),
-        failure=recorder.failed(error) if error else None,
-    )
+    outputs: Any = None
+    error: Exception | None = None
+    ends: tuple[Operand, ...] = ()
+    with kept_state(grad=grad):
+        recorder = Recorder(mode=mode, on_mismatch=on_mismatch)
+        recorder.hold(parameters, buffers)
+        doors = tuple(operand for name, tree in inputs.items() for operand in recorder.name(tree, name))
+        try:
+            with recorder:
+                outputs = run(recorder)
+            ends = tuple(Operand(name, recorder.operand(tensor).value) for name, tensor in named(outputs))
+        except Exception as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
+            error = caught
+        trace = Trace(
+            target=target,
+            device=device,
+            dtype=dtype,
+            mode=mode,
+            inputs=doors,
+            outputs=ends,
+            calls=tuple(recorder.calls),
+            rows=recorder.rows(),
+            params=params(parameters),
+            mismatches=tuple(recorder.mismatches),
+            failure=recorder.failed(error) if error else None,
+        )
     return Recording(trace, outputs, error)

@@ -1,6 +1,6 @@
 """The fallback: one torch function run again on meta copies of its arguments, its aten operators kept as kernels.
 
-    function, arguments → meta copies → TorchDispatchMode → Kernels; None where the meta device cannot run it
+function, arguments → meta copies → TorchDispatchMode → Kernels; None where the meta device cannot run it
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     copies: dict[int, torch.Tensor] = {}
     state = torch.get_rng_state()
     try:
+        args, kwargs = on_meta(args, copies), on_meta(dict(kwargs), copies)
         with torch.no_grad(), Kernels() as kernels:
-            func(*on_meta(args, copies), **on_meta(dict(kwargs), copies))
-    except Exception:  # whatever the meta device or the function says: there is no price
+            func(*args, **kwargs)
+    except Exception:  # noqa: BLE001 — whatever the meta device or the function says: there is no price
         return None
     finally:
         torch.set_rng_state(state)
@@ -75,4 +76,3 @@ def on_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
 
 def empty_like(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
-

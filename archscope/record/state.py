@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,14 @@ from archscope.record.tensors import version
 
 @contextmanager
 def kept_state(*, grad: bool) -> Iterator[None]:
-    """Gradients on or off inside; grad mode, Python's and torch's random states as before afterwards."""
+    """Gradients on or off inside; grad mode, Python's and torch's random states as before afterwards.
+
+    Python's cycle collector rests meanwhile: it would go through all of torch again and again for rows without cycles.
+    """
+    collecting = gc.isenabled()
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     states = torch.get_rng_state(), torch.cuda.get_rng_state_all() if cuda else [], random.getstate()
+    gc.disable()
     try:
         with torch.set_grad_enabled(grad):
             yield
@@ -24,21 +30,25 @@ def kept_state(*, grad: bool) -> Iterator[None]:
         if cuda:
             torch.cuda.set_rng_state_all(states[1])
         random.setstate(states[2])
+        if collecting:
+            gc.enable()
 
 
 @contextmanager
 def kept_module(model: torch.nn.Module, *, train: bool) -> Iterator[None]:
     """Training flags and buffers (batch statistics, caches) as before afterwards. Its own work is not recorded."""
     with torch._C.DisableTorchFunction():
-        flags = [(module, module.training) for module in model.modules()]
-        buffers = [(module._buffers, dict(module._buffers)) for module in model.modules() if may_write(module, train)]
+        modules = list(model.modules())
+        flags = [(module, module.training) for module in modules]
+        buffers = [(module._buffers, dict(module._buffers)) for module in modules if may_write(module, train)]
         values = [copied(tensor) for _, own in buffers for tensor in own.values() if tensor is not None]
     try:
         yield
     finally:
         with torch._C.DisableTorchFunction(), torch.no_grad():
             for module, training in flags:
-                module.training = training
+                if module.training != training:
+                    module.training = training
             for held, own in buffers:
                 held.clear()
                 held.update(own)
