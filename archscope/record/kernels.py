@@ -112,7 +112,7 @@ def attention(call: Invocation) -> Kernels:
 def multi_head_attention(call: Invocation) -> Kernels | None:
     """Projections of query, key and value, attention per head, output projection.
 
-    A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys are replayed.
+    A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys: replay.
     """
     if call.get(19, "static_k") is not None or call.get(20, "static_v") is not None:
         return None

@@ -1,0 +1,185 @@
+"""The direct table prices as the meta replay does; both agree with torch's own counter; every layer of torch.nn has a price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+import torch._VF as VF
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from archscope.record.functions import describe
+from archscope.record.kernels import Invocation
+from archscope.record.replay import replay
+from archscope.record.tensors import shape_of, tensors
+from tests.record.layers import LAYERS, NO_LAYERS
+from tests.record.runs import priced, total, traced
+
+pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
+
+
+def t(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape)
+
+
+def lstm(**options: Any) -> list[torch.Tensor]:
+    return nn.LSTM(5, 4, **options)._flat_weights
+
+
+def gru(**options: Any) -> list[torch.Tensor]:
+    return nn.GRU(5, 4, **options)._flat_weights
+
+
+class Calls(TorchFunctionMode):
+    """Keeps the calls of one function."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+        self.found: list[tuple[Any, tuple[Any, ...], Mapping[str, Any]]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ == self.name:
+            self.found.append((func, args, kwargs or {}))
+        return func(*args, **kwargs or {})
+
+
+def attention(**options: Any) -> tuple[Any, tuple[Any, ...], Mapping[str, Any]]:
+    """The call that nn.MultiheadAttention makes: 5 queries, 7 keys, batch 3, width 8, 2 heads."""
+    layer = nn.MultiheadAttention(8, 2, **options)
+    with Calls("multi_head_attention_forward") as calls:
+        layer(t(5, 3, 8), t(7, 3, options.get("kdim", 8)), t(7, 3, options.get("vdim", 8)))
+    return calls.found[0]
+
+
+CONVOLUTIONS = [
+    (F.conv1d, (t(4, 9), t(6, 4, 3), t(6)), {}, 6 * 7 * 4 * 3),
+    (
+        F.conv2d,
+        (t(2, 4, 9, 9), t(6, 2, 3, 3)),
+        {"groups": 2, "stride": 2, "padding": 1, "dilation": 2},
+        2 * 6 * 16 * 18,
+    ),
+    (F.conv2d, (t(2, 4, 9, 9), t(6, 4, 2, 2)), {"padding": "same"}, 2 * 6 * 81 * 16),
+    (F.conv3d, (t(1, 2, 5, 5, 5), t(4, 2, 3, 3, 3)), {"padding": "same"}, 4 * 125 * 54),
+    (F.conv_transpose1d, (t(4, 5), t(4, 3, 3)), {}, 20 * 9),
+    (F.conv_transpose2d, (t(2, 4, 5, 5), t(4, 3, 3, 3)), {"groups": 2, "stride": 2}, 200 * 27),
+    (F.conv_tbc, (t(9, 2, 4), t(3, 4, 6), t(6)), {}, 7 * 2 * 6 * 12),
+]
+PRODUCTS = [
+    (F.linear, (t(2, 3, 5), t(7, 5), t(7)), {}, 6 * 35),
+    (F.linear, (t(5), t(7, 5)), {}, 35),
+    (F.linear, (t(2, 5), t(5)), {}, 10),
+    (torch.matmul, (t(3, 1, 2, 4), t(5, 4, 6)), {}, 15 * 48),
+    (torch.matmul, (t(4), t(3, 4, 2)), {}, 24),
+    (torch.matmul, (t(3, 2, 4), t(4)), {}, 24),
+    (torch.matmul, (t(4), t(4)), {}, 4),
+    (torch.matmul, (t(3, 2, 4), t(4, 5)), {}, 120),
+    (torch.matmul, (t(2, 4), t(3, 4, 5)), {}, 120),
+    (torch.Tensor.__rmatmul__, (t(4, 5), t(2, 4)), {}, 40),
+    (torch.mm, (t(2, 3),), {"mat2": t(3, 4)}, 24),
+    (torch.bmm, (t(2, 2, 3), t(2, 3, 4)), {}, 48),
+    (torch.mv, (t(2, 3), t(3)), {}, 6),
+    (torch.dot, (t(3), t(3)), {}, 3),
+    (torch.vdot, (t(3), t(3)), {}, 3),
+    (torch.addmm, (t(4), t(2, 3), t(3, 4)), {}, 24),
+    (torch.baddbmm, (t(2, 1, 4), t(2, 2, 3), t(2, 3, 4)), {}, 48),
+    (torch.addbmm, (t(2, 4), t(3, 2, 3), t(3, 3, 4)), {}, 72),
+    (torch.addmv, (t(2), t(2, 3), t(3)), {}, 6),
+    (F.bilinear, (t(2, 3, 4), t(2, 3, 5), t(6, 4, 5)), {}, 6 * 120),
+    (torch.einsum, ("bhid,bhjd->bhij", t(2, 3, 4, 5), t(2, 3, 6, 5)), {}, 720),
+    (torch.einsum, ("ij,jk->k", t(2, 3), t(3, 4)), {}, 12),
+    (torch.einsum, ("i,j->ij", t(2), t(3)), {}, 0),
+    (torch.einsum, ("...ij,jk->...ik", t(2, 3, 4), t(4, 5)), {}, 120),
+    (torch.einsum, ("ij,jk,kl->il", t(2, 3), t(3, 4), t(4, 5)), {}, 64),
+    (torch.tensordot, (t(2, 3, 4), t(3, 4, 5)), {"dims": 2}, 120),
+    (torch.inner, (t(2, 3), t(4, 3)), {}, 24),
+    (torch.linalg.multi_dot, ([t(2, 3), t(3, 4), t(4, 5)],), {}, 64),
+]
+ATTENTIONS = [
+    (F.scaled_dot_product_attention, (t(2, 4, 5, 8), t(2, 4, 7, 8), t(2, 4, 7, 6)), {}, 8 * 35 * 14),
+    (F.scaled_dot_product_attention, (t(2, 4, 5, 8), t(2, 4, 5, 8), t(2, 4, 5, 8)), {"is_causal": True}, 8 * 25 * 16),
+    (F.scaled_dot_product_attention, (t(2, 4, 5, 8), t(2, 2, 7, 8), t(2, 2, 7, 8)), {"enable_gqa": True}, 8 * 35 * 16),
+    (*attention(), 3 * (64 * (5 + 7 + 7 + 5) + 35 * 16)),
+    (*attention(bias=False), 3 * (64 * 24 + 35 * 16)),
+    (*attention(add_bias_kv=True), 3 * (64 * 24 + 40 * 16)),
+    (*attention(add_zero_attn=True), 3 * (64 * 24 + 40 * 16)),
+    (*attention(kdim=6, vdim=4), 3 * (64 * 10 + 7 * 80 + 35 * 16)),
+    (*attention(kdim=3, vdim=5, add_bias_kv=True, add_zero_attn=True), 3 * (64 * 10 + 7 * 64 + 45 * 16)),
+]
+HIDDEN = (t(2, 2, 4), t(2, 2, 4))
+RECURRENT = [
+    (VF.lstm, (t(6, 2, 5), HIDDEN, lstm(num_layers=2), True, 2, 0.0, False, False, False), {}, 12 * 16 * (5 + 3 * 4)),
+    (VF.gru, (t(2, 6, 5), t(1, 2, 4), gru(batch_first=True), True, 1, 0.0, False, False, True), {}, 12 * 12 * 9),
+    (VF.gru, (t(6, 1, 5), t(2, 1, 4), gru(bidirectional=True), True, 1, 0.0, False, True, False), {}, 6 * 2 * 12 * 9),
+    (VF.lstm_cell, (t(2, 5), (t(2, 4), t(2, 4)), t(16, 5), t(16, 4), t(16), t(16)), {}, 2 * 16 * 9),
+    (VF.gru_cell, (t(2, 5), t(2, 4), t(12, 5), t(12, 4), t(12), t(12)), {}, 2 * 12 * 9),
+]
+CASES = CONVOLUTIONS + PRODUCTS + ATTENTIONS + RECURRENT
+
+
+@pytest.mark.parametrize(("func", "args", "kwargs", "macs"), CASES)
+def test_direct_kernels_and_replay_cost_the_same(func: Callable[..., Any], args: Any, kwargs: Any, macs: int) -> None:
+    function = describe(func)
+    shapes = tuple(map(shape_of, tensors([func(*args, **kwargs)])))
+    direct = function.lowering(Invocation(args, kwargs, shapes)) if function.lowering else None
+    replayed = replay(func, args, kwargs)
+    assert replayed is not None
+    assert priced(replayed).macs == macs
+    assert direct is None or priced(direct).macs == macs
+
+
+@pytest.mark.parametrize(("func", "args", "kwargs", "macs"), CONVOLUTIONS[:-1] + PRODUCTS[:10])
+def test_the_flop_counter_agrees(func: Callable[..., Any], args: Any, kwargs: Any, macs: int) -> None:
+    def meta(tensor: Any) -> Any:
+        return tensor.to("meta")
+
+    if any(tensor.dim() == 1 for tensor in args[:2]):
+        pytest.skip("FlopCounterMode has no formula for matrix × vector")
+    with FlopCounterMode(display=False) as counter:
+        func(*map(meta, args), **kwargs)
+    assert counter.get_total_flops() == 2 * macs
+
+
+def test_packed_sequences_cost_by_their_tokens() -> None:
+    packed = nn.utils.rnn.pack_padded_sequence(t(4, 3, 5), torch.tensor([4, 3, 2]))
+    assert total(traced(nn.GRU(5, 4), packed)).macs == 9 * 12 * 9
+
+
+def test_torch_nn_is_covered() -> None:
+    classes = {name: item for name, item in vars(nn).items() if isinstance(item, type) and issubclass(item, nn.Module)}
+    assert classes.keys() - NO_LAYERS - LAYERS.keys() == set()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_every_layer_of_torch_has_a_price(name: str, mode: str) -> None:
+    case = LAYERS[name]
+    trace = traced(case.make(), *case.args, mode=mode)
+    assert trace.rows or name == "Identity"
+    assert total(trace).unpriced == ()
+    assert total(trace).macs == case.macs
+
+
+def test_what_has_no_price_is_unpriced_and_not_zero() -> None:
+    class Solve(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.inv(x)
+
+    cost = total(traced(Solve(), torch.eye(3)))
+    assert cost.macs is None
+    assert cost.unpriced == ("aten.linalg_inv_ex",)
+
+
+def test_what_cannot_run_on_meta_is_named_after_its_function() -> None:
+    class Sparse(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.to_sparse().to_dense()
+
+    cost = total(traced(Sparse(), torch.eye(3)))
+    assert cost.macs is None
