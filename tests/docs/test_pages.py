@@ -1,0 +1,251 @@
+"""The documentation is true: specs compile, commands print what it says, Python runs, links lead somewhere.
+
+How the blocks are marked stands in `pages.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import archscope
+from archscope.cli import cli
+from archscope.cost import FORMULAS
+from archscope.errors import SpecError
+from archscope.spec.data import CHECKS, FORMS, MODIFIERS, PRESERVES, RESERVED
+from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
+from tests.docs.pages import (
+    ALL,
+    LINK,
+    LIST,
+    PAGES,
+    ROOT,
+    Block,
+    agrees,
+    anchors,
+    blocks,
+    lay_out,
+    listed,
+    lists,
+    of_language,
+    played,
+    prose,
+    rewritten,
+    slug,
+    spec_text,
+    turns,
+)
+from tests.test_house import FLOORS
+
+LANGUAGES = {"yaml", "python", "console", "sh", "text", "json", "jsonc", "lua", "make"}
+PINNED = dict(re.findall(r"^(\w+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+README, LANGUAGE, HOUSE, CLI, COST = (
+    ROOT / name for name in ("README.md", "docs/language.md", "docs/house.md", "docs/cli.md", "docs/cost.md")
+)
+
+
+def words_of(page: Path) -> set[str]:
+    """Everything that stands as code in a page's prose."""
+    return set(re.findall(r"`([^`\n]+)`", prose(page.read_text(encoding="utf-8"))))
+
+
+def each(found: list[Block]) -> Any:
+    return pytest.mark.parametrize("block", found, ids=lambda block: block.id)
+
+
+@pytest.fixture
+def folder(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty directory with the specs and the page's files so far; the CPU is the only device."""
+    lay_out(tmp_path, block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    yield tmp_path
+
+
+# ------------------------------------------------------------ what the blocks say
+def found_in(path: Path) -> dict[str, list[str]]:
+    """What is found in a spec: level → messages; a library of blocks is read."""
+    if archscope.load(path.name).root.layers is None:
+        return {}
+    found: dict[str, list[str]] = {}
+    for finding in (finding for checked in archscope.check(path.name) for finding in checked.findings):
+        found.setdefault(finding.level, []).append(finding.message)
+    return found
+
+
+@each(of_language("yaml"))
+def test_a_spec_is_as_it_is_marked(block: Block, folder: Path) -> None:
+    path = folder / (block.file or "page.yaml")
+    path.write_text(spec_text(block), encoding="utf-8")
+    try:
+        found = found_in(path)
+    except SpecError as error:
+        found = {"error": [str(error)]}
+    marks = {"bad": "error", "warns": "warning"}
+    assert found.keys() == {level for mark, level in marks.items() if block.is_marked(mark)}, found
+
+
+@each([block for block in of_language("yaml") if block.is_marked("bad") or block.is_marked("warns")])
+def test_what_is_wrong_with_a_spec_is_shown(block: Block) -> None:
+    following = next((other for other in blocks(block.page) if other.line > block.line), None)
+    assert following is not None
+    assert following.language == "console"
+    assert block.file
+    assert block.file in following.text
+
+
+@each(of_language("console"))
+def test_a_command_prints_what_is_shown(block: Block, folder: Path) -> None:
+    for said, done in zip(turns(block.text), played(block.text), strict=True):
+        assert agrees(said.output, done.output), f"$ {done.command}\n{done.output}"
+
+
+@pytest.mark.moves_rng
+@each(of_language("python"))
+def test_python_runs(block: Block, folder: Path) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block.text, block.id, "exec"), names)
+    for name in [name for name in names if name.startswith("test_")]:
+        names[name]()
+
+
+def test_every_block_has_a_known_language() -> None:
+    assert {block.language for block in ALL} <= LANGUAGES
+    fences = sum(page.read_text(encoding="utf-8").count("```") for page in PAGES)
+    assert fences == 2 * len(ALL), "a fence is not closed, or has no language"
+
+
+# ------------------------------------------------------------ links and paths
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page.read_text(encoding="utf-8"))):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_path_of_a_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?<![\w.])/(?:work|tmp|home|root|Users|mnt|opt|var)/\S*", text)
+    assert str(ROOT) not in text
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_every_page_is_reached_from_the_readme(page: Path) -> None:
+    assert f"docs/{page.name}" in [link.partition("#")[0] for link in LINK.findall(README.read_text(encoding="utf-8"))]
+
+
+# ------------------------------------------------------------ nothing is left out
+@pytest.mark.parametrize("command", ["", *cli.commands])
+def test_every_command_and_option_is_explained(command: str) -> None:
+    text = CLI.read_text(encoding="utf-8")
+    program = f"archscope {command}".rstrip()
+    assert f"\n$ {program} --help\n" in text
+    options = [name for param in (cli.commands[command] if command else cli).params for name in param.opts]
+    explained = {word.split()[0] for word in words_of(CLI)}
+    assert [name for name in options if name.startswith("-") and name not in explained] == []
+
+
+def keys(document: Any) -> set[str]:
+    if isinstance(document, list):
+        return {key for item in document for key in keys(item)}
+    return set(document).union(*map(keys, document.values())) if isinstance(document, dict) else set()
+
+
+UNFIT = "input: [N, 4, 8, 8]\nlayers:\n  - residual: Conv2d(8, 1)\n"
+
+
+def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archscope.render.data import findings_document, flops_document
+    from archscope.report import Fix, finding_data
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.yaml").write_text(UNFIT, encoding="utf-8")
+    report = archscope.summarize("net.yaml", device="cpu")
+    checked = archscope.check("net.yaml", device="cpu")
+    documents = [report.to_dict(), flops_document(report), findings_document(checked)]
+    documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_data(report.findings[0])]
+    documents += [{key: None for key in Fix.__dataclass_fields__}, {"unpriced": [{"kernel": "", "rows": []}]}]
+    assert json.dumps(documents)
+    assert sorted(keys(documents) - words_of(CLI)) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [FILE_KEYS, BLOCK_KEYS, MODIFIERS, RESERVED, FORMS, CHECKS, PRESERVES],
+    ids="file block modifiers reserved forms checks preserves".split(),
+)
+def test_every_word_of_the_language_is_explained(words: tuple[str, ...]) -> None:
+    said = {part for code in words_of(LANGUAGE) for part in re.findall(r"\w+", code)}
+    assert [word for word in words if word not in said] == []
+
+
+def test_every_formula_is_explained() -> None:
+    assert [name for name in FORMULAS if name.removeprefix("aten.") not in words_of(COST)] == []
+
+
+def test_every_room_stands_in_the_house() -> None:
+    """The table of floors in docs/house.md is that of tests/test_house.py, room by room."""
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", HOUSE.read_text(encoding="utf-8"), re.MULTILINE)
+    written = {room.removesuffix(".py").strip("/"): int(floor) for floor, rooms in rows for room in code(rooms)}
+    there = {path.stem for path in (ROOT / "archscope").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert written == {room: FLOORS[room] for room in there}
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.mark.skipif(
+    torch.__version__.partition("+")[0] != PINNED["torch"], reason="torch's functions are listed for the pinned version"
+)
+def test_lists_are_current() -> None:
+    """`python -m tests.docs.update` writes them anew."""
+    written = {match[2]: match[3] for page in PAGES for match in LIST.finditer(page.read_text(encoding="utf-8"))}
+    assert written == {name: listed(words) for name, words in lists().items()}
+
+
+# ------------------------------------------------------------ the checks can complain
+@pytest.mark.parametrize(
+    ("said", "printed", "same"),
+    [
+        ("a\nb", "a\nb", True),
+        ("a\nb", "a\nc", False),
+        ("a\n…\nd", "a\nb\nc\nd", True),
+        ("a\n…\nd", "b\nc\nd", False),
+        ("a …", "a b", False),
+        ("a.c", "abc", False),
+        ("", "a", False),
+    ],
+)
+def test_outputs_agree(said: str, printed: str, same: bool) -> None:
+    assert agrees(said, printed) is same
+
+
+def test_a_console_block_is_written_anew() -> None:
+    text = rewritten("$ archscope --version\nold\n$ archscope schema --nothing\n$ echo $?\n3\n")
+    assert re.match(r"\$ archscope --version\narchscope \S+\n\$ archscope schema --nothing\nUsage", text)
+    assert text.endswith("$ echo $?\n2\n")
+
+
+def test_steps_become_a_spec() -> None:
+    block = Block(README, 1, "yaml", "steps [N, 4] width=8 act=ReLU", "- Linear(width)\n- act\n")
+    assert spec_text(block) == "input: [N, 4]\nparams:\n  width: 8\n  act: ReLU\nlayers:\n- Linear(width)\n- act\n"
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"), [("3. What `--by` does", "3-what---by-does"), ("MACs, FLOPs", "macs-flops")]
+)
+def test_anchors_are_githubs(heading: str, anchor: str) -> None:
+    assert slug(heading) == anchor
