@@ -179,7 +179,8 @@ def test_findings_go_to_stderr_and_quiet_keeps_the_errors(library: FakeLibrary) 
     assert run("summary", "net.yaml", "--quiet").stderr == ""
     library.answer = replace(residual_mnist(), findings=(WARNING, ERROR))
     result = run("summary", "net.yaml", "--quiet")
-    assert (result.exit_code, result.stderr) == (1, "net.yaml:3:5: error params at 0: 41,514 parameters, expected 41,515\n")
+    told = "net.yaml:3:5: error params at 0: 41,514 parameters, expected 41,515\n"
+    assert (result.exit_code, result.stderr) == (1, told)
 
 
 @pytest.mark.parametrize(

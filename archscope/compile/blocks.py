@@ -39,11 +39,13 @@ def block_plan(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
         workshop.building.append(source)
+        turns, workshop.turns = workshop.turns, 1
         plan = BlockPlan(layer.kind.name, _in_short(source.block, layer), fx.Graph())
         try:
             workshop.plans[key] = build_block(Use(workshop, plan, frames), source, arguments, inputs)
         finally:
             workshop.building.pop()
+            workshop.turns = turns
     return workshop.plans[key]
 
 
@@ -81,8 +83,11 @@ def _ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor
     names = [i.name for i in block.inputs] if block.inputs is not None else ["x"]
     given = dict(zip(names, args, strict=False)) | kwargs
     if len(args) > len(names) or set(given) != set(names):
-        raise Fault(f"{name} has {len(names)} inputs ({', '.join(names)}), {len(args) + len(kwargs)} are given",
-                    f"{name}(…)({', '.join(names)})")  # fmt: skip
+        count, inputs = len(args) + len(kwargs), "input" if len(names) == 1 else "inputs"
+        raise Fault(
+            f"{name} has {len(names)} {inputs} ({', '.join(names)}), {count} {'is' if count == 1 else 'are'} given",
+            f"{name}(…)({', '.join(names)})",
+        )
     for key, value in given.items():
         if not isinstance(value, Tensor):
             raise Fault(f"{name} takes a tensor as its input {key}, not {shown(value)}")
@@ -93,11 +98,13 @@ def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[T
     """Fills the use's plan; None where the block's value is not known."""
     block, scope = source.block, Scope(source.context.scope, dict(arguments))
     values = _inputs(use, block, inputs, scope)
+    if values is None:
+        return None
     use.workshop.add_defaults(block.arguments, scope, use.report)
     use.workshop.add_let(block.let, scope, use.report)
     _declare(use, block, scope)
     walk = Walk(use)
-    value, labels = walk.list(block.layers, values[0] if values else None, scope, "")
+    value, labels = walk.sequence(block.layers, values[0] if values else None, scope, "")
     if block.returns is not None:
         value = _returned(use, block.returns, labels, value)
     if known_by_halves(value) or _cannot_return(use, block, value):
@@ -134,7 +141,8 @@ def _returned(use: Use, returns: Data, scope: Scope, prev: object) -> object:
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 
-def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) -> list[Tensor]:
+def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) -> list[Tensor] | None:
+    """The inputs as Tensors of the graph, with their names and dimensions in the scope; None where one does not fit."""
     specs = block.inputs if block.inputs is not None else (Input("x", None, block.span),)
     values = []
     for spec, tensor in zip(specs, inputs, strict=True):
@@ -142,8 +150,8 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
         values.append(Tensor(use, node, tensor.meta))
         scope.table[spec.name] = values[-1]
     for spec, value in zip(specs, values, strict=True):
-        if spec.dims is not None:
-            _bind_dimensions(use, block, spec, value, scope)
+        if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):
+            return None
     if values:
         _implicit(values[0], scope)
     return values
@@ -159,27 +167,31 @@ def _implicit(tensor: Tensor, scope: Scope) -> None:
         scope.table.setdefault("in_channels", shape[1])
 
 
-def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> None:
+def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> bool:
+    """Names the dimensions of an input and checks those known already; False where one does not fit."""
     dims, shape = spec.dims or (), tuple(value.meta.shape)
-    written = f"({', '.join(d.text for d in dims)})"
     if len(dims) != len(shape):
-        where = use.frames[0].span if use.frames else spec.span
-        use.report(
-            where, f"{block.name} wants {written} as {spec.name} but gets {shape}", "the number of dimensions differs"
-        )
-        for dim in dims:
-            if isinstance(dim.tree, ast.Name):
-                scope.table.setdefault(dim.text, UNKNOWN)
-        return
+        _misfit(use, block, spec, shape, "the number of dimensions differs")
+        return False
     for axis, dim in enumerate(dims):
         if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
             scope.table.update({} if dim.text == "_" else {dim.text: value.size(axis)})
             continue
         wanted = use.workshop.evaluator(scope, use.report).value(dim)
         if wanted is not UNKNOWN and wanted != shape[axis]:
-            where = use.frames[0].span if use.frames else dim.span
             said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
-            use.report(where, f"{block.name} wants {written} with {said} but gets {shape}, which has {shape[axis]}")
+            _misfit(use, block, spec, shape, f"{said} is asked for, there are {shape[axis]}")
+            return False
+    return True
+
+
+def _misfit(use: Use, block: Block, spec: Input, shape: tuple[int, ...], why: str) -> None:
+    """The problem stands at the block's use; the chain is that of the use."""
+    written = f"({', '.join(d.text for d in spec.dims or ())})"
+    place, chain = (use.frames[0].span, use.frames[1:]) if use.frames else (spec.span, ())
+    use.workshop.problems.add(
+        Problem(place, f"{block.name} wants {written} as {spec.name} but gets {shape}", why, chain)
+    )
 
 
 def _declare(use: Use, block: Block, scope: Scope) -> None:

@@ -51,7 +51,7 @@ def branch_names(step: Step) -> tuple[str, ...]:
 
 def residual(walk: Walk, form: Residual, prev: object, scope: Scope, path: str) -> object:
     """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
-    added = True if form.when is None else walk._value(form.when, prev, scope)
+    added = True if form.when is None else walk.value(form.when, prev, scope)
     main, _ = walk.branch(form.main, prev, scope, _join(path, "main"))
     if added is UNKNOWN or not added:
         return UNKNOWN if added is UNKNOWN else main
@@ -71,7 +71,7 @@ def join_branches(walk: Walk, form: Join, prev: object, scope: Scope, path: str)
     for index, branch in enumerate(form.branches):
         name = branch.name or str(index)
         values[name], _ = walk.branch(branch.steps, prev, scope, _join(path, name))
-    dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk._value(form.dim, prev, scope)
+    dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk.value(form.dim, prev, scope)
     if known_by_halves(list(values.values())) or dim is UNKNOWN:
         return UNKNOWN
     value = _joined(walk, form, values, dim, path)

@@ -9,6 +9,7 @@ has a rule.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,7 @@ def bind_layer(kind: Kind, args: tuple, kwargs: dict) -> Layer:
     try:
         bound = bind(kind.source, args, kwargs)
     except BindError as error:
-        raise Fault(error.message, error.help) from None
+        raise Fault(error.message, error.help, error.name) from None
     for name, value in bound.arguments.items():
         _check_word(kind, name, value)
     return Layer(kind, tuple(bound.arguments.items()), bound.struck)
@@ -58,7 +59,7 @@ def _check_word(kind: Kind, name: str, value: object) -> None:
     if parameter is None or not isinstance(value, str) or takes_words(parameter):
         return
     wanted = "true or false" if isinstance(parameter.default, bool) else "no words"
-    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}")
+    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}", argument=name)
 
 
 def takes_words(parameter: inspect.Parameter) -> bool:
@@ -110,12 +111,9 @@ class Foundry:
             return given
         has = found[0] if len(found) == 1 else found
         said = given if len(found) > 1 else wanted[0]
-        complain(
-            Fault(
-                f"{name} says {argument}={said} but its input is {tuple(tensor.shape)}, which has {has}",
-                f"leave {argument} out (it is inferred) or write {has}",
-            )
-        )
+        cure = missing_flatten(wanted, tuple(tensor.shape)) or f"leave {argument} out (it is inferred) or write {has}"
+        fact = f"{name} says {argument}={said} but its input is {tuple(tensor.shape)}, which has {has}"
+        complain(Fault(fact, cure))
         return has if not isinstance(given, tuple) else found
 
     def _nested(self, value: object, inputs: tuple, complain: Callable[[Fault], None]) -> object:
@@ -138,7 +136,7 @@ class Foundry:
                 with without_initialisation(), torch.device("meta"):
                     self.skeletons[recipe] = recipe.make().train(self.train)
             except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
-                raise Fault(f"{recipe.name}: {first_line(error)}") from None
+                raise Fault(f"{recipe.name}: {in_words(error)}") from None
         return self.skeletons[recipe]
 
     def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
@@ -163,6 +161,13 @@ def _with_defaults(recipe: Recipe) -> dict[str, object]:
     cls: type = recipe.cls
     defaults = {p.name: p.default for p in signature(cls).parameters.values()}
     return defaults | dict(recipe.arguments)
+
+
+def missing_flatten(wanted: tuple, shape: tuple[int, ...]) -> str:
+    """The cure for a Linear that was meant for the flattened input."""
+    if len(shape) < 3 or len(wanted) != 1 or wanted[0] != math.prod(shape[1:]):
+        return ""
+    return f"is a Flatten missing before it? {' × '.join(map(str, shape[1:]))} = {wanted[0]}"
 
 
 def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
@@ -204,7 +209,7 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         seen = [shown_shape(v) for v in flat(inputs)]
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
-        raise Fault(f"{name}: {first_line(error)}" + (f" ({inputs_text})" if seen else "")) from None
+        raise Fault(f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")) from None
 
 
 def flat(values: object) -> list[torch.Tensor]:
@@ -218,6 +223,12 @@ def flat(values: object) -> list[torch.Tensor]:
 
 def shown_shape(tensor: torch.Tensor) -> str:
     return str(tuple(tensor.shape))
+
+
+def in_words(error: BaseException) -> str:
+    """torch's complaint; that a size overflows is said in plain words."""
+    text = first_line(error)
+    return "a tensor of more than 2⁶³ bytes" if "overflow" in text.lower() else text
 
 
 def first_line(error: BaseException) -> str:

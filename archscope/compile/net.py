@@ -18,16 +18,13 @@ from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe, flat
 from archscope.compile.plan import BlockPlan, InputSpec, Plan
 from archscope.compile.scope import Scope
-from archscope.compile.use import Use, attribute_name
+from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Span, UsageError, did_you_mean
 from archscope.spec.evaluate import UNKNOWN, shown
 from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
 from archscope.trace import Site
-
-TENSOR_BYTES = 2**62
-"""Sizes beyond this are refused before torch is asked for them."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def _input(workshop: Workshop, scope: Scope, entry: Input, override: Override | 
     sizes = override.shape if override else tuple(_whole(workshop, scope, d, 1) for d in entry.dims or ())
     if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
         return None
-    if (needed := _bytes(sizes, dtype)) > TENSOR_BYTES:  # type: ignore[arg-type]
+    if (needed := _bytes(sizes, dtype)) > LARGEST * dtype.itemsize:  # type: ignore[arg-type]
         workshop.report(
             entry.span, f"input {entry.name} of {shown(sizes)} would take {needed:,} bytes", "smaller sizes"
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from archscope.compile.values import Tensor
 from archscope.errors import Span
-from archscope.spec.evaluate import MISSING, UNKNOWN, Fault
+from archscope.spec.evaluate import MISSING, Fault
 
 
 @dataclass
@@ -29,9 +30,6 @@ class Lazy:
             self.busy = True
             try:
                 self.value = self.work()
-            except Fault:
-                self.value = UNKNOWN
-                raise
             finally:
                 self.busy = False
         return self.value
@@ -39,11 +37,15 @@ class Lazy:
 
 @dataclass
 class Scope:
-    """One table of names; `parent` is asked next. `skipped` keeps the labels of steps that `when:` left out."""
+    """One table of names; `parent` is asked next.
+
+    skipped: the labels of steps that `when:` left out. later: the labels of steps still to come, with their lines.
+    """
 
     parent: Scope | None = None
     table: dict[str, object] = field(default_factory=dict)
     skipped: dict[str, tuple[Span, str]] = field(default_factory=dict)
+    later: Mapping[str, int] = field(default_factory=dict)
     fallback: Callable[[str], object] = lambda name: MISSING
     known: Callable[[], Mapping[str, object]] = dict
 
@@ -54,7 +56,7 @@ class Scope:
             scope = scope.parent
 
     def find(self, name: str) -> object:
-        """The value of `name`, or MISSING. Raises Fault for a label whose step was left out."""
+        """The value of `name`, or MISSING. Raises Fault for a label that exists and cannot be seen from here."""
         for scope in self.chain():
             value = scope.table.get(name, MISSING)
             if value is MISSING:
@@ -62,10 +64,18 @@ class Scope:
             if value is not MISSING:
                 return value.get() if isinstance(value, Lazy) else value
         for scope in self.chain():
-            if name in scope.skipped:
-                span, condition = scope.skipped[name]
-                raise Fault(f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here")
+            scope._refuse_hidden(name)
         return MISSING
+
+    def _refuse_hidden(self, name: str) -> None:
+        if name in self.skipped:
+            span, condition = self.skipped[name]
+            raise Fault(f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here")
+        if name in self.later:
+            raise Fault(f"step {name!r} comes later, at line {self.later[name]}", "a step sees what stands above it")
+        for label, value in self.table.items():
+            if isinstance(value, Tensor) and name in value.inner:
+                raise Fault(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
 
     def names(self) -> Iterator[str]:
         """Every name that could be meant here."""

@@ -10,7 +10,6 @@ level of its own, so that its branches read `layer1.0.main.3`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,22 +18,20 @@ from torch import fx
 from archscope.compile.expectations import expected_of
 from archscope.compile.forms import branch_names, join_branches, residual
 from archscope.compile.layers import takes_words
+from archscope.compile.loops import turns
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import signature
 from archscope.compile.use import Here, Use, last_node, nodes_after
 from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor
-from archscope.compile.workshop import MODULES
 from archscope.errors import Problem, Span, did_you_mean
 from archscope.spec.evaluate import MISSING, UNKNOWN, Fault, Thing, known_by_halves, shown
 from archscope.spec.model import (
     Body,
     Data,
     Expression,
-    For,
     Join,
     Label,
     LayerCall,
-    Repeat,
     Residual,
     Step,
     Steps,
@@ -66,9 +63,10 @@ class Walk:
 
     # Lists
 
-    def list(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
+    def sequence(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
         """The value of the last step, and the scope with the list's labels."""
-        local = Scope(scope)
+        later = {label.name: label.span.line for s in steps for label in labels_of(s.target)}
+        local = Scope(scope, later=later)
         lone = self._lone_form(steps)
         for index, step in enumerate(steps):
             kept = labels_of(step.target)
@@ -98,7 +96,7 @@ class Walk:
         return UNKNOWN
 
     def _step(self, step: Step, prev: object, local: Scope, path: str) -> object:
-        held = True if step.when is None else self._value(step.when, prev, local)
+        held = True if step.when is None else self.value(step.when, prev, local)
         if held is UNKNOWN:
             self._bind_all(step.target, local)
             return UNKNOWN
@@ -110,11 +108,11 @@ class Walk:
             for label in labels_of(step.target):
                 local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
             return prev
-        start = prev if step.source is None else self._value(step.source, prev, local)
+        start = prev if step.source is None else self.value(step.source, prev, local)
         if not held:
             value, _ = self.branch(step.otherwise, start, local, path)
         else:
-            value = self._turns(step, start, local, path) if step.loop else self.body(step.body, start, local, path)
+            value = turns(self, step, start, local, path) if step.loop else self.body(step.body, start, local, path)
         self._bind(step.target, value, local, step.span)
         if value is not UNKNOWN:
             self.use.plan.expected += expected_of(self.use, step.expect, local, value, start, path)
@@ -132,7 +130,7 @@ class Walk:
             return residual(self, body, prev, scope, path)
         if isinstance(body, Join):
             return join_branches(self, body, prev, scope, path)
-        value, inner = self.list(body, prev, scope, path)
+        value, inner = self.sequence(body, prev, scope, path)
         labels = inner.parent.table if inner.parent is not None else {}
         return replace(value, inner=dict(labels)) if isinstance(value, Tensor) else value
 
@@ -140,7 +138,7 @@ class Walk:
         """A branch: a lone unlabelled step stands at the branch's own path."""
         if len(steps) == 1 and steps[0].target is None:
             return self.step(steps[0], prev, Scope(scope), path), scope
-        return self.list(steps, prev, scope, path)
+        return self.sequence(steps, prev, scope, path)
 
     # Labels
 
@@ -185,58 +183,9 @@ class Walk:
             )
             self.use.workshop.warn("hidden-function", problem)
 
-    # Loops
-
-    def _turns(self, step: Step, start: object, scope: Scope, path: str) -> object:
-        value, collected = start, []
-        turns = list(self._names_of_turns(step, start, scope))
-        for i, names in enumerate(turns):
-            inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(turns) - 1, **names})
-            value = self.body(step.body, value, inner, joined(path, str(i)))
-            collected.append(value)
-            if value is UNKNOWN:
-                break
-        if step.collect is not None:
-            scope.table[step.collect.name] = UNKNOWN if known_by_halves(collected) else collected
-        return value
-
-    def _names_of_turns(self, step: Step, prev: object, scope: Scope) -> Iterator[dict[str, object]]:
-        loop = step.loop
-        if isinstance(loop, Repeat):
-            return iter([{}] * self._count(loop, prev, scope))
-        assert isinstance(loop, For)
-        items = self.use.workshop.data(
-            loop.items, Scope(scope, {"prev": prev}), words=True, report=self.use.report, host=self.use
-        )
-        if items is UNKNOWN:
-            return iter([{name.name: UNKNOWN for name in loop.names}])
-        if not isinstance(items, (list, tuple)):
-            raise Fault(f"for … in: takes a list, not {shown(items)}")
-        return (self._row(loop, item) for item in items)
-
-    def _row(self, loop: For, item: object) -> dict[str, object]:
-        if loop.single:
-            return {loop.names[0].name: item}
-        if not isinstance(item, (list, tuple)) or len(item) != len(loop.names):
-            raise Fault(
-                f"for: {len(loop.names)} names, but a row is {shown(item)}",
-                "every row must have one item for each name",
-            )
-        return {label.name: value for label, value in zip(loop.names, item, strict=True)}
-
-    def _count(self, loop: Repeat, prev: object, scope: Scope) -> int:
-        count = self._value(loop.count, prev, scope)
-        if count is UNKNOWN:
-            return 1
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise Fault(f"repeat: takes a whole number, not {shown(count)}")
-        if count > MODULES:
-            raise Fault(f"repeat: {count:,} turns; at most {MODULES:,} are allowed")
-        return int(count)
-
     # Expressions and long forms
 
-    def _value(self, expression: Expression, prev: object, scope: Scope) -> object:
+    def value(self, expression: Expression, prev: object, scope: Scope) -> object:
         inner = Scope(scope, {"prev": prev})
         self.use.here = Here(self.use.here.path, expression.span)
         return self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
@@ -322,7 +271,12 @@ class Walk:
             raise Fault(f"unknown layer {call.name!r}", did_you_mean(call.name, known))
         args = tuple(self._argument(kind, None, value, scope) for value in call.args)
         kwargs = {label.name: self._argument(kind, label, value, scope) for label, value in call.kwargs}
-        return kind.call(args, kwargs, self.use)
+        try:
+            return kind.call(args, kwargs, self.use)
+        except Fault as fault:
+            place = next((label.span for label, _ in call.kwargs if label.name == fault.argument), call.span)
+            self.use.report(place, fault.message, fault.help)
+            return UNKNOWN
 
     def _argument(self, kind: Kind, label: Label | None, value: Data, scope: Scope) -> object:
         word = value.text if isinstance(value, Word) else self._unknown_name(value, scope)

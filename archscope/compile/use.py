@@ -5,6 +5,7 @@ function or layer + Tensors → checked on shapes → fx node with its Site → 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from torch import fx
 from archscope.compile import shapes
 from archscope.compile.layers import Recipe, flat, guarded
 from archscope.compile.plan import BlockPlan, Raw
-from archscope.compile.values import Declaration, Kind, Layer, Pending, Tensor, at_run_time, on_meta
+from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, cure_of, on_meta
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Fault, Thing
 from archscope.trace import Site
@@ -24,7 +25,10 @@ from archscope.trace import Site
 if TYPE_CHECKING:
     from archscope.compile.workshop import Workshop
 
+LARGEST = 2**60
+"""How many numbers a tensor may have: more are refused before torch is asked for them."""
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "floordiv": "//", "remainder": "%"}
+LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 TAKEN = frozenset(dir(fx.GraphModule)) | {"training", "graph", "code", "meta"}
 
 
@@ -73,6 +77,8 @@ class Use:
     def function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         """A function or method (by name) on values; the result as Tensors. Raises Fault."""
         self._refuse_things(name, (*args, *kwargs.values()))
+        if name in LISTS and args and isinstance(args[0], Tensor):
+            raise Fault(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
         made = self._creation(name, args, kwargs)
         metas, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
         result = self._function_result(name, function, metas, {**named, **made})
@@ -107,7 +113,7 @@ class Use:
         if name in ARITHMETIC and not _broadcast(args):
             return self._unfit(ARITHMETIC[name], args)
         run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
-        return guarded(name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
+        return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
 
     def _unfit(self, symbol: str, args: tuple) -> object:
         if self.workshop.strict:
@@ -207,7 +213,9 @@ class Use:
     # Parameters
 
     def parameter(self, shape: tuple[int, ...], init: float | None) -> Tensor:
-        """A learned tensor of this step."""
+        """A learned tensor of this step. Raises Fault for one that no memory can hold."""
+        if math.prod(shape) > LARGEST:
+            raise Fault(f"Parameter{shape} has {math.prod(shape):,} numbers; at most {LARGEST:,} are allowed")
         return self._weight(self.add(Raw(shape, init)), torch.empty(shape, device="meta"))
 
     def weight(self, declaration: Declaration, name: str) -> object:
@@ -221,13 +229,6 @@ class Use:
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
         return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
-
-
-def cure_of(value: Thing) -> str:
-    """How to make a tensor of what stands where a tensor belongs."""
-    if isinstance(value, (Layer, Kind)):
-        return f"apply it first: {value.what.removeprefix('layer ')}(…)(prev)"
-    return "inside an expression name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
 
 
 def _broadcast(args: tuple) -> bool:

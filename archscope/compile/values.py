@@ -168,7 +168,7 @@ class Tensor(Thing):
 
     def binary(self, symbol: str, other: object, *, swapped: bool) -> object:
         if not isinstance(other, (Tensor, int, float)):
-            raise Fault(f"{self.what} {symbol} {shown(other)} cannot be worked out")
+            raise Fault(f"{self.what} {symbol} {shown(other)} cannot be worked out", cure_of(other))
         name, function = OPERATORS[symbol]
         return self.builder.function(name, function, (other, self) if swapped else (self, other), {})
 
@@ -301,6 +301,17 @@ class Layer(Thing):
         if known_by_halves((*args, *kwargs.values())):
             return UNKNOWN
         return building(host, self.kind.name).apply(self, args, kwargs)
+
+
+def cure_of(value: object) -> str:
+    """How to make a tensor of what stands where a tensor belongs."""
+    if isinstance(value, Kind):
+        return f"apply it first: {value.name}(…)(prev)"
+    if isinstance(value, Layer):
+        return f"apply it first: {value.kind.name}(…)(prev)"
+    if isinstance(value, Function):
+        return f"name the tensor: {value.name}(prev)"
+    return "inside an expression name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
 
 
 @dataclass(frozen=True, eq=False)

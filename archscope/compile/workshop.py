@@ -41,8 +41,8 @@ from archscope.spec.model import (
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan
 
-MODULES = 2_000_000
-"""How many layers a net may have: a million are legal, 10¹² are not."""
+MODULES = 1_000_000
+"""How many layers a net may have, and how many turns its nested loops: a million are legal, 10¹² are not."""
 
 Report = Callable[[Span, str, str], None]
 
@@ -107,11 +107,10 @@ def bind_arguments(
     given = dict(zip(names, args, strict=False))
     for key, value in kwargs.items():
         if key not in names:
-            raise Fault(
-                f"{name} has no argument {key!r}", "   ".join(filter(None, (did_you_mean(key, names), written)))
-            )
+            near = "   ".join(filter(None, (did_you_mean(key, names), written)))
+            raise Fault(f"{name} has no argument {key!r}", near, key)
         if key in given:
-            raise Fault(f"{name} gets {key} twice: by position ({shown(given[key])}) and by name", written)
+            raise Fault(f"{name} gets {key} twice: by position ({shown(given[key])}) and by name", written, key)
         given[key] = value
     missing = [a.name for a in arguments if a.default is None and a.name not in given]
     if missing:
@@ -137,6 +136,7 @@ class Workshop:
     building: list[BlockSource] = field(default_factory=list)
     contexts: dict[str, Context] = field(default_factory=dict)
     modules: int = 0
+    turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 
     def __post_init__(self) -> None:

@@ -23,8 +23,8 @@ __all__ = ["Checked", "Finding", "Fix", "PricedRow", "Report", "Total", "Views",
 
 @dataclass(frozen=True)
 class Total:
-    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price; where
-    there is one, `macs` and `flops` are not known (None), and the `known` MACs are a lower bound."""
+    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price;
+    where there is one, `macs` and `flops` are not known (None), and the `known` MACs are a lower bound."""
 
     params: int = 0
     trainable_params: int = 0

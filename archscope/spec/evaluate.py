@@ -36,10 +36,13 @@ MISSING = object()
 
 
 class Fault(Exception):  # noqa: N818 - it is what a user did, not what we did
-    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it."""
+    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it.
 
-    def __init__(self, message: str, help: str = ""):
-        self.message, self.help = message, help
+    argument: the keyword argument at fault, where one is.
+    """
+
+    def __init__(self, message: str, help: str = "", argument: str = ""):
+        self.message, self.help, self.argument = message, help, argument
         super().__init__(message)
 
 
@@ -195,7 +198,7 @@ class Evaluator:
         try:
             return WALKERS[type(node)](self, node, source)
         except Fault as fault:
-            self.report(source.at(node), fault.message, fault.help)
+            self.report(source.at(culprit(node, fault)), fault.message, fault.help)
         except RecursionError:
             self.report(source.span, "an expression nested too deeply", "name its parts with `let`")
         return UNKNOWN
@@ -337,6 +340,12 @@ class Evaluator:
     def _slice(self, node: ast.Slice, source: Expression) -> object:
         parts = [None if p is None else self._walk(p, source) for p in (node.lower, node.upper, node.step)]
         return UNKNOWN if UNKNOWN in parts else slice(*parts)
+
+
+def culprit(node: ast.expr, fault: Fault) -> ast.AST:
+    """The part of a call that a fault speaks of: the keyword argument it names, else the call."""
+    keywords = node.keywords if isinstance(node, ast.Call) else []
+    return next((k for k in keywords if fault.argument and k.arg == fault.argument), node)
 
 
 def known_by_halves(value: object) -> bool:
