@@ -1,4 +1,4 @@
-"""Every bad spec under cases/bad/compile is readable, and refused by the compiler with exactly the problems it names."""
+"""Every bad spec under cases/bad/compile is readable, and refused by the compiler with the problems it names."""
 
 from __future__ import annotations
 

@@ -1,0 +1,482 @@
+"""Steps: every way of writing one, the modifiers, the forms that branch, labels and paths (language, 2 and 5)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.compile.written import example, net, paths, plan, refused, run, same, shape_of, steps, weights
+
+IMAGE = example((2, 4, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        ("ReLU", (1, 4, 8, 8)),
+        ("Conv2d(6, 3, padding=1)", (1, 6, 8, 8)),
+        ("flatten(1)", (1, 256)),
+        ("relu", (1, 4, 8, 8)),
+        ("permute(0, 2, 3, 1)", (1, 8, 8, 4)),
+        ("x + prev", (1, 4, 8, 8)),
+        ("0.5 * (x + relu(x))", (1, 4, 8, 8)),
+        ("cat([x, x], dim=1)", (1, 8, 8, 8)),
+        ("Conv2d(6, 1)(x)", (1, 6, 8, 8)),
+        ("Conv2d(6, 1)(relu(prev)) + 1", (1, 6, 8, 8)),
+        ("prev[:, 0]", (1, 8, 8)),
+        ("prev[0, ..., 1:3]", (4, 8, 2)),
+        ("prev[:, None]", (1, 1, 4, 8, 8)),
+        ("prev.view(N, -1)", (1, 256)),
+        ("prev.reshape(prev.shape[0], prev.size(1), -1)", (1, 4, 64)),
+        ("prev.mean(dim=[2, 3])", (1, 4)),
+        ("-prev ** 2", (1, 4, 8, 8)),
+        ("prev @ prev.transpose(2, 3)", (1, 4, 8, 8)),
+        ("max_pool2d(prev, 2)", (1, 4, 4, 4)),
+        ("max_pool2d(2)", (1, 4, 4, 4)),
+        ("conv1: Conv2d(6, 1)", (1, 6, 8, 8)),
+        ("a, b: chunk(2, dim=1)\n  - a * b", (1, 2, 8, 8)),
+        ("a, _: chunk(2, dim=1)", (1, 2, 8, 8)),
+        ("_, a: chunk(2, dim=1)\n  - flatten(1)", (1, 128)),
+        ("a, b, c, d: prev.unbind(1)\n  - stack([d, a], dim=1)", (1, 2, 8, 8)),
+        ("[Conv2d(6), Flatten]", None),
+        ("stem:\n      - ReLU\n      - Flatten", (1, 256)),
+        ("- ReLU\n    - Flatten", (1, 256)),
+        ("do: Flatten", (1, 256)),
+        ("do:\n      - ReLU\n      - Flatten", (1, 256)),
+    ],
+)
+def test_a_step_can_be_written_so(line: str, shape: tuple[int, ...] | None) -> None:
+    if shape is None:
+        assert refused(steps(line)) == ["3:6: Conv2d needs kernel_size"]
+    else:
+        assert shape_of(steps(line)) == shape
+
+
+LONG_FORMS = [
+    ("Conv2d: {out_channels: 6, kernel_size: 3, stride: 2, bias: false}", "Conv2d(6, 3, stride=2, bias=False)"),
+    ("Conv2d: [6, 3, stride: 2, bias: false]", "Conv2d(6, 3, stride=2, bias=False)"),
+    ("Conv2d: [4, 6, 3]", "Conv2d(4, 6, 3)"),
+    ("Linear: 10", "Linear(10)"),
+    ("Conv2d:\n      out_channels: 6\n      kernel_size: 3   # why\n      padding: same", "Conv2d(6, 3, padding='same')"),
+    ("Conv2d: {out_channels: 2 * width, kernel_size: '(3, 1)'}", "Conv2d(2 * width, (3, 1))"),
+    ("Conv2d: {out_channels: 6, kernel_size: [3, 1]}", "Conv2d(6, (3, 1))"),
+    ("Conv2d: {out_channels: 6, kernel_size: 1, padding_mode: circular}", "Conv2d(6, 1, padding_mode='circular')"),
+    ("ReLU:", "ReLU"),
+    ("ReLU: {inplace: true}", "ReLU(True)"),
+]
+
+
+@pytest.mark.parametrize(("long", "short"), LONG_FORMS)
+def test_the_long_form_is_the_same_layer(long: str, short: str) -> None:
+    head = "params: {width: 3}\n"
+    written, plain = steps(long, head=head), steps(short, head=head)
+    assert [m for _, m in plan(written).block.walk()] == [m for _, m in plan(plain).block.walk()]
+    same(run(written, IMAGE.clone()), run(plain, IMAGE.clone()))
+
+
+def test_the_long_form_may_be_labelled_and_name_a_block() -> None:
+    spec = """
+input: [N, 4, 8, 8]
+blocks:
+  Down(out, act=ReLU):
+    - Conv2d(out, 3)
+    - act
+layers:
+  - first:
+      Conv2d:
+        out_channels: 6
+        kernel_size: 3
+  - Down: {out: 5, act: GELU}
+  - Down: 3
+"""
+    assert shape_of(spec) == (1, 3, 2, 2)
+    assert [name for name in weights(spec) if name.endswith("weight")] == ["first.weight", "1.0.weight", "2.0.weight"]
+    assert type(net(spec).get_submodule("1.1")) is torch.nn.GELU
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("no", "bias takes true or false, not the word 'no'"), ("on", "bias takes true or false, not the word 'on'")],
+)
+def test_words_of_old_yaml_are_not_truths(word: str, message: str) -> None:
+    problems = refused(steps(f"Conv2d: {{out_channels: 6, kernel_size: 3, bias: {word}}}"))
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
+# Modifiers
+
+
+@pytest.mark.parametrize(("deep", "shape"), [("true", (1, 6, 8, 8)), ("false", (1, 4, 8, 8))])
+def test_when_builds_the_step_or_lets_prev_pass(deep: str, shape: tuple[int, ...]) -> None:
+    spec = f"input: [N, 4, 8, 8]\nparams: {{deep: {deep}}}\nlayers:\n  - do: Conv2d(6, 1)\n    when: deep\n  - ReLU\n"
+    assert shape_of(spec) == shape
+    assert len(weights(spec)) == (2 if deep == "true" else 0)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("'a'", 5), ("'b'", 7)])
+def test_else_is_built_where_when_is_false(kind: str, expected: int) -> None:
+    spec = f"""
+input: [N, 4, 8, 8]
+params: {{kind: {kind}}}
+layers:
+  - y: Conv2d(5, 1)
+    when: kind == 'a'
+    else:
+      - Conv2d(6, 1)
+      - Conv2d(7, 1)
+  - y
+"""
+    assert shape_of(spec) == (1, expected, 8, 8)
+
+
+def test_repeat_chains_copies_with_their_own_weights() -> None:
+    spec = "input: [N, 4]\nlayers:\n  - body: Linear(4)\n    repeat: 3\n"
+    assert list(weights(spec)) == [f"body.{i}.{name}" for i in range(3) for name in ("weight", "bias")]
+    built, x = net(spec), example((2, 4))
+    first, second, third = (built.get_submodule(f"body.{i}") for i in range(3))
+    assert not torch.equal(first.weight, second.weight)
+    same(built(x), third(second(first(x))))
+
+
+def test_repeat_knows_its_turn() -> None:
+    spec = """
+input: [N, 4]
+layers:
+  - do: Linear(10 + i if not last else 3, bias=first)
+    repeat: 4
+"""
+    assert {k: v[0] for k, v in weights(spec).items()} == {
+        "0.0.weight": 10, "0.0.bias": 10, "0.1.weight": 11, "0.2.weight": 12, "0.3.weight": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", ["0", "depth - depth", "len([])"])
+def test_repeat_zero_times_passes_prev_on(count: str) -> None:
+    spec = f"input: [N, 4]\nparams: {{depth: 2}}\nlayers:\n  - do: Linear(9)\n    repeat: {count}\n  - ReLU\n"
+    assert shape_of(spec) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("loop", "body", "widths"),
+    [
+        ("for: c\n    in: [5, 6, 7]", "Linear(c)", [5, 6, 7]),
+        ("for: c\n    in: widths", "Linear(c)", [8, 9]),
+        ("for: c\n    in: range(5, 8)", "Linear(c)", [5, 6, 7]),
+        ("for: c\n    in: range(3)", "Linear(c + i + 1)", [1, 3, 5]),
+        ("for: c\n    in: reversed(widths)", "Linear(c)", [9, 8]),
+        ("for: [c, d]\n    in: zip(widths, [1, 2])", "Linear(c * d)", [8, 18]),
+        ("for: [n, c]\n    in: enumerate(widths)", "Linear(c + n)", [8, 10]),
+        ("for: [c, flag]\n    in:\n      - [3, true]\n      - [4, false]", "Linear(c if flag else 2 * c)", [3, 8]),
+        ("for: row\n    in: [[2, 3], [4, 5]]", "Linear(row[0] * row[1])", [6, 20]),
+        ("for: c\n    in: linspace(2, 6, 3)", "Linear(int(c))", [2, 4, 6]),
+        ("for: c\n    in: widths", "Linear(c if first else 2 if last else 1)", [8, 2]),
+    ],
+)
+def test_for_chains_over_a_list_or_table(loop: str, body: str, widths: list[int]) -> None:
+    spec = f"input: [N, 4]\nparams: {{widths: [8, 9]}}\nlayers:\n  - {loop}\n    do: {body}\n"
+    assert [shape[0] for name, shape in weights(spec).items() if name.endswith("weight")] == widths
+
+
+def test_a_papers_table_with_a_nested_repeat() -> None:
+    spec = """
+input: [N, 4, 16, 16]
+layers:
+  - for: [expand, channels, repeats, stride]
+    in:
+      - [1, 8, 1, 1]
+      - [6, 12, 2, 2]
+    do:
+      - do: Conv2d(channels * expand, 3, padding=1, stride=stride if first else 1)
+        repeat: repeats
+"""
+    assert shape_of(spec) == (1, 72, 8, 8)
+    assert [p for p in paths(spec)] == ["0.0.0.0", "0.1.0.0", "0.1.0.1"]
+
+
+def test_collect_is_the_list_of_every_turns_output() -> None:
+    spec = """
+input: [N, 4]
+layers:
+  - turns: Linear(4)
+    repeat: 3
+    collect: ys
+  - cat([x, *ys], dim=1)
+"""
+    built, x = net(spec), example((2, 4))
+    ys = [x]
+    for i in range(3):
+        ys.append(built.get_submodule(f"turns.{i}")(ys[-1]))
+    same(built(x), torch.cat(ys, dim=1))
+
+
+def test_from_starts_from_a_named_value() -> None:
+    spec = """
+input: [N, 4]
+layers:
+  - a: Linear(5)
+  - b: Linear(7)
+  - c: [ReLU, Linear(3)]
+    from: a
+  - do: Linear(2)
+    repeat: 2
+    from: cat([b, c], dim=1)
+"""
+    assert {k: v for k, v in weights(spec).items() if k.endswith("weight")} == {
+        "a.weight": (5, 4), "b.weight": (7, 5), "c.1.weight": (3, 5), "3.0.weight": (2, 10), "3.1.weight": (2, 2),
+    }  # fmt: skip
+
+
+def test_notes_change_nothing() -> None:
+    noted = "input: [N, 4]\nlayers:\n  - do: Linear(3)\n    note: the head of the net\n"
+    same(run(noted), run("input: [N, 4]\nlayers:\n  - Linear(3)\n"))
+
+
+# Forms that branch
+
+A, B = "Conv2d(4, 1)", "Tanh"
+
+
+def branches(form: str, *, named: bool, dim: str = "") -> str:
+    keys = ("first: ", "second: ") if named else ("- ", "- ")
+    text = f"input: [N, 4, 8, 8]\nlayers:\n  - {form}:\n      {keys[0]}{A}\n      {keys[1]}{B}\n"
+    return text + (f"    dim: {dim}\n" if dim else "")
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("form", "dim", "reference"),
+    [
+        ("concat", "", lambda a, b: torch.cat([a, b], dim=1)),
+        ("concat", "-1", lambda a, b: torch.cat([a, b], dim=-1)),
+        ("concat", "1 + 1", lambda a, b: torch.cat([a, b], dim=2)),
+        ("add", "", lambda a, b: a + b),
+        ("multiply", "", lambda a, b: a * b),
+        ("stack", "", lambda a, b: torch.stack([a, b], dim=0)),
+        ("stack", "2", lambda a, b: torch.stack([a, b], dim=2)),
+    ],
+)
+def test_each_branch_gets_the_same_prev(form, dim, reference, named) -> None:  # type: ignore[no-untyped-def]
+    spec = branches(form, named=named, dim=dim)
+    built = net(spec)
+    conv = built.get_submodule("first" if named else "0.0")
+    same(built(IMAGE), reference(conv(IMAGE), torch.tanh(IMAGE)))
+
+
+def test_branches_may_be_lists_and_multiply_broadcasts() -> None:
+    spec = """
+input: [N, 4, 8, 8]
+layers:
+  - multiply:
+      gate:
+        - AdaptiveAvgPool2d(1)
+        - Conv2d(4, 1)
+        - Sigmoid
+      value: []
+"""
+    built = net(spec)
+    gate = torch.sigmoid(built.get_submodule("gate.1")(IMAGE.mean((2, 3), keepdim=True)))
+    assert torch.allclose(built(IMAGE), gate * IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("body", "reference"),
+    [
+        ("Tanh", lambda x: torch.tanh(x) + x),
+        ("\n      - Tanh\n      - ReLU", lambda x: torch.relu(torch.tanh(x)) + x),
+        ("\n      main: Tanh\n      shortcut: Sigmoid", lambda x: torch.tanh(x) + torch.sigmoid(x)),
+        ("\n      main: Tanh\n      shortcut: []", lambda x: torch.tanh(x) + x),
+        ("\n      main: Tanh", lambda x: torch.tanh(x) + x),
+        ("\n      main: Tanh\n      when: 1 > 2", torch.tanh),
+        ("\n      main: Tanh\n      when: 1 < 2", lambda x: torch.tanh(x) + x),
+        (
+            "\n      main: Tanh\n      shortcut:\n        - when: False\n          do: Sigmoid",
+            lambda x: torch.tanh(x) + x,
+        ),
+        (
+            "\n      main: Tanh\n      shortcut:\n        - when: True\n          do: Sigmoid",
+            lambda x: torch.tanh(x) + torch.sigmoid(x),
+        ),
+    ],
+)
+def test_residual(body, reference) -> None:  # type: ignore[no-untyped-def]
+    same(run(f"input: [N, 4, 8, 8]\nlayers:\n  - residual: {body}\n", IMAGE), reference(IMAGE))
+
+
+@pytest.mark.parametrize("form", ["residual: Conv2d(1, 1)", "add:\n      - Conv2d(1, 1)\n      - Tanh"])
+def test_residual_and_add_refuse_to_broadcast(form: str) -> None:
+    (problem,) = refused(f"input: [N, 4, 8, 8]\nlayers:\n  - {form}\n")
+    assert "shapes do not match" in problem
+    assert run("input: [N, 4, 8, 8]\nlayers:\n  - Conv2d(1, 1)(prev) + x\n").shape == (1, 4, 8, 8)
+
+
+# The application rule
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("Linear(8)(flatten(1))", "without a tensor"),
+        ("x + relu", "relu"),
+        ("x + Conv2d(4, 1)", "Conv2d"),
+        ("cat([x, Conv2d(4, 1)])", "Conv2d"),
+        ("relu(Conv2d(4, 1))", "Conv2d"),
+    ],
+)
+def test_inside_an_expression_nothing_is_implicit(line: str, part: str) -> None:
+    (problem,) = refused(steps(line))
+    assert part in problem
+
+
+def test_a_call_with_a_tensor_is_not_applied_again() -> None:
+    same(run(steps("Tanh", "relu(x)"), IMAGE), torch.relu(IMAGE))
+    same(run(steps("Tanh", "relu"), IMAGE), torch.relu(torch.tanh(IMAGE)))
+
+
+# Labels
+
+
+def test_labels_are_seen_by_later_steps_and_nested_lists() -> None:
+    spec = """
+input: [N, 4]
+layers:
+  - a: Linear(4)
+  - group:
+      - b: Linear(4)
+      - residual:
+          - a + b
+  - a + group.b
+"""
+    built, x = net(spec), example((2, 4))
+    a = built.get_submodule("a")(x)
+    same(built(x), a + built.get_submodule("group.b")(a))
+
+
+def test_branches_are_groups() -> None:
+    spec = """
+input: [N, 4, 8, 8]
+layers:
+  - incep:
+      concat:
+        left: Conv2d(2, 1)
+        right: [ReLU]
+  - incep.left
+"""
+    built = net(spec)
+    same(built(IMAGE), built.get_submodule("incep.left")(IMAGE))
+
+
+def test_inner_labels_end_with_their_list() -> None:
+    (problem,) = refused(steps("stem:\n      - inside_it: ReLU\n      - Tanh", "prev + inside_it"))
+    assert problem.startswith("6:12: ")
+    assert "'inside_it'" in problem
+
+
+def test_a_label_hides_an_outer_one_in_its_own_list_only() -> None:
+    spec = steps("a: relu", "group:\n      - a: tanh\n      - a", "a")
+    same(run(spec, IMAGE), torch.relu(IMAGE))
+
+
+def test_nested_targets_take_a_nested_result_apart() -> None:
+    spec = """
+input: [N, 5, 4]
+layers:
+  - out, (h, c): LSTM(hidden_size=6, batch_first=True)
+  - cat([out[:, -1], h[0], c[0]], dim=1)
+"""
+    built, x = net(spec), example((2, 5, 4))
+    out, (h, c) = built.get_submodule("out")(x)
+    same(built(x), torch.cat([out[:, -1], h[0], c[0]], dim=1))
+
+
+def test_prev_is_the_one_value_that_is_kept_else_undefined() -> None:
+    assert shape_of(steps("out, _: LSTM(hidden_size=6, batch_first=True)", "Linear(3)", shape="N, 5, 4")) == (1, 5, 3)
+    (problem,) = refused(steps("a, b: chunk(2, dim=1)", "ReLU"))
+    assert "prev is not one value" in problem
+    assert shape_of(steps("a, b: chunk(2, dim=1)", "a")) == (1, 2, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["type", "forward", "train", "state_dict", "body", "out", "parameters", "half", "code"])
+def test_a_label_may_be_called_as_modules_call_their_own(name: str) -> None:
+    spec = f"input: [N, 4]\nlayers:\n  - {name}: Linear(5)\n  - Linear(3)({name})\n"
+    built = net(spec)
+    assert built(example((2, 4))).shape == (2, 3)
+    assert paths(spec)[0].removesuffix("_") == name
+    assert callable(built.state_dict)
+    assert built.train() is built
+    assert len(list(built.parameters())) == 4
+
+
+def test_a_left_out_label_says_so() -> None:
+    spec = "input: [N, 4]\nlayers:\n  - side: Linear(4)\n    when: False\n  - x + side\n"
+    assert refused(spec) == ["5:9: step 'side' was left out"]
+
+
+# Paths
+
+PATHS = {
+    "unlabelled steps by position": (steps("Linear(3)", "ReLU", "Linear(2)", shape="N, 4"), ["0", "1", "2"]),
+    "labels": (steps("a: Linear(3)", "ReLU", shape="N, 4"), ["a", "1"]),
+    "groups": (steps("stem:\n      - Linear(3)\n      - act: ReLU", shape="N, 4"), ["stem.0", "stem.act"]),
+    "repeats by turn": ("input: [N, 4]\nlayers:\n  - a: Linear(4)\n    repeat: 2\n", ["a.0", "a.1"]),
+    "unlabelled repeats": ("input: [N, 4]\nlayers:\n  - do: Linear(4)\n    repeat: 2\n", ["0.0", "0.1"]),
+    "named branches": (
+        "input: [N, 4]\nlayers:\n  - concat:\n      a: Linear(3)\n      b: [ReLU, Linear(2)]\n  - ReLU\n",
+        ["a", "b.0", "b.1", "1"],
+    ),
+    "listed branches": ("input: [N, 4]\nlayers:\n  - concat: [Linear(3), ReLU]\n  - Tanh\n", ["0.0", "0.1", "1"]),
+    "a labelled form": (
+        "input: [N, 4]\nlayers:\n  - up:\n      concat:\n        a: Linear(3)\n        b: ReLU\n",
+        ["up.a", "up.b"],
+    ),
+    "two residuals": (steps("residual: Linear(4)", "residual: Linear(4)", shape="N, 4"), ["0.main", "1.main"]),
+    "a lone residual": (steps("residual: [Linear(4)]", "ReLU", shape="N, 4"), ["main", "1"]),
+    "several layers in a line": (steps("y: Linear(2)(x) * Linear(2)(x)", shape="N, 4"), ["y.0", "y.1"]),
+}
+
+
+@pytest.mark.parametrize(("spec", "expected"), PATHS.values(), ids=PATHS)
+def test_paths(spec: str, expected: list[str]) -> None:
+    assert paths(spec) == expected
+    built = net(spec)
+    assert all(built.get_submodule(path) is not None for path in expected)
+
+
+def test_a_path_through_a_block_a_repeat_and_a_residual() -> None:
+    spec = """
+input: [N, 4, 8, 8]
+blocks:
+  Basic():
+    - residual:
+        main:
+          - Conv2d(4, 3, padding=1)
+          - BatchNorm2d
+          - ReLU
+          - Conv2d(4, 3, padding=1)
+    - ReLU
+layers:
+  - layer1: Basic
+    repeat: 2
+"""
+    assert paths(spec)[:5] == ["layer1.0.main.0", "layer1.0.main.1", "layer1.0.main.2", "layer1.0.main.3", "layer1.0.1"]
+    assert "layer1.1.main.3.weight" in weights(spec)
+
+
+# Warnings
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule", "line"),
+    [
+        (steps("a: Conv2d(4, 1)", "b: Conv2d(4, 1)(x)", "b + 1"), "unused-value", 3),
+        ("input: [N, 4]\nmodules: {pool: ReLU}\nlayers:\n  - Linear(2)\n", "unused-module", 2),
+        (steps("relu: Conv2d(4, 1)"), "hidden-function", 3),
+        ("input: [N, 4]\nparams: {width: 3}\nlayers:\n  - Linear(2)\n", "unused-param", 2),
+    ],
+)
+def test_warnings(spec: str, rule: str, line: int) -> None:
+    assert [(name, problem.span.line) for name, problem in plan(spec).warnings] == [(rule, line)]
+
+
+def test_a_sound_net_has_no_warnings() -> None:
+    assert plan(steps("a: Conv2d(4, 1)", "b: ReLU", "a + b")).warnings == ()
