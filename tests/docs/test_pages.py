@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,13 @@ def each(found: list[Block]) -> Any:
 
 
 @pytest.fixture
-def folder(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory with the specs and the page's files so far; the CPU is the only device."""
     lay_out(tmp_path, block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    yield tmp_path
+    return tmp_path
 
 
 # ------------------------------------------------------------ what the blocks say
@@ -101,6 +100,7 @@ def test_what_is_wrong_with_a_spec_is_shown(block: Block) -> None:
     assert block.file in following.text
 
 
+@pytest.mark.moves_rng
 @each(of_language("console"))
 def test_a_command_prints_what_is_shown(block: Block, folder: Path) -> None:
     for said, done in zip(turns(block.text), played(block.text), strict=True):
@@ -176,7 +176,7 @@ def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
     checked = archscope.check("net.yaml", device="cpu")
     documents = [report.to_dict(), flops_document(report), findings_document(checked)]
     documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_data(report.findings[0])]
-    documents += [{key: None for key in Fix.__dataclass_fields__}, {"unpriced": [{"kernel": "", "rows": []}]}]
+    documents += [dict.fromkeys(Fix.__dataclass_fields__), {"unpriced": [{"kernel": "", "rows": []}]}]
     assert json.dumps(documents)
     assert sorted(keys(documents) - words_of(CLI)) == []
 
@@ -184,7 +184,7 @@ def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "words",
     [FILE_KEYS, BLOCK_KEYS, MODIFIERS, RESERVED, FORMS, CHECKS, PRESERVES],
-    ids="file block modifiers reserved forms checks preserves".split(),
+    ids=["file", "block", "modifiers", "reserved", "forms", "checks", "preserves"],
 )
 def test_every_word_of_the_language_is_explained(words: tuple[str, ...]) -> None:
     said = {part for code in words_of(LANGUAGE) for part in re.findall(r"\w+", code)}
@@ -199,7 +199,8 @@ def test_every_room_stands_in_the_house() -> None:
     """The table of floors in docs/house.md is that of tests/test_house.py, room by room."""
     rows = re.findall(r"^\| (\d) \| (.+?) \|", HOUSE.read_text(encoding="utf-8"), re.MULTILINE)
     written = {room.removesuffix(".py").strip("/"): int(floor) for floor, rooms in rows for room in code(rooms)}
-    there = {path.stem for path in (ROOT / "archscope").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    paths = (ROOT / "archscope").iterdir()
+    there = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert written == {room: FLOORS[room] for room in there}
 
 
