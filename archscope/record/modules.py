@@ -5,6 +5,7 @@ drive_module(model, args, kwargs, recorder) → flags and buffers kept, hooks ta
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -65,7 +66,7 @@ def kind(module: nn.Module) -> str:
 
 @contextmanager
 def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
-    """Every module call enters and leaves its Site; calls that an exception ended are left with their caller."""
+    """Every module call enters and leaves its Site, also one that an exception ends."""
     running: list[tuple[nn.Module, Site]] = []
 
     def before(module: nn.Module, _args: Any) -> None:
@@ -73,13 +74,15 @@ def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
         running.append((module, site))
         recorder.enter(site)
 
-    def after(module: nn.Module, _args: Any, _output: Any) -> None:
+    def after(module: nn.Module, _args: Any, output: Any) -> None:
+        if output is None:
+            recorder.note(sys.exception())
         while running:
             recorder.leave()
             if running.pop()[0] is module:
                 return
 
-    taken = hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after)
+    taken = hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after, always_call=True)
     try:
         yield
     finally:

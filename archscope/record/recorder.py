@@ -72,7 +72,7 @@ class Recorder(TorchFunctionMode):
         self.calls: list[Call] = []
         self.events: list[Event] = []
         self.mismatches: list[Mismatch] = []
-        self.failure: tuple[Exception, Failure] | None = None
+        self._failure: tuple[BaseException, Failure] | None = None
         self._open: list[int] = []
         self._site = NOWHERE
         self._call = -1
@@ -211,16 +211,24 @@ class Recorder(TorchFunctionMode):
 
     def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
         operands = tuple(self.operand(tensor) for tensor in split(args, kwargs)[0])
-        self.failure = error, Failure(self._site, function.name, operands, first_line(error))
+        self._failure = error, Failure(self._site, function.name, operands, first_line(error))
+
+    def note(self, error: BaseException | None) -> None:
+        """A driver leaves a Site with this exception; the first place counts."""
+        if error is not None and self._noted(error) is None:
+            self._failure = error, Failure(self._site, "", (), first_line(error))
+
+    def _noted(self, error: BaseException | None) -> Failure | None:
+        """What was noted of an exception, or of the one that it was raised from."""
+        while error is not None and self._failure is not None:
+            if error is self._failure[0]:
+                return self._failure[1]
+            error = error.__cause__ or error.__context__
+        return None
 
     def failed(self, error: Exception) -> Failure:
-        """The Failure of the exception that ended the run: of the torch function that raised it, else of the code."""
-        cause: BaseException | None = error
-        while cause is not None and self.failure is not None:
-            if cause is self.failure[0]:
-                return self.failure[1]
-            cause = cause.__cause__ or cause.__context__
-        return Failure(self._site, "", (), first_line(error))
+        """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
+        return self._noted(error) or Failure(self._site, "", (), first_line(error))
 
     def rows(self) -> tuple[Row, ...]:
         """The rows of the run; a layer's only row is called like the layer."""

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 import torch
 
-from archscope.record.tensors import version
-
 
 @contextmanager
 def kept_state(*, grad: bool) -> Iterator[None]:
@@ -41,25 +39,21 @@ def kept_module(model: torch.nn.Module, *, train: bool) -> Iterator[None]:
         modules = list(model.modules())
         flags = [(module, module.training) for module in modules]
         buffers = [(module._buffers, dict(module._buffers)) for module in modules if may_write(module, train)]
-        values = [copied(tensor) for _, own in buffers for tensor in own.values() if tensor is not None]
+        values = [
+            (tensor, tensor.detach().clone()) for _, own in buffers for tensor in own.values() if tensor is not None
+        ]
     try:
         yield
     finally:
-        with torch._C.DisableTorchFunction(), torch.no_grad():
+        with torch._C.DisableTorchFunction(), torch.inference_mode():
             for module, training in flags:
                 if module.training != training:
                     module.training = training
             for held, own in buffers:
                 held.clear()
                 held.update(own)
-            for tensor, value, before in values:
-                if tensor.is_inference() or version(tensor) != before:
-                    tensor.copy_(value)
-
-
-def copied(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """A buffer, its values, and its version, which tells whether it was written."""
-    return tensor, tensor.detach().clone(), version(tensor)
+            for tensor, value in values:
+                tensor.copy_(value)
 
 
 def may_write(module: torch.nn.Module, train: bool) -> bool:

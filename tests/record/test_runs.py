@@ -1,0 +1,250 @@
+"""What a run leaves: nothing. What a run finds: operands that do not fit, and the place where it failed."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from archscope.record import Recorder, Recording, record
+from archscope.trace import Site
+from tests.record.runs import recorded, total, traced
+
+pytestmark = pytest.mark.moves_rng
+
+
+class Net(nn.Module):
+    """Batch statistics, dropout, a frozen part, a cache that each pass writes, and a choice of what goes wrong."""
+
+    def __init__(self, fault: Callable[[torch.Tensor], torch.Tensor] | None = None):
+        super().__init__()
+        self.conv, self.norm, self.frozen = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.register_buffer("passes", torch.zeros(3))
+        self.fault = fault
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += x.sum()
+        torch.set_grad_enabled(True)
+        x = F.dropout(self.frozen(self.norm(self.conv(x))), 0.5, self.training)
+        random.random()
+        return self.fault(x) if self.fault else x
+
+
+def broken(x: torch.Tensor) -> torch.Tensor:
+    return x @ x.new_zeros(5, 5)
+
+
+def stopped(x: torch.Tensor) -> torch.Tensor:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fault", [None, broken, stopped])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_nothing_is_left_behind(mode: str, fault: Any) -> None:
+    net = Net(fault).train(mode == "eval")
+    net.frozen.eval()
+    flags = [module.training for module in net.modules()]
+    held = {name: value.clone() for name, value in net.state_dict().items()}
+    states = torch.get_rng_state(), random.getstate(), torch.is_grad_enabled()
+    try:
+        recorded(net, torch.ones(2, 3, 8, 8), mode=mode)
+    except KeyboardInterrupt:
+        assert fault is stopped
+    assert [module.training for module in net.modules()] == flags
+    assert all(torch.equal(value, held[name]) for name, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), torch.is_grad_enabled()) == states[1:]
+    assert all(value.grad_fn is None for value in net.parameters())
+
+
+def test_a_model_in_the_wanted_mode_keeps_its_frozen_parts() -> None:
+    net = Net().train()
+    net.frozen.eval()
+    seen: list[bool] = []
+    net.frozen.register_forward_hook(lambda module, args, output: seen.append(module.training))
+    traced(net, torch.ones(2, 3, 8, 8), mode="train")
+    assert seen == [False]
+
+
+def test_a_replay_draws_no_random_numbers() -> None:
+    class Drawing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.dropout(torch.tensordot(x, x, 1), 0.5, True) + torch.linalg.inv(torch.rand(2, 2))
+
+    torch.manual_seed(0)
+    plain = Drawing()(torch.ones(2, 2))
+    torch.manual_seed(0)
+    assert torch.equal(recorded(Drawing(), torch.ones(2, 2)).outputs, plain)
+
+
+def step(recorder: Recorder, path: str, run: Callable[[], Any], *, strict: bool = False) -> Any:
+    recorder.enter(Site(path, "add", "step", strict=strict))
+    out = run()
+    recorder.leave()
+    return out
+
+
+def stepped(
+    run: Callable[[Recorder, torch.Tensor, torch.Tensor], Any], *shapes: tuple[int, ...], **options: Any
+) -> Recording:
+    """A run of steps over two inputs a and b, as a compiled spec drives it."""
+    a, b = (torch.ones(shape) for shape in shapes)
+    given = {"target": "test", "device": "cpu", "dtype": "float32", "mode": "eval", "parameters": ()}
+    return record(lambda recorder: run(recorder, a, b), inputs={"a": a, "b": b}, **given, **options)
+
+
+MISMATCHES = [
+    ((2, 64, 8, 8), (2, 32, 4, 4), False, (1, 2, 3)),
+    ((2, 64, 8, 8), (2, 64, 8, 7), False, (3,)),
+    ((3, 4), (2, 5, 4), False, (1,)),
+    ((2, 4), (2, 1), True, (1,)),
+    ((2, 4), (4,), True, (0,)),
+    ((4,), (2, 4), True, (0,)),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "strict", "axes"), MISMATCHES)
+def test_operands_that_do_not_fit_are_noted_and_the_first_goes_on(
+    first: Any, second: Any, strict: bool, axes: Any
+) -> None:
+    def run(recorder: Recorder, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        out = step(recorder, "add", lambda: a + b, strict=strict)
+        return step(recorder, "relu", lambda: F.relu(out))
+
+    recording = stepped(run, first, second)
+    (mismatch,) = recording.trace.mismatches
+    assert recording.error is None
+    assert (mismatch.site.path, mismatch.operation, mismatch.axes, mismatch.likely) == ("add", "add", axes, False)
+    assert [(operand.source, operand.value.shape) for operand in mismatch.operands] == [("a", first), ("b", second)]
+    add, relu = recording.trace.rows
+    assert [operand.source for operand in add.inputs] == ["a", "b"]
+    assert add.outputs[0].shape == first
+    assert add.outputs[0].id not in {operand.value.id for operand in add.inputs}
+    assert relu.inputs[0].value == add.outputs[0]
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda a, b: torch.add(a, b),
+        lambda a, b: torch.add(a, other=b, alpha=2),
+        lambda a, b: a - b,
+        lambda a, b: a * b,
+        lambda a, b: a.clone().add_(b),
+        lambda a, b: a.clone().__iadd__(b),
+    ],
+)
+def test_every_spelling_of_an_addition(join: Callable[..., torch.Tensor]) -> None:
+    recording = stepped(lambda recorder, a, b: step(recorder, "0", lambda: join(a, b)), (2, 3), (2, 4))
+    assert [mismatch.axes for mismatch in recording.trace.mismatches] == [(1,)]
+    assert recording.trace.outputs[0].value.shape == (2, 3)
+
+
+def test_later_mismatches_may_follow_from_earlier_ones() -> None:
+    recording = stepped(lambda recorder, a, b: ((a + b) * 2, a - b, a + a), (2, 3), (2, 4))
+    assert [mismatch.likely for mismatch in recording.trace.mismatches] == [False, True]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_fitting_addition_is_no_mismatch(strict: bool) -> None:
+    shapes = ((2, 3), (2, 3)) if strict else ((2, 3), (3,))
+    recording = stepped(lambda recorder, a, b: step(recorder, "0", lambda: a + b + 1, strict=strict), *shapes)
+    assert recording.trace.mismatches == ()
+    assert recording.error is None
+
+
+@pytest.mark.parametrize(("second", "strict"), [((2, 4), False), ((3,), True)])
+def test_a_mismatch_may_be_raised(second: tuple[int, ...], strict: bool) -> None:
+    recording = stepped(
+        lambda recorder, a, b: step(recorder, "0", lambda: a + b, strict=strict), (2, 3), second, on_mismatch="raise"
+    )
+    assert isinstance(recording.error, RuntimeError)
+    assert recording.trace.mismatches == ()
+    failure = recording.trace.failure
+    assert failure is not None
+    assert (failure.site.path, failure.function) == ("0", "torch.Tensor.add")
+
+
+def test_an_addition_that_fails_for_another_reason_fails() -> None:
+    recording = stepped(lambda recorder, a, b: torch.add(a, b, alpha="x"), (2, 3), (2, 3))
+    assert isinstance(recording.error, TypeError)
+
+
+def test_a_failure_names_its_place_and_keeps_the_rows_so_far() -> None:
+    net = nn.Sequential(nn.Linear(4, 5), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
+    recording = recorded(net, torch.zeros(3, 4))
+    failure = recording.trace.failure
+    assert failure is not None
+    assert [row.op for row in recording.trace.rows] == ["Linear", "ReLU"]
+    assert (failure.site.path, failure.site.name, failure.function) == ("1.1", "Linear", "torch.nn.functional.linear")
+    assert [(operand.source, operand.value.shape) for operand in failure.operands] == [
+        ("1.0", (3, 5)),
+        ("1.1.weight", (2, 4)),
+        ("1.1.bias", (2,)),
+    ]
+    assert failure.message == "mat1 and mat2 shapes cannot be multiplied (3x5 and 4x2)"
+    assert isinstance(recording.error, RuntimeError)
+    assert recording.outputs is None
+
+
+class Thrower(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("needs 3 channels\nand more")
+
+
+class Careful(nn.Module):
+    """Catches what its parts raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.ReLU(), nn.Linear(7, 7))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.inner(x)
+        except RuntimeError:
+            return x + 1
+
+
+def test_a_failure_of_the_authors_own_code() -> None:
+    recording = recorded(nn.Sequential(nn.ReLU(), Thrower()), torch.zeros(3))
+    failure = recording.trace.failure
+    assert failure is not None
+    assert (failure.site.path, failure.site.name, failure.function) == ("1", "Thrower", "")
+    assert failure.message == "needs 3 channels"
+
+
+def test_an_exception_that_the_model_catches_is_no_failure() -> None:
+    trace = traced(nn.Sequential(Careful(), nn.ReLU()), torch.zeros(2, 3))
+    assert trace.failure is None
+    assert [(row.path, row.op) for row in trace.rows] == [("0.inner.0", "ReLU"), ("0", "add"), ("1", "ReLU")]
+
+
+def test_modules_that_the_model_does_not_hold_stand_below_their_caller() -> None:
+    class Inline(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.Linear(3, 2)(x)
+
+    trace = traced(nn.Sequential(Inline()), torch.zeros(1, 3))
+    row = trace.rows[-1]
+    assert (row.path, row.op) == ("0.Linear", "Linear")
+    assert total(trace).macs == 6
+
+
+def test_recording_does_not_import_the_slow_parts_of_torch() -> None:
+    """The direct table keeps common networks off the meta device, whose first operator loads sympy."""
+    import subprocess
+
+    program = (
+        "import sys, torch; from torch import nn; from tests.record.runs import traced, total\n"
+        "net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(2), nn.LSTM(36, 4))\n"
+        "assert total(traced(net, torch.zeros(1, 3, 8, 8))).macs\n"
+        "sys.exit('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
