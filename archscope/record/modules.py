@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules import module as hooks
 
@@ -74,7 +75,9 @@ def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
         running.append((module, site))
         recorder.enter(site)
 
-    def after(module: nn.Module, _args: Any, output: Any) -> None:
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            recorder.unseen(module.original_name, (args, list(module.parameters())), output)
         if output is None:
             recorder.note(sys.exception())
         while running:

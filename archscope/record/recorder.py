@@ -150,8 +150,22 @@ class Recorder(TorchFunctionMode):
         view = self._is_view(function, kwargs, read, made)
         outputs = tuple([self._learn(tensor, self._site.path).value for tensor in made])
         kernels = () if view or function.free else self._lower(function, (func, inputs, rest), args, kwargs, outputs)
-        params = tuple([self._unread.pop(id(tensor)) for tensor in read if id(tensor) in self._unread])
+        params = self._first_read(read)
         self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))
+
+    def unseen(self, name: str, given: Any, output: Any) -> None:
+        """A row for work that no torch function shows, such as a scripted module: unpriced."""
+        function = Function("torch.jit.ScriptModule", name, in_place=False, joins=False, free=False, lowering=None)
+        inputs = tuple(self.operand(tensor) for tensor in tensors(given))
+        outputs = tuple(self._learn(tensor, self._site.path).value for tensor in tensors(output))
+        kernel = Kernel(
+            f"{function.name}.{name}", tuple(o.value.shape for o in inputs), tuple(v.shape for v in outputs)
+        )
+        params = self._first_read(tensors(given))
+        self.events.append(Event(self._call, function, inputs, outputs, params, (kernel,), view=False))
+
+    def _first_read(self, read: list[torch.Tensor]) -> tuple[str, ...]:
+        return tuple([self._unread.pop(id(tensor)) for tensor in read if id(tensor) in self._unread])
 
     def _bookkeeping(self, read: list[torch.Tensor]) -> bool:
         """Whether tensors from before the run change by nothing but themselves: a layer counts its batches."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -21,7 +22,7 @@ def kept_state(*, grad: bool) -> Iterator[None]:
     states = torch.get_rng_state(), torch.cuda.get_rng_state_all() if cuda else [], random.getstate()
     gc.disable()
     try:
-        with torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(grad), uncompiled():
             yield
     finally:
         torch.set_rng_state(states[0])
@@ -30,6 +31,11 @@ def kept_state(*, grad: bool) -> Iterator[None]:
         random.setstate(states[2])
         if collecting:
             gc.enable()
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """What torch.compile made runs as its author wrote it, for a compiled region shows no functions."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager

@@ -248,3 +248,19 @@ def test_recording_does_not_import_the_slow_parts_of_torch() -> None:
         "sys.exit('sympy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_scripted_modules_are_unpriced_and_name_their_parameters() -> None:
+    scripted = torch.jit.trace(nn.Linear(3, 3), torch.zeros(1, 3))
+    trace = traced(nn.Sequential(scripted, nn.ReLU()), torch.zeros(2, 3))
+    assert [(row.path, row.op) for row in trace.rows] == [("0", "Linear"), ("1", "ReLU")]
+    assert trace.rows[0].params == ("0.weight", "0.bias")
+    assert total(trace).unpriced == ("torch.jit.ScriptModule.Linear",)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_compiled_modules_show_what_they_were_made_of() -> None:
+    compiled = torch.compile(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), backend="eager")
+    trace = traced(compiled, torch.zeros(2, 3))
+    assert [row.op for row in trace.rows] == ["Linear", "ReLU"]
+    assert total(trace).macs == 18
