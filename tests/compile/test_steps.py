@@ -470,7 +470,7 @@ layers:
     [
         (steps("a: Conv2d(4, 1)", "b: Conv2d(4, 1)(x)", "b + 1"), "unused-value", 3),
         ("input: [N, 4]\nmodules: {pool: ReLU}\nlayers:\n  - Linear(2)\n", "unused-module", 2),
-        (steps("relu: Conv2d(4, 1)"), "hidden-function", 3),
+        (steps("relu: Conv2d(4, 1)", "Conv2d(4, 1)", "relu"), "hidden-function", 5),
         ("input: [N, 4]\nparams: {width: 3}\nlayers:\n  - Linear(2)\n", "unused-param", 2),
     ],
 )
