@@ -19,7 +19,7 @@ from archscope.spec import Library
 from archscope.spec import load as load_spec
 
 if TYPE_CHECKING:
-    from archscope.compare import Comparison
+    from archscope.comparison import Comparison
     from archscope.compile import Override, Plan
 
 Progress = Callable[[str], object]
@@ -49,13 +49,19 @@ def schema() -> dict[str, Any]:
 
 
 def variants(target: str) -> list[str]:
-    """The targets of a spec's variants (`net.yaml:small`, …); the target itself where it names one or has none."""
+    """The targets of a spec's variants (`net.yaml:small`, …); the target itself where it names one or has none.
+
+    A library of blocks has no net, so no target. Raises SpecError.
+    """
     parts = split(target)
     if parts is None or parts[1]:
         return [target]
     from archscope.compile import variants_of
 
-    return [f"{parts[0]}:{v.name}" if v.name else parts[0] for v in variants_of(load(parts[0]).root)]
+    library = load(parts[0])
+    if library.root.layers is None:
+        return []
+    return [f"{parts[0]}:{v.name}" if v.name else parts[0] for v in variants_of(library.root)]
 
 
 def split(target: Any) -> tuple[str, str | None] | None:
@@ -247,7 +253,7 @@ def compare(*wanted: Any, **options: Any) -> Comparison:
 
     `options` are those of `summarize`. Raises what `summarize` raises.
     """
-    from archscope.compare import compare as compared
+    from archscope.comparison import compare as compared
     from archscope.render import views
 
     targets = [t for target in wanted for t in (variants(target) if isinstance(target, str) else [target])]
@@ -269,7 +275,7 @@ def _checked(target: Any, options: Mapping[str, Any]) -> list[Checked]:
         return [Checked(str(target), _problems(error))]
     if split(target) is not None and options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
-    return [Checked(str(one), _findings(one, options)) for one in found]
+    return [Checked(str(one), _findings(one, options)) for one in found] or [Checked(str(target))]
 
 
 def _problems(error: SpecError) -> tuple[Finding, ...]:

@@ -118,7 +118,7 @@ def example(shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int =
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Inside, random numbers come from `seed`; afterwards the random states are as before. None changes nothing."""
+    """Inside, random numbers come from `seed`; None changes nothing. With a seed the random states are given back."""
     if seed is None:
         yield
         return
@@ -150,7 +150,8 @@ def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", 
         if arguments or dtype is not None or (device != "auto" and _home(module)[0] != device_of(device)):
             raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
     else:
-        module, name = module_of(str(target), arguments), str(target)
+        with torch.random.fork_rng():
+            module, name = module_of(str(target), arguments), str(target)
         module = module.to(device=device_of(device), dtype=dtype_of(dtype))
     return Subject(module, name, *_home(module))
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import archscope
 from archscope.cli import cli, ended
 from archscope.cli.options import scalar
-from archscope.compare import compare
+from archscope.comparison import compare
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
 from tests.report.test_report import mismatched

@@ -32,7 +32,7 @@ FLOORS: dict[str, int] = {
     "witnesses": 2,
     "report": 3,
     "checks": 4,
-    "compare": 4,
+    "comparison": 4,
     "render": 5,
     "api": 6,
     "__init__": 7,

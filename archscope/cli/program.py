@@ -20,7 +20,7 @@ from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, ref
 from archscope.errors import ForwardError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from archscope.compare import Comparison
+    from archscope.comparison import Comparison
     from archscope.render.sheet import Wish
     from archscope.report import Report
 
@@ -126,6 +126,8 @@ def check(targets: tuple[str, ...], format: str, output: str | None, **options: 
         from archscope.render import data, findings
 
         checked = api.check(*with_folders(targets), **library_options(options))
+        if options["quiet"]:
+            checked = [item.errors() for item in checked]
         text = data.dumped(data.findings_document(checked)) if format == "json" else findings.report(checked)
         deliver(text, output)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}

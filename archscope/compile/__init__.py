@@ -4,7 +4,7 @@ compile_net(library, variant) → Plan
   net           variants, inputs, overrides, ties; the whole net
   workshop      one compilation: what names mean in each file; scope is the chain of names
   blocks        one use of a block: dimensions, arguments, return; built once per distinct use
-  steps         its steps: when, loops, labels, the application rule; loops has repeat and for, forms residual, concat, …
+  steps         its steps: when, loops, labels, the application rule; loops, forms (residual, concat, …)
   use           its graph: a node for every function, layer and parameter
   values        what expressions are made of: Tensor, Size, Kind, Layer, Function
   layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does

@@ -21,8 +21,9 @@ from archscope.compile.use import Here, Use
 from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, on_meta
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
-from archscope.spec.evaluate import UNKNOWN, Fault, Thing, known_by_halves, shown
+from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Block, Data, Input, Items, Spec
+from archscope.spec.numbers import Fault
 
 
 def block_plan(

@@ -16,8 +16,9 @@ from archscope.compile.scope import Scope
 from archscope.compile.use import Here, last_node, nodes_after
 from archscope.compile.values import Tensor
 from archscope.errors import Span
-from archscope.spec.evaluate import UNKNOWN, Fault, known_by_halves, shown
+from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
 from archscope.spec.model import Join, Residual, Step
+from archscope.spec.numbers import Fault
 from archscope.trace import Site
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ def _check_aligned(kind: str, values: dict[str, object], dim: object) -> None:
     shapes = {name: tuple(t.meta.shape) for name, t in _tensors(kind, values).items()}
     ranks = {len(s) for s in shapes.values()}
     if not isinstance(dim, int) or (kind == "concat" and not all(-r <= dim < r for r in ranks)):
-        raise Fault(f"{kind}: there is no dimension {shown(dim)} in {_listed(shapes)}")
+        fact = f"{kind}: there is no dimension {shown(dim)} in {_listed(shapes)}"
+        raise Fault(fact, "dimensions count from 0, or from -1 at the end")
     cut = {name: _without(shape, dim) if kind == "concat" else shape for name, shape in shapes.items()}
     if len(set(cut.values())) > 1:
         where = f" beside dimension {dim}" if kind == "concat" else ""

@@ -20,7 +20,10 @@ from archscope.compile import shapes
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
 from archscope.compile.values import Function, Kind, Layer
-from archscope.spec.evaluate import Fault
+from archscope.spec.numbers import Fault
+
+CONSTRUCTOR = "these arguments do not go together; PyTorch says why"
+RUN = "this input does not suit these arguments; PyTorch says why"
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,26 @@ def bind_layer(kind: Kind, args: tuple, kwargs: dict) -> Layer:
         bound = bind(kind.source, args, kwargs)
     except BindError as error:
         raise Fault(error.message, error.help, error.name) from None
-    for name, value in bound.arguments.items():
-        _check_word(kind, name, value)
-    return Layer(kind, tuple(bound.arguments.items()), bound.struck)
+    arguments = {name: _worded(kind, name, value) for name, value in bound.arguments.items()}
+    return Layer(kind, tuple(arguments.items()), bound.struck)
 
 
-def _check_word(kind: Kind, name: str, value: object) -> None:
+def _worded(kind: Kind, name: str, value: object) -> object:
+    """An argument;
+    a function's name (`bilinear`, `tanh`) is a word where words belong. Raises Fault for other words.
+    """
     parameter = signature(kind.source).parameters.get(name)
-    if parameter is None or not isinstance(value, str) or takes_words(parameter):
-        return
-    wanted = "true or false" if isinstance(parameter.default, bool) else "no words"
-    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}", argument=name)
+    if parameter is None or not isinstance(value, (str, Function)):
+        return value
+    if takes_words(parameter):
+        wordlike = isinstance(value, Function) and not callable(parameter.default)
+        return value.name if wordlike else value  # type: ignore[union-attr]
+    if isinstance(value, Function):
+        return value
+    boolean = isinstance(parameter.default, bool)
+    cure = f"{name}=True or {name}=False" if boolean else f"give {name} a number"
+    wanted = "true or false" if boolean else "no words"
+    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}", cure, name)
 
 
 def takes_words(parameter: inspect.Parameter) -> bool:
@@ -136,7 +148,7 @@ class Foundry:
                 with without_initialisation(), torch.device("meta"):
                     self.skeletons[recipe] = recipe.make().train(self.train)
             except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
-                raise Fault(f"{recipe.name}: {in_words(error)}") from None
+                raise Fault(f"{recipe.name}: {in_words(error)}", CONSTRUCTOR) from None
         return self.skeletons[recipe]
 
     def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
@@ -152,6 +164,7 @@ class Foundry:
         if layer_classes().get(recipe.name) is recipe.cls and not self.train:
             result = shapes.layer_output(recipe.cls, _with_defaults(recipe), inputs, kwargs)
         if result is None:
+            check_axis(recipe, inputs)
             check_inputs(recipe, inputs, kwargs)
             result = guarded(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
         return result
@@ -170,6 +183,16 @@ def missing_flatten(wanted: tuple, shape: tuple[int, ...]) -> str:
     return f"is a Flatten missing before it? {' × '.join(map(str, shape[1:]))} = {wanted[0]}"
 
 
+def check_axis(recipe: Recipe, inputs: tuple) -> None:
+    """Raises Fault for a layer whose `dim` its input does not have; torch on meta lets some pass."""
+    dim = dict(recipe.arguments).get("dim")
+    if recipe.cls in (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU) and isinstance(dim, int) and inputs:
+        rank = max(inputs[0].dim(), 1)
+        if not -rank <= dim < rank:
+            cure = f"dimensions go from 0 to {rank - 1}"
+            raise Fault(f"{recipe.name}: there is no dimension {dim} in {tuple(inputs[0].shape)}", cure)
+
+
 def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
     """Raises Fault where a layer is given more or fewer inputs than its forward takes."""
     forward = inspect.signature(recipe.cls.forward)
@@ -177,7 +200,7 @@ def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) ->
         forward.bind(None, *inputs, **kwargs)
     except TypeError as error:
         takes = ", ".join(name for name in list(forward.parameters)[1:])
-        raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}") from None
+        raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}", f"{recipe.name}(…)({takes})") from None
 
 
 def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:
@@ -187,12 +210,16 @@ def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> 
         return
     axes = " or ".join("(" + ", ".join(_axes(a, given)) + ")" for a in allowed)
     shape = tuple(tensor.shape)
-    cures = {
-        True: "this input has lost its image axes: is there a Flatten too early?",
-        False: "bring the input to that rank: flatten, unsqueeze, permute or reshape",
-    }
-    few = len(allowed[-1]) > tensor.dim()
-    raise Fault(f"{name} wants {axes} but its input is {shape}", cures[few and len(allowed[-1]) >= 4])
+    raise Fault(f"{name} wants {axes} but its input is {shape}", rank_cure(len(allowed[-1]), shape))
+
+
+def rank_cure(wanted: int, shape: tuple[int, ...]) -> str:
+    """What is probably missing where a layer's input has the wrong rank."""
+    if wanted >= 4 and len(shape) == wanted - 1:
+        return "is the batch missing? an input is written [N, C, H, W]"
+    if wanted >= 4 and len(shape) <= 2:
+        return "this input has lost its image axes: is there a Flatten too early?"
+    return "bring the input to that rank: flatten, unsqueeze, permute or reshape"
 
 
 def _axes(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str, ...]:
@@ -209,7 +236,8 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         seen = [shown_shape(v) for v in flat(inputs)]
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
-        raise Fault(f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")) from None
+        fact = f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")
+        raise Fault(fact, RUN) from None
 
 
 def flat(values: object) -> list[torch.Tensor]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from archscope.compile.scope import Scope
 from archscope.compile.workshop import MODULES
 from archscope.errors import Span
-from archscope.spec.evaluate import UNKNOWN, Fault, known_by_halves, shown
+from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
 from archscope.spec.model import For, Items, Repeat, Step
+from archscope.spec.numbers import Fault
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -25,7 +26,7 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     workshop.turns *= max(1, len(passes))
     if workshop.turns > MODULES:
         workshop.turns, total = around, workshop.turns
-        raise Fault(f"nested loops of {total:,} turns; at most {MODULES:,} are allowed")
+        raise Fault(f"nested loops of {total:,} turns; at most {MODULES:,} are allowed", "a smaller count")
     value, collected = start, []
     for i, names in enumerate(passes):
         inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names})
@@ -60,7 +61,7 @@ def rows(walk: Walk, loop: For, prev: object, scope: Scope) -> list[dict[str, ob
     if items is UNKNOWN:
         return [{name.name: UNKNOWN for name in loop.names}]
     if not isinstance(items, (list, tuple)):
-        raise Fault(f"for … in: takes a list, not {shown(items)}")
+        raise Fault(f"for … in: takes a list, not {shown(items)}", "for example in: [16, 32, 64]")
     places = [item.span for item in loop.items.items] if isinstance(loop.items, Items) else []
     return [row(walk, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]
 
@@ -82,7 +83,7 @@ def count_of(walk: Walk, loop: Repeat, prev: object, scope: Scope) -> int:
     if count is UNKNOWN:
         return 1
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise Fault(f"repeat: takes a whole number, not {shown(count)}")
+        raise Fault(f"repeat: takes a whole number, not {shown(count)}", "for example repeat: 3")
     if count > MODULES:
-        raise Fault(f"repeat: {count:,} turns; at most {MODULES:,} are allowed")
+        raise Fault(f"repeat: {count:,} turns; at most {MODULES:,} are allowed", "a smaller count")
     return int(count)

@@ -21,9 +21,10 @@ from archscope.compile.scope import Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
-from archscope.errors import Span, UsageError, did_you_mean
+from archscope.errors import Problem, Span, UsageError, did_you_mean
 from archscope.spec.evaluate import UNKNOWN, shown
 from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
+from archscope.spec.names import names_read
 from archscope.trace import Site
 
 
@@ -96,6 +97,7 @@ def compile_net(
     inputs = _inputs(workshop, context, spec, overrides, batch)
     workshop.problems.raise_if_any(library.sources)
     block = _block(workshop, context, spec, variant, inputs)
+    warn_of_unread(workshop, spec)
     workshop.problems.raise_if_any(library.sources)
     assert block is not None
     ties = tuple(t for tie in spec.ties if (t := _tie(workshop, block, tie)))
@@ -109,6 +111,15 @@ def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
         if name not in known:
             near = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has no params")
             raise UsageError(f"{spec.file} has no param {name!r}", near)
+
+
+def warn_of_unread(workshop: Workshop, spec: Spec) -> None:
+    """Params that nothing in the file reads."""
+    read = names_read(spec)
+    for setting in spec.params:
+        if setting.name not in read:
+            fact = f"nothing reads the param {setting.name!r}"
+            workshop.warn("unused-param", Problem(setting.span, fact, "use it in a step, or take it out"))
 
 
 # Inputs
@@ -169,7 +180,7 @@ def _whole(workshop: Workshop, scope: Scope, expression: Expression | None, defa
     value = workshop.evaluator(scope).value(expression)
     if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    workshop.report(expression.span, f"a size is a whole number, not {shown(value)}")
+    workshop.report(expression.span, f"a size is a whole number, not {shown(value)}", "for example 224, or 2 * size")
     return UNKNOWN
 
 
@@ -210,7 +221,9 @@ def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | No
         return None
     (name, shape), (owner, owned) = found  # type: ignore[misc]
     if shape != owned:
-        workshop.report(tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape")
+        workshop.report(
+            tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape", "tie parameters of one shape"
+        )
         return None
     return name, owner
 
@@ -224,7 +237,8 @@ def _parameter(workshop: Workshop, block: BlockPlan, path: str, span: Span) -> t
             if full == wanted:
                 return full, shape
             names.append(full)
-    workshop.report(span, f"tie: there is no parameter {path!r}", did_you_mean(path, names))
+    cure = did_you_mean(path, names) or "paths are labels and positions joined by dots: head.weight"
+    workshop.report(span, f"tie: there is no parameter {path!r}", cure)
     return None
 
 

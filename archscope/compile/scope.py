@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from archscope.compile.values import Tensor
 from archscope.errors import Span
-from archscope.spec.evaluate import MISSING, Fault
+from archscope.spec.evaluate import MISSING
+from archscope.spec.numbers import Fault
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Lazy:
     def get(self) -> object:
         if self.value is MISSING:
             if self.busy:
-                raise Fault(f"{self.name!r} is defined by itself")
+                raise Fault(f"{self.name!r} is defined by itself", "give one of the values in the circle as a number")
             self.busy = True
             try:
                 self.value = self.work()
@@ -77,9 +78,7 @@ class Scope:
             if isinstance(value, Tensor) and name in value.inner:
                 raise Fault(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
 
-    def names(self) -> Iterator[str]:
-        """Every name that could be meant here."""
-        for scope in self.chain():
-            yield from scope.table
-            yield from scope.known()
-        yield "prev"
+    def names(self) -> tuple[list[str], list[str]]:
+        """Every name that could be meant here: those of the spec, and those of torch."""
+        own = [name for scope in self.chain() for name in scope.table]
+        return [*own, "prev"], [name for scope in self.chain() for name in scope.known()]

@@ -24,7 +24,7 @@ from archscope.compile.signatures import signature
 from archscope.compile.use import Here, Use, last_node, nodes_after
 from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor
 from archscope.errors import Problem, Span, did_you_mean
-from archscope.spec.evaluate import MISSING, UNKNOWN, Fault, Thing, known_by_halves, shown
+from archscope.spec.evaluate import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import (
     Body,
     Data,
@@ -38,6 +38,7 @@ from archscope.spec.model import (
     Target,
     Word,
 )
+from archscope.spec.numbers import Fault
 from archscope.trace import Site
 
 
@@ -150,7 +151,6 @@ class Walk:
             return self._bind_all(target, local)
         if isinstance(target, Label):
             if target.name != "_":
-                self._warn_of_hiding(target)
                 local.table[target.name] = value
             return None
         if isinstance(value, Tensor) and value.meta.dim() and value.meta.shape[0] == len(target):
@@ -173,14 +173,14 @@ class Walk:
             node.meta["step"] = value.node.meta.get("step")
         return parts
 
-    def _warn_of_hiding(self, label: Label) -> None:
-        if isinstance(self.use.workshop.base.find(label.name), Function):
-            problem = Problem(
-                label.span,
-                f"the label {label.name!r} hides the function {label.name}",
-                "choose another label",
-                self.use.frames,
-            )
+    def _warn_of_hiding(self, expression: Expression, scope: Scope) -> None:
+        """A step that is only a label, where a function of that name was probably meant."""
+        tree = expression.tree
+        if not isinstance(tree, ast.Name) or not isinstance(scope.find(tree.id), Tensor):
+            return
+        if isinstance(self.use.workshop.base.find(tree.id), Function):
+            message = f"this is the value of the label {tree.id!r}, which hides the function {tree.id}"
+            problem = Problem(expression.span, message, "choose another label", self.use.frames)
             self.use.workshop.warn("hidden-function", problem)
 
     # Expressions and long forms
@@ -198,6 +198,8 @@ class Walk:
         value = self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
         self.use.here = here
         value = self._applied(value, prev, expression.span)
+        if value is not UNKNOWN:
+            self._warn_of_hiding(expression, inner)
         self._give_sites(before, Site(path, " ".join(expression.text.split()), "step", place=expression.span))
         return value
 
@@ -267,7 +269,7 @@ class Walk:
         if isinstance(kind, Declaration):
             raise Fault(f"module {call.name} has its arguments already", "name it alone")
         if not isinstance(kind, Kind):
-            known = [n for n in scope.names() if n[:1].isupper()]
+            known = [n for names in scope.names() for n in names if n[:1].isupper()]
             raise Fault(f"unknown layer {call.name!r}", did_you_mean(call.name, known))
         args = tuple(self._argument(kind, None, value, scope) for value in call.args)
         kwargs = {label.name: self._argument(kind, label, value, scope) for label, value in call.kwargs}
@@ -286,10 +288,9 @@ class Walk:
         parameter = parameters.get(label.name) if label else None
         if label is None or (parameter is not None and not takes_words(parameter)):
             takes = "true or false" if parameter is not None and isinstance(parameter.default, bool) else "numbers"
-            self.use.report(
-                value.span,
-                f"{kind.name}: {label.name if label else 'this argument'} takes {takes}, not the word {word!r}",
-            )
+            cure = self.use.workshop.evaluator(scope).nearest(word) or f"write {takes}"
+            what = label.name if label else "this argument"
+            self.use.report(value.span, f"{kind.name}: {what} takes {takes}, not the word {word!r}", cure)
             return UNKNOWN
         return word
 

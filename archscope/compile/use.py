@@ -19,7 +19,8 @@ from archscope.compile.layers import Recipe, flat, guarded
 from archscope.compile.plan import BlockPlan, Raw
 from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, cure_of, on_meta
 from archscope.errors import Frame, Problem, Span
-from archscope.spec.evaluate import UNKNOWN, Fault, Thing
+from archscope.spec.evaluate import UNKNOWN, Thing
+from archscope.spec.numbers import Fault
 from archscope.trace import Site
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ LARGEST = 2**60
 """How many numbers a tensor may have: more are refused before torch is asked for them."""
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "floordiv": "//", "remainder": "%"}
 LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
+SOFT = frozenset(["softmax", "log_softmax", "softmin"])
 TAKEN = frozenset(dir(fx.GraphModule)) | {"training", "graph", "code", "meta"}
 
 
@@ -112,6 +114,7 @@ class Use:
             return result
         if name in ARITHMETIC and not _broadcast(args):
             return self._unfit(ARITHMETIC[name], args)
+        check_dim(name, args, kwargs)
         run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
         return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
 
@@ -149,10 +152,10 @@ class Use:
             inner = inner.bind(inner, (), {})
         self._refuse_things(inner.kind.name, (*args, *kwargs.values()))
         for value in args:
-            if isinstance(value, (tuple, list)) and not isinstance(inner.kind.source, type):
+            if isinstance(value, (tuple, list)) and (value is args[0] or not isinstance(inner.kind.source, type)):
                 raise Fault(
                     f"{inner.kind.name} is given {len(value)} values as one input",
-                    "take them apart with labels: - a, b: …",
+                    "take them apart with labels: - out, _: …",
                 )
         if isinstance(inner.kind.source, type):
             return self._apply_layer(inner, declared, args, kwargs)
@@ -215,7 +218,8 @@ class Use:
     def parameter(self, shape: tuple[int, ...], init: float | None) -> Tensor:
         """A learned tensor of this step. Raises Fault for one that no memory can hold."""
         if math.prod(shape) > LARGEST:
-            raise Fault(f"Parameter{shape} has {math.prod(shape):,} numbers; at most {LARGEST:,} are allowed")
+            count = math.prod(shape)
+            raise Fault(f"Parameter{shape} has {count:,} numbers; at most {LARGEST:,} are allowed", "smaller sizes")
         return self._weight(self.add(Raw(shape, init)), torch.empty(shape, device="meta"))
 
     def weight(self, declaration: Declaration, name: str) -> object:
@@ -229,6 +233,18 @@ class Use:
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
         return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
+
+
+def check_dim(name: str, args: tuple, kwargs: dict) -> None:
+    """Raises Fault for a `dim` that the input does not have; torch on meta lets some pass."""
+    dim = kwargs.get("dim", args[1] if name in SOFT and len(args) > 1 else None)
+    if name in ("stack", "unsqueeze") or not args or not isinstance(args[0], torch.Tensor) or type(dim) is not int:
+        return
+    rank = max(args[0].dim(), 1)
+    if not -rank <= dim < rank:
+        raise Fault(
+            f"{name}: there is no dimension {dim} in {tuple(args[0].shape)}", f"dimensions go from 0 to {rank - 1}"
+        )
 
 
 def _broadcast(args: tuple) -> bool:

@@ -20,7 +20,8 @@ from torch import fx
 
 from archscope.compile.functions import Entry, methods
 from archscope.errors import did_you_mean
-from archscope.spec.evaluate import UNKNOWN, Fault, Thing, known_by_halves, plain_call, shown
+from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, plain_call, shown
+from archscope.spec.numbers import Fault
 
 
 class Builder(Protocol):
@@ -44,6 +45,12 @@ OPERATORS: Mapping[str, tuple[str, Callable]] = {
     "%": ("remainder", operator.mod),
     "**": ("pow", operator.pow),
     "@": ("matmul", operator.matmul),
+    "<": ("lt", operator.lt),
+    "<=": ("le", operator.le),
+    ">": ("gt", operator.gt),
+    ">=": ("ge", operator.ge),
+    "==": ("eq", operator.eq),
+    "!=": ("ne", operator.ne),
 }
 
 
@@ -153,12 +160,14 @@ class Tensor(Thing):
     meta: torch.Tensor
     inner: Mapping[str, object] = field(default_factory=dict, repr=False)
 
+    compares = True
+
     @property
     def what(self) -> str:  # type: ignore[override]
         return f"a tensor {tuple(self.meta.shape)}"
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
-        raise Fault(f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called")
+        raise Fault(f"{self.what} cannot be called", "does a label hide the layer or function that is meant?")
 
     def subscript(self, index: object) -> object:
         return self.builder.function("getitem", operator.getitem, (self, index), {})
@@ -167,7 +176,7 @@ class Tensor(Thing):
         return self.builder.function("neg", operator.neg, (self,), {}) if symbol == "-" else self
 
     def binary(self, symbol: str, other: object, *, swapped: bool) -> object:
-        if not isinstance(other, (Tensor, int, float)):
+        if symbol not in OPERATORS or not isinstance(other, (Tensor, int, float)):
             raise Fault(f"{self.what} {symbol} {shown(other)} cannot be worked out", cure_of(other))
         name, function = OPERATORS[symbol]
         return self.builder.function(name, function, (other, self) if swapped else (self, other), {})
@@ -211,7 +220,7 @@ class Method(Thing):
 
 def _axis(tensor: Tensor, axis: object) -> int:
     if not isinstance(axis, int) or not -tensor.meta.dim() <= axis < tensor.meta.dim():
-        raise Fault(f"{tensor.what} has no dimension {axis}")
+        raise Fault(f"{tensor.what} has no dimension {axis}", f"dimensions go from 0 to {tensor.meta.dim() - 1}")
     return int(axis)
 
 
@@ -325,7 +334,8 @@ class RawParameter(Thing):
             return UNKNOWN
         shape = tuple(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
         if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
-            raise Fault(f"Parameter takes the numbers of its shape, not {', '.join(shown(n) for n in shape)}")
+            said = ", ".join(shown(n) for n in shape)
+            raise Fault(f"Parameter takes the numbers of its shape, not {said}", "for example Parameter(1, 197, dim)")
         init = kwargs.get("init")
         if set(kwargs) - {"init"} or not isinstance(init, (int, float, type(None))):
             raise Fault("Parameter takes numbers and init=number", "for example Parameter(64, 1, 1, init=1e-6)")

@@ -20,7 +20,7 @@ from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
 from archscope.compile.values import Function, Kind, Layer, RawParameter, settled
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
-from archscope.spec.evaluate import MISSING, NUMBERS, UNKNOWN, Evaluator, Fault, Thing, known_by_halves, shown
+from archscope.spec.evaluate import MISSING, UNKNOWN, Evaluator, Thing, known_by_halves, shown
 from archscope.spec.model import (
     Argument,
     Block,
@@ -37,6 +37,7 @@ from archscope.spec.model import (
     Variant,
     Word,
 )
+from archscope.spec.numbers import NUMBERS, Fault
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan

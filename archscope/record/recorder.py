@@ -28,6 +28,9 @@ from archscope.trace import Call, Failure, Kernel, Mismatch, Operand, Row, Site,
 
 OnMismatch = Literal["record", "raise"]
 
+is_alias_of: Callable[[torch.Tensor, torch.Tensor], bool] = torch._C._is_alias_of  # type: ignore[attr-defined]  # no stub
+"""Whether two tensors lie in the same memory; also told on the meta device, where there is no address."""
+
 CONSTANT = ("constant", None)
 """The name of a tensor that neither a row made nor the model holds."""
 
@@ -254,11 +257,6 @@ class Recorder(TorchFunctionMode):
         op = site.name if site.kind == "layer" and alone[event.call] == 1 else event.function.op
         made = event.outputs, event.params, event.kernels, event.view
         return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place)
-
-
-def is_alias_of(out: torch.Tensor, tensor: torch.Tensor) -> bool:
-    """Whether two tensors lie in the same memory; also told on the meta device, where there is no address."""
-    return torch._C._is_alias_of(out, tensor)  # type: ignore[attr-defined]  # missing in torch's stubs
 
 
 def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]) -> tuple[Kernel, ...]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from archscope.compare import Comparison
+from archscope.comparison import Comparison
 from archscope.render.columns import NAMES, chosen
 from archscope.render.sheet import Wish
 from archscope.report import Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope import units
-from archscope.compare import Change, Comparison
+from archscope.comparison import Change, Comparison
 from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner
 from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded
 from archscope.trace import Operand
@@ -140,7 +140,7 @@ def unpriced(report: Report) -> str:
 
 def where(indexes: Sequence[int], report: Report) -> str:
     """The paths of the first rows: `at rnn, head.0 and 3 more`."""
-    paths = list(dict.fromkeys(report.rows[index].path for index in indexes))
+    paths = list(dict.fromkeys(report.rows[index].path or report.rows[index].op for index in indexes))
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return f"at {', '.join(paths[:3])}{more}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from archscope.compare import Comparison
+from archscope.comparison import Comparison
 from archscope.render import findings, html, sheet, table
 from archscope.report import Report, Views
 

@@ -6,7 +6,7 @@ A quantity that is not known is None, never 0; a sum over rows that hold one cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -109,6 +109,10 @@ class Checked:
 
     target: str
     findings: tuple[Finding, ...] = ()
+
+    def errors(self) -> Checked:
+        """The same without warnings and notes."""
+        return replace(self, findings=tuple(f for f in self.findings if f.level == "error"))
 
 
 @dataclass(frozen=True)

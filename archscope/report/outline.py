@@ -158,7 +158,15 @@ def groups(nodes: Iterable[Node], prefix: str) -> Iterator[Node]:
             yield from (replace(node, label=node.path.removeprefix(prefix) or node.label) for node in members)
         else:
             rows = tuple(index for node in members for index in node.rows)
-            yield Node(path, key, "group", "", "", rows, None, tuple(groups(members, path + ".")))
+            yield Node(path, key, "group", form(members, path), "", rows, None, tuple(groups(members, path + ".")))
+
+
+def form(members: Sequence[Node], path: str) -> str:
+    """What a group is, where the operation that ends it says so: `residual`, `concat` …; empty for a plain group."""
+    ends = {"add": "add", "cat": "concat", "mul": "multiply", "stack": "stack"}
+    name = ends.get(members[-1].path.removeprefix(path + "."), "") if members[-1].kind == "step" else ""
+    sides = any(node.path.startswith((f"{path}.main.", f"{path}.shortcut.")) for node in members)
+    return "residual" if name == "add" and (sides or members[0].path == f"{path}.main") else name
 
 
 # ------------------------------------------------------------ nodes → lines

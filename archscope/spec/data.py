@@ -1,9 +1,9 @@
 """Leaves of a spec: nodes → expressions, values, names, inputs, signatures, checks.
 
-    Scalar   → Expression (it must parse)                 expression_of
-    Node     → Constant | Expression | Word | Items | Table   data_of
-    "N, 3"   → Input        "f(a, b=1)" → name, Arguments     input_of, signature
-    {shape: …, params: …}   → Checks                      checks_of
+Scalar   → Expression (it must parse)                 expression_of
+Node     → Constant | Expression | Word | Items | Table   data_of
+"N, 3"   → Input        "f(a, b=1)" → name, Arguments     input_of, signature
+{shape: …, params: …}   → Checks                      checks_of
 """
 
 from __future__ import annotations

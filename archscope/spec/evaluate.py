@@ -12,16 +12,13 @@ made of UNKNOWN is UNKNOWN too: one mistake, one message.
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.errors import Span, did_you_mean
 from archscope.spec.model import Expression
-
-INTEGER_BITS = 128
-LENGTH = 1_000_000
+from archscope.spec.numbers import Fault, capped, multiply, power
 
 
 class Unknown:
@@ -35,61 +32,26 @@ UNKNOWN = Unknown()
 MISSING = object()
 
 
-class Fault(Exception):  # noqa: N818 - it is what a user did, not what we did
-    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it.
-
-    argument: the keyword argument at fault, where one is.
-    """
-
-    def __init__(self, message: str, help: str = "", argument: str = ""):
-        self.message, self.help, self.argument = message, help, argument
-        super().__init__(message)
-
-
 class Thing:
     """A value of the workshop. `what` names it in messages. Each operation it does not answer is a Fault."""
 
     what = "value"
+    compares = False  # whether `<`, `==` … are operations of its own
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
-        raise Fault(f"{self.what} cannot be called")
+        raise Fault(f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called")
 
     def subscript(self, index: object) -> object:
-        raise Fault(f"{self.what} cannot be indexed")
+        raise Fault(f"{self.what} cannot be indexed", "tensors, lists and shapes are indexed")
 
     def attribute(self, name: str) -> object:
-        raise Fault(f"{self.what} has no attribute {name!r}")
+        raise Fault(f"{self.what} has no attribute {name!r}", "tensors have shape, size() and methods")
 
     def unary(self, symbol: str) -> object:
-        raise Fault(f"{symbol} cannot be applied to {self.what}")
+        raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
 
     def binary(self, symbol: str, other: object, *, swapped: bool) -> object:
-        raise Fault(f"{symbol} cannot be applied to {self.what}")
-
-
-def capped(value: object) -> object:
-    """`value`, unless it is an integer or a list too large to go on with."""
-    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
-        raise Fault(f"an integer of {value.bit_length()} bits; at most {INTEGER_BITS} are allowed")
-    if isinstance(value, (list, tuple, str)) and len(value) > LENGTH:
-        raise Fault(f"a list of {len(value):,} items; at most {LENGTH:,} are allowed")
-    return value
-
-
-def power(base: object, exponent: object) -> object:
-    if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1 and exponent > 0:
-        bits = base.bit_length() * exponent
-        if bits > 2 * INTEGER_BITS:
-            shown = f"{base}**{exponent}" if exponent.bit_length() < 64 else "the power"
-            raise Fault(f"{shown} is too large; integers may have {INTEGER_BITS} bits")
-    return base**exponent  # type: ignore[operator]
-
-
-def multiply(left: object, right: object) -> object:
-    for many, times in ((left, right), (right, left)):
-        if isinstance(many, (list, tuple, str)) and isinstance(times, int) and len(many) * times > LENGTH:
-            raise Fault(f"a list of {len(many) * times:,} items; at most {LENGTH:,} are allowed")
-    return left * right  # type: ignore[operator]
+        raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
 
 
 BINARY: Mapping[type, tuple[str, Callable]] = {
@@ -118,49 +80,6 @@ UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
 
-def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
-    """The multiple of `divisor` nearest to `value`, never under 0.9 × value (MobileNetV2's rule for channel counts)."""
-    rounded = max(least or divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def bounded_range(*limits: int) -> list[int]:
-    turns = range(*limits)
-    if len(turns) > LENGTH:
-        raise Fault(f"a range of {len(turns):,} turns; at most {LENGTH:,} are allowed")
-    return list(turns)
-
-
-def linspace(start: float, end: float, count: int) -> list[float]:
-    """`count` evenly spaced numbers from `start` to `end`, both included."""
-    if count > LENGTH:
-        raise Fault(f"linspace of {count:,} numbers; at most {LENGTH:,} are allowed")
-    step = (end - start) / (count - 1) if count > 1 else 0.0
-    return [start + step * i for i in range(count)]
-
-
-NUMBERS: Mapping[str, Callable] = {
-    "min": min,
-    "max": max,
-    "abs": abs,
-    "round": round,
-    "int": int,
-    "float": float,
-    "len": len,
-    "sum": sum,
-    "range": bounded_range,
-    "zip": lambda *lists: list(zip(*lists, strict=True)),
-    "enumerate": lambda items, start=0: list(enumerate(items, start)),
-    "reversed": lambda items: list(reversed(items)),
-    "linspace": linspace,
-    "ceil": math.ceil,
-    "floor": math.floor,
-    "sqrt": math.sqrt,
-    "log2": math.log2,
-    "make_divisible": make_divisible,
-}
-
-
 def shown(value: object) -> str:
     """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
     return value.what if isinstance(value, Thing) else repr(value)
@@ -179,14 +98,15 @@ def plain_call(name: str, function: Callable, args: Sequence, kwargs: Mapping) -
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Walks expressions. `lookup` gives a name's value or MISSING, `names` what could have been meant.
+    """Walks expressions. `lookup` gives a name's value or MISSING, `names` lists of what could have been meant,
+    nearest first.
 
     Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the
     block being built.
     """
 
     lookup: Callable[[str], object]
-    names: Callable[[], Iterable[str]]
+    names: Callable[[], Iterable[Iterable[str]]]
     report: Callable[[Span, str, str], None]
     host: object = None
 
@@ -219,8 +139,11 @@ class Evaluator:
             return value
         if node.id.lower() in CONSTANTS:
             return CONSTANTS[node.id.lower()]
-        near = did_you_mean(node.id, self.names())
-        raise Fault(f"unknown name {node.id!r}", near or UNDEFINED)
+        raise Fault(f"unknown name {node.id!r}", self.nearest(node.id) or UNDEFINED)
+
+    def nearest(self, name: str) -> str:
+        """What could have been meant; the spec's own names go before those of torch."""
+        return next(filter(None, (did_you_mean(name, names) for names in self.names())), "")
 
     def _constant(self, node: ast.Constant, source: Expression) -> object:
         return capped(node.value)
@@ -244,9 +167,11 @@ class Evaluator:
         try:
             return capped(apply(left, right))
         except ZeroDivisionError:
-            raise Fault(f"division by zero: {left} {symbol} {right}") from None
+            cure = "what is on the right must not be 0 here"
+            raise Fault(f"division by zero: {left} {symbol} {right}", cure) from None
         except (TypeError, ValueError, OverflowError):
-            raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out") from None
+            cure = f"{symbol} takes numbers (and + lists)"
+            raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out", cure) from None
 
     def _unary(self, node: ast.UnaryOp, source: Expression) -> object:
         value = self._walk(node.operand, source)
@@ -258,7 +183,7 @@ class Evaluator:
         if isinstance(value, Thing):
             return value.unary(symbol)
         if not isinstance(value, (int, float)):
-            raise Fault(f"{symbol}{shown(value)} cannot be worked out")
+            raise Fault(f"{symbol}{shown(value)} cannot be worked out", f"{symbol} takes a number")
         return -value if symbol == "-" else value
 
     def _boolean(self, node: ast.BoolOp, source: Expression) -> object:
@@ -277,6 +202,9 @@ class Evaluator:
 
     def _compare(self, node: ast.Compare, source: Expression) -> object:
         left = self._walk(node.left, source)
+        if len(node.ops) == 1:
+            right = self._walk(node.comparators[0], source)
+            return self._single(node.ops[0], left, right)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._walk(right_node, source)
             if left is UNKNOWN or right is UNKNOWN:
@@ -286,12 +214,24 @@ class Evaluator:
             left = right
         return True
 
+    def _single(self, op: ast.cmpop, left: object, right: object) -> object:
+        symbol = COMPARE[type(op)][0]
+        if left is UNKNOWN or right is UNKNOWN:
+            return UNKNOWN
+        if isinstance(left, Thing) and left.compares:
+            return left.binary(symbol, right, swapped=False)
+        if isinstance(right, Thing) and right.compares:
+            return right.binary(symbol, left, swapped=True)
+        return self._holds(COMPARE[type(op)], left, right)
+
     def _holds(self, comparison: tuple[str, Callable], left: object, right: object) -> bool:
         symbol, apply = comparison
         try:
             return bool(apply(left, right))
         except TypeError:
-            raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be compared") from None
+            raise Fault(
+                f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words"
+            ) from None
 
     def _call(self, node: ast.Call, source: Expression) -> object:
         function = self._walk(node.func, source)
@@ -305,12 +245,13 @@ class Evaluator:
             return UNKNOWN
         if callable(function):
             return plain_call(ast.unparse(node.func), function, args, kwargs)
-        raise Fault(f"{ast.unparse(node.func)} is {shown(function)} and cannot be called")
+        cure = "layers, blocks, functions and declared modules are called"
+        raise Fault(f"{ast.unparse(node.func)} is {shown(function)} and cannot be called", cure)
 
     def _keyword(self, keyword: ast.keyword, source: Expression) -> object:
         value = keyword.value
         if isinstance(value, ast.Name) and self.lookup(value.id) is MISSING and value.id.lower() not in CONSTANTS:
-            near = did_you_mean(value.id, self.names())
+            near = self.nearest(value.id)
             cure = f"a word is written in quotes: {keyword.arg}='{value.id}'"
             self.report(source.at(value), f"unknown name {value.id!r}", f"{near} {cure}".strip())
             return UNKNOWN
@@ -333,7 +274,9 @@ class Evaluator:
         try:
             return value[index]  # type: ignore[index]
         except IndexError:
-            raise Fault(f"index {index} of a list of {len(value)} items") from None  # type: ignore[arg-type]
+            count = len(value)  # type: ignore[arg-type]
+            cure = f"indices go from 0 to {count - 1}" if count else "the list is empty"
+            raise Fault(f"there is no index {index} in a list of {count} items", cure) from None
         except (TypeError, KeyError):
             raise Fault(f"{shown(value)} cannot be indexed with {shown(index)}") from None
 

@@ -1,6 +1,6 @@
 """Nodes: a YAML document as frozen data with places, before anything in it has a meaning.
 
-    Node = Scalar | Sequence | Mapping          resolve: a plain scalar's text → number, true/false, null or text
+Node = Scalar | Sequence | Mapping          resolve: a plain scalar's text → number, true/false, null or text
 """
 
 from __future__ import annotations

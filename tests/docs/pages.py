@@ -161,7 +161,7 @@ def lists() -> Mapping[str, Iterable[str]]:
     from archscope.compile.functions import dtypes, functions, methods
     from archscope.compile.signatures import layer_classes
     from archscope.spec import standard_names
-    from archscope.spec.evaluate import NUMBERS
+    from archscope.spec.numbers import NUMBERS
 
     return {
         "functions": sorted(functions()),

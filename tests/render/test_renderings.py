@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from archscope.compare import compare
+from archscope.comparison import compare
 from archscope.render import data, findings, html, markdown, sheet, table, views
 from archscope.render.columns import NAMES, Column
 from archscope.render.sheet import Wish

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from archscope.compare import compare
+from archscope.comparison import compare
 from tests.sketches import awkward, residual_mnist, stages
 
 

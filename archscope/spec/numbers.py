@@ -1,0 +1,91 @@
+"""Arithmetic within bounds: the functions of plain numbers, and caps that no expression of a hostile file gets past.
+
+value → capped → value, or a Fault
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+INTEGER_BITS = 128
+LENGTH = 1_000_000
+
+
+class Fault(Exception):  # noqa: N818 - it is what a user did, not what we did
+    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it.
+
+    argument: the keyword argument at fault, where one is.
+    """
+
+    def __init__(self, message: str, help: str = "", argument: str = ""):
+        self.message, self.help, self.argument = message, help, argument
+        super().__init__(message)
+
+
+def capped(value: object) -> object:
+    """`value`, unless it is an integer or a list too large to go on with."""
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        raise Fault(f"an integer of {value.bit_length()} bits; at most {INTEGER_BITS} are allowed")
+    if isinstance(value, (list, tuple, str)) and len(value) > LENGTH:
+        raise Fault(f"a list of {len(value):,} items; at most {LENGTH:,} are allowed")
+    return value
+
+
+def power(base: object, exponent: object) -> object:
+    if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1 and exponent > 0:
+        bits = base.bit_length() * exponent
+        if bits > 2 * INTEGER_BITS:
+            shown = f"{base}**{exponent}" if exponent.bit_length() < 64 else "the power"
+            raise Fault(f"{shown} is too large; integers may have {INTEGER_BITS} bits")
+    return base**exponent  # type: ignore[operator]
+
+
+def multiply(left: object, right: object) -> object:
+    for many, times in ((left, right), (right, left)):
+        if isinstance(many, (list, tuple, str)) and isinstance(times, int) and len(many) * times > LENGTH:
+            raise Fault(f"a list of {len(many) * times:,} items; at most {LENGTH:,} are allowed")
+    return left * right  # type: ignore[operator]
+
+
+def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
+    """The multiple of `divisor` nearest to `value`, never under 0.9 × value (MobileNetV2's rule for channel counts)."""
+    rounded = max(least or divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def bounded_range(*limits: int) -> list[int]:
+    turns = range(*limits)
+    if len(turns) > LENGTH:
+        raise Fault(f"a range of {len(turns):,} turns; at most {LENGTH:,} are allowed")
+    return list(turns)
+
+
+def linspace(start: float, end: float, count: int) -> list[float]:
+    """`count` evenly spaced numbers from `start` to `end`, both included."""
+    if count > LENGTH:
+        raise Fault(f"linspace of {count:,} numbers; at most {LENGTH:,} are allowed")
+    step = (end - start) / (count - 1) if count > 1 else 0.0
+    return [start + step * i for i in range(count)]
+
+
+NUMBERS: Mapping[str, Callable] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "round": round,
+    "int": int,
+    "float": float,
+    "len": len,
+    "sum": sum,
+    "range": bounded_range,
+    "zip": lambda *lists: list(zip(*lists, strict=True)),
+    "enumerate": lambda items, start=0: list(enumerate(items, start)),
+    "reversed": lambda items: list(reversed(items)),
+    "linspace": linspace,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "sqrt": math.sqrt,
+    "log2": math.log2,
+    "make_divisible": make_divisible,
+}
