@@ -85,16 +85,16 @@ def _preserves(check: Check, shape: tuple[int, ...], before: tuple[int, ...], pa
     return Expected(path, "preserves", f"{word} {before}", check.span, same, str(shape))
 
 
-def _bounds(use: Use, value: Data, scope: Scope) -> tuple[int | None, int | None, str]:
+def _bounds(use: Use, value: Data, scope: Scope, *, exact: bool = False) -> tuple[int | None, int | None, str]:
     if isinstance(value, Table):
         unknown = [k for k, _ in value.entries if k not in ("min", "max")]
         if unknown or not value.entries:
             raise Fault(f"takes min and max, not {', '.join(unknown) or 'nothing'}")
-        bounds = {k: _bounds(use, v, scope) for k, v in value.entries}
+        bounds = {k: _bounds(use, v, scope, exact=True) for k, v in value.entries}
         text = ", ".join(f"{k} {b[2]}" for k, b in bounds.items())
         return bounds["min"][0] if "min" in bounds else None, bounds["max"][1] if "max" in bounds else None, text
     if isinstance(value, Word):
-        return _figure(value.text)
+        return _figure(value.text, exact=exact)
     number = (
         value.value if isinstance(value, Constant) else use.workshop.data(value, scope, words=False, report=use.report)
     )
@@ -107,11 +107,12 @@ def _bounds(use: Use, value: Data, scope: Scope) -> tuple[int | None, int | None
     return number, number, f"{number:,}"
 
 
-def _figure(text: str) -> tuple[int, int, str]:
+def _figure(text: str, *, exact: bool) -> tuple[int, int, str]:
+    """What `1.81G` allows: whatever rounds to it; as a bound (`exact`) the number itself."""
     try:
         figure = parse_figure(text)
     except ValueError as error:
         raise Fault(str(error)) from None
-    slack = figure.step / 2 if figure.step > 1 else 0
+    slack = figure.step / 2 if figure.step > 1 and not exact else 0
     least = int((figure.value - slack).to_integral_value(ROUND_CEILING))
     return least, int((figure.value + slack).to_integral_value(ROUND_FLOOR)), text
