@@ -257,7 +257,9 @@ layers:
   - prev + arange(4) + zeros(1, 4) + 2 * ones(4) + full([4], 0.5) + arange(0, 8, 2)
 """
     x = example((2, 4))
-    expected = x + torch.arange(4) + torch.zeros(1, 4) + 2 * torch.ones(4) + torch.full([4], 0.5) + torch.arange(0, 8, 2)
+    expected = (
+        x + torch.arange(4) + torch.zeros(1, 4) + 2 * torch.ones(4) + torch.full([4], 0.5) + torch.arange(0, 8, 2)
+    )
     assert torch.allclose(run(spec, x), expected)
 
 

@@ -98,11 +98,16 @@ expect: {shape: [N, 4, 8, 8], macs: 1M}
     found = [(e.path, e.key, e.met) for e in expected(spec)]
     assert sorted(found) == sorted(
         [
-            ("", "shape", True), ("", "macs", None), ("stage", "preserves", True),
-            ("stage.0", "preserves", True), ("stage.0.inner", "shape", True),
-            ("stage.1", "preserves", True), ("stage.1.inner", "shape", True),
-            ("main", "preserves", True), ("main.inner", "shape", True),
-        ]  # fmt: skip
+            ("", "shape", True),
+            ("", "macs", None),
+            ("stage", "preserves", True),
+            ("stage.0", "preserves", True),
+            ("stage.0.inner", "shape", True),
+            ("stage.1", "preserves", True),
+            ("stage.1.inner", "shape", True),
+            ("main", "preserves", True),
+            ("main.inner", "shape", True),
+        ]
     )
 
 

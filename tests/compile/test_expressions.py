@@ -159,7 +159,9 @@ def test_what_is_not_in_the_language(line: str, column: int, fact: str | None) -
 
 
 def test_one_mistake_is_one_message() -> None:
-    spec = steps("a: Linear(nothing)", "b: Linear(a.shape[1])(a)", "cat([a, b, prev], dim=1)", "Linear(3)", shape="N, 4")
+    spec = steps(
+        "a: Linear(nothing)", "b: Linear(a.shape[1])(a)", "cat([a, b, prev], dim=1)", "Linear(3)", shape="N, 4"
+    )
     assert refused(spec) == ["3:15: unknown name 'nothing'"]
 
 

@@ -78,7 +78,11 @@ def made(line: str, shape: str) -> list[tuple[str, Any]]:
 WRONG = [
     ("Conv2d(5, 6, 3)", IMAGE, "Conv2d says in_channels=5 but its input is (1, 4, 8, 8), which has 4"),
     ("Conv1d(5, 6, 3)", SOUND, "Conv1d says in_channels=5 but its input is (1, 4, 8), which has 4"),
-    ("ConvTranspose2d(5, 6, 3)", IMAGE, "ConvTranspose2d says in_channels=5 but its input is (1, 4, 8, 8), which has 4"),
+    (
+        "ConvTranspose2d(5, 6, 3)",
+        IMAGE,
+        "ConvTranspose2d says in_channels=5 but its input is (1, 4, 8, 8), which has 4",
+    ),
     ("BatchNorm2d(5)", IMAGE, "BatchNorm2d says num_features=5 but its input is (1, 4, 8, 8), which has 4"),
     ("BatchNorm1d(5)", FLAT, "BatchNorm1d says num_features=5 but its input is (1, 6), which has 6"),
     ("InstanceNorm2d(5)", IMAGE, "InstanceNorm2d says num_features=5 but its input is (1, 4, 8, 8), which has 4"),
@@ -177,7 +181,11 @@ def test_a_shared_module_is_inferred_at_its_first_call_and_checked_later() -> No
         ("Conv2d(6, (3, 1), stride=(2, 1))", IMAGE, (1, 6, 3, 8)),
         ("CosineSimilarity(dim=1)(x, x)", TEXT, (1, 6)),
         ("y, _: MultiheadAttention(num_heads=2, batch_first=True)(x, x, x)", TEXT, (1, 5, 6)),
-        ("TransformerEncoder(TransformerEncoderLayer(nhead=2, dim_feedforward=8, batch_first=True), 2)", TEXT, (1, 5, 6)),
+        (
+            "TransformerEncoder(TransformerEncoderLayer(nhead=2, dim_feedforward=8, batch_first=True), 2)",
+            TEXT,
+            (1, 5, 6),
+        ),
         ("TransformerDecoder(TransformerDecoderLayer(nhead=2, dim_feedforward=8), 1)(x, x)", TEXT, (1, 5, 6)),
     ],
 )

@@ -36,7 +36,8 @@ def test_inputs(written: str, name: str, shape: tuple[int, ...], dtype: torch.dt
 
 
 def test_whole_numbers_have_a_range() -> None:
-    spec = "input: {shape: [N, 4], dtype: int64, low: 2, high: vocab}\nparams: {vocab: 9}\nlayers:\n  - Embedding(vocab, 3)\n"
+    written = "input: {shape: [N, 4], dtype: int64, low: 2, high: vocab}\n"
+    spec = f"{written}params: {{vocab: 9}}\nlayers:\n  - Embedding(vocab, 3)\n"
     (entry,) = plan(spec).inputs
     assert (entry.low, entry.high) == (2, 9)
     (plain,) = plan("input: int64[N, 4]\nlayers:\n  - Embedding(9, 3)\n").inputs
@@ -193,7 +194,8 @@ def folder(tmp_path: Path) -> Path:
         "blocks:\n  Half(n=wider):\n    - Linear(n)\n  Twice():\n    - Half\n    - Half\n"
     )
     (tmp_path / "body.yaml").write_text(
-        "name: Body\ninput: [N, 4]\nparams: {width: 3, out: 2 * width}\nvariants: {thin: {width: 2}, thick: {width: 7}}\n"
+        "name: Body\ninput: [N, 4]\nparams: {width: 3, out: 2 * width}\n"
+        "variants: {thin: {width: 2}, thick: {width: 7}}\n"
         "modules: {fc: Linear(width)}\nlayers:\n  - fc\n  - head: Linear(out)\n"
     )
     return tmp_path
@@ -256,7 +258,8 @@ def test_wrong_use_of_a_whole_file(folder: Path, written: str, message: str) -> 
 
 
 def test_the_standard_library_is_there() -> None:
-    spec = "input: [N, 8, 8, 8]\nimport:\n  std/resnet: {BasicBlock: Basic}\nlayers:\n  - Basic(16, stride=2)\n  - Basic(16)\n"
+    imports = "import:\n  std/resnet: {BasicBlock: Basic}\n"
+    spec = steps("Basic(16, stride=2)", "Basic(16)", shape="N, 8, 8, 8", head=imports)
     assert shape_of(spec) == (1, 16, 4, 4)
 
 
@@ -345,4 +348,3 @@ def test_build_takes_variants_settings_batches_and_seeds(tmp_path: Path) -> None
     assert plan_of(target, batch=4).inputs[0].shape == (4, 3, 8, 8)
     assert plan_of(target, input=(2, 3, 6, 6)).inputs[0].shape == (2, 3, 6, 6)
     assert plan_of(target, input={"x": (2, 3, 6, 6)}).inputs[0].shape == (2, 3, 6, 6)
-

@@ -57,7 +57,10 @@ LONG_FORMS = [
     ("Conv2d: [6, 3, stride: 2, bias: false]", "Conv2d(6, 3, stride=2, bias=False)"),
     ("Conv2d: [4, 6, 3]", "Conv2d(4, 6, 3)"),
     ("Linear: 10", "Linear(10)"),
-    ("Conv2d:\n      out_channels: 6\n      kernel_size: 3   # why\n      padding: same", "Conv2d(6, 3, padding='same')"),
+    (
+        "Conv2d:\n      out_channels: 6\n      kernel_size: 3   # why\n      padding: same",
+        "Conv2d(6, 3, padding='same')",
+    ),
     ("Conv2d: {out_channels: 2 * width, kernel_size: '(3, 1)'}", "Conv2d(2 * width, (3, 1))"),
     ("Conv2d: {out_channels: 6, kernel_size: [3, 1]}", "Conv2d(6, (3, 1))"),
     ("Conv2d: {out_channels: 6, kernel_size: 1, padding_mode: circular}", "Conv2d(6, 1, padding_mode='circular')"),
@@ -191,7 +194,7 @@ layers:
         repeat: repeats
 """
     assert shape_of(spec) == (1, 72, 8, 8)
-    assert [p for p in paths(spec)] == ["0.0.0.0", "0.1.0.0", "0.1.0.1"]
+    assert paths(spec) == ["0.0.0.0", "0.1.0.0", "0.1.0.1"]
 
 
 def test_collect_is_the_list_of_every_turns_output() -> None:
@@ -396,7 +399,9 @@ def test_prev_is_the_one_value_that_is_kept_else_undefined() -> None:
     assert shape_of(steps("a, b: chunk(2, dim=1)", "a")) == (1, 2, 8, 8)
 
 
-@pytest.mark.parametrize("name", ["type", "forward", "train", "state_dict", "body", "out", "parameters", "half", "code"])
+@pytest.mark.parametrize(
+    "name", ["type", "forward", "train", "state_dict", "body", "out", "parameters", "half", "code"]
+)
 def test_a_label_may_be_called_as_modules_call_their_own(name: str) -> None:
     spec = f"input: [N, 4]\nlayers:\n  - {name}: Linear(5)\n  - Linear(3)({name})\n"
     built = net(spec)
@@ -470,7 +475,7 @@ layers:
     [
         (steps("a: Conv2d(4, 1)", "b: Conv2d(4, 1)(x)", "b + 1"), "unused-value", 3),
         ("input: [N, 4]\nmodules: {pool: ReLU}\nlayers:\n  - Linear(2)\n", "unused-module", 2),
-        (steps("relu: Conv2d(4, 1)", "Conv2d(4, 1)", "relu"), "hidden-function", 5),
+        (steps("relu: Conv2d(4, 1)", "relu"), "hidden-function", 4),
         ("input: [N, 4]\nparams: {width: 3}\nlayers:\n  - Linear(2)\n", "unused-param", 2),
     ],
 )
