@@ -196,6 +196,7 @@ def _summarize_plan(
         mode="train" if train else "eval",
         inputs=inputs,
         parameters=ready.parameters(),
+        buffers=ready.buffers(),
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
     report = _joined(recording, _title(plan), warnings)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from torch import fx, nn
 
 from archscope.compile.assemble import lay_out
@@ -88,6 +89,10 @@ class Ready:
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Every name of every parameter; tied ones appear under each of their names."""
         return list(self.module.named_parameters(remove_duplicate=False))
+
+    def buffers(self) -> list[tuple[str, torch.Tensor]]:
+        """Every buffer by name."""
+        return list(self.module.named_buffers(remove_duplicate=False))
 
     def run(self, inputs: tuple, watcher: Watcher) -> Any:
         """One forward pass; the watcher is told of every block, layer and step."""
