@@ -6,7 +6,7 @@ BlockPlan + laid-out layers + inputs → node after node, with enter(site) and l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -121,7 +121,11 @@ def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
 
 
 def _under(prefix: str, site: Site) -> Site:
-    return replace(site, path=f"{prefix}.{site.path}" if site.path else prefix) if prefix else site
+    """The site as seen from the top."""
+    if not prefix:
+        return site
+    path = f"{prefix}.{site.path}" if site.path else prefix
+    return Site(path, site.name, site.kind, site.text, site.place, site.strict)
 
 
 def _child(module: nn.Module, name: str) -> nn.Module:
@@ -135,9 +139,8 @@ def _with_values(argument: Any, values: Mapping[fx.Node, Any]) -> Any:
     if isinstance(argument, fx.Node):
         return values[argument]
     if isinstance(argument, (tuple, list)):
-        return type(argument)(_with_values(a, values) for a in argument) if type(argument) in (tuple, list) else tuple(
-            _with_values(a, values) for a in argument
-        )  # fmt: skip
+        form = list if isinstance(argument, list) else tuple  # fx keeps lists in a class of its own
+        return form([_with_values(a, values) for a in argument])
     if isinstance(argument, dict):
         return {k: _with_values(v, values) for k, v in argument.items()}
     if isinstance(argument, slice):

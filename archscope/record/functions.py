@@ -17,6 +17,12 @@ from archscope.record.kernels import Lowering, is_free, lowering
 JOINS = frozenset({"add", "sub", "mul"})
 """Functions of two operands whose disagreement is a Mismatch and not the end of the run."""
 
+FRESH = frozenset(
+    "add sub mul div batch_norm layer_norm group_norm relu gelu silu sigmoid tanh softmax cat stack max_pool2d avg_pool2d "
+    "adaptive_avg_pool2d embedding".split()
+)
+"""Common functions that never give a view; others are asked."""
+
 OPERATORS = {
     "radd": "add",
     "rsub": "sub",
@@ -41,7 +47,8 @@ OPERATORS = {
 class Function:
     """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch.
 
-    free: has no kernels to price. lowering: how to price it; None where only a replay can tell.
+    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
+    lies in new memory, unless it is told to write in place.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Function:
     joins: bool
     free: bool
     lowering: Lowering | None
+    fresh: bool = False
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -59,7 +67,8 @@ def describe(func: Callable[..., Any]) -> Function:
     op = short(last)
     in_place = op == "setitem" or op.endswith("_")
     joins = op.removesuffix("_") in JOINS
-    return Function(name, op, in_place, joins, is_free(name, op), lowering(name, op))
+    lowered = lowering(name, op)
+    return Function(name, op, in_place, joins, is_free(name, op), lowered, lowered is not None or op in FRESH)
 
 
 def short(last: str) -> str:

@@ -176,7 +176,7 @@ class Recorder(TorchFunctionMode):
 
     def _is_view(self, function: Function, kwargs: Any, read: list[torch.Tensor], made: list[torch.Tensor]) -> bool:
         """Whether all results lie in operands' memory and nothing was written there."""
-        if function.in_place or function.lowering or "out" in kwargs or kwargs.get("inplace") is True:
+        if function.fresh or function.in_place or "out" in kwargs or kwargs.get("inplace") is True:
             return False
         aliases = all(any(is_alias_of(out, tensor) for tensor in read) for out in made)
         return aliases and not self._changed(made, read)
