@@ -130,8 +130,9 @@ def _cannot_return(use: Use, block: Block, value: object) -> bool:
     if isinstance(value, Mapping) or flat(on_meta(value)):
         return False
     what = value.what if isinstance(value, Thing) else shown(value)
+    place = block.returns.span if block.returns is not None else block.layers[-1].span if block.layers else block.span
     use.report(
-        block.span, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`"
+        place, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`"
     )
     return True
 

@@ -9,7 +9,6 @@ has a rule.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from torch import nn
 
 from archscope.compile import shapes
 from archscope.compile.initialise import without_initialisation
+from archscope.compile.sense import check_axis, check_count, check_use, missing_flatten, rank_cure
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
 from archscope.compile.values import Function, Kind, Layer
 from archscope.spec.numbers import Fault
@@ -53,6 +53,8 @@ def bind_layer(kind: Kind, args: tuple, kwargs: dict) -> Layer:
     except BindError as error:
         raise Fault(error.message, error.help, error.name) from None
     arguments = {name: _worded(kind, name, value) for name, value in bound.arguments.items()}
+    for name, value in arguments.items():
+        check_count(kind.name, name, value)
     return Layer(kind, tuple(arguments.items()), bound.struck)
 
 
@@ -110,6 +112,7 @@ class Foundry:
             for argument, axis, index in INFERRED.get(name, ()):
                 if index < len(inputs) and (argument in layer.struck or argument in given):
                     given[argument] = self._inferred(name, argument, given.get(argument), inputs[index], axis, complain)
+            check_use(name, given, inputs)
         arguments = ((k, self._nested(v, inputs, complain)) for k, v in given.items())
         return Recipe(layer.kind.source, tuple(arguments))
 
@@ -164,7 +167,7 @@ class Foundry:
         if layer_classes().get(recipe.name) is recipe.cls and not self.train:
             result = shapes.layer_output(recipe.cls, _with_defaults(recipe), inputs, kwargs)
         if result is None:
-            check_axis(recipe, inputs)
+            check_axis(recipe.cls, dict(recipe.arguments), inputs)
             check_inputs(recipe, inputs, kwargs)
             result = guarded(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
         return result
@@ -174,23 +177,6 @@ def _with_defaults(recipe: Recipe) -> dict[str, object]:
     cls: type = recipe.cls
     defaults = {p.name: p.default for p in signature(cls).parameters.values()}
     return defaults | dict(recipe.arguments)
-
-
-def missing_flatten(wanted: tuple, shape: tuple[int, ...]) -> str:
-    """The cure for a Linear that was meant for the flattened input."""
-    if len(shape) < 3 or len(wanted) != 1 or wanted[0] != math.prod(shape[1:]):
-        return ""
-    return f"is a Flatten missing before it? {' × '.join(map(str, shape[1:]))} = {wanted[0]}"
-
-
-def check_axis(recipe: Recipe, inputs: tuple) -> None:
-    """Raises Fault for a layer whose `dim` its input does not have; torch on meta lets some pass."""
-    dim = dict(recipe.arguments).get("dim")
-    if recipe.cls in (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU) and isinstance(dim, int) and inputs:
-        rank = max(inputs[0].dim(), 1)
-        if not -rank <= dim < rank:
-            cure = f"dimensions go from 0 to {rank - 1}"
-            raise Fault(f"{recipe.name}: there is no dimension {dim} in {tuple(inputs[0].shape)}", cure)
 
 
 def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
@@ -211,15 +197,6 @@ def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> 
     axes = " or ".join("(" + ", ".join(_axes(a, given)) + ")" for a in allowed)
     shape = tuple(tensor.shape)
     raise Fault(f"{name} wants {axes} but its input is {shape}", rank_cure(len(allowed[-1]), shape))
-
-
-def rank_cure(wanted: int, shape: tuple[int, ...]) -> str:
-    """What is probably missing where a layer's input has the wrong rank."""
-    if wanted >= 4 and len(shape) == wanted - 1:
-        return "is the batch missing? an input is written [N, C, H, W]"
-    if wanted >= 4 and len(shape) <= 2:
-        return "this input has lost its image axes: is there a Flatten too early?"
-    return "bring the input to that rank: flatten, unsqueeze, permute or reshape"
 
 
 def _axes(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str, ...]:

@@ -101,6 +101,7 @@ def compile_net(
     workshop.problems.raise_if_any(library.sources)
     assert block is not None
     ties = tuple(t for tie in spec.ties if (t := _tie(workshop, block, tie)))
+    _check_owners(workshop, spec)
     workshop.problems.raise_if_any(library.sources)
     return _plan(workshop, spec, variant, block, inputs, ties)
 
@@ -226,6 +227,17 @@ def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | No
         )
         return None
     return name, owner
+
+
+def _check_owners(workshop: Workshop, spec: Spec) -> None:
+    """A parameter that owns another's values is not tied itself, so that there is no circle."""
+    tied = {tie.path for tie in spec.ties}
+    for tie in spec.ties:
+        if tie.owner in tied:
+            whose = "itself" if tie.owner == tie.path else f"{tie.owner}, which is tied too"
+            workshop.report(
+                tie.span, f"tie: {tie.path} is tied to {whose}", "tie every name to the one that owns the values"
+            )
 
 
 def _parameter(workshop: Workshop, block: BlockPlan, path: str, span: Span) -> tuple[str, tuple[int, ...]] | None:

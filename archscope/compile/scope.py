@@ -66,6 +66,8 @@ class Scope:
                 return value.get() if isinstance(value, Lazy) else value
         for scope in self.chain():
             scope._refuse_hidden(name)
+        for scope in self.chain():  # a group's label is the better name for what prev happens to be
+            scope._refuse_inner(name, "prev")
         return MISSING
 
     def _refuse_hidden(self, name: str) -> None:
@@ -74,9 +76,14 @@ class Scope:
             raise Fault(f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here")
         if name in self.later:
             raise Fault(f"step {name!r} comes later, at line {self.later[name]}", "a step sees what stands above it")
-        for label, value in self.table.items():
-            if isinstance(value, Tensor) and name in value.inner:
-                raise Fault(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
+        for label in self.table:
+            if label != "prev":
+                self._refuse_inner(name, label)
+
+    def _refuse_inner(self, name: str, label: str) -> None:
+        value = self.table.get(label)
+        if isinstance(value, Tensor) and name in value.inner:
+            raise Fault(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
 
     def names(self) -> tuple[list[str], list[str]]:
         """Every name that could be meant here: those of the spec, and those of torch."""

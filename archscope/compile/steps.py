@@ -22,7 +22,7 @@ from archscope.compile.loops import turns
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import signature
 from archscope.compile.use import Here, Use, last_node, nodes_after
-from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor
+from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor, holds_tensor
 from archscope.errors import Problem, Span, did_you_mean
 from archscope.spec.evaluate import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import (
@@ -213,7 +213,9 @@ class Walk:
         except Fault as fault:
             self.use.report(span, fault.message, fault.help)
             return UNKNOWN
-        if isinstance(value, Tensor) or value is UNKNOWN or isinstance(value, (tuple, list)):
+        if isinstance(value, Tensor) or value is UNKNOWN:
+            return value
+        if isinstance(value, (tuple, list)) and (known_by_halves(value) or holds_tensor(value)):
             return value
         raise Fault(
             f"this step gives {shown(value)}, not a tensor",

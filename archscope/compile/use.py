@@ -17,6 +17,7 @@ from torch import fx
 from archscope.compile import shapes
 from archscope.compile.layers import Recipe, flat, guarded
 from archscope.compile.plan import BlockPlan, Raw
+from archscope.compile.sense import check_dim
 from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, cure_of, on_meta
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Thing
@@ -114,7 +115,9 @@ class Use:
             return result
         if name in ARITHMETIC and not _broadcast(args):
             return self._unfit(ARITHMETIC[name], args)
-        check_dim(name, args, kwargs)
+        dim = kwargs.get("dim", args[1] if name in SOFT and len(args) > 1 else None)
+        if type(dim) is int and name not in ("stack", "unsqueeze") and args and isinstance(args[0], torch.Tensor):
+            check_dim(name, dim, args[0])
         run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
         return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
 
@@ -233,18 +236,6 @@ class Use:
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
         return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
-
-
-def check_dim(name: str, args: tuple, kwargs: dict) -> None:
-    """Raises Fault for a `dim` that the input does not have; torch on meta lets some pass."""
-    dim = kwargs.get("dim", args[1] if name in SOFT and len(args) > 1 else None)
-    if name in ("stack", "unsqueeze") or not args or not isinstance(args[0], torch.Tensor) or type(dim) is not int:
-        return
-    rank = max(args[0].dim(), 1)
-    if not -rank <= dim < rank:
-        raise Fault(
-            f"{name}: there is no dimension {dim} in {tuple(args[0].shape)}", f"dimensions go from 0 to {rank - 1}"
-        )
 
 
 def _broadcast(args: tuple) -> bool:

@@ -192,8 +192,10 @@ class Tensor(Thing):
             return tuple(self.size(axis) for axis in range(self.meta.dim()))
         if name in ("size", "dim") or name in methods():
             return Method(self, name)
-        known = [*self.inner, *methods(), "shape", "size", "dim"]
-        raise Fault(f"a tensor has no method {name!r} in this language", did_you_mean(name, known))
+        near = did_you_mean(name, [*self.inner, *methods(), "shape", "size", "dim"])
+        if name in ("weight", "bias"):
+            near = "a declared module has parameters: modules: {fc: Linear(4)}, then fc.weight"
+        raise Fault(f"a tensor has no method {name!r} in this language", near or "docs/language.md lists the methods")
 
 
 @dataclass(frozen=True, eq=False)

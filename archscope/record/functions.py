@@ -18,8 +18,10 @@ JOINS = frozenset({"add", "sub", "mul"})
 """Functions of two operands whose disagreement is a Mismatch and not the end of the run."""
 
 FRESH = frozenset(
-    "add sub mul div batch_norm layer_norm group_norm relu gelu silu sigmoid tanh softmax cat stack max_pool2d avg_pool2d "
-    "adaptive_avg_pool2d embedding".split()
+    [
+        *("add", "sub", "mul", "div", "batch_norm", "layer_norm", "group_norm", "softmax", "cat", "stack", "embedding"),
+        *("relu", "gelu", "silu", "sigmoid", "tanh", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    ]
 )
 """Common functions that never give a view; others are asked."""
 

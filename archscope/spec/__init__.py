@@ -8,15 +8,14 @@
       steps       lists of steps, modifiers, forms, labels
       parse       sections of a file → Spec
       load        imports, sandboxed
-    dump(spec) → YAML such that parse_text(dump(spec)) == spec
+    dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
     model holds the nouns, evaluate gives expressions their values, schema describes the language to editors.
 
 All problems of all files are collected and raised once, as `archscope.errors.SpecError`.
 """
 
-from archscope.spec.dump import dump
 from archscope.spec.load import load, standard_names
 from archscope.spec.model import Library, Spec
 from archscope.spec.parse import parse_text
 
-__all__ = ["Library", "Spec", "dump", "load", "parse_text", "standard_names"]
+__all__ = ["Library", "Spec", "load", "parse_text", "standard_names"]

@@ -76,6 +76,7 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
     ast.Is: ("is", lambda a, b: a is b or (isinstance(a, (int, str)) and a == b)),
     ast.IsNot: ("is not", lambda a, b: not (a is b or (isinstance(a, (int, str)) and a == b))),
 }
+HABITS = ("torch", "nn", "F", "self", "np")
 UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
@@ -139,7 +140,8 @@ class Evaluator:
             return value
         if node.id.lower() in CONSTANTS:
             return CONSTANTS[node.id.lower()]
-        raise Fault(f"unknown name {node.id!r}", self.nearest(node.id) or UNDEFINED)
+        habit = "layers and functions are named alone: Linear(3), relu(x)" if node.id in HABITS else ""
+        raise Fault(f"unknown name {node.id!r}", habit or self.nearest(node.id) or UNDEFINED)
 
     def nearest(self, name: str) -> str:
         """What could have been meant; the spec's own names go before those of torch."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archscope.spec import dump, load, parse_text
+from archscope.spec import load, parse_text
+from archscope.spec.dump import dump
 from archscope.spec.dump import text as scalar_text
 from archscope.spec.model import Constant, Word
 

@@ -1,0 +1,124 @@
+"""Arguments and inputs that cannot be meant, said in our own words before torch says them in its own.
+
+bound arguments → whole numbers where they belong        recipe + inputs → dtypes, windows, groups, heads, axes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope.spec.evaluate import shown
+from archscope.spec.numbers import Fault
+
+COUNTS = frozenset(
+    [
+        *("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups", "in_features", "out_features"),
+        *("num_features", "num_channels", "num_groups", "hidden_size", "input_size", "num_layers", "num_heads"),
+        *("embed_dim", "nhead", "d_model", "dim_feedforward", "num_embeddings", "embedding_dim", "normalized_shape"),
+        *("num_encoder_layers", "num_decoder_layers", "in1_features", "in2_features", "upscale_factor"),
+    ]
+)
+"""Arguments that are whole numbers above zero, or several of them."""
+DIVIDED = {"groups": ("in_channels", "out_channels"), "num_groups": ("num_channels",), "num_heads": ("embed_dim",)}
+WINDOWS = tuple(f"{kind}{d}d" for kind in ("Conv", "MaxPool", "AvgPool") for d in (1, 2, 3))
+FLOATING = ("Conv", "Linear", "BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "LSTM", "GRU", "RNN")
+
+
+def check_count(layer: str, name: str, value: object) -> None:
+    """Raises Fault where a size or a count is not a whole number above zero."""
+    if name not in COUNTS or value is None:
+        return
+    for number in value if isinstance(value, (tuple, list)) else (value,):
+        if number is None:
+            continue
+        if not isinstance(number, int) or isinstance(number, bool):
+            cure = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
+            raise Fault(f"{layer}: {name} takes a whole number, not {shown(value)}", cure, name)
+        if number < 1:
+            raise Fault(f"{layer}: {name} is {shown(value)}; it must be 1 or more", "", name)
+
+
+def check_use(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
+    """Raises Fault where a layer of torch.nn cannot work on these inputs."""
+    _check_dtype(layer, inputs)
+    _check_divided(layer, arguments)
+    if layer in WINDOWS and inputs:
+        _check_window(layer, arguments, tuple(inputs[0].shape[2:]))
+
+
+def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
+    if not layer.startswith(FLOATING) or not inputs or inputs[0].is_floating_point() or inputs[0].is_complex():
+        return
+    dtype, shape = str(inputs[0].dtype).removeprefix("torch."), tuple(inputs[0].shape)
+    cure = "an Embedding turns tokens into vectors; x.float() makes floats of numbers"
+    raise Fault(f"{layer} wants floating-point numbers but its input is {dtype} {shape}", cure)
+
+
+def _check_divided(layer: str, arguments: Mapping[str, Any]) -> None:
+    for divisor, names in DIVIDED.items():
+        count = arguments.get(divisor)
+        for name in names:
+            size = arguments.get(name)
+            if isinstance(count, int) and isinstance(size, int) and size % count:
+                fact = f"{layer}: {divisor}={count} does not divide {name}={size}"
+                raise Fault(fact, f"{divisor} must divide {' and '.join(names)}", divisor)
+
+
+def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:
+    kernel, padding, dilation = (
+        _each(arguments.get(name, default), len(sizes))
+        for name, default in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    )
+    if kernel is None or padding is None or dilation is None:
+        return
+    for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
+        if size + 2 * p < d * (k - 1) + 1:
+            shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
+            fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
+            raise Fault(fact, "a smaller kernel, more padding, or less pooling before it")
+
+
+def _each(value: Any, count: int) -> tuple[int, ...] | None:
+    """One int for each image axis; None for what is no such thing (`same`)."""
+    if isinstance(value, int):
+        return (value,) * count
+    whole = isinstance(value, tuple) and len(value) == count and all(isinstance(v, int) for v in value)
+    return value if whole else None
+
+
+def check_axis(layer: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
+    """Raises Fault for a layer whose `dim` its input does not have; torch on meta lets some pass."""
+    dim = arguments.get("dim")
+    if layer in (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU) and isinstance(dim, int) and inputs:
+        check_dim(layer.__name__, dim, inputs[0])
+
+
+def check_dim(name: str, dim: int, tensor: torch.Tensor) -> None:
+    """Raises Fault for a dimension that a tensor does not have."""
+    rank = max(tensor.dim(), 1)
+    if not -rank <= dim < rank:
+        fact = f"{name}: there is no dimension {dim} in {tuple(tensor.shape)}"
+        raise Fault(fact, f"dimensions go from 0 to {rank - 1}")
+
+
+def missing_flatten(wanted: tuple, shape: tuple[int, ...]) -> str:
+    """The cure for a Linear that was meant for the flattened input; empty where that is not it."""
+    total = 1
+    for size in shape[1:]:
+        total *= size
+    if len(shape) < 3 or len(wanted) != 1 or wanted[0] != total:
+        return ""
+    return f"is a Flatten missing before it? {' × '.join(map(str, shape[1:]))} = {total}"
+
+
+def rank_cure(wanted: int, shape: tuple[int, ...]) -> str:
+    """What is probably missing where a layer's input has the wrong rank."""
+    if wanted >= 4 and len(shape) == wanted - 1:
+        return "is the batch missing? an input is written [N, C, H, W]"
+    if wanted >= 4 and len(shape) <= 2:
+        return "this input has lost its image axes: is there a Flatten too early?"
+    return "bring the input to that rank: flatten, unsqueeze, permute or reshape"
