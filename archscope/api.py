@@ -90,6 +90,8 @@ def plan_of(
     parts = split(target)
     if parts is None:
         raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
+    if batch and input is not None:
+        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
     library = load(parts[0])
     from archscope.compile import compile_net, find_variant
     from archscope.spec.settings import settings_of
@@ -128,7 +130,7 @@ def build(
     from archscope import targets
 
     place = targets.device_of(device)
-    targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)
+    targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
     with targets.seeded(seed):
         return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype))
 
@@ -300,7 +302,7 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
         return []
     if isinstance(input, Mapping):
         given = list(input.items())
-    elif isinstance(input, list):
+    elif isinstance(input, list) and not all(isinstance(n, int) for n in input):
         given = [(names[i] if i < len(names) else f"#{i + 1}", value) for i, value in enumerate(input)]
     else:
         given = [("", input)]
@@ -308,5 +310,7 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
 
 
 def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise UsageError(f"an input is a shape, not {value!r}", 'for example (1, 3, 224, 224), or ("int64", (1, 128))')
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
     return tuple(int(n) for n in shape), dtype

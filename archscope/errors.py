@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A place in a text: file, 1-based line, 1-based column."""
+    """A place in a text: file, 1-based line, 1-based column; line 0 is the file as a whole."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def shifted(self, columns: int) -> Span:
         """The place `columns` further right on the same line."""

@@ -147,13 +147,20 @@ def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", 
     """
     if isinstance(target, nn.Module):
         module, name = target, type(target).__name__
-        if arguments or dtype is not None or (device != "auto" and _home(module)[0] != device_of(device)):
+        moved = device != "auto" and not _same_device(_home(module)[0], device_of(device))
+        if arguments or dtype is not None or moved:
             raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
     else:
         with torch.random.fork_rng():
             module, name = module_of(str(target), arguments), str(target)
         module = module.to(device=device_of(device), dtype=dtype_of(dtype))
     return Subject(module, name, *_home(module))
+
+
+def _same_device(one: str, other: str) -> bool:
+    """`cuda` is `cuda:0`."""
+    first, second = torch.device(one), torch.device(other)
+    return first.type == second.type and (first.index or 0) == (second.index or 0)
 
 
 def _home(module: nn.Module) -> tuple[str, str]:
@@ -178,11 +185,13 @@ def inputs_of(
         raise UsageError("give shapes as input, or args and kwargs, not both")
     if isinstance(shapes, Mapping):
         return (), {name: _example(subject, shape, batch) for name, shape in shapes.items()}
-    listed = shapes if isinstance(shapes, list) else [shapes]
+    listed = shapes if isinstance(shapes, list) and not all(isinstance(n, int) for n in shapes) else [shapes]
     return tuple(_example(subject, shape, batch) for shape in listed), {}
 
 
 def _example(subject: Subject, wanted: Any, batch: int | None) -> torch.Tensor:
+    if isinstance(wanted, str) or not isinstance(wanted, Sequence):
+        raise UsageError(f"an input is a shape, not {wanted!r}", 'for example (1, 3, 224, 224), or ("int64", (1, 128))')
     dtype, shape = wanted if len(wanted) == 2 and isinstance(wanted[0], str) else (subject.dtype, wanted)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}", did_you_mean(dtype, DTYPES) or f"one of {', '.join(DTYPES)}")
@@ -226,7 +235,9 @@ def _imported(source: str) -> Any:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.modules[spec.name] = module  # dataclasses and pickle look a module up by its name
+        with importable(os.path.dirname(os.path.abspath(source))):
+            spec.loader.exec_module(module)
         return module
     except UsageError:
         raise
@@ -236,15 +247,18 @@ def _imported(source: str) -> Any:
 
 def _from_here(source: str) -> Any:
     """Imports as `python` would: the current directory counts."""
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
+    with importable(os.getcwd()):
         return importlib.import_module(source)
+
+
+@contextmanager
+def importable(folder: str) -> Iterator[None]:
+    """Inside, modules of `folder` are found first, as those beside a script are."""
+    sys.path.insert(0, folder)
+    try:
+        yield
     finally:
-        if added:
-            sys.path.remove(here)
+        sys.path.remove(folder)
 
 
 def _attribute(module: Any, name: str, target: str) -> Any:

@@ -52,9 +52,16 @@ def _module(plan: BlockPlan, *, executable: bool) -> nn.Module:
         _put(root, name, _made(member, executable=executable))
     if not executable:
         return root
-    module = fx.GraphModule(root, plan.graph, class_name=plan.name)
+    module = fx.GraphModule(root, copied(plan.graph), class_name=plan.name)
     module.train()
     return module
+
+
+def copied(graph: fx.Graph) -> fx.Graph:
+    """A graph of its own: equal uses of a block share the plan's, and a pass on one must not change all."""
+    new = fx.Graph()
+    new.output(new.graph_copy(graph, {}))
+    return new
 
 
 def _made(member: Recipe | Raw | BlockPlan, *, executable: bool) -> nn.Module | nn.Parameter:

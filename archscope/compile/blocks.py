@@ -22,16 +22,15 @@ from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_ti
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
-from archscope.spec.model import Block, Data, Input, Items, Spec
+from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.numbers import Fault
 
 
 def block_plan(
-    workshop: Workshop, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]
+    workshop: Workshop, layer: Layer, inputs: tuple[Tensor, ...], frames: tuple[Frame, ...]
 ) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
     source = _source(workshop, layer)
-    inputs = _ordered(layer.kind.name, source.block, args, kwargs)
     arguments = () if isinstance(layer.kind.source, NetSource) else layer.arguments
     key = (layer.kind.source, layer.kind.name, layer.arguments, kwargs_key(tuple(t.meta for t in inputs), {}))
     if key not in workshop.plans:
@@ -69,17 +68,18 @@ def _source(workshop: Workshop, layer: Layer) -> BlockSource:
 
 def net_block(spec: Spec, *, anywhere: bool = False) -> Block:
     """A file's net as a block. `anywhere`: at other sizes than the file names, which then only give the rank."""
-    inputs = tuple(replace(i, dims=_open(i)) for i in spec.inputs) if anywhere else spec.inputs
+    inputs = tuple(replace(i, dims=only_rank(i)) for i in spec.inputs) if anywhere else spec.inputs
     layers = spec.layers or ()
     return Block(spec.name, (), layers, spec.span, inputs, (), spec.modules, spec.returns, spec.expect, spec.note)
 
 
-def _open(entry: Input) -> tuple | None:
+def only_rank(entry: Input) -> tuple[Expression, ...] | None:
+    """An input's dimensions with N bound and the others open: they give the rank."""
     blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
     return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
 
 
-def _ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
+def ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
     """The inputs in the block's own order. Raises Fault."""
     names = [i.name for i in block.inputs] if block.inputs is not None else ["x"]
     given = dict(zip(names, args, strict=False)) | kwargs
@@ -150,6 +150,7 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
     for spec, tensor in zip(specs, inputs, strict=True):
         node = use.graph.placeholder(spec.name)
         values.append(Tensor(use, node, tensor.meta))
+        use.plan.floating = values[0].meta.is_floating_point()
         scope.table[spec.name] = values[-1]
     for spec, value in zip(specs, values, strict=True):
         if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):

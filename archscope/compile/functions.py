@@ -26,7 +26,7 @@ xlogy addcmul addcdiv imag angle conj polar view_as_real view_as_complex complex
 SHAPING = """
 broadcast_to cat chunk clone column_stack concat concatenate contiguous diag diag_embed diagonal dstack expand
 expand_as flatten flip
-fliplr flipud gather hsplit hstack index_select masked_fill masked_select meshgrid moveaxis movedim narrow permute
+fliplr flipud gather hsplit hstack index_select masked_fill meshgrid moveaxis movedim narrow permute
 ravel repeat
 repeat_interleave reshape reshape_as roll rot90 select scatter scatter_add split squeeze stack swapaxes swapdims t take
 take_along_dim tensor_split tile transpose tril triu unbind unflatten unfold unsqueeze view view_as vsplit vstack
@@ -50,15 +50,12 @@ ALIKE = "zeros_like ones_like full_like"
 FFT = "stft istft"
 RANDOM = frozenset(
     [
-        "gumbel_softmax",
-        "fractional_max_pool1d",
-        "fractional_max_pool2d",
-        "fractional_max_pool3d",
-        "fractional_max_pool2d_with_indices",
-        "fractional_max_pool3d_with_indices",
-        "rrelu",
+        *("gumbel_softmax", "rrelu", "dropout", "dropout1d", "dropout2d", "dropout3d"),
+        *("alpha_dropout", "feature_alpha_dropout", "fractional_max_pool1d"),
+        *(f"fractional_max_pool{d}d{more}" for d in (2, 3) for more in ("", "_with_indices")),
     ]
 )
+"""Functions that are random in eval mode too; their layers are not."""
 NOT_FUNCTIONS = frozenset(
     [
         "assert_int_or_pair",

@@ -88,7 +88,7 @@ def kwargs_key(inputs: tuple[torch.Tensor, ...], kwargs: Mapping[str, object]) -
 
 def _key(value: object) -> object:
     if isinstance(value, torch.Tensor):
-        return tuple(value.shape), value.dtype
+        return tuple(value.shape), value.dtype, value.stride()
     return tuple(_key(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 

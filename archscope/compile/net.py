@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
-from archscope.compile.blocks import block_plan, build_block, net_block
+from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
 from archscope.compile.functions import dtypes
-from archscope.compile.layers import Foundry, Recipe, flat
+from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, InputSpec, Plan
 from archscope.compile.scope import Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
@@ -91,7 +91,7 @@ def compile_net(
         raise UsageError(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
-    workshop = Workshop(library, block_plan, strict, allow_python, Foundry(train))
+    workshop = Workshop(library, block_plan, ordered, strict, allow_python, Foundry(train))
     context = workshop.configured(spec, variant, {**(settings or {}), **_bound_by(spec, overrides)})
     _check_names(spec, settings or {})
     inputs = _inputs(workshop, context, spec, overrides, batch)
@@ -103,7 +103,9 @@ def compile_net(
     ties = tuple(t for tie in spec.ties if (t := _tie(workshop, block, tie)))
     _check_owners(workshop, spec)
     workshop.problems.raise_if_any(library.sources)
-    return _plan(workshop, spec, variant, block, inputs, ties)
+    plan = _plan(workshop, spec, variant, block, inputs, ties)
+    foreign = figures_elsewhere(settings or {}, overrides, batch)
+    return replace(plan, expected=tuple(e for e in plan.expected if e.key not in foreign))
 
 
 def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
@@ -112,6 +114,13 @@ def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
         if name not in known:
             near = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has no params")
             raise UsageError(f"{spec.file} has no param {name!r}", near)
+
+
+def figures_elsewhere(settings: Mapping[str, object], overrides: Sequence[Override], batch: int) -> frozenset[str]:
+    """The expected figures that say nothing of this run: a file's figures are meant for its own sizes, one input."""
+    if settings or overrides:
+        return frozenset(["params", "macs"])
+    return frozenset(["macs"]) if batch != 1 else frozenset()
 
 
 def warn_of_unread(workshop: Workshop, spec: Spec) -> None:
@@ -206,14 +215,8 @@ def _block(
     use = Use(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
     merged = {c.key: c for c in (*spec.expect, *variant.expect)}
     block = replace(block, expect=tuple(merged.values()))
-    source = BlockSource(replace(block, inputs=tuple(replace(i, dims=_kept(i)) for i in spec.inputs)), context)
+    source = BlockSource(replace(block, inputs=tuple(replace(i, dims=only_rank(i)) for i in spec.inputs)), context)
     return build_block(use, source, (), tensors)
-
-
-def _kept(entry: Input) -> tuple[Expression, ...] | None:
-    """Only N is bound at the top; the other dimensions were worked out to make the input."""
-    blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
-    return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
 
 
 def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
@@ -281,16 +284,9 @@ def _plan(
         expected=tuple(all_expected(block)),
         sources=workshop.library.sources,
         parameter_count=sum(counts.values()),
-        largest_bytes=largest(workshop, inputs),
+        largest_bytes=max([workshop.largest, *(_bytes(i.shape, i.dtype) for i in inputs)]),
         top=top,
     )
-
-
-def largest(workshop: Workshop, inputs: Sequence[InputSpec]) -> int:
-    """Bytes of the inputs and outputs of the largest layer call."""
-    sizes = [sum(_bytes(i.shape, i.dtype) for i in inputs)]
-    sizes += [sum(_bytes(t.shape, t.dtype) for t in flat(out)) for out in workshop.foundry.outputs.values()]
-    return max(sizes)
 
 
 def all_expected(block: BlockPlan, prefix: str = "") -> list[Expected]:

@@ -43,6 +43,7 @@ class BlockPlan:
     members: dict[str, Recipe | Raw | BlockPlan] = field(default_factory=dict)
     expected: list[Expected] = field(default_factory=list)
     output: object = None  # nested meta tensors
+    floating: bool = False  # whether the first input is of floating-point numbers
     steps: int = 0
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Recipe | Raw]]:

@@ -78,7 +78,8 @@ class Walk:
         return prev, Scope(local, {"prev": prev}) if steps else local
 
     def _lone_form(self, steps: Steps) -> int:
-        forms = [(i, names) for i, s in enumerate(steps) if s.target is None and (names := branch_names(s))]
+        plain = [(i, s) for i, s in enumerate(steps) if s.target is None and not s.expect]
+        forms = [(i, names) for i, s in plain if (names := branch_names(s))]
         taken = {label.name for s in steps for label in labels_of(s.target)}
         return forms[0][0] if len(forms) == 1 and not taken & set(forms[0][1]) else -1
 
@@ -299,8 +300,7 @@ class Walk:
     def _unknown_name(self, value: Data, scope: Scope) -> str | None:
         if not isinstance(value, Expression) or not isinstance(value.tree, ast.Name):
             return None
-        known = value.text.lower() in ("true", "false", "none", "null") or scope.find(value.text) is not MISSING
-        return None if known else value.text
+        return value.text if scope.find(value.text) is MISSING else None
 
 
 def several(kept: tuple[Label, ...]) -> Lazy:

@@ -82,9 +82,10 @@ class Use:
         self._refuse_things(name, (*args, *kwargs.values()))
         if name in LISTS and args and isinstance(args[0], Tensor):
             raise Fault(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
-        made = self._creation(name, args, kwargs)
+        made = self._creation(name, kwargs)
         metas, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
         result = self._function_result(name, function, metas, {**named, **made})
+        self.workshop.measure(result)
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: at_run_time(v) for k, v in kwargs.items()} | self._on_device(made)
         node = create(function, tuple(at_run_time(a) for a in args), run_time)  # type: ignore[arg-type]
@@ -97,17 +98,20 @@ class Use:
             elif isinstance(value, Thing) and not isinstance(value, Tensor):
                 raise Fault(f"{name} is given {value.what}", cure_of(value))
 
-    def _creation(self, name: str, args: tuple, kwargs: dict) -> dict[str, object]:
+    def _creation(self, name: str, kwargs: dict) -> dict[str, object]:
+        """Where a tensor made from nothing lies, and that floats are those of the block's first input."""
         function = self.workshop.base.find(name)
-        return {"device": "meta"} if getattr(getattr(function, "entry", None), "creates", False) else {}
+        if not getattr(getattr(function, "entry", None), "creates", False):
+            return {}
+        first = next(iter(self.graph.nodes), None)
+        floats = first is not None and name in ("zeros", "ones", "eye") and "dtype" not in kwargs and self.plan.floating
+        return {"device": "meta"} | ({"dtype": torch.float32} if floats else {})
 
     def _on_device(self, made: dict[str, object]) -> dict[str, object]:
-        if not made:
-            return {}
         first = next(iter(self.graph.nodes), None)
         if first is None or first.op != "placeholder":
             return {}
-        return {"device": self.graph.call_function(getattr, (first, "device"))}
+        return {name: self.graph.call_function(getattr, (first, name)) for name in made}
 
     def _function_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         result = shapes.function_output(name, args, kwargs)
@@ -172,18 +176,20 @@ class Use:
         tensors = tuple(t for t in inputs if isinstance(t, torch.Tensor))
         recipe = foundry.complete(layer, tensors, self.complain)
         result = foundry.output(recipe, inputs, named)
+        self.workshop.measure(result)
         site = Site(self.here.path, recipe.name, "layer", foundry.text(recipe), self.here.span)
         return self._call(declared, recipe, site, args, kwargs, result)
 
     def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
         frame = Frame(layer.kind.name, self.here.span, self.here.path)
-        plan = self.workshop.block(layer, args, kwargs, (frame, *self.frames))
+        inputs = self.workshop.inputs_of(layer, args, kwargs)
+        plan = self.workshop.block(layer, inputs, (frame, *self.frames))
         if plan is None:
             return UNKNOWN
         if declared and declared.made and list(plan.walk()) != list(declared.made.walk()):
             raise Fault(f"module {declared.name} would need other weights here than at its first call")
         site = Site(self.here.path, plan.name, "block", plan.text, self.here.span)
-        return self._call(declared, plan, site, args, kwargs, plan.output)
+        return self._call(declared, plan, site, inputs, {}, plan.output)
 
     def _call(
         self,
@@ -212,7 +218,7 @@ class Use:
         while name in self.plan.members:
             name += "_"
         self.plan.members[name] = member
-        self.workshop.spend(member.steps if isinstance(member, BlockPlan) else 1, self.here.span)
+        self.workshop.spend(member.steps if isinstance(member, BlockPlan) else 1)
         self.plan.steps += member.steps if isinstance(member, BlockPlan) else 1
         return name
 

@@ -93,8 +93,20 @@ class Size(int):
     def __floordiv__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.floordiv, self, other)
 
+    def __rfloordiv__(self, other):  # type: ignore[no-untyped-def]
+        return self._with(operator.floordiv, other, self)
+
     def __mod__(self, other):  # type: ignore[no-untyped-def]
         return self._with(operator.mod, self, other)
+
+    def __rmod__(self, other):  # type: ignore[no-untyped-def]
+        return self._with(operator.mod, other, self)
+
+    def __pow__(self, other, modulo=None):  # type: ignore[no-untyped-def]
+        return self._with(operator.pow, self, other) if _whole(other) and other >= 0 else int(self) ** other
+
+    def __neg__(self):  # type: ignore[no-untyped-def]
+        return self._with(operator.mul, self, -1)
 
 
 def _whole(*values: object) -> bool:
@@ -246,10 +258,19 @@ class Function(Thing):
             return building(host, self.name).function(self.name, self.entry.target, args, kwargs)
         if self.number and args:
             try:
-                return plain_call(self.name, self.number, args, kwargs)
+                return of_sizes(plain_call(self.name, self.number, args, kwargs), self.number, args)
             except Fault:
                 return Pending(self, args, kwargs)
         return Pending(self, args, kwargs)
+
+
+def of_sizes(value: object, function: Callable, args: tuple) -> object:
+    """`min` and `max` of sizes are worked out at run time, as the sizes are."""
+    sizes = [a for a in args if isinstance(a, Size)]
+    if function not in (min, max) or not sizes or not _whole(value, *args):
+        return value
+    graph = _graph(sizes[0])
+    return Size(int(value), lambda: graph.call_function(function, tuple(at_run_time(a) for a in args)))  # type: ignore[call-overload]
 
 
 def building(host: object, name: str) -> Builder:

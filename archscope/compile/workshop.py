@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from archscope.compile.functions import dtypes, functions
-from archscope.compile.layers import Foundry, bind_layer
+from archscope.compile.functions import RANDOM, dtypes, functions
+from archscope.compile.layers import Foundry, bind_layer, flat
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
-from archscope.compile.values import Function, Kind, Layer, RawParameter, settled
+from archscope.compile.values import Function, Kind, Layer, RawParameter, Tensor, settled
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
 from archscope.spec.evaluate import MISSING, UNKNOWN, Evaluator, Thing, known_by_halves, shown
 from archscope.spec.model import (
@@ -121,13 +121,14 @@ def bind_arguments(
 
 @dataclass(eq=False)
 class Workshop:
-    """Everything one compilation shares. `build` plans a block's use (blocks.block_plan).
+    """Everything one compilation shares. `build` plans a block's use, `order` sorts its inputs (blocks.py).
 
     strict: shapes that do not match are problems, else they are left to the recorder.
     """
 
     library: Library
-    build: Callable[[Workshop, Layer, tuple, dict, tuple[Frame, ...]], BlockPlan | None]
+    build: Callable[[Workshop, Layer, tuple[Tensor, ...], tuple[Frame, ...]], BlockPlan | None]
+    order: Callable[[str, Block, tuple, dict], tuple[Tensor, ...]]
     strict: bool = True
     allow_python: bool = False
     foundry: Foundry = field(default_factory=Foundry)
@@ -137,6 +138,7 @@ class Workshop:
     building: list[BlockSource] = field(default_factory=list)
     contexts: dict[str, Context] = field(default_factory=dict)
     modules: int = 0
+    largest: int = 0  # bytes of the largest result of one operation
     turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 
@@ -151,7 +153,7 @@ class Workshop:
     def warn(self, rule: str, problem: Problem) -> None:
         self.warnings.setdefault((rule, problem.span), (rule, problem))
 
-    def spend(self, count: int, span: Span) -> None:
+    def spend(self, count: int) -> None:
         """Counts layers, and stops a net that has too many before memory is used. Raises Fault."""
         self.modules += count
         if self.modules > MODULES:
@@ -175,7 +177,7 @@ class Workshop:
         if isinstance(value, Table):
             return {k: self.data(v, scope, words=words, report=report, host=host) for k, v in value.entries}
         if words and isinstance(value.tree, ast.Name) and scope.find(value.text) is MISSING:
-            return CONSTANT_WORDS.get(value.text.lower(), value.text)
+            return value.text
         return self.evaluator(scope, report, host).value(value)
 
     def add_defaults(self, arguments: tuple[Argument, ...], scope: Scope, report: Report | None = None) -> None:
@@ -250,14 +252,25 @@ class Workshop:
 
     # Blocks
 
-    def block(self, layer: Layer, args: tuple, kwargs: dict, frames: tuple[Frame, ...]) -> BlockPlan | None:
-        """The plan of one use of a block;
-        None where it has problems, which are reported. Raises Fault for wrong use.
-        """
-        return self.build(self, layer, args, kwargs, frames)
+    def inputs_of(self, layer: Layer, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
+        """What a block is called with, in the order of its own inputs. Raises Fault."""
+        source = layer.kind.source
+        block = source.block if isinstance(source, BlockSource) else net_inputs(source.spec)
+        return self.order(layer.kind.name, block, args, kwargs)
+
+    def block(self, layer: Layer, inputs: tuple[Tensor, ...], frames: tuple[Frame, ...]) -> BlockPlan | None:
+        """The plan of one use of a block; None where it has problems, which are reported. Raises Fault."""
+        return self.build(self, layer, inputs, frames)
+
+    def measure(self, result: object) -> None:
+        """Keeps the bytes of the largest result of one operation."""
+        size = sum(t.numel() * t.element_size() for t in flat(result))
+        self.largest = max(self.largest, size)
 
 
-CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
+def net_inputs(spec: Spec) -> Block:
+    """A file's inputs as those of a block, for its calls."""
+    return Block(spec.name, (), (), spec.span, spec.inputs)
 
 
 def settled_list(value: object) -> object:
@@ -296,6 +309,9 @@ def torch_name(name: str) -> object:
         return Kind(name, cls, bind_layer)
     if name in REFUSED:
         raise Fault(f"{name} is no layer of this language", REFUSED[name])
+    if name in RANDOM:
+        layer = "Dropout" if "dropout" in name else name
+        raise Fault(f"the function {name} is random, in eval mode too", f"write the layer, for example {layer}(…)")
     entry = functions().get(name)
     if entry is not None:
         return Function(name, entry, NUMBERS.get(name))

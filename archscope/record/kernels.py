@@ -114,7 +114,7 @@ def multi_head_attention(call: Invocation) -> Kernels | None:
 
     A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys: replay.
     """
-    if call.get(19, "static_k") is not None or call.get(20, "static_v") is not None:
+    if call.get(21, "static_k") is not None or call.get(22, "static_v") is not None:
         return None
     query, key, value = call.shape(0, "query"), call.shape(1, "key"), call.shape(2, "value")
     width, heads = query[-1], call.get(4, "num_heads")

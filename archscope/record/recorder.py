@@ -3,7 +3,7 @@
     run(recorder) ─ enter/leave a Site ─→ Calls
                   ─ every torch function ─→ operands (edges by identity) → kernels (by signature) ─→ Rows
 
-The recorder holds no tensor: values are known by identity through weak references.
+The recorder holds no activation: values are known by identity through weak references.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Recorder(TorchFunctionMode):
             return
         inputs = tuple([self.operand(tensor) for tensor in read])
         view = self._is_view(function, kwargs, read, made)
-        outputs = tuple([self._learn(tensor, self._site.path).value for tensor in made])
+        outputs = tuple([self._learn(tensor, self._site.path or function.op).value for tensor in made])
         kernels = () if view or function.free else self._lower(function, (func, inputs, rest), args, kwargs, outputs)
         params = self._first_read(read)
         self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))

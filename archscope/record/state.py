@@ -59,7 +59,8 @@ def kept_module(model: torch.nn.Module, *, train: bool) -> Iterator[None]:
                 held.clear()
                 held.update(own)
             for tensor, value in values:
-                tensor.copy_(value)
+                if not tensor.is_meta and not torch.equal(tensor, value):  # a pending backward notices every writing
+                    tensor.copy_(value)
 
 
 def may_write(module: torch.nn.Module, train: bool) -> bool:
