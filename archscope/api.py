@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from archscope import units
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem, join
 from archscope.spec import Library
@@ -311,6 +312,7 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
 
 def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UsageError(f"an input is a shape, not {value!r}", 'for example (1, 3, 224, 224), or ("int64", (1, 128))')
+        cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
+        raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
     return tuple(int(n) for n in shape), dtype

@@ -191,7 +191,8 @@ def inputs_of(
 
 def _example(subject: Subject, wanted: Any, batch: int | None) -> torch.Tensor:
     if isinstance(wanted, str) or not isinstance(wanted, Sequence):
-        raise UsageError(f"an input is a shape, not {wanted!r}", 'for example (1, 3, 224, 224), or ("int64", (1, 128))')
+        cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128)); tensors are given as args=(x,)'
+        raise UsageError(f"an input is a shape, not {units.short(wanted)}", cure)
     dtype, shape = wanted if len(wanted) == 2 and isinstance(wanted[0], str) else (subject.dtype, wanted)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}", did_you_mean(dtype, DTYPES) or f"one of {', '.join(DTYPES)}")
@@ -241,7 +242,7 @@ def _imported(source: str) -> Any:
         return module
     except UsageError:
         raise
-    except Exception as error:  # the user's code raises what it likes
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -74,6 +74,12 @@ def shape(dims: Sequence[int]) -> str:
     return "×".join(map(str, dims)) or "scalar"
 
 
+def short(value: object) -> str:
+    """A value as messages quote it, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number as somebody wrote it: `value`, and `step`, the weight of the last digit written."""

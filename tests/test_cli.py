@@ -416,3 +416,48 @@ def test_the_schema_needs_no_torch() -> None:
     done = python(program)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["title"]
+
+
+PRINTS = """
+from torch import nn
+
+class A(nn.Linear):
+    def forward(self, x):
+        print("hello")
+        return super().forward(x)
+"""
+
+
+@pytest.mark.moves_rng
+def test_what_a_model_prints_does_not_mix_with_the_report(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(PRINTS)
+    arguments = ("--arg", "in_features=4", "--arg", "out_features=2", "--input", "1x4", "--format", "json")
+    result = run("summary", f"{tmp_path}/net.py:A", *arguments)
+    assert (json.loads(result.stdout)["totals"]["macs"], "hello" in result.stderr) == (8, True)
+
+
+def test_a_run_that_breaks_off_has_no_known_totals(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    tokens = "inputs:\n  t: {shape: [N, 8], dtype: int64, low: 100, high: 200}\n"
+    spec.write_text(tokens + 'layers: ["Embedding(100, 4)", "Linear(2)"]\n')
+    result = run("summary", str(spec), "--device", "cpu", "--format", "json")
+    totals = json.loads(result.stdout)["totals"]
+    assert (result.exit_code, totals["macs"], totals["flops"], totals["macs_at_least"]) == (1, None, None, 0)
+    assert "broke off" in run("summary", str(spec), "--device", "cpu").stdout
+
+
+def test_a_mismatch_is_told_before_what_it_causes(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text("input: [N, 8, 16, 16]\nlayers:\n  - residual: Conv2d(16, 1)\n  - BatchNorm2d(8)\n")
+    told = run("summary", str(spec), "--device", "cpu").stderr
+    assert 0 < told.index("residual: shapes do not match") < told.index("BatchNorm2d says")
+
+
+@pytest.mark.parametrize("file", ["", "folder/"])
+def test_a_name_that_is_no_file_is_refused(file: str) -> None:
+    result = run("schema", "-o", file)
+    assert (result.exit_code, "names no file" in result.stderr) == (2, True)
+
+
+def test_a_dash_is_standard_output() -> None:
+    assert json.loads(run("schema", "-o", "-").stdout)["$schema"]

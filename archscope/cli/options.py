@@ -100,7 +100,9 @@ RUN_OPTIONS = stacked(
     ),
     click.option("--dtype", metavar="NAME", help="float32, bfloat16, float16, …"),
     click.option("--train", is_flag=True, help="Training mode; eval otherwise."),
-    click.option("--seed", type=int, metavar="N", help="Initialise as PyTorch does, from this seed."),
+    click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
+    ),
     click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
     click.option("--quiet", is_flag=True, help="No warnings."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),

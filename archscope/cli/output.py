@@ -42,6 +42,8 @@ def refusing() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         leave()
+    except OSError as error:
+        raise Refusal(f"cannot write: {(error.strerror or str(error)).lower()}") from None
     except ArchscopeError as error:
         raise (BrokenOff if isinstance(error, ForwardError) else Refusal)(str(error)) from None
 
@@ -53,10 +55,12 @@ def leave() -> NoReturn:
 
 
 def deliver(text: str, output: str | None) -> None:
-    """To standard output, or to a file that is written whole or not at all."""
-    if output is None:
+    """To standard output (also as `-`), or to a file that is written whole or not at all."""
+    if output in (None, "-"):
         click.echo(text, nl=False)
         return
+    if not output or output.endswith(os.sep):
+        raise Refusal(f"cannot write {output!r}: it names no file\n  help: name a file")
     try:
         write_whole(Path(output), text)
     except OSError as error:
@@ -65,12 +69,12 @@ def deliver(text: str, output: str | None) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Into a temporary file beside it, then moved over it. What is no plain file (a pipe) is written directly."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_text(text, encoding="utf-8")
+        return
     path = path.resolve() if path.is_symlink() else path
     if path.is_dir():
         raise Refusal(f"cannot write {path}: it is a directory\n  help: name a file in it")
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -6,10 +6,12 @@ it, so help, version and schema answer without torch.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.metadata
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +128,8 @@ def check(targets: tuple[str, ...], format: str, output: str | None, **options: 
         from archscope import api
         from archscope.render import data, findings
 
-        checked = api.check(*with_folders(targets), **library_options(options))
+        with contextlib.redirect_stdout(sys.stderr):
+            checked = api.check(*with_folders(targets), **library_options(options))
         if options["quiet"]:
             checked = [item.errors() for item in checked]
         text = data.dumped(data.findings_document(checked)) if format == "json" else findings.report(checked)
@@ -152,7 +155,8 @@ def summarized(target: str, options: Mapping[str, Any]) -> Report:
     from archscope import api
 
     try:
-        return api.summarize(target, **library_options(options))
+        with contextlib.redirect_stdout(sys.stderr):  # what the model itself prints is no part of the report
+            return api.summarize(target, **library_options(options))
     except ForwardError as error:
         if error.report is None:
             raise
@@ -162,7 +166,8 @@ def summarized(target: str, options: Mapping[str, Any]) -> Report:
 def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
     from archscope import api
 
-    return api.compare(*targets, **library_options(options))
+    with contextlib.redirect_stdout(sys.stderr):
+        return api.compare(*targets, **library_options(options))
 
 
 def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
@@ -214,6 +219,7 @@ def several(texts: Sequence[str], format: str) -> str:
 def main() -> None:
     """The program: a closed pipe and Ctrl-C end it quietly. The collector runs rarely: imports leave no garbage."""
     gc.set_threshold(100_000)
+    warnings.filterwarnings("ignore", module=r"torch\.")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

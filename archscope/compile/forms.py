@@ -15,7 +15,7 @@ import torch
 from archscope.compile.scope import Scope
 from archscope.compile.use import Here, last_node, nodes_after
 from archscope.compile.values import Tensor
-from archscope.errors import Span
+from archscope.errors import Problem, Span
 from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
 from archscope.spec.model import Join, Residual, Step
 from archscope.spec.numbers import Fault
@@ -104,9 +104,10 @@ def _strictly(walk: Walk, what: str, values: dict[str, object], function: Callab
     if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
         return _emit(walk, site, lambda: _chain(walk, "add", function, list(tensors.values())))
     first = next(iter(tensors.values()))
+    shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
+    place = site.place or Span("", 0, 0)
+    walk.use.mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", cure, walk.use.frames))
     if walk.use.workshop.strict:
-        shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
-        walk.use.report(site.place or Span("", 0, 0), f"{what}: shapes do not match: {shapes}", cure)
         return first
     return _emit(walk, site, lambda: _unequal(walk, function, list(tensors.values())))
 

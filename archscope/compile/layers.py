@@ -154,6 +154,14 @@ class Foundry:
                 raise Fault(f"{recipe.name}: {in_words(error)}", CONSTRUCTOR) from None
         return self.skeletons[recipe]
 
+    def try_out(self, layer: Layer) -> None:
+        """Makes a layer whose input is not known, if it needs nothing of it.
+
+        Raises Fault for arguments that are wrong.
+        """
+        if isinstance(layer.kind.source, type) and not layer.struck:
+            self.skeleton(self.complete(layer, (), raised))
+
     def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
         """What the layer gives for `inputs` (meta tensors in, meta tensors out). Raises Fault."""
         key = (recipe, kwargs_key(inputs, kwargs))
@@ -187,6 +195,10 @@ def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) ->
     except TypeError as error:
         takes = ", ".join(name for name in list(forward.parameters)[1:])
         raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}", f"{recipe.name}(…)({takes})") from None
+
+
+def raised(fault: Fault) -> None:
+    raise fault
 
 
 def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:

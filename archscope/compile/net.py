@@ -98,6 +98,9 @@ def compile_net(
     workshop.problems.raise_if_any(library.sources)
     block = _block(workshop, context, spec, variant, inputs)
     warn_of_unread(workshop, spec)
+    if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will
+        for problem in workshop.mismatches:
+            workshop.problems.add(problem)
     workshop.problems.raise_if_any(library.sources)
     assert block is not None
     ties = tuple(t for tie in spec.ties if (t := _tie(workshop, block, tie)))

@@ -225,6 +225,8 @@ class Walk:
 
     def _apply(self, value: Layer | Declaration | Function | Pending, prev: object) -> object:
         if known_by_halves(prev):
+            if isinstance(value, Layer):
+                self.use.workshop.foundry.try_out(value)
             return UNKNOWN
         if isinstance(value, (Layer, Declaration)):
             return self.use.apply(value, (prev,), {})

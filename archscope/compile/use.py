@@ -72,6 +72,11 @@ class Use:
         """Notes a problem of this block, with the chain of blocks around it."""
         self.workshop.problems.add(Problem(span, message, help, self.frames))
 
+    def mismatch(self, problem: Problem) -> None:
+        """Operands that do not fit: a problem, or left to the recorder, unless other problems keep it from running."""
+        workshop = self.workshop
+        (workshop.problems if workshop.strict else workshop.mismatches).add(problem)
+
     def complain(self, fault: Fault) -> None:
         self.report(self.here.span, fault.message, fault.help)
 
@@ -126,12 +131,12 @@ class Use:
         return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
 
     def _unfit(self, symbol: str, args: tuple) -> object:
+        left, right = (tuple(a.shape) for a in args)
+        fact = f"shapes do not match: {left} {symbol} {right}"
+        cure = "the dimensions must be equal, or 1, counted from the right"
         if self.workshop.strict:
-            left, right = (tuple(a.shape) for a in args)
-            raise Fault(
-                f"shapes do not match: {left} {symbol} {right}",
-                "the dimensions must be equal, or 1, counted from the right",
-            )
+            raise Fault(fact, cure)
+        self.mismatch(Problem(self.here.span, fact, cure, self.frames))
         return args[0]
 
     def wrap(self, node: fx.Node, result: object) -> object:

@@ -133,6 +133,7 @@ class Workshop:
     allow_python: bool = False
     foundry: Foundry = field(default_factory=Foundry)
     problems: Problems = field(default_factory=Problems)
+    mismatches: Problems = field(default_factory=Problems)
     warnings: dict[tuple[str, Span], tuple[str, Problem]] = field(default_factory=dict)
     plans: dict[tuple, BlockPlan | None] = field(default_factory=dict)
     building: list[BlockSource] = field(default_factory=list)

@@ -245,7 +245,9 @@ class Recorder(TorchFunctionMode):
 
     def failed(self, error: Exception) -> Failure:
         """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
-        return self._noted(error) or Failure(self._site, "", (), first_line(error))
+        said = first_line(error)
+        named = said if isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{type(error).__name__}: {said}"
+        return self._noted(error) or Failure(self._site, "", (), named)
 
     def rows(self) -> tuple[Row, ...]:
         """The rows of the run; a layer's only row is called like the layer."""

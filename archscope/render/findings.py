@@ -33,7 +33,11 @@ def fixed(number: int, fix: Fix) -> Iterator[str]:
 
 def report(checked: Sequence[Checked]) -> str:
     """What `check` prints: the findings of each target, then how many there are of what."""
-    found = "".join(text(item.findings, target=item.target) for item in checked)
+    named = len(checked) > 1
+    found = "".join(
+        (f"{item.target}\n" if named and item.findings else "") + text(item.findings, target=item.target)
+        for item in checked
+    )
     return found + summary(checked) + "\n"
 
 

@@ -134,6 +134,8 @@ def unpriced(report: Report) -> str:
     rows = report.total.unpriced
     if not rows:
         return "every operation priced"
+    if report.trace.failure is not None:
+        return "the forward pass broke off: what did not run is not counted"
     kernels = ", ".join(f"{name} ({where(indexes, report)})" for name, indexes in report.unpriced.items())
     return f"{rows} operation{'s' * (rows > 1)} unpriced: {kernels}"
 

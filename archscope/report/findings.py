@@ -10,6 +10,7 @@ from archscope.trace import Call, Failure, Mismatch, Operand, Row, Shape, Site, 
 
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
+GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,13 @@ def described(row: Row | None, call: Call | None) -> list[str]:
 def from_failure(failure: Failure, trace: Trace) -> Finding:
     """`forward`: which function failed where, on what, and the first line of torch's message."""
     operands = " and ".join(f"{op.value.shape} {op.value.dtype} from {op.source}" for op in failure.operands)
+    what = failure.function or "the forward pass"
+    ran = f"what ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
     return Finding(
         rule="forward",
         level="error",
-        message=f"{failure.function} failed{' on ' if operands else ''}{operands}: {failure.message}",
+        message=f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
         path=failure.site.path,
         place=failure.site.place,
-        help=f"the {len(trace.rows)} rows before it ran and are shown" if trace.rows else "",
+        help=ran if trace.rows else GIVE_INPUT,
     )

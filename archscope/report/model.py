@@ -167,8 +167,9 @@ class Report:
 
     @cached_property
     def total(self) -> Total:
-        """All parameters, tied and shared ones once, and the sums of the rows."""
-        return Total.of([params_total(self.unread), *(row.total for row in self.rows)])
+        """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
+        unfinished = Total(unpriced=int(self.trace.failure is not None))  # the cost of what did not run is not known
+        return Total.of([params_total(self.unread), unfinished, *(row.total for row in self.rows)])
 
     @cached_property
     def batch(self) -> int | None:

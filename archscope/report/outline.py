@@ -73,7 +73,7 @@ def unfolded(report: Report, *, rows: bool = False) -> tuple[Line, ...]:
     lines = tuple(Wiring(report).lines(nodes, ()))
     if not report.unread:
         return lines
-    text = "parameters that nothing reads"
+    text = "parameters not reached" if report.trace.failure else "parameters that nothing reads"
     return (*lines, Line("", "unread", "unread", text=text, total=params_total(report.unread)))
 
 

@@ -77,6 +77,7 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
     ast.IsNot: ("is not", lambda a, b: not (a is b or (isinstance(a, (int, str)) and a == b))),
 }
 HABITS = ("torch", "nn", "F", "self", "np")
+NO_LAYER = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
 UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
@@ -141,7 +142,8 @@ class Evaluator:
         if node.id.lower() in CONSTANTS:
             return CONSTANTS[node.id.lower()]
         habit = "layers and functions are named alone: Linear(3), relu(x)" if node.id in HABITS else ""
-        raise Fault(f"unknown name {node.id!r}", habit or self.nearest(node.id) or UNDEFINED)
+        otherwise = NO_LAYER if node.id[:1].isupper() else UNDEFINED
+        raise Fault(f"unknown name {node.id!r}", habit or self.nearest(node.id) or otherwise)
 
     def nearest(self, name: str) -> str:
         """What could have been meant; the spec's own names go before those of torch."""
