@@ -72,7 +72,7 @@ def _entry(use: Use, item: Data, scope: Scope) -> object:
         return None
     size = use.workshop.data(item, scope, words=False, report=use.report, host=use)
     if size is not UNKNOWN and (not isinstance(size, int) or isinstance(size, bool)):
-        raise Fault(f"a size is a whole number or _, not {shown(size)}")
+        raise Fault(f"a size is a whole number or _, not {shown(size)}", "// divides whole numbers")
     return size
 
 

@@ -39,7 +39,7 @@ def check_count(layer: str, name: str, value: object) -> None:
             cure = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
             raise Fault(f"{layer}: {name} takes a whole number, not {shown(value)}", cure, name)
         if number < 1:
-            raise Fault(f"{layer}: {name} is {shown(value)}; it must be 1 or more", "", name)
+            raise Fault(f"{layer}: {name} is {shown(value)}; it must be 1 or more", "give it a number above 0", name)
 
 
 def check_use(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:

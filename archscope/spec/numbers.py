@@ -26,9 +26,9 @@ class Fault(Exception):  # noqa: N818 - it is what a user did, not what we did
 def capped(value: object) -> object:
     """`value`, unless it is an integer or a list too large to go on with."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
-        raise Fault(f"an integer of {value.bit_length()} bits; at most {INTEGER_BITS} are allowed")
+        raise Fault(f"an integer of {value.bit_length()} bits; at most {INTEGER_BITS} are allowed", "a smaller number")
     if isinstance(value, (list, tuple, str)) and len(value) > LENGTH:
-        raise Fault(f"a list of {len(value):,} items; at most {LENGTH:,} are allowed")
+        raise Fault(f"a list of {len(value):,} items; at most {LENGTH:,} are allowed", "a shorter list")
     return value
 
 
@@ -37,14 +37,14 @@ def power(base: object, exponent: object) -> object:
         bits = base.bit_length() * exponent
         if bits > 2 * INTEGER_BITS:
             shown = f"{base}**{exponent}" if exponent.bit_length() < 64 else "the power"
-            raise Fault(f"{shown} is too large; integers may have {INTEGER_BITS} bits")
+            raise Fault(f"{shown} is too large; integers may have {INTEGER_BITS} bits", "a smaller number")
     return base**exponent  # type: ignore[operator]
 
 
 def multiply(left: object, right: object) -> object:
     for many, times in ((left, right), (right, left)):
         if isinstance(many, (list, tuple, str)) and isinstance(times, int) and len(many) * times > LENGTH:
-            raise Fault(f"a list of {len(many) * times:,} items; at most {LENGTH:,} are allowed")
+            raise Fault(f"a list of {len(many) * times:,} items; at most {LENGTH:,} are allowed", "a shorter list")
     return left * right  # type: ignore[operator]
 
 
@@ -57,14 +57,14 @@ def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> 
 def bounded_range(*limits: int) -> list[int]:
     turns = range(*limits)
     if len(turns) > LENGTH:
-        raise Fault(f"a range of {len(turns):,} turns; at most {LENGTH:,} are allowed")
+        raise Fault(f"a range of {len(turns):,} turns; at most {LENGTH:,} are allowed", "a shorter list")
     return list(turns)
 
 
 def linspace(start: float, end: float, count: int) -> list[float]:
     """`count` evenly spaced numbers from `start` to `end`, both included."""
     if count > LENGTH:
-        raise Fault(f"linspace of {count:,} numbers; at most {LENGTH:,} are allowed")
+        raise Fault(f"linspace of {count:,} numbers; at most {LENGTH:,} are allowed", "a shorter list")
     step = (end - start) / (count - 1) if count > 1 else 0.0
     return [start + step * i for i in range(count)]
 

@@ -155,7 +155,7 @@ def test_torch_nn_is_covered() -> None:
     assert classes.keys() - NO_LAYERS - LAYERS.keys() == set()
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if hasattr(nn, name)])  # torch 2.13 has more than 2.11
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_every_layer_of_torch_has_a_price(name: str, mode: str) -> None:
     case = LAYERS[name]
