@@ -57,18 +57,30 @@ def grid(sheet: Sheet) -> list[str]:
 
 # ------------------------------------------------------------ fitting
 def fit(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
-    """The sheet cut to `width`, and the headers of the columns that had to go."""
+    """The sheet cut to `width`, and the headers of the columns that had to go.
+
+    The least columns go first; then those that still find room come back, the most telling first.
+    """
     gone: list[str] = []
-    cut = shortened(sheet, width)
     for name in LEAST_FIRST:
-        if total_width(cut) <= width or len(sheet.headings) <= 2:
+        if total_width(shortened(kept(sheet, gone), width)) <= width or len(sheet.headings) - len(gone) <= 2:
             break
+        if position(sheet, name) is not None:
+            gone.append(name)
+    for name in reversed(gone[:]):
+        rest = [other for other in gone if other != name]
+        if total_width(shortened(kept(sheet, rest), width)) <= width:
+            gone = rest
+    headers = [heading.header for heading in sheet.headings if heading.name in gone and heading.header]
+    return shortened(kept(sheet, gone), width), tuple(headers)
+
+
+def kept(sheet: Sheet, gone: Sequence[str]) -> Sheet:
+    """The sheet without some of its columns."""
+    for name in gone:
         at = position(sheet, name)
-        if at is not None:
-            gone.append(sheet.headings[at].header)
-            sheet = without(sheet, at)
-            cut = shortened(sheet, width)
-    return cut, tuple(filter(None, reversed(gone)))
+        sheet = sheet if at is None else without(sheet, at)
+    return sheet
 
 
 def below(sheet: Sheet, name: str, width: int) -> Sheet:
