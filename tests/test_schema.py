@@ -131,9 +131,15 @@ def test_what_is_misspelt_does_not_validate(validator, spec):
     assert not validator.is_valid(spec)
 
 
-def test_an_argument_shows_its_default_and_doc():
-    stride = schema()["$defs"]["layer.Conv2d"]["then"]["properties"]["stride"]
-    assert stride == {"description": "Stride of the convolution", "default": 1}
+def test_a_layer_shows_its_signature_and_an_argument_what_it_is():
+    layer = schema()["$defs"]["layer.Conv2d"]
+    assert layer["description"].startswith("torch.nn.Conv2d(in_channels, out_channels, kernel_size, stride=1")
+    properties = layer["then"]["properties"]
+    assert properties["stride"] == {"default": 1}
+    assert (properties["in_channels"], properties["out_channels"]) == (
+        {"description": "inferred from the input"},
+        {"description": "required"},
+    )
 
 
 def test_the_schema_is_json_and_needs_no_torch():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -342,19 +341,18 @@ def _attributes(module: nn.Module) -> Iterable[tuple[str, object]]:
 
 
 def snapshot() -> dict[str, object]:
-    """Every layer's arguments, defaults, what is inferred, and the first line of their docs, as JSON data."""
+    """Every layer's arguments, their defaults and what is inferred, as JSON data."""
     return {"layers": {name: _layer_entry(cls) for name, cls in layer_classes().items()}, "refused": dict(REFUSED)}
 
 
 def _layer_entry(cls: type) -> dict[str, object]:
-    text = inspect.getdoc(cls) or ""
     inferred = {name for name, _, _ in INFERRED.get(cls.__name__, ())}
     parameters = signature(cls).parameters.values()
-    return {"doc": _class_doc(text), "arguments": [_argument_entry(p, inferred, text) for p in parameters]}
+    return {"text": signature_text(cls), "arguments": [_argument_entry(p, inferred) for p in parameters]}
 
 
-def _argument_entry(parameter: Parameter, inferred: set[str], text: str) -> dict[str, object]:
-    entry: dict[str, object] = {"name": parameter.name, "doc": _argument_doc(parameter.name, text)}
+def _argument_entry(parameter: Parameter, inferred: set[str]) -> dict[str, object]:
+    entry: dict[str, object] = {"name": parameter.name}
     if parameter.default is Parameter.empty:
         entry["required"] = parameter.name not in inferred
     else:
@@ -362,23 +360,6 @@ def _argument_entry(parameter: Parameter, inferred: set[str], text: str) -> dict
     if parameter.kind is Parameter.KEYWORD_ONLY:
         entry["keyword_only"] = True
     return entry | ({"inferred": True} if parameter.name in inferred else {})
-
-
-def _argument_doc(name: str, text: str) -> str:
-    """The first sentence of `name (type): text`; the lines below that are indented deeper go on with it."""
-    found = re.search(rf"^( +){name}(?: \([^\n]*?\))?: *([^\n]*(?:\n\1 +[^\n]+)*)", text, re.MULTILINE)
-    return _first_sentence(found[2]) if found else ""
-
-
-def _class_doc(text: str) -> str:
-    paragraphs = text.split("\n\n")
-    return _first_sentence(next((p for p in paragraphs if p and not p.startswith("__init__(")), ""))
-
-
-def _first_sentence(text: str) -> str:
-    plain = re.sub(r":\w+:`~?([^`<]*?)(?: <[^`]*>)?`", r"\1", text).replace("``", "").replace("`", "")
-    line = " ".join(plain.replace("\\times", "×").split())
-    return re.split(r"(?<!i\.e)(?<!w\.r\.t)\.(?: |$)", line, maxsplit=1)[0]
 
 
 def main(path: str) -> None:

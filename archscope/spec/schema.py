@@ -5,7 +5,7 @@
     expectations, inputs, imports                          ┘
 
 Step strings are text to a schema: `archscope check` reads those. What it holds is the structure: keys, one subject per
-step, forms, expectations, and the long form's argument names with their defaults and docs.
+step, forms, expectations, and the long form's argument names with their defaults, and what is required or inferred.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _long_form(layer: Mapping[str, Any]) -> Schema:
     properties = {argument["name"]: _argument(argument) for argument in layer["arguments"]}
     required = [argument["name"] for argument in layer["arguments"] if argument.get("required")]
     return {
-        "description": layer["doc"],
+        "description": f"torch.nn.{layer['text']}",
         "if": {"type": "object"},
         "then": _mapping(properties, required=required),
         "else": {
@@ -224,7 +224,7 @@ def _long_form(layer: Mapping[str, Any]) -> Schema:
 
 
 def _argument(argument: Mapping[str, Any]) -> Schema:
-    text = argument["doc"] + (" (inferred from the input)" if argument.get("inferred") else "")
+    text = "inferred from the input" if argument.get("inferred") else "required" if argument.get("required") else ""
     default = {"default": argument["default"]} if "default" in argument else {}
     yes_or_no = {"not": {"enum": _WORDS_NOT_MEANT}} if isinstance(argument.get("default"), bool) else {}
     return {**({"description": text} if text else {}), **default, **yes_or_no}
