@@ -151,7 +151,7 @@ class Foundry:
                 with without_initialisation(), torch.device("meta"):
                     self.skeletons[recipe] = recipe.make().train(self.train)
             except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
-                raise Fault(f"{recipe.name}: {in_words(error)}", cure_of(error, CONSTRUCTOR)) from None
+                raise Fault(f"{recipe.name}: {in_words(error)}", cure_of_torch(error, CONSTRUCTOR)) from None
         return self.skeletons[recipe]
 
     def try_out(self, layer: Layer) -> None:
@@ -226,7 +226,7 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
         seen = [shown_shape(v) for v in flat(inputs)]
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
         fact = f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")
-        raise Fault(fact, cure_of(error, RUN)) from None
+        raise Fault(fact, cure_of_torch(error, RUN)) from None
 
 
 def flat(values: object) -> list[torch.Tensor]:
@@ -242,7 +242,7 @@ def shown_shape(tensor: torch.Tensor) -> str:
     return str(tuple(tensor.shape))
 
 
-def cure_of(error: BaseException, otherwise: str) -> str:
+def cure_of_torch(error: BaseException, otherwise: str) -> str:
     """The cure for torch's complaint."""
     return "smaller sizes" if "overflow" in str(error).lower() else otherwise
 

@@ -285,7 +285,6 @@ def _plan(
         ties=ties,
         warnings=tuple(workshop.warnings.values()),
         expected=tuple(all_expected(block)),
-        sources=workshop.library.sources,
         parameter_count=sum(counts.values()),
         largest_bytes=max([workshop.largest, *(_bytes(i.shape, i.dtype) for i in inputs)]),
         top=top,

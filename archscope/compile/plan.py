@@ -8,7 +8,7 @@ Equal uses of a block share one BlockPlan; `assemble` makes a module of its own 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -80,7 +80,6 @@ class Plan:
     ties: tuple[tuple[str, str], ...]
     warnings: tuple[tuple[str, Problem], ...]
     expected: tuple[Expected, ...]
-    sources: Mapping[str, str]
     parameter_count: int
     largest_bytes: int
     top: Site

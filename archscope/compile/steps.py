@@ -115,7 +115,7 @@ class Walk:
             value, _ = self.branch(step.otherwise, start, local, path)
         else:
             value = turns(self, step, start, local, path) if step.loop else self.body(step.body, start, local, path)
-        self._bind(step.target, value, local, step.span)
+        self._bind(step.target, value, local)
         if value is not UNKNOWN:
             self.use.plan.expected += expected_of(self.use, step.expect, local, value, start, path)
         return value
@@ -147,7 +147,7 @@ class Walk:
     def _bind_all(self, target: Target | None, local: Scope) -> None:
         local.table.update({label.name: UNKNOWN for label in labels_of(target)})
 
-    def _bind(self, target: Target | None, value: object, local: Scope, span: Span) -> None:
+    def _bind(self, target: Target | None, value: object, local: Scope) -> None:
         if target is None or value is UNKNOWN:
             return self._bind_all(target, local)
         if isinstance(target, Label):
@@ -163,7 +163,7 @@ class Walk:
         if len(value) != len(target):
             raise Fault(f"{len(target)} labels, but the step gives {len(value)} values", "`_` drops a value")
         for part, item in zip(target, value, strict=True):
-            self._bind(part, item, local, span)
+            self._bind(part, item, local)
         return None
 
     def _taken_apart(self, value: Tensor) -> object:

@@ -100,6 +100,13 @@ def shape_lists(line: Line, _: Report) -> str:
     return " ".join(units.shape(value.shape) for value in line.outputs)
 
 
+def byte_column(name: str, count: Callable[[Line], int]) -> Column:
+    """A column of bytes, human in tables and exact in data."""
+    return Column(
+        name, name, lambda line, _: byte_size(count(line)), lambda line, _: count(line), f"bytes_{name}", True, True
+    )
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("path", "path", path, lambda line, _: line.path),
     Column("layer", "layer", layer, layer, shorten=by_commas),
@@ -125,24 +132,8 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
         total=True,
     ),
-    Column(
-        "read",
-        "read",
-        lambda line, _: byte_size(line.total.read),
-        lambda line, _: line.total.read,
-        "bytes_read",
-        right=True,
-        total=True,
-    ),
-    Column(
-        "written",
-        "written",
-        lambda line, _: byte_size(line.total.written),
-        lambda line, _: line.total.written,
-        "bytes_written",
-        right=True,
-        total=True,
-    ),
+    byte_column("read", lambda line: line.total.read),
+    byte_column("written", lambda line: line.total.written),
     Column("calls", "calls", lambda line, _: str(line.times), lambda line, _: line.times, right=True),
     Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
