@@ -77,6 +77,8 @@ class Row:
     op: the layer's class where the row is all its layer does (`Conv2d`), else the function's short name (`add`).
     call: index of the innermost Call. params: names of the Params that this row is the first to read.
     view: the outputs share the inputs' memory, nothing is read or written.
+    attributes: the plain arguments that say how the shapes come about (`stride`, `dim`, …), by their public names.
+    short: the function's short name (`conv2d`, `add`), whatever its layer is called.
     """
 
     index: int
@@ -90,6 +92,12 @@ class Row:
     kernels: tuple[Kernel, ...] = ()
     view: bool = False
     place: Span | None = None
+    attributes: tuple[tuple[str, object], ...] = ()
+    short: str = ""
+
+    def get(self, name: str, default: object = None) -> object:
+        """An attribute by its name."""
+        return dict(self.attributes).get(name, default)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from archscope.cli.options import scalar
 from archscope.comparison import compare
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
-from tests.report.test_report import mismatched
+from tests.checks.test_conflicts import mismatched
 from tests.sketches import residual_mnist, stages
 
 PLACE = Span("net.yaml", 3, 5)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional
 
+from archscope.record.attributes import NAMED, SPREAD
 from archscope.record.kernels import Lowering, is_free, lowering
 
 JOINS = frozenset({"add", "sub", "mul"})
@@ -50,7 +51,7 @@ class Function:
     """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch.
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
-    lies in new memory, unless it is told to write in place.
+    lies in new memory, unless it is told to write in place. named: its plain arguments are kept.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Function:
     free: bool
     lowering: Lowering | None
     fresh: bool = False
+    named: bool = False
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -69,8 +71,8 @@ def describe(func: Callable[..., Any]) -> Function:
     op = short(last)
     in_place = op == "setitem" or op.endswith("_")
     joins = op.removesuffix("_") in JOINS
-    lowered = lowering(name, op)
-    return Function(name, op, in_place, joins, is_free(name, op), lowered, lowered is not None or op in FRESH)
+    lowered, named = lowering(name, op), op in NAMED or op in SPREAD
+    return Function(name, op, in_place, joins, is_free(name, op), lowered, lowered is not None or op in FRESH, named)
 
 
 def short(last: str) -> str:

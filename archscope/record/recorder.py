@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from archscope.record.attributes import attributes
 from archscope.record.functions import Function, describe
 from archscope.record.kernels import Invocation
 from archscope.record.mismatch import first_line, pair, parting_axes
@@ -61,6 +62,7 @@ class Event(NamedTuple):
     params: tuple[str, ...]
     kernels: tuple[Kernel, ...]
     view: bool
+    attributes: tuple[tuple[str, object], ...] = ()
 
 
 class Recorder(TorchFunctionMode):
@@ -154,7 +156,8 @@ class Recorder(TorchFunctionMode):
         outputs = tuple([self._learn(tensor, self._site.path or function.op).value for tensor in made])
         kernels = () if view or function.free else self._lower(function, (func, inputs, rest), args, kwargs, outputs)
         params = self._first_read(read)
-        self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view))
+        named = attributes(function.op, args, kwargs) if function.named else ()
+        self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view, named))
 
     def unseen(self, name: str, given: Any, output: Any) -> None:
         """A row for work that no torch function shows, such as a scripted module: unpriced."""
@@ -258,7 +261,8 @@ class Recorder(TorchFunctionMode):
         site = self.calls[event.call].site if event.call >= 0 else NOWHERE
         op = site.name if site.kind == "layer" and alone[event.call] == 1 else event.function.op
         made = event.outputs, event.params, event.kernels, event.view
-        return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place)
+        named = event.attributes, event.function.op
+        return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place, *named)
 
 
 def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]) -> tuple[Kernel, ...]:

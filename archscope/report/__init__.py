@@ -1,8 +1,8 @@
 """The join: Trace + costs + places → Report (rows, totals, findings) → outline and breakdowns for the renderings."""
 
 from archscope.report.document import finding_data
-from archscope.report.findings import from_failure, from_mismatch, from_problem
-from archscope.report.model import Checked, Finding, Fix, PricedRow, Report, Total, Views, join
+from archscope.report.findings import Finding, Fix, Link, from_problem
+from archscope.report.model import Checked, PricedRow, Report, Total, Views, join
 from archscope.report.outline import Line, breakdown, leaves, outline, prune, unfolded
 
 __all__ = [
@@ -10,14 +10,13 @@ __all__ = [
     "Finding",
     "Fix",
     "Line",
+    "Link",
     "PricedRow",
     "Report",
     "Total",
     "Views",
     "breakdown",
     "finding_data",
-    "from_failure",
-    "from_mismatch",
     "from_problem",
     "join",
     "leaves",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import Span
-from archscope.report.findings import Finding
+from archscope.report.findings import Finding, Fix
 from archscope.trace import Operand, Value
 
 if TYPE_CHECKING:
@@ -85,5 +85,16 @@ def finding_data(finding: Finding) -> Data:
         "place": place(finding.place),
         "message": finding.message,
         "help": finding.help,
-        "fixes": [asdict(fix) for fix in finding.fixes],
+        "details": list(finding.details),
+        "cause": finding.cause or None,
+        "likely": finding.likely,
+        "walk": [{"path": link.path, "text": link.text, "place": place(link.place)} for link in finding.walk],
+        "also": list(finding.also),
+        "fixes": [fix_data(fix) for fix in finding.fixes],
     }
+
+
+def fix_data(fix: Fix) -> Data:
+    """A fix without the whole text that it leads to: `edit` is the change."""
+    kept = ("description", "params", "macs", "checked", "edit", "file")
+    return {name: value for name, value in asdict(fix).items() if name in kept}

@@ -15,10 +15,8 @@ from archscope import units
 from archscope.cost import Cost, price
 from archscope.errors import Span
 from archscope.report.document import document
-from archscope.report.findings import Finding, Fix, from_trace
+from archscope.report.findings import Finding
 from archscope.trace import Operand, Param, Row, Trace
-
-__all__ = ["Checked", "Finding", "Fix", "PricedRow", "Report", "Total", "Views", "join"]
 
 
 @dataclass(frozen=True)
@@ -232,6 +230,6 @@ def join(
     title: str = "",
     views: Views = Views(),
 ) -> Report:
-    """Prices every row and gathers the findings: those of the run itself, then those handed in."""
+    """Prices every row; the findings are handed in."""
     costs = tuple(pricing(row) for row in trace.rows)
-    return Report(trace, costs, (*from_trace(trace), *findings), title, views)
+    return Report(trace, costs, tuple(findings), title, views)

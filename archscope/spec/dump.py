@@ -261,7 +261,15 @@ def text(value: Plain) -> str:
 
 def safe(value: str) -> bool:
     """Whether YAML reads the plain text back as this string."""
-    return bool(SAFE.fullmatch(value)) and value == value.strip() and value.isprintable() and resolve(value) == value
+    return bool(SAFE.fullmatch(value)) and value == value.strip() and value.isprintable() and is_text(value)
+
+
+def is_text(value: str) -> bool:
+    """Whether a plain scalar means the text itself; digits that are too many for a number do not."""
+    try:
+        return resolve(value) == value
+    except ValueError:
+        return False
 
 
 def quoted(value: str) -> str:

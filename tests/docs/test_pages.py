@@ -169,6 +169,7 @@ UNFIT = "input: [N, 4, 8, 8]\nlayers:\n  - residual: Conv2d(8, 1)\n"
 def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from archscope.render.data import findings_document, flops_document
     from archscope.report import Fix, finding_data
+    from archscope.report.document import fix_data
 
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(UNFIT, encoding="utf-8")
@@ -176,7 +177,7 @@ def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
     checked = archscope.check("net.yaml", device="cpu")
     documents = [report.to_dict(), flops_document(report), findings_document(checked)]
     documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_data(report.findings[0])]
-    documents += [dict.fromkeys(Fix.__dataclass_fields__), {"unpriced": [{"kernel": "", "rows": []}]}]
+    documents += [fix_data(Fix("")), {"unpriced": [{"kernel": "", "rows": []}]}]
     assert json.dumps(documents)
     assert sorted(keys(documents) - words_of(CLI)) == []
 

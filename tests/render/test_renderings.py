@@ -21,7 +21,7 @@ from archscope.render import data, findings, html, markdown, sheet, table, views
 from archscope.render.columns import NAMES, Column
 from archscope.render.sheet import Wish
 from archscope.report import Checked, Finding, Fix
-from tests.report.test_report import mismatched
+from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -1,0 +1,144 @@
+"""Runs: a spec's plan, a Python target or a live module → record → Trace → priced Report with its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.specs import plan_of, split
+from archscope.errors import ForwardError, Problem, Span
+from archscope.report import Finding, Report, from_problem, join
+
+if TYPE_CHECKING:
+    from archscope.compile import Plan
+
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a module is called with: shapes to make inputs of, or the arguments themselves."""
+
+    input: Any = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    batch: int | None = None
+
+
+def summarize(
+    target: Any,
+    *,
+    variant: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    input: Any = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    train: bool = False,
+    seed: int | None = None,
+    allow_python: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
+
+    input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
+    `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
+    factory.
+    Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError
+    for wrong use,
+    ForwardError (with the report so far) where the forward pass fails.
+    """
+    tell = progress or (lambda message: None)
+    if split(target) is None:
+        given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
+        return _summarize_module(target, set or {}, given, device, dtype, train, seed)
+    plan = plan_of(
+        target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python, strict=False
+    )
+    return _summarize_plan(plan, device, dtype, train, seed, tell)
+
+
+def _summarize_plan(
+    plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None, tell: Progress
+) -> Report:
+    from archscope import compile as workshop
+    from archscope import targets
+    from archscope.checks import unmet
+    from archscope.record import record
+
+    place, kind = targets.device_of(device), targets.dtype_of(dtype)
+    width = kind.itemsize if kind else 4
+    targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
+    tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
+    with targets.seeded(seed):
+        ready = workshop.ready(plan, device=place, dtype=kind, train=train, random=seed is not None)
+    inputs = {
+        i.name: targets.example(
+            i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high
+        )
+        for i in plan.inputs
+    }
+    recording = record(
+        lambda recorder: ready.run(tuple(inputs.values()), recorder),
+        target=plan.target,
+        device=place,
+        dtype=dtype or "float32",
+        mode="train" if train else "eval",
+        inputs=inputs,
+        parameters=ready.parameters(),
+        buffers=ready.buffers(),
+    )
+    warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
+    report = _joined(recording, _title(plan), warnings)
+    return _joined(recording, _title(plan), (*unmet(plan.expected, report), *warnings)) if plan.expected else report
+
+
+def _title(plan: Plan) -> str:
+    return f"{plan.name}:{plan.block.text}" if plan.block.text else plan.name
+
+
+def _joined(recording: Any, title: str, findings: Iterable[Finding]) -> Report:
+    from archscope.checks import conflicts
+    from archscope.render import views
+
+    findings = (*conflicts(recording.trace), *findings)
+    report = join(recording.trace, findings=findings, title=title, views=views.REPORT)
+    if recording.trace.failure is not None:
+        failure = recording.trace.failure
+        where = failure.site.place
+        fact = f"{failure.function}: {failure.message}" if failure.function else failure.message
+        problem = Problem(where or Span(recording.trace.target, 0, 0), fact)
+        raise ForwardError(problem, report) from recording.error
+    return report
+
+
+def _summarize_module(
+    target: Any,
+    arguments: Mapping[str, Any],
+    given: Given,
+    device: str,
+    dtype: str | None,
+    train: bool,
+    seed: int | None,
+) -> Report:
+    from archscope import compile as workshop
+    from archscope import targets
+    from archscope.record import drive_module, record
+
+    with targets.seeded(seed):
+        subject = targets.subject(target, arguments, device=device, dtype=dtype)
+    args, kwargs = targets.inputs_of(subject, given.input, given.args, given.kwargs, given.batch)
+    recording = record(
+        lambda recorder: drive_module(subject.module, args, kwargs, recorder, text=workshop.describe),
+        target=subject.name,
+        device=subject.device,
+        dtype=subject.dtype,
+        mode="train" if train else "eval",
+        inputs=targets.named_inputs(subject, args, kwargs),
+        parameters=subject.module.named_parameters(remove_duplicate=False),
+        buffers=subject.module.named_buffers(remove_duplicate=False),
+    )
+    return _joined(recording, type(subject.module).__name__, ())

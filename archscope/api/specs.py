@@ -1,0 +1,143 @@
+"""Specs: a target's text → file and variant → Plan or nn.Module.
+
+Nothing here imports torch before the spec has been read, so a mistake in a spec is answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from archscope import units
+from archscope.errors import UsageError
+from archscope.spec import Library
+from archscope.spec import load as load_spec
+
+if TYPE_CHECKING:
+    from archscope.compile import Override, Plan
+
+SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
+
+
+def load(path: str | os.PathLike[str], *, text: str | None = None) -> Library:
+    """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found."""
+    return load_spec(os.fspath(path), text=text)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the language, for editors. Without torch."""
+    from archscope.spec.schema import schema as made
+
+    return made()
+
+
+def variants(target: str) -> list[str]:
+    """The targets of a spec's variants (`net.yaml:small`, …); the target itself where it names one or has none.
+
+    A library of blocks has no net, so no target. Raises SpecError.
+    """
+    parts = split(target)
+    if parts is None or parts[1]:
+        return [target]
+    from archscope.compile import variants_of
+
+    library = load(parts[0])
+    if library.root.layers is None:
+        return []
+    return [f"{parts[0]}:{v.name}" if v.name else parts[0] for v in variants_of(library.root)]
+
+
+def split(target: Any) -> tuple[str, str | None] | None:
+    """A spec's file and variant; None for a Python target."""
+    if not isinstance(target, (str, os.PathLike)):
+        return None
+    text = os.fspath(target)
+    match = SPEC.fullmatch(text)
+    if match and not os.path.isfile(text):
+        return match["file"], match["variant"]
+    return (text, None) if match or (os.path.exists(text) and not text.endswith(".py")) else None
+
+
+def plan_of(
+    target: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    input: Any = None,
+    batch: int | None = None,
+    train: bool = False,
+    allow_python: bool = False,
+    strict: bool = True,
+) -> Plan:
+    """A spec's net, compiled on shapes alone. Raises SpecError, UsageError."""
+    parts = split(target)
+    if parts is None:
+        raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
+    if batch and input is not None:
+        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
+    library = load(parts[0])
+    from archscope.compile import compile_net, find_variant
+    from archscope.spec.settings import settings_of
+
+    return compile_net(
+        library,
+        find_variant(library.root, variant or parts[1]),
+        settings=settings_of(set or {}),
+        overrides=_overrides(input, [i.name for i in library.root.inputs]),
+        batch=batch or 1,
+        strict=strict,
+        train=train,
+        allow_python=allow_python,
+    )
+
+
+def build(
+    target: str | os.PathLike[str],
+    variant: str | None = None,
+    *,
+    set: Mapping[str, Any] | None = None,
+    batch: int | None = None,
+    input: Any = None,
+    device: str = "cpu",
+    dtype: str | None = None,
+    seed: int | None = None,
+    allow_python: bool = False,
+) -> Any:
+    """The net of a spec as an ordinary nn.Module, initialised as PyTorch does it, in training mode.
+
+    Weights come from torch's global random state in order of execution, or from `seed`, which leaves that state alone.
+    Raises SpecError with every mistake in the spec, UsageError for a variant, param or device that does not exist.
+    """
+    plan = plan_of(target, variant=variant, set=set, input=input, batch=batch, allow_python=allow_python)
+    from archscope import compile as workshop
+    from archscope import targets
+
+    place = targets.device_of(device)
+    targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
+    with targets.seeded(seed):
+        return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype))
+
+
+def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
+    """`--input` as the library takes it → one Override for each input given."""
+    from archscope.compile import Override
+
+    if input is None:
+        return []
+    if isinstance(input, Mapping):
+        given = list(input.items())
+    elif isinstance(input, list) and not all(isinstance(n, int) for n in input):
+        given = [(names[i] if i < len(names) else f"#{i + 1}", value) for i, value in enumerate(input)]
+    else:
+        given = [("", input)]
+    return [Override(name, *_shape_and_dtype(value)) for name, value in given]
+
+
+def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
+        raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
+    dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
+    return tuple(int(n) for n in shape), dtype
