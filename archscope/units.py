@@ -1,4 +1,4 @@
-"""Numbers and shapes as text, and figures read back: int → `1.81 G`, `162 KiB`, `16×24×24`; `12.4M` → Figure."""
+"""Numbers and shapes as text, and read back: int → `1.81 G`, `162 KiB`, `16×24×24`; `12.4M` → Figure, `2%` → 0.02."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 SCALE = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15}
+PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 FIGURE = re.compile(r"([+-]?\d[\d_]*(?:\.\d+)?)\s*([kKMGTP]?)")
 
 
@@ -110,3 +111,24 @@ def parse_figure(text: str) -> Figure:
         raise ValueError(f"{text!r} is a fraction; parameters and MACs are whole numbers")
     decimals = len(digits.partition(".")[2])
     return Figure(text.strip(), value, Decimal(1).scaleb(SCALE[prefix] - decimals))
+
+
+def limit(value: object) -> Figure:
+    """The most that something may have: a whole number, or a figure such as `5M`. Raises ValueError."""
+    figure = value if isinstance(value, Figure) else None
+    if isinstance(value, (int, str)) and not isinstance(value, bool):
+        figure = parse_figure(str(value))
+    if figure is None or figure.value < 0:
+        raise ValueError(f"{short(value)} is no limit such as 5M or 5_000_000")
+    return figure
+
+
+def tolerance(value: object) -> Decimal:
+    """`2%`, `0.02` and 0.02 → 0.02. Raises ValueError; a bare number from 1 on is more likely meant as percent."""
+    text = str(value).strip() if isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool) else ""
+    percent = PERCENT.fullmatch(text)
+    if percent:
+        return Decimal(percent[1]) / 100
+    if re.fullmatch(r"\d*\.?\d+(?:[eE]-\d+)?", text) and Decimal(text) < 1:
+        return Decimal(text)
+    raise ValueError(f"{short(value)} is no tolerance such as 2% or 0.02")

@@ -24,6 +24,8 @@ FLOORS: dict[str, int] = {
     "spec": 1,
     "trace": 1,
     "cost": 1,
+    "fit": 1,
+    "config": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,
@@ -41,7 +43,10 @@ FLOORS: dict[str, int] = {
     "testing": 7,
     "__main__": 8,
 }
-STAIRS: dict[tuple[str, str], str] = {("cost", "trace"): "a price is a price of what a trace holds"}
+STAIRS: dict[tuple[str, str], str] = {
+    ("cost", "trace"): "a price is a price of what a trace holds",
+    ("fit", "trace"): "what does not fit is a noun of the trace",
+}
 WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
 OUTSIDERS: dict[str, frozenset[str]] = {
     "torch": WORKSHOP,

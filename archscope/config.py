@@ -1,0 +1,141 @@
+"""What a project asks for: folder → the nearest pyproject.toml → `[tool.archscope]` → Config.
+
+[tool.archscope]
+specs = ["specs"]             # folders and files of specs, from this file's folder
+select = ["spec", "conflict"] # rules and families of rules that count; all of them without it
+ignore = ["dropped-pixels"]
+max-params = "5M"             # budgets of every target
+max-macs = "1G"
+baseline = "baseline.json"    # what targets are held against,
+tolerance = "2%"              # and how far they may differ, either way
+object = "64x64"              # what a receptive field must see: height and width
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from archscope import units
+from archscope.errors import Span, UsageError, did_you_mean
+
+FILE = "pyproject.toml"
+SECTION = re.compile(r"^\s*\[tool\.archscope\]\s*(?:#.*)?$", re.MULTILINE)
+SIZE = re.compile(r"\s*([1-9]\d*)\s*[x×,]\s*([1-9]\d*)\s*")
+
+
+@dataclass(frozen=True)
+class Config:
+    """`[tool.archscope]` as values; None and () where nothing is said. Paths are as written, from the file's folder.
+
+    file: the pyproject.toml that was read; empty where there is none.
+    """
+
+    specs: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    max_params: units.Figure | None = None
+    max_macs: units.Figure | None = None
+    tolerance: Decimal | None = None
+    baseline: str | None = None
+    object: tuple[int, int] | None = None
+    file: str = ""
+
+    def located(self, path: str) -> str:
+        """A path of this file's as one that can be opened: from its folder."""
+        return os.path.join(os.path.dirname(self.file), path)
+
+
+def read(folder: Path) -> Config:
+    """The configuration of the nearest pyproject.toml at `folder` or above it; an empty one where there is none.
+
+    Raises UsageError with file, line and cure for an unknown key, a value that says nothing, a file that is no TOML.
+    """
+    there = folder.resolve()
+    path = next((above / FILE for above in (there, *there.parents) if (above / FILE).is_file()), None)
+    return parsed(text_of(path), str(path)) if path else Config()
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read {path}: {reason}") from None
+
+
+def parsed(text: str, file: str) -> Config:
+    """`[tool.archscope]` of a pyproject.toml's text."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: no TOML: {error}") from None
+    section = document.get("tool", {})
+    section = section.get("archscope", {}) if isinstance(section, Mapping) else {}
+    if not isinstance(section, Mapping):
+        raise UsageError(f"{file}: tool.archscope is {units.short(section)}", "write a section: [tool.archscope]")
+    values = {key.replace("-", "_"): value_of(key, value, place(text, file, key)) for key, value in section.items()}
+    return Config(**values, file=file)
+
+
+def place(text: str, file: str, key: str) -> Span:
+    """Where a key stands; the whole file where that is not plain."""
+    section = SECTION.search(text)
+    line = re.compile(rf"^\s*[\"']?{re.escape(key)}[\"']?\s*=", re.MULTILINE)
+    found = line.search(text, section.end()) if section else None
+    if not found:
+        return Span(file, 0, 0)
+    start = found.end() - len(found[0].lstrip())
+    return Span(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+
+
+def value_of(key: str, value: Any, where: Span) -> Any:
+    """A key's value, read."""
+    if key not in READERS:
+        cure = did_you_mean(key, READERS) or f"keys: {', '.join(READERS)}"
+        raise UsageError(f"{where}: unknown key {key!r} in [tool.archscope]", cure)
+    read_value, example = READERS[key]
+    try:
+        return read_value(value)
+    except ValueError as error:
+        said = str(error) or f"{units.short(value)} is no value for it"
+        raise UsageError(f"{where}: {key}: {said}", f"for example {key} = {example}") from None
+
+
+# ------------------------------------------------------------ readers: raise ValueError
+def words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
+        raise ValueError(f"{units.short(value)} is not a list of texts")
+    return tuple(value)
+
+
+def word(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{units.short(value)} is not a text")
+    return value
+
+
+def size(value: Any) -> tuple[int, int]:
+    """`"64x64"` → (64, 64)."""
+    match = SIZE.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f"{units.short(value)} is not height x width")
+    return int(match[1]), int(match[2])
+
+
+READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "specs": (words, '["specs"]'),
+    "select": (words, '["spec", "conflict"]'),
+    "ignore": (words, '["dropped-pixels"]'),
+    "max-params": (units.limit, '"5M"'),
+    "max-macs": (units.limit, '"1G"'),
+    "tolerance": (units.tolerance, '"2%"'),
+    "baseline": (word, '"baseline.json"'),
+    "object": (size, '"64x64"'),
+}
