@@ -15,12 +15,32 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Says:
+    """What a layer or a view was told: the argument, its value, and the value that its input asks for."""
+
+    argument: str
+    said: object
+    has: object
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What a compiler knows to be wrong with a layer before it runs: the fact, the cure, and what it was told."""
+
+    fact: str
+    help: str = ""
+    says: Says | None = None
+    axes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Site:
     """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
 
     kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own
     operation).
     strict: an add that must not broadcast (`residual:`, `add:`); its operands are compared before it runs.
+    conflict: what is known to be wrong with a layer, which was mended so that the run goes on.
     """
 
     path: str
@@ -29,6 +49,7 @@ class Site:
     text: str = ""
     place: Span | None = None
     strict: bool = False
+    conflict: Conflict | None = None
 
 
 @dataclass(frozen=True)
@@ -115,16 +136,21 @@ class Param:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Operands that an addition cannot (or must not) combine; the run went on with the first operand's value.
+    """Operands that an operation cannot (or must not) combine; the run went on with a value of the meant shape.
 
-    likely: an earlier mismatch may be its cause.
+    kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: of the widest operand, those that
+    disagree. fact: the disagreement in a few words. says: of a layer or view, what it was told. row: the index of the
+    row that stands for the operation.
     """
 
     site: Site
+    kind: str
     operation: str
     operands: tuple[Operand, ...]
     axes: tuple[int, ...]
-    likely: bool = False
+    fact: str = ""
+    says: Says | None = None
+    row: int = -1
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from archscope.report import Finding, Report, from_problem, join
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
+    from archscope.record import OnMismatch, Recording
+    from archscope.targets import Subject
 
 Progress = Callable[[str], object]
 
@@ -115,6 +117,24 @@ def _joined(recording: Any, title: str, findings: Iterable[Finding]) -> Report:
     return report
 
 
+def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, on_mismatch: OnMismatch) -> Recording:
+    from archscope import compile as workshop
+    from archscope import targets
+    from archscope.record import drive_module, record
+
+    return record(
+        lambda recorder: drive_module(subject.module, args, kwargs, recorder, text=workshop.describe),
+        target=subject.name,
+        device=subject.device,
+        dtype=subject.dtype,
+        mode="train" if train else "eval",
+        inputs=targets.named_inputs(subject, args, kwargs),
+        parameters=subject.module.named_parameters(remove_duplicate=False),
+        buffers=subject.module.named_buffers(remove_duplicate=False),
+        on_mismatch=on_mismatch,
+    )
+
+
 def _summarize_module(
     target: Any,
     arguments: Mapping[str, Any],
@@ -124,21 +144,13 @@ def _summarize_module(
     train: bool,
     seed: int | None,
 ) -> Report:
-    from archscope import compile as workshop
     from archscope import targets
-    from archscope.record import drive_module, record
 
     with targets.seeded(seed):
         subject = targets.subject(target, arguments, device=device, dtype=dtype)
     args, kwargs = targets.inputs_of(subject, given.input, given.args, given.kwargs, given.batch)
-    recording = record(
-        lambda recorder: drive_module(subject.module, args, kwargs, recorder, text=workshop.describe),
-        target=subject.name,
-        device=subject.device,
-        dtype=subject.dtype,
-        mode="train" if train else "eval",
-        inputs=targets.named_inputs(subject, args, kwargs),
-        parameters=subject.module.named_parameters(remove_duplicate=False),
-        buffers=subject.module.named_buffers(remove_duplicate=False),
-    )
+    recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
+    if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it
+        again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
+        recording = again if again.trace.mismatches else recording
     return _joined(recording, type(subject.module).__name__, ())

@@ -1,64 +1,157 @@
-"""What a run found out: Mismatch or Failure → Finding (one sentence with the numbers in it, place, help)."""
+"""What a run found out: every Mismatch and the Failure → Findings, with all sides in full and the way back.
+
+    Mismatch ─ Lineage ─→ sides since the fork ─→ cause ─→ one sentence, an aligned layout, a walk, a cure
+
+Computed from shapes, so the text is the same on every device; torch's own messages are quoted only for what no shape
+explains.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from archscope.report import Finding
-from archscope.trace import Call, Failure, Mismatch, Operand, Row, Shape, Site, Trace
+from archscope.checks.causes import cause_of, rounds
+from archscope.checks.provenance import Change, Lineage
+from archscope.report import Finding, Link
+from archscope.trace import Failure, Mismatch, Operand, Shape, Trace
 
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
 GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
+RULES = {
+    **dict.fromkeys(("product", "attention"), "product-shape"),
+    "add": "add-shape",
+    "multiply": "multiply-shape",
+    "concat": "concat-shape",
+    "layer": "layer-shape",
+    "view": "view-shape",
+}
 
 
 def conflicts(trace: Trace) -> tuple[Finding, ...]:
-    """Every mismatch in the order of the run, then the failure that ended it."""
-    found = [from_mismatch(mismatch, trace) for mismatch in trace.mismatches]
+    """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
+    lineage = Lineage(trace)
+    seen: list[tuple[Mismatch, Diagnosis]] = []
+    for mismatch in trace.mismatches:
+        seen.append((mismatch, diagnosed(mismatch, lineage, [earlier for earlier, _ in seen])))
+    found = folded([finding(diagnosis) for _, diagnosis in seen])
     return (*found, from_failure(trace.failure, trace)) if trace.failure else tuple(found)
 
 
-def from_mismatch(mismatch: Mismatch, trace: Trace) -> Finding:
-    """`residual-shape` where two sides should have been added, `add-shape` for any other combination."""
-    two_sides = is_residual(mismatch)
-    what = (
-        "the two sides of this residual cannot be added" if two_sides else f"{mismatch.operation} cannot combine these"
+@dataclass(frozen=True)
+class Diagnosis:
+    """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork."""
+
+    mismatch: Mismatch
+    lineage: Lineage
+    operands: tuple[Operand, ...]
+    names: tuple[str, ...]
+    sides: tuple[tuple[Change, ...], ...]
+    cause: str
+    residual: bool
+    likely: bool
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return tuple(operand.value.shape for operand in self.operands)
+
+
+def diagnosed(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
+    alone = mismatch.kind in ("layer", "view")
+    operands = tuple(map(lineage.real, mismatch.operands[:1] if alone else mismatch.operands))
+    fork = None if alone else lineage.fork(operands)
+    since = -1 if fork is None else fork
+    axes = mismatch.axes or range(max(len(operand.value.shape) for operand in operands))
+    asked = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
+    sides = tuple(tuple(lineage.changes(operand, own, since=since)) for operand, own in asked)
+    mended = {before.row: before for before in earlier}
+    residual = is_residual(mismatch, forked=fork is not None)
+    return Diagnosis(
+        mismatch=mismatch,
+        lineage=lineage,
+        operands=operands,
+        names=names_of(mismatch, operands, residual=residual),
+        sides=sides,
+        cause=cause_of(mismatch, [operand.value.shape for operand in operands], sides),
+        residual=residual,
+        likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked),
     )
-    if mismatch.likely:
-        what += " (this may follow from the mismatch before it)"
+
+
+def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[int]:
+    """The disagreeing axes, counted in this operand's own shape (they are aligned at the right)."""
+    rank = len(operand.value.shape)
+    if mismatch.kind in ("product", "attention") and operand is not mismatch.operands[0] and mismatch.axes:
+        return [rank - 2] if mismatch.kind == "product" and rank > 1 else [axis for axis in axes if axis < rank]
+    widest = max(len(other.value.shape) for other in mismatch.operands)
+    shift = 0 if mismatch.kind in ("layer", "view") else rank - widest
+    return [axis + shift for axis in axes if 0 <= axis + shift < rank]
+
+
+def is_residual(mismatch: Mismatch, *, forked: bool) -> bool:
+    """A residual's addition says so in its site (`main + x`); in Python it is an addition of two sides of one fork."""
+    if mismatch.kind != "add" or len(mismatch.operands) != 2:
+        return False
+    return mismatch.site.name.startswith("main +") if mismatch.site.strict else forked
+
+
+def names_of(mismatch: Mismatch, operands: Sequence[Operand], *, residual: bool) -> tuple[str, ...]:
+    if residual:
+        return SIDES
+    if mismatch.kind in ("layer", "view"):
+        return ("input",)
+    if mismatch.kind in ("product", "attention"):
+        return (("left", "right") if mismatch.kind == "product" else ("query", "key", "value"))[: len(operands)]
     beside = mismatch.site.path.rpartition(".")[0] + "."
-    names = list(SIDES) if two_sides else [operand.source.removeprefix(beside) for operand in mismatch.operands]
-    sides = ", ".join(f"{name} {side(operand, name)}" for name, operand in zip(names, mismatch.operands, strict=True))
-    cure = "project the shortcut so that it changes channels and size the way main does" if two_sides else ""
+    return tuple(operand.source.removeprefix(beside) for operand in operands)
+
+
+# ------------------------------------------------------------ the finding
+def finding(diagnosis: Diagnosis) -> Finding:
+    mismatch = diagnosis.mismatch
+    likely = " (this may follow from a conflict before it)" if diagnosis.likely else ""
     return Finding(
-        rule="residual-shape" if two_sides else "add-shape",
+        rule="residual-shape" if diagnosis.residual else RULES[mismatch.kind],
         level="error",
-        message=f"{what}: {sides}; {disagreement(mismatch)}",
+        message=sentence(diagnosis) + likely,
         path=mismatch.site.path,
         place=mismatch.site.place,
-        help=cure or "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict,
-        details=tuple(layout(mismatch, names, trace)),
+        help=cure(diagnosis),
+        details=tuple(layout(diagnosis)),
+        cause=diagnosis.cause,
+        walk=tuple(walk(diagnosis)),
+        likely=diagnosis.likely,
     )
 
 
-def is_residual(mismatch: Mismatch) -> bool:
-    """A residual's addition says so in its site: `main + x`, `main + shortcut`, or Python's `out += identity`."""
-    text = f"{mismatch.site.name} {mismatch.site.text}"
-    return len(mismatch.operands) == 2 and any(word in text for word in ("residual", "main", "shortcut"))
+def sentence(diagnosis: Diagnosis) -> str:
+    """One sentence with the numbers in it."""
+    mismatch = diagnosis.mismatch
+    if mismatch.kind in ("layer", "view", "product", "attention"):
+        return mismatch.fact
+    what = {
+        "add": f"{mismatch.operation} cannot combine these",
+        "multiply": f"{mismatch.operation} cannot combine these",
+        "concat": f"{mismatch.operation} cannot join these",
+    }[mismatch.kind]
+    what = "the two sides of this residual cannot be added" if diagnosis.residual else what
+    pairs = zip(diagnosis.operands, diagnosis.names, strict=True)
+    return f"{what}: {', '.join(side(operand, name) for operand, name in pairs)}; {disagreement(diagnosis)}"
 
 
 def side(operand: Operand, name: str) -> str:
-    shape = str(operand.value.shape)
+    shape = f"{name} {operand.value.shape}"
     return shape if operand.source == name else f"{shape} from {operand.source}"
 
 
-def disagreement(mismatch: Mismatch) -> str:
+def disagreement(diagnosis: Diagnosis) -> str:
     """`they differ in C (128, 64), H (28, 56) and W (28, 56)`."""
-    shapes = [operand.value.shape for operand in mismatch.operands]
-    ranks = {len(shape) for shape in shapes}
-    if len(ranks) > 1:
+    shapes = diagnosis.shapes
+    if len({len(shape) for shape in shapes}) > 1:
         return f"they have {', '.join(str(len(shape)) for shape in shapes)} dimensions"
-    parts = [f"{axis_name(axis, len(shapes[0]))} ({', '.join(str(s[axis]) for s in shapes)})" for axis in mismatch.axes]
+    axes = diagnosis.mismatch.axes
+    parts = [f"{axis_name(axis, len(shapes[0]))} ({', '.join(str(s[axis]) for s in shapes)})" for axis in axes]
     return "they differ in " + " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1] if parts else ""]))
 
 
@@ -66,16 +159,52 @@ def axis_name(axis: int, rank: int) -> str:
     return AXES[axis] if rank == len(AXES) else f"dim {axis}"
 
 
-def layout(mismatch: Mismatch, names: Sequence[str], trace: Trace) -> Iterator[str]:
+def cure(diagnosis: Diagnosis) -> str:
+    """What to do, in words; a fix that was tried stands beside it."""
+    mismatch, cause = diagnosis.mismatch, diagnosis.cause
+    if mismatch.site.conflict is not None and mismatch.site.conflict.help:
+        return mismatch.site.conflict.help
+    if cause == "off-by-one":
+        return cure_of_sizes(diagnosis)
+    if diagnosis.residual and cause in ("channels", "stride"):
+        return "project the shortcut so that it changes channels and size the way main does"
+    if mismatch.says is not None:
+        return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
+    if cause == "layout":
+        return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
+    return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
+
+
+def cure_of_sizes(diagnosis: Diagnosis) -> str:
+    """Which step rounds, or lacks its padding."""
+    changes = [change for side in diagnosis.sides for change in side if change.changed and change.window]
+    for change in changes:
+        if rounds(change):
+            before = next(before for axis, before, _ in change.axes if axis > 1)
+            where = f"{change.row.path} rounds {before} down"
+            return f"{where}: give an input whose sizes divide, or pad or crop one side"
+    for change in changes:
+        kernel = change.row.inputs[1].value.shape[-1] if "conv" in change.row.short else change.row.get("kernel_size")
+        if isinstance(kernel, int) and kernel % 2:
+            return f"padding={kernel // 2} in {change.row.path} keeps the size of its input (kernel {kernel})"
+    return "give the windows of both sides the same padding and rounding"
+
+
+# ------------------------------------------------------------ the layout
+def layout(diagnosis: Diagnosis) -> Iterator[str]:
     """One line per operand: its name, who made it, its sizes in columns; then carets below those that differ."""
-    shapes = [operand.value.shape for operand in mismatch.operands]
-    makers = [maker(operand, trace) for operand in mismatch.operands]
+    shapes, names = diagnosis.shapes, diagnosis.names
+    makers = [made_by(operand, diagnosis.lineage) for operand in diagnosis.operands]
     widths = [max(map(len, names)), max(map(len, makers))]
     cells = max(len(str(size)) for shape in shapes for size in (*shape, 0))
+    rank = max(map(len, shapes))
     for name, made, shape in zip(names, makers, shapes, strict=True):
-        yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  " + sizes(shape, cells)
-    if len({len(shape) for shape in shapes}) == 1:
-        marks = ["^" * max(len(str(s[a])) for s in shapes) if a in mismatch.axes else "" for a in range(len(shapes[0]))]
+        blank = "  ".join([" " * cells] * (rank - len(shape))) + "  " * (len(shape) < rank)
+        yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  {blank}{sizes(shape, cells)}"
+    if diagnosis.mismatch.axes and len({len(shape) for shape in shapes}) == 1:
+        axes = [own_axes(operand, diagnosis.mismatch.axes, diagnosis.mismatch) for operand in diagnosis.operands]
+        marked = {axis for own in axes for axis in own}
+        marks = ["^" * max(len(str(s[a])) for s in shapes) if a in marked else "" for a in range(rank)]
         yield (" " * (sum(widths) + 4) + "  ".join(f"{mark:>{cells}}" for mark in marks)).rstrip()
 
 
@@ -83,18 +212,45 @@ def sizes(shape: Shape, width: int) -> str:
     return "  ".join(f"{size:>{width}}" for size in shape) or "scalar"
 
 
-def maker(operand: Operand, trace: Trace) -> str:
+def made_by(operand: Operand, lineage: Lineage) -> str:
     """The path of what made the operand, and its name and arguments: `layer2.0.main.3 Conv2d 128, 3×3`."""
-    row = next((row for row in trace.rows if any(v.id == operand.value.id for v in row.outputs)), None)
-    call = trace.calls[row.call] if row and 0 <= row.call < len(trace.calls) else None
-    return " ".join(filter(None, [operand.source, *described(row, call)]))
+    row = lineage.maker(operand)
+    return f"{operand.source} {lineage.layers[row.index]}" if row else operand.source
 
 
-def described(row: Row | None, call: Call | None) -> list[str]:
-    if row is None:
-        return []
-    site: Site | None = call.site if call and call.site.kind == "layer" else None
-    return [site.name, site.text] if site else [row.op]
+# ------------------------------------------------------------ the walk
+def walk(diagnosis: Diagnosis) -> Iterator[Link]:
+    """The steps since the fork that changed a disagreeing axis; of a side without one, those that could have."""
+    for changes in diagnosis.sides:
+        kept = [change for change in changes if change.changed] or [change for change in changes if change.window]
+        for change in kept:
+            row = change.row
+            yield Link(row.path, f"{diagnosis.lineage.layers[row.index]}: {deed(change)}", row.place)
+
+
+def deed(change: Change) -> str:
+    """`64 → 128 channels, 56×56 → 28×28`."""
+    rank = len(change.shape)
+    channels = [(b, a) for axis, b, a in change.axes if axis == 1 and rank == len(AXES)]
+    spatial = [(b, a) for axis, b, a in change.axes if axis > 1 and rank == len(AXES)]
+    others = [(axis, b, a) for axis, b, a in change.axes if rank != len(AXES) or axis == 0]
+    said = [f"{b} → {a} channels" if b not in (a, None) else f"{a} channels" for b, a in channels]
+    if spatial:
+        before, after = ("×".join(str(pair[i]) for pair in spatial) for i in (0, 1))
+        said.append(f"{before} → {after}" if before != after and None not in dict(spatial) else f"keeps {after}")
+    said += [f"dim {axis}: {b} → {a}" if b not in (a, None) else f"dim {axis} is {a}" for axis, b, a in others]
+    return ", ".join(said)
+
+
+# ------------------------------------------------------------ several
+def folded(found: Sequence[Finding]) -> list[Finding]:
+    """Findings of one rule at one place of the author's text are one, with the others' paths."""
+    firsts: dict[object, Finding] = {}
+    for number, one in enumerate(found):
+        key = (one.rule, one.place, one.cause) if one.place else number
+        first = firsts.get(key)
+        firsts[key] = replace(first, also=(*first.also, one.path)) if first else one
+    return list(firsts.values())
 
 
 def from_failure(failure: Failure, trace: Trace) -> Finding:

@@ -125,7 +125,7 @@ def _under(prefix: str, site: Site) -> Site:
     if not prefix:
         return site
     path = f"{prefix}.{site.path}" if site.path else prefix
-    return Site(path, site.name, site.kind, site.text, site.place, site.strict)
+    return Site(path, site.name, site.kind, site.text, site.place, site.strict, site.conflict)
 
 
 def _child(module: nn.Module, name: str) -> nn.Module:

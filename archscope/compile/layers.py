@@ -17,10 +17,20 @@ from torch import nn
 
 from archscope.compile import shapes
 from archscope.compile.initialise import without_initialisation
-from archscope.compile.sense import check_axis, check_count, check_use, missing_flatten, rank_cure
+from archscope.compile.sense import (
+    check_axis,
+    check_count,
+    check_sizes,
+    check_use,
+    missing_flatten,
+    rank_cure,
+    suitable,
+)
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
 from archscope.compile.values import Function, Kind, Layer
+from archscope.fit import told
 from archscope.spec.numbers import Fault
+from archscope.trace import Conflict, Says
 
 CONSTRUCTOR = "these arguments do not go together; PyTorch says why"
 RUN = "this input does not suit these arguments; PyTorch says why"
@@ -101,7 +111,7 @@ class Foundry:
     outputs: dict[tuple, object] = field(default_factory=dict)
     texts: dict[Recipe, str] = field(default_factory=dict)
 
-    def complete(self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[Fault], None]) -> Recipe:
+    def complete(self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[Conflict], None]) -> Recipe:
         """The recipe of a layer used on `inputs`.
 
         Wrong ranks are raised; sizes that disagree are complained of and mended.
@@ -127,16 +137,31 @@ class Foundry:
         has = found[0] if len(found) == 1 else found
         said = given if len(found) > 1 else wanted[0]
         cure = missing_flatten(wanted, tuple(tensor.shape)) or f"leave {argument} out (it is inferred) or write {has}"
-        fact = f"{name} says {argument}={said} but its input is {tuple(tensor.shape)}, which has {has}"
-        complain(Fault(fact, cure))
+        fact = told(name, argument, said, tuple(tensor.shape), has)
+        complain(Conflict(fact, cure, Says(argument, said, has), (axis % tensor.dim(),)))
         return has if not isinstance(given, tuple) else found
 
-    def _nested(self, value: object, inputs: tuple, complain: Callable[[Fault], None]) -> object:
+    def _nested(self, value: object, inputs: tuple, complain: Callable[[Conflict], None]) -> object:
         if isinstance(value, Kind):
             value = value.bind(value, (), {})
         if isinstance(value, Layer):
             return self.complete(value, inputs, complain)
         return value.entry.target if isinstance(value, Function) else value
+
+    def suited(self, layer: Layer, tensor: torch.Tensor) -> tuple[Conflict, tuple[int, ...]] | None:
+        """What keeps a layer from taking its input at all, and a shape that it could take; None where nothing does."""
+        name, given, shape = layer.kind.name, dict(layer.arguments), tuple(tensor.shape)
+        if layer_classes().get(name) is not layer.kind.source:
+            return None
+        try:
+            check_rank(name, given, tensor)
+            check_sizes(name, given, tensor)
+        except Fault as fault:
+            meant = suitable(name, given, shape, RANKS.get(name))
+            axes = tuple(a for a, (n, m) in enumerate(zip(shape, meant, strict=False)) if n != m)
+            unranked = len(shape) != len(meant)
+            return (Conflict(fault.message, fault.help, axes=() if unranked else axes), meant) if meant else None
+        return None
 
     def text(self, recipe: Recipe) -> str:
         """The layer's arguments in short."""
@@ -197,8 +222,8 @@ def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) ->
         raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}", f"{recipe.name}(…)({takes})") from None
 
 
-def raised(fault: Fault) -> None:
-    raise fault
+def raised(conflict: Conflict) -> None:
+    raise Fault(conflict.fact, conflict.help)
 
 
 def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:

@@ -46,8 +46,30 @@ def check_use(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tens
     """Raises Fault where a layer of torch.nn cannot work on these inputs."""
     _check_dtype(layer, inputs)
     _check_divided(layer, arguments)
-    if layer in WINDOWS and inputs:
-        _check_window(layer, arguments, tuple(inputs[0].shape[2:]))
+    if inputs:
+        check_sizes(layer, arguments, inputs[0])
+
+
+def check_sizes(layer: str, arguments: Mapping[str, Any], tensor: torch.Tensor) -> None:
+    """Raises Fault where a window is larger than what it slides over."""
+    if layer in WINDOWS:
+        _check_window(layer, arguments, tuple(tensor.shape[2:]))
+
+
+def suitable(
+    layer: str, arguments: Mapping[str, Any], shape: tuple[int, ...], ranks: tuple[tuple[str, ...], ...] | None
+) -> tuple[int, ...]:
+    """A shape that the layer could take instead of `shape`, as near to it as can be; empty where none is known."""
+    if ranks and len(shape) not in {len(axes) for axes in ranks}:
+        rank = len(ranks[-1])
+        shape = (shape + (1,) * rank)[:rank]
+    if layer not in WINDOWS:
+        return shape
+    kernel, padding, dilation = _window(arguments, len(shape) - 2)
+    if kernel is None or padding is None or dilation is None:
+        return ()
+    ends = zip(shape[2:], kernel, padding, dilation, strict=True)
+    return (*shape[:2], *(max(size, d * (k - 1) + 1 - 2 * p) for size, k, p, d in ends))
 
 
 def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -69,10 +91,7 @@ def _check_divided(layer: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:
-    kernel, padding, dilation = (
-        _each(arguments.get(name, default), len(sizes))
-        for name, default in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-    )
+    kernel, padding, dilation = _window(arguments, len(sizes))
     if kernel is None or padding is None or dilation is None:
         return
     for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
@@ -80,6 +99,12 @@ def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ..
             shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
             fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
             raise Fault(fact, "a smaller kernel, more padding, or less pooling before it")
+
+
+def _window(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...] | None]:
+    """Kernel, padding and dilation, each for every image axis."""
+    defaults = (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    return [_each(arguments.get(name, default), count) for name, default in defaults]
 
 
 def _each(value: Any, count: int) -> tuple[int, ...] | None:

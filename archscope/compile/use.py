@@ -20,16 +20,26 @@ from archscope.compile.plan import BlockPlan, Raw
 from archscope.compile.sense import check_dim
 from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, cure_of, on_meta
 from archscope.errors import Frame, Problem, Span
+from archscope.fit import Dims, find
 from archscope.spec.evaluate import UNKNOWN, Thing
 from archscope.spec.numbers import Fault
-from archscope.trace import Site
+from archscope.trace import Conflict, Site
 
 if TYPE_CHECKING:
     from archscope.compile.workshop import Workshop
 
 LARGEST = 2**60
 """How many numbers a tensor may have: more are refused before torch is asked for them."""
-ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "floordiv": "//", "remainder": "%"}
+CURES = {
+    **dict.fromkeys(("add", "multiply"), "the dimensions must be equal, or 1, counted from the right"),
+    "concat": "the branches must give the same sizes there",
+    "product": "the left one's last size must be the right one's last but one",
+    "attention": "query, key and value are (N, heads, length, size of a head)",
+    "view": "the sizes must multiply to the number of elements; one of them may be -1",
+}
+"""How to cure what does not fit, by its kind."""
+CERTAIN = frozenset(["add", "sub", "mul", "truediv", "pow", "floordiv", "remainder", "cat", "stack", "view", "reshape"])
+"""Functions whose operands are compared before they run: whatever does not fit by our rules, torch refuses too."""
 LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 SOFT = frozenset(["softmax", "log_softmax", "softmin"])
 TAKEN = frozenset(dir(fx.GraphModule)) | {"training", "graph", "code", "meta"}
@@ -77,8 +87,11 @@ class Use:
         workshop = self.workshop
         (workshop.problems if workshop.strict else workshop.mismatches).add(problem)
 
-    def complain(self, fault: Fault) -> None:
-        self.report(self.here.span, fault.message, fault.help)
+    def unfit(self, fact: str, cure: str) -> None:
+        """Shapes that do not fit, at the step being built: a fault, or left to the recorder. Raises Fault."""
+        if self.workshop.strict:
+            raise Fault(fact, cure)
+        self.mismatch(Problem(self.here.span, fact, cure, self.frames))
 
     # Functions
 
@@ -119,25 +132,33 @@ class Use:
         return {name: self.graph.call_function(getattr, (first, name)) for name in made}
 
     def _function_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
+        if name in CERTAIN and (mended := self._mended(name, args, kwargs)) is not None:
+            return mended
+        try:
+            return self._fitting_result(name, function, args, kwargs)
+        except Fault:
+            mended = self._mended(name, args, kwargs)
+            if mended is None:
+                raise
+            return mended
+
+    def _mended(self, name: str, args: tuple, kwargs: dict) -> torch.Tensor | None:
+        """Where operands do not fit: a problem, or, for an analysis, a value of the shape that was meant."""
+        misfit = find(name, tuple(map(as_dims, args)), {k: as_dims(v) for k, v in kwargs.items()})
+        if misfit is None:
+            return None
+        self.unfit(misfit.fact, CURES.get(misfit.kind, ""))
+        return flat(args)[0].new_empty(misfit.meant)
+
+    def _fitting_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         result = shapes.function_output(name, args, kwargs)
         if result is not None:
             return result
-        if name in ARITHMETIC and not _broadcast(args):
-            return self._unfit(ARITHMETIC[name], args)
         dim = kwargs.get("dim", args[1] if name in SOFT and len(args) > 1 else None)
         if type(dim) is int and name not in ("stack", "unsqueeze") and args and isinstance(args[0], torch.Tensor):
             check_dim(name, dim, args[0])
         run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
         return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
-
-    def _unfit(self, symbol: str, args: tuple) -> object:
-        left, right = (tuple(a.shape) for a in args)
-        fact = f"shapes do not match: {left} {symbol} {right}"
-        cure = "the dimensions must be equal, or 1, counted from the right"
-        if self.workshop.strict:
-            raise Fault(fact, cure)
-        self.mismatch(Problem(self.here.span, fact, cure, self.frames))
-        return args[0]
 
     def wrap(self, node: fx.Node, result: object) -> object:
         """A node's result as values: a Tensor, or a tuple of them, each with a node of its own."""
@@ -175,15 +196,34 @@ class Use:
 
     def _apply_layer(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
         foundry = self.workshop.foundry
-        inputs, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
         if declared and declared.made:
             layer = replace(layer, arguments=declared.made.arguments, struck=())
-        tensors = tuple(t for t in inputs if isinstance(t, torch.Tensor))
-        recipe = foundry.complete(layer, tensors, self.complain)
+        conflicts: list[Conflict] = []
+        args = self._suited(layer, args, conflicts)
+        inputs, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
+        recipe = foundry.complete(layer, tuple(t for t in inputs if isinstance(t, torch.Tensor)), conflicts.append)
+        self._complain(conflicts)
         result = foundry.output(recipe, inputs, named)
         self.workshop.measure(result)
         site = Site(self.here.path, recipe.name, "layer", foundry.text(recipe), self.here.span)
+        site = replace(site, conflict=conflicts[0]) if conflicts and not self.workshop.strict else site
         return self._call(declared, recipe, site, args, kwargs, result)
+
+    def _suited(self, layer: Layer, args: tuple, conflicts: list[Conflict]) -> tuple:
+        """The inputs; for an analysis, one that the layer cannot take at all gives way to one that it can."""
+        if self.workshop.strict or not args or not isinstance(args[0], Tensor):
+            return args
+        found = self.workshop.foundry.suited(layer, args[0].meta)
+        if found is None:
+            return args
+        conflict, shape = found
+        conflicts.append(conflict)
+        node = self.graph.call_method("new_zeros", (args[0].node, shape))
+        return (Tensor(self, node, args[0].meta.new_empty(shape)), *args[1:])
+
+    def _complain(self, conflicts: list[Conflict]) -> None:
+        for conflict in conflicts:
+            self.mismatch(Problem(self.here.span, conflict.fact, conflict.help, self.frames))
 
     def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
         frame = Frame(layer.kind.name, self.here.span, self.here.path)
@@ -249,12 +289,11 @@ class Use:
         return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
 
 
-def _broadcast(args: tuple) -> bool:
-    """Whether two tensors' shapes broadcast (PyTorch's rule: equal or 1, from the right)."""
-    if len(args) != 2 or not all(isinstance(a, torch.Tensor) for a in args):
-        return True
-    pairs = zip(reversed(args[0].shape), reversed(args[1].shape), strict=False)
-    return all(a == b or 1 in (a, b) for a, b in pairs)
+def as_dims(value: object) -> object:
+    """`value`, an argument of the shape pass, with shapes in place of tensors."""
+    if isinstance(value, torch.Tensor):
+        return Dims(value.shape)
+    return tuple(as_dims(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def last_node(graph: fx.Graph) -> fx.Node | None:

@@ -4,6 +4,6 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 """
 
 from archscope.record.modules import drive_module
-from archscope.record.recorder import Recorder, Recording, record
+from archscope.record.recorder import OnMismatch, Recorder, Recording, record
 
-__all__ = ["Recorder", "Recording", "drive_module", "record"]
+__all__ = ["OnMismatch", "Recorder", "Recording", "drive_module", "record"]

@@ -15,9 +15,6 @@ import torch.nn.functional
 from archscope.record.attributes import NAMED, SPREAD
 from archscope.record.kernels import Lowering, is_free, lowering
 
-JOINS = frozenset({"add", "sub", "mul"})
-"""Functions of two operands whose disagreement is a Mismatch and not the end of the run."""
-
 FRESH = frozenset(
     [
         *("add", "sub", "mul", "div", "batch_norm", "layer_norm", "group_norm", "softmax", "cat", "stack", "embedding"),
@@ -48,7 +45,7 @@ OPERATORS = {
 
 @dataclass(frozen=True)
 class Function:
-    """One torch function. name: qualified; op: short; in_place: writes its first argument; joins: may be a Mismatch.
+    """One torch function. name: qualified; op: short; in_place: writes its first argument.
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
     lies in new memory, unless it is told to write in place. named: its plain arguments are kept.
@@ -57,7 +54,6 @@ class Function:
     name: str
     op: str
     in_place: bool
-    joins: bool
     free: bool
     lowering: Lowering | None
     fresh: bool = False
@@ -70,9 +66,8 @@ def describe(func: Callable[..., Any]) -> Function:
     last = name.rsplit(".", 1)[1]
     op = short(last)
     in_place = op == "setitem" or op.endswith("_")
-    joins = op.removesuffix("_") in JOINS
     lowered, named = lowering(name, op), op in NAMED or op in SPREAD
-    return Function(name, op, in_place, joins, is_free(name, op), lowered, lowered is not None or op in FRESH, named)
+    return Function(name, op, in_place, is_free(name, op), lowered, lowered is not None or op in FRESH, named)
 
 
 def short(last: str) -> str:

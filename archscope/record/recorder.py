@@ -17,15 +17,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from archscope.fit import Misfit, find, unequal
 from archscope.record.attributes import attributes
 from archscope.record.functions import Function, describe
 from archscope.record.kernels import Invocation
-from archscope.record.mismatch import first_line, pair, parting_axes
 from archscope.record.params import params
 from archscope.record.replay import replay
 from archscope.record.state import kept_state
-from archscope.record.tensors import named, shape_of, split, tensors, version
-from archscope.trace import Call, Failure, Kernel, Mismatch, Operand, Row, Site, Trace, Value
+from archscope.record.tensors import as_dims, first_line, named, shape_of, split, tensors, version
+from archscope.trace import Call, Conflict, Failure, Kernel, Mismatch, Operand, Row, Says, Site, Trace, Value
 
 OnMismatch = Literal["record", "raise"]
 
@@ -68,7 +68,7 @@ class Event(NamedTuple):
 class Recorder(TorchFunctionMode):
     """Sees every torch function of a run. A driver says where the run is: `enter(site)` … `leave()`.
 
-    mode: "train" or "eval", for drivers that have flags to set. on_mismatch: what an impossible addition does.
+    mode: "train" or "eval", for drivers that have flags to set. on_mismatch: what operands that do not fit do.
     """
 
     def __init__(self, *, mode: str, on_mismatch: OnMismatch):
@@ -81,6 +81,8 @@ class Recorder(TorchFunctionMode):
         self._open: list[int] = []
         self._site = NOWHERE
         self._call = -1
+        self._conflict: Conflict | None = None
+        self._broken = -1
         self._values = 0
         self._known: dict[int, Known] = {}
         self._names: dict[int, tuple[str, torch.Tensor]] = {}
@@ -94,6 +96,7 @@ class Recorder(TorchFunctionMode):
         self._open.append(self._call)
         self.calls.append(Call(len(self.calls), self._call, site))
         self._call, self._site = len(self.calls) - 1, site
+        self._conflict = site.conflict or self._conflict
 
     def leave(self) -> None:
         """The run leaves the Site it entered last."""
@@ -134,12 +137,12 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
-        if function.joins:
-            out = self._join(function, func, args, kwargs)
-        else:
-            try:
-                out = func(*args, **kwargs)
-            except Exception as error:
+        try:
+            out = self._strictly(function, args) if self._site.strict else None
+            out = func(*args, **kwargs) if out is None else out
+        except Exception as error:
+            out = self._mended(function, args, kwargs) if self.on_mismatch == "record" else None
+            if out is None:
                 self._fail(function, args, kwargs, error)
                 raise
         made = [args[0]] if function.op == "setitem" else [out] if isinstance(out, torch.Tensor) else tensors(out)
@@ -152,21 +155,30 @@ class Recorder(TorchFunctionMode):
         if function.in_place and self._bookkeeping(read):
             return
         inputs = tuple([self.operand(tensor) for tensor in read])
+        if self._conflict is not None and inputs:
+            self._note_conflict(self._conflict, inputs)
         view = self._is_view(function, kwargs, read, made)
         outputs = tuple([self._learn(tensor, self._site.path or function.op).value for tensor in made])
-        kernels = () if view or function.free else self._lower(function, (func, inputs, rest), args, kwargs, outputs)
+        kernels: tuple[Kernel, ...] = ()
+        if self._broken == len(self.events):
+            kernels = () if function.free else (unpriced(function, inputs, outputs),)
+        elif not (view or function.free):
+            kernels = self._lower(function, (func, inputs, rest), args, kwargs, outputs)
         params = self._first_read(read)
         named = attributes(function.op, args, kwargs) if function.named else ()
         self.events.append(Event(self._call, function, inputs, outputs, params, kernels, view, named))
 
+    def _note_conflict(self, conflict: Conflict, inputs: tuple[Operand, ...]) -> None:
+        """What was known to be wrong with a layer, at the first row that reads its input."""
+        self._conflict = None
+        self._note("layer", self._site.name, inputs[:1], conflict.axes, conflict.fact, conflict.says)
+
     def unseen(self, name: str, given: Any, output: Any) -> None:
         """A row for work that no torch function shows, such as a scripted module: unpriced."""
-        function = Function("torch.jit.ScriptModule", name, in_place=False, joins=False, free=False, lowering=None)
+        function = Function(f"torch.jit.ScriptModule.{name}", name, in_place=False, free=False, lowering=None)
         inputs = tuple(self.operand(tensor) for tensor in tensors(given))
         outputs = tuple(self._learn(tensor, self._site.path).value for tensor in tensors(output))
-        kernel = Kernel(
-            f"{function.name}.{name}", tuple(o.value.shape for o in inputs), tuple(v.shape for v in outputs)
-        )
+        kernel = unpriced(function, inputs, outputs)
         params = self._first_read(tensors(given))
         self.events.append(Event(self._call, function, inputs, outputs, params, (kernel,), view=False))
 
@@ -205,29 +217,30 @@ class Recorder(TorchFunctionMode):
             found = self._kernels[key] = lowered(function, func, args, kwargs, outputs)
         return found
 
-    def _join(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
-        """An addition: where its operands do not fit, a Mismatch, and the first operand's value instead of a sum."""
-        both = pair(args, kwargs) if self._site.strict else None
-        try:
-            if both and both[0].shape != both[1].shape:
-                raise RuntimeError(f"shapes do not match: {shape_of(both[0])} and {shape_of(both[1])}")
-            return func(*args, **kwargs)
-        except Exception as error:
-            fitted = self._mismatch(function, args, kwargs) if self.on_mismatch == "record" else None
-            if fitted is None:
-                self._fail(function, args, kwargs, error)
-                raise
-            return fitted
+    def _strictly(self, function: Function, args: Any) -> torch.Tensor | None:
+        """Where an addition that must not broadcast has unequal operands: a Mismatch, and the value to go on with."""
+        both = [tensor for tensor in args if isinstance(tensor, torch.Tensor)]
+        misfit = unequal([shape_of(tensor) for tensor in both], "add", strict=True) if len(both) > 1 else None
+        if misfit is not None and self.on_mismatch == "raise":
+            raise RuntimeError(misfit.fact)
+        return self._go_on(function, misfit, both) if misfit else None
 
-    def _mismatch(self, function: Function, args: Any, kwargs: Any) -> torch.Tensor | None:
-        """Notes operands that do not fit and gives the value to go on with; None where they do fit."""
-        both = pair(args, kwargs)
-        axes = parting_axes(shape_of(both[0]), shape_of(both[1]), strict=self._site.strict) if both else ()
-        if both is None or not axes:
-            return None
-        operands = self.operand(both[0]), self.operand(both[1])
-        self.mismatches.append(Mismatch(self._site, function.op, operands, axes, likely=bool(self.mismatches)))
-        return both[0] if function.in_place else both[0].clone()
+    def _mended(self, function: Function, args: Any, kwargs: Any) -> torch.Tensor | None:
+        """After a call that raised: where its operands do not fit, a Mismatch, and the value to go on with."""
+        layer = self._site.name if self._site.kind == "layer" else ""
+        misfit = find(function.op, as_dims(args), as_dims(kwargs), layer=layer)
+        return self._go_on(function, misfit, tensors((args, kwargs))) if misfit else None
+
+    def _go_on(self, function: Function, misfit: Misfit, operands: list[torch.Tensor]) -> torch.Tensor:
+        first, self._broken = operands[0], len(self.events)
+        self._note(misfit.kind, function.op, tuple(map(self.operand, operands)), misfit.axes, misfit.fact, misfit.says)
+        whole = function.in_place or tuple(first.shape) == misfit.meant
+        return (first if function.in_place else first.clone()) if whole else first.new_zeros(misfit.meant)
+
+    def _note(
+        self, kind: str, op: str, operands: tuple[Operand, ...], axes: tuple[int, ...], fact: str, says: Says | None
+    ) -> None:
+        self.mismatches.append(Mismatch(self._site, kind, op, operands, axes, fact, says, len(self.events)))
 
     def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
         operands = tuple(self.operand(tensor) for tensor in split(args, kwargs)[0])
@@ -263,6 +276,11 @@ class Recorder(TorchFunctionMode):
         made = event.outputs, event.params, event.kernels, event.view
         named = event.attributes, event.function.op
         return Row(index, site.path, op, event.function.name, event.call, event.inputs, *made, site.place, *named)
+
+
+def unpriced(function: Function, inputs: tuple[Operand, ...], outputs: tuple[Value, ...]) -> Kernel:
+    """A kernel that bears the function's name, for work that cannot be seen."""
+    return Kernel(function.name, tuple(o.value.shape for o in inputs), tuple(v.shape for v in outputs))
 
 
 def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]) -> tuple[Kernel, ...]:

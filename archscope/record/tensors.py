@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from archscope.fit import Dims
 from archscope.trace import Shape
 
 
@@ -52,6 +53,20 @@ def named(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
 
 def shape_of(tensor: torch.Tensor) -> Shape:
     return tuple(tensor.shape)
+
+
+def as_dims(tree: Any) -> Any:
+    """The tree with every tensor's shape in its place."""
+    if isinstance(tree, torch.Tensor):
+        return Dims(tree.shape)
+    if isinstance(tree, dict):
+        return {key: as_dims(item) for key, item in tree.items()}
+    return tuple(as_dims(item) for item in tree) if isinstance(tree, (list, tuple)) else tree
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def version(tensor: torch.Tensor) -> int:

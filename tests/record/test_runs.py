@@ -120,7 +120,7 @@ def test_operands_that_do_not_fit_are_noted_and_the_first_goes_on(
     recording = stepped(run, first, second)
     (mismatch,) = recording.trace.mismatches
     assert recording.error is None
-    assert (mismatch.site.path, mismatch.operation, mismatch.axes, mismatch.likely) == ("add", "add", axes, False)
+    assert (mismatch.site.path, mismatch.operation, mismatch.axes, mismatch.row) == ("add", "add", axes, 0)
     assert [(operand.source, operand.value.shape) for operand in mismatch.operands] == [("a", first), ("b", second)]
     add, relu = recording.trace.rows
     assert [operand.source for operand in add.inputs] == ["a", "b"]
@@ -146,9 +146,40 @@ def test_every_spelling_of_an_addition(join: Callable[..., torch.Tensor]) -> Non
     assert recording.trace.outputs[0].value.shape == (2, 3)
 
 
-def test_later_mismatches_may_follow_from_earlier_ones() -> None:
+def test_the_run_goes_on_after_every_mismatch() -> None:
     recording = stepped(lambda recorder, a, b: ((a + b) * 2, a - b, a + a), (2, 3), (2, 4))
-    assert [mismatch.likely for mismatch in recording.trace.mismatches] == [False, True]
+    assert [mismatch.row for mismatch in recording.trace.mismatches] == [0, 2]
+    assert [row.op for row in recording.trace.rows] == ["add", "mul", "sub", "add"]
+
+
+UNFIT: list[tuple[str, Callable[..., Any], tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = [
+    ("concat", lambda a, b: torch.cat([a, b], 1), (2, 3, 8, 8), (2, 5, 8, 7), (2, 8, 8, 8)),
+    ("concat", lambda a, b: torch.cat((a, b), dim=-1), (2, 3), (3, 4), (2, 7)),
+    ("concat", lambda a, b: torch.stack([a, b]), (2, 3), (2, 4), (2, 2, 3)),
+    ("product", lambda a, b: a @ b, (2, 3, 4), (2, 5, 6), (2, 3, 6)),
+    ("product", lambda a, b: torch.mm(a, b), (3, 4), (5, 6), (3, 6)),
+    ("attention", lambda a, b: F.scaled_dot_product_attention(a, b, b), (1, 2, 5, 8), (1, 2, 5, 4), (1, 2, 5, 4)),
+    ("layer", lambda a, b: F.linear(a, b), (2, 3), (5, 4), (2, 5)),
+    ("layer", lambda a, b: F.conv2d(a, b, stride=2, padding=1), (2, 3, 8, 8), (6, 4, 3, 3), (2, 6, 4, 4)),
+    ("layer", lambda a, b: F.conv_transpose2d(a, b, stride=2), (2, 3, 8, 8), (4, 6, 2, 2), (2, 6, 16, 16)),
+    ("layer", lambda a, b: F.layer_norm(a, (4,), b), (2, 3), (4,), (2, 3)),
+    ("layer", lambda a, b: F.batch_norm(a, b, b), (2, 3, 4, 4), (5,), (2, 3, 4, 4)),
+    ("view", lambda a, b: a.view(-1, 5), (2, 3), (1,), (2, 5)),
+    ("view", lambda a, b: a.reshape(4, 2), (2, 3), (1,), (4, 2)),
+]
+
+
+@pytest.mark.parametrize(("kind", "call", "first", "second", "meant"), UNFIT)
+def test_what_does_not_fit_goes_on_with_the_shape_that_was_meant(
+    kind: str, call: Callable[..., Any], first: Any, second: Any, meant: Any
+) -> None:
+    with pytest.raises(RuntimeError):
+        call(torch.zeros(first), torch.zeros(second))
+    recording = stepped(lambda recorder, a, b: step(recorder, "0", lambda: call(a, b)), first, second)
+    assert recording.error is None
+    assert [mismatch.kind for mismatch in recording.trace.mismatches] == [kind]
+    assert recording.trace.outputs[0].value.shape == meant
+    assert recording.trace.mismatches[0].fact
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -178,7 +209,7 @@ def test_an_addition_that_fails_for_another_reason_fails() -> None:
 
 def test_a_failure_names_its_place_and_keeps_the_rows_so_far() -> None:
     net = nn.Sequential(nn.Linear(4, 5), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
-    recording = recorded(net, torch.zeros(3, 4))
+    recording = recorded(net, torch.zeros(3, 4), on_mismatch="raise")
     failure = recording.trace.failure
     assert failure is not None
     assert [row.op for row in recording.trace.rows] == ["Linear", "ReLU"]
@@ -221,7 +252,7 @@ def test_a_failure_of_the_authors_own_code() -> None:
 
 
 def test_an_exception_that_the_model_catches_is_no_failure() -> None:
-    trace = traced(nn.Sequential(Careful(), nn.ReLU()), torch.zeros(2, 3))
+    trace = traced(nn.Sequential(Careful(), nn.ReLU()), torch.zeros(2, 3), on_mismatch="raise")
     assert trace.failure is None
     assert [(row.path, row.op) for row in trace.rows] == [("0.inner.0", "ReLU"), ("0", "add"), ("1", "ReLU")]
 

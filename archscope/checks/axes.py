@@ -1,0 +1,201 @@
+"""Where one axis of a value comes from: a row and an axis of its output → the operands' axes that it follows.
+
+    row, axis ─ window | list | view | permutation | product | element by element → [(operand, axis), …]; [] is set here
+
+From shapes and attributes alone. What no rule knows is taken to follow an operand of the same size there, or to be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+
+from archscope.trace import Operand, Row, Shape
+
+
+@dataclass(frozen=True)
+class Made:
+    """One output axis of a row: the operands that flow, the output's shape, and the axis asked for."""
+
+    row: Row
+    operands: tuple[Operand, ...]
+    shape: Shape
+    axis: int
+
+    @property
+    def first(self) -> Operand:
+        return self.operands[0]
+
+
+Origins = Sequence[tuple[Operand, int]]
+Rule = Callable[[Made], Origins]
+
+
+def origins(made: Made) -> Origins:
+    """The operands' axes that an output axis follows; none where the row sets its size."""
+    if not made.operands:
+        return ()
+    return RULES.get(made.row.short.removesuffix("_"), same_size)(made)
+
+
+# ------------------------------------------------------------ windows, layers
+def windowed(channels: bool) -> Rule:
+    """A window keeps the batch and slides over the last axes; a convolution sets the channels, a pool keeps them."""
+
+    def rule(made: Made) -> Origins:
+        spatial = int(made.row.short.rstrip("_")[-2])
+        if channels and made.axis == len(made.shape) - spatial - 1:
+            return ()
+        return [(made.first, made.axis)]
+
+    return rule
+
+
+def adaptive(made: Made) -> Origins:
+    """The output's size is given; batch and channels are kept."""
+    spatial = int(made.row.short[-2])
+    return [(made.first, made.axis)] if made.axis < len(made.shape) - spatial else ()
+
+
+def last_is_set(made: Made) -> Origins:
+    """A linear map, an embedding or a recurrent layer sets the last axis."""
+    return () if made.axis == len(made.shape) - 1 else same_size(made)
+
+
+# ------------------------------------------------------------ lists, products
+def joined(made: Made) -> Origins:
+    """Along `dim` every operand adds to the size; the other axes are the first one's."""
+    dim = whole(made.row.get("dim", 0)) % len(made.shape)
+    if made.axis == dim:
+        return [(operand, dim) for operand in made.operands]
+    return [(made.first, made.axis)]
+
+
+def stacked(made: Made) -> Origins:
+    dim = whole(made.row.get("dim", 0)) % len(made.shape)
+    return () if made.axis == dim else [(made.first, made.axis - (made.axis > dim))]
+
+
+def product(made: Made) -> Origins:
+    """(…, n, k) @ (…, k, m): n from the left one, m from the right one."""
+    left, right = made.operands[0], made.operands[-1]
+    if made.axis == len(made.shape) - 1 and len(made.operands) > 1 and len(right.value.shape) > 1:
+        return [(right, len(right.value.shape) - 1)]
+    return [(left, made.axis)] if made.axis < len(left.value.shape) else ()
+
+
+def attention(made: Made) -> Origins:
+    source = made.operands[2] if made.axis == len(made.shape) - 1 and len(made.operands) > 2 else made.first
+    return [(source, made.axis)]
+
+
+# ------------------------------------------------------------ views
+def viewed(made: Made) -> Origins:
+    """Axes whose products agree belong together: (16, 5, 5) → 400."""
+    for before, after in groups(made.first.value.shape, made.shape):
+        if made.axis in after:
+            return [(made.first, axis) for axis in before]
+    return ()
+
+
+def groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
+    """The axes of two shapes of equal size, in groups of equal products, each as small as can be."""
+    ends_old, ends_new = list(accumulate(old, mul)), list(accumulate(new, mul))
+    found: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
+        i, j = i + len(left), j + len(right)
+        while (ends_old[i - 1] if i else 1) != (ends_new[j - 1] if j else 1):
+            if (ends_old[i - 1] if i else 1) < (ends_new[j - 1] if j else 1) and i < len(old):
+                left, i = [*left, i], i + 1
+            elif j < len(new):
+                right, j = [*right, j], j + 1
+            else:
+                return [*found, (left + list(range(i, len(old))), right)]
+        found.append((left, right))
+    return found
+
+
+def swapped(made: Made) -> Origins:
+    """`transpose(dim0, dim1)`."""
+    rank = len(made.shape)
+    one, other = (whole(made.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
+    return [(made.first, {one: other, other: one}.get(made.axis, made.axis))]
+
+
+def permuted(made: Made) -> Origins:
+    dims = made.row.get("dims")
+    assert isinstance(dims, tuple)
+    return [(made.first, whole(dims[made.axis]) % len(made.shape))]
+
+
+def fewer(made: Made) -> Origins:
+    """A reduction, a squeeze or an index: the axes that are left are those of equal size, in order."""
+    old = made.first.value.shape
+    if len(old) == len(made.shape):
+        return [(made.first, made.axis)] if old[made.axis] == made.shape[made.axis] else ()
+    dim = made.row.get("dim")
+    gone = {whole(d) % len(old) for d in (dim if isinstance(dim, tuple) else (dim,)) if isinstance(d, int)}
+    left = [axis for axis in range(len(old)) if axis not in gone]
+    if len(left) != len(made.shape):
+        left = matching(old, made.shape)
+    return [(made.first, left[made.axis])] if made.axis < len(left) else ()
+
+
+def matching(old: Shape, new: Shape) -> list[int]:
+    """The axes of `old` that `new` may consist of, from the right."""
+    found: list[int] = []
+    axis = len(old)
+    for size in reversed(new):
+        axis = next((a for a in range(axis - 1, -1, -1) if old[a] == size), axis - 1)
+        found.insert(0, max(axis, 0))
+    return found
+
+
+def widened(made: Made) -> Origins:
+    """`unsqueeze(dim)`."""
+    dim = whole(made.row.get("dim", 0)) % len(made.shape)
+    return () if made.axis == dim else [(made.first, made.axis - (made.axis > dim))]
+
+
+# ------------------------------------------------------------ the rest
+def same_size(made: Made) -> Origins:
+    """The first operand that has this size there, aligned to the right as broadcasting does."""
+    for operand in made.operands:
+        axis = made.axis - len(made.shape) + len(operand.value.shape)
+        if 0 <= axis < len(operand.value.shape) and operand.value.shape[axis] == made.shape[made.axis]:
+            return [(operand, axis)]
+    return ()
+
+
+def kept(made: Made) -> Origins:
+    """Sizes may change, axes do not (padding, interpolation, pixel shuffles, slices)."""
+    return [(made.first, made.axis)] if len(made.first.value.shape) == len(made.shape) else fewer(made)
+
+
+def whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+RULES: Mapping[str, Rule] = {
+    **{f"conv{d}d": windowed(True) for d in (1, 2, 3)},
+    **{f"conv_transpose{d}d": windowed(True) for d in (1, 2, 3)},
+    **{f"{kind}_pool{d}d": windowed(False) for kind in ("max", "avg", "lp") for d in (1, 2, 3)},
+    **{f"adaptive_{kind}_pool{d}d": adaptive for kind in ("avg", "max") for d in (1, 2, 3)},
+    **dict.fromkeys(("linear", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), last_is_set),
+    **dict.fromkeys(("cat", "concat", "concatenate"), joined),
+    "stack": stacked,
+    **dict.fromkeys(("matmul", "bmm", "mm"), product),
+    "scaled_dot_product_attention": attention,
+    **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), viewed),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), swapped),
+    "permute": permuted,
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "squeeze", "getitem", "select", "unbind", "norm"), fewer),
+    "unsqueeze": widened,
+    **dict.fromkeys(("pad", "interpolate", "narrow", "chunk", "split", "pixel_shuffle", "pixel_unshuffle"), kept),
+    "new_zeros": viewed,
+}
+"""Function (short name) → the rule of its axes."""

@@ -1,0 +1,130 @@
+"""How a value came to its sizes: an operand and an axis → the rows that changed or set it, back to where branches fork.
+
+    Trace → Lineage (who made what) ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from archscope.checks.axes import Made, origins
+from archscope.trace import Mismatch, Operand, Row, Trace, Value
+
+Step = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
+"""A row on the way back, its output, the axis asked for, and the operands' axes that it follows."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one row did to the axes asked for: (axis, size before or None where it was set, size after) of each."""
+
+    row: Row
+    axes: tuple[tuple[int, int | None, int], ...]
+    shape: tuple[int, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a size is another one afterwards."""
+        return any(before != after for _, before, after in self.axes)
+
+    @property
+    def window(self) -> bool:
+        """Whether the row slides a window, whose stride or padding could be another one."""
+        return "conv" in self.row.short or "pool" in self.row.short
+
+
+class Lineage:
+    """Who made every value of one trace, and what flows in it."""
+
+    def __init__(self, trace: Trace):
+        self.trace = trace
+        self.makers = {value.id: row for row in trace.rows for value in row.outputs}
+        self.flowing = self.makers.keys() | {operand.value.id for operand in trace.inputs}
+
+    def maker(self, operand: Operand) -> Row | None:
+        return self.makers.get(operand.value.id)
+
+    def activations(self, row: Row) -> tuple[Operand, ...]:
+        return tuple(operand for operand in row.inputs if operand.value.id in self.flowing)
+
+    def real(self, operand: Operand) -> Operand:
+        """The operand, or what stood there before a value that could be used was put in its place."""
+        row = self.maker(operand)
+        return row.inputs[0] if row is not None and row.short == "new_zeros" and row.inputs else operand
+
+    def ancestors(self, operand: Operand) -> dict[int, int]:
+        """The values that an operand is made from, itself included: id → the index of the row that made it, or -1."""
+        found: dict[int, int] = {}
+        waiting = [operand]
+        while waiting:
+            value = waiting.pop().value.id
+            if value in found or value not in self.flowing:
+                continue
+            row = self.makers.get(value)
+            found[value] = row.index if row else -1
+            waiting += self.activations(row) if row else ()
+        return found
+
+    def fork(self, operands: Sequence[Operand]) -> int | None:
+        """The index of the row that made the last value which all operands come from, themselves included.
+
+        -1 where that is an input; None where there is no such value.
+        """
+        families = [self.ancestors(operand) for operand in operands]
+        common = set(families[0]).intersection(*families[1:]) if families else set()
+        return max((families[0][value] for value in common), default=None)
+
+    def steps(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> Iterator[Step]:
+        """Every row after `since` that an axis of the operand went through, from the end backwards."""
+        waiting = [(operand.value, axis) for axis in axes if axis < len(operand.value.shape)]
+        seen: set[tuple[int, int]] = set()
+        while waiting:
+            value, axis = waiting.pop(0)
+            row = self.makers.get(value.id)
+            if (value.id, axis) in seen or row is None or row.index <= since:
+                continue
+            seen.add((value.id, axis))
+            found = origins(Made(row, self.activations(row), value.shape, axis))
+            yield row, value, axis, found
+            waiting += [(source.value, where) for source, where in found]
+
+    def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[Change]:
+        """What the rows on the way did to those axes, in the order of the run; rows that pass them on are left out."""
+        found: dict[int, tuple[Row, Value, list[tuple[int, int | None, int]]]] = {}
+        for row, value, axis, sources in self.steps(operand, axes, since=since):
+            before = sources[0][0].value.shape[sources[0][1]] if len(sources) == 1 else None
+            after = value.shape[axis]
+            slides = "conv" in row.short or "pool" in row.short
+            if before == after and not slides:
+                continue
+            before = self._input_size(row, axis) if not sources and slides else before
+            found.setdefault(row.index, (row, value, []))[2].append((axis, before, after))
+        rows = (found[index] for index in sorted(found))
+        return [Change(row, tuple(sorted(axes, key=lambda a: a[0])), value.shape) for row, value, axes in rows]
+
+    def _input_size(self, row: Row, axis: int) -> int | None:
+        inputs = self.activations(row)
+        return inputs[0].value.shape[axis] if inputs and axis < len(inputs[0].value.shape) else None
+
+    def follows(
+        self, operand: Operand, axes: Iterable[int], mended: Mapping[int, Mismatch], *, since: int = -1
+    ) -> bool:
+        """Whether an axis of the operand passes through a mended row, on an axis that was in conflict there."""
+        for row, _, axis, sources in self.steps(operand, axes, since=since):
+            broken = mended.get(row.index)
+            if broken and broken.kind != "view" and sources and axis in (broken.axes or (axis,)):
+                return True
+        return False
+
+    @cached_property
+    def layers(self) -> dict[int, str]:
+        """Row → its layer and arguments in short, or the function's name."""
+        calls = self.trace.calls
+        sites = {row.index: calls[row.call].site if 0 <= row.call < len(calls) else None for row in self.trace.rows}
+        return {
+            row.index: f"{site.name} {site.text}".strip() if site and site.kind == "layer" else row.op
+            for row in self.trace.rows
+            for site in [sites[row.index]]
+        }
