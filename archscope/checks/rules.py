@@ -39,6 +39,8 @@ RULES: tuple[Rule, ...] = (
     Rule("budget-macs", "error", "budget", "more MACs than the budget allows"),
     Rule("baseline-params", "error", "budget", "parameters differ from the baseline's by more than the tolerance"),
     Rule("baseline-macs", "error", "budget", "MACs differ from the baseline's by more than the tolerance"),
+    Rule("baseline-target", "warning", "budget", "a target that the baseline does not hold"),
+    Rule("unknown-rule", "warning", "lint", "a comment that is to ignore a rule, and names none"),
     Rule("unused-value", "warning", "lint", "a step whose value nothing uses"),
     Rule("unused-module", "warning", "lint", "a module that no forward pass reaches"),
     Rule("unused-weight", "warning", "lint", "a parameter that no forward pass reads"),
