@@ -1,0 +1,117 @@
+"""How good the diagnosis is, by mutation: every spec broken in many seeded ways → what `check` says → tables.
+
+python -m tests.benchmarks.diagnosis --failures failures.txt       from the repository's root; `--help` tells the rest
+
+Run by hand. The tables are Markdown, for docs/measurements.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from tests.mutations.corpus import Origin, corpus
+from tests.mutations.kinds import KINDS
+from tests.mutations.score import Sample, Score, Wish, sample
+
+MEASURES: dict[str, Callable[[Score], bool]] = {
+    "found": lambda score: score.found,
+    "placed": lambda score: score.placed,
+    "at": lambda score: score.at,
+    "first": lambda score: score.first,
+    "cause": lambda score: score.cause,
+    "checked": lambda score: score.checked,
+    "runs": lambda score: score.runs,
+    "cured": lambda score: score.cured,
+    "original": lambda score: score.original,
+}
+NEEDED = ("found", "placed", "cause", "checked", "runs", "cured")
+
+
+def main() -> None:
+    options = parsed()
+    wish = Wish(options.per_spec, options.unmet, options.seed, tuple(options.kinds.split(",")), options.patience)
+    begun = time.perf_counter()
+    samples = list(measured([one for one in corpus() if options.only in one.name], wish, options.jobs))
+    scores = [score for one in samples for score in one.scores]
+    print("\n".join(report(samples, scores)))
+    print(f"\nseed {wish.seed}, {wish.broken} for each file at most, {time.perf_counter() - begun:.0f} s")
+    if options.failures:
+        Path(options.failures).write_text("\n".join(failures(scores)) + "\n", encoding="utf-8")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How good the diagnosis is, by mutation.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--per-spec", type=int, default=15, help="broken mutations of each file")
+    parser.add_argument("--unmet", type=int, default=2, help="mutations of each file that only an expectation sees")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    parser.add_argument("--only", default="", help="files whose name has this in it")
+    parser.add_argument("--patience", type=int, default=8, help="harmless mutations in a row before a kind is left")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--failures", help="a file for what was not found, placed or cured, and what was said")
+    return parser.parse_args()
+
+
+def measured(origins: Sequence[Origin], wish: Wish, jobs: int) -> Iterator[Sample]:
+    torch.set_num_threads(1)
+    if jobs == 1:
+        yield from map(partial(sample, wish=wish), origins)
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            yield from pool.map(partial(sample, wish=wish), origins)
+
+
+# ------------------------------------------------------------ tables
+def report(samples: Sequence[Sample], scores: Sequence[Score]) -> Iterator[str]:
+    broken = [score for score in scores if score.verdict.kind == "broken"]
+    yield from table("kind", ((kind, [s for s in broken if s.mutation.kind == kind]) for kind in KINDS), broken)
+    yield ""
+    yield from table("file", ((s.origin.name, [x for x in s.scores if x in broken]) for s in samples), broken)
+    unmet = [score for score in scores if score.verdict.kind == "unmet"]
+    yield f"\nseen only by an expectation: {len(unmet)}, of which {sum(s.found for s in unmet)} found"
+    alone = sum(score.verdict.words.startswith("PyTorch alone") for score in broken)
+    yield f"let pass by the compiler, refused by PyTorch: {alone}"
+    yield from (f"not in order as its author wrote it: {s.origin.name}: {s.fault}" for s in samples if s.fault)
+
+
+def table(what: str, rows: Iterable[tuple[str, list[Score]]], everything: list[Score]) -> Iterator[str]:
+    yield f"| {what} | n | {' | '.join(MEASURES)} | others | s |"
+    yield "|---" * (len(MEASURES) + 4) + "|"
+    yield from (line(name, scores) for name, scores in (*rows, ("**all**", everything)) if scores)
+
+
+def line(name: str, scores: list[Score]) -> str:
+    shares = [f"{100 * sum(map(measure, scores)) / len(scores):.0f} %" for measure in MEASURES.values()]
+    others, seconds = sum(score.others for score in scores), sorted(score.seconds for score in scores)
+    return f"| {name} | {len(scores)} | {' | '.join(shares)} | {others} | {seconds[len(seconds) // 2]:.2f} |"
+
+
+def failures(scores: Iterable[Score]) -> Iterator[str]:
+    """Everything that could be better, the worst first in each line's words."""
+    for score in scores:
+        lacks = [name for name in NEEDED if not MEASURES[name](score)] if score.verdict.kind == "broken" else []
+        if lacks or not score.found or score.others:
+            yield from failure(score, lacks)
+
+
+def failure(score: Score, lacks: list[str]) -> Iterator[str]:
+    mutation = score.mutation
+    others = f"; {score.others} other errors" if score.others else ""
+    yield f"{mutation}"
+    yield f"  not {', '.join(lacks)}{others}" if lacks else f"  {others.removeprefix('; ') or 'not found'}"
+    yield f"  - {mutation.before}"
+    yield f"  + {mutation.after}"
+    yield f"  broken: {score.verdict.target.rpartition('/')[2]}: {score.verdict.words}"
+    yield from (f"  said: {line}" for line in score.told)
+    yield ""
+
+
+if __name__ == "__main__":
+    main()
