@@ -19,6 +19,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def signed(number: int) -> str:
+    """A change: `+8,448`, `-12`."""
+    return f"{number:+,}"
+
+
 def human(number: int) -> str:
     """Three digits or more and an SI prefix: `1.81 G`, `120.4 M`, `41.5 k`; below a thousand the number itself."""
     return _scaled(number, 1000, PREFIXES, decimals=(2, 1, 1))

@@ -2,11 +2,13 @@
 
 from archscope.report.document import finding_data
 from archscope.report.findings import Finding, Fix, Link, from_problem
-from archscope.report.model import Checked, PricedRow, Report, Total, Views, join
+from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
 from archscope.report.outline import Line, breakdown, leaves, outline, prune, unfolded
 
 __all__ = [
+    "LEVELS",
     "Checked",
+    "Figures",
     "Finding",
     "Fix",
     "Line",

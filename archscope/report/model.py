@@ -16,6 +16,8 @@ from archscope.cost import Cost, price
 from archscope.errors import Span
 from archscope.report.document import document
 from archscope.report.findings import Finding
+from archscope.report.reach import Field
+from archscope.report.receptive import fields as receptive_fields
 from archscope.trace import Operand, Param, Row, Trace
 
 
@@ -94,6 +96,7 @@ class PricedRow:
         return Total(own.params, own.trainable_params, own.param_bytes, cost.known, cost.read, cost.written, unpriced)
 
 
+LEVELS = ("error", "warning", "note")
 QUANTITIES = attrgetter(*(quantity.name for quantity in fields(Total)))
 
 
@@ -102,15 +105,31 @@ def params_total(params: Iterable[Param]) -> Total:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """Parameters and MACs of a whole or a part; None where that is not known."""
+
+    params: int | None
+    macs: int | None
+
+
+@dataclass(frozen=True)
 class Checked:
-    """What `check` found out about one target."""
+    """What `check` found out about one target. report: of its run, None where it could not run. before: the baseline's
+    figures, None where there is none."""
 
     target: str
     findings: tuple[Finding, ...] = ()
+    report: Report | None = None
+    before: Figures | None = None
+
+    def least(self, level: str) -> Checked:
+        """The same without findings below a level."""
+        kept = LEVELS[: LEVELS.index(level) + 1]
+        return replace(self, findings=tuple(f for f in self.findings if f.level in kept))
 
     def errors(self) -> Checked:
         """The same without warnings and notes."""
-        return replace(self, findings=tuple(f for f in self.findings if f.level == "error"))
+        return self.least("error")
 
 
 @dataclass(frozen=True)
@@ -188,6 +207,11 @@ class Report:
     def failed(self) -> bool:
         """Whether a finding is an error: the run broke off, shapes did not fit, an expectation was not met."""
         return any(finding.level == "error" for finding in self.findings)
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The receptive field of every row."""
+        return receptive_fields(self.trace)
 
     @cached_property
     def flowing(self) -> frozenset[int]:

@@ -1,0 +1,234 @@
+"""A saved baseline: JSON → Baseline (per target the totals and what each path had) → findings where a Report differs.
+
+    report.json → documents archscope.report/1 → Saved → drift beyond the tolerance, either way → which layer it was
+
+A baseline is what `archscope summary TARGET --format json` writes, or a list of such documents. What was or is not
+known is never compared as 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from archscope import units
+from archscope.checks.growth import grown
+from archscope.errors import Span, UsageError, did_you_mean
+from archscope.report import Figures, Finding, Report
+
+SCHEMA = "archscope.report/1"
+NAMES = {"params": "parameters", "macs": "MACs"}
+UNREAD = "(unread)"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One target as it was. figures: of the whole. parts: of each row, in order; None where it was not known."""
+
+    target: str
+    figures: Figures
+    parts: tuple[tuple[str, Figures], ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What targets are held against. file: where it was read, as messages name it."""
+
+    file: str
+    saved: tuple[Saved, ...]
+
+    def of(self, target: str) -> Saved | None:
+        """The target as it was, however its file is spelled. An absolute path and a relative one are the same where
+        the one ends with the other."""
+        wanted = spelled(target)
+        same = [one for one in self.saved if spelled(one.target) == wanted]
+        near = [one for one in self.saved if is_tail(spelled(one.target), wanted)]
+        found = same or near
+        return found[0] if len(found) == 1 else None
+
+
+def spelled(target: str) -> str:
+    """`./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`."""
+    return posixpath.normpath(target.replace("\\", "/"))
+
+
+def is_tail(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return long.endswith("/" + short) and posixpath.isabs(long)
+
+
+# ------------------------------------------------------------ reading
+def read(file: str | os.PathLike[str]) -> Baseline:
+    """The baseline in a file. Raises UsageError with the cure where it cannot be read or is something else."""
+    name = os.fspath(file)
+    renew = f"archscope check TARGET… --save-baseline {name} writes one"
+    try:
+        with open(name, encoding="utf-8") as stream:
+            text = stream.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"{name}: not UTF-8, so no baseline", renew) from None
+    except OSError as error:
+        raise UsageError(f"cannot read the baseline {name}: {(error.strerror or str(error)).lower()}", renew) from None
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = Span(name, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else name
+        raise UsageError(f"{where}: no JSON, so no baseline", renew) from None
+    try:
+        return parsed(document, name)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}", renew) from None
+
+
+def parsed(document: Any, file: str) -> Baseline:
+    """Raises ValueError with what is wrong."""
+    documents = document if isinstance(document, list) else [document]
+    saved = tuple(saved_of(one) for one in documents)
+    names = [spelled(one.target) for one in saved]
+    twice = next((one.target for one in saved if names.count(spelled(one.target)) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands in it twice")
+    return Baseline(file, saved)
+
+
+def saved_of(document: Any) -> Saved:
+    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+        schema = document.get("schema") if isinstance(document, Mapping) else None
+        raise ValueError(f"schema {units.short(schema)} is not {SCHEMA!r}, so this is no baseline")
+    try:
+        return Saved(
+            text(document["target"]),
+            figures(document["totals"]),
+            tuple((text(row["path"]), figures(row)) for row in document["rows"]),
+            tuple(units.shape(one["shape"]) for one in document["inputs"]),
+        )
+    except (KeyError, TypeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else "a value is of another kind than it should be"
+        raise ValueError(f"not a whole {SCHEMA} document: {what}") from None
+
+
+def figures(data: Mapping[str, Any]) -> Figures:
+    return Figures(whole(data["params"]), whole(data["macs"]))
+
+
+def whole(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise TypeError
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError
+
+
+# ------------------------------------------------------------ comparing
+def drift(report: Report, baseline: Baseline, *, tolerance: Decimal = Decimal(0)) -> tuple[Finding, ...]:
+    """Where the report differs from its baseline by more than the tolerance, in either direction."""
+    saved = baseline.of(report.target)
+    if saved is None:
+        return (missing(report.target, baseline),)
+    comparison = Held(report, saved, baseline.file, tolerance)
+    return tuple(finding for quantity in NAMES if (finding := comparison.judged(quantity)))
+
+
+def missing(target: str, baseline: Baseline) -> Finding:
+    near = did_you_mean(target, [one.target for one in baseline.saved])
+    help = f"{near} {renewal(baseline.file)}".strip()
+    return Finding("baseline-target", "warning", f"the baseline {baseline.file} does not hold {target}", help=help)
+
+
+def renewal(file: str) -> str:
+    return f"renew the baseline with --save-baseline {file}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """One target held against what it was."""
+
+    report: Report
+    saved: Saved
+    file: str
+    tolerance: Decimal
+
+    def judged(self, quantity: str) -> Finding | None:
+        was, now = getattr(self.saved.figures, quantity), getattr(self.report.total, quantity)
+        if was is None or now is None:
+            return None if self.report.trace.failure else self.unknown(quantity, was, now)
+        return self.differing(quantity, was, now) if abs(now - was) > self.tolerance * was else None
+
+    def unknown(self, quantity: str, was: int | None, now: int | None) -> Finding:
+        """Known then and not now: nothing can be promised any more. Otherwise nothing got worse: a warning."""
+        name, level = NAMES[quantity], "warning"
+        if was is not None:
+            level = "error"
+            fact = f"the {name} are not known, so they cannot be held against the baseline's {units.count(was)}"
+        else:
+            now_known = "are not known now" if now is None else f"are {units.count(now)} now"
+            fact = f"the {name} were not known in the baseline, and {now_known}"
+        return Finding(f"baseline-{quantity}", level, fact, help=renewal(self.file))
+
+    def differing(self, quantity: str, was: int, now: int) -> Finding:
+        growth = grown(self.before(quantity), self.after(quantity))
+        fact = f"{units.count(now)} {NAMES[quantity]}, {difference(was, now)}"
+        beyond = f" (tolerance {percentage(self.tolerance)})" * bool(self.tolerance)
+        return Finding(
+            rule=f"baseline-{quantity}",
+            level="error",
+            message=fact + beyond + (f"; {growth.says}" if growth else ""),
+            path=growth.path if growth else "",
+            place=place_of(self.report, growth.path) if growth else None,
+            help=f"if that is meant, {renewal(self.file)}",
+            details=(*(growth.lines if growth else ()), *self.other_inputs()),
+        )
+
+    def before(self, quantity: str) -> Iterator[tuple[str, int]]:
+        parts = [(path, getattr(figures, quantity)) for path, figures in self.saved.parts]
+        return with_rest(parts, getattr(self.saved.figures, quantity))
+
+    def after(self, quantity: str) -> Iterator[tuple[str, int]]:
+        parts = [(row.path, getattr(row, quantity)) for row in self.report.rows]
+        return with_rest(parts, getattr(self.report.total, quantity))
+
+    def other_inputs(self) -> Iterator[str]:
+        now = tuple(units.shape(operand.value.shape) for operand in self.report.trace.inputs)
+        if now != self.saved.inputs:
+            yield f"the baseline ran with {', '.join(self.saved.inputs)}, this run with {', '.join(now)}"
+
+
+def with_rest(parts: Sequence[tuple[str, int | None]], whole: int) -> Iterator[tuple[str, int]]:
+    """The parts that are known, and what the whole has beside them: parameters that nothing reads."""
+    known = [(path, number) for path, number in parts if number is not None]
+    rest = whole - sum(number for _, number in known)
+    yield from known
+    if rest:
+        yield UNREAD, rest
+
+
+def difference(was: int, now: int) -> str:
+    """`2,049,000 (8.7 %) more than the baseline's 23,508,032`."""
+    change, word = abs(now - was), "more" if now > was else "fewer"
+    percent = f" ({units.share(change, was)})" if was else ""
+    return f"{units.count(change)}{percent} {word} than the baseline's {units.count(was)}"
+
+
+def percentage(tolerance: Decimal) -> str:
+    return f"{(100 * tolerance).normalize():f} %"
+
+
+def place_of(report: Report, path: str) -> Span | None:
+    """Where the author wrote what stands at a path."""
+    called = (call.site.place for call in report.trace.calls if path and call.site.path == path)
+    below = (row.place for row in report.rows if path and is_below(row.path, path))
+    return next((place for place in (*called, *below) if place), None)
+
+
+def is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}.")
