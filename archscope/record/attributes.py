@@ -35,7 +35,11 @@ NAMED: Mapping[str, Names] = {
     "flatten": ("", "start_dim", "end_dim"),
     "unflatten": ("", "dim", "sizes"),
     "pad": ("", "pad", "mode"),
-    "interpolate": ("", "size", "scale_factor"),
+    **dict.fromkeys(("max", "min"), _REDUCE),
+    **dict.fromkeys(("var", "std"), ("", "dim", "", "keepdim")),
+    "getitem": ("", "index"),
+    "select": ("", "dim", "index"),
+    "interpolate": ("", "size", "scale_factor", "mode"),
     "pixel_shuffle": ("", "upscale_factor"),
     "pixel_unshuffle": ("", "downscale_factor"),
     "narrow": ("", "dim", "start", "length"),
@@ -66,7 +70,11 @@ def attributes(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
 
 
 def plain(value: Any) -> object:
-    """Numbers, words and None as they are, sequences as tuples; anything else by its name."""
+    """Numbers, words and None as they are, sequences as tuples, slices as `1::2`; anything else by its name."""
     if isinstance(value, (tuple, list)):
         return tuple(plain(item) for item in value)
+    if isinstance(value, slice):
+        return ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step))
+    if value is ...:
+        return "..."
     return value if isinstance(value, (int, float, str, type(None))) else type(value).__name__

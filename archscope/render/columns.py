@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archscope import units
-from archscope.report import Line, Report, Total
+from archscope.report import Line, Report, Total, receptive
 from archscope.trace import Shape, Value
 
 Shorten = Callable[[str, int], str]
@@ -96,6 +96,11 @@ def first_of(text: str, width: int) -> str:
     return text if len(text) <= width or len(names) == 1 else f"{names[0]}, +{len(names) - 1}"
 
 
+def field(line: Line, report: Report) -> str:
+    """The receptive field of what the line gives: `23×23`, `all` of the input, `?` where it is not known."""
+    return receptive.text(report.fields[line.rows[-1]]) if line.rows else ""
+
+
 def shape_lists(line: Line, _: Report) -> str:
     return " ".join(units.shape(value.shape) for value in line.outputs)
 
@@ -137,6 +142,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("calls", "calls", lambda line, _: str(line.times), lambda line, _: line.times, right=True),
     Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
+    Column("field", "field", field, field, right=True),
 )
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 SUMMARY: tuple[str, ...] = ("path", "layer", "from", "output", "params", "macs", "share")

@@ -1,0 +1,100 @@
+"""Where positions go when a value is viewed, cut, joined or indexed: a row's rule for the axes of its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import prod
+
+from archscope.report.reach import Field, Moves, Seen, counted_back, joined, moved, same_axes, shifted, unknown
+from archscope.trace import Shape
+
+
+def reshaped(seen: Seen) -> Field:
+    """Axes that a view merged or split, found by their products."""
+    if prod(seen.shape) != prod(seen.out):
+        return repeated(seen)
+    return moved(seen.field, regrouped(seen.shape, seen.out), seen.out)
+
+
+def regrouped(old: Shape, new: Shape) -> Mapping[int, list[int]]:
+    """Old axis → the new axes that hold its positions: the smallest runs of axes of equal products belong together."""
+    where: dict[int, list[int]] = {}
+    i = j = 0
+    while i < len(old) and j < len(new):
+        first, second, left, right = i + 1, j + 1, old[i], new[j]
+        while left != right:
+            if left < right:
+                left, first = left * old[first], first + 1
+            else:
+                right, second = right * new[second], second + 1
+        where.update({axis: list(range(j, second)) for axis in range(i, first)})
+        i, j = first, second
+    return where
+
+
+def repeated(seen: Seen) -> Field:
+    """`expand`, `repeat`: axes counted from the end."""
+    if len(seen.out) < len(seen.shape):
+        return unknown(seen)
+    return counted_back(seen.field, seen.shape, seen.out)
+
+
+def permuted(seen: Seen) -> Field:
+    order = seen.row.get("dims")
+    rank = len(seen.shape)
+    if seen.row.short != "permute" or not isinstance(order, tuple) or len(order) != rank:
+        return unknown(seen)
+    return moved(seen.field, {old % rank: [new] for new, old in enumerate(order)}, seen.out)
+
+
+def swapped(seen: Seen) -> Field:
+    """`transpose(0, 1)`; `.T` and `.mT` swap the last two."""
+    rank = len(seen.shape)
+    one, other = seen.axis("dim0", max(0, rank - 2)), seen.axis("dim1", rank - 1)
+    return moved(seen.field, {**same_axes(seen), one: [other], other: [one]}, seen.out)
+
+
+def concatenated(seen: Seen) -> Field:
+    """Parts side by side: each keeps its axes."""
+    if len(seen.out) == len(seen.shape):
+        return joined(seen.fields)
+    new = seen.axis("dim", 0) if seen.row.get("dim", 0) != -1 else len(seen.shape)
+    where = {axis: [axis + (axis >= new)] for axis in range(len(seen.shape))}
+    return joined(moved(field, where, seen.out) for field in seen.fields)
+
+
+def cut(seen: Seen) -> Field:
+    """A part along an axis (`chunk`, `narrow`, `pad`): neighbours stay neighbours; an axis may go."""
+    if len(seen.out) == len(seen.shape):
+        return moved(seen.field, same_axes(seen), seen.out)
+    gone = seen.axis("dim", 0)
+    return moved(
+        seen.field, {axis: [axis - (axis > gone)] for axis in range(len(seen.shape)) if axis != gone}, seen.out
+    )
+
+
+def indexed(seen: Seen) -> Field:
+    """`x[:, 0, ::2]`, entry by entry; an index that is a tensor is not followed."""
+    index = seen.row.get("index", "?")
+    entries = index if isinstance(index, tuple) else (index,)
+    if any(not isinstance(entry, (int, type(None))) and ":" not in str(entry) and entry != "..." for entry in entries):
+        return unknown(seen)
+    where, moves = followed([*entries], len(seen.shape))
+    return moved(tuple(shifted(reach, moves) for reach in seen.field), where, seen.out)
+
+
+def followed(entries: list[object], rank: int) -> tuple[Mapping[int, list[int]], Moves]:
+    """Old axis → new one, and the steps of the slices."""
+    named = sum(entry is not None and entry != "..." for entry in entries)
+    rest: list[object] = ["::"] * (rank - named)
+    at = entries.index("...") if "..." in entries else len(entries)
+    where: dict[int, list[int]] = {}
+    moves: dict[int, tuple[int, Fraction]] = {}
+    old = new = 0
+    for entry in [*entries[:at], *rest, *entries[at + 1 :]]:
+        if isinstance(entry, str):
+            where[old] = [new]
+            moves[old] = (0, Fraction(int(entry.split(":")[2] or 1)))
+        old, new = old + (entry is not None), new + (not isinstance(entry, int))
+    return where, moves

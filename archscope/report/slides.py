@@ -1,0 +1,70 @@
+"""What a window reads of its input: the row of a convolution or pooling → one Slide for each axis that it moves along.
+
+Window, sizes of input and output → Slide → positions read, positions left out, kernel positions that meet the input
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from archscope.report.windows import Window, window_of
+from archscope.trace import Row
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A window along one axis of a value: that axis, its size, the window's arguments, how many outputs it gives."""
+
+    axis: int
+    size: int
+    outputs: int
+    kernel: int
+    stride: int
+    dilation: int
+    padding: int
+
+    @property
+    def span(self) -> int:
+        """From the first to the last position that one output reads, both included."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def read(self) -> Fraction:
+        """The share of positions that the stride lets some output read, edges aside."""
+        return Fraction(len({i * self.dilation % self.stride for i in range(self.kernel)}), self.stride)
+
+    @property
+    def tail(self) -> int:
+        """How many positions at the end come after the last one that is read."""
+        last = (self.outputs - 1) * self.stride - self.padding + self.span - 1
+        return max(0, self.size - 1 - last)
+
+    @property
+    def meets(self) -> int:
+        """How many of the kernel's positions ever lie on the input, and not on its padding."""
+        return sum(self._lies(offset * self.dilation - self.padding) for offset in range(self.kernel))
+
+    def _lies(self, start: int) -> bool:
+        """Whether start + n · stride is a position of the input, for some output n."""
+        first = max(0, -(start // self.stride))
+        return first < self.outputs and start + first * self.stride < self.size
+
+
+def sliding(row: Row) -> tuple[Window | None, tuple[int, ...]]:
+    """The window of a convolution or pooling, and the axes that it moves along; None where a row has none."""
+    window = window_of(row) if row.inputs and row.outputs else None
+    if window is None or len(row.outputs[0].shape) != len(row.inputs[0].value.shape):
+        return None, ()
+    rank = len(row.outputs[0].shape)
+    return window, tuple(range(rank - window.axes, rank))
+
+
+def slides(row: Row) -> tuple[Slide, ...]:
+    """The window axis by axis; () of a transposed convolution, whose output is the larger side, and of other rows."""
+    window, axes = sliding(row)
+    if window is None or window.transposed:
+        return ()
+    given, sizes = row.inputs[0].value.shape, row.outputs[0].shape
+    arguments = zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
+    return tuple(Slide(axis, given[axis], sizes[axis], k, s, d, p) for axis, k, s, d, p in arguments)
