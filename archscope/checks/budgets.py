@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archscope import units
@@ -106,7 +106,7 @@ def cells(line: Line, count: int, whole: int) -> tuple[str, ...]:
     return line.path or line.label, layer, units.count(count), units.share(count, whole)
 
 
-def columns(rows: list[tuple[str, ...]], *, right: tuple[int, ...]) -> Iterator[str]:
+def columns(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> Iterator[str]:
     """Rows of cells as lines in columns; those named in `right` stand at their right edge."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -1,0 +1,77 @@
+"""What targets are held to: budgets, a baseline, the rules that count → Demands → a report's findings, and which of
+them are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from archscope import units
+from archscope.checks.baseline import Baseline, drift
+from archscope.checks.baseline import read as read_baseline
+from archscope.checks.budgets import Budget, over
+from archscope.checks.selection import Selection, uncommented
+from archscope.errors import UsageError
+from archscope.report import Checked, Finding, Report
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run found, and its report; None where it could not run."""
+
+    findings: tuple[Finding, ...] = ()
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class Demands:
+    """tolerance: how far a target may be from its baseline. object_size: what a receptive field must see."""
+
+    selection: Selection
+    budget: Budget
+    baseline: Baseline | None
+    tolerance: Decimal
+    object_size: tuple[int, int] | None
+
+    def held(self, report: Report) -> tuple[Finding, ...]:
+        """What a report does not meet."""
+        against = drift(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()
+        return (*over(report, self.budget), *against)
+
+    def checked(self, target: str, ran: Ran, sources: Mapping[str, str]) -> Checked:
+        """The findings that count. sources: of a spec and what it imports, the spec first."""
+        kept = uncommented(ran.findings, sources, next(iter(sources), ""))
+        saved = self.baseline.of(ran.report.target) if self.baseline and ran.report else None
+        findings = tuple(finding for finding in kept if self.selection.keeps(finding))
+        return Checked(target, findings, ran.report, saved.figures if saved else None)
+
+
+def demands(
+    *,
+    select: Iterable[str] | str = (),
+    ignore: Iterable[str] | str = (),
+    max_params: object = None,
+    max_macs: object = None,
+    baseline: str | os.PathLike[str] | None = None,
+    tolerance: object = 0,
+    object_size: tuple[int, int] | None = None,
+) -> Demands:
+    """Raises UsageError for a rule that does not exist, a figure that is none, a baseline that cannot be read."""
+    try:
+        allowed = units.tolerance(tolerance)
+    except ValueError as error:
+        raise UsageError(f"tolerance: {error}", 'for example tolerance="2%"') from None
+    return Demands(
+        Selection.of(listed(select), listed(ignore)),
+        Budget.of(max_params, max_macs),
+        read_baseline(baseline) if baseline is not None else None,
+        allowed,
+        object_size,
+    )
+
+
+def listed(codes: Iterable[str] | str) -> tuple[str, ...]:
+    """`"lint,conflict"` → its codes."""
+    return tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)
