@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 
 def belongings() -> dict[str, Any]:
     """The state of torch that a run could change; nothing where torch is not imported."""
