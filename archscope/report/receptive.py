@@ -42,6 +42,13 @@ def start(operand: Operand, trace: Trace) -> Field:
     return tuple(Reach(at=frozenset([axis])) for axis in positions(operand, trace))
 
 
+def extent(trace: Trace) -> tuple[int, ...]:
+    """The sizes of the input along its positions; of the input with the most of them."""
+    axes = [(operand.value.shape, positions(operand, trace)) for operand in trace.inputs]
+    shape, found = max(axes, key=lambda pair: len(pair[1]), default=((), ()))
+    return tuple(shape[axis] for axis in found)
+
+
 def positions(operand: Operand, trace: Trace) -> tuple[int, ...]:
     """The axes of an input that are positions: those that the first window slides along, else all but batch and
     channels (images), but batch and features (sequences), but batch (tokens)."""

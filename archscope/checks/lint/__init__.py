@@ -1,0 +1,52 @@
+"""What runs but is wrong or wasteful: Report → Flow → every rule → findings, equal ones of repeated blocks as one.
+
+    unused    values, modules and parameters that are paid for and not used
+    joins     residual blocks that never add, additions that broadcast in silence
+    norms     biases before norms, norms on norms, shared norms, dropout before norms
+    maps      linear maps with nothing between them, softmaxes in the middle
+    sliding   input that windows skip or drop, kernels on padding, receptive fields
+
+A rule is a function from a Flow to findings. Its measure is how seldom it is wrong about a good net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from archscope.checks.lint.flow import Flow, merged
+from archscope.checks.lint.joins import residual_without_add, silent_broadcast
+from archscope.checks.lint.maps import linear_linear, softmax_inside
+from archscope.checks.lint.norms import bias_before_norm, dropout_before_norm, repeated_norm, shared_norm
+from archscope.checks.lint.sliding import dropped_pixels, field_too_large, field_too_small, skipping_stride
+from archscope.checks.lint.unused import unused_params, unused_values
+from archscope.report import Finding, Report
+
+LINTS: tuple[Callable[[Flow], Iterable[Finding]], ...] = (
+    unused_values,
+    unused_params,
+    residual_without_add,
+    silent_broadcast,
+    bias_before_norm,
+    repeated_norm,
+    shared_norm,
+    dropout_before_norm,
+    linear_linear,
+    softmax_inside,
+    skipping_stride,
+    dropped_pixels,
+    field_too_large,
+    field_too_small,
+)
+
+
+def lint(
+    report: Report,
+    *,
+    object_size: tuple[int, int] | None = None,
+    rules: Iterable[Callable[[Flow], Iterable[Finding]]] = LINTS,
+) -> tuple[Finding, ...]:
+    """Everything that the rules find. A net that does not run, or whose shapes do not fit, has to be mended first."""
+    if report.trace.failure or report.trace.mismatches:
+        return ()
+    flow = Flow(report, object_size)
+    return tuple(merged(finding for rule in rules for finding in rule(flow)))

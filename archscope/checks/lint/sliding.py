@@ -1,0 +1,116 @@
+"""Windows: input that they never read, and kernels that mostly meet padding; what the last maps can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil, prod
+
+from archscope import units
+from archscope.checks.lint.flow import CONVOLUTIONS, LEVELS, Flow, found
+from archscope.report import Finding
+from archscope.report.reach import Field
+from archscope.report.receptive import extent
+from archscope.report.receptive import text as field_text
+from archscope.report.slides import Slide, slides
+from archscope.trace import Row
+
+AXES = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
+
+
+def skipping_stride(flow: Flow) -> Iterator[Finding]:
+    """In a shortcut beside a path that reads everything it is usual; elsewhere the input is lost for good."""
+    for row in flow.rows:
+        windows = slides(row)
+        share = prod(window.read for window in windows)
+        if not windows or share == 1:
+            continue
+        beside = read_beside(flow, row)
+        kernel, stride = (units.shape([w.kernel for w in windows]), units.shape(sorted({w.stride for w in windows})))
+        said = f"a {kernel} window at stride {stride} reads {ceil(100 * share)} % of its input"
+        level = "note" if beside else "warning"
+        help = (
+            "an average pool before it, and no stride, would read all" if beside else "a kernel as large as the stride"
+        )
+        yield found("skipping-stride", row, said, help=help, level=level)
+
+
+def read_beside(flow: Flow, row: Row) -> bool:
+    """Whether the same input is a result too, or some other row reads all of it."""
+    value = row.inputs[0].value
+    others = (other for other in flow.readers(value) if other.index != row.index)
+    return value.id in flow.results or any(all(window.read == 1 for window in slides(other)) for other in others)
+
+
+def dropped_pixels(flow: Flow) -> Iterator[Finding]:
+    for row in flow.rows:
+        windows = slides(row)
+        lost = [
+            (name, w) for name, w in zip(AXES.get(len(windows), ()), windows, strict=True) if w.tail and w.read == 1
+        ]
+        if lost:
+            names = " and ".join(f"{name}{positions(window)}" for name, window in lost)
+            size = units.shape([window.size for window in windows])
+            sizes = " or ".join(units.count(n) for n in legal(lost[0][1]))
+            help = f"an input of {sizes} there, more padding, or ceil_mode=True for a pool"
+            yield found("dropped-pixels", row, f"no window reads {names} of {size}, counted from 0", help=help)
+
+
+def positions(window: Slide) -> str:
+    first, last = window.size - window.tail, window.size - 1
+    return f" {last}" if first == last else f"s {first} to {last}"
+
+
+def legal(window: Slide) -> tuple[int, int]:
+    """The nearest sizes that leave nothing over."""
+    below = window.size - window.tail
+    return below, below + window.stride
+
+
+def field_too_large(flow: Flow) -> Iterator[Finding]:
+    """Kernels on maps so small, or so far dilated, that most of their weights never meet the input."""
+    for row in flow.rows:
+        windows = slides(row) if row.short in CONVOLUTIONS else ()
+        met, held = prod(window.meets for window in windows), prod(window.kernel for window in windows)
+        if windows and 2 * met < held:
+            kernel, size = units.shape([w.kernel for w in windows]), units.shape([w.size for w in windows])
+            wasted = row.inputs[1].value.shape[0] * row.inputs[1].value.shape[1] * (held - met)
+            said = f"of a {kernel} kernel on a {size} map, {held - met} of {held} positions only ever meet padding"
+            help = f"{units.count(wasted)} weights do nothing at this input size: a smaller kernel or fewer strides"
+            yield found("field-too-large", row, said, help=help)
+
+
+def field_too_small(flow: Flow) -> Iterator[Finding]:
+    """At the pooling that ends the maps, and with a given object size at maps that the net gives."""
+    sizes = extent(flow.report.trace)
+    wanted = flow.object_size or sizes
+    for row in flow.rows:
+        field = small_field(flow, row, wanted)
+        if field and (ends_maps(flow, row) or (flow.object_size and gives_maps(flow, row))):
+            what = "the things it must see are" if flow.object_size else "the input is"
+            said = f"a position sees {field_text(field)} of the input; {what} {units.shape(wanted)}"
+            level = "warning" if flow.object_size else LEVELS["field-too-small"]
+            help = "more strides, dilation or depth before it"
+            yield found("field-too-small", row, said, help=help, level=level)
+
+
+def small_field(flow: Flow, row: Row, wanted: Sequence[int]) -> Field:
+    """The field of a row's maps, where it is known and smaller than wanted."""
+    field = flow.report.fields[row.index]
+    known = [(reach.size, size) for reach, size in zip(field, wanted, strict=False) if not reach.whole]
+    small = known and all(size is not None for size, _ in known) and any(size < n for size, n in known if size)
+    return field if small and len(field) > 1 else ()
+
+
+def ends_maps(flow: Flow, row: Row) -> bool:
+    """Whether all that reads a row's maps pools them whole."""
+    readers = [reader for value in row.outputs for reader in flow.readers(value)]
+    return bool(readers) and all(pools_whole(flow, row, reader) for reader in readers)
+
+
+def pools_whole(flow: Flow, row: Row, reader: Row) -> bool:
+    pooled = reader.short.startswith("adaptive_") or reader.short in ("mean", "avg_pool2d", "amax", "max_pool2d")
+    return pooled and all(reach.whole for reach in flow.report.fields[reader.index]) and len(row.outputs[0].shape) > 3
+
+
+def gives_maps(flow: Flow, row: Row) -> bool:
+    return any(value.id in flow.results and max(value.shape[2:], default=1) > 1 for value in row.outputs)

@@ -1,0 +1,79 @@
+"""What a forward pass pays for and does not use: values, modules, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from archscope import units
+from archscope.checks.lint.flow import LEVELS, Flow, found
+from archscope.report import Finding
+from archscope.trace import Param, Row
+
+TRAINING = "where only training reaches it, check with --train"
+
+
+def unused_values(flow: Flow) -> Iterator[Finding]:
+    """Rows that lead nowhere, where a layer's work is lost with them. Of specs the compiler has said so already."""
+    for row in flow.rows:
+        if row.place is None and row.index not in flow.alive and not any(map(flow.readers, row.outputs)):
+            lost = lonely(flow, row)
+            if any(flow.report.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
+                yield found("unused-value", row, nowhere(flow, lost), help="use the value, or take its making out")
+
+
+def lonely(flow: Flow, end: Row) -> list[Row]:
+    """The rows that lead to this one and to no result."""
+    rows, waiting = {end.index: end}, [end]
+    while waiting:
+        for operand in flow.operands(waiting.pop()):
+            maker = flow.makers.get(operand.value.id)
+            if maker is not None and maker.index not in flow.alive and maker.index not in rows:
+                rows[maker.index] = maker
+                waiting.append(maker)
+    return [rows[index] for index in sorted(rows)]
+
+
+def nowhere(flow: Flow, lost: Iterable[Row]) -> str:
+    macs = [flow.report.rows[row.index].macs for row in lost]
+    known = sum(number for number in macs if number is not None)
+    price = f"{units.count(known)} MACs" if None not in macs else "its work"
+    return f"nothing uses this value: {price} and all that led only here are thrown away"
+
+
+def unused_params(flow: Flow) -> Iterator[Finding]:
+    """Parameters that no row reads, by the largest module that holds nothing else."""
+    unread = {param.name: param for param in flow.report.unread}
+    groups: dict[str, list[Param]] = {}
+    for name, param in unread.items():
+        groups.setdefault(owner(flow, name, unread) or name, []).append(param)
+    for path, params in groups.items():
+        yield unreached(flow, path, params) if path not in unread else unread_weight(params[0])
+
+
+def owner(flow: Flow, name: str, unread: Iterable[str]) -> str:
+    """The uppermost module around a parameter that has only unread ones, and that no row ran in; empty for none."""
+    parts = name.split(".")[:-1]
+    for depth in range(1, len(parts) + 1):
+        path = ".".join(parts[:depth])
+        below = [param.name for param in flow.report.trace.params if param.name.startswith(path + ".")]
+        if all(one in unread for one in below) and not ran(flow, path):
+            return path
+    return ""
+
+
+def ran(flow: Flow, path: str) -> bool:
+    return any(f"{call.site.path}.".startswith(f"{path}.") for call in flow.report.trace.calls)
+
+
+def unreached(flow: Flow, path: str, params: list[Param]) -> Finding:
+    numbers = units.count(sum(param.count for param in params))
+    said = f"this forward pass does not reach it: {numbers} numbers in {units.count(len(params))} parameters"
+    trained = flow.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
+    level = "note" if trained else LEVELS["unused-module"]
+    return Finding("unused-module", level, said, path, help=f"call it, or take it out; {TRAINING}")
+
+
+def unread_weight(param: Param) -> Finding:
+    said = f"nothing reads this parameter of {units.count(param.count)} numbers"
+    help = f"use it, or take it out; {TRAINING}"
+    return Finding("unused-weight", LEVELS["unused-weight"], said, param.name, help=help)
