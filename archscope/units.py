@@ -64,6 +64,14 @@ def share(part: int, whole: int) -> str:
     return f"{percent} %" if percent != "0.0" else "<0.1 %"
 
 
+def change(was: int | None, now: int | None) -> str:
+    """`+8.7 %`, `−12.5 %`, `=` where nothing changed, `?` where one of them is not known."""
+    if was is None or now is None:
+        return "?"
+    part = share(abs(now - was), was) or count(abs(now - was))
+    return "=" if was == now else f"{'+' if now > was else '−'}{part}"
+
+
 def fraction(part: int, whole: int) -> float | None:
     """part / whole, 0 to 1; None of nothing."""
     return part / whole if whole else None

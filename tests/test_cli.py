@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,11 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import archscope
+from archscope import units
+from archscope.checks.baseline import read
 from archscope.cli import cli, ended
 from archscope.cli.options import scalar
 from archscope.comparison import compare
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
+from archscope.trace import Failure, Site
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import residual_mnist, stages
 
@@ -112,6 +116,13 @@ def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], e
         (["summary", "net.yaml", "--format", "xml"], "'xml' is not one of"),
         (["sumary", "net.yaml"], "did you mean 'summary'?"),
         (["nonsense"], "commands: check, flops, schema, summary"),
+        (["check", "net.yaml", "--max-params", "5 apples"], "'5 apples' is not a figure such as 12.4M"),
+        (["check", "net.yaml", "--max-macs", "-1"], "'-1' is no limit such as 5M"),
+        (["check", "net.yaml", "--tolerance", "2"], "'2' is no tolerance such as 2% or 0.02"),
+        (["check", "net.yaml", "--tolerance", "2%"], "--tolerance without a baseline help: --baseline FILE names one"),
+        (["check", "net.yaml", "--select", "lnit"], "there is no rule 'lnit' help: did you mean 'lint'?"),
+        (["check", "net.yaml", "--ignore", "lint,no-rule"], "there is no rule 'no-rule'"),
+        (["check", "net.yaml", "--level", "info"], "'info' is not one of 'note', 'warning', 'error'"),
     ],
 )
 def test_wrong_use_is_2_and_says_what_is_meant(library: FakeLibrary, arguments: list[str], message: str) -> None:
@@ -162,7 +173,8 @@ def test_a_run_that_failed_shows_its_rows_and_is_1(library: FakeLibrary) -> None
     result = run("summary", "net.yaml")
     assert result.exit_code == 1
     assert "layer2.0.main.3" in result.stdout
-    assert "net.yaml:12:5: error residual-shape at layer2.0.add: the two sides" in result.stderr
+    assert "net.yaml:12:5: error residual-shape (" in result.stderr
+    assert "at layer2.0.add: the two sides" in result.stderr
 
 
 def test_a_run_that_failed_without_rows_is_1(library: FakeLibrary) -> None:
@@ -231,12 +243,16 @@ def test_flops_compare(library: FakeLibrary) -> None:
 
 
 # ------------------------------------------------------------ check
+NOTE = Finding("dropped-pixels", "note", "row 27 and column 27 are never read", "2", PLACE)
+
+
 @pytest.mark.parametrize(
     ("findings", "code", "last"),
     [
         ((), 0, "no problems in net.yaml"),
         ((WARNING,), 0, "1 warning in net.yaml"),
         ((WARNING, ERROR), 1, "1 error and 1 warning in net.yaml"),
+        ((WARNING, NOTE), 0, "1 warning in net.yaml; 1 note not shown (--level note)"),
         ((ERROR, from_problem(Problem(PLACE, "unknown name 'chanels'"))), 2, "2 errors in net.yaml"),
     ],
 )
@@ -244,21 +260,161 @@ def test_check(library: FakeLibrary, findings: tuple[Finding, ...], code: int, l
     library.answer = [Checked("net.yaml", findings)]
     result = run("check", "net.yaml")
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (code, last)
-    document = json.loads(run("check", "net.yaml", "--format", "json").stdout)
+    document = json.loads(run("check", "net.yaml", "--format", "json", "--level", "note").stdout)
     assert document["schema"] == "archscope.findings/1"
-    assert document["errors"] + document["warnings"] == len(findings)
+    assert document["errors"] + document["warnings"] + document["notes"] == len(findings)
+    verdict = "failed" if code else "passed"
+    assert run("check", "net.yaml", "--format", "markdown").stdout.startswith(f"**archscope check {verdict}**")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--level", "note"], 3),
+        (["--level", "warning"], 2),
+        ([], 2),
+        (["--level", "error"], 1),
+        (["--quiet"], 1),
+        (["--quiet", "--level", "note"], 1),
+    ],
+)
+def test_the_least_level_that_is_shown(library: FakeLibrary, options: list[str], shown: int) -> None:
+    library.answer = [Checked("net.yaml", (ERROR, WARNING, NOTE))]
+    assert run("check", "net.yaml", *options).stdout.count("net.yaml:3:5: ") == shown
+    assert run("check", "net.yaml", "--format", "markdown", *options).stdout.count("\n- **") == shown
+    (target,) = json.loads(run("check", "net.yaml", "--format", "json", *options).stdout)["targets"]
+    assert len(target["findings"]) == shown
 
 
 def test_a_folder_stands_for_its_specs(library: FakeLibrary, tmp_path: Path) -> None:
-    library.answer = []
-    for name in ("b.yaml", "a.yaml", "notes.txt", "deep/c.yaml"):
+    for name in ("b.yaml", "a.yml", "notes.txt", "deep/c.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    run("check", str(tmp_path), "x.yaml:wide")
-    names = [os.path.relpath(target, tmp_path) for target in library.calls[0][1][:-1]]
-    assert (names, library.calls[0][1][-1]) == (["a.yaml", "b.yaml", "deep/c.yaml"], "x.yaml:wide")
+    run("flops", str(tmp_path), "x.yaml:wide")
+    names = [os.path.relpath(targets[0], tmp_path) for _, targets, _ in library.calls[:-1]]
+    assert (names, library.calls[-1][1]) == (["a.yml", "b.yaml", "deep/c.yaml"], ("x.yaml:wide",))
     (tmp_path / "empty").mkdir()
-    assert "no .yaml file in" in run("check", str(tmp_path / "empty")).stderr
+    assert "no .yaml file in" in run("flops", str(tmp_path / "empty")).stderr
+
+
+# ------------------------------------------------------------ what a project asks for
+PROJECT = """\
+[tool.archscope]
+specs = ["specs", "more/*.yaml"]
+select = ["lint", "budget"]
+ignore = ["dropped-pixels"]
+max-params = "5M"
+max-macs = 1000
+baseline = "ci/base.json"
+tolerance = "2%"
+object = "64x48"
+"""
+ASKED = {
+    "max_params": units.parse_figure("5M"),
+    "max_macs": units.parse_figure("1000"),
+    "baseline": "ci/base.json",
+    "tolerance": Decimal("0.02"),
+    "select": ("lint", "budget"),
+    "ignore": ("dropped-pixels",),
+    "object_size": (64, 48),
+}
+SILENT = {"max_params": None, "max_macs": None, "baseline": None, "tolerance": 0, "select": (), "ignore": ()}
+
+
+@pytest.fixture
+def folder(library: FakeLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to call the program in, with an answer for check."""
+    monkeypatch.chdir(tmp_path)
+    library.answer = [Checked("net.yaml", (), residual_mnist())]
+    return tmp_path
+
+
+def asked(library: FakeLibrary, *arguments: str) -> dict[str, Any]:
+    assert run("check", *arguments).exit_code == 0
+    return library.calls[-1][2]
+
+
+def test_without_a_project_nothing_is_asked_for(library: FakeLibrary, folder: Path) -> None:
+    assert asked(library, "net.yaml").items() >= {**SILENT, "object_size": None}.items()
+
+
+def test_the_project_is_asked_where_the_command_line_says_nothing(library: FakeLibrary, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+    assert asked(library, "net.yaml").items() >= ASKED.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["--max-params", "1k"], "max_params", units.parse_figure("1k")),
+        (["--max-macs", "0"], "max_macs", units.parse_figure("0")),
+        (["--baseline", "other.json"], "baseline", "other.json"),
+        (["--tolerance", "0"], "tolerance", Decimal(0)),
+        (["--select", "spec,conflict", "--select", "lint"], "select", ("spec", "conflict", "lint")),
+        (["--ignore", "lint"], "ignore", ("lint",)),
+    ],
+)
+def test_the_command_line_goes_first(
+    library: FakeLibrary, folder: Path, arguments: list[str], name: str, value: object
+) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+    assert asked(library, "net.yaml", *arguments).items() >= {**ASKED, name: value}.items()
+
+
+def test_without_a_target_the_projects_specs_are_checked(library: FakeLibrary, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+    for name in ("b.yaml", "a.yaml", "c.txt"):
+        (folder / "more").mkdir(exist_ok=True)
+        (folder / "more" / name).write_text("")
+    assert run("check").exit_code == 0
+    assert library.calls[-1][1] == ("specs", "more/a.yaml", "more/b.yaml")
+
+
+def test_without_a_target_and_a_project_the_use_is_wrong(library: FakeLibrary, folder: Path) -> None:
+    for text in ("", "[tool.archscope]\nspecs = ['*.yaml']\n"):
+        (folder / "pyproject.toml").write_text(text)
+        result = run("check")
+        assert (result.exit_code, library.calls) == (2, [])
+        assert result.stderr.startswith("no target\n  help: name a spec, a folder of specs or net.py:Net")
+
+
+def test_below_the_project_paths_still_lead_there(
+    library: FakeLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "src").mkdir()
+    monkeypatch.chdir(folder / "src")
+    assert asked(library)["baseline"] == "../ci/base.json"
+    assert library.calls[-1][1] == ("../specs",)
+
+
+def test_a_wrong_project_is_2_and_says_where(library: FakeLibrary, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.archscope]\nignore = ['dropped-pixel']\n")
+    result = run("check", "net.yaml")
+    assert (result.exit_code, library.calls) == (2, [])
+    assert "pyproject.toml: there is no rule 'dropped-pixel'" in result.stderr
+    (folder / "pyproject.toml").write_text("[tool.archscope]\nmax-prams = 3\n")
+    assert "pyproject.toml:2:1: unknown key 'max-prams'" in run("check", "net.yaml").stderr
+
+
+# ------------------------------------------------------------ baselines
+def test_a_baseline_is_saved_and_can_be_read(library: FakeLibrary, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+    library.answer = [Checked("a.yaml", (), residual_mnist()), Checked("b.yaml", (), stages()), Checked("c.yaml")]
+    result = run("check", "x", "--save-baseline", "new.json")
+    assert (result.exit_code, result.stderr) == (0, "not in the baseline, since it did not run: c.yaml\n")
+    assert library.calls[-1][2]["baseline"] is None, "what is written anew is not compared with"
+    assert [saved.target for saved in read("new.json").saved] == [residual_mnist().target, stages().target]
+    assert asked(library, "x", "--save-baseline", "new.json", "--baseline", "new.json")["baseline"] == "new.json"
+
+
+def test_nothing_that_ran_is_no_baseline(library: FakeLibrary, folder: Path) -> None:
+    failure = Failure(Site("9", "Linear", "layer"), "linear", (), "no")
+    failed = replace(residual_mnist(), trace=replace(residual_mnist().trace, failure=failure))
+    library.answer = [Checked("a.yaml", (ERROR,), failed)]
+    result = run("check", "x", "--save-baseline", "new.json")
+    assert (result.exit_code, list(folder.iterdir())) == (2, [])
+    assert "no target ran, so there is no baseline to save" in result.stderr
 
 
 # ------------------------------------------------------------ files
@@ -398,9 +554,30 @@ def test_a_residual_that_does_not_fit_is_found_and_shown(tmp_path: Path) -> None
     spec.write_text(WRONG_SUM)
     result = run("summary", str(spec), "--device", "cpu")
     assert (result.exit_code, "Flatten" in result.stdout) == (1, True)
-    assert "error residual-shape at add: the two sides of this residual cannot be added" in result.stderr
+    assert "error residual-shape (" in result.stderr
+    assert ") at add: the two sides of this residual cannot be added" in " ".join(result.stderr.split())
     document = json.loads(run("check", str(spec), "--device", "cpu", "--format", "json").stdout)
     assert (document["errors"], document["targets"][0]["findings"][0]["rule"]) == (1, "residual-shape")
+
+
+def test_budgets_baselines_and_comments_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the options to the exit code, twice: a net that grew is found, named and, where it is meant, let be."""
+    monkeypatch.chdir(tmp_path)
+    net = "input: [N, 3, 8, 8]\nlayers:\n  - body: Conv2d({width}, 3)\n  - Flatten\n  - head: Linear(10)\n"
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "net.yaml").write_text(net.format(width=4))
+    assert run("check", "specs", "--save-baseline", "base.json").exit_code == 0
+    assert run("check", "./specs/net.yaml", "--baseline", "base.json").exit_code == 0
+    (tmp_path / "specs" / "net.yaml").write_text(net.format(width=5))
+    assert run("check", "specs", "--baseline", "base.json", "--tolerance", "30%").exit_code == 0
+    result = run("check", "specs", "--baseline", "base.json", "--max-params", "2k")
+    assert result.exit_code == 1
+    assert "most of it in head (+360)" in result.stdout
+    assert "--save-baseline base.json" in result.stdout
+    assert run("check", "specs", "--baseline", "base.json", "--ignore", "budget").exit_code == 0
+    assert run("check", "specs", "--max-params", "1k", "--select", "conflict").exit_code == 0
+    (tmp_path / "specs" / "net.yaml").write_text(f"# archscope: ignore[budget]\n{net.format(width=5)}")
+    assert run("check", "specs", "--baseline", "base.json", "--max-params", "1k").exit_code == 0
 
 
 def test_a_mistake_in_a_spec_is_answered_without_torch(tmp_path: Path) -> None:
@@ -450,7 +627,7 @@ def test_a_mismatch_is_told_before_what_it_causes(tmp_path: Path) -> None:
     spec = tmp_path / "net.yaml"
     spec.write_text("input: [N, 8, 16, 16]\nlayers:\n  - residual: Conv2d(16, 1)\n  - BatchNorm2d(8)\n")
     told = run("summary", str(spec), "--device", "cpu").stderr
-    assert 0 < told.index("residual: shapes do not match") < told.index("BatchNorm2d says")
+    assert 0 < told.index("error residual-shape") < told.index("error layer-shape")
 
 
 @pytest.mark.parametrize("file", ["", "folder/"])

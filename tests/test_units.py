@@ -81,8 +81,26 @@ def test_ratio(larger: int, smaller: int, text: str) -> None:
     assert units.ratio(larger, smaller) == text
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "text"),
+    [
+        (1000, 1087, "+8.7 %"),
+        (1000, 875, "−12.5 %"),
+        (7, 7, "="),
+        (0, 0, "="),
+        (0, 1200, "+1,200"),
+        (10**9, 10**9 + 1, "+<0.1 %"),
+        (None, 3, "?"),
+        (3, None, "?"),
+    ],
+)
+def test_change(was: int | None, now: int | None, text: str) -> None:
+    assert units.change(was, now) == text
+
+
 def test_count_and_shape() -> None:
     assert units.count(1_814_073_344) == "1,814,073,344"
+    assert (units.signed(8448), units.signed(-12)) == ("+8,448", "-12")
     assert units.shape((16, 24, 24)) == "16×24×24"
     assert units.shape(()) == "scalar"
 

@@ -12,6 +12,7 @@ from archscope import units
 from archscope.checks.baseline import Baseline, drift
 from archscope.checks.baseline import read as read_baseline
 from archscope.checks.budgets import Budget, over
+from archscope.checks.lint import lint
 from archscope.checks.selection import Selection, uncommented
 from archscope.errors import UsageError
 from archscope.report import Checked, Finding, Report
@@ -36,9 +37,9 @@ class Demands:
     object_size: tuple[int, int] | None
 
     def held(self, report: Report) -> tuple[Finding, ...]:
-        """What a report does not meet."""
+        """What a report does not meet, and what is wasteful about it."""
         against = drift(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()
-        return (*over(report, self.budget), *against)
+        return (*over(report, self.budget), *against, *lint(report, object_size=self.object_size))
 
     def checked(self, target: str, ran: Ran, sources: Mapping[str, str]) -> Checked:
         """The findings that count. sources: of a spec and what it imports, the spec first."""

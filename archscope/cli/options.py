@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope import units
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]+\d*):)?(?P<s
 INPUT_HELP = "1x3x224x224, x=1x3x224x224 or x=int64:1x128."
 WORDS = {"true": True, "false": False, "null": None}
 FORMATS = ("table", "markdown", "csv", "json", "html")
+CHECK_FORMATS = ("table", "markdown", "json")
+LEVELS = ("note", "warning", "error")
 
 
 def settings(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
@@ -75,6 +78,29 @@ def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[
     return names
 
 
+def codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
+    """`a,b` and another `c` → (a, b, c), codes that exist."""
+    from archscope.checks.selection import NAMES, hint
+
+    names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in NAMES:
+            raise click.BadParameter(f"there is no rule {name!r}\n  help: {hint(name)}", param=option)
+    return names
+
+
+def read_by(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback: the text as a value, where there is one; a ValueError is a wrong option."""
+
+    def read(_: click.Context, option: click.Parameter, text: str | None) -> Any:
+        try:
+            return None if text is None else reader(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=option) from None
+
+    return read
+
+
 def pairs(flag: str, help: str) -> Callable[[Command], Command]:
     return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings, help=help)
 
@@ -106,6 +132,19 @@ RUN_OPTIONS = stacked(
     click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
     click.option("--quiet", is_flag=True, help="No warnings."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
+)
+CHECK_OPTIONS = stacked(
+    click.option("--max-params", metavar="FIGURE", callback=read_by(units.limit), help="Budget of parameters: 5M."),
+    click.option("--max-macs", metavar="FIGURE", callback=read_by(units.limit), help="Budget of MACs: 1.5G."),
+    click.option("--baseline", metavar="FILE", help="Hold the targets against reports that were saved."),
+    click.option("--tolerance", metavar="PERCENT", callback=read_by(units.tolerance), help="How far from it: 2%."),
+    click.option("--save-baseline", metavar="FILE", help="Save the reports of all targets."),
+    click.option("--select", multiple=True, metavar="CODE,…", callback=codes, help="Only these rules, or families."),
+    click.option("--ignore", multiple=True, metavar="CODE,…", callback=codes, help="Not these rules, or families."),
+    click.option(
+        "--level", type=click.Choice(LEVELS), default="warning", show_default=True, help="The least that is shown."
+    ),
+    click.option("--format", "format", type=click.Choice(CHECK_FORMATS), default="table", show_default=True),
 )
 OUTPUT = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
 VIEW_OPTIONS = stacked(

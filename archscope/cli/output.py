@@ -85,11 +85,12 @@ def write_whole(path: Path, text: str) -> None:
 
 def tell_findings(reports: Sequence[Report], quiet: bool) -> None:
     """Findings go to standard error; `--quiet` keeps the errors."""
-    from archscope.render import findings
+    from archscope.render import findings, views
 
     for report in reports:
         kept = [finding for finding in report.findings if finding.level == "error" or not quiet]
-        click.echo(findings.text(kept, target=report.target), nl=False, err=True)
+        told = findings.text(kept, target=report.target, width=views.terminal_width())
+        click.echo(told, nl=False, err=True)
 
 
 def finish(reports: Sequence[Report], quiet: bool) -> None:

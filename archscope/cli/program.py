@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.metadata
-import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.cli.options import OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
+from archscope import config
+from archscope.cli.options import CHECK_OPTIONS, OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
 from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
+from archscope.cli.project import filled, targets_of
 from archscope.errors import ForwardError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
     from archscope.render.sheet import Wish
-    from archscope.report import Report
+    from archscope.report import Checked, Report
 
 
 class Commands(click.Group):
@@ -118,22 +119,22 @@ def flops(
 
 
 @cli.command()
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
+@click.argument("targets", nargs=-1, metavar="[TARGET…]")
 @RUN_OPTIONS
-@click.option("--format", "format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@CHECK_OPTIONS
 @OUTPUT
-def check(targets: tuple[str, ...], format: str, output: str | None, **options: Any) -> None:
-    """Everything that is wrong: specs, shapes, expectations. Targets may be folders."""
-    with refusing():
-        from archscope import api
-        from archscope.render import data, findings
+def check(
+    targets: tuple[str, ...], save_baseline: str | None, level: str, format: str, output: str | None, **options: Any
+) -> None:
+    """Everything that is wrong: specs, shapes, expectations, budgets.
 
-        with contextlib.redirect_stdout(sys.stderr):
-            checked = api.check(*with_folders(targets), **library_options(options))
-        if options["quiet"]:
-            checked = [item.errors() for item in checked]
-        text = data.dumped(data.findings_document(checked)) if format == "json" else findings.report(checked)
-        deliver(text, output)
+    Targets may be folders; without one the specs of pyproject.toml are checked.
+    """
+    with refusing():
+        checked = judged(targets, options, saving=save_baseline is not None)
+        if save_baseline is not None:
+            deliver(baseline(checked), save_baseline)
+        deliver(shown_checks(checked, format, level, quiet=options["quiet"]), output)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
     click.get_current_context().exit(WRONG if "spec" in errors else FOUND if errors else 0)
 
@@ -171,14 +172,42 @@ def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
 
 
 def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
-    """The targets, and for a folder the YAML files below it by name."""
-    found: list[str] = []
-    for target in targets:
-        files = sorted(map(str, Path(target).rglob("*.yaml"))) if os.path.isdir(target) else [target]
-        if not files:
-            raise UsageError(f"no .yaml file in {target}", "name a spec, or a folder of specs")
-        found += files
-    return tuple(found)
+    from archscope.spec.folders import spread
+
+    return tuple(spread(targets))
+
+
+def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool) -> list[Checked]:
+    from archscope import api
+
+    project = config.read(Path())
+    wanted = targets_of(targets, project)
+    with contextlib.redirect_stdout(sys.stderr):
+        return api.check(*wanted, **library_options(filled(options, project, saving=saving)))
+
+
+def baseline(checked: Sequence[Checked]) -> str:
+    """The reports of all targets that ran to their end; the others are named on standard error."""
+    from archscope.render import data
+
+    ran = {item.target: item.report for item in checked if item.report and item.report.trace.failure is None}
+    if not ran:
+        raise UsageError("no target ran, so there is no baseline to save", "mend what check finds first")
+    for item in checked:
+        if item.target not in ran:
+            click.echo(f"not in the baseline, since it did not run: {item.target}", err=True)
+    return data.dumped([report.to_dict() for report in ran.values()])
+
+
+def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
+    from archscope.render import data, findings, pull_request, views
+
+    least = "error" if quiet else level
+    if format == "json":
+        return data.dumped(data.findings_document([item.least(least) for item in checked]))
+    if format == "markdown":
+        return pull_request.text(checked, level=least)
+    return findings.report(checked, level=least, width=views.terminal_width(), quiet=quiet)
 
 
 def shown(report: Report, command: str, wish: Wish, format: str) -> str:

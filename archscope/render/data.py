@@ -11,7 +11,7 @@ from typing import Any
 from archscope.comparison import Comparison
 from archscope.render.columns import NAMES, chosen
 from archscope.render.sheet import Wish
-from archscope.report import Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded
+from archscope.report import LEVELS, Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded
 
 SUMMARY_CSV = tuple(name for name in NAMES if name != "calls")
 COMPARED = ("params", "trainable_params", "param_bytes", "macs", "flops", "unpriced")
@@ -71,5 +71,5 @@ def findings_document(checked: Iterable[Checked]) -> dict[str, Any]:
         {"target": item.target, "findings": [finding_data(finding) for finding in item.findings]} for item in checked
     ]
     levels = [finding["level"] for target in targets for finding in target["findings"]]
-    counts = {"errors": levels.count("error"), "warnings": levels.count("warning")}
+    counts = {f"{level}s": levels.count(level) for level in LEVELS}
     return {"schema": "archscope.findings/1", "targets": targets, **counts}

@@ -1,52 +1,165 @@
-"""Findings → text: place, level and rule, the fact, what lays it out, the cure, and the fixes with their prices."""
+"""Findings → text: place, level and rule, the fact, what lays it out, where else, the way back, the cure, the fixes.
+
+[Checked] → told once → lines no wider than the terminal, continued with a hanging indent → how many of what
+"""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from archscope import units
-from archscope.report import Checked, Finding, Fix
+from archscope.errors import Span
+from archscope.render.folding import Told, parts, told
+from archscope.report import LEVELS, Checked, Finding, Fix, Link
+
+WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
+"""What a line is not broken in: shapes, commands, percentages."""
+HELD = "\N{NO-BREAK SPACE}"
+ALONE = ("layer-shape", "view-shape")
+MOST_NAMES = 6
 
 
-def text(findings: Iterable[Finding], *, target: str = "") -> str:
+def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
     """Every finding as it is printed; one without a place stands under its target."""
-    return "".join(f"{line}\n" for finding in findings for line in lines(finding, target))
+    return "".join(f"{line}\n" for one in told([Checked(target, tuple(findings))]) for line in lines(one, width))
 
 
-def lines(finding: Finding, target: str) -> Iterator[str]:
+def lines(one: Told, width: int) -> Iterator[str]:
+    finding = one.finding
+    yield from wrapped(headline(finding, one.target), width, "", "    ")
+    yield from (f"    {detail}".rstrip() for detail in finding.details)
+    for word, names in (("at", finding.also), ("in", one.elsewhere)):
+        if names:
+            yield from wrapped(f"also {word} {listed(names)}", width, "    ", "      ")
+    yield from way_back(finding, width)
+    if finding.help:
+        yield from wrapped(f"help: {finding.help}", width, "  ", "    ")
+    for number, fix in enumerate(finding.fixes, start=1):
+        yield from fixed(number, fix, finding.place, width)
+
+
+def headline(finding: Finding, target: str) -> str:
+    """`net.yaml:12:5: error residual-shape (stride) at layer2.0.add: the two sides of …`."""
     place = str(finding.place) if finding.place else ": ".join(filter(None, [target, finding.path]))
     where = f" at {finding.path}" if finding.place and finding.path else ""
-    yield f"{place}: {finding.level} {finding.rule}{where}: {finding.message}".removeprefix(": ")
-    yield from (f"    {detail}" for detail in finding.details)
-    if finding.help:
-        yield f"  help: {finding.help}"
-    for number, fix in enumerate(finding.fixes, start=1):
-        yield from fixed(number, fix)
+    return f"{place}: {kind(finding)}{where}: {finding.message}".removeprefix(": ")
 
 
-def fixed(number: int, fix: Fix) -> Iterator[str]:
+def kind(finding: Finding) -> str:
+    """`error residual-shape (stride)`."""
+    return f"{finding.level} {finding.rule}{f' ({finding.cause})' if finding.cause else ''}"
+
+
+def listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
+    """The line broken between words; a word that is wider stays whole."""
+    held = WHOLE.sub(lambda match: match[0].replace(" ", HELD), line)
+    broken = textwrap.wrap(
+        held,
+        max(width, len(hanging) + 20),
+        initial_indent=indent,
+        subsequent_indent=hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [part.replace(HELD, " ") for part in broken]
+
+
+def way_back(finding: Finding, width: int) -> Iterator[str]:
+    """`where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
+    first = "made by:" if finding.rule in ALONE else "where they part:"
+    for number, link in enumerate(finding.walk):
+        indent = "      " if number else "    "
+        yield from wrapped(f"{'then' if number else first} {step(link, finding.place)}", width, indent, "        ")
+
+
+def step(link: Link, place: Span | None) -> str:
+    """A step with its line; with its file too where that is another."""
+    if link.place is None:
+        return f"{link.path} {link.text}"
+    here = place is not None and place.file == link.place.file
+    where = f"line {link.place.line}" if here else f"{link.place.file}:{link.place.line}"
+    return f"{link.path} ({where}) {link.text}"
+
+
+def fixed(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str]:
+    elsewhere = f" in {fix.file}" if fix.file and place and fix.file != place.file else ""
+    yield from wrapped(f"{title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
+    yield from (f"    {line}" for line in changed(fix))
+
+
+def title(number: int, fix: Fix) -> str:
+    """`fix 1, checked (+8,448 parameters, +6.42 M MACs)`."""
     prices = ((fix.params, units.count, "parameters"), (fix.macs, units.human, "MACs"))
     known = ", ".join(f"{'+' * (cost >= 0)}{write(cost)} {unit}" for cost, write, unit in prices if cost is not None)
-    yield f"  fix {number}{', checked' * fix.checked}{f' ({known})' if known else ''}: {fix.description}"
-    yield from (f"    {line}" for line in fix.edit.splitlines())
+    return f"fix {number}{', checked' * fix.checked}{f' ({known})' if known else ''}"
 
 
-def report(checked: Sequence[Checked]) -> str:
-    """What `check` prints: the findings of each target, then how many there are of what."""
-    named = len(checked) > 1
-    found = "".join(
-        (f"{item.target}\n" if named and item.findings else "") + text(item.findings, target=item.target)
-        for item in checked
-    )
-    return found + summary(checked) + "\n"
+def changed(fix: Fix) -> Iterator[str]:
+    """The lines that a fix takes out and puts in."""
+    for line in fix.edit.splitlines():
+        if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- ")):
+            yield line.rstrip()
 
 
-def summary(checked: Sequence[Checked]) -> str:
+# ------------------------------------------------------------ of check
+def report(checked: Sequence[Checked], *, level: str = "warning", width: int = 80, quiet: bool = False) -> str:
+    """What `check` prints: the findings of each target, then how many there are of what. quiet: says nothing of those
+    below the level."""
+    found = told(item.least(level) for item in checked)
+    last = "; ".join([summary(checked, level=level), *([] if quiet else hidden(checked, level)), *cure(found)])
+    return "\n".join([*by_target(found, width, named=len(checked) > 1), *wrapped(last, width, "", "  ")]) + "\n"
+
+
+def by_target(found: Iterable[Told], width: int, *, named: bool) -> Iterator[str]:
+    """The findings, below their target where it has a name of its own to be told."""
+    head = ""
+    for one in found:
+        if named and one.finding.place and one.target != head:
+            head = one.target
+            yield head
+        yield from lines(one, width)
+
+
+def summary(checked: Sequence[Checked], *, level: str = "warning") -> str:
     """`1 error in net.yaml`, `no problems in 12 targets`."""
-    levels = [finding.level for item in checked for finding in item.findings]
-    counted = [plural(levels.count(level), level) for level in ("error", "warning") if level in levels]
+    counted = counts(told(item.least(level) for item in checked))
     where = checked[0].target if len(checked) == 1 else plural(len(checked), "target")
-    return f"{' and '.join(counted) or 'no problems'} in {where}"
+    return f"{conjoined(counted) or 'no problems'} in {where}"
+
+
+def counts(found: Iterable[Told]) -> list[str]:
+    levels = [one.finding.level for one in found]
+    return [plural(levels.count(level), level) for level in LEVELS if level in levels]
+
+
+def conjoined(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def hidden(checked: Sequence[Checked], level: str) -> Iterator[str]:
+    """`3 notes not shown (--level note)`."""
+    below = LEVELS[LEVELS.index(level) + 1 :]
+    found = [one for one in told(checked) if one.finding.level in below]
+    if found:
+        least = max(below.index(one.finding.level) for one in found)
+        yield f"{conjoined(counts(found))} not shown (--level {below[least]})"
+
+
+def cure(found: Sequence[Told]) -> Iterator[str]:
+    """Which command applies the first checked fix, where there is one."""
+    able = [one for one in found if any(fix.checked and fix.text for fix in one.finding.fixes)]
+    files = dict.fromkeys(parts(one.target)[0] for one in able)
+    if able:
+        numbers = {next(n for n, fix in enumerate(one.finding.fixes, 1) if fix.checked) for one in able}
+        which = f"fix {numbers.pop()}" if len(numbers) == 1 else "the first checked fix"
+        yield f"`archscope check --fix {' '.join(files)}` applies {which}{' of each' * (len(able) > 1)}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ def terminal_width() -> int:
 
 
 def report_text(report: Report) -> str:
-    found = findings.text(report.findings, target=report.target)
+    found = findings.text(report.findings, target=report.target, width=terminal_width())
     return "\n".join(filter(None, [table.text(sheet.summary(report), width=terminal_width()), found])).rstrip("\n")
 
 

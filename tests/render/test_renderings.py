@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from archscope.comparison import compare
-from archscope.render import data, findings, html, markdown, sheet, table, views
+from archscope.errors import Span
+from archscope.render import data, findings, html, markdown, pull_request, sheet, table, views
 from archscope.render.columns import NAMES, Column
+from archscope.render.folding import told
 from archscope.render.sheet import Wish
-from archscope.report import Checked, Finding, Fix
+from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages
 
@@ -40,11 +42,65 @@ def bottleneck():
     return compare([direct.report([y]), narrow.report([z])])
 
 
+EDIT = """\
+--- net.yaml
++++ net.yaml
+@@ -12,3 +12,6 @@
+   - residual:
+-      - Conv2d(128, 3)
++      main: Conv2d(128, 3)
++      shortcut:
++        - BatchNorm2d
+"""
+
+
 def checked() -> list[Checked]:
-    fix = Fix("project the shortcut", 8448, 6_422_528, True, "+       shortcut:\n+         - BatchNorm2d")
-    fault = replace(mismatched().findings[0], fixes=(fix, Fix("remove the residual", -12, None)))
-    warning = Finding("unused", "warning", "nothing uses the value of this step", "layer1.0")
-    return [Checked("net.yaml", (fault, warning)), Checked("fine.yaml")]
+    """One target with everything that a finding can hold, one that is fine."""
+    fix = Fix("project the shortcut", 8448, 6_422_528, True, EDIT, "net.yaml", "the whole text")
+    walk = (
+        Link("main.0", "Conv2d 128, 3×3, stride 2: 64 → 128 channels, 56×56 → 28×28", Span("net.yaml", 14, 9)),
+        Link("stem.pool", "MaxPool2d 2: 112×112 → 56×56", Span("std/conv.yaml", 7, 3)),
+        Link("view", "view: 3 × 4 → 12"),
+    )
+    fault = replace(
+        mismatched().findings[0], cause="stride", fixes=(fix, Fix("remove the residual", -12, None)), walk=walk
+    )
+    warning = Finding("unused-value", "warning", "nothing uses the value of this step", "layer1.0")
+    note = Finding(
+        "dropped-pixels", "note", "row 27 and column 27 of 28×28 are never read", "pool", Span("net.yaml", 3, 5)
+    )
+    return [Checked("net.yaml", (fault, warning, note)), Checked("fine.yaml", report=residual_mnist())]
+
+
+def repeated() -> list[Checked]:
+    """The same fault in several variants and paths; numbers may differ, kinds of sentences may not."""
+    place = Span("blocks/block.yaml", 5, 7)
+    faults = [
+        Finding("add-shape", "error", f"add cannot combine {n} and {2 * n}", f"layer{n}.add", place) for n in (1, 2)
+    ]
+    other = Finding("add-shape", "error", "another sentence", "top", place)
+    targets = ["specs/resnet.yaml:resnet18", "specs/resnet.yaml:resnet34", "specs/other.yaml:a", "net.py:Net"]
+    many = replace(faults[0], also=tuple(f"layer{n}.add" for n in range(2, 12)))
+    return [
+        Checked(targets[0], (*faults, other)),
+        Checked(targets[1], (faults[1], many)),
+        Checked(targets[2], (faults[0],)),
+        Checked(targets[3], (faults[0],)),
+    ]
+
+
+def held() -> list[Checked]:
+    """Against a baseline: as it was, grown, not known, new, not run; names that Markdown would read as markup."""
+    grown = Finding("baseline-params", "error", "41,514 parameters, 3,321 (8.7 %) more", "3.main_0", details=("a | b",))
+    fence = Finding("forward", "error", "torch said `*no*` | _never_ <b>", details=("```", "a\\b"), help="see [there]")
+    return [
+        Checked("same.yaml", (), stages(), Figures(stages().total.params, stages().total.macs)),
+        Checked("grown.yaml:a|b", (grown,), residual_mnist(), Figures(38_193, 2_013_185)),
+        Checked("un_known.py:Net", (fence,), awkward(), Figures(9_877, 33_600)),
+        Checked("new.yaml", (), residual_mnist()),
+        Checked("broken.yaml", (Finding("spec", "error", "no such layer", place=Span("broken.yaml", 3, 5)),)),
+        Checked("blocks.yaml"),
+    ]
 
 
 def at(width: int, make: Callable, *args: object) -> Callable[[], str]:
@@ -66,6 +122,11 @@ CASES: dict[str, Callable[[], str]] = {
     "compare.60.txt": lambda: table.text(sheet.comparison(bottleneck()), width=60),
     "compare.unpriced.txt": at(120, sheet.comparison, compare([residual_mnist(), awkward(), stages()])),
     "findings.txt": lambda: findings.report(checked()),
+    "findings.60.txt": lambda: findings.report(checked(), width=60, level="note"),
+    "findings.repeated.txt": lambda: findings.report(repeated()),
+    "findings.md": lambda: pull_request.text(checked()),
+    "held.txt": lambda: findings.report(held()),
+    "held.md": lambda: pull_request.text(held()),
     "mnist.md": lambda: markdown.text(sheet.summary(residual_mnist())),
     "awkward.md": lambda: markdown.text(sheet.summary(awkward())),
     "compare.md": lambda: markdown.text(sheet.comparison(bottleneck())),
@@ -150,7 +211,8 @@ def test_csv_leaves_the_unknown_empty() -> None:
 
 def test_findings_are_counted() -> None:
     document = json.loads(data.dumped(data.findings_document(checked())))
-    assert (document["schema"], document["errors"], document["warnings"]) == ("archscope.findings/1", 1, 1)
+    counts = [document[key] for key in ("errors", "warnings", "notes")]
+    assert (document["schema"], counts) == ("archscope.findings/1", [1, 1, 1])
     assert [target["target"] for target in document["targets"]] == ["net.yaml", "fine.yaml"]
     assert findings.summary([Checked("a.yaml")]) == "no problems in a.yaml"
 
@@ -168,7 +230,7 @@ def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("COLUMNS", "120")
     report = replace(mismatched(), views=views.REPORT)
     assert str(report).startswith(table.text(sheet.summary(report), width=120))
-    assert "error residual-shape at layer2.0.add: the two sides of this residual cannot be added" in str(report)
+    assert "at layer2.0.add: the two sides of this residual cannot be added" in " ".join(str(report).split())
     assert (report._repr_html_() or "").count("<table") == 1
     assert "cannot be added" in (report._repr_html_() or "")
     shown = replace(bottleneck(), views=views.COMPARISON)
@@ -194,6 +256,80 @@ def test_an_empty_net_has_a_table() -> None:
 def test_a_finding_without_a_place_stands_under_its_target() -> None:
     (line,) = findings.text([Finding("params", "error", "too many", "head")], target="net.py:Net").splitlines()
     assert line == "net.py:Net: head: error params: too many"
+
+
+# ------------------------------------------------------------ findings
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("found", [checked, repeated, held])
+def test_sentences_fit_the_width_and_lose_no_word(width: int, found: Callable[[], list[Checked]]) -> None:
+    laid_out = {f"    {detail}" for item in found() for finding in item.findings for detail in finding.details}
+    lines = findings.report(found(), width=width, level="note").splitlines()
+    assert [line for line in lines if len(line) > width and line not in laid_out and len(line.split()) > 2] == []
+    wide = findings.report(found(), width=10_000, level="note")
+    assert " ".join(lines).split() == wide.split()
+
+
+def test_shapes_and_commands_are_not_broken() -> None:
+    for width in range(40, 90):
+        lines = findings.report(checked(), width=width).splitlines()
+        for whole in ("(1, 128, 28, 28)", "(28, 56)", "`archscope check --fix net.yaml`", "fix 1"):
+            assert any(whole in line for line in lines), (width, whole)
+
+
+def test_every_finding_is_told_once_and_none_is_lost() -> None:
+    for found in (checked(), repeated(), held()):
+        everything = [(item.target, finding) for item in found for finding in item.findings]
+        once = told(found)
+        assert len({(one.finding.rule, one.finding.place, one.finding.message) for one in once}) == len(once)
+        for target, finding in everything:
+            assert any(
+                (one.finding.rule, one.finding.place) == (finding.rule, finding.place)
+                and target in (one.target, *one.others)
+                and (target in one.others or finding.path in (one.finding.path, *one.finding.also))
+                for one in once
+            )
+
+
+def test_what_has_no_place_is_told_for_each_target() -> None:
+    budget = Finding("budget-params", "error", "5 parameters, 1 more than the budget of 4")
+    assert len(told([Checked("a.yaml", (budget, budget)), Checked("b.yaml", (budget,))])) == 3
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_not_shown_is_counted(level: str) -> None:
+    text = findings.report(checked(), level=level, width=1000)
+    shown = sum(finding.level in LEVELS[: LEVELS.index(level) + 1] for item in checked() for finding in item.findings)
+    assert len(re.findall(r": (?:error|warning|note) ", text)) == shown
+    last = text.splitlines()[-1]
+    hidden = {"error": "1 warning and 1 note not shown (--level note)", "warning": "1 note not shown (--level note)"}
+    assert hidden.get(level, "") in last
+    assert ("not shown" in last) is (level != "note")
+    assert "not shown" not in findings.report(checked(), level=level, quiet=True)
+
+
+def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
+    (fault, *_), fine = checked()[0].findings, Fix("try another", checked=False, text="…")
+    assert "--fix" not in findings.report([Checked("net.yaml", (replace(fault, fixes=(fine,)),))])
+    second = replace(fault, fixes=(fine, *fault.fixes))
+    assert "applies fix 2" in findings.report([Checked("net.yaml:small", (second,))], width=1000)
+    both = findings.report(
+        [Checked("a.yaml:x", (fault,)), Checked("b.yaml", (replace(fault, place=None),))], width=1000
+    )
+    assert "`archscope check --fix a.yaml b.yaml` applies fix 1 of each" in both
+
+
+@pytest.mark.parametrize("text", ["`", "``", "a`b", "```x```", "plain"])
+def test_code_in_markdown_holds_any_text(text: str) -> None:
+    fence = pull_request.fenced([text]).splitlines()
+    assert (fence[1], fence[0].removesuffix("text"), "`" in fence[2].replace(fence[0][:-4], "")) == (
+        text,
+        fence[2],
+        False,
+    )
+    marks = re.match("`+", pull_request.code(text))
+    assert marks
+    assert marks[0] not in re.split("`+(?=[^`])", text)
+    assert pull_request.code(text).strip("`").strip() in (text, text.strip("`"))
 
 
 if __name__ == "__main__" and "--update" in sys.argv:

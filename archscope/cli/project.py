@@ -1,0 +1,66 @@
+"""What a project asks of `check` where the command line says nothing: pyproject.toml + options → library options.
+
+specs → targets        select, ignore, budgets, baseline, tolerance, object → keyword arguments of api.check
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archscope.config import Config
+from archscope.errors import UsageError
+
+NO_TARGET = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
+
+
+def targets_of(targets: Sequence[str], project: Config) -> tuple[str, ...]:
+    """The targets, else the project's specs. Raises UsageError where there are none."""
+    if targets:
+        return tuple(targets)
+    found = [path for written in project.specs for path in matching(near(project, written))]
+    if not found:
+        raise UsageError("no target", NO_TARGET)
+    return tuple(found)
+
+
+def matching(path: str) -> list[str]:
+    """What a pattern matches, by name; a plain path is itself."""
+    return sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
+
+
+def near(project: Config, path: str) -> str:
+    """A path of the project's, as it is called from here."""
+    return os.path.relpath(project.located(path))
+
+
+def filled(options: Mapping[str, Any], project: Config, *, saving: bool) -> dict[str, Any]:
+    """The options, and the project's where they say nothing. A baseline that is being written anew is not compared
+    with, unless the command line names one."""
+    check_codes(project)
+    baseline = near(project, project.baseline) if project.baseline and not saving else None
+    own = {
+        "max_params": project.max_params,
+        "max_macs": project.max_macs,
+        "tolerance": project.tolerance,
+        "baseline": baseline,
+        "select": project.select,
+        "ignore": project.ignore,
+    }
+    merged = {name: options[name] or value for name, value in own.items()}
+    merged["tolerance"] = next((t for t in (options["tolerance"], project.tolerance) if t is not None), 0)
+    if options["tolerance"] is not None and merged["baseline"] is None:
+        raise UsageError("--tolerance without a baseline", "--baseline FILE names one")
+    return {**options, **merged, "object_size": project.object}
+
+
+def check_codes(project: Config) -> None:
+    """Raises UsageError, with the file's name, for a rule that does not exist."""
+    from archscope.checks.selection import Selection
+
+    try:
+        Selection.of(project.select, project.ignore)
+    except UsageError as error:
+        raise UsageError(f"{project.file}: {error.message}", error.help) from None
