@@ -24,7 +24,7 @@ layers:
     expect: {shape: [N, 4, 8, 8], macs: 9_216}
 expect: {shape: [N, width, 8, 8]}
 """
-"""148 = 4·4·3·3 + 4 parameters, 9,216 = 4·4·3·3 · 8·8 MACs; what `wide` gives is neither the body's shape nor its MACs."""
+"""148 = 4·4·3·3 + 4 parameters, 9,216 = 4·4·3·3 · 8·8 MACs. In `wide` the body has another shape and other MACs."""
 
 UNFIT = """\
 input: [N, 4, 8, 8]

@@ -1,0 +1,297 @@
+"""Asserts on blocks and nets: what goes in → one recorded run for each size and batch → findings → AssertionError.
+
+    assert_preserves_shape(block, (16, 28, 28))               out as it went in, alone and in a batch
+    assert_shape(block, (3, 32, 32), (10,))                   one example in, one example out; more pairs may follow
+    assert_shape("net.yaml:small", (10,))                     a spec at its own input
+    assert_shape(block, (1, 128, 64), input=("int64", (1, 128)))     the whole input, the whole output
+    assert_within(model, params="25M", macs=("4G", "4.1G"), input=(1, 3, 224, 224))
+
+A block is an nn.Module, or any target of `archscope.summarize`, whose options they all take. A module stays as it is,
+its training flags and buffers too, and so do random states. None of this needs pytest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archscope.checks.budgets import Budget
+    from archscope.report import Finding, Link, Report
+
+Judge = Callable[["Report"], Iterable["Finding"]]
+Options = Mapping[str, Any]
+Case = Sequence[tuple[Options, int | None]]
+"""One size: for each batch the options of a run, and the batch size (None where the input is given whole)."""
+
+MOST_STEPS = 6
+
+
+def assert_preserves_shape(
+    block: Any, *sizes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any
+) -> None:
+    """The output has the shape of the (first) input.
+
+    sizes: of one example, such as (16, 28, 28), any number of them or lists of them; each is tried in every batch of
+    `batches`. A spec needs none. input: the whole input instead, as `archscope.summarize` takes it. Raises
+    AssertionError with the layers that made another shape of it, UsageError for a call that says nothing.
+    """
+    __tracebackhide__ = True
+    flat = [size for listed in sizes for size in (listed if is_list_of_sizes(listed) else [listed])]
+    tried = cases(block, flat, input, batches, options)
+    settle(block, [[Trial(run, preserves) for run, _ in case] for case in tried])
+
+
+def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any) -> None:
+    """What goes in as one shape comes out as the other.
+
+    shapes: input, output, input, output, … of one example, each tried in every batch of `batches`. With `input` (or
+    `args`, `kwargs`) the whole input is given, and `shapes` is the whole output. A spec may be given the output alone.
+    In an output None stands for any size; several outputs are a list of shapes. Raises AssertionError, UsageError.
+    """
+    __tracebackhide__ = True
+    if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (is_whole(input, options) and len(shapes) > 1):
+        raise usage(f"{len(shapes)} shapes say no pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))")
+    given, wanted = (shapes[::2], shapes[1::2]) if len(shapes) > 1 else ((), shapes)
+    tried = cases(block, given, input, batches, options)
+    pairs = zip(tried, wanted, strict=True)
+    settle(block, [[Trial(run, gives(shape, batch)) for run, batch in case] for case, shape in pairs])
+
+
+def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options: Any) -> None:
+    """At most so many parameters and MACs: a whole number, "25M", or (least, most), where None is no bound.
+
+    `options` are those of `archscope.summarize`: `input=(1, 3, 224, 224)`, … Parameters alone need no input. MACs that
+    are not known, since an operation has no price, are not within anything. Raises AssertionError, UsageError.
+    """
+    __tracebackhide__ = True
+    least, most = bounds(params, macs)
+    if macs is not None and not is_spec(model) and not is_whole(options.get("input"), options):
+        raise usage(f"the MACs of {named(model)} depend on its input", "for example input=(1, 3, 224, 224)")
+    trial = Trial(options, lambda report: outside(report, least, most), needs_run=macs is not None)
+    settle(model, [[trial]])
+
+
+# ------------------------------------------------------------ what is tried
+@dataclass(frozen=True)
+class Trial:
+    """One run: its options, who judges its report, and whether a forward pass that fails decides the matter."""
+
+    options: Options
+    judge: Judge
+    needs_run: bool = True
+
+
+def cases(block: Any, sizes: Sequence[Any], input: Any, batches: Sequence[int], options: Options) -> list[Case]:
+    """The runs that are asked for. Raises UsageError where that is none, or the input is said twice."""
+    if is_whole(input, options):
+        if sizes:
+            raise usage("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
+        return [[({"input": input, **options}, None)]]
+    if not batches:
+        raise usage("no batch size is left to try", "for example batches=(1, 2)")
+    if sizes:
+        return [[({"input": batched(size, batch), **options}, batch) for batch in batches] for size in sizes]
+    if not is_spec(block):
+        raise usage(f"{named(block)} is given no sizes", "name those of one example: (channels, height, width)")
+    return [[({"batch": batch, **options}, batch) for batch in batches]]
+
+
+def is_whole(input: Any, options: Options) -> bool:
+    return input is not None or bool(options.keys() & {"args", "kwargs"})
+
+
+def is_list_of_sizes(given: Any) -> bool:
+    return isinstance(given, list) and not (given and all(size is None or isinstance(size, int) for size in given))
+
+
+def is_spec(block: Any) -> bool:
+    from archscope.api import split
+
+    return isinstance(block, (str, os.PathLike)) and split(block) is not None
+
+
+def batched(size: Any, batch: int) -> Any:
+    """The sizes of one example with the batch before them; a dtype stays where it is."""
+    if isinstance(size, Sequence) and len(size) == 2 and isinstance(size[0], str):
+        return size[0], (batch, *size[1])
+    if not isinstance(size, Sequence) or isinstance(size, str) or not all(isinstance(n, int) for n in size):
+        raise usage(f"{size!r} are no sizes of an example", 'for example (16, 28, 28), or ("int64", (128,))')
+    return batch, *size
+
+
+def usage(message: str, help: str) -> Exception:
+    from archscope.errors import UsageError
+
+    return UsageError(message, help)
+
+
+def named(block: Any) -> str:
+    return os.fspath(block) if isinstance(block, (str, os.PathLike)) else type(block).__name__
+
+
+# ------------------------------------------------------------ running and telling
+def settle(block: Any, cases: Iterable[Sequence[Trial]]) -> None:
+    """Runs every case, each until its first failing trial, and raises AssertionError with all that was found."""
+    __tracebackhide__ = True
+    found = [first for case in cases if (first := next(filter(None, (failed(block, trial) for trial in case)), None))]
+    if found:
+        raise AssertionError("\n".join(one.text for one in found)) from found[0].cause
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What is said of a failing case; the exception of the block's own code that is behind it."""
+
+    text: str
+    cause: BaseException | None = None
+
+
+def failed(block: Any, trial: Trial) -> Failed | None:
+    """What made a run fail, else what its judge says; None where all is well."""
+    from archscope.api import summarize
+    from archscope.errors import ForwardError, SpecError
+    from archscope.report import from_problem
+
+    options = {"device": "meta", **trial.options} if is_spec(block) else trial.options
+    cause = None
+    try:
+        report = summarize(block, **options)
+    except SpecError as error:
+        return told(block, options, [from_problem(p, sources=error.sources) for p in error.problems])
+    except ForwardError as error:
+        report, cause = error.report, error.__cause__  # type: ignore[assignment]  # the ground knows no reports
+    faults = faults_of(report) if trial.needs_run else []
+    found = faults or list(trial.judge(report))
+    own = cause if faults and all(fault.rule == "forward" for fault in faults) else None
+    return told(report, options, found, cause=own and outside_of_us(own)) if found else None
+
+
+def faults_of(report: Report) -> list[Finding]:
+    """Shapes that do not fit, and a forward pass that failed."""
+    return [f for f in report.findings if f.level == "error" and not f.rule.startswith("expect-")]
+
+
+def told(subject: Any, options: Options, findings: Sequence[Finding], *, cause: BaseException | None = None) -> Failed:
+    from archscope.render.findings import text
+
+    return Failed(f"{heading(subject, options)}\n{text(findings)}".rstrip(), cause)
+
+
+def heading(subject: Any, options: Options) -> str:
+    """`Block given x (2, 16, 28, 28):`."""
+    from archscope.report import Report
+
+    if isinstance(subject, Report):
+        inputs = ", ".join(f"{door.source} {door.value.shape}" for door in subject.trace.inputs)
+        return f"{subject.target}{f' given {inputs}' * bool(inputs)}:"
+    given = options.get("input")
+    return f"{named(subject)}{f' given {given}' * bool(given)}:"
+
+
+def outside_of_us(error: BaseException) -> BaseException:
+    """The exception, told from the block's own first line on."""
+    step: TracebackType | None = error.__traceback__
+    while step and step.tb_frame.f_globals.get("__name__", "").startswith(("archscope.", "torch.")):
+        step = step.tb_next
+    return error.with_traceback(step or error.__traceback__)
+
+
+# ------------------------------------------------------------ judging shapes
+def preserves(report: Report) -> Iterator[Finding]:
+    if report.trace.inputs:
+        shape = report.trace.inputs[0].value.shape
+        yield from compared(report, [shape], "preserves", f"expected to preserve shape {shape}")
+
+
+def gives(wanted: Any, batch: int | None) -> Judge:
+    """A judge of output shapes: those of one example in a batch, or whole ones."""
+    lead = () if batch is None else (batch,)
+    each = wanted if is_list_of_sizes(wanted) else [wanted]
+    if not all(
+        isinstance(one, Sequence) and all(size is None or isinstance(size, int) for size in one) for one in each
+    ):
+        raise usage(
+            f"{wanted!r} is no shape of an output", "for example (10,), or (64, None, None) for any height and width"
+        )
+    shapes = [(*lead, *one) for one in each]
+    return lambda report: compared(report, shapes, "shape", f"expected shape {listed(shapes)}")
+
+
+def compared(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
+    """The outputs against the wanted shapes: one finding where they are others, with the steps that made them so."""
+    from archscope.report import Finding
+
+    outputs = report.trace.outputs
+    got = [output.value.shape for output in outputs]
+    if len(got) != len(wanted):
+        yield Finding(f"expect-{key}", "error", f"{fact}, got {len(got)} outputs{': ' * bool(got)}{listed(got)}")
+    elif not all(map(fits, got, wanted)):
+        links = [link for pair in zip(outputs, wanted, strict=True) for link in steps(report, *pair)]
+        yield Finding(f"expect-{key}", "error", f"{fact}, got {listed(got)}", walk=tuple(links[-MOST_STEPS:]))
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
+
+
+def listed(shapes: Iterable[Sequence[int | None]]) -> str:
+    """`(2, 16, _, 28)`, several of them with `and`."""
+    return " and ".join(str(tuple(shape)).replace("None", "_") for shape in shapes)
+
+
+def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator[Link]:
+    """The rows that gave an output the sizes that are not wanted."""
+    from archscope.checks.conflicts import deed
+    from archscope.checks.provenance import Lineage
+    from archscope.report import Link
+
+    shape = output.value.shape
+    alike = len(shape) == len(wanted)
+    axes = [axis for axis in range(len(shape)) if not alike or wanted[axis] not in (None, shape[axis])]
+    lineage = Lineage(report.trace)
+    for change in lineage.changes(output, axes):
+        if change.changed:
+            path, layer = change.row.path, lineage.layers[change.row.index]
+            said = (path, f"{layer}: {deed(change)}") if path else (f"{layer}:", deed(change))
+            yield Link(*said, change.row.place)
+
+
+# ------------------------------------------------------------ judging figures
+def bounds(params: Any, macs: Any) -> tuple[Budget, Budget]:
+    """The least and the most that is allowed. Raises UsageError."""
+    from archscope.checks.budgets import Budget, limit
+
+    pairs = [value if isinstance(value, (tuple, list)) else (None, value) for value in (params, macs)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise usage("a range has two ends", 'for example params=("24M", "26M")')
+    if all(end is None for pair in pairs for end in pair):
+        raise usage("neither params nor macs has a bound", 'for example params="25M", macs="4.1G"')
+    least, most = ([limit(pair[i], name) for pair, name in zip(pairs, ("params", "macs"), strict=True)] for i in (0, 1))
+    return Budget(*least), Budget(*most)
+
+
+def outside(report: Report, least: Budget, most: Budget) -> Iterator[Finding]:
+    """The figures that are not between the bounds, or not known."""
+    from archscope.checks.budgets import over, unknown
+
+    for one in over(report, most):
+        ran = one.details if report.trace.failure is None else ()
+        yield replace(one, details=ran, help=one.help if report.unpriced else "")
+    yield from short_of(report.total.params, least.max_params, "params", "parameters")
+    if report.total.macs is not None:
+        yield from short_of(report.total.macs, least.max_macs, "macs", "MACs")
+    elif least.max_macs is not None and most.max_macs is None:
+        yield unknown(report, least.max_macs)
+
+
+def short_of(count: int, least: Any, key: str, what: str) -> Iterator[Finding]:
+    from archscope import units
+    from archscope.report import Finding
+
+    if least is not None and count < least.value:
+        fact = f"{units.count(count)} {what}, {units.count(int(least.value) - count)} fewer than {least}"
+        yield Finding(f"budget-{key}", "error", fact)
