@@ -132,9 +132,9 @@ def check(
     """
     with refusing():
         checked = judged(targets, options, saving=save_baseline is not None)
+        deliver(shown_checks(checked, format, level, quiet=options["quiet"]), output)
         if save_baseline is not None:
             deliver(baseline(checked), save_baseline)
-        deliver(shown_checks(checked, format, level, quiet=options["quiet"]), output)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
     click.get_current_context().exit(WRONG if "spec" in errors else FOUND if errors else 0)
 

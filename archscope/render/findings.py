@@ -17,7 +17,7 @@ from archscope.report import LEVELS, Checked, Finding, Fix, Link
 WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
 """What a line is not broken in: shapes, commands, percentages."""
 HELD = "\N{NO-BREAK SPACE}"
-ALONE = ("layer-shape", "view-shape")
+JOINS = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
 MOST_NAMES = 6
 
 
@@ -73,7 +73,7 @@ def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
 
 def way_back(finding: Finding, width: int) -> Iterator[str]:
     """`where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
-    first = "made by:" if finding.rule in ALONE else "where they part:"
+    first = "where they part:" if finding.rule in JOINS else "made by:"
     for number, link in enumerate(finding.walk):
         indent = "      " if number else "    "
         yield from wrapped(f"{'then' if number else first} {step(link, finding.place)}", width, indent, "        ")

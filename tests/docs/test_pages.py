@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import archscope
+from archscope import config
+from archscope.checks.rules import RULES
 from archscope.cli import cli
 from archscope.cost import FORMULAS
 from archscope.errors import SpecError
@@ -42,7 +45,7 @@ from tests.docs.pages import (
 )
 from tests.test_house import FLOORS
 
-LANGUAGES = {"yaml", "python", "console", "sh", "text", "json", "jsonc", "lua", "make"}
+LANGUAGES = {"yaml", "python", "console", "sh", "text", "json", "jsonc", "lua", "make", "toml", "yml"}
 PINNED = dict(re.findall(r"^(\w+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
 README, LANGUAGE, HOUSE, CLI, COST = (
     ROOT / name for name in ("README.md", "docs/language.md", "docs/house.md", "docs/cli.md", "docs/cost.md")
@@ -70,12 +73,13 @@ def folder(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 # ------------------------------------------------------------ what the blocks say
 def found_in(path: Path) -> dict[str, list[str]]:
-    """What is found in a spec: level → messages; a library of blocks is read."""
+    """What is found in a spec: level → messages, but for notes; a library of blocks is read."""
     if archscope.load(path.name).root.layers is None:
         return {}
     found: dict[str, list[str]] = {}
     for finding in (finding for checked in archscope.check(path.name) for finding in checked.findings):
         found.setdefault(finding.level, []).append(finding.message)
+    found.pop("note", None)
     return found
 
 
@@ -108,12 +112,22 @@ def test_a_command_prints_what_is_shown(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.moves_rng
-@each(of_language("python"))
+@each([block for block in of_language("python") if not block.file])
 def test_python_runs(block: Block, folder: Path) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(block.text, block.id, "exec"), names)
     for name in [name for name in names if name.startswith("test_")]:
         names[name]()
+
+
+@each(of_language("toml"))
+def test_a_configuration_is_one(block: Block) -> None:
+    assert config.parsed(block.text, "pyproject.toml") != config.Config(file="pyproject.toml")
+
+
+@each(of_language("yml"))
+def test_a_workflow_is_yaml(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
 
 
 def test_every_block_has_a_known_language() -> None:
@@ -190,6 +204,11 @@ def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_every_word_of_the_language_is_explained(words: tuple[str, ...]) -> None:
     said = {part for code in words_of(LANGUAGE) for part in re.findall(r"\w+", code)}
     assert [word for word in words if word not in said] == []
+
+
+def test_every_rule_and_key_of_a_project_is_explained() -> None:
+    assert [rule.code for rule in RULES if rule.code not in words_of(CLI)] == []
+    assert [key for key in config.READERS if f"\n{key} = " not in (ROOT / "docs/ci.md").read_text("utf-8")] == []
 
 
 def test_every_formula_is_explained() -> None:
