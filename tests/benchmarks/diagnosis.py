@@ -8,7 +8,9 @@ Run by hand. The tables are Markdown, for docs/measurements.md.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -38,7 +40,10 @@ def main() -> None:
     options = parsed()
     wish = Wish(options.per_spec, options.unmet, options.seed, tuple(options.kinds.split(",")), options.patience)
     begun = time.perf_counter()
-    samples = list(measured([one for one in corpus() if options.only in one.name], wish, options.jobs))
+    samples = []
+    for one in measured(asked(options), wish, options.jobs):
+        samples.append(one)
+        print(f"{time.perf_counter() - begun:4.0f} s  {one.origin.name}: {len(one.scores)}", file=sys.stderr)
     scores = [score for one in samples for score in one.scores]
     print("\n".join(report(samples, scores)))
     print(f"\nseed {wish.seed}, {wish.broken} for each file at most, {time.perf_counter() - begun:.0f} s")
@@ -52,11 +57,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--per-spec", type=int, default=15, help="broken mutations of each file")
     parser.add_argument("--unmet", type=int, default=2, help="mutations of each file that only an expectation sees")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
-    parser.add_argument("--only", default="", help="files whose name has this in it")
-    parser.add_argument("--patience", type=int, default=8, help="harmless mutations in a row before a kind is left")
+    parser.add_argument("--only", nargs="*", default=[""], help="files whose name has one of these in it")
+    parser.add_argument("--skip", nargs="*", default=[], help="files whose name has none of these in it")
+    parser.add_argument("--patience", type=int, default=5, help="harmless mutations in a row before a kind is left")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--failures", help="a file for what was not found, placed or cured, and what was said")
     return parser.parse_args()
+
+
+def asked(options: argparse.Namespace) -> list[Origin]:
+    def named(origin: Origin, parts: Sequence[str]) -> bool:
+        return any(part in origin.name for part in parts)
+
+    return [one for one in corpus() if named(one, options.only) and not named(one, options.skip)]
 
 
 def measured(origins: Sequence[Origin], wish: Wish, jobs: int) -> Iterator[Sample]:
@@ -76,8 +89,8 @@ def report(samples: Sequence[Sample], scores: Sequence[Score]) -> Iterator[str]:
     yield from table("file", ((s.origin.name, [x for x in s.scores if x in broken]) for s in samples), broken)
     unmet = [score for score in scores if score.verdict.kind == "unmet"]
     yield f"\nseen only by an expectation: {len(unmet)}, of which {sum(s.found for s in unmet)} found"
-    alone = sum(score.verdict.words.startswith("PyTorch alone") for score in broken)
-    yield f"let pass by the compiler, refused by PyTorch: {alone}"
+    witnesses = Counter(score.verdict.witness for score in broken)
+    yield "broken, says beside the compiler: " + ", ".join(f"{name} {n}" for name, n in witnesses.most_common())
     yield from (f"not in order as its author wrote it: {s.origin.name}: {s.fault}" for s in samples if s.fault)
 
 

@@ -137,12 +137,17 @@ def sizes_given(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
         place = text.range(found.thing, node)
         if place is None or not name.startswith(SIZED) or name in found.scope.blocks:
             continue
-        norm = "Norm" in name
-        if count > (0 if norm else 1 if name == "Linear" else 2) or (not norm and count == 0):
+        if count not in free(name, node):
             continue
         right = sized.sizes.get((text.line(place[0]), name), frozenset())
         for wrong in sorted({n for size in right for n in (size + 1, size * 2, size // 2)} - right - {0}):
             yield size_given(text, name, node, place, str(wrong))
+
+
+def free(name: str, node: ast.expr) -> tuple[int, ...]:
+    """The numbers of positional arguments that leave the input's size to inference."""
+    named = isinstance(node, ast.Call) and any(keyword.arg == "kernel_size" for keyword in node.keywords)
+    return (0,) if "Norm" in name else (1,) if named or name == "Linear" else (2,)
 
 
 def size_given(text: Text, name: str, node: ast.expr, place: tuple[int, int], wrong: str) -> Edit:

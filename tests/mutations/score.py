@@ -175,7 +175,7 @@ class Wish:
     unmet: int = 0
     seed: int = 0
     kinds: tuple[str, ...] = KINDS
-    patience: int = 8
+    patience: int = 5
 
 
 def sample(origin: Origin, wish: Wish) -> Sample:
@@ -196,7 +196,7 @@ def scored(bench: Bench, wanted: Iterable[Mutation], wish: Wish) -> Iterator[Sco
             return
         if useless[mutation.kind] >= wish.patience:
             continue
-        verdict = judged(bench.net(mutation.text))
+        verdict = judged(bench.net(mutation.text), expectations=left["unmet"] > 0)
         useless[mutation.kind] = 0 if verdict.kind == "broken" else useless[mutation.kind] + 1
         if left.get(verdict.kind, 0):
             left[verdict.kind] -= 1

@@ -1,0 +1,129 @@
+"""Laws of the diagnosis, on a small seeded sample of broken specs; tests/benchmarks/diagnosis.py measures hundreds.
+
+A few files × a few mutations → Scores → no break stays unseen; the shares placed, explained and cured do not fall
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.mutations.corpus import Origin, corpus
+from tests.mutations.kinds import KINDS
+from tests.mutations.mutation import Mutation, mutations
+from tests.mutations.oracle import judged
+from tests.mutations.score import Sample, Score, Wish, checked, sample
+
+FILES = ("specs/unet.yaml", "specs/tutorials/inception_mnist.yaml", "std/resnet.yaml", "std/mobile.yaml")
+WISH = Wish(broken=8, unmet=1)
+LEAST: Mapping[str, float] = {"found": 1.0, "placed": 0.6, "cause": 0.7, "checked": 0.0, "runs": 0.0, "cured": 0.0}
+"""The shares that must be reached; raised with the diagnosis, never lowered."""
+MOST_OTHERS = 0.25
+"""Errors elsewhere that are not marked likely, per broken network."""
+
+
+def origin(name: str) -> Origin:
+    return next(one for one in corpus() if one.name == name)
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return [sample(origin(name), WISH) for name in FILES]
+
+
+@pytest.fixture(scope="module")
+def broken(samples: list[Sample]) -> list[Score]:
+    return [score for one in samples for score in one.scores if score.verdict.kind == "broken"]
+
+
+def test_the_authors_texts_are_in_order_and_can_be_broken(samples: list[Sample]) -> None:
+    assert [one.fault for one in samples] == [""] * len(FILES)
+    assert all(len(one.scores) >= WISH.broken for one in samples)
+
+
+@pytest.mark.parametrize("measure", LEAST)
+def test_the_diagnosis_is_as_good_as_it_was(broken: list[Score], measure: str) -> None:
+    lacking = [f"{score.mutation}\n    {score.told[0]}" for score in broken if not vars(score)[measure]]
+    assert len(lacking) <= (1 - LEAST[measure]) * len(broken) + 1e-9, "\n".join(lacking)
+
+
+def test_what_only_an_expectation_sees_is_found(samples: list[Sample]) -> None:
+    unmet = [score for one in samples for score in one.scores if score.verdict.kind == "unmet"]
+    assert unmet
+    assert all(score.found for score in unmet)
+
+
+def test_there_is_little_false_news(broken: list[Score]) -> None:
+    assert sum(score.others for score in broken) <= MOST_OTHERS * len(broken)
+
+
+def test_a_fix_that_says_it_was_checked_leaves_no_conflict(broken: list[Score]) -> None:
+    assert not [str(score.mutation) for score in broken if score.checked and not score.runs]
+
+
+# ------------------------------------------------------------ the harness itself
+@pytest.fixture
+def made(tmp_path: Path) -> list[Mutation]:
+    return mutations(origin("std/resnet.yaml"), tmp_path, seed=3)
+
+
+def test_the_same_seed_gives_the_same_mutations_and_another_one_another_order(
+    made: list[Mutation], tmp_path: Path
+) -> None:
+    again, other = (mutations(origin("std/resnet.yaml"), tmp_path, seed=seed) for seed in (3, 4))
+    assert made == again
+    assert made != other
+    assert {mutation.text for mutation in made} == {mutation.text for mutation in other}
+
+
+def test_a_mutation_changes_one_place_and_keeps_the_rest(made: list[Mutation]) -> None:
+    text = origin("std/resnet.yaml").text
+    for mutation in made:
+        old, new = text.splitlines(), mutation.text.splitlines()
+        assert old[: mutation.line - 1] == new[: mutation.line - 1]
+        longest = max(len(old), len(new)) - mutation.line
+        tail = next(n for n in range(longest, -1, -1) if n == 0 or old[-n:] == new[-n:])
+        changed = len(old) - tail - (mutation.line - 1)
+        assert changed == 1 or mutation.after == "(removed)", mutation
+        assert mutation.kind in KINDS
+
+
+def test_every_kind_breaks_something_somewhere(tmp_path: Path) -> None:
+    kinds = {mutation.kind for one in corpus() for mutation in mutations(one, tmp_path, seed=0)}
+    assert kinds == set(KINDS)
+
+
+TEXT = "input: [N, 3, 8, 8]\nlayers:\n  - residual: [{step}]\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        ("ReLU", "valid"),
+        ('"Conv2d(3, 3, padding=1)"', "valid"),
+        ('"Conv2d(4, 3, padding=1)"', "broken"),
+        ('"Conv2d(3, 3)"', "broken"),
+        ('"Linear(7, 8)"', "broken"),
+        ('"reshape(1, -1)"', "broken"),
+        ("Rellu", "unread"),
+        ("nowhere", "unread"),
+    ],
+)
+def test_the_oracle_tells_what_is_broken(tmp_path: Path, step: str, kind: str) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(TEXT.format(step=step), encoding="utf-8")
+    assert judged(str(path)).kind == kind
+
+
+def test_an_expectation_that_alone_sees_a_change_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(TEXT.format(step="ReLU") + "expect: {params: 7}\n", encoding="utf-8")
+    assert judged(str(path)).kind == "unmet"
+
+
+def test_a_check_that_crashes_has_found_nothing(tmp_path: Path) -> None:
+    found, words = checked(7)  # type: ignore[arg-type]  # whatever makes it raise
+    assert found == []
+    assert words.startswith("the check crashed: ")
