@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.demands import Demands, Ran, demands
 from archscope.api.runs import summarize
-from archscope.api.specs import split, variants
+from archscope.api.specs import load, split, variants
 from archscope.errors import ForwardError, SpecError
 from archscope.report import Checked, Finding, from_problem
+from archscope.spec.folders import spread
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
@@ -26,32 +29,68 @@ def compare(*wanted: Any, **options: Any) -> Comparison:
     return compared([summarize(target, **options) for target in targets], views=views.COMPARISON)
 
 
-def check(*wanted: Any, **options: Any) -> list[Checked]:
-    """Everything that is wrong with each target, and with each variant of a spec.
+def check(
+    *wanted: Any,
+    max_params: int | str | None = None,
+    max_macs: int | str | None = None,
+    baseline: str | os.PathLike[str] | None = None,
+    tolerance: float | str = 0,
+    select: Iterable[str] | str = (),
+    ignore: Iterable[str] | str = (),
+    object_size: tuple[int, int] | None = None,
+    **options: Any,
+) -> list[Checked]:
+    """Everything that is wrong with each target, and with each variant of a spec; a folder stands for its specs.
 
-    `options` are those of `summarize`.
+    max_params, max_macs: budgets, such as "5M". baseline: a file of reports that targets may not differ from by more
+    than the tolerance ("2%", 0.02). select, ignore: codes and families of rules. object_size: (height, width) of what a
+    receptive field must see. `options` are those of `summarize`. Raises UsageError.
     """
-    return [checked for target in wanted for checked in _checked(target, options)]
+    law = demands(
+        select=select,
+        ignore=ignore,
+        max_params=max_params,
+        max_macs=max_macs,
+        baseline=baseline,
+        tolerance=tolerance,
+        object_size=object_size,
+    )
+    return [checked for target in spread(wanted) for checked in _checked(target, law, options)]
 
 
-def _checked(target: Any, options: Mapping[str, Any]) -> list[Checked]:
+def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
     try:
         found = variants(target) if isinstance(target, str) else [target]
+        sources = _sources(target)
     except SpecError as error:
-        return [Checked(str(target), _problems(error))]
+        return [law.checked(str(target), Ran(_problems(error)), error.sources)]
     if split(target) is not None and options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
-    return [Checked(str(one), _findings(one, options)) for one in found] or [Checked(str(target))]
+    ran = [(one, _ran(one, law, options)) for one in found] or [(target, Ran())]
+    return [law.checked(_name(one, run), run, sources) for one, run in ran]
+
+
+def _sources(target: Any) -> Mapping[str, str]:
+    """The texts of a spec and of what it imports."""
+    parts = split(target)
+    return load(parts[0]).sources if parts else {}
+
+
+def _name(target: Any, run: Ran) -> str:
+    return run.report.target if run.report and not isinstance(target, str) else str(target)
 
 
 def _problems(error: SpecError) -> tuple[Finding, ...]:
     return tuple(from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
-def _findings(target: Any, options: Mapping[str, Any]) -> tuple[Finding, ...]:
+def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
     try:
-        return summarize(target, **options).findings
+        report = summarize(target, **options)
+        found = report.findings
     except SpecError as error:
-        return _problems(error)
+        return Ran(_problems(error))
     except ForwardError as error:
-        return error.report.findings  # type: ignore[attr-defined]
+        report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
+        found = report.findings
+    return Ran((*found, *law.held(report)), report)
