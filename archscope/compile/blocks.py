@@ -23,6 +23,7 @@ from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
+from archscope.spec.names import names_read
 from archscope.spec.numbers import Fault
 
 
@@ -114,6 +115,7 @@ def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[T
     use.plan.output = _metas(value)
     use.graph.output(_nodes(value))  # type: ignore[arg-type]
     _clean(use)
+    _warn_of_ignored(use, block)
     _warn_of_unused(use, block)
     return use.plan
 
@@ -220,6 +222,16 @@ def _clean(use: Use) -> None:
     for node in reversed(use.parts):
         if not node.users:
             use.graph.erase_node(node)
+
+
+def _warn_of_ignored(use: Use, block: Block) -> None:
+    """Arguments that nothing in the block reads, other arguments' defaults among it."""
+    read = names_read(block)
+    for argument in block.arguments:
+        if argument.name not in read:
+            fact = f"{block.name} accepts {argument.name!r} and ignores it: nothing in the block reads it"
+            help = "use it in a step, or take it out of the block and of what calls it"
+            use.workshop.warn("ignored-argument", Problem(argument.span, fact, help))
 
 
 def _warn_of_unused(use: Use, block: Block) -> None:

@@ -1,4 +1,4 @@
-"""The names that a spec's expressions read: Spec → frozenset of names. A static look, over every variant at once."""
+"""The names that expressions read: Spec or Block → frozenset of names. A static look, over every variant at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
-from archscope.spec.model import Expression, LayerCall, Spec
+from archscope.spec.model import Block, Expression, LayerCall, Spec
 
 
-def names_read(spec: Spec) -> frozenset[str]:
-    """Every name in every expression of the file, and every layer of a long form."""
-    return frozenset(_names(spec))
+def names_read(part: Spec | Block) -> frozenset[str]:
+    """Every name in every expression of a file or of a block, and every layer of a long form."""
+    return frozenset(_names(part))
 
 
 def _names(part: object) -> Iterator[str]:

@@ -98,6 +98,12 @@ class Flow:
         flows = operand is not None and operand.value.id in self.report.flowing
         return None if operand is None or flows else self.params.get(operand.source)
 
+    @cached_property
+    def last_map(self) -> int:
+        """The last row that gives a map: axes of positions behind batch and channels."""
+        maps = (row.index for row in self.rows for value in row.outputs if prod(value.shape[2:]) > 1)
+        return max(maps, default=-1)
+
     # -------------------------------------------------------- chains
     def reader(self, row: Row) -> Row | None:
         """The only row that reads what a row gives; None where there is none or several, or the net gives it."""

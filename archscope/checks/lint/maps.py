@@ -9,6 +9,8 @@ from archscope.report import Finding
 from archscope.report.slides import slides
 from archscope.trace import Row
 
+PRODUCTS = frozenset(["matmul", "bmm", "mul", "einsum", "baddbmm"])
+
 
 def linear_linear(flow: Flow) -> Iterator[Finding]:
     """Two linear maps in a row are one. Grouped ones are not meant; through few channels it is a factorisation."""
@@ -56,10 +58,20 @@ def softmax_inside(flow: Flow) -> Iterator[Finding]:
     """Attention weights and gates go into products; what goes into a layer has lost its scale."""
     for row in flow.rows:
         after = flow.follower(row) if row.short in ("softmax", "log_softmax") else None
-        if after is not None and (trained(flow, after) or plain(after) in ACTIVATIONS | NORMS | {"softmax"}):
+        if after is None or weighs(flow, after):
+            continue
+        if trained(flow, after) or plain(after) in ACTIVATIONS | NORMS | {"softmax"}:
             said = f"the result of this {row.short} goes into {flow.layer(after)}"
             help = "softmax is for the end of a net, for attention and for gates; inside, an activation such as ReLU"
             yield found("softmax-inside", row, said, help=help, details=[f"then  {after.path}"])
+
+
+def weighs(flow: Flow, row: Row) -> bool:
+    """Whether weights that a layer mixes once more, as talking heads do, go into a product after all."""
+    after: Row | None = row
+    while after is not None and plain(after) in LINEAR | NORMS:
+        after = flow.follower(after)
+    return after is not None and plain(after) in PRODUCTS and len(flow.operands(after)) > 1
 
 
 def trained(flow: Flow, row: Row) -> bool:

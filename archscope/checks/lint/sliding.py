@@ -18,14 +18,15 @@ AXES = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
 
 
 def skipping_stride(flow: Flow) -> Iterator[Finding]:
-    """In a shortcut beside a path that reads everything it is usual; elsewhere the input is lost for good."""
+    """Beside a path that reads everything it is usual, as in shortcuts; on the only path the input is lost for good."""
     for row in flow.rows:
         windows = slides(row)
         share = prod(window.read for window in windows)
         if not windows or share == 1:
             continue
-        beside = read_beside(flow, row)
-        kernel, stride = (units.shape([w.kernel for w in windows]), units.shape(sorted({w.stride for w in windows})))
+        beside = bypassed(flow, row)
+        kernel, strides = units.shape([w.kernel for w in windows]), [w.stride for w in windows]
+        stride = units.shape(strides if len(set(strides)) > 1 else strides[:1])
         said = f"a {kernel} window at stride {stride} reads {ceil(100 * share)} % of its input"
         level = "note" if beside else "warning"
         help = (
@@ -34,25 +35,38 @@ def skipping_stride(flow: Flow) -> Iterator[Finding]:
         yield found("skipping-stride", row, said, help=help, level=level)
 
 
-def read_beside(flow: Flow, row: Row) -> bool:
-    """Whether the same input is a result too, or some other row reads all of it."""
+def bypassed(flow: Flow, row: Row) -> bool:
+    """Whether a path leads from an input to a result past this row, and past all that skip parts of the same value."""
     value = row.inputs[0].value
-    others = (other for other in flow.readers(value) if other.index != row.index)
-    return value.id in flow.results or any(all(window.read == 1 for window in slides(other)) for other in others)
+    if value.id in flow.results:
+        return True
+    skipping = {one.index for one in flow.readers(value) if any(window.read < 1 for window in slides(one))}
+    reached = {operand.value.id for operand in flow.report.trace.inputs}
+    for one in flow.rows:
+        if one.index not in skipping and any(operand.value.id in reached for operand in one.inputs):
+            reached |= {made.id for made in one.outputs}
+    return bool(reached & flow.results)
 
 
 def dropped_pixels(flow: Flow) -> Iterator[Finding]:
     for row in flow.rows:
         windows = slides(row)
-        lost = [
-            (name, w) for name, w in zip(AXES.get(len(windows), ()), windows, strict=True) if w.tail and w.read == 1
-        ]
+        named = zip(AXES.get(len(windows), ()), windows, strict=True)
+        lost = [(name, w) for name, w in named if w.tail > padded(flow, row, w.axis) and w.read == 1]
         if lost:
             names = " and ".join(f"{name}{positions(window)}" for name, window in lost)
             size = units.shape([window.size for window in windows])
             sizes = " or ".join(units.count(n) for n in legal(lost[0][1]))
             help = f"an input of {sizes} there, more padding, or ceil_mode=True for a pool"
             yield found("dropped-pixels", row, f"no window reads {names} of {size}, counted from 0", help=help)
+
+
+def padded(flow: Flow, row: Row, axis: int) -> int:
+    """How many positions at the end of an axis a `pad` has just put there."""
+    maker = flow.makers.get(row.inputs[0].value.id)
+    pads = maker.get("pad") if maker is not None and maker.short == "pad" else ()
+    last = 2 * (len(row.inputs[0].value.shape) - 1 - axis) + 1
+    return pads[last] if isinstance(pads, tuple) and last < len(pads) else 0
 
 
 def positions(window: Slide) -> str:
@@ -102,9 +116,9 @@ def small_field(flow: Flow, row: Row, wanted: Sequence[int]) -> Field:
 
 
 def ends_maps(flow: Flow, row: Row) -> bool:
-    """Whether all that reads a row's maps pools them whole."""
+    """Whether all that reads a row's maps pools them whole, and no map comes after: the pool is no gate's."""
     readers = [reader for value in row.outputs for reader in flow.readers(value)]
-    return bool(readers) and all(pools_whole(flow, row, reader) for reader in readers)
+    return bool(readers) and all(pools_whole(flow, row, one) for one in readers) and row.index >= flow.last_map
 
 
 def pools_whole(flow: Flow, row: Row, reader: Row) -> bool:
