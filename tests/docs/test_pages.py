@@ -74,10 +74,11 @@ def folder(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 # ------------------------------------------------------------ what the blocks say
 def found_in(path: Path) -> dict[str, list[str]]:
     """What is found in a spec: level → messages, but for notes; a library of blocks is read."""
-    if archscope.load(path.name).root.layers is None:
+    target = path.relative_to(Path.cwd()).as_posix()
+    if archscope.load(target).root.layers is None:
         return {}
     found: dict[str, list[str]] = {}
-    for finding in (finding for checked in archscope.check(path.name) for finding in checked.findings):
+    for finding in (finding for checked in archscope.check(target) for finding in checked.findings):
         found.setdefault(finding.level, []).append(finding.message)
     found.pop("note", None)
     return found
