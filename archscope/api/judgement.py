@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
+from archscope.api.fixing import Fixer, fixer_of
 from archscope.api.runs import summarize
 from archscope.api.specs import load, split, variants
 from archscope.errors import ForwardError, SpecError
@@ -66,7 +67,8 @@ def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Chec
         return [law.checked(str(target), Ran(_problems(error)), error.sources)]
     if split(target) is not None and options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
-    ran = [(one, _ran(one, law, options)) for one in found] or [(target, Ran())]
+    fixer = fixer_of(target, options) if isinstance(target, str) else None
+    ran = [(one, _ran(one, law, options, fixer)) for one in found] or [(target, Ran())]
     return [law.checked(_name(one, run), run, sources) for one, run in ran]
 
 
@@ -84,10 +86,10 @@ def _problems(error: SpecError) -> tuple[Finding, ...]:
     return tuple(from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
-def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
+def _ran(target: Any, law: Demands, options: Mapping[str, Any], fixer: Fixer | None) -> Ran:
     try:
         report = summarize(target, **options)
-        found = report.findings
+        found = fixer.with_fixes(target, report) if fixer and report.trace.mismatches else report.findings
     except SpecError as error:
         return Ran(_problems(error))
     except ForwardError as error:

@@ -53,19 +53,25 @@ def summarize(
     for wrong use,
     ForwardError (with the report so far) where the forward pass fails.
     """
-    tell = progress or (lambda message: None)
     if split(target) is None:
         given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
         return _summarize_module(target, set or {}, given, device, dtype, train, seed)
     plan = plan_of(
         target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python, strict=False
     )
-    return _summarize_plan(plan, device, dtype, train, seed, tell)
+    return summarize_plan(plan, device=device, dtype=dtype, train=train, seed=seed, tell=progress)
 
 
-def _summarize_plan(
-    plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None, tell: Progress
+def summarize_plan(
+    plan: Plan,
+    *,
+    device: str = "auto",
+    dtype: str | None = None,
+    train: bool = False,
+    seed: int | None = None,
+    tell: Progress | None = None,
 ) -> Report:
+    """One recorded forward pass of a compiled spec. Raises UsageError, ForwardError."""
     from archscope import compile as workshop
     from archscope import targets
     from archscope.checks import unmet
@@ -74,7 +80,8 @@ def _summarize_plan(
     place, kind = targets.device_of(device), targets.dtype_of(dtype)
     width = kind.itemsize if kind else 4
     targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
-    tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
+    if tell is not None:
+        tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
     with targets.seeded(seed):
         ready = workshop.ready(plan, device=place, dtype=kind, train=train, random=seed is not None)
     inputs = {

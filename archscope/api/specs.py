@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
 
 
-def load(path: str | os.PathLike[str], *, text: str | None = None) -> Library:
-    """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found."""
-    return load_spec(os.fspath(path), text=text)
+def load(
+    path: str | os.PathLike[str], *, text: str | None = None, texts: Mapping[str, str] | None = None
+) -> Library:
+    """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found.
+
+    text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk.
+    """
+    return load_spec(os.fspath(path), text=text, texts=texts or {})
 
 
 def schema() -> dict[str, Any]:
@@ -70,6 +75,7 @@ def plan_of(
     train: bool = False,
     allow_python: bool = False,
     strict: bool = True,
+    texts: Mapping[str, str] | None = None,
 ) -> Plan:
     """A spec's net, compiled on shapes alone. Raises SpecError, UsageError."""
     parts = split(target)
@@ -77,7 +83,7 @@ def plan_of(
         raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
     if batch and input is not None:
         raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
-    library = load(parts[0])
+    library = load(parts[0], texts=texts)
     from archscope.compile import compile_net, find_variant
     from archscope.spec.settings import settings_of
 

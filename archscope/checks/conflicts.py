@@ -31,12 +31,14 @@ RULES = {
 
 def conflicts(trace: Trace) -> tuple[Finding, ...]:
     """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
-    lineage = Lineage(trace)
-    seen: list[tuple[Mismatch, Diagnosis]] = []
-    for mismatch in trace.mismatches:
-        seen.append((mismatch, diagnosed(mismatch, lineage, [earlier for earlier, _ in seen])))
-    found = folded([finding(diagnosis) for _, diagnosis in seen])
+    found = folded([finding(diagnosis) for diagnosis in diagnoses(trace)])
     return (*found, from_failure(trace.failure, trace)) if trace.failure else tuple(found)
+
+
+def diagnoses(trace: Trace) -> list[Diagnosis]:
+    """What is behind each mismatch, in the order of the run."""
+    lineage = Lineage(trace)
+    return [diagnosed(one, lineage, trace.mismatches[:number]) for number, one in enumerate(trace.mismatches)]
 
 
 @dataclass(frozen=True)

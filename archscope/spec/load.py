@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from types import MappingProxyType
 
 from archscope.errors import Problem, Problems, Span, SpecError, did_you_mean
 from archscope.spec.expression import short
@@ -25,16 +27,19 @@ MAX_FILES = 100
 STANDARD = re.compile(r"std/([a-z0-9_]+)")
 
 
-def load(path: str, *, text: str | None = None) -> Library:
+def load(path: str, *, text: str | None = None, texts: Mapping[str, str] = MappingProxyType({})) -> Library:
     """The spec at `path` (or `text` in its place) with every file it imports.
+
+    texts: what files are taken to hold instead of what stands on the disk, by the names that messages call them.
 
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
     try:
-        content = read_file(path, Span(path, 1, 1), path) if text is None else text
+        given = texts.get(path) if text is None else text
+        content = read_file(path, Span(path, 1, 1), path) if given is None else given
     except Misread as fault:
         raise SpecError([fault.problem]) from None
-    loading = Loading(allowed_folder(path))
+    loading = Loading(allowed_folder(path), texts)
     loading.add(Source(path, os.path.realpath(path)), content, ())
     loading.problems.raise_if_any(loading.sources)
     return Library(loading.files[path], loading.files, loading.sources)
@@ -69,6 +74,7 @@ class Loading:
     """The files read so far, by name; each is read once."""
 
     folder: str
+    texts: Mapping[str, str]
     problems: Problems = field(default_factory=Problems)
     files: dict[str, Spec] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
@@ -95,7 +101,8 @@ class Loading:
             found = self.resolve(one, chain[-1])
             if found.real not in self.read:
                 self.check_caps(one, chain)
-                self.add(found, read_file(found.real, one.span, one.source), chain)
+                given = self.texts.get(found.name)
+                self.add(found, read_file(found.real, one.span, one.source) if given is None else given, chain)
             elif found.real in [source.real for source in chain]:
                 raise Misread(one.span, f"import cycle: {cycle(chain, found)}", "move shared blocks to a third file")
         except Misread as fault:

@@ -1,0 +1,126 @@
+"""Fixes of a spec: remedies for each conflict, tried in memory on the spec and on its other variants.
+
+    spec + report → pages → remedies → run again with the changed text → findings with fixes that were checked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.runs import summarize_plan
+from archscope.api.specs import load, plan_of, split, variants
+from archscope.errors import ArchscopeError, ForwardError, SpecError
+from archscope.report import Finding, Report
+from archscope.spec.edits import Page
+
+if TYPE_CHECKING:
+    from archscope.checks.fixes import Outcome
+    from archscope.checks.remedies import Remedy
+    from archscope.spec.model import Expected
+
+PLANNED = ("set", "input", "batch", "train", "allow_python")
+MOST_FINDINGS = 8
+"""For how many conflicts of a target fixes are looked for; those that may follow from others come last."""
+
+
+@dataclass
+class Fixer:
+    """Tries remedies on one spec. `options` are those of the run."""
+
+    file: str
+    options: Mapping[str, Any]
+    pages: dict[str, Page] = field(default_factory=dict)
+    sound: dict[str, bool] = field(default_factory=dict)  # variant → whether it compiles as it stands
+    found: dict[object, tuple[Remedy, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
+
+    def __post_init__(self) -> None:
+        library = load(self.file)
+        self.pages = {
+            name: Page(library.sources[name], spec)
+            for name, spec in library.files.items()
+            if not name.startswith("std/")
+        }
+
+    def with_fixes(self, target: str, report: Report) -> tuple[Finding, ...]:
+        """The report's findings; its conflicts with the fixes that were found."""
+        from archscope.checks.conflicts import diagnoses
+        from archscope.checks.fixes import Trials, faults, fixed
+        from archscope.checks.remedies import remedies
+
+        before = self._outcome(report)
+        trials = Trials(
+            before, lambda r: self._attempt(target, r), lambda r: self._wrong(target, r), lambda f: self.pages[f].text
+        )
+        known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.trace))}
+        left, findings = MOST_FINDINGS, []
+        for finding in report.findings:
+            diagnosis = known.get((finding.path, finding.place))
+            if finding.cause and diagnosis is not None and left and finding.place is not None:
+                left -= 1
+                key = finding.rule, finding.place
+                tried = [*self.found.get(key, ()), *remedies(diagnosis, self.pages)]
+                finding = fixed(finding, tried, trials)
+                self._remember(key, finding)
+            findings.append(finding)
+        assert faults(findings) == before.errors
+        return tuple(findings)
+
+    def _remember(self, key: object, finding: Finding) -> None:
+        from archscope.checks.remedies import Remedy
+
+        cause = finding.cause
+        self.found[key] = tuple(Remedy(f.description, f.file, f.text, cause) for f in finding.fixes if f.checked)
+
+    def _outcome(self, report: Report) -> Outcome:
+        from archscope.checks.fixes import Outcome, faults
+
+        return Outcome(faults(report.findings), report.total.params, report.total.macs)
+
+    def _attempt(self, target: str, remedy: Remedy) -> Outcome | None:
+        """What a run of the changed spec finds; None where it cannot be compiled."""
+        run = {name: value for name, value in self.options.items() if name in ("device", "dtype", "seed")}
+        try:
+            plan = self._plan(target, remedy, strict=False)
+            return self._outcome(summarize_plan(plan, **run, train=bool(self.options.get("train"))))
+        except ForwardError as error:
+            return self._outcome(error.report)  # type: ignore[arg-type]  # errors.py stands below the Report
+        except ArchscopeError:
+            return None
+
+    def _plan(self, target: str, remedy: Remedy | None, *, strict: bool) -> Any:
+        options = {name: value for name, value in self.options.items() if name in PLANNED}
+        texts = {remedy.file: remedy.text} if remedy else {}
+        return plan_of(target, texts=texts, strict=strict, **options)
+
+    def _wrong(self, target: str, remedy: Remedy) -> int | None:
+        """How many other variants are wrong with the remedy; None where one is that was right without."""
+        wrong = [other for other in variants(self.file) if other != target and not self._compiles(other, remedy)]
+        return None if any(self._is_sound(other) for other in wrong) else len(wrong)
+
+    def _is_sound(self, target: str) -> bool:
+        if target not in self.sound:
+            self.sound[target] = self._compiles(target, None)
+        return self.sound[target]
+
+    def _compiles(self, target: str, remedy: Remedy | None) -> bool:
+        try:
+            plan = self._plan(target, remedy, strict=True)
+        except SpecError:
+            return False
+        return all(e.met is not False and fits(e, plan.parameter_count) for e in plan.expected)
+
+
+def fits(expected: Expected, params: int) -> bool:
+    """Whether a net of so many parameters meets what is expected of the whole net's."""
+    if expected.key != "params" or expected.path:
+        return True
+    least, most = expected.least, expected.most
+    return (least is None or params >= least) and (most is None or params <= most)
+
+
+def fixer_of(target: str, options: Mapping[str, Any]) -> Fixer | None:
+    """The Fixer of a spec; None for other targets."""
+    parts = split(target)
+    return Fixer(parts[0], options) if parts else None

@@ -1,0 +1,59 @@
+"""What could cure a conflict: a Diagnosis and the pages of the spec → Remedies, the likeliest first.
+
+    case          what a remedy is made of
+    projection    a shortcut for a residual
+    arguments     stride, padding, kernel, channels of the steps on the walk
+    told          what layers, views and joins were told; a Flatten
+    elsewhere     the input, and labels
+
+A remedy is one change of one file's text. Whether it helps is not asked here: `fixes` tries each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from archscope.checks.conflicts import Diagnosis
+from archscope.checks.remedies.arguments import channels, kernels, paddings, roundings, strides
+from archscope.checks.remedies.case import Case, Pages, Remedy
+from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
+from archscope.checks.remedies.projection import projections
+from archscope.checks.remedies.told import dimensions, flattened, told, unflattened, views
+from archscope.spec.edits import signatures_of
+
+__all__ = ["ORDER", "Pages", "Remedy", "remedies"]
+
+Source = Callable[[Case], Iterator[Remedy]]
+
+ORDER: Mapping[str, tuple[Source, ...]] = {
+    "channels": (told, projections, channels, input_channels, sources, dimensions, strides, views),
+    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions),
+    "off-by-one": (paddings, roundings, strides, kernels, told, input_sizes, sources, dimensions, views, channels),
+    "layout": (flattened, views, unflattened, sources, dimensions, told, paddings, strides, channels, input_sizes),
+    "batch": (views, sources, dimensions),
+}
+"""Class of a cause → where remedies come from, the likeliest first."""
+
+CAUSES: Mapping[Source, str] = {
+    **dict.fromkeys((paddings, roundings, kernels, input_sizes), "off-by-one"),
+    **dict.fromkeys((channels, told, input_channels), "channels"),
+    **dict.fromkeys((dimensions, flattened, unflattened, views), "layout"),
+    strides: "stride",
+    sources: "source",
+}
+"""Where a remedy comes from → the class of the cause that it shows when it helps; a projection shows none."""
+
+
+def remedies(
+    diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[Source, ...]] = ORDER
+) -> Iterator[Remedy]:
+    """Every remedy that is known for the conflict, each once."""
+    blocks = [block for page in pages.values() for block in page.spec.blocks]
+    case = Case(diagnosis, pages, signatures_of(blocks))
+    seen: set[tuple[str, str]] = set()
+    for source in order[diagnosis.cause]:
+        for remedy in source(case):
+            if (remedy.file, remedy.text) not in seen:
+                seen.add((remedy.file, remedy.text))
+                yield replace(remedy, cause=CAUSES.get(source, ""))

@@ -1,0 +1,199 @@
+"""Other arguments for the steps on the walk: their stride, padding, kernel, channels.
+
+    step on the walk → values that would bring its side to the other's size, and as others beside it say it → edits
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import prod
+
+from archscope.checks.provenance import Change
+from archscope.checks.remedies.case import Case, Remedy, Spot, expressions_around
+from archscope.report.windows import Window, window_of
+from archscope.trace import Row
+
+CHANNELS = ("out_channels", "out_features", "embedding_dim", "hidden_size", "num_features", "normalized_shape")
+FLATTENS = ("flatten", "view", "reshape", "cat")
+
+
+def paddings(case: Case) -> Iterator[Remedy]:
+    yield from arguments(case, ("padding",))
+
+
+def roundings(case: Case) -> Iterator[Remedy]:
+    yield from arguments(case, ("output_padding", "ceil_mode"))
+
+
+def strides(case: Case) -> Iterator[Remedy]:
+    yield from arguments(case, ("stride",))
+
+
+def kernels(case: Case) -> Iterator[Remedy]:
+    yield from arguments(case, ("kernel_size",))
+    yield from smaller(case)
+
+
+def channels(case: Case) -> Iterator[Remedy]:
+    yield from arguments(case, CHANNELS)
+
+
+def arguments(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+    """Other values of these arguments in the steps on the walk."""
+    for side, change in on_the_walk(case):
+        for name in names:
+            for value in values(case, side, change, name):
+                yield from settings(case, change.row, name, value)
+
+
+def on_the_walk(case: Case) -> list[tuple[int, Change]]:
+    """The steps of all sides: those that changed something first."""
+    both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side]
+    return sorted(both, key=lambda pair: (not pair[1].changed, not pair[1].window))
+
+
+# ------------------------------------------------------------ values
+def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
+    """What an argument could be instead: by arithmetic, or as others beside it say it."""
+    window = window_of(change.row)
+    if name in CHANNELS:
+        yield from (str(size) for size in wanted_channels(case, side, change))
+    elif window is not None:
+        yield from rewindowed(case, side, change, window, name)
+    yield from siblings(case, change.row, name)
+
+
+def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
+    """Channels with which the side has what is missing: as many more as the others have, or as the layer was told."""
+    says, shapes = case.mismatch.says, case.diagnosis.shapes
+    for axis, _, now in change.axes:
+        goals = [shape[axis] for other, shape in enumerate(shapes) if other != side and axis < len(shape)]
+        here = shapes[side][axis] if axis < len(shapes[side]) else now
+        yield from dict.fromkeys([*goals, *(now + goal - here for goal in goals)])
+    if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
+        missing, area = says.said - says.has, flattened_area(case)
+        now = change.axes[0][2]
+        yield from (size for size in (says.said, now + missing // area) if size > 0)
+
+
+def flattened_area(case: Case) -> int:
+    """How many features each channel became where the image was flattened; 1 where it was not."""
+    rows = [change.row for side in case.diagnosis.sides for change in side if change.row.short in FLATTENS[:3]]
+    return prod(rows[-1].inputs[0].value.shape[2:]) or 1 if rows else 1
+
+
+def rewindowed(case: Case, side: int, change: Change, window: Window, name: str) -> Iterator[str]:
+    """Values of one argument of a window with which its side ends at a size of the other side."""
+    options = {
+        "padding": [window.reach(0) // 2, *range(4)],
+        "stride": [1, 2, 4],
+        "kernel_size": [2 * window.padding[0] + 1, 1, 2, 3, 5, 7],
+        "output_padding": [1, 0],
+        "ceil_mode": [1],
+    }
+    for option in dict.fromkeys(options[name]):
+        trial = with_value(window, name, option)
+        if trial is not None and trial != window and ends_well(case, side, change, trial):
+            yield "true" if name == "ceil_mode" else str(option)
+
+
+def with_value(window: Window, name: str, value: int) -> Window | None:
+    """The window with one argument changed; None where it has no such argument."""
+    if name == "ceil_mode":
+        return None if window.transposed else replace(window, ceil=True)
+    if name == "output_padding" and not window.transposed:
+        return None
+    every = (value,) * window.axes
+    changed = {"kernel_size": {"kernel": every}, "output_padding": {"extra": every}}.get(name, {name: every})
+    return replace(window, **changed)  # type: ignore[arg-type]  # the fields of these names are tuples
+
+
+def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:
+    """Whether the side, with this window in place of its own, ends at the wanted size, where both can be worked out."""
+    goals = wanted_sizes(case, side)
+    size = case.diagnosis.lineage.activations(change.row)[0].value.shape[-1]
+    for step in (step for step in case.diagnosis.sides[side] if step.row.index >= change.row.index):
+        window = trial if step is change else window_of(step.row)
+        if window is not None:
+            size = window.size(size, window.axes - 1)
+        elif step.row.short not in FLATTENS:
+            return True
+    return not goals or size in goals
+
+
+def wanted_sizes(case: Case, side: int) -> set[int]:
+    """The widths that the other sides have, or that would give a layer the features it was told; none if not known."""
+    says = case.mismatch.says
+    others = {shape[-1] for other, shape in enumerate(case.diagnosis.shapes) if other != side}
+    if others or says is None or not isinstance(says.said, int) or not isinstance(says.has, int):
+        return others
+    per_area, rest = divmod(says.has, flattened_area(case))
+    width = round((says.said / per_area) ** 0.5) if per_area and not rest else 0
+    return {width} if width and width * width * per_area == says.said else set()
+
+
+def siblings(case: Case, row: Row, name: str) -> Iterator[str]:
+    """What the same argument is in the other steps of the block, where it is said in words; and parts of its own."""
+    spot = case.spot(row.place)
+    if spot is None:
+        return
+    given = [call.arguments[name].text for call in case.calls(spot) if name in call.arguments]
+    own = given[0] if given else ""
+    for part in expressions_around(spot):
+        for call in spot.page.calls(part.span, case.signatures):
+            other = call.arguments.get(name)
+            if other is not None and other.text != own and not other.text.isdigit():
+                yield other.text
+    yield from pieces(own)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The parts of an expression that it may have been before: `channels` of `channels * 2`."""
+    tree = ast.parse(text, mode="eval").body if text else None
+    if isinstance(tree, ast.BinOp):
+        yield from (ast.unparse(part) for part in (tree.left, tree.right))
+
+
+# ------------------------------------------------------------ a window that is too large
+def smaller(case: Case) -> Iterator[Remedy]:
+    """A kernel that fits, or the padding that it lacks, where the layer itself cannot take its input."""
+    spot = case.site
+    if spot is None or case.mismatch.kind != "layer" or case.mismatch.says is not None or not case.mismatch.axes:
+        return
+    room = min(case.diagnosis.shapes[0][2:], default=0)
+    for call in case.calls(spot):
+        for name, options in (("kernel_size", (3, 2, 1, room)), ("padding", (1, 2, 3))):
+            for value in options if case.takes(call.name, name) else ():
+                text = spot.page.with_argument(call, name, str(value))
+                yield from spot.remedy(f"{name}={value} in {case.mismatch.site.path}", text)
+
+
+# ------------------------------------------------------------ edits
+def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Remedy]:
+    """One argument of a row's layer with another value: in its step; where it is a name, also at the block's use."""
+    spot = case.spot(row.place)
+    for call in case.calls(spot) if spot is not None else ():
+        if spot is None or not case.takes(call.name, name):
+            continue
+        given = call.arguments.get(name)
+        if given is not None and given.text.isidentifier() and value.isdigit():
+            yield from at_the_use(case, row, given.text, value)
+        yield from spot.remedy(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
+
+
+def at_the_use(case: Case, row: Row, argument: str, value: str) -> Iterator[Remedy]:
+    """The argument of the block that the row stands in, where the block is used; and the param of that name."""
+    for use in case.uses(row)[:1]:
+        spot = case.spot(use.site.place)
+        for call in case.calls(spot) if spot is not None else ():
+            if spot is not None and call.name == use.site.name and case.takes(call.name, argument):
+                text = spot.page.with_argument(call, argument, value)
+                yield from spot.remedy(f"{argument}={value} in {use.site.path}", text)
+    for file, page in case.pages.items():
+        for setting in (part for part in page.spec.params if part.name == argument):
+            found = page.data(setting.value)
+            if found is not None:
+                text = page.cut(found.start, found.end, value)
+                yield from Spot(page, replace(setting.span, file=file)).remedy(f"{argument}: {value}", text)

@@ -1,0 +1,102 @@
+"""What is wrong somewhere else: the sizes or channels of the input, or a label that names another value."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
+from archscope.spec.edits import Argument, Page, parts
+from archscope.spec.model import Expression, Input, Label, Step
+
+USUAL = (28, 32, 64, 96, 128, 224, 256)
+"""Sizes of images that people use."""
+
+
+def input_sizes(case: Case) -> Iterator[Remedy]:
+    """Other sizes of the input image: square, divisible by a power of two, a little larger or smaller, usual."""
+    for spot, entry in image_inputs(case):
+        spots = written(spot.page, entry)[2:]
+        sizes = [int(number.text) for number in spots if number.text.isdigit()]
+        for new in other_sizes(sizes) if len(sizes) == 2 else ():
+            yield from spot.remedy(f"an input of {new}×{new}", rewritten(spot.page, {s: str(new) for s in spots}))
+
+
+def input_channels(case: Case) -> Iterator[Remedy]:
+    """The channels of the input image, as the layer was told."""
+    says = case.mismatch.says
+    for spot, entry in image_inputs(case) if says is not None and isinstance(says.said, int) else ():
+        spots = written(spot.page, entry)
+        if says is not None and len(spots) == 4:
+            text = rewritten(spot.page, {spots[1]: str(says.said)})
+            yield from spot.remedy(f"an input of {says.said} channels", text)
+
+
+def image_inputs(case: Case) -> Iterator[tuple[Spot, Input]]:
+    for page in case.pages.values():
+        for entry in page.spec.inputs:
+            if entry.dims is not None and len(entry.dims) == 4:
+                yield Spot(page, entry.span), entry
+
+
+def written(page: Page, entry: Input) -> list[Argument]:
+    """Where the input's sizes stand as numbers: in its shape, or in the params that it names; none if one does not."""
+    params = {setting.name: setting.value for setting in page.spec.params}
+    spots = [page.data(params.get(dim.text, dim)) for dim in entry.dims or ()]
+    found = [spot for spot in spots if spot is not None]
+    return found if len(found) == len(spots) else []
+
+
+def rewritten(page: Page, new: dict[Argument, str]) -> str:
+    text = page.text
+    for spot, value in sorted(new.items(), key=lambda item: -item[0].start):
+        text = text[: spot.start] + value + text[spot.end :]
+    return text
+
+
+def other_sizes(sizes: Sequence[int]) -> list[int]:
+    size = min(sizes)
+    rounded = chain.from_iterable((-(-size // unit) * unit, size // unit * unit) for unit in (2, 4, 8, 16, 32))
+    found = dict.fromkeys([*sizes, *rounded, size + 1, size - 1, size * 2, *USUAL])
+    return [new for new in found if new > 0 and {new} != set(sizes)]
+
+
+# ------------------------------------------------------------ labels
+def sources(case: Case) -> Iterator[Remedy]:
+    """Another label where the operand was named: in the step itself, and where its block is used."""
+    rows = case.diagnosis.lineage.trace.rows
+    row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
+    places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row))]
+    for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
+        yield from renamed(spot)
+
+
+def renamed(spot: Spot) -> Iterator[Remedy]:
+    """Each name of the step that stands for a value, as another one that is known before it."""
+    known = values_before(spot)
+    for whole in spoken_at(spot):
+        for node in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Name) and node.id in known):
+            start, end = spot.page.segment(whole, node)
+            for label in known:
+                if label != node.id:
+                    yield from spot.remedy(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
+
+
+def values_before(spot: Spot) -> list[str]:
+    """The labels above a place, the nearest first, then prev and the inputs."""
+    holder = block_of(spot)
+    inputs = (holder.inputs or ()) if holder is not None else spot.page.spec.inputs
+    labels = [part for part in parts(steps_around(spot)) if isinstance(part, Label) and part.span.line < spot.span.line]
+    return list(dict.fromkeys([*(label.name for label in reversed(labels)), "prev", *(i.name for i in inputs), "x"]))
+
+
+def spoken_at(spot: Spot) -> Iterator[Expression]:
+    """The step's expression, and the `from:` of the step that holds it."""
+    whole = spot.page.expression(spot.span)
+    if whole is not None:
+        yield whole
+    for step in (part for part in parts(steps_around(spot)) if isinstance(part, Step)):
+        near = step.source is not None and abs(step.span.line - spot.span.line) <= 1
+        if near and step.source is not None and spot.page.stands(step.source):
+            yield step.source

@@ -1,0 +1,104 @@
+"""A residual whose shortcut does not fit: a 1×1 projection, in the words of the main path, or a better condition.
+
+    main path → channels, stride, norm → steps of a shortcut ─ under a condition where the block says them by names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.spec.edits import Page, parts
+from archscope.spec.model import Expression, Residual, Step
+from archscope.trace import Row, Shape
+
+WORDS = (("channels", ("out_channels", "out_features")), ("stride", ("stride",)))
+
+
+def projections(case: Case) -> Iterator[Remedy]:
+    """A 1×1 convolution in the shortcut, with the stride and the channels of the main path."""
+    spot = case.site
+    residual = spot.page.part(Residual, spot.span) if spot else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual:
+        return
+    if residual.shortcut:
+        yield from conditions(case, spot, residual)
+        return
+    words = spoken(case, spot)
+    steps = projection(case, words)
+    for lines in (guarded(words, steps), [f"- {step}" for step in steps]):
+        if lines:
+            yield from spot.remedy("project the shortcut", spot.page.with_shortcut(spot.span, lines))
+
+
+def projection(case: Case, words: dict[str, str]) -> list[str]:
+    """The steps of a projection; none where no stride makes one size of the other."""
+    main, shortcut = case.diagnosis.shapes
+    stride = stride_between(main, shortcut)
+    if not stride:
+        return []
+    step = f", stride={words.get('stride', stride)}" if stride > 1 or "stride" in words else ""
+    norm = any(row.short == "batch_norm" for row in main_path(case))
+    channels = words.get("channels", str(main[1]))
+    return [f"Conv2d({channels}, 1{step}{', bias=False' * norm})", *["BatchNorm2d"] * norm]
+
+
+def stride_between(main: Shape, shortcut: Shape) -> int:
+    """The stride of a 1×1 convolution from one image size to the other; 0 where there is none."""
+    if len(main) != 4 or len(shortcut) != 4 or not main[2] or not main[3]:
+        return 0
+    stride = -(-shortcut[2] // main[2])
+    fits = all(-(-before // stride) == after for before, after in zip(shortcut[2:], main[2:], strict=True) if stride)
+    return stride if fits else 0
+
+
+def main_path(case: Case) -> list[Row]:
+    """The rows of the main path since the fork, in the order of the run."""
+    lineage, (main, other) = case.diagnosis.lineage, case.diagnosis.operands
+    theirs = lineage.ancestors(other)
+    rows = (row for value, row in lineage.ancestors(main).items() if value not in theirs and row >= 0)
+    return [lineage.trace.rows[row] for row in sorted(rows)]
+
+
+def spoken(case: Case, spot: Spot) -> dict[str, str]:
+    """The names by which the main path says its channels and its stride, where they are names."""
+    found: dict[str, str] = {}
+    for row in main_path(case):
+        there = case.spot(row.place)
+        for call in case.calls(there) if there is not None and there.page is spot.page else ():
+            for word, names in WORDS:
+                said = next((call.arguments[name].text for name in names if name in call.arguments), None)
+                if said is not None and not said.isdigit():
+                    found[word] = said
+    return found
+
+
+def guarded(words: dict[str, str], steps: list[str]) -> list[str]:
+    """The steps under a condition that leaves the identity where it fits; none where no names are spoken."""
+    channels = words.get("channels", "in_channels")
+    parted = [f"{words['stride']} != 1"] if "stride" in words else []
+    parted += [f"in_channels != {channels}"] if "in_channels" not in channels else []
+    if not parted or not steps:
+        return []
+    return [f"- when: {' or '.join(parted)}", "  do:", *(f"    - {step}" for step in steps)]
+
+
+def conditions(case: Case, spot: Spot, residual: Residual) -> Iterator[Remedy]:
+    """A shortcut whose `when:` does not hold where it should."""
+    for step in residual.shortcut:
+        if step.when is None or not spot.page.stands(step.when):
+            continue
+        start = spot.page.offset(step.when.span)
+        for new in filter(None, (condition(case, spot.page, step), "true")):
+            text = spot.page.cut(start, start + len(step.when.text), new)
+            yield from spot.remedy(f"project the shortcut when {new}", text)
+
+
+def condition(case: Case, page: Page, step: Step) -> str:
+    """`stride != 1 or in_channels != channels`, from what the projection itself is told."""
+    convolution = next((part for part in parts(step.body) if isinstance(part, Expression)), None)
+    calls = page.calls(convolution.span, case.signatures) if convolution is not None else []
+    said = calls[0].arguments if calls else {}
+    stride, channels = said.get("stride"), said.get("out_channels")
+    parted = [f"{stride.text} != 1"] if stride is not None and not stride.text.isdigit() else []
+    return " or ".join([*parted, *([f"in_channels != {channels.text}"] if channels is not None else [])])

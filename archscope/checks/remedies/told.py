@@ -1,0 +1,100 @@
+"""What layers, views and joins were told: the size, the numbers, the dimension; and a Flatten too few or too many."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.spec.edits import Argument
+from archscope.spec.model import Expression, Join
+
+
+def told(case: Case) -> Iterator[Remedy]:
+    """The size that the layer was told, as its input has it; or not told at all."""
+    says, spot = case.mismatch.says, case.site
+    if says is None or spot is None or case.mismatch.kind != "layer":
+        return
+    path = case.mismatch.site.path
+    for call in case.calls(spot):
+        if says.argument in call.arguments:
+            yield from spot.remedy(f"let {path} infer {says.argument}", spot.page.without_argument(call, says.argument))
+            text = spot.page.with_argument(call, says.argument, str(says.has))
+            yield from spot.remedy(f"{says.argument}={says.has} in {path}", text)
+
+
+def flattened(case: Case) -> Iterator[Remedy]:
+    """A Flatten before the layer."""
+    spot = case.site
+    if spot is not None and case.mismatch.kind == "layer":
+        text = spot.page.with_step_before(spot.span, "Flatten")
+        yield from spot.remedy(f"flatten before {case.mismatch.site.path}", text)
+
+
+def unflattened(case: Case) -> Iterator[Remedy]:
+    """Without the Flatten that took the image axes away."""
+    maker = case.diagnosis.lineage.maker(case.diagnosis.operands[0])
+    spot = case.spot(maker.place) if maker is not None and maker.short == "flatten" else None
+    if spot is not None and maker is not None:
+        yield from spot.remedy(f"take {maker.path} Flatten out", spot.page.without_line(spot.span))
+
+
+def views(case: Case) -> Iterator[Remedy]:
+    """One number of a view as the others leave it; or as -1."""
+    says, spot = case.mismatch.says, case.site
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None or case.mismatch.kind != "view" or says is None:
+        return
+    said = says.said if isinstance(says.said, tuple) else ()
+    for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
+        if called(call) == case.mismatch.operation:
+            yield from resized(spot, whole, sizes_of(call), said, prod(case.diagnosis.shapes[0]))
+
+
+def called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def sizes_of(call: ast.Call) -> list[ast.expr]:
+    """The sizes among a view's arguments: those of its one tuple, or all that follow the tensor."""
+    tuples = [arg for arg in call.args if isinstance(arg, (ast.Tuple, ast.List))]
+    return list(tuples[0].elts) if tuples else list(call.args)
+
+
+def resized(
+    spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], total: int
+) -> Iterator[Remedy]:
+    nodes = nodes[-len(said) :] if said else ()
+    for position, node in enumerate(nodes if len(nodes) == len(said) else ()):
+        rest = prod(n for i, n in enumerate(said) if i != position)
+        start, end = spot.page.segment(whole, node)
+        old = spot.page.text[start:end]
+        if rest > 0 and total % rest == 0:
+            new = str(total // rest)
+            yield from spot.remedy(f"{new} instead of {old}", spot.page.cut(start, end, new))
+        if -1 not in said:
+            yield from spot.remedy(f"-1 instead of {old}", spot.page.cut(start, end, "-1"))
+
+
+def dimensions(case: Case) -> Iterator[Remedy]:
+    """Another dimension to join along."""
+    spot = case.site
+    if spot is None or case.mismatch.kind != "concat":
+        return
+    for argument in filter(None, dims_written(spot)):
+        for dim in range(len(case.diagnosis.shapes[0])):
+            text = spot.page.cut(argument.start, argument.end, str(dim))
+            yield from spot.remedy(f"join along dim {dim}", text)
+
+
+def dims_written(spot: Spot) -> Iterator[Argument | None]:
+    """Where the dimension stands: the form's `dim:`, or the argument of a call of cat."""
+    form = spot.page.part(Join, spot.span)
+    if isinstance(form, Join) and form.dim is not None:
+        yield spot.page.data(form.dim)
+    whole = spot.page.expression(spot.span)
+    for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)) if whole is not None else ():
+        for value in [*(word.value for word in call.keywords if word.arg == "dim"), *call.args[1:2]]:
+            if whole is not None and called(call) in ("cat", "concat", "stack"):
+                yield spot.page.argument(whole, value)

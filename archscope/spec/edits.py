@@ -1,0 +1,296 @@
+"""Changes of a spec's text that keep its comments and its layout.
+
+    Page(text, spec) ─ expression at a place ─ argument ─→ the text with another value in it
+                     ─ residual at a place ─→ the text with a shortcut beside it
+                     ─ step at a place ─→ the text with a step before it        diff(before, after) → unified diff
+
+A change that cannot be made by cutting and pasting (a call over several lines, a mapping in braces) is not made: None.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from importlib import resources
+
+from archscope.errors import Span
+from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Spec
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a call: where its value stands in the text, and the value as written."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CallSite:
+    """A call as it is written: its name, the arguments by name, and where another one could be added."""
+
+    name: str
+    arguments: Mapping[str, Argument]
+    end: int | None  # None where nothing can be added
+    bare: bool  # `ReLU`, without brackets
+    empty: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """One file: its text and what was read from it."""
+
+    text: str
+    spec: Spec
+
+    def offset(self, span: Span) -> int:
+        """Where a place stands in the text."""
+        return self._starts[span.line - 1] + span.column - 1
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts = [0]
+        for line in self.text.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        return starts
+
+    @cached_property
+    def _parts(self) -> dict[type, dict[Place, object]]:
+        found: dict[type, dict[Place, object]] = {}
+        for part in parts(self.spec):
+            span = getattr(part, "span", None)
+            if span is not None:
+                found.setdefault(type(part), {}).setdefault((span.line, span.column), part)
+        return found
+
+    def part(self, kind: type, span: Span) -> object:
+        """What of this kind starts at a place; None where nothing does."""
+        return self._parts.get(kind, {}).get((span.line, span.column))
+
+    def expression(self, span: Span) -> Expression | None:
+        """The expression that starts at a place, if it stands there on one line as it was read."""
+        found = self.part(Expression, span)
+        if not isinstance(found, Expression) or not self.stands(found):
+            return None
+        return found
+
+    def stands(self, found: Expression) -> bool:
+        start = self.offset(found.span)
+        return self.text[start : start + len(found.text)] == found.text
+
+    def segment(self, whole: Expression, node: ast.AST) -> tuple[int, int]:
+        """Where a node of an expression starts and ends in the text."""
+        start = self.offset(whole.span)
+        begin, end = (
+            len(whole.text.encode()[: getattr(node, name)].decode()) for name in ("col_offset", "end_col_offset")
+        )
+        return start + begin, start + end
+
+    def cut(self, start: int, end: int, new: str) -> str:
+        """The text with a piece replaced."""
+        return self.text[:start] + new + self.text[end:]
+
+    # Calls
+
+    def calls(self, span: Span, signatures: Mapping[str, Sequence[str]]) -> list[CallSite]:
+        """The calls of layers and blocks in the step at a place, outermost first."""
+        whole = self.expression(span)
+        if whole is not None:
+            found = [self._call(whole, node, signatures) for node in ast.walk(whole.tree)]
+            return [call for call in found if call is not None]
+        long = self.part(LayerCall, span)
+        return [self._long(long)] if isinstance(long, LayerCall) else []
+
+    def _call(self, whole: Expression, node: ast.AST, signatures: Mapping[str, Sequence[str]]) -> CallSite | None:
+        if isinstance(node, ast.Name) and node is whole.tree and node.id[:1].isupper():
+            return CallSite(node.id, {}, self.segment(whole, node)[1], bare=True, empty=True)
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.func.id[:1].isupper():
+            return None
+        values = dict(zip(positions(node, signatures.get(node.func.id, ())), node.args, strict=False))
+        values |= {word.arg: word.value for word in node.keywords if word.arg}
+        arguments = {name: self.argument(whole, value) for name, value in values.items()}
+        return CallSite(node.func.id, arguments, self.segment(whole, node)[1] - 1, False, not values)
+
+    def argument(self, whole: Expression, value: ast.expr) -> Argument:
+        start, end = self.segment(whole, value)
+        return Argument(start, end, self.text[start:end])
+
+    def _long(self, call: LayerCall) -> CallSite:
+        pairs = ((label.name, self.data(value)) for label, value in call.kwargs)
+        return CallSite(call.name, {name: found for name, found in pairs if found}, None, False, False)
+
+    def data(self, value: Data) -> Argument | None:
+        """A value written as YAML data, where it is one scalar."""
+        if isinstance(value, Expression) and self.stands(value):
+            start = self.offset(value.span)
+            return Argument(start, start + len(value.text), value.text)
+        if isinstance(value, Constant):
+            start = self.offset(value.span)
+            match = re.compile(r"[-\w.+]+").match(self.text, start)
+            return Argument(start, match.end(), match[0]) if match else None
+        return None
+
+    def with_argument(self, call: CallSite, name: str, value: str) -> str | None:
+        """The text with an argument set, added by its name where it was not given."""
+        given = call.arguments.get(name)
+        if given is not None:
+            return self.cut(given.start, given.end, value)
+        if call.end is None:
+            return None
+        if call.bare:
+            return self.cut(call.end, call.end, f"({name}={value})")
+        return self.cut(call.end, call.end, f"{'' if call.empty else ', '}{name}={value}")
+
+    def without_argument(self, call: CallSite, name: str) -> str | None:
+        """The text without an argument and its comma."""
+        given = call.arguments.get(name)
+        if given is None or call.end is None:
+            return None
+        before = re.search(rf"(?:\b{name}\s*=\s*)?$", self.text[: given.start])
+        start = before.start() if before else given.start
+        after = re.compile(r"\s*,\s*").match(self.text, given.end)
+        if after:
+            return self.cut(start, after.end(), "")
+        lead = re.search(r"\s*,\s*$", self.text[:start])
+        return self.cut(lead.start() if lead else start, given.end, "")
+
+    # Steps
+
+    def with_step_before(self, span: Span, step: str) -> str | None:
+        """The text with a step on a line of its own before the one at a place, where that begins its line."""
+        line = self.text[self._starts[span.line - 1] :].split("\n", 1)[0]
+        match = re.match(r"(\s*)- ", line)
+        if not match or re.search(r"- ", line[match.end() : span.column - 1]):
+            return None
+        start = self._starts[span.line - 1]
+        return self.cut(start, start, f"{match[1]}- {step}\n")
+
+    def without_line(self, span: Span) -> str | None:
+        """The text without the line of a step that stands there alone."""
+        start, end = self._starts[span.line - 1], self._starts[span.line]
+        return self.cut(start, end, "") if self.text[start:end].lstrip().startswith("- ") else None
+
+    def with_shortcut(self, span: Span, steps: Sequence[str]) -> str | None:
+        """The text with `shortcut:` steps for the residual at a place, which has none."""
+        lines = self.text.splitlines(keepends=True)
+        head = lines[span.line - 1].rstrip("\n")
+        rest = head[span.column - 1 :].removeprefix("residual:")
+        inline = re.sub(r"\s#.*", "", rest).strip()
+        if rest == head[span.column - 1 :] or inline.startswith("{"):
+            return None
+        column = span.column - 1 + 4
+        if inline:
+            return self._with_lines(lines, span.line, column, inline, steps)
+        first = next((n for n in range(span.line, len(lines)) if is_content(lines[n])), None)
+        if first is None:
+            return None
+        inner = indent(lines[first])
+        end = self._block_end(lines, first, inner)
+        pad = " " * inner
+        shortcut = [f"{pad}shortcut:\n", *(f"{pad}  {step}\n" for step in steps)]
+        if lines[first].lstrip().startswith("- "):
+            shortcut = [f"{pad}shortcut:\n", *(f"{pad}{step}\n" for step in steps)]
+            lines.insert(first, f"{pad}main:\n")
+            end += 1
+        if lines[end - 1][-1:] != "\n":
+            lines[end - 1] += "\n"
+        return "".join([*lines[:end], *shortcut, *lines[end:]])
+
+    def _with_lines(self, lines: list[str], line: int, column: int, inline: str, steps: Sequence[str]) -> str:
+        pad = " " * column
+        head = lines[line - 1]
+        start = head.index(inline, head.index("residual:"))
+        comment = head[start + len(inline) :].strip()
+        new = [head[:start].rstrip() + (f"  {comment}" if comment else "") + "\n", f"{pad}main: {inline}\n"]
+        new += [f"{pad}shortcut:\n", *(f"{pad}  {step}\n" for step in steps)]
+        return "".join([*lines[: line - 1], *new, *lines[line:]])
+
+    @staticmethod
+    def _block_end(lines: list[str], first: int, column: int) -> int:
+        """The number of the line after the last one that belongs to a block of this indent."""
+        end = first + 1
+        for number in range(first + 1, len(lines)):
+            if not is_content(lines[number]):
+                continue
+            if indent(lines[number]) < column:
+                break
+            end = number + 1
+        return end
+
+
+def is_content(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def parts(thing: object) -> Iterator[object]:
+    """Every noun in a spec, from the outside in."""
+    if isinstance(thing, (tuple, list)):
+        for item in thing:
+            yield from parts(item)
+    elif is_dataclass(thing) and not isinstance(thing, (type, Span)):
+        yield thing
+        if not isinstance(thing, Expression):
+            for field in fields(thing):
+                yield from parts(getattr(thing, field.name))
+
+
+# ------------------------------------------------------------ signatures
+@cache
+def layer_signatures() -> Mapping[str, tuple[str, ...]]:
+    """The arguments of every layer by position; those that can be inferred stand first, with a `?`."""
+    text = (resources.files("archscope") / "spec" / "signatures.json").read_text(encoding="utf-8")
+    layers = json.loads(text)["layers"]
+    return {name: tuple(map(marked, entry["arguments"])) for name, entry in layers.items()}
+
+
+def marked(argument: Mapping[str, object]) -> str:
+    if argument.get("inferred"):
+        return f"{argument['name']}?"
+    return f"{argument['name']}{'!' if argument.get('required') else ''}"
+
+
+def signatures_of(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
+    """Those of torch's layers, and of blocks."""
+    own = {block.name: tuple(a.name + "!" * (a.default is None) for a in block.arguments) for block in blocks}
+    return {**layer_signatures(), **own}
+
+
+def positions(call: ast.Call, signature: Sequence[str]) -> list[str]:
+    """The names of a call's positional arguments, as the language binds them.
+
+    What can be inferred is struck where a required argument would be missing otherwise.
+    """
+    words = {word.arg for word in call.keywords}
+    full = [name.rstrip("?!") for name in signature]
+    required = [name.rstrip("?!") for name in signature if name[-1] in "?!"]
+    given = {*full[: len(call.args)], *words}
+    if set(required) <= given:
+        return full[: len(call.args)]
+    return [name.rstrip("?!") for name in signature if not name.endswith("?")][: len(call.args)]
+
+
+def diff(before: str, after: str, file: str) -> str:
+    """The change as a unified diff with two lines around it."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{file}", f"b/{file}", "", "", 2, "")
+    return "\n".join(lines) + "\n"
+
+
+def first_change(before: str, after: str) -> Place:
+    """The line and the column of the first line of `before` that `after` changes, or inserts something before."""
+    lines = before.splitlines()
+    for number, (old, new) in enumerate(zip(lines, after.splitlines(), strict=False)):
+        if old != new:
+            return number + 1, indent(old) + 1
+    return len(lines), 1
