@@ -160,4 +160,6 @@ def _summarize_module(
     if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it
         again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
         recording = again if again.trace.mismatches else recording
-    return _joined(recording, type(subject.module).__name__, ())
+    ignored = targets.ignored_arguments(subject.module)
+    warnings = tuple(from_problem(problem, rule="ignored-argument", level="warning") for problem in ignored)
+    return _joined(recording, type(subject.module).__name__, warnings)
