@@ -8,6 +8,7 @@ A project that names no specs pays for the reading of its settings: neither torc
 
 from __future__ import annotations
 
+import gc
 import glob
 import os
 import warnings
@@ -23,6 +24,7 @@ import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 if TYPE_CHECKING:
+    from archscope.compile import Plan
     from archscope.errors import ArchscopeError, Span
     from archscope.report import Finding, Report
     from archscope.spec.model import Expected
@@ -177,10 +179,19 @@ def near(path: Path) -> str:
 # ------------------------------------------------------------ what the tests ask
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What torch warns of while a net is compiled or run on shapes is no matter of the project's `filterwarnings`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """What torch warns of while a net is compiled or run on shapes is no matter of the project's `filterwarnings`.
+
+    Python's cycle collector rests meanwhile: it would go through all of torch and all tests again and again.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def reading(path: Path) -> Sequence[Finding]:
@@ -205,6 +216,14 @@ def problems(error: ArchscopeError) -> Sequence[Finding]:
 
 
 @dataclass(frozen=True)
+class Compiled:
+    """A net's plan, or why there is none."""
+
+    plan: Plan | None = None
+    faults: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What one run of a net showed: its faults, and whatever speaks against each expectation."""
 
@@ -224,25 +243,31 @@ class Subject:
         return f"{near(self.path)}:{self.variant}" if self.variant else near(self.path)
 
     @cached_property
-    def expected(self) -> tuple[Expected, ...]:
-        """None of a net that cannot be compiled; its `check` says why."""
+    def compiled(self) -> Compiled:
         from archscope import api
         from archscope.errors import ArchscopeError
 
         try:
             with quiet():
-                return api.plan_of(self.target, strict=False, allow_python=True).expected
-        except ArchscopeError:
-            return ()
+                return Compiled(api.plan_of(self.target, strict=False, allow_python=True))
+        except ArchscopeError as error:
+            return Compiled(faults=problems(error))
+
+    @property
+    def expected(self) -> Sequence[Expected]:
+        """None of a net that cannot be compiled; its `check` says why."""
+        return self.compiled.plan.expected if self.compiled.plan else ()
 
     @cached_property
     def verdict(self) -> Verdict:
-        from archscope import api
+        from archscope.api import runs
         from archscope.errors import ArchscopeError, ForwardError
 
+        if self.compiled.plan is None:
+            return Verdict(self.compiled.faults)
         try:
             with quiet():
-                report = api.summarize(self.target, device="meta", allow_python=True)
+                report = runs.summarize_plan(self.compiled.plan, device="meta")
         except ForwardError as error:
             report = error.report  # type: ignore[assignment]  # the ground knows no reports
         except ArchscopeError as error:

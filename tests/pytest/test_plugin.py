@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from archscope import api
+from archscope.api import runs
+from archscope.compile import Plan
 from tests.pytest.conftest import NET, UNFIT
 
 IDS = [
@@ -263,13 +265,13 @@ def test_no_figure_is_known_after_a_failure(pytester: pytest.Pytester) -> None:
 @pytest.mark.usefixtures("nets")
 def test_one_run_serves_all_tests_of_a_variant(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = api.summarize
+    real = runs.summarize_plan
 
-    def counted(target: str, **options: object) -> object:
-        asked.append(target)
-        return real(target, **options)
+    def counted(plan: Plan, **options: Any) -> object:
+        asked.append(plan.target)
+        return real(plan, **options)
 
-    monkeypatch.setattr(api, "summarize", counted)
+    monkeypatch.setattr(runs, "summarize_plan", counted)
     listed(pytester, SPECS)
     assert asked == []
     ended(pytester, SPECS)
