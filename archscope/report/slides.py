@@ -37,18 +37,18 @@ class Slide:
     @property
     def tail(self) -> int:
         """How many positions at the end come after the last one that is read."""
-        last = (self.outputs - 1) * self.stride - self.padding + self.span - 1
-        return max(0, self.size - 1 - last)
+        return self.size - 1 - max(map(self._last, range(self.kernel)))
+
+    def _last(self, offset: int) -> int:
+        """The last position that the kernel's position `offset` lies on; -1 where it meets padding alone."""
+        start = offset * self.dilation - self.padding
+        steps = min(self.outputs - 1, (self.size - 1 - start) // self.stride)
+        return max(-1, start + steps * self.stride) if steps >= 0 else -1
 
     @property
     def meets(self) -> int:
         """How many of the kernel's positions ever lie on the input, and not on its padding."""
-        return sum(self._lies(offset * self.dilation - self.padding) for offset in range(self.kernel))
-
-    def _lies(self, start: int) -> bool:
-        """Whether start + n · stride is a position of the input, for some output n."""
-        first = max(0, -(start // self.stride))
-        return first < self.outputs and start + first * self.stride < self.size
+        return sum(self._last(offset) >= 0 for offset in range(self.kernel))
 
 
 def sliding(row: Row) -> tuple[Window | None, tuple[int, ...]]:

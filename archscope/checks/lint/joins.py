@@ -108,8 +108,9 @@ def clash(flow: Flow, row: Row, small: Operand, large: Operand) -> str:
 
 
 def two_sided(one: Shape, other: Shape) -> bool:
-    """Whether each is repeated along an axis of the other."""
-    pairs = list(zip(reversed(one), reversed(other), strict=False))
+    """Whether each is repeated along an axis of the other, axes that are not there among them."""
+    padded = (1,) * (len(other) - len(one)) + one
+    pairs = list(zip(padded, other, strict=True))
     return any(a == 1 != b for a, b in pairs) and any(b == 1 != a for a, b in pairs)
 
 
