@@ -1,0 +1,50 @@
+"""The reference networks: what lint says about nets that are known to be good, and nothing besides.
+
+Each entry was judged; docs/measurements.md says why. The same is found on every device.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import archscope
+from archscope.api import variants
+from archscope.checks.lint import lint
+
+SHORTCUT = {("skipping-stride", "note")}
+BIASES = {("bias-before-norm", "warning")}
+STAGE = {("dropped-pixels", "note")}
+SLIP = {("residual-without-add", "warning"), ("repeated-norm", "warning")}
+FACTORS = {("linear-linear", "note")}
+PLAIN = {("linear-linear", "warning")}
+JUDGED = {
+    "resnet.yaml": SHORTCUT,
+    "unet.yaml": BIASES,
+    "vgg.yaml:vgg11_bn": BIASES,
+    "vgg.yaml:vgg16_bn": BIASES,
+    "vgg.yaml:vgg19_bn": BIASES,
+    "tutorials/residual_block.yaml:strided": SHORTCUT,
+    "tutorials/basic_block.yaml:as_printed": SLIP,
+    "tutorials/basic_block_net.yaml:as_printed": SLIP | STAGE,
+    "tutorials/basic_block_net.yaml": STAGE,
+    "tutorials/bottleneck_1x1.yaml:bottleneck": FACTORS,
+    "tutorials/inception_block.yaml": PLAIN,
+    "tutorials/inception_mnist.yaml": PLAIN | FACTORS,
+}
+FILES = sorted(path for path in Path("specs").rglob("*.yaml"))
+TARGETS = [target for file in FILES for target in variants(file.as_posix())]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_said_about_good_nets(target: str) -> None:
+    name = target.removeprefix("specs/")
+    expected = JUDGED.get(name, JUDGED.get(name.partition(":")[0], set()))
+    found = lint(archscope.summarize(target, device="meta"))
+    assert {(finding.rule, finding.level) for finding in found} == expected
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if "tutorials/" in target])
+def test_every_device_finds_the_same(target: str) -> None:
+    assert lint(archscope.summarize(target, device="meta")) == lint(archscope.summarize(target, device="cpu"))
