@@ -5,7 +5,20 @@
 """
 
 from archscope.api.judgement import check, compare
+from archscope.api.repairs import Repair, repair
 from archscope.api.runs import summarize
 from archscope.api.specs import build, load, plan_of, schema, split, variants
 
-__all__ = ["build", "check", "compare", "load", "plan_of", "schema", "split", "summarize", "variants"]
+__all__ = [
+    "Repair",
+    "build",
+    "check",
+    "compare",
+    "load",
+    "plan_of",
+    "repair",
+    "schema",
+    "split",
+    "summarize",
+    "variants",
+]

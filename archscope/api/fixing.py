@@ -36,9 +36,9 @@ class Fixer:
     found: dict[object, tuple[Remedy, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
 
     def __post_init__(self) -> None:
-        library = load(self.file)
+        library = load(self.file, texts=self.options.get("texts"))
         self.pages = {
-            name: Page(library.sources[name], spec)
+            name: Page(library.sources[name].replace("\r\n", "\n"), spec)
             for name, spec in library.files.items()
             if not name.startswith("std/")
         }
@@ -46,13 +46,16 @@ class Fixer:
     def with_fixes(self, target: str, report: Report) -> tuple[Finding, ...]:
         """The report's findings; its conflicts with the fixes that were found."""
         from archscope.checks.conflicts import diagnoses
-        from archscope.checks.fixes import Trials, faults, fixed
+        from archscope.checks.fixes import Trials, fixed
         from archscope.checks.remedies import remedies
 
-        before = self._outcome(report)
         trials = Trials(
-            before, lambda r: self._attempt(target, r), lambda r: self._wrong(target, r), lambda f: self.pages[f].text
+            before=self._outcome(report),
+            attempt=lambda remedy: self._attempt(target, remedy, alone=alone),
+            elsewhere=lambda remedy: self._wrong(target, remedy),
+            source=lambda file: self.pages[file].text,
         )
+        alone = sum(bool(finding.cause) and not finding.likely for finding in report.findings) < 2
         known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.trace))}
         left, findings = MOST_FINDINGS, []
         for finding in report.findings:
@@ -64,7 +67,6 @@ class Fixer:
                 finding = fixed(finding, tried, trials)
                 self._remember(key, finding)
             findings.append(finding)
-        assert faults(findings) == before.errors
         return tuple(findings)
 
     def _remember(self, key: object, finding: Finding) -> None:
@@ -78,8 +80,22 @@ class Fixer:
 
         return Outcome(faults(report.findings), report.total.params, report.total.macs)
 
-    def _attempt(self, target: str, remedy: Remedy) -> Outcome | None:
-        """What a run of the changed spec finds; None where it cannot be compiled."""
+    def _attempt(self, target: str, remedy: Remedy, *, alone: bool) -> Outcome | None:
+        """What a run of the changed spec finds; None where it cannot be compiled.
+
+        Shapes alone tell most remedies apart, so a spec without conflicts is recorded only if it meets what is expected
+        of its shapes and parameters. alone: no other conflict could be left.
+        """
+        from archscope.checks.fixes import Outcome
+
+        try:
+            plan = self._plan(target, remedy, strict=True)
+        except SpecError:
+            return None if alone else self._recorded(target, remedy)
+        unmet = frozenset((f"expect-{e.key}", e.path) for e in plan.expected if not fits(e, plan.parameter_count))
+        return Outcome(unmet, plan.parameter_count) if unmet else self._recorded(target, remedy)
+
+    def _recorded(self, target: str, remedy: Remedy) -> Outcome | None:
         run = {name: value for name, value in self.options.items() if name in ("device", "dtype", "seed")}
         try:
             plan = self._plan(target, remedy, strict=False)
@@ -91,12 +107,13 @@ class Fixer:
 
     def _plan(self, target: str, remedy: Remedy | None, *, strict: bool) -> Any:
         options = {name: value for name, value in self.options.items() if name in PLANNED}
-        texts = {remedy.file: remedy.text} if remedy else {}
+        texts = {**(self.options.get("texts") or {}), **({remedy.file: remedy.text} if remedy else {})}
         return plan_of(target, texts=texts, strict=strict, **options)
 
     def _wrong(self, target: str, remedy: Remedy) -> int | None:
         """How many other variants are wrong with the remedy; None where one is that was right without."""
-        wrong = [other for other in variants(self.file) if other != target and not self._compiles(other, remedy)]
+        others = variants(self.file, texts=self.options.get("texts"))
+        wrong = [other for other in others if other != target and not self._compiles(other, remedy)]
         return None if any(self._is_sound(other) for other in wrong) else len(wrong)
 
     def _is_sound(self, target: str) -> bool:
@@ -109,11 +126,13 @@ class Fixer:
             plan = self._plan(target, remedy, strict=True)
         except SpecError:
             return False
-        return all(e.met is not False and fits(e, plan.parameter_count) for e in plan.expected)
+        return all(fits(e, plan.parameter_count) for e in plan.expected)
 
 
 def fits(expected: Expected, params: int) -> bool:
-    """Whether a net of so many parameters meets what is expected of the whole net's."""
+    """Whether a compiled net meets an expectation of a shape, or of its parameters; others are not known yet."""
+    if expected.met is not None:
+        return expected.met
     if expected.key != "params" or expected.path:
         return True
     least, most = expected.least, expected.most

@@ -61,8 +61,8 @@ def check(
 
 def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
     try:
-        found = variants(target) if isinstance(target, str) else [target]
-        sources = _sources(target)
+        found = variants(target, texts=options.get("texts")) if isinstance(target, str) else [target]
+        sources = _sources(target, options.get("texts"))
     except SpecError as error:
         return [law.checked(str(target), Ran(_problems(error)), error.sources)]
     if split(target) is not None and options.get("device", "auto") == "auto":
@@ -72,10 +72,10 @@ def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Chec
     return [law.checked(_name(one, run), run, sources) for one, run in ran]
 
 
-def _sources(target: Any) -> Mapping[str, str]:
+def _sources(target: Any, texts: Mapping[str, str] | None) -> Mapping[str, str]:
     """The texts of a spec and of what it imports."""
     parts = split(target)
-    return load(parts[0]).sources if parts else {}
+    return load(parts[0], texts=texts).sources if parts else {}
 
 
 def _name(target: Any, run: Ran) -> str:

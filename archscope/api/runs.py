@@ -42,13 +42,14 @@ def summarize(
     train: bool = False,
     seed: int | None = None,
     allow_python: bool = False,
+    texts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
     input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
     `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
-    factory.
+    factory. texts: what files of a spec are taken to hold, by name, instead of what stands on the disk.
     Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError
     for wrong use,
     ForwardError (with the report so far) where the forward pass fails.
@@ -57,7 +58,15 @@ def summarize(
         given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
         return _summarize_module(target, set or {}, given, device, dtype, train, seed)
     plan = plan_of(
-        target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python, strict=False
+        target,
+        variant=variant,
+        set=set,
+        input=input,
+        batch=batch,
+        train=train,
+        allow_python=allow_python,
+        strict=False,
+        texts=texts,
     )
     return summarize_plan(plan, device=device, dtype=dtype, train=train, seed=seed, tell=progress)
 

@@ -38,17 +38,17 @@ def schema() -> dict[str, Any]:
     return made()
 
 
-def variants(target: str) -> list[str]:
+def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str]:
     """The targets of a spec's variants (`net.yaml:small`, …); the target itself where it names one or has none.
 
-    A library of blocks has no net, so no target. Raises SpecError.
+    A library of blocks has no net, so no target. texts: as `load` takes them. Raises SpecError.
     """
     parts = split(target)
     if parts is None or parts[1]:
         return [target]
     from archscope.compile import variants_of
 
-    library = load(parts[0])
+    library = load(parts[0], texts=texts)
     if library.root.layers is None:
         return []
     return [f"{parts[0]}:{v.name}" if v.name else parts[0] for v in variants_of(library.root)]

@@ -37,7 +37,8 @@ class Trials:
 
     attempt: runs the spec with a remedy (None: it cannot be compiled). elsewhere: how many other variants are wrong
     with it; None where one is that was right before. source: a file's text before. most: how many remedies are tried;
-    wanted: how many perfect ones are enough.
+    wanted: how many perfect ones are enough; patience: how many more are tried
+    after the first of them.
     """
 
     before: Outcome
@@ -46,6 +47,7 @@ class Trials:
     source: Callable[[str], str]
     most: int = 48
     wanted: int = 2
+    patience: int = 5
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ def fixed(finding: Finding, remedies: Iterable[Remedy], trials: Trials) -> Findi
 def cures_of(finding: Finding, remedies: Iterable[Remedy], trials: Trials) -> list[Cure]:
     own = {(finding.rule, path) for path in (finding.path, *finding.also)}
     cures: list[Cure] = []
+    left_over = trials.patience
     for remedy in islice(remedies, trials.most):
+        perfect = sum(not cure.left for cure in cures)
+        if perfect == trials.wanted or left_over < 0:
+            break
+        left_over -= bool(perfect)
         outcome = trials.attempt(remedy)
         if outcome is None or own & outcome.errors:
             continue
@@ -80,8 +87,6 @@ def cures_of(finding: Finding, remedies: Iterable[Remedy], trials: Trials) -> li
         left = trials.elsewhere(remedy) if not new else len(outcome.errors)
         if new <= FIGURES and left is not None:
             cures.append(Cure(remedy, outcome, left + len(outcome.errors), bool(new)))
-        if sum(not cure.left for cure in cures) == trials.wanted:
-            break
     return cures
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
+from archscope.cli import repairs
 from archscope.cli.options import CHECK_OPTIONS, OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
 from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
 from archscope.cli.project import filled, targets_of
@@ -124,17 +125,33 @@ def flops(
 @CHECK_OPTIONS
 @OUTPUT
 def check(
-    targets: tuple[str, ...], save_baseline: str | None, level: str, format: str, output: str | None, **options: Any
+    targets: tuple[str, ...],
+    save_baseline: str | None,
+    level: str,
+    format: str,
+    output: str | None,
+    fix: bool,
+    diff: bool,
+    **options: Any,
 ) -> None:
     """Everything that is wrong: specs, shapes, expectations, budgets.
 
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
     with refusing():
-        checked = judged(targets, options, saving=save_baseline is not None)
-        deliver(shown_checks(checked, format, level, quiet=options["quiet"]), output)
+        if repairs.both(fix, diff):
+            found = judged(targets, options, saving=save_baseline is not None, ask="repair")
+            checked = repairs.checked_of(found)
+        else:
+            checked = judged(targets, options, saving=save_baseline is not None)
+        if fix:
+            repairs.write(found)
+        text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
+        deliver(text, output)
         if save_baseline is not None:
             deliver(baseline(checked), save_baseline)
+    if diff and repairs.mended(found):
+        click.get_current_context().exit(FOUND)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
     click.get_current_context().exit(WRONG if "spec" in errors else FOUND if errors else 0)
 
@@ -177,13 +194,14 @@ def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(spread(targets))
 
 
-def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool) -> list[Checked]:
+def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool, ask: str = "check") -> list[Any]:
+    """What the library's `check` finds, or what its `repair` would change."""
     from archscope import api
 
     project = config.read(Path())
     wanted = targets_of(targets, project)
     with contextlib.redirect_stdout(sys.stderr):
-        return api.check(*wanted, **library_options(filled(options, project, saving=saving)))
+        return getattr(api, ask)(*wanted, **library_options(filled(options, project, saving=saving)))
 
 
 def baseline(checked: Sequence[Checked]) -> str:

@@ -1,0 +1,60 @@
+"""`check --fix` and `check --diff`: Repairs → files written whole, or their changes as one unified diff.
+
+A file is written only if it still holds what was checked; its line ends and its mode are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archscope.cli.output import write_whole
+from archscope.errors import UsageError
+from archscope.report import Checked, Fix
+
+if TYPE_CHECKING:
+    from archscope.api import Repair
+
+AGAIN = "run check again: it looks at the file as it is now"
+
+
+def both(fix: bool, diff: bool) -> bool:
+    """Whether repairs are wanted at all. Raises UsageError for two wishes that exclude each other."""
+    if fix and diff:
+        raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
+    return fix or diff
+
+
+def write(repairs: Iterable[Repair]) -> None:
+    """Writes every changed file, and says on standard error what was changed."""
+    for repair in repairs:
+        for file, text in repair.after.items():
+            write_file(file, repair.before[file], text)
+        for fix in repair.fixes:
+            click.echo(f"{fix.file}: fixed: {fix.description}", err=True)
+
+
+def write_file(file: str, before: str, after: str) -> None:
+    """Raises UsageError where the file has changed meanwhile; OSError."""
+    path = Path(file)
+    data = path.read_bytes().decode("utf-8-sig")
+    if data != before:
+        raise UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
+    mark = "\ufeff" if path.read_bytes().startswith(b"\xef\xbb\xbf") else ""
+    write_whole(path, mark + (after.replace("\n", "\r\n") if "\r\n" in before else after))
+
+
+def diff_of(repairs: Iterable[Repair]) -> str:
+    return "".join(repair.diff for repair in repairs)
+
+
+def checked_of(repairs: Iterable[Repair]) -> list[Checked]:
+    """What is found after the repairs."""
+    return [item for repair in repairs for item in repair.checked]
+
+
+def mended(repairs: Iterable[Repair]) -> Sequence[Fix]:
+    return [fix for repair in repairs for fix in repair.fixes]
