@@ -28,6 +28,7 @@ from tests.docs.pages import (
     LIST,
     PAGES,
     ROOT,
+    RULE_PAGES,
     Block,
     agrees,
     anchors,
@@ -50,6 +51,8 @@ PINNED = dict(re.findall(r"^(\w+)==(\S+)$", (ROOT / "constraints.txt").read_text
 README, LANGUAGE, HOUSE, CLI, COST = (
     ROOT / name for name in ("README.md", "docs/language.md", "docs/house.md", "docs/cli.md", "docs/cost.md")
 )
+
+RULES_INDEX = ROOT / "docs/rules/README.md"
 
 
 def words_of(page: Path) -> set[str]:
@@ -158,7 +161,10 @@ def test_no_path_of_a_machine(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
 def test_every_page_is_reached_from_the_readme(page: Path) -> None:
-    assert f"docs/{page.name}" in [link.partition("#")[0] for link in LINK.findall(README.read_text(encoding="utf-8"))]
+    """The pages of the rules from their index."""
+    index = RULES_INDEX if page in RULE_PAGES and page != RULES_INDEX else README
+    links = [link.partition("#")[0] for link in LINK.findall(index.read_text(encoding="utf-8"))]
+    assert page.relative_to(index.parent).as_posix() in links
 
 
 # ------------------------------------------------------------ nothing is left out

@@ -1,0 +1,45 @@
+"""The pages of the rules: one for each rule, each with the rule's own words, an example that shows it, and its cure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from archscope.checks.rules import RULES, Rule
+from tests.docs.pages import ROOT, blocks, prose
+
+FOLDER = ROOT / "docs" / "rules"
+HEADINGS = ["Why", "The cure", "When it is meant"]
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+
+
+def page_of(rule: Rule) -> Path:
+    return FOLDER / f"{rule.code}.md"
+
+
+def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == {"README", *(rule.code for rule in RULES)}
+
+
+@each_rule
+def test_a_page_says_what_the_rule_says(rule: Rule) -> None:
+    text = page_of(rule).read_text(encoding="utf-8")
+    assert text.startswith(f"# {rule.code}\n\n{rule.level} · {rule.family} · {rule.says}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+    assert rule.family == "spec" or f"--ignore {rule.code}" in prose(text)
+
+
+@each_rule
+def test_a_page_shows_the_finding(rule: Rule) -> None:
+    """That it is what the commands print is a test of all pages."""
+    shown = [block.text for block in blocks(page_of(rule)) if block.language == "console"]
+    assert any(re.search(rf": (?:error|warning|note) {rule.code}\b", text) for text in shown)
+
+
+def test_the_index_is_the_table_of_rules() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(.+?)`\]\((.+?)\.md\) \| (\w+) \| (.+) \|$", text, re.MULTILINE)
+    assert rows == [(rule.code, rule.code, rule.level, rule.says) for rule in RULES]
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == list(dict.fromkeys(rule.family for rule in RULES))
