@@ -63,9 +63,10 @@ def find(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, layer: st
 
     layer: the class whose work the call is, for its sentence.
     """
-    rule = RULES.get(op.removesuffix("_"))
+    name = op.removesuffix("_")
+    rule = RULES.get(name)
     try:
-        return rule(Called(layer or op, args, kwargs)) if rule else None
+        return rule(Called(layer or name, args, kwargs)) if rule else None
     except (IndexError, TypeError, ValueError, AttributeError):  # a call that no signature allows
         return None
 
@@ -224,9 +225,9 @@ TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
 
 def convolved_sizes(sizes: Shape, kernel: Shape, values: Mapping[str, Any], *, transposed: bool) -> Shape:
     """Output sizes of a (transposed) convolution, at least 1, by the formulas of torch.nn.Conv2d."""
-    if values.get("padding") in ("same", "valid"):
+    if values.get("padding") == "same":
         return sizes
-    count = len(sizes)
+    count, values = len(sizes), {name: value for name, value in values.items() if value != "valid"}
     stride, padding, dilation, extra = (
         each(values.get(name, default), count)
         for name, default in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
