@@ -28,7 +28,7 @@ def test_a_page_says_what_the_rule_says(rule: Rule) -> None:
     text = page_of(rule).read_text(encoding="utf-8")
     assert text.startswith(f"# {rule.code}\n\n{rule.level} · {rule.family} · {rule.says}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
-    assert rule.family == "spec" or f"--ignore {rule.code}" in prose(text)
+    assert rule.family == "spec" or f"--ignore {rule.code}" in " ".join(prose(text).split())
 
 
 @each_rule
