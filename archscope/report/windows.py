@@ -16,7 +16,10 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel, stride, padding and dilation along each spatial axis. extra: the output padding."""
+    """Kernel, stride, padding and dilation along each spatial axis.
+
+    extra: the output padding; with padding="same" of an even reach, by how much the end is padded more than the start.
+    """
 
     kernel: Sizes
     stride: Sizes
@@ -40,7 +43,7 @@ class Window:
         stride, padding = self.stride[axis], self.padding[axis]
         if self.transposed:
             return (n - 1) * stride - 2 * padding + self.reach(axis) + self.extra[axis]
-        room = n + 2 * padding - self.reach(axis)
+        room = n + 2 * padding + self.extra[axis] - self.reach(axis)
         steps = -(-room // stride) if self.ceil else room // stride
         if self.ceil and steps * stride >= n + padding:  # the last window must start inside
             steps -= 1
@@ -58,12 +61,11 @@ def window_of(row: Row) -> Window | None:
         return None
     stride = each(row.get("stride"), axes) or (kernel if not conv else (1,) * axes)
     dilation = each(row.get("dilation"), axes) or (1,) * axes
-    padding = row.get("padding")
-    if padding == "same":
-        sides = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
-    else:
-        sides = each(padding, axes) or (0,) * axes
+    sides = each(row.get("padding"), axes) or (0,) * axes
     extra = each(row.get("output_padding"), axes) or (0,) * axes
+    if row.get("padding") == "same":
+        spare = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        sides, extra = tuple(n // 2 for n in spare), tuple(n % 2 for n in spare)
     ceil = row.get("ceil_mode") is True
     return Window(kernel, stride, sides, dilation, extra, match[1] == "conv_transpose", ceil)
 
