@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from archscope import units
 from archscope.checks.causes import cause_of, rounds
+from archscope.checks.images import legal_sizes, sizes_for
 from archscope.checks.provenance import Change, Lineage
 from archscope.report import Finding, Link
 from archscope.trace import Failure, Mismatch, Operand, Shape, Trace
 
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
+VIEWS = ("flatten", "view", "reshape", "unflatten")
 GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
 RULES = {
     **dict.fromkeys(("product", "attention"), "product-shape"),
@@ -106,7 +109,8 @@ def names_of(mismatch: Mismatch, operands: Sequence[Operand], *, residual: bool)
     if mismatch.kind in ("product", "attention"):
         return (("left", "right") if mismatch.kind == "product" else ("query", "key", "value"))[: len(operands)]
     beside = mismatch.site.path.rpartition(".")[0] + "."
-    return tuple(operand.source.removeprefix(beside) for operand in operands)
+    names = (operand.source.removeprefix(beside) for operand in operands)
+    return tuple(name if name.isidentifier() else f"value {number}" for number, name in enumerate(names, start=1))
 
 
 # ------------------------------------------------------------ the finding
@@ -120,7 +124,7 @@ def finding(diagnosis: Diagnosis) -> Finding:
         path=mismatch.site.path,
         place=mismatch.site.place,
         help=cure(diagnosis),
-        details=tuple(layout(diagnosis)),
+        details=(*layout(diagnosis), *features(diagnosis)),
         cause=diagnosis.cause,
         walk=tuple(walk(diagnosis)),
         likely=diagnosis.likely,
@@ -184,12 +188,39 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
         if rounds(change):
             before = next(before for axis, before, _ in change.axes if axis > 1)
             where = f"{change.row.path} rounds {before} down"
-            return f"{where}: give an input whose sizes divide, or pad or crop one side"
+            return f"{where}: {legal(diagnosis)}pad or crop one side"
     for change in changes:
         kernel = change.row.inputs[1].value.shape[-1] if "conv" in change.row.short else change.row.get("kernel_size")
         if isinstance(kernel, int) and kernel % 2:
             return f"padding={kernel // 2} in {change.row.path} keeps the size of its input (kernel {kernel})"
     return "give the windows of both sides the same padding and rounding"
+
+
+def legal(diagnosis: Diagnosis) -> str:
+    """Input sizes that would do, where they are known."""
+    sizes = legal_sizes(diagnosis.lineage)
+    return f"inputs of {', '.join(map(str, sizes))} fit, or " if sizes else "give an input whose sizes divide, or "
+
+
+def features(diagnosis: Diagnosis) -> Iterator[str]:
+    """Of a Linear after a flattened image: what it gets and what it was told, as C×H×W; the input that would fit."""
+    rows = [change.row for side in diagnosis.sides for change in side if change.row.short in VIEWS]
+    says = diagnosis.mismatch.says
+    if not rows or says is None or not isinstance(says.said, int) or len(rows[-1].inputs[0].value.shape) != 4:
+        return
+    image = rows[-1].inputs[0]
+    _, depth, height, width = image.value.shape
+    if says.has != depth * height * width:
+        return
+    yield f"it gets    {depth}×{height}×{width} = {says.has}"
+    area, rest = divmod(says.said, depth)
+    side = round(area**0.5)
+    if rest or side * side != area:
+        return
+    yield f"it expects {depth}×{side}×{side} = {says.said}"
+    fitting = sizes_for(diagnosis.lineage, image, side)
+    if fitting:
+        yield f"an input of {fitting[0]}×{fitting[0]} would give that"
 
 
 # ------------------------------------------------------------ the layout
@@ -233,6 +264,8 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
 def deed(change: Change) -> str:
     """`64 → 128 channels, 56×56 → 28×28`."""
     rank = len(change.shape)
+    if change.row.short in VIEWS:
+        return f"{units.shape(change.row.inputs[0].value.shape[1:])} → {units.shape(change.shape[1:])}"
     channels = [(b, a) for axis, b, a in change.axes if axis == 1 and rank == len(AXES)]
     spatial = [(b, a) for axis, b, a in change.axes if axis > 1 and rank == len(AXES)]
     others = [(axis, b, a) for axis, b, a in change.axes if rank != len(AXES) or axis == 0]

@@ -111,7 +111,8 @@ def placed(finding: Finding, remedy: Remedy, trials: Trials) -> Finding:
     """The finding with the cause that the remedy shows, and with the line that it changes at the head of the walk."""
     line, column = first_change(trials.source(remedy.file), remedy.text)
     there = [link for link in finding.walk if link.place and (link.place.file, link.place.line) == (remedy.file, line)]
-    head = there or [Link("", remedy.description, Span(remedy.file, line, column))]
+    own = finding.place is not None and (finding.place.file, finding.place.line) == (remedy.file, line)
+    head = there or ([] if own else [Link("fix 1", remedy.description, Span(remedy.file, line, column))])
     rest = [link for link in finding.walk if link not in there]
     return replace(finding, cause=remedy.cause or finding.cause, walk=(*head, *rest))
 

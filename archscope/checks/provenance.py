@@ -76,8 +76,13 @@ class Lineage:
         common = set(families[0]).intersection(*families[1:]) if families else set()
         return max((families[0][value] for value in common), default=None)
 
-    def steps(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> Iterator[Step]:
-        """Every row after `since` that an axis of the operand went through, from the end backwards."""
+    def steps(
+        self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False
+    ) -> Iterator[Step]:
+        """Every row after `since` that an axis of the operand went through, from the end backwards.
+
+        through: also through rows that set an axis to the size that it had before.
+        """
         waiting = [(operand.value, axis) for axis in axes if axis < len(operand.value.shape)]
         seen: set[tuple[int, int]] = set()
         while waiting:
@@ -88,18 +93,20 @@ class Lineage:
             seen.add((value.id, axis))
             found = origins(Made(row, self.activations(row), value.shape, axis))
             yield row, value, axis, found
+            if through and not found and self._input_size(row, axis) == value.shape[axis]:
+                found = [(self.activations(row)[0], axis)]
             waiting += [(source.value, where) for source, where in found]
 
     def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[Change]:
         """What the rows on the way did to those axes, in the order of the run; rows that pass them on are left out."""
         found: dict[int, tuple[Row, Value, list[tuple[int, int | None, int]]]] = {}
-        for row, value, axis, sources in self.steps(operand, axes, since=since):
+        for row, value, axis, sources in self.steps(operand, axes, since=since, through=True):
             before = sources[0][0].value.shape[sources[0][1]] if len(sources) == 1 else None
             after = value.shape[axis]
             slides = "conv" in row.short or "pool" in row.short
+            before = self._input_size(row, axis) if not sources and (slides or row.short == "linear") else before
             if before == after and not slides:
                 continue
-            before = self._input_size(row, axis) if not sources and slides else before
             found.setdefault(row.index, (row, value, []))[2].append((axis, before, after))
         rows = (found[index] for index in sorted(found))
         return [Change(row, tuple(sorted(axes, key=lambda a: a[0])), value.shape) for row, value, axes in rows]

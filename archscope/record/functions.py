@@ -14,6 +14,7 @@ import torch.nn.functional
 
 from archscope.record.attributes import NAMED, SPREAD
 from archscope.record.kernels import Lowering, is_free, lowering
+from archscope.record.shortcuts import SHORTCUTS, Shortcut
 
 FRESH = frozenset(
     [
@@ -49,6 +50,7 @@ class Function:
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
     lies in new memory, unless it is told to write in place. named: its plain arguments are kept.
+    shortcut: its answer on the meta device.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Function:
     lowering: Lowering | None
     fresh: bool = False
     named: bool = False
+    shortcut: Shortcut | None = None
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -67,7 +70,8 @@ def describe(func: Callable[..., Any]) -> Function:
     op = short(last)
     in_place = op == "setitem" or op.endswith("_")
     lowered, named = lowering(name, op), op in NAMED or op in SPREAD
-    return Function(name, op, in_place, is_free(name, op), lowered, lowered is not None or op in FRESH, named)
+    fresh = lowered is not None or op in FRESH
+    return Function(name, op, in_place, is_free(name, op), lowered, fresh, named, SHORTCUTS.get(op))
 
 
 def short(last: str) -> str:

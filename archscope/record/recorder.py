@@ -139,6 +139,8 @@ class Recorder(TorchFunctionMode):
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         try:
             out = self._strictly(function, args) if self._site.strict else None
+            if function.shortcut is not None and out is None:
+                out = function.shortcut(args, kwargs)
             out = func(*args, **kwargs) if out is None else out
         except Exception as error:
             out = self._mended(function, args, kwargs) if self.on_mismatch == "record" else None

@@ -29,7 +29,7 @@ Source = Callable[[Case], Iterator[Remedy]]
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (told, projections, channels, input_channels, sources, dimensions, strides, views),
     "stride": (projections, strides, sources, channels, paddings, kernels, dimensions),
-    "off-by-one": (paddings, roundings, strides, kernels, told, input_sizes, sources, dimensions, views, channels),
+    "off-by-one": (told, paddings, roundings, strides, kernels, input_sizes, sources, dimensions, views, channels),
     "layout": (flattened, views, unflattened, sources, dimensions, told, paddings, strides, channels, input_sizes),
     "batch": (views, sources, dimensions),
 }
@@ -37,12 +37,13 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
 
 CAUSES: Mapping[Source, str] = {
     **dict.fromkeys((paddings, roundings, kernels, input_sizes), "off-by-one"),
-    **dict.fromkeys((channels, told, input_channels), "channels"),
+    **dict.fromkeys((channels, input_channels), "channels"),
     **dict.fromkeys((dimensions, flattened, unflattened, views), "layout"),
     strides: "stride",
     sources: "source",
 }
-"""Where a remedy comes from → the class of the cause that it shows when it helps; a projection shows none."""
+"""Where a remedy comes from → the class of the cause that it shows when it helps; a projection shows none, nor does a layer that was told
+less."""
 
 
 def remedies(

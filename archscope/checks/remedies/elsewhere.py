@@ -6,12 +6,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from archscope.checks.images import USUAL
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Label, Step
-
-USUAL = (28, 32, 64, 96, 128, 224, 256)
-"""Sizes of images that people use."""
 
 
 def input_sizes(case: Case) -> Iterator[Remedy]:
