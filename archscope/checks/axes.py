@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
 
+from archscope.report.rearranging import followed
 from archscope.trace import Operand, Row, Shape
 
 
@@ -133,7 +134,7 @@ def permuted(made: Made) -> Origins:
 
 
 def fewer(made: Made) -> Origins:
-    """A reduction, a squeeze or an index: the axes that are left are those of equal size, in order."""
+    """A reduction or a squeeze: the axes that are left are those of equal size, in order."""
     old = made.first.value.shape
     if len(old) == len(made.shape):
         return [(made.first, made.axis)] if old[made.axis] == made.shape[made.axis] else ()
@@ -143,6 +144,16 @@ def fewer(made: Made) -> Origins:
     if len(left) != len(made.shape):
         left = matching(old, made.shape)
     return [(made.first, left[made.axis])] if made.axis < len(left) else ()
+
+
+def indexed(made: Made) -> Origins:
+    """`x[:, 0, 1:]`: a slice keeps its axis, a number takes it away, None makes one; a tensor's axes are guessed."""
+    index = made.row.get("index", "?")
+    entries = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(entry, str) and ":" not in entry and entry != "..." for entry in entries):
+        return fewer(made)
+    where, _ = followed(entries, len(made.first.value.shape))
+    return [(made.first, old) for old, new in where.items() if new == [made.axis]]
 
 
 def matching(old: Shape, new: Shape) -> list[int]:
@@ -193,8 +204,9 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), viewed),
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), swapped),
     "permute": permuted,
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "squeeze", "getitem", "select", "unbind", "norm"), fewer),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "squeeze", "select", "unbind", "norm"), fewer),
     "unsqueeze": widened,
+    "getitem": indexed,
     **dict.fromkeys(("pad", "interpolate", "narrow", "chunk", "split", "pixel_shuffle", "pixel_unshuffle"), kept),
     "new_zeros": viewed,
 }
