@@ -112,12 +112,25 @@ def concatenated(call: Called) -> Misfit | None:
     """All sizes but those along `dim` must be equal."""
     shapes, dim = call.shapes(), call.get(1, "dim", 0)
     rank = len(shapes[0])
-    along = dim % rank
     if len({len(shape) for shape in shapes}) > 1:
         return Misfit("concat", (), shapes[0], unlike(shapes))
-    axes = tuple(a for a in range(rank) if a != along and len({shape[a] for shape in shapes}) > 1)
-    meant = tuple(sum(s[along] for s in shapes) if a == along else shapes[0][a] for a in range(rank))
+    if not -rank <= dim < rank:
+        fact = f"there is no dimension {dim} in {' and '.join(map(str, shapes))}"
+        return Misfit("concat", (), along(shapes, rank - 1), fact)
+    axes = beside(shapes, dim % rank)
+    fitting = [other for other in range(rank) if not beside(shapes, other)]
+    meant = along(shapes, fitting[0] if fitting else dim % rank)
     return Misfit("concat", axes, meant, f"{unlike(shapes)} beside dimension {dim}") if axes else None
+
+
+def beside(shapes: Sequence[Shape], dim: int) -> tuple[int, ...]:
+    """The axes other than `dim` on which the shapes differ."""
+    return tuple(axis for axis in range(len(shapes[0])) if axis != dim and len({shape[axis] for shape in shapes}) > 1)
+
+
+def along(shapes: Sequence[Shape], dim: int) -> Shape:
+    """The first shape, with the sum of all along `dim`."""
+    return (*shapes[0][:dim], sum(shape[dim] for shape in shapes), *shapes[0][dim + 1 :])
 
 
 def stacked(call: Called) -> Misfit | None:
@@ -158,6 +171,9 @@ def attended(call: Called) -> Misfit | None:
     if key[-2] != value[-2]:
         return Misfit("attention", (rank - 2,), meant, f"{shown}: key and value must be of one length")
     if call.kwargs.get("enable_gqa"):  # heads of keys and values count for several of the query
+        if query[-3] % key[-3]:
+            fact = f"{shown}: {key[-3]} heads of keys do not divide {query[-3]} heads of queries"
+            return Misfit("attention", (rank - 3,), meant, fact)
         query, key = (shape[:-3] + shape[-2:] for shape in (query, key))
     axes = parting_axes(query[:-2], key[:-2], strict=False)
     return Misfit("attention", axes, meant, f"{shown}: batch and heads differ") if axes else None
@@ -177,6 +193,14 @@ def viewed(call: Called) -> Misfit | None:
     wanted = f"a multiple of {fixed:,}" if -1 in sizes else f"{fixed:,}"
     fact = f"{call.name}{sizes} wants {wanted} numbers, {shape} has {whole:,}"
     return Misfit("view", (), meant, fact, Says("shape", sizes, shape))
+
+
+def indexed(call: Called) -> Misfit | None:
+    """`x[3]`: the first dimension has an index from 0, or from -1 backwards."""
+    shape, index = call.shapes()[0], call.args[1]
+    if type(index) is not int or not shape or -shape[0] <= index < shape[0]:
+        return None
+    return Misfit("view", (0,), shape[1:], f"there is no index {index} in dimension 0 of {shape}")
 
 
 # ------------------------------------------------------------ layers
@@ -275,6 +299,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "addmm", "baddbmm"), multiplied),
     "scaled_dot_product_attention": attended,
     **dict.fromkeys(("view", "reshape"), viewed),
+    "getitem": indexed,
     "linear": linear,
     **{f"conv{d}d": convolved for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": convolved for d in (1, 2, 3)},

@@ -16,7 +16,7 @@ from archscope.checks.causes import cause_of, rounds
 from archscope.checks.images import legal_sizes, sizes_for
 from archscope.checks.provenance import Change, Lineage
 from archscope.report import Finding, Link
-from archscope.trace import Failure, Mismatch, Operand, Shape, Trace
+from archscope.trace import Failure, Mismatch, Operand, Row, Shape, Trace
 
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
@@ -253,12 +253,28 @@ def made_by(operand: Operand, lineage: Lineage) -> str:
 
 # ------------------------------------------------------------ the walk
 def walk(diagnosis: Diagnosis) -> Iterator[Link]:
-    """The steps since the fork that changed a disagreeing axis; of a side without one, those that could have."""
+    """The steps since the fork that changed a disagreeing axis; of a side without one, those that could have. Then the
+    uses of the blocks that these and the conflict itself stand in, innermost first."""
+    rows: list[Row] = []
     for changes in diagnosis.sides:
         kept = [change for change in changes if change.changed] or [change for change in changes if change.window]
         for change in kept:
-            row = change.row
-            yield Link(row.path, f"{diagnosis.lineage.layers[row.index]}: {deed(change)}", row.place)
+            rows.append(change.row)
+            layer = diagnosis.lineage.layers[change.row.index]
+            yield Link(change.row.path, f"{layer}: {deed(change)}", change.row.place)
+    all_rows, index = diagnosis.lineage.trace.rows, diagnosis.mismatch.row
+    yield from uses([*all_rows[index : index + 1], *rows], diagnosis.lineage)
+
+
+def uses(rows: Sequence[Row], lineage: Lineage) -> Iterator[Link]:
+    """Where the blocks that rows stand in are used, each once."""
+    seen: set[int] = set()
+    for row in rows:
+        for call in lineage.blocks(row):
+            if call.index not in seen and call.site.place is not None:
+                seen.add(call.index)
+                text = f"uses {call.site.name} {call.site.text}".rstrip()
+                yield Link(call.site.path, text, call.site.place)
 
 
 def deed(change: Change) -> str:

@@ -45,7 +45,7 @@ class Trials:
     attempt: Callable[[Remedy], Outcome | None]
     elsewhere: Callable[[Remedy], int | None]
     source: Callable[[str], str]
-    most: int = 48
+    most: int = 80
     wanted: int = 2
     patience: int = 5
 

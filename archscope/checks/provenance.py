@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from archscope.checks.axes import Made, origins
-from archscope.trace import Mismatch, Operand, Row, Trace, Value
+from archscope.trace import Call, Mismatch, Operand, Row, Trace, Value
 
 Step = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
 """A row on the way back, its output, the axis asked for, and the operands' axes that it follows."""
@@ -31,8 +31,13 @@ class Change:
 
     @property
     def window(self) -> bool:
-        """Whether the row slides a window, whose stride or padding could be another one."""
-        return "conv" in self.row.short or "pool" in self.row.short
+        """Whether the row slides a window, whose stride or padding could be another one, or joins other values."""
+        return can_resize(self.row)
+
+
+def can_resize(row: Row) -> bool:
+    """Whether the row could give another size with other arguments or operands, though it may have kept this one."""
+    return "conv" in row.short or "pool" in row.short or row.short in ("matmul", "scaled_dot_product_attention")
 
 
 class Lineage:
@@ -103,7 +108,7 @@ class Lineage:
         for row, value, axis, sources in self.steps(operand, axes, since=since, through=True):
             before = sources[0][0].value.shape[sources[0][1]] if len(sources) == 1 else None
             after = value.shape[axis]
-            slides = "conv" in row.short or "pool" in row.short
+            slides = can_resize(row)
             before = self._input_size(row, axis) if not sources and (slides or row.short == "linear") else before
             if before == after and not slides:
                 continue
@@ -124,6 +129,14 @@ class Lineage:
             if broken and broken.kind != "view" and sources and axis in (broken.axes or (axis,)):
                 return True
         return False
+
+    def blocks(self, row: Row | None) -> list[Call]:
+        """The calls of blocks that a row stands in, innermost first, without the net itself."""
+        found, index = [], row.call if row is not None else -1
+        while index >= 0:
+            found.append(self.trace.calls[index])
+            index = self.trace.calls[index].parent
+        return [call for call in found if call.site.kind == "block" and call.parent >= 0]
 
     @cached_property
     def layers(self) -> dict[int, str]:

@@ -25,6 +25,7 @@ from archscope.compile.sense import (
     missing_flatten,
     rank_cure,
     suitable,
+    undivided,
 )
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
 from archscope.compile.values import Function, Kind, Layer
@@ -122,6 +123,9 @@ class Foundry:
             for argument, axis, index in INFERRED.get(name, ()):
                 if index < len(inputs) and (argument in layer.struck or argument in given):
                     given[argument] = self._inferred(name, argument, given.get(argument), inputs[index], axis, complain)
+            for conflict in undivided(name, given):
+                complain(conflict)
+                given |= {conflict.says.argument: 1} if conflict.says else {}
             check_use(name, given, inputs)
         arguments = ((k, self._nested(v, inputs, complain)) for k, v in given.items())
         return Recipe(layer.kind.source, tuple(arguments))

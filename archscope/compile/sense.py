@@ -5,7 +5,8 @@ bound arguments → whole numbers where they belong        recipe + inputs → d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from archscope.spec.evaluate import shown
 from archscope.spec.numbers import Fault
+from archscope.trace import Conflict, Says
 
 COUNTS = frozenset(
     [
@@ -45,7 +47,6 @@ def check_count(layer: str, name: str, value: object) -> None:
 def check_use(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
     """Raises Fault where a layer of torch.nn cannot work on these inputs."""
     _check_dtype(layer, inputs)
-    _check_divided(layer, arguments)
     if inputs:
         check_sizes(layer, arguments, inputs[0])
 
@@ -80,14 +81,24 @@ def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
     raise Fault(f"{layer} wants floating-point numbers but its input is {dtype} {shape}", cure)
 
 
-def _check_divided(layer: str, arguments: Mapping[str, Any]) -> None:
+def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
+    """Groups and heads that do not divide what they should."""
     for divisor, names in DIVIDED.items():
         count = arguments.get(divisor)
-        for name in names:
-            size = arguments.get(name)
-            if isinstance(count, int) and isinstance(size, int) and size % count:
+        if not isinstance(count, int):
+            continue
+        sizes = {name: size for name in names if isinstance(size := arguments.get(name), int)}
+        for name, size in sizes.items():
+            if size % count:
                 fact = f"{layer}: {divisor}={count} does not divide {name}={size}"
-                raise Fault(fact, f"{divisor} must divide {' and '.join(names)}", divisor)
+                fits = Says(divisor, count, nearest_divisor(math.gcd(*sizes.values()), count))
+                yield Conflict(fact, f"{divisor} must divide {' and '.join(names)}", fits, (1,))
+                break
+
+
+def nearest_divisor(size: int, count: int) -> int:
+    """The divisor of `size` that is nearest to `count`."""
+    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: abs(n - count))
 
 
 def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:

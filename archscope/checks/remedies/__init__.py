@@ -5,6 +5,7 @@
     arguments     stride, padding, kernel, channels of the steps on the walk
     told          what layers, views and joins were told; a Flatten
     elsewhere     the input, and labels
+    perturbed     slips in the step itself, and in what its names are told
 
 A remedy is one change of one file's text. Whether it helps is not asked here: `fixes` tries each.
 """
@@ -18,6 +19,7 @@ from archscope.checks.conflicts import Diagnosis
 from archscope.checks.remedies.arguments import channels, kernels, paddings, roundings, strides
 from archscope.checks.remedies.case import Case, Pages, Remedy
 from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
+from archscope.checks.remedies.perturbed import slips
 from archscope.checks.remedies.projection import projections
 from archscope.checks.remedies.told import dimensions, flattened, told, unflattened, views
 from archscope.spec.edits import signatures_of
@@ -27,11 +29,17 @@ __all__ = ["ORDER", "Pages", "Remedy", "remedies"]
 Source = Callable[[Case], Iterator[Remedy]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
-    "channels": (told, projections, channels, input_channels, sources, dimensions, strides, views),
-    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions),
-    "off-by-one": (told, paddings, roundings, strides, kernels, input_sizes, sources, dimensions, views, channels),
-    "layout": (flattened, views, unflattened, sources, dimensions, told, paddings, strides, channels, input_sizes),
-    "batch": (views, sources, dimensions),
+    "channels": (told, projections, channels, input_channels, sources, dimensions, slips, strides, kernels, views),
+    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips),
+    "off-by-one": (
+        *(told, paddings, roundings, strides, kernels, input_sizes),
+        *(sources, dimensions, views, channels, slips),
+    ),
+    "layout": (
+        *(flattened, dimensions, views, unflattened, sources, slips),
+        *(told, paddings, strides, channels, input_sizes),
+    ),
+    "batch": (views, sources, dimensions, slips),
 }
 """Class of a cause → where remedies come from, the likeliest first."""
 
@@ -42,8 +50,7 @@ CAUSES: Mapping[Source, str] = {
     strides: "stride",
     sources: "source",
 }
-"""Where a remedy comes from → the class of the cause that it shows when it helps; a projection shows none, nor does a layer that was told
-less."""
+"""Where a remedy comes from → the class of the cause that it shows when it helps; the others show none."""
 
 
 def remedies(

@@ -61,8 +61,21 @@ def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     if name in CHANNELS:
         yield from (str(size) for size in wanted_channels(case, side, change))
     elif window is not None:
+        yield from in_its_own_words(case, change.row, name)
         yield from rewindowed(case, side, change, window, name)
     yield from siblings(case, change.row, name)
+
+
+def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
+    """An argument in the words of another of the same call: `padding=kernel // 2`, a stride as long as the kernel."""
+    spot = case.spot(row.place)
+    for call in case.calls(spot) if spot is not None else ():
+        given = {word: argument.text for word, argument in call.arguments.items() if not argument.text.isdigit()}
+        if name == "padding" and "kernel_size" in given:
+            yield f"{given['kernel_size']} // 2"
+        if name in ("stride", "kernel_size"):
+            other = given.get({"stride": "kernel_size", "kernel_size": "stride"}[name])
+            yield from [other] if other else []
 
 
 def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
@@ -113,6 +126,8 @@ def with_value(window: Window, name: str, value: int) -> Window | None:
 def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:
     """Whether the side, with this window in place of its own, ends at the wanted size, where both can be worked out."""
     goals = wanted_sizes(case, side)
+    if goals and len(case.diagnosis.shapes[side]) != 4 and case.mismatch.says is None:
+        return True
     size = case.diagnosis.lineage.activations(change.row)[0].value.shape[-1]
     for step in (step for step in case.diagnosis.sides[side] if step.row.index >= change.row.index):
         window = trial if step is change else window_of(step.row)
@@ -127,6 +142,8 @@ def wanted_sizes(case: Case, side: int) -> set[int]:
     """The widths that the other sides have, or that would give a layer the features it was told; none if not known."""
     says = case.mismatch.says
     others = {shape[-1] for other, shape in enumerate(case.diagnosis.shapes) if other != side}
+    if others and case.mismatch.kind in ("multiply", "add") and not case.mismatch.site.strict:
+        others.add(1)  # it may be meant to broadcast
     if others or says is None or not isinstance(says.said, int) or not isinstance(says.has, int):
         return others
     per_area, rest = divmod(says.has, flattened_area(case))
@@ -137,8 +154,10 @@ def wanted_sizes(case: Case, side: int) -> set[int]:
 def siblings(case: Case, row: Row, name: str) -> Iterator[str]:
     """What the same argument is in the other steps of the block, where it is said in words; and parts of its own."""
     spot = case.spot(row.place)
-    if spot is None:
-        return
+    return siblings_at(case, spot, name) if spot is not None else iter(())
+
+
+def siblings_at(case: Case, spot: Spot, name: str) -> Iterator[str]:
     given = [call.arguments[name].text for call in case.calls(spot) if name in call.arguments]
     own = given[0] if given else ""
     for part in expressions_around(spot):

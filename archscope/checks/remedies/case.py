@@ -69,12 +69,7 @@ class Case:
 
     def uses(self, row: Row | None) -> list[Call]:
         """The calls of blocks that a row stands in, innermost first; each has the place of the block's use."""
-        calls = self.diagnosis.lineage.trace.calls
-        found, index = [], row.call if row is not None else -1
-        while index >= 0:
-            found.append(calls[index])
-            index = calls[index].parent
-        return [call for call in found if call.site.kind == "block" and call.parent >= 0]
+        return self.diagnosis.lineage.blocks(row)
 
 
 def block_of(spot: Spot) -> Block | None:

@@ -9,7 +9,10 @@ from itertools import chain
 from archscope.checks.images import USUAL
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
-from archscope.spec.model import Expression, Input, Label, Step
+from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
+
+MIXERS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
+"""Functions of several values, any of which may be the wrong one."""
 
 
 def input_sizes(case: Case) -> Iterator[Remedy]:
@@ -65,7 +68,8 @@ def sources(case: Case) -> Iterator[Remedy]:
     """Another label where the operand was named: in the step itself, and where its block is used."""
     rows = case.diagnosis.lineage.trace.rows
     row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
-    places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row))]
+    walked = (change.row for side in case.diagnosis.sides for change in side if change.row.short in MIXERS)
+    places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row)), *(row.place for row in walked)]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
         yield from renamed(spot)
 
@@ -76,9 +80,18 @@ def renamed(spot: Spot) -> Iterator[Remedy]:
     for whole in spoken_at(spot):
         for node in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Name) and node.id in known):
             start, end = spot.page.segment(whole, node)
+            said = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
             for label in known:
-                if label != node.id:
+                if label not in said:  # a value joined with itself is not what was meant
                     yield from spot.remedy(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
+
+
+def branches_of(form: object) -> Steps:
+    """The steps of a form's branches that are nothing but an expression."""
+    if isinstance(form, Residual):
+        return tuple(step for step in (*form.main, *form.shortcut) if isinstance(step.body, Expression))
+    branches = form.branches if isinstance(form, Join) else ()
+    return tuple(step for branch in branches for step in branch.steps if isinstance(step.body, Expression))
 
 
 def values_before(spot: Spot) -> list[str]:
@@ -94,6 +107,9 @@ def spoken_at(spot: Spot) -> Iterator[Expression]:
     whole = spot.page.expression(spot.span)
     if whole is not None:
         yield whole
+    for form in (spot.page.part(kind, spot.span) for kind in (Join, Residual)):
+        said = (part for part in parts(branches_of(form)) if isinstance(part, Expression))
+        yield from (part for part in said if spot.page.stands(part))
     for step in (part for part in parts(steps_around(spot)) if isinstance(part, Step)):
         near = step.source is not None and abs(step.span.line - spot.span.line) <= 1
         if near and step.source is not None and spot.page.stands(step.source):

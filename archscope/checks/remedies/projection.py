@@ -21,14 +21,27 @@ def projections(case: Case) -> Iterator[Remedy]:
     residual = spot.page.part(Residual, spot.span) if spot else None
     if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual:
         return
+    words = spoken(case, spot)
+    yield from without_addition(spot, residual, words)
     if residual.shortcut:
         yield from conditions(case, spot, residual)
         return
-    words = spoken(case, spot)
     steps = projection(case, words)
     for lines in (guarded(words, steps), [f"- {step}" for step in steps]):
         if lines:
             yield from spot.remedy("project the shortcut", spot.page.with_shortcut(spot.span, lines))
+
+
+def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Remedy]:
+    """A residual's `when:` that is true where nothing can be added."""
+    if residual.when is None or not spot.page.stands(residual.when):
+        return
+    start = spot.page.offset(residual.when.span)
+    held = [f"{words['stride']} == 1"] if "stride" in words else []
+    held += [f"in_channels == {words['channels']}"] if "channels" in words else []
+    if held:
+        text = spot.page.cut(start, start + len(residual.when.text), " and ".join(held))
+        yield from spot.remedy(f"add only when {' and '.join(held)}", text)
 
 
 def projection(case: Case, words: dict[str, str]) -> list[str]:

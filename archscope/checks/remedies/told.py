@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from archscope.checks.remedies.arguments import pieces, siblings_at
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
@@ -22,6 +23,9 @@ def told(case: Case) -> Iterator[Remedy]:
             yield from spot.remedy(f"let {path} infer {says.argument}", spot.page.without_argument(call, says.argument))
             text = spot.page.with_argument(call, says.argument, str(says.has))
             yield from spot.remedy(f"{says.argument}={says.has} in {path}", text)
+            for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
+                text = spot.page.with_argument(call, says.argument, other)
+                yield from spot.remedy(f"{says.argument}={other} in {path}", text)
 
 
 def flattened(case: Case) -> Iterator[Remedy]:

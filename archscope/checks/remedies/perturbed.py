@@ -1,0 +1,85 @@
+"""Small changes of what the step itself says, and of what its names are told where its block is used.
+
+    step → its numbers ± 1, parts of its sums → its names: the block's arguments at the use, the use's names, params
+
+The last resort: where arithmetic finds nothing, a slip of the pen is looked for.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.spec.edits import Argument
+from archscope.spec.model import Expression
+from archscope.trace import Call
+
+DEEPEST = 4
+"""How many uses of blocks inside each other a name is followed through."""
+
+
+def slips(case: Case) -> Iterator[Remedy]:
+    """Changes of the conflict's own step, then of the steps on the walk, then of what their names are told."""
+    rows = case.diagnosis.lineage.trace.rows
+    row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
+    spot = case.site
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None:
+        return
+    yield from slips_of(spot, whole, whole.tree)
+    names = [node.id for node in ast.walk(whole.tree) if isinstance(node, ast.Name)]
+    yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
+
+
+def slips_of(spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
+    """Each sum as one of its parts, each number as its neighbours."""
+    for node in ast.walk(tree):
+        for new in others(node):
+            start, end = spot.page.segment(whole, node)
+            yield from spot.remedy(f"{new} instead of {spot.page.text[start:end]}", spot.page.cut(start, end, new))
+
+
+def others(node: ast.AST) -> list[str]:
+    """What an expression may have been before a slip."""
+    if isinstance(node, ast.BinOp):
+        return [ast.unparse(part) for part in (node.left, node.right) if not isinstance(part, ast.Constant)]
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        n = node.value
+        return [str(other) for other in dict.fromkeys((n + 1, n - 1, n * 2, n // 2)) if other > 0]
+    return []
+
+
+def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Remedy]:
+    """Slips in the arguments of these names where the block is used, and in the params of these names."""
+    yield from slips_of_params(case, names)
+    spot = case.spot(uses[0].site.place) if uses else None
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None:
+        return
+    further: list[str] = []
+    for call in case.calls(spot):
+        for name, given in call.arguments.items():
+            if call.name == uses[0].site.name and name in names:
+                tree = argument_tree(spot, whole, given)
+                yield from slips_of(spot, whole, tree)
+                further += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    if further:
+        yield from told_elsewhere(case, further, uses[1:])
+
+
+def argument_tree(spot: Spot, whole: Expression, given: Argument) -> ast.AST:
+    """The node of an expression that stands where an argument's value does."""
+    nodes = (node for node in ast.walk(whole.tree) if isinstance(node, ast.expr))
+    return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
+
+
+def slips_of_params(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+    for page in case.pages.values():
+        for setting in (part for part in page.spec.params if part.name in names):
+            found = page.data(setting.value)
+            tree = ast.parse(found.text, mode="eval").body if found is not None and found.text.isdigit() else None
+            for new in others(tree) if tree is not None else ():
+                if found is not None:
+                    text = page.cut(found.start, found.end, new)
+                    yield from Spot(page, setting.span).remedy(f"{setting.name}: {new}", text)
