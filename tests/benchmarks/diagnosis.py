@@ -40,7 +40,14 @@ NEEDED = ("found", "placed", "cause", "checked", "runs", "cured")
 
 def main() -> None:
     options = parsed()
-    wish = Wish(options.per_spec, options.unmet, options.seed, tuple(options.kinds.split(",")), options.patience)
+    wish = Wish(
+        options.per_spec,
+        of_kind=options.of_kind,
+        unmet=options.unmet,
+        seed=options.seed,
+        kinds=tuple(options.kinds.split(",")),
+        patience=options.patience,
+    )
     begun = time.perf_counter()
     samples = []
     for one in measured(asked(options), wish, options.few, options.jobs):
@@ -57,6 +64,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How good the diagnosis is, by mutation.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-spec", type=int, default=15, help="broken mutations of each file")
+    parser.add_argument("--of-kind", type=int, default=3, help="of these, at most so many of one kind")
     parser.add_argument("--few", type=int, default=5, help="broken mutations of each large and slow file")
     parser.add_argument("--unmet", type=int, default=2, help="mutations of each file that only an expectation sees")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))

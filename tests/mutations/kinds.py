@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from archscope.errors import Span
 from archscope.spec.model import Block, Constant, Data, Expression, For, Items, Join, Residual, Spec, Step
 from tests.mutations.places import ROLES, Found, Given, Scope, Text, arguments, calls, steps
 
@@ -66,7 +67,8 @@ def changed(role: str, text: str) -> Iterator[str]:
     """Other values for a number or expression that decides `role`."""
     plain = text.replace("_", "")
     if plain.isdecimal():
-        yield from (str(n) for n in other_numbers(role, int(plain)) if n >= (role == "padding") * -1 + 1)
+        least = 0 if role == "padding" else 1
+        yield from (str(n) for n in other_numbers(role, int(plain)) if n >= least)
         return
     operand = text if text.isidentifier() else f"({text})"
     if role == "stride":
@@ -231,7 +233,7 @@ def projections(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
         if step.when is not None and (place := text.range(step.when)):
             yield Edit("projection", *place, "false", "a projection that is never built", (line, line + 1))
     if residual.shortcut and (lines := key_lines(text, "shortcut:", residual.shortcut[0].span.line)):
-        start, end = (text.offset(residual.span.__class__("", n, 1)) for n in lines)
+        start, end = (text.offset(Span("", number, 1)) for number in lines)
         yield Edit("projection", start, end, "", "no projection", (line, line + 1, lines[0] - 1))
 
 
@@ -324,7 +326,9 @@ def items(loop: For, text: Text) -> Iterator[tuple[str, tuple[int, int]]]:
 
 def inputs(spec: Spec, text: Text) -> Iterator[Edit]:
     """The net's input a little larger or smaller."""
-    for dim in (dim for one in spec.inputs for dim in (one.dims or ())[1:]):
-        place = text.range(dim)
-        for new in changed("input", dim.text) if place else ():
-            yield Edit("input", *place, new, f"input: {dim.text} → {new}")
+    for one in spec.inputs:
+        for axis, dim in enumerate(one.dims or ()):
+            place = text.range(dim) if axis else None
+            causes = CAUSES["channels" if axis == 1 and len(one.dims or ()) == 4 else "input"]
+            for new in changed("input", dim.text) if place else ():
+                yield Edit("input", *place, new, f"input: {dim.text} → {new}", causes=causes)

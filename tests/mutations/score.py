@@ -168,10 +168,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Wish:
-    """How many broken mutations of a file are wanted, and how many that an expectation alone sees. patience: a kind is
-    left after so many of its mutations, one after the other, that broke nothing."""
+    """How many broken mutations of a file are wanted, at most how many of one kind, and how many that an expectation
+    alone sees. patience: a kind is left after so many of its mutations, one after the other, that broke nothing."""
 
     broken: int
+    of_kind: int = 3
     unmet: int = 0
     seed: int = 0
     kinds: tuple[str, ...] = KINDS
@@ -191,13 +192,15 @@ def sample(origin: Origin, wish: Wish) -> Sample:
 
 def scored(bench: Bench, wanted: Iterable[Mutation], wish: Wish) -> Iterator[Score]:
     left, useless = {"broken": wish.broken, "unmet": wish.unmet}, dict.fromkeys(KINDS, 0)
+    room = dict.fromkeys(KINDS, wish.of_kind)
     for mutation in wanted:
         if not left["broken"]:
             return
-        if useless[mutation.kind] >= wish.patience:
+        if useless[mutation.kind] >= wish.patience or not room[mutation.kind]:
             continue
         verdict = judged(bench.net(mutation.text), expectations=left["unmet"] > 0)
         useless[mutation.kind] = 0 if verdict.kind == "broken" else useless[mutation.kind] + 1
         if left.get(verdict.kind, 0):
             left[verdict.kind] -= 1
+            room[mutation.kind] -= verdict.kind == "broken"
             yield bench.score(mutation, verdict)
