@@ -20,7 +20,7 @@ FILES = ("specs/tutorials/inception_mnist.yaml", "specs/tutorials/residual_mnist
 WISH = Wish(broken=5, unmet=1)
 VARIED = ("std/resnet.yaml", "std/dense.yaml", "std/transformer.yaml", "specs/tutorials/inception_mnist.yaml")
 """Files that together have a place for every kind."""
-LEAST: Mapping[str, float] = {"found": 1.0, "placed": 0.6, "cause": 0.7, "checked": 0.0, "runs": 0.0, "cured": 0.0}
+LEAST: Mapping[str, float] = {"found": 1.0, "placed": 0.9, "cause": 0.9, "checked": 0.9, "runs": 0.9, "cured": 0.8}
 """The shares that must be reached; raised with the diagnosis, never lowered."""
 MOST_OTHERS = 0.25
 """Errors elsewhere that are not marked likely, per broken network."""
