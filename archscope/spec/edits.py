@@ -4,7 +4,8 @@
                      ─ residual at a place ─→ the text with a shortcut beside it
                      ─ step at a place ─→ the text with a step before it        diff(before, after) → unified diff
 
-A change that cannot be made by cutting and pasting (a call over several lines, a mapping in braces) is not made: None.
+A change that cannot be made by cutting and pasting (a call over several lines, a mapping in braces), or after which the
+text could not be read, is not made: None.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from importlib import resources
 
-from archscope.errors import Span
-from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Spec
+from archscope.errors import Problems, Span
+from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Residual, Spec
+from archscope.spec.parse import parse
 
 Place = tuple[int, int]
 
@@ -171,59 +173,84 @@ class Page:
         if not match or re.search(r"- ", line[match.end() : span.column - 1]):
             return None
         start = self._starts[span.line - 1]
-        return self.cut(start, start, f"{match[1]}- {step}\n")
+        return self._readable(self.cut(start, start, f"{match[1]}- {step}\n"))
 
     def without_line(self, span: Span) -> str | None:
         """The text without the line of a step that stands there alone."""
         start, end = self._starts[span.line - 1], self._starts[span.line]
-        return self.cut(start, end, "") if self.text[start:end].lstrip().startswith("- ") else None
+        return self._readable(self.cut(start, end, "")) if self.text[start:end].lstrip().startswith("- ") else None
 
     def with_shortcut(self, span: Span, steps: Sequence[str]) -> str | None:
-        """The text with `shortcut:` steps for the residual at a place, which has none."""
+        """The text with the lines of a shortcut for the residual at a place, which has none."""
+        before = self.part(Residual, span)
         lines = self.text.splitlines(keepends=True)
-        head = lines[span.line - 1].rstrip("\n")
-        rest = head[span.column - 1 :].removeprefix("residual:")
-        inline = re.sub(r"\s#.*", "", rest).strip()
-        if rest == head[span.column - 1 :] or inline.startswith("{"):
+        lines[-1] += "\n" * (lines[-1][-1:] != "\n")
+        head = lines[span.line - 1]
+        if not isinstance(before, Residual) or not head[span.column - 1 :].startswith("residual:"):
             return None
-        column = span.column - 1 + 4
-        if inline:
-            return self._with_lines(lines, span.line, column, inline, steps)
+        start = span.column - 1 + len("residual:")
+        inline = re.sub(r"(^|\s)#.*", "", head[start:]).strip()
+        text = self._beside(lines, span, inline, steps) if inline else self._below(lines, span, steps)
+        page = self._read(text) if text is not None else None
+        found = page.part(Residual, span) if page is not None else None
+        return text if isinstance(found, Residual) and found.main == before.main and found.shortcut else None
+
+    def _beside(self, lines: list[str], span: Span, inline: str, steps: Sequence[str]) -> str:
+        """For a main path in the line of its key: `residual: Conv2d(8, 1)`."""
+        head, pad = lines[span.line - 1], " " * (span.column + 3)
+        start = head.index(inline, span.column - 1 + len("residual:"))
+        new = [head[:start].rstrip() + head[start + len(inline) :], f"{pad}main: {inline}\n", f"{pad}shortcut:\n"]
+        return "".join([*lines[: span.line - 1], *new, *(f"{pad}  {step}\n" for step in steps), *lines[span.line :]])
+
+    def _below(self, lines: list[str], span: Span, steps: Sequence[str]) -> str | None:
+        """For a main path below its key: a list, or a mapping with `main:`."""
         first = next((n for n in range(span.line, len(lines)) if is_content(lines[n])), None)
         if first is None:
             return None
         inner = indent(lines[first])
+        listed = lines[first][inner:].startswith("- ")
         end = self._block_end(lines, first, inner)
-        pad = " " * inner
-        shortcut = [f"{pad}shortcut:\n", *(f"{pad}  {step}\n" for step in steps)]
-        if lines[first].lstrip().startswith("- "):
-            shortcut = [f"{pad}shortcut:\n", *(f"{pad}{step}\n" for step in steps)]
-            lines.insert(first, f"{pad}main:\n")
-            end += 1
-        if lines[end - 1][-1:] != "\n":
-            lines[end - 1] += "\n"
-        return "".join([*lines[:end], *shortcut, *lines[end:]])
+        if not listed:
+            return self._in_mapping(lines, first, end, steps)
+        deeper = 2 if inner < span.column else 0  # a list at its key's own indent
+        pad = " " * (inner + deeper)
+        main = [" " * deeper * bool(line.strip()) + line for line in lines[first:end]]
+        shortcut = [f"{pad}shortcut:\n", *(f"{pad}{step}\n" for step in steps)]
+        return "".join([*lines[:first], f"{pad}main:\n", *main, *shortcut, *lines[end:]])
 
-    def _with_lines(self, lines: list[str], line: int, column: int, inline: str, steps: Sequence[str]) -> str:
-        pad = " " * column
-        head = lines[line - 1]
-        start = head.index(inline, head.index("residual:"))
-        comment = head[start + len(inline) :].strip()
-        new = [head[:start].rstrip() + (f"  {comment}" if comment else "") + "\n", f"{pad}main: {inline}\n"]
-        new += [f"{pad}shortcut:\n", *(f"{pad}  {step}\n" for step in steps)]
-        return "".join([*lines[: line - 1], *new, *lines[line:]])
+    @staticmethod
+    def _in_mapping(lines: list[str], first: int, end: int, steps: Sequence[str]) -> str:
+        """`shortcut:` as the last key of a residual's mapping, or its steps below the key that has none."""
+        pad = " " * indent(lines[first])
+        new = [f"{pad}  {step}\n" for step in steps]
+        empty = re.compile(rf"{pad}shortcut:\s*(\[\]|null|~)?\s*(#.*)?\n")
+        for number in range(first, end):
+            if empty.fullmatch(lines[number]):
+                key = re.sub(r":\s*(\[\]|null|~)", ":", lines[number], count=1)
+                return "".join([*lines[:number], key, *new, *lines[number + 1 :]])
+        return "".join([*lines[:end], f"{pad}shortcut:\n", *new, *lines[end:]])
 
     @staticmethod
     def _block_end(lines: list[str], first: int, column: int) -> int:
-        """The number of the line after the last one that belongs to a block of this indent."""
-        end = first + 1
+        """The number of the line after the last one that belongs to a block of this indent: a list, or a mapping."""
+        end, listed = first + 1, lines[first][column:].startswith("- ")
         for number in range(first + 1, len(lines)):
-            if not is_content(lines[number]):
+            line = lines[number]
+            if not is_content(line):
                 continue
-            if indent(lines[number]) < column:
+            if indent(line) < column or (listed and indent(line) == column and not line[column:].startswith("- ")):
                 break
             end = number + 1
         return end
+
+    def _readable(self, text: str) -> str | None:
+        return text if self._read(text) is not None else None
+
+    def _read(self, text: str) -> Page | None:
+        """A changed text as a page; None where it cannot be read any more."""
+        problems = Problems()
+        spec = parse(text, self.spec.file, problems)
+        return Page(text, spec) if spec is not None and not problems else None
 
 
 def is_content(line: str) -> bool:
