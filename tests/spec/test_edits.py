@@ -175,7 +175,7 @@ def test_columns_are_those_of_characters() -> None:
 
 # ------------------------------------------------------------ shortcuts
 RESIDUALS = {
-    "list": "  - residual:  # two\n      - Conv2d(4, 3)  # first\n      # between\n      - ReLU\n\n  # after\n  - Tanh\n",
+    "list": "  - residual:  # two\n      - Conv2d(4, 3)  # one\n      # between\n      - ReLU\n\n  # after\n  - Tanh\n",
     "list at its key's indent": "  - residual:\n    - Conv2d(4, 3)  # first\n\n    - ReLU\n  - Flatten\n",
     "list at the margin": "- residual:\n  - ReLU\n- Flatten\n",
     "one line": "  - residual: Conv2d(4, 3)\n  - Flatten\n",
@@ -300,7 +300,7 @@ def test_of_nested_residuals_one_is_changed() -> None:
             """\
   - residual:  # two
       main:
-      - Conv2d(4, 3)  # first
+      - Conv2d(4, 3)  # one
       # between
       - ReLU
       shortcut:
