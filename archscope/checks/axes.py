@@ -38,7 +38,8 @@ def origins(made: Made) -> Origins:
     """The operands' axes that an output axis follows; none where the row sets its size."""
     if not made.operands:
         return ()
-    return RULES.get(made.row.short.removesuffix("_"), same_size)(made)
+    found = RULES.get(made.row.short.removesuffix("_"), same_size)(made)
+    return [(operand, axis) for operand, axis in found if 0 <= axis < len(operand.value.shape)]
 
 
 # ------------------------------------------------------------ windows, layers

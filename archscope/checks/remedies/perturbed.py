@@ -13,23 +13,33 @@ from collections.abc import Iterator, Sequence
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression
-from archscope.trace import Call
+from archscope.trace import Call, Row
 
 DEEPEST = 4
 """How many uses of blocks inside each other a name is followed through."""
 
 
 def slips(case: Case) -> Iterator[Remedy]:
-    """Changes of the conflict's own step, then of the steps on the walk, then of what their names are told."""
+    """Changes of the conflict's own step, of what its names and those of the walk are told, of the steps on the walk."""
     rows = case.diagnosis.lineage.trace.rows
-    row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
-    spot = case.site
+    own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
+    walked = (change.row for side in case.diagnosis.sides for change in side)
+    spoken = [(row, *said) for row in (*own, *walked) for said in spoken_by(case, row)]
+    for _, spot, whole in spoken[:1]:
+        yield from slips_of(spot, whole, whole.tree)
+    for row, _, whole in spoken:
+        names = [node.id for node in ast.walk(whole.tree) if isinstance(node, ast.Name)]
+        yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
+    for _, spot, whole in spoken[1:]:
+        yield from slips_of(spot, whole, whole.tree)
+
+
+def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
+    """The expression of a row's step."""
+    spot = case.spot(row.place)
     whole = spot.page.expression(spot.span) if spot is not None else None
-    if spot is None or whole is None:
-        return
-    yield from slips_of(spot, whole, whole.tree)
-    names = [node.id for node in ast.walk(whole.tree) if isinstance(node, ast.Name)]
-    yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
+    if spot is not None and whole is not None:
+        yield spot, whole
 
 
 def slips_of(spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
