@@ -64,7 +64,8 @@ class Diagnosis:
 
 def diagnosed(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
     alone = mismatch.kind in ("layer", "view")
-    operands = tuple(map(lineage.real, mismatch.operands[:1] if alone else mismatch.operands))
+    given = mismatch.operands[:1] if alone else mismatch.operands
+    operands = tuple(map(lineage.real, given)) if mismatch.site.conflict is not None else given
     fork = None if alone else lineage.fork(operands)
     since = -1 if fork is None else fork
     axes = mismatch.axes or range(max(len(operand.value.shape) for operand in operands))
