@@ -16,6 +16,7 @@ from archscope.checks.causes import cause_of, rounds
 from archscope.checks.images import legal_sizes, sizes_for
 from archscope.checks.provenance import Change, Lineage
 from archscope.report import Finding, Link
+from archscope.report.windows import window_of
 from archscope.trace import Failure, Mismatch, Operand, Row, Shape, Trace
 
 AXES = ("N", "C", "H", "W")
@@ -35,7 +36,9 @@ RULES = {
 def conflicts(trace: Trace) -> tuple[Finding, ...]:
     """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
     found = folded([finding(diagnosis) for diagnosis in diagnoses(trace)])
-    return (*found, from_failure(trace.failure, trace)) if trace.failure else tuple(found)
+    failure = trace.failure
+    told = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
+    return (*found, from_failure(failure, trace)) if failure is not None and not told else tuple(found)
 
 
 def diagnoses(trace: Trace) -> list[Diagnosis]:
@@ -171,7 +174,7 @@ def cure(diagnosis: Diagnosis) -> str:
     mismatch, cause = diagnosis.mismatch, diagnosis.cause
     if mismatch.site.conflict is not None and mismatch.site.conflict.help:
         return mismatch.site.conflict.help
-    if cause == "off-by-one":
+    if cause == "off-by-one" and mismatch.says is None:
         return cure_of_sizes(diagnosis)
     if diagnosis.residual and cause in ("channels", "stride"):
         return "project the shortcut so that it changes channels and size the way main does"
@@ -191,9 +194,12 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
             where = f"{change.row.path} rounds {before} down"
             return f"{where}: {legal(diagnosis)}pad or crop one side"
     for change in changes:
-        kernel = change.row.inputs[1].value.shape[-1] if "conv" in change.row.short else change.row.get("kernel_size")
-        if isinstance(kernel, int) and kernel % 2:
-            return f"padding={kernel // 2} in {change.row.path} keeps the size of its input (kernel {kernel})"
+        window = window_of(change.row)
+        if window is not None and set(window.stride) == {1} and not window.transposed and window.reach(0) % 2:
+            wanted = window.reach(0) // 2
+            if window.padding[0] != wanted:
+                where = change.row.path or change.row.op
+                return f"padding={wanted} in {where} keeps the size of its input (kernel {window.kernel[0]})"
     return "give the windows of both sides the same padding and rounding"
 
 
@@ -262,7 +268,7 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
         for change in kept:
             rows.append(change.row)
             layer = diagnosis.lineage.layers[change.row.index]
-            yield Link(change.row.path, f"{layer}: {deed(change)}", change.row.place)
+            yield Link(change.row.path or "forward", f"{layer}: {deed(change)}", change.row.place)
     all_rows, index = diagnosis.lineage.trace.rows, diagnosis.mismatch.row
     yield from uses([*all_rows[index : index + 1], *rows], diagnosis.lineage)
 

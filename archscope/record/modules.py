@@ -65,6 +65,22 @@ def kind(module: nn.Module) -> str:
     return "layer" if own and leaf and type(module).__module__ != "torch.nn.modules.container" else "block"
 
 
+SIZES: Mapping[type[nn.Module], str] = {
+    **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), "input_size"),
+    nn.MultiheadAttention: "embed_dim",
+}
+"""Layers that compare their input's last size with what they were told themselves, before any function runs."""
+
+
+def unfit(module: nn.Module, args: Any) -> tuple[str, int, torch.Tensor] | None:
+    """What such a layer was told, and its input, where they disagree."""
+    argument = SIZES.get(type(module))
+    if argument is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].dim():
+        return None
+    said = int(getattr(module, argument))
+    return (argument, said, args[0]) if args[0].shape[-1] != said else None
+
+
 @contextmanager
 def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
     """Every module call enters and leaves its Site, also one that an exception ends."""
@@ -79,6 +95,9 @@ def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
         if isinstance(module, torch.jit.ScriptModule):
             recorder.unseen(module.original_name, (args, list(module.parameters())), output)
         if output is None:
+            refusal = recorder.on_mismatch == "record" and unfit(module, args)
+            if refusal:
+                recorder.refuse(*refusal)
             recorder.note(sys.exception())
         while running:
             recorder.leave()

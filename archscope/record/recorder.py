@@ -11,14 +11,15 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from archscope.fit import Misfit, find, unequal
+from archscope.fit import Misfit, find, told, unequal
 from archscope.record.attributes import attributes
+from archscope.record.author import place, raised_at
 from archscope.record.functions import Function, describe
 from archscope.record.kernels import Invocation
 from archscope.record.params import params
@@ -242,7 +243,15 @@ class Recorder(TorchFunctionMode):
     def _note(
         self, kind: str, op: str, operands: tuple[Operand, ...], axes: tuple[int, ...], fact: str, says: Says | None
     ) -> None:
-        self.mismatches.append(Mismatch(self._site, kind, op, operands, axes, fact, says, len(self.events)))
+        site = self._site if self._site.place else replace(self._site, place=place())
+        self.mismatches.append(Mismatch(site, kind, op, operands, axes, fact, says, len(self.events)))
+
+    def refuse(self, argument: str, said: int, tensor: torch.Tensor) -> None:
+        """A layer has raised since it was told another size than its input has."""
+        shape = shape_of(tensor)
+        fact = told(self._site.name, argument, said, shape, shape[-1])
+        says = Says(argument, said, shape[-1])
+        self._note("layer", self._site.name, (self.operand(tensor),), (len(shape) - 1,), fact, says)
 
     def _fail(self, function: Function, args: Any, kwargs: Any, error: Exception) -> None:
         operands = tuple(self.operand(tensor) for tensor in split(args, kwargs)[0])
@@ -265,7 +274,9 @@ class Recorder(TorchFunctionMode):
         """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
         said = first_line(error)
         named = said if isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{type(error).__name__}: {said}"
-        return self._noted(error) or Failure(self._site, "", (), named)
+        failure = self._noted(error) or Failure(self._site, "", (), named)
+        site = failure.site if failure.site.place else replace(failure.site, place=raised_at(error))
+        return replace(failure, site=site)
 
     def rows(self) -> tuple[Row, ...]:
         """The rows of the run; a layer's only row is called like the layer."""
