@@ -19,6 +19,7 @@ WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
 HELD = "\N{NO-BREAK SPACE}"
 JOINS = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
 MOST_NAMES = 6
+MOST_STEPS = 8
 
 
 def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
@@ -74,9 +75,11 @@ def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
 def way_back(finding: Finding, width: int) -> Iterator[str]:
     """`where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
     first = "where they part:" if finding.rule in JOINS else "made by:"
-    for number, link in enumerate(finding.walk):
+    for number, link in enumerate(finding.walk[:MOST_STEPS]):
         indent = "      " if number else "    "
         yield from wrapped(f"{'then' if number else first} {step(link, finding.place)}", width, indent, "        ")
+    if len(finding.walk) > MOST_STEPS:
+        yield f"      and {len(finding.walk) - MOST_STEPS} more steps (JSON has them all)"
 
 
 def step(link: Link, place: Span | None) -> str:
