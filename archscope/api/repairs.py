@@ -42,27 +42,27 @@ class Repair:
         return "".join(diff(self.before[file], text, file) for file, text in self.after.items())
 
 
-def repair(*wanted: Any, **options: Any) -> list[Repair]:
+def repair(*wanted: Any, texts: Mapping[str, str] | None = None, **options: Any) -> list[Repair]:
     """What cures each spec, as far as checked fixes do; other targets are only checked. `options` are `check`'s."""
-    return [_repaired(target, options) for target in spread(wanted)]
+    return [_repaired(target, texts or {}, options) for target in spread(wanted)]
 
 
-def _repaired(target: Any, options: Mapping[str, Any]) -> Repair:
-    texts: dict[str, str] = {}
+def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any]) -> Repair:
+    after: dict[str, str] = {}
     fixes: list[Fix] = []
-    checked = check(target, **options)
+    checked = check(target, **options, texts=given)
     while len(fixes) < MOST and (fix := _first(checked)) is not None:
         fixes.append(fix)
-        texts = {**texts, fix.file: fix.text}
-        checked = check(target, **options, texts=texts)
-    before = {file: text for file, text in _sources(target).items() if file in texts}
-    return Repair(str(target), tuple(fixes), before, texts, tuple(checked))
+        after = {**after, fix.file: fix.text}
+        checked = check(target, **options, texts={**given, **after})
+    before = {file: text for file, text in _sources(target, given).items() if file in after}
+    return Repair(str(target), tuple(fixes), before, after, tuple(checked))
 
 
-def _sources(target: Any) -> Mapping[str, str]:
+def _sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
     parts = split(target)
     try:
-        return load(os.fspath(parts[0])).sources if parts else {}
+        return load(os.fspath(parts[0]), texts=given).sources if parts else {}
     except SpecError as error:
         return error.sources
 

@@ -63,10 +63,10 @@ class Cure:
 def fixed(finding: Finding, remedies: Iterable[Remedy], trials: Trials) -> Finding:
     """The finding with the best remedies that cured it, the cause that they show, and the place that they change."""
     cures = sorted(cures_of(finding, remedies, trials), key=lambda cure: (cure.figures, cure.left))
-    checked = [cure for cure in cures if not cure.figures][: trials.wanted]
-    best = checked or cures[:1]
-    if not best:
+    if not cures:
         return finding
+    checked = [cure for cure in cures if not cure.figures and cure.left == cures[0].left][: trials.wanted]
+    best = checked or cures[:1]
     found = replace(finding, fixes=tuple(made(cure, trials) for cure in best))
     return placed(found, best[0].remedy, trials) if checked and not best[0].left else found
 

@@ -1,0 +1,71 @@
+"""Broken networks as golden cases: a spec, and below it as comments what check finds, with the first fixes.
+
+cases/NAME.yaml → spec | findings        `python -m tests.checks.golden` writes the findings anew; review them
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import archscope
+from archscope.render.findings import text
+from archscope.report import Finding
+
+FOLDER = Path(__file__).parent / "cases"
+MARK = "# --- found\n"
+WIDTH = 112
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file of the folder. name: as messages call it."""
+
+    name: str
+    spec: str
+    golden: str
+
+    def __str__(self) -> str:
+        return self.name.removesuffix(".yaml")
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def cases() -> list[Case]:
+    return [Case(path.name, *parted(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("*.yaml"))]
+
+
+def parted(content: str) -> tuple[str, str]:
+    spec, _, golden = content.partition(MARK)
+    return spec, "".join(f"{line.removeprefix('# ').removeprefix('#')}\n" for line in golden.splitlines())
+
+
+def checked(case: Case) -> tuple[Finding, ...]:
+    """What check finds in a case; the file's own findings are left out of it."""
+    with inside(FOLDER):
+        return tuple(f for one in archscope.check(case.name, texts={case.name: case.spec}) for f in one.findings)
+
+
+def shown(findings: tuple[Finding, ...]) -> str:
+    return text([replace(finding, fixes=finding.fixes[:1]) for finding in findings], width=WIDTH)
+
+
+def update() -> None:
+    for case in cases():
+        lines = [f"# {line}".rstrip() for line in shown(checked(case)).splitlines()]
+        (FOLDER / case.name).write_text("\n".join([case.spec + MARK.rstrip(), *lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    update()
