@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -135,7 +136,9 @@ def checked(target: str) -> tuple[list[Finding], str]:
     try:
         return [finding for one in archscope.check(target) for finding in one.errors().findings], ""
     except Exception as error:  # noqa: BLE001 - a check that crashes has found nothing, and the table says so
-        return [], f"the check crashed: {type(error).__name__}: {error}"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        return [], f"the check crashed: {type(error).__name__}: {error} ({where} in {last.name})"
 
 
 def expectation(finding: Finding) -> bool:
