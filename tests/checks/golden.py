@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import archscope
@@ -51,8 +52,9 @@ def parted(content: str) -> tuple[str, str]:
     return spec, "".join(f"{line.removeprefix('# ').removeprefix('#')}\n" for line in golden.splitlines())
 
 
+@cache
 def checked(case: Case) -> tuple[Finding, ...]:
-    """What check finds in a case; the file's own findings are left out of it."""
+    """What check finds in a case."""
     with inside(FOLDER):
         return tuple(f for one in archscope.check(case.name, texts={case.name: case.spec}) for f in one.findings)
 

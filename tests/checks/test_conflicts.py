@@ -1,13 +1,24 @@
-"""Conflicts of a run, from hand-drawn traces: what is said, in which words, in which columns."""
+"""Conflicts of a run: what is said, in which words, in which columns; the same on every device, for specs and models.
+
+hand-drawn traces · golden cases (cpu = meta = cuda) · a spec and its PyTorch twin
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import archscope
 from archscope.checks import conflicts
 from archscope.errors import Span
-from archscope.report import Report
+from archscope.report import Finding, Report
 from archscope.trace import Failure, Mismatch, Operand, Site, Value
+from tests.checks.golden import FOLDER, Case, cases, checked, inside, shown
 from tests.sketches import Sketch, conv
 
 
@@ -68,3 +79,211 @@ def test_a_failure_names_the_step_and_what_it_was_given() -> None:
         "linear failed on (1, 4, 6, 6) float32 from 0: mat1 and mat2 shapes cannot be multiplied"
     )
     assert len(report.rows) == 1
+
+
+# ------------------------------------------------------------ golden cases
+CASES = cases()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_check_says_of_a_broken_net(case: Case) -> None:
+    assert shown(checked(case)) == case.golden
+
+
+def test_a_case_can_fail() -> None:
+    case = replace(CASES[0], spec=CASES[0].spec.replace("Conv2d(16", "Conv2d(24"))
+    assert shown(checked(case)) != case.golden
+
+
+def test_every_rule_and_every_cause_has_a_case() -> None:
+    found = {(finding.rule, finding.cause) for case in CASES for finding in checked(case) if finding.cause}
+    assert found >= {
+        *(("residual-shape", cause) for cause in ("channels", "stride", "off-by-one", "layout", "batch")),
+        *(("concat-shape", cause) for cause in ("channels", "stride", "off-by-one", "source")),
+        *(("layer-shape", cause) for cause in ("channels", "off-by-one", "layout")),
+        *((rule, "channels") for rule in ("add-shape", "multiply-shape", "product-shape")),
+        ("view-shape", "layout"),
+    }
+
+
+def said(findings: tuple[Finding, ...]) -> list[tuple]:
+    """All that is told of a conflict."""
+    return [
+        (f.rule, f.message, f.path, f.place, f.details, f.cause, f.walk, f.help, f.also, f.likely) for f in findings
+    ]
+
+
+def ran(case: Case, device: str) -> Report:
+    with inside(FOLDER):
+        return archscope.summarize(case.name, texts={case.name: case.spec}, device=device)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_words_are_the_same_on_cpu_and_meta(case: Case) -> None:
+    report = ran(case, "cpu")
+    assert report.trace.failure is None
+    assert said(report.findings) == said(ran(case, "meta").findings)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_words_are_the_same_on_cuda(case: Case) -> None:
+    assert said(ran(case, "cuda").findings) == said(ran(case, "meta").findings)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_line_of_a_finding_stands(case: Case) -> None:
+    """Carets are below the sizes that differ, links lie in the file, and nothing of torch's words is in the text."""
+    for finding in (finding for finding in checked(case) if finding.cause):
+        assert finding.place is not None
+        for link in finding.walk:
+            assert link.place is None or 1 <= link.place.line <= case.spec.count("\n")
+        for line in (line for line in finding.details if set(line) <= {" ", "^"}):
+            sizes = [row for row in finding.details if row != line and not row.startswith(("it ", "an input"))]
+            for start, end in marks(line):
+                assert all(row[start:end].strip().isdigit() for row in sizes)
+        assert "must match the size" not in finding.message
+
+
+def marks(line: str) -> list[tuple[int, int]]:
+    """Where the carets of a line begin and end."""
+    ends, start = [], 0
+    for word in line.split():
+        start = line.index(word, start)
+        ends.append((start, start + len(word)))
+        start += len(word)
+    return ends
+
+
+def names(case_name: str) -> list[tuple[str, bool]]:
+    case = next(case for case in CASES if str(case) == case_name)
+    return [(finding.path, finding.likely) for finding in checked(case) if finding.cause]
+
+
+def test_independent_conflicts_are_all_found_and_none_is_doubted() -> None:
+    assert names("several_independent") == [("one.add", False), ("two", False), ("three.add", False)]
+
+
+def test_a_conflict_behind_another_on_the_same_axis_is_doubted() -> None:
+    assert names("concat_rounding") == [("4", False), ("6", True)]
+    assert names("norms_told") == [("batch", False), ("group", True), ("layer", False)]
+
+
+def test_one_mistake_of_a_block_is_one_finding() -> None:
+    case = next(case for case in CASES if str(case) == "repeated_block")
+    (finding,) = checked(case)
+    assert (finding.path, finding.also) == ("stage.0.add", ("stage.3.add",))
+
+
+# ------------------------------------------------------------ models
+class Down(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.relu = nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()
+        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.relu(self.conv1(x))) + x
+
+
+class Joined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.pool = nn.Conv2d(16, 8, 3, padding=1), nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.wide(x), self.pool(x)], dim=1)
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.narrow, self.gate = nn.AdaptiveAvgPool2d(1), nn.Conv2d(16, 8, 1), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.narrow(self.pool(x)))
+
+
+class Headed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.flat, self.fc = nn.Conv2d(16, 4, 3), nn.Flatten(), nn.Linear(196, 10)
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.fc(self.flat(self.conv(x))))
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(12), nn.Conv2d(16, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.norm(x))
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(8, 32), nn.Linear(8, 16), nn.Linear(8, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x))
+
+
+TWINS: list[tuple[str, Callable[[], nn.Module]]] = [
+    (
+        "- conv1: Conv2d(32, 3, stride=2, padding=1)\n- relu: ReLU\n- conv2: Conv2d(32, 3, padding=1)\n- prev + x\n",
+        Down,
+    ),
+    ("- wide: Conv2d(8, 3, padding=1)\n- pool: MaxPool2d(2)(x)\n- cat([wide, pool], dim=1)\n", Joined),
+    ("- pool: AdaptiveAvgPool2d(1)\n- narrow: Conv2d(8, 1)\n- gate: Sigmoid\n- x * gate\n", Gated),
+    ("- conv: Conv2d(4, 3)\n- flat: Flatten\n- fc: Linear(196, 10)\n- out: Linear(12, 3)\n", Headed),
+    ("- norm: BatchNorm2d(12)\n- conv: Conv2d(4, 1)\n", Normed),
+    ("- q: Linear(32)\n- k: Linear(16)(x)\n- v: Linear(32)(x)\n- scaled_dot_product_attention(q, k, v)\n", Attending),
+]
+
+
+def told(findings: tuple[Finding, ...]) -> list[tuple]:
+    """What does not depend on where the author wrote it."""
+    return [(f.rule, f.message, f.details, f.cause, [(x.path, x.text) for x in f.walk], f.likely) for f in findings]
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize(("layers", "twin"), TWINS, ids=lambda part: getattr(part, "__name__", ""))
+def test_a_spec_and_its_twin_are_told_the_same(layers: str, twin: Callable[[], nn.Module]) -> None:
+    spec = archscope.summarize("net.yaml", texts={"net.yaml": f"input: [N, 16, 8, 8]\nlayers:\n{layers}"}, device="cpu")
+    model = archscope.summarize(twin(), input=(1, 16, 8, 8))
+    assert spec.findings
+    assert told(spec.findings) == told(model.findings)
+
+
+class Careful(nn.Module):
+    """Tries what does not fit, and does without."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            return x + x[:, :2]
+        except RuntimeError:
+            return x.relu()
+
+
+def test_what_a_model_catches_itself_is_no_conflict() -> None:
+    report = archscope.summarize(Careful(), input=(1, 4, 8, 8))
+    assert (report.findings, report.trace.mismatches) == ((), ())
+    assert [row.short for row in report.trace.rows] == ["getitem", "relu"]
+
+
+class Own(nn.Module):
+    """Values that a model makes itself stand for themselves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(1, 3, 8, 8) + x
+
+
+def test_a_value_that_the_model_made_is_shown_as_it_is() -> None:
+    (finding,) = archscope.summarize(Own(), input=(1, 4, 8, 8)).findings
+    assert "(1, 3, 8, 8)" in finding.message
+    assert finding.message.endswith("they differ in C (3, 4)")

@@ -23,12 +23,11 @@ WITHOUT = {"residual_layout"}
 """Cases that nothing cures."""
 SEVERAL = {"several_independent", "several_dependent", "norms_told"}
 """Cases that take more than one fix."""
-found = cache(checked)
 
 
 def fixes(case: Case) -> list[Fix]:
     """The first fix of every conflict."""
-    return [fix for finding in found(case) for fix in finding.fixes[:1]]
+    return [fix for finding in checked(case) for fix in finding.fixes[:1]]
 
 
 @cache
@@ -46,7 +45,7 @@ def summary(case: Case, text: str) -> Report:
 # ------------------------------------------------------------ laws
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_conflict_has_a_checked_fix(case: Case) -> None:
-    conflicts = [finding for finding in found(case) if finding.cause]
+    conflicts = [finding for finding in checked(case) if finding.cause]
     assert conflicts
     assert [bool(finding.fixes) for finding in conflicts] == [str(case) not in WITHOUT] * len(conflicts)
     assert all(fix.checked for finding in conflicts for fix in finding.fixes)
@@ -55,7 +54,7 @@ def test_every_conflict_has_a_checked_fix(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_fix_costs_what_fresh_runs_say(case: Case) -> None:
     before = summary(case, case.spec).total
-    for finding in found(case):
+    for finding in checked(case):
         for fix in finding.fixes:
             after = summary(case, fix.text).total
             assert fix.params == after.params - before.params
@@ -65,7 +64,7 @@ def test_a_fix_costs_what_fresh_runs_say(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_fix_is_its_edit_and_keeps_the_comments(case: Case) -> None:
-    for finding in found(case):
+    for finding in checked(case):
         for fix in finding.fixes:
             assert fix.file == case.name
             assert fix.edit == diff(case.spec, fix.text, case.name)
@@ -90,7 +89,7 @@ def test_no_error_is_left_after_the_first_fixes(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_alternatives_differ(case: Case) -> None:
-    for finding in found(case):
+    for finding in checked(case):
         assert len({fix.text for fix in finding.fixes}) == len(finding.fixes) <= 2
 
 
