@@ -16,7 +16,7 @@ from archscope.api.judgement import check
 from archscope.api.specs import load, split
 from archscope.errors import SpecError
 from archscope.report import Checked, Fix
-from archscope.spec.edits import diff
+from archscope.spec.edits import diff, with_ends_of
 from archscope.spec.folders import spread
 
 MOST = 25
@@ -27,7 +27,7 @@ MOST = 25
 class Repair:
     """What would cure one spec: the fixes in their order, and the texts of the files that they change.
 
-    checked: what is found with them.
+    checked: what is found with them. after: with plain line ends, whatever those of the file are.
     """
 
     target: str
@@ -39,12 +39,20 @@ class Repair:
     @property
     def diff(self) -> str:
         """The change of all files as a unified diff; empty where there is none."""
-        return "".join(diff(self.before[file], text, file) for file, text in self.after.items())
+        texts = ((file, self.before[file], text) for file, text in self.after.items())
+        return "".join(diff(before, with_ends_of(text, before), file) for file, before, text in texts)
 
 
 def repair(*wanted: Any, texts: Mapping[str, str] | None = None, **options: Any) -> list[Repair]:
-    """What cures each spec, as far as checked fixes do; other targets are only checked. `options` are `check`'s."""
-    return [_repaired(target, texts or {}, options) for target in spread(wanted)]
+    """What cures each spec, as far as checked fixes do; other targets are only checked. `options` are `check`'s.
+
+    A target is taken as the fixes of those before it leave the files that they share.
+    """
+    known, repairs = dict(texts or {}), []
+    for target in spread(wanted):
+        repairs.append(_repaired(target, known, options))
+        known |= {file: with_ends_of(text, repairs[-1].before[file]) for file, text in repairs[-1].after.items()}
+    return repairs
 
 
 def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any]) -> Repair:

@@ -5,13 +5,14 @@ A file is written only if it still holds what was checked; its line ends and its
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.output import write_whole
+from archscope.cli.output import Refusal, write_whole
 from archscope.errors import UsageError
 from archscope.report import Checked, Fix
 
@@ -38,13 +39,18 @@ def write(repairs: Iterable[Repair]) -> None:
 
 
 def write_file(file: str, before: str, after: str) -> None:
-    """Raises UsageError where the file has changed meanwhile; OSError."""
+    """Raises UsageError where the file has changed meanwhile, Refusal where it cannot be written."""
+    from archscope.spec.edits import with_ends_of
+
     path = Path(file)
-    data = path.read_bytes().decode("utf-8-sig")
-    if data != before:
-        raise UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
-    mark = "\ufeff" if path.read_bytes().startswith(b"\xef\xbb\xbf") else ""
-    write_whole(path, mark + (after.replace("\n", "\r\n") if "\r\n" in before else after))
+    try:
+        data = path.read_bytes()
+        if data.decode("utf-8-sig", errors="replace") != before:
+            raise UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
+        mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
+        write_whole(path, mark + with_ends_of(after, before))
+    except OSError as error:
+        raise Refusal(f"cannot write {file}: {(error.strerror or str(error)).lower()}") from None
 
 
 def diff_of(repairs: Iterable[Repair]) -> str:

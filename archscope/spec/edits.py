@@ -309,9 +309,15 @@ def positions(call: ast.Call, signature: Sequence[str]) -> list[str]:
 
 
 def diff(before: str, after: str, file: str) -> str:
-    """The change as a unified diff with two lines around it."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{file}", f"b/{file}", "", "", 2, "")
-    return "\n".join(lines) + "\n"
+    """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
+    lines = difflib.unified_diff(old, new, f"a/{file}", f"b/{file}", n=2)
+    return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def with_ends_of(text: str, like: str) -> str:
+    """A text of plain line ends with those of another one."""
+    return text.replace("\n", "\r\n") if "\r\n" in like else text
 
 
 def first_change(before: str, after: str) -> Place:
