@@ -36,6 +36,9 @@ is_alias_of: Callable[[torch.Tensor, torch.Tensor], bool] = torch._C._is_alias_o
 CONSTANT = ("constant", None)
 """The name of a tensor that neither a row made nor the model holds."""
 
+UNCHECKED = frozenset(["scaled_dot_product_attention"])
+"""Functions whose kernels do not compare their operands on every device: CPU's reads on past the end of the values."""
+
 NOWHERE = Site("", "", "block")
 """Where a run is before it enters anything."""
 
@@ -140,6 +143,8 @@ class Recorder(TorchFunctionMode):
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         try:
             out = self._strictly(function, args) if self._site.strict else None
+            if function.op in UNCHECKED:
+                self._compare(function, args, kwargs)
             if function.shortcut is not None and out is None:
                 out = function.shortcut(args, kwargs)
             out = func(*args, **kwargs) if out is None else out
@@ -227,6 +232,13 @@ class Recorder(TorchFunctionMode):
         if misfit is not None and self.on_mismatch == "raise":
             raise RuntimeError(misfit.fact)
         return self._go_on(function, misfit, both) if misfit else None
+
+    @staticmethod
+    def _compare(function: Function, args: Any, kwargs: Any) -> None:
+        """Raises RuntimeError where operands do not fit."""
+        misfit = find(function.op, as_dims(args), as_dims(kwargs))
+        if misfit is not None:
+            raise RuntimeError(misfit.fact)
 
     def _mended(self, function: Function, args: Any, kwargs: Any) -> torch.Tensor | None:
         """After a call that raised: where its operands do not fit, a Mismatch, and the value to go on with."""

@@ -260,6 +260,23 @@ def test_a_spec_and_its_twin_are_told_the_same(layers: str, twin: Callable[[], n
     assert told(spec.findings) == told(model.findings)
 
 
+class Short(nn.Module):
+    """Fewer values than keys, which the kernel of the CPU does not notice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x[:, :, 1:])
+
+
+def test_what_a_kernel_does_not_notice_is_a_conflict() -> None:
+    (finding,) = archscope.summarize(Short(), input=(1, 2, 5, 4)).findings
+    assert (finding.rule, finding.cause) == ("product-shape", "channels")
+    assert finding.message.endswith("key and value must be of one length")
+    text = "input: [N, 2, 5, 4]\nlayers:\n  - scaled_dot_product_attention(x, x, x[:, :, 1:])\n"
+    for device in ("cpu", "meta"):
+        (same,) = archscope.summarize("net.yaml", texts={"net.yaml": text}, device=device).findings
+        assert same.message == finding.message
+
+
 class Careful(nn.Module):
     """Tries what does not fit, and does without."""
 
