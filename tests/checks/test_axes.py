@@ -226,7 +226,7 @@ def test_an_unknown_function_follows_the_operand_of_that_size() -> None:
     row = Row(0, "0", "odd", "torch.odd", -1, (x, table), (torch_value(2, (4, 5)),), short="odd")
     assert origins(Made(row, (x, table), (4, 5), 0)) == [(x, 0)]
     assert origins(Made(row, (x, table), (4, 5), 1)) == [(table, 0)]
-    assert origins(Made(row, (x, table), (4, 9), 1)) == ()
+    assert origins(Made(row, (x, table), (4, 9), 1)) == []
     assert origins(Made(row, (), (4, 5), 0)) == ()
 
 
