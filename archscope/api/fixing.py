@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import summarize_plan
 from archscope.api.specs import load, plan_of, split, variants
 from archscope.errors import ArchscopeError, ForwardError, SpecError
-from archscope.report import Finding, Report
+from archscope.report import Finding, Link, Report
 from archscope.spec.edits import Page
 
 if TYPE_CHECKING:
@@ -64,10 +64,19 @@ class Fixer:
                 left -= 1
                 key = finding.rule, finding.place
                 tried = [*self.found.get(key, ()), *remedies(diagnosis, self.pages)]
-                finding = fixed(finding, tried, trials)
+                finding = self._with_definitions(fixed(finding, tried, trials), report)
                 self._remember(key, finding)
             findings.append(finding)
         return tuple(findings)
+
+    def _with_definitions(self, finding: Finding, report: Report) -> Finding:
+        """The finding with the definitions of the blocks that its walk goes through, for what they say by default."""
+        paths = {link.path for link in finding.walk}
+        sites = (call.site for call in report.trace.calls)
+        names = {site.name for site in sites if site.kind == "block" and site.path in paths}
+        blocks = [block for page in self.pages.values() for block in page.spec.blocks if block.name in names]
+        found = (Link(block.name, "is defined here", block.span) for block in blocks)
+        return replace(finding, walk=(*finding.walk, *found))
 
     def _remember(self, key: object, finding: Finding) -> None:
         from archscope.checks.remedies import Remedy

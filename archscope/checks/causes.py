@@ -42,6 +42,8 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
     says = mismatch.says
     if says is None:  # it cannot take its input at all: another rank, or an image smaller than the window
         return "off-by-one" if mismatch.axes else "layout"
+    if says.argument == "padding":
+        return "off-by-one"
     if len(shape) > 2 and says.argument == "in_features" and prod(shape[1:]) == says.said:
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]

@@ -234,7 +234,7 @@ def features(diagnosis: Diagnosis) -> Iterator[str]:
 def layout(diagnosis: Diagnosis) -> Iterator[str]:
     """One line per operand: its name, who made it, its sizes in columns; then carets below those that differ."""
     shapes, names = diagnosis.shapes, diagnosis.names
-    makers = [made_by(operand, diagnosis.lineage) for operand in diagnosis.operands]
+    makers = [made_by(operand, diagnosis) for operand in diagnosis.operands]
     widths = [max(map(len, names)), max(map(len, makers))]
     cells = max(len(str(size)) for shape in shapes for size in (*shape, 0))
     rank = max(map(len, shapes))
@@ -252,10 +252,16 @@ def sizes(shape: Shape, width: int) -> str:
     return "  ".join(f"{size:>{width}}" for size in shape) or "scalar"
 
 
-def made_by(operand: Operand, lineage: Lineage) -> str:
-    """The path of what made the operand, and its name and arguments: `layer2.0.main.3 Conv2d 128, 3×3`."""
-    row = lineage.maker(operand)
-    return f"{operand.source} {lineage.layers[row.index]}" if row else operand.source
+def made_by(operand: Operand, diagnosis: Diagnosis) -> str:
+    """What made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`."""
+    row, conflict = diagnosis.lineage.maker(operand), diagnosis.mismatch.site.place
+    if row is None:
+        return operand.source
+    made = f"{operand.source} {diagnosis.lineage.layers[row.index]}"
+    if row.place is None:
+        return made
+    here = conflict is not None and conflict.file == row.place.file
+    return f"{made} (line {row.place.line})" if here else f"{made} ({row.place.file}:{row.place.line})"
 
 
 # ------------------------------------------------------------ the walk
@@ -291,7 +297,8 @@ def deed(change: Change) -> str:
         return f"{units.shape(change.row.inputs[0].value.shape[1:])} → {units.shape(change.shape[1:])}"
     channels = [(b, a) for axis, b, a in change.axes if axis == 1 and rank == len(AXES)]
     spatial = [(b, a) for axis, b, a in change.axes if axis > 1 and rank == len(AXES)]
-    others = [(axis, b, a) for axis, b, a in change.axes if rank != len(AXES) or axis == 0]
+    others = [(axis, b, a) for axis, b, a in change.axes if b not in (a, None) or axis]
+    others = [other for other in others if other[0] == 0 or rank != len(AXES)]
     said = [f"{b} → {a} channels" if b not in (a, None) else f"{a} channels" for b, a in channels]
     if spatial:
         before, after = ("×".join(str(pair[i]) for pair in spatial) for i in (0, 1))

@@ -23,6 +23,7 @@ from archscope.compile.sense import (
     check_sizes,
     check_use,
     missing_flatten,
+    overpadded,
     rank_cure,
     suitable,
     undivided,
@@ -126,6 +127,9 @@ class Foundry:
             for conflict in undivided(name, given):
                 complain(conflict)
                 given |= {conflict.says.argument: 1} if conflict.says else {}
+            for conflict in overpadded(name, given):
+                complain(conflict)
+                given |= {"padding": conflict.says.has} if conflict.says else {}
             check_use(name, given, inputs)
         arguments = ((k, self._nested(v, inputs, complain)) for k, v in given.items())
         return Recipe(layer.kind.source, tuple(arguments))

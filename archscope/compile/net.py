@@ -227,6 +227,8 @@ def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | No
     if None in found:
         return None
     (name, shape), (owner, owned) = found  # type: ignore[misc]
+    if shape != owned and workshop.mismatches:  # a conflict before it has changed a size
+        return None
     if shape != owned:
         workshop.report(
             tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape", "tie parameters of one shape"

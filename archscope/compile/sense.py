@@ -96,6 +96,15 @@ def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
                 break
 
 
+def overpadded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
+    """Pools whose padding is more than half of their kernel, which PyTorch refuses."""
+    kernel, padding = (_each(arguments.get(name, default), 1) for name, default in (("kernel_size", 1), ("padding", 0)))
+    if "Pool" in layer and kernel and padding and padding[0] > kernel[0] // 2:
+        fact = f"{layer}: a padding of {padding[0]} is more than half of the kernel, {kernel[0]}"
+        says = Says("padding", padding[0], kernel[0] // 2)
+        yield Conflict(fact, f"a padding of at most {kernel[0] // 2}", says)
+
+
 def nearest_divisor(size: int, count: int) -> int:
     """The divisor of `size` that is nearest to `count`."""
     return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: abs(n - count))

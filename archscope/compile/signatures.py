@@ -306,7 +306,7 @@ def _value(value: object) -> str:
         return "×".join(map(str, value)) if sizes else f"({', '.join(map(_value, value))})"
     if isinstance(value, nn.Module):
         return type(value).__name__
-    return str(getattr(value, "__name__", value))
+    return str(getattr(value, "__name__", getattr(value, "name", value)))  # a class, or a layer of the language
 
 
 _LIVE = {

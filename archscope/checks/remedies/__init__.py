@@ -64,4 +64,4 @@ def remedies(
         for remedy in source(case):
             if (remedy.file, remedy.text) not in seen:
                 seen.add((remedy.file, remedy.text))
-                yield replace(remedy, cause=CAUSES.get(source, ""))
+                yield replace(remedy, cause=remedy.cause or CAUSES.get(source, ""))

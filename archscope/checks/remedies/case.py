@@ -15,6 +15,15 @@ Pages = Mapping[str, Page]
 """The author's files by name; those of the standard library are not changed."""
 
 
+CAUSES: Mapping[str, str] = {
+    **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features"), "channels"),
+    **dict.fromkeys(("in_features", "out_features"), "channels"),
+    **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
+    "stride": "stride",
+}
+"""Argument of a layer → the class of the cause when it is wrong."""
+
+
 @dataclass(frozen=True)
 class Remedy:
     """One change: what it does, to which file, and the file's text after it. cause: what was wrong if it helps."""
@@ -62,6 +71,14 @@ class Case:
     def calls(self, spot: Spot) -> list[CallSite]:
         """The calls of layers and blocks in the step at a place."""
         return spot.page.calls(spot.span, self.signatures)
+
+    def cause_at(self, spot: Spot, offset: int) -> str:
+        """The class of a cause that a change of the argument at an offset shows; empty where there is none."""
+        for call in self.calls(spot):
+            for name, given in call.arguments.items():
+                if given.start <= offset < given.end:
+                    return CAUSES.get(name, "")
+        return ""
 
     def takes(self, layer: str, argument: str) -> bool:
         """Whether a layer or block has an argument of this name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.spec.edits import Argument
@@ -26,12 +27,12 @@ def slips(case: Case) -> Iterator[Remedy]:
     walked = (change.row for side in case.diagnosis.sides for change in side)
     spoken = [(row, *said) for row in (*own, *walked) for said in spoken_by(case, row)]
     for _, spot, whole in spoken[:1]:
-        yield from slips_of(spot, whole, whole.tree)
+        yield from slips_of(case, spot, whole, whole.tree)
     for row, _, whole in spoken:
         names = [node.id for node in ast.walk(whole.tree) if isinstance(node, ast.Name)]
         yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
     for _, spot, whole in spoken[1:]:
-        yield from slips_of(spot, whole, whole.tree)
+        yield from slips_of(case, spot, whole, whole.tree)
 
 
 def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
@@ -42,12 +43,14 @@ def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
         yield spot, whole
 
 
-def slips_of(spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
+def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
     """Each sum as one of its parts, each number as its neighbours."""
     for node in ast.walk(tree):
         for new in others(node):
             start, end = spot.page.segment(whole, node)
-            yield from spot.remedy(f"{new} instead of {spot.page.text[start:end]}", spot.page.cut(start, end, new))
+            old, cause = spot.page.text[start:end], case.cause_at(spot, start)
+            for remedy in spot.remedy(f"{new} instead of {old}", spot.page.cut(start, end, new)):
+                yield replace(remedy, cause=cause)
 
 
 def others(node: ast.AST) -> list[str]:
@@ -72,7 +75,7 @@ def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> It
         for name, given in call.arguments.items():
             if call.name == uses[0].site.name and name in names:
                 tree = argument_tree(spot, whole, given)
-                yield from slips_of(spot, whole, tree)
+                yield from slips_of(case, spot, whole, tree)
                 further += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     if further:
         yield from told_elsewhere(case, further, uses[1:])

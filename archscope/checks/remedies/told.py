@@ -20,7 +20,9 @@ def told(case: Case) -> Iterator[Remedy]:
     path = case.mismatch.site.path
     for call in case.calls(spot):
         if says.argument in call.arguments:
-            yield from spot.remedy(f"let {path} infer {says.argument}", spot.page.without_argument(call, says.argument))
+            inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
+            left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
+            yield from spot.remedy(left_out, spot.page.without_argument(call, says.argument))
             text = spot.page.with_argument(call, says.argument, str(says.has))
             yield from spot.remedy(f"{says.argument}={says.has} in {path}", text)
             for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
