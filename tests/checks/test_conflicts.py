@@ -41,9 +41,9 @@ def test_a_residual_mismatch_names_both_sides_and_the_axes() -> None:
         "shortcut (1, 64, 56, 56) from x; they differ in C (128, 64), H (28, 56) and W (28, 56)"
     )
     assert finding.details == (
-        "main      layer2.0.main.3 Conv2d 128, 3×3, stride 2, pad 1    1  128   28   28",
-        "shortcut  x                                                   1   64   56   56",
-        "                                                                 ^^^   ^^   ^^",
+        "main      layer2.0.main.3 Conv2d 128, 3×3, stride 2, pad 1 (line 10)    1  128   28   28",
+        "shortcut  x                                                             1   64   56   56",
+        "                                                                           ^^^   ^^   ^^",
     )
 
 
