@@ -61,18 +61,24 @@ def summed(parts: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 def tree(path: str, was: Mapping[str, int], now: Mapping[str, int]) -> Part:
     """All that is at `path` and below. What a path has itself, beside what is below it, is a part of the same name."""
-    prefix = f"{path}." if path else ""
-    below = dict.fromkeys(prefix + name[len(prefix) :].split(".")[0] for name in [*was, *now] if name != path)
-    own = Part(path, was.get(path), now.get(path))
+    own, below = Part(path, was.get(path), now.get(path)), divided(path, was, now)
     if not below:
         return own
-    inside = tuple(tree(name, within(was, name), within(now, name)) for name in below)
+    inside = tuple(tree(name, *sides) for name, sides in below.items())
     parts = (own, *inside) if path in was or path in now else inside
     return Part(path, total(part.was for part in parts), total(part.now for part in parts), parts)
 
 
-def within(parts: Mapping[str, int], path: str) -> dict[str, int]:
-    return {name: number for name, number in parts.items() if name == path or name.startswith(f"{path}.")}
+def divided(path: str, *sides: Mapping[str, int]) -> dict[str, list[dict[str, int]]]:
+    """What is below `path` by the next part of its name: of each side, all that is there and below."""
+    start = len(path) + 1 if path else 0
+    found: dict[str, list[dict[str, int]]] = {}
+    for number, side in enumerate(sides):
+        for name in (name for name in side if name != path):
+            end = name.find(".", start)
+            inside = found.setdefault(name if end < 0 else name[:end], [{} for _ in sides])
+            inside[number][name] = side[name]
+    return found
 
 
 def total(numbers: Iterable[int | None]) -> int | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 
 from archscope.checks.axes import Made, origins
 from archscope.trace import Call, Mismatch, Operand, Row, Trace, Value
@@ -77,9 +78,18 @@ class Lineage:
 
         -1 where that is an input; None where there is no such value.
         """
-        families = [self.ancestors(operand) for operand in operands]
-        common = set(families[0]).intersection(*families[1:]) if families else set()
-        return max((families[0][value] for value in common), default=None)
+        sides: dict[int, int] = {}  # value → the operands that are made from it, a bit for each
+        for number, operand in enumerate(operands):
+            sides[operand.value.id] = sides.get(operand.value.id, 0) | 1 << number
+        every = (1 << len(operands)) - 1
+        last = max((row.index for row in map(self.maker, operands) if row is not None), default=-1)
+        for row in reversed(self.trace.rows[: last + 1]):
+            made = [sides[value.id] for value in row.outputs if value.id in sides]
+            if every in made:
+                return row.index
+            for source in row.inputs if made else ():
+                sides[source.value.id] = reduce(or_, made, sides.get(source.value.id, 0))
+        return -1 if any(sides.get(operand.value.id) == every for operand in self.trace.inputs) else None
 
     def steps(
         self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False

@@ -41,28 +41,21 @@ def nowhere(flow: Flow, lost: Iterable[Row]) -> str:
 
 
 def unused_params(flow: Flow) -> Iterator[Finding]:
-    """Parameters that no row reads, by the largest module that holds nothing else."""
+    """Parameters that no row reads, by the uppermost module that has only such ones, and that no row ran in."""
     unread = {param.name: param for param in flow.report.unread}
+    busy = {path for call in flow.report.trace.calls for path in (*around(call.site.path), call.site.path)}
+    busy |= {path for param in flow.report.trace.params if param.name not in unread for path in around(param.name)}
     groups: dict[str, list[Param]] = {}
     for name, param in unread.items():
-        groups.setdefault(owner(flow, name, unread) or name, []).append(param)
+        owner = next((path for path in around(name) if path not in busy), name)
+        groups.setdefault(owner, []).append(param)
     for path, params in groups.items():
         yield unreached(flow, path, params) if path not in unread else unread_weight(params[0])
 
 
-def owner(flow: Flow, name: str, unread: Iterable[str]) -> str:
-    """The uppermost module around a parameter that has only unread ones, and that no row ran in; empty for none."""
-    parts = name.split(".")[:-1]
-    for depth in range(1, len(parts) + 1):
-        path = ".".join(parts[:depth])
-        below = [param.name for param in flow.report.trace.params if param.name.startswith(path + ".")]
-        if all(one in unread for one in below) and not ran(flow, path):
-            return path
-    return ""
-
-
-def ran(flow: Flow, path: str) -> bool:
-    return any(f"{call.site.path}.".startswith(f"{path}.") for call in flow.report.trace.calls)
+def around(path: str) -> Iterator[str]:
+    """The modules around what has this path, the uppermost first."""
+    return (path[:end] for end, sign in enumerate(path) if sign == ".")
 
 
 def unreached(flow: Flow, path: str, params: list[Param]) -> Finding:
