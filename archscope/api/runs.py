@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.specs import plan_of, split
@@ -13,6 +13,7 @@ from archscope.report import Finding, Report, from_problem, join
 if TYPE_CHECKING:
     from archscope.compile import Plan
     from archscope.record import OnMismatch, Recording
+    from archscope.spec.model import Expected
     from archscope.targets import Subject
 
 Progress = Callable[[str], object]
@@ -50,9 +51,8 @@ def summarize(
     input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
     `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
     factory. texts: what files of a spec are taken to hold, by name, instead of what stands on the disk.
-    Residual adds that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError
-    for wrong use,
-    ForwardError (with the report so far) where the forward pass fails.
+    Shapes that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for
+    wrong use, ForwardError (with the report so far) where the forward pass fails.
     """
     if split(target) is None:
         given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
@@ -83,7 +83,6 @@ def summarize_plan(
     """One recorded forward pass of a compiled spec. Raises UsageError, ForwardError."""
     from archscope import compile as workshop
     from archscope import targets
-    from archscope.checks import unmet
     from archscope.record import record
 
     place, kind = targets.device_of(device), targets.dtype_of(dtype)
@@ -110,27 +109,29 @@ def summarize_plan(
         buffers=ready.buffers(),
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
-    report = _joined(recording, _title(plan), warnings)
-    return _joined(recording, _title(plan), (*unmet(plan.expected, report), *warnings)) if plan.expected else report
+    return _joined(recording, _title(plan), warnings, expected=plan.expected)
 
 
 def _title(plan: Plan) -> str:
     return f"{plan.name}:{plan.block.text}" if plan.block.text else plan.name
 
 
-def _joined(recording: Any, title: str, findings: Iterable[Finding]) -> Report:
-    from archscope.checks import conflicts
+def _joined(
+    recording: Recording, title: str, warnings: Sequence[Finding], *, expected: Sequence[Expected] = ()
+) -> Report:
+    """The priced report: its conflicts, the expectations that it does not meet, the warnings. Raises ForwardError."""
+    from archscope.checks import conflicts, unmet
     from archscope.render import views
 
-    findings = (*conflicts(recording.trace), *findings)
-    report = join(recording.trace, findings=findings, title=title, views=views.REPORT)
+    found = conflicts(recording.trace)
+    report = join(recording.trace, findings=(*found, *warnings), title=title, views=views.REPORT)
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place
         fact = f"{failure.function}: {failure.message}" if failure.function else failure.message
         problem = Problem(where or Span(recording.trace.target, 0, 0), fact)
         raise ForwardError(problem, report) from recording.error
-    return report
+    return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
 
 def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, on_mismatch: OnMismatch) -> Recording:

@@ -134,7 +134,7 @@ def check(
     diff: bool,
     **options: Any,
 ) -> None:
-    """Everything that is wrong: specs, shapes, expectations, budgets.
+    """What is wrong or wasteful: specs, shapes, expectations, budgets.
 
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """

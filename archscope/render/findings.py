@@ -79,7 +79,7 @@ def way_back(finding: Finding, width: int) -> Iterator[str]:
         indent = "      " if number else "    "
         yield from wrapped(f"{'then' if number else first} {step(link, finding.place)}", width, indent, "        ")
     if len(finding.walk) > MOST_STEPS:
-        yield f"      and {len(finding.walk) - MOST_STEPS} more steps (JSON has them all)"
+        yield f"      and {plural(len(finding.walk) - MOST_STEPS, 'more step')} (JSON has them all)"
 
 
 def step(link: Link, place: Span | None) -> str:
