@@ -261,6 +261,7 @@ class Subject:
     @cached_property
     def verdict(self) -> Verdict:
         from archscope.api import runs
+        from archscope.checks import other_errors
         from archscope.errors import ArchscopeError, ForwardError
 
         if self.compiled.plan is None:
@@ -272,35 +273,29 @@ class Subject:
             report = error.report  # type: ignore[assignment]  # the ground knows no reports
         except ArchscopeError as error:
             return Verdict(problems(error))
-        return Verdict(faults_of(report.findings), {one: against(one, report) for one in self.expected})
+        return Verdict(other_errors(report.findings), {one: against(one, report) for one in self.expected})
 
     def faults(self) -> Sequence[Finding]:
         """Every error that is no expectation, as `archscope check` tells it, with the fixes that it tries."""
         from archscope import api
+        from archscope.checks import other_errors
 
         if not self.verdict.faults:
             return ()
         with quiet():
             checked = api.check(self.target, device="meta", allow_python=True)
-        return faults_of(finding for one in checked for finding in one.findings)
+        return other_errors(finding for one in checked for finding in one.findings)
 
     def unmet(self, expected: Expected) -> Sequence[Finding]:
         return self.verdict.unmet.get(expected, self.verdict.faults)
 
 
-def faults_of(findings: Iterable[Finding]) -> Sequence[Finding]:
-    from archscope.checks.rules import RULES
-
-    expectations = {rule.code for rule in RULES if rule.family == "expectation"}
-    return [finding for finding in findings if finding.level == "error" and finding.rule not in expectations]
-
-
 def against(expected: Expected, report: Report) -> Sequence[Finding]:
     """What speaks against an expectation; after a forward pass that failed no figure is known."""
-    from archscope.checks import unmet
+    from archscope.checks import other_errors, unmet
 
     if report.trace.failure and expected.met is None:
-        return faults_of(report.findings)
+        return other_errors(report.findings)
     return unmet([expected], report)
 
 

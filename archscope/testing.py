@@ -153,6 +153,7 @@ class Failed:
 def failed(block: Any, trial: Trial) -> Failed | None:
     """What made a run fail, else what its judge says; None where all is well."""
     from archscope.api import summarize
+    from archscope.checks import other_errors
     from archscope.errors import ForwardError, SpecError
     from archscope.report import from_problem
 
@@ -164,15 +165,10 @@ def failed(block: Any, trial: Trial) -> Failed | None:
         return told(block, options, [from_problem(p, sources=error.sources) for p in error.problems])
     except ForwardError as error:
         report, cause = error.report, error.__cause__  # type: ignore[assignment]  # the ground knows no reports
-    faults = faults_of(report) if trial.needs_run else []
+    faults = other_errors(report.findings) if trial.needs_run else []
     found = faults or list(trial.judge(report))
     own = cause if faults and all(fault.rule == "forward" for fault in faults) else None
     return told(report, options, found, cause=own and outside_of_us(own)) if found else None
-
-
-def faults_of(report: Report) -> list[Finding]:
-    """Shapes that do not fit, and a forward pass that failed."""
-    return [f for f in report.findings if f.level == "error" and not f.rule.startswith("expect-")]
 
 
 def told(subject: Any, options: Options, findings: Sequence[Finding], *, cause: BaseException | None = None) -> Failed:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import mul
 
-from archscope.report.rearranging import followed
+from archscope.report.rearranging import followed, groups
 from archscope.trace import Operand, Row, Shape
 
 
@@ -100,25 +98,6 @@ def viewed(made: Made) -> Origins:
         if made.axis in after:
             return [(made.first, axis) for axis in before]
     return ()
-
-
-def groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
-    """The axes of two shapes of equal size, in groups of equal products, each as small as can be."""
-    ends_old, ends_new = list(accumulate(old, mul)), list(accumulate(new, mul))
-    found: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
-        i, j = i + len(left), j + len(right)
-        while (ends_old[i - 1] if i else 1) != (ends_new[j - 1] if j else 1):
-            if (ends_old[i - 1] if i else 1) < (ends_new[j - 1] if j else 1) and i < len(old):
-                left, i = [*left, i], i + 1
-            elif j < len(new):
-                right, j = [*right, j], j + 1
-            else:
-                return [*found, (left + list(range(i, len(old))), right)]
-        found.append((left, right))
-    return found
 
 
 def swapped(made: Made) -> Origins:

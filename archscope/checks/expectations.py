@@ -6,8 +6,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from archscope import units
+from archscope.checks.rules import RULES
 from archscope.report import Finding, Report, Total
 from archscope.spec.model import Expected
+
+CODES = frozenset(rule.code for rule in RULES if rule.family == "expectation")
+
+
+def other_errors(findings: Iterable[Finding]) -> list[Finding]:
+    """The errors that are no expectation: shapes that do not fit, a forward pass that failed."""
+    return [finding for finding in findings if finding.level == "error" and finding.rule not in CODES]
 
 
 def unmet(expected: Iterable[Expected], report: Report) -> tuple[Finding, ...]:

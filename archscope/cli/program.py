@@ -139,8 +139,8 @@ def check(
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
     with refusing():
-        if repairs.both(fix, diff):
-            found = judged(targets, options, saving=save_baseline is not None, ask="repair")
+        if repairs.wanted(fix, diff):
+            found = judged(targets, options, saving=save_baseline is not None, repairing=True)
             checked = repairs.checked_of(found)
         else:
             checked = judged(targets, options, saving=save_baseline is not None)
@@ -194,14 +194,15 @@ def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(spread(targets))
 
 
-def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool, ask: str = "check") -> list[Any]:
+def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool, repairing: bool = False) -> list[Any]:
     """What the library's `check` finds, or what its `repair` would change."""
     from archscope import api
 
     project = config.read(Path())
     wanted = targets_of(targets, project)
+    ask = api.repair if repairing else api.check
     with contextlib.redirect_stdout(sys.stderr):
-        return getattr(api, ask)(*wanted, **library_options(filled(options, project, saving=saving)))
+        return list(ask(*wanted, **library_options(filled(options, project, saving=saving))))
 
 
 def baseline(checked: Sequence[Checked]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGAIN = "run check again: it looks at the file as it is now"
 
 
-def both(fix: bool, diff: bool) -> bool:
+def wanted(fix: bool, diff: bool) -> bool:
     """Whether repairs are wanted at all. Raises UsageError for two wishes that exclude each other."""
     if fix and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import accumulate
 from math import prod
+from operator import mul
 
 from archscope.report.reach import Field, Moves, Seen, counted_back, joined, moved, same_axes, shifted, unknown
 from archscope.trace import Shape
@@ -14,23 +16,27 @@ def reshaped(seen: Seen) -> Field:
     """Axes that a view merged or split, found by their products."""
     if prod(seen.shape) != prod(seen.out):
         return repeated(seen)
-    return moved(seen.field, regrouped(seen.shape, seen.out), seen.out)
+    where = {axis: after for before, after in groups(seen.shape, seen.out) for axis in before}
+    return moved(seen.field, where, seen.out)
 
 
-def regrouped(old: Shape, new: Shape) -> Mapping[int, list[int]]:
-    """Old axis → the new axes that hold its positions: the smallest runs of axes of equal products belong together."""
-    where: dict[int, list[int]] = {}
+def groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
+    """The axes of two shapes of equal size, in groups of equal products, each as small as can be."""
+    ends_old, ends_new = ([1, *accumulate(shape, mul)] for shape in (old, new))
+    found: list[tuple[list[int], list[int]]] = []
     i = j = 0
-    while i < len(old) and j < len(new):
-        first, second, left, right = i + 1, j + 1, old[i], new[j]
-        while left != right:
-            if left < right:
-                left, first = left * old[first], first + 1
+    while i < len(old) or j < len(new):
+        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
+        i, j = i + len(left), j + len(right)
+        while ends_old[i] != ends_new[j]:
+            if ends_old[i] < ends_new[j] and i < len(old):
+                left, i = [*left, i], i + 1
+            elif j < len(new):
+                right, j = [*right, j], j + 1
             else:
-                right, second = right * new[second], second + 1
-        where.update({axis: list(range(j, second)) for axis in range(i, first)})
-        i, j = first, second
-    return where
+                return [*found, (left + list(range(i, len(old))), right)]
+        found.append((left, right))
+    return found
 
 
 def repeated(seen: Seen) -> Field:
