@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil, prod
+from math import prod
 
 from archscope import units
 from archscope.checks.lint.flow import CONVOLUTIONS, LEVELS, Flow, found
@@ -27,7 +27,8 @@ def skipping_stride(flow: Flow) -> Iterator[Finding]:
         beside = bypassed(flow, row)
         kernel, strides = units.shape([w.kernel for w in windows]), [w.stride for w in windows]
         stride = units.shape(strides if len(set(strides)) > 1 else strides[:1])
-        said = f"a {kernel} window at stride {stride} reads {ceil(100 * share)} % of its input"
+        part = units.share(share.numerator, share.denominator)
+        said = f"a {kernel} window at stride {stride} reads {part} of its input"
         level = "note" if beside else "warning"
         help = (
             "an average pool before it, and no stride, would read all" if beside else "a kernel as large as the stride"
