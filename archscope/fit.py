@@ -118,8 +118,8 @@ def concatenated(call: Called) -> Misfit | None:
         fact = f"there is no dimension {dim} in {' and '.join(map(str, shapes))}"
         return Misfit("concat", (), along(shapes, rank - 1), fact)
     axes = beside(shapes, dim % rank)
-    fitting = [other for other in range(rank) if not beside(shapes, other)]
-    meant = along(shapes, fitting[0] if fitting else dim % rank)
+    channels = rank == 4 and not beside(shapes, 1)  # images are joined along their channels
+    meant = along(shapes, 1 if channels else dim % rank)
     return Misfit("concat", axes, meant, f"{unlike(shapes)} beside dimension {dim}") if axes else None
 
 
@@ -149,6 +149,8 @@ def multiplied(call: Called) -> Misfit | None:
     left, right = shapes[1:3] if call.name in ("addmm", "baddbmm") else shapes[:2]
     inner = right[-2] if len(right) > 1 else right[0]
     meant = (*left[:-1], right[-1]) if len(right) > 1 else left[:-1]
+    if left[-1] != inner and len(right) > 1 and left[-1] == right[-1]:
+        meant = (*left[:-1], inner)  # the right one was to be transposed
     if left[-1] != inner:
         fact = f"{left} @ {right}: the left one's last size is {left[-1]}, the right one's {ordinal(right)} is {inner}"
         return Misfit("product", (len(left) - 1,), meant, fact)

@@ -182,6 +182,8 @@ def inputs_of(
     as given, or examples of the shapes (one, a list, or a mapping by name). Raises UsageError.
     """
     if shapes is None:
+        if not args and not kwargs:
+            _check_needs_none(subject)
         return args, dict(kwargs)
     if args or kwargs:
         raise UsageError("give shapes as input, or args and kwargs, not both")
@@ -189,6 +191,17 @@ def inputs_of(
         return (), {name: _example(subject, shape, batch) for name, shape in shapes.items()}
     listed = shapes if isinstance(shapes, list) and not all(isinstance(n, int) for n in shapes) else [shapes]
     return tuple(_example(subject, shape, batch) for shape in listed), {}
+
+
+def _check_needs_none(subject: Subject) -> None:
+    """Raises UsageError where the module's forward takes inputs and none is given."""
+    try:
+        inspect.signature(subject.module.forward).bind()
+    except TypeError as error:
+        cure = "--input gives their shapes: --input 1x3x224x224; input=(1, 3, 224, 224) in Python"
+        raise UsageError(f"{subject.name} takes inputs: {error}", cure) from None
+    except ValueError:  # a forward without a signature
+        return
 
 
 def _example(subject: Subject, wanted: Any, batch: int | None) -> torch.Tensor:

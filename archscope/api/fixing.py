@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import summarize_plan
 from archscope.api.specs import load, plan_of, split, variants
-from archscope.errors import ArchscopeError, ForwardError, SpecError
+from archscope.errors import ArchscopeError, ForwardError, Span, SpecError
 from archscope.report import Finding, Link, Report
 from archscope.spec.edits import Page
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from archscope.spec.model import Expected
 
 PLANNED = ("set", "input", "batch", "train", "allow_python")
+MOST_ROWS = 200_000
+"""How many rows are run for one conflict at most, over all remedies."""
 MOST_FINDINGS = 8
 """For how many conflicts of a target fixes are looked for; those that may follow from others come last."""
 
@@ -49,13 +52,14 @@ class Fixer:
         from archscope.checks.fixes import Trials, fixed
         from archscope.checks.remedies import remedies
 
+        alone = sum(bool(finding.cause) for finding in report.findings) < 2
         trials = Trials(
             before=self._outcome(report),
-            attempt=lambda remedy: self._attempt(target, remedy, alone=alone),
+            attempt=lambda remedy, place: self._attempt(target, remedy, None if alone else place),
             elsewhere=lambda remedy: self._wrong(target, remedy),
             source=lambda file: self.pages[file].text,
+            most=min(max(MOST_ROWS // max(len(report.rows), 1), 8), 80),
         )
-        alone = sum(bool(finding.cause) and not finding.likely for finding in report.findings) < 2
         known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.trace))}
         left, findings = MOST_FINDINGS, []
         for finding in report.findings:
@@ -63,7 +67,7 @@ class Fixer:
             if finding.cause and diagnosis is not None and left and finding.place is not None:
                 left -= 1
                 key = finding.rule, finding.place
-                tried = [*self.found.get(key, ()), *remedies(diagnosis, self.pages)]
+                tried = chain(self.found.get(key, ()), remedies(diagnosis, self.pages))
                 finding = self._with_definitions(fixed(finding, tried, trials), report)
                 self._remember(key, finding)
             findings.append(finding)
@@ -87,20 +91,23 @@ class Fixer:
     def _outcome(self, report: Report) -> Outcome:
         from archscope.checks.fixes import Outcome, faults
 
-        return Outcome(faults(report.findings), report.total.params, report.total.macs)
+        mismatches = report.trace.mismatches
+        unfit = frozenset((m.site.path, tuple(operand.value.shape for operand in m.operands)) for m in mismatches)
+        return Outcome(faults(report.findings), report.total.params, report.total.macs, doubled(report), unfit)
 
-    def _attempt(self, target: str, remedy: Remedy, *, alone: bool) -> Outcome | None:
-        """What a run of the changed spec finds; None where it cannot be compiled.
+    def _attempt(self, target: str, remedy: Remedy, place: Span | None) -> Outcome | None:
+        """What a run of the changed spec finds; None where it cannot be compiled, or the conflict is still there.
 
         Shapes alone tell most remedies apart, so a spec without conflicts is recorded only if it meets what is expected
-        of its shapes and parameters. alone: no other conflict could be left.
+        of its shapes and parameters. place: of the conflict; None where no other could be left.
         """
         from archscope.checks.fixes import Outcome
 
         try:
             plan = self._plan(target, remedy, strict=True)
-        except SpecError:
-            return None if alone else self._recorded(target, remedy)
+        except SpecError as error:
+            still = place is None or any(problem.span == place for problem in error.problems)
+            return None if still else self._recorded(target, remedy)
         unmet = frozenset((f"expect-{e.key}", e.path) for e in plan.expected if not fits(e, plan.parameter_count))
         return Outcome(unmet, plan.parameter_count) if unmet else self._recorded(target, remedy)
 
@@ -136,6 +143,13 @@ class Fixer:
         except SpecError:
             return False
         return all(fits(e, plan.parameter_count) for e in plan.expected)
+
+
+def doubled(report: Report) -> int:
+    """How many rows join a value with itself."""
+    joins = (row for row in report.trace.rows if row.short.removesuffix("_") in ("add", "sub", "mul", "cat", "stack"))
+    read = ([operand.value.id for operand in report.activations(row)] for row in joins)
+    return sum(len(set(values)) < len(values) for values in read)
 
 
 def fits(expected: Expected, params: int) -> bool:

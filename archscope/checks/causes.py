@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from math import prod
 
 from archscope.checks.provenance import Change
+from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
 CLASSES = ("layout", "batch", "channels", "stride", "off-by-one", "source")
@@ -25,7 +26,7 @@ def cause_of(mismatch: Mismatch, shapes: Sequence[Shape], sides: Sequence[Sequen
         return "layout"
     if mismatch.kind == "layer":
         return cause_of_layer(mismatch, shapes[0], sides)
-    if len({len(shape) for shape in shapes}) > 1 or is_reordered(shapes):
+    if is_rearranged(mismatch, shapes):
         return "layout"
     if mismatch.kind in ("product", "attention"):
         return "channels"
@@ -44,7 +45,7 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "off-by-one" if mismatch.axes else "layout"
     if says.argument == "padding":
         return "off-by-one"
-    if len(shape) > 2 and says.argument == "in_features" and prod(shape[1:]) == says.said:
+    if len(shape) > 2 and says.argument == "in_features" and (prod(shape[1:]) == says.said or says.said in shape[1:-1]):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
@@ -60,6 +61,17 @@ def fits_another_image(said: object, flattened: Change) -> bool:
         return False
     area = said // source[1]
     return round(area**0.5) ** 2 == area
+
+
+def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
+    """Ranks that must be equal and are not, axes in another order, a concat along a wrong axis, a missing transpose."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return mismatch.site.strict or mismatch.kind not in ("add", "multiply") or not mismatch.axes
+    if mismatch.kind == "concat" and mismatch.axes == (1,) and len(shapes[0]) == 4:
+        return True
+    if mismatch.kind == "product" and len(shapes[0]) > 1 and shapes[0][-1] == shapes[1][-1]:
+        return True
+    return is_reordered(shapes)
 
 
 def is_reordered(shapes: Sequence[Shape]) -> bool:
@@ -82,7 +94,9 @@ def stride(row: Row) -> float:
 
 
 def rounds(change: Change) -> int:
-    """How many rows of its input a window leaves over at the end; 0 where it divides, or is no window."""
+    """How many rows of its padded input a window leaves over at the end; 0 where it divides, or is no window."""
+    window = window_of(change.row)
     size = next((before for axis, before, _ in change.axes if before is not None and axis > 1), None)
-    step = stride(change.row)
-    return size % int(step) if size and change.window and step > 1 else 0
+    if window is None or window.transposed or size is None:
+        return 0
+    return (size + 2 * window.padding[-1] - window.reach(window.axes - 1)) % window.stride[-1]

@@ -9,12 +9,12 @@ explains.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from archscope import units
 from archscope.checks.causes import cause_of, rounds
 from archscope.checks.images import legal_sizes, sizes_for
-from archscope.checks.provenance import Change, Lineage
+from archscope.checks.provenance import MOVES, Change, Lineage
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Mismatch, Operand, Row, Shape, Trace
@@ -35,16 +35,21 @@ RULES = {
 
 def conflicts(trace: Trace) -> tuple[Finding, ...]:
     """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
-    found = folded([finding(diagnosis) for diagnosis in diagnoses(trace)])
+    found = tuple(finding(diagnosis) for diagnosis in diagnoses(trace))
     failure = trace.failure
     told = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
-    return (*found, from_failure(failure, trace)) if failure is not None and not told else tuple(found)
+    return (*found, from_failure(failure, trace)) if failure is not None and not told else found
 
 
 def diagnoses(trace: Trace) -> list[Diagnosis]:
-    """What is behind each mismatch, in the order of the run."""
+    """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
     lineage = Lineage(trace)
-    return [diagnosed(one, lineage, trace.mismatches[:number]) for number, one in enumerate(trace.mismatches)]
+    alike: dict[object, list[int]] = {}
+    for number, one in enumerate(trace.mismatches):
+        place = one.site.place
+        alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
+    found = trace.mismatches
+    return [diagnosed([found[n] for n in same], lineage, found[: same[0]]) for same in alike.values()]
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,16 @@ class Diagnosis:
     cause: str
     residual: bool
     likely: bool
+    also: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return tuple(operand.value.shape for operand in self.operands)
 
 
-def diagnosed(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
+def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
+    """The first of several mismatches at one place; the others' paths stand beside it."""
+    mismatch = same[0]
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
     operands = tuple(map(lineage.real, given)) if mismatch.site.conflict is not None else given
@@ -84,8 +92,21 @@ def diagnosed(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch])
         sides=sides,
         cause=cause_of(mismatch, [operand.value.shape for operand in operands], sides),
         residual=residual,
-        likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked),
+        likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked)
+        or names_a_broken_size(mismatch, lineage, earlier),
+        also=tuple(other.site.path for other in same[1:]),
     )
+
+
+def names_a_broken_size(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch]) -> bool:
+    """Whether a view was told a size that an earlier conflict on its way was about."""
+    said = mismatch.says.said if mismatch.kind == "view" and mismatch.says is not None else ()
+    if not isinstance(said, tuple) or not earlier:
+        return False
+    rows = set(lineage.ancestors(mismatch.operands[0]).values())
+    broken = (other for other in earlier if other.row in rows and other.kind != "view")
+    shapes = ((operand.value.shape, other.axes) for other in broken for operand in other.operands)
+    return any(shape[axis] in said for shape, axes in shapes for axis in axes if axis < len(shape))
 
 
 def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[int]:
@@ -132,6 +153,7 @@ def finding(diagnosis: Diagnosis) -> Finding:
         cause=diagnosis.cause,
         walk=tuple(walk(diagnosis)),
         likely=diagnosis.likely,
+        also=diagnosis.also,
     )
 
 
@@ -158,10 +180,11 @@ def side(operand: Operand, name: str) -> str:
 def disagreement(diagnosis: Diagnosis) -> str:
     """`they differ in C (128, 64), H (28, 56) and W (28, 56)`."""
     shapes = diagnosis.shapes
-    if len({len(shape) for shape in shapes}) > 1:
+    if len({len(shape) for shape in shapes}) > 1 and diagnosis.cause == "layout":
         return f"they have {', '.join(str(len(shape)) for shape in shapes)} dimensions"
-    axes = diagnosis.mismatch.axes
-    parts = [f"{axis_name(axis, len(shapes[0]))} ({', '.join(str(s[axis]) for s in shapes)})" for axis in axes]
+    axes, rank = diagnosis.mismatch.axes, max(map(len, shapes))
+    sizes_at = {axis: [str(shape[axis - rank]) for shape in shapes if len(shape) >= rank - axis] for axis in axes}
+    parts = [f"{axis_name(axis, rank)} ({', '.join(found)})" for axis, found in sizes_at.items()]
     return "they differ in " + " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1] if parts else ""]))
 
 
@@ -180,6 +203,10 @@ def cure(diagnosis: Diagnosis) -> str:
         return "project the shortcut so that it changes channels and size the way main does"
     if mismatch.says is not None:
         return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
+    if cause == "layout" and mismatch.kind == "concat":
+        return "join them along the dimension in which they differ, or bring them to one rank"
+    if cause == "layout" and mismatch.kind == "product":
+        return "transpose the right operand: (…, n, k) @ (…, k, m)"
     if cause == "layout":
         return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
     return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
@@ -205,8 +232,12 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
 
 def legal(diagnosis: Diagnosis) -> str:
     """Input sizes that would do, where they are known."""
-    sizes = legal_sizes(diagnosis.lineage)
-    return f"inputs of {', '.join(map(str, sizes))} fit, or " if sizes else "give an input whose sizes divide, or "
+    heights, widths = (", ".join(map(str, legal_sizes(diagnosis.lineage, back=back))) for back in (2, 1))
+    if not heights or not widths:
+        return "give an input whose sizes divide, or "
+    if heights == widths:
+        return f"inputs of {widths} fit, or "
+    return f"heights of {heights} and widths of {widths} fit, or "
 
 
 def features(diagnosis: Diagnosis) -> Iterator[str]:
@@ -241,10 +272,14 @@ def layout(diagnosis: Diagnosis) -> Iterator[str]:
     for name, made, shape in zip(names, makers, shapes, strict=True):
         blank = "  ".join([" " * cells] * (rank - len(shape))) + "  " * (len(shape) < rank)
         yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  {blank}{sizes(shape, cells)}"
-    if diagnosis.mismatch.axes and len({len(shape) for shape in shapes}) == 1:
-        axes = [own_axes(operand, diagnosis.mismatch.axes, diagnosis.mismatch) for operand in diagnosis.operands]
-        marked = {axis for own in axes for axis in own}
-        marks = ["^" * max(len(str(s[a])) for s in shapes) if a in marked else "" for a in range(rank)]
+    marked = {
+        axis + rank - len(operand.value.shape)
+        for operand in diagnosis.operands
+        for axis in own_axes(operand, diagnosis.mismatch.axes, diagnosis.mismatch)
+    }
+    if (marked and diagnosis.cause != "layout") or (len({len(shape) for shape in shapes}) == 1 and marked):
+        longest = [max(len(str(s[a - rank])) for s in shapes if len(s) >= rank - a) for a in range(rank)]
+        marks = ["^" * longest[axis] if axis in marked else "" for axis in range(rank)]
         yield (" " * (sum(widths) + 4) + "  ".join(f"{mark:>{cells}}" for mark in marks)).rstrip()
 
 
@@ -293,13 +328,15 @@ def uses(rows: Sequence[Row], lineage: Lineage) -> Iterator[Link]:
 def deed(change: Change) -> str:
     """`64 → 128 channels, 56×56 → 28×28`."""
     rank = len(change.shape)
-    if change.row.short in VIEWS:
-        return f"{units.shape(change.row.inputs[0].value.shape[1:])} → {units.shape(change.shape[1:])}"
+    if change.row.short in (*VIEWS, *MOVES):
+        old, new = change.row.inputs[0].value.shape, change.shape
+        batch = int(old[:1] == new[:1] and len(new) > 1)
+        return f"{units.shape(old[batch:])} → {units.shape(new[batch:])}"
     channels = [(b, a) for axis, b, a in change.axes if axis == 1 and rank == len(AXES)]
     spatial = [(b, a) for axis, b, a in change.axes if axis > 1 and rank == len(AXES)]
     others = [(axis, b, a) for axis, b, a in change.axes if b not in (a, None) or axis]
     others = [other for other in others if other[0] == 0 or rank != len(AXES)]
-    said = [f"{b} → {a} channels" if b not in (a, None) else f"{a} channels" for b, a in channels]
+    said = [f"{f'{b} → ' if b not in (a, None) else ''}{a} channel{'s' * (a != 1)}" for b, a in channels]
     if spatial:
         before, after = ("×".join(str(pair[i]) for pair in spatial) for i in (0, 1))
         said.append(f"{before} → {after}" if before != after and None not in dict(spatial) else f"keeps {after}")
@@ -307,17 +344,7 @@ def deed(change: Change) -> str:
     return ", ".join(said)
 
 
-# ------------------------------------------------------------ several
-def folded(found: Sequence[Finding]) -> list[Finding]:
-    """Findings of one rule at one place of the author's text are one, with the others' paths."""
-    firsts: dict[object, Finding] = {}
-    for number, one in enumerate(found):
-        key = (one.rule, one.place, one.cause) if one.place else number
-        first = firsts.get(key)
-        firsts[key] = replace(first, also=(*first.also, one.path)) if first else one
-    return list(firsts.values())
-
-
+# ------------------------------------------------------------ failures
 def from_failure(failure: Failure, trace: Trace) -> Finding:
     """`forward`: which function failed where, on what, and the first line of torch's message."""
     operands = " and ".join(f"{op.value.shape} {op.value.dtype} from {op.source}" for op in failure.operands)

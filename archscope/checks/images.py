@@ -21,13 +21,14 @@ USUAL = (28, 32, 64, 96, 128, 224, 256)
 JOINS = ("add", "sub", "mul", "cat", "concat", "stack")
 
 
-def windows_to(lineage: Lineage, operand: Operand) -> list[Window] | None:
-    """The windows that the last axis of an operand went through since the input, in the order of the run.
+def windows_to(lineage: Lineage, operand: Operand, *, back: int = 1) -> list[Window] | None:
+    """The windows that an axis of an operand went through since the input, in the order of the run.
 
-    None where something else changed its size, or where it comes from no input.
+    back: which axis, counted from the end: 1 is the width, 2 the height. None where something else changed its size,
+    or where it comes from no input.
     """
     found: list[Window] = []
-    value, axis = operand.value, len(operand.value.shape) - 1
+    value, axis = operand.value, len(operand.value.shape) - back
     while (row := lineage.makers.get(value.id)) is not None:
         sources = origins(Made(row, lineage.activations(row), value.shape, axis))
         window = window_of(row)
@@ -38,44 +39,44 @@ def windows_to(lineage: Lineage, operand: Operand) -> list[Window] | None:
     return found[::-1] if value.id in lineage.flowing else None
 
 
-def size_after(windows: Sequence[Window], size: int) -> int:
-    """The last axis after all windows; 0 or less where one does not fit."""
-    return reduce(lambda n, window: window.size(n, window.axes - 1) if n > 0 else 0, windows, size)
+def size_after(windows: Sequence[Window], size: int, *, back: int = 1) -> int:
+    """An axis after all windows; 0 or less where one does not fit."""
+    return reduce(lambda n, window: window.size(n, window.axes - back) if n > 0 else 0, windows, size)
 
 
-def given_size(lineage: Lineage) -> int:
-    """The width of the net's input image; 0 where it has none."""
+def given_size(lineage: Lineage, *, back: int = 1) -> int:
+    """The width (or, 2 back, the height) of the net's input image; 0 where it has none."""
     shapes = [operand.value.shape for operand in lineage.trace.inputs]
-    return next((shape[-1] for shape in shapes if len(shape) == 4), 0)
+    return next((shape[-back] for shape in shapes if len(shape) == 4), 0)
 
 
-def legal_sizes(lineage: Lineage) -> list[int]:
-    """The widths of the input nearest to the given one at which every join of the net fits: two on each side.
+def legal_sizes(lineage: Lineage, *, back: int = 1) -> list[int]:
+    """The widths (2 back: heights) of the input nearest to the given one at which every join fits: two on each side.
 
     Joins whose sizes cannot be followed back to the input are left out.
     """
-    given = given_size(lineage)
-    joins = list(joined_ways(lineage)) if given else []
+    given = given_size(lineage, back=back)
+    joins = list(joined_ways(lineage, back)) if given else []
     if not joins:
         return []
     ranges = range(given - 1, 0, -1), range(given + 1, FARTHEST * given)
-    below, above = (list(islice((n for n in sizes if fits(joins, n)), 2)) for sizes in ranges)
+    below, above = (list(islice((n for n in sizes if fits(joins, n, back)), 2)) for sizes in ranges)
     return [*reversed(below), *above]
 
 
-def joined_ways(lineage: Lineage) -> Iterator[list[list[Window]]]:
+def joined_ways(lineage: Lineage, back: int) -> Iterator[list[list[Window]]]:
     """For every join of images the windows on the way to each of its operands."""
     for row in lineage.trace.rows:
         images = [operand for operand in lineage.activations(row) if len(operand.value.shape) == 4]
         if row.short.removesuffix("_") in JOINS and len(images) > 1:
-            ways = [windows_to(lineage, operand) for operand in images]
+            ways = [windows_to(lineage, operand, back=back) for operand in images]
             known = [way for way in ways if way is not None]
             if len(known) == len(ways):
                 yield known
 
 
-def fits(joins: Sequence[Sequence[Sequence[Window]]], size: int) -> bool:
-    return all(agree([size_after(way, size) for way in ways]) for ways in joins)
+def fits(joins: Sequence[Sequence[Sequence[Window]]], size: int, back: int) -> bool:
+    return all(agree([size_after(way, size, back=back) for way in ways]) for ways in joins)
 
 
 def sizes_for(lineage: Lineage, operand: Operand, width: int) -> list[int]:

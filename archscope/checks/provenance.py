@@ -27,13 +27,17 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """Whether a size is another one afterwards."""
-        return any(before != after for _, before, after in self.axes)
+        """Whether a size is another one afterwards, or stands elsewhere."""
+        return self.row.short in MOVES or any(before != after for _, before, after in self.axes)
 
     @property
     def window(self) -> bool:
         """Whether the row slides a window, whose stride or padding could be another one, or joins other values."""
         return can_resize(self.row)
+
+
+MOVES = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
+"""Functions that put sizes in another order."""
 
 
 def can_resize(row: Row) -> bool:
@@ -120,7 +124,8 @@ class Lineage:
             after = value.shape[axis]
             slides = can_resize(row)
             before = self._input_size(row, axis) if not sources and (slides or row.short == "linear") else before
-            if before == after and not slides:
+            moved = row.short in MOVES and len(sources) == 1 and sources[0][1] != axis
+            if (before == after and not slides and not moved) or row.index in self.stand_ins:
                 continue
             found.setdefault(row.index, (row, value, []))[2].append((axis, before, after))
         rows = (found[index] for index in sorted(found))
@@ -133,10 +138,14 @@ class Lineage:
     def follows(
         self, operand: Operand, axes: Iterable[int], mended: Mapping[int, Mismatch], *, since: int = -1
     ) -> bool:
-        """Whether an axis of the operand passes through a mended row, on an axis that was in conflict there."""
+        """Whether an axis of the operand passes through a row that made it up, on an axis that was in conflict there.
+
+        A layer that was told another size went on with the size that is there, a view with the one that was written.
+        """
         for row, _, axis, sources in self.steps(operand, axes, since=since):
             broken = mended.get(row.index)
-            if broken and broken.kind != "view" and sources and axis in (broken.axes or (axis,)):
+            made_up = broken is not None and broken.kind != "view" and broken.says is None
+            if broken is not None and made_up and sources and axis in (broken.axes or (axis,)):
                 return True
         return False
 
@@ -147,6 +156,18 @@ class Lineage:
             found.append(self.trace.calls[index])
             index = self.trace.calls[index].parent
         return [call for call in found if call.site.kind == "block" and call.parent >= 0]
+
+    @cached_property
+    def stand_ins(self) -> frozenset[int]:
+        """The rows that put a value that a layer can take in the place of one that it cannot."""
+        read = {
+            operand.value.id
+            for mismatch in self.trace.mismatches
+            if mismatch.site.conflict is not None
+            for operand in mismatch.operands[:1]
+        }
+        makers = (self.makers[value] for value in read if value in self.makers)
+        return frozenset(row.index for row in makers if row.short == "new_zeros")
 
     @cached_property
     def layers(self) -> dict[int, str]:

@@ -76,6 +76,8 @@ def write_whole(path: Path, text: str) -> None:
     path = path.resolve() if path.is_symlink() else path
     if path.is_dir():
         raise Refusal(f"cannot write {path}: it is a directory\n  help: name a file in it")
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise Refusal(f"cannot write {path}: it is read-only\n  help: chmod u+w {path}")
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_text(text, encoding="utf-8", newline="")

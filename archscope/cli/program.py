@@ -139,9 +139,10 @@ def check(
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
     with refusing():
-        if repairs.wanted(fix, diff):
+        if repairs.wanted(fix, diff, options):
             found = judged(targets, options, saving=save_baseline is not None, repairing=True)
             checked = repairs.checked_of(found)
+            repairs.tell_unmended(found)
         else:
             checked = judged(targets, options, saving=save_baseline is not None)
         if fix:

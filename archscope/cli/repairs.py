@@ -6,9 +6,9 @@ A file is written only if it still holds what was checked; its line ends and its
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 AGAIN = "run check again: it looks at the file as it is now"
 
 
-def wanted(fix: bool, diff: bool) -> bool:
-    """Whether repairs are wanted at all. Raises UsageError for two wishes that exclude each other."""
+def wanted(fix: bool, diff: bool, options: Mapping[str, Any]) -> bool:
+    """Whether repairs are wanted at all. Raises UsageError for wishes that exclude each other."""
     if fix and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
+    if (fix or diff) and (options["set"] or options["input"] is not None):
+        raise UsageError("a file is mended at its own sizes", "leave --set and --input out")
     return fix or diff
+
+
+def tell_unmended(repairs: Iterable[Repair]) -> None:
+    """Says on standard error where nothing could be changed though something is wrong."""
+    for repair in repairs:
+        if not repair.fixes and any(item.errors().findings for item in repair.checked):
+            click.echo(f"{repair.target}: no checked fix (only specs are changed)", err=True)
 
 
 def write(repairs: Iterable[Repair]) -> None:

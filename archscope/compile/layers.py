@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -125,7 +125,7 @@ class Foundry:
                 if index < len(inputs) and (argument in layer.struck or argument in given):
                     given[argument] = self._inferred(name, argument, given.get(argument), inputs[index], axis, complain)
             for conflict in undivided(name, given):
-                complain(conflict)
+                complain(replace(conflict, axes=tuple(axis % inputs[0].dim() for axis in conflict.axes)))
                 given |= {conflict.says.argument: 1} if conflict.says else {}
             for conflict in overpadded(name, given):
                 complain(conflict)

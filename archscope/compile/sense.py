@@ -92,7 +92,8 @@ def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
             if size % count:
                 fact = f"{layer}: {divisor}={count} does not divide {name}={size}"
                 fits = Says(divisor, count, nearest_divisor(math.gcd(*sizes.values()), count))
-                yield Conflict(fact, f"{divisor} must divide {' and '.join(names)}", fits, (1,))
+                axis = -1 if divisor == "num_heads" else 1
+                yield Conflict(fact, f"{divisor} must divide {' and '.join(names)}", fits, (axis,))
                 break
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archscope import units
 from archscope.errors import Span
 from archscope.render.folding import Told, parts, told
-from archscope.report import LEVELS, Checked, Finding, Fix, Link
+from archscope.report import LEVELS, MEANT, Checked, Finding, Fix, Link
 
 WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
 """What a line is not broken in: shapes, commands, percentages."""
@@ -77,13 +77,16 @@ def way_back(finding: Finding, width: int) -> Iterator[str]:
     first = "where they part:" if finding.rule in JOINS else "made by:"
     for number, link in enumerate(finding.walk[:MOST_STEPS]):
         indent = "      " if number else "    "
-        yield from wrapped(f"{'then' if number else first} {step(link, finding.place)}", width, indent, "        ")
+        word = "likely meant:" if link.path == MEANT else "then" if number else first
+        yield from wrapped(f"{word} {step(link, finding.place)}", width, indent, "        ")
     if len(finding.walk) > MOST_STEPS:
         yield f"      and {plural(len(finding.walk) - MOST_STEPS, 'more step')} (JSON has them all)"
 
 
 def step(link: Link, place: Span | None) -> str:
-    """A step with its line; with its file too where that is another."""
+    """A step with its line; with its file too where that is another. What a fix changes elsewhere has no path."""
+    if link.path == MEANT and link.place is not None:
+        return f"{link.text} (line {link.place.line})"
     if link.place is None:
         return f"{link.path} {link.text}"
     here = place is not None and place.file == link.place.file

@@ -1,12 +1,13 @@
 """The join: Trace + costs + places → Report (rows, totals, findings) → outline and breakdowns for the renderings."""
 
 from archscope.report.document import finding_data
-from archscope.report.findings import Finding, Fix, Link, from_problem
+from archscope.report.findings import MEANT, Finding, Fix, Link, from_problem
 from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
 from archscope.report.outline import Line, breakdown, leaves, outline, prune, unfolded
 
 __all__ = [
     "LEVELS",
+    "MEANT",
     "Checked",
     "Figures",
     "Finding",

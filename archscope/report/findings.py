@@ -25,6 +25,10 @@ class Fix:
     text: str = ""
 
 
+MEANT = "fix 1"
+"""The path of a Link that is no step of the net, but what the first fix changes."""
+
+
 @dataclass(frozen=True)
 class Link:
     """One step on the way from where branches fork to where they should meet: what it did, and where it stands."""

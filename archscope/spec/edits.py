@@ -14,7 +14,7 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -24,6 +24,8 @@ from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, R
 from archscope.spec.parse import parse
 
 Place = tuple[int, int]
+Piece = tuple[int, int, str]
+"""A piece of the text, from and to which character, and what stands there instead."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,16 @@ class Page:
             found = [self._call(whole, node, signatures) for node in ast.walk(whole.tree)]
             return [call for call in found if call is not None]
         long = self.part(LayerCall, span)
-        return [self._long(long)] if isinstance(long, LayerCall) else []
+        return [self._long(long, signatures)] if isinstance(long, LayerCall) else []
 
     def _call(self, whole: Expression, node: ast.AST, signatures: Mapping[str, Sequence[str]]) -> CallSite | None:
         if isinstance(node, ast.Name) and node is whole.tree and node.id[:1].isupper():
             return CallSite(node.id, {}, self.segment(whole, node)[1], bare=True, empty=True)
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.func.id[:1].isupper():
             return None
-        values = dict(zip(positions(node, signatures.get(node.func.id, ())), node.args, strict=False))
+        words = {word.arg or "" for word in node.keywords}
+        names = positions(len(node.args), words, signatures.get(node.func.id, ()))
+        values = dict(zip(names, node.args, strict=False))
         values |= {word.arg: word.value for word in node.keywords if word.arg}
         arguments = {name: self.argument(whole, value) for name, value in values.items()}
         return CallSite(node.func.id, arguments, self.segment(whole, node)[1] - 1, False, not values)
@@ -125,8 +129,10 @@ class Page:
         start, end = self.segment(whole, value)
         return Argument(start, end, self.text[start:end])
 
-    def _long(self, call: LayerCall) -> CallSite:
-        pairs = ((label.name, self.data(value)) for label, value in call.kwargs)
+    def _long(self, call: LayerCall, signatures: Mapping[str, Sequence[str]]) -> CallSite:
+        words = {label.name: self.data(value) for label, value in call.kwargs}
+        names = positions(len(call.args), words, signatures.get(call.name, ()))
+        pairs = [*zip(names, map(self.data, call.args), strict=False), *words.items()]
         return CallSite(call.name, {name: found for name, found in pairs if found}, None, False, False)
 
     def data(self, value: Data) -> Argument | None:
@@ -140,16 +146,28 @@ class Page:
             return Argument(start, match.end(), match[0]) if match else None
         return None
 
-    def with_argument(self, call: CallSite, name: str, value: str) -> str | None:
-        """The text with an argument set, added by its name where it was not given."""
+    def piece(self, call: CallSite, name: str, value: str) -> Piece | None:
+        """What sets an argument: its old value replaced, or it is added by its name."""
         given = call.arguments.get(name)
         if given is not None:
-            return self.cut(given.start, given.end, value)
+            return given.start, given.end, value
         if call.end is None:
             return None
         if call.bare:
-            return self.cut(call.end, call.end, f"({name}={value})")
-        return self.cut(call.end, call.end, f"{'' if call.empty else ', '}{name}={value}")
+            return call.end, call.end, f"({name}={value})"
+        return call.end, call.end, f"{'' if call.empty else ', '}{name}={value}"
+
+    def with_pieces(self, pieces: Sequence[Piece]) -> str:
+        """The text with several pieces replaced; they do not overlap."""
+        text = self.text
+        for start, end, new in sorted(pieces, reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
+
+    def with_argument(self, call: CallSite, name: str, value: str) -> str | None:
+        """The text with an argument set, added by its name where it was not given."""
+        piece = self.piece(call, name, value)
+        return self.cut(*piece) if piece is not None else None
 
     def without_argument(self, call: CallSite, name: str) -> str | None:
         """The text without an argument and its comma."""
@@ -162,6 +180,8 @@ class Page:
         if after:
             return self.cut(start, after.end(), "")
         lead = re.search(r"\s*,\s*$", self.text[:start])
+        if lead is None and len(call.arguments) == 1 and self.text[start - 1] == "(":
+            return self.cut(start - 1, call.end + 1, "")  # nothing is left between the brackets
         return self.cut(lead.start() if lead else start, given.end, "")
 
     # Steps
@@ -294,18 +314,16 @@ def signatures_of(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
     return {**layer_signatures(), **own}
 
 
-def positions(call: ast.Call, signature: Sequence[str]) -> list[str]:
-    """The names of a call's positional arguments, as the language binds them.
+def positions(count: int, words: Collection[str], signature: Sequence[str]) -> list[str]:
+    """The names of so many positional arguments beside these words, as the language binds them.
 
     What can be inferred is struck where a required argument would be missing otherwise.
     """
-    words = {word.arg for word in call.keywords}
     full = [name.rstrip("?!") for name in signature]
     required = [name.rstrip("?!") for name in signature if name[-1] in "?!"]
-    given = {*full[: len(call.args)], *words}
-    if set(required) <= given:
-        return full[: len(call.args)]
-    return [name.rstrip("?!") for name in signature if not name.endswith("?")][: len(call.args)]
+    if set(required) <= {*full[:count], *words}:
+        return full[:count]
+    return [name.rstrip("?!") for name in signature if not name.endswith("?")][:count]
 
 
 def diff(before: str, after: str, file: str) -> str:
@@ -316,8 +334,14 @@ def diff(before: str, after: str, file: str) -> str:
 
 
 def with_ends_of(text: str, like: str) -> str:
-    """A text of plain line ends with those of another one."""
-    return text.replace("\n", "\r\n") if "\r\n" in like else text
+    """A text of plain line ends with those of another one, line for line; new lines have the more frequent one."""
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", each) for each in (like, text))
+    usual = "\r\n" if 2 * like.count("\r\n") > like.count("\n") else "\n"
+    plain = [line.replace("\r\n", "\n") for line in old]
+    out: list[str] = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
+        out += old[i:j] if kind == "equal" else [line.replace("\n", usual) for line in new[k:m]]
+    return "".join(out)
 
 
 def first_change(before: str, after: str) -> Place:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from archscope.checks.conflicts import Diagnosis
-from archscope.checks.remedies.arguments import channels, kernels, paddings, roundings, strides
+from archscope.checks.remedies.arguments import all_paddings, channels, kernels, paddings, roundings, strides
 from archscope.checks.remedies.case import Case, Pages, Remedy
 from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
 from archscope.checks.remedies.perturbed import slips
 from archscope.checks.remedies.projection import projections
-from archscope.checks.remedies.told import dimensions, flattened, told, unflattened, views
+from archscope.checks.remedies.told import dimensions, flattened, told, transposed, unmoved, views
 from archscope.spec.edits import signatures_of
 
 __all__ = ["ORDER", "Pages", "Remedy", "remedies"]
@@ -32,11 +32,11 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (told, projections, channels, input_channels, sources, dimensions, slips, strides, kernels, views),
     "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips),
     "off-by-one": (
-        *(told, paddings, roundings, strides, kernels, input_sizes),
+        *(told, all_paddings, paddings, roundings, strides, kernels, input_sizes),
         *(sources, dimensions, views, channels, slips),
     ),
     "layout": (
-        *(flattened, dimensions, views, unflattened, sources, slips),
+        *(flattened, transposed, dimensions, views, unmoved, sources, slips),
         *(told, paddings, strides, channels, input_sizes),
     ),
     "batch": (views, sources, dimensions, slips),
@@ -44,9 +44,9 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
 """Class of a cause → where remedies come from, the likeliest first."""
 
 CAUSES: Mapping[Source, str] = {
-    **dict.fromkeys((paddings, roundings, kernels, input_sizes), "off-by-one"),
+    **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
     **dict.fromkeys((channels, input_channels), "channels"),
-    **dict.fromkeys((dimensions, flattened, unflattened, views), "layout"),
+    **dict.fromkeys((dimensions, flattened, transposed, unmoved, views), "layout"),
     strides: "stride",
     sources: "source",
 }

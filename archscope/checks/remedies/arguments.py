@@ -13,6 +13,7 @@ from math import prod
 from archscope.checks.provenance import Change
 from archscope.checks.remedies.case import Case, Remedy, Spot, expressions_around
 from archscope.report.windows import Window, window_of
+from archscope.spec.edits import Piece
 from archscope.trace import Row
 
 CHANNELS = ("out_channels", "out_features", "embedding_dim", "hidden_size", "num_features", "normalized_shape")
@@ -21,6 +22,33 @@ FLATTENS = ("flatten", "view", "reshape", "cat")
 
 def paddings(case: Case) -> Iterator[Remedy]:
     yield from arguments(case, ("padding",))
+
+
+def all_paddings(case: Case) -> Iterator[Remedy]:
+    """The padding that keeps the size, in every window of stride 1 on the walk that lacks it: several in one change."""
+    changes = (change for side in case.diagnosis.sides for change in side if lacks_padding(change))
+    lacking = {change.row.place: change.row for change in changes}
+    spots = [spot for row in lacking.values() if (spot := case.spot(row.place)) is not None]
+    if len(lacking) < 2 or len(spots) < len(lacking) or len({spot.span.file for spot in spots}) > 1:
+        return
+    pieces = [padded(case, spot, row) for spot, row in zip(spots, lacking.values(), strict=True)]
+    if None not in pieces:
+        text = spots[0].page.with_pieces([piece for piece in pieces if piece is not None])
+        yield from spots[0].remedy(f"padding in {' and '.join(row.path for row in lacking.values())}", text)
+
+
+def padded(case: Case, spot: Spot, row: Row) -> Piece | None:
+    """What gives the first call at a place the padding that keeps the size."""
+    window, calls = window_of(row), case.calls(spot)
+    return spot.page.piece(calls[0], "padding", str(window.reach(0) // 2)) if window is not None and calls else None
+
+
+def lacks_padding(change: Change) -> bool:
+    """Whether a window of stride 1 makes the image smaller than it would with half of its reach around it."""
+    window = window_of(change.row)
+    if window is None or window.transposed or set(window.stride) != {1} or not window.reach(0) % 2:
+        return False
+    return window.padding[0] < window.reach(0) // 2
 
 
 def roundings(case: Case) -> Iterator[Remedy]:

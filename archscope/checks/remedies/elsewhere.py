@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from archscope.checks.images import USUAL
+from archscope.checks.images import USUAL, given_size, legal_sizes
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
@@ -20,8 +20,22 @@ def input_sizes(case: Case) -> Iterator[Remedy]:
     for spot, entry in image_inputs(case):
         spots = written(spot.page, entry)[2:]
         sizes = [int(number.text) for number in spots if number.text.isdigit()]
-        for new in other_sizes(sizes) if len(sizes) == 2 else ():
-            yield from spot.remedy(f"an input of {new}×{new}", rewritten(spot.page, {s: str(new) for s in spots}))
+        if len(sizes) != 2:
+            continue
+        for height, width in [*nearest_legal(case), *((new, new) for new in other_sizes(sizes))]:
+            text = rewritten(spot.page, {spots[0]: str(height), spots[1]: str(width)})
+            yield from spot.remedy(f"an input of {height}×{width}", text)
+
+
+def nearest_legal(case: Case) -> list[tuple[int, int]]:
+    """The next legal size of an image that is not square."""
+    lineage = case.diagnosis.lineage
+    given = [given_size(lineage, back=back) for back in (2, 1)]
+    if given[0] == given[1]:
+        return []
+    legal = [[*legal_sizes(lineage, back=back), *given[2 - back : 3 - back]] for back in (2, 1)]
+    ordered = [sorted(set(found), key=lambda n: (abs(n - own), n)) for found, own in zip(legal, given, strict=True)]
+    return [(height, width) for height in ordered[0][:3] for width in ordered[1][:3]]
 
 
 def input_channels(case: Case) -> Iterator[Remedy]:

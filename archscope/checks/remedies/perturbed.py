@@ -8,10 +8,11 @@ The last resort: where arithmetic finds nothing, a slip of the pen is looked for
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.checks.remedies.elsewhere import values_before
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression
 from archscope.trace import Call, Row
@@ -45,12 +46,30 @@ def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
 
 def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
     """Each sum as one of its parts, each number as its neighbours."""
+    values = {*values_before(spot), "prev"}
     for node in ast.walk(tree):
-        for new in others(node):
+        for new in dict.fromkeys([*wanted(case, node), *others(node)]) if is_number(node, values) else ():
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
-            for remedy in spot.remedy(f"{new} instead of {old}", spot.page.cut(start, end, new)):
+            description = f"{new} instead of {old} on line {spot.span.line}"
+            for remedy in spot.remedy(description, spot.page.cut(start, end, new)):
                 yield replace(remedy, cause=cause)
+
+
+def is_number(node: ast.AST, values: Collection[str]) -> bool:
+    """Whether an expression is made of numbers alone: without layers, calls of them, and values of the network."""
+    parts = list(ast.walk(node))
+    names = [part.id for part in parts if isinstance(part, ast.Name)]
+    return not any(name in values or name[:1].isupper() for name in names)
+
+
+def wanted(case: Case, node: ast.AST) -> Iterator[str]:
+    """A size that is written and in conflict, as the other sides have it."""
+    if isinstance(node, ast.Constant) and type(node.value) is int and len(case.diagnosis.shapes) > 1:
+        ranks = [len(shape) for shape in case.diagnosis.shapes]
+        for axis in case.mismatch.axes:
+            sizes = [s[axis - max(ranks)] for s in case.diagnosis.shapes if len(s) >= max(ranks) - axis]
+            yield from (str(size) for size in sizes if node.value in sizes and size != node.value)
 
 
 def others(node: ast.AST) -> list[str]:
@@ -59,7 +78,7 @@ def others(node: ast.AST) -> list[str]:
         return [ast.unparse(part) for part in (node.left, node.right) if not isinstance(part, ast.Constant)]
     if isinstance(node, ast.Constant) and type(node.value) is int:
         n = node.value
-        return [str(other) for other in dict.fromkeys((n + 1, n - 1, n * 2, n // 2)) if other > 0]
+        return [str(other) for other in dict.fromkeys((n + 1, n - 1, n * 2, n // 2)) if other > 1]
     return []
 
 

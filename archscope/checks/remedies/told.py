@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from archscope.checks.provenance import MOVES
 from archscope.checks.remedies.arguments import pieces, siblings_at
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.spec.edits import Argument
@@ -38,12 +39,39 @@ def flattened(case: Case) -> Iterator[Remedy]:
         yield from spot.remedy(f"flatten before {case.mismatch.site.path}", text)
 
 
-def unflattened(case: Case) -> Iterator[Remedy]:
-    """Without the Flatten that took the image axes away."""
-    maker = case.diagnosis.lineage.maker(case.diagnosis.operands[0])
-    spot = case.spot(maker.place) if maker is not None and maker.short == "flatten" else None
-    if spot is not None and maker is not None:
-        yield from spot.remedy(f"take {maker.path} Flatten out", spot.page.without_line(spot.span))
+def transposed(case: Case) -> Iterator[Remedy]:
+    """A transpose: before a layer that was told the size of another axis, of the right operand of a product."""
+    spot, says, shape = case.site, case.mismatch.says, case.diagnosis.shapes[0]
+    if spot is None:
+        return
+    for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.said):
+        step = f"transpose({axis}, {len(shape) - 1})"
+        text = spot.page.with_step_before(spot.span, step)
+        yield from spot.remedy(f"{step} before {case.mismatch.site.path}", text)
+    whole = spot.page.expression(spot.span)
+    for node in right_operands(whole.tree) if whole is not None and case.mismatch.kind == "product" else ():
+        if whole is not None:
+            _, end = spot.page.segment(whole, node)
+            text = spot.page.cut(end, end, ".transpose(-2, -1)")
+            yield from spot.remedy("transpose the right operand", text)
+
+
+def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
+    """The names that stand at the right of a matrix product."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) and isinstance(node.right, ast.Name):
+            yield node.right
+        if isinstance(node, ast.Call) and called(node) in ("matmul", "bmm") and node.args:
+            yield from (arg for arg in node.args[-1:] if isinstance(arg, ast.Name))
+
+
+def unmoved(case: Case) -> Iterator[Remedy]:
+    """Without a step that took the image axes away, or put them in another order."""
+    changes = (change.row for side in case.diagnosis.sides for change in side)
+    for row in (row for row in changes if row.short in ("flatten", *MOVES)):
+        spot = case.spot(row.place)
+        if spot is not None:
+            yield from spot.remedy(f"take {row.path} {row.op} out", spot.page.without_line(spot.span))
 
 
 def views(case: Case) -> Iterator[Remedy]:
