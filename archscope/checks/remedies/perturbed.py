@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.checks.remedies.elsewhere import values_before
-from archscope.spec.edits import Argument
-from archscope.spec.model import Expression
+from archscope.spec.edits import Argument as Given
+from archscope.spec.edits import parts
+from archscope.spec.model import Argument, Definition, Expression
 from archscope.trace import Call, Row
 
 DEEPEST = 4
@@ -34,6 +35,7 @@ def slips(case: Case) -> Iterator[Remedy]:
         yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
     for _, spot, whole in spoken[1:]:
         yield from slips_of(case, spot, whole, whole.tree)
+    yield from slips_of_params(case, None)
 
 
 def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
@@ -58,9 +60,9 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
 
 def is_number(node: ast.AST, values: Collection[str]) -> bool:
     """Whether an expression is made of numbers alone: without layers, calls of them, and values of the network."""
-    parts = list(ast.walk(node))
-    names = [part.id for part in parts if isinstance(part, ast.Name)]
-    return not any(name in values or name[:1].isupper() for name in names)
+    found = list(ast.walk(node))
+    made = any(isinstance(part, ast.Call) and getattr(part.func, "id", "")[:1].isupper() for part in found)
+    return not made and not any(isinstance(part, ast.Name) and part.id in values for part in found)
 
 
 def wanted(case: Case, node: ast.AST) -> Iterator[str]:
@@ -83,8 +85,9 @@ def others(node: ast.AST) -> list[str]:
 
 
 def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Remedy]:
-    """Slips in the arguments of these names where the block is used, and in the params of these names."""
+    """Slips in what defines these names: params, `let`, and the arguments where the block is used."""
     yield from slips_of_params(case, names)
+    yield from slips_of_definitions(case, names)
     spot = case.spot(uses[0].site.place) if uses else None
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
@@ -100,15 +103,27 @@ def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> It
         yield from told_elsewhere(case, further, uses[1:])
 
 
-def argument_tree(spot: Spot, whole: Expression, given: Argument) -> ast.AST:
+def argument_tree(spot: Spot, whole: Expression, given: Given) -> ast.AST:
     """The node of an expression that stands where an argument's value does."""
     nodes = (node for node in ast.walk(whole.tree) if isinstance(node, ast.expr))
     return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
 
 
-def slips_of_params(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+    """Slips in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
     for page in case.pages.values():
-        for setting in (part for part in page.spec.params if part.name in names):
+        for part in parts(page.spec):
+            value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
+            named = isinstance(part, (Definition, Argument)) and part.name in names
+            if named and isinstance(value, Expression) and page.stands(value):
+                yield from slips_of(case, Spot(page, value.span), value, value.tree)
+
+
+def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Remedy]:
+    """Slips in the params of these names (None: in all of them), by default and in variants."""
+    for page in case.pages.values():
+        settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
+        for setting in (part for part in settings if names is None or part.name in names):
             found = page.data(setting.value)
             tree = ast.parse(found.text, mode="eval").body if found is not None and found.text.isdigit() else None
             for new in others(tree) if tree is not None else ():
