@@ -309,7 +309,7 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
         for change in kept:
             rows.append(change.row)
             layer = diagnosis.lineage.layers[change.row.index]
-            yield Link(change.row.path or "forward", f"{layer}: {deed(change)}", change.row.place)
+            yield Link(change.row.path or "forward", f"{layer}: {deed(change) or 'made here'}", change.row.place)
     all_rows, index = diagnosis.lineage.trace.rows, diagnosis.mismatch.row
     yield from uses([*all_rows[index : index + 1], *rows], diagnosis.lineage)
 

@@ -174,6 +174,9 @@ class Tensor(Thing):
 
     compares = True
 
+    def __repr__(self) -> str:
+        return self.what
+
     @property
     def what(self) -> str:  # type: ignore[override]
         return f"a tensor {tuple(self.meta.shape)}"
@@ -337,6 +340,8 @@ class Layer(Thing):
 
 def cure_of(value: object) -> str:
     """How to make a tensor of what stands where a tensor belongs."""
+    if isinstance(value, (tuple, list)):
+        return "take the values apart with labels: - out, _: …"
     if isinstance(value, Kind):
         return f"apply it first: {value.name}(…)(prev)"
     if isinstance(value, Layer):

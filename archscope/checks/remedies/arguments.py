@@ -86,12 +86,12 @@ def on_the_walk(case: Case) -> list[tuple[int, Change]]:
 def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     """What an argument could be instead: by arithmetic, or as others beside it say it."""
     window = window_of(change.row)
+    yield from siblings(case, change.row, name)  # a name before the number that it stands for
     if name in CHANNELS:
         yield from (str(size) for size in wanted_channels(case, side, change))
     elif window is not None:
         yield from in_its_own_words(case, change.row, name)
         yield from rewindowed(case, side, change, window, name)
-    yield from siblings(case, change.row, name)
 
 
 def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:

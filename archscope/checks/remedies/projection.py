@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.checks.remedies.case import Case, Remedy, Spot, block_of
 from archscope.spec.edits import Page, parts
 from archscope.spec.model import Expression, Residual, Step
 from archscope.trace import Row, Shape
@@ -27,7 +27,8 @@ def projections(case: Case) -> Iterator[Remedy]:
         yield from conditions(case, spot, residual)
         return
     steps = projection(case, words)
-    for lines in (guarded(words, steps), [f"- {step}" for step in steps]):
+    condition_of = guarded(words, steps) if block_of(spot) is not None else []  # the net is used at one size
+    for lines in (condition_of, [f"- {step}" for step in steps]):
         if lines:
             yield from spot.remedy("project the shortcut", spot.page.with_shortcut(spot.span, lines))
 
