@@ -348,7 +348,7 @@ def cure_of(value: object) -> str:
         return f"apply it first: {value.kind.name}(…)(prev)"
     if isinstance(value, Function):
         return f"name the tensor: {value.name}(prev)"
-    return "inside an expression name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
+    return "name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,9 +372,7 @@ class RawParameter(Thing):
 
 @dataclass(eq=False)
 class Declaration(Thing):
-    """A layer declared under `modules:`;
-    every call of it shares its weights. `made` and `member` are set by the first call.
-    """
+    """A layer declared under `modules:`: every call shares its weights. The first call sets `made` and `member`."""
 
     builder: Builder = field(repr=False)
     name: str
