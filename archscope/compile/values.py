@@ -348,7 +348,7 @@ def cure_of(value: object) -> str:
         return f"apply it first: {value.kind.name}(…)(prev)"
     if isinstance(value, Function):
         return f"name the tensor: {value.name}(prev)"
-    return "name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
+    return "inside an expression name the tensor: flatten(prev, 1)" if isinstance(value, Pending) else ""
 
 
 @dataclass(frozen=True, eq=False)
