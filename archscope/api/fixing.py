@@ -93,7 +93,7 @@ class Fixer:
 
         mismatches = report.trace.mismatches
         unfit = frozenset((m.site.path, tuple(operand.value.shape for operand in m.operands)) for m in mismatches)
-        return Outcome(faults(report.findings), report.total.params, report.total.macs, doubled(report), unfit)
+        return Outcome(faults(report.findings), report.total.params, report.total.macs, waste(report), unfit)
 
     def _attempt(self, target: str, remedy: Remedy, place: Span | None) -> Outcome | None:
         """What a run of the changed spec finds; None where it cannot be compiled, or the conflict is still there.
@@ -145,11 +145,12 @@ class Fixer:
         return all(fits(e, plan.parameter_count) for e in plan.expected)
 
 
-def doubled(report: Report) -> int:
-    """How many rows join a value with itself."""
+def waste(report: Report) -> int:
+    """How many rows join a value with itself, and how many steps' values nothing uses."""
     joins = (row for row in report.trace.rows if row.short.removesuffix("_") in ("add", "sub", "mul", "cat", "stack"))
     read = ([operand.value.id for operand in report.activations(row)] for row in joins)
-    return sum(len(set(values)) < len(values) for values in read)
+    unused = sum(finding.rule == "unused-value" for finding in report.findings)
+    return unused + sum(len(set(values)) < len(values) for values in read)
 
 
 def fits(expected: Expected, params: int) -> bool:

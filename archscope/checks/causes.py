@@ -17,6 +17,7 @@ from archscope.checks.provenance import Change
 from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
+ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 CLASSES = ("layout", "batch", "channels", "stride", "off-by-one", "source")
 
 
@@ -82,7 +83,13 @@ def is_reordered(shapes: Sequence[Shape]) -> bool:
 def strides(side: Sequence[Change]) -> float:
     """How much smaller the steps of one side make an image: the product of their strides."""
     factors = [stride(change.row) for change in side if change.window]
-    return prod(factors)
+    return prod([*factors, *(enlarged(change) for change in side if change.row.short in ENLARGES)])
+
+
+def enlarged(change: Change) -> float:
+    """How much smaller an interpolation or a pixel shuffle makes an image: a fraction where it enlarges it."""
+    sizes = [(before, after) for axis, before, after in change.axes if axis > 1 and before]
+    return sizes[-1][0] / sizes[-1][1] if sizes and sizes[-1][0] and sizes[-1][1] else 1.0
 
 
 def stride(row: Row) -> float:

@@ -22,6 +22,8 @@ from archscope.trace import Failure, Mismatch, Operand, Row, Shape, Trace
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
 VIEWS = ("flatten", "view", "reshape", "unflatten")
+WIDEST = 76
+"""How wide a line of the layout may be, so that it fits a terminal with its indent."""
 GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
 RULES = {
     **dict.fromkeys(("product", "attention"), "product-shape"),
@@ -265,10 +267,13 @@ def features(diagnosis: Diagnosis) -> Iterator[str]:
 def layout(diagnosis: Diagnosis) -> Iterator[str]:
     """One line per operand: its name, who made it, its sizes in columns; then carets below those that differ."""
     shapes, names = diagnosis.shapes, diagnosis.names
-    makers = [made_by(operand, diagnosis) for operand in diagnosis.operands]
-    widths = [max(map(len, names)), max(map(len, makers))]
     cells = max(len(str(size)) for shape in shapes for size in (*shape, 0))
     rank = max(map(len, shapes))
+    room = WIDEST - max(map(len, names)) - 4 - rank * (cells + 2)
+    makers = [made_by(operand, diagnosis) for operand in diagnosis.operands]
+    if max(map(len, makers)) > room:
+        makers = [made_by(operand, diagnosis, short=True) for operand in diagnosis.operands]
+    widths = [max(map(len, names)), max(map(len, makers))]
     for name, made, shape in zip(names, makers, shapes, strict=True):
         blank = "  ".join([" " * cells] * (rank - len(shape))) + "  " * (len(shape) < rank)
         yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  {blank}{sizes(shape, cells)}"
@@ -287,12 +292,13 @@ def sizes(shape: Shape, width: int) -> str:
     return "  ".join(f"{size:>{width}}" for size in shape) or "scalar"
 
 
-def made_by(operand: Operand, diagnosis: Diagnosis) -> str:
-    """What made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`."""
+def made_by(operand: Operand, diagnosis: Diagnosis, *, short: bool = False) -> str:
+    """What made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`. short: no arguments."""
     row, conflict = diagnosis.lineage.maker(operand), diagnosis.mismatch.site.place
     if row is None:
         return operand.source
-    made = f"{operand.source} {diagnosis.lineage.layers[row.index]}"
+    layer = diagnosis.lineage.layers[row.index]
+    made = f"{operand.source} {layer.split()[0] if short else layer}"
     if row.place is None:
         return made
     here = conflict is not None and conflict.file == row.place.file

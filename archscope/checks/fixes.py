@@ -27,14 +27,14 @@ FIGURES = frozenset(["expect-params", "expect-macs"])
 class Outcome:
     """What a run found: the errors by rule and path, and the totals; None where they are not known.
 
-    doubled: how many values are joined with themselves, which is never what was meant. unfit: each operand that did not
-    fit, as path and shapes.
+    waste: how many values are joined with themselves or used by nothing, which is never what was meant. unfit: each
+    operand that did not fit, as path and shapes.
     """
 
     errors: frozenset[Fault]
     params: int | None = None
     macs: int | None = None
-    doubled: int = 0
+    waste: int = 0
     unfit: frozenset[tuple[str, tuple[Shape, ...]]] = frozenset()
 
 
@@ -97,7 +97,7 @@ def cures_of(finding: Finding, remedies: Iterable[Remedy], trials: Trials) -> li
             break
         left_over -= bool(perfect)
         outcome = trials.attempt(remedy, finding.place)
-        if outcome is None or own & outcome.errors or outcome.doubled > trials.before.doubled:
+        if outcome is None or own & outcome.errors or outcome.waste > trials.before.waste:
             continue
         new = {rule for rule, _ in outcome.errors - trials.before.errors}
         left = trials.elsewhere(remedy) if not new else len(outcome.errors)

@@ -16,8 +16,12 @@ def bias_before_norm(flow: Flow) -> Iterator[Finding]:
     """A layer's bias is constant over each channel, so that subtracting the channel's mean takes it away. One finding
     for each place of a spec, and one for a net without places."""
     wasted: dict[object, list[tuple[Row, Row, int]]] = {}
+    seen: set[str] = set()  # a shared layer's bias is wasted once
     for row in flow.rows:
         bias = flow.held(row, 2) if plain(row) in LINEAR else None
+        if bias is not None and bias.name in seen:
+            continue
+        seen |= {bias.name} if bias is not None else set()
         norm = flow.follower(row) if bias is not None else None
         if bias is not None and norm is not None and norm.short in STATISTICS and per_channel(norm, bias):
             wasted.setdefault((row.place, norm.op), []).append((row, norm, bias.count))

@@ -30,7 +30,7 @@ Source = Callable[[Case], Iterator[Remedy]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (told, projections, channels, input_channels, sources, dimensions, slips, strides, kernels, views),
-    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips),
+    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips, input_sizes),
     "off-by-one": (
         *(told, all_paddings, paddings, roundings, strides, kernels, input_sizes),
         *(sources, dimensions, views, channels, slips),
