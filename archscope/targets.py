@@ -182,8 +182,6 @@ def inputs_of(
     as given, or examples of the shapes (one, a list, or a mapping by name). Raises UsageError.
     """
     if shapes is None:
-        if not args and not kwargs:
-            _check_needs_none(subject)
         return args, dict(kwargs)
     if args or kwargs:
         raise UsageError("give shapes as input, or args and kwargs, not both")
@@ -193,8 +191,8 @@ def inputs_of(
     return tuple(_example(subject, shape, batch) for shape in listed), {}
 
 
-def _check_needs_none(subject: Subject) -> None:
-    """Raises UsageError where the module's forward takes inputs and none is given."""
+def check_needs_none(subject: Subject) -> None:
+    """For a target of which no input is known. Raises UsageError where the module's forward takes some."""
     try:
         inspect.signature(subject.module.forward).bind()
     except TypeError as error:

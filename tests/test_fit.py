@@ -59,7 +59,7 @@ def element_by_element(function: Callable[..., Any]) -> Callable[[Random], Drawn
 
 
 def joined(function: Callable[..., Any], *, new: bool) -> Callable[[Random], Drawn]:
-    """Lists of values. Mended: along the dimension where they fit, if there is one, else with sizes that do."""
+    """Lists of values. Mended: images along their channels where they fit there, else with sizes that fit."""
 
     def draw(dice: Random) -> Drawn:
         first = sizes(dice, dice.randint(1, 4))
@@ -70,7 +70,8 @@ def joined(function: Callable[..., Any], *, new: bool) -> Callable[[Random], Dra
         said = {"dim": dim} if dice.random() < 0.5 else {}
         args = () if said else (dim,)
         alike = {len(shape) for shape in others} <= {len(first)}
-        better = next((d for d in range(rank) if fit(first, others, d)), dim) if dim < rank else rank - 1
+        channels = rank == 4 and dim < rank and fit(first, others, 1)
+        better = 1 if channels else dim if dim < rank else rank - 1
         rest = [first if new else fitting(first, shape, better) for shape in others] if new or alike else []
         mended = (list(map(made, (first, *rest))), dim if new else better)
         return Drawn(function, (list(map(made, (first, *others))), *args), said, mended)
@@ -96,6 +97,8 @@ def product(name: str, left_rank: int, right_rank: int) -> Callable[[Random], Dr
         if dice.random() < 0.6:
             right = (*right[:inner], left[-1], *right[inner + 1 :])
         good = (*left[:-2][: max(right_rank - 2, 0)], left[-1], *right[inner + 1 :])
+        if right_rank > 1 and right[inner] != left[-1] == right[-1]:  # it was to be transposed
+            good = (*good[:-1], right[inner])
         return Drawn(getattr(torch, name), (made(left), made(right)), {}, (made(left), made(good)))
 
     return draw

@@ -165,6 +165,8 @@ def _summarize_module(
 
     with targets.seeded(seed):
         subject = targets.subject(target, arguments, device=device, dtype=dtype)
+    if isinstance(target, str) and given == Given():
+        targets.check_needs_none(subject)
     args, kwargs = targets.inputs_of(subject, given.input, given.args, given.kwargs, given.batch)
     recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
     if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it

@@ -66,8 +66,10 @@ def fits_another_image(said: object, flattened: Change) -> bool:
 
 def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
     """Ranks that must be equal and are not, axes in another order, a concat along a wrong axis, a missing transpose."""
-    if len({len(shape) for shape in shapes}) > 1:
-        return mismatch.site.strict or mismatch.kind not in ("add", "multiply") or not mismatch.axes
+    ranks = {len(shape) for shape in shapes}
+    if len(ranks) > 1:
+        batched = min(ranks) > 1 and len({shape[0] for shape in shapes}) == 1  # (N, C) beside (N, C, H, W)
+        return batched or mismatch.site.strict or mismatch.kind not in ("add", "multiply") or not mismatch.axes
     if mismatch.kind == "concat" and mismatch.axes == (1,) and len(shapes[0]) == 4:
         return True
     if mismatch.kind == "product" and len(shapes[0]) > 1 and shapes[0][-1] == shapes[1][-1]:

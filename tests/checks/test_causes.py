@@ -14,7 +14,7 @@ from archscope.checks.causes import CLASSES, cause_of, fits_another_image, is_re
 from archscope.checks.conflicts import Diagnosis, diagnoses
 from archscope.checks.provenance import Change
 from archscope.checks.remedies import ORDER
-from archscope.trace import Row
+from archscope.trace import Operand, Row, Value
 from tests.record.runs import recorded
 
 pytestmark = pytest.mark.moves_rng
@@ -139,8 +139,12 @@ def test_every_class_has_its_remedies_but_the_one_that_only_a_remedy_shows() -> 
 
 
 # ------------------------------------------------------------ the parts
+DOORS = (("x", (1, 4, 8, 8)), ("weight", (4, 4, 1, 1)))
+
+
 def change(short: str, size: int, **attributes: object) -> Change:
-    row = Row(0, "0", short, "", -1, (), (), attributes=tuple(attributes.items()), short=short)
+    doors = tuple(Operand(name, Value(number, shape, "float32", 0)) for number, (name, shape) in enumerate(DOORS))
+    row = Row(0, "0", short, "", -1, doors, (), attributes=tuple(attributes.items()), short=short)
     return Change(row, ((2, size, size // 2), (3, size, size // 2)), (1, 4, size // 2, size // 2))
 
 
@@ -161,7 +165,8 @@ def test_the_stride_of_a_row(short: str, attributes: dict[str, object], step: fl
 @pytest.mark.parametrize("size", range(4, 12))
 def test_a_window_rounds_where_its_stride_does_not_divide(size: int) -> None:
     assert rounds(change("max_pool2d", size, kernel_size=2, stride=2)) == size % 2
-    assert rounds(change("conv2d", size, stride=(3, 3))) == size % 3
+    assert rounds(change("conv2d", size, stride=(3, 3))) == (size - 1) % 3
+    assert rounds(change("conv2d", size, stride=(3, 3), padding=(1, 1))) == (size + 1) % 3
     assert rounds(change("conv2d", size, stride=(1, 1))) == 0
     assert rounds(change("interpolate", size)) == 0
 

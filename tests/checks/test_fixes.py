@@ -57,6 +57,9 @@ def test_a_fix_costs_what_fresh_runs_say(case: Case) -> None:
     for finding in checked(case):
         for fix in finding.fixes:
             after = summary(case, fix.text).total
+            if fix.params is None:  # other conflicts are gone or told otherwise: made-up sizes would be in the price
+                assert len(checked(case)) > 1
+                continue
             assert fix.params == after.params - before.params
             known = None if after.macs is None or before.macs is None else after.macs - before.macs
             assert fix.macs == known
@@ -109,7 +112,7 @@ def tried(
     """The conflict after remedies with these outcomes were tried in this order."""
     trials = Trials(
         before=Outcome(frozenset(before), 10, 100),
-        attempt=lambda one: outcomes[one.description],
+        attempt=lambda one, _: outcomes[one.description],
         elsewhere=lambda one: (elsewhere or {}).get(one.description, 0),
         source=lambda file: TEXT,
     )
@@ -261,7 +264,7 @@ def test_a_fix_that_breaks_a_sound_variant_is_not_offered(folder: Path, narrow: 
     text = TOLD if narrow else TOLD.replace("  narrow: {width: 8}\n", "")
     Path("net.yaml").write_text(text, encoding="utf-8")
     (finding,) = conflicts("net.yaml")
-    assert ["in_channels: 16" in fix.text for fix in finding.fixes] == [True] * (not narrow)
+    assert any("in_channels: 16" in fix.text for fix in finding.fixes) == (not narrow)
 
 
 EXPECTING = """\

@@ -102,8 +102,10 @@ def test_axes_are_followed_through_joins_views_and_permutations() -> None:
     assert [(change.row.short, change.axes) for change in channels] == [
         ("getitem", ((1, 4, 2),)),
         ("cat", ((1, None, 6),)),
+        ("transpose", ((2, 6, 6),)),
     ]
-    (pixels,) = lineage.changes(end(trace), [1])
+    pixels, moved = lineage.changes(end(trace), [1])
+    assert moved.row.short == "transpose"
     assert (pixels.row.short, pixels.axes) == ("flatten", ((2, None, 48),))
 
 

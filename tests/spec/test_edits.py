@@ -93,7 +93,7 @@ def test_an_argument_is_set_where_it_stands_or_added_by_its_name(step: str, name
         ("Linear(out_features=10, in_features=512, bias=False)", "in_features", "Linear(out_features=10, bias=False)"),
         ("Conv2d(3, 4, 3, padding=1)", "padding", "Conv2d(3, 4, 3)"),
         ("Conv2d(3 , 4, 3)", "in_channels", "Conv2d(4, 3)"),
-        ("BatchNorm2d(3)", "num_features", "BatchNorm2d()"),
+        ("BatchNorm2d(3)", "num_features", "BatchNorm2d"),
         ("LayerNorm((8, 8), eps=1)", "normalized_shape", "LayerNorm(eps=1)"),
     ],
 )

@@ -70,8 +70,14 @@ def unmoved(case: Case) -> Iterator[Remedy]:
     changes = (change.row for side in case.diagnosis.sides for change in side)
     for row in (row for row in changes if row.short in ("flatten", *MOVES)):
         spot = case.spot(row.place)
-        if spot is not None:
+        whole = spot.page.expression(spot.span) if spot is not None else None
+        if spot is not None and whole is not None and is_one_call(whole.tree):
             yield from spot.remedy(f"take {row.path} {row.op} out", spot.page.without_line(spot.span))
+
+
+def is_one_call(tree: ast.AST) -> bool:
+    """Whether a step is one layer or function and nothing else."""
+    return isinstance(tree.func if isinstance(tree, ast.Call) else tree, ast.Name)
 
 
 def views(case: Case) -> Iterator[Remedy]:
