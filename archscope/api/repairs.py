@@ -76,6 +76,6 @@ def _sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _first(checked: list[Checked]) -> Fix | None:
-    """The first checked fix of what is found."""
-    findings = (finding for item in checked for finding in item.findings)
+    """The first checked fix of what is found; what may follow from an earlier conflict waits until that is gone."""
+    findings = (finding for item in checked for finding in item.findings if not finding.likely)
     return next((fix for finding in findings for fix in finding.fixes[:1] if fix.checked), None)
