@@ -27,7 +27,8 @@ def wanted(fix: bool, diff: bool, options: Mapping[str, Any]) -> bool:
     if fix and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
     if (fix or diff) and (options["set"] or options["input"] is not None):
-        raise UsageError("a file is mended at its own sizes", "leave --set and --input out; only specs are mended, Python code is not")
+        cure = "leave --set and --input out; only specs are mended, Python code is not"
+        raise UsageError("a file is mended at its own sizes", cure)
     return fix or diff
 
 
