@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import ceil
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -133,14 +134,25 @@ def reach_by_gradient(net: nn.Module) -> int:
     return max(widths)
 
 
+def coarse(steps: list[tuple[str, int, int, int]]) -> int:
+    """Each upsampling shares a cell of its input among neighbours; a window may touch one more than its share."""
+    jump, slack = Fraction(1), Fraction(0)
+    for kind, _, s, _ in steps:
+        enlarges = kind in ("transposed", "up")
+        slack += jump if enlarges else 0
+        jump = jump / s if enlarges else jump * s
+    return ceil(slack)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(Maker, min_size=1, max_size=5))
+@example([("conv", 1, 2, 1), ("transposed", 2, 2, 1), ("conv", 2, 1, 1)])
 def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, int, int]]) -> None:
     report = archscope.summarize(Drawn(steps), input=("float64", (1, 1, LENGTH)))
     fields = report.fields or (((),))
     (said,) = fields[-1]
     assert said.size is not None
-    assert reach_by_gradient(Drawn(steps)) <= ceil(said.size)
+    assert reach_by_gradient(Drawn(steps)) <= ceil(said.size) + coarse(steps)
 
 
 @settings(max_examples=60, deadline=None)
