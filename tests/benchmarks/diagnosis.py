@@ -33,7 +33,7 @@ MEASURES: dict[str, Callable[[Score], bool]] = {
     "cured": lambda score: score.cured,
     "original": lambda score: score.original,
 }
-SLOW = ("convnext", "densenet", "efficientnet", "gpt2", "lstm", "mobilenet", "specs/resnet", "vit")
+SLOW = ("convnext", "densenet", "efficientnet", "gpt2", "llama3", "lstm", "mobilenet", "specs/resnet", "vit")
 """Files whose nets take a second or more for each run: fewer mutations do."""
 NEEDED = ("found", "placed", "cause", "checked", "runs", "cured")
 

@@ -126,8 +126,17 @@ def corpus() -> list[Origin]:
 
 def specs() -> list[Origin]:
     paths = [*sorted(ROOT.glob("specs/*.yaml")), *sorted(ROOT.glob("specs/tutorials/*.yaml"))]
-    named = [(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
-    return [Origin(name, text, Path(name).name, Path(name).name) for name, text in named]
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    return [
+        Origin(path.relative_to(ROOT).as_posix(), text, path.name, path.name, imported(path, texts))
+        for path, text in texts.items()
+    ]
+
+
+def imported(path: Path, texts: Mapping[Path, str]) -> dict[str, str]:
+    """The neighbours of a spec that it imports, by their names."""
+    beside = (one for one in texts if one.parent == path.parent)
+    return {one.name: texts[one] for one in beside if f"{one.name}:" in texts[path]}
 
 
 def library() -> list[Origin]:
