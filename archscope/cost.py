@@ -9,7 +9,7 @@ every output written once; a view moves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -226,16 +226,40 @@ FREE: frozenset[str] = frozenset("aten." + name for name in FREE_NAMES.split())
 """Aten operators without matrix products, by name; what is neither here nor in FORMULAS is unpriced."""
 
 
+def prices(
+    rows: Sequence[Row], formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE
+) -> tuple[Cost, ...]:
+    """The cost of every row; kernels that several rows share are priced once, and rows that cost the same have one."""
+    priced: dict[int, tuple[int, tuple[str, ...]]] = {}
+    shared: dict[tuple[int, int, int], Cost] = {}
+    costs = []
+    for row in rows:
+        kernels, moved = row.kernels, traffic(row)
+        cost = shared.get((id(kernels), *moved))
+        if cost is None:
+            known, unpriced = priced.get(id(kernels)) or priced.setdefault(id(kernels), worth(kernels, formulas, free))
+            cost = shared[id(kernels), *moved] = Cost(known, *moved, unpriced)
+        costs.append(cost)
+    return tuple(costs)
+
+
 def price(row: Row, formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE) -> Cost:
     """The cost of one row: multiply-adds by `formulas` (kernel name → formula), bytes from its values."""
+    return prices((row,), formulas, free=free)[0]
+
+
+def worth(
+    kernels: Iterable[Kernel], formulas: Mapping[str, Formula], free: Collection[str]
+) -> tuple[int, tuple[str, ...]]:
+    """The multiply-adds of kernels, and the names of those without a price."""
     known, unpriced = 0, []
-    for kernel in row.kernels:
+    for kernel in kernels:
         name = spelled(kernel.name, formulas, free)
         if name in formulas:
             known += formulas[name](kernel)
         elif name not in free:
             unpriced.append(kernel.name)
-    return Cost(known, *traffic(row), tuple(unpriced))
+    return known, tuple(unpriced)
 
 
 def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
@@ -248,4 +272,4 @@ def traffic(row: Row) -> tuple[int, int]:
     if row.view:
         return 0, 0
     read = {operand.value.id: operand.value.bytes for operand in row.inputs}
-    return sum(read.values()), sum(value.bytes for value in row.outputs)
+    return sum(read.values()), sum([value.bytes for value in row.outputs])

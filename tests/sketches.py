@@ -104,7 +104,7 @@ class Sketch:
 
     def report(self, results: Sequence[Operand], *, findings: Sequence = (), **more: Any) -> Report:
         trace = self.trace(results, **more)
-        return join(trace, pricing=lambda row: self.costs[row.index], findings=findings, title=self.title)
+        return join(trace, pricing=lambda rows: self.costs, findings=findings, title=self.title)
 
 
 def conv(net: Sketch, path: str, x: Operand, out: int, k: int, pad: int = 0, stride: int = 1) -> Operand:

@@ -5,14 +5,14 @@ A quantity that is not known is None, never 0; a sum over rows that hold one cou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 from archscope import units
-from archscope.cost import Cost, price
+from archscope.cost import Cost, prices
 from archscope.errors import Span
 from archscope.report.document import document
 from archscope.report.findings import Finding
@@ -101,7 +101,9 @@ QUANTITIES = attrgetter(*(quantity.name for quantity in fields(Total)))
 
 
 def params_total(params: Iterable[Param]) -> Total:
-    return Total.of(Total(p.count, p.count * p.trainable, p.bytes) for p in params)
+    found = tuple(params)
+    trainable = sum(param.count for param in found if param.trainable)
+    return Total(sum(param.count for param in found), trainable, sum(param.bytes for param in found))
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Report:
         for row in self.trace.rows:
             firsts = dict.fromkeys(named[name].tied_to or name for name in row.params if name in named)
             owned.append(tuple(named[name] for name in firsts if name not in taken))
-            taken |= firsts.keys()
+            taken.update(firsts)
         return tuple(owned)
 
     @cached_property
@@ -185,8 +187,14 @@ class Report:
     @cached_property
     def total(self) -> Total:
         """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
-        unfinished = Total(unpriced=int(self.trace.failure is not None))  # the cost of what did not run is not known
-        return Total.of([params_total(self.unread), unfinished, *(row.total for row in self.rows)])
+        costs, unfinished = self.costs, int(self.trace.failure is not None)
+        return replace(
+            params_total(param for param in self.trace.params if not param.tied_to),
+            known=sum(cost.known for cost in costs),
+            read=sum(cost.read for cost in costs),
+            written=sum(cost.written for cost in costs),
+            unpriced=sum(1 for cost in costs if cost.unpriced) + unfinished,
+        )
 
     @cached_property
     def batch(self) -> int | None:
@@ -249,11 +257,10 @@ class Report:
 def join(
     trace: Trace,
     *,
-    pricing: Callable[[Row], Cost] = price,
+    pricing: Callable[[Sequence[Row]], Sequence[Cost]] = prices,
     findings: Iterable[Finding] = (),
     title: str = "",
     views: Views = Views(),
 ) -> Report:
     """Prices every row; the findings are handed in."""
-    costs = tuple(pricing(row) for row in trace.rows)
-    return Report(trace, costs, tuple(findings), title, views)
+    return Report(trace, tuple(pricing(trace.rows)), tuple(findings), title, views)
