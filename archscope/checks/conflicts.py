@@ -45,6 +45,8 @@ def conflicts(trace: Trace) -> tuple[Finding, ...]:
 
 def diagnoses(trace: Trace) -> list[Diagnosis]:
     """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
+    if not trace.mismatches:
+        return []
     lineage = Lineage(trace)
     alike: dict[object, list[int]] = {}
     for number, one in enumerate(trace.mismatches):
