@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
 from archscope.api.fixing import Fixer, fixer_of
-from archscope.api.runs import summarize
+from archscope.api.runs import ignored_arguments, summarize
 from archscope.api.specs import load, split, variants
 from archscope.errors import ForwardError, SpecError
 from archscope.report import Checked, Finding, from_problem
@@ -95,4 +95,5 @@ def _ran(target: Any, law: Demands, options: Mapping[str, Any], fixer: Fixer | N
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         found = report.findings
-    return Ran((*found, *law.held(report)), report)
+    ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
+    return Ran((*found, *ignored, *law.held(report)), report)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.specs import plan_of, split
-from archscope.errors import ForwardError, Problem, Span
+from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, from_problem, join
 
 if TYPE_CHECKING:
@@ -21,12 +21,20 @@ Progress = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Given:
-    """What a module is called with: shapes to make inputs of, or the arguments themselves."""
+    """What a module is called with, as its user says it: inputs to make, the arguments themselves, or both."""
 
     input: Any = None
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[Any] | None = None
+    kwargs: Mapping[str, Any] | None = None
     batch: int | None = None
+
+    @property
+    def by_call(self) -> bool:
+        return self.args is not None or self.kwargs is not None
+
+    @property
+    def nothing(self) -> bool:
+        return self.input is None and not self.by_call
 
 
 def summarize(
@@ -54,9 +62,11 @@ def summarize(
     Shapes that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for
     wrong use, ForwardError (with the report so far) where the forward pass fails.
     """
+    given = Given(input, args, kwargs, batch)
     if split(target) is None:
-        given = Given(input, tuple(args or ()), dict(kwargs or {}), batch)
         return _summarize_module(target, set or {}, given, device, dtype, train, seed)
+    if given.by_call:
+        raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
     plan = plan_of(
         target,
         variant=variant,
@@ -117,19 +127,27 @@ def _title(plan: Plan) -> str:
 
 
 def _joined(
-    recording: Recording, title: str, warnings: Sequence[Finding], *, expected: Sequence[Expected] = ()
+    recording: Recording,
+    title: str,
+    warnings: Sequence[Finding],
+    *,
+    expected: Sequence[Expected] = (),
+    cure: str = "",
 ) -> Report:
-    """The priced report: its conflicts, the expectations that it does not meet, the warnings. Raises ForwardError."""
+    """The priced report: its conflicts, the expectations that it does not meet, the warnings. Raises ForwardError.
+
+    cure: of a forward pass that failed for no reason that shows in shapes.
+    """
     from archscope.checks import conflicts, unmet
     from archscope.render import views
 
-    found = conflicts(recording.trace)
+    found = tuple(replace(f, help=f.help or cure) if f.rule == "forward" else f for f in conflicts(recording.trace))
     report = join(recording.trace, findings=(*found, *warnings), title=title, views=views.REPORT)
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place
         fact = f"{failure.function}: {failure.message}" if failure.function else failure.message
-        problem = Problem(where or Span(recording.trace.target, 0, 0), fact)
+        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, cure)
         raise ForwardError(problem, report) from recording.error
     return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
@@ -145,9 +163,9 @@ def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, on_misma
         device=subject.device,
         dtype=subject.dtype,
         mode="train" if train else "eval",
-        inputs=targets.named_inputs(subject, args, kwargs),
-        parameters=subject.module.named_parameters(remove_duplicate=False),
-        buffers=subject.module.named_buffers(remove_duplicate=False),
+        inputs=targets.named_inputs(subject.module, args, kwargs),
+        parameters=subject.parameters(),
+        buffers=subject.buffers(),
         on_mismatch=on_mismatch,
     )
 
@@ -163,15 +181,34 @@ def _summarize_module(
 ) -> Report:
     from archscope import targets
 
-    with targets.seeded(seed):
+    with targets.surroundings(target), targets.seeded(seed):
         subject = targets.subject(target, arguments, device=device, dtype=dtype)
-    if isinstance(target, str) and given == Given():
-        targets.check_needs_none(subject)
-    args, kwargs = targets.inputs_of(subject, given.input, given.args, given.kwargs, given.batch)
-    recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
-    if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it
-        again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
-        recording = again if again.trace.mismatches else recording
-    ignored = targets.ignored_arguments(subject.module)
-    warnings = tuple(from_problem(problem, rule="ignored-argument", level="warning") for problem in ignored)
-    return _joined(recording, type(subject.module).__name__, warnings)
+        args, kwargs = _arguments(subject, given)
+        subject = targets.initialised(subject, args, kwargs)
+        recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
+        if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it
+            again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
+            recording = again if again.trace.mismatches else recording
+        warnings = () if subject.live else ignored_arguments(subject.module)
+    noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
+    cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
+    return _joined(replace(recording, trace=noted), type(subject.module).__name__, warnings, cure=cure)
+
+
+def _arguments(subject: Subject, given: Given) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the call. Raises UsageError where the module's forward takes others."""
+    from archscope import targets
+
+    args, kwargs = () if given.args is None else given.args, {} if given.kwargs is None else given.kwargs
+    made, named = targets.placed(subject, targets.inputs_of(subject.door, given.input, args, kwargs, given.batch))
+    if not (given.nothing and subject.live):  # a report of its parameters needs no run
+        targets.check_fit(subject.module, subject.name, made, named)
+    return made, named
+
+
+def ignored_arguments(module: Any) -> tuple[Finding, ...]:
+    """Warnings of arguments that the authors of a module's classes accept and never read."""
+    from archscope import targets
+
+    found = targets.ignored_arguments(module)
+    return tuple(from_problem(problem, rule="ignored-argument", level="warning") for problem in found)

@@ -3,67 +3,71 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from archscope import units
+from archscope.cli.inputs import kept, read_inputs
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from archscope.render.sheet import Wish
 
-Shape = tuple[int, ...]
 Command = Callable[..., None]
-INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]+\d*):)?(?P<shape>\d+(?:[x,×]\d+)*)?")
-INPUT_HELP = "1x3x224x224, x=1x3x224x224 or x=int64:1x128."
-WORDS = {"true": True, "false": False, "null": None}
+INPUT_HELP = "1x3x224x224, x=int64:1x128:0..50257, batch.image=1x3x32x32; scale==2.0 is a plain value."
+WORDS = {"true": True, "false": False, "null": None, "none": None}
 FORMATS = ("table", "markdown", "csv", "json", "html")
 CHECK_FORMATS = ("table", "markdown", "json")
 LEVELS = ("note", "warning", "error")
 
 
-def settings(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """`name=value` → {name: value}; numbers, lists, true, false and null are read, anything else is a word."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise click.BadParameter(f"{text!r} is not name=value", param=option)
-        found[name.strip()] = scalar(value.strip())
-    return found
+def settings(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
+    """A callback: `name=value` → {name: value}, with values as `read` reads them."""
+
+    def called(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for text in texts:
+            name, equals, value = text.partition("=")
+            if not equals or not name.strip():
+                raise click.BadParameter(f"{text!r} is not name=value", param=option)
+            try:
+                found[name.strip()] = read(value.strip())
+            except ValueError as error:
+                raise click.BadParameter(str(error), param=option) from None
+        return found
+
+    return called
 
 
 def scalar(text: str) -> Any:
-    if text in WORDS:
-        return WORDS[text]
+    """A param of a spec: numbers, lists, true, false and null are read, anything else is left to the language."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
-def inputs(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> Any:
-    """`1x3x224x224` → (1, 3, 224, 224); `x=int64:1x128` → {"x": ("int64", (1, 128))}; several bare ones → a list."""
-    read = [one_input(text, option) for text in texts]
-    names = [name for name, _ in read]
-    if not read:
-        return None
-    if all(names):
-        return dict(read)
-    if any(names):
-        raise click.BadParameter("name every input or none", param=option)
-    return read[0][1] if len(read) == 1 else [value for _, value in read]
+def value(text: str) -> Any:
+    """An argument of Python's: as `scalar`, and the words of lists and mappings too. Raises ValueError where a bracket
+    stands and none of them can be read."""
+    read = scalar(text)
+    if not isinstance(read, str) or text[:1] not in "[{(":
+        return read
+    try:
+        return ast.literal_eval(Words().visit(ast.parse(text, mode="eval")))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError(f"{text!r} is no list or mapping such as [3, 4], [relu, null] or {{width: 64}}") from None
 
 
-def one_input(text: str, option: click.Parameter) -> tuple[str | None, Shape | tuple[str, Shape]]:
-    match = INPUT.fullmatch(text.replace(" ", ""))
-    if not match or not text.strip():
-        raise click.BadParameter(f"{text!r} is no shape such as 1x3x224x224, x=1,128 or x=int64:1x128", param=option)
-    shape = tuple(int(size) for size in re.findall(r"\d+", match["shape"] or ""))
-    return match["name"], (match["dtype"], shape) if match["dtype"] else shape
+class Words(ast.NodeTransformer):
+    """Names in a literal as the words they are, true, false and null as values."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
+        return ast.copy_location(ast.Constant(WORDS.get(node.id.lower(), node.id)), node)
 
 
 def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -101,8 +105,8 @@ def read_by(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Para
     return read
 
 
-def pairs(flag: str, help: str) -> Callable[[Command], Command]:
-    return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings, help=help)
+def pairs(flag: str, read: Callable[[str], Any], help: str) -> Callable[[Command], Command]:
+    return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings(read), help=help)
 
 
 def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -117,9 +121,9 @@ def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 
 RUN_OPTIONS = stacked(
-    pairs("--set", "Give a param of the spec a value."),
-    pairs("--arg", "Give an argument of a Python target a value."),
-    click.option("--input", "input", multiple=True, metavar="SHAPE", callback=inputs, help=INPUT_HELP),
+    pairs("--set", scalar, "Give a param of the spec a value."),
+    pairs("--arg", value, "Give an argument of a Python target a value."),
+    click.option("--input", "input", multiple=True, metavar="SHAPE", callback=read_inputs(value), help=INPUT_HELP),
     click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
     click.option(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda[:i] or meta; auto: CUDA if there is one."
@@ -161,7 +165,7 @@ VIEW_OPTIONS = stacked(
 
 def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
-    own = {name: value for name, value in options.items() if name not in ("arg", "quiet", "verbose")}
+    own = {name: given for name, given in kept(options).items() if name not in ("arg", "quiet", "verbose")}
     progress = (lambda message: click.echo(message, err=True)) if options["verbose"] else None
     return {**own, "set": {**options["set"], **options["arg"]}, "progress": progress}
 

@@ -1,0 +1,207 @@
+"""What is analysed: a live module or a Python target → Subject, seen through its wrappers, with its lazy layers made.
+
+target, arguments, device, dtype → module → without DataParallel, compile → Subject → initialised by its inputs
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from archscope import units
+from archscope.errors import UsageError
+from archscope.targets.devices import device_of, dtype_of
+from archscope.targets.inputs import Door, mapped
+from archscope.targets.python import as_module, module_of
+
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module to be analysed.
+
+    device, dtype: where its tensors live and what they are, as a report says it. door: where its inputs go.
+    live: it is the caller's, who gets it back as it was. notes: what a reader must know of how it was looked at.
+    """
+
+    module: nn.Module
+    name: str
+    device: str
+    dtype: str
+    door: Door
+    live: bool
+    notes: tuple[str, ...] = ()
+
+    def parameters(self) -> list[tuple[str, torch.Tensor]]:
+        """Every name of every parameter that has a shape."""
+        return [pair for pair in self.module.named_parameters(remove_duplicate=False) if not is_lazy(pair[1])]
+
+    def buffers(self) -> list[tuple[str, torch.Tensor]]:
+        """Every name of every buffer that has a shape."""
+        return [pair for pair in self.module.named_buffers(remove_duplicate=False) if not is_lazy(pair[1])]
+
+
+def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None) -> Subject:
+    """A live module, which stays as it is, or one made by a Python target, put where `device` and `dtype` say.
+
+    Raises UsageError.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        return _made(os.fspath(target), arguments, device_of(device), dtype)
+    if not isinstance(target, (nn.Module, torch.export.ExportedProgram)):
+        raise _no_target(target)
+    if arguments:
+        raise UsageError("a live module takes no arguments", "give them where it is made")
+    module, notes = _unwrapped(as_module(target, type(target).__name__))
+    found = _subject(module, type(module).__name__, live=True, notes=notes)
+    if dtype is not None or (device != "auto" and not _same_device(found.door.device, device_of(device))):
+        raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
+    return found
+
+
+def _made(target: str, arguments: Mapping[str, Any], device: str, dtype: str | None) -> Subject:
+    kind = dtype_of(dtype)
+    with torch.random.fork_rng():
+        made = module_of(target, arguments, device=device)
+    try:
+        module, notes = _unwrapped(made.to(device=device, dtype=kind))
+    except Exception as error:  # a module's own `to` raises what it likes
+        wish = " and ".join(filter(None, (device, dtype)))
+        raise UsageError(f"{target} cannot be moved to {wish}: {_said(error)}", "make it there") from error
+    return _subject(module, target, live=False, notes=notes, device=device)
+
+
+def _no_target(target: Any) -> UsageError:
+    cure = 'a live nn.Module, or its import path as text: "net.py:Net"'
+    if isinstance(target, type):
+        return UsageError(
+            f"{target.__name__} is a class, not a module", f"an instance: {target.__name__}(…); or {cure}"
+        )
+    what = "a tensor" if isinstance(target, torch.Tensor) else units.short(target)
+    return UsageError(f"{what} is no target", "call it, and give what it returns" if callable(target) else cure)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _unwrapped(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """What a data-parallel or compiled module runs, and notes that say so."""
+    notes: list[str] = []
+    while True:
+        if isinstance(module, PARALLEL):
+            notes.append(f"{type(module).__name__}: the module that it holds was analysed, on one device")
+            module = module.module
+        elif _is_compiled(module):
+            notes.append("torch.compile: analysed as its author wrote it, not compiled")
+            module = module._orig_mod  # type: ignore[assignment]  # a compiled module holds one
+        else:
+            return module, tuple(notes)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return "torch._dynamo" in sys.modules and isinstance(module, torch._dynamo.OptimizedModule)
+
+
+def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], device: str = "cpu") -> Subject:
+    tensors = [*module.parameters(), *module.buffers()]
+    devices = list(dict.fromkeys(str(tensor.device) for tensor in tensors)) or [device]
+    packed = _packed(module)
+    kinds = _kinds(tensors)
+    door = Door(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
+    if packed:
+        named = ", ".join(list(packed)[:3]) + ", …" * (len(packed) > 3)
+        what = f"weights that are packed as {_listed(packed.values())}"
+        notes = (*notes, f"{what} are no parameters, and not counted: {named}")
+    shown = _listed(packed.values()) if packed and not kinds else kinds[0] if kinds else _whole(tensors, door.dtype)
+    return Subject(module, name, " + ".join(devices), shown, door, live, tuple(notes))
+
+
+def _listed(names: Any) -> str:
+    return " and ".join(dict.fromkeys(names))
+
+
+def _kinds(tensors: Sequence[torch.Tensor]) -> list[str]:
+    """The dtypes of floating-point tensors, else of complex ones."""
+    floats = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
+    found = floats or [tensor for tensor in tensors if tensor.dtype.is_complex]
+    return [str(tensor.dtype).removeprefix("torch.") for tensor in found]
+
+
+def _whole(tensors: Sequence[torch.Tensor], default: str) -> str:
+    """What a model is made of that has no floats."""
+    return str(tensors[0].dtype).removeprefix("torch.") if tensors else default
+
+
+def _packed(module: nn.Module) -> dict[str, str]:
+    """Modules that keep a quantised weight where no parameter is, with its dtype."""
+    found: dict[str, str] = {}
+    if not any(_is_quantised(part) for part in module.modules()):
+        return found
+    for name, part in module.named_modules():
+        if _is_quantised(part) and callable(getattr(part, "weight", None)):
+            with suppress(Exception):  # a layer without a weight of its own
+                found[name or type(part).__name__] = str(part.weight().dtype).removeprefix("torch.")
+    return found
+
+
+def _is_quantised(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.ao.nn.quantized")
+
+
+def _same_device(one: str, other: str) -> bool:
+    """`cuda` is `cuda:0`."""
+    first, second = torch.device(one), torch.device(other)
+    return first.type == second.type and (first.index or 0) == (second.index or 0)
+
+
+# ------------------------------------------------------------ inputs that are there, layers that are not
+def placed(subject: Subject, tree: Any) -> Any:
+    """The tensors of arguments where a target's module was put; a live module's stay where they are."""
+    if subject.live:
+        return tree
+    device = torch.device(subject.door.device)
+    return mapped(tree, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf)
+
+
+def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Subject:
+    """The subject with its lazy layers made by one forward pass; of a live module, a copy.
+
+    What ends that pass is left to the recorded one. Raises UsageError where a live module cannot be copied.
+    """
+    if not any(is_lazy(tensor) for tensor in (*subject.module.parameters(), *subject.module.buffers())):
+        return subject
+    module = _copied(subject.module) if subject.live else subject.module
+    with torch.random.fork_rng(), torch.no_grad(), _in_eval(module), suppress(Exception):
+        module(*args, **kwargs)
+    note = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
+    return replace(subject, module=module, notes=(*subject.notes, *note))
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # its tensors and attributes raise what they like
+        fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_said(error)}"
+        raise UsageError(fact, "run it once, which makes its lazy layers ready, and analyse it then") from error
+
+
+@contextmanager
+def _in_eval(module: nn.Module) -> Iterator[None]:
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training
