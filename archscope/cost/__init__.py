@@ -1,0 +1,16 @@
+"""What it costs: kernels' shapes → formulas → multiply-adds; a row's values → bytes. No torch.
+
+    Row ─ kernels ─ priced by a formula, free, or unpriced ─→ Cost ─ sum ─→ Cost
+
+Convention: macs are the multiply-adds of matrix products and convolutions, and nothing else. Biases, norms, pooling,
+activations and interpolation are free. FLOPs = 2 × MACs. Bytes are a row's own traffic: every distinct input read once,
+every output written once; a view moves nothing.
+"""
+
+from __future__ import annotations
+
+from archscope.cost.formulas import FORMULAS, Formula
+from archscope.cost.free import FREE, UNPRICED
+from archscope.cost.pricing import Cost, price, prices
+
+__all__ = ["FORMULAS", "FREE", "UNPRICED", "Cost", "Formula", "price", "prices"]

@@ -1,0 +1,88 @@
+"""One row's price: its kernels by formula, free or unpriced; its bytes by its values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from archscope.cost.formulas import FORMULAS, Formula
+from archscope.cost.free import FREE
+from archscope.trace import Kernel, Row
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Integers that add. `known`: multiply-adds of everything priced; `unpriced`: names of kernels without a price."""
+
+    known: int = 0
+    read: int = 0
+    written: int = 0
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-adds; None while a kernel is unpriced, for unknown is never zero."""
+        return None if self.unpriced else self.known
+
+    @property
+    def flops(self) -> int | None:
+        """2 × macs; None while a kernel is unpriced."""
+        return None if self.unpriced else 2 * self.known
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.known + other.known,
+            self.read + other.read,
+            self.written + other.written,
+            self.unpriced + other.unpriced,
+        )
+
+
+def prices(
+    rows: Sequence[Row], formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE
+) -> tuple[Cost, ...]:
+    """The cost of every row; kernels that several rows share are priced once, and rows that cost the same have one."""
+    priced: dict[int, tuple[int, tuple[str, ...]]] = {}
+    shared: dict[tuple[int, int, int], Cost] = {}
+    costs = []
+    for row in rows:
+        kernels, moved = row.kernels, traffic(row)
+        cost = shared.get((id(kernels), *moved))
+        if cost is None:
+            known, unpriced = priced.get(id(kernels)) or priced.setdefault(id(kernels), worth(kernels, formulas, free))
+            cost = shared[id(kernels), *moved] = Cost(known, *moved, unpriced)
+        costs.append(cost)
+    return tuple(costs)
+
+
+def price(row: Row, formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE) -> Cost:
+    """The cost of one row: multiply-adds by `formulas` (kernel name → formula), bytes from its values."""
+    return prices((row,), formulas, free=free)[0]
+
+
+def worth(
+    kernels: Iterable[Kernel], formulas: Mapping[str, Formula], free: Collection[str]
+) -> tuple[int, tuple[str, ...]]:
+    """The multiply-adds of kernels, and the names of those without a price: no formula, or one that says None."""
+    known, unpriced = 0, []
+    for kernel in kernels:
+        name = spelled(kernel.name, formulas, free)
+        macs = formulas[name](kernel) if name in formulas else 0 if name in free else None
+        if macs is None:
+            unpriced.append(kernel.name)
+        else:
+            known += macs
+    return known, tuple(unpriced)
+
+
+def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
+    """A kernel's name as the tables have it: `aten.add_` costs what `aten.add` does."""
+    return name if name in formulas or name in free else name.removesuffix("_")
+
+
+def traffic(row: Row) -> tuple[int, int]:
+    """Bytes read and written: distinct inputs once, outputs once; nothing for a view."""
+    if row.view:
+        return 0, 0
+    read = {operand.value.id: operand.value.bytes for operand in row.inputs}
+    return sum(read.values()), sum(value.bytes for value in row.outputs)
