@@ -1,6 +1,6 @@
 # make demo    a first look: sets up .venv, then one summary and one comparison
 # make test    everything that must hold: ruff, mypy, pytest
-# make bench   the speed figures, measured on this machine
+# make bench   the figures of speed and memory, measured on this machine, beside the other tools that are installed
 # make clean   takes away what these made
 #
 # Needs make and a Python from 3.11 on with venv and pip: `make PYTHON=python3.12 test` names another one.
@@ -27,6 +27,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/work.py
+	$(BIN)/python tests/benchmarks/peers.py
+	$(BIN)/python tests/benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
