@@ -1,0 +1,67 @@
+"""Trees of results: whatever a module takes or gives → its tensors, each under a name.
+
+    tensor | list, tuple, dict | named tuple, dataclass, attrs | mapping | object with tensors in its attributes
+
+Plain trees come first and cost a type check. An object is gone into once, and no module, class, function or random
+generator is: what they hold is no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import ModuleType
+from typing import Any
+
+import torch
+
+ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, bytearray, range, slice, type(...)])
+"""Types that hold no tensor, and end the way at once."""
+
+CLOSED = (type, ModuleType, torch.nn.Module, torch.dtype, torch.device, torch.Generator, torch.Size)
+DEEPEST = 30
+"""How far down a tree is followed: results are shallow, and a list may hold itself."""
+
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors from left to right, named by keys, fields, attributes and positions joined by dots; `0` if alone."""
+    if isinstance(tree, torch.Tensor):
+        yield name or "0", tree
+    elif type(tree) not in ATOMS:
+        yield from _below(tree, name, set(), DEEPEST)
+
+
+def _below(tree: Any, name: str, seen: set[int], left: int) -> Iterator[tuple[str, torch.Tensor]]:
+    for key, item in parts(tree, seen):
+        path = f"{name}.{key}" if name else str(key)
+        if isinstance(item, torch.Tensor):
+            yield path, item
+        elif type(item) not in ATOMS and left:
+            yield from _below(item, path, seen, left - 1)
+
+
+def parts(tree: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
+    """What lies directly in a tree, with its names. seen: objects that were gone into, by identity."""
+    kind = type(tree)
+    if kind is list or kind is tuple:
+        yield from enumerate(tree)
+    elif isinstance(tree, Mapping):
+        yield from tree.items()
+    elif isinstance(tree, tuple):
+        yield from zip(getattr(tree, "_fields", range(len(tree))), tree, strict=False)
+    elif isinstance(tree, (Sequence, AbstractSet)) and kind not in ATOMS:
+        yield from () if isinstance(tree, CLOSED) else enumerate(tree)
+    elif not isinstance(tree, CLOSED) and not callable(tree) and id(tree) not in seen:
+        seen.add(id(tree))
+        yield from attributes(tree)
+
+
+def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes of an object itself, also those in slots; never of its class."""
+    for kind in reversed(type(value).__mro__):
+        slots = vars(kind).get("__slots__", ())
+        for slot in [slots] if isinstance(slots, str) else slots:
+            held = getattr(value, slot, None) if slot not in ("__dict__", "__weakref__") else None
+            if held is not None:
+                yield slot, held
+    yield from getattr(value, "__dict__", {}).items()
