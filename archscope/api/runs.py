@@ -141,7 +141,7 @@ def _joined(
     from archscope.checks import conflicts, unmet
     from archscope.render import views
 
-    found = tuple(replace(f, help=f.help or cure) if f.rule == "forward" else f for f in conflicts(recording.trace))
+    found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(recording.trace))
     report = join(recording.trace, findings=(*found, *warnings), title=title, views=views.REPORT)
     if recording.trace.failure is not None:
         failure = recording.trace.failure
@@ -192,7 +192,7 @@ def _summarize_module(
         warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
-    return _joined(replace(recording, trace=noted), type(subject.module).__name__, warnings, cure=cure)
+    return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure)
 
 
 def _arguments(subject: Subject, given: Given) -> tuple[tuple[Any, ...], dict[str, Any]]:

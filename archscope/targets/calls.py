@@ -6,23 +6,44 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
 
 SHAPES = "--input gives their shapes: --input 1x3x224x224; input=(1, 3, 224, 224) in Python"
-NO_VALUES = ("meta tensor", "Meta backend", "device meta", "meta device")
+NO_VALUES = ("meta tensor", "Meta backend", "device meta", "meta device", "fake impl")
 VALUES = "meta has no values and knows few special operators: --device cpu computes them"
 LONGEST = 160
 
 
 def signature_of(module: nn.Module) -> inspect.Signature | None:
     """What a module's forward takes, without `self`; None where that cannot be told."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return _scripted(module)
     try:
         return inspect.signature(module.forward)
     except (TypeError, ValueError):
         return None
+
+
+def _scripted(module: torch.jit.ScriptModule) -> inspect.Signature | None:
+    try:
+        taken = module.forward.schema.arguments[1:]
+    except (AttributeError, RuntimeError):  # a module without a forward
+        return None
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                argument.name,
+                kinds[argument.kwarg_only],
+                default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
+            )
+            for argument in taken
+        ]
+    )
 
 
 def taken(signature: inspect.Signature, name: str) -> str:
@@ -57,10 +78,9 @@ def check_fit(module: nn.Module, name: str, args: tuple[Any, ...], kwargs: Mappi
         signature.bind(*args, **kwargs)
     except TypeError as error:
         unknown = next((key for key in kwargs if key not in signature.parameters), "")
-        near = did_you_mean(unknown, signature.parameters) if unknown else ""
-        raise UsageError(
-            f"{name} does not take these inputs: {error}", near or _cure(signature, args, kwargs)
-        ) from None
+        fact = f"takes no input {unknown!r}" if unknown else f"does not take these inputs: {error}"
+        near = did_you_mean(unknown, signature.parameters)
+        raise UsageError(f"{name} {fact}", near or _cure(signature, args, kwargs)) from None
 
 
 def _cure(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -77,8 +97,8 @@ def cure_of(module: nn.Module, error: BaseException, *, inputs: bool) -> str:
 
 
 def _is_called_plainly(module: nn.Module) -> bool:
-    own = type(module).__call__ is not nn.Module.__call__ and not isinstance(module, fx.GraphModule)
-    return not own and not module._forward_pre_hooks
+    own = type(module).__call__ is not nn.Module.__call__ or module._forward_pre_hooks
+    return isinstance(module, fx.GraphModule) or not own
 
 
 def named_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

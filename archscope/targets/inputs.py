@@ -28,6 +28,7 @@ ALIASES = {"long": "int64", "int": "int32", "float": "float32", "double": "float
 CURE = (
     'for example (1, 3, 224, 224), or ("int64", (1, 128)); tensors go in as they are, other values as kwargs={"n": 4}'
 )
+RANGE = 'for example ("int64", (1, 128), (0, 50257))'
 LARGEST = 2**62
 
 
@@ -189,16 +190,16 @@ def _dtype(dtype: Any, name: str) -> str:
 
 def _range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]:
     if not all(bound is None or isinstance(bound, Integral) for bound in bounds):
-        raise UsageError(f"{name}: a range is of whole numbers, not {units.short(tuple(bounds))}", CURE)
+        raise UsageError(f"{name}: a range is of whole numbers, not {units.short(tuple(bounds))}", RANGE)
     low = 0 if bounds[0] is None else int(bounds[0])
     high = low + 1 if bounds[1] is None else int(bounds[1])
     if DTYPES[dtype].is_floating_point or DTYPES[dtype].is_complex:
-        fact = f"{name}: a range is for whole numbers, not for {dtype}"
-        raise UsageError(fact, f'("int64", (1, 128), ({low}, {high}))')
+        raise UsageError(f"{name}: a range is for whole numbers, not for {dtype}", "leave the range out, or say int64")
     least, most = (0, 1) if dtype == "bool" else (torch.iinfo(DTYPES[dtype]).min, torch.iinfo(DTYPES[dtype]).max)
+    if low >= high:
+        raise UsageError(f"{name}: nothing lies from {low} to {high} - 1", "the second number is above the first")
     if not least <= low < high <= most + 1:
-        fact = f"{name}: no {dtype} lies from {low} to {high} - 1"
-        raise UsageError(fact, f"low is below high, and both within {dtype}: {least} … {most}")
+        raise UsageError(f"{name}: no {dtype} reaches from {low} to {high} - 1", f"it holds {least} … {most}")
     return low, high
 
 
@@ -222,7 +223,8 @@ def _batched(wanted: Any, batch: int) -> Any:
     """The first size of the first shape, and of all that share it, is the batch."""
     firsts = [leaf.shape[0] for leaf in leaves(wanted) if isinstance(leaf, Wanted) and leaf.shape]
     if not firsts:
-        raise UsageError("batch is for inputs that are given as shapes", "tensors have a batch of their own")
+        cure = "--input 1x3x224x224 gives one; tensors have a batch of their own"
+        raise UsageError("batch is for inputs that are given as shapes", cure)
     return mapped(wanted, lambda leaf: _resized(leaf, firsts[0], batch))
 
 

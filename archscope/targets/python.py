@@ -69,9 +69,11 @@ def module_of(target: str, arguments: Mapping[str, Any], *, device: str = "cpu")
 
 
 def as_module(made: Any, what: str) -> nn.Module:
-    """A module, also of an exported program. Raises UsageError for anything else."""
+    """A module, also of an exported program, which has no modes. Raises UsageError for anything else."""
     if isinstance(made, torch.export.ExportedProgram):
-        return made.module()
+        module = made.module()
+        module.training = False
+        return module
     if isinstance(made, nn.Module):
         return made
     raise UsageError(f"{what} gives {_article(made)}, not a torch.nn.Module", _way_in(made))
@@ -179,7 +181,9 @@ def _cure(error: BaseException, source: str) -> str:
             f"install {error.name.split('.')[0]} where archscope runs{', or go to the folder that it lies in' * here}"
         )
     if isinstance(error, ImportError) and "relative import" in str(error):
-        return "name it by its import path, from the folder above its package: package.module:Net"
+        dotted = source.removesuffix(".py").replace(os.sep, ".")
+        whole = dotted if all(part.isidentifier() for part in dotted.split(".")) else "package.module"
+        return f"name it by its import path, from the folder above its package: {whole}:Net"
     return ""
 
 

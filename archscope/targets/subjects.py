@@ -42,6 +42,12 @@ class Subject:
     live: bool
     notes: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The name of the class that its author wrote."""
+        own = self.module.original_name if isinstance(self.module, torch.jit.ScriptModule) else ""
+        return own or type(self.module).__name__
+
     def parameters(self) -> list[tuple[str, torch.Tensor]]:
         """Every name of every parameter that has a shape."""
         return [pair for pair in self.module.named_parameters(remove_duplicate=False) if not is_lazy(pair[1])]
