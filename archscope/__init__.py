@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archscope.api import build, check, compare, load, repair, schema, summarize, variants
+    from archscope.api import build, check, compare, cross_check, load, repair, schema, summarize, variants
 
-__all__ = ["build", "check", "compare", "load", "repair", "schema", "summarize", "variants"]
+__all__ = ["build", "check", "compare", "cross_check", "load", "repair", "schema", "summarize", "variants"]
 
 
 def __getattr__(name: str) -> Any:

@@ -83,6 +83,30 @@ def ratio(larger: int, smaller: int) -> str:
     return "<1.01×" if text == "1.00×" and larger != smaller else text
 
 
+def quotient(number: int, divisor: int) -> str:
+    """`197` where it is whole, else three digits: `2.25`."""
+    whole, rest = divmod(number, divisor)
+    return _rounded(Decimal(number) / divisor, (2, 1, 0)) if rest else count(whole)
+
+
+def more(number: int) -> str:
+    """A change with an SI prefix: `+8.45 k`, `−6.28 G`."""
+    return f"{'−' if number < 0 else '+'}{human(abs(number))}"
+
+
+def duration(seconds: float) -> str:
+    """`1.24 s`, `23.1 ms`, `840 µs`: three digits."""
+    for scale, unit in ((1, "s"), (1000, "ms")):
+        if seconds * scale >= 1:
+            return f"{_rounded(Decimal(seconds * scale), (2, 1, 0))} {unit}"
+    return f"{_rounded(Decimal(seconds * 1_000_000), (2, 1, 0))} µs"
+
+
+def times(factor: float) -> str:
+    """`1.74×`: three digits."""
+    return f"{_rounded(Decimal(factor), (2, 1, 0))}×"
+
+
 def shape(dims: Sequence[int]) -> str:
     """`16×24×24`; a tensor without dimensions is a `scalar`."""
     return "×".join(map(str, dims)) or "scalar"

@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "cost": 1,
     "fit": 1,
     "config": 1,
+    "testimony": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,
@@ -35,6 +36,7 @@ FLOORS: dict[str, int] = {
     "report": 3,
     "checks": 4,
     "comparison": 4,
+    "crosscheck": 4,
     "render": 5,
     "api": 6,
     "__init__": 7,
@@ -46,6 +48,7 @@ FLOORS: dict[str, int] = {
 STAIRS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a price is a price of what a trace holds",
     ("fit", "trace"): "what does not fit is a noun of the trace",
+    ("witnesses", "record"): "what a run must not change is kept in one place",
 }
 WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
 OUTSIDERS: dict[str, frozenset[str]] = {

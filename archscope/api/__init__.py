@@ -1,9 +1,10 @@
-"""One function per wish: load, build, summarize, compare, check, schema.
+"""One function per wish: load, build, summarize, compare, cross_check, check, schema.
 
     target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
     specs                        runs                                              judgement
 """
 
+from archscope.api.crosschecks import cross_check
 from archscope.api.judgement import check, compare
 from archscope.api.repairs import Repair, repair
 from archscope.api.runs import summarize
@@ -14,6 +15,7 @@ __all__ = [
     "build",
     "check",
     "compare",
+    "cross_check",
     "load",
     "plan_of",
     "repair",

@@ -26,6 +26,7 @@ from archscope.errors import ForwardError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
+    from archscope.crosscheck import CrossCheck
     from archscope.render.sheet import Wish
     from archscope.report import Checked, Report
 
@@ -92,12 +93,14 @@ def summary(
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
 @click.option("--by", type=click.Choice(["module", "type", "depth"]), default="module", show_default=True)
 @click.option("--compare", is_flag=True, help="Targets, or the variants of a spec, side by side.")
+@click.option("--cross-check", "cross", is_flag=True, help="Beside fvcore, torchinfo and FlopCounterMode, and why.")
 @RUN_OPTIONS
 @VIEW_OPTIONS
 def flops(
     targets: tuple[str, ...],
     by: str,
     compare: bool,
+    cross: bool,
     depth: int | None,
     columns: tuple[str, ...],
     sort: tuple[str, ...],
@@ -106,13 +109,19 @@ def flops(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Costs by module, type or depth, or compared."""
+    """Costs by module, type or depth, compared, or cross-checked."""
     with refusing():
         wish = wish_of(depth, columns, sort, expand, by)
-        if compare:
+        if compare and cross:
+            raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
+        if cross:
+            checks = [cross_checked(target, options) for target in with_folders(targets)]
+            deliver(several([shown_cross_check(check, format) for check in checks], format), output)
+            reports: Sequence[Report] = [check.report for check in checks]
+        elif compare:
             comparison = compared(with_folders(targets), options)
             deliver(shown_comparison(comparison, format), output)
-            reports: Sequence[Report] = comparison.reports
+            reports = comparison.reports
         else:
             reports = [summarized(target, options) for target in with_folders(targets)]
             deliver(several([shown(report, "flops", wish, format) for report in reports], format), output)
@@ -189,6 +198,13 @@ def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
         return api.compare(*targets, **library_options(options))
 
 
+def cross_checked(target: str, options: Mapping[str, Any]) -> CrossCheck:
+    from archscope import api
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return api.cross_check(target, **library_options(options))
+
+
 def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
     from archscope.spec.folders import spread
 
@@ -246,6 +262,14 @@ def shown_comparison(comparison: Comparison, format: str) -> str:
     if format == "json":
         return data.dumped(comparison.to_dict())
     return data.comparison_csv(comparison) if format == "csv" else laid_out(sheet.comparison(comparison), format)
+
+
+def shown_cross_check(check: CrossCheck, format: str) -> str:
+    from archscope.render import crosschecks, data
+
+    if format == "json":
+        return data.dumped(check.to_dict())
+    return crosschecks.csv(check) if format == "csv" else laid_out(crosschecks.sheet(check), format)
 
 
 def laid_out(page: Any, format: str) -> str:

@@ -21,11 +21,13 @@ class Container(nn.Module):
     """Holds the layers of a block that is driven step by step and never called."""
 
 
-def build(plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> fx.GraphModule:
+def build(
+    plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, random: bool = True
+) -> fx.GraphModule:
     """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order
-    of execution.
+    of execution; with cheap finite weights unless `random`.
     """
-    with torch.device(device):
+    with _weights(random=random), torch.device(device):
         module = _module(plan.block, executable=True)
     return _finished(plan, module, dtype)
 
@@ -34,10 +36,13 @@ def lay_out(
     plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False
 ) -> nn.Module:
     """The net's layers for `drive`, with cheap finite weights unless `random`."""
-    cheap: AbstractContextManager[Any] = nullcontext() if random else without_initialisation()
-    with cheap, torch.device(device):
+    with _weights(random=random), torch.device(device):
         module = _module(plan.block, executable=False)
     return _finished(plan, module, dtype)
+
+
+def _weights(*, random: bool) -> AbstractContextManager[Any]:
+    return nullcontext() if random else without_initialisation()
 
 
 def _finished(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:

@@ -19,7 +19,7 @@ def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
     fitted, gone = fit(below(sheet, "against", width), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; --columns chooses"] if gone else []
-    notes = [line for note in (*fitted.notes, *left_out) for line in wrapped(note.split(" "), width, " ")]
+    notes = [line for note in (*fitted.notes, *left_out) for line in hung(note, width)]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
     return "\n".join(gathered(parts)) + "\n"
 
@@ -42,6 +42,13 @@ def wrapped(phrases: Sequence[str], width: int, dot: str = DOT) -> list[str]:
         else:
             lines.append(phrase)
     return lines
+
+
+def hung(note: str, width: int) -> list[str]:
+    """A note on lines no wider than `width`; where a gap of two blanks is in it, the lines below begin after that."""
+    gap = note.rfind("  ") + 2 if "  " in note else 0
+    first, *rest = wrapped(note[gap:].split(" "), width - gap, " ")
+    return [note[:gap] + first, *(" " * gap + line for line in rest)]
 
 
 def grid(sheet: Sheet) -> list[str]:

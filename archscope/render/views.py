@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 from archscope.comparison import Comparison
-from archscope.render import findings, html, sheet, table
+from archscope.crosscheck import CrossCheck
+from archscope.render import crosschecks, findings, html, sheet, table
 from archscope.report import Report, Views
 
 
@@ -32,5 +33,14 @@ def comparison_html(comparison: Comparison) -> str:
     return html.text(sheet.comparison(comparison))
 
 
+def cross_check_text(check: CrossCheck) -> str:
+    return table.text(crosschecks.sheet(check), width=terminal_width()).rstrip("\n")
+
+
+def cross_check_html(check: CrossCheck) -> str:
+    return html.text(crosschecks.sheet(check))
+
+
 REPORT = Views(report_text, report_html)
 COMPARISON = Views(comparison_text, comparison_html)
+CROSS_CHECK = Views(cross_check_text, cross_check_html)

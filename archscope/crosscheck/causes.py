@@ -1,0 +1,159 @@
+"""Known causes of a difference, as sentences. A cause is found only where its arithmetic gives the witness's figure.
+
+    what is left of a place ─ lost | spread | by output | by two axes | broadcast ─→ Found; None: no known cause
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from archscope import units
+from archscope.crosscheck.model import UNEXPLAINED, Difference
+from archscope.crosscheck.places import Place, Work
+from archscope.report import PricedRow
+from archscope.testimony import Count
+
+ROWS = "counted for 1 row of {ratio}"
+FIRST_AXIS = "counted by the first axis of the output, which is no batch: {ratio} × too much"
+BY_OUTPUT = "counted by the places of the output: {ratio} × too much"
+BY_OUTPUT_LESS = "counted by the places of the output: 1 of {ratio}"
+TWO_AXES = "counted by two axes of the output: {ratio} × too much"
+BROADCAST = "counted for 1 of {ratio} in a broadcast batch"
+FREE = "counted, though it holds no products"
+BIAS = "counted with the additions of the bias"
+UNPRICED = "counted, which is unpriced here"
+
+SPELLED: Mapping[str, str] = {
+    "scaled_dot_product_attention": r"scaled_dot_product\w*_attention\w*|flex_attention",
+    "multi_head_attention_forward": r"native_multi_head_attention",
+    "lstm": r"lstm|\w*rnn\w*",
+    "gru": r"gru|\w*rnn\w*",
+    "rnn_tanh": r"\w*rnn\w*",
+    "rnn_relu": r"\w*rnn\w*",
+}
+"""How a witness's operators may be called that do what a function of ours does; others have the function's name."""
+
+ENCLOSING = re.compile(r"aten(::|\.)_(transformer_encoder_layer_fwd|native_multi_head_attention)")
+"""Operators that stand for all that is inside a module."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One cause at one place: what it happened to, how often, in which rows; `reason` may name a `{ratio}`."""
+
+    cause: str
+    subject: str
+    reason: str
+    amount: int
+    rows: tuple[int, ...]
+    path: str
+    times: int = 1
+    ratio: Fraction | None = None
+
+
+def otherwise(place: Place, works: Sequence[Work], reason: str, amount: int, ratio: Fraction) -> Found:
+    rows = tuple(dict.fromkeys(work.row.index for work in works))
+    return Found("counted-otherwise", works[0].subject, reason, amount, rows, place.path, len(rows), ratio)
+
+
+# ------------------------------------------------------------ not counted
+def nameless(work: Work, unknown: Iterable[Count]) -> Count | None:
+    """The operator that does this work and has no formula there."""
+    names = {work.kernel.strip("_"), work.row.row.short.strip("_")} - {""}
+    patterns = [SPELLED.get(name, re.escape(name)) for name in names]
+    return next((op for op in unknown if any(re.fullmatch(pattern, bare(op.name)) for pattern in patterns)), None)
+
+
+def bare(name: str) -> str:
+    """`aten::_native_multi_head_attention` → `native_multi_head_attention`."""
+    return re.split(r"::|\.", name, maxsplit=1)[-1].strip("_")
+
+
+def lost(place: Place, works: Sequence[Work], reason: str) -> list[Found]:
+    """Works that the witness does not count, row by row; of a row that it counts in part, the kernel is named."""
+    whole = [(w.row.index, w.kernel) for w in place.works]
+    gone = [(w.row.index, w.kernel) for w in works]
+    results = []
+    for row in dict.fromkeys(index for index, _ in gone):
+        own = [work for work in works if work.row.index == row]
+        partly = sum(index == row for index, _ in whole) > len(own)
+        subject = own[0].kernel if partly else own[0].subject
+        amount = -sum(work.macs for work in own)
+        results.append(Found("not-counted", subject, reason, amount, (row,), place.path))
+    return results
+
+
+# ------------------------------------------------------------ counted otherwise
+def of_layer(place: Place, works: Sequence[Work], count: Count) -> Found | None:
+    """A layer counted by its parameters times axes of its output; the bias is off already."""
+    ours, output = sum(work.macs for work in works), count.output
+    if not output or not count.weights or not ours or ours % count.weights:
+        return None
+    ratio = Fraction(count.macs, ours)
+    reason = reason_of_layer(works[0].row, count, ratio)
+    return otherwise(place, works, reason, count.macs - ours, max(ratio, 1 / ratio)) if reason else None
+
+
+def reason_of_layer(row: PricedRow, count: Count, ratio: Fraction) -> str:
+    """The sentence whose arithmetic gives the count; nothing where none does."""
+    output, transposed = count.output, "transpose" in row.row.short
+    if count.macs == count.weights * prod(output[:1] + output[2:]) and transposed:
+        return BY_OUTPUT if ratio > 1 else BY_OUTPUT_LESS
+    if count.macs == count.weights * output[0]:
+        return ROWS if ratio < 1 else FIRST_AXIS
+    if count.macs == count.weights * prod(output[:2]) and ratio > 1:
+        return TWO_AXES
+    return ""
+
+
+def of_operator(place: Place, works: Sequence[Work], count: Count) -> Found | None:
+    """A product counted for the first factor's batch only, though the second one's is larger."""
+    ours, inputs = sum(work.macs for work in works), works[0].row.row.inputs
+    if count.name != "matmul" or len(inputs) < 2 or not count.macs or ours % count.macs:
+        return None
+    left, right = inputs[0].value.shape, inputs[1].value.shape
+    if prod(left) * right[-1] != count.macs:
+        return None
+    return otherwise(place, works, BROADCAST, count.macs - ours, Fraction(ours, count.macs))
+
+
+def differs(place: Place, works: Sequence[Work], counts: Sequence[Count]) -> Found:
+    """No known cause: both figures, and where."""
+    theirs, ours = sum(count.macs for count in counts), sum(work.macs for work in works)
+    subject = works[0].subject if works else counts[0].name
+    reason = f"differs at {place.path or 'the top'}: theirs {units.count(theirs)}, ours {units.count(ours)}"
+    rows = tuple(dict.fromkeys(work.row.index for work in works))
+    return Found(UNEXPLAINED, subject, reason, theirs - ours, rows, place.path)
+
+
+# ------------------------------------------------------------ grouping
+def grouped(all_found: Iterable[Found]) -> tuple[Difference, ...]:
+    """One Difference for each cause, subject and reason, the largest first."""
+    groups: dict[tuple[str, str, str], list[Found]] = {}
+    for one in all_found:
+        if one.amount:
+            groups.setdefault((one.cause, one.subject, one.reason), []).append(one)
+    return tuple(sorted(map(together, groups.values()), key=lambda d: -abs(d.amount)))
+
+
+def together(group: Sequence[Found]) -> Difference:
+    first = group[0]
+    return Difference(
+        cause=first.cause,
+        subject=first.subject,
+        amount=sum(one.amount for one in group),
+        reason=first.reason.replace("{ratio}", spread([one.ratio for one in group if one.ratio is not None])),
+        times=sum(one.times for one in group),
+        rows=tuple(dict.fromkeys(row for one in group for row in one.rows)),
+        paths=tuple(dict.fromkeys(one.path for one in group)),
+    )
+
+
+def spread(ratios: Sequence[Fraction]) -> str:
+    """`197`, or `49 to 3,136` where they are not all the same."""
+    ends = dict.fromkeys([min(ratios), max(ratios)]) if ratios else ()
+    return " to ".join(units.quotient(end.numerator, end.denominator) for end in ends)

@@ -1,0 +1,54 @@
+"""torchinfo's summary: forward hooks on every layer; a layer's figure is made of its parameters and its output.
+
+summary_list ─ leaf layers, call by call ─→ Counts with the elements of weights and biases in them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from archscope.testimony import Count, Testimony
+from archscope.witnesses.call import Call, timed
+
+
+def testify(call: Call) -> Iterator[Testimony]:
+    from torchinfo import summary
+
+    def summarized() -> Any:
+        mode = "train" if call.train else "eval"
+        return summary(call.model, input_data=list(call.args), verbose=0, mode=mode, **call.kwargs)
+
+    with forgetful():
+        found, seconds = timed(summarized)
+    paths = {id(module): path for path, module in call.model.named_modules()}
+    yield Testimony(
+        "torchinfo",
+        "torchinfo",
+        sees="layers",
+        params=int(found.total_params),
+        macs=int(found.total_mult_adds),
+        seconds=seconds,
+        counts=tuple(count(layer, paths) for layer in found.summary_list if layer.is_leaf_layer),
+    )
+
+
+@contextmanager
+def forgetful() -> Iterator[None]:
+    """torchinfo keeps the layers of every model that it has seen, and with them the model: not these."""
+    from torchinfo import torchinfo as room
+
+    kept = dict(room._cached_forward_pass)
+    try:
+        yield
+    finally:
+        room._cached_forward_pass = kept
+
+
+def count(layer: Any, paths: Mapping[int, str]) -> Count:
+    sizes = [(name, param.numel()) for name, param in layer.module.named_parameters()]
+    weights = sum(size for name, size in sizes if "weight" in name)
+    biases = sum(size for name, size in sizes if "bias" in name and "weight" not in name)
+    output = tuple(layer.output_size) if all(isinstance(n, int) for n in layer.output_size) else ()
+    return Count(paths.get(layer.layer_id, ""), layer.class_name, int(layer.macs), weights, biases, output)
