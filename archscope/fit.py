@@ -164,7 +164,7 @@ def ordinal(shape: Shape) -> str:
 
 def attended(call: Called) -> Misfit | None:
     """q (…, L, E), k (…, S, E), v (…, S, Ev)."""
-    query, key, value = call.shapes()[:3]
+    query, key, value = (tuple(call.get(n, name)) for n, name in enumerate(("query", "key", "value")))
     meant = (*query[:-1], value[-1])
     rank, shown = len(query), f"query {query}, key {key}, value {value}"
     if query[-1] != key[-1]:

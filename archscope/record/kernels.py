@@ -8,79 +8,80 @@ replayed (see `replay.py`); tests hold the table against the replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import torch
-
 from archscope.cost import FREE
-from archscope.trace import Kernel, Shape
+from archscope.record import layouts
+from archscope.record.invocation import Invocation, Kernels, Lowering
+from archscope.record.products import einsum, product, tensordot, vecdot
+from archscope.record.quantized import QUANTIZED
+from archscope.record.tensors import shape_of
+from archscope.trace import Kernel
+
+__all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Invocation", "Kernels", "Lowering", "is_free", "lowering"]
 
 
-@dataclass(frozen=True)
-class Invocation:
-    """One call of a torch function: its arguments as they were given and the shapes of what came out."""
-
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    outputs: tuple[Shape, ...]
-
-    def get(self, position: int, name: str, default: Any = None) -> Any:
-        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
-
-    def shape(self, position: int, name: str) -> Shape:
-        return tuple(self.get(position, name).shape)
-
-
-Kernels = tuple[Kernel, ...]
-Lowering = Callable[[Invocation], Kernels | None]
-
-
-def product(left: Shape, right: Shape) -> Kernel:
-    """The kernel of `left @ right`: dot, mv, mm, or bmm with the batch in one axis (torch.matmul's shape rules)."""
-    if len(left) == len(right) == 1:
-        return Kernel("aten.dot", (left, right), ((),))
-    if len(left) == 1:
-        left = (1, *left)
-    rows, inner = prod(left[:-1]), left[-1]
-    if len(right) == 1:
-        return Kernel("aten.mv", ((rows, inner), right), ((rows,),))
-    if len(right) == 2:
-        return Kernel("aten.mm", ((rows, inner), right), ((rows, right[1]),))
-    batch = prod(torch.broadcast_shapes(left[:-2], right[:-2]))
-    shapes = (batch, left[-2], inner), (batch, inner, right[-1])
-    return Kernel("aten.bmm", shapes, ((batch, left[-2], right[-1]),))
-
-
+# ------------------------------------------------------------ products
 def matmul(call: Invocation) -> Kernels:
-    return (product(*operands(call, 0, 2)),)
+    left, right = call.operands()[:2]
+    return layouts.multiplied(left, right, call.outputs)
 
 
 def reflected_matmul(call: Invocation) -> Kernels:
-    right, left = operands(call, 0, 2)
-    return (product(left, right),)
+    right, left = call.operands()[:2]
+    return layouts.multiplied(left, right, call.outputs)
 
 
 def added_product(call: Invocation) -> Kernels:
-    return (product(*operands(call, 1, 3)),)
+    left, right = call.operands()[1:3]
+    return layouts.multiplied(left, right, call.outputs)
 
 
 def added_batches(call: Invocation) -> Kernels:
-    left, right = operands(call, 1, 3)
+    left, right = map(shape_of, call.operands()[1:3])
     return (Kernel("aten.addbmm", (left, right), call.outputs),)
 
 
-def operands(call: Invocation, start: int, stop: int) -> list[Shape]:
-    """Shapes of the tensors at positions start … stop - 1, in the order that the caller gave them."""
-    given = [*call.args, *call.kwargs.values()]
-    return [tuple(value.shape) for value in given if isinstance(value, torch.Tensor)][start:stop]
+def sampled_product(call: Invocation) -> Kernels:
+    return (layouts.sparse_product("aten.sparse_sampled_addmm", call.operands()[:3], call.outputs),)
 
 
 def linear(call: Invocation) -> Kernels:
-    weight = call.shape(1, "weight")
-    return (product(call.shape(0, "input"), weight[::-1]),)
+    return layouts.linear(call.get(0, "input"), call.get(1, "weight"), call.outputs)
+
+
+def contractions(call: Invocation) -> Kernels:
+    return einsum(call.args)
+
+
+def told_product(call: Invocation) -> Kernels:
+    return (tensordot(call.shape(0, "a"), call.shape(1, "b"), call.get(2, "dims", 2)),)
+
+
+def vector_products(call: Invocation) -> Kernels:
+    return (vecdot(call.shape(0, "x"), call.shape(1, "y"), call.kwargs.get("dim", -1)),)
+
+
+def inner(call: Invocation) -> Kernels:
+    """Every vector of the left with every vector of the right."""
+    left, right = map(shape_of, call.operands()[:2])
+    if not left or not right:
+        return ()
+    return (product((prod(left[:-1]), left[-1]), (right[-1], prod(right[:-1]))),)
+
+
+def covariance(call: Invocation) -> Kernels:
+    """The variables (rows) with one another: (n, m) × (m, n)."""
+    shape = call.shape(0, "input")
+    rows, inner = (prod(shape[:-1]), shape[-1]) if shape else (1, 1)
+    return (product((rows, inner), (inner, rows)),)
+
+
+def spread_product(call: Invocation) -> Kernels:
+    """affine_grid: the points of an image with a one beside, times every image's matrix."""
+    return (Kernel("aten.affine_grid_generator", (call.shape(0, "theta"),), call.outputs),)
 
 
 def bilinear(call: Invocation) -> Kernels:
@@ -95,6 +96,11 @@ def convolution(call: Invocation) -> Kernels:
     return (convolved(call, transposed=False),)
 
 
+def written_convolution(call: Invocation) -> Kernels:
+    """torch.convolution, which is told whether it is transposed."""
+    return (convolved(call, transposed=bool(call.get(6, "transposed", False))),)
+
+
 def transposed_convolution(call: Invocation) -> Kernels:
     return (convolved(call, transposed=True),)
 
@@ -105,8 +111,17 @@ def convolved(call: Invocation, *, transposed: bool) -> Kernel:
 
 
 def attention(call: Invocation) -> Kernels:
+    query, key, value = (call.get(*where) for where in ((0, "query"), (1, "key"), (2, "value")))
+    if query.is_nested:
+        return layouts.attention(query, key, value)
+    shapes = shape_of(query), shape_of(key), shape_of(value)
+    return (Kernel("aten.scaled_dot_product_attention", shapes, call.outputs[:1]),)
+
+
+def flexible_attention(call: Invocation) -> Kernels:
+    """flex_attention: a mask of blocks does not lessen it, as no mask does."""
     shapes = call.shape(0, "query"), call.shape(1, "key"), call.shape(2, "value")
-    return (Kernel("aten.scaled_dot_product_attention", shapes, call.outputs),)
+    return (Kernel("higher_order.flex_attention", shapes, call.outputs[:1]),)
 
 
 def multi_head_attention(call: Invocation) -> Kernels | None:
@@ -142,46 +157,58 @@ def stepped(call: Invocation, weights: Any) -> Kernels:
     return tuple(product((tokens, shape[1]), shape[::-1]) for shape in shapes if len(shape) == 2)
 
 
-def einsum(call: Invocation) -> Kernels | None:
-    """Two operands: one batched product over the letters that both have and the result has not. Others are replayed."""
-    equation, *factors = call.args
-    if not isinstance(equation, str) or "." in equation or len(factors) != 2:
-        return None
-    sides, arrow, result = equation.replace(" ", "").partition("->")
-    pairs = zip(sides.split(","), factors, strict=True)
-    left, right = (dict(zip(side, factor.shape, strict=True)) for side, factor in pairs)
-    if not arrow or len(left) + len(right) + 1 != len(sides):
-        return None
-    return contraction(left, right, result)
+ANY_LAYOUT: Mapping[str, Lowering] = {
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "matmul", "_sparse_mm", "smm", "hspmm"), matmul),
+    **dict.fromkeys(("addmm", "baddbmm", "addmv", "_sparse_addmm", "sspaddmm"), added_product),
+    "rmatmul": reflected_matmul,
+    "linear": linear,
+    "scaled_dot_product_attention": attention,
+    "sampled_addmm": sampled_product,
+}
+"""Function (short name) → its lowering, whatever the layout of its tensors is."""
 
-
-def contraction(left: dict[str, int], right: dict[str, int], result: str) -> Kernels:
-    """Letters of both sides are batch (kept) or inner (summed); one side's letter that is not kept is summed before."""
-    both = left.keys() & right.keys()
-    inner = prod(min(left[letter], right[letter]) for letter in both if letter not in result)
-    if both <= set(result):
-        return ()
-    batch = prod(max(left[letter], right[letter]) for letter in both if letter in result)
-    rows = prod(size for letter, size in left.items() if letter in result and letter not in both)
-    columns = prod(size for letter, size in right.items() if letter in result and letter not in both)
-    return (product((batch, rows, inner), (batch, inner, columns)),)
-
-
-LOWERINGS: Mapping[str, Lowering] = {
-    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "matmul"), matmul),
-    **dict.fromkeys(("addmm", "baddbmm", "addmv"), added_product),
+PLAIN: Mapping[str, Lowering] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), transposed_convolution),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrent),
     **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), cell),
-    "rmatmul": reflected_matmul,
+    **dict.fromkeys(("cov", "corrcoef"), covariance),
     "addbmm": added_batches,
-    "linear": linear,
+    "affine_grid": spread_product,
     "bilinear": bilinear,
-    "einsum": einsum,
-    "scaled_dot_product_attention": attention,
+    "convolution": written_convolution,
+    "einsum": contractions,
+    "inner": inner,
     "multi_head_attention_forward": multi_head_attention,
+    "tensordot": told_product,
+    "vecdot": vector_products,
 }
+"""Function (short name) → its lowering, where every tensor is plain."""
+
+
+def sure(lower: Lowering, *, plain: bool = False) -> Lowering:
+    """The lowering; None for a call that it does not understand. plain: and where a tensor is sparse or nested."""
+
+    def attempt(call: Invocation) -> Kernels | None:
+        try:
+            return None if plain and not call.plain else lower(call)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError):
+            return None
+
+    return attempt
+
+
+LOWERINGS: Mapping[str, Lowering] = {
+    **{name: sure(lower) for name, lower in ANY_LAYOUT.items()},
+    **{name: sure(lower, plain=True) for name, lower in PLAIN.items()},
+}
+"""Function (short name) → its lowering."""
+
+OPERATORS: Mapping[str, Lowering] = {
+    **{name: sure(lower) for name, lower in QUANTIZED.items()},
+    "higher_order.flex_attention": sure(flexible_attention),
+}
+"""Operator that is no function → its lowering."""
 
 FREE_FUNCTIONS = frozenset(
     "aten." + name
@@ -204,18 +231,28 @@ MIXED = frozenset({"aten.norm"})
 
 def is_free(name: str, op: str) -> bool:
     """Whether the function `name` (short name `op`) has no products whatever its arguments are."""
-    kernel = "aten." + written(op)
-    return of_torch(name) and kernel not in MIXED and (kernel in FREE or kernel in FREE_FUNCTIONS)
+    kernel = operator(name)
+    if kernel:
+        return kernel in FREE or written(kernel) in FREE
+    kernel = f"aten.{written(op)}"
+    return name.startswith("torch.") and kernel not in MIXED and (kernel in FREE or kernel in FREE_FUNCTIONS)
 
 
 def lowering(name: str, op: str) -> Lowering | None:
     """How the function `name` (short name `op`) lowers, or None where only a replay can tell."""
-    return LOWERINGS.get(written(op)) if of_torch(name) else None
+    kernel = operator(name)
+    if kernel in OPERATORS:
+        return OPERATORS[kernel]
+    if not name.startswith("torch.") or (kernel and not kernel.startswith("aten.")):
+        return None
+    function = written(kernel.removeprefix("aten.") or op)
+    return LOWERINGS.get(function)
 
 
-def of_torch(name: str) -> bool:
-    """A function of torch's own; `torch.ops` also holds other people's."""
-    return name.startswith("torch.") and not name.startswith("torch.ops.")
+def operator(name: str) -> str:
+    """`torch.ops.aten.add.Tensor` → `aten.add`; nothing for a name that is no operator's."""
+    space, _, rest = name.partition("torch.ops.")
+    return "" if space else ".".join(rest.split(".")[:2])
 
 
 def written(op: str) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archscope.record.invocation import plain
+from archscope.record.layouts import SPARSE, stored
 from archscope.record.tensors import shape_of, tensors
 from archscope.trace import Kernel
 
-ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3")
+ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
 """The arguments of kernels that a price needs."""
 
 
@@ -35,12 +37,16 @@ class Kernels(TorchDispatchMode):
 def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> Kernel:
     names = [argument.name for argument in func._schema.arguments]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    attributes = tuple((name, plain(given[name])) for name in ATTRIBUTES if name in given)
-    inputs = tuple(shape_of(tensor) for tensor in tensors([args, kwargs]))
-    return Kernel(func._schema.name.replace("::", "."), inputs, tuple(map(shape_of, tensors(out))), attributes)
+    told = {name: given[name] for name in ATTRIBUTES if name in given}
+    attributes = [(name, listed(value)) for name, value in told.items() if not isinstance(value, torch.Tensor)]
+    read = tensors([args, kwargs])
+    if any(tensor.layout in SPARSE for tensor in read):
+        attributes.append(("stored", tuple(map(stored, read))))
+    inputs, outputs = tuple(map(shape_of, read)), tuple(map(shape_of, tensors(out)))
+    return Kernel(func._schema.name.replace("::", "."), inputs, outputs, tuple(attributes))
 
 
-def plain(value: Any) -> object:
+def listed(value: Any) -> object:
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
@@ -49,9 +55,10 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     copies: dict[int, torch.Tensor] = {}
     state = torch.get_rng_state()
     try:
-        args, kwargs = on_meta(args, copies), on_meta(dict(kwargs), copies)
-        with torch.no_grad(), Kernels() as kernels:
-            func(*args, **kwargs)
+        with torch.inference_mode(False), torch.no_grad():
+            args, kwargs = on_meta(args, copies), on_meta(dict(kwargs), copies)
+            with Kernels() as kernels:
+                func(*args, **kwargs)
     except Exception:  # noqa: BLE001 — whatever the meta device or the function says: there is no price
         return None
     finally:
@@ -75,4 +82,7 @@ def on_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
 
 
 def empty_like(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor of the same shape and strides. Raises TypeError for one that has no strides."""
+    if not plain(tensor):
+        raise TypeError("a sparse or nested tensor has no strides")
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

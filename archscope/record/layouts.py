@@ -1,0 +1,66 @@
+"""Products of tensors that are no plain blocks: sparse ones cost what they store, nested ones part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from archscope.record.invocation import plain
+from archscope.record.products import product
+from archscope.record.tensors import shape_of
+from archscope.trace import Kernel, Shape
+
+Kernels = tuple[Kernel, ...]
+
+
+SPARSE = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])
+
+
+def stored(tensor: torch.Tensor) -> int | None:
+    """How many elements a sparse tensor stores, zeros among them; None for any other tensor."""
+    if tensor.layout not in SPARSE:
+        return None
+    values = tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
+    return values.numel()
+
+
+def linear(inputs: torch.Tensor, weight: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:
+    """`inputs @ weight.T`, whatever their layouts."""
+    turned = shape_of(weight)[::-1]
+    if inputs.is_nested:
+        return tuple(product(shape_of(part), turned) for part in inputs.unbind())
+    if plain(inputs) and plain(weight):
+        return (product(shape_of(inputs), turned),)
+    told = (("stored", (stored(inputs), stored(weight))),)
+    return (Kernel("aten._sparse_mm", (shape_of(inputs), turned), outputs, told),)
+
+
+def sparse_product(name: str, factors: Sequence[torch.Tensor], outputs: tuple[Shape, ...]) -> Kernel:
+    """A kernel that tells how many elements each factor stores."""
+    return Kernel(name, tuple(map(shape_of, factors)), outputs, (("stored", tuple(map(stored, factors))),))
+
+
+def multiplied(left: torch.Tensor, right: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:
+    """`left @ right`, whatever their layouts."""
+    if left.is_nested or right.is_nested:
+        return tuple(product(*map(shape_of, pair)) for pair in parted(left, right))
+    if plain(left) and plain(right):
+        return (product(shape_of(left), shape_of(right)),)
+    return (sparse_product("aten._sparse_mm", (left, right), outputs),)
+
+
+def parted(*operands: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """The tensors that nested operands are made of, side by side; a matrix is for all of them."""
+    count = next(operand.size(0) for operand in operands if operand.is_nested)
+    parts: list[Any] = [
+        operand.unbind() if operand.is_nested or operand.dim() > 2 else [operand] * count for operand in operands
+    ]
+    return list(zip(*parts, strict=True))
+
+
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Kernels:
+    """Attention over nested sequences: heads of every sequence for themselves."""
+    shapes = [tuple(map(shape_of, parts)) for parts in parted(query, key, value)]
+    return tuple(Kernel("aten.scaled_dot_product_attention", (q, k, v), ((*q[:-1], v[-1]),)) for q, k, v in shapes)

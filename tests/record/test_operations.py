@@ -1,0 +1,64 @@
+"""Every operation costs what its derivation says, and the same wherever and however it runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import archscope
+from archscope.report import Report
+from tests.record.operations import TABLE, Operation
+
+pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
+
+NOT_ON_META = {"cov", "corrcoef"}
+"""Torch itself cannot run these on meta: they look at values."""
+
+NOT_IN_HALF = {"cdist, few points", "cdist, many points in the city", "pdist"}
+"""Torch has no kernels for these in 16 bits on the CPU."""
+
+
+def summarized(
+    operation: Operation,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    train: bool = False,
+    grad: bool = False,
+) -> Report:
+    run = operation.make().to(device=device, dtype=dtype)
+    args = [torch.full(shape, 0.5, device=device, dtype=dtype, requires_grad=grad) for shape in operation.shapes]
+    return archscope.summarize(run, args=args, train=train)
+
+
+def of(*without: set[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [name for name in TABLE if name not in set().union(*without)])
+
+
+@of()
+def test_an_operation_costs_its_products(name: str) -> None:
+    assert summarized(TABLE[name]).total.macs == TABLE[name].macs
+
+
+@of(NOT_ON_META)
+def test_it_costs_the_same_on_meta(name: str) -> None:
+    assert summarized(TABLE[name], device="meta").total.macs == TABLE[name].macs
+
+
+@of()
+@pytest.mark.parametrize("grad", [True, False])
+def test_it_costs_the_same_in_training(name: str, grad: bool) -> None:
+    with torch.set_grad_enabled(grad):
+        assert summarized(TABLE[name], train=True, grad=grad).total.macs == TABLE[name].macs
+
+
+@of()
+def test_it_costs_the_same_in_inference_mode(name: str) -> None:
+    with torch.inference_mode():
+        assert summarized(TABLE[name]).total.macs == TABLE[name].macs
+
+
+@of(NOT_IN_HALF)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_it_costs_the_same_in_every_precision(name: str, dtype: torch.dtype) -> None:
+    assert summarized(TABLE[name], dtype=dtype).total.macs == TABLE[name].macs
