@@ -186,7 +186,9 @@ def _summarize_module(
         args, kwargs = _arguments(subject, given)
         subject = targets.initialised(subject, args, kwargs)
         recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
-        if recording.trace.failure is not None:  # once more, going on after what does not fit, to see all of it
+        if (
+            recording.trace.failure is not None and subject.is_made
+        ):  # once more, past what does not fit, to see all of it
             again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
             recording = again if again.trace.mismatches else recording
         warnings = () if subject.live else ignored_arguments(subject.module)

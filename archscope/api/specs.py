@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
 
 
-def load(
-    path: str | os.PathLike[str], *, text: str | None = None, texts: Mapping[str, str] | None = None
-) -> Library:
+def load(path: str | os.PathLike[str], *, text: str | None = None, texts: Mapping[str, str] | None = None) -> Library:
     """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found.
 
     text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk.
@@ -142,8 +140,19 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
 
 
 def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
+    cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
     if isinstance(value, str) or not isinstance(value, Sequence):
-        cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
-        raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
+        ranged = isinstance(value, Mapping) and "shape" in value
+        raise _own_range() if ranged else UsageError(f"an input is a shape, not {units.short(value)}", cure)
+    if len(value) == 3 and isinstance(value[0], str):
+        raise _own_range()
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
-    return tuple(int(n) for n in shape), dtype
+    if not isinstance(shape, Sequence) or not all(isinstance(n, int) for n in shape):
+        raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
+    return tuple(shape), dtype
+
+
+def _own_range() -> UsageError:
+    return UsageError(
+        "a spec says itself which numbers its inputs hold", "in the spec: {shape: [N, seq], dtype: int64, high: vocab}"
+    )

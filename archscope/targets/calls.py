@@ -30,7 +30,7 @@ def signature_of(module: nn.Module) -> inspect.Signature | None:
 
 def _scripted(module: torch.jit.ScriptModule) -> inspect.Signature | None:
     try:
-        taken = module.forward.schema.arguments[1:]
+        given = module.forward.schema.arguments[1:]  # type: ignore[attr-defined]  # a ScriptMethod
     except (AttributeError, RuntimeError):  # a module without a forward
         return None
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -41,7 +41,7 @@ def _scripted(module: torch.jit.ScriptModule) -> inspect.Signature | None:
                 kinds[argument.kwarg_only],
                 default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
             )
-            for argument in taken
+            for argument in given
         ]
     )
 

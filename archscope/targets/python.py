@@ -35,20 +35,62 @@ FORMS = "net.yaml, net.yaml:variant, net.py:Net or package.module:factory"
 
 @contextmanager
 def surroundings(target: Any) -> Iterator[None]:
-    """Inside, a Python target's imports find what lies beside its file, or in the current directory; afterwards the
-    modules that a file brought in from its own folder are no longer imported, so that another file finds its own."""
-    source = target.rpartition(":")[0] if isinstance(target, str) else ""
-    folder = os.path.dirname(os.path.abspath(source)) if source.endswith(".py") else os.getcwd()
-    before = set(sys.modules)
+    """Inside, a Python target's imports find what lies beside its file, or in the current directory, first.
+
+    Afterwards the modules that a file brought in from its own folder are no longer imported, so that another file finds
+    its own; those of the same names that were imported from elsewhere step aside meanwhile.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        yield
+        return
+    source = os.fspath(target).rpartition(":")[0]
+    with _first_on_the_path(
+        os.path.dirname(os.path.abspath(source)) if source.endswith(".py") else os.getcwd()
+    ) as folder:
+        if not source.endswith(".py"):
+            yield
+            return
+        aside = _namesakes(folder)
+        before = {name: sys.modules.pop(name) for name in aside} | dict(sys.modules)
+        try:
+            yield
+        finally:
+            for name in [
+                name for name, module in sys.modules.items() if name not in before and _lies_in(module, folder)
+            ]:
+                del sys.modules[name]
+            sys.modules.update({name: before[name] for name in aside})
+
+
+@contextmanager
+def _first_on_the_path(folder: str) -> Iterator[str]:
     sys.path.insert(0, folder)
     try:
-        yield
+        yield folder
     finally:
         with suppress(ValueError):  # the user's code may have taken it out
             sys.path.remove(folder)
-        for name in set(sys.modules) - before if source.endswith(".py") else ():
-            if _lies_in(sys.modules.get(name), folder):
-                del sys.modules[name]
+
+
+def _namesakes(folder: str) -> list[str]:
+    """Users' own modules from elsewhere that are called like something in a folder."""
+    here = (
+        {path.stem for path in Path(folder).iterdir() if path.suffix == ".py" or path.is_dir()}
+        if (os.path.isdir(folder))
+        else set()
+    )
+    return [name for name in sys.modules if name.partition(".")[0] in here and _is_foreign(name, folder)]
+
+
+def _is_foreign(name: str, folder: str) -> bool:
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    ours = name.partition(".")[0] in sys.stdlib_module_names | {"archscope", "torch", "__main__"}
+    return (
+        not ours
+        and bool(file)
+        and not _lies_in(sys.modules[name], folder)
+        and not INSTALLED.intersection(Path(file).parts)
+    )
 
 
 def _lies_in(module: ModuleType | None, folder: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from archscope import units
 from archscope.errors import UsageError
@@ -47,6 +47,11 @@ class Subject:
         """The name of the class that its author wrote."""
         own = self.module.original_name if isinstance(self.module, torch.jit.ScriptModule) else ""
         return own or type(self.module).__name__
+
+    @property
+    def is_made(self) -> bool:
+        """Whether no lazy layer waits for its first input."""
+        return not any(is_lazy(tensor) for tensor in (*self.module.parameters(), *self.module.buffers()))
 
     def parameters(self) -> list[tuple[str, torch.Tensor]]:
         """Every name of every parameter that has a shape."""
@@ -93,8 +98,10 @@ def _no_target(target: Any) -> UsageError:
         return UsageError(
             f"{target.__name__} is a class, not a module", f"an instance: {target.__name__}(…); or {cure}"
         )
+    if callable(target):
+        return UsageError("a function is no target", "call it, and give the module that it returns")
     what = "a tensor" if isinstance(target, torch.Tensor) else units.short(target)
-    return UsageError(f"{what} is no target", "call it, and give what it returns" if callable(target) else cure)
+    return UsageError(f"{what} is no target", cure)
 
 
 def _said(error: Exception) -> str:
@@ -185,7 +192,7 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
 
     What ends that pass is left to the recorded one. Raises UsageError where a live module cannot be copied.
     """
-    if not any(is_lazy(tensor) for tensor in (*subject.module.parameters(), *subject.module.buffers())):
+    if subject.is_made:
         return subject
     module = _copied(subject.module) if subject.live else subject.module
     with torch.random.fork_rng(), torch.no_grad(), _in_eval(module), suppress(Exception):
@@ -195,11 +202,17 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def _copied(module: nn.Module) -> nn.Module:
+    buffers = [buffer for buffer in module.buffers() if isinstance(buffer, UninitializedBuffer)]
+    fresh = {id(buffer): _empty(buffer) for buffer in buffers}
     try:
-        return copy.deepcopy(module)
+        return copy.deepcopy(module, fresh)  # such buffers cannot copy themselves
     except Exception as error:  # its tensors and attributes raise what they like
         fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_said(error)}"
         raise UsageError(fact, "run it once, which makes its lazy layers ready, and analyse it then") from error
+
+
+def _empty(buffer: UninitializedBuffer) -> UninitializedBuffer:
+    return UninitializedBuffer(device=buffer.device, dtype=buffer.dtype)  # type: ignore[call-arg]  # its stub says none
 
 
 @contextmanager

@@ -1,0 +1,196 @@
+"""Live modules of every kind: what a report says of them, and that they stay as they are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import archscope
+from archscope.errors import ForwardError, UsageError
+
+
+class Nothing(nn.Module):
+    def forward(self) -> torch.Tensor:
+        return torch.ones(3)
+
+
+class Whole(nn.Module):
+    """Integers only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.arange(5))
+
+    def forward(self, i: torch.Tensor) -> torch.Tensor:
+        return self.table[i]
+
+
+class Apart(nn.Module):
+    """On two devices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(3, 2, device="meta")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x).to("meta"))
+
+
+class Weight(torch.Tensor):
+    """A tensor of a class of its own."""
+
+
+def with_subclass() -> nn.Module:
+    model = nn.Linear(4, 3)
+    model.weight = nn.Parameter(torch.ones(3, 4).as_subclass(Weight))
+    return model
+
+
+def of_inference() -> nn.Module:
+    with torch.inference_mode():
+        return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize(
+    ("made", "given", "device", "dtype", "params", "macs"),
+    [
+        (Nothing, {}, "cpu", "float32", 0, 0),
+        (Whole, {"input": ("int64", (3,))}, "cpu", "int64", 0, 0),
+        (Apart, {"input": (2, 4)}, "cpu + meta", "float32", 23, 36),
+        (lambda: nn.Linear(4, 3).half(), {"input": (2, 4)}, "cpu", "float16", 15, 24),
+        (lambda: nn.Linear(4, 3).bfloat16(), {"input": (2, 4)}, "cpu", "bfloat16", 15, 24),
+        (lambda: nn.Linear(4, 3, dtype=torch.complex64), {"input": (2, 4)}, "cpu", "complex64", 15, 24),
+        (lambda: nn.Linear(4, 3, device="meta"), {"input": (2, 4)}, "meta", "float32", 15, 24),
+        (with_subclass, {"input": (2, 4)}, "cpu", "float32", 15, 24),
+        (of_inference, {"input": (2, 4)}, "cpu", "float32", 21, 24),
+    ],
+)
+def test_any_module(
+    made: Callable[[], nn.Module], given: dict[str, Any], device: str, dtype: str, params: int, macs: int
+) -> None:
+    report = archscope.summarize(made(), **given)
+    assert (report.trace.device, report.trace.dtype) == (device, dtype)
+    assert (report.total.params, report.total.macs) == (params, macs)
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize("train", [False, True])
+def test_under_inference_mode(train: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    with torch.inference_mode():
+        assert archscope.summarize(model, input=(2, 4), train=train).total.macs == 24
+        assert archscope.summarize(of_inference(), input=(2, 4), train=train).total.macs == 24
+    assert torch.equal(model[1].running_mean, torch.zeros(3))
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize("train", [False, True])
+def test_a_live_module_keeps_its_lazy_layers(train: bool) -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
+    report = archscope.summarize(model, input=(2, 3, 8, 8), train=train)
+    assert (report.total.params, report.total.macs, len(report.rows)) == (410, 8352, 4)
+    assert "a copy was made ready" in report.trace.notes[0]
+    assert all(isinstance(model[i], nn.modules.lazy.LazyModuleMixin) for i in (0, 1, 3))
+    assert model[0].has_uninitialized_params()
+
+
+@pytest.mark.moves_rng
+def test_lazy_layers_that_a_failure_leaves_waiting() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Linear(99, 2), nn.LazyBatchNorm2d())
+    with pytest.raises(ForwardError, match="cannot be multiplied") as caught:
+        archscope.summarize(model, input=(2, 3, 8, 8))
+    assert caught.value.report.total.params == 112 + 200
+
+
+@pytest.mark.moves_rng
+def test_wrappers_are_seen_through() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    for wrapped, words in ((nn.DataParallel(model), "DataParallel"), (torch.compile(model), "torch.compile")):
+        report = archscope.summarize(wrapped, input=(2, 4))
+        assert [row.path for row in report.rows] == ["0"]
+        assert report.trace.notes[0].startswith(words)
+
+
+@pytest.mark.moves_rng
+def test_distributed_modules_are_seen_through(tmp_path: Path) -> None:
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_gloo_available():
+        pytest.skip("torch has no gloo here")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        report = archscope.summarize(nn.parallel.DistributedDataParallel(nn.Linear(4, 3)), input=(2, 4))
+    finally:
+        distributed.destroy_process_group()
+    assert (report.total.macs, report.trace.notes[0][:23]) == (24, "DistributedDataParallel")
+
+
+@pytest.mark.moves_rng
+def test_packed_weights_are_named_and_not_taken_for_none() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this way of quantising is deprecated
+        net = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+        model = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
+        report = archscope.summarize(model, input=(2, 4))
+    assert (report.trace.dtype, report.trace.inputs[0].value.dtype) == ("qint8", "float32")
+    assert "packed as qint8 are no parameters, and not counted: 0" in report.trace.notes[0]
+
+
+@pytest.mark.moves_rng
+def test_only_check_reads_the_source_of_a_live_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf(nn.Linear):
+        def __init__(self, width: int):
+            super().__init__(4, 3)
+
+    read: list[type] = []
+    monkeypatch.setattr("inspect.getsourcelines", lambda cls: read.append(cls) or ([], 0))
+    archscope.summarize(nn.Sequential(Deaf(3), nn.ReLU()), input=(2, 4))
+    assert read == []
+    archscope.check(nn.Sequential(Deaf(3), nn.ReLU()), input=(2, 4))
+    assert read == [Deaf]
+
+
+@pytest.mark.moves_rng
+def test_a_pending_backward_survives_a_summary() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("scale", torch.ones(4))
+            self.fc = nn.Linear(4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x * self.scale)
+
+    model = Scaled()
+    loss = model(torch.ones(2, 4, requires_grad=True)).sum()
+    archscope.summarize(model, args=(torch.ones(2, 4),))
+    loss.backward()
+    assert model.fc.weight.grad is not None
+
+
+# ------------------------------------------------------------ what is no live module
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (nn.Linear, r"Linear is a class, not a module\n  help: an instance: Linear\(…\)"),
+        (lambda: nn.Linear(4, 3), "a function is no target\n  help: call it"),
+        (3, "3 is no target\n  help: a live nn.Module"),
+        (torch.ones(2), "a tensor is no target"),
+    ],
+)
+def test_wrong_live_targets(target: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        archscope.summarize(target, input=(1, 4))
+
+
+def test_a_live_module_is_analysed_as_it_is() -> None:
+    model = nn.Linear(4, 3, device="meta")
+    for wish in ({"device": "cpu"}, {"dtype": "float16"}, {"set": {"out_features": 2}}):
+        with pytest.raises(UsageError, match="a live module"):
+            archscope.summarize(model, input=(1, 4), **wish)
