@@ -26,7 +26,7 @@ FLOORS: dict[str, int] = {
     "cost": 1,
     "fit": 1,
     "config": 1,
-    "testimony": 1,
+    "statement": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,

@@ -77,7 +77,7 @@ def _checked(asked: Asked, tell: Progress) -> CrossCheck:
     tell(f"{asked.target}: archscope")
     run = call.copied()
     report, seconds = witnesses.timed(lambda: summarized(run))
-    trace = replace(report.trace, target=asked.target, notes=(*report.trace.notes, *asked.notes))
+    trace = replace(report.trace, target=asked.target, notes=tuple(dict.fromkeys((*asked.notes, *report.trace.notes))))
     report = replace(report, trace=trace, title=asked.title)
     modules = [path for path, _ in call.model.named_modules()]
     heard = witnesses.hear_all(call, tell=lambda name: tell(f"{asked.target}: {name}"))

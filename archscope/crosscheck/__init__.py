@@ -1,6 +1,6 @@
-"""Witnesses beside us: Report + Testimonies → CrossCheck: whose figures differ, by how much, and because of which rows.
+"""Witnesses beside us: Report + Statements → CrossCheck: whose figures differ, by how much, and because of which rows.
 
-Testimony ─ counts and rows at each module (places) ─ known causes, each with its arithmetic (causes) ─→ Differences
+Statement ─ counts and rows at each module (places) ─ known causes, each with its arithmetic (causes) ─→ Differences
 """
 
 from archscope.crosscheck.model import Account, CrossCheck, Difference

@@ -15,7 +15,7 @@ from archscope import units
 from archscope.crosscheck.model import UNEXPLAINED, Difference
 from archscope.crosscheck.places import Place, Work
 from archscope.report import PricedRow
-from archscope.testimony import Count
+from archscope.statement import Count
 
 ROWS = "counted for 1 row of {ratio}"
 FIRST_AXIS = "counted by the first axis of the output, which is no batch: {ratio} × too much"
@@ -23,6 +23,9 @@ BY_OUTPUT = "counted by the places of the output: {ratio} × too much"
 BY_OUTPUT_LESS = "counted by the places of the output: 1 of {ratio}"
 TWO_AXES = "counted by two axes of the output: {ratio} × too much"
 BROADCAST = "counted for 1 of {ratio} in a broadcast batch"
+UNBATCHED = "counted as if its first axis were a batch: {ratio} × too much"
+UNBATCHED_LESS = "counted as if its first axis were a batch: 1 of {ratio}"
+PRUNED = "counted without its pruned weights"
 FREE = "counted, though it holds no products"
 BIAS = "counted with the additions of the bias"
 UNPRICED = "counted, which is unpriced here"
@@ -90,9 +93,11 @@ def lost(place: Place, works: Sequence[Work], reason: str) -> list[Found]:
 # ------------------------------------------------------------ counted otherwise
 def of_layer(place: Place, works: Sequence[Work], count: Count) -> Found | None:
     """A layer counted by its parameters times axes of its output; the bias is off already."""
-    ours, output = sum(work.macs for work in works), count.output
-    if not output or not count.weights or not ours or ours % count.weights:
+    ours, whole = sum(work.macs for work in works), count.weights + count.pruned
+    if not count.output or not count.weights or not ours or ours % whole:
         return None
+    if count.pruned and ours // whole * count.weights == count.macs:
+        return otherwise(place, works, PRUNED, count.macs - ours, Fraction(1))
     ratio = Fraction(count.macs, ours)
     reason = reason_of_layer(works[0].row, count, ratio)
     return otherwise(place, works, reason, count.macs - ours, max(ratio, 1 / ratio)) if reason else None
@@ -100,9 +105,12 @@ def of_layer(place: Place, works: Sequence[Work], count: Count) -> Found | None:
 
 def reason_of_layer(row: PricedRow, count: Count, ratio: Fraction) -> str:
     """The sentence whose arithmetic gives the count; nothing where none does."""
-    output, transposed = count.output, "transpose" in row.row.short
-    if count.macs == count.weights * prod(output[:1] + output[2:]) and transposed:
-        return BY_OUTPUT if ratio > 1 else BY_OUTPUT_LESS
+    output, operands = count.output, [len(operand.value.shape) for operand in row.row.inputs]
+    if count.macs == count.weights * prod(output[:1] + output[2:]) and row.row.short.startswith("conv"):
+        if operands[0] < operands[1]:
+            return UNBATCHED if ratio > 1 else UNBATCHED_LESS
+        if "transpose" in row.row.short:
+            return BY_OUTPUT if ratio > 1 else BY_OUTPUT_LESS
     if count.macs == count.weights * output[0]:
         return ROWS if ratio < 1 else FIRST_AXIS
     if count.macs == count.weights * prod(output[:2]) and ratio > 1:
@@ -125,18 +133,19 @@ def differs(place: Place, works: Sequence[Work], counts: Sequence[Count]) -> Fou
     """No known cause: both figures, and where."""
     theirs, ours = sum(count.macs for count in counts), sum(work.macs for work in works)
     subject = works[0].subject if works else counts[0].name
-    reason = f"differs at {place.path or 'the top'}: theirs {units.count(theirs)}, ours {units.count(ours)}"
+    reason = f"at {place.path or 'the top'}: theirs {units.count(theirs)}, ours {units.count(ours)}"
     rows = tuple(dict.fromkeys(work.row.index for work in works))
     return Found(UNEXPLAINED, subject, reason, theirs - ours, rows, place.path)
 
 
 # ------------------------------------------------------------ grouping
 def grouped(all_found: Iterable[Found]) -> tuple[Difference, ...]:
-    """One Difference for each cause, subject and reason, the largest first."""
+    """One Difference for each cause, subject and reason, the largest first; of the unexplained, the first's figures."""
     groups: dict[tuple[str, str, str], list[Found]] = {}
     for one in all_found:
         if one.amount:
-            groups.setdefault((one.cause, one.subject, one.reason), []).append(one)
+            reason = "" if one.cause == UNEXPLAINED else one.reason
+            groups.setdefault((one.cause, one.subject, reason), []).append(one)
     return tuple(sorted(map(together, groups.values()), key=lambda d: -abs(d.amount)))
 
 

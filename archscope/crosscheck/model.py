@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archscope.report import Report, Views
-from archscope.testimony import Testimony
+from archscope.statement import Statement
 
 UNEXPLAINED = "unexplained"
 
@@ -29,7 +29,10 @@ class Difference:
 
     @property
     def sentence(self) -> str:
-        return f"{self.times} × {self.subject} {self.reason}" if self.times else f"{self.subject} {self.reason}"
+        what = f"{self.times} × {self.subject}" if self.times else self.subject
+        if self.cause == UNEXPLAINED:
+            return ", ".join(filter(None, [f"unexplained: {what}", "first " * (self.times > 1) + self.reason]))
+        return f"{what} {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -47,7 +50,7 @@ class Difference:
 class Account:
     """One witness's figures against ours, and the causes of what differs; a figure that it does not give is None."""
 
-    testimony: Testimony
+    statement: Statement
     ours: Report
     macs: tuple[Difference, ...] = ()
     params: tuple[Difference, ...] = ()
@@ -55,11 +58,11 @@ class Account:
     @property
     def macs_off(self) -> int | None:
         """Their MACs less ours (less what we know, where an operation is unpriced)."""
-        return None if self.testimony.macs is None else self.testimony.macs - self.ours.total.known
+        return None if self.statement.macs is None else self.statement.macs - self.ours.total.known
 
     @property
     def params_off(self) -> int | None:
-        return None if self.testimony.params is None else self.testimony.params - self.ours.total.params
+        return None if self.statement.params is None else self.statement.params - self.ours.total.params
 
     @property
     def unexplained(self) -> int | None:
@@ -81,11 +84,11 @@ class Account:
 
     def times(self, seconds: float) -> float | None:
         """How many times as long it took as our `seconds`."""
-        return None if self.testimony.seconds is None else self.testimony.seconds / seconds
+        return None if self.statement.seconds is None else self.statement.seconds / seconds
 
     def to_dict(self, seconds: float) -> dict[str, Any]:
         """seconds: how long we took."""
-        own = self.testimony
+        own = self.statement
         return {
             "witness": own.witness,
             "package": own.package,

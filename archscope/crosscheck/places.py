@@ -1,7 +1,7 @@
 """Where both counted: rows and counts, gathered by the module that ran them.
 
 Report → Works (a row's kernels with a price) ┐
-Testimony → Counts and unknown operators      ┴─ by module path → Place
+Statement → Counts and unknown operators      ┴─ by module path → Place
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from archscope.cost import price
 from archscope.report import PricedRow, Report
-from archscope.testimony import Count, Testimony
+from archscope.statement import Count, Statement
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Place:
         return sum(count.macs for count in self.counts)
 
 
-def places(report: Report, testimony: Testimony, modules: Collection[str]) -> dict[str, Place]:
+def places(report: Report, statement: Statement, modules: Collection[str]) -> dict[str, Place]:
     """The places of both, in the order of our rows; modules: the paths that the model has."""
     found: dict[str, Place] = {}
     for row in report.rows:
@@ -54,9 +54,9 @@ def places(report: Report, testimony: Testimony, modules: Collection[str]) -> di
             place.unpriced.append(row)
         elif not row.cost.known:
             place.free.append(row)
-    for count in testimony.counts:
+    for count in statement.counts:
         at(found, count.path).counts.append(count)
-    for count in testimony.unknown:
+    for count in statement.unknown:
         at(found, count.path).unknown.append(count)
     return found
 

@@ -16,8 +16,7 @@ from archscope.crosscheck.causes import Found
 from archscope.crosscheck.model import UNEXPLAINED, Account, CrossCheck, Difference
 from archscope.crosscheck.places import Place, Work, places, readers
 from archscope.report import Report, Views
-from archscope.testimony import Count, Testimony
-from archscope.trace import Param
+from archscope.statement import Count, Statement
 
 Pair = tuple[list[Work], list[Count]]
 
@@ -25,14 +24,14 @@ Pair = tuple[list[Work], list[Count]]
 def cross_check(
     report: Report,
     seconds: float,
-    testimonies: Iterable[Testimony],
+    statements: Iterable[Statement],
     modules: Iterable[str],
     *,
     views: Views = Views(),  # noqa: B008 - frozen
 ) -> CrossCheck:
-    """Our report and the testimonies on one call, each difference with its causes; modules: the paths of the model."""
+    """Our report and the statements on one call, each difference with its causes; modules: the paths of the model."""
     scales = Scales(report, frozenset(modules))
-    return CrossCheck(report, seconds, tuple(map(scales.account, testimonies)), views)
+    return CrossCheck(report, seconds, tuple(map(scales.account, statements)), views)
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,19 @@ class Scales:
     report: Report
     modules: frozenset[str]
 
-    def account(self, testimony: Testimony) -> Account:
-        if testimony.status != "counted":
-            return Account(testimony, self.report)
-        found = Case(self.report, testimony, places(self.report, testimony, self.modules), self.modules).all()
-        return Account(testimony, self.report, causes.grouped(found), tuple(params(self.report, testimony)))
+    def account(self, statement: Statement) -> Account:
+        if statement.status != "counted":
+            return Account(statement, self.report)
+        found = Case(self.report, statement, places(self.report, statement, self.modules), self.modules).all()
+        return Account(statement, self.report, causes.grouped(found), tuple(params(self.report, statement)))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One witness's testimony beside our rows."""
+    """One witness's statement beside our rows."""
 
     report: Report
-    testimony: Testimony
+    statement: Statement
     places: Mapping[str, Place]
     modules: frozenset[str]
 
@@ -71,10 +70,10 @@ class Case:
         counts = []
         for count in place.counts:
             if self.is_free(count, place):
-                yield (free_layer if self.testimony.sees == "layers" else free_operator)(count, place)
+                yield (free_layer if self.statement.sees == "layers" else free_operator)(count, place)
             else:
                 counts.append(count)
-        if self.testimony.sees == "layers":
+        if self.statement.sees == "layers":
             yield from biases(place, counts)
             counts = [without_bias(count) for count in counts]
         if place.ours != sum(count.macs for count in counts):
@@ -82,7 +81,7 @@ class Case:
 
     def is_free(self, count: Count, place: Place) -> bool:
         """Whether it counts what holds no products: a layer none of whose rows is priced, an operator on our list."""
-        if self.testimony.sees == "layers":
+        if self.statement.sees == "layers":
             return not place.works and not place.unpriced
         return f"aten.{causes.bare(count.name)}" in FREE_KERNELS or count.name.replace("::", ".") in FREE_KERNELS
 
@@ -107,7 +106,7 @@ class Case:
         return Found("unpriced", place.unpriced[0].row.short, causes.UNPRICED, amount, rows, place.path, len(rows))
 
     def otherwise(self, place: Place, works: list[Work], counts: list[Count]) -> Found:
-        known = causes.of_layer if self.testimony.sees == "layers" else causes.of_operator
+        known = causes.of_layer if self.statement.sees == "layers" else causes.of_operator
         cause = known(place, works, counts[0]) if works and len(counts) == 1 else None
         return cause or causes.differs(place, works, counts)
 
@@ -119,7 +118,7 @@ class Case:
         yield from groups.items()
 
     def reason(self, place: Place, work: Work) -> str:
-        if self.testimony.sees == "layers":
+        if self.statement.sees == "layers":
             return layer_reason(place, work, self.modules)
         own, around = causes.nameless(work, place.unknown), self.enclosing(place)
         if own is not None:
@@ -128,6 +127,9 @@ class Case:
             return f"not counted: inside {around.name}, which has no formula"
         if not self.read[work.row.index]:
             return "not counted: nothing reads the result, and its trace drops it"
+        opaque = next((op.name for op in place.unknown if op.name.startswith("prim::PythonOp")), None)
+        if opaque is not None:
+            return f"not counted: inside {opaque}, which has no formula"
         return "not counted"
 
     def enclosing(self, place: Place) -> Count | None:
@@ -210,20 +212,17 @@ def layer_reason(place: Place, work: Work, modules: frozenset[str]) -> str:
 
 
 # ------------------------------------------------------------ parameters
-def params(report: Report, testimony: Testimony) -> Iterator[Difference]:
-    """Tied parameters counted by each name, unread ones not counted: where they are the difference."""
-    if testimony.params is None or testimony.params == report.total.params:
+def params(report: Report, statement: Statement) -> Iterator[Difference]:
+    """Tied parameters counted by each name, pruned weights not counted: where they are the difference."""
+    if statement.params is None or statement.params == report.total.params:
         return
-    off, tied = testimony.params - report.total.params, [param for param in report.trace.params if param.tied_to]
-    twice = of_params("tied", tied, 1, "with a second name counted twice")
-    missed = of_params("unread", report.unread, -1, "that nothing reads not counted")
-    for sum_of in ((twice,), (missed,), (twice, missed)):
-        if sum(difference.amount for difference in sum_of) == off:
-            yield from sum_of
+    off, tied = statement.params - report.total.params, [param for param in report.trace.params if param.tied_to]
+    subject, extra = f"{len(tied)} parameter{'s' * (len(tied) != 1)}", sum(param.count for param in tied)
+    twice = Difference("tied", subject, extra, "with a second name counted twice", times=0)
+    amount = -sum(count.pruned for count in statement.counts)
+    pruned = Difference("pruned", "pruned weights", amount, "not counted", times=0)
+    for some in ((twice,), (pruned,), (twice, pruned)):
+        if sum(difference.amount for difference in some) == off:
+            yield from some
             return
-    yield Difference(UNEXPLAINED, "parameters", off, "differ", times=0)
-
-
-def of_params(cause: str, params: Sequence[Param], sign: int, reason: str) -> Difference:
-    subject = f"{len(params)} parameter{'s' * (len(params) != 1)}"
-    return Difference(cause, subject, sign * sum(param.count for param in params), reason, times=0)
+    yield Difference(UNEXPLAINED, "parameters", off, "", times=0)

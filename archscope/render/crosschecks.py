@@ -8,7 +8,7 @@ from archscope import units
 from archscope.crosscheck import Account, CrossCheck, Difference
 from archscope.render.data import table
 from archscope.render.sheet import Heading, Sheet, head, unpriced
-from archscope.testimony import Testimony
+from archscope.statement import Statement
 
 HEADINGS = (
     Heading("path", "witness"),
@@ -40,7 +40,7 @@ def ours(check: CrossCheck) -> tuple[str, ...]:
 
 
 def theirs(account: Account, check: CrossCheck) -> tuple[str, ...]:
-    own = account.testimony
+    own = account.statement
     if own.status != "counted":
         return label(own), "", "", STATUS[own.status], "", ""
     factor = account.times(check.seconds)
@@ -49,9 +49,9 @@ def theirs(account: Account, check: CrossCheck) -> tuple[str, ...]:
     return label(own), count(own.params), count(own.macs), off(account.macs_off), seconds, times
 
 
-def label(testimony: Testimony) -> str:
+def label(statement: Statement) -> str:
     """A second run of one witness stands indented below its first."""
-    name, _, run = testimony.witness.partition(", ")
+    name, _, run = statement.witness.partition(", ")
     return f"  {run}" if run else name
 
 
@@ -64,7 +64,7 @@ def off(amount: int | None) -> str:
 
 
 def versions(check: CrossCheck) -> Iterator[str]:
-    for own in (account.testimony for account in check.accounts):
+    for own in (account.statement for account in check.accounts):
         if own.version and ", " not in own.witness:
             of = "" if own.package == own.witness else f"of {own.package} "
             yield f"{own.witness} {of}{own.version}"
@@ -73,15 +73,15 @@ def versions(check: CrossCheck) -> Iterator[str]:
 # ------------------------------------------------------------ what differs, and why
 def notes(check: CrossCheck) -> Iterator[str]:
     yield "all ran without gradients, one after another; FlopCounterMode counts FLOPs, here they are halved"
-    if any(", unfused" in account.testimony.witness for account in check.accounts):
+    if any(", unfused" in account.statement.witness for account in check.accounts):
         yield "unfused: once more, with attention, recurrent layers and fast paths taken apart into plain products"
+    yield from check.report.trace.notes
     for account in check.accounts:
         yield from accounted(account)
-    yield from check.report.trace.notes
 
 
 def accounted(account: Account) -> Iterator[str]:
-    own = account.testimony
+    own = account.statement
     if own.status != "counted":
         yield from ("", refused(own))
         return
@@ -94,10 +94,10 @@ def accounted(account: Account) -> Iterator[str]:
         yield from (f"  {amount:>{width}}  {text}" for amount, text in zip(amounts, sentences, strict=True))
 
 
-def refused(testimony: Testimony) -> str:
-    if testimony.status == "missing":
-        return f"{testimony.witness} is not installed: {testimony.help}"
-    return f"{testimony.witness} crashed: {testimony.error}" if testimony.status == "crashed" else testimony.error
+def refused(statement: Statement) -> str:
+    if statement.status == "missing":
+        return f"{statement.witness} is not installed: {statement.help}"
+    return f"{statement.witness} crashed: {statement.error}" if statement.status == "crashed" else statement.error
 
 
 def parts(account: Account) -> Iterator[tuple[str, Sequence[Difference], int]]:
@@ -119,7 +119,7 @@ def lines(check: CrossCheck) -> Iterator[Sequence[object]]:
     total = check.report.total
     yield "archscope", None, "counted", "total", None, None, total.params, total.macs, check.seconds, None
     for account in check.accounts:
-        own = account.testimony
+        own = account.statement
         who = own.witness, own.version or None, own.status
         yield *who, "total", None, None, own.params, own.macs, own.seconds, own.error or None
         for one in account.params:

@@ -1,6 +1,6 @@
 """The witnesses: other tools count the same model on the same input, each alone, and leave nothing behind.
 
-Call → isolated → fvcore | torchinfo | FlopCounterMode → Testimony: what it counted where, or why it could not
+Call → isolated → fvcore | torchinfo | FlopCounterMode → Statement: what it counted where, or why it could not
 """
 
 from archscope.witnesses.call import Call, timed

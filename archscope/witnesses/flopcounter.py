@@ -2,7 +2,7 @@
 
 once alone, for its total and its time
 once over a Ledger, for what it counted where, and for the operators that it has no formula for
-once more, where there are such: fused operators taken apart (`unfused`), so that it sees the most
+once more, where there are such: fused operators taken apart (`unfused`), so that it sees the most, if it sees more
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archscope.cost import FREE
-from archscope.testimony import Count, Testimony
+from archscope.statement import Count, Statement
 from archscope.witnesses.call import Call, timed
 
 
-def testify(call: Call) -> Iterator[Testimony]:
+def testify(call: Call) -> Iterator[Statement]:
     total, seconds = timed(lambda: counted(call))
     counts, unknown = ledger(call)
-    yield Testimony("FlopCounterMode", "torch", macs=total, seconds=seconds, counts=counts, unknown=unknown)
+    yield Statement("FlopCounterMode", "torch", macs=total, seconds=seconds, counts=counts, unknown=unknown)
     if unknown:
         with unfused():
             counts, unknown = ledger(call)
+        if sum(count.macs for count in counts) == total:
+            return
         total = sum(count.macs for count in counts)
-        yield Testimony("FlopCounterMode, unfused", "torch", macs=total, counts=counts, unknown=unknown)
+        yield Statement("FlopCounterMode, unfused", "torch", macs=total, counts=counts, unknown=unknown)
 
 
 def counted(call: Call) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from archscope.testimony import Count, Testimony
+from archscope.statement import Count, Statement
 from archscope.witnesses.call import Call, CannotTakeError, timed
 
 
-def testify(call: Call) -> Iterator[Testimony]:
+def testify(call: Call) -> Iterator[Statement]:
     from fvcore.nn import FlopCountAnalysis, parameter_count
 
     if call.kwargs:
@@ -22,7 +22,7 @@ def testify(call: Call) -> Iterator[Testimony]:
     analysis = quiet.tracer_warnings("none")
     total, seconds = timed(analysis.total)
     nested = analysis.by_module_and_operator()
-    yield Testimony(
+    yield Statement(
         "fvcore",
         "fvcore",
         params=int(parameter_count(call.model)[""]),

@@ -1,6 +1,6 @@
 """One witness after the other on the same call: inputs of its own, isolated, timed; whatever goes wrong is its answer.
 
-Call → hear(witness) → Testimonies; hear_all → those of every witness
+Call → hear(witness) → Statements; hear_all → those of every witness
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from archscope.testimony import Testimony
+from archscope.statement import Statement
 from archscope.witnesses import flopcounter, fvcore, torchinfo
 from archscope.witnesses.call import Call, CannotTakeError
 from archscope.witnesses.isolation import isolated
@@ -28,7 +28,7 @@ class Witness:
 
     name: str
     package: str
-    testify: Callable[[Call], Iterator[Testimony]]
+    testify: Callable[[Call], Iterator[Statement]]
 
 
 WITNESSES = (
@@ -40,21 +40,21 @@ WITNESSES = (
 
 def hear_all(
     call: Call, witnesses: Sequence[Witness] = WITNESSES, *, tell: Callable[[str], object] = str
-) -> tuple[Testimony, ...]:
+) -> tuple[Statement, ...]:
     """What every witness says, in turn; `tell` hears the name of each before its turn."""
-    heard: list[Testimony] = []
+    heard: list[Statement] = []
     for witness in witnesses:
         tell(witness.name)
         heard += hear(witness, call)
     return tuple(heard)
 
 
-def hear(witness: Witness, call: Call) -> tuple[Testimony, ...]:
+def hear(witness: Witness, call: Call) -> tuple[Statement, ...]:
     """What one witness says; one that is missing, cannot take the call or crashes says that."""
-    silence = Testimony(witness.name, witness.package, version(witness.package))
+    silence = Statement(witness.name, witness.package, version(witness.package))
     if importlib.util.find_spec(witness.package) is None:
         return (replace(silence, status="missing", error="not installed", help=INSTALL),)
-    heard: list[Testimony] = []
+    heard: list[Statement] = []
     try:
         warm(witness)
         copied = call.copied()

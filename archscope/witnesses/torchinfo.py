@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from archscope.testimony import Count, Testimony
+from archscope.statement import Count, Statement
 from archscope.witnesses.call import Call, timed
 
 
-def testify(call: Call) -> Iterator[Testimony]:
+def testify(call: Call) -> Iterator[Statement]:
     from torchinfo import summary
 
     def summarized() -> Any:
@@ -23,7 +23,7 @@ def testify(call: Call) -> Iterator[Testimony]:
     with forgetful():
         found, seconds = timed(summarized)
     paths = {id(module): path for path, module in call.model.named_modules()}
-    yield Testimony(
+    yield Statement(
         "torchinfo",
         "torchinfo",
         sees="layers",
@@ -47,8 +47,10 @@ def forgetful() -> Iterator[None]:
 
 
 def count(layer: Any, paths: Mapping[int, str]) -> Count:
-    sizes = [(name, param.numel()) for name, param in layer.module.named_parameters()]
+    named = list(layer.module.named_parameters())
+    sizes = [(name, layer.get_param_count(layer.module, name, param)[0]) for name, param in named]
     weights = sum(size for name, size in sizes if "weight" in name)
     biases = sum(size for name, size in sizes if "bias" in name and "weight" not in name)
+    pruned = sum(param.numel() for _, param in named) - sum(size for _, size in sizes)
     output = tuple(layer.output_size) if all(isinstance(n, int) for n in layer.output_size) else ()
-    return Count(paths.get(layer.layer_id, ""), layer.class_name, int(layer.macs), weights, biases, output)
+    return Count(paths.get(layer.layer_id, ""), layer.class_name, int(layer.macs), weights, biases, pruned, output)

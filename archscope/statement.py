@@ -1,6 +1,6 @@
 """What a witness says of a model: another tool's figures, place by place, as plain data. No torch.
 
-    Testimony (one tool, one run)  ⊃  Count (one operator or layer at one module)
+    Statement (one tool, one run)  ⊃  Count (one operator or layer at one module)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Count:
     """What was counted at one module: `path` as `named_modules` has it, `name` of the operator or the layer's class.
 
     macs: as the witness gives them. weights, biases: elements of the parameters that the figure was made of, 0 where
-    it was not made of parameters; output: the shape that they were multiplied by.
+    it was not made of parameters; pruned: of those that were left out; output: the shape they were multiplied by.
     """
 
     path: str
@@ -24,11 +24,12 @@ class Count:
     macs: int = 0
     weights: int = 0
     biases: int = 0
+    pruned: int = 0
     output: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Statement:
     """One tool's word on one model and input; a figure that it does not give is None.
 
     package, version: what is installed of it, the version empty where nothing is.

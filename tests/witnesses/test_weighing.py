@@ -1,0 +1,73 @@
+"""Weighing without torch: what has no known cause is called unexplained, never given one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from archscope.crosscheck import Account, cross_check
+from archscope.report import Report
+from archscope.statement import Count, Statement
+from tests.sketches import residual_mnist
+
+OURS = residual_mnist()
+PATHS = ["", *dict.fromkeys(row.path for row in OURS.rows)]
+SEEN = Statement(
+    "fvcore",
+    "fvcore",
+    params=OURS.total.params,
+    macs=OURS.total.macs,
+    seconds=0.5,
+    counts=tuple(Count(row.path, "conv", row.macs or 0) for row in OURS.rows if row.macs),
+)
+
+
+def weighed(statement: Statement, report: Report = OURS) -> Account:
+    return cross_check(report, 0.25, [statement], PATHS).accounts[0]
+
+
+def test_equal_figures_have_no_differences() -> None:
+    account = weighed(SEEN)
+    assert (account.macs, account.params, account.macs_off, account.unexplained) == ((), (), 0, 0)
+    assert account.times(0.25) == 2.0
+
+
+def test_a_wrong_figure_without_a_cause_is_unexplained() -> None:
+    first, *others = SEEN.counts
+    counts = (replace(first, macs=first.macs + 7), *others)
+    account = weighed(replace(SEEN, macs=OURS.total.known + 7, counts=counts))
+    (difference,) = account.macs
+    assert (difference.cause, difference.amount, account.unexplained) == ("unexplained", 7, 7)
+    assert difference.sentence == "unexplained: 1 × Conv2d, at 0: theirs 230,407, ours 230,400"
+
+
+def test_many_without_a_cause_are_one_line_with_the_first() -> None:
+    counts = tuple(replace(count, macs=3 * count.macs) for count in SEEN.counts)
+    account = weighed(replace(SEEN, macs=3 * OURS.total.known, counts=counts))
+    assert account.unexplained == 2 * OURS.total.known
+    assert {difference.subject: difference.times for difference in account.macs} == {"Conv2d": 6, "Linear": 1}
+    assert account.macs[0].sentence == "unexplained: 6 × Conv2d, first at 0: theirs 691,200, ours 230,400"
+
+
+def test_what_no_count_says_is_unexplained() -> None:
+    account = weighed(replace(SEEN, macs=OURS.total.known + 5))
+    assert (account.macs, account.unplaced, account.unexplained) == ((), 5, 5)
+
+
+def test_parameters_without_a_cause_are_unexplained() -> None:
+    account = weighed(replace(SEEN, params=OURS.total.params + 1))
+    assert (account.params_off, account.params_unexplained) == (1, 1)
+    assert account.params[0].sentence == "unexplained: parameters"
+
+
+@pytest.mark.parametrize("status", ["crashed", "unable", "missing"])
+def test_a_witness_that_says_nothing_has_no_figures(status: str) -> None:
+    check = cross_check(OURS, 0.25, [Statement("fvcore", "fvcore", status=status, error="why")], PATHS)
+    document = json.loads(json.dumps(check.to_dict()))
+    assert document["schema"] == "archscope.crosscheck/1"
+    (witness,) = document["witnesses"]
+    unknown = ("params", "macs", "flops", "seconds", "times_ours", "macs_off", "params_off", "unexplained")
+    assert all(witness[name] is None for name in unknown)
+    assert (witness["status"], witness["error"], witness["differences"]) == (status, "why", [])
