@@ -35,7 +35,7 @@ class Inputs(NamedTuple):
 
 def inputs_of(texts: Sequence[str], read: Callable[[str], Any]) -> Inputs:
     """All `--input` of a command; `read` reads a plain value. Raises ValueError."""
-    bare = [tensor(text) for text in texts if "=" not in text]
+    bare = [tensor(text.strip() or "nothing") for text in texts if "=" not in text]
     named = [text.split("=", 1) for text in texts if "=" in text]
     tensors = nested((name.strip(), tensor(value)) for name, value in named if not value.startswith("="))
     values = nested((name.strip(), read(value[1:].strip())) for name, value in named if value.startswith("="))
@@ -51,7 +51,7 @@ def inputs_of(texts: Sequence[str], read: Callable[[str], Any]) -> Inputs:
 def tensor(text: str) -> Any:
     """`int64:1x128:0..9` → ("int64", (1, 128), (0, 9)). Raises ValueError."""
     match = TENSOR.fullmatch(text.replace(" ", ""))
-    if not match or not text.strip():
+    if not match:
         raise ValueError(f"{text!r} is no shape such as {EXAMPLES}{plain(text)}")
     shape = tuple(int(size) for size in re.findall(r"\d+", match["shape"] or ""))
     bounds = (int(match["low"]), int(match["high"])) if match["high"] else None

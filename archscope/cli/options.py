@@ -55,7 +55,7 @@ def value(text: str) -> Any:
     """An argument of Python's: as `scalar`, and the words of lists and mappings too. Raises ValueError where a bracket
     stands and none of them can be read."""
     read = scalar(text)
-    if not isinstance(read, str) or text[:1] not in "[{(":
+    if not isinstance(read, str) or not text.startswith(("[", "{", "(")):
         return read
     try:
         return ast.literal_eval(Words().visit(ast.parse(text, mode="eval")))
