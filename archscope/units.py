@@ -96,10 +96,13 @@ def more(number: int) -> str:
 
 def duration(seconds: float) -> str:
     """`1.24 s`, `23.1 ms`, `840 µs`: three digits."""
-    for scale, unit in ((1, "s"), (1000, "ms")):
-        if seconds * scale >= 1:
-            return f"{_rounded(Decimal(seconds * scale), (2, 1, 0))} {unit}"
-    return f"{_rounded(Decimal(seconds * 1_000_000), (2, 1, 0))} µs"
+    value = Decimal(seconds) * 1_000_000
+    for unit in ("µs", "ms"):
+        text = _rounded(value, (2, 1, 0))
+        if Decimal(text) < 1000:
+            return f"{text} {unit}"
+        value /= 1000
+    return f"{_rounded(value, (2, 1, 0))} s"
 
 
 def times(factor: float) -> str:

@@ -144,3 +144,25 @@ def test_what_we_print_we_accept(number: int) -> None:
     assert units.parse_figure(str(number)).equals(number)
     if 1000 <= number < 10**15:
         assert units.parse_figure(units.human(number)).equals(number)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0000012, "1.20 µs"),
+        (0.0009994, "999 µs"),
+        (0.0009996, "1.00 ms"),
+        (0.0231, "23.1 ms"),
+        (0.99996, "1.00 s"),
+        (1.236, "1.24 s"),
+        (4210.4, "4210 s"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert units.duration(seconds) == text
+
+
+def test_quotients_changes_and_factors() -> None:
+    assert [units.quotient(*pair) for pair in ((394, 2), (6272, 2), (9, 4), (1, 3))] == ["197", "3,136", "2.25", "0.33"]
+    assert [units.more(number) for number in (8448, -6_280_000_000, 7)] == ["+8.45 k", "−6.28 G", "+7"]
+    assert [units.times(factor) for factor in (1.0, 0.5, 12.34, 123.4)] == ["1.00×", "0.50×", "12.3×", "123×"]

@@ -68,20 +68,24 @@ def _checked(asked: Asked, tell: Progress) -> CrossCheck:
     from archscope.crosscheck import cross_check as weighed
     from archscope.render import views
 
-    def summarized(run: Call) -> Report:
-        return summarize(run.model, args=run.args, kwargs=run.kwargs, train=run.train)
-
     call = asked.call
     witnesses.ready(call)
-    summarized(witnesses.nothing())
+    _summarized(witnesses.nothing())
     tell(f"{asked.target}: archscope")
-    run = call.copied()
-    report, seconds = witnesses.timed(lambda: summarized(run))
+    report, seconds = _summarized(call.copied())
     trace = replace(report.trace, target=asked.target, notes=tuple(dict.fromkeys((*asked.notes, *report.trace.notes))))
     report = replace(report, trace=trace, title=asked.title)
     modules = [path for path, _ in call.model.named_modules()]
     heard = witnesses.hear_all(call, tell=lambda name: tell(f"{asked.target}: {name}"))
     return weighed(report, seconds, heard, modules, views=views.CROSS_CHECK)
+
+
+def _summarized(call: Call) -> tuple[Report, float]:
+    """Our report, and how long it took. What the author's forward sets on the model does not stay."""
+    from archscope import witnesses
+
+    with witnesses.isolated(call.model, train=call.train):
+        return witnesses.timed(lambda: summarize(call.model, args=call.args, kwargs=call.kwargs, train=call.train))
 
 
 def _of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None) -> Asked:
@@ -95,9 +99,7 @@ def _of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int 
     with targets.seeded(seed):
         module = workshop.build(plan, device=place, dtype=kind, random=seed is not None).train(train)
     inputs = [
-        targets.example(
-            i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high
-        )
+        targets.example(i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high)
         for i in plan.inputs
     ]
     title = f"{plan.name}:{plan.block.text}" if plan.block.text else plan.name

@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 from archscope.comparison import compare
+from archscope.crosscheck import CrossCheck, cross_check
 from archscope.errors import Span
-from archscope.render import data, findings, html, markdown, pull_request, sheet, table, views
+from archscope.render import crosschecks, data, findings, html, markdown, pull_request, sheet, table, views
 from archscope.render.columns import NAMES, Column
 from archscope.render.folding import told
 from archscope.render.sheet import Wish
 from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
+from archscope.statement import Count, Statement
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages
 
@@ -103,6 +105,25 @@ def held() -> list[Checked]:
     ]
 
 
+def crossed() -> CrossCheck:
+    """Witnesses that agree, count other things, see less, crash, cannot or are missing."""
+    ours = residual_mnist()
+    products = tuple(Count(row.path, "conv", row.macs) for row in ours.rows if row.macs)
+    half, rest = products[0], products[1:]
+    other = (Count("", "grid_sampler", 9216), replace(half, macs=half.macs // 2 + 1), *rest)
+    less = Statement("FlopCounterMode", "torch", "2.13.0", macs=sum(count.macs for count in rest), seconds=0.0231)
+    seen = Statement("FlopCounterMode, unfused", "torch", "2.13.0", macs=ours.total.macs, counts=products)
+    statements = [
+        Statement("fvcore", "fvcore", "0.1.5", params=41_515, macs=sum(c.macs for c in other), seconds=1.5, counts=other),
+        replace(less, counts=rest, unknown=(Count(half.path, "aten.conv2d", 0),)),
+        seen,
+        Statement("torchinfo", "torchinfo", "1.8.0", status="crashed", error="RuntimeError: a | b <c>"),
+        Statement("deaf", "deaf", status="unable", error="deaf takes no model of a name as long as this one, by position"),
+        Statement("absent", "absent", status="missing", error="not installed", help='pip install "absent"'),
+    ]
+    return cross_check(ours, 0.0125, statements, [row.path for row in ours.rows])
+
+
 def at(width: int, make: Callable, *args: object) -> Callable[[], str]:
     return lambda: table.text(make(*args), width=width)
 
@@ -118,6 +139,12 @@ CASES: dict[str, Callable[[], str]] = {
     "flops.module.txt": at(120, sheet.flops, stages()),
     "flops.type.txt": at(80, sheet.flops, awkward(), Wish(by="type")),
     "flops.depth.txt": at(80, sheet.flops, stages(), Wish(by="depth")),
+    "crosscheck.80.txt": at(80, crosschecks.sheet, crossed()),
+    "crosscheck.120.txt": at(120, crosschecks.sheet, crossed()),
+    "crosscheck.md": lambda: markdown.text(crosschecks.sheet(crossed())),
+    "crosscheck.html": lambda: html.text(crosschecks.sheet(crossed())),
+    "crosscheck.csv": lambda: crosschecks.csv(crossed()),
+    "crosscheck.json": lambda: data.dumped(crossed().to_dict()),
     "compare.80.txt": lambda: table.text(sheet.comparison(bottleneck()), width=80),
     "compare.60.txt": lambda: table.text(sheet.comparison(bottleneck()), width=60),
     "compare.unpriced.txt": at(120, sheet.comparison, compare([residual_mnist(), awkward(), stages()])),
