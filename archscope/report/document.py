@@ -24,7 +24,7 @@ def document(report: Report) -> Data:
         "dtype": trace.dtype,
         "mode": trace.mode,
         "inputs": [{"name": operand.source, **value(operand.value)} for operand in trace.inputs],
-        "outputs": [value(operand.value) for operand in trace.outputs],
+        "outputs": [{"name": operand.source, **value(operand.value)} for operand in trace.outputs],
         "totals": totals(report.total),
         "rows": [row_data(report, row) for row in report.rows],
         "unpriced": [{"kernel": kernel, "rows": list(rows)} for kernel, rows in report.unpriced.items()],

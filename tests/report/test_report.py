@@ -77,7 +77,7 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert [key for key in document if key in KEYS] == KEYS
     assert document["schema"] == "archscope.report/1"
     assert document["inputs"] == [{"name": "x", "shape": [1, 1, 28, 28], "dtype": "float32"}]
-    assert document["outputs"] == [{"shape": [1, 10], "dtype": "float32"}]
+    assert document["outputs"] == [{"name": "9", "shape": [1, 10], "dtype": "float32"}]
     contract = {"params": 41514, "trainable_params": 41514, "param_bytes": 166056, "macs": 2013184, "flops": 4026368}
     assert document["totals"].items() >= (contract | {"unpriced": 0}).items()
     assert document["rows"][0] == {
