@@ -8,6 +8,7 @@ Values are the edges: a row's inputs name the values that earlier rows made.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from archscope.errors import Span
 
@@ -33,8 +34,7 @@ class Conflict:
     axes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
 
     kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own
@@ -52,17 +52,15 @@ class Site:
     conflict: Conflict | None = None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # not tuple's method
     parent: int
     site: Site
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """One tensor at a row's door. `id` is the edge; an in-place operation makes a new value."""
 
     id: int
@@ -71,8 +69,7 @@ class Value:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """A tensor that a row reads:
     the value, and the path of the row (or the name of the input or parameter) that made it.
     """
@@ -81,8 +78,7 @@ class Operand:
     value: Value
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """One aten op: name (`aten.convolution`), shapes, and the few attributes that a price needs. Never a tensor."""
 
     name: str
@@ -90,9 +86,12 @@ class Kernel:
     outputs: tuple[Shape, ...]
     attributes: tuple[tuple[str, object], ...] = ()
 
+    def get(self, name: str, default: object = None) -> object:
+        """An attribute by its name."""
+        return dict(self.attributes).get(name, default)
 
-@dataclass(frozen=True)
-class Row:
+
+class Row(NamedTuple):
     """One torch function as its author wrote it.
 
     op: the layer's class where the row is all its layer does (`Conv2d`), else the function's short name (`add`).
@@ -102,7 +101,7 @@ class Row:
     short: the function's short name (`conv2d`, `add`), whatever its layer is called.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # not tuple's method
     path: str
     op: str
     function: str
@@ -121,14 +120,13 @@ class Row:
         return dict(self.attributes).get(name, default)
 
 
-@dataclass(frozen=True)
-class Param:
+class Param(NamedTuple):
     """One name of one parameter. `tied_to` is the first name of the same storage, empty for that first name itself."""
 
     name: str
     shape: Shape
     dtype: str
-    count: int
+    count: int  # type: ignore[assignment]  # not tuple's method
     bytes: int
     trainable: bool = True
     tied_to: str = ""

@@ -12,7 +12,7 @@ from archscope.report import Finding, Report, from_problem, join
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
-    from archscope.record import OnMismatch, Recording
+    from archscope.record import Recording
     from archscope.spec.model import Expected
     from archscope.targets import Subject
 
@@ -152,21 +152,22 @@ def _joined(
     return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
 
-def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, on_mismatch: OnMismatch) -> Recording:
+def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool) -> Recording:
     from archscope import compile as workshop
     from archscope import targets
-    from archscope.record import drive_module, record
+    from archscope.record import record_module
 
-    return record(
-        lambda recorder: drive_module(subject.module, args, kwargs, recorder, text=workshop.describe),
+    return record_module(
+        subject.module,
+        args,
+        kwargs,
+        train=train,
+        text=workshop.describe,
         target=subject.name,
         device=subject.device,
         dtype=subject.dtype,
-        mode="train" if train else "eval",
         inputs=targets.named_inputs(subject.module, args, kwargs),
-        parameters=subject.parameters(),
-        buffers=subject.buffers(),
-        on_mismatch=on_mismatch,
+        again=subject.is_made,
     )
 
 
@@ -185,12 +186,7 @@ def _summarize_module(
         subject = targets.subject(target, arguments, device=device, dtype=dtype)
         args, kwargs = _arguments(subject, given)
         subject = targets.initialised(subject, args, kwargs)
-        recording = _recorded(subject, args, kwargs, train=train, on_mismatch="raise")
-        if (
-            recording.trace.failure is not None and subject.is_made
-        ):  # once more, past what does not fit, to see all of it
-            again = _recorded(subject, args, kwargs, train=train, on_mismatch="record")
-            recording = again if again.trace.mismatches else recording
+        recording = _recorded(subject, args, kwargs, train=train)
         warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""

@@ -206,7 +206,7 @@ class Use:
         result = foundry.output(recipe, inputs, named)
         self.workshop.measure(result)
         site = Site(self.here.path, recipe.name, "layer", foundry.text(recipe), self.here.span)
-        site = replace(site, conflict=conflicts[0]) if conflicts and not self.workshop.strict else site
+        site = site._replace(conflict=conflicts[0]) if conflicts and not self.workshop.strict else site
         return self._call(declared, recipe, site, args, kwargs, result)
 
     def _suited(self, layer: Layer, args: tuple, conflicts: list[Conflict]) -> tuple:
@@ -251,7 +251,7 @@ class Use:
         if declared:
             declared.member, declared.made = name, declared.made or member
         else:
-            site = replace(site, path=name if self.here.layers > 1 else self.here.path)
+            site = site._replace(path=name if self.here.layers > 1 else self.here.path)
         run_time = tuple(at_run_time(a) for a in args)
         node = self.graph.call_module(name, run_time, {k: at_run_time(v) for k, v in kwargs.items()})
         node.meta["site"] = site

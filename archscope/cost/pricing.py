@@ -71,8 +71,15 @@ def worth(
         if macs is None:
             unpriced.append(kernel.name)
         else:
-            known += macs
+            known += macs * (examples(kernel) if kernel.attributes else 1)
     return known, tuple(unpriced)
+
+
+def examples(kernel: Kernel) -> int:
+    """On how many examples the kernel works at once (`vmap`): its shapes show one."""
+    times = kernel.get("examples", 1)
+    assert isinstance(times, int)
+    return times
 
 
 def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:

@@ -7,7 +7,7 @@ Statement → Counts and unknown operators      ┴─ by module path → Place
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from archscope.cost import price
 from archscope.report import PricedRow, Report
@@ -76,7 +76,7 @@ def works(row: PricedRow, report: Report) -> Iterable[Work]:
     """The row's products, kernel by kernel where their sum is the row."""
     if not row.cost.known:
         return
-    kernels = [(kernel.name, price(replace(row.row, kernels=(kernel,))).known) for kernel in row.row.kernels]
+    kernels = [(kernel.name, price(row.row._replace(kernels=(kernel,))).known) for kernel in row.row.kernels]
     subject = subject_of(row, report)
     if sum(macs for _, macs in kernels) != row.cost.known:
         kernels = [("", row.cost.known)]

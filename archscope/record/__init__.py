@@ -3,7 +3,7 @@
 run → Recorder (function by function) → Rows with Kernels → Trace
 """
 
-from archscope.record.modules import drive_module
-from archscope.record.recorder import OnMismatch, Recorder, Recording, record
+from archscope.record.recorder import OnMismatch, Recorder
+from archscope.record.run import Recording, record, record_module
 
-__all__ = ["OnMismatch", "Recorder", "Recording", "drive_module", "record"]
+__all__ = ["OnMismatch", "Recorder", "Recording", "record", "record_module"]

@@ -13,6 +13,7 @@ import torch
 from archscope.errors import Span
 
 OWN = str(Path(__file__).parent.parent) + os.sep
+OUTSIDE = str(Path(__file__).parent / "run.py")
 TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
@@ -22,9 +23,7 @@ def place() -> Span | None:
     What lies further out than our own call of the model is not the model's.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_own(frame):
-        frame = frame.f_back
-    while frame is not None and not is_own(frame):
+    while frame is not None and frame.f_code.co_filename != OUTSIDE:
         if is_authors(frame):
             return span(frame, frame.f_lasti)
         frame = frame.f_back
@@ -38,10 +37,6 @@ def raised_at(error: BaseException) -> Span | None:
         found = span(step.tb_frame, step.tb_lasti) if is_authors(step.tb_frame) else found
         step = step.tb_next
     return found
-
-
-def is_own(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(OWN)
 
 
 def is_authors(frame: FrameType) -> bool:

@@ -5,8 +5,9 @@ getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.fun
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional
 from archscope.record.attributes import NAMED, SPREAD
 from archscope.record.kernels import Lowering, is_free, lowering
 from archscope.record.shortcuts import SHORTCUTS, Shortcut
+from archscope.record.tensors import tensors
 
 FRESH = frozenset(
     [
@@ -23,6 +25,31 @@ FRESH = frozenset(
     ]
 )
 """Common functions that never give a view; others are asked."""
+
+UNCHECKED = frozenset(["scaled_dot_product_attention"])
+"""CPU's kernel reads on past the end of the values."""
+
+LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
+"""What is done with a tensor outside of torch is not seen."""
+
+WRITING_WHEN: Mapping[str, tuple[int, str]] = {
+    "batch_norm": (5, "training"),
+    "instance_norm": (5, "use_input_stats"),
+    "embedding": (3, "max_norm"),
+    "embedding_bag": (3, "max_norm"),
+}
+"""Functions that write into their arguments (running statistics, a table) if one asks for it: its position and name."""
+
+IN_PLACE_IF_TOLD = frozenset(
+    [
+        *("relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "silu", "mish", "threshold"),
+        *("hardswish", "hardsigmoid", "dropout", "alpha_dropout", "feature_alpha_dropout"),
+        *(f"dropout{n}d" for n in (1, 2, 3)),
+    ]
+)
+"""Functions with an argument `inplace`."""
+
+MAY_WRITE = IN_PLACE_IF_TOLD | WRITING_WHEN.keys()
 
 OPERATORS = {
     "radd": "add",
@@ -49,8 +76,9 @@ class Function:
     """One torch function. name: qualified; op: short; in_place: writes its first argument.
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
-    lies in new memory, unless it is told to write in place. named: its plain arguments are kept.
-    shortcut: its answer on the meta device.
+    lies in new memory, unless it is told to write in place. writes: it may write into what it was given. leaves: goes
+    out of torch, where nothing is seen. named: its plain arguments are kept. unchecked: its kernels do not compare
+    their operands on every device. shortcut: its answer on the meta device.
     """
 
     name: str
@@ -59,8 +87,16 @@ class Function:
     free: bool
     lowering: Lowering | None
     fresh: bool = False
+    writes: bool = False
+    leaves: bool = False
     named: bool = False
+    unchecked: bool = False
     shortcut: Shortcut | None = None
+
+    @cached_property
+    def special(self) -> bool:
+        """Whether a call of it is not simply run."""
+        return self.unchecked or self.shortcut is not None
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -68,10 +104,40 @@ def describe(func: Callable[..., Any]) -> Function:
     name = qualified(func)
     last = name.rsplit(".", 1)[1]
     op = short(last)
-    in_place = op == "setitem" or op.endswith("_")
-    lowered, named = lowering(name, op), op in NAMED or op in SPREAD
-    fresh = lowered is not None or op in FRESH
-    return Function(name, op, in_place, is_free(name, op), lowered, fresh, named, SHORTCUTS.get(op))
+    in_place = op == "setitem" or (op.endswith("_") and not op.endswith("__"))
+    lowered = lowering(name, op)
+    return Function(
+        name,
+        op,
+        in_place,
+        is_free(name, op),
+        lowered,
+        fresh=lowered is not None or op in FRESH,
+        writes=in_place or op in MAY_WRITE or is_mutable(func),
+        leaves=name in LEAVING,
+        named=op in NAMED or op in SPREAD,
+        unchecked=op in UNCHECKED,
+        shortcut=SHORTCUTS.get(op),
+    )
+
+
+def is_mutable(func: Any) -> bool:
+    """Whether an operator says itself that it writes."""
+    return isinstance(func, torch._ops.OpOverload) and func._schema.is_mutable
+
+
+def writes(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    """The tensors that a call is about to write."""
+    written = tensors((kwargs["out"],)) if "out" in kwargs else []
+    if function.in_place:
+        return [*written, *tensors(args[:1])]
+    if function.op in WRITING_WHEN:
+        position, name = WRITING_WHEN[function.op]
+        asked = args[position] if position < len(args) else kwargs.get(name)
+        return tensors((args, kwargs)) if asked else written
+    if function.op in IN_PLACE_IF_TOLD:
+        return [*written, *args[:1]] if kwargs.get("inplace") or True in args[1:] else written
+    return tensors((args, kwargs))
 
 
 def short(last: str) -> str:

@@ -1,68 +1,109 @@
-"""A live nn.Module drives the recorder: global forward hooks → enter and leave, with paths by module identity.
+"""A live nn.Module drives the recorder: every module call → enter and leave, with paths by module identity.
 
-drive_module(model, args, kwargs, recorder) → flags and buffers kept, hooks taken → model(*args, **kwargs)
+model → walk → Holding (paths, parameters, buffers) → Sites → watched calls
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
+from torch.nn.parameter import is_lazy
 
 from archscope.record.recorder import Recorder
-from archscope.record.state import kept_module
 from archscope.trace import Site
 
 Text = Callable[[nn.Module], str]
+Named = tuple[str, torch.Tensor]
+BARE = len(nn.Module().__dict__)
+"""How many attributes a module has before its author gives it any."""
 
 
 def no_text(_module: nn.Module) -> str:
     return ""
 
 
-def drive_module(
-    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], recorder: Recorder, *, text: Text = no_text
-) -> Any:
-    """Runs the model in the recorder's mode; one that is in it already keeps what its author froze.
+@dataclass(frozen=True)
+class Holding:
+    """What a model holds: each module once with its first path, and every name of every parameter and buffer."""
 
-    `text` says a module's arguments in short. Hooks, training flags and buffers are as before afterwards, also if the
-    model raises.
-    """
-    train = recorder.mode == "train"
-    with kept_module(model, train=train), hooked(Sites(model, text), recorder):
-        if model.training != train:
-            model.train(train)
-        return model(*args, **kwargs)
+    modules: list[tuple[str, nn.Module]] = field(default_factory=list)
+    parameters: list[Named] = field(default_factory=list)
+    buffers: list[Named] = field(default_factory=list)
+
+
+def walk(model: nn.Module) -> Holding:
+    """The model from the top down, in the order of `named_modules`; a module that holds itself is not gone into."""
+    found, met = Holding(), set[int]()
+    above: list[nn.Module] = []
+    ahead: list[tuple[str, nn.Module, int]] = [("", model, 0)]
+    while ahead:
+        path, module, depth = ahead.pop()
+        del above[depth:]
+        if id(module) not in met:
+            met.add(id(module))
+            found.modules.append((path, module))
+        elif any(module is other for other in above):
+            continue
+        above.append(module)
+        prefix = f"{path}." if path else ""
+        for kind, tensors in ((found.parameters, module._parameters), (found.buffers, module._buffers)):
+            for name, tensor in tensors.items():
+                if tensor is not None and not is_lazy(tensor):
+                    kind.append((prefix + name, tensor))
+        if module._modules:
+            below = [(prefix + name, child, depth + 1) for name, child in module._modules.items() if child is not None]
+            ahead.extend(reversed(below))
+    return found
 
 
 class Sites:
     """The Site of every module: its path by identity, or below its caller where the model does not hold it."""
 
-    def __init__(self, model: nn.Module, text: Text):
+    def __init__(self, modules: list[tuple[str, nn.Module]], text: Text):
         self._text = text
-        self._found = {module: self._site(module, path) for path, module in model.named_modules()}
+        self._texts: dict[Any, str] = {}
+        self._kinds: dict[type, str] = {}
+        self._found = {id(module): (module, self._site(module, path)) for path, module in modules}
 
     def of(self, module: nn.Module, caller: str) -> Site:
-        found = self._found.get(module)
+        found = self._found.get(id(module))
         if found is None:
             name = type(module).__name__
-            found = self._found[module] = self._site(module, f"{caller}.{name}" if caller else name)
-        return found
+            found = module, self._site(module, f"{caller}.{name}" if caller else name)
+            self._found[id(module)] = found
+        return found[1]
 
     def _site(self, module: nn.Module, path: str) -> Site:
-        return Site(path, type(module).__name__, kind(module), self._text(module))
+        kind = self._kinds.get(type(module)) or self._kinds.setdefault(type(module), kind_of(type(module)))
+        if kind == "own":
+            kind = "block" if module._modules else "layer"
+        return Site(path, type(module).__name__, kind, self._described(module))
+
+    def _described(self, module: nn.Module) -> str:
+        """The arguments in short, worked out once for all layers that are made alike."""
+        key: Any = type(module), *list(module.__dict__.values())[BARE:], *map(is_none, module._parameters.values())
+        try:
+            text = self._texts.get(key)
+        except TypeError:  # an attribute that cannot be hashed
+            return self._text(module)
+        return text if text is not None else self._texts.setdefault(key, self._text(module))
 
 
-def kind(module: nn.Module) -> str:
+def is_none(value: object) -> bool:
+    return value is None
+
+
+def kind_of(cls: type[nn.Module]) -> str:
     """`layer`: torch's own class with nothing to go into; MultiheadAttention never calls what it holds."""
-    own = type(module).__module__.startswith("torch.nn.")
-    leaf = not module._modules or isinstance(module, nn.MultiheadAttention)
-    return "layer" if own and leaf and type(module).__module__ != "torch.nn.modules.container" else "block"
+    if cls is nn.MultiheadAttention:
+        return "layer"
+    own = cls.__module__.startswith("torch.nn.") and cls.__module__ != "torch.nn.modules.container"
+    return "own" if own else "block"
 
 
 SIZES: Mapping[type[nn.Module], str] = {
@@ -82,31 +123,29 @@ def unfit(module: nn.Module, args: Any) -> tuple[str, int, torch.Tensor] | None:
 
 
 @contextmanager
-def hooked(sites: Sites, recorder: Recorder) -> Iterator[None]:
-    """Every module call enters and leaves its Site, also one that an exception ends."""
-    running: list[tuple[nn.Module, Site]] = []
+def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
+    """Inside, every module call enters and leaves its Site, also one that an exception ends.
 
-    def before(module: nn.Module, _args: Any) -> None:
-        site = sites.of(module, running[-1][1].path if running else "")
-        running.append((module, site))
-        recorder.enter(site)
+    `nn.Module.__call__` is replaced for that time: global hooks would cost four times as much, and change how a module
+    is called.
+    """
+    plain = nn.Module.__call__
 
-    def after(module: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(module, torch.jit.ScriptModule):
-            recorder.unseen(module.original_name, (args, list(module.parameters())), output)
-        if output is None:
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        recorder.enter(sites.of(module, recorder.site.path))
+        try:
+            return plain(module, *args, **kwargs)
+        except BaseException as error:
             refusal = recorder.on_mismatch == "record" and unfit(module, args)
             if refusal:
                 recorder.refuse(*refusal)
-            recorder.note(sys.exception())
-        while running:
+            recorder.note(error)
+            raise
+        finally:
             recorder.leave()
-            if running.pop()[0] is module:
-                return
 
-    taken = hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after, always_call=True)
+    nn.Module.__call__ = call  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for handle in taken:
-            handle.remove()
+        nn.Module.__call__ = plain  # type: ignore[method-assign]

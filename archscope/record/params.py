@@ -6,29 +6,20 @@ from collections.abc import Iterable
 
 import torch
 
-from archscope.record.tensors import shape_of
+from archscope.record.state import memory
 from archscope.trace import Param
 
 
 def params(named: Iterable[tuple[str, torch.Tensor]]) -> tuple[Param, ...]:
     """One Param per name, in order. Two names are tied if they are the same elements of the same storage."""
-    owners: dict[tuple[int, ...], str] = {}
-    return tuple(param(name, tensor, owners.setdefault(memory(tensor), name)) for name, tensor in named)
-
-
-def param(name: str, tensor: torch.Tensor, owner: str) -> Param:
-    count = tensor.numel()
-    return Param(
-        name=name,
-        shape=shape_of(tensor),
-        dtype=str(tensor.dtype).removeprefix("torch."),
-        count=count,
-        bytes=count * tensor.element_size(),
-        trainable=tensor.requires_grad,
-        tied_to="" if owner == name else owner,
-    )
-
-
-def memory(tensor: torch.Tensor) -> tuple[int, ...]:
-    """Which elements of which storage; identity of the storage, for meta tensors have no address."""
-    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.numel()
+    owners: dict[tuple[object, ...], str] = {}
+    dtypes: dict[torch.dtype, str] = {}
+    found = []
+    for name, tensor in named:
+        dtype = dtypes.get(tensor.dtype) or dtypes.setdefault(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
+        count = tensor.numel()
+        owner = owners.setdefault((memory(tensor), tensor.storage_offset(), count), name)
+        tied = "" if owner is name else owner
+        bytes = count * tensor.element_size()
+        found.append(Param(name, tuple(tensor.shape), dtype, count, bytes, tensor.requires_grad, tied))
+    return tuple(found)

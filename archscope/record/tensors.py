@@ -1,8 +1,8 @@
-"""Tensors in trees of arguments and results: tree → leaves, with or without their names."""
+"""Tensors in trees of arguments: tree → tensors and the rest. Whatever holds a tensor by a name: see `trees`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -27,11 +27,13 @@ def split(*trees: Any) -> tuple[list[torch.Tensor], list[Any]]:
 def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> None:
     for item in items:
         kind = type(item)
-        if kind is int or kind is float or kind is bool:
+        if kind is int or kind is float or kind is bool or item is None:
             rest.append(item)
         elif isinstance(item, torch.Tensor):
             found.append(item)
             rest.append(kind)
+        elif kind is tuple and all(type(entry) is int for entry in item):
+            rest.append(item)
         elif isinstance(item, (list, tuple)):
             rest.append(len(item))
             part(item, found, rest)
@@ -40,15 +42,6 @@ def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> No
             part(item.values(), found, rest)
         else:
             rest.append(item)
-
-
-def named(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors with their names: keys and positions joined by dots."""
-    if isinstance(tree, torch.Tensor):
-        yield name or "0", tree
-    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
-    for key, item in items:
-        yield from named(item, f"{name}.{key}" if name else str(key))
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
@@ -67,8 +60,3 @@ def as_dims(tree: Any) -> Any:
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its class where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def version(tensor: torch.Tensor) -> int:
-    """How often the tensor was written; 0 for an inference tensor, which does not count."""
-    return 0 if tensor.is_inference() else tensor._version

@@ -171,8 +171,11 @@ class Report:
         """Per row the parameters that it is the first to read; a tied or shared one belongs to its first reader."""
         named = {param.name: param for param in self.trace.params}
         taken: set[str] = set()
-        owned = []
+        owned: list[tuple[Param, ...]] = []
         for row in self.trace.rows:
+            if not row.params:
+                owned.append(())
+                continue
             firsts = dict.fromkeys(named[name].tied_to or name for name in row.params if name in named)
             owned.append(tuple(named[name] for name in firsts if name not in taken))
             taken.update(firsts)

@@ -9,16 +9,17 @@ from typing import Any
 
 from torch import nn
 
-from archscope.record.state import kept_module, kept_state
+from archscope.record.modules import walk
+from archscope.record.state import kept_module, kept_state, kept_tensors
 
 
 @contextmanager
 def isolated(model: nn.Module, *, train: bool) -> Iterator[None]:
     """Inside, the model is in the mode that `train` says, without gradients; afterwards it is as it was."""
-    with warnings.catch_warnings(), kept_state(grad=False), kept_module(model, train=train), kept_attributes(model):
+    holding = walk(model)
+    kept = kept_module(model, holding.modules, train=train), kept_tensors(tensor for _, tensor in holding.buffers)
+    with warnings.catch_warnings(), kept_state(grad=False), kept_attributes(model), kept[0], kept[1]:
         warnings.simplefilter("ignore")
-        if model.training != train:
-            model.train(train)
         yield
 
 

@@ -132,7 +132,7 @@ def test_a_long_list_is_cut() -> None:
 def test_parameters_that_nothing_reads_are_a_part() -> None:
     was = known()
     trace = was.trace
-    more = tuple(replace(p, count=p.count + 7) if p.name == "lost" else p for p in trace.params)
+    more = tuple(p._replace(count=p.count + 7) if p.name == "lost" else p for p in trace.params)
     (params,) = drift(replace(was, trace=replace(trace, params=more)), baseline(was))
     assert params.message.endswith("; (unread) grew by 7")
 

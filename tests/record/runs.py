@@ -7,21 +7,21 @@ from typing import Any
 from torch import nn
 
 from archscope.cost import Cost, price
-from archscope.record import Recording, drive_module, record
+from archscope.record import Recording, record_module
 from archscope.trace import Kernel, Row, Trace
 
 
-def recorded(model: nn.Module, *args: Any, mode: str = "eval", **options: Any) -> Recording:
+def recorded(model: nn.Module, *args: Any, train: bool = False, **options: Any) -> Recording:
     """The model's forward pass; its inputs are called x, x1, x2 …"""
-    return record(
-        lambda recorder: drive_module(model, args, {}, recorder),
+    return record_module(
+        model,
+        args,
+        {},
+        train=train,
         target="test",
         device="cpu",
         dtype="float32",
-        mode=mode,
         inputs={f"x{index or ''}": value for index, value in enumerate(args)},
-        parameters=model.named_parameters(remove_duplicate=False),
-        buffers=model.named_buffers(remove_duplicate=False),
         **options,
     )
 

@@ -159,7 +159,7 @@ def test_torch_nn_is_covered() -> None:
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_every_layer_of_torch_has_a_price(name: str, mode: str) -> None:
     case = LAYERS[name]
-    trace = traced(case.make(), *case.args, mode=mode)
+    trace = traced(case.make(), *case.args, train=mode == "train")
     assert trace.rows or name == "Identity"
     assert total(trace).unpriced == ()
     assert total(trace).macs == case.macs

@@ -140,7 +140,7 @@ def test_an_in_place_operation_makes_a_new_value() -> None:
 def test_dropout_in_eval_passes_its_input_through() -> None:
     (row,) = traced(nn.Dropout(), image()).rows
     assert (row.op, row.view) == ("Dropout", True)
-    (row,) = traced(nn.Dropout(), image(), mode="train").rows
+    (row,) = traced(nn.Dropout(), image(), train=True).rows
     assert (row.op, row.view) == ("Dropout", False)
 
 
@@ -182,7 +182,7 @@ def test_a_layer_of_several_functions_shows_them_all() -> None:
 
 
 def test_batch_norm_counting_its_batches_is_no_row() -> None:
-    assert [row.op for row in traced(nn.BatchNorm2d(3), image(), mode="train").rows] == ["BatchNorm2d"]
+    assert [row.op for row in traced(nn.BatchNorm2d(3), image(), train=True).rows] == ["BatchNorm2d"]
 
 
 def test_nested_inputs_and_outputs_have_names() -> None:

@@ -1,0 +1,72 @@
+"""What goes wrong in a run: operands that do not fit → Mismatches; the exception that ends it → Failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archscope.fit import Misfit, told
+from archscope.record.author import place, raised_at
+from archscope.record.tensors import first_line
+from archscope.trace import Conflict, Failure, Mismatch, Operand, Says, Site
+
+
+class Faults:
+    """What was noted so far, each at the Site where the run was."""
+
+    def __init__(self) -> None:
+        self.mismatches: list[Mismatch] = []
+        self._failure: tuple[BaseException, Failure] | None = None
+
+    def misfit(self, site: Site, op: str, operands: tuple[Operand, ...], misfit: Misfit, row: int) -> None:
+        """A function's operands do not fit."""
+        self._note(site, misfit.kind, op, operands, misfit.axes, misfit.fact, misfit.says, row)
+
+    def conflict(self, site: Site, conflict: Conflict, operands: tuple[Operand, ...], row: int) -> None:
+        """What was known to be wrong with a layer."""
+        self._note(site, "layer", site.name, operands, conflict.axes, conflict.fact, conflict.says, row)
+
+    def refusal(self, site: Site, argument: str, said: int, operand: Operand, row: int) -> None:
+        """A layer has raised since it was told another size than its input has."""
+        shape = operand.value.shape
+        fact = told(site.name, argument, said, shape, shape[-1])
+        says = Says(argument, said, shape[-1])
+        self._note(site, "layer", site.name, (operand,), (len(shape) - 1,), fact, says, row)
+
+    def _note(
+        self,
+        site: Site,
+        kind: str,
+        op: str,
+        operands: tuple[Operand, ...],
+        axes: tuple[int, ...],
+        fact: str,
+        says: Says | None,
+        row: int,
+    ) -> None:
+        here = site if site.place else site._replace(place=place())
+        self.mismatches.append(Mismatch(here, kind, op, operands, axes, fact, says, row))
+
+    def failed_in(self, site: Site, function: str, operands: tuple[Operand, ...], error: BaseException) -> None:
+        """A function has raised."""
+        self._failure = error, Failure(site, function, operands, first_line(error))
+
+    def left(self, site: Site, error: BaseException | None) -> None:
+        """A Site is left with this exception; the first place counts."""
+        if error is not None and self._noted(error) is None:
+            self._failure = error, Failure(site, "", (), first_line(error))
+
+    def _noted(self, error: BaseException | None) -> Failure | None:
+        """What was noted of an exception, or of the one that it was raised from."""
+        while error is not None and self._failure is not None:
+            if error is self._failure[0]:
+                return self._failure[1]
+            error = error.__cause__ or error.__context__
+        return None
+
+    def ended(self, site: Site, error: Exception) -> Failure:
+        """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
+        said = first_line(error)
+        named = said if isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{type(error).__name__}: {said}"
+        failure = self._noted(error) or Failure(site, "", (), named)
+        where = failure.site if failure.site.place else failure.site._replace(place=raised_at(error))
+        return replace(failure, site=where)

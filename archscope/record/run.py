@@ -1,0 +1,149 @@
+"""One forward pass as data: run → Recorder → Trace. A live model is run again where one look was not enough.
+
+record(run): whoever drives it      record_module(model): plainly; then on past what does not fit; then by kernels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
+from archscope.record.params import params
+from archscope.record.recorder import OnMismatch, Recorder
+from archscope.record.state import Originals, kept_module, kept_state
+from archscope.record.trees import leaves
+from archscope.trace import Operand, Trace
+
+Named = tuple[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run gave: its trace, its outputs, or the exception that ended it. unseen: work that no function showed."""
+
+    trace: Trace
+    outputs: Any
+    error: Exception | None
+    unseen: bool = False
+
+
+class Shown(TorchDispatchMode):
+    """Calls every aten operator once more by its name, so that the recorder also sees those that no function called:
+    inside of scripted graphs, in C++."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def record(
+    run: Callable[[Recorder], Any],
+    *,
+    target: str,
+    device: str,
+    dtype: str,
+    mode: str,
+    inputs: Mapping[str, Any],
+    parameters: Iterable[Named],
+    buffers: Iterable[Named] = (),
+    on_mismatch: OnMismatch = "record",
+    grad: bool = False,
+    kernels: bool = False,
+) -> Recording:
+    """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
+
+    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
+    (`named_parameters(remove_duplicate=False)`), so that ties show. kernels: operators that no function shows are rows
+    too. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random
+    states and what the run wrote into the model are given back as they were.
+    """
+    parameters, buffers = list(parameters), list(buffers)
+    outputs: Any = None
+    error: Exception | None = None
+    ends: tuple[Operand, ...] = ()
+    originals = Originals(tensor for _, tensor in (*parameters, *buffers))
+    with kept_state(grad=grad):
+        recorder = Recorder(on_mismatch=on_mismatch, originals=originals)
+        values = recorder.values
+        values.hold(parameters, buffers)
+        doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
+        try:
+            with Shown() if kernels else nullcontext(), recorder:
+                outputs = run(recorder)
+            ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
+        except Exception as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
+            error = caught
+        finally:
+            originals.give_back()
+        trace = Trace(
+            target=target,
+            device=device,
+            dtype=dtype,
+            mode=mode,
+            inputs=doors,
+            outputs=ends,
+            calls=tuple(recorder.calls),
+            rows=tuple(recorder.rows),
+            params=params(parameters),
+            mismatches=tuple(recorder.faults.mismatches),
+            failure=recorder.faults.ended(recorder.site, error) if error else None,
+        )
+        unseen = values.any_unseen()
+    return Recording(trace, outputs, error, unseen)
+
+
+def record_module(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    train: bool = False,
+    text: Text = no_text,
+    again: bool = True,
+    **about: Any,
+) -> Recording:
+    """A forward pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
+    inputs as `record` wants them.
+
+    It runs undisturbed first. Only where it failed it runs again, on past operands that do not fit, to see all of them;
+    and only where work was left unseen it runs again by kernels. again: whether it may; a lazy layer that could not be
+    made has no shapes to go on with.
+    """
+    holding = walk(model)
+
+    def look(**how: Any) -> Recording:
+        return record(
+            lambda recorder: drive(model, holding, args, kwargs, recorder, train=train, text=text),
+            mode="train" if train else "eval",
+            parameters=holding.parameters,
+            buffers=holding.buffers,
+            **about,
+            **how,
+        )
+
+    first = look(on_mismatch="raise")
+    if first.error is not None:
+        further = look(on_mismatch="record") if again else first
+        return further if further.trace.mismatches else first
+    return look(on_mismatch="raise", kernels=True) if first.unseen else first
+
+
+def drive(
+    model: nn.Module,
+    holding: Holding,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    recorder: Recorder,
+    *,
+    train: bool,
+    text: Text,
+) -> Any:
+    """The model's own forward pass, module by module."""
+    with kept_module(model, holding.modules, train=train), watched(Sites(holding.modules, text), recorder):
+        return model(*args, **kwargs)

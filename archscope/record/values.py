@@ -1,0 +1,188 @@
+"""The tensors of a run by identity: tensor → Operand (its value, and who made it).
+
+No tensor is kept alive: what is known of one is found by its id, and a weak reference tells that it still is that one.
+What somebody wrote into belongs to the last who wrote there, also where it is read through another view.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+from weakref import ReferenceType
+from weakref import ref as reference
+
+import torch
+from torch._C import _functorch as transforms
+
+from archscope.record.state import memory
+from archscope.record.trees import leaves
+from archscope.trace import Operand, Value
+
+Known = tuple[ReferenceType[torch.Tensor], Operand, int, str | None]
+"""How to tell that it is still the same tensor, what it is as an operand, how often it had been written then, and the
+name of a parameter that no row has read yet."""
+
+new = tuple.__new__
+"""Makes a named tuple without going through its class: there are thousands in a run."""
+
+CONSTANT = "constant"
+"""The name of a tensor that neither a row made nor the model holds."""
+
+
+class Values:
+    """What is known of every tensor. `known`: by id. `written`: whether one was written that others may look into."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Known] = {}
+        self.written = False
+        self.wrapped = False
+        self.firsts: list[str] = []
+        self._count = 0
+        self._dtypes: dict[torch.dtype, str] = {}
+        self._held: dict[int, tuple[str, torch.Tensor]] = {}
+        self._writers: dict[int, Operand] = {}
+        self._foreign: list[ReferenceType[torch.Tensor]] = []
+
+    def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Names what the model holds, before the run; of one tensor's names the first counts."""
+        held, known = self._held, self.known
+        for names, of_parameters in ((parameters, True), (buffers, False)):
+            for name, tensor in names:
+                if id(tensor) not in held:
+                    held[id(tensor)] = name, tensor
+                    operand = self.learn(tensor, name)
+                    if of_parameters:
+                        known[id(tensor)] = reference(tensor), operand, version(tensor), name
+
+    def name(self, tree: Any, name: str) -> list[Operand]:
+        """Names the tensors of an input."""
+        return [self.learn(tensor, leaf) for leaf, tensor in leaves(tree, name)]
+
+    def operand(self, tensor: torch.Tensor) -> Operand:
+        """The tensor as an operand: a row's output, an input, something the model holds, or else a constant."""
+        known = self.known.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else self.meet(tensor)
+
+    def operands(self, read: Iterable[torch.Tensor]) -> list[Operand]:
+        """What a row reads."""
+        found = []
+        for tensor in read:
+            known = self.known.get(id(tensor))
+            if known is None or known[0]() is not tensor:
+                found.append(self.meet(tensor))
+            else:
+                found.append(self.current(tensor) if self.written else known[1])
+                if known[3] is not None:
+                    self.firsts.append(known[3])
+                    self.known[id(tensor)] = (*known[:3], None)
+        return found
+
+    def take_firsts(self) -> tuple[str, ...]:
+        """The parameters that were read for the first time since this was asked."""
+        firsts = tuple(self.firsts)
+        self.firsts.clear()
+        return firsts
+
+    def learn(self, tensor: torch.Tensor, source: str) -> Operand:
+        """A new value of this tensor, made by `source`."""
+        dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
+        size = tensor.numel() * tensor.element_size()
+        if self.wrapped:
+            size *= examples([tensor])
+        self._count += 1
+        value = new(Value, (self._count, tuple(tensor.shape), dtype, size))
+        return self._keep(tensor, new(Operand, (source, value)))
+
+    def _keep(self, tensor: torch.Tensor, operand: Operand) -> Operand:
+        self.known[id(tensor)] = reference(tensor), operand, version(tensor), None
+        if self.wrapped:
+            for inside in layers(tensor):
+                self.known[id(inside)] = reference(inside), operand, version(inside), None
+        return operand
+
+    def meet(self, tensor: torch.Tensor) -> Operand:
+        """A tensor that is seen for the first time, and was not made by a row."""
+        for inside in layers(tensor):
+            self.wrapped = True
+            known = self.known.get(id(inside))
+            if known is not None and known[0]() is inside:
+                value = known[1].value._replace(shape=tuple(tensor.shape))
+                return self._keep(tensor, Operand(known[1].source, value))
+        self._foreign.append(reference(tensor))
+        return self.learn(tensor, CONSTANT)
+
+    def wrote(self, tensor: torch.Tensor, operand: Operand) -> None:
+        """A row has written into the memory of this tensor."""
+        self.written = True
+        self._writers[memory(tensor)] = operand
+
+    def current(self, tensor: torch.Tensor) -> Operand:
+        """The operand of a tensor that somebody may have written since: then of the last who did."""
+        operand = self.operand(tensor)
+        known = self.known[id(tensor)]
+        if known[2] == version(tensor):
+            return operand
+        writer = self._writers.get(memory(tensor))
+        if writer is not None:
+            operand = Operand(writer.source, operand.value._replace(id=writer.value.id))
+        return self._keep(tensor, operand)
+
+    def changed(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor that is known has been written since."""
+        return self.known[id(tensor)][2] != version(tensor)
+
+    def own(self, tensor: torch.Tensor) -> str | None:
+        """The name by which the model holds the tensor."""
+        held = self._held.get(id(tensor))
+        return held[0] if held is not None else None
+
+    def is_unseen(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor that no row made came to be in this run all the same."""
+        return any(tensor is other for other in young())
+
+    def any_unseen(self) -> bool:
+        """Whether, of the tensors that no row made, one came to be in this run. One that is gone did, or may have."""
+        met = [known() for known in self._foreign]
+        if any(tensor is None for tensor in met):
+            return True
+        made = {id(tensor) for tensor in young()} if met else set()
+        return any(id(tensor) in made for tensor in met)
+
+
+def young() -> list[torch.Tensor]:
+    """The tensors that came to be since the cycle collector was put to rest."""
+    return [thing for thing in gc.get_objects(generation=0) if issubclass(type(thing), torch.Tensor)]
+
+
+def version(tensor: torch.Tensor) -> int:
+    """How often the tensor was written; 0 for an inference tensor, which does not count."""
+    try:
+        return tensor._version
+    except RuntimeError:
+        return 0
+
+
+wraps = transforms.is_functorch_wrapped_tensor
+
+
+def layers(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors inside one that a function transform (vmap, grad, jvp) has wrapped, from the outside in."""
+    found = []
+    while wraps(tensor):
+        tensor = transforms.get_unwrapped(tensor)
+        found.append(tensor)
+    return found
+
+
+def examples(read: Iterable[torch.Tensor]) -> int:
+    """For how many examples a function works at once: the product of the sizes that `vmap` hides from it."""
+    hidden: dict[int, int] = {}
+    for tensor in read:
+        while wraps(tensor):
+            inside = transforms.get_unwrapped(tensor)
+            if transforms.is_batchedtensor(tensor):
+                hidden[transforms.maybe_get_level(tensor)] = inside.shape[transforms.maybe_get_bdim(tensor)]
+            tensor = inside
+    return prod(hidden.values())
