@@ -102,8 +102,7 @@ class Function:
 def describe(func: Callable[..., Any]) -> Function:
     """The Function of `func`, an object that reached `__torch_function__`."""
     name = qualified(func)
-    last = name.rsplit(".", 1)[1]
-    op = short(last)
+    op = short(name.split(".")[3] if name.startswith("torch.ops.") else name.rsplit(".", 1)[1])
     in_place = op == "setitem" or (op.endswith("_") and not op.endswith("__"))
     lowered = lowering(name, op)
     return Function(
@@ -150,6 +149,8 @@ def short(last: str) -> str:
 
 def qualified(func: Any) -> str:
     """The public name: `torch.nn.functional.conv2d` before `torch.conv2d`, `torch.Tensor.add`, `torch.ops.aten.mm`."""
+    if isinstance(func, torch._ops.HigherOrderOperator):
+        return f"torch.ops.higher_order.{func.name()}"
     name = func.__name__
     if isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return f"torch.ops.{str(func).removesuffix('.default')}"

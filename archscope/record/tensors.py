@@ -31,7 +31,7 @@ def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> No
             rest.append(item)
         elif isinstance(item, torch.Tensor):
             found.append(item)
-            rest.append(kind)
+            rest.append(kind if item.layout is torch.strided and not item.is_nested else uneven(item))
         elif kind is tuple and all(type(entry) is int for entry in item):
             rest.append(item)
         elif isinstance(item, (list, tuple)):
@@ -42,6 +42,22 @@ def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> No
             part(item.values(), found, rest)
         else:
             rest.append(item)
+
+
+SPARSE = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])
+
+
+def stored(tensor: torch.Tensor) -> int | None:
+    """How many elements a sparse tensor stores, zeros among them; None for any other tensor."""
+    if tensor.layout not in SPARSE:
+        return None
+    values = tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
+    return values.numel()
+
+
+def uneven(tensor: torch.Tensor) -> object:
+    """What its shape does not tell of a tensor: how much a sparse one stores; a nested one is like no other."""
+    return object() if tensor.is_nested else (tensor.layout, stored(tensor))
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
