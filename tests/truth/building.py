@@ -1,4 +1,4 @@
-"""Models without drawn weights: a factory → a module on the meta device, or on the CPU where it must read its weights."""
+"""Models without drawn weights: a factory → a module on the meta device, or on the CPU where it reads its weights."""
 
 from __future__ import annotations
 

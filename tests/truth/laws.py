@@ -1,4 +1,4 @@
-"""What holds of every report, whoever wrote the model: it shows itself, it is JSON, and what is not known is explained."""
+"""What holds of every report, whoever wrote the model: it shows itself, is JSON, and names what is not known."""
 
 from __future__ import annotations
 

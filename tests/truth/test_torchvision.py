@@ -1,4 +1,4 @@
-"""Every torchvision model with published figures: the same parameters, and the same 10⁹ multiply-adds to the last digit.
+"""Every torchvision model with published figures: the same parameters, the same 10⁹ multiply-adds to the last digit.
 
 `torchvision_published.csv` holds the `num_params` and `_ops` of each IMAGENET1K_V1 weights entry: batch 1, eval mode.
 """
