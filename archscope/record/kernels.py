@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from archscope.cost import FREE
+from archscope.cost import FORMULAS, FREE
 from archscope.record import layouts
 from archscope.record.invocation import Invocation, Kernels, Lowering
 from archscope.record.products import einsum, product, tensordot, vecdot
 from archscope.record.quantized import QUANTIZED
-from archscope.record.tensors import shape_of
+from archscope.record.tensors import shape_of, tensors
 from archscope.trace import Kernel
 
 __all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Invocation", "Kernels", "Lowering", "is_free", "lowering"]
@@ -158,8 +158,10 @@ def stepped(call: Invocation, weights: Any) -> Kernels:
 
 
 ANY_LAYOUT: Mapping[str, Lowering] = {
-    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "matmul", "_sparse_mm", "smm", "hspmm"), matmul),
-    **dict.fromkeys(("addmm", "baddbmm", "addmv", "_sparse_addmm", "sspaddmm"), added_product),
+    **dict.fromkeys(
+        ("mm", "bmm", "mv", "dot", "vdot", "matmul", "_sparse_mm", "smm", "spmm", "dsmm", "hspmm", "hsmm"), matmul
+    ),
+    **dict.fromkeys(("addmm", "baddbmm", "addmv", "_sparse_addmm", "sspaddmm", "saddmm"), added_product),
     "rmatmul": reflected_matmul,
     "linear": linear,
     "scaled_dot_product_attention": attention,
@@ -204,6 +206,17 @@ LOWERINGS: Mapping[str, Lowering] = {
 }
 """Function (short name) → its lowering."""
 
+TOLD = frozenset(
+    f"aten.{name}"
+    for names in (
+        "_convolution convolution_overrideable _trilinear convolution_backward convolution_backward_overrideable",
+        "_slow_conv2d_backward mps_convolution_backward mps_convolution_transpose_backward linear_backward",
+        "mkldnn_linear_backward matmul_backward",
+    )
+    for name in names.split()
+)
+"""Kernels whose price needs more than shapes."""
+
 OPERATORS: Mapping[str, Lowering] = {
     **{name: sure(lower) for name, lower in QUANTIZED.items()},
     "higher_order.flex_attention": sure(flexible_attention),
@@ -220,6 +233,19 @@ FREE_FUNCTIONS = frozenset(
         "fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d",
         "max_unpool1d interpolate upsample upsample_nearest upsample_bilinear grid_sample local_response_norm",
         "cross_entropy gaussian_nll_loss multilabel_soft_margin_loss pdist",
+        "and or xor ror rxor lshift rshift rlshift rrshift ilshift irshift iadd isub imul idiv ifloordiv imod itruediv",
+        "cdouble cfloat chalf ipu xpu mtia pin_memory diagflat fill_diagonal unique unravel_index kron vector_norm",
+        "trapz cumulative_trapezoid gradient histogramdd fftshift ifftshift fused_moving_avg_obs_fake_quant",
+        "fake_quantize_per_tensor_affine fake_quantize_per_channel_affine",
+        "to_dense to_sparse to_sparse_coo to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc coalesce",
+        "sparse_csr_tensor sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor",
+        "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 chebyshev_polynomial_t chebyshev_polynomial_u",
+        "chebyshev_polynomial_v chebyshev_polynomial_w entr erfcx expit gammainc gammaincc gammaln",
+        "hermite_polynomial_h hermite_polynomial_he i0e i1 i1e laguerre_polynomial_l legendre_polynomial_p log_ndtr",
+        "modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 modified_bessel_k1 multigammaln ndtr ndtri psi",
+        "scaled_modified_bessel_k0 scaled_modified_bessel_k1 shifted_chebyshev_polynomial_t",
+        "shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w",
+        "spherical_bessel_j0 xlog1py zeta",
     )
     for name in name.split()
 )
@@ -238,6 +264,17 @@ def is_free(name: str, op: str) -> bool:
     return name.startswith("torch.") and kernel not in MIXED and (kernel in FREE or kernel in FREE_FUNCTIONS)
 
 
+def itself(kernel: str) -> Lowering:
+    """A function that is a kernel: its tensors in the order of its schema. None where some were given by name."""
+
+    def lower(call: Invocation) -> Kernels | None:
+        if not call.plain or tensors(call.kwargs):
+            return None
+        return (Kernel(kernel, tuple(map(shape_of, tensors(call.args))), call.outputs),)
+
+    return lower
+
+
 def lowering(name: str, op: str) -> Lowering | None:
     """How the function `name` (short name `op`) lowers, or None where only a replay can tell."""
     kernel = operator(name)
@@ -246,7 +283,8 @@ def lowering(name: str, op: str) -> Lowering | None:
     if not name.startswith("torch.") or (kernel and not kernel.startswith("aten.")):
         return None
     function = written(kernel.removeprefix("aten.") or op)
-    return LOWERINGS.get(function)
+    kernel = f"aten.{function}"
+    return LOWERINGS.get(function) or (itself(kernel) if kernel in FORMULAS.keys() - TOLD else None)
 
 
 def operator(name: str) -> str:

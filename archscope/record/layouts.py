@@ -9,21 +9,10 @@ import torch
 
 from archscope.record.invocation import plain
 from archscope.record.products import product
-from archscope.record.tensors import shape_of
+from archscope.record.tensors import shape_of, stored
 from archscope.trace import Kernel, Shape
 
 Kernels = tuple[Kernel, ...]
-
-
-SPARSE = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])
-
-
-def stored(tensor: torch.Tensor) -> int | None:
-    """How many elements a sparse tensor stores, zeros among them; None for any other tensor."""
-    if tensor.layout not in SPARSE:
-        return None
-    values = tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
-    return values.numel()
 
 
 def linear(inputs: torch.Tensor, weight: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:

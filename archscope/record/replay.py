@@ -12,8 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope.record.invocation import plain
-from archscope.record.layouts import SPARSE, stored
-from archscope.record.tensors import shape_of, tensors
+from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel
 
 ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
