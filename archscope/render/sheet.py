@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from archscope import units
 from archscope.comparison import Change, Comparison
 from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner
-from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded
+from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded, walk
 from archscope.trace import Operand
 
 
@@ -70,17 +70,11 @@ def flops(report: Report, wish: Wish = Wish()) -> Sheet:
 def arranged(lines: Sequence[Line], wish: Wish, report: Report) -> Iterator[tuple[int, Line]]:
     """The lines with their levels in the order of the run; sorted, they stand flat, by their full paths."""
     if not wish.sort:
-        yield from nested(lines)
+        yield from ((level - 1, line) for level, line in walk(lines))
         return
     (column,) = chosen([wish.sort])
     flat = [replace(line, label=line.path or line.label) for _, line in leaves(lines)]
     yield from ((0, line) for line in sorted(flat, key=lambda line: rank(column, line, report)))
-
-
-def nested(lines: Sequence[Line], level: int = 0) -> Iterator[tuple[int, Line]]:
-    for line in lines:
-        yield level, line
-        yield from nested(line.children, level + 1)
 
 
 def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:

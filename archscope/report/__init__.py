@@ -2,8 +2,9 @@
 
 from archscope.report.document import finding_data
 from archscope.report.findings import MEANT, Finding, Fix, Link, from_problem
+from archscope.report.lines import Line, leaves, prune, walk
 from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
-from archscope.report.outline import Line, breakdown, leaves, outline, prune, unfolded
+from archscope.report.outline import breakdown, outline, unfolded
 
 __all__ = [
     "LEVELS",
@@ -26,4 +27,5 @@ __all__ = [
     "outline",
     "prune",
     "unfolded",
+    "walk",
 ]

@@ -43,8 +43,8 @@ def nowhere(flow: Flow, lost: Iterable[Row]) -> str:
 def unused_params(flow: Flow) -> Iterator[Finding]:
     """Parameters that no row reads, by the uppermost module that has only such ones, and that no row ran in."""
     unread = {param.name: param for param in flow.report.unread}
-    busy = {path for call in flow.report.trace.calls for path in (*around(call.site.path), call.site.path)}
-    busy |= {path for param in flow.report.trace.params if param.name not in unread for path in around(param.name)}
+    owners = (param.name.rpartition(".")[0] for param in flow.report.trace.params if param.name not in unread)
+    busy = with_around([*(call.site.path for call in flow.report.trace.calls), *owners])
     groups: dict[str, list[Param]] = {}
     for name, param in unread.items():
         owner = next((path for path in around(name) if path not in busy), name)
@@ -56,6 +56,16 @@ def unused_params(flow: Flow) -> Iterator[Finding]:
 def around(path: str) -> Iterator[str]:
     """The modules around what has this path, the uppermost first."""
     return (path[:end] for end, sign in enumerate(path) if sign == ".")
+
+
+def with_around(paths: Iterable[str]) -> set[str]:
+    """The paths and all modules around them; what is around one that was met before was met with it."""
+    found: set[str] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition(".")[0]
+    return found
 
 
 def unreached(flow: Flow, path: str, params: list[Param]) -> Finding:

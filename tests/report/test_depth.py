@@ -1,0 +1,97 @@
+"""Nets that are deep and long: nothing follows their nesting by Python's own stack, twice the net is twice the work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+
+from archscope.checks.lint import lint
+from archscope.render import sheet, table
+from archscope.report import Report, Total, breakdown, leaves, outline, unfolded, walk
+from tests.sketches import Sketch
+
+
+def tower(depth: int) -> Report:
+    """Blocks in blocks, each with a layer before the next one: deeper than Python's own stack."""
+    net = Sketch("tower.py:Tower", title="Tower", x=(1, 8))
+    x, path = net["x"], ""
+    with ExitStack() as stack:
+        stack.enter_context(net.call("", "Tower"))
+        for _ in range(depth):
+            x = net.layer(f"{path}layer", "Linear", "8", [x], (1, 8), params=(8, 8), macs=64)
+            stack.enter_context(net.call(f"{path}in", "Tower"))
+            path += "in."
+    return net.report([x])
+
+
+def chain(length: int) -> Report:
+    """Layers one after the other, all alike."""
+    net = Sketch("chain.py:Chain", title="Chain", x=(1, 8))
+    x = net["x"]
+    with net.call("", "Chain"):
+        for number in range(length):
+            x = net.layer(str(number), "Linear", "8", [x], (1, 8), params=(8, 8), macs=64)
+    return net.report([x])
+
+
+WORK: dict[str, Callable[[Report], object]] = {
+    "outline": outline,
+    "expanded": lambda report: outline(report, expand=True),
+    "two levels": lambda report: outline(report, depth=2),
+    "by type": lambda report: breakdown(report, "type"),
+    "by depth": lambda report: breakdown(report, "depth"),
+    "total": lambda report: report.total,
+    "document": lambda report: report.to_dict(),
+    "table": lambda report: sheet.summary(report),
+    "flops": lambda report: sheet.flops(report),
+    "lint": lint,
+}
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
+def test_nesting_deeper_than_the_stack(work: Callable[[Report], object]) -> None:
+    work(tower(sys.getrecursionlimit() + 100))
+
+
+def test_every_level_of_a_tower_sums_what_is_below_it() -> None:
+    report = tower(60)
+    blocks = [line.total.known for _, line in walk(unfolded(report)) if line.kind == "block"]
+    assert blocks == [64 * below for below in range(59, -1, -1)]
+    assert Total.of(line.total for _, line in leaves(outline(report))) == report.total
+
+
+def test_a_tower_is_printed_with_its_depth() -> None:
+    lines = table.text(sheet.summary(tower(3)), width=100).splitlines()
+    layers = [line[: line.index("layer")] for line in lines if " Linear" in line]
+    assert layers == ["", "  ", "    "]
+
+
+def calls_of(work: Callable[[], Any]) -> int:
+    """How many functions of Python a piece of work calls."""
+    counted = 0
+
+    def count(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+@pytest.mark.parametrize("shape", [tower, chain])
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
+def test_twice_the_net_is_at_most_twice_the_work(
+    work: Callable[[Report], object], shape: Callable[[int], Report]
+) -> None:
+    small, large = (calls_of(partial(work, shape(size))) for size in (100, 200))
+    assert large <= 2.05 * small
