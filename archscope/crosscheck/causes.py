@@ -25,6 +25,8 @@ TWO_AXES = "counted by two axes of the output: {ratio} × too much"
 BROADCAST = "counted for 1 of {ratio} in a broadcast batch"
 UNBATCHED = "counted as if its first axis were a batch: {ratio} × too much"
 UNBATCHED_LESS = "counted as if its first axis were a batch: 1 of {ratio}"
+NAMED_CONV = "counted as a convolution, for its name: {ratio} × too much"
+ROUNDED = "counted to four digits"
 PRUNED = "counted without its pruned weights"
 FREE = "counted, though it holds no products"
 BIAS = "counted with the additions of the bias"
@@ -105,12 +107,9 @@ def of_layer(place: Place, works: Sequence[Work], count: Count) -> Found | None:
 
 def reason_of_layer(row: PricedRow, count: Count, ratio: Fraction) -> str:
     """The sentence whose arithmetic gives the count; nothing where none does."""
-    output, operands = count.output, [len(operand.value.shape) for operand in row.row.inputs]
-    if count.macs == count.weights * prod(output[:1] + output[2:]) and row.row.short.startswith("conv"):
-        if operands[0] < operands[1]:
-            return UNBATCHED if ratio > 1 else UNBATCHED_LESS
-        if "transpose" in row.row.short:
-            return BY_OUTPUT if ratio > 1 else BY_OUTPUT_LESS
+    output = count.output
+    if "Conv" in count.name and count.macs == count.weights * prod(output[:1] + output[2:]):
+        return reason_of_convolution(row, ratio)
     if count.macs == count.weights * output[0]:
         return ROWS if ratio < 1 else FIRST_AXIS
     if count.macs == count.weights * prod(output[:2]) and ratio > 1:
@@ -118,9 +117,23 @@ def reason_of_layer(row: PricedRow, count: Count, ratio: Fraction) -> str:
     return ""
 
 
+def reason_of_convolution(row: PricedRow, ratio: Fraction) -> str:
+    """Why the places of a convolution's output are not what its weights are multiplied by."""
+    if not row.row.short.startswith("conv"):
+        return NAMED_CONV if ratio > 1 else ""
+    tensor, weight = (len(operand.value.shape) for operand in row.row.inputs[:2])
+    if tensor < weight:
+        return UNBATCHED if ratio > 1 else UNBATCHED_LESS
+    if "transpose" in row.row.short:
+        return BY_OUTPUT if ratio > 1 else BY_OUTPUT_LESS
+    return ""
+
+
 def of_operator(place: Place, works: Sequence[Work], count: Count) -> Found | None:
-    """A product counted for the first factor's batch only, though the second one's is larger."""
+    """A product counted for the first factor's batch only, though the second one's is larger; a rounded einsum."""
     ours, inputs = sum(work.macs for work in works), works[0].row.row.inputs
+    if count.name == "einsum" and int(float(f"{2 * ours:.3e}") / 2) == count.macs:
+        return otherwise(place, works, ROUNDED, count.macs - ours, Fraction(1))
     if count.name != "matmul" or len(inputs) < 2 or not count.macs or ours % count.macs:
         return None
     left, right = inputs[0].value.shape, inputs[1].value.shape

@@ -45,7 +45,8 @@ class Scales:
         if statement.status != "counted":
             return Account(statement, self.report)
         found = Case(self.report, statement, places(self.report, statement, self.modules), self.modules).all()
-        return Account(statement, self.report, causes.grouped(found), tuple(params(self.report, statement)))
+        of_params = tuple(params(self.report, statement, self.modules))
+        return Account(statement, self.report, causes.grouped(found), of_params)
 
 
 @dataclass(frozen=True)
@@ -212,13 +213,14 @@ def layer_reason(place: Place, work: Work, modules: frozenset[str]) -> str:
 
 
 # ------------------------------------------------------------ parameters
-def params(report: Report, statement: Statement) -> Iterator[Difference]:
-    """Tied parameters counted by each name, pruned weights not counted: where they are the difference."""
+def params(report: Report, statement: Statement, modules: frozenset[str]) -> Iterator[Difference]:
+    """Tied parameters counted in each module that has them, pruned weights left out: where they are the difference."""
     if statement.params is None or statement.params == report.total.params:
         return
-    off, tied = statement.params - report.total.params, [param for param in report.trace.params if param.tied_to]
+    off, names = statement.params - report.total.params, [param for param in report.trace.params if param.tied_to]
+    tied = [param for param in names if param.name.rpartition(".")[0] in modules]
     subject, extra = f"{len(tied)} parameter{'s' * (len(tied) != 1)}", sum(param.count for param in tied)
-    twice = Difference("tied", subject, extra, "with a second name counted twice", times=0)
+    twice = Difference("tied", subject, extra, "with another name counted again", times=0)
     amount = -sum(count.pruned for count in statement.counts)
     pruned = Difference("pruned", "pruned weights", amount, "not counted", times=0)
     for some in ((twice,), (pruned,), (twice, pruned)):

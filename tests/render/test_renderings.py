@@ -111,14 +111,15 @@ def crossed() -> CrossCheck:
     products = tuple(Count(row.path, "conv", row.macs) for row in ours.rows if row.macs)
     half, rest = products[0], products[1:]
     other = (Count("", "grid_sampler", 9216), replace(half, macs=half.macs // 2 + 1), *rest)
+    total = sum(count.macs for count in other)
     less = Statement("FlopCounterMode", "torch", "2.13.0", macs=sum(count.macs for count in rest), seconds=0.0231)
     seen = Statement("FlopCounterMode, unfused", "torch", "2.13.0", macs=ours.total.macs, counts=products)
     statements = [
-        Statement("fvcore", "fvcore", "0.1.5", params=41_515, macs=sum(c.macs for c in other), seconds=1.5, counts=other),
+        Statement("fvcore", "fvcore", "0.1.5", params=41_515, macs=total, seconds=1.5, counts=other),
         replace(less, counts=rest, unknown=(Count(half.path, "aten.conv2d", 0),)),
         seen,
         Statement("torchinfo", "torchinfo", "1.8.0", status="crashed", error="RuntimeError: a | b <c>"),
-        Statement("deaf", "deaf", status="unable", error="deaf takes no model of a name as long as this one, by position"),
+        Statement("deaf", "deaf", status="unable", error="deaf takes no model of a name as long as this one by name"),
         Statement("absent", "absent", status="missing", error="not installed", help='pip install "absent"'),
     ]
     return cross_check(ours, 0.0125, statements, [row.path for row in ours.rows])

@@ -10,7 +10,7 @@ import pytest
 from archscope.crosscheck import Account, cross_check
 from archscope.report import Report
 from archscope.statement import Count, Statement
-from tests.sketches import residual_mnist
+from tests.sketches import awkward, residual_mnist
 
 OURS = residual_mnist()
 PATHS = ["", *dict.fromkeys(row.path for row in OURS.rows)]
@@ -71,3 +71,22 @@ def test_a_witness_that_says_nothing_has_no_figures(status: str) -> None:
     unknown = ("params", "macs", "flops", "seconds", "times_ours", "macs_off", "params_off", "unexplained")
     assert all(witness[name] is None for name in unknown)
     assert (witness["status"], witness["error"], witness["differences"]) == (status, "why", [])
+
+
+def test_what_is_unpriced_here_is_held_against_what_is_known() -> None:
+    report = awkward()
+    unknown = next(row for row in report.rows if row.cost.unpriced)
+    priced = tuple(Count(row.path, "mm", row.cost.known) for row in report.rows if row.cost.known)
+    counts = (*priced, Count(unknown.path, "mm", 100))
+    statement = Statement("counter", "torch", macs=report.total.known + 100, counts=counts)
+    account = cross_check(report, 1.0, [statement], ["", *(row.path for row in report.rows)]).accounts[0]
+    (difference,) = account.macs
+    assert (difference.cause, difference.amount, difference.rows) == ("unpriced", 100, (unknown.index,))
+    assert (account.macs_off, account.unexplained) == (100, 0)
+    assert cross_check(report, 1.0, [statement], [""]).to_dict()["totals"]["macs"] is None
+
+
+def test_a_row_below_what_the_model_holds_counts_for_the_nearest_module() -> None:
+    counts = (Count("", "conv", OURS.total.known),)
+    check = cross_check(OURS, 1.0, [replace(SEEN, counts=counts)], [""])
+    assert check.accounts[0].macs == ()
