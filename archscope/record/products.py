@@ -93,12 +93,13 @@ def contracted(terms: Sequence[Axes], result: set[Hashable]) -> Kernels:
 def contraction(left: Axes, right: Axes, kept: set[Hashable]) -> Kernels:
     """Letters of both sides are batch (kept) or inner (summed); one side's letter that is not kept is summed before.
 
-    Without an inner letter the factors are multiplied element by element, which is no product.
+    Without an inner letter of more than one element the factors are multiplied one by one, which is no product.
     """
     both = left.keys() & right.keys()
-    if both <= kept:
+    summed = {letter for letter in both - kept if left[letter] != 1 and right[letter] != 1}
+    if not summed:
         return ()
-    inner = prod(min(left[letter], right[letter]) for letter in both - kept)
+    inner = prod(left[letter] for letter in summed)
     batch = prod(max(left[letter], right[letter]) for letter in both & kept)
     rows = prod(size for letter, size in left.items() if letter in kept - both)
     columns = prod(size for letter, size in right.items() if letter in kept - both)

@@ -216,7 +216,7 @@ EINSUMS: dict[str, Operation] = {
     "einsum, summed before": calls(3 * 4, einsum("ij,jk->k"), (2, 3), (3, 4)),
     "einsum, batch": calls(5 * 2 * 3 * 4, einsum("bij,bjk->bik"), (5, 2, 3), (5, 3, 4)),
     "einsum, batch of one": calls(2 * 3 * 4, einsum("bij,bjk->bik"), (1, 2, 3), (1, 3, 4)),
-    "einsum, one summed": calls(5 * 2 * 1 * 4, einsum("bij,bjk->bik"), (5, 2, 1), (5, 1, 4)),
+    "einsum, one summed is an outer product": calls(0, einsum("bij,bjk->bik"), (5, 2, 1), (5, 1, 4)),
     "einsum, attention": calls(2 * 3 * 4 * 6 * 5, einsum("bhid,bhjd->bhij"), (2, 3, 4, 5), (2, 3, 6, 5)),
     "einsum, attention of a layout": calls(2 * 3 * 4 * 6 * 5, einsum("bihd,bjhd->bhij"), (2, 4, 3, 5), (2, 6, 3, 5)),
     "einsum, diagonal in a product": calls(3 * 4, einsum("ii,ij->j"), (3, 3), (3, 4)),

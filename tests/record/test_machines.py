@@ -1,0 +1,59 @@
+"""Layers and programs cost what their products do, however they reach them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import archscope
+from archscope.report import Report
+from tests.record.machines import MACHINES, Machine
+from tests.record.programs import PROGRAMS
+
+pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
+
+TABLE = MACHINES | PROGRAMS
+
+NO_INFERENCE = {"linear with sparse weight"}
+"""Torch itself refuses these tensors under inference mode."""
+
+ITERATED = 2 * 5 * 4
+"""In training a spectral norm finds its vectors anew: two products of the matrix with a vector."""
+
+
+def summarized(machine: Machine, *, train: bool = False) -> Report:
+    module, args = machine.make()
+    return archscope.summarize(module, args=args, train=train)
+
+
+def found(report: Report) -> tuple[int | None, tuple[str, ...]]:
+    return report.total.macs, tuple(report.unpriced)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_machine_costs_its_products(name: str) -> None:
+    assert found(summarized(TABLE[name])) == (TABLE[name].macs, TABLE[name].unpriced)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_it_costs_the_same_in_training(name: str) -> None:
+    macs, unpriced = found(summarized(TABLE[name], train=True))
+    extra = ITERATED if name == "spectral norm" else 0
+    assert (macs, unpriced) == (None if TABLE[name].macs is None else TABLE[name].macs + extra, TABLE[name].unpriced)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name not in NO_INFERENCE])
+def test_it_costs_the_same_in_inference_mode(name: str) -> None:
+    with torch.inference_mode():
+        assert found(summarized(TABLE[name])) == (TABLE[name].macs, TABLE[name].unpriced)
+
+
+def test_factors_of_one_shape_that_store_unequally_cost_unequally() -> None:
+    sparse, full = torch.eye(4, 5).to_sparse(), torch.ones(4, 5).to_sparse()
+
+    class Both(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return sparse @ x + full @ x
+
+    report = archscope.summarize(Both(), args=(torch.ones(5, 3),))
+    assert [row.cost.known for row in report.rows] == [4 * 3, 20 * 3, 0]
