@@ -130,16 +130,21 @@ def reason_of_convolution(row: PricedRow, ratio: Fraction) -> str:
 
 
 def of_operator(place: Place, works: Sequence[Work], count: Count) -> Found | None:
-    """A product counted for the first factor's batch only, though the second one's is larger; a rounded einsum."""
-    ours, inputs = sum(work.macs for work in works), works[0].row.row.inputs
-    if count.name == "einsum" and int(float(f"{2 * ours:.3e}") / 2) == count.macs:
+    """Products of one operator, that the witness sums: batched by their first factors alone, or rounded one by one."""
+    ours = sum(work.macs for work in works)
+    if not count.macs:
+        return None
+    if count.name == "einsum" and count.macs == sum(int(float(f"{2 * work.macs:.3e}") / 2) for work in works):
         return otherwise(place, works, ROUNDED, count.macs - ours, Fraction(1))
-    if count.name != "matmul" or len(inputs) < 2 or not count.macs or ours % count.macs:
-        return None
-    left, right = inputs[0].value.shape, inputs[1].value.shape
-    if prod(left) * right[-1] != count.macs:
-        return None
-    return otherwise(place, works, BROADCAST, count.macs - ours, Fraction(ours, count.macs))
+    if count.name == "matmul" and count.macs == sum(map(by_first_factor, works)):
+        return otherwise(place, works, BROADCAST, count.macs - ours, Fraction(ours, count.macs))
+    return None
+
+
+def by_first_factor(work: Work) -> int:
+    """The multiply-adds of a product whose batch is the first factor's."""
+    left, *others = (operand.value.shape for operand in work.row.row.inputs)
+    return prod(left) * others[0][-1] if others and others[0] else 0
 
 
 def differs(place: Place, works: Sequence[Work], counts: Sequence[Count]) -> Found:

@@ -17,6 +17,7 @@ from archscope.crosscheck.model import UNEXPLAINED, Account, CrossCheck, Differe
 from archscope.crosscheck.places import Place, Work, places, readers
 from archscope.report import Report, Views
 from archscope.statement import Count, Statement
+from archscope.trace import Param
 
 Pair = tuple[list[Work], list[Count]]
 
@@ -45,7 +46,7 @@ class Scales:
         if statement.status != "counted":
             return Account(statement, self.report)
         found = Case(self.report, statement, places(self.report, statement, self.modules), self.modules).all()
-        of_params = tuple(params(self.report, statement, self.modules))
+        of_params = tuple(params(self.report, statement))
         return Account(statement, self.report, causes.grouped(found), of_params)
 
 
@@ -213,12 +214,11 @@ def layer_reason(place: Place, work: Work, modules: frozenset[str]) -> str:
 
 
 # ------------------------------------------------------------ parameters
-def params(report: Report, statement: Statement, modules: frozenset[str]) -> Iterator[Difference]:
-    """Tied parameters counted in each module that has them, pruned weights left out: where they are the difference."""
+def params(report: Report, statement: Statement) -> Iterator[Difference]:
+    """Tied parameters counted in each layer that has them, pruned weights left out: where they are the difference."""
     if statement.params is None or statement.params == report.total.params:
         return
-    off, names = statement.params - report.total.params, [param for param in report.trace.params if param.tied_to]
-    tied = [param for param in names if param.name.rpartition(".")[0] in modules]
+    off, tied = statement.params - report.total.params, again(report, statement)
     subject, extra = f"{len(tied)} parameter{'s' * (len(tied) != 1)}", sum(param.count for param in tied)
     twice = Difference("tied", subject, extra, "with another name counted again", times=0)
     amount = -sum(count.pruned for count in statement.counts)
@@ -228,3 +228,11 @@ def params(report: Report, statement: Statement, modules: frozenset[str]) -> Ite
             yield from some
             return
     yield Difference(UNEXPLAINED, "parameters", off, "", times=0)
+
+
+def again(report: Report, statement: Statement) -> list[Param]:
+    """The other names of tied parameters, of those names whose layer was called."""
+    called = {count.path for count in statement.counts}
+    names = [param for param in report.trace.params if param.name.rpartition(".")[0] in called]
+    first: dict[str, str] = {}
+    return [param for param in names if first.setdefault(param.tied_to or param.name, param.name) != param.name]
