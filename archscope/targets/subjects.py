@@ -51,15 +51,8 @@ class Subject:
     @property
     def is_made(self) -> bool:
         """Whether no lazy layer waits for its first input."""
-        return not any(is_lazy(tensor) for tensor in (*self.module.parameters(), *self.module.buffers()))
-
-    def parameters(self) -> list[tuple[str, torch.Tensor]]:
-        """Every name of every parameter that has a shape."""
-        return [pair for pair in self.module.named_parameters(remove_duplicate=False) if not is_lazy(pair[1])]
-
-    def buffers(self) -> list[tuple[str, torch.Tensor]]:
-        """Every name of every buffer that has a shape."""
-        return [pair for pair in self.module.named_buffers(remove_duplicate=False) if not is_lazy(pair[1])]
+        one_of_each = {type(tensor): tensor for tensor in tensors_of(parts_of(self.module))}
+        return not any(map(is_lazy, one_of_each.values()))
 
 
 def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None) -> Subject:
@@ -127,9 +120,10 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], device: str = "cpu") -> Subject:
-    tensors = [*module.parameters(), *module.buffers()]
-    devices = list(dict.fromkeys(str(tensor.device) for tensor in tensors)) or [device]
-    packed = _packed(module)
+    parts = parts_of(module)
+    tensors = tensors_of(parts)
+    devices = [str(one) for one in dict.fromkeys(tensor.device for tensor in tensors)] or [device]
+    packed = _packed(module) if any(map(_is_quantised, set(map(type, parts)))) else {}
     kinds = _kinds(tensors)
     door = Door(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
     if packed:
@@ -140,15 +134,33 @@ def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], 
     return Subject(module, name, " + ".join(devices), shown, door, live, tuple(notes))
 
 
+def parts_of(module: nn.Module) -> list[nn.Module]:
+    """The module and all modules in it, each once, from the top down, however deep they lie."""
+    found: dict[int, nn.Module] = {}
+    ahead = [module]
+    while ahead:
+        part = ahead.pop()
+        if id(part) not in found:
+            found[id(part)] = part
+            ahead += [inner for inner in reversed(list(part._modules.values())) if inner is not None]
+    return list(found.values())
+
+
+def tensors_of(parts: Sequence[nn.Module]) -> list[torch.Tensor]:
+    """The modules' own parameters, then their buffers."""
+    tables = [part._parameters for part in parts] + [part._buffers for part in parts]
+    return [tensor for table in tables for tensor in table.values() if tensor is not None]
+
+
 def _listed(names: Any) -> str:
     return " and ".join(dict.fromkeys(names))
 
 
 def _kinds(tensors: Sequence[torch.Tensor]) -> list[str]:
     """The dtypes of floating-point tensors, else of complex ones."""
-    floats = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
-    found = floats or [tensor for tensor in tensors if tensor.dtype.is_complex]
-    return [str(tensor.dtype).removeprefix("torch.") for tensor in found]
+    kinds = dict.fromkeys(tensor.dtype for tensor in tensors)
+    found = [kind for kind in kinds if kind.is_floating_point] or [kind for kind in kinds if kind.is_complex]
+    return [str(kind).removeprefix("torch.") for kind in found]
 
 
 def _whole(tensors: Sequence[torch.Tensor], default: str) -> str:
@@ -159,17 +171,15 @@ def _whole(tensors: Sequence[torch.Tensor], default: str) -> str:
 def _packed(module: nn.Module) -> dict[str, str]:
     """Modules that keep a quantised weight where no parameter is, with its dtype."""
     found: dict[str, str] = {}
-    if not any(_is_quantised(part) for part in module.modules()):
-        return found
     for name, part in module.named_modules():
-        if _is_quantised(part) and callable(getattr(part, "weight", None)):
+        if _is_quantised(type(part)) and callable(getattr(part, "weight", None)):
             with suppress(Exception):  # a layer without a weight of its own
                 found[name or type(part).__name__] = str(part.weight().dtype).removeprefix("torch.")
     return found
 
 
-def _is_quantised(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.ao.nn.quantized")
+def _is_quantised(kind: type) -> bool:
+    return kind.__module__.startswith("torch.ao.nn.quantized")
 
 
 def _same_device(one: str, other: str) -> bool:
