@@ -31,7 +31,8 @@ class Subject:
     """A module to be analysed.
 
     device, dtype: where its tensors live and what they are, as a report says it. door: where its inputs go.
-    live: it is the caller's, who gets it back as it was. notes: what a reader must know of how it was looked at.
+    live: it is the caller's, who gets it back as it was. is_made: no lazy layer waits for its first input.
+    notes: what a reader must know of how it was looked at.
     """
 
     module: nn.Module
@@ -40,6 +41,7 @@ class Subject:
     dtype: str
     door: Door
     live: bool
+    is_made: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,12 +49,6 @@ class Subject:
         """The name of the class that its author wrote."""
         own = self.module.original_name if isinstance(self.module, torch.jit.ScriptModule) else ""
         return own or type(self.module).__name__
-
-    @property
-    def is_made(self) -> bool:
-        """Whether no lazy layer waits for its first input."""
-        one_of_each = {type(tensor): tensor for tensor in tensors_of(parts_of(self.module))}
-        return not any(map(is_lazy, one_of_each.values()))
 
 
 def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None) -> Subject:
@@ -131,7 +127,7 @@ def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], 
         what = f"weights that are packed as {_listed(packed.values())}"
         notes = (*notes, f"{what} are no parameters, and not counted: {named}")
     shown = _listed(packed.values()) if packed and not kinds else kinds[0] if kinds else _whole(tensors, door.dtype)
-    return Subject(module, name, " + ".join(devices), shown, door, live, tuple(notes))
+    return Subject(module, name, " + ".join(devices), shown, door, live, all_made(tensors), tuple(notes))
 
 
 def parts_of(module: nn.Module) -> list[nn.Module]:
@@ -142,14 +138,21 @@ def parts_of(module: nn.Module) -> list[nn.Module]:
         part = ahead.pop()
         if id(part) not in found:
             found[id(part)] = part
-            ahead += [inner for inner in reversed(list(part._modules.values())) if inner is not None]
+            if part._modules:
+                ahead += [inner for inner in reversed(list(part._modules.values())) if inner is not None]
     return list(found.values())
 
 
 def tensors_of(parts: Sequence[nn.Module]) -> list[torch.Tensor]:
     """The modules' own parameters, then their buffers."""
     tables = [part._parameters for part in parts] + [part._buffers for part in parts]
-    return [tensor for table in tables for tensor in table.values() if tensor is not None]
+    return [tensor for table in tables if table for tensor in table.values() if tensor is not None]
+
+
+def all_made(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether none of them waits for its shape; tensors of one class are alike in that."""
+    one_of_each = {type(tensor): tensor for tensor in tensors}
+    return not any(map(is_lazy, one_of_each.values()))
 
 
 def _listed(names: Any) -> str:
@@ -208,7 +211,8 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
     with torch.random.fork_rng(), torch.no_grad(), _in_eval(module), suppress(Exception):
         module(*args, **kwargs)
     note = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
-    return replace(subject, module=module, notes=(*subject.notes, *note))
+    made = all_made(tensors_of(parts_of(module)))
+    return replace(subject, module=module, is_made=made, notes=(*subject.notes, *note))
 
 
 def _copied(module: nn.Module) -> nn.Module:
