@@ -5,5 +5,6 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.run import Recording, record, record_module
+from archscope.record.state import resting
 
-__all__ = ["OnMismatch", "Recorder", "Recording", "record", "record_module"]
+__all__ = ["OnMismatch", "Recorder", "Recording", "record", "record_module", "resting"]

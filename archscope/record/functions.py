@@ -135,7 +135,7 @@ def writes(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any])
         asked = args[position] if position < len(args) else kwargs.get(name)
         return tensors((args, kwargs)) if asked else written
     if function.op in IN_PLACE_IF_TOLD:
-        return [*written, *args[:1]] if kwargs.get("inplace") or True in args[1:] else written
+        return [*written, args[0]] if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else written
     return tensors((args, kwargs))
 
 

@@ -8,7 +8,7 @@ The recorder holds no activation: values are known by identity through weak refe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -86,9 +86,9 @@ class Recorder(TorchFunctionMode):
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         if kwargs is None:
             kwargs = {}
-        if function.writes or "out" in kwargs:
-            for tensor in writes(function, args, kwargs):
-                self._originals.keep(tensor)
+        written = writes(function, args, kwargs) if function.writes or "out" in kwargs else ()
+        for tensor in written:
+            self._originals.keep(tensor)
         try:
             if function.special or self.site.strict:
                 out = self._specially(function, func, args, kwargs)
@@ -101,11 +101,11 @@ class Recorder(TorchFunctionMode):
                 self.faults.failed_in(self.site, function.name, operands, error)
                 raise
         if isinstance(out, torch.Tensor):
-            self._row(function, func, args, kwargs, [args[0] if function.op == "setitem" else out])
+            self._row(function, func, args, kwargs, [out], written)
         else:
             made = [args[0]] if function.op == "setitem" else tensors(out)
             if made or function.leaves:
-                self._row(function, func, args, kwargs, made)
+                self._row(function, func, args, kwargs, made, written)
         return out
 
     def _specially(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
@@ -115,11 +115,19 @@ class Recorder(TorchFunctionMode):
             misfit = find(function.op, as_dims(args), as_dims(kwargs))
             if misfit is not None:
                 raise RuntimeError(misfit.fact)
-        if function.shortcut is not None and out is None:
+        if function.shortcut is not None and out is None and args and args[0].is_meta:
             out = function.shortcut(args, kwargs)
         return func(*args, **kwargs) if out is None else out
 
-    def _row(self, function: Function, func: Any, args: Any, kwargs: Any, made: list[torch.Tensor]) -> None:
+    def _row(
+        self,
+        function: Function,
+        func: Any,
+        args: Any,
+        kwargs: Any,
+        made: list[torch.Tensor],
+        written: Sequence[torch.Tensor],
+    ) -> None:
         read: list[torch.Tensor] = []
         rest: list[Any] = []
         part(args, read, rest)
@@ -136,8 +144,8 @@ class Recorder(TorchFunctionMode):
         view = not function.fresh and self._is_view(function, kwargs, read, made)
         source = site.path or function.op
         outputs = tuple([values.learn(tensor, source).value for tensor in made])
-        if function.writes or "out" in kwargs:
-            self._mark_written(read, made)
+        for tensor in written:
+            values.wrote(tensor, values.operand(tensor))
         found = NO_SIGNATURE
         if self._broken == index:
             unknown = () if function.free else (unpriced(function, inputs, outputs),)
@@ -163,11 +171,6 @@ class Recorder(TorchFunctionMode):
         if first >= 0:
             self.rows[first] = self.rows[first]._replace(op=self.rows[first].short)
         return function.op
-
-    def _mark_written(self, read: list[torch.Tensor], made: list[torch.Tensor]) -> None:
-        for out in made:
-            if any(out is tensor for tensor in read):
-                self.values.wrote(out, self.values.operand(out))
 
     def _bookkeeping(self, read: list[torch.Tensor]) -> bool:
         """Whether tensors from before the run change by nothing but themselves: a layer counts its batches."""

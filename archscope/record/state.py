@@ -47,16 +47,13 @@ def autocast(device: str) -> Pair:
 def kept_state(*, grad: bool) -> Iterator[None]:
     """Gradients on or off inside; modes, settings and random states as before afterwards.
 
-    Python's cycle collector rests meanwhile: it would go through all of torch again and again for rows without cycles.
     What was young before is made older, so that what a run makes can be told from it.
     """
-    collecting = gc.isenabled()
     gc.collect(0)
     settings = [(take, give_back, take()) for take, give_back in (*SETTINGS, autocast("cpu"), autocast("cuda"))]
     states = [(give_back, take()) for take, give_back in random_states()]
-    gc.disable()
     try:
-        with torch.set_grad_enabled(grad), uncompiled():
+        with resting(), torch.set_grad_enabled(grad), uncompiled():
             yield
     finally:
         for take, give_back, value in settings:
@@ -64,6 +61,16 @@ def kept_state(*, grad: bool) -> Iterator[None]:
                 give_back(value)
         for give_back, state in states:
             give_back(state)
+
+
+@contextmanager
+def resting() -> Iterator[None]:
+    """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
         if collecting:
             gc.enable()
 
