@@ -98,7 +98,8 @@ class Row(NamedTuple):
     call: index of the innermost Call. params: names of the Params that this row is the first to read.
     view: the outputs share the inputs' memory, nothing is read or written.
     attributes: the plain arguments that say how the shapes come about (`stride`, `dim`, …), by their public names.
-    short: the function's short name (`conv2d`, `add`), whatever its layer is called.
+    short: the function's short name (`conv2d`, `add`), whatever its layer is called. of: of a row of the backward pass,
+    the index of the forward row that it derives; -1 where no row made its node.
     """
 
     index: int  # type: ignore[assignment]  # not tuple's method
@@ -114,6 +115,7 @@ class Row(NamedTuple):
     place: Span | None = None
     attributes: tuple[tuple[str, object], ...] = ()
     short: str = ""
+    of: int = -1
 
     def get(self, name: str, default: object = None) -> object:
         """An attribute by its name."""
@@ -163,7 +165,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Trace:
-    """One recorded forward pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value."""
+    """One recorded pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value.
+
+    rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
+    """
 
     target: str
     device: str
@@ -177,3 +182,5 @@ class Trace:
     mismatches: tuple[Mismatch, ...] = ()
     failure: Failure | None = None
     notes: tuple[str, ...] = field(default=())
+    backward: tuple[Row, ...] = ()
+    loss: str = ""

@@ -109,7 +109,7 @@ def summarize_plan(
         for i in plan.inputs
     }
     recording = record(
-        lambda recorder: ready.run(tuple(inputs.values()), recorder),
+        lambda recorder: recorder.derive(ready.run(tuple(inputs.values()), recorder)),
         target=plan.target,
         device=place,
         dtype=dtype or "float32",

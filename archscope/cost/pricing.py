@@ -83,7 +83,9 @@ def examples(kernel: Kernel) -> int:
 
 
 def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
-    """A kernel's name as the tables have it: `aten.add_` costs what `aten.add` does."""
+    """A kernel's name as the tables have it: `aten.add_` and `prims.add` cost what `aten.add` does."""
+    if name.startswith("prims."):
+        name = name.replace("prims.", "aten.", 1)
     return name if name in formulas or name in free else name.removesuffix("_")
 
 

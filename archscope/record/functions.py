@@ -32,6 +32,9 @@ UNCHECKED = frozenset(["scaled_dot_product_attention"])
 LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
 """What is done with a tensor outside of torch is not seen."""
 
+DERIVING = frozenset(["torch.autograd.grad", "torch.Tensor.backward"])
+"""What runs a backward pass inside of a forward pass."""
+
 WRITING_WHEN: Mapping[str, tuple[int, str]] = {
     "batch_norm": (5, "training"),
     "instance_norm": (5, "use_input_stats"),
@@ -77,8 +80,9 @@ class Function:
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
     lies in new memory, unless it is told to write in place. writes: it may write into what it was given. leaves: goes
-    out of torch, where nothing is seen. named: its plain arguments are kept. unchecked: its kernels do not compare
-    their operands on every device. shortcut: its answer on the meta device.
+    out of torch, where nothing is seen. derives: runs autograd's engine, which only its kernels show. named: its plain
+    arguments are kept. unchecked: its kernels do not compare their operands on every device. shortcut: its answer on
+    the meta device.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Function:
     fresh: bool = False
     writes: bool = False
     leaves: bool = False
+    derives: bool = False
     named: bool = False
     unchecked: bool = False
     shortcut: Shortcut | None = None
@@ -96,7 +101,7 @@ class Function:
     @cached_property
     def special(self) -> bool:
         """Whether a call of it is not simply run."""
-        return self.unchecked or self.shortcut is not None
+        return self.unchecked or self.derives or self.shortcut is not None
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -114,6 +119,7 @@ def describe(func: Callable[..., Any]) -> Function:
         fresh=lowered is not None or op in FRESH,
         writes=in_place or op in MAY_WRITE or is_mutable(func),
         leaves=name in LEAVING,
+        derives=name in DERIVING,
         named=op in NAMED or op in SPREAD,
         unchecked=op in UNCHECKED,
         shortcut=SHORTCUTS.get(op),

@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from archscope.fit import find, unequal
 from archscope.record.attributes import attributes
+from archscope.record.backward import Derivation, Span, derive, loss_of, next_number
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe, writes
 from archscope.record.kernels import Invocation
-from archscope.record.replay import replay
+from archscope.record.replay import Kernels, replay
 from archscope.record.state import Originals
 from archscope.record.tensors import as_dims, part, shape_of, split, tensors
 from archscope.record.values import Values, examples, new
@@ -52,15 +54,21 @@ class Recorder(TorchFunctionMode):
     """Sees every torch function of a run. A driver says where the run is: `enter(site)` … `leave()`.
 
     on_mismatch: what operands that do not fit do. originals: keeps what the model holds from being written for good.
+    derives: a backward pass follows, which a driver asks for: `derive(outputs)`.
     """
 
-    def __init__(self, *, on_mismatch: OnMismatch, originals: Originals):
+    def __init__(self, *, on_mismatch: OnMismatch, originals: Originals, derives: bool = False):
         super().__init__()
-        self.on_mismatch = on_mismatch
+        self.on_mismatch, self.derives = on_mismatch, derives
         self.calls: list[Call] = []
         self.rows: list[Row] = []
         self.site = NOWHERE
         self.values, self.faults = Values(), Faults()
+        self.loss = ""
+        self.backward: tuple[Row, ...] = ()
+        self._spans: list[Span] = []
+        self._start, self._paused = 0, False
+        self._real: tuple[Kernel, ...] | None = None
         self._originals = originals
         self._open: list[tuple[int, Site, int]] = []
         self._call, self._first = -1, NONE
@@ -86,11 +94,15 @@ class Recorder(TorchFunctionMode):
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         if kwargs is None:
             kwargs = {}
+        if self.derives:
+            if self._paused:
+                return func(*args, **kwargs)
+            self._start = next_number()
         written = writes(function, args, kwargs) if function.writes or "out" in kwargs else ()
         for tensor in written:
             self._originals.keep(tensor)
         try:
-            if function.special or self.site.strict:
+            if function.special or self.site.strict or forward_ad._current_level >= 0:
                 out = self._specially(function, func, args, kwargs)
             else:
                 out = func(*args, **kwargs)
@@ -104,8 +116,9 @@ class Recorder(TorchFunctionMode):
             self._row(function, func, args, kwargs, [out], written)
         else:
             made = [args[0]] if function.op == "setitem" else tensors(out)
-            if made or function.leaves:
+            if made or function.leaves or function.derives:
                 self._row(function, func, args, kwargs, made, written)
+            self._real = None
         return out
 
     def _specially(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
@@ -117,6 +130,11 @@ class Recorder(TorchFunctionMode):
                 raise RuntimeError(misfit.fact)
         if function.shortcut is not None and out is None and args and args[0].is_meta:
             out = function.shortcut(args, kwargs)
+        if out is None and (function.derives or forward_ad._current_level >= 0):
+            with Kernels() as real:
+                out = func(*args, **kwargs)
+            self._real = tuple(real.seen)
+            return out
         return func(*args, **kwargs) if out is None else out
 
     def _row(
@@ -153,14 +171,19 @@ class Recorder(TorchFunctionMode):
         elif function.named or not (function.free or view):
             found = self._signature(function, (func, args, kwargs), inputs, rest, outputs, view)
         kernels, named = found
-        if values.wrapped and kernels:
+        if self._real is not None:
+            kernels = self._real
+            self._real = None
+        elif values.wrapped and kernels:
             kernels = multiplied(kernels, examples([*read, *made]))
         op = function.op if site.kind != "layer" else self._layer_op(function, site)
         params = values.take_firsts() if values.firsts else ()
         call, given = self._call, tuple(inputs)
         short, place = function.op, site.place
-        row = index, site.path, op, function.name, call, given, outputs, params, kernels, view, place, named, short
+        row = index, site.path, op, function.name, call, given, outputs, params, kernels, view, place, named, short, -1
         self.rows.append(new(Row, row))
+        if self.derives:
+            self._spans.append((self._start, next_number()))
 
     def _layer_op(self, function: Function, site: Site) -> str:
         """A layer's only row is called like the layer; once it has another, all are called like their functions."""
@@ -236,6 +259,22 @@ class Recorder(TorchFunctionMode):
     def refuse(self, argument: str, said: int, tensor: torch.Tensor) -> None:
         """A layer has raised since it was told another size than its input has."""
         self.faults.refusal(self.site, argument, said, self.values.operand(tensor), len(self.rows))
+
+    def derive(self, outputs: Any) -> Any:
+        """The backward pass of what the run gave, if one was asked for; gives the outputs back."""
+        loss = loss_of(outputs) if self.derives else None
+        if loss is not None and loss.tensors:
+            derivation = Derivation(self.values, self._spans)
+            self.loss, self._paused = loss.text, True
+            try:
+                derive(loss, derivation)
+            except Exception as error:
+                self.faults.failed_in(NOWHERE, "backward", (), error)
+                raise
+            finally:
+                self._paused = False
+            self.backward = tuple(derivation.rows(self.rows))
+        return outputs
 
     def note(self, error: BaseException | None) -> None:
         """A driver leaves a Site with this exception."""

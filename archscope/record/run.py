@@ -53,23 +53,24 @@ def record(
     parameters: Iterable[Named],
     buffers: Iterable[Named] = (),
     on_mismatch: OnMismatch = "record",
-    grad: bool = False,
+    backward: bool = False,
     kernels: bool = False,
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
-    (`named_parameters(remove_duplicate=False)`), so that ties show. kernels: operators that no function shows are rows
-    too. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random
-    states and what the run wrote into the model are given back as they were.
+    (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
+    what the run gave. kernels: operators that no function shows are rows too. An exception of the run ends in the
+    recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the model
+    are given back as they were.
     """
     parameters, buffers = list(parameters), list(buffers)
     outputs: Any = None
     error: Exception | None = None
     ends: tuple[Operand, ...] = ()
     originals = Originals(tensor for _, tensor in (*parameters, *buffers))
-    with kept_state(grad=grad):
-        recorder = Recorder(on_mismatch=on_mismatch, originals=originals)
+    with kept_state(grad=backward):
+        recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
         values.hold(parameters, buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
@@ -93,6 +94,8 @@ def record(
             params=params(parameters),
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,
+            backward=recorder.backward,
+            loss=recorder.loss,
         )
         unseen = values.any_unseen()
     return Recording(trace, outputs, error, unseen)
@@ -104,6 +107,7 @@ def record_module(
     kwargs: Mapping[str, Any],
     *,
     train: bool = False,
+    backward: bool = False,
     text: Text = no_text,
     again: bool = True,
     **about: Any,
@@ -121,6 +125,7 @@ def record_module(
         return record(
             lambda recorder: drive(model, holding, args, kwargs, recorder, train=train, text=text),
             mode="train" if train else "eval",
+            backward=backward,
             parameters=holding.parameters,
             buffers=holding.buffers,
             **about,
@@ -146,4 +151,4 @@ def drive(
 ) -> Any:
     """The model's own forward pass, module by module."""
     with kept_module(model, holding.modules, train=train), watched(Sites(holding.modules, text), recorder):
-        return model(*args, **kwargs)
+        return recorder.derive(model(*args, **kwargs))

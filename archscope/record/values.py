@@ -65,6 +65,11 @@ class Values:
         known = self.known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else self.meet(tensor)
 
+    def known_operand(self, tensor: torch.Tensor) -> Operand | None:
+        """The tensor as an operand, if it has been seen."""
+        known = self.known.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
+
     def operands(self, read: Iterable[torch.Tensor]) -> list[Operand]:
         """What a row reads."""
         found = []

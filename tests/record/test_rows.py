@@ -211,8 +211,8 @@ def test_rows_are_the_same_on_cpu_and_meta_with_and_without_grad(name: str) -> N
     make, shape = SAME[name]
     model = make()
     on_meta = make().to("meta")
-    runs = [traced(model, torch.zeros(shape), grad=grad) for grad in (False, True)]
-    runs += [traced(on_meta, torch.zeros(shape, device="meta"), grad=grad) for grad in (False, True)]
+    runs = [traced(model, torch.zeros(shape), backward=grad) for grad in (False, True)]
+    runs += [traced(on_meta, torch.zeros(shape, device="meta"), backward=grad) for grad in (False, True)]
     with torch.inference_mode():
         runs.append(traced(model, torch.zeros(shape)))
     assert runs[0].rows

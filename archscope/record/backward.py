@@ -1,0 +1,154 @@
+"""The backward pass by its kernels: outputs → loss → autograd's nodes → one Row for each forward row that was derived.
+
+    loss_of(outputs) → Derivation (a dispatch mode around the engine) ─ node by node ─→ Steps → Rows
+
+A node carries a sequence number, and a forward row knows which numbers were given out while it ran. So kernels find
+their row without hooks. What nobody's row made (a custom Function, a forward pass run again by a checkpoint) has a row
+of its own, called like its node.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.record.replay import kernel
+from archscope.record.tensors import tensors
+from archscope.record.trees import leaves
+from archscope.record.values import CONSTANT, Values
+from archscope.trace import Kernel, Operand, Row, Value
+
+Span = tuple[int, int]
+"""The sequence numbers that were given out while a row ran: from the first on, without the last."""
+
+ACCUMULATE = "torch::autograd::AccumulateGrad"
+"""The node that adds a gradient to a leaf's; no part of the model's work."""
+
+current_node: Callable[[], Any] = torch._C._current_autograd_node
+next_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]  # not exported
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the backward pass starts from, and in words which loss that is; no tensors where nothing can be derived."""
+
+    tensors: tuple[torch.Tensor, ...]
+    text: str
+
+
+def loss_of(outputs: Any) -> Loss:
+    """An output called `loss`, else the only number, else the sum of all floating-point outputs."""
+    named = [(name, tensor) for name, tensor in leaves(outputs) if tensor.requires_grad]
+    for name, tensor in named:
+        if name.rpartition(".")[2] == "loss" and tensor.numel() == 1:
+            return Loss((tensor,), f"output {name}")
+    distinct = tuple({id(tensor): tensor for _, tensor in named}.values())
+    if not distinct:
+        return Loss((), "")
+    if len(distinct) == 1 and distinct[0].numel() == 1:
+        return Loss(distinct, "the output")
+    return Loss(distinct, "the sum of the output" if len(distinct) == 1 else "the sum of all outputs")
+
+
+@dataclass
+class Step:
+    """What ran for one node, or for all nodes of one forward row: its kernels, and the values at its door."""
+
+    node: str
+    kernels: list[Kernel] = field(default_factory=list)
+    read: dict[int, Operand] = field(default_factory=dict)
+    made: dict[int, Value] = field(default_factory=dict)
+
+
+class Derivation(TorchDispatchMode):
+    """Writes down every kernel of the engine under the forward row that it derives."""
+
+    def __init__(self, values: Values, spans: Sequence[Span]):
+        super().__init__()
+        self.steps: dict[int | str, Step] = {}
+        self._values = values
+        self._starts = [start for start, _ in spans]
+        self._spans = spans
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        node = current_node()
+        if node is None or node.name() == ACCUMULATE:
+            return func(*args, **kwargs)
+        number, name = node._sequence_nr(), node.name()
+        place = self.row_of(number)
+        step = self.steps.setdefault(name if place is None else place, Step(name))
+        for tensor in tensors((args, kwargs)):
+            operand = self._values.known_operand(tensor) or self._values.learn(tensor, CONSTANT)
+            if step.made.pop(operand.value.id, None) is None:
+                step.read[operand.value.id] = operand
+        out = func(*args, **kwargs)
+        step.kernels.append(kernel(func, args, kwargs, out))
+        for tensor in tensors((out,)):
+            value = self._values.learn(tensor, name).value
+            step.made[value.id] = value
+        return out
+
+    def row_of(self, number: int) -> int | None:
+        """The forward row in whose time a node came to be."""
+        index = bisect_right(self._starts, number) - 1
+        while index >= 0 and self._spans[index][0] == self._spans[index][1]:
+            index -= 1
+        return index if index >= 0 and number < self._spans[index][1] else None
+
+    def rows(self, forward: Sequence[Row]) -> Iterator[Row]:
+        """One row for each step, in the order in which they ran."""
+        for index, (place, step) in enumerate(self.steps.items()):
+            door = tuple(step.read.values()), tuple(step.made.values()), (), tuple(step.kernels)
+            if isinstance(place, int):
+                row = forward[place]
+                function, view = f"{row.function} backward", row.view and not any(map(scatters, step.kernels))
+                yield Row(index, row.path, row.op, function, row.call, *door, view, row.place, (), row.short, place)
+            else:
+                yield Row(index, "", step.node, step.node, -1, *door, False, None, (), step.node)
+
+
+def scatters(kernel: Kernel) -> bool:
+    """Whether a kernel puts the gradient of a part into a whole: what was a view is none backwards."""
+    return kernel.name.endswith("_backward")
+
+
+def derive(loss: Loss, derivation: Derivation) -> None:
+    """Runs autograd's engine; whatever gradients there were before are there again afterwards."""
+    with kept_gradients(loss.tensors), derivation:
+        torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+
+
+@contextmanager
+def kept_gradients(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Inside, no leaf of the graph has a gradient yet; afterwards each has the one that it had."""
+    before = [(leaf, leaf.grad) for leaf in ends(tensors)]
+    try:
+        for leaf, _ in before:
+            leaf.grad = None
+        yield
+    finally:
+        for leaf, gradient in before:
+            leaf.grad = gradient
+
+
+def ends(outputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """The leaves that a graph leads to."""
+    ahead: list[Any] = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    found: dict[int, torch.Tensor] = {id(tensor): tensor for tensor in outputs if tensor.is_leaf}
+    met = set(ahead)
+    while ahead:
+        node = ahead.pop()
+        if node.name() == ACCUMULATE:
+            found[id(node.variable)] = node.variable
+        for following, _ in node.next_functions:
+            if following is not None and following not in met:
+                met.add(following)
+                ahead.append(following)
+    return list(found.values())
