@@ -23,6 +23,9 @@ from archscope.trace import Kernel
 __all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Invocation", "Kernels", "Lowering", "is_free", "lowering"]
 
 
+NECESSARY = "use_mm_for_euclid_dist_if_necessary"
+
+
 # ------------------------------------------------------------ products
 def matmul(call: Invocation) -> Kernels:
     left, right = call.operands()[:2]
@@ -77,6 +80,20 @@ def covariance(call: Invocation) -> Kernels:
     shape = call.shape(0, "input")
     rows, inner = (prod(shape[:-1]), shape[-1]) if shape else (1, 1)
     return (product((rows, inner), (inner, rows)),)
+
+
+def distances(call: Invocation) -> Kernels:
+    """cdist: by products where it is told so, or where there are more than 25 points on a side."""
+    left, right = call.shape(0, "x1"), call.shape(1, "x2")
+    mode = call.get(3, "compute_mode", NECESSARY)
+    many = mode in (NECESSARY, None, 0) and max(left[-2], right[-2]) > 25
+    euclidean = call.get(2, "p", 2.0) == 2 and (many or mode in ("use_mm_for_euclid_dist", 1))
+    return (Kernel("aten._euclidean_dist" if euclidean else "aten._cdist_forward", (left, right), call.outputs),)
+
+
+def norm(call: Invocation) -> Kernels | None:
+    """torch.norm and Tensor.norm: only the nuclear norm decomposes a matrix."""
+    return None if call.get(1, "p", "fro") == "nuc" else ()
 
 
 def spread_product(call: Invocation) -> Kernels:
@@ -178,10 +195,12 @@ PLAIN: Mapping[str, Lowering] = {
     "addbmm": added_batches,
     "affine_grid": spread_product,
     "bilinear": bilinear,
+    "cdist": distances,
     "convolution": written_convolution,
     "einsum": contractions,
     "inner": inner,
     "multi_head_attention_forward": multi_head_attention,
+    "norm": norm,
     "tensordot": told_product,
     "vecdot": vector_products,
 }
@@ -280,10 +299,10 @@ def lowering(name: str, op: str) -> Lowering | None:
     kernel = operator(name)
     if kernel in OPERATORS:
         return OPERATORS[kernel]
-    if not name.startswith("torch.") or (kernel and not kernel.startswith("aten.")):
+    if not name.startswith("torch.") or name == "torch.linalg.norm":
         return None
     function = written(kernel.removeprefix("aten.") or op)
-    kernel = f"aten.{function}"
+    kernel = function if "." in function else f"aten.{function}"
     return LOWERINGS.get(function) or (itself(kernel) if kernel in FORMULAS.keys() - TOLD else None)
 
 

@@ -99,6 +99,18 @@ PRODUCTS = [
     (torch.einsum, ("ij,jk,kl->il", t(2, 3), t(3, 4), t(4, 5)), {}, 64),
     (torch.tensordot, (t(2, 3, 4), t(3, 4, 5)), {"dims": 2}, 120),
     (torch.inner, (t(2, 3), t(4, 3)), {}, 24),
+    (torch.cdist, (t(2, 9, 4), t(2, 25, 4)), {}, 0),
+    (torch.cdist, (t(2, 9, 4), t(2, 26, 4)), {}, 2 * 9 * 26 * 6),
+    (torch.cdist, (t(9, 4), t(8, 4)), {"compute_mode": "use_mm_for_euclid_dist"}, 72 * 6),
+    (torch.cdist, (t(30, 4), t(8, 4)), {"p": 1.0}, 0),
+    (torch.tensordot, (t(2, 3, 4), t(4, 2, 5)), {"dims": ([0, 2], [1, 0])}, 3 * 5 * 8),
+    (torch.tensordot, (t(2, 3, 4), t(4, 2, 5)), {"dims": ([-3, -1], [-2, -3])}, 3 * 5 * 8),
+    (torch.einsum, ("bcxd,bcyd->bcxy", t(2, 3, 4, 1), t(2, 3, 6, 1)), {}, 0),
+    (torch.einsum, ("i,i,ij->j", t(3), t(3), t(3, 4)), {}, 12),
+    (torch.einsum, ("bi,oij,bj->bo", t(6, 3), t(2, 3, 4), t(6, 4)), {}, 6 * 2 * 3 * 4 + 6 * 2 * 4),
+    (torch.einsum, ("ab,cd,bc->ad", t(2, 3), t(4, 5), t(3, 4)), {}, 2 * 5 * 12),
+    (torch.einsum, ("...i,...ij->j", t(6, 4), t(6, 4, 5)), {}, 120),
+    (torch.norm, (t(3, 4),), {}, 0),
     (torch.linalg.multi_dot, ([t(2, 3), t(3, 4), t(4, 5)],), {}, 64),
 ]
 ATTENTIONS = [
