@@ -4,6 +4,7 @@
     report = archscope.summarize("specs/resnet.yaml:resnet50")     rows, totals, findings; print(report) is the table
     report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
     archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
+    archscope.register_cost("mylib::attention", formula)           prices what archscope cannot
 
 The functions live in `archscope.api`; they and torch are imported when they are first used.
 """
@@ -13,9 +14,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archscope.api import build, check, compare, cross_check, load, repair, schema, summarize, variants
+    from archscope.api import (
+        build,
+        check,
+        compare,
+        cross_check,
+        load,
+        register_cost,
+        repair,
+        schema,
+        summarize,
+        variants,
+    )
 
-__all__ = ["build", "check", "compare", "cross_check", "load", "repair", "schema", "summarize", "variants"]
+__all__ = [
+    "build",
+    "check",
+    "compare",
+    "cross_check",
+    "load",
+    "register_cost",
+    "repair",
+    "schema",
+    "summarize",
+    "variants",
+]
 
 
 def __getattr__(name: str) -> Any:

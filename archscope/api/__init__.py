@@ -6,6 +6,7 @@
 
 from archscope.api.crosschecks import cross_check
 from archscope.api.judgement import check, compare
+from archscope.api.prices import register_cost
 from archscope.api.repairs import Repair, repair
 from archscope.api.runs import summarize
 from archscope.api.specs import build, load, plan_of, schema, split, variants
@@ -18,6 +19,7 @@ __all__ = [
     "cross_check",
     "load",
     "plan_of",
+    "register_cost",
     "repair",
     "schema",
     "split",

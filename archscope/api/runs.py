@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.prices import REGISTERED
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, from_problem, join
@@ -142,7 +143,9 @@ def _joined(
     from archscope.render import views
 
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(recording.trace))
-    report = join(recording.trace, findings=(*found, *warnings), title=title, views=views.REPORT)
+    report = join(
+        recording.trace, pricing=REGISTERED.prices, findings=(*found, *warnings), title=title, views=views.REPORT
+    )
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place

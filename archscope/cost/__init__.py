@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from archscope.cost.formulas import FORMULAS, Formula
 from archscope.cost.free import FREE, UNPRICED
-from archscope.cost.pricing import Cost, price, prices
+from archscope.cost.pricing import Cost, plain_name, price, prices
 
-__all__ = ["FORMULAS", "FREE", "UNPRICED", "Cost", "Formula", "price", "prices"]
+__all__ = ["FORMULAS", "FREE", "UNPRICED", "Cost", "Formula", "plain_name", "price", "prices"]

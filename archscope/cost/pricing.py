@@ -84,9 +84,17 @@ def examples(kernel: Kernel) -> int:
 
 def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
     """A kernel's name as the tables have it: `aten.add_` and `prims.add` cost what `aten.add` does."""
-    if name.startswith("prims."):
-        name = name.replace("prims.", "aten.", 1)
-    return name if name in formulas or name in free else name.removesuffix("_")
+    if name in formulas or name in free:
+        return name
+    plain = plain_name(name)
+    return plain if plain in formulas or plain in free else plain.removesuffix("_")
+
+
+def plain_name(name: str) -> str:
+    """`mylib::attention`, `torch.ops.mylib.attention.default` → `mylib.attention`; what are primitives of torch's own
+    compiler go by the operators that they stand for."""
+    plain = name.replace("::", ".").removeprefix("torch.ops.").removesuffix(".default")
+    return plain.replace("prims.", "aten.", 1) if plain.startswith("prims.") else plain
 
 
 def traffic(row: Row) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from archscope.record.backward import Derivation, Span, derive, loss_of, next_nu
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe, writes
 from archscope.record.kernels import Invocation
-from archscope.record.replay import Kernels, replay
+from archscope.record.replay import Kernels, kernel, replay
 from archscope.record.state import Originals
 from archscope.record.tensors import as_dims, part, shape_of, split, tensors
 from archscope.record.values import Values, examples, new
@@ -303,5 +303,10 @@ def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tupl
         direct = function.lowering(Invocation(args, kwargs, shapes))
         if direct is not None:
             return direct
-    inputs = tuple(map(shape_of, split(args, kwargs)[0]))
-    return replay(func, args, kwargs) or (Kernel(function.name, inputs, shapes),)
+    seen = replay(func, args, kwargs)
+    if seen:
+        return seen
+    operator = func.default if isinstance(func, torch._ops.OpOverloadPacket) and hasattr(func, "default") else func
+    if isinstance(operator, torch._ops.OpOverload):
+        return (kernel(operator, args, kwargs, ())._replace(outputs=shapes),)
+    return (Kernel(function.name, tuple(map(shape_of, split(args, kwargs)[0])), shapes),)

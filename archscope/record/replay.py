@@ -16,7 +16,7 @@ from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel
 
 ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
-"""The arguments of kernels that a price needs."""
+"""The arguments of torch's kernels that a price needs; those of other people's are all kept, for registered formulas."""
 
 
 class Kernels(TorchDispatchMode):
@@ -36,7 +36,8 @@ class Kernels(TorchDispatchMode):
 def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> Kernel:
     names = [argument.name for argument in func._schema.arguments]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    told = {name: given[name] for name in ATTRIBUTES if name in given}
+    ours = func._schema.name.startswith(("aten::", "prims::"))
+    told = {name: value for name, value in given.items() if name in ATTRIBUTES or not ours}
     attributes = [(name, listed(value)) for name, value in told.items() if not isinstance(value, torch.Tensor)]
     read = tensors([args, kwargs])
     if any(tensor.layout in SPARSE for tensor in read):

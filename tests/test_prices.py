@@ -1,0 +1,105 @@
+"""Prices that users register, where ours end."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import archscope
+from archscope.api import prices
+from archscope.errors import UsageError
+from archscope.trace import Kernel
+
+
+@torch.library.custom_op("archscope_tests::mixed", mutates_args=())
+def mixed(x: torch.Tensor, heads: int) -> torch.Tensor:
+    return x @ x.transpose(-1, -2)
+
+
+class Mixing(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.inv(mixed(mixed(x, 2), heads=4))
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices.REGISTERED, "_formulas", {})
+
+
+def total(x: torch.Tensor) -> tuple[int | None, int, int]:
+    report = archscope.summarize(Mixing(), args=(x,))
+    return report.total.macs, report.total.known, report.total.unpriced
+
+
+def by_heads(kernel: Kernel) -> int:
+    heads = kernel.get("heads")
+    assert isinstance(heads, int)
+    return heads * kernel.inputs[0][0] * kernel.outputs[0][1]
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        *("archscope_tests::mixed", "archscope_tests.mixed", "torch.ops.archscope_tests.mixed.default"),
+        torch.ops.archscope_tests.mixed,
+        torch.ops.archscope_tests.mixed.default,
+    ],
+)
+def test_an_operator_of_ones_own_has_a_price(op: object) -> None:
+    x = torch.eye(3)
+    assert total(x) == (None, 0, 3)
+    archscope.register_cost(op, by_heads)
+    assert total(x) == (None, (2 + 4) * 9, 1)
+    archscope.register_cost("aten::linalg_inv_ex", lambda kernel: 1000)
+    assert total(x) == ((2 + 4) * 9 + 1000, (2 + 4) * 9 + 1000, 0)
+
+
+def test_a_formula_is_a_decorator_and_replaces_the_one_before() -> None:
+    @archscope.register_cost("archscope_tests::mixed")
+    def one(kernel: Kernel) -> int:
+        return 1
+
+    assert total(torch.eye(3)) == (None, 2, 1)
+    archscope.register_cost("archscope_tests::mixed", lambda kernel: 5)
+    assert total(torch.eye(3)) == (None, 10, 1)
+    assert one(Kernel("", (), ())) == 1
+
+
+@pytest.mark.moves_rng
+def test_registered_prices_go_before_ours() -> None:
+    archscope.register_cost(torch.ops.aten.mm, lambda kernel: 7)
+    assert archscope.summarize(nn.Linear(3, 4), args=(torch.zeros(2, 3),)).total.macs == 7
+
+
+def test_a_formula_may_not_know() -> None:
+    archscope.register_cost("archscope_tests::mixed", lambda kernel: None)
+    assert total(torch.eye(3)) == (None, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("op", "said"), [(3, "3 is no operation"), ("mixed", "'mixed' is no operation's name"), (None, "None is")]
+)
+def test_what_is_no_operation_is_refused(op: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        archscope.register_cost(op, by_heads)
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        (lambda kernel: 1.5, "gives 1.5"),
+        (lambda kernel: -1, "gives -1"),
+        (lambda kernel: True, "gives True"),
+        (lambda kernel: kernel.inputs[7], "fails: IndexError"),
+    ],
+)
+def test_a_formula_that_gives_no_number_is_named(formula: object, said: str) -> None:
+    archscope.register_cost("archscope_tests::mixed", formula)  # type: ignore[arg-type]  # that is the case
+    with pytest.raises(UsageError, match=said):
+        total(torch.eye(3))
+
+
+def test_a_price_is_a_function() -> None:
+    with pytest.raises(UsageError, match="not 12"):
+        archscope.register_cost("archscope_tests::mixed", 12)  # type: ignore[arg-type]  # that is the case
