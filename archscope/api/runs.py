@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.prices import REGISTERED
@@ -82,6 +83,20 @@ def summarize(
     return summarize_plan(plan, device=device, dtype=dtype, train=train, seed=seed, tell=progress)
 
 
+def at_rest(analysis: Callable[..., Report]) -> Callable[..., Report]:
+    """The analysis without Python's cycle collector, which would go through all of torch again and again."""
+
+    @wraps(analysis)
+    def quietly(*args: Any, **kwargs: Any) -> Report:
+        from archscope.record import resting
+
+        with resting():
+            return analysis(*args, **kwargs)
+
+    return quietly
+
+
+@at_rest
 def summarize_plan(
     plan: Plan,
     *,
@@ -170,10 +185,11 @@ def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool) -> Recor
         device=subject.device,
         dtype=subject.dtype,
         inputs=targets.named_inputs(subject.module, args, kwargs),
-        again=subject.is_made,
+        holding=subject.holding,
     )
 
 
+@at_rest
 def _summarize_module(
     target: Any,
     arguments: Mapping[str, Any],

@@ -4,8 +4,19 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 """
 
 from archscope.record.functions import qualified as name_of_function
+from archscope.record.modules import Holding, walk
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.run import Recording, record, record_module
 from archscope.record.state import resting
 
-__all__ = ["OnMismatch", "Recorder", "Recording", "name_of_function", "record", "record_module", "resting"]
+__all__ = [
+    "Holding",
+    "OnMismatch",
+    "Recorder",
+    "Recording",
+    "name_of_function",
+    "record",
+    "record_module",
+    "resting",
+    "walk",
+]

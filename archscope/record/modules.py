@@ -19,6 +19,7 @@ from archscope.trace import Site
 
 Text = Callable[[nn.Module], str]
 Named = tuple[str, torch.Tensor]
+PLAIN = frozenset([torch.Tensor, nn.Parameter])
 BARE = len(nn.Module().__dict__)
 """How many attributes a module has before its author gives it any."""
 
@@ -29,11 +30,15 @@ def no_text(_module: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a model holds: each module once with its first path, and every name of every parameter and buffer."""
+    """What a model holds: each module once with its first path, and every name of every parameter and buffer.
+
+    waiting: the tensors of lazy layers, which have no shape before their first input.
+    """
 
     modules: list[tuple[str, nn.Module]] = field(default_factory=list)
     parameters: list[Named] = field(default_factory=list)
     buffers: list[Named] = field(default_factory=list)
+    waiting: list[torch.Tensor] = field(default_factory=list)
 
 
 def walk(model: nn.Module) -> Holding:
@@ -53,8 +58,11 @@ def walk(model: nn.Module) -> Holding:
         prefix = f"{path}." if path else ""
         for kind, tensors in ((found.parameters, module._parameters), (found.buffers, module._buffers)):
             for name, tensor in tensors.items():
-                if tensor is not None and not is_lazy(tensor):
-                    kind.append((prefix + name, tensor))
+                if tensor is not None:
+                    if type(tensor) not in PLAIN and is_lazy(tensor):
+                        found.waiting.append(tensor)
+                    else:
+                        kind.append((prefix + name, tensor))
         if module._modules:
             below = [(prefix + name, child, depth + 1) for name, child in module._modules.items() if child is not None]
             ahead.extend(reversed(below))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from archscope.record.state import memory
+from archscope.record.values import new
 from archscope.trace import Param
 
 
@@ -19,7 +20,6 @@ def params(named: Iterable[tuple[str, torch.Tensor]]) -> tuple[Param, ...]:
         dtype = dtypes.get(tensor.dtype) or dtypes.setdefault(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
         count = tensor.numel()
         owner = owners.setdefault((memory(tensor), tensor.storage_offset(), count), name)
-        tied = "" if owner is name else owner
-        bytes = count * tensor.element_size()
-        found.append(Param(name, tuple(tensor.shape), dtype, count, bytes, tensor.requires_grad, tied))
+        size, tied = count * tensor.element_size(), "" if owner is name else owner
+        found.append(new(Param, (name, tuple(tensor.shape), dtype, count, size, tensor.requires_grad, tied)))
     return tuple(found)

@@ -16,7 +16,7 @@ from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel
 
 ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
-"""The arguments of torch's kernels that a price needs; those of other people's are all kept, for registered formulas."""
+"""The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
 
 
 class Kernels(TorchDispatchMode):

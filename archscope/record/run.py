@@ -109,32 +109,32 @@ def record_module(
     train: bool = False,
     backward: bool = False,
     text: Text = no_text,
-    again: bool = True,
+    holding: Holding | None = None,
     **about: Any,
 ) -> Recording:
     """A forward pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
     inputs as `record` wants them.
 
     It runs undisturbed first. Only where it failed it runs again, on past operands that do not fit, to see all of them;
-    and only where work was left unseen it runs again by kernels. again: whether it may; a lazy layer that could not be
-    made has no shapes to go on with.
+    and only where work was left unseen it runs again by kernels. A lazy layer that could not be made has no shapes to
+    go on with. holding: what the model holds, where that is known.
     """
-    holding = walk(model)
+    held = holding or walk(model)
 
     def look(**how: Any) -> Recording:
         return record(
-            lambda recorder: drive(model, holding, args, kwargs, recorder, train=train, text=text),
+            lambda recorder: drive(model, held, args, kwargs, recorder, train=train, text=text),
             mode="train" if train else "eval",
             backward=backward,
-            parameters=holding.parameters,
-            buffers=holding.buffers,
+            parameters=held.parameters,
+            buffers=held.buffers,
             **about,
             **how,
         )
 
     first = look(on_mismatch="raise")
     if first.error is not None:
-        further = look(on_mismatch="record") if again else first
+        further = look(on_mismatch="record") if not held.waiting else first
         return further if further.trace.mismatches else first
     return look(on_mismatch="raise", kernels=True) if first.unseen else first
 

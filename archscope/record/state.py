@@ -139,7 +139,7 @@ class Originals:
     """The values of a model's tensors, each kept when it is about to be written for the first time."""
 
     def __init__(self, held: Iterable[torch.Tensor]):
-        self._held = list(held)
+        self._held = held
         self._by_memory: dict[int, list[torch.Tensor]] | None = None
         self._kept: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
 
@@ -147,6 +147,7 @@ class Originals:
         """`tensor`, which may be a view, is going to be written: whatever the model holds in its memory is kept."""
         if self._by_memory is None:
             self._by_memory = {}
+            self._held = list(self._held)
             for held in self._held:
                 self._by_memory.setdefault(memory(held), []).append(held)
         for held in self._by_memory.get(memory(tensor), ()):
@@ -155,6 +156,7 @@ class Originals:
 
     def keep_all(self) -> None:
         """Before work that nobody can look into."""
+        self._held = list(self._held)
         for held in self._held:
             self.keep(held)
 

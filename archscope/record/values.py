@@ -47,14 +47,12 @@ class Values:
 
     def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Names what the model holds, before the run; of one tensor's names the first counts."""
-        held, known = self._held, self.known
-        for names, of_parameters in ((parameters, True), (buffers, False)):
-            for name, tensor in names:
-                if id(tensor) not in held:
-                    held[id(tensor)] = name, tensor
-                    operand = self.learn(tensor, name)
-                    if of_parameters:
-                        known[id(tensor)] = reference(tensor), operand, version(tensor), name
+        for name, tensor in parameters:
+            if id(tensor) not in self._held:
+                self._held[id(tensor)] = name, tensor
+                self.known[id(tensor)] = reference(tensor), self.learn(tensor, name), version(tensor), name
+        for name, tensor in buffers:
+            self._held.setdefault(id(tensor), (name, tensor))
 
     def name(self, tree: Any, name: str) -> list[Operand]:
         """Names the tensors of an input."""
@@ -109,6 +107,9 @@ class Values:
 
     def meet(self, tensor: torch.Tensor) -> Operand:
         """A tensor that is seen for the first time, and was not made by a row."""
+        held = self._held.get(id(tensor))
+        if held is not None:
+            return self.learn(tensor, held[0])
         for inside in layers(tensor):
             self.wrapped = True
             known = self.known.get(id(inside))

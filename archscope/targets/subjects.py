@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, is_lazy
+from torch.nn.parameter import UninitializedBuffer
 
 from archscope import units
 from archscope.errors import UsageError
+from archscope.record import Holding, walk
 from archscope.targets.devices import device_of, dtype_of
 from archscope.targets.inputs import Door, mapped
 from archscope.targets.python import as_module, module_of
@@ -31,8 +32,8 @@ class Subject:
     """A module to be analysed.
 
     device, dtype: where its tensors live and what they are, as a report says it. door: where its inputs go.
-    live: it is the caller's, who gets it back as it was. is_made: no lazy layer waits for its first input.
-    notes: what a reader must know of how it was looked at.
+    live: it is the caller's, who gets it back as it was. holding: its modules and tensors. notes: what a reader must
+    know of how it was looked at.
     """
 
     module: nn.Module
@@ -41,8 +42,13 @@ class Subject:
     dtype: str
     door: Door
     live: bool
-    is_made: bool = True
+    holding: Holding
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether no lazy layer waits for its first input."""
+        return not self.holding.waiting
 
     @property
     def title(self) -> str:
@@ -116,10 +122,10 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], device: str = "cpu") -> Subject:
-    parts = parts_of(module)
-    tensors = tensors_of(parts)
+    holding = walk(module)
+    tensors = [tensor for _, tensor in (*holding.parameters, *holding.buffers)] + holding.waiting
     devices = [str(one) for one in dict.fromkeys(tensor.device for tensor in tensors)] or [device]
-    packed = _packed(module) if any(map(_is_quantised, set(map(type, parts)))) else {}
+    packed = _packed(module) if any(map(_is_quantised, {type(part) for _, part in holding.modules})) else {}
     kinds = _kinds(tensors)
     door = Door(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
     if packed:
@@ -127,32 +133,7 @@ def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], 
         what = f"weights that are packed as {_listed(packed.values())}"
         notes = (*notes, f"{what} are no parameters, and not counted: {named}")
     shown = _listed(packed.values()) if packed and not kinds else kinds[0] if kinds else _whole(tensors, door.dtype)
-    return Subject(module, name, " + ".join(devices), shown, door, live, all_made(tensors), tuple(notes))
-
-
-def parts_of(module: nn.Module) -> list[nn.Module]:
-    """The module and all modules in it, each once, from the top down, however deep they lie."""
-    found: dict[int, nn.Module] = {}
-    ahead = [module]
-    while ahead:
-        part = ahead.pop()
-        if id(part) not in found:
-            found[id(part)] = part
-            if part._modules:
-                ahead += [inner for inner in reversed(list(part._modules.values())) if inner is not None]
-    return list(found.values())
-
-
-def tensors_of(parts: Sequence[nn.Module]) -> list[torch.Tensor]:
-    """The modules' own parameters, then their buffers."""
-    tables = [part._parameters for part in parts] + [part._buffers for part in parts]
-    return [tensor for table in tables if table for tensor in table.values() if tensor is not None]
-
-
-def all_made(tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether none of them waits for its shape; tensors of one class are alike in that."""
-    one_of_each = {type(tensor): tensor for tensor in tensors}
-    return not any(map(is_lazy, one_of_each.values()))
+    return Subject(module, name, " + ".join(devices), shown, door, live, holding, tuple(notes))
 
 
 def _listed(names: Any) -> str:
@@ -211,8 +192,7 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
     with torch.random.fork_rng(), torch.no_grad(), _in_eval(module), suppress(Exception):
         module(*args, **kwargs)
     note = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
-    made = all_made(tensors_of(parts_of(module)))
-    return replace(subject, module=module, is_made=made, notes=(*subject.notes, *note))
+    return replace(subject, module=module, holding=walk(module), notes=(*subject.notes, *note))
 
 
 def _copied(module: nn.Module) -> nn.Module:
