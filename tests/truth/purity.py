@@ -6,13 +6,15 @@ import gc
 import hashlib
 import random
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import archscope
+from archscope.errors import ForwardError
 
 
 def picture(model: nn.Module) -> dict[str, Any]:
@@ -53,11 +55,30 @@ def leaves_no_trace(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs
     model = make()
     before = picture(model)
     report = archscope.summarize(model, args=args, kwargs=kwargs)
-    after = picture(model)
-    assert [name for name in before | after if before.get(name) != after.get(name)] == []
-    watched = [weakref.ref(module) for module in model.modules()]
-    watched += [weakref.ref(parameter) for parameter in model.parameters()]
+    assert changed(before, picture(model)) == []
+    watched = watches(model)
     del model
     gc.collect()
     assert not [watch() for watch in watched if watch() is not None]
     assert report.total.params
+
+
+def failing_leaves_no_trace(make: Callable[[], nn.Module], kwargs: dict[str, Any]) -> None:
+    """The same of an analysis that ends in the model's own exception."""
+    model = make()
+    before = picture(model)
+    with pytest.raises(ForwardError):
+        archscope.summarize(model, kwargs=kwargs)
+    assert changed(before, picture(model)) == []
+    watched = watches(model)
+    del model
+    gc.collect()
+    assert not [watch() for watch in watched if watch() is not None]
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
+
+
+def watches(model: nn.Module) -> list[weakref.ref[Any]]:
+    return [weakref.ref(one) for one in (*model.modules(), *model.parameters())]

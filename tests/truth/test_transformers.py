@@ -9,7 +9,7 @@ import archscope
 from tests.truth.cases import ALL, KINDS, UNKNOWN
 from tests.truth.laws import report_of
 from tests.truth.packages import package
-from tests.truth.purity import leaves_no_trace
+from tests.truth.purity import failing_leaves_no_trace, leaves_no_trace
 from tests.truth.witness import counted
 from tests.truth.zoo import Case
 
@@ -62,6 +62,14 @@ def test_meta_gives_what_the_cpu_gives(name: str) -> None:
 def test_a_model_is_left_as_it_was(name: str) -> None:
     case = BY_NAME[name]
     leaves_no_trace(lambda: case.made(transformers), (), case.given())
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "LlamaForCausalLM", "T5ForConditionalGeneration"])
+def test_a_model_that_fails_is_left_as_it_was(name: str) -> None:
+    """A token that no table holds."""
+    case = BY_NAME[name]
+    beyond = {**case.given(), "input_ids": torch.full((1, 16), 1_000)}
+    failing_leaves_no_trace(lambda: case.made(transformers), beyond)
 
 
 @pytest.mark.parametrize(
