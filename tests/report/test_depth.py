@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 import pytest
 
 from archscope.checks.lint import lint
 from archscope.render import sheet, table
 from archscope.report import Report, Total, breakdown, leaves, outline, unfolded, walk
+from tests.counting import calls_of
 from tests.sketches import Sketch
 
 
@@ -69,23 +69,6 @@ def test_a_tower_is_printed_with_its_depth() -> None:
     lines = table.text(sheet.summary(tower(3)), width=100).splitlines()
     layers = [line[: line.index("layer")] for line in lines if " Linear" in line]
     assert layers == ["", "  ", "    "]
-
-
-def calls_of(work: Callable[[], Any]) -> int:
-    """How many functions of Python a piece of work calls."""
-    counted = 0
-
-    def count(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal counted
-        counted += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return counted
 
 
 @pytest.mark.parametrize("shape", [tower, chain])
