@@ -102,4 +102,4 @@ def traffic(row: Row) -> tuple[int, int]:
     if row.view:
         return 0, 0
     read = {operand.value.id: operand.value.bytes for operand in row.inputs}
-    return sum(read.values()), sum(value.bytes for value in row.outputs)
+    return sum(read.values()), sum([value.bytes for value in row.outputs])
