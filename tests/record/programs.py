@@ -174,7 +174,7 @@ def custom(library: torch.library.Library) -> dict[str, Machine]:
     library.impl("made", torch.matmul, "CompositeImplicitAutograd")
     operators = getattr(torch.ops, library.ns)
     return {
-        "custom operator": unknown(f"torch.ops.{library.ns}.opaque", operators.opaque, t(3)),
+        "custom operator": unknown(f"{library.ns}.opaque", operators.opaque, t(3)),
         "custom operator made of others": written(24, operators.made, t(2, 3), t(3, 4)),
     }
 
