@@ -160,7 +160,7 @@ def failed(block: Any, trial: Trial) -> Failed | None:
     options = {"device": "meta", **trial.options} if is_spec(block) else trial.options
     cause = None
     try:
-        report = summarize(block, **options)
+        report = summarize(block, **{**options, "backward": False})
     except SpecError as error:
         return told(block, options, [from_problem(p, sources=error.sources) for p in error.problems])
     except ForwardError as error:

@@ -155,12 +155,16 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Failure:
-    """The forward pass raised: where, in which function, with which operands, and the first line of torch's message."""
+    """The pass raised: where, in which function, with which operands, and the first line of torch's message.
+
+    backward: the forward pass had run to its end, the backward pass did not.
+    """
 
     site: Site
     function: str
     operands: tuple[Operand, ...]
     message: str
+    backward: bool = False
 
 
 @dataclass(frozen=True)

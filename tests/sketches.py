@@ -25,6 +25,8 @@ class Sketch:
         self.rows: list[Row] = []
         self.params: list[Param] = []
         self.costs: list[Cost] = []
+        self.backward: list[Row] = []
+        self.backward_costs: list[Cost] = []
         self.stack = [-1]
         self.values = 0
         self.inputs = {name: Operand(name, self.value(shape)) for name, shape in inputs.items()}
@@ -85,6 +87,14 @@ class Sketch:
         with self.call(path, name, text, kind):
             return self.row(path, name, reads, *shapes, params=names, macs=macs, unpriced=unpriced)
 
+    def derive(self, of: int, *, macs: int = 0, unpriced: str = "", node: str = "") -> None:
+        """A row of the backward pass: of a forward row, or of -1 and a node."""
+        op = node or self.rows[of].op
+        index, path, function = len(self.backward), "" if node else self.rows[of].path, f"{op} backward"
+        given = Operand("constant", self.value((4,)))
+        self.backward.append(Row(index, path, op, function, -1, (given,), (self.value((8,)),), of=of))
+        self.backward_costs.append(Cost(macs, 16, 32, (unpriced,) if unpriced else ()))
+
     def step(self, path: str, name: str, text: str, reads: Sequence[Operand], *shapes: Shape) -> Operand:
         return self.layer(path, name, text, reads, *shapes, kind="step")
 
@@ -99,12 +109,15 @@ class Sketch:
             calls=tuple(self.calls),
             rows=tuple(self.rows),
             params=tuple(self.params),
+            backward=tuple(self.backward),
+            loss="the sum of the output" if self.backward else "",
             **more,
         )
 
     def report(self, results: Sequence[Operand], *, findings: Sequence = (), **more: Any) -> Report:
         trace = self.trace(results, **more)
-        return join(trace, pricing=lambda rows: self.costs, findings=findings, title=self.title)
+        costs = {id(trace.backward): self.backward_costs, id(trace.rows): self.costs}
+        return join(trace, pricing=lambda rows: costs[id(rows)], findings=findings, title=self.title)
 
 
 def conv(net: Sketch, path: str, x: Operand, out: int, k: int, pad: int = 0, stride: int = 1) -> Operand:
@@ -178,3 +191,20 @@ def awkward() -> Report:
     with net.call("head", "Linear", "100", "layer"):
         x = net.row("head", "Linear", [x], (2, 100), params=["head.weight"], macs=2 * 11_200)
     return net.report([x], notes=("dropout is off in eval mode",))
+
+
+def trained() -> Report:
+    """Both passes: a first layer without an input's gradient, an unpriced kernel, a row that no layer owns."""
+    net = Sketch("net.py:Net", mode="train", x=(1, 3, 64, 64))
+    x = conv(net, "stem", net["x"], 16, 3, pad=1)
+    for turn in range(2):
+        x = residual(net, f"layer.{turn}", x, 16)
+    x = net.layer("fft", "Spectrum", "", [x], x.value.shape, unpriced="aten._fft_r2c")
+    x = net.layer("head", "Linear", "10", [x], (1, 10), params=(10, 17), macs=160)
+    for index in reversed(range(len(net.rows))):
+        known = net.costs[index].known
+        net.derive(
+            index, macs=known * 2 if index else known, unpriced="aten._fft_c2r" * bool(net.costs[index].unpriced)
+        )
+    net.derive(-1, macs=1280, node="ScaleBackward")
+    return net.report([x])

@@ -85,7 +85,9 @@ def _summarized(call: Call) -> tuple[Report, float]:
     from archscope import witnesses
 
     with witnesses.isolated(call.model, train=call.train):
-        return witnesses.timed(lambda: summarize(call.model, args=call.args, kwargs=call.kwargs, train=call.train))
+        return witnesses.timed(
+            lambda: summarize(call.model, args=call.args, kwargs=call.kwargs, train=call.train, backward=False)
+        )
 
 
 def _of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None) -> Asked:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 def compare(*wanted: Any, **options: Any) -> Comparison:
     """Reports side by side, the first as the yardstick; a spec without a variant stands for all its variants.
 
-    `options` are those of `summarize`. Raises what `summarize` raises.
+    `options` are those of `summarize`; the backward pass is not compared. Raises what `summarize` raises.
     """
     from archscope.comparison import compare as compared
     from archscope.render import views
 
     targets = [t for target in wanted for t in (variants(target) if isinstance(target, str) else [target])]
-    return compared([summarize(target, **options) for target in targets], views=views.COMPARISON)
+    wishes = {**options, "backward": False}
+    return compared([summarize(target, **wishes) for target in targets], views=views.COMPARISON)
 
 
 def check(
@@ -88,7 +89,7 @@ def _problems(error: SpecError) -> tuple[Finding, ...]:
 
 def _ran(target: Any, law: Demands, options: Mapping[str, Any], fixer: Fixer | None) -> Ran:
     try:
-        report = summarize(target, **options)
+        report = summarize(target, **{**options, "backward": False})
         found = fixer.with_fixes(target, report) if fixer and report.trace.mismatches else report.findings
     except SpecError as error:
         return Ran(_problems(error))

@@ -51,6 +51,7 @@ def summarize(
     device: str = "auto",
     dtype: str | None = None,
     train: bool = False,
+    backward: bool | None = None,
     seed: int | None = None,
     allow_python: bool = False,
     texts: Mapping[str, str] | None = None,
@@ -58,6 +59,7 @@ def summarize(
 ) -> Report:
     """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
+    train: in training mode. backward: the backward pass as well; with `train`, unless this says no.
     input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
     `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
     factory. texts: what files of a spec are taken to hold, by name, instead of what stands on the disk.
@@ -65,8 +67,9 @@ def summarize(
     wrong use, ForwardError (with the report so far) where the forward pass fails.
     """
     given = Given(input, args, kwargs, batch)
+    derives = train if backward is None else backward
     if split(target) is None:
-        return _summarize_module(target, set or {}, given, device, dtype, train, seed)
+        return _summarize_module(target, set or {}, given, device, dtype, train, derives, seed)
     if given.by_call:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
     plan = plan_of(
@@ -80,7 +83,7 @@ def summarize(
         strict=False,
         texts=texts,
     )
-    return summarize_plan(plan, device=device, dtype=dtype, train=train, seed=seed, tell=progress)
+    return summarize_plan(plan, device=device, dtype=dtype, train=train, backward=derives, seed=seed, tell=progress)
 
 
 def at_rest(analysis: Callable[..., Report]) -> Callable[..., Report]:
@@ -103,10 +106,11 @@ def summarize_plan(
     device: str = "auto",
     dtype: str | None = None,
     train: bool = False,
+    backward: bool = False,
     seed: int | None = None,
     tell: Progress | None = None,
 ) -> Report:
-    """One recorded forward pass of a compiled spec. Raises UsageError, ForwardError."""
+    """One recorded pass of a compiled spec. Raises UsageError, ForwardError."""
     from archscope import compile as workshop
     from archscope import targets
     from archscope.record import record
@@ -133,6 +137,7 @@ def summarize_plan(
         inputs=inputs,
         parameters=ready.parameters(),
         buffers=ready.buffers(),
+        backward=backward,
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
     return _joined(recording, _title(plan), warnings, expected=plan.expected)
@@ -164,13 +169,14 @@ def _joined(
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place
-        fact = f"{failure.function}: {failure.message}" if failure.function else failure.message
+        what = "the backward pass" if failure.backward else failure.function
+        fact = f"{what}: {failure.message}" if what else failure.message
         problem = Problem(where or Span(recording.trace.target, 0, 0), fact, cure)
         raise ForwardError(problem, report) from recording.error
     return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
 
-def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool) -> Recording:
+def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, backward: bool) -> Recording:
     from archscope import compile as workshop
     from archscope import targets
     from archscope.record import record_module
@@ -180,6 +186,7 @@ def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool) -> Recor
         args,
         kwargs,
         train=train,
+        backward=backward,
         text=workshop.describe,
         target=subject.name,
         device=subject.device,
@@ -197,6 +204,7 @@ def _summarize_module(
     device: str,
     dtype: str | None,
     train: bool,
+    backward: bool,
     seed: int | None,
 ) -> Report:
     from archscope import targets
@@ -205,7 +213,7 @@ def _summarize_module(
         subject = targets.subject(target, arguments, device=device, dtype=dtype)
         args, kwargs = _arguments(subject, given)
         subject = targets.initialised(subject, args, kwargs)
-        recording = _recorded(subject, args, kwargs, train=train)
+        recording = _recorded(subject, args, kwargs, train=train, backward=backward)
         warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""

@@ -356,8 +356,9 @@ def deed(change: Change) -> str:
 def from_failure(failure: Failure, trace: Trace) -> Finding:
     """`forward`: which function failed where, on what, and the first line of torch's message."""
     operands = " and ".join(f"{op.value.shape} {op.value.dtype} from {op.source}" for op in failure.operands)
-    what = failure.function or "the forward pass"
-    ran = f"what ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
+    what = failure.function or f"the {'backward' if failure.backward else 'forward'} pass"
+    before = "the forward pass" if failure.backward else "what"
+    ran = f"{before} ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
     return Finding(
         rule="forward",
         level="error",

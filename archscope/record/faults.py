@@ -50,6 +50,10 @@ class Faults:
         """A function has raised."""
         self._failure = error, Failure(site, function, operands, first_line(error))
 
+    def failed_backward(self, site: Site, error: BaseException) -> None:
+        """The backward pass has raised."""
+        self._failure = error, Failure(site, "", (), first_line(error), backward=True)
+
     def left(self, site: Site, error: BaseException | None) -> None:
         """A Site is left with this exception; the first place counts."""
         if error is not None and self._noted(error) is None:

@@ -66,6 +66,7 @@ class Recorder(TorchFunctionMode):
         self.values, self.faults = Values(), Faults()
         self.loss = ""
         self.backward: tuple[Row, ...] = ()
+        self.derives_nothing = False
         self._spans: list[Span] = []
         self._start, self._paused = 0, False
         self._real: tuple[Kernel, ...] | None = None
@@ -78,7 +79,9 @@ class Recorder(TorchFunctionMode):
         self._signatures: dict[Any, Signature] = {}
 
     def enter(self, site: Site) -> None:
-        """The run goes into a block, a layer or a step."""
+        """The run goes into a block, a layer or a step; while gradients are derived, nothing that runs again does."""
+        if self._paused:
+            return
         self._open.append((self._call, self.site, self._first))
         call = len(self.calls)
         self.calls.append(Call(call, self._call, site))
@@ -88,19 +91,21 @@ class Recorder(TorchFunctionMode):
 
     def leave(self) -> None:
         """The run leaves the Site it entered last."""
+        if self._paused:
+            return
         self._call, self.site, self._first = self._open.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         if kwargs is None:
             kwargs = {}
+        written = writes(function, args, kwargs) if function.writes or "out" in kwargs else ()
+        for tensor in written:
+            self._originals.keep(tensor)
         if self.derives:
             if self._paused:
                 return func(*args, **kwargs)
             self._start = next_number()
-        written = writes(function, args, kwargs) if function.writes or "out" in kwargs else ()
-        for tensor in written:
-            self._originals.keep(tensor)
         try:
             if function.special or self.site.strict or forward_ad._current_level >= 0:
                 out = self._specially(function, func, args, kwargs)
@@ -262,14 +267,15 @@ class Recorder(TorchFunctionMode):
 
     def derive(self, outputs: Any) -> Any:
         """The backward pass of what the run gave, if one was asked for; gives the outputs back."""
-        loss = loss_of(outputs) if self.derives else None
+        loss = loss_of(outputs) if self.derives and not self.faults.mismatches else None
+        self.derives_nothing = loss is not None and not loss.tensors
         if loss is not None and loss.tensors:
             derivation = Derivation(self.values, self._spans)
             self.loss, self._paused = loss.text, True
             try:
                 derive(loss, derivation)
             except Exception as error:
-                self.faults.failed_in(NOWHERE, "backward", (), error)
+                self.faults.failed_backward(NOWHERE, error)
                 raise
             finally:
                 self._paused = False

@@ -22,6 +22,7 @@ from archscope.record.trees import leaves
 from archscope.trace import Operand, Trace
 
 Named = tuple[str, torch.Tensor]
+NOTHING_TO_DERIVE = "no backward pass: nothing that the forward pass gave requires a gradient"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def record(
             failure=recorder.faults.ended(recorder.site, error) if error else None,
             backward=recorder.backward,
             loss=recorder.loss,
+            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (),
         )
         unseen = values.any_unseen()
     return Recording(trace, outputs, error, unseen)
@@ -112,7 +114,7 @@ def record_module(
     holding: Holding | None = None,
     **about: Any,
 ) -> Recording:
-    """A forward pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
+    """A pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
     inputs as `record` wants them.
 
     It runs undisturbed first. Only where it failed it runs again, on past operands that do not fit, to see all of them;
@@ -133,7 +135,7 @@ def record_module(
         )
 
     first = look(on_mismatch="raise")
-    if first.error is not None:
+    if first.trace.failure is not None and not first.trace.failure.backward:
         further = look(on_mismatch="record") if not held.waiting else first
         return further if further.trace.mismatches else first
     return look(on_mismatch="raise", kernels=True) if first.unseen else first

@@ -31,7 +31,8 @@ class Column:
 
 def layer(line: Line, _: Report) -> str:
     """`Conv2d 16, 3×3, pad 1`; a written step is its own text."""
-    return line.text if line.text and line.kind in ("step", "unread") else f"{line.name} {line.text}".rstrip()
+    alone = line.text and line.kind in ("step", "unread", "backward")
+    return line.text if alone else f"{line.name} {line.text}".rstrip()
 
 
 def path(line: Line, _: Report) -> str:
@@ -112,6 +113,21 @@ def byte_column(name: str, count: Callable[[Line], int]) -> Column:
     )
 
 
+def backward_column(
+    name: str, header: str, text: Callable[[Total], str], value: Callable[[Total], object], data: str
+) -> Column:
+    """A column of the backward pass: empty, and unknown in data, in a report that has none."""
+    return Column(
+        name,
+        header,
+        lambda line, report: "" if report.backward_total is None else text(line.backward),
+        lambda line, report: None if report.backward_total is None else value(line.backward),
+        data,
+        right=True,
+        total=True,
+    )
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("path", "path", path, lambda line, _: line.path),
     Column("layer", "layer", layer, layer, shorten=by_commas),
@@ -126,6 +142,9 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
         total=True,
     ),
+    backward_column(
+        "backward", "backward", lambda total: known(total.known, total), lambda total: total.macs, "backward_macs"
+    ),
     Column(
         "share", "share", share, lambda line, report: units.fraction(line.total.known, report.total.known), right=True
     ),
@@ -139,15 +158,36 @@ COLUMNS: tuple[Column, ...] = (
     ),
     byte_column("read", lambda line: line.total.read),
     byte_column("written", lambda line: line.total.written),
+    backward_column(
+        "backward_read",
+        "backward read",
+        lambda total: byte_size(total.read),
+        lambda total: total.read,
+        "backward_bytes_read",
+    ),
+    backward_column(
+        "backward_written",
+        "backward written",
+        lambda total: byte_size(total.written),
+        lambda total: total.written,
+        "backward_bytes_written",
+    ),
     Column("calls", "calls", lambda line, _: str(line.times), lambda line, _: line.times, right=True),
     Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
     Column("field", "field", field, field, right=True),
 )
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-SUMMARY: tuple[str, ...] = ("path", "layer", "from", "output", "params", "macs", "share")
-FLOPS: tuple[str, ...] = ("path", "layer", "params", "macs", "share", "flops", "read", "written")
-FLOPS_BY: tuple[str, ...] = ("path", "calls", "params", "macs", "share", "flops", "read", "written")
+BACKWARD: tuple[str, ...] = ("backward", "backward_read", "backward_written")
+"""The columns that only a report with a backward pass fills."""
+SUMMARY: tuple[str, ...] = ("path", "layer", "from", "output", "params", "macs", "backward", "share")
+FLOPS: tuple[str, ...] = ("path", "layer", "params", "macs", "backward", "share", "flops", "read", "written")
+FLOPS_BY: tuple[str, ...] = ("path", "calls", "params", "macs", "backward", "share", "flops", "read", "written")
+
+
+def usual(names: Sequence[str], report: Report) -> tuple[str, ...]:
+    """Columns that nobody asked for by name: those of the backward pass only where there was one."""
+    return tuple(name for name in names if name not in BACKWARD or report.backward_total is not None)
 
 
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:

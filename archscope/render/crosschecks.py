@@ -28,7 +28,7 @@ def sheet(check: CrossCheck) -> Sheet:
         head=head(check.report),
         headings=HEADINGS,
         rows=(ours(check), *(theirs(account, check) for account in check.accounts)),
-        foot=tuple(filter(None, [*versions(check), unpriced(check.report) if check.report.total.unpriced else ""])),
+        foot=tuple(filter(None, [*versions(check), *(unpriced(check.report) if check.report.total.unpriced else ())])),
         notes=tuple(notes(check)),
     )
 

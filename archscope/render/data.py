@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.render.columns import NAMES, chosen
+from archscope.render.columns import BACKWARD, NAMES, chosen, usual
 from archscope.render.sheet import Wish
 from archscope.report import LEVELS, Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded
 
 SUMMARY_CSV = tuple(name for name in NAMES if name != "calls")
+FLOPS_CSV = ("path", "calls", "params", "macs", "flops", "share", "read", "written", *BACKWARD)
+PARTS = tuple(name for name in FLOPS_CSV if name != "share")
 COMPARED = ("params", "trainable_params", "param_bytes", "macs", "flops", "unpriced")
 
 
@@ -32,13 +34,13 @@ def summary_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - fro
     """One line per written step (with `expand`: per row), none folded: every column sums to the report's total."""
     lines = outline(report, expand=True) if wish.expand else unfolded(report)
     kept = [line for _, line in leaves(prune(lines, wish.depth) if wish.depth else lines)]
-    return lines_csv(report, kept, wish.columns or SUMMARY_CSV)
+    return lines_csv(report, kept, wish.columns or usual(SUMMARY_CSV, report))
 
 
 def flops_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """The costs by module, type or depth; the lines are disjoint."""
     lines = breakdown(report, wish.by or "module", depth=wish.depth)
-    names = wish.columns or ("path", "calls", "params", "macs", "flops", "share", "read", "written")
+    names = wish.columns or usual(FLOPS_CSV, report)
     return lines_csv(report, [line for _, line in leaves(lines)], names)
 
 
@@ -51,7 +53,7 @@ def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str]) -> st
 def flops_document(report: Report, wish: Wish = Wish()) -> dict[str, Any]:  # noqa: B008 - frozen
     """The report's document with `by` and the `parts` of that breakdown."""
     by = wish.by or "module"
-    columns = chosen(("path", "calls", "params", "macs", "flops", "read", "written"))
+    columns = chosen(usual(PARTS, report))
     parts: list[dict[str, Any]] = [
         {column.data or column.name: column.value(line, report) for column in columns} | {"rows": list(line.rows)}
         for _, line in leaves(breakdown(report, by, depth=wish.depth))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from archscope import units
 from archscope.comparison import Change, Comparison
-from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner
-from archscope.report import Line, Report, breakdown, leaves, outline, prune, unfolded, walk
+from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner, usual
+from archscope.report import Line, PricedRow, Report, Total, breakdown, leaves, outline, prune, unfolded, walk
+from archscope.report.lines import NOTHING
 from archscope.trace import Operand
 
 
@@ -47,8 +48,8 @@ class Wish:
 
 def summary(report: Report, wish: Wish = Wish(), *, extra: Sequence[Column] = ()) -> Sheet:
     """The table of a net: one line per written step. extra: columns of somebody else's, such as times, at the end."""
-    usual = tuple(name for name in SUMMARY if name != "from" or not wish.sort)
-    columns = (*chosen(wish.columns or usual), *extra)
+    names = tuple(name for name in usual(SUMMARY, report) if name != "from" or not wish.sort)
+    columns = (*chosen(wish.columns or names), *extra)
     return sheet(report, list(arranged(shown(report, wish), wish, report)), columns)
 
 
@@ -63,7 +64,7 @@ def flops(report: Report, wish: Wish = Wish()) -> Sheet:
     """The costs by module, type or depth."""
     by = wish.by or "module"
     lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report))
-    columns = chosen(wish.columns or (FLOPS if by == "module" else FLOPS_BY))
+    columns = chosen(wish.columns or usual(FLOPS if by == "module" else FLOPS_BY, report))
     return sheet(report, lines, tuple(replace(c, header=by) if c.name == "path" else c for c in columns))
 
 
@@ -84,7 +85,7 @@ def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:
 
 
 def sheet(report: Report, lines: Sequence[tuple[int, Line]], columns: Sequence[Column]) -> Sheet:
-    whole = Line("", "total", "total", total=report.total)
+    whole = Line("", "total", "total", total=report.total, backward=report.backward_total or NOTHING)
     return Sheet(
         head=head(report),
         headings=tuple(Heading(c.name, c.header, c.right, c.shorten) for c in columns),
@@ -114,38 +115,67 @@ def described(operand: Operand, batch: int | None) -> str:
 def foot(report: Report) -> tuple[str, ...]:
     """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation priced`, in phrases."""
     total = report.total
-    least = "at least " if total.unpriced else ""
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
     return (
         f"{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
-        f"{least}{units.human(total.known)} MACs",
-        f"{least}{units.human(2 * total.known)} FLOPs (2 × MACs)",
-        unpriced(report),
+        *products(total, report.backward_total, report.trace.loss),
+        *unpriced(report),
     )
 
 
-def unpriced(report: Report) -> str:
-    rows = report.total.unpriced
+def products(forward: Total, backward: Total | None, loss: str) -> tuple[str, ...]:
+    """MACs and FLOPs; of two passes `1.82 G MACs forward, 3.64 G backward, 5.46 G in all`, and the loss."""
+    if backward is None:
+        return macs(forward), flops_of(forward)
+    whole = forward + backward
+    parts = f"{macs(forward)} forward, {least(backward)}{units.human(backward.known)} backward"
+    return (
+        f"{parts}, {least(whole)}{units.human(whole.known)} in all",
+        f"{flops_of(whole)} in all",
+        f"loss: {loss}",
+    )
+
+
+def macs(total: Total) -> str:
+    return f"{least(total)}{units.human(total.known)} MACs"
+
+
+def flops_of(total: Total) -> str:
+    return f"{least(total)}{units.human(2 * total.known)} FLOPs (2 × MACs)"
+
+
+def least(total: Total) -> str:
+    return "at least " if total.unpriced else ""
+
+
+def unpriced(report: Report) -> tuple[str, ...]:
+    """What is not counted: the rest of a pass that broke off, and the operations without a price, by kernel."""
+    failure = report.trace.failure
+    if failure is not None and not failure.backward:
+        return ("the forward pass broke off: what did not run is not counted",)
+    broken = ("the backward pass broke off: it is not counted",) if failure is not None else ()
+    rows = report.total.unpriced + sum(row.total.unpriced for row in report.backward)
     if not rows:
-        return "every operation priced"
-    if report.trace.failure is not None:
-        return "the forward pass broke off: what did not run is not counted"
-    kernels = ", ".join(f"{name} ({where(indexes, report)})" for name, indexes in report.unpriced.items())
-    return f"{rows} operation{'s' * (rows > 1)} unpriced: {kernels}"
+        return broken or ("every operation priced",)
+    kernels = [f"{name} (at {where(at, report.rows)})" for name, at in report.unpriced.items()]
+    kernels += [f"{name} (backward at {where(at, report.backward)})" for name, at in report.backward_unpriced.items()]
+    return (*broken, f"{rows} operation{'s' * (rows > 1)} unpriced: {', '.join(kernels)}")
 
 
-def where(indexes: Sequence[int], report: Report) -> str:
-    """The paths of the first rows: `at rnn, head.0 and 3 more`."""
-    paths = list(dict.fromkeys(report.rows[index].path or report.rows[index].op for index in indexes))
+def where(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:
+    """The paths of the first rows: `rnn, head.0 and 3 more`."""
+    paths = list(dict.fromkeys(rows[index].path or rows[index].op for index in indexes))
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return f"at {', '.join(paths[:3])}{more}"
+    return f"{', '.join(paths[:3])}{more}"
 
 
 def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
     if any(line.times > 1 and line.kind != "sum" for line in lines):
         yield "×N: N equal parts in one line; figures sum over all N"
-    if report.total.unpriced:
+    if report.total.unpriced or report.backward_unpriced:
         yield "?: not known; ≥: without what is not known"
+    if report.backward_total is not None:
+        yield "backward: MACs of the backward pass; MACs, share, FLOPs: of the forward pass"
     if any(line.shared for line in lines):
         yield "shared: parameters that an earlier line counts"
     yield from report.trace.notes

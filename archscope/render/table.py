@@ -11,7 +11,8 @@ from archscope.render.sheet import Heading, Sheet
 
 GAP = 2
 DOT = " · "
-LEAST_FIRST = ("place", "rows", "written", "read", "human", "from", "calls", "flops", "share", "output", "layer")
+MOVED = ("backward_written", "backward_read", "written", "read")
+LEAST_FIRST = ("place", "rows", *MOVED, "human", "from", "calls", "flops", "share", "output", "backward", "layer")
 SHORTEST_LAYER, SHORTEST_FROM = 20, 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,45 @@ def document(report: Report) -> Data:
         "outputs": [{"name": operand.source, **value(operand.value)} for operand in trace.outputs],
         "totals": totals(report.total),
         "rows": [row_data(report, row) for row in report.rows],
-        "unpriced": [{"kernel": kernel, "rows": list(rows)} for kernel, rows in report.unpriced.items()],
+        "unpriced": unpriced(report.unpriced),
+        "backward": None if report.backward_total is None else backward(report, report.backward_total),
         "findings": [finding_data(finding) for finding in report.findings],
         "notes": list(trace.notes),
     }
 
 
+def unpriced(kernels: Mapping[str, Sequence[int]]) -> list[Data]:
+    return [{"kernel": kernel, "rows": list(rows)} for kernel, rows in kernels.items()]
+
+
+def backward(report: Report, total: Total) -> Data:
+    """The backward pass: what it started from, its sums and its rows, each with the forward row that it derives."""
+    return {
+        "loss": report.trace.loss,
+        "totals": costs(total),
+        "rows": [backward_row(report, row) for row in report.backward],
+        "unpriced": unpriced(report.backward_unpriced),
+    }
+
+
+def backward_row(report: Report, row: PricedRow) -> Data:
+    """As a forward row; `of` is the index of that which it derives, None where there is none."""
+    of = row.row.of
+    return {**row_data(report, row), "of": of if of >= 0 else None}
+
+
 def totals(total: Total) -> Data:
-    least = {"macs_at_least": total.known} if total.unpriced else {}
     return {
         "params": total.params,
         "trainable_params": total.trainable_params,
         "param_bytes": total.param_bytes,
+        **costs(total),
+    }
+
+
+def costs(total: Total) -> Data:
+    least = {"macs_at_least": total.known} if total.unpriced else {}
+    return {
         "macs": total.macs,
         "flops": total.flops,
         "bytes_read": total.read,

@@ -15,9 +15,9 @@ NOTHING = Total()
 @dataclass(frozen=True)
 class Line:
     """One line. path: in full; label: as its parent shows it (`0-2` after folding). kind: group, block, layer, step,
-    row, unread or sum. sources: what it reads, by the names its block knows. rows: the indexes that `total` sums; a
-    line folded from `times` equal ones, and every line below it, sums over all of them. shared: reads parameters that
-    an earlier line counts."""
+    row, unread, backward (of no row) or sum. sources: what it reads, by the names its block knows. rows: the indexes
+    that `total` sums; a line folded from `times` equal ones, and every line below it, sums over all of them. backward:
+    the sums of what derives these rows. shared: reads parameters that an earlier line counts."""
 
     path: str
     label: str
@@ -32,6 +32,7 @@ class Line:
     shared: bool = False
     place: Span | None = None
     children: tuple[Line, ...] = ()
+    backward: Total = NOTHING
 
 
 def walk(lines: Iterable[Line]) -> Iterator[tuple[int, Line]]:

@@ -1,4 +1,5 @@
-"""The Report: Trace + one Cost per row → priced rows → totals. Totals are functions of rows and parameters.
+"""The Report: Trace + one Cost per row of each pass → priced rows → totals. Totals are functions of rows and
+parameters. What has no word before it is of the forward pass; the backward pass stands beside it.
 
 A quantity that is not known is None, never 0; a sum over rows that hold one counts them in `unpriced`.
 """
@@ -148,6 +149,7 @@ class Report:
     """One recorded forward pass with its costs: `rows`, `total`, `findings`, `to_dict()`; `str()` is the table.
 
     title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
+    backward, backward_total: the same of the backward pass; nothing, and None, where none was recorded.
     """
 
     trace: Trace
@@ -155,6 +157,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     title: str = ""
     views: Views = field(default=Views(), compare=False)
+    backward_costs: tuple[Cost, ...] = ()
 
     @property
     def target(self) -> str:
@@ -165,6 +168,31 @@ class Report:
         return tuple(
             PricedRow(row, cost, own) for row, cost, own in zip(self.trace.rows, self.costs, self._owned, strict=True)
         )
+
+    @cached_property
+    def backward(self) -> tuple[PricedRow, ...]:
+        """The rows of the backward pass, in the order in which they ran."""
+        return tuple(PricedRow(*priced) for priced in zip(self.trace.backward, self.backward_costs, strict=True))
+
+    @cached_property
+    def backward_total(self) -> Total | None:
+        """The sums of the backward pass; None where there was none, or it failed."""
+        if not self.trace.loss or self.trace.failure is not None:
+            return None
+        return Total.of([Total(), *(row.total for row in self.backward)])
+
+    @cached_property
+    def derived(self) -> dict[int, Total]:
+        """Index of a forward row → the sums of what derives it."""
+        found: dict[int, Total] = {}
+        for row in self.backward:
+            found[row.row.of] = found.get(row.row.of, Total()) + row.total
+        return found
+
+    @cached_property
+    def ownerless(self) -> tuple[PricedRow, ...]:
+        """Rows of the backward pass that derive no forward row."""
+        return tuple(row for row in self.backward if row.row.of < 0)
 
     @cached_property
     def _owned(self) -> tuple[tuple[Param, ...], ...]:
@@ -190,7 +218,8 @@ class Report:
     @cached_property
     def total(self) -> Total:
         """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
-        costs, unfinished = self.costs, int(self.trace.failure is not None)
+        costs, failure = self.costs, self.trace.failure
+        unfinished = int(failure is not None and not failure.backward)
         return replace(
             params_total(param for param in self.trace.params if not param.tied_to),
             known=sum(cost.known for cost in costs),
@@ -208,11 +237,12 @@ class Report:
     @cached_property
     def unpriced(self) -> dict[str, tuple[int, ...]]:
         """Kernel without a price → the indexes of the rows that ran it."""
-        found: dict[str, list[int]] = {}
-        for row in self.rows:
-            for kernel in dict.fromkeys(row.cost.unpriced):
-                found.setdefault(kernel, []).append(row.index)
-        return {kernel: tuple(rows) for kernel, rows in found.items()}
+        return without_price(self.rows)
+
+    @cached_property
+    def backward_unpriced(self) -> dict[str, tuple[int, ...]]:
+        """The same of the backward pass, with the indexes of its own rows."""
+        return without_price(self.backward)
 
     @property
     def failed(self) -> bool:
@@ -227,7 +257,7 @@ class Report:
     @cached_property
     def flowing(self) -> frozenset[int]:
         """The values that are inputs or that a row made; all others are parameters, buffers and constants."""
-        made = (value.id for row in self.trace.rows for value in row.outputs)
+        made = (value.id for row in (*self.trace.rows, *self.trace.backward) for value in row.outputs)
         return frozenset([*(operand.value.id for operand in self.trace.inputs), *made])
 
     def activations(self, row: Row) -> Iterator[Operand]:
@@ -257,6 +287,14 @@ class Report:
         return self.views.html(self) if self.views.html else None
 
 
+def without_price(rows: Iterable[PricedRow]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        for kernel in dict.fromkeys(row.cost.unpriced):
+            found.setdefault(kernel, []).append(row.index)
+    return {kernel: tuple(indexes) for kernel, indexes in found.items()}
+
+
 def join(
     trace: Trace,
     *,
@@ -265,5 +303,6 @@ def join(
     title: str = "",
     views: Views = Views(),
 ) -> Report:
-    """Prices every row; the findings are handed in."""
-    return Report(trace, tuple(pricing(trace.rows)), tuple(findings), title, views)
+    """Prices every row of both passes; the findings are handed in."""
+    forward, backward = tuple(pricing(trace.rows)), tuple(pricing(trace.backward))
+    return Report(trace, forward, tuple(findings), title, views, backward)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from archscope.report.lines import Line, leaves, prune
+from archscope.report.lines import NOTHING, Line, leaves, prune
 from archscope.report.model import Report, Total, params_total
 from archscope.report.repeats import folded
 from archscope.report.tree import Tree, groups
@@ -25,11 +25,20 @@ def outline(report: Report, *, expand: bool = False, depth: int | None = None) -
 def unfolded(report: Report, *, rows: bool = False) -> tuple[Line, ...]:
     """Every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
     nodes = tuple(groups(Tree(report.trace, rows).top(), ""))
-    lines = Wiring(report).lines(nodes)
-    if not report.unread:
-        return lines
-    text = "parameters not reached" if report.trace.failure else "parameters that nothing reads"
-    return (*lines, Line("", "unread", "unread", text=text, total=params_total(report.unread)))
+    return (*Wiring(report).lines(nodes), *ownerless(report), *unread(report))
+
+
+def ownerless(report: Report) -> Iterator[Line]:
+    """What of the backward pass derives no row: a custom Function's own work, a checkpoint's second forward pass."""
+    for row in report.ownerless:
+        yield Line(row.op, row.op, "backward", text="backward, of no layer", backward=row.total)
+
+
+def unread(report: Report) -> Iterator[Line]:
+    failure = report.trace.failure
+    text = "parameters not reached" if failure and not failure.backward else "parameters that nothing reads"
+    if report.unread:
+        yield Line("", "unread", "unread", text=text, total=params_total(report.unread))
 
 
 def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Line, ...]:
@@ -46,12 +55,13 @@ def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Lin
 
 def kinds_of(line: Line, report: Report) -> Iterator[tuple[str, Line]]:
     """A layer is of its class's kind; of a step every row is of its own."""
-    if line.kind in ("layer", "unread"):
+    if line.kind in ("layer", "unread", "backward"):
         yield line.name or line.label, line
         return
     for index in line.rows:
         row = report.rows[index]
-        yield row.op, Line(row.path, row.op, "row", total=row.total, rows=(index,))
+        backward = report.derived.get(index, NOTHING)
+        yield row.op, Line(row.path, row.op, "row", total=row.total, rows=(index,), backward=backward)
 
 
 def gathered(pairs: Iterable[tuple[str, Line]]) -> Iterator[Line]:
@@ -61,4 +71,5 @@ def gathered(pairs: Iterable[tuple[str, Line]]) -> Iterator[Line]:
         found.setdefault(key, []).append(line)
     for key, same in found.items():
         rows = tuple(index for line in same for index in line.rows)
-        yield Line(key, key, "sum", total=Total.of(line.total for line in same), rows=rows, times=len(same))
+        total, backward = Total.of(line.total for line in same), Total.of(line.backward for line in same)
+        yield Line(key, key, "sum", total=total, rows=rows, times=len(same), backward=backward)

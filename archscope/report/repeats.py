@@ -60,7 +60,8 @@ class Folding:
         if found is None:
             below = zip(wires(line), [(child.label, self.likeness(child)) for child in line.children], strict=True)
             shapes = tuple([(value.shape, value.dtype) for value in line.outputs])
-            kinds = line.kind, line.name, line.text, line.total, line.times, line.shared, shapes, tuple(below)
+            totals = line.total, line.backward
+            kinds = line.kind, line.name, line.text, totals, line.times, line.shared, shapes, tuple(below)
             found = self.known[id(line)] = line, self.numbers.setdefault(kinds, len(self.numbers))
         return found[1]
 
@@ -95,6 +96,7 @@ def together(run: Sequence[Line]) -> Line:
     return replace(
         run[0],
         total=Total.of(line.total for line in run),
+        backward=Total.of(line.backward for line in run),
         rows=tuple([index for line in run for index in line.rows]),
         children=tuple([together(same) for same in below]),
     )

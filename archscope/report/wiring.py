@@ -8,17 +8,31 @@ What a part needs of its rows is told by its children and by running sums, so th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import add, sub
 
-from archscope.report.lines import Line
+from archscope.report.lines import NOTHING, Line
 from archscope.report.model import QUANTITIES, Report, Total
 from archscope.report.tree import Node
 from archscope.trace import Operand, Value
 
-ZERO = QUANTITIES(Total())
+Sums = tuple[int, ...]
+"""The quantities of a Total."""
+
+
+def running(totals: Iterable[Total]) -> list[Sums]:
+    """The sums before each row, and after the last."""
+    return list(accumulate(map(QUANTITIES, totals), lambda s, more: tuple(map(add, s, more)), initial=ZERO))
+
+
+def between(sums: Sequence[Sums], rows: range) -> Total:
+    """The sums over some neighbours."""
+    return Total(*map(sub, sums[rows.stop], sums[rows.start]))
+
+
+ZERO: Sums = QUANTITIES(NOTHING)
 """The sums before the first row."""
 
 
@@ -71,8 +85,8 @@ class Wiring:
                 self.last_reader[operand.value.id] = row.index
         self.results = {operand.value.id for operand in report.trace.outputs}
         self.flows: dict[int, Flow] = {}
-        quantities = map(QUANTITIES, (row.total for row in report.rows))
-        self.sums = list(accumulate(quantities, lambda sums, more: tuple(map(add, sums, more)), initial=ZERO))
+        self.sums = running(row.total for row in report.rows)
+        self.derived = running(report.derived.get(row.index, NOTHING) for row in rows) if report.backward else []
         self.learned = list(accumulate(map(report.reads_params, rows), initial=0))
 
     def lines(self, nodes: Sequence[Node]) -> tuple[Line, ...]:
@@ -103,7 +117,7 @@ class Wiring:
 
     def line(self, node: Node, scope: Scope, children: tuple[Line, ...]) -> Line:
         rows = node.rows
-        total = Total(*map(sub, self.sums[rows.stop], self.sums[rows.start]))
+        total = between(self.sums, rows)
         return Line(
             path=node.path,
             label=node.label,
@@ -117,6 +131,7 @@ class Wiring:
             shared=not total.params and self.learned[rows.stop] > self.learned[rows.start],
             place=node.place,
             children=children,
+            backward=between(self.derived, rows) if self.derived else NOTHING,
         )
 
     def outputs(self, node: Node) -> tuple[Value, ...]:

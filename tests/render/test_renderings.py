@@ -26,7 +26,7 @@ from archscope.render.sheet import Wish
 from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
 from archscope.statement import Count, Statement
 from tests.checks.test_conflicts import mismatched
-from tests.sketches import Sketch, awkward, residual_mnist, stages
+from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
 
 GOLDEN = Path(__file__).parent / "golden"
 EVERYTHING = Wish(columns=NAMES, expand=True)
@@ -133,6 +133,11 @@ CASES: dict[str, Callable[[], str]] = {
     **{f"mnist.{width}.txt": at(width, sheet.summary, residual_mnist()) for width in (60, 80, 120)},
     **{f"stages.{width}.txt": at(width, sheet.summary, stages()) for width in (60, 80, 120)},
     **{f"awkward.{width}.txt": at(width, sheet.summary, awkward()) for width in (60, 80)},
+    **{f"trained.{width}.txt": at(width, sheet.summary, trained()) for width in (60, 80, 120)},
+    "trained.type.txt": at(120, sheet.flops, trained(), Wish(by="type")),
+    "trained.columns.txt": at(
+        80, sheet.summary, trained(), Wish(columns=("path", "read", "backward_read", "backward_written", "rows"))
+    ),
     "stages.depth1.txt": at(80, sheet.summary, stages(), Wish(depth=1)),
     "stages.sorted.txt": at(80, sheet.summary, stages(), Wish(sort="macs", depth=2)),
     "stages.columns.txt": at(80, sheet.summary, stages(), Wish(columns=("path", "flops", "written"), depth=2)),
@@ -161,6 +166,11 @@ CASES: dict[str, Callable[[], str]] = {
     "awkward.html": lambda: html.text(sheet.summary(awkward())),
     "stages.csv": lambda: data.summary_csv(stages()),
     "awkward.csv": lambda: data.summary_csv(awkward(), EVERYTHING),
+    "trained.csv": lambda: data.summary_csv(trained()),
+    "trained.type.csv": lambda: data.flops_csv(trained(), Wish(by="type")),
+    "trained.json": lambda: data.dumped(
+        data.flops_document(trained(), Wish(by="type")) | {"rows": [], "inputs": [], "outputs": []}
+    ),
     "flops.csv": lambda: data.flops_csv(stages(), Wish(by="type")),
     "compare.csv": lambda: data.comparison_csv(bottleneck()),
     "awkward.json": lambda: data.dumped(awkward().to_dict()),
@@ -181,7 +191,7 @@ def test_every_golden_file_is_in_use() -> None:
 
 # ------------------------------------------------------------ width
 @pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
-@pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward()], ids=["mnist", "stages", "awkward"])
+@pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward(), trained()])
 def test_a_table_fits_its_width(width: int, report) -> None:
     for wish in (Wish(), Wish(depth=1), Wish(sort="params"), EVERYTHING):
         lines = table.text(sheet.summary(report, wish), width=width).splitlines()
@@ -229,6 +239,18 @@ def test_csv_columns_sum_to_the_totals() -> None:
     assert sum(int(row["macs"]) for row in rows) == total.macs
     assert sum(int(row["params"]) for row in rows) == total.params
     assert sum(int(row["bytes_read"]) for row in rows) == total.read
+
+
+def test_the_backward_pass_has_columns_where_there_is_one() -> None:
+    head = "backward_macs,backward_bytes_read,backward_bytes_written"
+    assert head not in data.summary_csv(stages()).splitlines()[0]
+    rows = list(csv.DictReader(io.StringIO(data.summary_csv(trained()))))
+    total = trained().backward_total
+    assert total is not None
+    assert sum(int(row["backward_macs"] or 0) for row in rows) == total.known
+    assert sum(int(row["backward_bytes_written"]) for row in rows) == total.written
+    asked = data.summary_csv(stages(), Wish(columns=("path", "backward"))).splitlines()
+    assert asked[:2] == ["path,backward_macs", "stem.0,"]
 
 
 def test_csv_leaves_the_unknown_empty() -> None:

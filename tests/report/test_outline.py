@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archscope.report import Line, Report, Total, breakdown, leaves, outline, unfolded
-from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages
+from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages, trained
 
-REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward()}
+REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward(), "trained": trained()}
 every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS.keys())
 
 
 def summed(lines: tuple[Line, ...]) -> Total:
     return Total.of(line.total for _, line in leaves(lines))
+
+
+def derived(lines: Iterable[Line]) -> Total:
+    return Total.of(line.backward for line in lines)
 
 
 def walk(lines: tuple[Line, ...], level: int = 0) -> Iterator[tuple[int, Line]]:
@@ -37,6 +41,8 @@ def test_lines_sum_to_the_total_at_any_depth(report: Report, depth: int | None, 
     lines = outline(report, expand=expand, depth=depth)
     assert summed(lines) == report.total
     assert Total.of(line.total for line in lines) == report.total
+    whole = report.backward_total or Total()
+    assert derived(lines) == derived(line for _, line in leaves(lines)) == whole
 
 
 @every_report
@@ -51,12 +57,15 @@ def test_a_line_is_the_sum_of_the_lines_below_it(report: Report) -> None:
     for _, line in walk(outline(report)):
         if line.children:
             assert Total.of(child.total for child in line.children) == line.total
+            assert derived(line.children) == line.backward
 
 
 @every_report
 @pytest.mark.parametrize("by", ["module", "type", "depth"])
 def test_breakdowns_sum_to_the_total(report: Report, by: str) -> None:
-    assert Total.of(line.total for line in breakdown(report, by)) == report.total
+    lines = breakdown(report, by)
+    assert Total.of(line.total for line in lines) == report.total
+    assert derived(lines) == (report.backward_total or Total())
 
 
 @settings(max_examples=20, deadline=None)
@@ -192,3 +201,29 @@ def test_breakdowns_by_type_and_depth() -> None:
     assert kinds["add"] == (5, 0)
     assert [line.label for line in breakdown(stages(), "depth")] == ["level 1", "level 2", "level 3"]
     assert [line.label for line in breakdown(stages(), "module")][:2] == ["stem", "down1"]
+
+
+# ------------------------------------------------------------ the backward pass
+def test_a_line_has_what_derives_its_rows() -> None:
+    lines = {line.label: line for line in outline(trained())}
+    assert [lines[label].backward.known for label in ("stem", "layer.0-1", "head")] == [1_769_472, 75_497_472, 320]
+    assert (lines["fft"].backward.macs, lines["fft"].backward.unpriced) == (None, 1)
+
+
+def test_what_derives_no_row_has_a_line_of_its_own() -> None:
+    *_, last = unfolded(trained())
+    assert (last.label, last.kind, last.rows, last.backward.known) == ("ScaleBackward", "backward", (), 1280)
+
+
+def test_turns_whose_gradients_cost_something_else_stay_apart() -> None:
+    def net(*backward: int) -> Report:
+        net = Sketch("net.py:Net", x=(1, 8))
+        x = net["x"]
+        for turn in range(3):
+            x = net.layer(str(turn), "Linear", "8", [x], (1, 8), params=(8, 8), macs=64)
+        for index, macs in enumerate(backward):
+            net.derive(index, macs=macs)
+        return net.report([x])
+
+    assert drawn(outline(net(128, 128, 128))) == ["0-2 ×3"]
+    assert drawn(outline(net(64, 128, 128))) == ["0", "1-2 ×2"]

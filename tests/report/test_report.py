@@ -9,7 +9,8 @@ import pytest
 
 from archscope.errors import Frame, Problem, Span
 from archscope.report import Finding, Report, Total, Views, from_problem
-from tests.sketches import Sketch, awkward, residual_mnist, stages
+from archscope.trace import Failure, Site
+from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
 
 
 def test_the_tutorials_net_has_its_published_figures() -> None:
@@ -102,6 +103,38 @@ def test_the_document_says_null_where_a_price_is_missing() -> None:
     assert document["rows"][1]["flops"] is None
     assert document["unpriced"] == [{"kernel": "aten.mkldnn_rnn_layer", "rows": [1]}]
     assert document["totals"]["unpriced"] == 1
+
+
+# ------------------------------------------------------------ the backward pass
+def test_the_backward_pass_stands_beside_the_forward_pass() -> None:
+    report = trained()
+    assert (report.total.known, report.total.unpriced) == (39_518_368, 1)
+    assert report.backward_total == Total.of(row.total for row in report.backward)
+    assert (report.backward_total.known, report.backward_total.macs) == (77_268_544, None)
+    assert report.backward_unpriced == {"aten._fft_c2r": (1,)}
+    assert [row.op for row in report.ownerless] == ["ScaleBackward"]
+
+
+def test_no_backward_pass_is_none_and_never_zero() -> None:
+    assert stages().backward_total is None
+    assert stages().to_dict()["backward"] is None
+
+
+def test_a_backward_pass_that_failed_is_not_known_and_the_forward_pass_is() -> None:
+    failure = Failure(Site("", "", "block"), "", (), "modified", backward=True)
+    whole = residual_mnist()
+    report = replace(whole, trace=replace(whole.trace, loss="the output", failure=failure))
+    assert (report.total, report.backward_total) == (whole.total, None)
+
+
+def test_the_document_holds_the_backward_pass() -> None:
+    found = json.loads(json.dumps(trained().to_dict()))["backward"]
+    assert (found["loss"], found["totals"]["macs_at_least"]) == ("the sum of the output", 77_268_544)
+    assert list(found["totals"]) == ["macs", "flops", "bytes_read", "bytes_written", "unpriced", "macs_at_least"]
+    assert found["unpriced"] == [{"kernel": "aten._fft_c2r", "rows": [1]}]
+    head, *_, scale = found["rows"]
+    assert (head["path"], head["of"], head["macs"], head["flops"], head["bytes_read"]) == ("head", 12, 320, 640, 16)
+    assert (scale["path"], scale["of"], scale["op"]) == ("", None, "ScaleBackward")
 
 
 def test_the_document_holds_findings() -> None:
