@@ -85,6 +85,7 @@ SILENT: list[tuple[str, tuple[Shape, ...], tuple[tuple[str, object], ...]]] = [
     ("aten._sparse_addmm", ((4, 3), (4, 5), (5, 3)), ()),
     ("aten.sparse_sampled_addmm", ((4, 6), (4, 5), (5, 6)), ()),
     ("aten.mm", ((4, 5), (5, 6)), (("stored", (7, 8)),)),
+    ("aten.mm", ((20,), (4, 7)), (("nested", True),)),
     ("quantized.conv2d", ((2, 4, 9, 7),), ()),
     ("aten._flash_attention_forward", ((10, 3, 8), (14, 3, 8), (14, 3, 8), (3,), (3,)), ()),
     ("aten._efficient_attention_forward", ((1, 10, 3, 8), (1, 14, 3, 8), (1, 14, 3, 8), (3,), (3,)), ()),

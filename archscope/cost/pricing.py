@@ -67,7 +67,7 @@ def worth(
     known, unpriced = 0, []
     for kernel in kernels:
         name = spelled(kernel.name, formulas, free)
-        macs = formulas[name](kernel) if name in formulas else 0 if name in free else None
+        macs = formulas[name](kernel) if name in formulas and not kernel.get("nested") else 0 if name in free else None
         if macs is None:
             unpriced.append(kernel.name)
         else:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope.record.invocation import plain
 from archscope.record.tensors import SPARSE, shape_of, stored, tensors
-from archscope.trace import Kernel
+from archscope.trace import Kernel, Shape
 
 ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
 """The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
@@ -42,8 +42,16 @@ def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
     read = tensors([args, kwargs])
     if any(tensor.layout in SPARSE for tensor in read):
         attributes.append(("stored", tuple(map(stored, read))))
-    inputs, outputs = tuple(map(shape_of, read)), tuple(map(shape_of, tensors(out)))
+    made = tensors(out)
+    if any(tensor.is_nested for tensor in (*read, *made)):
+        attributes.append(("nested", True))
+    inputs, outputs = tuple(map(whole, read)), tuple(map(whole, made))
     return Kernel(func._schema.name.replace("::", "."), inputs, outputs, tuple(attributes))
+
+
+def whole(tensor: torch.Tensor) -> Shape:
+    """The shape; of a nested tensor, which has none, how many elements it holds."""
+    return (tensor.numel(),) if tensor.is_nested else shape_of(tensor)
 
 
 def listed(value: Any) -> object:

@@ -115,7 +115,7 @@ PRODUCTS: dict[str, Operation] = {
     "mm": calls(2 * 3 * 4, torch.mm, (2, 3), (3, 4)),
     "mm, method": calls(2 * 3 * 4, torch.Tensor.mm, (2, 3), (3, 4)),
     "mm, by keyword": calls(2 * 3 * 4, lambda a, b: torch.mm(mat2=b, input=a), (2, 3), (3, 4)),
-    "mm, out": calls(2 * 3 * 4, lambda a, b: torch.mm(a, b, out=a.new_empty(2, 4)), (2, 3), (3, 4)),
+    "mm, out": calls(2 * 3 * 4, lambda a, b: torch.mm(a.detach(), b.detach(), out=a.new_empty(2, 4)), (2, 3), (3, 4)),
     "bmm": calls(5 * 2 * 3 * 4, torch.bmm, (5, 2, 3), (5, 3, 4)),
     "mv": calls(2 * 3, torch.mv, (2, 3), (3,)),
     "dot": calls(3, torch.dot, (3,), (3,)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 import archscope
 from archscope.report import Report
 from tests.record.operations import TABLE, Operation
+from tests.record.runs import total, traced
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
 
@@ -18,17 +22,18 @@ NOT_IN_HALF = {"cdist, few points", "cdist, many points in the city", "cdist, ma
 """Torch has no kernels for these in 16 bits on the CPU."""
 
 
-def summarized(
-    operation: Operation,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    train: bool = False,
-    grad: bool = False,
-) -> Report:
-    run = operation.make().to(device=device, dtype=dtype)
-    args = [torch.full(shape, 0.5, device=device, dtype=dtype, requires_grad=grad) for shape in operation.shapes]
-    return archscope.summarize(run, args=args, train=train)
+def made(
+    operation: Operation, *, device: str = "cpu", dtype: torch.dtype = torch.float32, grad: bool = False
+) -> tuple[nn.Module, list[torch.Tensor]]:
+    """What runs, and its arguments."""
+    options: Any = {"device": device, "dtype": dtype}
+    module: Any = operation.make()
+    return module.to(**options), [torch.full(shape, 0.5, requires_grad=grad, **options) for shape in operation.shapes]
+
+
+def summarized(operation: Operation, **options: Any) -> Report:
+    run, args = made(operation, **options)
+    return archscope.summarize(run, args=args)
 
 
 def of(*without: set[str]) -> pytest.MarkDecorator:
@@ -48,8 +53,8 @@ def test_it_costs_the_same_on_meta(name: str) -> None:
 @of()
 @pytest.mark.parametrize("grad", [True, False])
 def test_it_costs_the_same_in_training(name: str, grad: bool) -> None:
-    with torch.set_grad_enabled(grad):
-        assert summarized(TABLE[name], train=True, grad=grad).total.macs == TABLE[name].macs
+    run, args = made(TABLE[name], grad=grad)
+    assert total(traced(run, *args, train=True)).macs == TABLE[name].macs
 
 
 @of()
