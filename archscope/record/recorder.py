@@ -23,7 +23,7 @@ from archscope.record.functions import Function, describe, writes
 from archscope.record.kernels import Invocation
 from archscope.record.replay import Kernels, kernel, replay
 from archscope.record.state import Originals
-from archscope.record.tensors import as_dims, part, shape_of, split, tensors
+from archscope.record.tensors import as_dims, part, secret, shape_of, split, tensors
 from archscope.record.values import Values, examples, new
 from archscope.trace import Call, Conflict, Kernel, Operand, Row, Site, Value
 
@@ -161,6 +161,8 @@ class Recorder(TorchFunctionMode):
             return
         site, values, index = self.site, self.values, len(self.rows)
         inputs = values.operands(read)
+        if values.uneven:
+            rest.extend(map(secret, read))
         if self._conflict is not None and inputs:
             self.faults.conflict(site, self._conflict, tuple(inputs[:1]), index)
             self._conflict = None

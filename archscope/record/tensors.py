@@ -31,7 +31,7 @@ def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> No
             rest.append(item)
         elif isinstance(item, torch.Tensor):
             found.append(item)
-            rest.append(kind if item.layout is torch.strided and not item.is_nested else uneven(item))
+            rest.append(kind)
         elif kind is tuple and all(type(entry) is int for entry in item):
             rest.append(item)
         elif isinstance(item, (list, tuple)):
@@ -55,7 +55,12 @@ def stored(tensor: torch.Tensor) -> int | None:
     return values.numel()
 
 
-def uneven(tensor: torch.Tensor) -> object:
+def is_uneven(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's shape does not tell what it holds: a sparse or a nested one."""
+    return tensor.layout is not torch.strided or tensor.is_nested
+
+
+def secret(tensor: torch.Tensor) -> object:
     """What its shape does not tell of a tensor: how much a sparse one stores; a nested one is like no other."""
     return object() if tensor.is_nested else (tensor.layout, stored(tensor))
 

@@ -17,6 +17,7 @@ import torch
 from torch._C import _functorch as transforms
 
 from archscope.record.state import memory
+from archscope.record.tensors import is_uneven
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Value
 
@@ -32,12 +33,14 @@ CONSTANT = "constant"
 
 
 class Values:
-    """What is known of every tensor. `known`: by id. `written`: whether one was written that others may look into."""
+    """What is known of every tensor. `known`: by id. `written`: whether one was written that others may look into.
+    wrapped: whether a function transform is at work; uneven: whether there are sparse or nested ones."""
 
     def __init__(self) -> None:
         self.known: dict[int, Known] = {}
         self.written = False
         self.wrapped = False
+        self.uneven = False
         self.firsts: list[str] = []
         self._count = 0
         self._dtypes: dict[torch.dtype, str] = {}
@@ -92,6 +95,8 @@ class Values:
         """A new value of this tensor, made by `source`."""
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
         size = tensor.numel() * tensor.element_size()
+        if is_uneven(tensor):
+            self.uneven = True
         if self.wrapped:
             size *= examples([tensor])
         self._count += 1
