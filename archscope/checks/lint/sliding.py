@@ -63,11 +63,13 @@ def dropped_pixels(flow: Flow) -> Iterator[Finding]:
 
 
 def padded(flow: Flow, row: Row, axis: int) -> int:
-    """How many positions at the end of an axis a `pad` has just put there."""
+    """How many positions at the end of an axis a `pad` has just put there; where it did not say, all of them may be."""
+    shape = row.inputs[0].value.shape
     maker = flow.makers.get(row.inputs[0].value.id)
     pads = maker.get("pad") if maker is not None and maker.short == "pad" else ()
-    last = 2 * (len(row.inputs[0].value.shape) - 1 - axis) + 1
-    return pads[last] if isinstance(pads, tuple) and last < len(pads) else 0
+    last = 2 * (len(shape) - 1 - axis) + 1
+    put = pads[last] if isinstance(pads, tuple) and last < len(pads) else 0
+    return put if isinstance(put, int) else shape[axis]
 
 
 def positions(window: Slide) -> str:

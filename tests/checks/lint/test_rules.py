@@ -222,6 +222,13 @@ def test_a_softmax_over_fixed_weights_is_an_expectation() -> None:
     assert of_module(Net(lambda m, x: m.bins(x.softmax(1)), bins=layer), (1, 3, 8, 8)) == ()
 
 
+@pytest.mark.parametrize(("end", "rules"), [(0, ["dropped-pixels"]), (1, []), (torch.tensor(1), [])])
+def test_padding_that_no_window_reads_is_no_loss(end: int | torch.Tensor, rules: list[str]) -> None:
+    """The end of the padding is a number, or a tensor of which the trace does not know the number."""
+    net = Net(lambda m, x: m.one(functional.pad(x, (0, end))), one=nn.Conv1d(3, 3, 3, stride=3))
+    assert [finding.rule for finding in of_module(net, (1, 3, 9 + 1 - int(end)))] == rules
+
+
 # ------------------------------------------------------------ laws
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None)
