@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from archscope.record.tensors import tensors
+
 Shortcut = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 
 
@@ -44,9 +46,19 @@ def recurrent(states: int) -> Shortcut:
     return shortcut
 
 
+def without_gradient(shortcut: Shortcut) -> Shortcut:
+    """The shortcut, where nothing will be derived from its answer: it has no history."""
+
+    def answer(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        derived = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors((args, kwargs)))
+        return None if derived else shortcut(args, kwargs)
+
+    return answer
+
+
 SHORTCUTS: Mapping[str, Shortcut] = {
-    "batch_norm": batch_norm,
-    "lstm": recurrent(2),
-    **dict.fromkeys(("gru", "rnn_tanh", "rnn_relu"), recurrent(1)),
+    "batch_norm": without_gradient(batch_norm),
+    "lstm": without_gradient(recurrent(2)),
+    **dict.fromkeys(("gru", "rnn_tanh", "rnn_relu"), without_gradient(recurrent(1))),
 }
 """Function (short name) → its answer on meta."""

@@ -54,13 +54,20 @@ def listed(value: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=str)
 def test_a_shortcut_gives_what_torch_gives(layer: nn.Module, shape: tuple[int, ...]) -> None:
-    with Asked() as asked:
+    with Asked() as asked, torch.no_grad():
         layer.to("meta").eval()(torch.empty(shape, device="meta"))
     assert len(asked.compared) == 1
 
 
-def test_training_and_other_devices_are_left_to_torch() -> None:
+@pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=str)
+def test_what_may_be_derived_is_left_to_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
     with Asked() as asked:
+        layer.to("meta").eval()(torch.empty(shape, device="meta", requires_grad=True))
+    assert asked.compared == []
+
+
+def test_training_and_other_devices_are_left_to_torch() -> None:
+    with Asked() as asked, torch.no_grad():
         nn.BatchNorm2d(4)(torch.zeros(2, 4, 3, 3))
         nn.LSTM(5, 7)(torch.zeros(2, 3, 5))
         nn.BatchNorm2d(4).to("meta").train()(torch.empty(2, 4, 3, 3, device="meta"))
