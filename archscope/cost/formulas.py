@@ -276,7 +276,13 @@ def recurrent_backward(kernel: Kernel) -> int | None:
 
 
 def recurrent_layer_backward(kernel: Kernel) -> int:
-    return 2 * recurrent_layer(kernel)
+    """Twice the layer, but for the gradients of its input (steps, batch, features) and its first state where nobody
+    asks for them: step by step, their products would not be made."""
+    tokens, batch = prod(kernel.inputs[0][:-1]), kernel.inputs[0][1]
+    once = tokens * prod(kernel.inputs[1]), batch * prod(kernel.inputs[2])
+    mask = dict(kernel.attributes).get("output_mask")
+    unasked = [macs for macs, asked in zip(once, mask, strict=True) if not asked] if isinstance(mask, tuple) else []
+    return 2 * recurrent_layer(kernel) - sum(unasked)
 
 
 def named(formula: Formula, names: str) -> dict[str, Formula]:

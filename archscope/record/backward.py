@@ -2,9 +2,9 @@
 
     loss_of(outputs) → Derivation (a dispatch mode around the engine) ─ node by node ─→ Steps → Rows
 
-A node carries a sequence number, and a forward row knows which numbers were given out while it ran. So kernels find
-their row without hooks. What nobody's row made (a custom Function, a forward pass run again by a checkpoint) has a row
-of its own, called like its node.
+A node carries a sequence number, and a forward row knows which numbers were given out while it ran (of an operator
+that no function called, just before). So kernels find their row without hooks. What nobody's row made (a custom
+Function, a forward pass run again by a checkpoint) has a row of its own, called like its node.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope.record.replay import kernel
+from archscope.record.state import memory
 from archscope.record.tensors import tensors
 from archscope.record.trees import leaves
 from archscope.record.values import CONSTANT, Values
@@ -29,6 +30,9 @@ Span = tuple[int, int]
 
 ACCUMULATE = "torch::autograd::AccumulateGrad"
 """The node that adds a gradient to a leaf's; no part of the model's work."""
+
+RECURRENT = "aten.mkldnn_rnn_layer_backward"
+"""One layer and direction at once. Its node's edges: input, four weights, the first state, the first cell."""
 
 current_node: Callable[[], Any] = torch._C._current_autograd_node
 next_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]  # not exported
@@ -58,12 +62,16 @@ def loss_of(outputs: Any) -> Loss:
 
 @dataclass
 class Step:
-    """What ran for one node, or for all nodes of one forward row: its kernels, and the values at its door."""
+    """What ran for one node, or for all nodes of one forward row: its kernels, and the values at its door.
+
+    saved: what its nodes kept, by the elements that it shows.
+    """
 
     node: str
     kernels: list[Kernel] = field(default_factory=list)
     read: dict[int, Operand] = field(default_factory=dict)
     made: dict[int, Value] = field(default_factory=dict)
+    saved: dict[object, Operand] = field(default_factory=dict)
 
 
 class Derivation(TorchDispatchMode):
@@ -81,19 +89,27 @@ class Derivation(TorchDispatchMode):
         node = current_node()
         if node is None or node.name() == ACCUMULATE:
             return func(*args, **kwargs)
-        number, name = node._sequence_nr(), node.name()
+        number, name = node._sequence_nr(), node.name().rpartition("::")[2]
         place = self.row_of(number)
         step = self.steps.setdefault(name if place is None else place, Step(name))
         for tensor in tensors((args, kwargs)):
-            operand = self._values.known_operand(tensor) or self._values.learn(tensor, CONSTANT)
+            operand = self._values.known_operand(tensor) or self.saved(tensor, step)
             if step.made.pop(operand.value.id, None) is None:
                 step.read[operand.value.id] = operand
         out = func(*args, **kwargs)
-        step.kernels.append(kernel(func, args, kwargs, out))
+        ran = kernel(func, args, kwargs, out)
+        step.kernels.append(asked(ran, node) if ran.name == RECURRENT else ran)
         for tensor in tensors((out,)):
             value = self._values.learn(tensor, name).value
             step.made[value.id] = value
         return out
+
+    def saved(self, tensor: torch.Tensor, step: Step) -> Operand:
+        """A tensor that a node has kept; a view of one that its step has read is read no second time."""
+        place = door(tensor)
+        if place not in step.saved:
+            step.saved[place] = self._values.learn(tensor, CONSTANT)
+        return step.saved[place]
 
     def row_of(self, number: int) -> int | None:
         """The forward row in whose time a node came to be."""
@@ -112,6 +128,19 @@ class Derivation(TorchDispatchMode):
                 yield Row(index, row.path, row.op, function, row.call, *door, view, row.place, (), row.short, place)
             else:
                 yield Row(index, "", step.node, step.node, -1, *door, False, None, (), step.node)
+
+
+def asked(kernel: Kernel, node: Any) -> Kernel:
+    """The kernel of a recurrent layer with what is asked of it: the gradients of its input and of its first state."""
+    following = [after is not None for after, _ in node.next_functions]
+    return kernel._replace(attributes=(*kernel.attributes, ("output_mask", (following[0], following[5]))))
+
+
+def door(tensor: torch.Tensor) -> object:
+    """What views of the same elements have in common."""
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return id(tensor)
+    return memory(tensor), tensor.storage_offset(), tensor.numel()
 
 
 def scatters(kernel: Kernel) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch._ops import OpOverload
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
@@ -68,7 +69,8 @@ class Recorder(TorchFunctionMode):
         self.backward: tuple[Row, ...] = ()
         self.derives_nothing = False
         self._spans: list[Span] = []
-        self._start, self._paused = 0, False
+        self._start = self._ended = next_number()
+        self._paused = False
         self._real: tuple[Kernel, ...] | None = None
         self._originals = originals
         self._open: list[tuple[int, Site, int]] = []
@@ -105,7 +107,7 @@ class Recorder(TorchFunctionMode):
         if self.derives:
             if self._paused:
                 return func(*args, **kwargs)
-            self._start = next_number()
+            self._start = self._ended if isinstance(func, OpOverload) else next_number()
         try:
             if function.special or self.site.strict or forward_ad._current_level >= 0:
                 out = self._specially(function, func, args, kwargs)
@@ -190,7 +192,8 @@ class Recorder(TorchFunctionMode):
         row = index, site.path, op, function.name, call, given, outputs, params, kernels, view, place, named, short, -1
         self.rows.append(new(Row, row))
         if self.derives:
-            self._spans.append((self._start, next_number()))
+            self._ended = next_number()
+            self._spans.append((self._start, self._ended))
 
     def _layer_op(self, function: Function, site: Site) -> str:
         """A layer's only row is called like the layer; once it has another, all are called like their functions."""
