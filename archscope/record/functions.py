@@ -32,6 +32,9 @@ UNCHECKED = frozenset(["scaled_dot_product_attention"])
 LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
 """What is done with a tensor outside of torch is not seen."""
 
+PASSING = frozenset(["torch.Tensor.grad"])
+"""What reads a tensor that something else made."""
+
 DERIVING = frozenset(["torch.autograd.grad", "torch.Tensor.backward"])
 """What runs a backward pass inside of a forward pass."""
 
@@ -80,9 +83,9 @@ class Function:
 
     free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
     lies in new memory, unless it is told to write in place. writes: it may write into what it was given. leaves: goes
-    out of torch, where nothing is seen. derives: runs autograd's engine, which only its kernels show. named: its plain
-    arguments are kept. unchecked: its kernels do not compare their operands on every device. shortcut: its answer on
-    the meta device.
+    out of torch, where nothing is seen. passes: gives a tensor that was there. derives: runs autograd's engine, which
+    only its kernels show. named: its plain arguments are kept. unchecked: its kernels do not compare their operands on
+    every device. shortcut: its answer on the meta device.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Function:
     fresh: bool = False
     writes: bool = False
     leaves: bool = False
+    passes: bool = False
     derives: bool = False
     named: bool = False
     unchecked: bool = False
@@ -119,6 +123,7 @@ def describe(func: Callable[..., Any]) -> Function:
         fresh=lowered is not None or op in FRESH,
         writes=in_place or op in MAY_WRITE or is_mutable(func),
         leaves=name in LEAVING,
+        passes=name in PASSING,
         derives=name in DERIVING,
         named=op in NAMED or op in SPREAD,
         unchecked=op in UNCHECKED,

@@ -18,6 +18,7 @@ from archscope.record.recorder import Recorder
 from archscope.trace import Site
 
 Text = Callable[[nn.Module], str]
+Meet = Callable[[nn.Module], object]
 Named = tuple[str, torch.Tensor]
 PLAIN = frozenset([torch.Tensor, nn.Parameter])
 BARE = len(nn.Module().__dict__)
@@ -70,10 +71,13 @@ def walk(model: nn.Module) -> Holding:
 
 
 class Sites:
-    """The Site of every module: its path by identity, or below its caller where the model does not hold it."""
+    """The Site of every module: its path by identity, or below its caller where the model does not hold it.
 
-    def __init__(self, modules: list[tuple[str, nn.Module]], text: Text):
-        self._text = text
+    meet: is told of such a module before it runs.
+    """
+
+    def __init__(self, modules: list[tuple[str, nn.Module]], text: Text, meet: Meet):
+        self._text, self._meet = text, meet
         self._texts: dict[Any, str] = {}
         self._kinds: dict[type, str] = {}
         self._found = {id(module): (module, self._site(module, path)) for path, module in modules}
@@ -81,6 +85,7 @@ class Sites:
     def of(self, module: nn.Module, caller: str) -> Site:
         found = self._found.get(id(module))
         if found is None:
+            self._meet(module)
             name = type(module).__name__
             found = module, self._site(module, f"{caller}.{name}" if caller else name)
             self._found[id(module)] = found

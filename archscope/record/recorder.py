@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from archscope.fit import find, unequal
 from archscope.record.attributes import attributes
-from archscope.record.backward import Derivation, Span, derive, loss_of, next_number
+from archscope.record.backward import Derivation, Span, derive, ends, loss_of, next_number
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe, writes
 from archscope.record.kernels import Invocation
@@ -64,7 +64,7 @@ class Recorder(TorchFunctionMode):
         self.calls: list[Call] = []
         self.rows: list[Row] = []
         self.site = NOWHERE
-        self.values, self.faults = Values(), Faults()
+        self.values, self.faults = Values(originals.hold), Faults()
         self.loss = ""
         self.backward: tuple[Row, ...] = ()
         self.derives_nothing = False
@@ -98,19 +98,26 @@ class Recorder(TorchFunctionMode):
         self._call, self.site, self._first = self._open.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
         if kwargs is None:
             kwargs = {}
+        stranger = types and next((kind for kind in types if not issubclass(kind, torch.Tensor)), None)
+        if stranger:
+            with self:
+                return stranger.__torch_function__(func, types, args, kwargs)
+        function = self._functions.get(func) or self._functions.setdefault(func, describe(func))
+        if function.passes:
+            return func(*args, **kwargs)
         written = writes(function, args, kwargs) if function.writes or "out" in kwargs else ()
         for tensor in written:
+            self.values.operand(tensor)
             self._originals.keep(tensor)
         if self.derives:
             if self._paused:
                 return func(*args, **kwargs)
             self._start = self._ended if isinstance(func, OpOverload) else next_number()
         try:
-            if function.special or self.site.strict or forward_ad._current_level >= 0:
-                out = self._specially(function, func, args, kwargs)
+            if function.special or self.site.strict or forward_ad._current_level >= 0 or any(map(overrides, types)):
+                out = self._specially(function, func, args, kwargs, types)
             else:
                 out = func(*args, **kwargs)
         except Exception as error:
@@ -122,13 +129,14 @@ class Recorder(TorchFunctionMode):
         if isinstance(out, torch.Tensor):
             self._row(function, func, args, kwargs, [out], written)
         else:
-            made = [args[0]] if function.op == "setitem" else tensors(out)
+            made = gradients(args[0]) if function.op == "backward" else tensors(out)
+            made = [args[0]] if function.op == "setitem" else made
             if made or function.leaves or function.derives:
                 self._row(function, func, args, kwargs, made, written)
             self._real = None
         return out
 
-    def _specially(self, function: Function, func: Any, args: Any, kwargs: Any) -> Any:
+    def _specially(self, function: Function, func: Any, args: Any, kwargs: Any, types: Any) -> Any:
         """A call that is compared before it runs, or is answered without running."""
         out = self._strictly(function, args) if self.site.strict else None
         if function.unchecked:
@@ -137,7 +145,11 @@ class Recorder(TorchFunctionMode):
                 raise RuntimeError(misfit.fact)
         if function.shortcut is not None and out is None and args and args[0].is_meta:
             out = function.shortcut(args, kwargs)
-        if out is None and (function.derives or forward_ad._current_level >= 0):
+        if out is None and (function.derives or forward_ad._current_level >= 0 or any(map(overrides, types))):
+            if function.derives:
+                self._originals.keep_gradients()
+            else:
+                self.values.wrapped = True
             with Kernels() as real:
                 out = func(*args, **kwargs)
             self._real = tuple(real.seen)
@@ -168,7 +180,7 @@ class Recorder(TorchFunctionMode):
         if self._conflict is not None and inputs:
             self.faults.conflict(site, self._conflict, tuple(inputs[:1]), index)
             self._conflict = None
-        view = not function.fresh and self._is_view(function, kwargs, read, made)
+        view = bool(made) and not function.fresh and self._is_view(function, kwargs, read, made)
         source = site.path or function.op
         outputs = tuple([values.learn(tensor, source).value for tensor in made])
         for tensor in written:
@@ -290,6 +302,18 @@ class Recorder(TorchFunctionMode):
     def note(self, error: BaseException | None) -> None:
         """A driver leaves a Site with this exception."""
         self.faults.left(self.site, error)
+
+
+def overrides(kind: Any) -> bool:
+    """Whether a class of tensors has an implementation of its own of what is done with them: its kernels tell."""
+    plain: Any = torch.Tensor.__torch_function__
+    own = getattr(kind.__torch_function__, "__func__", plain.__func__)  # a parameter's is none of Python's
+    return own is not plain.__func__ and not kind.__module__.startswith("torch.")
+
+
+def gradients(output: torch.Tensor) -> list[torch.Tensor]:
+    """What a backward pass from here has left in the leaves."""
+    return [leaf.grad for leaf in ends([output]) if leaf.grad is not None]
 
 
 def unpriced(function: Function, inputs: list[Operand], outputs: tuple[Value, ...]) -> Kernel:

@@ -6,14 +6,13 @@ record(run): whoever drives it      record_module(model): plainly; then on past 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archscope.record.hidden import shown, unseen_rows
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -35,14 +34,6 @@ class Recording:
     unseen: bool = False
 
 
-class Shown(TorchDispatchMode):
-    """Calls every aten operator once more by its name, so that the recorder also sees those that no function called:
-    inside of scripted graphs, in C++."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {}))
-
-
 def record(
     run: Callable[[Recorder], Any],
     *,
@@ -61,28 +52,30 @@ def record(
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
-    what the run gave. kernels: operators that no function shows are rows too. An exception of the run ends in the
-    recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the model
-    are given back as they were.
+    what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of
+    nowhere. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random
+    states and what the run wrote into the model and its inputs are given back as they were.
     """
     parameters, buffers = list(parameters), list(buffers)
     outputs: Any = None
     error: Exception | None = None
     ends: tuple[Operand, ...] = ()
-    originals = Originals(tensor for _, tensor in (*parameters, *buffers))
+    given = [named for tree in inputs.values() for named in leaves(tree)]
+    originals = Originals(tensor for _, tensor in (*parameters, *buffers, *given))
     with kept_state(grad=backward):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
         values.hold(parameters, buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
-            with Shown() if kernels else nullcontext(), recorder:
+            with shown(recorder, everywhere=kernels), recorder:
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except Exception as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
             error = caught
         finally:
             originals.give_back()
+        unseen = values.unseen()
         trace = Trace(
             target=target,
             device=device,
@@ -91,7 +84,7 @@ def record(
             inputs=doors,
             outputs=ends,
             calls=tuple(recorder.calls),
-            rows=tuple(recorder.rows),
+            rows=unseen_rows(recorder.rows, unseen) if kernels else tuple(recorder.rows),
             params=params(parameters),
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,
@@ -99,8 +92,7 @@ def record(
             loss=recorder.loss,
             notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (),
         )
-        unseen = values.any_unseen()
-    return Recording(trace, outputs, error, unseen)
+    return Recording(trace, outputs, error, bool(unseen))
 
 
 def record_module(
@@ -152,5 +144,7 @@ def drive(
     text: Text,
 ) -> Any:
     """The model's own forward pass, module by module."""
-    with kept_module(model, holding.modules, train=train), watched(Sites(holding.modules, text), recorder):
+    given = (*args, *kwargs.values())
+    kept = kept_module(model, holding.modules, train=train, given=given)
+    with kept as belongings, watched(Sites(holding.modules, text, belongings.keep), recorder):
         return recorder.derive(model(*args, **kwargs))

@@ -1,6 +1,6 @@
 """What a run must not change: taken before, given back after, also when the run raises.
 
-kept_state (the process) ⊃ kept_module (flags, attributes) ⊃ Originals (tensors, each before it is first written)
+kept_state (the process) ⊃ kept_module (flags, what hangs on the model) ⊃ Originals (tensors, before they are written)
 """
 
 from __future__ import annotations
@@ -8,22 +8,51 @@ from __future__ import annotations
 import gc
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from weakref import ReferenceType
+from weakref import ref as reference
 
 import torch
-from torch import nn
+from torch import nn, overrides
+from torch.utils import _python_dispatch as dispatch
+
+from archscope.record.belongings import Belongings, kept_belongings
 
 Pair = tuple[Callable[[], Any], Callable[[Any], object]]
+
+
+def attribute(owner: Any, name: str) -> Pair:
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+def set_filters(before: list[Any]) -> None:
+    warnings.resetwarnings()
+    warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub says that it cannot grow
+
 
 SETTINGS: tuple[Pair, ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
-    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
+    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
+    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+    *(attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
+    attribute(torch.backends.mkldnn, "enabled"),
+    (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+    (lambda: warnings.filters[:], set_filters),
 )
 """What is read and set by a pair of functions."""
+
+local = torch._GLOBAL_DEVICE_CONTEXT
+"""Where torch keeps its default device, which is a mode that lies below all others."""
 
 
 def random_states() -> list[Pair]:
@@ -39,8 +68,11 @@ def random_states() -> list[Pair]:
     return pairs
 
 
-def autocast(device: str) -> Pair:
-    return lambda: torch.is_autocast_enabled(device), lambda value: torch.set_autocast_enabled(device, value)
+def autocast(device: str) -> tuple[Pair, ...]:
+    return (
+        (lambda: torch.is_autocast_enabled(device), lambda value: torch.set_autocast_enabled(device, value)),
+        (lambda: torch.get_autocast_dtype(device), lambda value: torch.set_autocast_dtype(device, value)),
+    )
 
 
 @contextmanager
@@ -50,10 +82,11 @@ def kept_state(*, grad: bool) -> Iterator[None]:
     What was young before is made older, so that what a run makes can be told from it.
     """
     gc.collect(0)
-    settings = [(take, give_back, take()) for take, give_back in (*SETTINGS, autocast("cpu"), autocast("cuda"))]
+    pairs = (*SETTINGS, *autocast("cpu"), *autocast("cuda"))
+    settings = [(take, give_back, take()) for take, give_back in pairs]
     states = [(give_back, take()) for take, give_back in random_states()]
     try:
-        with resting(), torch.set_grad_enabled(grad), uncompiled():
+        with kept_modes(), resting(), torch.set_grad_enabled(grad), uncompiled():
             yield
     finally:
         for take, give_back, value in settings:
@@ -64,6 +97,38 @@ def kept_state(*, grad: bool) -> Iterator[None]:
 
 
 @contextmanager
+def kept_modes() -> Iterator[None]:
+    """Modes that the run went into and never left are left, among them a default device; autocast is not nested deeper.
+
+    Weights that autocast has cast meanwhile, without gradients, are forgotten: its user's own casts need them.
+    """
+    functions, device = overrides._get_current_function_mode_stack(), getattr(local, "device_context", None)
+    kernels = len(dispatch._get_current_dispatch_mode_stack())
+    depth = nesting()
+    try:
+        yield
+    finally:
+        while len(dispatch._get_current_dispatch_mode_stack()) > kernels:
+            dispatch._pop_mode()
+        if overrides._get_current_function_mode_stack() != functions:
+            while overrides._get_current_function_mode_stack():
+                overrides._pop_mode()
+            for mode in functions:
+                overrides._push_mode(mode)
+        local.device_context = device
+        while nesting() > depth:
+            torch.autocast_decrement_nesting()
+        if depth:
+            torch.clear_autocast_cache()
+
+
+def nesting() -> int:
+    """How deep autocast is nested."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+@contextmanager
 def resting() -> Iterator[None]:
     """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles."""
     collecting = gc.isenabled()
@@ -71,8 +136,7 @@ def resting() -> Iterator[None]:
     try:
         yield
     finally:
-        if collecting:
-            gc.enable()
+        (gc.enable if collecting else gc.disable)()
 
 
 def uncompiled() -> AbstractContextManager[object]:
@@ -81,20 +145,36 @@ def uncompiled() -> AbstractContextManager[object]:
 
 
 @contextmanager
-def kept_module(model: nn.Module, modules: Iterable[tuple[str, nn.Module]], *, train: bool) -> Iterator[None]:
+def kept_module(
+    model: nn.Module, modules: Iterable[tuple[str, nn.Module]], *, train: bool, given: Iterable[Any] = ()
+) -> Iterator[Belongings]:
     """The model in training or evaluation mode; one that is in it already keeps what its author froze.
 
-    Training flags, attributes, and what lists, sets and dicts among them hold are as before afterwards.
+    Training flags, attributes, hooks, and what containers and helpers among them and in the `given` arguments hold are
+    as before afterwards.
     """
-    flags = [(module, module.training) for _, module in modules]
-    with ExitStack() as stack:
-        for _, module in modules:
-            if not type(module).__module__.startswith("torch.nn."):  # torch's own layers write buffers, and no more
-                stack.callback(restore, module, dict(module.__dict__), collections(module))
-        stack.callback(turn, flags)
-        if model.training != train:
-            model.train(train)
-        yield
+    parts = [module for _, module in modules]
+    flags = [(module, module.training) for module in parts if has_modes(module)]
+    with kept_belongings(parts, given) as kept:
+        try:
+            if has_modes(model) and model.training != train:
+                set_mode(model, parts, train=train)
+            yield kept
+        finally:
+            turn(flags)
+
+
+def has_modes(module: nn.Module) -> bool:
+    """Whether it has a training flag: a frozen scripted module has none."""
+    return "training" in vars(module) or hasattr(module, "training")
+
+
+def set_mode(model: nn.Module, parts: Iterable[nn.Module], *, train: bool) -> None:
+    """As its author does it; an exported program has no modes, and refuses."""
+    try:
+        model.train(train)
+    except NotImplementedError:
+        turn((module, train) for module in parts if has_modes(module))
 
 
 def turn(flags: Iterable[tuple[nn.Module, bool]]) -> None:
@@ -103,56 +183,35 @@ def turn(flags: Iterable[tuple[nn.Module, bool]]) -> None:
             module.training = training
 
 
-def collections(module: nn.Module) -> list[tuple[Any, Any]]:
-    """The module's own lists, sets and dicts, each with a copy."""
-    return [(value, value.copy()) for value in module.__dict__.values() if isinstance(value, (dict, list, set))]
-
-
-def restore(module: nn.Module, attributes: dict[str, Any], held: list[tuple[Any, Any]]) -> None:
-    """Gives a module the attributes that it had, and the collections what they held."""
-    now = module.__dict__
-    if not same(now.values(), attributes.values()) or now.keys() != attributes.keys():
-        now.clear()
-        now.update(attributes)
-    for collection, before in held:
-        if isinstance(collection, set):
-            collection.intersection_update(before)
-            collection.update(before)
-        elif not same_collection(collection, before):
-            collection.clear()
-            collection.extend(before) if isinstance(collection, list) else collection.update(before)
-
-
-def same(first: Iterable[Any], second: Iterable[Any]) -> bool:
-    """Whether these are the same objects, one by one."""
-    one, other = list(first), list(second)
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
-
-
-def same_collection(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return list(one) == list(other) and same(one.values(), other.values())
-    return same(one, other)
-
-
 class Originals:
-    """The values of a model's tensors, each kept when it is about to be written for the first time."""
+    """The values of tensors from before the run, each kept when it is about to be written for the first time."""
 
     def __init__(self, held: Iterable[torch.Tensor]):
         self._held = held
-        self._by_memory: dict[int, list[torch.Tensor]] | None = None
-        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._met: list[ReferenceType[torch.Tensor]] = []
+        self._by_memory: dict[int, list[ReferenceType[torch.Tensor]]] | None = None
+        self._kept: dict[int, Original] = {}
+        self._gradients: list[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]] = []
+
+    def hold(self, tensor: torch.Tensor) -> None:
+        """Also this one, which the run has met and did not make."""
+        self._met.append(reference(tensor))
 
     def keep(self, tensor: torch.Tensor) -> None:
-        """`tensor`, which may be a view, is going to be written: whatever the model holds in its memory is kept."""
+        """`tensor`, which may be a view, is going to be written: whatever is held in its memory is kept."""
         if self._by_memory is None:
             self._by_memory = {}
             self._held = list(self._held)
-            for held in self._held:
-                self._by_memory.setdefault(memory(held), []).append(held)
-        for held in self._by_memory.get(memory(tensor), ()):
-            if id(held) not in self._kept:
-                self._kept[id(held)] = held, held.detach(), held.detach().clone()
+            self._met.extend(map(reference, self._held))
+        while self._met:
+            met = self._met.pop()
+            held = met()
+            if held is not None:
+                self._by_memory.setdefault(memory(held), []).append(met)
+        for met in self._by_memory.get(memory(tensor), ()):
+            held = met()
+            if held is not None and id(held) not in self._kept:
+                self._kept[id(held)] = original(held)
 
     def keep_all(self) -> None:
         """Before work that nobody can look into."""
@@ -160,14 +219,54 @@ class Originals:
         for held in self._held:
             self.keep(held)
 
+    def keep_gradients(self) -> None:
+        """Before a backward pass that the model runs itself."""
+        self._held = list(self._held)
+        if not self._gradients:
+            leaves = [held for held in self._held if held.is_leaf]
+            self._gradients = [(leaf, leaf.grad, copied(leaf.grad)) for leaf in leaves]
+
     def give_back(self) -> None:
-        """Writes back what has changed; a tensor that was given other memory gets its own again."""
+        """Writes back what has changed; a tensor that was given other memory gets its own again.
+
+        A pending backward pass of the caller's must not notice: it counts how often a tensor was written.
+        """
         with torch._C.DisableTorchFunction(), torch.inference_mode():
-            for held, alias, value in self._kept.values():
+            for held, alias, value, count, derived in self._kept.values():
                 if memory(held) != memory(alias):
                     held.data = alias
-                if not held.is_meta and not torch.equal(held, value):  # a pending backward notices every writing
+                if not held.is_meta and not (plain(held) and torch.equal(held, value)):
                     held.copy_(value)
+                if held.requires_grad != derived:
+                    held.requires_grad_(derived)
+                if count is not None and held._version != count:
+                    set_versions((held,), (count,))
+            for leaf, gradient, before in self._gradients:
+                if gradient is not None and before is not None:
+                    gradient.copy_(before)
+                leaf.grad = gradient
+
+
+Original = tuple[torch.Tensor, torch.Tensor, torch.Tensor, "int | None", bool]
+"""A tensor, an alias of its memory, a copy of its values, how often it was written, whether it requires a gradient."""
+
+set_versions: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
+    torch._C._autograd._unsafe_set_version_counter
+)
+
+
+def original(held: torch.Tensor) -> Original:
+    alias = held.detach()
+    return held, alias, alias.clone(), None if held.is_inference() else held._version, held.requires_grad
+
+
+def copied(gradient: torch.Tensor | None) -> torch.Tensor | None:
+    return None if gradient is None else gradient.detach().clone()
+
+
+def plain(tensor: torch.Tensor) -> bool:
+    """Whether its values can be compared."""
+    return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized
 
 
 @contextmanager

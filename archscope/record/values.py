@@ -7,7 +7,7 @@ What somebody wrote into belongs to the last who wrote there, also where it is r
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 from weakref import ReferenceType
@@ -33,10 +33,13 @@ CONSTANT = "constant"
 
 
 class Values:
-    """What is known of every tensor. `known`: by id. `written`: whether one was written that others may look into.
+    """What is known of every tensor. tell: hears of those that no row made.
+
+    `known`: by id. `written`: whether one was written that others may look into.
     wrapped: whether a function transform is at work; uneven: whether there are sparse or nested ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[torch.Tensor], object]) -> None:
+        self._tell = tell
         self.known: dict[int, Known] = {}
         self.written = False
         self.wrapped = False
@@ -46,7 +49,7 @@ class Values:
         self._dtypes: dict[torch.dtype, str] = {}
         self._held: dict[int, tuple[str, torch.Tensor]] = {}
         self._writers: dict[int, Operand] = {}
-        self._foreign: list[ReferenceType[torch.Tensor]] = []
+        self._foreign: list[tuple[ReferenceType[torch.Tensor], Operand]] = []
 
     def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Names what the model holds, before the run; of one tensor's names the first counts."""
@@ -115,14 +118,16 @@ class Values:
         held = self._held.get(id(tensor))
         if held is not None:
             return self.learn(tensor, held[0])
-        for inside in layers(tensor):
+        inner = layers(tensor)
+        if inner:
             self.wrapped = True
-            known = self.known.get(id(inside))
-            if known is not None and known[0]() is inside:
-                value = known[1].value._replace(shape=tuple(tensor.shape))
-                return self._keep(tensor, Operand(known[1].source, value))
-        self._foreign.append(reference(tensor))
-        return self.learn(tensor, CONSTANT)
+            known = next(filter(None, map(self.known_operand, inner)), None) or self.meet(inner[-1])
+            return self._keep(tensor, Operand(known.source, known.value._replace(shape=tuple(tensor.shape))))
+        operand = self.learn(tensor, CONSTANT)
+        if not isinstance(tensor, torch.nn.Parameter):  # which a module that is made in a run makes of a tensor
+            self._foreign.append((reference(tensor), operand))
+        self._tell(tensor)
+        return operand
 
     def wrote(self, tensor: torch.Tensor, operand: Operand) -> None:
         """A row has written into the memory of this tensor."""
@@ -149,17 +154,11 @@ class Values:
         held = self._held.get(id(tensor))
         return held[0] if held is not None else None
 
-    def is_unseen(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor that no row made came to be in this run all the same."""
-        return any(tensor is other for other in young())
-
-    def any_unseen(self) -> bool:
-        """Whether, of the tensors that no row made, one came to be in this run. One that is gone did, or may have."""
-        met = [known() for known in self._foreign]
-        if any(tensor is None for tensor in met):
-            return True
+    def unseen(self) -> list[Operand]:
+        """The tensors that no row made, and that came to be in this run all the same; one that is gone may have."""
+        met = [(known(), operand) for known, operand in self._foreign]
         made = {id(tensor) for tensor in young()} if met else set()
-        return any(id(tensor) in made for tensor in met)
+        return [operand for tensor, operand in met if tensor is None or id(tensor) in made]
 
 
 def young() -> list[torch.Tensor]:
@@ -179,11 +178,14 @@ wraps = transforms.is_functorch_wrapped_tensor
 
 
 def layers(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors inside one that a function transform (vmap, grad, jvp) has wrapped, from the outside in."""
+    """The tensors inside one that a function transform (vmap, grad, jvp) or a class of tensors has wrapped, from the
+    outside in."""
     found = []
     while wraps(tensor):
         tensor = transforms.get_unwrapped(tensor)
         found.append(tensor)
+    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        found += [inside for inside in vars(tensor).values() if isinstance(inside, torch.Tensor)]
     return found
 
 

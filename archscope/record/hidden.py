@@ -1,0 +1,80 @@
+"""Work that no torch function shows.
+
+scripted graphs ─→ their kernels, shown as functions      C++, functions switched off ─→ the same, in a second run
+another thread ─→ a tensor out of nowhere ─→ a Row without a price
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.trace import Kernel, Operand, Row
+
+UNSEEN = "unseen"
+"""The name of work that left a tensor behind, and nothing else."""
+
+GRAPHS = (torch._C.ScriptFunction, torch._C.ScriptMethod)
+"""How scripted and traced graphs are called."""
+
+
+class Shown(TorchDispatchMode):
+    """Calls every aten operator once more by its name, so that a function mode sees those that no function called.
+
+    seen_by: is told itself where somebody has switched functions off.
+    """
+
+    def __init__(self, seen_by: TorchFunctionMode):
+        super().__init__()
+        self._seen_by = seen_by
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch._C._is_torch_function_all_disabled() and self._seen_by in _get_current_function_mode_stack():
+            return self._seen_by.__torch_function__(func, (), args, kwargs)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def shown(seen_by: TorchFunctionMode, *, everywhere: bool) -> Iterator[None]:
+    """Inside, scripted graphs are seen by their kernels; everywhere: and so is all else."""
+    with ExitStack() as stack:
+        if everywhere:
+            stack.enter_context(Shown(seen_by))
+        else:
+            for kind in GRAPHS:
+                stack.enter_context(graphs_shown(kind, seen_by))
+        yield
+
+
+@contextmanager
+def graphs_shown(kind: Any, seen_by: TorchFunctionMode) -> Iterator[None]:
+    plain = kind.__call__
+
+    def call(graph: Any, *args: Any, **kwargs: Any) -> Any:
+        with Shown(seen_by):
+            return plain(graph, *args, **kwargs)
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = plain
+
+
+def unseen_rows(rows: Iterable[Row], unseen: Iterable[Operand]) -> tuple[Row, ...]:
+    """The rows, and behind them one for each tensor out of nowhere, without a price. Data from outside of torch is no
+    work: it comes in by `lift_fresh`."""
+    known = tuple(rows)
+    lifted = {operand.value.id for row in known if row.short == "lift_fresh" for operand in row.inputs}
+    values = [operand.value for operand in unseen if operand.value.id not in lifted]
+    kernels = [Kernel(UNSEEN, (), (value.shape,)) for value in values]
+    found = [
+        Row(len(known) + index, "", UNSEEN, UNSEEN, 0, (), (value,), (), (kernel,), short=UNSEEN)
+        for index, (value, kernel) in enumerate(zip(values, kernels, strict=True))
+    ]
+    return (*known, *found)
