@@ -67,6 +67,12 @@ def vector_products(call: Invocation) -> Kernels:
     return (vecdot(call.shape(0, "x"), call.shape(1, "y"), call.kwargs.get("dim", -1)),)
 
 
+def grouped_product(call: Invocation) -> Kernels:
+    """Its tensors in order; the ends of the groups, which are mostly given by name, do not count."""
+    shapes = call.shape(0, "self"), call.shape(1, "mat2")
+    return (Kernel("aten._grouped_mm", shapes, call.outputs),)
+
+
 def inner(call: Invocation) -> Kernels:
     """Every vector of the left with every vector of the right."""
     left, right = map(shape_of, call.operands()[:2])
@@ -192,6 +198,7 @@ PLAIN: Mapping[str, Lowering] = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrent),
     **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), cell),
     **dict.fromkeys(("cov", "corrcoef"), covariance),
+    "_grouped_mm": grouped_product,
     "addbmm": added_batches,
     "affine_grid": spread_product,
     "bilinear": bilinear,

@@ -215,3 +215,16 @@ def test_what_cannot_run_on_meta_is_named_after_its_function() -> None:
     cost = total(traced(Least(), torch.eye(3)))
     assert cost.macs is None
     assert cost.unpriced == ("torch.linalg.lstsq",)
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped products")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_experts_cost_each_token_one_matrix(dtype: torch.dtype) -> None:
+    """8 tokens of 16, of which 3 go to the first of two matrices; meta knows bfloat16 alone."""
+
+    class Experts(nn.Module):
+        def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            return torch._grouped_mm(x, weights, offs=torch.tensor([3, 8], dtype=torch.int32))
+
+    cost = total(traced(Experts(), torch.zeros(8, 16, dtype=dtype), torch.zeros(2, 16, 24, dtype=dtype)))
+    assert (cost.known, cost.unpriced) == (8 * 16 * 24, ())
