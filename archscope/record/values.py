@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 from weakref import ReferenceType
@@ -15,6 +16,7 @@ from weakref import ref as reference
 
 import torch
 from torch._C import _functorch as transforms
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from archscope.record.state import memory
 from archscope.record.tensors import is_uneven
@@ -48,7 +50,7 @@ class Values:
         self._count = 0
         self._dtypes: dict[torch.dtype, str] = {}
         self._held: dict[int, tuple[str, torch.Tensor]] = {}
-        self._writers: dict[int, Operand] = {}
+        self._writers: dict[int, tuple[Operand, StorageWeakRef]] = {}
         self._foreign: list[tuple[ReferenceType[torch.Tensor], Operand]] = []
 
     def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -130,9 +132,10 @@ class Values:
         return operand
 
     def wrote(self, tensor: torch.Tensor, operand: Operand) -> None:
-        """A row has written into the memory of this tensor."""
+        """A row has written into the memory of this tensor, which may go; watched, none other gets its address."""
         self.written = True
-        self._writers[memory(tensor)] = operand
+        with suppress(NotImplementedError, RuntimeError):  # sparse tensors, wrappers: no other looks into these
+            self._writers[memory(tensor)] = operand, StorageWeakRef(tensor.untyped_storage())
 
     def current(self, tensor: torch.Tensor) -> Operand:
         """The operand of a tensor that somebody may have written since: then of the last who did."""
@@ -140,7 +143,7 @@ class Values:
         known = self.known[id(tensor)]
         if known[2] == version(tensor):
             return operand
-        writer = self._writers.get(memory(tensor))
+        writer, _ = self._writers.get(memory(tensor), (None, None))
         if writer is not None:
             operand = Operand(writer.source, operand.value._replace(id=writer.value.id))
         return self._keep(tensor, operand)

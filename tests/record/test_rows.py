@@ -137,6 +137,14 @@ def test_an_in_place_operation_makes_a_new_value() -> None:
     assert [row.inputs[0].value.id for row in rows[1:]] == ids[:-1]
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_memory_that_is_used_again_brings_no_value_back(device: str) -> None:
+    """Of a hundred activations that write in place, each reads the convolution before it."""
+    layers = [layer for _ in range(100) for layer in (nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(inplace=True))]
+    rows = traced(nn.Sequential(*layers).to(device), torch.zeros(1, 3, 8, 8, device=device)).rows
+    assert [row.inputs[0].value.id for row in rows[1:]] == [row.outputs[0].id for row in rows[:-1]]
+
+
 def test_dropout_in_eval_passes_its_input_through() -> None:
     (row,) = traced(nn.Dropout(), image()).rows
     assert (row.op, row.view) == ("Dropout", True)
