@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import archscope
 from archscope.cli import cli
 from tests.truth.building import built
 from tests.truth.laws import report_of
@@ -77,6 +78,13 @@ def test_the_cpu_gives_what_meta_gives(name: str) -> None:
     report = report_of(real, (torch.zeros(1, 3, 224, 224),))
     assert report.total == report_of(model(name), (image(224),)).total
     assert report.trace.device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["alexnet", "densenet121", "mobilenet_v2", "resnet50", "squeezenet1_0", "swin_t"])
+def test_no_work_of_a_known_network_is_thrown_away(name: str) -> None:
+    """Every value has its reader, also where activations write in place and memory is used again."""
+    (checked,) = archscope.check(model(name), args=(image(224),), select=["unused-value"])
+    assert checked.findings == ()
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
