@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from archscope.compile.collector import collector_at_rest
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.layers import Recipe
 from archscope.compile.plan import BlockPlan, Plan, Raw
@@ -21,6 +22,7 @@ class Container(nn.Module):
     """Holds the layers of a block that is driven step by step and never called."""
 
 
+@collector_at_rest()
 def build(
     plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, random: bool = True
 ) -> fx.GraphModule:
@@ -32,6 +34,7 @@ def build(
     return _finished(plan, module, dtype)
 
 
+@collector_at_rest()
 def lay_out(
     plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False
 ) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
+from archscope.compile.collector import collector_at_rest
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, InputSpec, Plan
@@ -70,6 +71,7 @@ def find_variant(spec: Spec, name: str | None) -> Variant:
     raise UsageError(f"{spec.file} has no variant {name!r}", near)
 
 
+@collector_at_rest()
 def compile_net(
     library: Library,
     variant: Variant,
