@@ -34,6 +34,7 @@ ACCUMULATE = "torch::autograd::AccumulateGrad"
 RECURRENT = "aten.mkldnn_rnn_layer_backward"
 """One layer and direction at once. Its node's edges: input, four weights, the first state, the first cell."""
 
+run_engine: Callable[..., None] = torch.autograd.backward
 current_node: Callable[[], Any] = torch._C._current_autograd_node
 next_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]  # not exported
 
@@ -75,10 +76,14 @@ class Step:
 
 
 class Derivation(TorchDispatchMode):
-    """Writes down every kernel of the engine under the forward row that it derives."""
+    """Writes down every kernel of the engine under the forward row that it derives.
 
-    def __init__(self, values: Values, spans: Sequence[Span]):
+    keep: is told of a tensor before it is written, by a hook or a Function of the author's.
+    """
+
+    def __init__(self, values: Values, spans: Sequence[Span], keep: Callable[[torch.Tensor], object]):
         super().__init__()
+        self._keep = keep
         self.steps: dict[int | str, Step] = {}
         self._values = values
         self._starts = [start for start, _ in spans]
@@ -86,6 +91,9 @@ class Derivation(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func._schema.is_mutable:
+            for tensor in tensors((args, kwargs)):
+                self._keep(tensor)
         node = current_node()
         if node is None or node.name() == ACCUMULATE:
             return func(*args, **kwargs)
@@ -151,7 +159,7 @@ def scatters(kernel: Kernel) -> bool:
 def derive(loss: Loss, derivation: Derivation) -> None:
     """Runs autograd's engine; whatever gradients there were before are there again afterwards."""
     with kept_gradients(loss.tensors), derivation:
-        torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+        run_engine(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
 
 
 @contextmanager
