@@ -76,6 +76,13 @@ class Cube(torch.autograd.Function):
 GRAPHS: dict[str, Machine] = {
     "symbolic trace": runs(NET, lambda: torch.fx.symbolic_trace(net()), IMAGE),
     "traced to operators": runs(NET, lambda: make_fx(net())(IMAGE), IMAGE),
+    "exported": runs(NET, lambda: torch.export.export(net(), (IMAGE,)).module(), IMAGE),
+    "exported, taken apart": runs(
+        NET, lambda: torch.export.export(net(), (IMAGE,)).run_decompositions().module(), IMAGE
+    ),
+    "scripted": runs(NET, lambda: torch.jit.script(net()), IMAGE),
+    "scripted and frozen": runs(NET, lambda: torch.jit.freeze(torch.jit.script(net())), IMAGE),
+    "traced by example": runs(NET, lambda: torch.jit.trace(net(), IMAGE), IMAGE),
     "compiled module": runs(NET, lambda: torch.compile(net(), backend="eager"), IMAGE),
     "compiled function": written(24, torch.compile(torch.matmul, backend="eager"), t(2, 3), t(3, 4)),
     "functional call": written(NET, functional, IMAGE),
