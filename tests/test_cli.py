@@ -27,7 +27,7 @@ from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
 from archscope.trace import Failure, Site
 from tests.checks.test_conflicts import mismatched
-from tests.sketches import residual_mnist, stages
+from tests.sketches import residual_mnist, stages, trained
 
 PLACE = Span("net.yaml", 3, 5)
 ERROR = Finding("params", "error", "41,514 parameters, expected 41,515", "0", PLACE)
@@ -415,6 +415,29 @@ def test_nothing_that_ran_is_no_baseline(library: FakeLibrary, folder: Path) -> 
     result = run("check", "x", "--save-baseline", "new.json")
     assert (result.exit_code, list(folder.iterdir())) == (2, [])
     assert "no target ran, so there is no baseline to save" in result.stderr
+
+
+# ------------------------------------------------------------ training
+def test_training_shows_both_passes(library: FakeLibrary) -> None:
+    library.answer = trained()
+    shown = run("summary", "net.py:Net", "--train")
+    assert (shown.exit_code, library.calls[-1][2]["train"]) == (0, True)
+    assert "39.5 M MACs forward, at least 77.3 M backward, at least 116.8 M in all" in shown.stdout
+    assert "loss: the sum of the output" in shown.stdout
+    assert json.loads(run("summary", "net.py:Net", "--train", "--format", "json").stdout)["backward"]["totals"]
+    assert "backward" in run("flops", "net.py:Net", "--train", "--by", "depth").stdout.splitlines()[2]
+
+
+def test_a_backward_pass_that_fails_is_1_and_the_forward_pass_is_shown(library: FakeLibrary) -> None:
+    failure = Failure(Site("", "", "block"), "", (), "written over", backward=True)
+    found = Finding("forward", "error", "the backward pass failed: written over")
+    report = replace(residual_mnist(), trace=replace(residual_mnist().trace, failure=failure), findings=(found,))
+    library.answer = ForwardError(Problem(Span("net.py", 0, 0), "written over"), report)
+    result = run("summary", "net.py:Net", "--train")
+    assert result.exit_code == 1
+    assert "error forward: the backward pass failed: written over" in " ".join(result.stderr.split())
+    assert "2.01 M MACs" in result.stdout
+    assert "the backward pass broke off: it is not counted" in result.stdout
 
 
 # ------------------------------------------------------------ files
