@@ -34,7 +34,6 @@ ACCUMULATE = "torch::autograd::AccumulateGrad"
 RECURRENT = "aten.mkldnn_rnn_layer_backward"
 """One layer and direction at once. Its node's edges: input, four weights, the first state, the first cell."""
 
-run_engine: Callable[..., None] = torch.autograd.backward
 current_node: Callable[[], Any] = torch._C._current_autograd_node
 next_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]  # not exported
 
@@ -159,7 +158,7 @@ def scatters(kernel: Kernel) -> bool:
 def derive(loss: Loss, derivation: Derivation) -> None:
     """Runs autograd's engine; whatever gradients there were before are there again afterwards."""
     with kept_gradients(loss.tensors), derivation:
-        run_engine(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+        torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
 
 
 @contextmanager

@@ -50,9 +50,13 @@ class Keepsake(NamedTuple):
 
 
 class Belongings:
-    """What modules and other things hold, however deep. `give_back` makes it that again, where it has changed."""
+    """What modules and other things hold, however deep. `give_back` makes it that again, where it has changed.
+
+    layers: torch's own that were met.
+    """
 
     def __init__(self, things: Iterable[Any]):
+        self.layers: list[nn.Module] = []
         self._kept: list[Keepsake] = []
         self._met: dict[int, Any] = {}
         self.keep(*things)
@@ -66,7 +70,9 @@ class Belongings:
                 continue
             self._met[id(thing)] = thing
             self._kept.extend(keepsakes(thing))
-            ahead.extend(entry for entry in inside(thing) if not (isinstance(entry, PLAIN) or is_torchs(entry)))
+            below = [entry for entry in inside(thing) if not isinstance(entry, PLAIN)]
+            self.layers += filter(is_torchs, below)
+            ahead.extend(entry for entry in below if not is_torchs(entry))
 
     def give_back(self) -> None:
         for thing, before, is_same, give_back in reversed(self._kept):
@@ -81,7 +87,7 @@ def kept_belongings(modules: Iterable[nn.Module], things: Iterable[Any] = ()) ->
     kept = Belongings([*(module for module in modules if not is_torchs(module)), *things])
     first = RemovableHandle.next_id
     with ExitStack() as stack:
-        stack.callback(unhook, modules, first)
+        stack.callback(lambda: unhook([*modules, *kept.layers], first))
         stack.callback(kept.give_back)
         for name in CHANGES:
             stack.enter_context(noticed(nn.Module, name, lambda module: kept.keep(module)))

@@ -35,11 +35,14 @@ LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "_
 PASSING = frozenset(["torch.Tensor.grad"])
 """What reads a tensor that something else made."""
 
-DERIVING = frozenset(["torch.autograd.grad", "torch.Tensor.backward"])
+DERIVING = frozenset(["torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward"])
 """What runs a backward pass inside of a forward pass."""
 
 WRITING_WHEN: Mapping[str, tuple[int, str]] = {
-    "batch_norm": (5, "training"),
+    **dict.fromkeys(
+        ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_impl_index"),
+        (5, "training"),
+    ),
     "instance_norm": (5, "use_input_stats"),
     "embedding": (3, "max_norm"),
     "embedding_bag": (3, "max_norm"),
@@ -55,7 +58,7 @@ IN_PLACE_IF_TOLD = frozenset(
 )
 """Functions with an argument `inplace`."""
 
-MAY_WRITE = IN_PLACE_IF_TOLD | WRITING_WHEN.keys()
+MAY_WRITE = IN_PLACE_IF_TOLD | WRITING_WHEN.keys() | {"set"}
 
 OPERATORS = {
     "radd": "add",

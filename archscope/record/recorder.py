@@ -129,7 +129,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(out, torch.Tensor):
             self._row(function, func, args, kwargs, [out], written)
         else:
-            made = gradients(args[0]) if function.op == "backward" else tensors(out)
+            made = gradients(args[:1]) if function.op == "backward" else tensors(out)
             made = [args[0]] if function.op == "setitem" else made
             if made or function.leaves or function.derives:
                 self._row(function, func, args, kwargs, made, written)
@@ -311,9 +311,9 @@ def overrides(kind: Any) -> bool:
     return own is not plain.__func__ and not kind.__module__.startswith("torch.")
 
 
-def gradients(output: torch.Tensor) -> list[torch.Tensor]:
+def gradients(outputs: Any) -> list[torch.Tensor]:
     """What a backward pass from here has left in the leaves."""
-    return [leaf.grad for leaf in ends([output]) if leaf.grad is not None]
+    return [leaf.grad for leaf in ends(tensors(outputs)) if leaf.grad is not None]
 
 
 def unpriced(function: Function, inputs: list[Operand], outputs: tuple[Value, ...]) -> Kernel:

@@ -191,7 +191,8 @@ class Originals:
         self._met: list[ReferenceType[torch.Tensor]] = []
         self._by_memory: dict[int, list[ReferenceType[torch.Tensor]]] | None = None
         self._kept: dict[int, Original] = {}
-        self._gradients: list[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]] = []
+        self._gradients: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+        self._accumulated: list[Original] = []
 
     def hold(self, tensor: torch.Tensor) -> None:
         """Also this one, which the run has met and did not make."""
@@ -223,8 +224,8 @@ class Originals:
         """Before a backward pass that the model runs itself."""
         self._held = list(self._held)
         if not self._gradients:
-            leaves = [held for held in self._held if held.is_leaf]
-            self._gradients = [(leaf, leaf.grad, copied(leaf.grad)) for leaf in leaves]
+            self._gradients = [(held, held.grad) for held in self._held if held.is_leaf]
+            self._accumulated = [original(gradient) for _, gradient in self._gradients if gradient is not None]
 
     def give_back(self) -> None:
         """Writes back what has changed; a tensor that was given other memory gets its own again.
@@ -232,7 +233,7 @@ class Originals:
         A pending backward pass of the caller's must not notice: it counts how often a tensor was written.
         """
         with torch._C.DisableTorchFunction(), torch.inference_mode():
-            for held, alias, value, count, derived in self._kept.values():
+            for held, alias, value, count, derived, gradient in (*self._kept.values(), *self._accumulated):
                 if memory(held) != memory(alias):
                     held.data = alias
                 if not held.is_meta and not (plain(held) and torch.equal(held, value)):
@@ -241,14 +242,15 @@ class Originals:
                     held.requires_grad_(derived)
                 if count is not None and held._version != count:
                     set_versions((held,), (count,))
-            for leaf, gradient, before in self._gradients:
-                if gradient is not None and before is not None:
-                    gradient.copy_(before)
+                if held.is_leaf and held.grad is not gradient:
+                    held.grad = gradient
+            for leaf, gradient in self._gradients:
                 leaf.grad = gradient
 
 
-Original = tuple[torch.Tensor, torch.Tensor, torch.Tensor, "int | None", bool]
-"""A tensor, an alias of its memory, a copy of its values, how often it was written, whether it requires a gradient."""
+Original = tuple[torch.Tensor, torch.Tensor, torch.Tensor, "int | None", bool, "torch.Tensor | None"]
+"""A tensor, an alias of its memory, a copy of its values, how often it was written, whether it requires a gradient, and
+the gradient that it has."""
 
 set_versions: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
     torch._C._autograd._unsafe_set_version_counter
@@ -257,11 +259,8 @@ set_versions: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
 
 def original(held: torch.Tensor) -> Original:
     alias = held.detach()
-    return held, alias, alias.clone(), None if held.is_inference() else held._version, held.requires_grad
-
-
-def copied(gradient: torch.Tensor | None) -> torch.Tensor | None:
-    return None if gradient is None else gradient.detach().clone()
+    count, gradient = None if held.is_inference() else held._version, held.grad if held.is_leaf else None
+    return held, alias, alias.clone(), count, held.requires_grad, gradient
 
 
 def plain(tensor: torch.Tensor) -> bool:

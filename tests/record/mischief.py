@@ -1,0 +1,300 @@
+"""Models that leave as much behind as a forward pass can, and pictures of all that they could change.
+
+MISCHIEF: name → what a forward pass does beside its work      picture(model), world() → plain data that can be compared
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import random
+import sys
+import warnings
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as everywhere
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+Deed = Callable[["Mischievous", Tensor], object]
+
+
+class Memory:
+    """Keeps things for a module, as caches do."""
+
+    shared: int = 0
+
+    def __init__(self) -> None:
+        self.uses, self.items = 0, ["first"]
+
+
+class Mischievous(nn.Module):
+    """A linear layer, a norm and dropout; a deed before them, an end behind."""
+
+    passes = 0
+
+    def __init__(self, deed: Deed | None = None, end: BaseException | None = None):
+        super().__init__()
+        self.fc, self.norm, self.drop = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout()
+        self.table = nn.Embedding(5, 4, max_norm=0.1)
+        self.register_buffer("seen", torch.zeros(4))
+        self.count, self.cache, self.parts = 0, [torch.zeros(4)], [nn.BatchNorm1d(4)]
+        self.named: Any = {"inner": [1]}
+        self.ordered, self.missing = OrderedDict(a=1, b=2), defaultdict(list)
+        self.queue, self.tally, self.members = deque([1, 2], maxlen=3), Counter("ab"), {1, 2}
+        self.memory, self.space, self.array = Memory(), SimpleNamespace(step=0), np.zeros(3)
+        self.bytes = bytearray(b"ab")
+        self.generator, self.dice, self.draws = torch.Generator(), random.Random(0), np.random.default_rng(0)
+        self.handle = self.fc.register_forward_hook(nothing)
+        self._deed, self._end = deed, end
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._deed is not None:
+            self._deed(self, x)
+        y = self.drop(self.norm(self.fc(x)))
+        if self._end is not None:
+            raise self._end
+        return y
+
+
+def nothing(*_given: Any) -> None:
+    return None
+
+
+class Scripted(nn.Module):
+    """Counts in C++."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.count = nn.BatchNorm1d(4), torch.jit.Attribute(0, int)
+        self.kept = torch.jit.Attribute([], list[Tensor])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        self.kept.append(x)
+        return self.norm(x)
+
+
+# ------------------------------------------------------------ deeds
+def counts(m: Mischievous, x: Tensor) -> None:
+    m.count += 1
+    type(m).passes += 1
+    m.space.step += 1
+    m.memory.uses += 1
+    Memory.shared += 1
+
+
+def collects(m: Mischievous, x: Tensor) -> None:
+    m.cache.append(x)
+    m.named["x"] = x
+    m.named["inner"].append(2)
+    m.ordered.move_to_end("a")
+    m.missing["new"].append(1)
+    m.queue.append(3)
+    m.queue.append(4)
+    m.tally.update("b")
+    m.members.add(3)
+    m.memory.items.append("second")
+    m.bytes += b"c"
+    m.array += 1
+
+
+def sets_attributes(m: Mischievous, x: Tensor) -> None:
+    m.fresh = x
+    m.fc.fresh = x  # type: ignore[assignment]  # any attribute
+    m.named = {}
+    del m.count
+
+
+def makes_modules(m: Mischievous, x: Tensor) -> None:
+    m.extra, m.scale = nn.Linear(4, 4), nn.Parameter(torch.ones(4))
+    m.fc.weight = nn.Parameter(torch.zeros(4, 4))
+    m.fc.register_buffer("more", torch.zeros(2))
+    m.norm.add_module("inside", nn.ReLU())
+    del m.drop
+    m.drop = nn.Dropout(0.1)
+
+
+@torch.no_grad()
+def writes_weights(m: Mischievous, x: Tensor) -> None:
+    m.fc.weight.add_(1)
+    m.fc.weight[0].zero_()
+    m.fc.bias.view(-1)[1:].fill_(7)
+    m.norm.weight.data.mul_(2)
+    m.norm.bias.data = torch.ones(4)
+    m.table(torch.tensor([1, 2]))
+
+
+@torch.no_grad()
+def writes_buffers(m: Mischievous, x: Tensor) -> None:
+    m.seen += 1
+    m.seen[1:] = 4
+    torch.add(m.seen, 1, out=m.seen)
+    torch.set_grad_enabled(False)
+    m.norm.running_mean = torch.ones(4)  # type: ignore[assignment]  # a buffer may be replaced
+    m.cache[0].add_(1)
+    m.parts[0].running_var[0] = 5
+
+
+def freezes(m: Mischievous, x: Tensor) -> None:
+    m.fc.weight.requires_grad_(False)
+    m.fc.bias.requires_grad = False
+
+
+def derives(m: Mischievous, x: Tensor) -> None:
+    with torch.enable_grad():
+        m.fc(x.detach()).square().sum().backward()
+        torch.autograd.backward(m.norm.weight.sum())
+    m.norm.bias.grad = torch.ones(4)
+
+
+def writes_its_input(m: Mischievous, x: Tensor) -> None:
+    with torch.no_grad():
+        x.mul_(2)
+        x[0].zero_()
+
+
+def hangs_hooks(m: Mischievous, x: Tensor) -> None:
+    m.fc.register_forward_hook(nothing)
+    m.norm.register_forward_pre_hook(nothing)
+    m.fc.register_full_backward_hook(nothing)
+    m.norm.weight.register_hook(nothing)
+    m.parts[0].register_forward_hook(nothing)
+    everywhere.register_module_forward_hook(nothing)
+    m.handle.remove()
+
+
+def changes_modes(m: Mischievous, x: Tensor) -> None:
+    m.train(not m.training)
+    m.norm.eval()
+    m.parts[0].eval()
+
+
+def draws(m: Mischievous, x: Tensor) -> None:
+    torch.manual_seed(1)
+    torch.rand(2)
+    random.seed(2)
+    np.random.seed(3)  # noqa: NPY002 — the old generator is everybody's
+    torch.rand(2, generator=m.generator)
+    m.dice.random()
+    m.draws.random()
+
+
+def sets_the_world(m: Mischievous, x: Tensor) -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("medium")
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_math_sdp(False)
+    torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+    torch.autograd.set_detect_anomaly(True)
+    warnings.simplefilter("ignore")
+    gc.enable()
+    gc.set_threshold(5, 6, 7)
+    torch.set_grad_enabled(not torch.is_grad_enabled())
+    torch.set_autocast_enabled("cpu", True)
+    torch.set_autocast_dtype("cpu", torch.float16)
+    torch.set_autocast_enabled("cpu", False)
+
+
+def goes_into_modes(m: Mischievous, x: Tensor) -> None:
+    torch.set_default_device("cpu")
+    torch.autocast("cpu", torch.bfloat16).__enter__()
+    torch.overrides.BaseTorchFunctionMode().__enter__()
+
+
+def sets_the_default_dtype(m: Mischievous, x: Tensor) -> None:
+    torch.set_default_dtype(torch.float64)
+
+
+MISCHIEF: dict[str, Deed] = {
+    deed.__name__.replace("_", " "): deed
+    for deed in (
+        *(counts, collects, sets_attributes, makes_modules, writes_weights, writes_buffers, freezes, derives),
+        *(writes_its_input, hangs_hooks, changes_modes, draws, sets_the_world, goes_into_modes, sets_the_default_dtype),
+    )
+}
+
+
+# ------------------------------------------------------------ pictures
+def picture(*things: Any) -> dict[str, object]:
+    """All that these things hold: of modules by their paths, of anything else by its position."""
+    found: dict[str, object] = {}
+    for index, thing in enumerate(things):
+        for path, module in thing.named_modules() if isinstance(thing, nn.Module) else [("", thing)]:
+            for name, value in vars(module).items() if isinstance(module, nn.Module) else [("", module)]:
+                found[f"{index} {path} {name}"] = remembered(value)
+    found["classes"] = Mischievous.passes, Memory.shared
+    return found
+
+
+def remembered(value: Any) -> object:
+    """Plain values as they are; everything else by its identity and what it holds."""
+    if isinstance(value, (bool, int, float, str, bytes, bytearray, type(None))):
+        return value if not isinstance(value, bytearray) else (id(value), bytes(value))
+    if isinstance(value, Tensor):
+        return digest(value)
+    if isinstance(value, (list, tuple, deque)):
+        return id(value), [remembered(item) for item in value]
+    if isinstance(value, dict):
+        return id(value), [(str(key), remembered(item)) for key, item in value.items()]
+    if isinstance(value, (Memory, SimpleNamespace)):
+        return id(value), remembered(vars(value))
+    if isinstance(value, nn.Module):
+        return id(value), [remembered(item) for item in vars(value).values()]
+    return id(value), state(value)
+
+
+def state(value: Any) -> object:
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, np.random.Generator):
+        return str(value.bit_generator.state)
+    return value.tobytes() if isinstance(value, np.ndarray) else sorted(value) if isinstance(value, set) else None
+
+
+def digest(tensor: Tensor) -> tuple[object, ...]:
+    """Identity, memory, version, contents, gradient and hooks of a tensor."""
+    contents = hashlib.sha256(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+    gradient = digest(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
+    hooks = len(tensor._backward_hooks or ())
+    return id(tensor), tensor.data_ptr(), tensor._version, tensor.requires_grad, contents, gradient, hooks
+
+
+def world() -> dict[str, object]:
+    """The process: modes, settings, generators, hooks, and what an analysis puts its own functions in place of."""
+    hooks = [value for name, value in vars(everywhere).items() if name.startswith("_global_") and "hook" in name]
+    methods = ("__call__", "__setattr__", "__delattr__", "register_buffer", "register_parameter", "add_module")
+    return {
+        "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
+        "defaults": (torch.get_default_dtype(), str(torch.get_default_device())),
+        "default device": getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), nested()),
+        "determinism": (torch.get_deterministic_debug_mode(), torch.get_float32_matmul_precision()),
+        "attention": (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled()),
+        "attention by products": torch.backends.cuda.math_sdp_enabled(),
+        "cudnn": torch.backends.cudnn.benchmark,
+        "threads": torch.get_num_threads(),
+        "warnings": list(warnings.filters),
+        "collector": (gc.isenabled(), gc.get_threshold()),
+        "stacks": (torch.overrides._get_current_function_mode_stack(), _get_current_dispatch_mode_stack()),
+        "hooks": [list(table) for table in hooks if isinstance(table, dict)],
+        "methods": [getattr(nn.Module, name) for name in methods],
+        "graphs": (torch._C.ScriptFunction.__call__, torch._C.ScriptMethod.__call__),
+        "handles": torch.utils.hooks.RemovableHandle.remove,
+        "path": (list(sys.path), torch.compiler.is_compiling()),
+        "numbers": (torch.get_rng_state().numpy().tobytes(), random.getstate(), str(np.random.get_state())),  # noqa: NPY002 — the old generator is everybody's
+    }
+
+
+def nested() -> int:
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
