@@ -10,7 +10,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from weakref import ReferenceType
 from weakref import ref as reference
@@ -139,9 +139,27 @@ def resting() -> Iterator[None]:
         (gc.enable if collecting else gc.disable)()
 
 
-def uncompiled() -> AbstractContextManager[object]:
-    """What torch.compile made runs as its author wrote it, for a compiled region shows no functions."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """What torch.compile made, or is asked for, runs as its author wrote it: a compiled region shows no functions.
+
+    The compiler's own switch is in a part of torch that takes a second to import, so it is used where that is loaded.
+    """
+    if "torch._dynamo" in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    plain = torch.compile
+    torch.compile = as_written  # type: ignore[assignment]  # for the time of a run
+    try:
+        yield
+    finally:
+        torch.compile = plain
+
+
+def as_written(model: Any = None, **_options: Any) -> Any:
+    """torch.compile that leaves everything as it is, also as a decorator with options."""
+    return as_written if model is None else model
 
 
 @contextmanager

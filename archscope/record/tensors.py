@@ -66,7 +66,12 @@ def secret(tensor: torch.Tensor) -> object:
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
-    return tuple(tensor.shape)
+    """The shape; of a nested tensor how many parts it has, and the largest size that they have along each axis."""
+    if not tensor.is_nested:
+        return tuple(tensor.shape)
+    with torch._C.DisableTorchFunction():
+        parts = [tuple(part.shape) for part in tensor.unbind()]
+    return len(parts), *map(max, zip(*parts, strict=True))
 
 
 def as_dims(tree: Any) -> Any:

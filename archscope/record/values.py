@@ -19,7 +19,7 @@ from torch._C import _functorch as transforms
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from archscope.record.state import memory
-from archscope.record.tensors import is_uneven
+from archscope.record.tensors import is_uneven, shape_of
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Value
 
@@ -101,11 +101,13 @@ class Values:
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
         size = tensor.numel() * tensor.element_size()
         if is_uneven(tensor):
-            self.uneven = True
+            self.uneven, shape = True, shape_of(tensor)
+        else:
+            shape = tuple(tensor.shape)
         if self.wrapped:
             size *= examples([tensor])
         self._count += 1
-        value = new(Value, (self._count, tuple(tensor.shape), dtype, size))
+        value = new(Value, (self._count, shape, dtype, size))
         return self._keep(tensor, new(Operand, (source, value)))
 
     def _keep(self, tensor: torch.Tensor, operand: Operand) -> Operand:
@@ -124,12 +126,21 @@ class Values:
         if inner:
             self.wrapped = True
             known = next(filter(None, map(self.known_operand, inner)), None) or self.meet(inner[-1])
-            return self._keep(tensor, Operand(known.source, known.value._replace(shape=tuple(tensor.shape))))
+            return self._keep(tensor, Operand(known.source, known.value._replace(shape=shape_of(tensor))))
+        seen = self._in_same_memory(tensor) if self.wrapped else None
+        if seen is not None:
+            return self._keep(tensor, Operand(seen.source, seen.value._replace(shape=shape_of(tensor))))
         operand = self.learn(tensor, CONSTANT)
         if not isinstance(tensor, torch.nn.Parameter):  # which a module that is made in a run makes of a tensor
             self._foreign.append((reference(tensor), operand))
         self._tell(tensor)
         return operand
+
+    def _in_same_memory(self, tensor: torch.Tensor) -> Operand | None:
+        """What is known of a tensor that lies where this one does: a function transform gives its results as views."""
+        alive = ((known[0](), known[1]) for known in list(self.known.values()))
+        here = memory(tensor)
+        return next((operand for other, operand in alive if other is not None and memory(other) == here), None)
 
     def wrote(self, tensor: torch.Tensor, operand: Operand) -> None:
         """A row has written into the memory of this tensor, which may go; watched, none other gets its address."""

@@ -311,3 +311,29 @@ def test_compiled_modules_show_what_they_were_made_of() -> None:
     trace = traced(compiled, torch.zeros(2, 3))
     assert [row.op for row in trace.rows] == ["Linear", "ReLU"]
     assert total(trace).macs == 18
+
+
+def test_what_is_compiled_in_a_run_is_not_compiled() -> None:
+    """Also where torch's compiler, which takes a second to import, is not loaded yet."""
+    import subprocess
+
+    program = (
+        "import sys, torch; from torch import nn; from tests.record.runs import traced, total\n"
+        "class Net(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.compile(torch.relu)(torch.compile(dynamic=True)(torch.tanh)(x))\n"
+        "plain = torch.compile\n"
+        "assert [row.op for row in traced(Net(), torch.zeros(2, 3)).rows] == ['tanh', 'relu']\n"
+        "assert torch.compile is plain\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_shows_its_parts_and_their_largest_sizes(layout: torch.layout) -> None:
+    nested = torch.nested.nested_tensor([torch.rand(2, 4), torch.rand(3, 4)], layout=layout)
+    trace = traced(nn.Linear(4, 5), nested)
+    assert [operand.value.shape for operand in (*trace.inputs, *trace.outputs)] == [(2, 3, 4), (2, 3, 5)]
+    assert total(trace).macs == 5 * 4 * 5
