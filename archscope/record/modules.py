@@ -5,6 +5,7 @@ model → walk → Holding (paths, parameters, buffers) → Sites → watched ca
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,9 +141,9 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
     """Inside, every module call enters and leaves its Site, also one that an exception ends.
 
     `nn.Module.__call__` is replaced for that time: global hooks would cost four times as much, and change how a module
-    is called.
+    is called. What stands between two calls then leaves room for as many modules within each other as before.
     """
-    plain = nn.Module.__call__
+    plain, limit = nn.Module.__call__, sys.getrecursionlimit()
 
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         recorder.enter(sites.of(module, recorder.site.path))
@@ -158,7 +159,9 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
             recorder.leave()
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
+    sys.setrecursionlimit(2 * limit)
     try:
         yield
     finally:
+        sys.setrecursionlimit(limit)
         nn.Module.__call__ = plain  # type: ignore[method-assign]

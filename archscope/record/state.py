@@ -46,6 +46,7 @@ SETTINGS: tuple[Pair, ...] = (
     (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
     *(attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
     attribute(torch.backends.mkldnn, "enabled"),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
     (lambda: warnings.filters[:], set_filters),
 )
@@ -188,10 +189,10 @@ def has_modes(module: nn.Module) -> bool:
 
 
 def set_mode(model: nn.Module, parts: Iterable[nn.Module], *, train: bool) -> None:
-    """As its author does it; an exported program has no modes, and refuses."""
+    """As its author does it; an exported program has no modes and refuses, a module that holds itself finds no end."""
     try:
         model.train(train)
-    except NotImplementedError:
+    except (NotImplementedError, RecursionError):
         turn((module, train) for module in parts if has_modes(module))
 
 
