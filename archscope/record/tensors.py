@@ -66,10 +66,16 @@ def secret(tensor: torch.Tensor) -> object:
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
-    """The shape; of a nested tensor how many parts it has, and the largest size that they have along each axis."""
+    """The shape; of a nested tensor how many parts it has, and the largest size that they have along each axis.
+
+    On meta nobody knows how long its parts are: at most as long as all of them.
+    """
     if not tensor.is_nested:
         return tuple(tensor.shape)
     with torch._C.DisableTorchFunction():
+        if tensor.is_meta:
+            longest = max(tensor.values().shape)
+            return tuple(size if type(size) is int else longest for size in tensor.shape)
         parts = [tuple(part.shape) for part in tensor.unbind()]
     return len(parts), *map(max, zip(*parts, strict=True))
 
