@@ -271,8 +271,22 @@ def affine_grid_backward(kernel: Kernel) -> int:
 
 
 def recurrent_backward(kernel: Kernel) -> int | None:
-    """None for packed sequences, whose outputs look like weights."""
-    return 2 * recurrent(kernel) if len(kernel.inputs[0]) == 3 else None
+    """Twice the layers, but for the gradients of their input and first states where nobody asks for them.
+
+    Inputs: (steps, batch, features), the weights of each layer and direction, the states. None for packed sequences,
+    whose outputs look like weights.
+    """
+    if len(kernel.inputs[0]) != 3:
+        return None
+    tokens, mask = prod(kernel.inputs[0][:-1]), dict(kernel.attributes).get("output_mask")
+    weights = [shape for shape in kernel.inputs[1:] if len(shape) == 2]
+    runs, batch, _ = next(shape for shape in kernel.inputs[1:] if len(shape) == 3)
+    layers = dict(kernel.attributes).get("num_layers", runs)
+    assert isinstance(layers, int)
+    each = len(weights) // runs
+    once = tokens * sum(map(prod, weights[: each * (runs // layers) : each])), batch * sum(map(prod, weights[1::each]))
+    unasked = [macs for macs, asked in zip(once, mask, strict=False) if not asked] if isinstance(mask, tuple) else []
+    return 2 * recurrent(kernel) - sum(unasked)
 
 
 def recurrent_layer_backward(kernel: Kernel) -> int:

@@ -15,7 +15,7 @@ from archscope.record.invocation import plain
 from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel, Shape
 
-ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask")
+ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask", "num_layers")
 """The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
 
 

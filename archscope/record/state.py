@@ -63,9 +63,9 @@ def random_states() -> list[Pair]:
         pairs.append((torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all))
     if torch.backends.mps.is_available():
         pairs.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        pairs.append((numpy.random.get_state, numpy.random.set_state))
+    drawn = sys.modules.get("numpy.random")  # numpy imports it when it is first used
+    if drawn is not None:
+        pairs.append((drawn.get_state, drawn.set_state))
     return pairs
 
 
