@@ -82,17 +82,28 @@ class Belongings:
 
 @contextmanager
 def kept_belongings(modules: Iterable[nn.Module], things: Iterable[Any] = ()) -> Iterator[Belongings]:
-    """What a model's modules and other things hold is as before afterwards, and no hook is left that was added."""
+    """What a model's modules and other things hold is as before afterwards, and no hook is left that was added.
+
+    Of torch's own layers, what changes while they are `watched`.
+    """
     modules = list(modules)
     kept = Belongings([*(module for module in modules if not is_torchs(module)), *things])
     first = RemovableHandle.next_id
+    try:
+        yield kept
+    finally:
+        kept.give_back()
+        unhook([*modules, *kept.layers], first)
+
+
+@contextmanager
+def watched(kept: Belongings) -> Iterator[None]:
+    """Inside, whatever changes a module or takes a hook away has it kept before."""
     with ExitStack() as stack:
-        stack.callback(lambda: unhook([*modules, *kept.layers], first))
-        stack.callback(kept.give_back)
         for name in CHANGES:
             stack.enter_context(noticed(nn.Module, name, lambda module: kept.keep(module)))
         stack.enter_context(noticed(RemovableHandle, "remove", lambda handle: kept.keep(*tables_of(handle))))
-        yield kept
+        yield
 
 
 @contextmanager
@@ -154,6 +165,7 @@ def keepsakes(thing: Any) -> Iterator[Keepsake]:
         yield Keepsake(thing, scripted(thing), same_scripted, rewrite_scripted)
         yield Keepsake(vars(thing), vars(thing).copy(), same_table, refill_table)
     elif isinstance(thing, nn.Module):
+        yield Keepsake(thing, type(thing), is_a, turn_into)
         for table in (vars(thing), *(value for value in vars(thing).values() if isinstance(value, dict))):
             yield Keepsake(table, table.copy(), same_table, refill_table)
     elif isinstance(thing, type):
@@ -221,6 +233,10 @@ def same_table(table: Table, before: Table) -> bool:
     return same(table.values(), before.values()) and list(table) == list(before)
 
 
+def is_a(thing: Any, cls: type) -> bool:
+    return type(thing) is cls
+
+
 def same_class(cls: type, before: Table) -> bool:
     return same_table(dict(vars(cls)), before)
 
@@ -229,6 +245,10 @@ def same_class(cls: type, before: Table) -> bool:
 def refill_table(table: Table, before: Table) -> None:
     table.clear()
     table.update(before)
+
+
+def turn_into(thing: Any, cls: type) -> None:
+    object.__setattr__(thing, "__class__", cls)
 
 
 def refill(items: Any, before: Any) -> None:

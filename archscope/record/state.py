@@ -19,7 +19,7 @@ import torch
 from torch import nn, overrides
 from torch.utils import _python_dispatch as dispatch
 
-from archscope.record.belongings import Belongings, kept_belongings
+from archscope.record.belongings import Belongings, kept_belongings, watched
 
 Pair = tuple[Callable[[], Any], Callable[[Any], object]]
 
@@ -40,6 +40,10 @@ SETTINGS: tuple[Pair, ...] = (
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     (torch.get_num_threads, torch.set_num_threads),
+    (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    (torch.autograd.is_multithreading_enabled, torch.autograd.set_multithreading_enabled),
+    attribute(torch.utils.deterministic, "fill_uninitialized_memory"),
+    attribute(torch.backends.quantized, "engine"),
     (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
     (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
@@ -174,13 +178,14 @@ def kept_module(
     """
     parts = [module for _, module in modules]
     flags = [(module, module.training) for module in parts if has_modes(module)]
-    with kept_belongings(parts, given) as kept:
-        try:
+    try:
+        with kept_belongings(parts, given) as kept:
             if has_modes(model) and model.training != train:
                 set_mode(model, parts, train=train)
-            yield kept
-        finally:
-            turn(flags)
+            with watched(kept):
+                yield kept
+    finally:
+        turn(flags)
 
 
 def has_modes(module: nn.Module) -> bool:
@@ -253,7 +258,7 @@ class Originals:
         """
         with torch._C.DisableTorchFunction(), torch.inference_mode():
             for held, alias, value, count, derived, gradient in (*self._kept.values(), *self._accumulated):
-                if memory(held) != memory(alias):
+                if memory(held) != memory(alias) or held.shape != alias.shape:
                     held.data = alias
                 if not held.is_meta and not (plain(held) and torch.equal(held, value)):
                     held.copy_(value)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
+from torch.nn.utils import prune
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 Deed = Callable[["Mischievous", Tensor], object]
@@ -120,6 +121,18 @@ def makes_modules(m: Mischievous, x: Tensor) -> None:
     m.drop = nn.Dropout(0.1)
 
 
+def reloads(m: Mischievous, x: Tensor) -> None:
+    m.load_state_dict({name: value * 0 for name, value in m.state_dict().items()}, assign=True)
+    m.apply(lambda part: part.register_buffer("mark", torch.ones(1)))
+    del m.fc.bias
+    m.fc.register_parameter("bias", None)
+
+
+def parametrizes(m: Mischievous, x: Tensor) -> None:
+    nn.utils.parametrizations.weight_norm(m.fc)
+    prune.l1_unstructured(m.table, "weight", amount=2)
+
+
 @torch.no_grad()
 def writes_weights(m: Mischievous, x: Tensor) -> None:
     m.fc.weight.add_(1)
@@ -194,6 +207,9 @@ def sets_the_world(m: Mischievous, x: Tensor) -> None:
     torch.backends.cuda.enable_math_sdp(False)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
     torch.autograd.set_detect_anomaly(True)
+    torch.autograd.set_multithreading_enabled(False)
+    torch.set_autocast_cache_enabled(False)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     warnings.simplefilter("ignore")
     gc.enable()
     gc.set_threshold(5, 6, 7)
@@ -216,7 +232,8 @@ def sets_the_default_dtype(m: Mischievous, x: Tensor) -> None:
 MISCHIEF: dict[str, Deed] = {
     deed.__name__.replace("_", " "): deed
     for deed in (
-        *(counts, collects, sets_attributes, makes_modules, writes_weights, writes_buffers, freezes, derives),
+        *(counts, collects, sets_attributes, makes_modules, reloads, parametrizes, writes_weights, writes_buffers),
+        *(freezes, derives),
         *(writes_its_input, hangs_hooks, changes_modes, draws, sets_the_world, goes_into_modes, sets_the_default_dtype),
     )
 }
@@ -247,7 +264,7 @@ def remembered(value: Any) -> object:
     if isinstance(value, (Memory, SimpleNamespace)):
         return id(value), remembered(vars(value))
     if isinstance(value, nn.Module):
-        return id(value), [remembered(item) for item in vars(value).values()]
+        return id(value), type(value), [remembered(item) for item in vars(value).values()]
     return id(value), state(value)
 
 
@@ -262,11 +279,12 @@ def state(value: Any) -> object:
 
 
 def digest(tensor: Tensor) -> tuple[object, ...]:
-    """Identity, memory, version, contents, gradient and hooks of a tensor."""
+    """Identity, memory, shape, version, contents, gradient and hooks of a tensor."""
     contents = hashlib.sha256(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
     gradient = digest(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
     hooks = len(tensor._backward_hooks or ())
-    return id(tensor), tensor.data_ptr(), tensor._version, tensor.requires_grad, contents, gradient, hooks
+    where = tensor.data_ptr(), tuple(tensor.shape)
+    return id(tensor), where, tensor._version, tensor.requires_grad, contents, gradient, hooks
 
 
 def world() -> dict[str, object]:
@@ -282,7 +300,8 @@ def world() -> dict[str, object]:
         "attention": (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled()),
         "attention by products": torch.backends.cuda.math_sdp_enabled(),
         "cudnn": torch.backends.cudnn.benchmark,
-        "threads": torch.get_num_threads(),
+        "threads": (torch.get_num_threads(), torch.autograd.is_multithreading_enabled()),
+        "memory": (torch.utils.deterministic.fill_uninitialized_memory, torch.is_autocast_cache_enabled()),
         "warnings": list(warnings.filters),
         "collector": (gc.isenabled(), gc.get_threshold()),
         "stacks": (torch.overrides._get_current_function_mode_stack(), _get_current_dispatch_mode_stack()),
