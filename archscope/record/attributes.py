@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from archscope.record.invocation import Ghost
+
 Names = tuple[str, ...]
 
 _CONV = ("", "weight", "", "stride", "padding", "dilation", "groups")
@@ -66,7 +68,7 @@ def attributes(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
     if names is None:
         return ()
     given = (*zip(names, args, strict=False), *((name, value) for name, value in kwargs.items() if name in names))
-    return tuple((name, plain(value)) for name, value in given if name and not isinstance(value, torch.Tensor))
+    return tuple((name, plain(value)) for name, value in given if name and not isinstance(value, (torch.Tensor, Ghost)))
 
 
 def plain(value: Any) -> object:
@@ -77,4 +79,6 @@ def plain(value: Any) -> object:
         return ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step))
     if value is ...:
         return "..."
+    if isinstance(value, (torch.Tensor, Ghost)):
+        return "Tensor"
     return value if isinstance(value, (int, float, str, type(None))) else type(value).__name__

@@ -142,8 +142,8 @@ def unhook(modules: Iterable[nn.Module], first: int) -> None:
 
 
 def is_torchs(thing: Any) -> bool:
-    """Whether it is one of torch's own layers or containers."""
-    return isinstance(thing, nn.Module) and type(thing).__module__.startswith("torch.nn.")
+    """Whether it is one of torch's own layers or containers, or code that torch has generated."""
+    return isinstance(thing, nn.Module) and type(thing).__module__.startswith(("torch.nn.", "torch.fx."))
 
 
 # ------------------------------------------------------------ what a thing was

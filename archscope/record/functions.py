@@ -5,9 +5,9 @@ getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -25,6 +25,14 @@ FRESH = frozenset(
     ]
 )
 """Common functions that never give a view; others are asked."""
+
+WAITING = frozenset(
+    [
+        *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)),
+        *("linear", "matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "scaled_dot_product_attention"),
+    ]
+)
+"""Common functions whose kernels follow from the shapes of plain tensors."""
 
 UNCHECKED = frozenset(["scaled_dot_product_attention"])
 """CPU's kernel reads on past the end of the values."""
@@ -58,8 +66,6 @@ IN_PLACE_IF_TOLD = frozenset(
 )
 """Functions with an argument `inplace`."""
 
-MAY_WRITE = IN_PLACE_IF_TOLD | WRITING_WHEN.keys() | {"set"}
-
 OPERATORS = {
     "radd": "add",
     "rsub": "sub",
@@ -80,15 +86,18 @@ OPERATORS = {
 """Python's operator methods, by the name of the function that they mean."""
 
 
+Written = Callable[[tuple[Any, ...], Mapping[str, Any]], Sequence[torch.Tensor]]
+
+
 @dataclass(frozen=True)
 class Function:
     """One torch function. name: qualified; op: short; in_place: writes its first argument.
 
-    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. fresh: what it gives
-    lies in new memory, unless it is told to write in place. writes: it may write into what it was given. leaves: goes
-    out of torch, where nothing is seen. passes: gives a tensor that was there. derives: runs autograd's engine, which
-    only its kernels show. named: its plain arguments are kept. unchecked: its kernels do not compare their operands on
-    every device. shortcut: its answer on the meta device.
+    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. waits: its kernels
+    follow from shapes alone. fresh: what it gives lies in new memory, unless it is told to write in place. written:
+    what a call writes of what it was given. leaves: goes out of torch, where nothing is seen. passes: gives a tensor
+    that was there. derives: runs autograd's engine, which only its kernels show. named: its plain arguments are kept.
+    unchecked: its kernels do not compare their operands on every device. shortcut: its answer on the meta device.
     """
 
     name: str
@@ -97,18 +106,19 @@ class Function:
     free: bool
     lowering: Lowering | None
     fresh: bool = False
-    writes: bool = False
+    written: Written | None = None
     leaves: bool = False
     passes: bool = False
     derives: bool = False
     named: bool = False
     unchecked: bool = False
     shortcut: Shortcut | None = None
+    waits: bool = False
 
     @cached_property
     def special(self) -> bool:
-        """Whether a call of it is not simply run."""
-        return self.unchecked or self.derives or self.shortcut is not None
+        """Whether a call of it is not simply run, on any device."""
+        return self.unchecked or self.derives
 
 
 def describe(func: Callable[..., Any]) -> Function:
@@ -124,35 +134,46 @@ def describe(func: Callable[..., Any]) -> Function:
         is_free(name, op),
         lowered,
         fresh=lowered is not None or op in FRESH,
-        writes=in_place or op in MAY_WRITE or is_mutable(func),
+        written=first if in_place else writing(func, op),
         leaves=name in LEAVING,
         passes=name in PASSING,
         derives=name in DERIVING,
         named=op in NAMED or op in SPREAD,
         unchecked=op in UNCHECKED,
         shortcut=SHORTCUTS.get(op),
+        waits=lowered is not None and op in WAITING,
     )
 
 
-def is_mutable(func: Any) -> bool:
-    """Whether an operator says itself that it writes."""
-    return isinstance(func, torch._ops.OpOverload) and func._schema.is_mutable
+# ------------------------------------------------------------ what a call writes
+def writing(func: Any, op: str) -> Written | None:
+    """How to find what a function writes, if it does."""
+    if op in WRITING_WHEN:
+        return partial(when_asked, *WRITING_WHEN[op])
+    if op in IN_PLACE_IF_TOLD:
+        return first_if_told
+    says = isinstance(func, torch._ops.OpOverload) and func._schema.is_mutable
+    return everything if says or op == "set" else None
 
 
-def writes(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    """The tensors that a call is about to write."""
-    written = tensors((kwargs["out"],)) if "out" in kwargs else []
-    if function.in_place:
-        return [*written, *tensors(args[:1])]
-    if function.op in WRITING_WHEN:
-        position, name = WRITING_WHEN[function.op]
-        asked = args[position] if position < len(args) else kwargs.get(name)
-        return tensors((args, kwargs)) if asked else written
-    if function.op in IN_PLACE_IF_TOLD:
-        return [*written, args[0]] if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else written
+def first(args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    return tensors(args[:1])
+
+
+def first_if_told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+    return args[:1] if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else ()
+
+
+def when_asked(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+    asked = args[position] if position < len(args) else kwargs.get(name)
+    return tensors((args, kwargs)) if asked else ()
+
+
+def everything(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
     return tensors((args, kwargs))
 
 
+# ------------------------------------------------------------ what a function is called
 def short(last: str) -> str:
     """`__rsub__` → `sub`, `__getitem__` → `getitem`; other names as they are."""
     if not last.startswith("__"):

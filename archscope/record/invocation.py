@@ -16,6 +16,15 @@ OPERANDS = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "mat2",
 
 
 @dataclass(frozen=True)
+class Ghost:
+    """What is left of a tensor after a run: its shape. It was a plain block of memory."""
+
+    shape: Shape
+    layout: torch.layout = torch.strided
+    is_nested: bool = False
+
+
+@dataclass(frozen=True)
 class Invocation:
     """One call of a torch function: its arguments as they were given and the shapes of what came out."""
 
@@ -29,10 +38,10 @@ class Invocation:
     def shape(self, position: int, name: str) -> Shape:
         return shape_of(self.get(position, name))
 
-    def operands(self) -> list[torch.Tensor]:
+    def operands(self) -> list[Any]:
         """The tensors that a product multiplies and adds, in the order of its signature, however they were given."""
         named = [self.kwargs[name] for name in OPERANDS if name in self.kwargs]
-        return [value for value in (*self.args, *named) if isinstance(value, torch.Tensor)]
+        return [value for value in (*self.args, *named) if isinstance(value, (torch.Tensor, Ghost))]
 
     @property
     def plain(self) -> bool:

@@ -76,6 +76,7 @@ def record(
         finally:
             originals.give_back()
         unseen = values.unseen()
+        forward, derived = recorder.read()
         trace = Trace(
             target=target,
             device=device,
@@ -84,11 +85,11 @@ def record(
             inputs=doors,
             outputs=ends,
             calls=tuple(recorder.calls),
-            rows=unseen_rows(recorder.rows, unseen) if kernels else tuple(recorder.rows),
+            rows=unseen_rows(forward, unseen) if kernels else forward,
             params=params(parameters),
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,
-            backward=recorder.backward,
+            backward=derived,
             loss=recorder.loss,
             notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (),
         )

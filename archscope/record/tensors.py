@@ -55,11 +55,6 @@ def stored(tensor: torch.Tensor) -> int | None:
     return values.numel()
 
 
-def is_uneven(tensor: torch.Tensor) -> bool:
-    """Whether a tensor's shape does not tell what it holds: a sparse or a nested one."""
-    return tensor.layout is not torch.strided or tensor.is_nested
-
-
 def secret(tensor: torch.Tensor) -> object:
     """What its shape does not tell of a tensor: how much a sparse one stores; a nested one is like no other."""
     return object() if tensor.is_nested else (tensor.layout, stored(tensor))

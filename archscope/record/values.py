@@ -19,13 +19,14 @@ from torch._C import _functorch as transforms
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from archscope.record.state import memory
-from archscope.record.tensors import is_uneven, shape_of
+from archscope.record.tensors import shape_of
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Value
 
-Known = tuple[ReferenceType[torch.Tensor], Operand, int, str | None]
-"""How to tell that it is still the same tensor, what it is as an operand, how often it had been written then, and the
-name of a parameter that no row has read yet."""
+Known = tuple[ReferenceType[torch.Tensor], Operand, int]
+"""How to tell that it is still the same tensor, what it is as an operand, how often it had been written then."""
+
+ATOMS = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
 
 new = tuple.__new__
 """Makes a named tuple without going through its class: there are thousands in a run."""
@@ -37,8 +38,10 @@ CONSTANT = "constant"
 class Values:
     """What is known of every tensor. tell: hears of those that no row made.
 
-    `known`: by id. `written`: whether one was written that others may look into.
-    wrapped: whether a function transform is at work; uneven: whether there are sparse or nested ones."""
+    known: by id. parameters: the names of the model's, by the ids of their values. written: whether one was written
+    that others may look into. wrapped: whether a function transform is at work; uneven: whether some are sparse or
+    nested.
+    """
 
     def __init__(self, tell: Callable[[torch.Tensor], object]) -> None:
         self._tell = tell
@@ -46,7 +49,7 @@ class Values:
         self.written = False
         self.wrapped = False
         self.uneven = False
-        self.firsts: list[str] = []
+        self.parameters: dict[int, str] = {}
         self._count = 0
         self._dtypes: dict[torch.dtype, str] = {}
         self._held: dict[int, tuple[str, torch.Tensor]] = {}
@@ -58,7 +61,7 @@ class Values:
         for name, tensor in parameters:
             if id(tensor) not in self._held:
                 self._held[id(tensor)] = name, tensor
-                self.known[id(tensor)] = reference(tensor), self.learn(tensor, name), version(tensor), name
+                self.parameters[self.learn(tensor, name).value.id] = name
         for name, tensor in buffers:
             self._held.setdefault(id(tensor), (name, tensor))
 
@@ -76,46 +79,55 @@ class Values:
         known = self.known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
-    def operands(self, read: Iterable[torch.Tensor]) -> list[Operand]:
-        """What a row reads."""
-        found = []
-        for tensor in read:
-            known = self.known.get(id(tensor))
-            if known is None or known[0]() is not tensor:
-                found.append(self.meet(tensor))
+    def given(self, items: Iterable[Any]) -> list[Any]:
+        """Arguments with every tensor as the operand that it is now; lists, tuples and dicts are copies."""
+        found: list[Any] = []
+        for item in items:
+            kind = type(item)
+            if kind in ATOMS:
+                found.append(item)
+            elif isinstance(item, torch.Tensor):
+                known = self.known.get(id(item))
+                if known is None or known[0]() is not item:
+                    found.append(self.meet(item))
+                else:
+                    found.append(self.current(item) if self.written else known[1])
+            elif kind is tuple and all(type(entry) is int for entry in item):
+                found.append(item)
+            elif isinstance(item, (tuple, list)):
+                found.append(self.given(item))
+            elif isinstance(item, dict):
+                found.append(dict(zip(item, self.given(item.values()), strict=True)))
             else:
-                found.append(self.current(tensor) if self.written else known[1])
-                if known[3] is not None:
-                    self.firsts.append(known[3])
-                    self.known[id(tensor)] = (*known[:3], None)
+                found.append(item)
         return found
-
-    def take_firsts(self) -> tuple[str, ...]:
-        """The parameters that were read for the first time since this was asked."""
-        firsts = tuple(self.firsts)
-        self.firsts.clear()
-        return firsts
 
     def learn(self, tensor: torch.Tensor, source: str) -> Operand:
         """A new value of this tensor, made by `source`."""
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
         size = tensor.numel() * tensor.element_size()
-        if is_uneven(tensor):
-            self.uneven, shape = True, shape_of(tensor)
-        else:
+        if tensor.layout is torch.strided and not tensor.is_nested:
             shape = tuple(tensor.shape)
+        else:
+            self.uneven, shape = True, shape_of(tensor)
         if self.wrapped:
             size *= examples([tensor])
         self._count += 1
-        value = new(Value, (self._count, shape, dtype, size))
-        return self._keep(tensor, new(Operand, (source, value)))
+        operand: Operand = new(Operand, (source, new(Value, (self._count, shape, dtype, size))))
+        self.known[id(tensor)] = reference(tensor), operand, version(tensor)
+        if self.wrapped:
+            self._keep_inside(tensor, operand)
+        return operand
 
     def _keep(self, tensor: torch.Tensor, operand: Operand) -> Operand:
-        self.known[id(tensor)] = reference(tensor), operand, version(tensor), None
+        self.known[id(tensor)] = reference(tensor), operand, version(tensor)
+        self._keep_inside(tensor, operand)
+        return operand
+
+    def _keep_inside(self, tensor: torch.Tensor, operand: Operand) -> None:
         if self.wrapped:
             for inside in layers(tensor):
-                self.known[id(inside)] = reference(inside), operand, version(inside), None
-        return operand
+                self.known[id(inside)] = reference(inside), operand, version(inside)
 
     def meet(self, tensor: torch.Tensor) -> Operand:
         """A tensor that is seen for the first time, and was not made by a row."""
