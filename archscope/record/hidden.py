@@ -41,7 +41,7 @@ class Shown(TorchDispatchMode):
 
 @contextmanager
 def shown(seen_by: TorchFunctionMode, *, everywhere: bool) -> Iterator[None]:
-    """Inside, scripted graphs are seen by their kernels; everywhere: and so is all else."""
+    """Inside, scripted graphs are seen by their kernels, as they were written; everywhere: and so is all else."""
     with ExitStack() as stack:
         if everywhere:
             stack.enter_context(Shown(seen_by))
@@ -56,7 +56,7 @@ def graphs_shown(kind: Any, seen_by: TorchFunctionMode) -> Iterator[None]:
     plain = kind.__call__
 
     def call(graph: Any, *args: Any, **kwargs: Any) -> Any:
-        with Shown(seen_by):
+        with Shown(seen_by), torch.jit.optimized_execution(False):
             return plain(graph, *args, **kwargs)
 
     kind.__call__ = call
