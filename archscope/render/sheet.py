@@ -164,9 +164,7 @@ def unpriced(report: Report) -> tuple[str, ...]:
 
 def where(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:
     """The paths of the first rows: `rnn, head.0 and 3 more`."""
-    paths = list(dict.fromkeys(rows[index].path or rows[index].op for index in indexes))
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return f"{', '.join(paths[:3])}{more}"
+    return listed(list(dict.fromkeys(rows[index].path or rows[index].op for index in indexes)))
 
 
 def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
@@ -178,7 +176,14 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
         yield "backward: MACs of the backward pass; MACs, share, FLOPs: of the forward pass"
     if any(line.shared for line in lines):
         yield "shared: parameters that an earlier line counts"
+    if report.unread:
+        yield f"never read: {listed([param.name for param in report.unread])}"
     yield from report.trace.notes
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 # ------------------------------------------------------------ comparisons

@@ -29,6 +29,7 @@ def document(report: Report) -> Data:
         "totals": totals(report.total),
         "rows": [row_data(report, row) for row in report.rows],
         "unpriced": unpriced(report.unpriced),
+        "unread": [param.name for param in report.unread],
         "backward": None if report.backward_total is None else backward(report, report.backward_total),
         "findings": [finding_data(finding) for finding in report.findings],
         "notes": list(trace.notes),
