@@ -56,7 +56,7 @@ def graphs_shown(kind: Any, seen_by: TorchFunctionMode) -> Iterator[None]:
     plain = kind.__call__
 
     def call(graph: Any, *args: Any, **kwargs: Any) -> Any:
-        with Shown(seen_by), torch.jit.optimized_execution(False):
+        with Shown(seen_by), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]  # not exported
             return plain(graph, *args, **kwargs)
 
     kind.__call__ = call
