@@ -97,7 +97,8 @@ class Function:
     follow from shapes alone. fresh: what it gives lies in new memory, unless it is told to write in place. written:
     what a call writes of what it was given. leaves: goes out of torch, where nothing is seen. passes: gives a tensor
     that was there. derives: runs autograd's engine, which only its kernels show. named: its plain arguments are kept.
-    unchecked: its kernels do not compare their operands on every device. shortcut: its answer on the meta device.
+    gives_nothing: what it makes is what it writes. unchecked: its kernels do not compare their operands on every
+    device. shortcut: its answer on the meta device.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Function:
     passes: bool = False
     derives: bool = False
     named: bool = False
+    gives_nothing: bool = False
     unchecked: bool = False
     shortcut: Shortcut | None = None
     waits: bool = False
@@ -139,6 +141,7 @@ def describe(func: Callable[..., Any]) -> Function:
         passes=name in PASSING,
         derives=name in DERIVING,
         named=op in NAMED or op in SPREAD,
+        gives_nothing=op == "setitem" or is_silent(func),
         unchecked=op in UNCHECKED,
         shortcut=SHORTCUTS.get(op),
         waits=lowered is not None and op in WAITING,
@@ -152,8 +155,10 @@ def writing(func: Any, op: str) -> Written | None:
         return partial(when_asked, *WRITING_WHEN[op])
     if op in IN_PLACE_IF_TOLD:
         return first_if_told
-    says = isinstance(func, torch._ops.OpOverload) and func._schema.is_mutable
-    return everything if says or op == "set" else None
+    schema = schema_of(func)
+    if schema is not None and schema.is_mutable:
+        return partial(as_its_schema_says, schema)
+    return everything if op == "set" else None
 
 
 def first(args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
@@ -167,6 +172,25 @@ def first_if_told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[
 def when_asked(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
     asked = args[position] if position < len(args) else kwargs.get(name)
     return tensors((args, kwargs)) if asked else ()
+
+
+def is_silent(func: Any) -> bool:
+    """Whether an operator writes into its arguments and returns nothing."""
+    schema = schema_of(func)
+    return schema is not None and schema.is_mutable and not schema.returns
+
+
+def schema_of(func: Any) -> torch.FunctionSchema | None:
+    """What an operator says of its arguments; of several overloads, the plain one."""
+    operator = getattr(func, "default", None) if isinstance(func, torch._ops.OpOverloadPacket) else func
+    return operator._schema if isinstance(operator, torch._ops.OpOverload) else None
+
+
+def as_its_schema_says(
+    schema: torch.FunctionSchema, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[torch.Tensor]:
+    said = [(place, one.name) for place, one in enumerate(schema.arguments) if one.is_write]
+    return tensors([args[place] if place < len(args) else kwargs.get(name) for place, name in said])
 
 
 def everything(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:

@@ -116,7 +116,7 @@ class Recorder(TorchFunctionMode):
             self._write(function, func, args, kwargs, [out], written)
         else:
             made = gradients(args[:1]) if function.op == "backward" else tensors(out)
-            made = [args[0]] if function.op == "setitem" else made
+            made = list(written) if function.gives_nothing else made
             if made or function.leaves or function.derives:
                 self._write(function, func, args, kwargs, made, written)
         self._real = None
@@ -153,13 +153,13 @@ class Recorder(TorchFunctionMode):
     ) -> None:
         """Writes a call down. What must be asked of living tensors is asked here; all else is left for later."""
         values, index = self.values, len(self.entries)
-        if function.in_place and self._bookkeeping(tensors((args, kwargs))):
+        if function.in_place and function.free and self._bookkeeping(tensors((args, kwargs))):
             return
         given = values.given(args)
         named = dict(zip(kwargs, values.given(kwargs.values()), strict=True)) if kwargs else {}
         if self._conflict is not None:
             self._tell(self._conflict, given, named)
-        view = bool(made) and not function.fresh and self._is_view(function, args, kwargs, made)
+        view = bool(made) and not (function.fresh or written) and self._is_view(args, kwargs, made)
         source = self.site.path or function.op
         outputs = tuple([values.learn(tensor, source).value for tensor in made])
         for tensor in written:
@@ -209,10 +209,8 @@ class Recorder(TorchFunctionMode):
         own, operand = self.values.own, self.values.operand
         return all(operand(tensor).source in ("constant", own(tensor)) for tensor in read)
 
-    def _is_view(self, function: Function, args: Any, kwargs: Any, made: list[torch.Tensor]) -> bool:
+    def _is_view(self, args: Any, kwargs: Any, made: list[torch.Tensor]) -> bool:
         """Whether all results lie in operands' memory and nothing was written there."""
-        if function.in_place or "out" in kwargs or kwargs.get("inplace") is True:
-            return False
         read = tensors((args, kwargs))
         return all(any(is_alias_of(out, tensor) for tensor in read) for out in made) and not self._changed(made, read)
 

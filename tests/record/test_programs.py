@@ -121,6 +121,17 @@ def opaque(x: torch.Tensor) -> torch.Tensor:
     return x @ x.t()
 
 
+@torch.library.custom_op("archscope_ways::into", mutates_args=("out",))
+def into(x: torch.Tensor, out: torch.Tensor) -> None:
+    out.copy_(x @ x.t())
+
+
+def written_into(m: Any, x: torch.Tensor) -> torch.Tensor:
+    out = x.new_empty(2, 2)
+    into(x, out)
+    return out
+
+
 def outside(m: Any, x: torch.Tensor) -> torch.Tensor:
     y = x.detach().numpy()
     return torch.from_numpy(y @ y.T) + 1
@@ -133,6 +144,7 @@ def threaded(m: Any, x: torch.Tensor) -> torch.Tensor:
 
 UNSEEN = {
     "archscope_ways.opaque": lambda m, x: opaque(x),
+    "archscope_ways.into": written_into,
     "torch.Tensor.numpy": outside,
     "torch.ops.higher_order.cond": lambda m, x: torch.cond(
         x.sum() > 0, lambda x: x @ x.t(), lambda x: x @ x.t() * 2, (x,)
@@ -146,6 +158,14 @@ def test_what_cannot_be_seen_is_named_and_no_zero(kernel: str) -> None:
     report = archscope.summarize(Runs(UNSEEN[kernel], fc=linear()), args=(A,))
     assert found(report) == (None, (kernel,))
     assert kernel in str(report)
+
+
+def test_products_of_what_the_model_holds_are_work_also_in_place() -> None:
+    model = Runs(lambda m, x: x @ m.table.addmm_(m.weight, m.weight))
+    model.weight = nn.Parameter(torch.ones(3, 3), requires_grad=False)
+    model.register_buffer("table", torch.zeros(3, 3))
+    report = archscope.summarize(model, args=(A,))
+    assert [(row.row.short, row.macs) for row in report.rows] == [("addmm_", 27), ("matmul", 18)]
 
 
 def test_data_from_outside_is_no_work() -> None:
