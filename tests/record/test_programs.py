@@ -55,6 +55,8 @@ def test_it_costs_the_same_in_training(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].meta])
 def test_it_costs_the_same_on_meta(name: str) -> None:
+    if name == "traced" and torch.__version__ < "2.13":
+        pytest.skip("before torch 2.13 a traced convolution does not run on meta")
     model = TABLE[name].make().to("meta")
     report = archscope.summarize(model, args=tuple(arg.to("meta") for arg in TABLE[name].args))
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
