@@ -20,6 +20,9 @@ from torch.nn.parameter import UninitializedBuffer
 from archscope import units
 from archscope.errors import UsageError
 from archscope.record import Holding, walk
+from archscope.record.belongings import kept_belongings
+from archscope.record.state import kept_state, kept_tensors
+from archscope.record.trees import leaves
 from archscope.targets.devices import device_of, dtype_of
 from archscope.targets.inputs import Door, mapped
 from archscope.targets.python import as_module, module_of
@@ -184,12 +187,16 @@ def placed(subject: Subject, tree: Any) -> Any:
 def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Subject:
     """The subject with its lazy layers made by one forward pass; of a live module, a copy.
 
-    What ends that pass is left to the recorded one. Raises UsageError where a live module cannot be copied.
+    That pass leaves nothing else behind, as the recorded one does; what ends it is left to that one. Raises UsageError
+    where a live module cannot be copied.
     """
     if subject.is_made:
         return subject
     module = _copied(subject.module) if subject.live else subject.module
-    with torch.random.fork_rng(), torch.no_grad(), _in_eval(module), suppress(Exception):
+    given = (*args, *kwargs.values())
+    belongings = kept_belongings([part for _, part in subject.holding.modules if subject.live], given)
+    tensors = kept_tensors([tensor for value in given for _, tensor in leaves(value)])
+    with kept_state(grad=False), belongings, tensors, _in_eval(module), suppress(Exception):
         module(*args, **kwargs)
     note = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
     return replace(subject, module=module, holding=walk(module), notes=(*subject.notes, *note))

@@ -54,6 +54,16 @@ def test_nothing_is_left_behind(name: str, end: str, train: bool) -> None:
     assert changes(before, picture(model, x)) == []
 
 
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", MISCHIEF)
+def test_nothing_is_left_behind_where_lazy_layers_are_made(name: str, end: str) -> None:
+    model, x = Mischievous(MISCHIEF[name], ENDS[end]()), torch.ones(3, 4)
+    before, around = picture(model, x), world()
+    analysed(nn.Sequential(model, nn.LazyLinear(2)), x)
+    assert changes(around, world()) == []
+    assert changes(before, picture(model, x)) == []
+
+
 @contextmanager
 def cleaned() -> Iterator[None]:
     """Protects the tests that follow, by what is under test."""
