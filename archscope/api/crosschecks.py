@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.runs import Given, _arguments, summarize
+from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize, title_of
 from archscope.api.specs import plan_of, split
 from archscope.errors import UsageError
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from archscope.crosscheck import CrossCheck
     from archscope.report import Report
     from archscope.witnesses import Call
-
-Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -50,17 +48,16 @@ def cross_check(
     Options are those of `summarize`. A spec is built as a module, which all of them run, we too. A witness that is
     not installed or crashes says so in its place. Raises SpecError, UsageError, ForwardError.
     """
-    given = Given(input, args, kwargs, batch)
+    given, tell = Given(input, args, kwargs, batch), progress or (lambda _: None)
     if split(target) is None:
-        asked = _of_module(target, set or {}, given, device, dtype, train, seed)
-    elif given.by_call:
+        from archscope import targets
+
+        with targets.surroundings(target):
+            return _checked(_of_module(target, set or {}, given, device, dtype, train, seed), tell)
+    if given.by_call:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
-    else:
-        plan = plan_of(
-            target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python
-        )
-        asked = _of_plan(plan, device, dtype, train, seed)
-    return _checked(asked, progress or (lambda _: None))
+    plan = plan_of(target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python)
+    return _checked(_of_plan(plan, device, dtype, train, seed), tell)
 
 
 def _checked(asked: Asked, tell: Progress) -> CrossCheck:
@@ -95,17 +92,11 @@ def _of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int 
     from archscope import targets
     from archscope.witnesses import Call
 
-    place, kind = targets.device_of(device), targets.dtype_of(dtype)
-    width = kind.itemsize if kind else 4
-    targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
+    place, kind = room_for(plan, device, dtype)
     with targets.seeded(seed):
         module = workshop.build(plan, device=place, dtype=kind, random=seed is not None).train(train)
-    inputs = [
-        targets.example(i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high)
-        for i in plan.inputs
-    ]
-    title = f"{plan.name}:{plan.block.text}" if plan.block.text else plan.name
-    return Asked(Call(module, tuple(inputs), train=train), plan.target, title)
+    inputs = examples(plan, place, kind)
+    return Asked(Call(module, tuple(inputs.values()), train=train), plan.target, title_of(plan))
 
 
 def _of_module(
@@ -120,9 +111,7 @@ def _of_module(
     from archscope import targets
     from archscope.witnesses import Call
 
-    with targets.surroundings(target), targets.seeded(seed):
-        subject = targets.subject(target, arguments, device=device, dtype=dtype)
-        args, kwargs = _arguments(subject, given)
-        subject = targets.initialised(subject, args, kwargs)
+    with targets.seeded(seed):
+        subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
     call = Call(subject.module, args, kwargs, train)
-    return Asked(call, subject.name, type(subject.module).__name__, subject.notes)
+    return Asked(call, subject.name, subject.title, subject.notes)

@@ -115,19 +115,12 @@ def summarize_plan(
     from archscope import targets
     from archscope.record import record
 
-    place, kind = targets.device_of(device), targets.dtype_of(dtype)
-    width = kind.itemsize if kind else 4
-    targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
+    place, kind = room_for(plan, device, dtype)
     if tell is not None:
         tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
     with targets.seeded(seed):
         ready = workshop.ready(plan, device=place, dtype=kind, train=train, random=seed is not None)
-    inputs = {
-        i.name: targets.example(
-            i.shape, kind if kind and i.dtype.is_floating_point else i.dtype, place, low=i.low, high=i.high
-        )
-        for i in plan.inputs
-    }
+    inputs = examples(plan, place, kind)
     recording = record(
         lambda recorder: recorder.derive(ready.run(tuple(inputs.values()), recorder)),
         target=plan.target,
@@ -140,10 +133,32 @@ def summarize_plan(
         backward=backward,
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
-    return _joined(recording, _title(plan), warnings, expected=plan.expected)
+    return _joined(recording, title_of(plan), warnings, expected=plan.expected)
 
 
-def _title(plan: Plan) -> str:
+def room_for(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:
+    """The device and the dtype (None: the spec's own) of a run. Raises UsageError for one that is none, and
+    where memory does not suffice."""
+    from archscope import targets
+
+    place, kind = targets.device_of(device), targets.dtype_of(dtype)
+    width = kind.itemsize if kind else 4
+    targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
+    return place, kind
+
+
+def examples(plan: Plan, place: str, kind: Any) -> dict[str, Any]:
+    """The inputs of a spec, floating-point ones in the dtype that was asked for."""
+    from archscope import targets
+
+    dtypes = [kind if kind and i.dtype.is_floating_point else i.dtype for i in plan.inputs]
+    return {
+        i.name: targets.example(i.shape, dtype, place, low=i.low, high=i.high)
+        for i, dtype in zip(plan.inputs, dtypes, strict=True)
+    }
+
+
+def title_of(plan: Plan) -> str:
     return f"{plan.name}:{plan.block.text}" if plan.block.text else plan.name
 
 
@@ -210,14 +225,23 @@ def _summarize_module(
     from archscope import targets
 
     with targets.surroundings(target), targets.seeded(seed):
-        subject = targets.subject(target, arguments, device=device, dtype=dtype)
-        args, kwargs = _arguments(subject, given)
-        subject = targets.initialised(subject, args, kwargs)
+        subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
         recording = _recorded(subject, args, kwargs, train=train, backward=backward)
         warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
     return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure)
+
+
+def subject_of(
+    target: Any, arguments: Mapping[str, Any], given: Given, device: str, dtype: str | None
+) -> tuple[Subject, tuple[Any, ...], dict[str, Any]]:
+    """A module that is ready to be called, and the arguments of the call. Raises UsageError."""
+    from archscope import targets
+
+    subject = targets.subject(target, arguments, device=device, dtype=dtype)
+    args, kwargs = _arguments(subject, given)
+    return targets.initialised(subject, args, kwargs), args, kwargs
 
 
 def _arguments(subject: Subject, given: Given) -> tuple[tuple[Any, ...], dict[str, Any]]:

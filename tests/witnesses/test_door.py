@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
+import torch
 from torch import nn
 
 import archscope
@@ -51,6 +52,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(*arguments: str) -> click.testing.Result:
     runner = click.testing.CliRunner(env={"COLUMNS": "80"})
     return runner.invoke(cli, ["flops", "--cross-check", *arguments, "--device", "cpu"], prog_name="archscope")
+
+
+def test_a_scripted_module_is_called_as_its_author_called_it() -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 4)))
+    assert archscope.cross_check(scripted, input=(1, 8)).report.title == "Sequential"
+
+
+def test_a_target_finds_what_lies_beside_it_also_when_it_is_called(folder: Path) -> None:
+    forward = "    def forward(self, x):\n        import beside\n        return beside.halved(self.fc(x))\n"
+    made = "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(8, 4)\n\n"
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere/net.py").write_text(f"from torch import nn\n\n\nclass Net(nn.Module):\n{made}{forward}")
+    (folder / "elsewhere/beside.py").write_text("def halved(x):\n    return x / 2\n")
+    check = archscope.cross_check("elsewhere/net.py:Net", input=(1, 8))
+    assert [account.statement.status for account in check.accounts] == ["counted"] * 3
 
 
 def test_the_table(folder: Path) -> None:
