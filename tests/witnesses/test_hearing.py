@@ -103,6 +103,13 @@ def test_a_cross_check_leaves_nothing_behind_and_frees_the_model() -> None:
     assert gone() is None
 
 
+def test_weights_that_a_forward_pass_writes_are_as_before() -> None:
+    model = nn.Sequential(nn.Embedding(5, 4, max_norm=0.1), nn.Linear(4, 2))
+    before = everything(model)
+    archscope.cross_check(model, input=("int64", (1, 3)))
+    assert everything(model) == before
+
+
 def test_a_crash_is_told_by_its_first_error() -> None:
     heard = hear_all(Call(Awkward(fails=True), (torch.ones(2, 4),)))
     assert [statement.error for statement in heard] == ["ValueError: as it was told"] * 3
