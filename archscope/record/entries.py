@@ -91,18 +91,22 @@ def rows(entries: Sequence[Entry], calls: Sequence[Call], parameters: Mapping[in
     alone = Counter([entry[0] for entry in entries])
     for index, (call, function, func, args, kwargs, outputs, view, kernels) in enumerate(entries):
         inputs: list[Operand] = []
-        rest: list[Any] = [func, view]
+        rest: list[Any] = [func, kernels is None]
         flat(args, inputs, rest)
         if kwargs:
             rest.extend(kwargs)
             flat(kwargs.values(), inputs, rest)
         named: tuple[tuple[str, object], ...] = ()
         if function.named or kernels is None:
-            key = (*rest, *doors(inputs), kernels is None)
-            found = signatures.once(key, lambda: signature(function, func, args, kwargs, outputs, kernels))  # noqa: B023
-            kernels, named = (found[0] if kernels is None else kernels), found[1]
-        firsts = tuple([unread.pop(operand[1][0]) for operand in inputs if operand[1][0] in unread])
-        site = calls[call].site if call >= 0 else NOWHERE
+            for _, value in inputs:
+                rest.append(value[1])
+                rest.append(value[2])
+            found = signatures.once(rest, lambda: signature(function, func, args, kwargs, outputs, kernels))  # noqa: B023
+            kernels, named = found[0] if kernels is None else kernels, found[1]
+        firsts: tuple[str, ...] = ()
+        if unread:
+            firsts = tuple([unread.pop(value[0]) for _, value in inputs if value[0] in unread])
+        site = calls[call][2] if call >= 0 else NOWHERE
         op = site.name if site.kind == "layer" and alone[call] == 1 else function.op
         door = tuple(inputs), outputs, firsts, kernels, view
         yield new(Row, (index, site.path, op, function.name, call, *door, site.place, named, function.op, -1))

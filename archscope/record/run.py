@@ -65,7 +65,8 @@ def record(
     with kept_state(grad=backward):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
-        values.hold(parameters, buffers)
+        held = params(parameters, values)
+        values.hold_buffers(buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
             with shown(recorder, everywhere=kernels), recorder:
@@ -86,7 +87,7 @@ def record(
             outputs=ends,
             calls=tuple(recorder.calls),
             rows=unseen_rows(forward, unseen) if kernels else forward,
-            params=params(parameters),
+            params=held,
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,
             backward=derived,

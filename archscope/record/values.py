@@ -56,12 +56,17 @@ class Values:
         self._writers: dict[int, tuple[Operand, StorageWeakRef]] = {}
         self._foreign: list[tuple[ReferenceType[torch.Tensor], Operand]] = []
 
-    def hold(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Names what the model holds, before the run; of one tensor's names the first counts."""
-        for name, tensor in parameters:
-            if id(tensor) not in self._held:
-                self._held[id(tensor)] = name, tensor
-                self.parameters[self.learn(tensor, name).value.id] = name
+    def hold(self, name: str, parameter: torch.Tensor) -> Value:
+        """The value of a parameter, before the run; of its names the first counts."""
+        if id(parameter) in self._held:
+            return self.known[id(parameter)][1].value
+        self._held[id(parameter)] = name, parameter
+        value = self.learn(parameter, name).value
+        self.parameters[value.id] = name
+        return value
+
+    def hold_buffers(self, buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Names buffers, before the run; one becomes a value when a row reads it."""
         for name, tensor in buffers:
             self._held.setdefault(id(tensor), (name, tensor))
 
