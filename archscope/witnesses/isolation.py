@@ -1,4 +1,4 @@
-"""Nothing that a witness does to a model stays: attributes, hooks, flags, weights, buffers, modes, random states, warnings."""
+"""Nothing that a witness does to a model stays: what hangs on it, flags, weights, modes, random states, warnings."""
 
 from __future__ import annotations
 
