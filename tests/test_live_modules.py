@@ -90,6 +90,68 @@ def test_under_inference_mode(train: bool) -> None:
     assert torch.equal(model[1].running_mean, torch.zeros(3))
 
 
+class Ending(nn.Module):
+    """A forward that raises what it was made with, behind one layer of two."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.read, self.left, self.error = nn.Linear(4, 3), nn.Linear(3, 2), error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.read(x)
+        raise self.error
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("too narrow"), "too narrow"),
+        (KeyError("weights"), "KeyError: 'weights'"),
+        (AttributeError("no 'lim'"), "AttributeError: no 'lim'"),
+        (NotImplementedError(), "NotImplementedError"),
+        (AssertionError(), "AssertionError"),
+        (SystemExit(0), "SystemExit: 0"),
+    ],
+)
+def test_what_ends_a_forward_pass_is_called_by_its_class(error: BaseException, message: str) -> None:
+    with pytest.raises(ForwardError) as caught:
+        archscope.summarize(Ending(error), input=(2, 4))
+    report = caught.value.report
+    assert report.trace.failure is not None
+    assert (report.trace.failure.message, report.total.params) == (message, 23)
+    assert "never read" not in str(report)
+
+
+class Forces(nn.Module):
+    """Energies of positions and their derivatives, by a forward that trusts its caller to have gradients on."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.net, self.how = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1)), how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.requires_grad_(True)
+        energy = self.net(x).sum()
+        if self.how == "grad":
+            return torch.autograd.grad(energy, x)[0]
+        if self.how == "backward":
+            energy.backward()
+        else:
+            energy.register_hook(torch.neg)
+        return energy
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize(("how", "macs"), [("grad", 2 * 320), ("backward", 320 + 320 + 320), ("hook", 320)])
+def test_a_forward_that_derives_has_gradients(how: str, macs: int) -> None:
+    model, x = Forces(how), torch.ones(5, 3)
+    report = archscope.summarize(model, args=(x,))
+    assert (report.trace.mode, report.backward_total, report.total.macs) == ("eval", None, macs)
+    assert report.trace.notes == ("the forward pass derives: it ran with gradients",)
+    assert (x.requires_grad, x.grad, model.net[0].weight.grad) == (False, None, None)
+
+
 @pytest.mark.moves_rng
 @pytest.mark.parametrize("train", [False, True])
 def test_a_live_module_keeps_its_lazy_layers(train: bool) -> None:

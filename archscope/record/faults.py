@@ -57,7 +57,7 @@ class Faults:
     def left(self, site: Site, error: BaseException | None) -> None:
         """A Site is left with this exception; the first place counts."""
         if error is not None and self._noted(error) is None:
-            self._failure = error, Failure(site, "", (), first_line(error))
+            self._failure = error, Failure(site, "", (), named(error))
 
     def _noted(self, error: BaseException | None) -> Failure | None:
         """What was noted of an exception, or of the one that it was raised from."""
@@ -67,10 +67,14 @@ class Faults:
             error = error.__cause__ or error.__context__
         return None
 
-    def ended(self, site: Site, error: Exception) -> Failure:
+    def ended(self, site: Site, error: BaseException) -> Failure:
         """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
-        said = first_line(error)
-        named = said if isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{type(error).__name__}: {said}"
-        failure = self._noted(error) or Failure(site, "", (), named)
+        failure = self._noted(error) or Failure(site, "", (), named(error))
         where = failure.site if failure.site.place else failure.site._replace(place=raised_at(error))
         return replace(failure, site=where)
+
+
+def named(error: BaseException) -> str:
+    """What an exception says, behind its class where the words alone would not tell: `KeyError: 'weights'`."""
+    said, name = first_line(error), type(error).__name__
+    return said if said == name or isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{name}: {said}"

@@ -5,6 +5,7 @@ record(run): whoever drives it      record_module(model): plainly; then on past 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from archscope.trace import Operand, Trace
 
 Named = tuple[str, torch.Tensor]
 NOTHING_TO_DERIVE = "no backward pass: nothing that the forward pass gave requires a gradient"
+DERIVES = "the forward pass derives: it ran with gradients"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Recording:
 
     trace: Trace
     outputs: Any
-    error: Exception | None
+    error: BaseException | None
     unseen: bool = False
 
 
@@ -47,22 +49,24 @@ def record(
     on_mismatch: OnMismatch = "record",
     backward: bool = False,
     kernels: bool = False,
+    grad: bool = False,
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
     what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of
-    nowhere. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random
-    states and what the run wrote into the model and its inputs are given back as they were.
+    nowhere. grad: with gradients, though nobody derives the run. An exception of the run ends in the recording, as
+    `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the model and its inputs
+    are given back as they were.
     """
     parameters, buffers = list(parameters), list(buffers)
     outputs: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
     given = [named for tree in inputs.values() for named in leaves(tree)]
     originals = Originals(tensor for _, tensor in (*parameters, *buffers, *given))
-    with kept_state(grad=backward):
+    with kept_state(grad=backward or grad):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
         held = params(parameters, values)
@@ -72,7 +76,7 @@ def record(
             with shown(recorder, everywhere=kernels), recorder:
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
-        except Exception as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
             error = caught
         finally:
             originals.give_back()
@@ -92,7 +96,7 @@ def record(
             failure=recorder.faults.ended(recorder.site, error) if error else None,
             backward=derived,
             loss=recorder.loss,
-            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (),
+            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (DERIVES,) if grad else (),
         )
     return Recording(trace, outputs, error, bool(unseen))
 
@@ -111,9 +115,9 @@ def record_module(
     """A pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
     inputs as `record` wants them.
 
-    It runs undisturbed first. Only where it failed it runs again, on past operands that do not fit, to see all of them;
-    and only where work was left unseen it runs again by kernels. A lazy layer that could not be made has no shapes to
-    go on with. holding: what the model holds, where that is known.
+    It runs undisturbed first. Only where it failed it runs again: with gradients, where it derives something itself; on
+    past operands that do not fit, to see all of them. And only where work was left unseen it runs again by kernels. A
+    lazy layer that could not be made has no shapes to go on with. holding: what the model holds, where that is known.
     """
     held = holding or walk(model)
 
@@ -128,11 +132,18 @@ def record_module(
             **how,
         )
 
-    first = look(on_mismatch="raise")
+    first, grad = look(on_mismatch="raise"), False
+    if not backward and wants_gradients(first.error):
+        first, grad = look(on_mismatch="raise", grad=True), True
     if first.trace.failure is not None and not first.trace.failure.backward:
-        further = look(on_mismatch="record") if not held.waiting else first
+        further = look(on_mismatch="record", grad=grad) if not held.waiting else first
         return further if further.trace.mismatches else first
-    return look(on_mismatch="raise", kernels=True) if first.unseen else first
+    return look(on_mismatch="raise", kernels=True, grad=grad) if first.unseen else first
+
+
+def wants_gradients(error: BaseException | None) -> bool:
+    """Whether a pass without gradients failed since the model derives something in it."""
+    return isinstance(error, RuntimeError) and re.search("n't require grad|not require grad", str(error)) is not None
 
 
 def drive(

@@ -176,7 +176,8 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
         yield "backward: MACs of the backward pass; MACs, share, FLOPs: of the forward pass"
     if any(line.shared for line in lines):
         yield "shared: parameters that an earlier line counts"
-    if report.unread:
+    broke_off = report.trace.failure is not None and not report.trace.failure.backward
+    if report.unread and not broke_off:
         yield f"never read: {listed([param.name for param in report.unread])}"
     yield from report.trace.notes
 

@@ -62,7 +62,7 @@ def hear(witness: Witness, call: Call) -> tuple[Statement, ...]:
             heard.extend(replace(one, version=silence.version) for one in witness.testify(copied))
     except CannotTakeError as refusal:
         heard.append(replace(silence, status="unable", error=str(refusal)))
-    except Exception as error:  # noqa: BLE001 — whatever it raises is its answer
+    except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever it raises is its answer
         heard.append(replace(silence, status="crashed", error=said(error)))
     return tuple(heard)
 
@@ -97,5 +97,5 @@ def nothing() -> Call:
 def ready(call: Call) -> None:
     """One plain forward pass, so that the first who is timed does not pay for what torch loads. Its errors are not
     told: ours will be."""
-    with suppress(Exception), isolated(call.model, train=call.train):
+    with suppress(Exception, SystemExit), isolated(call.model, train=call.train):
         call.copied().run()
