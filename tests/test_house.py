@@ -49,7 +49,7 @@ STAIRS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a price is a price of what a trace holds",
     ("fit", "trace"): "what does not fit is a noun of the trace",
     ("witnesses", "record"): "what a run must not change is kept in one place",
-    ("targets", "record"): "what a module holds is read in one place",
+    ("targets", "record"): "and what a module holds is read in one place",
 }
 WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
 OUTSIDERS: dict[str, frozenset[str]] = {
