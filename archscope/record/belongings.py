@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import is_
+from threading import get_ident
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -108,11 +109,12 @@ def watched(kept: Belongings) -> Iterator[None]:
 
 @contextmanager
 def noticed(owner: type, name: str, notice: Callable[[Any], object]) -> Iterator[None]:
-    """Inside, a method tells of the object that it is going to change."""
-    plain = getattr(owner, name)
+    """Inside, a method tells of the object that it is going to change; what other threads change is theirs."""
+    plain, thread = getattr(owner, name), get_ident()
 
     def method(thing: Any, *args: Any, **kwargs: Any) -> Any:
-        notice(thing)
+        if get_ident() == thread:
+            notice(thing)
         return plain(thing, *args, **kwargs)
 
     setattr(owner, name, method)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -141,11 +142,14 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
     """Inside, every module call enters and leaves its Site, also one that an exception ends.
 
     `nn.Module.__call__` is replaced for that time: global hooks would cost four times as much, and change how a module
-    is called. What stands between two calls then leaves room for as many modules within each other as before.
+    is called. What stands between two calls then leaves room for as many modules within each other as before. Calls in
+    other threads are none of this run's.
     """
-    plain, limit = nn.Module.__call__, sys.getrecursionlimit()
+    plain, limit, thread = nn.Module.__call__, sys.getrecursionlimit(), get_ident()
 
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() != thread:
+            return plain(module, *args, **kwargs)
         recorder.enter(sites.of(module, recorder.site.path))
         try:
             return plain(module, *args, **kwargs)

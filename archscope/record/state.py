@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,9 @@ SETTINGS: tuple[Pair, ...] = (
 )
 """What is read and set by a pair of functions."""
 
+alone = threading.RLock()
+"""Held while an analysis lasts: what it takes and gives back is the whole process's, so there is one at a time."""
+
 local = torch._GLOBAL_DEVICE_CONTEXT
 """Where torch keeps its default device, which is a mode that lies below all others."""
 
@@ -86,13 +90,19 @@ def kept_state(*, grad: bool) -> Iterator[None]:
 
     What was young before is made older, so that what a run makes can be told from it.
     """
-    gc.collect(0)
+    with resting(), kept_settings(), kept_modes(), torch.set_grad_enabled(grad), uncompiled():
+        gc.collect(0)
+        yield
+
+
+@contextmanager
+def kept_settings() -> Iterator[None]:
+    """The process's settings and random states."""
     pairs = (*SETTINGS, *autocast("cpu"), *autocast("cuda"))
     settings = [(take, give_back, take()) for take, give_back in pairs]
     states = [(give_back, take()) for take, give_back in random_states()]
     try:
-        with kept_modes(), resting(), torch.set_grad_enabled(grad), uncompiled():
-            yield
+        yield
     finally:
         for take, give_back, value in settings:
             if take() != value:
@@ -135,13 +145,17 @@ def nesting() -> int:
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        (gc.enable if collecting else gc.disable)()
+    """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles.
+
+    Another thread's analysis waits until this one is over.
+    """
+    with alone:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            (gc.enable if collecting else gc.disable)()
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -52,6 +54,38 @@ def test_nothing_is_left_behind(name: str, end: str, train: bool) -> None:
     analysed(model, x, train=train)
     assert changes(around, world()) == []
     assert changes(before, picture(model, x)) == []
+
+
+def test_other_threads_neither_see_an_analysis_nor_are_seen() -> None:
+    model, x = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(50)]), torch.ones(3, 4)
+    other, over, passes = Mischievous(MISCHIEF["counts"]).eval(), threading.Event(), [0]
+
+    def work() -> None:
+        while not over.is_set():
+            other(x)
+            passes[0] += 1
+
+    before, counted, thread = world(), Mischievous.passes, threading.Thread(target=work)
+    thread.start()
+    try:
+        traces = [archscope.summarize(model, args=(x,)).trace for _ in range(5)]
+    finally:
+        over.set()
+        thread.join()
+    assert {(len(trace.calls), len(trace.rows)) for trace in traces} == {(151, 100)}
+    assert (other.count, Mischievous.passes) == (passes[0], counted + passes[0])
+    Mischievous.passes = counted
+    assert changes(before, world()) == []
+
+
+def test_analyses_of_several_threads_wait_for_each_other() -> None:
+    model, x = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(50)]), torch.ones(3, 4)
+    before, call = world(), nn.Module.__call__
+    with ThreadPoolExecutor(2) as pool:
+        traces = list(pool.map(lambda _: archscope.summarize(model, args=(x,)).trace, range(8)))
+    assert {(len(trace.calls), len(trace.rows)) for trace in traces} == {(151, 100)}
+    assert nn.Module.__call__ is call
+    assert changes(before, world()) == []
 
 
 @pytest.mark.parametrize("end", ENDS)
