@@ -207,9 +207,11 @@ def test_inputs_and_plain_values_go_together() -> None:
         (None, (), [X], None, "kwargs is a mapping of arguments"),
         (None, (X,), {}, 3, "batch is for inputs that are given as shapes"),
         (None, (), {}, 3, "batch is for inputs that are given as shapes\n  help: --input"),
+        ((2,), (), {}, 0, "a batch is a whole number from 1, not 0\n  help: batch=8"),
+        ((2,), (), {}, 2.5, r"a batch is a whole number from 1, not 2\.5"),
     ],
 )
-def test_arguments_that_contradict(given: Any, args: Any, kwargs: Any, batch: int | None, message: str) -> None:
+def test_arguments_that_contradict(given: Any, args: Any, kwargs: Any, batch: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         arguments(DOOR, given, args, kwargs, batch)
 

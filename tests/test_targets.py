@@ -67,6 +67,10 @@ class Reads(nn.Module):
     def forward(self, x):
         return x * x.sum().item()
 
+class Routes(nn.Module):
+    def forward(self, x):
+        return x[torch.where(x.sum(1) > 0)]
+
 class Draws(nn.Module):
     def __init__(self):
         super().__init__()
@@ -288,9 +292,10 @@ def test_a_target_has_its_lazy_layers_made(folder: Path, device: str) -> None:
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_what_needs_values_is_told_where_there_are_some(folder: Path, device: str) -> None:
+@pytest.mark.parametrize("name", ["Reads", "Routes"])
+def test_what_needs_values_is_told_where_there_are_some(folder: Path, name: str, device: str) -> None:
     if device == "cpu":
-        assert archscope.summarize("net.py:Reads", input=(1, 4)).trace.failure is None
+        assert archscope.summarize(f"net.py:{name}", input=(1, 4)).trace.failure is None
         return
     with pytest.raises(ForwardError, match=r"help: meta has no values .* --device cpu"):
-        archscope.summarize("net.py:Reads", input=(1, 4), device=device)
+        archscope.summarize(f"net.py:{name}", input=(1, 4), device=device)

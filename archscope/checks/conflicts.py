@@ -76,7 +76,7 @@ class Diagnosis:
 
 
 def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
-    """The first of several mismatches at one place; the others' paths stand beside it."""
+    """The first of several mismatches at one place; other paths stand beside it."""
     mismatch = same[0]
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
@@ -88,6 +88,7 @@ def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mism
     sides = tuple(tuple(lineage.changes(operand, own, since=since)) for operand, own in asked)
     mended = {before.row: before for before in earlier}
     residual = is_residual(mismatch, forked=fork is not None)
+    elsewhere = (other.site.path for other in same[1:])
     return Diagnosis(
         mismatch=mismatch,
         lineage=lineage,
@@ -98,7 +99,7 @@ def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mism
         residual=residual,
         likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked)
         or names_a_broken_size(mismatch, lineage, earlier),
-        also=tuple(other.site.path for other in same[1:]),
+        also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
 
 

@@ -13,7 +13,7 @@ from archscope import units
 from archscope.errors import UsageError, did_you_mean
 
 SHAPES = "--input gives their shapes: --input 1x3x224x224; input=(1, 3, 224, 224) in Python"
-NO_VALUES = ("meta tensor", "Meta backend", "device meta", "meta device", "fake impl")
+NO_VALUES = ("meta tensor", "Meta backend", "device meta", "meta device", "fake impl", "data-independent")
 VALUES = "meta has no values and knows few special operators: --device cpu computes them"
 LONGEST = 160
 

@@ -221,6 +221,8 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 def _batched(wanted: Any, batch: int) -> Any:
     """The first size of the first shape, and of all that share it, is the batch."""
+    if not isinstance(batch, int) or batch < 1:
+        raise UsageError(f"a batch is a whole number from 1, not {batch!r}", "batch=8")
     firsts = [leaf.shape[0] for leaf in leaves(wanted) if isinstance(leaf, Wanted) and leaf.shape]
     if not firsts:
         cure = "--input 1x3x224x224 gives one; tensors have a batch of their own"

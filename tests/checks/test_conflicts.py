@@ -177,6 +177,28 @@ def test_one_mistake_of_a_block_is_one_finding() -> None:
     assert (finding.path, finding.also) == ("stage.0.add", ("stage.3.add",))
 
 
+class Looped(nn.Module):
+    """One layer, called in a loop: its mistake has one path, and the addition behind it has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(3):
+            x = x + self.f(x)
+        return x
+
+
+@pytest.mark.moves_rng
+def test_a_place_that_is_come_through_again_is_named_once() -> None:
+    findings = archscope.summarize(Looped(), input=(2, 8)).findings
+    assert [(finding.rule, finding.path, finding.also) for finding in findings[:2]] == [
+        ("layer-shape", "f", ()),
+        ("residual-shape", "", ()),
+    ]
+
+
 # ------------------------------------------------------------ models
 class Down(nn.Module):
     def __init__(self) -> None:
