@@ -129,7 +129,9 @@ RUN_OPTIONS = stacked(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda[:i] or meta; auto: CUDA if there is one."
     ),
     click.option("--dtype", metavar="NAME", help="float32, bfloat16, float16, …"),
-    click.option("--train", is_flag=True, help="Training mode, with the backward pass; eval otherwise."),
+    click.option(
+        "--train", is_flag=True, help="Training mode, eval otherwise; summary and flops show the backward pass."
+    ),
     click.option(
         "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
     ),
