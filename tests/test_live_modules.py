@@ -164,6 +164,15 @@ def test_a_live_module_keeps_its_lazy_layers(train: bool) -> None:
 
 
 @pytest.mark.moves_rng
+def test_lazy_layers_that_are_not_called_are_named() -> None:
+    model = nn.Sequential(nn.Linear(4, 2))
+    model[0].aside = nn.LazyLinear(3)
+    assert archscope.summarize(model, input=(2, 4)).trace.notes[1:] == (
+        "lazy layers that were not reached have no shapes, and are not counted: 0.aside",
+    )
+
+
+@pytest.mark.moves_rng
 def test_lazy_layers_that_a_failure_leaves_waiting() -> None:
     model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Linear(99, 2), nn.LazyBatchNorm2d())
     with pytest.raises(ForwardError, match="cannot be multiplied") as caught:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from archscope import units
@@ -132,9 +133,8 @@ def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], 
     kinds = _kinds(tensors)
     door = Door(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
     if packed:
-        named = ", ".join(list(packed)[:3]) + ", …" * (len(packed) > 3)
         what = f"weights that are packed as {_listed(packed.values())}"
-        notes = (*notes, f"{what} are no parameters, and not counted: {named}")
+        notes = (*notes, f"{what} are no parameters, and not counted: {_first_three(list(packed))}")
     shown = _listed(packed.values()) if packed and not kinds else kinds[0] if kinds else _whole(tensors, door.dtype)
     return Subject(module, name, " + ".join(devices), shown, door, live, holding, tuple(notes))
 
@@ -198,8 +198,24 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
     tensors = kept_tensors([tensor for value in given for _, tensor in leaves(value)])
     with kept_state(grad=False), belongings, tensors, _in_eval(module), suppress(Exception):
         module(*args, **kwargs)
-    note = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
-    return replace(subject, module=module, holding=walk(module), notes=(*subject.notes, *note))
+    made = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
+    holding = walk(module)
+    return replace(subject, module=module, holding=holding, notes=(*subject.notes, *made, *_unmade(holding)))
+
+
+def _unmade(holding: Holding) -> Iterator[str]:
+    """A note where lazy layers are still waiting: nobody knows how many parameters they will have."""
+    paths = [path for path, part in holding.modules if _is_waiting(part)]
+    if paths:
+        yield f"lazy layers that were not reached have no shapes, and are not counted: {_first_three(paths)}"
+
+
+def _is_waiting(part: nn.Module) -> bool:
+    return isinstance(part, LazyModuleMixin) and part.has_uninitialized_params()
+
+
+def _first_three(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", …" * (len(names) > 3)
 
 
 def _copied(module: nn.Module) -> nn.Module:
