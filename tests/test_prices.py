@@ -72,6 +72,12 @@ def test_registered_prices_go_before_ours() -> None:
     assert archscope.summarize(nn.Linear(3, 4), args=(torch.zeros(2, 3),)).total.macs == 7
 
 
+@pytest.mark.moves_rng
+def test_a_function_has_a_price_of_its_own() -> None:
+    archscope.register_cost(torch.nn.functional.linear, lambda kernel: kernel.inputs[1][0] * 1000)
+    assert archscope.summarize(nn.Linear(3, 4), args=(torch.zeros(2, 3),)).total.macs == 4000
+
+
 def test_a_formula_may_not_know() -> None:
     archscope.register_cost("archscope_tests::mixed", lambda kernel: None)
     assert total(torch.eye(3)) == (None, 0, 3)

@@ -21,8 +21,21 @@ class Registry:
         self._formulas = {**self._formulas, name: whole(name, formula)}
 
     def prices(self, rows: Sequence[Row]) -> tuple[Cost, ...]:
-        """The cost of every row; registered formulas go before ours."""
+        """The cost of every row; registered formulas go before ours, and one of a function before its kernels'."""
+        if self._formulas:
+            rows = [as_one_kernel(row) if self._prices_function(row) else row for row in rows]
         return prices(rows, {**FORMULAS, **self._formulas})
+
+    def _prices_function(self, row: Row) -> bool:
+        """Whether a formula is meant for the row's function as a whole, which is no kernel itself."""
+        name = plain_name(row.function)
+        return name in self._formulas and all(plain_name(kernel.name) != name for kernel in row.kernels)
+
+
+def as_one_kernel(row: Row) -> Row:
+    """The row with its function as its only kernel."""
+    shapes = tuple(operand.value.shape for operand in row.inputs), tuple(value.shape for value in row.outputs)
+    return row._replace(kernels=(Kernel(plain_name(row.function), *shapes, row.attributes),))
 
 
 REGISTERED = Registry()

@@ -6,7 +6,7 @@ another thread ─→ a tensor out of nowhere ─→ a Row without a price
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from archscope.trace import Kernel, Operand, Row
 
 UNSEEN = "unseen"
 """The name of work that left a tensor behind, and nothing else."""
+
+UNDRAWN = "a generator that nobody has drawn from"
 
 GRAPHS = (torch._C.ScriptFunction, torch._C.ScriptMethod)
 """How scripted and traced graphs are called."""
@@ -64,6 +66,14 @@ def graphs_shown(kind: Any, seen_by: TorchFunctionMode) -> Iterator[None]:
         yield
     finally:
         kind.__call__ = plain
+
+
+def undrawn_row(rows: tuple[Row, ...], outputs: Any) -> tuple[Row, ...]:
+    """The rows, and one without a price where the run gave a generator: it works when somebody draws from it."""
+    if not isinstance(outputs, Generator):
+        return rows
+    kernel = Kernel(UNDRAWN, (), ())
+    return (*rows, Row(len(rows), "", "generator", UNDRAWN, 0, (), (), (), (kernel,), short="generator"))
 
 
 def unseen_rows(rows: Iterable[Row], unseen: Iterable[Operand]) -> tuple[Row, ...]:

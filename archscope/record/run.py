@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.record.hidden import shown, unseen_rows
+from archscope.record.hidden import shown, undrawn_row, unseen_rows
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -90,7 +90,7 @@ def record(
             inputs=doors,
             outputs=ends,
             calls=tuple(recorder.calls),
-            rows=unseen_rows(forward, unseen) if kernels else forward,
+            rows=undrawn_row(unseen_rows(forward, unseen) if kernels else forward, outputs),
             params=held,
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,

@@ -178,7 +178,8 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
         yield "shared: parameters that an earlier line counts"
     broke_off = report.trace.failure is not None and not report.trace.failure.backward
     if report.unread and not broke_off:
-        yield f"never read: {listed([param.name for param in report.unread])}"
+        word = "not seen to be read" if any(row.op == "unseen" for row in report.rows) else "never read"
+        yield f"{word}: {listed([param.name for param in report.unread])}"
     yield from report.trace.notes
 
 

@@ -337,3 +337,13 @@ def test_a_nested_tensor_shows_its_parts_and_their_largest_sizes(layout: torch.l
     trace = traced(nn.Linear(4, 5), nested)
     assert [operand.value.shape for operand in (*trace.inputs, *trace.outputs)] == [(2, 3, 4), (2, 3, 5)]
     assert total(trace).macs == 5 * 4 * 5
+
+
+def test_what_a_generator_would_do_is_not_known() -> None:
+    class Lazily(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return (x @ x for _ in range(3))
+
+    trace = traced(Lazily(), torch.zeros(3, 3))
+    assert [row.op for row in trace.rows] == ["generator"]
+    assert total(trace).macs is None
