@@ -118,6 +118,11 @@ class Function:
     waits: bool = False
 
     @cached_property
+    def always_writes(self) -> bool:
+        """Whether a call of it writes what it is given, whatever else it is given."""
+        return self.written is not None and self.op not in IN_PLACE_IF_TOLD | WRITING_WHEN.keys()
+
+    @cached_property
     def special(self) -> bool:
         """Whether a call of it is not simply run, on any device."""
         return self.unchecked or self.derives

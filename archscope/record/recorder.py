@@ -8,7 +8,7 @@ The recorder holds no activation: values are known by identity through weak refe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,18 @@ from torch.overrides import TorchFunctionMode
 
 from archscope.fit import find, unequal
 from archscope.record.backward import Derivation, Span, derive, ends, loss_of, next_number
-from archscope.record.entries import NOWHERE, Entry, Signatures, doors, flat, lowered, multiplied, rows, unpriced
+from archscope.record.entries import (
+    NOWHERE,
+    Entry,
+    Signatures,
+    doors,
+    filled_unseen,
+    flat,
+    lowered,
+    multiplied,
+    rows,
+    unpriced,
+)
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe
 from archscope.record.replay import Kernels
@@ -260,6 +271,10 @@ class Recorder(TorchFunctionMode):
                 self._paused = False
             self._derivation = derivation
         return outputs
+
+    def unseen(self, ends: Iterable[Operand]) -> list[Operand]:
+        """What work has left behind that no function showed: tensors out of nowhere, memory that somebody filled."""
+        return [*self.values.unseen(), *filled_unseen(self.entries, ends)]
 
     def read(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """The rows of the forward pass, and those of the backward pass; asked when the run is over."""

@@ -80,7 +80,7 @@ def record(
             error = caught
         finally:
             originals.give_back()
-        unseen = values.unseen()
+        unseen = recorder.unseen(ends)
         forward, derived = recorder.read()
         trace = Trace(
             target=target,

@@ -230,9 +230,7 @@ class Report:
 
     @cached_property
     def batch(self) -> int | None:
-        """The batch size: dimension 0 of every input, where they agree; entries of lists and dicts may be anything."""
-        if any("." in operand.source for operand in self.trace.inputs):
-            return None
+        """The batch size: dimension 0 of every input, where they agree."""
         sizes = {operand.value.shape[0] for operand in self.trace.inputs if operand.value.shape}
         return sizes.pop() if len(sizes) == 1 else None
 

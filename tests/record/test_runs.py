@@ -347,3 +347,45 @@ def test_what_a_generator_would_do_is_not_known() -> None:
     trace = traced(Lazily(), torch.zeros(3, 3))
     assert [row.op for row in trace.rows] == ["generator"]
     assert total(trace).macs is None
+
+
+def outside(out: torch.Tensor) -> torch.Tensor:
+    """Memory that something fills which torch knows nothing of, as kernels of extensions do."""
+    import ctypes
+
+    ctypes.memset(out.data_ptr(), 0, out.numel() * out.element_size())
+    return out
+
+
+FILLED = [
+    (lambda x: outside(torch.empty_like(x)) + 1, 1),
+    (lambda x: outside(x.new_empty(3, 3)), 1),
+    (lambda x: outside(torch.empty(9)).view(3, 3).relu(), 1),
+    (lambda x: torch.empty_like(x).copy_(x) + 1, 0),
+    (lambda x: torch.empty(3, 3).fill_(2) @ x, 0),
+    (lambda x: torch.mm(x, x, out=torch.empty(3, 3)) + 1, 0),
+    (lambda x: torch.zeros_like(torch.empty(3, 3)) + x, 0),
+    (lambda x: torch.cat([x, torch.empty(0, 3)]), 0),
+]
+
+
+@pytest.mark.parametrize(("forward", "unseen"), FILLED)
+def test_memory_that_is_filled_out_of_sight_is_work(forward: Any, unseen: int) -> None:
+    class Fills(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return forward(x)
+
+    assert total(traced(Fills(), torch.zeros(3, 3))).unpriced == ("unseen",) * unseen
+
+
+def test_memory_that_is_filled_part_by_part_is_filled() -> None:
+    class Parts(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            out, other = torch.empty(2, 3), torch.empty(2, 3)
+            out[0] = x[0]
+            out[1] = x[1]
+            other[:, 0].copy_(x[0, :2])
+            other.narrow(1, 1, 2).fill_(1)
+            return out + other
+
+    assert not total(traced(Parts(), torch.zeros(3, 3))).unpriced
