@@ -143,7 +143,7 @@ def test_a_spec_costs_the_same_on_every_device_and_as_a_module(target: str) -> N
     path, given = f"{SPECS}/{target}", INPUTS.get(target, image)()
     whole = tuple(given.shape) if given.is_floating_point() else ("int64", tuple(given.shape))
     live = both(trained(archscope.build(path, set=SMALL[target]), given))
-    for device in ("cpu", "meta"):
+    for device in ("cpu", "meta", *["cuda"] * torch.cuda.is_available()):
         spec = archscope.summarize(path, set=SMALL[target], input=whole, train=True, device=device)
         assert both(spec) == live
 

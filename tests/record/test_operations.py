@@ -50,6 +50,13 @@ def test_it_costs_the_same_on_meta(name: str) -> None:
     assert summarized(TABLE[name], device="meta").total.macs == TABLE[name].macs
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@of()
+def test_it_costs_the_same_on_cuda(name: str) -> None:
+    assert summarized(TABLE[name], device="cuda").total.macs == TABLE[name].macs
+
+
 @of()
 @pytest.mark.parametrize("grad", [True, False])
 def test_it_costs_the_same_in_training(name: str, grad: bool) -> None:

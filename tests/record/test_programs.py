@@ -53,6 +53,15 @@ def test_it_costs_the_same_in_training(name: str) -> None:
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].meta])
+def test_it_costs_the_same_on_cuda(name: str) -> None:
+    model = TABLE[name].make().to("cuda")
+    report = archscope.summarize(model, args=tuple(arg.to("cuda") for arg in TABLE[name].args))
+    assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
+
+
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].meta])
 def test_it_costs_the_same_on_meta(name: str) -> None:
     if name == "traced" and torch.__version__ < "2.13":
