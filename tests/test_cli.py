@@ -108,6 +108,7 @@ def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], e
     [
         (["summary"], "Missing argument"),
         (["summary", "net.yaml", "--set", "squeeze"], "'squeeze' is not name=value"),
+        (["summary", "net.yaml", "--set", "a=1", "--set", "a=2"], "a is given twice"),
         (["summary", "net.yaml", "--input", "big"], "'big' is no shape such as 1x3x224x224"),
         (["summary", "net.yaml", "--input", "x=1x3", "--input", "1x4"], "name every input or none"),
         (["summary", "net.yaml", "--columns", "path,marcs"], "no column 'marcs'; did you mean 'macs'"),

@@ -366,5 +366,5 @@ def from_failure(failure: Failure, trace: Trace) -> Finding:
         message=f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
         path=failure.site.path,
         place=failure.site.place,
-        help=ran if trace.rows else GIVE_INPUT,
+        help=ran if trace.rows else GIVE_INPUT if failure.function else "no operation ran before it",
     )

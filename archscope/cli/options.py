@@ -32,6 +32,8 @@ def settings(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
             name, equals, value = text.partition("=")
             if not equals or not name.strip():
                 raise click.BadParameter(f"{text!r} is not name=value", param=option)
+            if name.strip() in found:
+                raise click.BadParameter(f"{name.strip()} is given twice", param=option)
             try:
                 found[name.strip()] = read(value.strip())
             except ValueError as error:
