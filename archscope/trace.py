@@ -91,6 +91,9 @@ class Kernel(NamedTuple):
         return dict(self.attributes).get(name, default)
 
 
+Kernels = tuple[Kernel, ...]
+
+
 class Row(NamedTuple):
     """One torch function as its author wrote it.
 

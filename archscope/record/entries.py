@@ -21,9 +21,7 @@ from archscope.record.invocation import Ghost, Invocation
 from archscope.record.replay import kernel, replay
 from archscope.record.tensors import shape_of, tensors
 from archscope.record.values import new
-from archscope.trace import Call, Kernel, Operand, Row, Site, Value
-
-Kernels = tuple[Kernel, ...]
+from archscope.trace import Call, Kernel, Kernels, Operand, Row, Site, Value
 
 NOWHERE = Site("", "", "block")
 """Where a run is before it enters anything."""
@@ -148,37 +146,6 @@ def lowered(function: Function, func: Any, args: Any, kwargs: Any, outputs: tupl
     if isinstance(operator, OpOverload):
         return (kernel(operator, args, kwargs, ())._replace(outputs=shapes),)
     return (Kernel(function.name, tuple(map(shape_of, tensors((args, kwargs)))), shapes),)
-
-
-BLANK = frozenset(["empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"])
-"""Functions that give memory in which nothing stands yet."""
-
-BY_SHAPE = frozenset(["expand_as", "reshape_as", "type_as", "view_as"])
-"""Functions that ask of an operand no more than what it looks like, as all do that are called `…_like` or `new_…`."""
-
-
-def filled_unseen(entries: Sequence[Entry], ends: Iterable[Operand]) -> list[Operand]:
-    """What was read, or given in the end, though nobody was seen to write it: a kernel of a C++ or Triton extension
-    fills memory that it is handed."""
-    blank: set[int] = set()
-    found: dict[int, Operand] = {}
-    for _, function, _, args, kwargs, outputs, view, _ in entries:
-        if function.op in BLANK:
-            blank.update(value.id for value in outputs if value.bytes)
-        elif blank and not function.always_writes and not asks_for_shape(function.op):
-            inputs: list[Operand] = []
-            flat((args, *(value for name, value in kwargs.items() if name != "out")), inputs, [])
-            hits = {operand.value.id: operand for operand in inputs if operand.value.id in blank}
-            if view and hits:
-                blank.update(value.id for value in outputs)
-            else:
-                found |= hits
-                blank -= hits.keys()
-    return [*found.values(), *(operand for operand in ends if operand.value.id in blank)]
-
-
-def asks_for_shape(op: str) -> bool:
-    return op in BY_SHAPE or op.endswith("_like") or op.startswith("new_")
 
 
 def unpriced(function: Function, inputs: Iterable[torch.Tensor], outputs: tuple[Value, ...]) -> Kernel:

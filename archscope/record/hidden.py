@@ -2,11 +2,12 @@
 
 scripted graphs ─→ their kernels, shown as functions      C++, functions switched off ─→ the same, in a second run
 another thread ─→ a tensor out of nowhere ─→ a Row without a price
+kernels of extensions ─→ empty memory that is read ─→ the same
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,12 +15,19 @@ import torch
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archscope.record.entries import Entry, flat
 from archscope.trace import Kernel, Operand, Row
 
 UNSEEN = "unseen"
 """The name of work that left a tensor behind, and nothing else."""
 
 UNDRAWN = "a generator that nobody has drawn from"
+
+BLANK = frozenset(["empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"])
+"""Functions that give memory in which nothing stands yet."""
+
+BY_SHAPE = frozenset(["expand_as", "reshape_as", "type_as", "view_as"])
+"""Functions that ask of an operand no more than what it looks like, as all do that are called `…_like` or `new_…`."""
 
 GRAPHS = (torch._C.ScriptFunction, torch._C.ScriptMethod)
 """How scripted and traced graphs are called."""
@@ -66,6 +74,30 @@ def graphs_shown(kind: Any, seen_by: TorchFunctionMode) -> Iterator[None]:
         yield
     finally:
         kind.__call__ = plain
+
+
+def filled_unseen(entries: Sequence[Entry], ends: Iterable[Operand]) -> list[Operand]:
+    """What was read, or given in the end, though nobody was seen to write it: a kernel of a C++ or Triton extension
+    fills memory that it is handed."""
+    blank: set[int] = set()
+    found: dict[int, Operand] = {}
+    for _, function, _, args, kwargs, outputs, view, _ in entries:
+        if function.op in BLANK:
+            blank.update(value.id for value in outputs if value.bytes)
+        elif blank and not function.always_writes and not asks_for_shape(function.op):
+            inputs: list[Operand] = []
+            flat((args, *(value for name, value in kwargs.items() if name != "out")), inputs, [])
+            hits = {operand.value.id: operand for operand in inputs if operand.value.id in blank}
+            if view and hits:
+                blank.update(value.id for value in outputs)
+            else:
+                found |= hits
+                blank -= hits.keys()
+    return [*found.values(), *(operand for operand in ends if operand.value.id in blank)]
+
+
+def asks_for_shape(op: str) -> bool:
+    return op in BY_SHAPE or op.endswith("_like") or op.startswith("new_")
 
 
 def undrawn_row(rows: tuple[Row, ...], outputs: Any) -> tuple[Row, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from archscope.record.tensors import shape_of, tensors
-from archscope.trace import Kernel, Shape
+from archscope.trace import Kernels, Shape
 
 OPERANDS = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "mat2", "batch2", "vec")
 """What products call their operands, in the order of their signatures."""
@@ -53,5 +53,4 @@ def plain(tensor: torch.Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_nested
 
 
-Kernels = tuple[Kernel, ...]
 Lowering = Callable[[Invocation], Kernels | None]

@@ -14,11 +14,11 @@ from typing import Any
 
 from archscope.cost import FORMULAS, FREE
 from archscope.record import layouts
-from archscope.record.invocation import Invocation, Kernels, Lowering
+from archscope.record.invocation import Invocation, Lowering
 from archscope.record.products import einsum, product, tensordot, vecdot
 from archscope.record.quantized import QUANTIZED
 from archscope.record.tensors import shape_of, tensors
-from archscope.trace import Kernel
+from archscope.trace import Kernel, Kernels
 
 __all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Invocation", "Kernels", "Lowering", "is_free", "lowering"]
 

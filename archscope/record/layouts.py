@@ -10,9 +10,7 @@ import torch
 from archscope.record.invocation import plain
 from archscope.record.products import product
 from archscope.record.tensors import shape_of, stored
-from archscope.trace import Kernel, Shape
-
-Kernels = tuple[Kernel, ...]
+from archscope.trace import Kernel, Kernels, Shape
 
 
 def linear(inputs: torch.Tensor, weight: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:

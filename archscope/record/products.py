@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from archscope.record.tensors import shape_of
-from archscope.trace import Kernel, Shape
+from archscope.trace import Kernel, Kernels, Shape
 
-Kernels = tuple[Kernel, ...]
 Axes = Mapping[Hashable, int]
 """The axes of a factor: letter → size."""
 

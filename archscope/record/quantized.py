@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from archscope.record.invocation import Invocation, Kernels, Lowering
+from archscope.record.invocation import Invocation, Lowering
 from archscope.record.products import product
 from archscope.record.tensors import shape_of
-from archscope.trace import Kernel, Shape
+from archscope.trace import Kernel, Kernels, Shape
 
 
 def linear(name: str) -> Lowering:

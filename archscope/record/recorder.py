@@ -1,14 +1,14 @@
 """The recorder: a forward pass, seen function by function.
 
     run ─ enter/leave a Site ─→ Calls
-        ─ every torch function ─→ operands (edges by identity) → kernels (once per signature) ─→ Events → Rows
+        ─ every torch function ─→ operands (edges by identity) ─→ Entries ─ when it is over ─→ Rows
 
 The recorder holds no activation: values are known by identity through weak references.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,7 +23,6 @@ from archscope.record.entries import (
     Entry,
     Signatures,
     doors,
-    filled_unseen,
     flat,
     lowered,
     multiplied,
@@ -32,9 +31,9 @@ from archscope.record.entries import (
 )
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe
-from archscope.record.replay import Kernels
+from archscope.record.replay import Listening
 from archscope.record.state import Originals
-from archscope.record.tensors import as_dims, secret, shape_of, split, tensors
+from archscope.record.tensors import as_dims, secret, shape_of, tensors
 from archscope.record.values import Values, examples, new
 from archscope.trace import Call, Conflict, Kernel, Operand, Row, Site, Value
 
@@ -120,7 +119,7 @@ class Recorder(TorchFunctionMode):
         except Exception as error:
             out = self._mended(function, args, kwargs) if self.on_mismatch == "record" else None
             if out is None:
-                operands = tuple(self.values.operand(tensor) for tensor in split(args, kwargs)[0])
+                operands = tuple(self.values.operand(tensor) for tensor in tensors((args, kwargs)))
                 self.faults.failed_in(self.site, function.name, operands, error)
                 raise
         if isinstance(out, torch.Tensor):
@@ -147,7 +146,7 @@ class Recorder(TorchFunctionMode):
                 self._originals.keep_gradients()
             else:
                 self.values.wrapped = True
-            with Kernels() as real:
+            with Listening() as real:
                 out = func(*args, **kwargs)
             self._real = tuple(real.seen)
             return out
@@ -271,10 +270,6 @@ class Recorder(TorchFunctionMode):
                 self._paused = False
             self._derivation = derivation
         return outputs
-
-    def unseen(self, ends: Iterable[Operand]) -> list[Operand]:
-        """What work has left behind that no function showed: tensors out of nowhere, memory that somebody filled."""
-        return [*self.values.unseen(), *filled_unseen(self.entries, ends)]
 
     def read(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """The rows of the forward pass, and those of the backward pass; asked when the run is over."""

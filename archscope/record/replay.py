@@ -19,7 +19,7 @@ ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mas
 """The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
 
 
-class Kernels(TorchDispatchMode):
+class Listening(TorchDispatchMode):
     """Writes down every aten operator that runs under it."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     try:
         with torch.inference_mode(False), torch.no_grad():
             args, kwargs = on_meta(args, copies), on_meta(dict(kwargs), copies)
-            with Kernels() as kernels:
+            with Listening() as kernels:
                 func(*args, **kwargs)
     except Exception:  # noqa: BLE001 — whatever the meta device or the function says: there is no price
         return None

@@ -1,19 +1,20 @@
 """One forward pass as data: run → Recorder → Trace. A live model is run again where one look was not enough.
 
-record(run): whoever drives it      record_module(model): plainly; then on past what does not fit; then by kernels
+once(run) → Recording
+record(run): and again by kernels      record_module(model): and again with gradients, or on past what does not fit
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from archscope.record.hidden import shown, undrawn_row, unseen_rows
+from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -36,7 +37,7 @@ class Recording:
     unseen: bool = False
 
 
-def record(
+def once(
     run: Callable[[Recorder], Any],
     *,
     target: str,
@@ -44,8 +45,8 @@ def record(
     dtype: str,
     mode: str,
     inputs: Mapping[str, Any],
-    parameters: Iterable[Named],
-    buffers: Iterable[Named] = (),
+    parameters: Sequence[Named],
+    buffers: Sequence[Named] = (),
     on_mismatch: OnMismatch = "record",
     backward: bool = False,
     kernels: bool = False,
@@ -60,7 +61,6 @@ def record(
     `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the model and its inputs
     are given back as they were.
     """
-    parameters, buffers = list(parameters), list(buffers)
     outputs: Any = None
     error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
@@ -80,7 +80,7 @@ def record(
             error = caught
         finally:
             originals.give_back()
-        unseen = recorder.unseen(ends)
+        unseen = [*values.unseen(), *filled_unseen(recorder.entries, ends)]
         forward, derived = recorder.read()
         trace = Trace(
             target=target,
@@ -101,6 +101,12 @@ def record(
     return Recording(trace, outputs, error, bool(unseen))
 
 
+def record(run: Callable[[Recorder], Any], **how: Any) -> Recording:
+    """One forward pass as data, `how` as in `once`; where work was left unseen, a second one by kernels."""
+    first = once(run, **how)
+    return once(run, kernels=True, **how) if first.unseen and first.error is None else first
+
+
 def record_module(
     model: nn.Module,
     args: tuple[Any, ...],
@@ -116,8 +122,8 @@ def record_module(
     inputs as `record` wants them.
 
     It runs undisturbed first. Only where it failed it runs again: with gradients, where it derives something itself; on
-    past operands that do not fit, to see all of them. And only where work was left unseen it runs again by kernels. A
-    lazy layer that could not be made has no shapes to go on with. holding: what the model holds, where that is known.
+    past operands that do not fit, to see all of them. A lazy layer that could not be made has no shapes to go on with.
+    holding: what the model holds, where that is known.
     """
     held = holding or walk(model)
 
@@ -138,7 +144,7 @@ def record_module(
     if first.trace.failure is not None and not first.trace.failure.backward:
         further = look(on_mismatch="record", grad=grad) if not held.waiting else first
         return further if further.trace.mismatches else first
-    return look(on_mismatch="raise", kernels=True, grad=grad) if first.unseen else first
+    return first
 
 
 def wants_gradients(error: BaseException | None) -> bool:

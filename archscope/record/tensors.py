@@ -1,4 +1,4 @@
-"""Tensors in trees of arguments: tree → tensors and the rest. Whatever holds a tensor by a name: see `trees`."""
+"""Tensors in trees of arguments: tree → tensors. Whatever holds a tensor by a name: see `trees`."""
 
 from __future__ import annotations
 
@@ -12,36 +12,20 @@ from archscope.trace import Shape
 
 
 def tensors(tree: Any) -> list[torch.Tensor]:
-    """The tensors of nested lists, tuples and mappings, from left to right."""
-    return split(tree)[0]
-
-
-def split(*trees: Any) -> tuple[list[torch.Tensor], list[Any]]:
-    """The tensors of trees, and everything else: the other values, and the lengths and keys that make the form."""
+    """The tensors of nested lists, tuples and dicts, from left to right."""
     found: list[torch.Tensor] = []
-    rest: list[Any] = []
-    part(trees, found, rest)
-    return found, rest
+    gather((tree,), found)
+    return found
 
 
-def part(items: Iterable[Any], found: list[torch.Tensor], rest: list[Any]) -> None:
+def gather(items: Iterable[Any], found: list[torch.Tensor]) -> None:
     for item in items:
-        kind = type(item)
-        if kind is int or kind is float or kind is bool or item is None:
-            rest.append(item)
-        elif isinstance(item, torch.Tensor):
+        if isinstance(item, torch.Tensor):
             found.append(item)
-            rest.append(kind)
-        elif kind is tuple and all(type(entry) is int for entry in item):
-            rest.append(item)
         elif isinstance(item, (list, tuple)):
-            rest.append(len(item))
-            part(item, found, rest)
+            gather(item, found)
         elif isinstance(item, dict):
-            rest.extend(item)
-            part(item.values(), found, rest)
-        else:
-            rest.append(item)
+            gather(item.values(), found)
 
 
 SPARSE = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])

@@ -76,8 +76,7 @@ class Values:
 
     def operand(self, tensor: torch.Tensor) -> Operand:
         """The tensor as an operand: a row's output, an input, something the model holds, or else a constant."""
-        known = self.known.get(id(tensor))
-        return known[1] if known is not None and known[0]() is tensor else self.meet(tensor)
+        return self.known_operand(tensor) or self.meet(tensor)
 
     def known_operand(self, tensor: torch.Tensor) -> Operand | None:
         """The tensor as an operand, if it has been seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -9,6 +10,19 @@ from torch import nn
 from archscope.cost import Cost, price
 from archscope.record import Recording, record_module
 from archscope.trace import Kernel, Row, Trace
+
+
+class Holds(nn.Module):
+    """Holds what it is given, by name, and runs a function of itself and x."""
+
+    def __init__(self, forward: Callable[[Any, Any], Any], **held: Any):
+        super().__init__()
+        for name, value in held.items():
+            setattr(self, name, value)
+        self._forward = forward
+
+    def forward(self, x: Any) -> Any:
+        return self._forward(self, x)
 
 
 def recorded(model: nn.Module, *args: Any, train: bool = False, **options: Any) -> Recording:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,23 +12,11 @@ from torch import nn
 import archscope
 from archscope.report import Report
 from tests.record.operations import Written
+from tests.record.runs import Holds
 
 pytestmark = pytest.mark.moves_rng
 
 X = torch.ones(2, 4)
-
-
-class Holds(nn.Module):
-    """Holds what it is given, by name, and runs a function of itself and x."""
-
-    def __init__(self, forward: Callable[[Any, Any], Any], **held: Any):
-        super().__init__()
-        for name, value in held.items():
-            setattr(self, name, value)
-        self._forward = forward
-
-    def forward(self, x: Any) -> Any:
-        return self._forward(self, x)
 
 
 def summary(model: nn.Module, x: Any = X) -> Report:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archscope.record.functions import describe
 from archscope.record.kernels import Invocation
-from archscope.record.replay import Kernels, replay
+from archscope.record.replay import Listening, replay
 from archscope.record.tensors import shape_of, tensors
 from tests.record.layers import LAYERS, NO_LAYERS
 from tests.record.runs import priced, total, traced
@@ -186,10 +186,10 @@ def test_the_kernels_that_really_run_cost_the_same_and_twice_that_backward(name:
     case = LAYERS[name]
     layer = case.make().train()
     given = [arg.clone().requires_grad_(arg.is_floating_point() and name != "SoftMarginLoss") for arg in case.args]
-    with Kernels() as forward:
+    with Listening() as forward:
         out = layer(*given)
     made = [tensor for tensor in tensors([getattr(out, "output", out)]) if tensor.requires_grad]
-    with Kernels() as backward:
+    with Listening() as backward:
         torch.autograd.backward([tensor.sum() for tensor in made])
     there, back = priced(tuple(forward.seen)), priced(tuple(backward.seen))
     assert (there.macs, back.unpriced) == (case.macs, ())

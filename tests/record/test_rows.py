@@ -11,22 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from archscope.trace import Trace
-from tests.record.runs import total, traced
+from tests.record.runs import Holds, total, traced
 
 pytestmark = pytest.mark.moves_rng
-
-
-class Written(nn.Module):
-    """A module whose forward is the given function of (self, x)."""
-
-    def __init__(self, forward: Callable[[Any, Any], Any], **held: Any):
-        super().__init__()
-        for name, value in held.items():
-            setattr(self, name, value)
-        self._forward = forward
-
-    def forward(self, x: Any) -> Any:
-        return self._forward(self, x)
 
 
 def edges(trace: Trace) -> list[tuple[str, str, list[str]]]:
@@ -39,7 +26,7 @@ def image(channels: int = 3) -> torch.Tensor:
 
 
 def test_a_residual_add_has_a_row_of_its_own() -> None:
-    net = Written(
+    net = Holds(
         lambda m, x: F.relu(m.norm(m.conv(x)) + x), conv=nn.Conv2d(3, 3, 3, padding=1), norm=nn.BatchNorm2d(3)
     )
     trace = traced(net, image())
@@ -94,7 +81,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("forward", "op", "function"), NAMES, ids=[name for *_, name in NAMES])
 def test_names(forward: Callable[[Any, Any], Any], op: str, function: str) -> None:
-    row = traced(Written(forward), image()).rows[-1]
+    row = traced(Holds(forward), image()).rows[-1]
     assert (row.op, row.function) == (op, function)
 
 
@@ -106,11 +93,11 @@ def test_what_makes_no_tensor_is_no_row() -> None:
         assert x.dtype == torch.float32
         return x
 
-    assert traced(Written(look), image()).rows == ()
+    assert traced(Holds(look), image()).rows == ()
 
 
 def test_views_move_nothing_and_keep_their_source() -> None:
-    trace = traced(Written(lambda m, x: x.permute(0, 2, 3, 1).reshape(2, -1).view(2, 3, 64)[:, 0] * 2), image())
+    trace = traced(Holds(lambda m, x: x.permute(0, 2, 3, 1).reshape(2, -1).view(2, 3, 64)[:, 0] * 2), image())
     assert [(row.op, row.view) for row in trace.rows] == [
         ("permute", True),
         ("reshape", False),
@@ -130,7 +117,7 @@ def test_an_in_place_operation_makes_a_new_value() -> None:
         y[0] = 0
         return F.relu(y, inplace=True) * 2
 
-    rows = traced(Written(forward), image()).rows
+    rows = traced(Holds(forward), image()).rows
     assert [(row.op, row.view) for row in rows] == [(op, False) for op in ("add", "relu_", "setitem", "relu", "mul")]
     ids = [row.outputs[0].id for row in rows]
     assert len(set(ids)) == len(ids)
@@ -153,7 +140,7 @@ def test_dropout_in_eval_passes_its_input_through() -> None:
 
 
 def test_a_shared_module_is_called_twice_and_read_first_once() -> None:
-    trace = traced(Written(lambda m, x: m.fc(m.fc(x)), fc=nn.Linear(4, 4)), torch.zeros(1, 4))
+    trace = traced(Holds(lambda m, x: m.fc(m.fc(x)), fc=nn.Linear(4, 4)), torch.zeros(1, 4))
     assert [row.path for row in trace.rows] == ["fc", "fc"]
     assert [row.call for row in trace.rows] == [1, 2]
     assert [row.params for row in trace.rows] == [("fc.weight", "fc.bias"), ()]
@@ -161,7 +148,7 @@ def test_a_shared_module_is_called_twice_and_read_first_once() -> None:
 
 
 def test_tied_weights_name_their_owner() -> None:
-    net = Written(lambda m, x: m.out(m.embed(x)), embed=nn.Embedding(7, 4), out=nn.Linear(4, 7, bias=False))
+    net = Holds(lambda m, x: m.out(m.embed(x)), embed=nn.Embedding(7, 4), out=nn.Linear(4, 7, bias=False))
     net.out.weight = net.embed.weight
     net.twin = nn.Parameter(net.embed.weight.data)
     trace = traced(net, torch.zeros(2, 3, dtype=torch.int64))
@@ -175,7 +162,7 @@ def test_tied_weights_name_their_owner() -> None:
 
 def test_a_parameter_and_a_constant_are_named_as_sources() -> None:
     table = torch.ones(4)
-    trace = traced(Written(lambda m, x: x * m.scale + table, scale=nn.Parameter(torch.ones(4))), torch.zeros(2, 4))
+    trace = traced(Holds(lambda m, x: x * m.scale + table, scale=nn.Parameter(torch.ones(4))), torch.zeros(2, 4))
     assert edges(trace) == [("", "mul", ["x", "scale"]), ("", "add", ["mul", "constant"])]
     assert trace.rows[0].params == ("scale",)
 
@@ -194,7 +181,7 @@ def test_batch_norm_counting_its_batches_is_no_row() -> None:
 
 
 def test_nested_inputs_and_outputs_have_names() -> None:
-    net = Written(lambda m, x: {"sum": x[0] + x[1]["b"], "pair": (x[0], x[0] * 2)})
+    net = Holds(lambda m, x: {"sum": x[0] + x[1]["b"], "pair": (x[0], x[0] * 2)})
     trace = traced(net, [torch.zeros(1), {"b": torch.zeros(1)}])
     assert [operand.source for operand in trace.inputs] == ["x.0", "x.1.b"]
     assert [operand.source for operand in trace.outputs] == ["sum", "pair.0", "pair.1"]
@@ -246,4 +233,4 @@ def test_the_recorder_keeps_no_activation_alive() -> None:
         assert seen[0]() is None
         return z
 
-    traced(Written(forward), image())
+    traced(Holds(forward), image())

@@ -389,3 +389,15 @@ def test_memory_that_is_filled_part_by_part_is_filled() -> None:
             return out + other
 
     assert not total(traced(Parts(), torch.zeros(3, 3))).unpriced
+
+
+def test_a_driven_run_is_looked_at_again_where_work_was_left_unseen() -> None:
+    looks: list[Recorder] = []
+
+    def run(recorder: Recorder, a: torch.Tensor, _b: torch.Tensor) -> torch.Tensor:
+        looks.append(recorder)
+        return outside(torch.empty_like(a)) + 1
+
+    recording = stepped(run, (2, 3), (2, 3))
+    assert len(looks) == 2
+    assert total(recording.trace).unpriced == ("unseen",)
