@@ -27,16 +27,20 @@ FLOORS: dict[str, int] = {
     "fit": 1,
     "config": 1,
     "statement": 1,
+    "measurement": 1,
+    "roofline": 1,
+    "liveness": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,
-    "timing": 2,
+    "measure": 2,
     "export": 2,
     "witnesses": 2,
     "report": 3,
     "checks": 4,
     "comparison": 4,
     "crosscheck": 4,
+    "timing": 4,
     "render": 5,
     "api": 6,
     "__init__": 7,
@@ -50,6 +54,9 @@ STAIRS: dict[tuple[str, str], str] = {
     ("fit", "trace"): "what does not fit is a noun of the trace",
     ("witnesses", "record"): "what a run must not change is kept in one place",
     ("targets", "record"): "and what a module holds is read in one place",
+    ("measure", "record"): "what a measured run must not change, too; and what time a row took is told of its calls",
+    ("roofline", "measurement"): "ceilings are those of a machine",
+    ("liveness", "trace"): "what lived when is a noun of the trace",
 }
 WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
 OUTSIDERS: dict[str, frozenset[str]] = {
@@ -61,6 +68,7 @@ OUTSIDERS: dict[str, frozenset[str]] = {
     "tabulate": frozenset({"render"}),
     "pytest": frozenset({"pytest_plugin", "testing"}),
     "_pytest": frozenset({"pytest_plugin"}),
+    "matplotlib": frozenset({"render"}),
 }
 NAMELESS = frozenset({"utils", "util", "common", "helpers", "helper", "base", "core", "misc"})
 EMPTY = frozenset({"{}", "[]", "dict()", "list()", "set()"})
