@@ -69,7 +69,7 @@ def summarize(
     given = Given(input, args, kwargs, batch)
     derives = train if backward is None else backward
     if split(target) is None:
-        return _summarize_module(target, set or {}, given, device, dtype, train, derives, seed)
+        return summarize_module(target, set or {}, given, device, dtype, train, derives, seed)
     if given.by_call:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
     plan = plan_of(
@@ -109,8 +109,9 @@ def summarize_plan(
     backward: bool = False,
     seed: int | None = None,
     tell: Progress | None = None,
+    **how: Any,
 ) -> Report:
-    """One recorded pass of a compiled spec. Raises UsageError, ForwardError."""
+    """One recorded pass of a compiled spec; `how` as `record` takes it. Raises UsageError, ForwardError."""
     from archscope import compile as workshop
     from archscope import targets
     from archscope.record import record
@@ -131,6 +132,7 @@ def summarize_plan(
         parameters=ready.parameters(),
         buffers=ready.buffers(),
         backward=backward,
+        **how,
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
     return _joined(recording, title_of(plan), warnings, expected=plan.expected)
@@ -191,7 +193,7 @@ def _joined(
     return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
 
-def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, backward: bool) -> Recording:
+def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, backward: bool, **how: Any) -> Recording:
     from archscope import compile as workshop
     from archscope import targets
     from archscope.record import record_module
@@ -208,11 +210,12 @@ def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, backward
         dtype=subject.dtype,
         inputs=targets.named_inputs(subject.module, args, kwargs),
         holding=subject.holding,
+        **how,
     )
 
 
 @at_rest
-def _summarize_module(
+def summarize_module(
     target: Any,
     arguments: Mapping[str, Any],
     given: Given,
@@ -222,12 +225,22 @@ def _summarize_module(
     backward: bool,
     seed: int | None,
 ) -> Report:
+    """One recorded pass of a Python target or a live module. Raises UsageError, ForwardError."""
     from archscope import targets
 
     with targets.surroundings(target), targets.seeded(seed):
         subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
-        recording = _recorded(subject, args, kwargs, train=train, backward=backward)
-        warnings = () if subject.live else ignored_arguments(subject.module)
+        return summarize_subject(subject, args, kwargs, given, train=train, backward=backward)
+
+
+def summarize_subject(
+    subject: Subject, args: Any, kwargs: Any, given: Given, *, train: bool, backward: bool, **how: Any
+) -> Report:
+    """One recorded pass of a module that is ready to be called; `how` as `record_module`'s. Raises ForwardError."""
+    from archscope import targets
+
+    recording = _recorded(subject, args, kwargs, train=train, backward=backward, **how)
+    warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
     return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure)

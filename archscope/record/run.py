@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from archscope.record.trees import leaves
 from archscope.trace import Operand, Trace
 
 Named = tuple[str, torch.Tensor]
+Beside = Callable[[Recorder], AbstractContextManager[object]]
 NOTHING_TO_DERIVE = "no backward pass: nothing that the forward pass gave requires a gradient"
 DERIVES = "the forward pass derives: it ran with gradients"
 
@@ -51,15 +53,16 @@ def once(
     backward: bool = False,
     kernels: bool = False,
     grad: bool = False,
+    beside: Beside = nullcontext,
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
-    what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of
-    nowhere. grad: with gradients, though nobody derives the run. An exception of the run ends in the recording, as
-    `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the model and its inputs
-    are given back as they were.
+    what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
+    with gradients, though nobody derives the run. beside: who else looks on, nearest to the run. An exception of the
+    run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote
+    into the model and its inputs are given back as they were.
     """
     outputs: Any = None
     error: BaseException | None = None
@@ -73,7 +76,7 @@ def once(
         values.hold_buffers(buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
-            with shown(recorder, everywhere=kernels), recorder:
+            with shown(recorder, everywhere=kernels), recorder, beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
