@@ -1,7 +1,7 @@
 """What was measured, and on what: plain data. No torch.
 
-    Samples (seconds, run after run) → median, quartiles, how sure the median is
-    Machine (what it was measured on, and under which settings)
+Samples (seconds, run after run) → median, quartiles, how sure the median is
+Machine (what it was measured on, and under which settings), Load (what else it was doing)
 """
 
 from __future__ import annotations
@@ -98,3 +98,17 @@ class Machine:
             "versions": dict(self.versions),
             "settings": dict(self.settings),
         }
+
+
+@dataclass(frozen=True)
+class Load:
+    """What others did with a machine while it was measured; None where that cannot be known.
+
+    cores: how many processor cores they kept busy. bytes: of the device's memory that they hold.
+    """
+
+    cores: float | None = None
+    bytes: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"cores": self.cores, "bytes": self.bytes}
