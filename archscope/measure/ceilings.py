@@ -1,0 +1,273 @@
+"""What a device can do at most: launch cost, then matrix products per dtype, then bytes per working set → Ceilings.
+
+A ceiling is the best that was ever seen: of several sizes, shapes and functions, and of many runs of each.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import torch
+
+from archscope.measure.machine import load, machine, with_settings
+from archscope.roofline import TF32, Ceilings
+
+Call = Callable[[], object]
+Tell = Callable[[str], None]
+
+PRODUCTS, BYTES, LAUNCH = 0.55, 0.37, 0.04
+"""What share of the time each of the three is given; the rest is for making tensors."""
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+HALVES = (torch.bfloat16, torch.float16)
+HOPELESS = 40
+"""So many times slower than float32, a half type is taken apart in software: no ceiling of the device."""
+
+LONG, LARGEST_SIDE = 0.02, 16384
+"""Seconds that a product lasts before larger ones are not tried; the side of the largest square."""
+
+SMALLEST, LARGEST, MOST = 32 * 1024, 256 * 1024**2, 1024**3
+IN_GRAPH = 50
+RUN = 0.001
+"""Seconds that a run must last, so that the clock's own cost is nothing."""
+
+
+def measure_ceilings(device: str, *, tell: Tell = lambda _: None, seconds: float = 8.0) -> Ceilings:
+    """The ceilings of `cpu` or `cuda[:i]` under the settings of now, in about so many seconds."""
+    bench, probe = Bench(torch.device(device)), load(device)
+    with torch.inference_mode(), bench.entered():
+        tell("launch cost")
+        launch = bench.launch(LAUNCH * seconds)
+        peaks = tuple(_peaks(bench, PRODUCTS * seconds, tell))
+        tell("bytes per second")
+        bandwidths = _falling(list(_bandwidths(bench, BYTES * seconds)))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Ceilings(machine(device), peaks, bandwidths, launch, now, probe.seen())
+
+
+# ------------------------------------------------------------ clocks
+@dataclass(frozen=True)
+class Bench:
+    """A device with its clock."""
+
+    place: torch.device
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.place.type == "cuda"
+
+    def entered(self) -> AbstractContextManager[object]:
+        return torch.cuda.device(self.place) if self.is_gpu else nullcontext()
+
+    def filled(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Random numbers from 0 to 1 (zeros would let a GPU run faster), not from torch's own generator."""
+        source = torch.Generator(self.place).manual_seed(0)
+        return torch.rand(*shape, dtype=dtype, device=self.place, generator=source)
+
+    def clock(self, call: Call, times: int) -> float:
+        """Seconds of so many calls."""
+        if self.is_gpu:
+            return _by_events(call, times)
+        start = time.perf_counter()
+        for _ in range(times):
+            call()
+        return time.perf_counter() - start
+
+    def best(self, call: Call, seconds: float) -> float:
+        """The least seconds of one call, of all runs that fit in `seconds`, but at least two."""
+        end = time.perf_counter() + seconds
+        times, best = 1, self.clock(call, 1)
+        while best < RUN:
+            times *= 4
+            best = self.clock(call, times)
+        best = min(best, self.clock(call, times))
+        while time.perf_counter() < end:
+            best = min(best, self.clock(call, times))
+        return best / times
+
+    def best_small(self, call: Call, seconds: float) -> float:
+        """The same of a short call. On a GPU many are replayed as one graph, since starting each of them by hand would
+        take longer than it lasts."""
+        return self.best(_captured(call), seconds) / IN_GRAPH if self.is_gpu else self.best(call, seconds)
+
+    def launch(self, seconds: float) -> float:
+        """Seconds of one kernel, on CPU of one function, on a single number."""
+        return self.best_small(_adding(self.filled(3)), seconds)
+
+
+def _by_events(call: Call, times: int) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(times):
+        call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def _captured(call: Call) -> Call:
+    """Replays a CUDA graph of the call, `IN_GRAPH` times over."""
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(IN_GRAPH):
+            call()
+    return graph.replay
+
+
+# ------------------------------------------------------------ matrix products
+def _peaks(bench: Bench, seconds: float, tell: Tell) -> Iterator[tuple[str, float | None]]:
+    """FLOP/s by dtype, float32 first, since others are held against it."""
+    each = seconds / (len(DTYPES) + bench.is_gpu)
+    first: float | None = None
+    for dtype in DTYPES:
+        name = str(dtype).removeprefix("torch.")
+        tell(f"products in {name}")
+        with with_settings(str(bench.place), tf32=False):
+            peak = _peak(bench, dtype, each, first)
+        first = first or peak
+        yield name, peak
+        if bench.is_gpu and dtype == torch.float32:
+            tell(f"products in {TF32}")
+            with with_settings(str(bench.place), tf32=True):
+                yield TF32, _peak(bench, dtype, each, None) if _has_tensor_cores(bench) else None
+
+
+def _peak(bench: Bench, dtype: torch.dtype, seconds: float, against: float | None) -> float | None:
+    """FLOP/s of the best product found; None where the device lacks the dtype, or is hopeless beside `against`."""
+    if bench.is_gpu and dtype == torch.bfloat16 and not _has_tensor_cores(bench):
+        return None
+    try:
+        rates = _rates(bench, dtype, seconds)
+        best = next(rates)
+        if dtype in HALVES and against is not None and HOPELESS * best < against:
+            return None
+        return max(best, *rates)
+    except RuntimeError:
+        return None
+
+
+def _has_tensor_cores(bench: Bench) -> bool:
+    """Those that know TF32 and bfloat16."""
+    return torch.cuda.get_device_capability(bench.place) >= (8, 0)
+
+
+def _rates(bench: Bench, dtype: torch.dtype, seconds: float) -> Iterator[float]:
+    """FLOP/s: squares that grow until one lasts long enough, then other shapes as heavy, then the best again."""
+    end = time.perf_counter() + seconds
+    found: dict[Product, float] = {}
+
+    def tried(product: Product, given: float) -> float:
+        found[product] = max(_rate(bench, product, dtype, given), found.get(product, 0.0))
+        return found[product]
+
+    size, rate = 128, math.inf
+    while size < LARGEST_SIDE and 2 * size**3 / rate < LONG:
+        size *= 2
+        yield (rate := tried(Product(size, size, size), seconds / 20))
+    for product in _variants(max(found, key=lambda product: found[product]).rows):
+        if time.perf_counter() < end:
+            yield tried(product, seconds / 20)
+    yield tried(max(found, key=lambda product: found[product]), end - time.perf_counter())
+
+
+@dataclass(frozen=True)
+class Product:
+    """(rows × inner) @ (inner × columns); turned: with the second factor laid out as a Linear's weight is."""
+
+    rows: int
+    inner: int
+    columns: int
+    turned: bool = False
+
+
+def _variants(size: int) -> Iterator[Product]:
+    """What is as heavy as a square of that size."""
+    yield Product(size, size, size, True)
+    for rows, inner in ((size // 2, 4 * size), (2 * size, size // 4)):
+        yield from (Product(rows, inner, rows, turned) for turned in (False, True))
+
+
+def _rate(bench: Bench, product: Product, dtype: torch.dtype, seconds: float) -> float:
+    left = bench.filled(product.rows, product.inner, dtype=dtype)
+    right = bench.filled(product.inner, product.columns, dtype=dtype)
+    right = right.t().contiguous().t() if product.turned else right
+    out = left.new_empty(product.rows, product.columns)
+    took = bench.best(lambda: torch.mm(left, right, out=out), seconds)
+    return 2 * product.rows * product.inner * product.columns / took
+
+
+# ------------------------------------------------------------ bytes
+def _bandwidths(bench: Bench, seconds: float) -> Iterator[tuple[int, float]]:
+    """(working set, bytes per second), small sets first."""
+    sizes = _sizes(machine(str(bench.place)).cache, machine(str(bench.place)).memory)
+    memory = bench.filled(SMALLEST // 4).repeat(sizes[-1] // SMALLEST)
+    each = seconds / len(sizes) / len(MOVING)
+    idle = [bench.best_small(moving(memory[:48])[0], each) for moving in MOVING]
+    for size in sizes:
+        rates = []
+        for moving, launch in zip(MOVING, idle, strict=True):
+            call, moved = moving(memory[: size // 4])
+            took = bench.best_small(call, each)
+            rates.append(moved / max(took - launch, took / 3))
+        yield size, max(rates)
+
+
+def _sizes(cache: int | None, memory: int) -> list[int]:
+    """Working sets in bytes, doubling from 32 KiB to 256 MiB or what no cache holds, as far as memory allows."""
+    largest = LARGEST
+    while largest < min(2 * (cache or 0), MOST):
+        largest *= 2
+    sizes = [SMALLEST]
+    while sizes[-1] < min(largest, memory // 16):
+        sizes.append(2 * sizes[-1])
+    return sizes
+
+
+def _adding(memory: torch.Tensor) -> Call:
+    first, second, third = _parts(memory, 3)
+    return lambda: torch.add(first, second, out=third)
+
+
+def _add(memory: torch.Tensor) -> tuple[Call, int]:
+    return _adding(memory), 3 * (memory.numel() // 3) * 4
+
+
+def _copy(memory: torch.Tensor) -> tuple[Call, int]:
+    """Half of it into the other half."""
+    here, there = _parts(memory, 2)
+    return lambda: there.copy_(here), 2 * here.numel() * 4
+
+
+def _in_place(memory: torch.Tensor) -> tuple[Call, int]:
+    """Reads and writes it where it is; unlike the others, a processor need not fetch what is overwritten."""
+    return memory.neg_, 2 * memory.numel() * 4
+
+
+def _read(memory: torch.Tensor) -> tuple[Call, int]:
+    out = memory.new_empty(())
+    return lambda: torch.sum(memory, 0, out=out), memory.numel() * 4
+
+
+def _parts(memory: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """So many equal parts; what is left over is in none."""
+    length = memory.numel() // count
+    return [memory[at * length : (at + 1) * length] for at in range(count)]
+
+
+MOVING = (_copy, _add, _in_place, _read)
+
+
+def _falling(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """No set is slower than a larger one: a part of that moves as fast."""
+    best, kept = 0.0, []
+    for size, rate in reversed(curve):
+        best = max(best, rate)
+        kept.append((size, best))
+    return tuple(reversed(kept))
