@@ -4,6 +4,7 @@
     report = archscope.summarize("specs/resnet.yaml:resnet50")     rows, totals, findings; print(report) is the table
     report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
     archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
+    archscope.time("specs/resnet.yaml:resnet50")                   what it takes on this device, row by row
     archscope.register_cost("mylib::attention", formula)           prices what archscope cannot
 
 The functions live in `archscope.api`; they and torch are imported when they are first used.
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         repair,
         schema,
         summarize,
+        time,
+        time_grid,
         variants,
     )
 
@@ -37,6 +40,8 @@ __all__ = [
     "repair",
     "schema",
     "summarize",
+    "time",
+    "time_grid",
     "variants",
 ]
 

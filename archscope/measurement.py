@@ -112,3 +112,50 @@ class Load:
 
     def to_dict(self) -> dict[str, Any]:
         return {"cores": self.cores, "bytes": self.bytes}
+
+
+@dataclass(frozen=True)
+class RowTimes:
+    """Seconds of device time per forward row; None where a row was not seen. The mean over the middle half of the runs,
+    so that rows sum to what a run of them takes.
+
+    backward: what derives each forward row; empty where nothing was derived. ownerless: derivation of no row. by: how
+    they were measured, in words.
+    """
+
+    forward: tuple[float | None, ...]
+    backward: tuple[float | None, ...] = ()
+    ownerless: float = 0.0
+    runs: int = 0
+    by: str = ""
+
+    @property
+    def known(self) -> float:
+        """The sum of all that is known."""
+        return sum(time for time in (*self.forward, *self.backward) if time is not None) + self.ownerless
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one model on one input.
+
+    whole: runs that nobody watched; None where time cannot be measured (meta) or was broken off before. parts: of a
+    training step, `forward`, `backward` and `optimizer`. rows: None where functions are not seen one by one. graph:
+    replays of a CUDA graph, or why there are none. peak: bytes above what was held at the start, at the highest; held:
+    bytes of parameters, buffers, inputs and optimizer states. compile_seconds: what torch.compile took at first.
+    inputs: how many distinct ones took turns. load: what else the machine did meanwhile.
+    """
+
+    machine: Machine
+    whole: Samples | None = None
+    parts: tuple[tuple[str, Samples], ...] = ()
+    rows: RowTimes | None = None
+    graph: Samples | None = None
+    no_graph: str = ""
+    peak: int | None = None
+    held: int | None = None
+    compile_seconds: float | None = None
+    inputs: int = 1
+    load: Load | None = None
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()

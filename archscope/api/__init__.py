@@ -1,7 +1,9 @@
-"""One function per wish: load, build, summarize, compare, cross_check, check, schema.
+"""One function per wish: load, build, summarize, compare, cross_check, time, device, check, schema.
 
     target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
     specs                        runs                                              judgement
+                               → measure → Measurement (+ Ceilings of the device) → Timing
+                                 timings                  devices
 """
 
 from archscope.api.crosschecks import cross_check
@@ -10,6 +12,7 @@ from archscope.api.prices import register_cost
 from archscope.api.repairs import Repair, repair
 from archscope.api.runs import summarize
 from archscope.api.specs import build, load, plan_of, schema, split, variants
+from archscope.api.timings import time, time_grid
 
 __all__ = [
     "Repair",
@@ -24,5 +27,7 @@ __all__ = [
     "schema",
     "split",
     "summarize",
+    "time",
+    "time_grid",
     "variants",
 ]

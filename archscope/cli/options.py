@@ -76,12 +76,29 @@ def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[
     """`path,macs` → names that exist."""
     from archscope.render.columns import NAMES
 
+    return names_among(NAMES, option, text)
+
+
+def names_among(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Columns that exist."""
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
-        if name not in NAMES:
-            hint = did_you_mean(name, NAMES) or f"columns: {', '.join(NAMES)}"
+        if name not in known:
+            hint = did_you_mean(name, known) or f"columns: {', '.join(known)}"
             raise click.BadParameter(f"no column {name!r}; {hint}", param=option)
     return names
+
+
+def listed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """A callback: `1,8,64` → values, each once; a ValueError is a wrong option."""
+
+    def called(_: click.Context, option: click.Parameter, text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(dict.fromkeys(read(item.strip()) for item in text.split(",") if item.strip()))
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=option) from None
+
+    return called
 
 
 def codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
@@ -122,10 +139,22 @@ def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
     return decorate
 
 
-RUN_OPTIONS = stacked(
+GIVEN = (
     pairs("--set", scalar, "Give a param of the spec a value."),
     pairs("--arg", value, "Give an argument of a Python target a value."),
     click.option("--input", "input", multiple=True, metavar="SHAPE", callback=read_inputs(value), help=INPUT_HELP),
+)
+MANNER = (
+    click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
+    ),
+    click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
+    click.option("--quiet", is_flag=True, help="No warnings."),
+    click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
+)
+TARGET_OPTIONS = stacked(*GIVEN, *MANNER)
+RUN_OPTIONS = stacked(
+    *GIVEN,
     click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
     click.option(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda[:i] or meta; auto: CUDA if there is one."
@@ -134,12 +163,7 @@ RUN_OPTIONS = stacked(
     click.option(
         "--train", is_flag=True, help="Training mode, eval otherwise; summary and flops show the backward pass."
     ),
-    click.option(
-        "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
-    ),
-    click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
-    click.option("--quiet", is_flag=True, help="No warnings."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
+    *MANNER,
 )
 CHECK_OPTIONS = stacked(
     click.option("--max-params", metavar="FIGURE", callback=read_by(units.limit), help="Budget of parameters: 5M."),
@@ -157,11 +181,15 @@ CHECK_OPTIONS = stacked(
     click.option("--format", "format", type=click.Choice(CHECK_FORMATS), default="table", show_default=True),
 )
 OUTPUT = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
-VIEW_OPTIONS = stacked(
+OUTLINE_OPTIONS = (
     click.option("--depth", type=click.IntRange(1), help="Show only so many levels."),
+    click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
+)
+VIEW_OPTIONS = stacked(
+    OUTLINE_OPTIONS[0],
     click.option("--columns", default="", metavar="A,B", callback=column_names, help="Columns to show, in this order."),
     click.option("--sort", default="", metavar="COLUMN", callback=column_names, help="Largest first, without nesting."),
-    click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
+    OUTLINE_OPTIONS[1],
     click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
     OUTPUT,
 )

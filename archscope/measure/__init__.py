@@ -1,4 +1,45 @@
 """The measuring room: a module on a device → how long it takes, as a whole and row by row, and how much memory.
 
+    Workload (module, inputs that take turns, optimizer) ─ kept as in use ─→ collect → Measurement
+    device → Machine → Ceilings
+
 machine    what is measured on: names, versions, settings, other load
+ceilings   what the device can do at most
+workload   what is measured, and what one step of it does
+clocks     what tells the time: the process's clock, CUDA events
+runs       warm-up and interleaved rounds, until the median is sure or the time is spent
+rows       on CPU: clocks around every function, and around the kernels that derive it
+kernels    on a GPU: the profiler's kernels, put down to rows
+graphs     a step as a CUDA graph
+memory     bytes at the highest
+measuring  all of it, for one workload
 """
+
+from archscope.measure.machine import load, machine, with_settings
+from archscope.measure.measuring import kept, measured
+from archscope.measure.rows import Tally
+from archscope.measure.workload import (
+    OPTIMIZERS,
+    Workload,
+    compiled,
+    first_call,
+    in_channels_last,
+    optimizer_of,
+    turns,
+)
+
+__all__ = [
+    "OPTIMIZERS",
+    "Tally",
+    "Workload",
+    "compiled",
+    "first_call",
+    "in_channels_last",
+    "kept",
+    "load",
+    "machine",
+    "measured",
+    "optimizer_of",
+    "turns",
+    "with_settings",
+]

@@ -96,9 +96,8 @@ class Derivation(TorchDispatchMode):
         node = current_node()
         if node is None or node.name() == ACCUMULATE:
             return func(*args, **kwargs)
-        number, name = node._sequence_nr(), node.name().rpartition("::")[2]
-        place = self.row_of(number)
-        step = self.steps.setdefault(name if place is None else place, Step(name))
+        name = node.name().rpartition("::")[2]
+        step = self.steps.setdefault(self.place_of(node._sequence_nr(), name), Step(name))
         for tensor in tensors((args, kwargs)):
             operand = self._values.known_operand(tensor) or self.saved(tensor, step)
             if step.made.pop(operand.value.id, None) is None:
@@ -118,12 +117,14 @@ class Derivation(TorchDispatchMode):
             step.saved[place] = self._values.learn(tensor, CONSTANT)
         return step.saved[place]
 
+    def place_of(self, number: int, name: str) -> int | str:
+        """The step of a node, by its number and its name."""
+        row = self.row_of(number)
+        return name if row is None else row
+
     def row_of(self, number: int) -> int | None:
         """The forward row in whose time a node came to be."""
-        index = bisect_right(self._starts, number) - 1
-        while index >= 0 and self._spans[index][0] == self._spans[index][1]:
-            index -= 1
-        return index if index >= 0 and number < self._spans[index][1] else None
+        return span_of(number, self._starts, self._spans)
 
     def rows(self, forward: Sequence[Row]) -> Iterator[Row]:
         """One row for each step, in the order in which they ran."""
@@ -135,6 +136,14 @@ class Derivation(TorchDispatchMode):
                 yield Row(index, row.path, row.op, function, row.call, *door, view, row.place, (), row.short, place)
             else:
                 yield Row(index, "", step.node, step.node, -1, *door, False, None, (), step.node)
+
+
+def span_of(number: int, starts: Sequence[int], spans: Sequence[Span]) -> int | None:
+    """The index of the span, of those that begin at these starts, in which a sequence number was given out."""
+    index = bisect_right(starts, number) - 1
+    while index >= 0 and spans[index][0] == spans[index][1]:
+        index -= 1
+    return index if index >= 0 and number < spans[index][1] else None
 
 
 def asked(kernel: Kernel, node: Any) -> Kernel:

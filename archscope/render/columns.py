@@ -190,7 +190,7 @@ def usual(names: Sequence[str], report: Report) -> tuple[str, ...]:
     return tuple(name for name in names if name not in BACKWARD or report.backward_total is not None)
 
 
-def chosen(names: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of these names, in this order. Raises KeyError for a name that no column has."""
-    known_columns = {column.name: column for column in COLUMNS}
+def chosen(names: Sequence[str], extra: Sequence[Column] = ()) -> tuple[Column, ...]:
+    """The columns of these names, in this order, `extra` ones among them. Raises KeyError for a name that none has."""
+    known_columns = {column.name: column for column in (*COLUMNS, *extra)}
     return tuple(known_columns[name] for name in names)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.render.columns import BACKWARD, NAMES, chosen, usual
+from archscope.render.columns import BACKWARD, NAMES, Column, chosen, usual
 from archscope.render.sheet import Wish
 from archscope.report import LEVELS, Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded
 
@@ -32,9 +32,13 @@ def table(rows: Iterable[Sequence[object]]) -> str:
 
 def summary_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """One line per written step (with `expand`: per row), none folded: every column sums to the report's total."""
+    return lines_csv(report, single(report, wish), wish.columns or usual(SUMMARY_CSV, report))
+
+
+def single(report: Report, wish: Wish) -> list[Line]:
+    """The leaves of the outline, none folded."""
     lines = outline(report, expand=True) if wish.expand else unfolded(report)
-    kept = [line for _, line in leaves(prune(lines, wish.depth) if wish.depth else lines)]
-    return lines_csv(report, kept, wish.columns or usual(SUMMARY_CSV, report))
+    return [line for _, line in leaves(prune(lines, wish.depth) if wish.depth else lines)]
 
 
 def flops_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
@@ -44,8 +48,8 @@ def flops_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - froze
     return lines_csv(report, [line for _, line in leaves(lines)], names)
 
 
-def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str]) -> str:
-    columns = chosen(names)
+def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str], extra: Sequence[Column] = ()) -> str:
+    columns = chosen(names, extra)
     head = [column.data or column.name for column in columns]
     return table([head, *([column.value(line, report) for column in columns] for line in lines)])
 

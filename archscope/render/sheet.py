@@ -46,11 +46,17 @@ class Wish:
     by: str = ""
 
 
-def summary(report: Report, wish: Wish = Wish(), *, extra: Sequence[Column] = ()) -> Sheet:
-    """The table of a net: one line per written step. extra: columns of somebody else's, such as times, at the end."""
-    names = tuple(name for name in usual(SUMMARY, report) if name != "from" or not wish.sort)
-    columns = (*chosen(wish.columns or names), *extra)
-    return sheet(report, list(arranged(shown(report, wish), wish, report)), columns)
+def summary(
+    report: Report, wish: Wish = Wish(), *, names: Sequence[str] = SUMMARY, extra: Sequence[Column] = ()
+) -> Sheet:
+    """The table of a net: one line per written step. names: of the columns, where nobody asks for others. extra:
+    columns of somebody else's, such as times."""
+    usually = tuple(name for name in usual(names, report) if name != "from" or not wish.sort)
+    return sheet(
+        report,
+        list(arranged(shown(report, wish), wish, report, extra)),
+        chosen(wish.columns or usually, extra),
+    )
 
 
 def shown(report: Report, wish: Wish) -> tuple[Line, ...]:
@@ -60,20 +66,25 @@ def shown(report: Report, wish: Wish) -> tuple[Line, ...]:
     return outline(report, expand=wish.expand, depth=wish.depth)
 
 
-def flops(report: Report, wish: Wish = Wish()) -> Sheet:
-    """The costs by module, type or depth."""
+def flops(
+    report: Report, wish: Wish = Wish(), *, names: Sequence[str] = (), extra: Sequence[Column] = ()
+) -> Sheet:
+    """The costs by module, type or depth. names, extra: as `summary` takes them."""
     by = wish.by or "module"
-    lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report))
-    columns = chosen(wish.columns or usual(FLOPS if by == "module" else FLOPS_BY, report))
+    lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report, extra))
+    usually = names or (FLOPS if by == "module" else FLOPS_BY)
+    columns = chosen(wish.columns or usual(usually, report), extra)
     return sheet(report, lines, tuple(replace(c, header=by) if c.name == "path" else c for c in columns))
 
 
-def arranged(lines: Sequence[Line], wish: Wish, report: Report) -> Iterator[tuple[int, Line]]:
+def arranged(
+    lines: Sequence[Line], wish: Wish, report: Report, extra: Sequence[Column] = ()
+) -> Iterator[tuple[int, Line]]:
     """The lines with their levels in the order of the run; sorted, they stand flat, by their full paths."""
     if not wish.sort:
         yield from ((level - 1, line) for level, line in walk(lines))
         return
-    (column,) = chosen([wish.sort])
+    (column,) = chosen([wish.sort], extra)
     flat = [replace(line, label=line.path or line.label) for _, line in leaves(lines)]
     yield from ((0, line) for line in sorted(flat, key=lambda line: rank(column, line, report)))
 
@@ -81,7 +92,7 @@ def arranged(lines: Sequence[Line], wish: Wish, report: Report) -> Iterator[tupl
 def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:
     """Largest number first, words by alphabet, the unknown last."""
     value = line.total.known if column.name == "share" else column.value(line, report)
-    return value is None, -value if isinstance(value, int) else value or ""
+    return value is None, -value if isinstance(value, int | float) else value or ""
 
 
 def sheet(report: Report, lines: Sequence[tuple[int, Line]], columns: Sequence[Column]) -> Sheet:

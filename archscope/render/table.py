@@ -12,7 +12,10 @@ from archscope.render.sheet import Heading, Sheet
 GAP = 2
 DOT = " · "
 MOVED = ("backward_written", "backward_read", "written", "read")
-LEAST_FIRST = ("place", "rows", *MOVED, "human", "from", "calls", "flops", "share", "output", "backward", "layer")
+TIMED = ("intensity", "bandwidth", "rate", "best", "backward_time")
+LEAST_FIRST = (
+    *("place", "rows", *MOVED, "human", "from", "calls", "flops", "share", *TIMED, "output", "backward", "layer"),
+)
 SHORTEST_LAYER, SHORTEST_FROM = 20, 12
 
 

@@ -6,8 +6,9 @@ import shutil
 
 from archscope.comparison import Comparison
 from archscope.crosscheck import CrossCheck
-from archscope.render import crosschecks, findings, html, sheet, table
+from archscope.render import crosschecks, findings, html, sheet, table, timings
 from archscope.report import Report, Views
+from archscope.timing import Grid, Timing
 
 
 def terminal_width() -> int:
@@ -41,6 +42,24 @@ def cross_check_html(check: CrossCheck) -> str:
     return html.text(crosschecks.sheet(check))
 
 
+def timing_text(timing: Timing) -> str:
+    return table.text(timings.sheet(timing), width=terminal_width()).rstrip("\n")
+
+
+def timing_html(timing: Timing) -> str:
+    return html.text(timings.sheet(timing))
+
+
+def grid_text(grid: Grid) -> str:
+    return table.text(timings.grid_sheet(grid), width=terminal_width()).rstrip("\n")
+
+
+def grid_html(grid: Grid) -> str:
+    return html.text(timings.grid_sheet(grid))
+
+
 REPORT = Views(report_text, report_html)
 COMPARISON = Views(comparison_text, comparison_html)
 CROSS_CHECK = Views(cross_check_text, cross_check_html)
+TIMING = Views(timing_text, timing_html)
+GRID = Views(grid_text, grid_html)

@@ -190,6 +190,14 @@ class Report:
         return found
 
     @cached_property
+    def deriving(self) -> dict[int, int]:
+        """Index of a forward row → how many kernels derive it."""
+        found: dict[int, int] = {}
+        for row in self.trace.backward:
+            found[row.of] = found.get(row.of, 0) + len(row.kernels)
+        return found
+
+    @cached_property
     def ownerless(self) -> tuple[PricedRow, ...]:
         """Rows of the backward pass that derive no forward row."""
         return tuple(row for row in self.backward if row.row.of < 0)

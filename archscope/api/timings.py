@@ -1,0 +1,292 @@
+"""Timings: a target → its recorded run → the module as it is called in use → measured → Timing.
+
+spec: plan → report (driven, with a Tally beside it) → built module      Python: subject → report → the same module
+report + Measurement + Ceilings + predicted memory → Timing        batch sizes × dtypes → Grid
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
+from archscope.api.specs import plan_of, split
+from archscope.errors import ForwardError, Problem, Span, UsageError
+
+if TYPE_CHECKING:
+    from archscope.measure import Tally, Workload
+    from archscope.report import Report
+    from archscope.timing import Footprint, Grid, Timing
+
+Ask = Callable[[float], object]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a target is to be measured. seconds: the budget of all runs together. rows: each row's time as well."""
+
+    train: bool = False
+    optimizer: str = "adamw"
+    seconds: float = 5.0
+    compile: bool = False
+    channels_last: bool = False
+    threads: int | None = None
+    tf32: bool | None = None
+    rows: bool = True
+    roofline: bool = True
+    seed: int | None = None
+    allow_python: bool = False
+    progress: Progress | None = None
+    ask: Ask = lambda _: None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A module and a call of it, with the report of a recorded run; smaller: the report at another batch size, if one
+    can be made."""
+
+    module: Any
+    call: tuple[tuple[Any, ...], Mapping[str, Any]]
+    report: Report
+    device: str
+    live: bool = False
+    tally: Tally | None = None
+    smaller: Callable[[int], Report] | None = None
+
+
+def time(
+    target: Any,
+    *,
+    variant: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    input: Any = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    **wanted: Any,
+) -> Timing:
+    """How long a spec, a Python target or a live nn.Module takes on a device, as a whole and row by row, beside the
+    least that the device allows; and how much memory it needs.
+
+    Options are those of `summarize`, and: seconds (5.0: the budget of all runs), rows (each row's time), roofline (held
+    against the device's ceilings, which are measured once if they never were), train (a step: forward, backward,
+    optimizer), optimizer (`sgd`, `momentum`, `adam`, `adamw`), compile (torch.compile: then there are no rows),
+    channels_last, threads, tf32 (on a GPU; None leaves torch's settings), seed, allow_python, progress (told in words),
+    ask (told the share that is done). A live module stays as it is. A KeyboardInterrupt ends it, with what is measured
+    so far. Raises SpecError, UsageError, ForwardError.
+    """
+    how = _wanted(wanted)
+    given = Given(input, args, kwargs, batch)
+    with _prepared(target, variant, set or {}, given, device, dtype, how) as prepared:
+        return _timing(prepared, how)
+
+
+def time_grid(
+    target: Any,
+    *,
+    batch: Sequence[int | None] = (None,),
+    dtype: Sequence[str | None] = (None,),
+    **options: Any,
+) -> Grid:
+    """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt."""
+    from archscope.render import views
+    from archscope.timing import Grid
+
+    cells = [(size, kind) for kind in dtype for size in batch]
+    ask: Ask = options.pop("ask", lambda _: None)
+    timings: list[Timing] = []
+    for done, (size, kind) in enumerate(cells):
+        try:
+            own = {"rows": False, **options, "ask": _part(ask, done, len(cells))}
+            timings.append(time(target, batch=size, dtype=kind, **own))
+        except KeyboardInterrupt:
+            break
+        if timings[-1].measurement.interrupted:
+            break
+    if not timings:
+        raise KeyboardInterrupt
+    return Grid(tuple(timings), len(cells), views.GRID)
+
+
+def _part(ask: Ask, done: int, of: int) -> Ask:
+    return lambda share: ask((done + share) / of)
+
+
+def _wanted(options: Mapping[str, Any]) -> Wanted:
+    """Raises TypeError for an option that there is none of, UsageError for one that makes no sense."""
+    unknown = [name for name in options if name not in Wanted.__dataclass_fields__]
+    if unknown:
+        raise TypeError(f"time() got an unexpected keyword argument {unknown[0]!r}")
+    wanted = Wanted(**options)
+    if not wanted.seconds > 0:
+        raise UsageError(f"a budget of {wanted.seconds} seconds measures nothing", "seconds=5")
+    return wanted
+
+
+# ------------------------------------------------------------ what is measured
+@contextmanager
+def _prepared(
+    target: Any,
+    variant: str | None,
+    arguments: Mapping[str, Any],
+    given: Given,
+    device: str,
+    dtype: str | None,
+    how: Wanted,
+) -> Iterator[Prepared]:
+    from archscope import targets
+    from archscope.measure import with_settings
+
+    place = targets.device_of(device)
+    if place == "meta":
+        raise UsageError("there is nothing to time on meta, which computes nothing", "--device cpu, or cuda")
+    with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
+        if split(target) is None:
+            with targets.surroundings(target):
+                yield _of_module(target, arguments, given, device, dtype, how)
+        else:
+            if given.by_call:
+                raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
+            yield _of_spec(target, variant, arguments, given, place, dtype, how)
+
+
+def _of_spec(
+    target: Any,
+    variant: str | None,
+    arguments: Mapping[str, Any],
+    given: Given,
+    device: str,
+    dtype: str | None,
+    how: Wanted,
+) -> Prepared:
+    from archscope import compile as workshop
+
+    def planned(batch: int | None) -> Any:
+        return plan_of(
+            target,
+            variant=variant,
+            set=arguments,
+            input=given.input,
+            batch=batch,
+            train=how.train,
+            allow_python=how.allow_python,
+        )
+
+    def recorded(plan: Any, **beside: Any) -> Report:
+        return summarize_plan(
+            plan, device=device, dtype=dtype, train=how.train, backward=how.train, lives=True, **beside
+        )
+
+    plan = planned(given.batch)
+    place, kind = room_for(plan, device, dtype)
+    watch = Watch()
+    report = recorded(plan, beside=watch.over, tell=how.progress)
+    module = workshop.build(plan, device=place, dtype=kind).train(how.train)
+    call = tuple(examples(plan, place, kind).values()), dict[str, Any]()
+    smaller = None if given.input is not None else lambda batch: recorded(planned(batch))
+    return Prepared(module, call, report, place, tally=watch.tally, smaller=smaller)
+
+
+def _of_module(
+    target: Any, arguments: Mapping[str, Any], given: Given, device: str, dtype: str | None, how: Wanted
+) -> Prepared:
+    subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
+    if subject.live and how.channels_last:
+        raise UsageError("a live module is measured as it is", "model.to(memory_format=torch.channels_last) first")
+    watch = Watch()
+
+    def recorded(args: Any, kwargs: Any, **beside: Any) -> Report:
+        own = {"train": how.train, "backward": how.train, "lives": True, **beside}
+        return summarize_subject(subject, args, kwargs, given, **own)
+
+    def at(batch: int) -> Report:
+        return recorded(*subject_of(subject.module, {}, replace(given, batch=batch), "auto", None)[1:])
+
+    report = recorded(args, kwargs, beside=watch.over)
+    _refuse_misfits(report)
+    smaller = at if given.input is not None and not given.by_call else None
+    return Prepared(subject.module, (args, kwargs), report, subject.door.device, subject.live, watch.tally, smaller)
+
+
+class Watch:
+    """Keeps the Tally of the last recorded run."""
+
+    def __init__(self) -> None:
+        self.tally: Tally | None = None
+
+    def over(self, recorder: Any) -> Tally:
+        from archscope.measure import Tally
+
+        self.tally = Tally(recorder)
+        return self.tally
+
+
+def _refuse_misfits(report: Report) -> None:
+    """Raises ForwardError where operands do not fit: such a model does not run."""
+    if report.trace.mismatches:
+        finding = next(finding for finding in report.findings if finding.level == "error")
+        where = finding.place or Span(report.target, 0, 0)
+        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes part"), report)
+
+
+# ------------------------------------------------------------ measured
+def _timing(prepared: Prepared, how: Wanted) -> Timing:
+    from archscope import measure
+    from archscope.render import views
+    from archscope.timing import Timing
+
+    workload, compiled, options = _workload(prepared, how)
+    ceilings = None
+    if how.roofline:
+        from archscope.api.devices import device as ceilings_of
+
+        ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
+    tally = prepared.tally if how.rows and not how.compile else None
+    with measure.kept(workload, live=prepared.live):
+        compile_seconds = measure.first_call(workload) if compiled else None
+        found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
+    if found.whole is None:
+        raise KeyboardInterrupt
+    found = replace(found, compile_seconds=compile_seconds)
+    footprint = _footprint(prepared, how, found)
+    return Timing(prepared.report, found, ceilings, footprint, options, views.TIMING)
+
+
+def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, bool, tuple[tuple[str, object], ...]]:
+    """What is measured, whether it is compiled, and the options to be shown."""
+    from archscope import measure
+
+    module, call = prepared.module, prepared.call
+    if how.channels_last:
+        module, call = measure.in_channels_last(module, call)
+    optimizer = measure.optimizer_of(how.optimizer, module, prepared.device) if how.train else None
+    calls = measure.turns(call, measure.machine(prepared.device).cache)
+    called = measure.compiled(module) if how.compile else module
+    options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
+    options |= {"optimizer": how.optimizer if optimizer is not None else None} if how.train else {}
+    workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer)
+    return workload, how.compile, tuple(options.items())
+
+
+def _footprint(prepared: Prepared, how: Wanted, found: Any) -> Footprint:
+    from archscope import targets
+    from archscope.liveness import largest_batch, memory_of
+    from archscope.timing import Footprint
+
+    optimizer = how.optimizer if how.train else ""
+    predicted = memory_of(prepared.report.trace, optimizer=optimizer)
+    measured = None if found.peak is None or found.held is None else found.peak + found.held
+    free, batch = targets.free_bytes(prepared.device), prepared.report.batch
+    available = None if free is None or found.held is None else free + found.held
+    largest = None
+    if predicted is not None and prepared.smaller and batch and available and not found.interrupted:
+        other = batch // 2 if batch > 1 else 2
+        second = memory_of(prepared.smaller(other).trace, optimizer=optimizer)
+        if second is not None:
+            pairs = sorted([(batch, predicted.peak), (other, second.peak)])
+            largest = largest_batch(pairs[0], pairs[1], available)
+    return Footprint(predicted, measured, available, largest)

@@ -1,0 +1,33 @@
+"""A progress bar on standard error for what takes longer than two seconds, where somebody looks on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from typing import Any
+
+import click
+
+PATIENCE = 2.0
+"""Seconds without a word."""
+STEPS = 1000
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """Gives what is told the share that is done, 0 to 1. The bar is gone afterwards; a file or a pipe sees none."""
+    start, shown = monotonic(), ExitStack()
+    bar: list[Any] = []
+
+    def tell(share: float) -> None:
+        if quiet or not sys.stderr.isatty():
+            return
+        if not bar and monotonic() - start >= PATIENCE:
+            bar.append(shown.enter_context(click.progressbar(length=STEPS, label=label, file=sys.stderr)))
+        if bar:
+            bar[0].update(max(0, round(share * STEPS) - bar[0].pos))
+
+    with shown:
+        yield tell

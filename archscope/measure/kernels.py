@@ -1,0 +1,123 @@
+"""How long each row's kernels take on a GPU: the profiler's own times, put down to rows.
+
+Labels (a range around each function) → profiler → events → kernel → the range it was launched in → row
+                                         backward: node → its sequence number → the function that gave it out → row
+
+Kernels' own durations do not depend on what Python does meanwhile, so that launches and waiting do not count.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from archscope.measure.rows import NO_ROW, Tally, matched
+from archscope.measurement import RowTimes
+from archscope.record.backward import Span, next_number, span_of
+
+LABEL = "archscope "
+BACKWARD_SCOPE = 1
+"""What the profiler calls an event of autograd's engine (`RecordScope::BACKWARD_FUNCTION`)."""
+
+
+@dataclass
+class Labels:
+    """The functions of one run in the order of their calls, and the sequence numbers given out while each ran."""
+
+    functions: list[Any] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+
+
+class Labelling(TorchFunctionMode):
+    """Puts a range that bears its number around every call of a function."""
+
+    def __init__(self, labels: Labels):
+        super().__init__()
+        self._labels = labels
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        labels, index, number = self._labels, len(self._labels.functions), next_number()
+        labels.functions.append(func)
+        labels.spans.append((number, number))
+        with torch.profiler.record_function(f"{LABEL}{index}"):
+            out = func(*args, **(kwargs or {}))
+        labels.spans[index] = number, next_number()
+        return out
+
+
+@dataclass
+class KernelTimes:
+    """Seconds of kernels by the call that launched them, forward and backward; of no call."""
+
+    forward: dict[int, float] = field(default_factory=dict)
+    backward: dict[int, float] = field(default_factory=dict)
+    ownerless: float = 0.0
+
+
+def profiled(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> tuple[Labels, KernelTimes]:
+    """One run under the profiler."""
+    labels = Labels()
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profiler:
+        with Labelling(labels):
+            out = forward()
+        if backward is not None:
+            backward(out)
+        torch.cuda.synchronize()
+    return labels, kernel_times(profiler.events() or [], labels.spans)
+
+
+def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
+    """The profiler's events → seconds by call. An event has `name`, `scope`, `sequence_nr`, `cpu_parent`, `kernels`,
+    among which a range has its own shadow on the GPU, which is no kernel."""
+    found, starts = KernelTimes(), [start for start, _ in spans]
+    for event in events:
+        spent = sum(kernel.duration for kernel in event.kernels if kernel.name != event.name) * 1e-6
+        if not spent:
+            continue
+        call, derived = owner(event, starts, spans)
+        if call is None:
+            found.ownerless += spent
+        else:
+            times = found.backward if derived else found.forward
+            times[call] = times.get(call, 0.0) + spent
+    return found
+
+
+def owner(event: Any, starts: Sequence[int], spans: Sequence[Span]) -> tuple[int | None, bool]:
+    """The call that an event belongs to, by the range or the node that it stands in; whether it derives that call."""
+    while event is not None:
+        if event.name.startswith(LABEL):
+            return int(event.name.removeprefix(LABEL)), False
+        if event.scope == BACKWARD_SCOPE and event.sequence_nr >= 0:
+            return span_of(event.sequence_nr, starts, spans), True
+        event = event.cpu_parent
+    return None, False
+
+
+def kernel_row_times(
+    runs: Sequence[tuple[Labels, KernelTimes]], tally: Tally, count: int, *, backward: bool
+) -> RowTimes | None:
+    """Seconds of each of `count` rows, the median of the runs; None where these did not go as the recorded run, or the
+    profiler saw no kernel."""
+    alike = [times for labels, times in runs if labels.functions == runs[0][0].functions]
+    rows = matched(tally, runs[0][0].functions) if runs else None
+    if rows is None or not any(times.forward for times in alike):
+        return None
+
+    def summed(of: Callable[[KernelTimes], dict[int, float]]) -> tuple[float | None, ...]:
+        found: dict[int, float] = {}
+        for call, row in enumerate(rows):
+            if row != NO_ROW:
+                spent = statistics.median(of(times).get(call, 0.0) for times in alike)
+                found[row] = found.get(row, 0.0) + spent
+        return tuple(map(found.get, range(count)))
+
+    derived = summed(lambda times: times.backward) if backward else ()
+    ownerless = statistics.median(times.ownerless for times in alike)
+    return RowTimes(summed(lambda times: times.forward), derived, ownerless, len(alike), "the kernels' own times")

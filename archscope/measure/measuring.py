@@ -1,0 +1,147 @@
+"""A workload → its time as a whole, in parts and by rows, as a CUDA graph, and the memory that it needs.
+
+kept ─ as it is called in use ⊃ collect: whole and rows in turn → kernels' own times → peak → Measurement
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import torch
+
+from archscope.measure.clocks import Clock, clock_of
+from archscope.measure.graphs import captured
+from archscope.measure.kernels import kernel_row_times, profiled
+from archscope.measure.machine import load, machine
+from archscope.measure.rows import Lap, Tally, lapped, row_times
+from archscope.measure.runs import Ask, Collected, collect
+from archscope.measure.workload import PARTS, Workload
+from archscope.measurement import Measurement, RowTimes, Samples
+from archscope.record import walk
+from archscope.record.belongings import kept_belongings
+from archscope.record.state import has_modes, kept_settings, kept_tensors, resting, set_mode, turn
+
+PROFILED = 5
+"""Runs under the profiler: kernels' own times differ little."""
+
+
+@contextmanager
+def kept(workload: Workload, *, live: bool) -> Iterator[None]:
+    """Inside, the module is in its mode and gradients are on or off. Flags, settings, random states and what hangs on
+    the module are as before afterwards; of a live module also its parameters, gradients, buffers and inputs."""
+    module = workload.plain
+    holding = walk(module)
+    parts = [part for _, part in holding.modules]
+    flags = [(part, part.training) for part in parts if has_modes(part)]
+    given = [tree for args, kwargs in workload.calls[:1] for tree in (*args, *kwargs.values())]
+    tensors = [tensor for _, tensor in (*holding.parameters, *holding.buffers)]
+    with ExitStack() as stack:
+        stack.enter_context(resting())
+        stack.enter_context(kept_settings())
+        stack.enter_context(torch.set_grad_enabled(workload.train))
+        if live:
+            stack.enter_context(kept_belongings(parts, given))
+            stack.enter_context(kept_tensors(tensors))
+        try:
+            if has_modes(module) and module.training != workload.train:
+                set_mode(module, parts, train=workload.train)
+            yield
+        finally:
+            workload.forget()
+            turn(flags)
+
+
+@dataclass
+class Course:
+    """One measurement on its way: what its cases leave behind beside their seconds."""
+
+    workload: Workload
+    clock: Clock
+    turns: Iterator[int] = field(default_factory=count)
+    marks: list[list[Any]] = field(default_factory=list)
+    laps: list[Lap] = field(default_factory=list)
+
+    def whole(self) -> None:
+        if not self.workload.train:
+            self.workload.forward(next(self.turns))
+            return
+        marks = [self.clock.mark()]
+        self.workload.step(next(self.turns), mark=lambda: marks.append(self.clock.mark()))
+        self.marks.append([*marks, self.clock.mark()])
+
+    def lap(self) -> None:
+        workload, this = self.workload, next(self.turns)
+        workload.forget()
+        backward = workload.backward if workload.train else None
+        self.laps.append(lapped(lambda: workload.forward(this, module=workload.plain), backward))
+
+    def parts(self, warm: int) -> tuple[tuple[str, Samples], ...]:
+        """The parts of every step after the warm-up."""
+        steps = [marks for marks in self.marks[warm:] if len(marks) == len(PARTS) + 1]
+        between = self.clock.between
+        return tuple(
+            (name, Samples(tuple(between(marks[at], marks[at + 1]) for marks in steps)))
+            for at, name in enumerate(PARTS)
+            if steps and (name != "optimizer" or self.workload.optimizer is not None)
+        )
+
+
+def measured(workload: Workload, tally: Tally | None, rows: int, *, seconds: float, ask: Ask) -> Measurement:
+    """Everything that can be measured of a workload that is `kept`.
+
+    tally: of the recorded run, which had so many rows; None where rows are not timed. A KeyboardInterrupt ends it with
+    what is known so far; whatever else the model raises goes on.
+    """
+    host = torch.device(workload.device).type != "cuda"
+    course = Course(workload, clock_of(workload.device))
+    found = Measurement(machine(workload.device), inputs=len(workload.calls))
+    probe = load(workload.device)
+    cases: dict[str, Callable[[], object]] = {"whole": course.whole}
+    if tally is not None and host:
+        cases["rows"] = course.lap
+    replay, no_graph = captured(workload)
+    if replay is not None:
+        cases["graph"] = replay
+    collected = collect(cases, course.clock, seconds=seconds, ask=ask)
+    found = replace(
+        found,
+        whole=collected.samples("whole"),
+        parts=course.parts(collected.warm.get("whole", 0)),
+        graph=collected.samples("graph"),
+        no_graph=no_graph,
+        load=probe.seen(),
+        interrupted=collected.interrupted,
+    )
+    try:
+        times = _rows(course, collected, tally, rows, host=host)
+        found = replace(found, rows=times)
+        return found if collected.interrupted else replace(found, peak=peak(workload), held=workload.held)
+    except KeyboardInterrupt:
+        return replace(found, interrupted=True)
+
+
+def _rows(course: Course, collected: Collected, tally: Tally | None, rows: int, *, host: bool) -> RowTimes | None:
+    workload = course.workload
+    if tally is None:
+        return None
+    if host:
+        laps: Sequence[Lap] = course.laps[collected.warm.get("rows", 0) :]
+        return row_times(laps, tally, rows, backward=workload.train)
+    runs = []
+    for _ in range(0 if collected.interrupted else PROFILED):
+        workload.forget()
+        forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
+        runs.append(profiled(forward, workload.backward if workload.train else None))
+    return kernel_row_times(runs, tally, rows, backward=workload.train)
+
+
+def peak(workload: Workload) -> int | None:
+    """Bytes above what is held, at the highest of one step."""
+    from archscope.measure.memory import peak_of
+
+    workload.forget()
+    return peak_of(workload.step, workload.device)

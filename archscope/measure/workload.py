@@ -1,0 +1,162 @@
+"""What is measured: a module on inputs that take turns, as it is called in use.
+
+inference: forward, without gradients
+training:  gradients away → forward → backward from the loss → optimizer step, with a learning rate of 0
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope.errors import UsageError, did_you_mean
+from archscope.record.backward import loss_of
+from archscope.record.trees import leaves
+
+Call = tuple[tuple[Any, ...], Mapping[str, Any]]
+Mark = Callable[[], object]
+
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": lambda parameters, **how: torch.optim.SGD(parameters, **how),
+    "momentum": lambda parameters, **how: torch.optim.SGD(parameters, momentum=0.9, **how),
+    "adam": lambda parameters, **how: torch.optim.Adam(parameters, **how),
+    "adamw": lambda parameters, **how: torch.optim.AdamW(parameters, **how),
+}
+"""Optimizers by the names that are asked for; at a learning rate of 0 a step costs the same and changes nothing."""
+
+PARTS = ("forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A module, the calls of it that take turns, and what a step does beside the forward pass.
+
+    module: what is called, compiled where that was asked for; plain: the module as its author wrote it. optimizer: of a
+    training step; None for inference, and where nothing can be trained.
+    """
+
+    module: Callable[..., Any]
+    plain: nn.Module
+    calls: Sequence[Call]
+    device: str
+    train: bool = False
+    optimizer: torch.optim.Optimizer | None = None
+
+    def forward(self, turn: int = 0, *, module: Callable[..., Any] | None = None) -> Any:
+        args, kwargs = self.calls[turn % len(self.calls)]
+        return (module or self.module)(*args, **kwargs)
+
+    def backward(self, outputs: Any) -> None:
+        loss = loss_of(outputs)
+        if loss.tensors:
+            torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+
+    def step(self, turn: int = 0, *, mark: Mark = lambda: None) -> None:
+        """One step; `mark` is called between its parts."""
+        if not self.train:
+            self.forward(turn)
+            return
+        self.forget()
+        outputs = self.forward(turn)
+        mark()
+        self.backward(outputs)
+        del outputs
+        mark()
+        if self.optimizer is not None:
+            self.optimizer.step()
+
+    def forget(self) -> None:
+        """Gradients of the step before are dropped, as `zero_grad` does."""
+        for parameter in self.plain.parameters():
+            parameter.grad = None
+
+    @property
+    def held(self) -> int:
+        """Bytes of parameters, buffers, one call's inputs and the optimizer's states, each memory once."""
+        args, kwargs = self.calls[0]
+        states = [] if self.optimizer is None else list(self.optimizer.state.values())
+        given = [tensor for tree in (*args, *kwargs.values(), *states) for _, tensor in leaves(tree)]
+        storages = {
+            tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
+            for tensor in (*self.plain.parameters(), *self.plain.buffers(), *given)
+            if tensor.device.type == torch.device(self.device).type and tensor.layout is torch.strided
+        }
+        return sum(storages.values())
+
+
+def optimizer_of(name: str, module: nn.Module, device: str) -> torch.optim.Optimizer | None:
+    """The optimizer of a module's parameters, on a GPU one that a CUDA graph can hold; None where there is nothing to
+    train. Raises UsageError for a name that is none."""
+    if name not in OPTIMIZERS:
+        hint = did_you_mean(name, OPTIMIZERS) or f"one of {', '.join(OPTIMIZERS)}"
+        raise UsageError(f"unknown optimizer {name!r}", hint)
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    capturable = torch.device(device).type == "cuda" and name.startswith("adam")
+    return OPTIMIZERS[name](parameters, lr=0.0, **{"capturable": True} if capturable else {}) if parameters else None
+
+
+def compiled(module: nn.Module) -> Callable[..., Any]:
+    """The module, to be compiled by torch when it is first called. Raises UsageError."""
+    try:
+        return torch.compile(module)
+    except RuntimeError as error:  # a Python or a system that the compiler does not know
+        raise UsageError(f"torch.compile: {first_line(error)}", "leave --compile out") from error
+
+
+def first_call(workload: Workload) -> float:
+    """Seconds of a first step, in which a module is compiled. Raises UsageError where that fails."""
+    start = time.perf_counter()
+    try:
+        workload.step()
+    except torch._dynamo.exc.TorchDynamoException as error:
+        raise UsageError(f"torch.compile: {first_line(error)}", "leave --compile out") from error
+    return time.perf_counter() - start
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def in_channels_last(module: nn.Module, call: Call) -> tuple[nn.Module, Call]:
+    """The module and the images among its inputs with channels next to each other in memory (NHWC)."""
+    args, kwargs = call
+    moved = {name: nhwc(value) for name, value in kwargs.items()}
+    return module.to(memory_format=torch.channels_last), (nhwc(args), moved)  # type: ignore[call-overload]  # its stub
+
+
+def nhwc(tree: Any) -> Any:
+    def laid(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    return changed(tree, laid)
+
+
+def turns(call: Call, cache: int | None, *, most: int = 64) -> list[Call]:
+    """The call, and others like it on inputs in memory of their own, until all together are twice what the last cache
+    holds, or there are `most`."""
+    args, kwargs = call
+    tensors = [tensor for tree in (*args, *kwargs.values()) for _, tensor in leaves(tree)]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if not size or not cache:
+        return [call]
+    count = max(1, min(most, -(-2 * cache // size)))
+    return [call, *((again(args), {name: again(value) for name, value in kwargs.items()}) for _ in range(count - 1))]
+
+
+def again(tree: Any) -> Any:
+    """A tree with a copy of every tensor, in memory of its own and laid out alike."""
+    return changed(tree, lambda tensor: tensor.detach().clone())
+
+
+def changed(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A tree of plain lists, tuples and dicts with every tensor changed."""
+    if isinstance(tree, torch.Tensor):
+        return change(tree)
+    if type(tree) in (list, tuple):
+        return type(tree)([changed(item, change) for item in tree])
+    return {key: changed(item, change) for key, item in tree.items()} if type(tree) is dict else tree

@@ -1,0 +1,366 @@
+"""Timing or Grid → Sheet, CSV: the outline of a net with the time of every line, what holds it, and the least it takes.
+
+Lines sum to the whole: what no row took (the optimizer, Python between the rows) has lines of its own at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import isfinite
+
+from archscope import units
+from archscope.measurement import Samples
+from archscope.render import data
+from archscope.render.columns import Column
+from archscope.render.sheet import Heading, Sheet, Wish, flops, head, listed, summary
+from archscope.report import Line, Report, breakdown, leaves
+from archscope.timing import Footprint, Grid, Spent, Timing
+
+USUAL = ("path", "layer", "output", "time", "of_time", "bound", "best", "roofline")
+USUAL_BY = ("path", "calls", "macs", "time", "of_time", "bound", "best", "roofline", "rate")
+CSV = ("path", "layer", "output", "params", "macs", "flops", "read", "written")
+TIMES = ("time", "backward_time", "of_time", "bound", "best", "roofline", "rate", "bandwidth", "intensity")
+"""The columns that only a timing has."""
+BETWEEN = {"cpu": "Python between the rows", "cuda": "the GPU waits for launches"}
+
+
+# ------------------------------------------------------------ columns
+def columns(timing: Timing) -> tuple[Column, ...]:
+    """The columns of a timing, to stand beside those of its report."""
+
+    def column(
+        name: str, header: str, value: Callable[[Spent], object], text: Callable[[Spent], str], key: str
+    ) -> Column:
+        return Column(
+            name,
+            header,
+            lambda line, _: text(spent(line, timing)),
+            lambda line, _: value(spent(line, timing)),
+            key,
+            right=name != "bound",
+            total=True,
+        )
+
+    return (
+        column("time", "time", lambda s: s.whole, lambda s: seconds(s.whole), "device_s"),
+        column("backward_time", "backward time", lambda s: s.backward, lambda s: seconds(s.backward), "backward_s"),
+        column(
+            "of_time",
+            "of time",
+            lambda s: part(s.whole, timing.seconds),
+            lambda s: percent(s.whole, timing.seconds),
+            "share",
+        ),
+        column("bound", "bound", lambda s: s.bound, lambda s: s.bound or "", "bound"),
+        column("best", "at best", lambda s: s.least if s.sure else None, best, "least_s"),
+        column("roofline", "roofline", lambda s: s.of_roofline, lambda s: percent(s.of_roofline, 1.0), "of_roofline"),
+        column(
+            "rate", "FLOP/s", lambda s: s.flops_per_second, lambda s: rate(s.flops_per_second, "FLOP/s"), "flops_per_s"
+        ),
+        column(
+            "bandwidth",
+            "bytes/s",
+            lambda s: s.bytes_per_second,
+            lambda s: rate(s.bytes_per_second, "B/s"),
+            "bytes_per_s",
+        ),
+        column("intensity", "FLOPs/byte", lambda s: s.intensity, lambda s: number(s.intensity), "intensity"),
+    )
+
+
+def spent(line: Line, timing: Timing) -> Spent:
+    """What a line took; the bottom line what the whole took."""
+    if line.kind == "total" and timing.seconds is not None:
+        backward = timing.whole.backward or 0.0
+        return replace(timing.whole, seconds=timing.seconds - backward, backward=backward)
+    return timing.spent(line.rows) if line.rows else Spent(None, None)
+
+
+def seconds(value: float | None) -> str:
+    return "" if value is None else units.duration(value) if value else "0"
+
+
+def part(value: float | None, whole: float | None) -> float | None:
+    return None if value is None or not whole else value / whole
+
+
+def percent(value: float | None, whole: float | None) -> str:
+    share = part(value, whole)
+    return "" if share is None else units.share(round(share * 1_000_000), 1_000_000)
+
+
+def best(sums: Spent) -> str:
+    return f"{'' if sums.sure else '≥'}{units.duration(sums.least)}" if sums.least else ""
+
+
+def rate(value: float | None, unit: str) -> str:
+    return units.rate(value, unit) if value else ""
+
+
+def number(value: float | None) -> str:
+    return "" if not value else f"{value:.3g}"
+
+
+def usual(names: Sequence[str], timing: Timing) -> tuple[str, ...]:
+    """Columns that nobody asked for: those of a roofline only where there is one."""
+    gone = set() if timing.ceilings is not None else {"bound", "best", "roofline"}
+    gone |= set() if timing.measurement.rows is not None else {"time", "of_time", "roofline", "rate", "bandwidth"}
+    shown = [name for name in names if name not in gone]
+    if timing.report.backward_total is not None and "time" in shown:
+        shown.insert(shown.index("time") + 1, "backward_time")
+    return tuple(shown)
+
+
+# ------------------------------------------------------------ one timing
+def sheet(timing: Timing, wish: Wish = Wish()) -> Sheet:  # noqa: B008 - frozen
+    """The table of a net, or with `by` its parts, with times."""
+    extra = columns(timing)
+    laid = flops if wish.by else summary
+    names = usual(USUAL_BY if wish.by else USUAL, timing)
+    base = laid(timing.report, wish, names=names, extra=extra)
+    rest = [rested(base.headings, *line, timing) for line in others(timing)]
+    return replace(
+        base,
+        head=(*head(timing.report), *machine(timing)),
+        rows=(*base.rows, *rest),
+        foot=tuple(foot(timing)),
+        notes=tuple(notes(timing, base.notes)),
+    )
+
+
+def others(timing: Timing) -> Iterator[tuple[str, str, float]]:
+    """What no row took: name, explanation, seconds."""
+    times = timing.measurement.rows
+    if times is None:
+        return
+    if times.ownerless:
+        yield "backward", "of no row", times.ownerless
+    if timing.optimizer:
+        yield "optimizer", str(dict(timing.options).get("optimizer", "")), timing.optimizer
+    if timing.between is not None and timing.between > 0:
+        yield "between", BETWEEN[timing.measurement.machine.kind], timing.between
+
+
+def rested(headings: Sequence[Heading], name: str, text: str, value: float, timing: Timing) -> tuple[str, ...]:
+    cells = {"path": name, "layer": text, "time": seconds(value), "of_time": percent(value, timing.seconds)}
+    return tuple(cells.get(heading.name, "") for heading in headings)
+
+
+def machine(timing: Timing) -> Iterator[str]:
+    """`Xeon, 2 threads · torch 2.13.0 · adamw · TF32`: what a time depends on."""
+    own = timing.measurement.machine
+    threads = own.setting("threads")
+    yield own.name if own.kind == "cuda" else f"{own.name}, {threads} thread{'s' * (threads != 1)}"
+    yield ", ".join(f"{name} {version}" for name, version in own.versions if version and name != "python")
+    yield from ([f"driver {own.driver}"] if own.driver else [])
+    options = dict(timing.options)
+    yield from (name for name in ("compile", "channels_last") if options.get(name))
+    if own.kind == "cuda":
+        yield f"TF32 {'on' if own.setting('tf32') else 'off'}"
+
+
+def foot(timing: Timing) -> Iterator[str]:
+    """The whole, how sure it is, how fast, how far from the limit, and the memory."""
+    total = timing.total
+    if total is not None:
+        one = "step" if timing.report.trace.mode == "train" else "run"
+        yield f"{units.duration(total.median)} a {one} ({runs(total)})"
+        yield from parts(timing)
+        yield f"{count(timing.throughput)} {'examples' if timing.report.batch else 'runs'}/s"
+    if timing.flops_per_second:
+        yield f"{units.rate(timing.flops_per_second, 'FLOP/s')} (2 × MACs)"
+    yield from graphs(timing)
+    yield from limits(timing)
+    yield from memory(timing.memory)
+
+
+def runs(samples: Samples) -> str:
+    """`median of 203, IQR 0.3 ms`, and whether they are noisy."""
+    one = f"median of {samples.runs}, IQR {units.duration(samples.iqr)}"
+    return f"{one}: noisy" if samples.noisy else one
+
+
+def parts(timing: Timing) -> Iterator[str]:
+    named = [f"{name} {units.duration(samples.median)}" for name, samples in timing.measurement.parts]
+    if named:
+        yield ", ".join(named)
+
+
+def count(value: float | None) -> str:
+    return "?" if value is None else units.count(round(value)) if value >= 100 else f"{value:.3g}"
+
+
+def graphs(timing: Timing) -> Iterator[str]:
+    """The replay of a CUDA graph, and what that saves; or why there is none."""
+    replays, own = timing.measurement.graph, timing.measurement
+    if replays is not None and timing.seconds:
+        saved = units.duration(max(timing.seconds - replays.median, 0))
+        yield f"{units.duration(replays.median)} as a CUDA graph: launches cost {saved}"
+    elif own.machine.kind == "cuda" and own.no_graph:
+        yield f"no CUDA graph: {own.no_graph}"
+
+
+def limits(timing: Timing) -> Iterator[str]:
+    """`2.9 ms at best: 71 % of the roofline`, and what would go if it were fused."""
+    if timing.least is None:
+        return
+    sure = "" if timing.whole.sure else "at least "
+    share = f": {percent(timing.of_roofline, 1.0)} of the roofline" if timing.of_roofline else ""
+    yield f"{sure}{units.duration(timing.least)} at best{share}"
+    for group in timing.fusible:
+        if timing.seconds and group.seconds > timing.seconds / 200:
+            yield f"{units.duration(group.seconds)} would go with fused {group.kind}"
+
+
+def memory(footprint: Footprint) -> Iterator[str]:
+    predicted, measured = footprint.predicted, footprint.measured
+    if predicted is not None:
+        yield f"memory {units.size(predicted.peak)} at its highest by prediction"
+    if measured is not None:
+        ratio = f" ({footprint.ratio:.2f}× predicted ÷ measured)" if footprint.ratio else ""
+        yield f"{units.size(measured)} measured{ratio}"
+    if footprint.largest_batch is not None and footprint.available is not None:
+        yield f"batch {units.count(footprint.largest_batch)} would fit in {units.size(footprint.available)}"
+
+
+def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
+    """Sentences: how the rows were timed and what they sum to, where the memory stands, what disturbed."""
+    own = timing.measurement
+    yield from (note for note in base if not note.startswith("backward: MACs"))
+    if own.rows is not None and timing.accounted is not None:
+        yield f"rows: {own.rows.by}, {own.rows.runs} runs; they sum to {percent(timing.accounted, 1.0)} of the whole"
+        unseen = sum(time is None for time in own.rows.forward)
+        yield from [f"{unseen} rows were not seen one by one, so their times are not known"] if unseen else []
+    elif dict(timing.options).get("compile"):
+        yield "compiled: what runs are no rows any more, so only the whole is measured"
+    if timing.ceilings is not None:
+        yield "bound: what the least time (at best) is spent on; roofline: at best ÷ time"
+    yield from highest(timing)
+    yield from disturbed(timing)
+    yield from own.notes
+
+
+def highest(timing: Timing) -> Iterator[str]:
+    """What the memory is made of, and where it is highest."""
+    predicted = timing.memory.predicted
+    if predicted is None:
+        return
+    names = {"params": "parameters", "optimizer": "optimizer states"}
+    held = [
+        f"{names.get(name, name)} {units.size(size)}"
+        for name, size in predicted.to_dict().items()
+        if name in ("params", "buffers", "inputs", "gradients", "optimizer", "activations") and size
+    ]
+    yield f"memory: {', '.join(held)}{place(predicted.row, timing.report, backward=predicted.backward)}"
+
+
+def place(index: int | None, report: Report, *, backward: bool) -> str:
+    rows = report.backward if backward else report.rows
+    if index is None or not 0 <= index < len(rows):
+        return ""
+    return f"; highest {'backward ' * backward}at {rows[index].path or rows[index].op}"
+
+
+def disturbed(timing: Timing) -> Iterator[str]:
+    """What makes the figures worth less: other work on the machine, runs that differ, a Ctrl-C."""
+    own = timing.measurement
+    if own.load is not None and own.load.cores is not None and own.load.cores >= 0.1:
+        yield f"other work kept {own.load.cores:.1f} cores busy meanwhile: times are too long"
+    if own.load is not None and own.load.bytes:
+        yield f"others hold {units.size(own.load.bytes)} of the device's memory, and may be at work on it"
+    if own.whole is not None and own.whole.noisy and isfinite(own.whole.margin):
+        yield f"noisy: the median is sure to ±{units.duration(own.whole.margin)} only; --seconds gives it longer"
+    if own.interrupted:
+        yield "interrupted: what was measured so far"
+
+
+# ------------------------------------------------------------ several
+GRID = (
+    Heading("path", "dtype"),
+    Heading("batch", "batch", right=True),
+    Heading("time", "time", right=True),
+    Heading("iqr", "IQR", right=True),
+    Heading("runs", "runs", right=True),
+    Heading("throughput", "examples/s", right=True),
+    Heading("rate", "FLOP/s", right=True),
+    Heading("roofline", "roofline", right=True),
+    Heading("graph", "CUDA graph", right=True),
+    Heading("predicted", "memory", right=True),
+    Heading("measured", "measured", right=True),
+)
+
+
+def grid_sheet(grid: Grid) -> Sheet:
+    """One line for every timing; columns that none of them fills are left out."""
+    rows = [cell(timing) for timing in grid.timings]
+    kept = [at for at, heading in enumerate(GRID) if any(row[at] for row in rows) or heading.name == "path"]
+    first = grid.timings[0]
+    noisy = [f"{t.report.trace.dtype} batch {t.report.batch}" for t in grid.timings if t.total and t.total.noisy]
+    return Sheet(
+        head=(first.report.title or first.target, first.report.trace.mode, *machine(first)),
+        headings=tuple(GRID[at] for at in kept),
+        rows=tuple(tuple(row[at] for at in kept) for row in rows),
+        foot=("time: median of the runs", "FLOP/s: 2 × MACs", "memory: predicted, at its highest"),
+        notes=(*([f"noisy: {listed(noisy)}"] if noisy else []), *rest(grid)),
+    )
+
+
+def rest(grid: Grid) -> Iterator[str]:
+    last = grid.timings[-1]
+    yield from (note for note in disturbed(last) if note.startswith(("other", "others")))
+    if grid.interrupted:
+        yield f"interrupted: {len(grid.timings)} of {grid.planned} were measured"
+
+
+def cell(timing: Timing) -> tuple[str, ...]:
+    own, total, footprint = timing.measurement, timing.total, timing.memory
+    return (
+        timing.report.trace.dtype,
+        "" if timing.report.batch is None else units.count(timing.report.batch),
+        seconds(timing.seconds),
+        "" if total is None else seconds(total.iqr),
+        "" if total is None else units.count(total.runs),
+        count(timing.throughput),
+        rate(timing.flops_per_second, "FLOP/s"),
+        percent(timing.of_roofline, 1.0),
+        "" if own.graph is None else seconds(own.graph.median),
+        "" if footprint.predicted is None else units.size(footprint.predicted.peak),
+        "" if footprint.measured is None else units.size(footprint.measured),
+    )
+
+
+# ------------------------------------------------------------ for programs
+def csv(timing: Timing, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
+    """One line per written step, or part; times that are not known are empty cells."""
+    report, extra = timing.report, columns(timing)
+    if wish.by:
+        lines = [line for _, line in leaves(breakdown(report, wish.by, depth=wish.depth))]
+        usually: Sequence[str] = ("path", "calls", *CSV[3:], *TIMES)
+    else:
+        lines, usually = data.single(report, wish), (*CSV, *TIMES)
+    return data.lines_csv(report, lines, wish.columns or usually, extra)
+
+
+GRID_CSV = ("dtype", "batch", "median_s", "iqr_s", "runs", "examples_per_s", "flops_per_s", "of_roofline", "graph_s")
+
+
+def grid_csv(grid: Grid) -> str:
+    return data.table([(*GRID_CSV, "peak_predicted", "peak_measured"), *map(grid_line, grid.timings)])
+
+
+def grid_line(timing: Timing) -> Sequence[object]:
+    total, graph, footprint = timing.total, timing.measurement.graph, timing.memory
+    return (
+        timing.report.trace.dtype,
+        timing.report.batch,
+        timing.seconds,
+        None if total is None else total.iqr,
+        None if total is None else total.runs,
+        timing.throughput,
+        timing.flops_per_second,
+        timing.of_roofline,
+        None if graph is None else graph.median,
+        None if footprint.predicted is None else footprint.predicted.peak,
+        footprint.measured,
+    )

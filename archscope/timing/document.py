@@ -1,0 +1,117 @@
+"""Timing → the JSON document `archscope.timing/1`, as plain dicts and lists; what is not known is None."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archscope.measurement import Measurement, Samples
+
+if TYPE_CHECKING:
+    from archscope.timing.model import Footprint, TimedRow, Timing
+
+Data = dict[str, Any]
+
+
+def document(timing: Timing) -> Data:
+    measurement, report = timing.measurement, timing.report.to_dict()
+    load = None if measurement.load is None else measurement.load.to_dict()
+    cost = timing.cost
+    kept = {key: report[key] for key in ("target", "device", "dtype", "mode", "inputs")}
+    return {
+        "schema": "archscope.timing/1",
+        **kept,
+        "batch": timing.report.batch,
+        "machine": {**measurement.machine.to_dict(), "load": load},
+        "options": dict(timing.options),
+        "costs": {"macs": cost.macs, "flops": cost.flops, "bytes": cost.read + cost.written},
+        "total": total(timing),
+        "parts": {name: samples_data(samples) for name, samples in measurement.parts},
+        "graph": graph(measurement),
+        "compile_s": measurement.compile_seconds,
+        "rows": [row_data(row, timing) for row in timing.rows],
+        "rows_by": measurement.rows.by if measurement.rows else None,
+        "accounted": timing.accounted,
+        "between_s": timing.between,
+        "roofline": roofline(timing),
+        "memory": memory(timing.memory),
+        "interrupted": measurement.interrupted,
+        "notes": list(measurement.notes),
+    }
+
+
+def samples_data(samples: Samples) -> Data:
+    return {
+        "median_s": samples.median,
+        "iqr_s": samples.iqr,
+        "runs": samples.runs,
+        "noisy": samples.noisy,
+        "samples_s": list(samples.seconds),
+    }
+
+
+def total(timing: Timing) -> Data | None:
+    if timing.total is None:
+        return None
+    return {
+        **samples_data(timing.total),
+        "distinct_inputs": timing.measurement.inputs,
+        "examples_per_s": timing.throughput,
+        "flops_per_s": timing.flops_per_second,
+    }
+
+
+def graph(measurement: Measurement) -> Data:
+    replays = measurement.graph
+    figures: Data = {"median_s": None} if replays is None else samples_data(replays)
+    return {"refused": measurement.no_graph or None, **figures}
+
+
+def row_data(row: TimedRow, timing: Timing) -> Data:
+    spent, known = row.spent, timing.ceilings is not None
+    return {
+        "index": row.index,
+        "path": row.path,
+        "op": row.priced.op,
+        "function": row.priced.row.function,
+        "device_s": spent.whole,
+        "forward_s": spent.seconds,
+        "backward_s": spent.backward if timing.report.backward_total is not None else None,
+        "share": spent.whole / timing.seconds if spent.whole is not None and timing.seconds else None,
+        "flops": spent.flops,
+        "bytes": spent.moved,
+        "intensity": spent.intensity,
+        "flops_per_s": spent.flops_per_second,
+        "bytes_per_s": spent.bytes_per_second,
+        "bound": spent.bound,
+        "least_s": spent.least if known and spent.sure else None,
+        "of_roofline": spent.of_roofline,
+    }
+
+
+def roofline(timing: Timing) -> Data | None:
+    if timing.ceilings is None:
+        return None
+    whole = timing.whole
+    return {
+        "least_s": timing.least if whole.sure else None,
+        "least_s_at_least": timing.least,
+        "of_roofline": timing.of_roofline,
+        "held_by": dict(whole.held),
+        "fusible": [{"kind": one.kind, "seconds": one.seconds, "rows": list(one.rows)} for one in timing.fusible],
+        "ceilings_measured": timing.ceilings.measured,
+    }
+
+
+def memory(footprint: Footprint) -> Data:
+    predicted = footprint.predicted
+    parts: Data = {} if predicted is None else predicted.to_dict()
+    parts.pop("peak", None)
+    return {
+        "params": None,
+        **parts,
+        "peak_predicted": None if predicted is None else predicted.peak,
+        "peak_measured": footprint.measured,
+        "ratio": footprint.ratio,
+        "available": footprint.available,
+        "largest_batch": footprint.largest_batch,
+    }

@@ -1,0 +1,75 @@
+"""What would go if it were fused: rows that only pass over what the row before them has just made.
+
+A norm or an element-wise operation that is the only reader of the row before it could be computed there, before its
+input is written. What is left of it then is reading its other operands. So of its time goes the share of its traffic
+that is no other operand's: of a ReLU all, of a residual addition two thirds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from archscope.report import PricedRow, Report
+
+NORMS = frozenset(["batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "local_response_norm"])
+ELEMENTWISE = frozenset(
+    [
+        *("add", "sub", "mul", "div", "neg", "abs", "pow", "sqrt", "rsqrt", "exp", "log", "clamp", "where", "dropout"),
+        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh", "hardtanh"),
+        *("hardswish", "hardsigmoid", "softplus", "prelu", "logsigmoid", "masked_fill", "to", "type_as", "float"),
+    ]
+)
+GROUPS: Mapping[str, frozenset[str]] = {"norms": NORMS, "element-wise operations": ELEMENTWISE}
+
+
+@dataclass(frozen=True)
+class Fusible:
+    """Seconds that would go with rows of one kind, and their indexes."""
+
+    kind: str
+    seconds: float
+    rows: tuple[int, ...]
+
+
+def fusible(report: Report, seconds: Sequence[float | None]) -> tuple[Fusible, ...]:
+    """By kind, the greatest first. seconds: of each row; a row without is left out."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for index, saved in savings(report, seconds):
+        short = report.rows[index].row.short.removesuffix("_")
+        kind = next(kind for kind, names in GROUPS.items() if short in names)
+        found.setdefault(kind, []).append((index, saved))
+    groups = [
+        Fusible(kind, sum(saved for _, saved in rows), tuple(index for index, _ in rows))
+        for kind, rows in found.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.seconds))
+
+
+def savings(report: Report, seconds: Sequence[float | None]) -> Iterator[tuple[int, float]]:
+    """Rows that could be fused, and the seconds that would go with each."""
+    readers = Counter(value for row in report.rows for value in {operand.value.id for operand in row.row.inputs})
+    makers = {value.id: row for row in report.rows for value in row.row.outputs}
+    outputs = {operand.value.id for operand in report.trace.outputs}
+    for row in report.rows:
+        spent = seconds[row.index]
+        if spent is None or row.row.view or row.row.short.removesuffix("_") not in NORMS | ELEMENTWISE:
+            continue
+        fed = feeding(row, makers)
+        if fed is not None and readers[fed] == 1 and fed not in outputs:
+            size = next(operand.value.bytes for operand in row.row.inputs if operand.value.id == fed)
+            others = row.cost.read - size
+            moved = row.cost.read + row.cost.written
+            yield row.index, spent * (1 - others / moved) if moved else 0.0
+
+
+def feeding(row: PricedRow, makers: Mapping[int, PricedRow]) -> int | None:
+    """The value of the row that was made last, by a row that does work, and is as large as what the row gives."""
+    given = {value.shape for value in row.row.outputs}
+    made = [
+        (makers[operand.value.id].index, operand.value.id)
+        for operand in row.row.inputs
+        if operand.value.id in makers and operand.value.shape in given and not makers[operand.value.id].row.view
+    ]
+    return max(made)[1] if made else None

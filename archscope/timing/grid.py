@@ -1,0 +1,43 @@
+"""One target at several batch sizes and dtypes: Timings, without their rows, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from archscope.report import Views
+from archscope.timing.model import Timing
+
+
+@dataclass(frozen=True, repr=False)
+class Grid:
+    """`timings` in the order in which they were measured: for each dtype, batch size after batch size.
+
+    planned: how many there would have been, had nobody broken off.
+    """
+
+    timings: tuple[Timing, ...]
+    planned: int
+    views: Views = field(default=Views(), compare=False)
+
+    @property
+    def target(self) -> str:
+        return self.timings[0].target
+
+    @property
+    def interrupted(self) -> bool:
+        return len(self.timings) < self.planned or any(one.measurement.interrupted for one in self.timings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document `archscope.timings/1`: the documents of all, in the same order."""
+        timings = [timing.to_dict() for timing in self.timings]
+        return {"schema": "archscope.timings/1", "target": self.target, "planned": self.planned, "timings": timings}
+
+    def __repr__(self) -> str:
+        return f"<Grid {self.target}: {len(self.timings)} timings>"
+
+    def __str__(self) -> str:
+        return self.views.text(self)
+
+    def _repr_html_(self) -> str | None:
+        return self.views.html(self) if self.views.html else None

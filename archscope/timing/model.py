@@ -1,0 +1,297 @@
+"""The nouns: a TimedRow is a row with its time and the least that it can take; Spent, a sum of them; a Timing, all.
+
+What is not known is None, and a sum with an unknown part says so: its `least` is then a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from archscope.measurement import Measurement, RowTimes, Samples
+from archscope.report import PricedRow, Report, Total, Views
+from archscope.roofline import TF32, Bound, Ceilings, Kind, Point, bound
+from archscope.timing.document import document
+from archscope.timing.fusion import Fusible, fusible
+from archscope.trace import Row
+
+if TYPE_CHECKING:
+    from archscope.liveness import Memory
+
+NOTHING = Total()
+
+MOVED_BY: Mapping[str, int] = {"sgd": 3, "momentum": 5, "adam": 7, "adamw": 7}
+"""How often an optimizer's step moves a parameter's bytes: it reads parameter, gradient and states, and writes all but
+the gradient."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Sums over rows. seconds: device time, None where a row was not timed. least: seconds that they take at best, a
+    lower bound where `sure` is false. flops and moved (bytes): of both passes, flops None where they are not known.
+    held: seconds of the least time by what sets it (`compute`, `memory`, `launch`)."""
+
+    seconds: float | None = 0.0
+    backward: float | None = 0.0
+    least: float = 0.0
+    sure: bool = True
+    flops: int | None = 0
+    moved: int = 0
+    held: tuple[tuple[Kind, float], ...] = ()
+
+    @property
+    def whole(self) -> float | None:
+        """Forward and backward."""
+        return None if self.seconds is None or self.backward is None else self.seconds + self.backward
+
+    @property
+    def bound(self) -> Kind | None:
+        """What sets the greatest part of the least time; None for what takes none, such as a view."""
+        return max(self.held, key=lambda item: item[1])[0] if self.held else None
+
+    @property
+    def of_roofline(self) -> float | None:
+        """The least time as a share of the time that was measured, 0 to 1 and above; None where one is not known."""
+        return self.least / self.whole if self.sure and self.least and self.whole else None
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs per byte."""
+        return None if self.flops is None or not self.moved else self.flops / self.moved
+
+    @property
+    def flops_per_second(self) -> float | None:
+        return self.flops / self.whole if self.flops is not None and self.whole else None
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        return self.moved / self.whole if self.whole else None
+
+
+@dataclass(frozen=True)
+class TimedRow:
+    """A row of the forward pass, what it took, and what derives it. None: not known, or without a device's ceilings.
+
+    bounds: the least time of the row, and of what derives it.
+    """
+
+    priced: PricedRow
+    spent: Spent
+    bounds: tuple[Bound, ...] = ()
+
+    @property
+    def index(self) -> int:
+        return self.priced.index
+
+    @property
+    def path(self) -> str:
+        return self.priced.path
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Memory: as predicted, as measured (bytes at the highest, what is held included), and the batch size that fits.
+
+    available: bytes that the device has for it. largest_batch: None where it is not known.
+    """
+
+    predicted: Memory | None = None
+    measured: int | None = None
+    available: int | None = None
+    largest_batch: int | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Predicted ÷ measured."""
+        return self.predicted.peak / self.measured if self.predicted and self.measured else None
+
+
+@dataclass(frozen=True, repr=False)
+class Timing:
+    """What a model took on a device: `rows`, `total`, `least`, `to_dict()`; `str()` is the table.
+
+    ceilings: of the device, None where they were not asked for. options: how it was run (compile, channels_last,
+    optimizer), by name.
+    """
+
+    report: Report
+    measurement: Measurement
+    ceilings: Ceilings | None = None
+    memory: Footprint = Footprint()
+    options: tuple[tuple[str, object], ...] = ()
+    views: Views = field(default=Views(), compare=False)
+
+    @property
+    def target(self) -> str:
+        return self.report.target
+
+    @property
+    def total(self) -> Samples | None:
+        """The runs that nobody watched."""
+        return self.measurement.whole
+
+    @property
+    def seconds(self) -> float | None:
+        """The median of these."""
+        return None if self.total is None else self.total.median
+
+    @property
+    def throughput(self) -> float | None:
+        """Examples per second: of dimension 0 of the inputs, where they agree, else runs."""
+        return (self.report.batch or 1) / self.seconds if self.seconds else None
+
+    @cached_property
+    def cost(self) -> Total:
+        """What both passes cost."""
+        return self.report.total + (self.report.backward_total or NOTHING)
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """FLOPs (2 × MACs) of a run, by its median; None where an operation is unpriced."""
+        return self.cost.flops / self.seconds if self.cost.flops is not None and self.seconds else None
+
+    @cached_property
+    def rows(self) -> tuple[TimedRow, ...]:
+        """The rows of the forward pass, each with what derives it."""
+        times = self.measurement.rows
+        return tuple(timed(row, self.report, times, self.ceilings) for row in self.report.rows)
+
+    def spent(self, indexes: Iterable[int]) -> Spent:
+        """The sum over rows, by their indexes."""
+        return summed([self.rows[index].spent for index in indexes])
+
+    @cached_property
+    def whole(self) -> Spent:
+        """The sum over all rows."""
+        return self.spent(range(len(self.rows)))
+
+    @property
+    def least(self) -> float | None:
+        """Seconds that all rows, and the optimizer, take at best, one after another; None without ceilings."""
+        return self.whole.least + self.optimizer_least if self.ceilings is not None else None
+
+    @property
+    def optimizer_least(self) -> float:
+        """Seconds in which what an optimizer's step reads and writes can be moved; 0 where there is none."""
+        moved = MOVED_BY.get(str(dict(self.options).get("optimizer")), 0) * sum(
+            param.bytes for param in self.report.trace.params if param.trainable and not param.tied_to
+        )
+        return moved / self.ceilings.bandwidth(moved) if self.ceilings is not None and moved else 0.0
+
+    @property
+    def of_roofline(self) -> float | None:
+        """The least time as a share of the median."""
+        return self.least / self.seconds if self.least and self.seconds and self.whole.sure else None
+
+    @property
+    def accounted(self) -> float | None:
+        """The share of the median that the rows sum to, and in training the optimizer."""
+        times = self.measurement.rows
+        return None if times is None or not self.seconds else (times.known + self.optimizer) / self.seconds
+
+    @property
+    def optimizer(self) -> float:
+        """Seconds of the optimizer's step; 0 where there is none."""
+        return next((samples.median for name, samples in self.measurement.parts if name == "optimizer"), 0.0)
+
+    @property
+    def between(self) -> float | None:
+        """Seconds that no row took: Python and autograd on CPU, waiting for launches on a GPU."""
+        times = self.measurement.rows
+        return None if times is None or not self.seconds else self.seconds - times.known - self.optimizer
+
+    @cached_property
+    def fusible(self) -> tuple[Fusible, ...]:
+        """What would go if it were fused with the row before it."""
+        times = self.measurement.rows
+        return fusible(self.report, times.forward) if times is not None else ()
+
+    def points(self) -> tuple[Point, ...]:
+        """The timed rows, for a picture."""
+        return tuple(point for row in self.rows if row.bounds and (point := point_of(row)) is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document `archscope.timing/1`; unknown is None."""
+        return document(self)
+
+    def __repr__(self) -> str:
+        return f"<Timing {self.target}: {self.seconds} s on {self.measurement.machine.device}>"
+
+    def __str__(self) -> str:
+        return self.views.text(self)
+
+    def _repr_html_(self) -> str | None:
+        return self.views.html(self) if self.views.html else None
+
+
+def point_of(row: TimedRow) -> Point | None:
+    """A row in the picture; None where its time or its FLOPs are not known."""
+    spent, name = row.spent, row.path or row.priced.op
+    if not spent.whole or spent.flops_per_second is None:
+        return None
+    figures = spent.intensity or 0.0, spent.flops_per_second, spent.whole
+    return Point(name, *figures, spent.bound or "unknown", spent.bytes_per_second or 0.0, dtype_of(row.priced.row))
+
+
+# ------------------------------------------------------------ rows
+def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: Ceilings | None) -> TimedRow:
+    index = priced.index
+    forward = None if times is None else times.forward[index]
+    derived = report.derived.get(index)
+    backward = 0.0 if derived is None else times.backward[index] if times and times.backward else None
+    steps = [(priced.total, kernels_of(priced.row)), *([(derived, report.deriving[index])] if derived else [])]
+    bounds = [] if ceilings is None else [least_of(total, count, priced.row, ceilings) for total, count in steps]
+    known = tuple(one for one in bounds if one is not None)
+    spent = Spent(
+        seconds=forward,
+        backward=backward,
+        least=sum(one.known for one in known),
+        sure=all(one.seconds is not None for one in known),
+        flops=None if any(total.unpriced for total, _ in steps) else sum(2 * total.known for total, _ in steps),
+        moved=sum(total.read + total.written for total, _ in steps),
+        held=gathered((one.kind, one.known) for one in known),
+    )
+    return TimedRow(priced, spent, known)
+
+
+def least_of(total: Total, kernels: int, row: Row, ceilings: Ceilings) -> Bound | None:
+    dtype = dtype_of(row)
+    if dtype == "float32" and ceilings.machine.setting("tf32"):
+        dtype = TF32
+    return bound(flops=total.flops, moved=total.read + total.written, kernels=kernels, dtype=dtype, ceilings=ceilings)
+
+
+def kernels_of(row: Row) -> int:
+    """How many kernels a row starts at least: none for a view, one for what is free of products."""
+    return 0 if row.view else max(1, len(row.kernels))
+
+
+def dtype_of(row: Row) -> str:
+    """What a row computes in: the dtype of what it gives, which autocast has changed where it is at work."""
+    return next((value.dtype for value in row.outputs), "float32")
+
+
+def summed(parts: Sequence[Spent]) -> Spent:
+    return Spent(
+        seconds=total_of([part.seconds for part in parts]),
+        backward=total_of([part.backward for part in parts]),
+        least=sum(part.least for part in parts),
+        sure=all(part.sure for part in parts),
+        flops=None if any(part.flops is None for part in parts) else sum(part.flops or 0 for part in parts),
+        moved=sum(part.moved for part in parts),
+        held=gathered(item for part in parts for item in part.held),
+    )
+
+
+def total_of(seconds: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    return None if None in seconds else sum(second for second in seconds if second is not None)
+
+
+def gathered(items: Iterable[tuple[Kind, float]]) -> tuple[tuple[Kind, float], ...]:
+    found: dict[Kind, float] = {}
+    for kind, seconds in items:
+        found[kind] = found.get(kind, 0.0) + seconds
+    return tuple(found.items())
