@@ -3,6 +3,7 @@
     net = archscope.build("specs/resnet.yaml:resnet50")            an ordinary nn.Module
     report = archscope.summarize("specs/resnet.yaml:resnet50")     rows, totals, findings; print(report) is the table
     report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
+    archscope.device()                                             what this device can do at most
     archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
     archscope.time("specs/resnet.yaml:resnet50")                   what it takes on this device, row by row
     archscope.register_cost("mylib::attention", formula)           prices what archscope cannot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         check,
         compare,
         cross_check,
+        device,
         load,
         register_cost,
         repair,
@@ -35,6 +37,7 @@ __all__ = [
     "check",
     "compare",
     "cross_check",
+    "device",
     "load",
     "register_cost",
     "repair",

@@ -105,6 +105,17 @@ def duration(seconds: float) -> str:
     return f"{_rounded(value, (2, 1, 0))} s"
 
 
+def rate(per_second: float, unit: str) -> str:
+    """`1.24 TFLOP/s`, `38.2 GB/s`: three digits, decimal prefixes."""
+    value, text = Decimal(per_second), ""
+    for prefix in PREFIXES:
+        text = f"{_rounded(value, (2, 1, 0))} {prefix}{unit}"
+        if Decimal(text.partition(" ")[0]) < 1000:
+            return text
+        value /= 1000
+    return text
+
+
 def times(factor: float) -> str:
     """`1.74×`: three digits."""
     return f"{_rounded(Decimal(factor), (2, 1, 0))}×"

@@ -166,3 +166,20 @@ def test_quotients_changes_and_factors() -> None:
     assert [units.quotient(*pair) for pair in ((394, 2), (6272, 2), (9, 4), (1, 3))] == ["197", "3,136", "2.25", "0.33"]
     assert [units.more(number) for number in (8448, -6_280_000_000, 7)] == ["+8.45 k", "−6.28 G", "+7"]
     assert [units.times(factor) for factor in (1.0, 0.5, 12.34, 123.4)] == ["1.00×", "0.50×", "12.3×", "123×"]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "unit", "text"),
+    [
+        (0, "B/s", "0.00 B/s"),
+        (999.4, "B/s", "999 B/s"),
+        (999.6, "B/s", "1.00 kB/s"),
+        (38.2e9, "B/s", "38.2 GB/s"),
+        (1.236e12, "FLOP/s", "1.24 TFLOP/s"),
+        (989.4e12, "FLOP/s", "989 TFLOP/s"),
+        (1.2e15, "FLOP/s", "1.20 PFLOP/s"),
+        (2.5e21, "FLOP/s", "2500 EFLOP/s"),
+    ],
+)
+def test_rate(per_second: float, unit: str, text: str) -> None:
+    assert units.rate(per_second, unit) == text

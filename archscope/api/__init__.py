@@ -7,6 +7,7 @@
 """
 
 from archscope.api.crosschecks import cross_check
+from archscope.api.devices import device
 from archscope.api.judgement import check, compare
 from archscope.api.prices import register_cost
 from archscope.api.repairs import Repair, repair
@@ -20,6 +21,7 @@ __all__ = [
     "check",
     "compare",
     "cross_check",
+    "device",
     "load",
     "plan_of",
     "register_cost",

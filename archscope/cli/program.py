@@ -19,9 +19,11 @@ import click
 
 from archscope import config
 from archscope.cli import repairs
+from archscope.cli.devices import device
 from archscope.cli.options import CHECK_OPTIONS, OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
 from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
 from archscope.cli.project import filled, targets_of
+from archscope.cli.timings import time
 from archscope.errors import ForwardError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -175,6 +177,10 @@ def schema(output: str | None) -> None:
         from archscope.render import data
 
         deliver(data.dumped(api.schema()), output)
+
+
+cli.add_command(time)
+cli.add_command(device)
 
 
 # ------------------------------------------------------------ calls and renderings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from archscope.roofline import TF32, Ceilings
 
 Call = Callable[[], object]
 Tell = Callable[[str], None]
+Moving = Callable[[torch.Tensor], tuple[Call, int]]
 
 PRODUCTS, BYTES, LAUNCH = 0.55, 0.37, 0.04
 """What share of the time each of the three is given; the rest is for making tensors."""
@@ -45,7 +46,7 @@ def measure_ceilings(device: str, *, tell: Tell = lambda _: None, seconds: float
         launch = bench.launch(LAUNCH * seconds)
         peaks = tuple(_peaks(bench, PRODUCTS * seconds, tell))
         tell("bytes per second")
-        bandwidths = _falling(list(_bandwidths(bench, BYTES * seconds)))
+        bandwidths = _falling(_bandwidths(bench, BYTES * seconds))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Ceilings(machine(device), peaks, bandwidths, launch, now, probe.seen())
 
@@ -205,18 +206,23 @@ def _rate(bench: Bench, product: Product, dtype: torch.dtype, seconds: float) ->
 
 # ------------------------------------------------------------ bytes
 def _bandwidths(bench: Bench, seconds: float) -> Iterator[tuple[int, float]]:
-    """(working set, bytes per second), small sets first."""
-    sizes = _sizes(machine(str(bench.place)).cache, machine(str(bench.place)).memory)
+    """(working set, bytes per second), large sets first; small ones are left out where that took far too long."""
+    here = machine(str(bench.place))
+    sizes, end = _sizes(here.cache, here.memory), time.perf_counter() + 2 * seconds
     memory = bench.filled(SMALLEST // 4).repeat(sizes[-1] // SMALLEST)
     each = seconds / len(sizes) / len(MOVING)
     idle = [bench.best_small(moving(memory[:48])[0], each) for moving in MOVING]
-    for size in sizes:
-        rates = []
-        for moving, launch in zip(MOVING, idle, strict=True):
-            call, moved = moving(memory[: size // 4])
-            took = bench.best_small(call, each)
-            rates.append(moved / max(took - launch, took / 3))
-        yield size, max(rates)
+    for size in reversed(sizes):
+        yield size, max(_moved(bench, memory[: size // 4], *pair, each) for pair in zip(MOVING, idle, strict=True))
+        if time.perf_counter() > end:
+            return
+
+
+def _moved(bench: Bench, memory: torch.Tensor, moving: Moving, idle: float, seconds: float) -> float:
+    """Bytes per second of one function, without the time that it takes to move nothing."""
+    call, moved = moving(memory)
+    took = bench.best_small(call, seconds)
+    return moved / max(took - idle, took / 3)
 
 
 def _sizes(cache: int | None, memory: int) -> list[int]:
@@ -264,10 +270,10 @@ def _parts(memory: torch.Tensor, count: int) -> list[torch.Tensor]:
 MOVING = (_copy, _add, _in_place, _read)
 
 
-def _falling(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """No set is slower than a larger one: a part of that moves as fast."""
+def _falling(curve: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """From large sets first to small ones first. No set is slower than a larger one: a part of that moves as fast."""
     best, kept = 0.0, []
-    for size, rate in reversed(curve):
+    for size, rate in curve:
         best = max(best, rate)
         kept.append((size, best))
     return tuple(reversed(kept))

@@ -6,8 +6,9 @@ import shutil
 
 from archscope.comparison import Comparison
 from archscope.crosscheck import CrossCheck
-from archscope.render import crosschecks, findings, html, sheet, table, timings
+from archscope.render import crosschecks, devices, findings, html, sheet, table, timings
 from archscope.report import Report, Views
+from archscope.roofline import Ceilings
 from archscope.timing import Grid, Timing
 
 
@@ -56,6 +57,10 @@ def grid_text(grid: Grid) -> str:
 
 def grid_html(grid: Grid) -> str:
     return html.text(timings.grid_sheet(grid))
+
+
+def ceilings_text(ceilings: Ceilings) -> str:
+    return table.text(devices.sheet(ceilings), width=terminal_width()).rstrip("\n")
 
 
 REPORT = Views(report_text, report_html)

@@ -1,0 +1,40 @@
+"""`archscope device`: options → one library call → a table or a document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from archscope.cli.options import OUTPUT
+from archscope.cli.output import deliver, refusing
+
+if TYPE_CHECKING:
+    from archscope.roofline import Ceilings
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+@click.command()
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu or cuda[:i]; auto: CUDA if there is one.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.")
+@click.option("--again", is_flag=True, help="Measure anew, whatever is kept.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
+@click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True)
+@OUTPUT
+def device(device: str, threads: int | None, again: bool, verbose: bool, format: str, output: str | None) -> None:
+    """What this device can do at most: products, bytes, launches."""
+    with refusing():
+        from archscope import api
+
+        progress = (lambda message: click.echo(message, err=True)) if verbose else None
+        deliver(shown(api.device(device, again=again, threads=threads, progress=progress), format), output)
+
+
+def shown(ceilings: Ceilings, format: str) -> str:
+    from archscope.cli.program import laid_out
+    from archscope.render import data, devices
+
+    if format == "json":
+        return data.dumped(ceilings.to_dict())
+    return devices.csv(ceilings) if format == "csv" else laid_out(devices.sheet(ceilings), format)
