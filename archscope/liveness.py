@@ -1,3 +1,148 @@
-"""What memory lives when: a trace → the memory that it needs at its highest, and what it is made of. No torch."""
+"""What memory lives when: a trace → the memory that it needs at its highest, and what it is made of. No torch.
+
+Trace with lives → memory_of → Memory (parts, peak, the row where it stands)
+Memory at two batch sizes → largest_batch
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from math import floor
+from typing import Any
+
+from archscope.trace import Life, Trace
+
+GRANULE = 512
+"""CUDA's caching allocator hands out multiples of so many bytes."""
+
+STATES: Mapping[str, int] = {"": 0, "sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}
+"""Optimizer → how many tensors it keeps for each parameter, as large as that; its counters of steps are negligible."""
+
+HELD = "parameter", "buffer", "input"
+"""The kinds of what is there before a pass."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a pass needs at its highest, and what they are made of.
+
+    params, buffers, inputs: what is there before. gradients: what the leaves are left with. optimizer: what it keeps
+    from step to step. activations: what the forward pass has made and is alive at its end: with a backward pass, what
+    was saved for it. peak: all that is alive at the highest moment; row: the index of the row at work then, of the
+    backward pass where `backward` says so; None in the optimizer's step, and before the first row.
+    """
+
+    params: int
+    buffers: int
+    inputs: int
+    gradients: int
+    optimizer: int
+    activations: int
+    peak: int
+    row: int | None
+    backward: bool
+
+    @property
+    def held(self) -> int:
+        """What is there before the pass begins; a measurement shows what comes on top."""
+        return self.params + self.buffers + self.inputs + self.optimizer
+
+    @property
+    def work(self) -> int:
+        """What the pass needs on top, at its highest: to compare with what was measured."""
+        return self.peak - self.held
+
+    def to_dict(self) -> dict[str, Any]:
+        """Bytes by part, and where the peak stands."""
+        return {
+            "params_bytes": self.params,
+            "buffers_bytes": self.buffers,
+            "inputs_bytes": self.inputs,
+            "gradients_bytes": self.gradients,
+            "optimizer_bytes": self.optimizer,
+            "activations_bytes": self.activations,
+            "peak_bytes": self.peak,
+            "row": self.row,
+            "backward": self.backward,
+        }
+
+
+def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
+    """The memory of the pass; None where it failed, or what lived when was not recorded.
+
+    With a backward pass it is that of a step of training which is not the first: the optimizer, one of STATES, has its
+    states, and gradients were set to None before. Outputs live until the step is over. Without one there is no step.
+    """
+    if trace.failure is not None or not trace.lives:
+        return None
+    lives = [life._replace(bytes=on(trace.device, life.bytes)) for life in trace.lives]
+    made = [life for life in lives if life.born >= 0]
+    left = [life for life in made if life.died is None]
+    params, buffers, inputs = (total(life for life in lives if life.kind == kind) for kind in HELD)
+    gradients = total(life for life in left if life.kind == "gradient")
+    states = STATES[optimizer] * gradients
+    peak, row, backward = highest(made, trace)
+    if optimizer and trace.backward:
+        step = total(left) + scratch(optimizer, trace, gradients)
+        if step > peak:
+            peak, row, backward = step, None, False
+    start = sum(not moment.backward for moment in trace.moments)
+    saved = total(life for life in made if life.born < start and (life.died is None or life.died > start))
+    peak += params + buffers + inputs + states
+    return Memory(params, buffers, inputs, gradients, states, saved, peak, row, backward)
+
+
+def highest(made: Sequence[Life], trace: Trace) -> tuple[int, int | None, bool]:
+    """The most that is alive of what the pass makes, with the row that is at work then, and whether it derives."""
+    changes = [0] * (len(trace.moments) + 1)
+    for life in made:
+        changes[life.born] += life.bytes
+        if life.died is not None:
+            changes[life.died] -= life.bytes
+    alive = list(accumulate(changes[:-1]))
+    if not alive:
+        return 0, None, False
+    moment = max(range(len(alive)), key=alive.__getitem__)
+    row, backward = trace.moments[moment]
+    last = len(trace.backward if backward else trace.rows) - 1
+    return alive[moment], min(row, last) if row >= 0 and last >= 0 else None, backward
+
+
+def scratch(optimizer: str, trace: Trace, gradients: int) -> int:
+    """What the optimizer needs on top in its step: torch's Adam makes the root of its second moments, on CUDA those of
+    all parameters together. On CPU it goes from one to the next, and the quotient of that root, and what it made of
+    the parameter before, live beside it. SGD makes nothing."""
+    if not optimizer.startswith("adam"):
+        return 0
+    if trace.device.startswith("cuda"):
+        return gradients
+    sizes = [param.bytes for param in trace.params if param.trainable and not param.tied_to]
+    return max((before + 2 * size for before, size in pairwise([0, *sizes])), default=0)
+
+
+def largest_batch(small: tuple[int, int], large: tuple[int, int], available: int) -> int | None:
+    """The largest batch that needs no more than the available bytes, from the peaks at two batch sizes, each a pair of
+    batch and bytes, on the line through both: 0 where not even one example fits; None where the peak does not grow
+    with the batch, so that nothing can be said."""
+    (few, low), (many, high) = small, large
+    if many == few or high <= low:
+        return None
+    each = Fraction(high - low, many - few)
+    return max(0, floor(few + (available - low) / each))
+
+
+def on(device: str, size: int) -> int:
+    """The bytes that a piece of memory takes there."""
+    return allocated(size, GRANULE) if device.startswith("cuda") else size
+
+
+def allocated(size: int, granularity: int) -> int:
+    """Bytes as an allocator hands them out, in whole multiples."""
+    return -(-size // granularity) * granularity
+
+
+def total(lives: Iterable[Life]) -> int:
+    return sum(life.bytes for life in lives)

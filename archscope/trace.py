@@ -170,11 +170,36 @@ class Failure:
     backward: bool = False
 
 
+class Moment(NamedTuple):
+    """One aten operator of a run, in the order in which they ran: the index of the row at work, -1 where there is none.
+
+    backward: the row is one of the backward pass.
+    """
+
+    row: int
+    backward: bool
+
+
+class Life(NamedTuple):
+    """A piece of memory, however many tensors look into it: its bytes, the moment that made it, the first moment
+    without it.
+
+    born: -1 for what was there before the run. died: None for what outlives it. kind: what it holds: `parameter`,
+    `buffer`, `input`, `gradient` (that a leaf is left with), or "" for what a run makes on its way.
+    """
+
+    bytes: int
+    born: int
+    died: int | None
+    kind: str = ""
+
+
 @dataclass(frozen=True)
 class Trace:
     """One recorded pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value.
 
     rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
+    moments, lives: what memory lived when, in both passes, where that was asked for.
     """
 
     target: str
@@ -191,3 +216,5 @@ class Trace:
     notes: tuple[str, ...] = field(default=())
     backward: tuple[Row, ...] = ()
     loss: str = ""
+    moments: tuple[Moment, ...] = ()
+    lives: tuple[Life, ...] = ()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archscope.record.onlooker import Onlooker
 from archscope.record.replay import kernel
 from archscope.record.state import memory
 from archscope.record.tensors import tensors
@@ -74,7 +74,7 @@ class Step:
     saved: dict[object, Operand] = field(default_factory=dict)
 
 
-class Derivation(TorchDispatchMode):
+class Derivation(Onlooker):
     """Writes down every kernel of the engine under the forward row that it derives.
 
     keep: is told of a tensor before it is written, by a hook or a Function of the author's.

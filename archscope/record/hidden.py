@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope.record.entries import Entry, flat
+from archscope.record.onlooker import Onlooker
 from archscope.trace import Kernel, Operand, Row
 
 UNSEEN = "unseen"
@@ -33,7 +33,7 @@ GRAPHS = (torch._C.ScriptFunction, torch._C.ScriptMethod)
 """How scripted and traced graphs are called."""
 
 
-class Shown(TorchDispatchMode):
+class Shown(Onlooker):
     """Calls every aten operator once more by its name, so that a function mode sees those that no function called.
 
     seen_by: is told itself where somebody has switched functions off.

@@ -58,7 +58,7 @@ class Recorder(TorchFunctionMode):
         self.site = NOWHERE
         self.values, self.faults = Values(originals.hold), Faults()
         self.loss = ""
-        self._derivation: Derivation | None = None
+        self.derivation: Derivation | None = None
         self.derives_nothing = False
         self._spans: list[Span] = []
         self._start = self._ended = next_number()
@@ -71,6 +71,11 @@ class Recorder(TorchFunctionMode):
         self._broken = -1
         self._functions: dict[Any, Function] = {}
         self._signatures = Signatures()
+
+    @property
+    def deriving(self) -> bool:
+        """Whether the run is over and its gradients are being derived."""
+        return self._paused
 
     def enter(self, site: Site) -> None:
         """The run goes into a block, a layer or a step; while gradients are derived, nothing that runs again does."""
@@ -268,13 +273,13 @@ class Recorder(TorchFunctionMode):
                 raise
             finally:
                 self._paused = False
-            self._derivation = derivation
+            self.derivation = derivation
         return outputs
 
     def read(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """The rows of the forward pass, and those of the backward pass; asked when the run is over."""
         forward = tuple(rows(self.entries, self.calls, self.values.parameters))
-        return forward, tuple(self._derivation.rows(forward)) if self._derivation is not None else ()
+        return forward, tuple(self.derivation.rows(forward)) if self.derivation is not None else ()
 
     def note(self, error: BaseException | None) -> None:
         """A driver leaves a Site with this exception."""

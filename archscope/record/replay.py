@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 from archscope.record.invocation import plain
+from archscope.record.onlooker import Onlooker
 from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel, Shape
 
@@ -19,7 +20,7 @@ ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mas
 """The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
 
 
-class Listening(TorchDispatchMode):
+class Listening(Onlooker):
     """Writes down every aten operator that runs under it."""
 
     def __init__(self) -> None:
@@ -59,11 +60,12 @@ def listed(value: Any) -> object:
 
 
 def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Kernel, ...] | None:
-    """The kernels of `func(*args, **kwargs)` on the meta device; None where it cannot run there. Leaves no trace."""
+    """The kernels of `func(*args, **kwargs)` on the meta device; None where it cannot run there. Leaves no trace,
+    also with whoever watches kernels."""
     copies: dict[int, torch.Tensor] = {}
     state = torch.get_rng_state()
     try:
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), _disable_current_modes():
             args, kwargs = on_meta(args, copies), on_meta(dict(kwargs), copies)
             with Listening() as kernels:
                 func(*args, **kwargs)

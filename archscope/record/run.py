@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
+from archscope.record.ledger import Ledger
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -53,6 +54,7 @@ def once(
     backward: bool = False,
     kernels: bool = False,
     grad: bool = False,
+    lives: bool = False,
     beside: Beside = nullcontext,
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
@@ -60,23 +62,25 @@ def once(
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
     what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
-    with gradients, though nobody derives the run. beside: who else looks on, nearest to the run. An exception of the
-    run ends in the recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote
-    into the model and its inputs are given back as they were.
+    with gradients, though nobody derives the run. lives: also what memory lived when. beside: who else looks on,
+    nearest to the run. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes,
+    settings, random states and what the run wrote into the model and its inputs are given back as they were.
     """
     outputs: Any = None
     error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
     given = [named for tree in inputs.values() for named in leaves(tree)]
-    originals = Originals(tensor for _, tensor in (*parameters, *buffers, *given))
+    held = {"parameter": parameters, "buffer": buffers, "input": given}
+    originals = Originals(tensor for named in held.values() for _, tensor in named)
     with kept_state(grad=backward or grad):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
-        held = params(parameters, values)
+        ledger = Ledger(recorder, held) if lives else None
+        known = params(parameters, values)
         values.hold_buffers(buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
-            with shown(recorder, everywhere=kernels), recorder, beside(recorder):
+            with shown(recorder, everywhere=kernels), recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
@@ -85,6 +89,7 @@ def once(
             originals.give_back()
         unseen = [*values.unseen(), *filled_unseen(recorder.entries, ends)]
         forward, derived = recorder.read()
+        moments, lived = ledger.read() if ledger else ((), ())
         trace = Trace(
             target=target,
             device=device,
@@ -94,12 +99,14 @@ def once(
             outputs=ends,
             calls=tuple(recorder.calls),
             rows=undrawn_row(unseen_rows(forward, unseen) if kernels else forward, outputs),
-            params=held,
+            params=known,
             mismatches=tuple(recorder.faults.mismatches),
             failure=recorder.faults.ended(recorder.site, error) if error else None,
             backward=derived,
             loss=recorder.loss,
             notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (DERIVES,) if grad else (),
+            moments=moments,
+            lives=lived,
         )
     return Recording(trace, outputs, error, bool(unseen))
 

@@ -296,9 +296,11 @@ set_versions: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
 
 
 def original(held: torch.Tensor) -> Original:
-    alias = held.detach()
+    """Copied behind the back of whoever watches kernels: it is no work of the run's."""
     count, gradient = None if held.is_inference() else held._version, held.grad if held.is_leaf else None
-    return held, alias, alias.clone(), count, held.requires_grad, gradient
+    with dispatch._disable_current_modes():
+        alias = held.detach()
+        return held, alias, alias.clone(), count, held.requires_grad, gradient
 
 
 def plain(tensor: torch.Tensor) -> bool:

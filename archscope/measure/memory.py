@@ -1,0 +1,55 @@
+"""How much memory a run holds at its highest, on top of what was there: the allocator's own figures.
+
+cuda → the caching allocator's high-water mark          cpu → torch's profiler, allocation by allocation
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+ALLOCATION = "[memory]"
+"""What the profiler calls an event that gives or takes memory."""
+
+
+def peak_of(run: Callable[[], object], device: str) -> int | None:
+    """The bytes on top of what was allocated when it began, at the highest moment of the run, which runs once; None on
+    a device where they cannot be told. What `run` gives is alive to the end.
+
+    On CUDA it must have run before, so that what libraries keep for good is there already. What libraries take from
+    the system by themselves (oneDNN, MKL) is not seen.
+    """
+    gc.collect()
+    if device == "cpu":
+        return on_cpu(run)
+    return on_cuda(run, device) if device.startswith("cuda") else None
+
+
+def on_cuda(run: Callable[[], object], device: str) -> int:
+    """By the allocator's high-water mark, which this begins anew."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    given = run()
+    torch.cuda.synchronize(device)
+    del given
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def on_cpu(run: Callable[[], object]) -> int | None:
+    """By the sum of all that was given and taken so far. The profiler does not know what was there before, so that
+    taking it away does not count. None where it saw nothing at all."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+        given = run()
+    del given
+    results = seen.profiler.kineto_results if seen.profiler else None
+    events = [event for event in results.events() if event.name() == ALLOCATION] if results else []
+    ours = sorted((event.start_ns(), event.nbytes()) for event in events)
+    alive = highest = 0
+    for _, size in ours:
+        alive += size
+        highest = max(highest, alive)
+    return highest if ours else None

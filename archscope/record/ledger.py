@@ -1,0 +1,109 @@
+"""What memory lives when: every kernel of a run → the storages that it makes → Moments and Lives.
+
+    run ─ kernel by kernel ─→ new storages, each with a weak reference that tells when it goes ─→ Moments, Lives
+
+Storages, and not tensors: views cost nothing, what is written in place costs nothing, and what only autograd's graph
+holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, is not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from weakref import KeyedRef
+
+import torch
+
+from archscope.record.backward import ACCUMULATE, current_node
+from archscope.record.onlooker import Onlooker
+from archscope.record.recorder import Recorder
+from archscope.record.tensors import tensors
+from archscope.trace import Life, Moment
+
+Held = Mapping[str, Sequence[tuple[str, torch.Tensor]]]
+"""What is there before the run: a kind of Life → its tensors, by name."""
+
+Node = tuple[int, str]
+"""A node of autograd's: its number and its name."""
+
+
+class Ledger(Onlooker):
+    """Sees the memory that every kernel under it makes, and is told when it goes; keeps none of it alive."""
+
+    def __init__(self, recorder: Recorder, held: Held):
+        super().__init__()
+        self._recorder = recorder
+        self._complete = True
+        self._moments: list[int | Node | None] = []
+        self._lives: list[Life] = []
+        self._deaths: dict[int, int] = {}
+        self._alive: dict[int, tuple[int, KeyedRef[int, Any]]] = {}
+        for kind, named in held.items():
+            for _, tensor in named:
+                self._see(tensor, -1, kind)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        moment, kind = len(self._moments), ""
+        if self._recorder.deriving:
+            node = current_node()
+            name = "" if node is None else node.name()
+            kind = "gradient" if name == ACCUMULATE else ""
+            self._moments.append((node._sequence_nr(), name.rpartition("::")[2]) if name and not kind else None)
+        else:
+            self._moments.append(len(self._recorder.entries))
+        out = func(*args, **(kwargs or {}))
+        for tensor in tensors((out,)):
+            self._see(tensor, moment, kind)
+        return out
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._alive.clear()
+
+    def _see(self, tensor: torch.Tensor, born: int, kind: str) -> None:
+        """A tensor that a kernel gave: its memory is new, has grown, or is known."""
+        try:
+            with torch._C.DisableTorchFunction():
+                storage = tensor.untyped_storage()
+                size, address = storage.nbytes(), storage._cdata
+        except (NotImplementedError, RuntimeError):  # sparse tensors have none
+            self._complete = False
+            return
+        index = self._alive[address][0] if address in self._alive else -1
+        if index < 0 or self._lives[index].bytes != size:
+            if index >= 0:
+                self._deaths[index] = born
+            self._alive[address] = len(self._lives), KeyedRef(storage, self._gone, address)
+            self._lives.append(Life(size, born, None, kind))
+        elif kind and not self._lives[index].kind:
+            self._lives[index] = self._lives[index]._replace(kind=kind)
+
+    def _gone(self, storage: KeyedRef[int, Any]) -> None:
+        index, _ = self._alive.pop(storage.key)
+        self._deaths[index] = len(self._moments)
+
+    def read(self) -> tuple[tuple[Moment, ...], tuple[Life, ...]]:
+        """The moments of the run and the lives in it, when it is over; none where some memory was not seen.
+
+        Gradients are taken from the leaves when the pass is over, which is not the pass's doing.
+        """
+        if not self._complete:
+            return (), ()
+        end = len(self._moments)
+        lives = []
+        for index, life in enumerate(self._lives):
+            died = self._deaths.get(index)
+            lives.append(life._replace(died=None if life.kind == "gradient" and died == end else died))
+        return tuple(self._rows()), tuple(lives)
+
+    def _rows(self) -> Iterable[Moment]:
+        """The row of every kernel; what no node did belongs to the row before it."""
+        derivation = self._recorder.derivation
+        steps = {place: index for index, place in enumerate(derivation.steps)} if derivation else {}
+        last = -1
+        for at in self._moments:
+            if isinstance(at, int):
+                yield Moment(at, False)
+            else:
+                last = steps[derivation.place_of(*at)] if derivation and at else last
+                yield Moment(last, True)
