@@ -10,15 +10,19 @@ FLOPs are 2 × MACs. Unknown is None and never zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from archscope.measurement import Load, Machine
 
 SCHEMA = "archscope.device/1"
 TF32 = "float32 (TF32)"
+DISTURBING = 0.2
+"""Processor cores that others keep busy, from which on a ceiling may be too low."""
+
 Kind = Literal["compute", "memory", "launch", "unknown"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Ceilings:
         """Bytes per second of the largest working set: what the memory itself gives."""
         return self.bandwidths[-1][1]
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether others kept the machine so busy meanwhile that it may do more than was seen."""
+        return self.load.cores is not None and self.load.cores >= DISTURBING
+
     def bandwidth(self, moved: int) -> float:
         """Bytes per second where `moved` bytes are at work: linear over the logarithm between two sets that were
         measured, and the last one's beyond them."""
@@ -57,6 +66,11 @@ class Ceilings:
         if not small < moved < large:
             return slow
         return fast + (slow - fast) * math.log(moved / small) / math.log(large / small)
+
+    def attainable(self, intensity: float, dtype: str) -> float | None:
+        """FLOP/s at most where so many FLOPs are done per byte, from memory; None where the peak is not known."""
+        peak = self.peak(dtype)
+        return None if peak is None else min(peak, intensity * self.memory)
 
     def ridge(self, dtype: str) -> float | None:
         """The FLOPs per byte at which products of this dtype take as long as their way through memory."""
@@ -187,6 +201,7 @@ def _compute(flops: int | None, peak: float | None) -> float | None:
     return None if flops is None or peak is None else flops / peak
 
 
+# ------------------------------------------------------------ a picture
 @dataclass(frozen=True)
 class Point:
     """An operation in the picture: FLOPs per byte, FLOP/s reached, seconds taken, what holds it.
@@ -201,3 +216,29 @@ class Point:
     bound: Kind
     bytes_per_second: float = 0.0
     dtype: str = "float32"
+
+    @property
+    def moved(self) -> float:
+        """Bytes."""
+        return self.bytes_per_second * self.seconds
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that are held by the same thing, and their share of the time of all."""
+
+    kind: Kind
+    points: tuple[Point, ...]
+    share: float
+
+
+def groups(points: Iterable[Point]) -> tuple[Group, ...]:
+    """The points by what holds them; a kind without any is left out."""
+    every = tuple(points)
+    whole = sum(point.seconds for point in every)
+    found = [(kind, tuple(point for point in every if point.bound == kind)) for kind in KINDS]
+    return tuple(
+        Group(kind, held, sum(point.seconds for point in held) / whole if whole else 0.0)
+        for kind, held in found
+        if held
+    )

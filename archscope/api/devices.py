@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archscope.errors import UsageError
-from archscope.roofline import SCHEMA, Ceilings, from_dict
+from archscope.roofline import DISTURBING, SCHEMA, Ceilings, from_dict
 
 if TYPE_CHECKING:
     from archscope.measurement import Machine
 
 Progress = Callable[[str], None]
+LISTENING = 0.3
+"""Seconds in which it shows whether the machine is busy."""
 
 
 def device(
@@ -32,7 +35,8 @@ def device(
     """What a device (`auto`, `cpu`, `cuda[:i]`) can do at most: FLOP/s, bytes per second, the cost of a launch.
 
     Measured once, in about ten seconds, and kept in the user's cache for this device, driver, torch and number of
-    threads; again: measured anew. threads: of the processor, None leaves torch's. Raises UsageError.
+    threads; what was measured while others kept the machine busy, until they are done. again: measured anew. threads:
+    of the processor, None leaves torch's. Raises UsageError.
     """
     from archscope import targets
     from archscope.measure import machine, with_settings
@@ -45,16 +49,25 @@ def device(
         here = machine(place)
         path = folder() / f"{key(here)}.json"
         kept = None if again else read(path)
-        if kept is None or key(kept.machine) != key(here):
+        if kept is None or key(kept.machine) != key(here) or (kept.disturbed and is_quiet(place)):
             kept = measured(place, tell)
             write(path, kept, tell)
-        return replace(kept, text=views.ceilings_text)
+        return replace(kept, machine=here, text=views.ceilings_text)
 
 
 def measured(place: str, tell: Progress) -> Ceilings:
     from archscope.measure.ceilings import measure_ceilings
 
     return measure_ceilings(place, tell=lambda what: tell(f"{place}: measuring {what}"))
+
+
+def is_quiet(place: str) -> bool:
+    """Whether nobody else keeps the processor busy just now."""
+    from archscope.measure import load
+
+    probe = load(place)
+    time.sleep(LISTENING)
+    return (probe.seen().cores or 0.0) < DISTURBING
 
 
 # ------------------------------------------------------------ the user's cache

@@ -16,8 +16,6 @@ HEADINGS = (
     Heading("ridge", "ridge", right=True),
 )
 CSV_HEAD = ("quantity", "of", "value")
-WORTH_TELLING = 0.2
-"""Processor cores that others keep busy, above which a measurement is not to be trusted."""
 
 
 def sheet(ceilings: Ceilings) -> Sheet:
@@ -78,11 +76,10 @@ def notes(ceilings: Ceilings) -> Iterator[str]:
 
 def disturbed(ceilings: Ceilings) -> Iterator[str]:
     """What others did meanwhile."""
-    cores, held = ceilings.load.cores, ceilings.load.bytes
-    if cores is not None and cores >= WORTH_TELLING:
-        yield f"others kept {cores:.1f} cores busy meanwhile: --again, when they are done, measures anew"
-    if held:
-        yield f"others held {units.size(held)} of this device meanwhile"
+    if ceilings.disturbed:
+        yield f"others kept {ceilings.load.cores:.1f} cores busy meanwhile: it is measured anew when they are done"
+    if ceilings.load.bytes:
+        yield f"others held {units.size(ceilings.load.bytes)} of this device meanwhile"
 
 
 # ------------------------------------------------------------ for programs

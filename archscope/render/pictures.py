@@ -1,0 +1,287 @@
+"""Points and Ceilings → the roofline as a picture, SVG or PNG, by matplotlib, which is imported when it is drawn.
+
+left    rows without FLOPs: bytes per second over bytes moved, below what the device moves at that size
+right   rows with FLOPs: FLOP/s over FLOPs per byte, below the roofs of memory, cache and products
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archscope import units
+from archscope.errors import UsageError
+from archscope.roofline import Ceilings, Group, Kind, Point, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+DPI = 144
+SUFFIXES = (".svg", ".png")
+NAMED, NAMED_AT_LEAST = 12, 3
+"""So many of the rows that take longest are named where there is room, and so many of each panel."""
+
+SMALLEST, LARGEST = 12.0, 420.0
+"""Areas of a point, in square points: of one that takes no time, and of the one that takes longest."""
+
+LOOKS: dict[Kind, tuple[str, str]] = {
+    "compute": ("#0072b2", "o"),
+    "memory": ("#d55e00", "s"),
+    "launch": ("#009e73", "^"),
+    "unknown": ("#767676", "D"),
+}
+GROUND, ROOF = "#444444", "#222222"
+OFFSETS = tuple(
+    (across * reach, up * reach)
+    for reach in (9, 18, 32, 50, 75, 105, 140)
+    for across, up in ((1, 0.6), (1, -0.8), (-1, 0.6), (-1, -0.8), (0, 1.2), (0, -1.5), (1.3, 0), (-1.3, 0))
+)
+"""Where a name may stand, in points from the middle of its row, the nearest first."""
+
+FULL = 1_000_000
+"""More points than any picture has."""
+
+FOOTNOTE = (
+    "A point is a row, its area the time that it takes; the rows that take longest are named. "
+    "FLOPs are 2 × MACs, bytes those at a row's door."
+)
+SETTINGS = {"svg.hashsalt": "archscope", "svg.fonttype": "none", "axes.unicode_minus": True}
+
+
+def roofline(points: Sequence[Point], ceilings: Ceilings, *, title: str) -> Callable[[str], bytes]:
+    """The picture, to be asked for by a suffix: `.svg` or `.png`. Raises UsageError for any other, where there is
+    nothing to draw, and where matplotlib is not installed."""
+    refuse_without_matplotlib()
+    if not points:
+        raise UsageError("there is no row with a time to draw", "time a target whose rows can be seen one by one")
+    return lambda suffix: drawn(points, ceilings, title, suffix)
+
+
+def refuse_without_matplotlib() -> None:
+    """Raises UsageError where no picture can be made here."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("a picture needs matplotlib, which is not installed", "pip install 'archscope[pictures]'")
+
+
+def drawn(points: Sequence[Point], ceilings: Ceilings, title: str, suffix: str) -> bytes:
+    """The file's content. matplotlib's settings are as before when it is done."""
+    if suffix not in SUFFIXES:
+        raise UsageError(f"a picture is {' or '.join(SUFFIXES)}, not {suffix or 'without a suffix'}", "roofline.svg")
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    out = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(11, 6.2), dpi=DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        fill(figure, canvas, points, ceilings, title)
+        kind = suffix.removeprefix(".")
+        figure.savefig(out, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return out.getvalue()
+
+
+# ------------------------------------------------------------ the panels
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes, its points, and where each of them stands."""
+
+    axes: Axes
+    points: tuple[Point, ...]
+    place: Callable[[Point], tuple[float, float]]
+    longest: float
+
+    def area(self, point: Point) -> float:
+        """In square points."""
+        return SMALLEST + (LARGEST - SMALLEST) * point.seconds / self.longest
+
+    def radius(self, point: Point) -> float:
+        """In pixels."""
+        return math.sqrt(self.area(point) / math.pi) * DPI / 72
+
+    def held(self, kind: Kind) -> list[Point]:
+        return [point for point in self.points if point.bound == kind]
+
+
+def fill(figure: Figure, canvas: FigureCanvasAgg, points: Sequence[Point], ceilings: Ceilings, title: str) -> None:
+    panels = list(laid_out(figure, points, ceilings))
+    for panel in panels:
+        scatter(panel)
+    figure.suptitle(f"{title}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
+    figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color=GROUND)
+    legend(figure, groups(points))
+    canvas.draw()
+    figure.set_layout_engine("none")
+    for panel in panels:
+        name_heaviest(panel, canvas, points)
+
+
+def subtitle(ceilings: Ceilings) -> str:
+    return f"{ceilings.machine.name}, torch {ceilings.machine.version('torch')}"
+
+
+def laid_out(figure: Figure, points: Sequence[Point], ceilings: Ceilings) -> Iterator[Panel]:
+    """The panels that have points, side by side."""
+    longest = max(point.seconds for point in points)
+    moving = tuple(point for point in points if not point.intensity)
+    computing = tuple(point for point in points if point.intensity)
+    ratios = [ratio for ratio, held in ((2, moving), (3, computing)) if held]
+    every = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+    if moving:
+        yield moving_panel(every[0], moving, ceilings, longest)
+    if computing:
+        yield computing_panel(every[-1], computing, ceilings, longest)
+
+
+def moving_panel(axes: Axes, points: tuple[Point, ...], ceilings: Ceilings, longest: float) -> Panel:
+    """Rows without FLOPs: they have no place on a logarithmic axis of FLOPs per byte."""
+    scales(axes, "bytes moved", "bytes per second", "B", "B/s")
+    axes.set_title("rows without FLOPs", fontsize=9, loc="left", color=GROUND)
+    sizes, rates = zip(*ceilings.bandwidths, strict=True)
+    axes.plot(sizes, rates, color=ROOF, linewidth=1.4, label="bandwidth, by bytes moved")
+    axes.set_ylim(min(rates[-1], *(point.bytes_per_second for point in points)) / 2)
+    note(axes, (sizes[-1], rates[-1]), f"memory {units.rate(rates[-1], 'B/s')}", (0, -14), "right")
+    return Panel(axes, points, lambda point: (point.moved, point.bytes_per_second), longest)
+
+
+def computing_panel(axes: Axes, points: tuple[Point, ...], ceilings: Ceilings, longest: float) -> Panel:
+    scales(axes, "FLOPs per byte", "FLOP/s", "", "FLOP/s")
+    axes.set_title("rows with FLOPs", fontsize=9, loc="left", color=GROUND)
+    panel = Panel(axes, points, lambda point: (point.intensity, point.flops_per_second), longest)
+    roofs(panel, ceilings)
+    return panel
+
+
+def scales(axes: Axes, across: str, up: str, unit: str, per_second: str) -> None:
+    """Logarithmic both ways, with SI prefixes at the ticks."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    axes.xaxis.set_major_formatter(EngFormatter(unit) if unit else FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(EngFormatter(per_second))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelsize=8)
+    axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def roofs(panel: Panel, ceilings: Ceilings) -> None:
+    """The slopes of memory and of the fastest cache, and the peak of every dtype that is used."""
+    dtypes = [dtype for dtype, peak in ceilings.peaks if peak and any(point.dtype == dtype for point in panel.points)]
+    peaks = {dtype: ceilings.peak(dtype) or 0.0 for dtype in dtypes or [ceilings.peaks[0][0]]}
+    ridges = [ceilings.ridge(dtype) or 0.0 for dtype in peaks]
+    left = min(point.intensity for point in panel.points) / 3
+    right = 3 * max(*ridges, *(point.intensity for point in panel.points))
+    slope(panel.axes, left, max(peaks.values()), ceilings.memory, "-")
+    slope(panel.axes, left, max(peaks.values()), ceilings.bandwidths[0][1], "--")
+    for dtype, peak in peaks.items():
+        panel.axes.plot([peak / ceilings.bandwidths[0][1], right], [peak, peak], color=ROOF, linewidth=1.4)
+        note(panel.axes, (right, peak), f"{dtype} {units.rate(peak, 'FLOP/s')}", (0, 4), "right")
+    panel.axes.set_xlim(left, right)
+    panel.axes.set_ylim(min(point.flops_per_second for point in panel.points) / 4, 3 * max(peaks.values()))
+
+
+def slope(axes: Axes, left: float, peak: float, bandwidth: float, style: str) -> None:
+    """What memory allows, from `left` until it reaches the peak."""
+    label = f"{'memory' if style == '-' else 'cache'} {units.rate(bandwidth, 'B/s')}"
+    axes.plot([left, peak / bandwidth], [left * bandwidth, peak], style, color=ROOF, linewidth=1.4, label=label)
+
+
+def scatter(panel: Panel) -> None:
+    """The points of each kind in its colour and with its marker, the large ones below."""
+    for kind, (colour, marker) in LOOKS.items():
+        held = sorted(panel.held(kind), key=lambda point: -point.seconds)
+        if held:
+            across, up = zip(*map(panel.place, held), strict=True)
+            areas = list(map(panel.area, held))
+            panel.axes.scatter(
+                across, up, areas, c=colour, marker=marker, alpha=0.55, edgecolors="white", linewidths=0.6
+            )
+
+
+def legend(figure: Figure, held: Sequence[Group]) -> None:
+    """What holds how many rows, and for how much of the time; then the roofs. Outside of the panels."""
+    from matplotlib.lines import Line2D
+
+    handles: list[Any] = []
+    for group in held:
+        colour, marker = LOOKS[group.kind]
+        rows = f"{len(group.points)} row{'s' * (len(group.points) != 1)}"
+        label = f"{group.kind}: {rows}, {group.share:.0%} of the time"
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=label))
+    for axes in figure.axes:
+        handles += [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8, frameon=False)
+
+
+# ------------------------------------------------------------ names
+def note(axes: Axes, at: tuple[float, float], text: str, offset: tuple[float, float], side: str) -> Any:
+    return axes.annotate(
+        text, at, xytext=offset, textcoords="offset points", ha=side, va="bottom", fontsize=8, color=ROOF
+    )
+
+
+def name_heaviest(panel: Panel, canvas: FigureCanvasAgg, every: Sequence[Point]) -> None:
+    """Names beside the points that take longest, each where it covers the least; none where it would cover a name."""
+    taken = [text.get_window_extent(canvas.get_renderer()) for text in panel.axes.texts]
+    for point in heaviest(panel, every):
+        places = [(covered(text, panel, taken, canvas), at) for at, text in attempts(panel, point)]
+        cost, at = min(places)
+        if cost < FULL:
+            text = named(panel, point, OFFSETS[at])
+            taken.append(text.get_window_extent(canvas.get_renderer()))
+
+
+def heaviest(panel: Panel, every: Sequence[Point]) -> list[Point]:
+    """Those of the panel that are to be named, the one that takes longest first."""
+
+    def longest(points: Sequence[Point], count: int) -> list[Point]:
+        return sorted(points, key=lambda point: -point.seconds)[:count]
+
+    first, own = set(longest(every, NAMED)), longest(panel.points, NAMED_AT_LEAST)
+    return longest([point for point in panel.points if point in first or point in own], NAMED)
+
+
+def attempts(panel: Panel, point: Point) -> Iterator[tuple[int, Any]]:
+    """The name at one place after another, each removed before the next."""
+    for at, offset in enumerate(OFFSETS):
+        text = named(panel, point, offset)
+        yield at, text
+        text.remove()
+
+
+def named(panel: Panel, point: Point, offset: tuple[float, float]) -> Any:
+    side = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"
+    return panel.axes.annotate(
+        point.name,
+        panel.place(point),
+        xytext=offset,
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        fontsize=7,
+        color="black",
+        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        arrowprops={"arrowstyle": "-", "color": GROUND, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+    )
+
+
+def covered(text: Any, panel: Panel, taken: Sequence[Bbox], canvas: FigureCanvasAgg) -> int:
+    """How many points the name covers; `FULL` where it covers another name or leaves the panel."""
+    box, inside = text.get_window_extent(canvas.get_renderer()), panel.axes.get_window_extent()
+    within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+    if not within or any(box.overlaps(other) for other in taken):
+        return FULL
+    middles = panel.axes.transData.transform([panel.place(point) for point in panel.points])
+    near = zip(middles, map(panel.radius, panel.points), strict=True)
+    return sum(bool(box.padded(radius).contains(*middle)) for middle, radius in near)
