@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.devices import device as ceilings_of
 from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
@@ -242,8 +243,6 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     workload, compiled, options = _workload(prepared, how)
     ceilings = None
     if how.roofline:
-        from archscope.api.devices import device as ceilings_of
-
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
     tally = prepared.tally if how.rows and not how.compile else None
     with measure.kept(workload, live=prepared.live):

@@ -12,6 +12,7 @@ rows       on CPU: clocks around every function, and around the kernels that der
 kernels    on a GPU: the profiler's kernels, put down to rows
 graphs     a step as a CUDA graph
 memory     bytes at the highest
+profiler   torch's profiler, quiet
 measuring  all of it, for one workload
 """
 

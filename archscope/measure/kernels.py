@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from archscope.measure.profiler import quiet_profile
 from archscope.measure.rows import NO_ROW, Tally, matched
 from archscope.measurement import RowTimes
 from archscope.record.backward import Span, next_number, span_of
@@ -63,7 +64,7 @@ def profiled(forward: Callable[[], Any], backward: Callable[[Any], object] | Non
     """One run under the profiler."""
     labels = Labels()
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=kinds) as profiler:
+    with quiet_profile(activities=kinds) as profiler:
         with Labelling(labels):
             out = forward()
         if backward is not None:

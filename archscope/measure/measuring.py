@@ -17,6 +17,7 @@ from archscope.measure.clocks import Clock, clock_of
 from archscope.measure.graphs import captured
 from archscope.measure.kernels import kernel_row_times, profiled
 from archscope.measure.machine import load, machine
+from archscope.measure.memory import peak_of
 from archscope.measure.rows import Lap, Tally, lapped, row_times
 from archscope.measure.runs import Ask, Collected, collect
 from archscope.measure.workload import PARTS, Workload
@@ -141,7 +142,5 @@ def _rows(course: Course, collected: Collected, tally: Tally | None, rows: int, 
 
 def peak(workload: Workload) -> int | None:
     """Bytes above what is held, at the highest of one step."""
-    from archscope.measure.memory import peak_of
-
     workload.forget()
     return peak_of(workload.step, workload.device)

@@ -9,7 +9,9 @@ import gc
 from collections.abc import Callable
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
+
+from archscope.measure.profiler import quiet_profile
 
 ALLOCATION = "[memory]"
 """What the profiler calls an event that gives or takes memory."""
@@ -42,7 +44,7 @@ def on_cuda(run: Callable[[], object], device: str) -> int:
 def on_cpu(run: Callable[[], object]) -> int | None:
     """By the sum of all that was given and taken so far. The profiler does not know what was there before, so that
     taking it away does not count. None where it saw nothing at all."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+    with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         given = run()
     del given
     results = seen.profiler.kineto_results if seen.profiler else None

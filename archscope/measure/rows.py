@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,11 +25,12 @@ from archscope.record import Recorder
 from archscope.record.backward import Span, current_node, next_number, span_of
 
 NO_ROW = -1
+END = object()
 now = time.perf_counter_ns
 
 
 class Tally(TorchFunctionMode):
-    """Stands before a recorder, and notes of every call of a function the row that it made."""
+    """Stands before a recorder, and notes of every call of a function the row that it made; none, where it made several."""
 
     def __init__(self, recorder: Recorder):
         super().__init__()
@@ -41,7 +43,7 @@ class Tally(TorchFunctionMode):
         self.functions.append(func)
         self.rows.append(NO_ROW)
         out = func(*args, **(kwargs or {}))
-        if len(self._entries) > before:
+        if len(self._entries) == before + 1:
             self.rows[index] = before
         return out
 
@@ -142,15 +144,18 @@ def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) 
 def matched(tally: Tally, functions: Iterable[Any]) -> list[int] | None:
     """The row of each call of a run; None where the functions are not those of the recorded one.
 
-    That one may show more, such as the kernels of a scripted graph: their rows are not seen.
+    That one may show operators beside them, such as the kernels of a scripted graph: their rows are not seen. And it
+    asks its outputs for a loss, which makes no rows.
     """
-    rows, ahead = [], iter(zip(tally.functions, tally.rows, strict=True))
-    for func in functions:
-        row = next((row for known, row in ahead if known is func or known == func), None)
-        if row is None:
+    rows, ahead = [], iter(functions)
+    func = next(ahead, END)
+    for known, row in zip(tally.functions, tally.rows, strict=True):
+        if known is func or known == func:
+            rows.append(row)
+            func = next(ahead, END)
+        elif row != NO_ROW and not isinstance(known, OpOverload):
             return None
-        rows.append(row)
-    return rows
+    return rows if func is END else None
 
 
 def middle_half(laps: Sequence[Lap]) -> list[Lap]:

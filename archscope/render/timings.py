@@ -73,7 +73,8 @@ def spent(line: Line, timing: Timing) -> Spent:
     """What a line took; the bottom line what the whole took."""
     if line.kind == "total" and timing.seconds is not None:
         backward = timing.whole.backward or 0.0
-        return replace(timing.whole, seconds=timing.seconds - backward, backward=backward)
+        least = timing.whole.least if timing.least is None else timing.least
+        return replace(timing.whole, seconds=timing.seconds - backward, backward=backward, least=least)
     return timing.spent(line.rows) if line.rows else Spent(None, None)
 
 
@@ -246,13 +247,16 @@ def highest(timing: Timing) -> Iterator[str]:
     predicted = timing.memory.predicted
     if predicted is None:
         return
-    names = {"params": "parameters", "optimizer": "optimizer states"}
-    held = [
-        f"{names.get(name, name)} {units.size(size)}"
-        for name, size in predicted.to_dict().items()
-        if name in ("params", "buffers", "inputs", "gradients", "optimizer", "activations") and size
-    ]
-    yield f"memory: {', '.join(held)}{place(predicted.row, timing.report, backward=predicted.backward)}"
+    parts = (
+        ("parameters", predicted.params),
+        ("buffers", predicted.buffers),
+        ("inputs", predicted.inputs),
+        ("gradients", predicted.gradients),
+        ("optimizer states", predicted.optimizer),
+        ("saved for backward" if predicted.gradients else "outputs", predicted.activations),
+    )
+    held = ", ".join(f"{name} {units.size(size)}" for name, size in parts if size)
+    yield f"memory: {held}{place(predicted.row, timing.report, backward=predicted.backward)}"
 
 
 def place(index: int | None, report: Report, *, backward: bool) -> str:

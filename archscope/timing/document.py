@@ -103,13 +103,14 @@ def roofline(timing: Timing) -> Data | None:
 
 
 def memory(footprint: Footprint) -> Data:
+    """Bytes; `row` is where the predicted peak stands, of the backward pass where `backward` says so."""
     predicted = footprint.predicted
-    parts: Data = {} if predicted is None else predicted.to_dict()
-    parts.pop("peak", None)
+    parts: Data = dict.fromkeys(("params", "peak_predicted"))
+    if predicted is not None:
+        parts = {name.removesuffix("_bytes"): value for name, value in predicted.to_dict().items()}
+        parts["peak_predicted"] = parts.pop("peak")
     return {
-        "params": None,
         **parts,
-        "peak_predicted": None if predicted is None else predicted.peak,
         "peak_measured": footprint.measured,
         "ratio": footprint.ratio,
         "available": footprint.available,

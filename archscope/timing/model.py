@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from archscope.liveness import Memory
 from archscope.measurement import Measurement, RowTimes, Samples
 from archscope.report import PricedRow, Report, Total, Views
 from archscope.roofline import TF32, Bound, Ceilings, Kind, Point, bound
 from archscope.timing.document import document
 from archscope.timing.fusion import Fusible, fusible
 from archscope.trace import Row
-
-if TYPE_CHECKING:
-    from archscope.liveness import Memory
 
 NOTHING = Total()
 

@@ -1,0 +1,27 @@
+"""torch's profiler, without what its library writes to standard error about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.profiler import profile
+
+LEVEL = "KINETO_LOG_LEVEL"
+SILENT = "99"
+"""Above all levels that the library has."""
+
+
+@contextmanager
+def quiet_profile(**how: Any) -> Iterator[profile]:
+    """Inside, everything is profiled as `torch.profiler.profile` is told; its library reads the level when it starts."""
+    before = os.environ.get(LEVEL)
+    os.environ.setdefault(LEVEL, SILENT)
+    try:
+        with profile(**how) as profiler:
+            yield profiler
+    finally:
+        if before is None:
+            os.environ.pop(LEVEL, None)
