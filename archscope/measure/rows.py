@@ -30,7 +30,7 @@ now = time.perf_counter_ns
 
 
 class Tally(TorchFunctionMode):
-    """Stands before a recorder, and notes of every call of a function the row that it made; none, where it made several."""
+    """Stands before a recorder, and notes of every call of a function the row that it made, if that is one row."""
 
     def __init__(self, recorder: Recorder):
         super().__init__()
