@@ -24,7 +24,7 @@ from archscope.roofline import DISTURBING, SCHEMA, Ceilings, from_dict
 if TYPE_CHECKING:
     from archscope.measurement import Machine
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 LISTENING = 0.3
 """Seconds in which it shows whether the machine is busy."""
 

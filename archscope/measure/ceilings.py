@@ -18,7 +18,7 @@ from archscope.measure.machine import load, machine, with_settings
 from archscope.roofline import TF32, Ceilings
 
 Call = Callable[[], object]
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 Moving = Callable[[torch.Tensor], tuple[Call, int]]
 
 PRODUCTS, BYTES, LAUNCH = 0.55, 0.37, 0.04

@@ -52,7 +52,8 @@ FOOTNOTE = (
     "A point is a row, its area the time that it takes; the rows that take longest are named. "
     "FLOPs are 2 × MACs, bytes those at a row's door."
 )
-SETTINGS = {"svg.hashsalt": "archscope", "svg.fonttype": "none", "axes.unicode_minus": True}
+SETTINGS: dict[Any, Any] = {"svg.hashsalt": "archscope", "svg.fonttype": "none", "text.parse_math": False}
+"""The same file every time, with words as words; a `$` in a name is a `$`."""
 
 
 def roofline(points: Sequence[Point], ceilings: Ceilings, *, title: str) -> Callable[[str], bytes]:
@@ -79,7 +80,9 @@ def drawn(points: Sequence[Point], ceilings: Ceilings, title: str, suffix: str) 
     from matplotlib.figure import Figure
 
     out = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
         figure = Figure(figsize=(11, 6.2), dpi=DPI, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         fill(figure, canvas, points, ceilings, title)
@@ -163,7 +166,9 @@ def scales(axes: Axes, across: str, up: str, unit: str, per_second: str) -> None
     """Logarithmic both ways, with SI prefixes at the ticks."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
-    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel(across, fontsize=9)
+    axes.set_ylabel(up, fontsize=9)
     axes.xaxis.set_major_formatter(EngFormatter(unit) if unit else FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(EngFormatter(per_second))
@@ -233,13 +238,12 @@ def note(axes: Axes, at: tuple[float, float], text: str, offset: tuple[float, fl
 
 def name_heaviest(panel: Panel, canvas: FigureCanvasAgg, every: Sequence[Point]) -> None:
     """Names beside the points that take longest, each where it covers the least; none where it would cover a name."""
-    taken = [text.get_window_extent(canvas.get_renderer()) for text in panel.axes.texts]
+    taken = [box_of(text, canvas) for text in panel.axes.texts]
     for point in heaviest(panel, every):
         places = [(covered(text, panel, taken, canvas), at) for at, text in attempts(panel, point)]
         cost, at = min(places)
         if cost < FULL:
-            text = named(panel, point, OFFSETS[at])
-            taken.append(text.get_window_extent(canvas.get_renderer()))
+            taken.append(box_of(named(panel, point, OFFSETS[at]), canvas))
 
 
 def heaviest(panel: Panel, every: Sequence[Point]) -> list[Point]:
@@ -278,10 +282,18 @@ def named(panel: Panel, point: Point, offset: tuple[float, float]) -> Any:
 
 def covered(text: Any, panel: Panel, taken: Sequence[Bbox], canvas: FigureCanvasAgg) -> int:
     """How many points the name covers; `FULL` where it covers another name or leaves the panel."""
-    box, inside = text.get_window_extent(canvas.get_renderer()), panel.axes.get_window_extent()
+    box, inside = box_of(text, canvas), panel.axes.get_window_extent()
     within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
     if not within or any(box.overlaps(other) for other in taken):
         return FULL
     middles = panel.axes.transData.transform([panel.place(point) for point in panel.points])
     near = zip(middles, map(panel.radius, panel.points), strict=True)
     return sum(bool(box.padded(radius).contains(*middle)) for middle, radius in near)
+
+
+def box_of(text: Any, canvas: FigureCanvasAgg) -> Bbox:
+    """Where the words stand, in pixels, without the line that leads to them."""
+    from matplotlib.text import Text
+
+    text.update_positions(canvas.get_renderer())
+    return Text.get_window_extent(text, canvas.get_renderer())
