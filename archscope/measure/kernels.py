@@ -9,7 +9,7 @@ Kernels' own durations do not depend on what Python does meanwhile, so that laun
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,10 @@ from archscope.record.backward import Span, next_number, span_of
 
 LABEL = "archscope "
 BACKWARD_SCOPE = 1
-"""What the profiler calls an event of autograd's engine (`RecordScope::BACKWARD_FUNCTION`)."""
+"""What the profiler calls an event of a node (`RecordScope::BACKWARD_FUNCTION`)."""
+
+ENGINE = "autograd::engine::evaluate_function: "
+"""The event around it, in which the engine adds gradients up, and sums those of what was broadcast."""
 
 
 @dataclass
@@ -74,14 +77,15 @@ def profiled(forward: Callable[[], Any], backward: Callable[[Any], object] | Non
 
 
 def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
-    """The profiler's events → seconds by call. An event has `name`, `scope`, `sequence_nr`, `cpu_parent`, `kernels`,
-    among which a range has its own shadow on the GPU, which is no kernel."""
-    found, starts = KernelTimes(), [start for start, _ in spans]
-    for event in events:
+    """The profiler's events → seconds by call. An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`,
+    `cpu_parent`, `kernels`, among which a range has its own shadow on the GPU, which is no kernel."""
+    found, every = KernelTimes(), list(events)
+    nodes = Nodes(spans, {event.thread for event in every if event.name.startswith(LABEL)})
+    for event in every:
         spent = sum(kernel.duration for kernel in event.kernels if kernel.name != event.name) * 1e-6
         if not spent:
             continue
-        call, derived = owner(event, starts, spans)
+        call, derived = owner(event, nodes)
         if call is None:
             found.ownerless += spent
         else:
@@ -90,13 +94,30 @@ def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
     return found
 
 
-def owner(event: Any, starts: Sequence[int], spans: Sequence[Span]) -> tuple[int | None, bool]:
+class Nodes:
+    """Finds the call that gave a node out. Each thread numbers its own nodes, and a GPU's gradients are derived in
+    another thread than the calls ran in: there, a forward pass that is run again numbers from the start.
+
+    threads: in which the calls ran.
+    """
+
+    def __init__(self, spans: Sequence[Span], threads: Collection[int]):
+        self._spans, self._threads = spans, threads
+        self._starts = [start for start, _ in spans]
+
+    def call_of(self, event: Any) -> int | None:
+        if event.fwd_thread not in self._threads:
+            return None
+        return span_of(event.sequence_nr, self._starts, self._spans)
+
+
+def owner(event: Any, nodes: Nodes) -> tuple[int | None, bool]:
     """The call that an event belongs to, by the range or the node that it stands in; whether it derives that call."""
     while event is not None:
         if event.name.startswith(LABEL):
             return int(event.name.removeprefix(LABEL)), False
-        if event.scope == BACKWARD_SCOPE and event.sequence_nr >= 0:
-            return span_of(event.sequence_nr, starts, spans), True
+        if event.sequence_nr >= 0 and (event.scope == BACKWARD_SCOPE or event.name.startswith(ENGINE)):
+            return nodes.call_of(event), True
         event = event.cpu_parent
     return None, False
 

@@ -1,0 +1,323 @@
+"""A profiler's events → the rows whose kernels they are: by the range they stand in, or by their node's number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity
+from torch.utils.checkpoint import checkpoint
+
+from archscope.measure import Tally, Workload, kept
+from archscope.measure.kernels import (
+    ENGINE,
+    LABEL,
+    KernelTimes,
+    Labelling,
+    Labels,
+    Nodes,
+    kernel_row_times,
+    kernel_times,
+    owner,
+    profiled,
+)
+from archscope.measure.profiler import quiet_profile
+from archscope.measure.rows import NO_ROW
+from tests.measure.models import MODELS
+from tests.measure.timed import noted, ticks
+
+pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+FORWARD, BACKWARD, USER = 0, 1, 7
+MAIN, ENGINES = 1, 2
+"""The thread that calls the model, and the one that derives it."""
+
+
+class Ran(NamedTuple):
+    name: str
+    duration: float
+
+
+@dataclass
+class Event:
+    """What `kernels.py` reads of a profiler's event."""
+
+    name: str
+    cpu_parent: Event | None = None
+    kernels: Sequence[Ran] = ()
+    scope: int = FORWARD
+    sequence_nr: int = -1
+    thread: int = MAIN
+    fwd_thread: int = 0
+
+
+def a_range(call: int, parent: Event | None = None, kernels: Sequence[Ran] = ()) -> Event:
+    name = f"{LABEL}{call}"
+    return Event(name, parent, (Ran(name, 1000.0), *kernels), USER)
+
+
+def node(name: str, number: int, *, thread: int = MAIN) -> tuple[Event, Event]:
+    """The engine's event, and the node's own within it."""
+    around = Event(f"{ENGINE}{name}", None, (), FORWARD, number, ENGINES, thread)
+    return around, Event(name, around, (), BACKWARD, number, ENGINES, thread)
+
+
+def found(events: Sequence[Event], spans: Sequence[tuple[int, int]] = ()) -> KernelTimes:
+    return kernel_times(events, spans)
+
+
+SPANS = [(10, 12), (12, 12), (12, 13), (13, 20)]
+
+
+# ------------------------------------------------------------ events by hand
+def test_kernels_belong_to_the_range_that_they_were_launched_in() -> None:
+    first, second = a_range(0), a_range(1)
+    linear = Event("aten::linear", first)
+    events = [
+        *(first, linear, Event("aten::addmm", linear, [Ran("gemm", 8.0), Ran("bias", 2.0)])),
+        *(second, Event("aten::relu", second, [Ran("relu", 4.0)])),
+    ]
+    assert found(events) == KernelTimes({0: pytest.approx(10e-6), 1: pytest.approx(4e-6)})
+
+
+def test_the_shadow_of_a_range_is_no_kernel() -> None:
+    alone = a_range(0)
+    assert found([alone]) == KernelTimes()
+    assert found([a_range(0, kernels=[Ran("triton", 3.0)])]) == KernelTimes({0: pytest.approx(3e-6)})
+    annotated = Event("Optimizer.step", None, [Ran("Optimizer.step", 50.0)], USER)
+    assert found([annotated]) == KernelTimes()
+
+
+def test_a_range_within_a_range_has_its_own() -> None:
+    outer = a_range(0)
+    inner = a_range(1, outer)
+    events = [outer, inner, Event("aten::mm", inner, [Ran("gemm", 5.0)]), Event("aten::add", outer, [Ran("add", 1.0)])]
+    assert found(events).forward == {0: pytest.approx(1e-6), 1: pytest.approx(5e-6)}
+
+
+def test_kernels_that_derive_find_their_call_by_its_numbers() -> None:
+    linear, relu, late = node("AddmmBackward0", 11), node("ReluBackward0", 12), node("MulBackward0", 19)
+    events = [
+        *(a_range(0), a_range(1), a_range(2), a_range(3), *linear, *relu, *late),
+        *(Event("aten::mm", linear[1], [Ran("gemm", 6.0)]), Event("aten::mm", linear[1], [Ran("gemm", 7.0)])),
+        *(Event("aten::threshold_backward", relu[1], [Ran("relu", 2.0)]), Event("aten::mul", late[1], [Ran("m", 1.0)])),
+    ]
+    times = found(events, SPANS)
+    assert times.forward == {}
+    assert {call: ticks(seconds) for call, seconds in times.backward.items()} == {0: 13_000, 2: 2_000, 3: 1_000}
+
+
+def test_what_the_engine_adds_up_belongs_to_the_node() -> None:
+    """A bias's gradient is summed, and gradients of what was read twice are added, beside the node's own event."""
+    around, inside = node("AddmmBackward0", 11)
+    events = [a_range(0), around, inside, Event("aten::sum", around, [Ran("sum", 3.0)])]
+    assert found(events, SPANS).backward == {0: pytest.approx(3e-6)}
+
+
+def test_numbers_of_another_thread_say_nothing() -> None:
+    """A forward pass that a checkpoint runs again is numbered by the thread that derives."""
+    around, inside = node("AddmmBackward0", 11, thread=ENGINES)
+    events = [a_range(0), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
+    assert found(events, SPANS) == KernelTimes({}, {}, pytest.approx(6e-6))
+
+
+@pytest.mark.parametrize("number", [9, 20, 10**6])
+def test_numbers_that_no_call_gave_out_are_of_no_call(number: int) -> None:
+    around, inside = node("Custom", number)
+    events = [a_range(0), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
+    assert found(events, SPANS) == KernelTimes({}, {}, pytest.approx(6e-6))
+
+
+def test_what_stands_nowhere_is_of_no_call() -> None:
+    accumulate = Event("torch::autograd::AccumulateGrad", None, [Ran("add", 2.0)], BACKWARD, -1, ENGINES, MAIN)
+    forward = Event("aten::mm", None, [Ran("gemm", 1.0)], FORWARD, 11)
+    assert found([accumulate, forward], SPANS) == KernelTimes({}, {}, pytest.approx(3e-6))
+
+
+def test_nothing_is_lost_and_nothing_counts_twice() -> None:
+    first, (around, inside) = a_range(0), node("AddmmBackward0", 11)
+    parents = [None, first, around, inside]
+    events = [Event(f"aten::op{at}", parent, [Ran("k", 2.0**at)]) for at, parent in enumerate(parents * 3)]
+    times = found([first, around, inside, *events], SPANS)
+    whole = sum(times.forward.values()) + sum(times.backward.values()) + times.ownerless
+    assert whole == pytest.approx((2**12 - 1) * 1e-6)
+
+
+# ------------------------------------------------------------ runs → rows
+class Notes(Tally):
+    def __init__(self, *calls: tuple[Any, int]):
+        self.functions, self.rows = [func for func, _ in calls], [row for _, row in calls]
+
+
+TALLY = Notes((torch.add, 0), (torch.relu, NO_ROW), (torch.mm, 2))
+RUN = Labels([torch.add, torch.relu, torch.mm], [])
+
+
+def test_rows_are_the_median_of_the_runs() -> None:
+    runs = [(RUN, KernelTimes({0: forward, 1: 9.0, 2: 1.0}, {0: 2.0}, 4.0)) for forward in (5.0, 3.0, 900.0)]
+    times = kernel_row_times(runs, TALLY, 3, backward=True)
+    assert times is not None
+    assert (times.forward, times.backward) == ((5.0, None, 1.0), (2.0, None, 0.0))
+    assert (times.ownerless, times.runs, times.known) == (4.0, 3, 12.0)
+
+
+def test_inference_derives_nothing() -> None:
+    times = kernel_row_times([(RUN, KernelTimes({0: 1.0}))], TALLY, 3, backward=False)
+    assert times is not None
+    assert times.backward == ()
+
+
+def test_runs_that_went_another_way_do_not_count() -> None:
+    other = Labels([torch.add], [])
+    runs = [(RUN, KernelTimes({0: 1.0})), (other, KernelTimes({0: 100.0})), (RUN, KernelTimes({0: 3.0}))]
+    times = kernel_row_times(runs, TALLY, 3, backward=False)
+    assert times is not None
+    assert (times.forward[0], times.runs) == (2.0, 2)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [],
+        [(RUN, KernelTimes())],
+        [(RUN, KernelTimes({}, {0: 1.0}, 5.0))],
+        [(Labels([torch.mm], []), KernelTimes({0: 1.0}))],
+    ],
+)
+def test_where_no_kernel_was_seen_or_another_run_there_are_no_times(runs: Any) -> None:
+    assert kernel_row_times(runs, TALLY, 3, backward=True) is None
+
+
+# ------------------------------------------------------------ what the profiler of this torch really says
+class Recomputing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        return checkpoint(lambda value: self.second(value).tanh(), y.relu() + y, use_reentrant=True)
+
+
+def watched(model: nn.Module, args: tuple[Any, ...]) -> tuple[Labels, list[Any]]:
+    """One step under the CPU's profiler, with a range around every call."""
+    labels = Labels()
+    with quiet_profile(activities=[ProfilerActivity.CPU]) as profiler:
+        with Labelling(labels):
+            out = model(*args)
+        torch.autograd.backward(out, torch.ones_like(out))
+    return labels, list(profiler.events() or ())
+
+
+def ancestors(event: Any) -> Iterator[Any]:
+    while event is not None:
+        yield event
+        event = event.cpu_parent
+
+
+@pytest.mark.parametrize("name", ["sequential", "functional", "residual in place", "normed", "borrowing", "mapped"])
+def test_every_operator_of_a_step_finds_its_call(name: str) -> None:
+    """On a processor there are no kernels, but ranges, scopes, threads and numbers are the same."""
+    model, args = MODELS[name]()
+    labels, events = watched(model.train(), args)
+    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
+    owners = {id(event): owner(event, nodes) for event in events}
+    ranges = {int(event.name.removeprefix(LABEL)) for event in events if event.name.startswith(LABEL)}
+    assert ranges == set(range(len(labels.functions)))
+    for event in events:
+        call, derived = owners[id(event)]
+        parents = {parent.name for parent in ancestors(event)}
+        inside = any(parent.startswith(ENGINE) for parent in parents)
+        if any("AccumulateGrad" in parent for parent in parents) or parents <= {"aten::ones_like", event.name}:
+            continue
+        assert call is not None or not inside, event.name
+        assert derived is inside, event.name
+
+
+def test_the_engine_sums_a_bias_beside_its_node() -> None:
+    labels, events = watched(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (torch.rand(3, 4),))
+    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
+    summed = [event for event in events if event.name == "aten::sum"]
+    assert [parent.name for parent in ancestors(summed[0])][1:] == [f"{ENGINE}AddmmBackward0"]
+    assert [owner(event, nodes) for event in summed] == [(0, True)]
+
+
+def test_a_pass_that_is_run_again_is_of_no_call() -> None:
+    labels, events = watched(Recomputing(), (torch.rand(3, 4),))
+    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
+    again = [event for event in events if event.name == "TanhBackward0"]
+    assert [owner(event, nodes) for event in again] == [(None, True)]
+    before = [event for event in events if event.name == "ReluBackward0"]
+    assert [owner(event, nodes)[1] for event in before] == [True]
+    assert owner(before[0], nodes)[0] is not None
+
+
+def test_labels_know_their_functions_and_numbers() -> None:
+    labels, _ = watched(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), (torch.rand(3, 4),))
+    assert labels.functions == [F.linear, F.relu, F.linear]
+    assert all(start < end for start, end in labels.spans)
+    assert all(before[1] <= after[0] for before, after in pairwise(labels.spans))
+
+
+# ------------------------------------------------------------ on a GPU
+def busy(width: int = 2048) -> nn.Module:
+    layers = [(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width)) for _ in range(4)]
+    return nn.Sequential(*[layer for block in layers for layer in block]).cuda()
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+def test_rows_sum_to_what_the_profiler_sees(train: bool) -> None:
+    model, given, labels = busy(), torch.rand(4096, 2048, device="cuda"), Labels()
+    with torch.set_grad_enabled(train):
+        model(given)
+        kinds = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+        with quiet_profile(activities=kinds) as profiler:
+            with Labelling(labels):
+                out = model(given)
+            if train:
+                out.sum().backward()
+            torch.cuda.synchronize()
+    events = list(profiler.events() or ())
+    on_gpu = [event for event in events if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
+    whole = sum(event.time_range.elapsed_us() for event in on_gpu) * 1e-6
+    times = kernel_times(events, labels.spans)
+    known = sum(times.forward.values()) + sum(times.backward.values())
+    assert known + times.ownerless == pytest.approx(whole, rel=0.03)
+    assert known >= 0.9 * whole
+    assert set(times.forward) == set(range(len(labels.functions)))
+    if train:
+        assert set(times.backward) == set(range(len(labels.functions)))
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+def test_rows_account_for_a_busy_model(train: bool) -> None:
+    model, args = busy(), (torch.rand(4096, 2048, device="cuda"),)
+    trace, tally = noted(model, args, train=train)
+    work = Workload(model, model, [(args, {})], "cuda", train)
+    with kept(work, live=True):
+        work.step()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        out = work.forward()
+        if train:
+            work.backward(out)
+        end.record()
+        torch.cuda.synchronize()
+        work.forget()
+        run: Callable[[Any], object] | None = work.backward if train else None
+        times = kernel_row_times([profiled(work.forward, run)], tally, len(trace.rows), backward=train)
+    assert times is not None
+    assert None not in times.forward
+    assert times.known >= 0.9 * start.elapsed_time(end) / 1000

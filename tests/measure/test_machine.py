@@ -1,0 +1,210 @@
+"""What a machine says of itself; settings that are given back; other load, seen where it is and not where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archscope.measure.machine import Probe, load, machine, with_settings
+
+room = importlib.import_module("archscope.measure.machine")
+
+
+def test_a_processor_says_what_it_is() -> None:
+    here = machine("cpu")
+    assert (here.device, here.kind, here.driver) == ("cpu", "cpu", "")
+    assert here.name
+    assert 1 <= here.cores <= (os.cpu_count() or 1)
+    assert here.memory > 2**28
+    assert here.cache is None or 2**15 < here.cache < here.memory
+    assert (here.version("torch"), here.setting("threads")) == (torch.__version__, torch.get_num_threads())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Intel(R)   Xeon(R) \nflags: x\n", "Intel(R) Xeon(R)"),
+        ("processor\t: 0\n\nHardware\t: BCM2835\nModel\t\t: Raspberry Pi 4\n", "Raspberry Pi 4"),
+    ],
+)
+def test_the_name_of_a_processor(text: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(room, "INFO", tmp_path / "cpuinfo")
+    assert machine("cpu").name == name
+
+
+def test_a_processor_without_a_name_has_one_nevertheless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "INFO", tmp_path / "none")
+    assert machine("cpu").name
+
+
+@pytest.mark.parametrize(
+    ("levels", "cache"),
+    [
+        ({"index0": ("1", "48K"), "index3": ("3", "30720K"), "index2": ("2", "2048K")}, 30 * 2**20),
+        ({"index0": ("1", "1M")}, 2**20),
+        ({"index0": ("1", "no size")}, None),
+        ({}, None),
+    ],
+)
+def test_the_last_cache(
+    levels: dict[str, tuple[str, str]], cache: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, (level, size) in levels.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "level").write_text(f"{level}\n")
+        (tmp_path / name / "size").write_text(f"{size}\n")
+    monkeypatch.setattr(room, "CACHES", tmp_path)
+    monkeypatch.setattr(room, "_asked", lambda name: "")
+    assert machine("cpu").cache == cache
+
+
+# ------------------------------------------------------------ settings
+def everything() -> list[Any]:
+    """Threads and all that torch says of TF32; what it refuses to say is None."""
+    readers: list[Callable[[], Any]] = [
+        torch.get_num_threads,
+        torch.get_float32_matmul_precision,
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+        lambda: torch.backends.cudnn.allow_tf32,
+        *(lambda place=place: place.fp32_precision for place in room._places()),
+    ]
+    return [room._read(reader, None) for reader in readers]
+
+
+def by_flags() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def by_name() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def by_precision() -> None:
+    products, convolutions, *_ = room._places()
+    products.fp32_precision = "tf32"
+    convolutions.fp32_precision = "ieee"
+
+
+def by_both() -> None:
+    by_flags()
+    by_precision()
+
+
+@pytest.fixture
+def settings_of_before() -> Iterator[None]:
+    places, precision, flag = room._places(), torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    named = [place.fp32_precision for place in places]
+    yield
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = flag
+    for place, value in zip(places, named, strict=True):
+        place.fp32_precision = value
+
+
+@pytest.mark.usefixtures("settings_of_before")
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("given", [lambda: None, by_flags, by_name, by_precision, by_both])
+def test_settings_are_given_back(given: Callable[[], None], on: bool) -> None:
+    if given in (by_precision, by_both) and not room.TWO_APIS:
+        pytest.skip("this torch has one way to set TF32")
+    given()
+    before, threads = everything(), torch.get_num_threads() + 1
+    with with_settings("cuda", threads=threads, tf32=on):
+        assert torch.get_num_threads() == threads
+        assert room._tf32() == (on, on)
+        assert torch.backends.cuda.matmul.allow_tf32 is on
+    assert everything() == before
+    with suppress(KeyboardInterrupt), with_settings("cuda", threads=threads, tf32=on):
+        raise KeyboardInterrupt
+    assert everything() == before
+
+
+def test_what_is_not_given_is_left_alone() -> None:
+    before = everything()
+    with with_settings("cpu", tf32=True):
+        assert everything() == before
+    with with_settings("cuda"):
+        assert everything() == before
+
+
+# ------------------------------------------------------------ other load
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("passed", "busy", "own", "cores"),
+    [(1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0), (2.0, 3.0, 2.0, 0.5), (1.0, 1.0, 1.01, 0.0), (0.05, 1.0, 0.0, None)],
+)
+def test_what_others_do_is_what_is_not_ours(passed: float, busy: float, own: float, cores: float | None) -> None:
+    assert Probe("cpu", 7.0, 40.0, 3.0)._cores(Probe("cpu", 7.0 + passed, 40.0 + busy, 3.0 + own)) == cores
+
+
+STAT = """cpu  900 900 900 900 900 900 900 900 0 0
+cpu0 100 20 30 999 999 4 5 6 77 88
+cpu1 200 0 0 999 999 0 0 0 0 0
+cpu10 400 0 0 999 999 0 0 0 0 0
+intr 1 2
+"""
+
+
+@pytest.mark.parametrize(("cores", "ticks"), [({0}, 165), ({0, 1}, 365), ({10}, 400), ({5}, 0)], ids=str)
+def test_busy_is_all_but_idle_on_the_cores_of_this_process(
+    cores: set[int], ticks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stat").write_text(STAT)
+    monkeypatch.setattr(room, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(room, "_cores", lambda: frozenset(cores))
+    assert room._busy() == ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_load_that_cannot_be_known_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load("cpu").seen().cores is None, "no time has passed"
+    monkeypatch.setattr(room, "STAT", tmp_path / "none")
+    probe = load("cpu")
+    time.sleep(2 * room.SHORTEST)
+    assert (probe.seen().cores, probe.seen().bytes) == (None, None)
+
+
+@pytest.mark.skipif(not room.STAT.exists(), reason="this system does not tell what its processors do")
+def test_a_busy_neighbour_is_seen() -> None:
+    neighbour = multiprocessing.get_context("spawn").Process(target=spin, args=(20,))
+    neighbour.start()
+    try:
+        time.sleep(1)
+        probe = load("cpu")
+        time.sleep(0.5)
+        found = probe.seen().cores
+    finally:
+        neighbour.kill()
+        neighbour.join()
+    assert found is not None
+    assert found > 0.2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_says_what_it_is() -> None:
+    here = machine("cuda")
+    assert (here.device, here.kind, here.name) == ("cuda:0", "cuda", torch.cuda.get_device_name(0))
+    assert here.driver
+    assert here.version("cuda") == torch.version.cuda
+    assert here.cache is None or here.cache > 0
+    assert here.memory > 2**30
+    with with_settings("cuda", tf32=True):
+        assert machine("cuda").setting("tf32") is True
+    assert machine("cuda") == here
+    assert load("cuda").seen().bytes is not None
