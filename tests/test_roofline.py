@@ -1,0 +1,178 @@
+"""Ceilings and bounds with known answers; the document read back; what is no document."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archscope.measurement import Load, Machine
+from archscope.roofline import TF32, Ceilings, Kind, Point, bound, from_dict, groups
+
+KIB, MIB = 1024, 1024**2
+MACHINE = Machine("cpu", "Test 9000", 4, 2**33, 2**23, "", (("python", "3.11"), ("torch", "2.9")), (("threads", 4),))
+CEILINGS = Ceilings(
+    machine=MACHINE,
+    peaks=(("float32", 1e12), ("bfloat16", 4e12), ("float16", None)),
+    bandwidths=((32 * KIB, 400e9), (MIB, 200e9), (32 * MIB, 100e9)),
+    launch=1e-6,
+    measured="2026-01-02T03:04:05+00:00",
+    load=Load(cores=0.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("moved", "bandwidth"),
+    [
+        (1, 400e9),
+        (32 * KIB, 400e9),
+        (MIB, 200e9),
+        (math.isqrt(32) * MIB, 200e9 - 100e9 * math.log(5) / math.log(32)),
+        (32 * MIB, 100e9),
+        (10**12, 100e9),
+    ],
+)
+def test_bandwidth_is_linear_over_the_logarithm_and_stays_within_its_ends(moved: int, bandwidth: float) -> None:
+    assert CEILINGS.bandwidth(moved) == pytest.approx(bandwidth, rel=1e-12)
+
+
+def test_one_working_set_is_a_curve_too() -> None:
+    assert replace(CEILINGS, bandwidths=((MIB, 7e9),)).bandwidth(12) == 7e9
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**12))
+def test_what_moves_more_is_never_faster(one: int, other: int) -> None:
+    small, large = sorted((one, other))
+    assert CEILINGS.bandwidth(small) >= CEILINGS.bandwidth(large)
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "kernels", "dtype", "kind", "seconds", "intensity"),
+    [
+        (10**9, 32 * KIB, 1, "float32", "compute", 1e-3, 10**9 / (32 * KIB)),
+        (10**9, 32 * KIB, 1, "bfloat16", "compute", 0.25e-3, 10**9 / (32 * KIB)),
+        (0, 10**9, 1, "float32", "memory", 1e-2, 0.0),
+        (0, 10**9, 1, "int64", "memory", 1e-2, 0.0),
+        (10**6, 10**9, 1, "float32", "memory", 1e-2, 1e-3),
+        (10, 40, 1, "float32", "launch", 1e-6, 0.25),
+        (0, 40, 3, "float32", "launch", 3e-6, 0.0),
+        (10**9, 0, 0, "float32", "compute", 1e-3, None),
+        (None, 10**9, 1, "float32", "unknown", None, None),
+        (10**9, 10**9, 1, "float16", "unknown", None, 1.0),
+        (10**9, 10**9, 1, "int64", "unknown", None, 1.0),
+    ],
+)
+def test_bound(
+    flops: int | None,
+    moved: int,
+    kernels: int,
+    dtype: str,
+    kind: str,
+    seconds: float | None,
+    intensity: float | None,
+) -> None:
+    found = bound(flops=flops, moved=moved, kernels=kernels, dtype=dtype, ceilings=CEILINGS)
+    assert found is not None
+    assert (found.kind, found.intensity) == (kind, intensity)
+    assert found.seconds == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_what_does_nothing_has_no_bound() -> None:
+    assert bound(flops=0, moved=0, kernels=0, dtype="float32", ceilings=CEILINGS) is None
+
+
+def test_what_is_unknown_takes_what_is_known_at_least() -> None:
+    found = bound(flops=None, moved=10**9, kernels=1, dtype="float32", ceilings=CEILINGS)
+    assert found is not None
+    assert (found.compute, found.known) == (None, pytest.approx(1e-2))
+
+
+def test_ridge_and_what_can_be_reached() -> None:
+    assert (CEILINGS.ridge("float32"), CEILINGS.ridge("float16"), CEILINGS.ridge(TF32)) == (10.0, None, None)
+    assert [CEILINGS.attainable(intensity, "float32") for intensity in (1, 10, 100)] == [1e11, 1e12, 1e12]
+    assert CEILINGS.attainable(1, "float16") is None
+
+
+@pytest.mark.parametrize(("cores", "disturbed"), [(None, False), (0.1, False), (0.2, True), (3.0, True)])
+def test_disturbed(cores: float | None, disturbed: bool) -> None:
+    assert replace(CEILINGS, load=Load(cores)).disturbed is disturbed
+
+
+# ------------------------------------------------------------ the document
+def test_a_document_is_read_back() -> None:
+    gpu = replace(MACHINE, device="cuda:0", cache=None, driver="580.1", settings=(("threads", 1), ("tf32", False)))
+    for ceilings in (CEILINGS, replace(CEILINGS, machine=gpu, load=Load(None, 2**33))):
+        assert from_dict(json.loads(json.dumps(ceilings.to_dict()))) == ceilings
+
+
+DOCUMENT: dict[str, Any] = CEILINGS.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema",), "archscope.device/2"),
+        (("schema",), None),
+        (("name",), 7),
+        (("cores",), "4"),
+        (("memory_bytes",), -1),
+        (("versions",), []),
+        (("peaks",), 3),
+        (("peaks", 0, "flops_per_second"), float("nan")),
+        (("peaks", 0, "flops_per_second"), "1e12"),
+        (("peaks", 0, "ridge"), 11.0),
+        (("peaks", 0, "dtype"), None),
+        (("bandwidths",), []),
+        (("bandwidths", 1, "working_set_bytes"), 5),
+        (("bandwidths", 1, "bytes_per_second"), 0),
+        (("launch_seconds",), None),
+        (("launch_seconds",), True),
+        (("measured",), 2026),
+        (("load",), None),
+        (("more",), 1),
+    ],
+)
+def test_anything_else_is_no_document(path: tuple[Any, ...], value: object) -> None:
+    data = copy.deepcopy(DOCUMENT)
+    held: Any = data
+    for step in path[:-1]:
+        held = held[step]
+    held[path[-1]] = value
+    with pytest.raises(ValueError):
+        from_dict(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3, {}, {"schema": "archscope.device/1"}])
+def test_nor_is_this(data: object) -> None:
+    with pytest.raises(ValueError, match="document"):
+        from_dict(data)
+
+
+@pytest.mark.parametrize("key", DOCUMENT)
+def test_every_key_is_needed(key: str) -> None:
+    with pytest.raises(ValueError):
+        from_dict({name: value for name, value in DOCUMENT.items() if name != key})
+
+
+# ------------------------------------------------------------ points
+def point(seconds: float, kind: Kind) -> Point:
+    return Point("row", 1.0, 1.0, seconds, kind, bytes_per_second=100.0)
+
+
+def test_groups_share_the_time_of_all() -> None:
+    found = groups([point(1.0, "launch"), point(6.0, "memory"), point(1.0, "launch")])
+    assert [(group.kind, len(group.points), group.share) for group in found] == [
+        ("memory", 1, 0.75),
+        ("launch", 2, 0.25),
+    ]
+    assert groups([]) == ()
+
+
+def test_a_point_moved_what_its_rate_says() -> None:
+    assert point(2.0, "memory").moved == 200.0
