@@ -102,13 +102,13 @@ def highest(made: Sequence[Life], trace: Trace) -> tuple[int, int | None, bool]:
         changes[life.born] += life.bytes
         if life.died is not None:
             changes[life.died] -= life.bytes
-    alive = list(accumulate(changes[:-1]))
-    if not alive:
+    if not trace.moments:
         return 0, None, False
-    moment = max(range(len(alive)), key=alive.__getitem__)
-    row, backward = trace.moments[moment]
+    alive = [after + (moment.scratch or 0) for after, moment in zip(accumulate(changes), trace.moments, strict=False)]
+    peak = max(alive)
+    row, backward, _ = trace.moments[alive.index(peak)]
     last = len(trace.backward if backward else trace.rows) - 1
-    return alive[moment], min(row, last) if row >= 0 and last >= 0 else None, backward
+    return peak, min(row, last) if row >= 0 and last >= 0 else None, backward
 
 
 def scratch(optimizer: str, trace: Trace, gradients: int) -> int:
@@ -127,7 +127,7 @@ def largest_batch(small: tuple[int, int], large: tuple[int, int], available: int
     """The largest batch that needs no more than the available bytes, from the peaks at two batch sizes, each a pair of
     batch and bytes, on the line through both: 0 where not even one example fits; None where the peak does not grow
     with the batch, so that nothing can be said."""
-    (few, low), (many, high) = small, large
+    (few, low), (many, high) = sorted((small, large))
     if many == few or high <= low:
         return None
     each = Fraction(high - low, many - few)

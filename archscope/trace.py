@@ -173,11 +173,13 @@ class Failure:
 class Moment(NamedTuple):
     """One aten operator of a run, in the order in which they ran: the index of the row at work, -1 where there is none.
 
-    backward: the row is one of the backward pass.
+    backward: the row is one of the backward pass. scratch: the bytes that it took and gave back before it ended, at the
+    highest; None where nobody can tell.
     """
 
     row: int
     backward: bool
+    scratch: int | None = None
 
 
 class Life(NamedTuple):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity
@@ -48,10 +50,6 @@ def on_cpu(run: Callable[[], object]) -> int | None:
         given = run()
     del given
     results = seen.profiler.kineto_results if seen.profiler else None
-    events = [event for event in results.events() if event.name() == ALLOCATION] if results else []
-    ours = sorted((event.start_ns(), event.nbytes()) for event in events)
-    alive = highest = 0
-    for _, size in ours:
-        alive += size
-        highest = max(highest, alive)
-    return highest if ours else None
+    events: list[Any] = [event for event in results.events() if event.name() == ALLOCATION] if results else []
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(sizes, initial=0)) if sizes else None

@@ -3,7 +3,8 @@
     run ─ kernel by kernel ─→ new storages, each with a weak reference that tells when it goes ─→ Moments, Lives
 
 Storages, and not tensors: views cost nothing, what is written in place costs nothing, and what only autograd's graph
-holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, is not seen.
+holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, only CUDA's
+allocator tells (Gauge).
 """
 
 from __future__ import annotations
@@ -27,11 +28,30 @@ Node = tuple[int, str]
 """A node of autograd's: its number and its name."""
 
 
+class Gauge:
+    """What a kernel needs for itself on a CUDA device: how far its allocator's high-water mark lies above what is left.
+
+    The mark is begun anew for every kernel; nobody can give it back.
+    """
+
+    def __init__(self, device: str):
+        self._device = device
+
+    def start(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def scratch(self) -> int:
+        stats = torch.cuda.memory.memory_stats_as_nested_dict(self._device)["allocated_bytes"]["all"]
+        return stats["peak"] - stats["current"]
+
+
 class Ledger(Onlooker):
     """Sees the memory that every kernel under it makes, and is told when it goes; keeps none of it alive."""
 
-    def __init__(self, recorder: Recorder, held: Held):
+    def __init__(self, recorder: Recorder, held: Held, gauge: Gauge | None = None):
         super().__init__()
+        self._gauge = gauge
+        self._scratch: dict[int, int] = {}
         self._recorder = recorder
         self._complete = True
         self._moments: list[int | Node | None] = []
@@ -51,7 +71,11 @@ class Ledger(Onlooker):
             self._moments.append((node._sequence_nr(), name.rpartition("::")[2]) if name and not kind else None)
         else:
             self._moments.append(len(self._recorder.entries))
+        if self._gauge:
+            self._gauge.start()
         out = func(*args, **(kwargs or {}))
+        if self._gauge:
+            self._scratch[moment] = self._gauge.scratch()
         for tensor in tensors((out,)):
             self._see(tensor, moment, kind)
         return out
@@ -70,12 +94,13 @@ class Ledger(Onlooker):
             self._complete = False
             return
         index = self._alive[address][0] if address in self._alive else -1
-        if index < 0 or self._lives[index].bytes != size:
+        before = self._lives[index].bytes if index >= 0 else 0
+        if size != before:
             if index >= 0:
                 self._deaths[index] = born
             self._alive[address] = len(self._lives), KeyedRef(storage, self._gone, address)
             self._lives.append(Life(size, born, None, kind))
-        elif kind and not self._lives[index].kind:
+        elif kind and index >= 0 and not self._lives[index].kind:
             self._lives[index] = self._lives[index]._replace(kind=kind)
 
     def _gone(self, storage: KeyedRef[int, Any]) -> None:
@@ -101,9 +126,21 @@ class Ledger(Onlooker):
         derivation = self._recorder.derivation
         steps = {place: index for index, place in enumerate(derivation.steps)} if derivation else {}
         last = -1
-        for at in self._moments:
+        for index, at in enumerate(self._moments):
+            scratch = self._scratch.get(index)
             if isinstance(at, int):
-                yield Moment(at, False)
+                yield Moment(at, False, scratch)
             else:
                 last = steps[derivation.place_of(*at)] if derivation and at else last
-                yield Moment(last, True)
+                yield Moment(last, True, scratch)
+
+
+def ledger_of(recorder: Recorder, held: Held, device: str) -> Ledger:
+    """The ledger of a run on a device.
+
+    The first kernel on meta makes torch load its compiler, which keeps what is alive at that moment; so it comes before
+    the run.
+    """
+    if device == "meta":
+        torch.empty((), device="meta").relu()
+    return Ledger(recorder, held, Gauge(device) if device.startswith("cuda") else None)

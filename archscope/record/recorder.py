@@ -282,8 +282,10 @@ class Recorder(TorchFunctionMode):
         return forward, tuple(self.derivation.rows(forward)) if self.derivation is not None else ()
 
     def note(self, error: BaseException | None) -> None:
-        """A driver leaves a Site with this exception."""
-        self.faults.left(self.site, error)
+        """A driver leaves a Site with this exception. A checkpoint that runs again ends with one, which would keep all
+        that it has made."""
+        if not self._paused:
+            self.faults.left(self.site, error)
 
 
 def overrides(kind: Any) -> bool:

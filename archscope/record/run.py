@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
-from archscope.record.ledger import Ledger
+from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -75,7 +75,7 @@ def once(
     with kept_state(grad=backward or grad):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
         values = recorder.values
-        ledger = Ledger(recorder, held) if lives else None
+        ledger = ledger_of(recorder, held, device) if lives else None
         known = params(parameters, values)
         values.hold_buffers(buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
