@@ -28,6 +28,7 @@ from archscope.report import Checked, Finding, Report, from_problem
 from archscope.trace import Failure, Site
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import residual_mnist, stages, trained
+from tests.timed import ceilings, timed_mnist
 
 PLACE = Span("net.yaml", 3, 5)
 ERROR = Finding("params", "error", "41,514 parameters, expected 41,515", "0", PLACE)
@@ -59,6 +60,12 @@ class FakeLibrary(ModuleType):
 
     def schema(self) -> Any:
         return self.give("schema", (), {})
+
+    def time(self, target: str, **options: Any) -> Any:
+        return self.give("time", (target,), options)
+
+    def device(self, name: str, **options: Any) -> Any:
+        return self.give("device", (name,), options)
 
 
 @pytest.fixture
@@ -116,7 +123,7 @@ def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], e
         (["summary", "net.yaml", "--batch", "0"], "0 is not in the range"),
         (["summary", "net.yaml", "--format", "xml"], "'xml' is not one of"),
         (["sumary", "net.yaml"], "did you mean 'summary'?"),
-        (["nonsense"], "commands: check, flops, schema, summary"),
+        (["nonsense"], "commands: check, device, flops, schema, summary, time"),
         (["check", "net.yaml", "--max-params", "5 apples"], "'5 apples' is not a figure such as 12.4M"),
         (["check", "net.yaml", "--max-macs", "-1"], "'-1' is no limit such as 5M"),
         (["check", "net.yaml", "--tolerance", "2"], "'2' is no tolerance such as 2% or 0.02"),
@@ -538,12 +545,14 @@ def test_one_command_is_one_library_call(library: FakeLibrary) -> None:
         "flops": (residual_mnist, "summarize"),
         "check": (list, "check"),
         "schema": (lambda: {"type": "object"}, "schema"),
+        "time": (timed_mnist, "time"),
+        "device": (ceilings, "device"),
     }
     assert answers.keys() == cli.commands.keys()
     for command, (answer, function) in answers.items():
         library.calls.clear()
         library.answer = answer()
-        assert run(command, *(["net.yaml"] if command != "schema" else [])).exit_code == 0
+        assert run(command, *(["net.yaml"] if command not in ("schema", "device") else [])).exit_code == 0
         assert [name for name, _, _ in library.calls] == [function]
 
 

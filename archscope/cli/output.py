@@ -55,7 +55,7 @@ def leave() -> NoReturn:
     sys.exit(PIPE_CLOSED)
 
 
-def deliver(text: str, output: str | None) -> None:
+def deliver(text: str | bytes, output: str | None) -> None:
     """To standard output (also as `-`), or to a file that is written whole or not at all."""
     if output in (None, "-"):
         click.echo(text, nl=False)
@@ -68,10 +68,11 @@ def deliver(text: str, output: str | None) -> None:
         raise Refusal(f"cannot write {output}: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | bytes) -> None:
     """Into a temporary file beside it, then moved over it. What is no plain file (a pipe) is written directly."""
+    content = text.encode() if isinstance(text, str) else text
     if path.exists() and not path.is_file() and not path.is_dir():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     path = path.resolve() if path.is_symlink() else path
     if path.is_dir():
@@ -80,7 +81,7 @@ def write_whole(path: Path, text: str) -> None:
         raise Refusal(f"cannot write {path}: it is read-only\n  help: chmod u+w {path}")
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8", newline="")
+        draft.write_bytes(content)
         if path.exists():
             shutil.copymode(path, draft)
         os.replace(draft, path)

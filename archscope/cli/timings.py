@@ -161,11 +161,11 @@ def draw(found: Any, picture: str) -> None:
 
 def shown(found: Timing | Grid, wish: Wish, format: str) -> str:
     from archscope.cli.program import laid_out
-    from archscope.render import data, timings
+    from archscope.render import data, grids, timings
     from archscope.timing import Grid
 
     if format == "json":
         return data.dumped(found.to_dict())
     if isinstance(found, Grid):
-        return timings.grid_csv(found) if format == "csv" else laid_out(timings.grid_sheet(found), format)
+        return grids.csv(found) if format == "csv" else laid_out(grids.sheet(found), format)
     return timings.csv(found, wish) if format == "csv" else laid_out(timings.sheet(found, wish), format)

@@ -16,7 +16,7 @@ SILENT = "99"
 
 @contextmanager
 def quiet_profile(**how: Any) -> Iterator[profile]:
-    """Inside, everything is profiled as `torch.profiler.profile` is told; its library reads the level when it starts."""
+    """Inside, all is profiled as `torch.profiler.profile` is told. Its library reads the level when it starts."""
     before = os.environ.get(LEVEL)
     os.environ.setdefault(LEVEL, SILENT)
     try:

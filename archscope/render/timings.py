@@ -1,4 +1,4 @@
-"""Timing or Grid → Sheet, CSV: the outline of a net with the time of every line, what holds it, and the least it takes.
+"""Timing → Sheet, CSV: the outline of a net with the time of every line, what holds it, and the least it takes.
 
 Lines sum to the whole: what no row took (the optimizer, Python between the rows) has lines of its own at the end.
 """
@@ -13,9 +13,9 @@ from archscope import units
 from archscope.measurement import Samples
 from archscope.render import data
 from archscope.render.columns import Column
-from archscope.render.sheet import Heading, Sheet, Wish, flops, head, listed, summary
+from archscope.render.sheet import Heading, Sheet, Wish, flops, head, summary
 from archscope.report import Line, Report, breakdown, leaves
-from archscope.timing import Footprint, Grid, Spent, Timing
+from archscope.timing import Footprint, Spent, Timing
 
 USUAL = ("path", "layer", "output", "time", "of_time", "bound", "best", "roofline")
 USUAL_BY = ("path", "calls", "macs", "time", "of_time", "bound", "best", "roofline", "rate")
@@ -28,6 +28,9 @@ BETWEEN = {"cpu": "Python between the rows", "cuda": "the GPU waits for launches
 # ------------------------------------------------------------ columns
 def columns(timing: Timing) -> tuple[Column, ...]:
     """The columns of a timing, to stand beside those of its report."""
+
+    def derived(sums: Spent) -> float | None:
+        return None if timing.report.backward_total is None else sums.backward
 
     def column(
         name: str, header: str, value: Callable[[Spent], object], text: Callable[[Spent], str], key: str
@@ -44,7 +47,7 @@ def columns(timing: Timing) -> tuple[Column, ...]:
 
     return (
         column("time", "time", lambda s: s.whole, lambda s: seconds(s.whole), "device_s"),
-        column("backward_time", "backward time", lambda s: s.backward, lambda s: seconds(s.backward), "backward_s"),
+        column("backward_time", "backward time", derived, lambda s: seconds(derived(s)), "backward_s"),
         column(
             "of_time",
             "of time",
@@ -75,7 +78,7 @@ def spent(line: Line, timing: Timing) -> Spent:
         backward = timing.whole.backward or 0.0
         least = timing.whole.least if timing.least is None else timing.least
         return replace(timing.whole, seconds=timing.seconds - backward, backward=backward, least=least)
-    return timing.spent(line.rows) if line.rows else Spent(None, None)
+    return timing.spent(line.rows) if line.rows else Spent(None, None, sure=False)
 
 
 def seconds(value: float | None) -> str:
@@ -116,6 +119,8 @@ def usual(names: Sequence[str], timing: Timing) -> tuple[str, ...]:
 # ------------------------------------------------------------ one timing
 def sheet(timing: Timing, wish: Wish = Wish()) -> Sheet:  # noqa: B008 - frozen
     """The table of a net, or with `by` its parts, with times."""
+    if timing.measurement.rows is None and not (wish.columns or wish.by):
+        return whole_sheet(timing)
     extra = columns(timing)
     laid = flops if wish.by else summary
     names = usual(USUAL_BY if wish.by else USUAL, timing)
@@ -127,6 +132,27 @@ def sheet(timing: Timing, wish: Wish = Wish()) -> Sheet:  # noqa: B008 - frozen
         rows=(*base.rows, *rest),
         foot=tuple(foot(timing)),
         notes=tuple(notes(timing, base.notes)),
+    )
+
+
+def whole_sheet(timing: Timing) -> Sheet:
+    """Without rows: the whole, its parts, and its replay as a CUDA graph."""
+    own = timing.measurement
+    one = "step" if timing.report.trace.mode == "train" else "run"
+    found = [(one, own.whole), *own.parts, ("CUDA graph", own.graph)]
+    return Sheet(
+        head=(*head(timing.report), *machine(timing)),
+        headings=(
+            Heading("path", ""),
+            Heading("time", "time", right=True),
+            Heading("iqr", "IQR", right=True),
+            Heading("runs", "runs", right=True),
+        ),
+        rows=tuple(
+            (name, seconds(s.median), seconds(s.iqr), units.count(s.runs)) for name, s in found if s is not None
+        ),
+        foot=tuple(foot(timing)),
+        notes=tuple(notes(timing, ())),
     )
 
 
@@ -232,7 +258,8 @@ def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
     if own.rows is not None and timing.accounted is not None:
         yield f"rows: {own.rows.by}, {own.rows.runs} runs; they sum to {percent(timing.accounted, 1.0)} of the whole"
         unseen = sum(time is None for time in own.rows.forward)
-        yield from [f"{unseen} rows were not seen one by one, so their times are not known"] if unseen else []
+        if unseen:
+            yield f"not seen one by one, so of unknown time: {unseen} row{'s' * (unseen > 1)}"
     elif dict(timing.options).get("compile"):
         yield "compiled: what runs are no rows any more, so only the whole is measured"
     if timing.ceilings is not None:
@@ -279,61 +306,6 @@ def disturbed(timing: Timing) -> Iterator[str]:
         yield "interrupted: what was measured so far"
 
 
-# ------------------------------------------------------------ several
-GRID = (
-    Heading("path", "dtype"),
-    Heading("batch", "batch", right=True),
-    Heading("time", "time", right=True),
-    Heading("iqr", "IQR", right=True),
-    Heading("runs", "runs", right=True),
-    Heading("throughput", "examples/s", right=True),
-    Heading("rate", "FLOP/s", right=True),
-    Heading("roofline", "roofline", right=True),
-    Heading("graph", "CUDA graph", right=True),
-    Heading("predicted", "memory", right=True),
-    Heading("measured", "measured", right=True),
-)
-
-
-def grid_sheet(grid: Grid) -> Sheet:
-    """One line for every timing; columns that none of them fills are left out."""
-    rows = [cell(timing) for timing in grid.timings]
-    kept = [at for at, heading in enumerate(GRID) if any(row[at] for row in rows) or heading.name == "path"]
-    first = grid.timings[0]
-    noisy = [f"{t.report.trace.dtype} batch {t.report.batch}" for t in grid.timings if t.total and t.total.noisy]
-    return Sheet(
-        head=(first.report.title or first.target, first.report.trace.mode, *machine(first)),
-        headings=tuple(GRID[at] for at in kept),
-        rows=tuple(tuple(row[at] for at in kept) for row in rows),
-        foot=("time: median of the runs", "FLOP/s: 2 × MACs", "memory: predicted, at its highest"),
-        notes=(*([f"noisy: {listed(noisy)}"] if noisy else []), *rest(grid)),
-    )
-
-
-def rest(grid: Grid) -> Iterator[str]:
-    last = grid.timings[-1]
-    yield from (note for note in disturbed(last) if note.startswith(("other", "others")))
-    if grid.interrupted:
-        yield f"interrupted: {len(grid.timings)} of {grid.planned} were measured"
-
-
-def cell(timing: Timing) -> tuple[str, ...]:
-    own, total, footprint = timing.measurement, timing.total, timing.memory
-    return (
-        timing.report.trace.dtype,
-        "" if timing.report.batch is None else units.count(timing.report.batch),
-        seconds(timing.seconds),
-        "" if total is None else seconds(total.iqr),
-        "" if total is None else units.count(total.runs),
-        count(timing.throughput),
-        rate(timing.flops_per_second, "FLOP/s"),
-        percent(timing.of_roofline, 1.0),
-        "" if own.graph is None else seconds(own.graph.median),
-        "" if footprint.predicted is None else units.size(footprint.predicted.peak),
-        "" if footprint.measured is None else units.size(footprint.measured),
-    )
-
-
 # ------------------------------------------------------------ for programs
 def csv(timing: Timing, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """One line per written step, or part; times that are not known are empty cells."""
@@ -344,27 +316,3 @@ def csv(timing: Timing, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     else:
         lines, usually = data.single(report, wish), (*CSV, *TIMES)
     return data.lines_csv(report, lines, wish.columns or usually, extra)
-
-
-GRID_CSV = ("dtype", "batch", "median_s", "iqr_s", "runs", "examples_per_s", "flops_per_s", "of_roofline", "graph_s")
-
-
-def grid_csv(grid: Grid) -> str:
-    return data.table([(*GRID_CSV, "peak_predicted", "peak_measured"), *map(grid_line, grid.timings)])
-
-
-def grid_line(timing: Timing) -> Sequence[object]:
-    total, graph, footprint = timing.total, timing.measurement.graph, timing.memory
-    return (
-        timing.report.trace.dtype,
-        timing.report.batch,
-        timing.seconds,
-        None if total is None else total.iqr,
-        None if total is None else total.runs,
-        timing.throughput,
-        timing.flops_per_second,
-        timing.of_roofline,
-        None if graph is None else graph.median,
-        None if footprint.predicted is None else footprint.predicted.peak,
-        footprint.measured,
-    )

@@ -6,7 +6,7 @@ import shutil
 
 from archscope.comparison import Comparison
 from archscope.crosscheck import CrossCheck
-from archscope.render import crosschecks, devices, findings, html, sheet, table, timings
+from archscope.render import crosschecks, devices, findings, grids, html, sheet, table, timings
 from archscope.report import Report, Views
 from archscope.roofline import Ceilings
 from archscope.timing import Grid, Timing
@@ -52,11 +52,11 @@ def timing_html(timing: Timing) -> str:
 
 
 def grid_text(grid: Grid) -> str:
-    return table.text(timings.grid_sheet(grid), width=terminal_width()).rstrip("\n")
+    return table.text(grids.sheet(grid), width=terminal_width()).rstrip("\n")
 
 
 def grid_html(grid: Grid) -> str:
-    return html.text(timings.grid_sheet(grid))
+    return html.text(grids.sheet(grid))
 
 
 def ceilings_text(ceilings: Ceilings) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from archscope.checks.rules import RULES
 from archscope.cli import cli
 from archscope.cost import FORMULAS
 from archscope.errors import SpecError
+from archscope.measurement import Load
+from archscope.roofline import Ceilings
 from archscope.spec.data import CHECKS, FORMS, MODIFIERS, PRESERVES, RESERVED
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
 from tests.docs.pages import (
@@ -199,8 +202,18 @@ def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
     documents = [report.to_dict(), flops_document(report), findings_document(checked)]
     documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_data(report.findings[0])]
     documents += [fix_data(Fix("")), {"unpriced": [{"kernel": "", "rows": []}]}]
+    documents += [timing.to_dict() for timing in timings()]
     assert json.dumps(documents)
     assert sorted(keys(documents) - words_of(CLI)) == []
+
+
+def timings() -> list[Any]:
+    """A training step with ceilings that nobody measured, and a grid."""
+    how: dict[str, Any] = {"device": "cpu", "seconds": 0.01}
+    one = archscope.time(str(ROOT / "specs/tutorials/mlp.yaml"), train=True, roofline=False, **how)
+    ceilings = Ceilings(one.measurement.machine, (("float32", 1e9),), ((1024, 1e9),), 1e-6, "", Load())
+    grid = archscope.time_grid(str(ROOT / "specs/tutorials/mlp.yaml"), batch=(1, 2), roofline=False, **how)
+    return [replace(one, ceilings=ceilings), grid, ceilings]
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,28 @@ import pytest
 from archscope.comparison import compare
 from archscope.crosscheck import CrossCheck, cross_check
 from archscope.errors import Span
-from archscope.render import crosschecks, data, findings, html, markdown, pull_request, sheet, table, views
+from archscope.render import (
+    crosschecks,
+    data,
+    findings,
+    grids,
+    html,
+    markdown,
+    pull_request,
+    sheet,
+    table,
+    timings,
+    views,
+)
 from archscope.render.columns import NAMES, Column
 from archscope.render.folding import told
 from archscope.render.sheet import Wish
+from archscope.render.timings import TIMES
 from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
 from archscope.statement import Count, Statement
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
+from tests.timed import grid, timed_awkward, timed_compiled, timed_mnist, timed_stages, timed_training
 
 GOLDEN = Path(__file__).parent / "golden"
 EVERYTHING = Wish(columns=NAMES, expand=True)
@@ -145,6 +159,20 @@ CASES: dict[str, Callable[[], str]] = {
     "flops.module.txt": at(120, sheet.flops, stages()),
     "flops.type.txt": at(80, sheet.flops, awkward(), Wish(by="type")),
     "flops.depth.txt": at(80, sheet.flops, stages(), Wish(by="depth")),
+    **{f"timed.{width}.txt": at(width, timings.sheet, timed_mnist()) for width in (60, 80, 120)},
+    **{f"timed.stages.{width}.txt": at(width, timings.sheet, timed_stages()) for width in (80, 120)},
+    **{f"timed.training.{width}.txt": at(width, timings.sheet, timed_training()) for width in (80, 120)},
+    "timed.type.txt": at(120, timings.sheet, timed_training(), Wish(by="type")),
+    "timed.awkward.txt": at(80, timings.sheet, timed_awkward()),
+    "timed.sorted.txt": at(80, timings.sheet, timed_stages(), Wish(sort="time")),
+    "timed.columns.txt": at(100, timings.sheet, timed_mnist(), Wish(columns=("path", *TIMES))),
+    "timed.compiled.txt": at(80, timings.sheet, timed_compiled()),
+    "timed.grid.txt": at(80, grids.sheet, grid()),
+    "timed.md": lambda: markdown.text(timings.sheet(timed_mnist())),
+    "timed.csv": lambda: timings.csv(timed_awkward()),
+    "timed.type.csv": lambda: timings.csv(timed_training(), Wish(by="type")),
+    "timed.grid.csv": lambda: grids.csv(grid()),
+    "timed.json": lambda: data.dumped(timed_training().to_dict()),
     "crosscheck.80.txt": at(80, crosschecks.sheet, crossed()),
     "crosscheck.120.txt": at(120, crosschecks.sheet, crossed()),
     "crosscheck.md": lambda: markdown.text(crosschecks.sheet(crossed())),
