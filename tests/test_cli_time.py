@@ -197,3 +197,25 @@ def test_a_bar_for_whoever_has_waited(
         tell(0.5)
     assert ("measuring" in stream.getvalue() and "50%" in stream.getvalue()) is seen
     assert bool(stream.getvalue()) is seen
+
+
+@pytest.mark.parametrize(
+    ("stream", "passed", "verbose", "seen"),
+    [
+        (Terminal(), 3.0, False, "\rmatrices\rbytes   \r     \r"),
+        (Terminal(), 1.0, False, ""),
+        (io.StringIO(), 3.0, False, ""),
+        (io.StringIO(), 0.0, True, "matrices\nbytes\n"),
+    ],
+    ids=["long", "short", "no terminal", "verbose"],
+)
+def test_what_is_being_done(
+    stream: io.StringIO, passed: float, verbose: bool, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, passed, passed])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.doing(verbose=verbose) as tell:
+        tell("matrices")
+        tell("bytes")
+    assert stream.getvalue() == seen

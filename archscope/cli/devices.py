@@ -8,6 +8,7 @@ import click
 
 from archscope.cli.options import OUTPUT
 from archscope.cli.output import deliver, refusing
+from archscope.cli.progress import doing
 
 if TYPE_CHECKING:
     from archscope.roofline import Ceilings
@@ -27,8 +28,9 @@ def device(device: str, threads: int | None, again: bool, verbose: bool, format:
     with refusing():
         from archscope import api
 
-        progress = (lambda message: click.echo(message, err=True)) if verbose else None
-        deliver(shown(api.device(device, again=again, threads=threads, progress=progress), format), output)
+        with doing(verbose=verbose) as tell:
+            ceilings = api.device(device, again=again, threads=threads, progress=tell)
+        deliver(shown(ceilings, format), output)
 
 
 def shown(ceilings: Ceilings, format: str) -> str:

@@ -1,4 +1,4 @@
-"""A progress bar on standard error for what takes longer than two seconds, where somebody looks on."""
+"""On standard error, where somebody looks on, for what takes longer than two seconds: a bar, or what is being done."""
 
 from __future__ import annotations
 
@@ -31,3 +31,24 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
 
     with shown:
         yield tell
+
+
+@contextmanager
+def doing(*, verbose: bool) -> Iterator[Callable[[str], None]]:
+    """Gives what is told what is being done. Verbose, each has a line; otherwise one line shows the last, and is gone
+    afterwards."""
+    start, widest = monotonic(), 0
+
+    def tell(what: str) -> None:
+        nonlocal widest
+        if verbose:
+            click.echo(what, err=True)
+        elif sys.stderr.isatty() and monotonic() - start >= PATIENCE:
+            click.echo(f"\r{what:<{widest}}", nl=False, err=True)
+            widest = len(what)
+
+    try:
+        yield tell
+    finally:
+        if widest:
+            click.echo(f"\r{'':<{widest}}\r", nl=False, err=True)

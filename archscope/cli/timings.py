@@ -22,7 +22,7 @@ from archscope.cli.options import (
     wish_of,
 )
 from archscope.cli.output import INTERRUPTED, deliver, refusing, write_whole
-from archscope.cli.progress import progress
+from archscope.cli.progress import doing, progress
 from archscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +137,11 @@ def measured(target: str, options: Mapping[str, Any]) -> Timing | Grid:
     batches, dtypes = options["batch"], options["dtype"]
     how = library_options({name: given for name, given in options.items() if name not in ("batch", "dtype")})
     how["rows"], how["roofline"] = not how.pop("no_rows"), not how.pop("no_roofline")
-    with contextlib.redirect_stdout(sys.stderr), progress("measuring", quiet=options["quiet"]) as tell:
+    with (
+        contextlib.redirect_stdout(sys.stderr),
+        doing(verbose=options["verbose"]) as how["progress"],
+        progress("measuring", quiet=options["quiet"]) as tell,
+    ):
         if len(batches) > 1 or len(dtypes) > 1:
             return api.time_grid(
                 target, batch=batches or (None,), dtype=dtypes or (None,), **{**how, "rows": False}, ask=tell

@@ -255,7 +255,8 @@ def test_another_room_may_add_a_column() -> None:
     time = Column(
         "time", "ns", lambda line, _: str(sum(nanoseconds[i] for i in line.rows)), lambda line, _: 0, right=True
     )
-    lines = table.text(sheet.summary(residual_mnist(), Wish(columns=("path",)), extra=[time]), width=80).splitlines()
+    laid = sheet.summary(residual_mnist(), Wish(columns=("path", "time")), extra=[time])
+    lines = table.text(laid, width=80).splitlines()
     assert lines[2:6] == ["path      ns", "0         10", "1         10", "2         10"]
     assert lines[6] == "3         50"
 
