@@ -240,10 +240,13 @@ def name_heaviest(panel: Panel, canvas: FigureCanvasAgg, every: Sequence[Point])
     """Names beside the points that take longest, each where it covers the least; none where it would cover a name."""
     taken = [box_of(text, canvas) for text in panel.axes.texts]
     for point in heaviest(panel, every):
-        places = [(covered(text, panel, taken, canvas), at) for at, text in attempts(panel, point)]
-        cost, at = min(places)
+        text = named(panel, point, (0.0, 0.0))
+        boxes = [moved(box_of(text, canvas), offset) for offset in OFFSETS]
+        text.remove()
+        cost, at = min((covered(box, panel, taken), at) for at, box in enumerate(boxes))
         if cost < FULL:
-            taken.append(box_of(named(panel, point, OFFSETS[at]), canvas))
+            named(panel, point, OFFSETS[at])
+            taken.append(boxes[at])
 
 
 def heaviest(panel: Panel, every: Sequence[Point]) -> list[Point]:
@@ -254,14 +257,6 @@ def heaviest(panel: Panel, every: Sequence[Point]) -> list[Point]:
 
     first, own = set(longest(every, NAMED)), longest(panel.points, NAMED_AT_LEAST)
     return longest([point for point in panel.points if point in first or point in own], NAMED)
-
-
-def attempts(panel: Panel, point: Point) -> Iterator[tuple[int, Any]]:
-    """The name at one place after another, each removed before the next."""
-    for at, offset in enumerate(OFFSETS):
-        text = named(panel, point, offset)
-        yield at, text
-        text.remove()
 
 
 def named(panel: Panel, point: Point, offset: tuple[float, float]) -> Any:
@@ -280,9 +275,15 @@ def named(panel: Panel, point: Point, offset: tuple[float, float]) -> Any:
     )
 
 
-def covered(text: Any, panel: Panel, taken: Sequence[Bbox], canvas: FigureCanvasAgg) -> int:
-    """How many points the name covers; `FULL` where it covers another name or leaves the panel."""
-    box, inside = box_of(text, canvas), panel.axes.get_window_extent()
+def moved(box: Bbox, offset: tuple[float, float]) -> Bbox:
+    """Where the words stand at an offset, if they stand there in the middle of their point without."""
+    aside = box.width / 2 * ((offset[0] > 0) - (offset[0] < 0))
+    return box.translated(offset[0] * DPI / 72 + aside, offset[1] * DPI / 72)
+
+
+def covered(box: Bbox, panel: Panel, taken: Sequence[Bbox]) -> int:
+    """How many points a name covers; `FULL` where it covers another name or leaves the panel."""
+    inside = panel.axes.get_window_extent()
     within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
     if not within or any(box.overlaps(other) for other in taken):
         return FULL
