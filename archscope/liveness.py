@@ -29,10 +29,11 @@ HELD = "parameter", "buffer", "input"
 class Memory:
     """Bytes that a pass needs at its highest, and what they are made of.
 
-    params, buffers, inputs: what is there before. gradients: what the leaves are left with. optimizer: what it keeps
-    from step to step. activations: what the forward pass has made and is alive at its end: with a backward pass, what
-    was saved for it. peak: all that is alive at the highest moment; row: the index of the row at work then, of the
-    backward pass where `backward` says so; None in the optimizer's step, and before the first row.
+    params, buffers, inputs: what is there before. gradients: what the leaves are left with: more than the parameters
+    where one is a part of a larger tensor. optimizer: what it keeps from step to step. activations: what the forward
+    pass has made and is alive at its end: with a backward pass, what was saved for it. peak: all that is alive at the
+    highest moment; row: the index of the row at work then, of the backward pass where `backward` says so; None in the
+    optimizer's step, and before the first row.
     """
 
     params: int
@@ -74,7 +75,8 @@ def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     """The memory of the pass; None where it failed, or what lived when was not recorded.
 
     With a backward pass it is that of a step of training which is not the first: the optimizer, one of STATES, has its
-    states, and gradients were set to None before. Outputs live until the step is over. Without one there is no step.
+    states, gradients were set to None before, and outputs live until the backward pass is over. Without a backward pass
+    there is no step.
     """
     if trace.failure is not None or not trace.lives:
         return None
@@ -83,10 +85,11 @@ def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     left = [life for life in made if life.died is None]
     params, buffers, inputs = (total(life for life in lives if life.kind == kind) for kind in HELD)
     gradients = total(life for life in left if life.kind == "gradient")
-    states = STATES[optimizer] * gradients
+    learned = learned_sizes(trace)
+    states = STATES[optimizer] * sum(learned) if trace.backward else 0
     peak, row, backward = highest(made, trace)
     if optimizer and trace.backward:
-        step = total(left) + scratch(optimizer, trace, gradients)
+        step = total(life for life in left if life.kind != "output") + scratch(optimizer, trace.device, learned)
         if step > peak:
             peak, row, backward = step, None, False
     start = sum(not moment.backward for moment in trace.moments)
@@ -111,16 +114,21 @@ def highest(made: Sequence[Life], trace: Trace) -> tuple[int, int | None, bool]:
     return peak, min(row, last) if row >= 0 and last >= 0 else None, backward
 
 
-def scratch(optimizer: str, trace: Trace, gradients: int) -> int:
+def learned_sizes(trace: Trace) -> list[int]:
+    """The bytes of every parameter that is trained, in their order: a row reads it, and it is not frozen."""
+    read = {name for row in trace.rows for name in row.params}
+    return [on(trace.device, param.bytes) for param in trace.params if param.trainable and param.name in read]
+
+
+def scratch(optimizer: str, device: str, learned: Sequence[int]) -> int:
     """What the optimizer needs on top in its step: torch's Adam makes the root of its second moments, on CUDA those of
     all parameters together. On CPU it goes from one to the next, and the quotient of that root, and what it made of
     the parameter before, live beside it. SGD makes nothing."""
     if not optimizer.startswith("adam"):
         return 0
-    if trace.device.startswith("cuda"):
-        return gradients
-    sizes = [param.bytes for param in trace.params if param.trainable and not param.tied_to]
-    return max((before + 2 * size for before, size in pairwise([0, *sizes])), default=0)
+    if device.startswith("cuda"):
+        return sum(learned)
+    return max((before + 2 * size for before, size in pairwise([0, *learned])), default=0)
 
 
 def largest_batch(small: tuple[int, int], large: tuple[int, int], available: int) -> int | None:

@@ -187,7 +187,7 @@ class Life(NamedTuple):
     without it.
 
     born: -1 for what was there before the run. died: None for what outlives it. kind: what it holds: `parameter`,
-    `buffer`, `input`, `gradient` (that a leaf is left with), or "" for what a run makes on its way.
+    `buffer`, `input`, `output`, `gradient` (that a leaf is left with), or "" for what a run makes on its way.
     """
 
     bytes: int

@@ -158,25 +158,38 @@ def test_tied_parameters_count_once_and_so_do_their_gradients_and_states() -> No
 
 
 def test_the_optimizers_step_is_the_peak_where_what_it_makes_is_more_than_what_a_pass_makes() -> None:
-    """One example: gradients and output stay; on CPU the weight is rooted and divided beside the bias before it."""
+    """One example: the gradients stay; on CPU the weight is rooted and divided beside the bias before it."""
     trace = seen(nn.Sequential(lin(), nn.Linear(8, 800)), torch.zeros(1, 8), train=True)
-    weight, bias, output = 8 * 800 * 4, 800 * 4, 800 * 4
+    weight, bias = 8 * 800 * 4, 800 * 4
     parameters = G + weight + bias
     memory = memory_of(trace, optimizer="adamw")
     assert memory is not None
-    assert (memory.work, memory.row, memory.backward) == (parameters + output + V + 2 * weight, None, False)
+    assert (memory.work, memory.row, memory.backward) == (parameters + V + 2 * weight, None, False)
     plain = memory_of(trace, optimizer="sgd")
     assert plain is not None
     assert plain.work < memory.work
     assert plain.row is not None
     on_gpu = memory_of(replace(trace, device="cuda:0"), optimizer="adamw")
     assert on_gpu is not None
-    assert on_gpu.work == 512 + 512 + weight + 3584 + 3584 + on_gpu.gradients
+    assert on_gpu.work == 512 + 512 + weight + 3584 + on_gpu.gradients
 
 
 @pytest.mark.parametrize(("optimizer", "states"), [("", 0), ("sgd", 0), ("momentum", 1), ("adam", 2), ("adamw", 2)])
 def test_what_an_optimizer_keeps(optimizer: str, states: int) -> None:
     assert remembered(lin(), batch(), train=True, optimizer=optimizer).optimizer == states * G
+
+
+def test_a_gradient_that_is_a_part_keeps_the_whole() -> None:
+    """A token before a sequence: its gradient is a row of the whole's; the optimizer's states are as large as itself."""
+    model = Holds(lambda m, x: torch.cat([m.token, x]).exp(), token=nn.Parameter(torch.zeros(1, 8)))
+    memory = remembered(model, batch(), train=True, optimizer="adam")
+    assert (memory.params, memory.gradients, memory.optimizer) == (32, A + 32, 2 * 32)
+
+
+def test_a_parameter_that_no_row_reads_has_no_gradient_and_no_states() -> None:
+    model = Holds(lambda m, x: m.one(x), one=lin(), two=lin())
+    memory = remembered(model, batch(), train=True, optimizer="adam")
+    assert (memory.params, memory.gradients, memory.optimizer) == (2 * G, G, 2 * G)
 
 
 def test_frozen_parameters_have_no_gradients_and_no_states() -> None:

@@ -80,10 +80,6 @@ class Ledger(Onlooker):
             self._see(tensor, moment, kind)
         return out
 
-    def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
-        self._alive.clear()
-
     def _see(self, tensor: torch.Tensor, born: int, kind: str) -> None:
         """A tensor that a kernel gave: its memory is new, has grown, or is known."""
         try:
@@ -107,11 +103,14 @@ class Ledger(Onlooker):
         index, _ = self._alive.pop(storage.key)
         self._deaths[index] = len(self._moments)
 
-    def read(self) -> tuple[tuple[Moment, ...], tuple[Life, ...]]:
+    def read(self, outputs: Iterable[torch.Tensor]) -> tuple[tuple[Moment, ...], tuple[Life, ...]]:
         """The moments of the run and the lives in it, when it is over; none where some memory was not seen.
 
-        Gradients are taken from the leaves when the pass is over, which is not the pass's doing.
+        outputs: what it gave. Gradients were taken from the leaves when it was over, which is not its doing.
         """
+        for tensor in outputs:
+            self._see(tensor, -1, "output")
+        self._alive.clear()
         if not self._complete:
             return (), ()
         end = len(self._moments)

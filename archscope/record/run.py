@@ -89,7 +89,7 @@ def once(
             originals.give_back()
         unseen = [*values.unseen(), *filled_unseen(recorder.entries, ends)]
         forward, derived = recorder.read()
-        moments, lived = ledger.read() if ledger else ((), ())
+        moments, lived = ledger.read(tensor for _, tensor in leaves(outputs)) if ledger else ((), ())
         trace = Trace(
             target=target,
             device=device,

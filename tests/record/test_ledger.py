@@ -199,5 +199,5 @@ def test_a_gauge_is_started_before_every_kernel_and_read_after_it() -> None:
     with recorder, ledger:
         batch_ = torch.zeros(4)
         batch_.exp()
-    assert [moment.scratch for moment in ledger.read()[0]] == [5, 7]
+    assert [moment.scratch for moment in ledger.read(())[0]] == [5, 7]
     assert scale.started == 2
