@@ -22,9 +22,10 @@ from archscope.measure.rows import Lap, Tally, lapped, row_times
 from archscope.measure.runs import Ask, Collected, collect
 from archscope.measure.workload import PARTS, Workload
 from archscope.measurement import Measurement, RowTimes, Samples
-from archscope.record import walk
+from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
-from archscope.record.state import has_modes, kept_settings, kept_tensors, resting, set_mode, turn
+from archscope.record.state import has_modes, kept_modes, kept_settings, kept_tensors, resting, set_mode, turn
+from archscope.record.trees import leaves
 
 PROFILED = 5
 """Runs under the profiler: kernels' own times differ little."""
@@ -32,21 +33,18 @@ PROFILED = 5
 
 @contextmanager
 def kept(workload: Workload, *, live: bool) -> Iterator[None]:
-    """Inside, the module is in its mode and gradients are on or off. Flags, settings, random states and what hangs on
-    the module are as before afterwards; of a live module also its parameters, gradients, buffers and inputs."""
-    module = workload.plain
-    holding = walk(module)
+    """Inside, the module is in its mode and gradients are on or off. Flags, settings, modes and random states are as
+    before afterwards; of a live module also its parameters, gradients, buffers, inputs and all that hangs on it."""
+    module, holding = workload.plain, walk(workload.plain)
     parts = [part for _, part in holding.modules]
     flags = [(part, part.training) for part in parts if has_modes(part)]
-    given = [tree for args, kwargs in workload.calls[:1] for tree in (*args, *kwargs.values())]
-    tensors = [tensor for _, tensor in (*holding.parameters, *holding.buffers)]
     with ExitStack() as stack:
         stack.enter_context(resting())
         stack.enter_context(kept_settings())
+        stack.enter_context(kept_modes())
         stack.enter_context(torch.set_grad_enabled(workload.train))
         if live:
-            stack.enter_context(kept_belongings(parts, given))
-            stack.enter_context(kept_tensors(tensors))
+            stack.enter_context(untouched(workload, holding))
         try:
             if has_modes(module) and module.training != workload.train:
                 set_mode(module, parts, train=workload.train)
@@ -54,6 +52,28 @@ def kept(workload: Workload, *, live: bool) -> Iterator[None]:
         finally:
             workload.forget()
             turn(flags)
+
+
+@contextmanager
+def untouched(workload: Workload, holding: Holding) -> Iterator[None]:
+    """Whatever a live module's steps change is as before afterwards. All of it is copied first, since nobody looks on
+    while they run; inside, nothing has a gradient yet."""
+    parts = [part for _, part in holding.modules]
+    given = [tree for args, kwargs in workload.calls[:1] for tree in (*args, *kwargs.values())]
+    with kept_belongings(parts, given) as belongings:
+        beside = [part for layer in belongings.layers for part in layer.modules()]
+        belongings.keep(*parts, *beside)
+        held = [
+            *(tensor for _, tensor in (*holding.parameters, *holding.buffers)),
+            *(tensor for part in beside for tensor in (*part.parameters(), *part.buffers())),
+            *(tensor for tree in given for _, tensor in leaves(tree)),
+            *belongings.tensors(),
+        ]
+        with kept_tensors({id(tensor): tensor for tensor in held}.values()):
+            for tensor in held:
+                if tensor.is_leaf and tensor.grad is not None:
+                    tensor.grad = None
+            yield
 
 
 @dataclass

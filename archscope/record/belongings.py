@@ -75,6 +75,11 @@ class Belongings:
             self.layers += filter(is_torchs, below)
             ahead.extend(entry for entry in below if not is_torchs(entry))
 
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Those that were met: in an author's attributes and containers."""
+        found = (entry for thing in self._met.values() for entry in inside(thing))
+        return (entry for entry in found if isinstance(entry, torch.Tensor))
+
     def give_back(self) -> None:
         for thing, before, is_same, give_back in reversed(self._kept):
             if not is_same(thing, before):
