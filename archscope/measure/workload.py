@@ -149,8 +149,8 @@ def turns(call: Call, cache: int | None, *, most: int = 64) -> list[Call]:
 
 
 def again(tree: Any) -> Any:
-    """A tree with a copy of every tensor, in memory of its own and laid out alike."""
-    return changed(tree, lambda tensor: tensor.detach().clone())
+    """A tree with a copy of every tensor, in memory of its own, laid out and derived alike."""
+    return changed(tree, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
 
 
 def changed(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
