@@ -102,6 +102,13 @@ def timed_compiled() -> Timing:
     )
 
 
+def timed_meta() -> Timing:
+    """On meta: the memory of a step alone."""
+    machine = replace(CPU, device="meta", name="meta")
+    found = Measurement(machine, notes=("nothing is computed on meta, so no time is known",))
+    return Timing(trained(), found, None, replace(timed_training().memory, measured=None, largest_batch=None))
+
+
 def grid() -> Grid:
     """Two of four, the second of them noisy."""
     one = timed_mnist()

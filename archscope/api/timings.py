@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from archscope.api.devices import device as ceilings_of
 from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
 from archscope.api.specs import plan_of, split
-from archscope.errors import ForwardError, Problem, Span, UsageError
+from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError
+from archscope.liveness import Memory, largest_batch, memory_of
+from archscope.measurement import Measurement
+from archscope.timing import Footprint, Grid, Timing
 
 if TYPE_CHECKING:
     from archscope.measure import Tally, Workload
     from archscope.report import Report
-    from archscope.timing import Footprint, Grid, Timing
 
 Ask = Callable[[float], object]
 
@@ -45,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A module and a call of it, with the report of a recorded run; smaller: the report at another batch size, if one
+    """A module and a call of it, with the report of a recorded run; another: the report at another batch size, if one
     can be made."""
 
     module: Any
@@ -54,7 +56,7 @@ class Prepared:
     device: str
     live: bool = False
     tally: Tally | None = None
-    smaller: Callable[[int], Report] | None = None
+    another: Callable[[int], Report] | None = None
 
 
 def time(
@@ -95,7 +97,6 @@ def time_grid(
 ) -> Grid:
     """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt."""
     from archscope.render import views
-    from archscope.timing import Grid
 
     cells = [(size, kind) for kind in dtype for size in batch]
     ask: Ask = options.pop("ask", lambda _: None)
@@ -143,8 +144,6 @@ def _prepared(
     from archscope.measure import with_settings
 
     place = targets.device_of(device)
-    if place == "meta":
-        raise UsageError("there is nothing to time on meta, which computes nothing", "--device cpu, or cuda")
     with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
         if split(target) is None:
             with targets.surroundings(target):
@@ -188,8 +187,8 @@ def _of_spec(
     report = recorded(plan, beside=watch.over, tell=how.progress)
     module = workshop.build(plan, device=place, dtype=kind).train(how.train)
     call = tuple(examples(plan, place, kind).values()), dict[str, Any]()
-    smaller = None if given.input is not None else lambda batch: recorded(planned(batch))
-    return Prepared(module, call, report, place, tally=watch.tally, smaller=smaller)
+    another = None if given.input is not None else lambda batch: recorded(planned(batch))
+    return Prepared(module, call, report, place, tally=watch.tally, another=another)
 
 
 def _of_module(
@@ -209,8 +208,8 @@ def _of_module(
 
     report = recorded(args, kwargs, beside=watch.over)
     _refuse_misfits(report)
-    smaller = at if given.input is not None and not given.by_call else None
-    return Prepared(subject.module, (args, kwargs), report, subject.door.device, subject.live, watch.tally, smaller)
+    another = at if given.input is not None and not given.by_call else None
+    return Prepared(subject.module, (args, kwargs), report, subject.door.device, subject.live, watch.tally, another)
 
 
 class Watch:
@@ -238,25 +237,54 @@ def _refuse_misfits(report: Report) -> None:
 def _timing(prepared: Prepared, how: Wanted) -> Timing:
     from archscope import measure
     from archscope.render import views
-    from archscope.timing import Timing
 
-    workload, compiled, options = _workload(prepared, how)
+    optimizer = how.optimizer if how.train else ""
+    predicted = memory_of(prepared.report.trace, optimizer=optimizer)
+    if prepared.device == "meta":
+        found = Measurement(measure.machine("meta"), notes=("nothing is computed on meta, so no time is known",))
+        return Timing(prepared.report, found, None, Footprint(predicted), (), views.TIMING)
+    _refuse_too_big(prepared, predicted)
+    workload, options = _workload(prepared, how)
     ceilings = None
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
-    tally = prepared.tally if how.rows and not how.compile else None
-    with measure.kept(workload, live=prepared.live):
-        compile_seconds = measure.first_call(workload) if compiled else None
-        found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
+    found = _measured(prepared, how, workload)
     if found.whole is None:
         raise KeyboardInterrupt
-    found = replace(found, compile_seconds=compile_seconds)
-    footprint = _footprint(prepared, how, found)
+    footprint = _footprint(prepared, predicted, found, optimizer)
     return Timing(prepared.report, found, ceilings, footprint, options, views.TIMING)
 
 
-def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, bool, tuple[tuple[str, object], ...]]:
-    """What is measured, whether it is compiled, and the options to be shown."""
+def _refuse_too_big(prepared: Prepared, predicted: Memory | None) -> None:
+    """Raises UsageError where the prediction says that memory does not suffice; parameters and inputs are there."""
+    from archscope import targets
+
+    if predicted is not None:
+        needed = predicted.peak - predicted.params - predicted.buffers - predicted.inputs
+        targets.refuse_too_big(needed, prepared.device, f"{prepared.report.target}, beside its parameters,")
+
+
+def _measured(prepared: Prepared, how: Wanted, workload: Workload) -> Measurement:
+    """Raises ForwardError where the module fails, though its recorded run did not."""
+    from archscope import measure
+
+    tally = prepared.tally if how.rows and not how.compile else None
+    try:
+        with measure.kept(workload, live=prepared.live):
+            compile_seconds = measure.first_call(workload) if how.compile else None
+            found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        report = prepared.report
+        fact = f"while it was timed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        cure = "a smaller batch needs less memory" if "memory" in str(error) else ""
+        raise ForwardError(Problem(Span(report.target, 0, 0), fact, cure), report) from error
+    return replace(found, compile_seconds=compile_seconds)
+
+
+def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[str, object], ...]]:
+    """What is measured, and the options to be shown."""
     from archscope import measure
 
     module, call = prepared.module, prepared.call
@@ -268,24 +296,31 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, bool, tuple[tu
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
     options |= {"optimizer": how.optimizer if optimizer is not None else None} if how.train else {}
     workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer)
-    return workload, how.compile, tuple(options.items())
+    return workload, tuple(options.items())
 
 
-def _footprint(prepared: Prepared, how: Wanted, found: Any) -> Footprint:
+def _footprint(prepared: Prepared, predicted: Memory | None, found: Measurement, optimizer: str) -> Footprint:
     from archscope import targets
-    from archscope.liveness import largest_batch, memory_of
-    from archscope.timing import Footprint
 
-    optimizer = how.optimizer if how.train else ""
-    predicted = memory_of(prepared.report.trace, optimizer=optimizer)
     measured = None if found.peak is None or found.held is None else found.peak + found.held
-    free, batch = targets.free_bytes(prepared.device), prepared.report.batch
+    free = targets.free_bytes(prepared.device)
     available = None if free is None or found.held is None else free + found.held
-    largest = None
-    if predicted is not None and prepared.smaller and batch and available and not found.interrupted:
-        other = batch // 2 if batch > 1 else 2
-        second = memory_of(prepared.smaller(other).trace, optimizer=optimizer)
-        if second is not None:
-            pairs = sorted([(batch, predicted.peak), (other, second.peak)])
-            largest = largest_batch(pairs[0], pairs[1], available)
+    known = predicted is not None and available is not None and not found.interrupted
+    largest = _largest_batch(prepared, predicted, available, optimizer) if known else None  # type: ignore[arg-type]
     return Footprint(predicted, measured, available, largest)
+
+
+def _largest_batch(prepared: Prepared, predicted: Memory, available: int, optimizer: str) -> int | None:
+    """By the prediction at a second batch size; None where the target cannot run at another."""
+    batch = prepared.report.batch
+    if prepared.another is None or not batch:
+        return None
+    other = batch // 2 if batch >= 4 else 2 * batch
+    try:
+        second = memory_of(prepared.another(other).trace, optimizer=optimizer)
+    except ArchscopeError:
+        return None
+    if second is None:
+        return None
+    small, large = sorted([(batch, predicted.peak), (other, second.peak)])
+    return largest_batch(small, large, available)

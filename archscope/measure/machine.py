@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ TWO_APIS = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2]
 
 
 def machine(device: str) -> Machine:
-    """The device, `cpu` or `cuda[:i]`, as it is now."""
+    """The device, `cpu` or `cuda[:i]`, as it is now; on `meta`, which computes nothing, the processor by that name."""
     place = torch.device(device)
+    if place.type == "meta":
+        return replace(_processor(), device="meta", name="meta")
     return _gpu(place) if place.type == "cuda" else _processor()
 
 

@@ -69,7 +69,7 @@ CSV_HEAD = ("dtype", "batch", "median_s", "iqr_s", "runs", "examples_per_s", "fl
 
 
 def csv(grid: Grid) -> str:
-    return table([(*CSV_HEAD, "peak_predicted", "peak_measured"), *map(line, grid.timings)])
+    return table([(*CSV_HEAD, "peak_predicted", "peak_measured", "machine"), *map(line, grid.timings)])
 
 
 def line(timing: Timing) -> Sequence[object]:
@@ -86,4 +86,5 @@ def line(timing: Timing) -> Sequence[object]:
         None if graph is None else graph.median,
         None if footprint.predicted is None else footprint.predicted.peak,
         footprint.measured,
+        ", ".join(machine(timing)),
     )

@@ -24,6 +24,13 @@ TIMES = ("time", "backward_time", "of_time", "bound", "best", "roofline", "rate"
 """The columns that only a timing has."""
 BETWEEN = {"cpu": "Python between the rows", "cuda": "the GPU waits for launches"}
 
+WHOLE = (
+    Heading("path", ""),
+    Heading("time", "time", right=True),
+    Heading("iqr", "IQR", right=True),
+    Heading("runs", "runs", right=True),
+)
+
 
 # ------------------------------------------------------------ columns
 def columns(timing: Timing) -> tuple[Column, ...]:
@@ -140,17 +147,11 @@ def whole_sheet(timing: Timing) -> Sheet:
     own = timing.measurement
     one = "step" if timing.report.trace.mode == "train" else "run"
     found = [(one, own.whole), *own.parts, ("CUDA graph", own.graph)]
+    rows = [(name, seconds(s.median), seconds(s.iqr), units.count(s.runs)) for name, s in found if s is not None]
     return Sheet(
         head=(*head(timing.report), *machine(timing)),
-        headings=(
-            Heading("path", ""),
-            Heading("time", "time", right=True),
-            Heading("iqr", "IQR", right=True),
-            Heading("runs", "runs", right=True),
-        ),
-        rows=tuple(
-            (name, seconds(s.median), seconds(s.iqr), units.count(s.runs)) for name, s in found if s is not None
-        ),
+        headings=WHOLE if rows else (),
+        rows=tuple(rows),
         foot=tuple(foot(timing)),
         notes=tuple(notes(timing, ())),
     )
@@ -178,7 +179,7 @@ def machine(timing: Timing) -> Iterator[str]:
     """`Xeon, 2 threads · torch 2.13.0 · adamw · TF32`: what a time depends on."""
     own = timing.measurement.machine
     threads = own.setting("threads")
-    yield own.name if own.kind == "cuda" else f"{own.name}, {threads} thread{'s' * (threads != 1)}"
+    yield own.name if own.kind != "cpu" else f"{own.name}, {threads} thread{'s' * (threads != 1)}"
     yield ", ".join(f"{name} {version}" for name, version in own.versions if version and name != "python")
     yield from ([f"driver {own.driver}"] if own.driver else [])
     options = dict(timing.options)
@@ -296,6 +297,8 @@ def place(index: int | None, report: Report, *, backward: bool) -> str:
 def disturbed(timing: Timing) -> Iterator[str]:
     """What makes the figures worth less: other work on the machine, runs that differ, a Ctrl-C."""
     own = timing.measurement
+    if timing.ceilings is not None and timing.ceilings.disturbed:
+        yield "the ceilings were measured while others kept the device busy: archscope device --again"
     if own.load is not None and own.load.cores is not None and own.load.cores >= 0.1:
         yield f"other work kept {own.load.cores:.1f} cores busy meanwhile: times are too long"
     if own.load is not None and own.load.bytes:
@@ -315,4 +318,6 @@ def csv(timing: Timing, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
         usually: Sequence[str] = ("path", "calls", *CSV[3:], *TIMES)
     else:
         lines, usually = data.single(report, wish), (*CSV, *TIMES)
-    return data.lines_csv(report, lines, wish.columns or usually, extra)
+    where = ", ".join(machine(timing))
+    extra = (*extra, Column("machine", "machine", lambda *_: where, lambda *_: where))
+    return data.lines_csv(report, lines, (*(wish.columns or usually), "machine"), extra)

@@ -40,7 +40,7 @@ from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
 from archscope.statement import Count, Statement
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
-from tests.timed import grid, timed_awkward, timed_compiled, timed_mnist, timed_stages, timed_training
+from tests.timed import grid, timed_awkward, timed_compiled, timed_meta, timed_mnist, timed_stages, timed_training
 
 GOLDEN = Path(__file__).parent / "golden"
 EVERYTHING = Wish(columns=NAMES, expand=True)
@@ -167,6 +167,8 @@ CASES: dict[str, Callable[[], str]] = {
     "timed.sorted.txt": at(80, timings.sheet, timed_stages(), Wish(sort="time")),
     "timed.columns.txt": at(100, timings.sheet, timed_mnist(), Wish(columns=("path", *TIMES))),
     "timed.compiled.txt": at(80, timings.sheet, timed_compiled()),
+    "timed.meta.txt": at(80, timings.sheet, timed_meta()),
+    "timed.meta.md": lambda: markdown.text(timings.sheet(timed_meta())),
     "timed.grid.txt": at(80, grids.sheet, grid()),
     "timed.md": lambda: markdown.text(timings.sheet(timed_mnist())),
     "timed.csv": lambda: timings.csv(timed_awkward()),
