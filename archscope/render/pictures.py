@@ -52,7 +52,12 @@ FOOTNOTE = (
     "A point is a row, its area the time that it takes; the rows that take longest are named. "
     "FLOPs are 2 × MACs, bytes those at a row's door."
 )
-SETTINGS: dict[Any, Any] = {"svg.hashsalt": "archscope", "svg.fonttype": "none", "text.parse_math": False}
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "archscope",
+    "svg.fonttype": "none",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "text.parse_math": False,
+}
 """The same file every time, with words as words; a `$` in a name is a `$`."""
 
 
@@ -127,7 +132,9 @@ def fill(figure: Figure, canvas: FigureCanvasAgg, points: Sequence[Point], ceili
 
 
 def subtitle(ceilings: Ceilings) -> str:
-    return f"{ceilings.machine.name}, torch {ceilings.machine.version('torch')}"
+    threads = ceilings.machine.setting("threads")
+    used = f"{threads} thread{'s' * (threads != 1)}, " if ceilings.machine.kind == "cpu" else ""
+    return f"{ceilings.machine.name}, {used}torch {ceilings.machine.version('torch')}"
 
 
 def laid_out(figure: Figure, points: Sequence[Point], ceilings: Ceilings) -> Iterator[Panel]:
@@ -185,7 +192,8 @@ def roofs(panel: Panel, ceilings: Ceilings) -> None:
     dtypes = [dtype for dtype, peak in ceilings.peaks if peak and any(point.dtype == dtype for point in panel.points)]
     peaks = {dtype: ceilings.peak(dtype) or 0.0 for dtype in dtypes or [ceilings.peaks[0][0]]}
     ridges = [ceilings.ridge(dtype) or 0.0 for dtype in peaks]
-    left = min(point.intensity for point in panel.points) / 3
+    early = max(peaks.values()) / ceilings.bandwidths[0][1]
+    left = min(early, *(point.intensity for point in panel.points)) / 3
     right = 3 * max(*ridges, *(point.intensity for point in panel.points))
     slope(panel.axes, left, max(peaks.values()), ceilings.memory, "-")
     slope(panel.axes, left, max(peaks.values()), ceilings.bandwidths[0][1], "--")

@@ -76,7 +76,7 @@ def words(drawn: str) -> list[str]:
 
 def test_rows_roofs_and_what_holds_them_are_named() -> None:
     found = words(svg())
-    assert {"Net", "Test 9000, torch 2.9", "rows without FLOPs", "rows with FLOPs"} <= set(found)
+    assert {"Net", "Test 9000, 4 threads, torch 2.9", "rows without FLOPs", "rows with FLOPs"} <= set(found)
     assert {"conv4", "conv3", "conv2", "conv1", "fc", "relu", "custom", "flatten"} <= set(found)
     assert {"float32 1.00 TFLOP/s", "memory 50.0 GB/s", "cache 400 GB/s"} <= set(found)
     assert {"FLOP/s", "FLOPs per byte", "bytes per second", "bytes moved", "200 GFLOP/s", "20 GB/s"} <= set(found)
