@@ -57,7 +57,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the user's cache: empty, and no real one."""
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr(room, "is_quiet", lambda place: False)
+    monkeypatch.setattr(room, "is_quiet", lambda kept: False)
     return Path(room.folder())
 
 
@@ -144,10 +144,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(
 def test_what_was_disturbed_is_measured_anew_when_it_is_quiet(
     measuring: Measuring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measuring.results = [ceilings(load=Load(cores=1.0)), ceilings(peak=400e9)]
+    measuring.results = [ceilings(load=Load(cores=64.0)), ceilings(peak=400e9)]
     assert archscope.device("cpu").disturbed
     assert archscope.device("cpu").disturbed
-    monkeypatch.setattr(room, "is_quiet", lambda place: True)
+    monkeypatch.setattr(room, "is_quiet", lambda kept: True)
     assert [archscope.device("cpu").peak("float32") for _ in range(2)] == [400e9, 400e9]
     assert measuring.times == 2
 
@@ -223,7 +223,7 @@ def test_the_table(measuring: Measuring) -> None:
 @pytest.mark.parametrize(
     ("load", "sentence"),
     [
-        (Load(cores=1.24), "others kept 1.2 cores busy meanwhile"),
+        (Load(cores=99.24), "others kept 99.2 cores busy meanwhile"),
         (Load(bytes=3 * 2**30), "others held 3.00 GiB of this device meanwhile"),
     ],
 )

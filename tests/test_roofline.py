@@ -99,9 +99,23 @@ def test_ridge_and_what_can_be_reached() -> None:
     assert CEILINGS.attainable(1, "float16") is None
 
 
-@pytest.mark.parametrize(("cores", "disturbed"), [(None, False), (0.1, False), (0.2, True), (3.0, True)])
-def test_disturbed(cores: float | None, disturbed: bool) -> None:
-    assert replace(CEILINGS, load=Load(cores)).disturbed is disturbed
+@pytest.mark.parametrize(
+    ("device", "threads", "others", "disturbed"),
+    [
+        ("cpu", 4, None, False),
+        ("cpu", 4, 0.1, False),
+        ("cpu", 4, 0.2, True),
+        ("cpu", 2, 1.9, False),
+        ("cpu", 2, 2.5, True),
+        ("cpu", 9, 0.1, False),
+        ("cuda:0", 4, 4.0, False),
+    ],
+)
+def test_disturbed_is_who_misses_a_core_of_four(
+    device: str, threads: int, others: float | None, disturbed: bool
+) -> None:
+    machine = replace(MACHINE, device=device, settings=(("threads", threads),))
+    assert replace(CEILINGS, machine=machine, load=Load(others)).disturbed is disturbed
 
 
 # ------------------------------------------------------------ the document

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archscope.errors import UsageError
-from archscope.roofline import DISTURBING, SCHEMA, Ceilings, from_dict
+from archscope.roofline import SCHEMA, Ceilings, from_dict
 
 if TYPE_CHECKING:
     from archscope.measurement import Machine
@@ -49,7 +49,7 @@ def device(
         here = machine(place)
         path = folder() / f"{key(here)}.json"
         kept = None if again else read(path)
-        if kept is None or key(kept.machine) != key(here) or (kept.disturbed and is_quiet(place)):
+        if kept is None or key(kept.machine) != key(here) or (kept.disturbed and is_quiet(kept)):
             kept = measured(place, tell)
             write(path, kept, tell)
         return replace(kept, machine=here, text=views.ceilings_text)
@@ -61,13 +61,13 @@ def measured(place: str, tell: Progress) -> Ceilings:
     return measure_ceilings(place, tell=lambda what: tell(f"{place}: measuring {what}"))
 
 
-def is_quiet(place: str) -> bool:
-    """Whether nobody else keeps the processor busy just now."""
+def is_quiet(kept: Ceilings) -> bool:
+    """Whether others would not disturb just now."""
     from archscope.measure import load
 
-    probe = load(place)
+    probe = load(kept.machine.device)
     time.sleep(LISTENING)
-    return (probe.seen().cores or 0.0) < DISTURBING
+    return not replace(kept, load=probe.seen()).disturbed
 
 
 # ------------------------------------------------------------ the user's cache
