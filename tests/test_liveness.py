@@ -180,7 +180,7 @@ def test_what_an_optimizer_keeps(optimizer: str, states: int) -> None:
 
 
 def test_a_gradient_that_is_a_part_keeps_the_whole() -> None:
-    """A token before a sequence: its gradient is a row of the whole's; the optimizer's states are as large as itself."""
+    """A token before a sequence: its gradient is a row of the whole's; its states are as large as itself."""
     model = Holds(lambda m, x: torch.cat([m.token, x]).exp(), token=nn.Parameter(torch.zeros(1, 8)))
     memory = remembered(model, batch(), train=True, optimizer="adam")
     assert (memory.params, memory.gradients, memory.optimizer) == (32, A + 32, 2 * 32)

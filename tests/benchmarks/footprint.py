@@ -1,0 +1,80 @@
+"""Predicted memory beside what is measured: specs × batch sizes × inference and training → a table of ratios.
+
+    python tests/benchmarks/footprint.py
+    python tests/benchmarks/footprint.py --device cuda --batch 1,16 --only resnet50 unet
+
+Measured is the peak of one run that is not the first (on CUDA the allocator's, on CPU by torch's profiler); training is
+forward, backward and a step of AdamW. on top: without parameters, buffers, inputs and the optimizer's states, which
+both sides know alike; in all: with them. A megabyte is 10⁶ bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from measure import machine
+from tabulate import tabulate
+
+from archscope import api
+from archscope.compile import build
+from archscope.liveness import Memory, memory_of
+from archscope.measure import Workload, optimizer_of
+from archscope.measure.memory import peak_of
+
+SPECS = Path(__file__).resolve().parents[2] / "specs"
+MODELS = {
+    "resnet18": "resnet.yaml:resnet18",
+    "resnet50": "resnet.yaml:resnet50",
+    "densenet121": "densenet.yaml",
+    "vit_b_16": "vit.yaml:vit_b_16",
+    "gpt2": "gpt2.yaml",
+    "unet": "unet.yaml",
+}
+HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "in all", "the peak stands at")
+
+
+def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[Memory, str, int]:
+    """What is predicted, the row at the peak, and the bytes that are measured on top of what is held."""
+    plan = api.plan_of(target, batch=batch, train=train)
+    trace = api.runs.summarize_plan(plan, device=device, train=train, backward=train, lives=True).trace
+    predicted = memory_of(trace, optimizer="adamw" if train else "")
+    assert predicted is not None
+    rows = trace.backward if predicted.backward else trace.rows
+    row = "optimizer step" if predicted.row is None else f"{rows[predicted.row].path} {rows[predicted.row].short}"
+    module = build(plan, device=device).train(train)
+    inputs = tuple(api.runs.examples(plan, device, None).values())
+    workload = Workload(module, module, [(inputs, {})], device, train, optimizer_of("adamw", module, device))
+    with torch.set_grad_enabled(train):
+        workload.step()
+        workload.forget()
+        measured = peak_of(workload.step, device)
+    assert measured is not None
+    return predicted, row + " backward" * predicted.backward, measured
+
+
+def lines(models: list[str], batches: list[int], device: str) -> Iterator[list[str]]:
+    for name in models:
+        for batch in batches:
+            for train in (False, True):
+                predicted, row, measured = footprint(f"{SPECS}/{MODELS[name]}", batch, device, train=train)
+                sizes = f"{predicted.peak / 1e6:,.1f}", f"{(predicted.held + measured) / 1e6:,.1f}"
+                ratios = predicted.work / measured, predicted.peak / (predicted.held + measured)
+                yield [name, str(batch), "train" if train else "eval", *sizes, *(f"{r:.3f}" for r in ratios), row]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", default="1,8")
+    parser.add_argument("--only", nargs="*", default=list(MODELS))
+    given = parser.parse_args()
+    print(f"{machine()}, {given.device}\n")
+    table = list(lines(given.only, [int(batch) for batch in given.batch.split(",")], given.device))
+    print(tabulate(table, headers=HEADERS, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
