@@ -217,12 +217,17 @@ def test_all_is_given_back_after_an_exception(error: BaseException) -> None:
     module = net().train()
     module[1].eval()
     weight, threads, dtype = module[0].weight.detach().clone(), torch.get_num_threads(), torch.get_default_dtype()
-    with pytest.raises(type(error)), kept(job(module), live=True):
-        module[0].weight.data.zero_()
-        module[0].extra = 1
-        torch.set_num_threads(threads + 1)
-        torch.set_default_dtype(torch.float64)
-        raise error
+
+    def meddle() -> None:
+        with kept(job(module), live=True):
+            module[0].weight.data.zero_()
+            module[0].extra = 1
+            torch.set_num_threads(threads + 1)
+            torch.set_default_dtype(torch.float64)
+            raise error
+
+    with pytest.raises(type(error)):
+        meddle()
     assert torch.equal(module[0].weight, weight)
     assert not hasattr(module[0], "extra")
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)

@@ -238,7 +238,7 @@ def test_a_python_that_cannot_compile_is_told_so(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("torch.compile is not supported on Python 3.99\nand more")
 
     monkeypatch.setattr(torch, "compile", refuse)
-    with pytest.raises(UsageError, match="torch.compile: torch.compile is not supported on Python 3.99") as raised:
+    with pytest.raises(UsageError, match=r"not supported on Python 3\.99") as raised:
         compiled(net())
     assert "leave --compile out" in str(raised.value)
     assert "and more" not in str(raised.value)
@@ -255,7 +255,7 @@ class Raising(nn.Module):
 
 def test_what_the_compiler_cannot_do_is_said_in_a_line() -> None:
     error = torch._dynamo.exc.BackendCompilerFailed("inductor", RuntimeError("no compiler"), None)
-    with pytest.raises(UsageError, match="torch.compile: "):
+    with pytest.raises(UsageError, match=r"torch\.compile: "):
         first_call(work(Raising(error), call(2, 2), train=False))
 
 
