@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from typing import Any
 from weakref import ref
 
@@ -201,3 +203,14 @@ def test_a_gauge_is_started_before_every_kernel_and_read_after_it() -> None:
         batch_.exp()
     assert [moment.scratch for moment in ledger.read(())[0]] == [5, 7]
     assert scale.started == 2
+
+
+def test_kernels_are_watched_without_torchs_compiler() -> None:
+    """Which takes a second to load, and while it loads keeps what is alive."""
+    program = """
+import sys, torch
+from tests.record.runs import traced
+trace = traced(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()), torch.zeros(1, 2), lives=True, backward=True)
+sys.exit("torch._dynamo" in sys.modules or not trace.backward)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
