@@ -84,6 +84,23 @@ def test_what_cannot_be_trained_has_no_optimizer() -> None:
     assert timing.total is not None
 
 
+def test_where_no_row_is_seen_nothing_is_accounted_for() -> None:
+    """A scripted module runs in C++."""
+    timing = archscope.time(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), args=given(), **QUICK)
+    assert timing.total is not None
+    assert (timing.measurement.rows, timing.accounted, timing.between) == (None, None, None)
+
+
+@both_modes
+def test_on_meta_memory_is_known_and_time_is_not(train: bool) -> None:
+    timing = archscope.time(LENET, device="meta", train=train, **QUICK)
+    assert (timing.total, timing.seconds, timing.throughput, timing.accounted, timing.of_roofline) == (None,) * 5
+    assert {row.spent.whole for row in timing.rows} == {None}
+    assert timing.memory.predicted is not None
+    assert timing.memory.measured is None
+    assert "meta" in timing.measurement.notes[0]
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_a_spec_is_timed_in_another_dtype(dtype: str) -> None:
     timing = archscope.time(LENET, dtype=dtype, **QUICK)
@@ -123,11 +140,13 @@ def test_whoever_asks_is_told_what_is_done() -> None:
 @pytest.mark.parametrize(
     ("target", "options", "said"),
     [
-        (LENET, {"device": "meta"}, "nothing to time on meta"),
+        (LENET, {"threads": 0}, "0 threads"),
         (LENET, {"seconds": 0}, "a budget of 0 seconds"),
         (LENET, {"seconds": -1.0}, "a budget of -1.0 seconds"),
         (LENET, {"seconds": math.nan}, "a budget of nan seconds"),
         (LENET, {"train": True, "optimizer": "adamm"}, "unknown optimizer 'adamm'"),
+        (LENET, {"train": True, "optimizer": "adamm", "device": "meta"}, "unknown optimizer 'adamm'"),
+        (LENET, {"optimizer": ""}, "unknown optimizer ''"),
         (LENET, {"args": (1,)}, "a spec's inputs are shapes"),
         (LENET, {"dtype": "float31"}, "float31"),
         (nn.Linear(4, 4), {"args": (torch.rand(3, 4),), "channels_last": True}, "measured as it is"),
@@ -177,6 +196,12 @@ def test_a_grid_of_one_is_the_target_as_it_is() -> None:
     assert grid.timings[0].measurement.rows is not None
 
 
+@pytest.mark.parametrize("nothing", [{"batch": []}, {"dtype": []}])
+def test_a_grid_of_nothing_is_refused(nothing: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no batch size, or no dtype"):
+        archscope.time_grid(LENET, **nothing, **QUICK)
+
+
 class Impatient:
     """Breaks off when it is asked for the nth time."""
 
@@ -223,9 +248,11 @@ def late(deed: Deed, error: BaseException) -> Deed:
     return done
 
 
-def test_what_a_model_raises_later_than_in_the_recorded_run_goes_on() -> None:
-    with pytest.raises(ValueError, match="no"):
+def test_a_model_that_fails_later_than_in_the_recorded_run_is_told_so() -> None:
+    with pytest.raises(ForwardError, match="while it was timed: ValueError: no") as raised:
         archscope.time(Mischievous(late(lambda m, x: None, ValueError("no"))), args=given(), **QUICK)
+    assert raised.value.report is not None
+    assert isinstance(raised.value.__cause__, ValueError)
 
 
 def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:

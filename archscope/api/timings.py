@@ -99,6 +99,8 @@ def time_grid(
     from archscope.render import views
 
     cells = [(size, kind) for kind in dtype for size in batch]
+    if not cells:
+        raise UsageError("there is no batch size, or no dtype, to time", "batch=(1, 8)")
     ask: Ask = options.pop("ask", lambda _: None)
     timings: list[Timing] = []
     for done, (size, kind) in enumerate(cells):
@@ -126,6 +128,8 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
     wanted = Wanted(**options)
     if not wanted.seconds > 0:
         raise UsageError(f"a budget of {wanted.seconds} seconds measures nothing", "seconds=5")
+    if wanted.threads is not None and wanted.threads < 1:
+        raise UsageError(f"{wanted.threads} threads compute nothing", "threads=1")
     return wanted
 
 
@@ -141,8 +145,9 @@ def _prepared(
     how: Wanted,
 ) -> Iterator[Prepared]:
     from archscope import targets
-    from archscope.measure import with_settings
+    from archscope.measure import refuse_unknown_optimizer, with_settings
 
+    refuse_unknown_optimizer(how.optimizer)
     place = targets.device_of(device)
     with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
         if split(target) is None:

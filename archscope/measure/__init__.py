@@ -26,6 +26,7 @@ from archscope.measure.workload import (
     first_call,
     in_channels_last,
     optimizer_of,
+    refuse_unknown_optimizer,
     turns,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "machine",
     "measured",
     "optimizer_of",
+    "refuse_unknown_optimizer",
     "turns",
     "with_settings",
 ]

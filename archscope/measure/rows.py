@@ -119,9 +119,10 @@ def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None)
 
 
 def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) -> RowTimes | None:
-    """Seconds of each of `count` rows over the laps that went as the first, if that went as the recorded run."""
+    """Seconds of each of `count` rows over the laps that went as the first; None where that did not go as the recorded
+    run, or showed none of its rows."""
     rows = matched(tally, laps[0].functions) if laps else None
-    if rows is None:
+    if rows is None or not set(rows) - {NO_ROW}:
         return None
     kept = middle_half([lap for lap in laps if lap.functions == laps[0].functions])
     idle = nothing()

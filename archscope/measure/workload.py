@@ -89,12 +89,16 @@ class Workload:
         return sum(storages.values())
 
 
-def optimizer_of(name: str, module: nn.Module, device: str) -> torch.optim.Optimizer | None:
-    """The optimizer of a module's parameters, on a GPU one that a CUDA graph can hold; None where there is nothing to
-    train. Raises UsageError for a name that is none."""
+def refuse_unknown_optimizer(name: str) -> None:
+    """Raises UsageError for a name that is none."""
     if name not in OPTIMIZERS:
         hint = did_you_mean(name, OPTIMIZERS) or f"one of {', '.join(OPTIMIZERS)}"
         raise UsageError(f"unknown optimizer {name!r}", hint)
+
+
+def optimizer_of(name: str, module: nn.Module, device: str) -> torch.optim.Optimizer | None:
+    """The optimizer of a module's parameters, on a GPU one that a CUDA graph can hold; None where there is nothing to
+    train."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     capturable = torch.device(device).type == "cuda" and name.startswith("adam")
     return OPTIMIZERS[name](parameters, lr=0.0, **{"capturable": True} if capturable else {}) if parameters else None

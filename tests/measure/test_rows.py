@@ -168,6 +168,10 @@ def test_a_run_that_goes_another_way_than_the_recorded_one_times_no_row(
     assert found.times is None
 
 
+def test_a_run_that_shows_no_row_gives_no_times() -> None:
+    assert row_times([lap()], Notes((KERNEL, 0), (KERNEL, 1)), 2, backward=False) is None
+
+
 def test_no_lap_gives_no_times() -> None:
     assert row_times([], noted(nn.Linear(4, 4), x())[1], 1, backward=False) is None
 

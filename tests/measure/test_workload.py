@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope.errors import UsageError
-from archscope.measure import OPTIMIZERS, Workload, compiled, first_call, in_channels_last, optimizer_of, turns
+from archscope.liveness import STATES
+from archscope.measure import (
+    OPTIMIZERS,
+    Workload,
+    compiled,
+    first_call,
+    in_channels_last,
+    optimizer_of,
+    refuse_unknown_optimizer,
+    turns,
+)
+from archscope.timing.model import MOVED_BY
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
@@ -117,8 +128,14 @@ def test_names_go_along() -> None:
 # ------------------------------------------------------------ optimizers
 def test_an_unknown_optimizer_is_refused_with_a_hint() -> None:
     with pytest.raises(UsageError, match="unknown optimizer 'adamm'") as raised:
-        optimizer_of("adamm", net(), "cpu")
+        refuse_unknown_optimizer("adamm")
     assert "adam" in str(raised.value)
+    for name in OPTIMIZERS:
+        refuse_unknown_optimizer(name)
+
+
+def test_what_an_optimizer_keeps_is_predicted_for_each() -> None:
+    assert {name for name in STATES if name} == set(OPTIMIZERS) == set(MOVED_BY)
 
 
 def test_only_what_may_be_trained_is() -> None:
