@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from archscope.measurement import Load, Machine
@@ -79,6 +79,13 @@ class Ceilings:
         """The FLOPs per byte at which products of this dtype take as long as their way through memory."""
         peak = self.peak(dtype)
         return None if peak is None else peak / self.memory
+
+    def raised(self, other: Ceilings) -> Ceilings:
+        """These, and where others were seen to do more, those: of a machine that was measured twice."""
+        seen, rates = dict(other.peaks), dict(other.bandwidths)
+        peaks = tuple((dtype, max(filter(None, (peak, seen.get(dtype))), default=None)) for dtype, peak in self.peaks)
+        bandwidths = tuple((size, max(rate, rates.get(size, rate))) for size, rate in self.bandwidths)
+        return replace(self, peaks=peaks, bandwidths=bandwidths, launch=min(self.launch, other.launch))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.device/1`; unknown is None."""
@@ -209,7 +216,8 @@ def _compute(flops: int | None, peak: float | None) -> float | None:
 class Point:
     """An operation in the picture: FLOPs per byte, FLOP/s reached, seconds taken, what holds it.
 
-    What does no FLOPs has intensity 0 and its place by `bytes_per_second`. dtype: whose peak is its roof.
+    What does no FLOPs has intensity 0 and its place by `bytes_per_second`. dtype: whose peak is its roof. rows: how
+    many that are alike it stands for; their seconds are summed, their rates and bytes those of one.
     """
 
     name: str
@@ -219,11 +227,12 @@ class Point:
     bound: Kind
     bytes_per_second: float = 0.0
     dtype: str = "float32"
+    rows: int = 1
 
     @property
     def moved(self) -> float:
-        """Bytes."""
-        return self.bytes_per_second * self.seconds
+        """Bytes, of one of its rows."""
+        return self.bytes_per_second * self.seconds / self.rows
 
 
 @dataclass(frozen=True)
@@ -233,6 +242,10 @@ class Group:
     kind: Kind
     points: tuple[Point, ...]
     share: float
+
+    @property
+    def rows(self) -> int:
+        return sum(point.rows for point in self.points)
 
 
 def groups(points: Iterable[Point]) -> tuple[Group, ...]:

@@ -49,8 +49,11 @@ def device(
         here = machine(place)
         path = folder() / f"{key(here)}.json"
         kept = None if again else read(path)
-        if kept is None or key(kept.machine) != key(here) or (kept.disturbed and is_quiet(kept)):
+        if kept is None or key(kept.machine) != key(here):
             kept = measured(place, tell)
+            write(path, kept, tell)
+        elif kept.disturbed and is_quiet(kept):
+            kept = measured(place, tell).raised(kept)
             write(path, kept, tell)
         return replace(kept, machine=here, text=views.ceilings_text)
 

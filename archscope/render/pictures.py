@@ -49,7 +49,7 @@ FULL = 1_000_000
 """More points than any picture has."""
 
 FOOTNOTE = (
-    "A point is a row, its area the time that it takes; the rows that take longest are named. "
+    "A point is a row, or ×N that are alike, its area the time that they take; those that take longest are named. "
     "FLOPs are 2 × MACs, bytes those at a row's door."
 )
 SETTINGS: dict[Any, Any] = {
@@ -229,7 +229,7 @@ def legend(figure: Figure, held: Sequence[Group]) -> None:
     handles: list[Any] = []
     for group in held:
         colour, marker = LOOKS[group.kind]
-        rows = f"{len(group.points)} row{'s' * (len(group.points) != 1)}"
+        rows = f"{group.rows} row{'s' * (group.rows != 1)}"
         label = f"{group.kind}: {rows}, {group.share:.0%} of the time"
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=label))
     for axes in figure.axes:

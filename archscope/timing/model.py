@@ -24,6 +24,9 @@ MOVED_BY: Mapping[str, int] = {"sgd": 3, "momentum": 5, "adam": 7, "adamw": 7}
 """How often an optimizer's step moves a parameter's bytes: it reads parameter, gradient and states, and writes all but
 the gradient."""
 
+CUDNN = ("conv", "lstm", "gru", "rnn")
+"""How functions begin whose products are cuDNN's, with a setting of its own for TF32."""
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -72,12 +75,13 @@ class Spent:
 class TimedRow:
     """A row of the forward pass, what it took, and what derives it. None: not known, or without a device's ceilings.
 
-    bounds: the least time of the row, and of what derives it.
+    bounds: the least time of the row, and of what derives it. dtype: whose peak is its roof.
     """
 
     priced: PricedRow
     spent: Spent
     bounds: tuple[Bound, ...] = ()
+    dtype: str = "float32"
 
     @property
     def index(self) -> int:
@@ -207,8 +211,13 @@ class Timing:
         return fusible(self.report, times.forward) if times is not None else ()
 
     def points(self) -> tuple[Point, ...]:
-        """The timed rows, for a picture."""
-        return tuple(point for row in self.rows if row.bounds and (point := point_of(row)) is not None)
+        """The timed rows, for a picture; rows that are alike in what they do and move are one point."""
+        alike: dict[object, list[TimedRow]] = {}
+        for row in self.rows:
+            if row.bounds and row.spent.whole and row.spent.flops is not None:
+                key = row.priced.op, row.spent.flops, row.spent.moved, row.spent.bound, row.dtype
+                alike.setdefault(key, []).append(row)
+        return tuple(map(point_of, alike.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.timing/1`; unknown is None."""
@@ -224,13 +233,19 @@ class Timing:
         return self.views.html(self) if self.views.html else None
 
 
-def point_of(row: TimedRow) -> Point | None:
-    """A row in the picture; None where its time or its FLOPs are not known."""
-    spent, name = row.spent, row.path or row.priced.op
-    if not spent.whole or spent.flops_per_second is None:
-        return None
-    figures = spent.intensity or 0.0, spent.flops_per_second, spent.whole
-    return Point(name, *figures, spent.bound or "unknown", spent.bytes_per_second or 0.0, dtype_of(row.priced.row))
+def point_of(rows: Sequence[TimedRow]) -> Point:
+    """Rows that are alike in the picture: `encoder.0.main.att ×12`, all of them together."""
+    spent, first, times = summed([row.spent for row in rows]), rows[0].priced, len(rows)
+    return Point(
+        name=f"{first.path or first.op}{f' ×{times}' if times > 1 else ''}",
+        intensity=spent.intensity or 0.0,
+        flops_per_second=spent.flops_per_second or 0.0,
+        seconds=spent.whole or 0.0,
+        bound=spent.bound or "unknown",
+        bytes_per_second=spent.bytes_per_second or 0.0,
+        dtype=rows[0].dtype,
+        rows=times,
+    )
 
 
 # ------------------------------------------------------------ rows
@@ -240,7 +255,8 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
     derived = report.derived.get(index)
     backward = 0.0 if derived is None else times.backward[index] if times and times.backward else None
     steps = [(priced.total, kernels_of(priced.row)), *([(derived, report.deriving[index])] if derived else [])]
-    bounds = [] if ceilings is None else [least_of(total, count, priced.row, ceilings) for total, count in steps]
+    dtype = roof_of(priced.row, ceilings)
+    bounds = [] if ceilings is None else [least_of(total, count, dtype, ceilings) for total, count in steps]
     known = tuple(one for one in bounds if one is not None)
     spent = Spent(
         seconds=forward,
@@ -251,24 +267,23 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
         moved=sum(total.read + total.written for total, _ in steps),
         held=gathered((one.kind, one.known) for one in known),
     )
-    return TimedRow(priced, spent, known)
+    return TimedRow(priced, spent, known, dtype)
 
 
-def least_of(total: Total, kernels: int, row: Row, ceilings: Ceilings) -> Bound | None:
-    dtype = dtype_of(row)
-    if dtype == "float32" and ceilings.machine.setting("tf32"):
-        dtype = TF32
+def least_of(total: Total, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:
     return bound(flops=total.flops, moved=total.read + total.written, kernels=kernels, dtype=dtype, ceilings=ceilings)
+
+
+def roof_of(row: Row, ceilings: Ceilings | None) -> str:
+    """The peak that holds a row's products: of the dtype that it gives, or of TF32 where a GPU may use that."""
+    dtype = next((value.dtype for value in row.outputs), "float32")
+    setting = "tf32_conv" if row.short.startswith(CUDNN) else "tf32"
+    return TF32 if dtype == "float32" and ceilings is not None and ceilings.machine.setting(setting) else dtype
 
 
 def kernels_of(row: Row) -> int:
     """How many kernels a row starts at least: none for a view, one for what is free of products."""
     return 0 if row.view else max(1, len(row.kernels))
-
-
-def dtype_of(row: Row) -> str:
-    """What a row computes in: the dtype of what it gives, which autocast has changed where it is at work."""
-    return next((value.dtype for value in row.outputs), "float32")
 
 
 def summed(parts: Sequence[Spent]) -> Spent:
