@@ -15,8 +15,10 @@ import torch
 from torch import nn
 
 import archscope
+from archscope.api import timings
 from archscope.errors import ForwardError, SpecError, UsageError
 from tests.record.mischief import MISCHIEF, Deed, Mischievous, picture, world
+from tests.timing.drawn import CEILINGS
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
@@ -126,6 +128,65 @@ def test_the_document_is_json_and_unknown_is_null() -> None:
     assert data["schema"] == "archscope.timing/1"
     assert data["roofline"] is None
     assert {row["bound"] for row in data["rows"]} == {None}
+
+
+class Deriving(nn.Module):
+    """A force is the gradient of an energy, in inference too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(self.fc(x).square().sum(), x)[0]
+
+
+@both_modes
+def test_a_model_that_derives_in_its_forward_pass_is_timed_with_gradients(train: bool) -> None:
+    timing = archscope.time(Deriving(), args=given(), train=train, **QUICK)
+    assert timing.measurement.rows is not None
+    assert [row.spent.seconds for row in timing.rows if row.priced.row.short == "grad"] != [None]
+    assert torch.is_grad_enabled()
+
+
+# ------------------------------------------------------------ with ceilings, compiled
+@both_modes
+def test_rows_stand_beside_the_least_that_the_device_allows(train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def ceilings_of(device: str, **how: Any) -> Any:
+        asked.append((device, how["threads"]))
+        return CEILINGS
+
+    monkeypatch.setattr(timings, "ceilings_of", ceilings_of)
+    timing = archscope.time(LENET, train=train, threads=1, seconds=1e-6)
+    assert asked == [("cpu", 1)]
+    assert timing.ceilings is CEILINGS
+    assert {row.spent.bound for row in timing.rows if not row.priced.row.view} <= {"compute", "memory", "launch"}
+    assert timing.least == pytest.approx(sum(row.spent.least for row in timing.rows) + timing.optimizer_least)
+    assert (timing.optimizer_least > 0) is train
+    assert timing.of_roofline is not None
+
+
+def test_a_compiled_module_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[nn.Module] = []
+
+    def compiling(module: nn.Module) -> Callable[..., Any]:
+        def compiled(*args: Any) -> Any:
+            called.append(module)
+            return module(*args)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    timing = archscope.time(LENET, compile=True, **QUICK)
+    assert timing.total is not None
+    assert called
+    assert (timing.measurement.rows, timing.accounted) == (None, None)
+    assert timing.measurement.compile_seconds is not None
+    assert timing.measurement.compile_seconds > 0
+    assert dict(timing.options)["compile"] is True
 
 
 def test_whoever_asks_is_told_what_is_done() -> None:

@@ -291,6 +291,7 @@ def _measured(prepared: Prepared, how: Wanted, workload: Workload) -> Measuremen
 def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[str, object], ...]]:
     """What is measured, and the options to be shown."""
     from archscope import measure
+    from archscope.record import DERIVES
 
     module, call = prepared.module, prepared.call
     if how.channels_last:
@@ -300,7 +301,8 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[st
     called = measure.compiled(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
     options |= {"optimizer": how.optimizer if optimizer is not None else None} if how.train else {}
-    workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer)
+    grad = DERIVES in prepared.report.trace.notes
+    workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
     return workload, tuple(options.items())
 
 

@@ -42,7 +42,7 @@ def kept(workload: Workload, *, live: bool) -> Iterator[None]:
         stack.enter_context(resting())
         stack.enter_context(kept_settings())
         stack.enter_context(kept_modes())
-        stack.enter_context(torch.set_grad_enabled(workload.train))
+        stack.enter_context(torch.set_grad_enabled(workload.train or workload.grad))
         if live:
             stack.enter_context(untouched(workload, holding))
         try:

@@ -37,7 +37,8 @@ class Workload:
     """A module, the calls of it that take turns, and what a step does beside the forward pass.
 
     module: what is called, compiled where that was asked for; plain: the module as its author wrote it. optimizer: of a
-    training step; None for inference, and where nothing can be trained.
+    training step; None for inference, and where nothing can be trained. grad: with gradients though it is inference,
+    since the forward pass derives something itself.
     """
 
     module: Callable[..., Any]
@@ -46,6 +47,7 @@ class Workload:
     device: str
     train: bool = False
     optimizer: torch.optim.Optimizer | None = None
+    grad: bool = False
 
     def forward(self, turn: int = 0, *, module: Callable[..., Any] | None = None) -> Any:
         args, kwargs = self.calls[turn % len(self.calls)]

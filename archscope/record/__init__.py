@@ -6,10 +6,11 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 from archscope.record.functions import qualified as name_of_function
 from archscope.record.modules import Holding, walk
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.run import Recording, record, record_module
+from archscope.record.run import DERIVES, Recording, record, record_module
 from archscope.record.state import resting
 
 __all__ = [
+    "DERIVES",
     "Holding",
     "OnMismatch",
     "Recorder",
