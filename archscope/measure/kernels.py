@@ -22,6 +22,8 @@ from archscope.measurement import RowTimes
 from archscope.record.backward import Span, next_number, span_of
 
 LABEL = "archscope "
+RUNTIME = ("cuda", "cuLaunch", "cuMem")
+"""How calls of CUDA's runtime and driver begin: theirs are numbers of their own, which may be an operator's too."""
 BACKWARD_SCOPE = 1
 """What the profiler calls an event of a node (`RecordScope::BACKWARD_FUNCTION`)."""
 
@@ -83,7 +85,7 @@ def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
     nodes = Nodes(spans, {event.thread for event in every if event.name.startswith(LABEL)})
     for event in every:
         spent = sum(kernel.duration for kernel in event.kernels if kernel.name != event.name) * 1e-6
-        if not spent:
+        if not spent or event.name.startswith(RUNTIME):
             continue
         call, derived = owner(event, nodes)
         if call is None:

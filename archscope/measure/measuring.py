@@ -42,6 +42,8 @@ def kept(workload: Workload, *, live: bool) -> Iterator[None]:
         stack.enter_context(resting())
         stack.enter_context(kept_settings())
         stack.enter_context(kept_modes())
+        if torch.device(workload.device).type == "cuda":
+            stack.enter_context(torch.cuda.device(workload.device))
         stack.enter_context(torch.set_grad_enabled(workload.train or workload.grad))
         if live:
             stack.enter_context(untouched(workload, holding))

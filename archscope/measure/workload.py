@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -73,9 +74,16 @@ class Workload:
             self.optimizer.step()
 
     def forget(self) -> None:
-        """Gradients of the step before are dropped, as `zero_grad` does."""
-        for parameter in self.plain.parameters():
-            parameter.grad = None
+        """Gradients of the step before are dropped, as `zero_grad` does, and those of inputs too."""
+        for tensor in self.derived:
+            tensor.grad = None
+
+    @cached_property
+    def derived(self) -> tuple[torch.Tensor, ...]:
+        """What a backward pass may leave a gradient in: parameters, and inputs that ask for one."""
+        given = [tree for args, kwargs in self.calls for tree in (*args, *kwargs.values())]
+        asking = [tensor for tree in given for _, tensor in leaves(tree) if tensor.is_leaf and tensor.requires_grad]
+        return *self.plain.parameters(), *asking
 
     @property
     def held(self) -> int:

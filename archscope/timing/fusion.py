@@ -2,7 +2,7 @@
 
 A norm or an element-wise operation that is the only reader of the row before it could be computed there, before its
 input is written. What is left of it then is reading its other operands. So of its time goes the share of its traffic
-that is no other operand's: of a ReLU all, of a residual addition two thirds.
+that is no other operand's: of a ReLU all, of a residual addition two thirds. In training a batch norm is none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from archscope.report import PricedRow, Report
 
 NORMS = frozenset(["batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "local_response_norm"])
+OF_THE_BATCH = frozenset(["batch_norm", "instance_norm"])
+"""In training these wait for the statistics of the whole batch: they cannot be computed while their input is made."""
+
 ELEMENTWISE = frozenset(
     [
         *("add", "sub", "mul", "div", "neg", "abs", "pow", "sqrt", "rsqrt", "exp", "log", "clamp", "where", "dropout"),
@@ -52,9 +55,10 @@ def savings(report: Report, seconds: Sequence[float | None]) -> Iterator[tuple[i
     readers = Counter(value for row in report.rows for value in {operand.value.id for operand in row.row.inputs})
     makers = {value.id: row for row in report.rows for value in row.row.outputs}
     outputs = {operand.value.id for operand in report.trace.outputs}
+    able = (NORMS | ELEMENTWISE) - (OF_THE_BATCH if report.trace.mode == "train" else frozenset())
     for row in report.rows:
         spent = seconds[row.index]
-        if spent is None or row.row.view or row.row.short.removesuffix("_") not in NORMS | ELEMENTWISE:
+        if spent is None or row.row.view or row.row.short.removesuffix("_") not in able:
             continue
         fed = feeding(row, makers)
         if fed is not None and readers[fed] == 1 and fed not in outputs:
