@@ -40,7 +40,7 @@ def device(
     """
     from archscope import targets
     from archscope.measure import machine, with_settings
-    from archscope.render import views
+    from archscope.render import devices, views
 
     tell, place = progress or (lambda _: None), targets.device_of(name)
     if place == "meta":
@@ -55,7 +55,7 @@ def device(
         elif kept.disturbed and is_quiet(kept):
             kept = measured(place, tell).raised(kept)
             write(path, kept, tell)
-        return replace(kept, machine=here, text=views.ceilings_text)
+        return replace(kept, machine=here, text=views.shown_as(devices.sheet).text)
 
 
 def measured(place: str, tell: Progress) -> Ceilings:

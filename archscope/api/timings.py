@@ -96,7 +96,7 @@ def time_grid(
     **options: Any,
 ) -> Grid:
     """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt."""
-    from archscope.render import views
+    from archscope.render import grids, views
 
     cells = [(size, kind) for kind in dtype for size in batch]
     if not cells:
@@ -113,7 +113,7 @@ def time_grid(
             break
     if not timings:
         raise KeyboardInterrupt
-    return Grid(tuple(timings), len(cells), views.GRID)
+    return Grid(tuple(timings), len(cells), views.shown_as(grids.sheet))
 
 
 def _part(ask: Ask, done: int, of: int) -> Ask:
@@ -241,13 +241,13 @@ def _refuse_misfits(report: Report) -> None:
 # ------------------------------------------------------------ measured
 def _timing(prepared: Prepared, how: Wanted) -> Timing:
     from archscope import measure
-    from archscope.render import views
+    from archscope.render import timings, views
 
     optimizer = how.optimizer if how.train else ""
     predicted = memory_of(prepared.report.trace, optimizer=optimizer)
     if prepared.device == "meta":
         found = Measurement(measure.machine("meta"), notes=("nothing is computed on meta, so no time is known",))
-        return Timing(prepared.report, found, None, Footprint(predicted), (), views.TIMING)
+        return Timing(prepared.report, found, None, Footprint(predicted), (), views.shown_as(timings.sheet))
     _refuse_too_big(prepared, predicted)
     workload, options = _workload(prepared, how)
     ceilings = None
@@ -257,7 +257,7 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     if found.whole is None:
         raise KeyboardInterrupt
     footprint = _footprint(prepared, predicted, found, optimizer)
-    return Timing(prepared.report, found, ceilings, footprint, options, views.TIMING)
+    return Timing(prepared.report, found, ceilings, footprint, options, views.shown_as(timings.sheet))
 
 
 def _refuse_too_big(prepared: Prepared, predicted: Memory | None) -> None:
