@@ -13,12 +13,19 @@ from typing import Any
 NOISY = 0.1
 """An interquartile range above this share of the median is too wide to be quoted without saying so."""
 
+DISTURBING = 0.2
+"""Processor cores that others keep busy, from which on a figure may be worse than it need be."""
+
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds of runs that are alike, in the order in which they ran. There is at least one."""
+    """Seconds of runs that are alike, in the order in which they ran. There is at least one.
+
+    each: of so many runs in a row every entry is the mean, where one is too short for the clock.
+    """
 
     seconds: tuple[float, ...]
+    each: int = 1
 
     @property
     def runs(self) -> int:
@@ -110,6 +117,13 @@ class Load:
     cores: float | None = None
     bytes: int | None = None
 
+    def disturbs(self, machine: Machine) -> bool:
+        """Whether they left the processor fewer cores than this process has threads, so that it was slower."""
+        threads = machine.setting("threads")
+        if machine.kind != "cpu" or self.cores is None or not isinstance(threads, int):
+            return False
+        return self.cores >= DISTURBING and self.cores + threads >= machine.cores + DISTURBING
+
     def to_dict(self) -> dict[str, Any]:
         return {"cores": self.cores, "bytes": self.bytes}
 
@@ -119,8 +133,8 @@ class RowTimes:
     """Seconds of device time per forward row; None where a row was not seen. The mean over the middle half of the runs,
     so that rows sum to what a run of them takes.
 
-    backward: what derives each forward row; empty where nothing was derived. ownerless: derivation of no row. by: how
-    they were measured, in words.
+    backward: what derives each forward row; empty where nothing was derived. ownerless: work of no row. by: how they
+    were measured, in words. astray: runs that do not count, since they went another way.
     """
 
     forward: tuple[float | None, ...]
@@ -128,6 +142,7 @@ class RowTimes:
     ownerless: float = 0.0
     runs: int = 0
     by: str = ""
+    astray: int = 0
 
     @property
     def known(self) -> float:

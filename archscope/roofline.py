@@ -18,9 +18,6 @@ from archscope.measurement import Load, Machine
 
 SCHEMA = "archscope.device/1"
 TF32 = "float32 (TF32)"
-DISTURBING = 0.2
-"""So much of a processor core is missed."""
-
 Kind = Literal["compute", "memory", "launch", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -55,10 +52,7 @@ class Ceilings:
     @property
     def disturbed(self) -> bool:
         """Whether others left the processor fewer cores than it has threads, so that it may do more than was seen."""
-        others, threads = self.load.cores, self.machine.setting("threads")
-        if self.machine.kind != "cpu" or others is None or not isinstance(threads, int):
-            return False
-        return others >= DISTURBING and others + threads >= self.machine.cores + DISTURBING
+        return self.load.disturbs(self.machine)
 
     def bandwidth(self, moved: int) -> float:
         """Bytes per second where `moved` bytes are at work: linear over the logarithm between two sets that were

@@ -1,7 +1,7 @@
 """How long each row takes: torch functions, watched by nobody but a clock.
 
 recorded run: Tally → which call of a function made which row
-timed runs:   Stopwatch (forward), EngineWatch (backward) → Lap → the middle half of the laps → seconds of each row
+timed runs:   Stopwatch (functions), hooks on autograd's nodes → Lap → the middle half of the laps → seconds of each row
 
 A call is timed from inside of the mode that sees it, so that the mode's own work lies outside; what a clock that is
 read twice shows of nothing is taken off.
@@ -14,15 +14,15 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope.measurement import RowTimes
 from archscope.record import Recorder
-from archscope.record.backward import Span, current_node, next_number, span_of
+from archscope.record.backward import Span, loss_of, next_number, nodes, span_of
 
 NO_ROW = -1
 END = object()
@@ -86,25 +86,25 @@ class Stopwatch(TorchFunctionMode):
         return out
 
 
-class EngineWatch(TorchDispatchMode):
-    """Reads the clock before and after every kernel of autograd's engine, and finds the call that it derives."""
+def watch_nodes(outputs: Any, lap: Lap) -> None:
+    """Lets every node that the outputs' backward pass will run read the clock before and after its own work, which goes
+    to the call that gave it out. What the engine does between two nodes belongs to none."""
+    starts, begun = [start for start, _ in lap.spans], [0]
 
-    def __init__(self, lap: Lap):
-        super().__init__()
-        self._lap = lap
-        self._starts = [start for start, _ in lap.spans]
+    def begin(*_: Any) -> None:
+        begun[0] = now()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        node = current_node()
-        call = None if node is None else span_of(node._sequence_nr(), self._starts, self._lap.spans)
-        start = now()
-        out = func(*args, **(kwargs or {}))
-        spent = now() - start
+    def end(call: int | None, *_: Any) -> None:
+        spent = now() - begun[0]
         if call is None:
-            self._lap.ownerless += spent
+            lap.ownerless += spent
         else:
-            self._lap.derived[call] = self._lap.derived.get(call, 0) + spent
-        return out
+            lap.derived[call] = lap.derived.get(call, 0) + spent
+
+    for node in nodes(loss_of(outputs).tensors):
+        number = node._sequence_nr()
+        node.register_prehook(begin)
+        node.register_hook(partial(end, span_of(number, starts, lap.spans)))
 
 
 def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> Lap:
@@ -113,8 +113,8 @@ def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None)
     with Stopwatch(lap):
         out = forward()
     if backward is not None:
-        with EngineWatch(lap):
-            backward(out)
+        watch_nodes(out, lap)
+        backward(out)
     return lap
 
 
@@ -139,7 +139,9 @@ def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) 
 
     forward = summed(lambda lap, call: lap.spent[call])
     derived = summed(lambda lap, call: lap.derived.get(call, 0)) if backward else ()
-    return RowTimes(forward, derived, mean(lambda lap: lap.ownerless), len(kept), "clocks around each function")
+    other = mean(lambda lap: lap.ownerless) if backward else 0.0
+    astray = sum(lap.functions != laps[0].functions for lap in laps)
+    return RowTimes(forward, derived, other, len(kept), "clocks around each function", astray)
 
 
 def matched(tally: Tally, functions: Iterable[Any]) -> list[int] | None:

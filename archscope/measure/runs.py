@@ -27,28 +27,29 @@ STEADY = 11
 
 @dataclass
 class Collected:
-    """The seconds of each case so far, and whether somebody broke off. warm: how many runs of each went before."""
+    """The seconds of each case so far, and whether somebody broke off. warm: how many runs of each went before. each:
+    how many runs one entry is the mean of."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     warm: dict[str, int] = field(default_factory=dict)
+    each: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
 
     def samples(self, name: str) -> Samples | None:
-        return Samples(tuple(self.seconds[name])) if self.seconds.get(name) else None
+        return Samples(tuple(self.seconds[name]), self.each[name]) if self.seconds.get(name) else None
 
 
 def collect(cases: Mapping[str, Case], clock: Clock, *, seconds: float, ask: Ask = lambda _: None) -> Collected:
     """Rounds of all cases. A KeyboardInterrupt ends them, and what is measured so far stays."""
     found = Collected({name: [] for name in cases})
     try:
-        repeats: dict[str, int] = {}
         for name, case in cases.items():
             found.warm[name], quickest = warm(case, clock, seconds=seconds / 10 / len(cases))
-            repeats[name] = max(1, math.ceil(clock.least / max(quickest, 1e-9)))
+            found.each[name] = max(1, math.ceil(clock.least / max(quickest, 1e-9)))
         start = monotonic()
         for done in range(MOST):
             for name, case in cases.items():
-                found.seconds[name].append(timed(case, clock, repeats[name]))
+                found.seconds[name].append(timed(case, clock, found.each[name]))
             spent = (monotonic() - start) / seconds
             ask(min(spent, 1.0))
             if done + 1 >= FEWEST and (spent >= 1 or sure(next(iter(found.seconds.values())))):

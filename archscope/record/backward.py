@@ -171,7 +171,7 @@ def derive(loss: Loss, derivation: Derivation) -> None:
 
 
 @contextmanager
-def kept_gradients(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+def kept_gradients(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
     """Inside, no leaf of the graph has a gradient yet; afterwards each has the one that it had."""
     before = [(leaf, leaf.grad) for leaf in ends(tensors)]
     try:
@@ -183,17 +183,23 @@ def kept_gradients(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
             leaf.grad = gradient
 
 
-def ends(outputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+def ends(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The leaves that a graph leads to."""
-    ahead: list[Any] = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
     found: dict[int, torch.Tensor] = {id(tensor): tensor for tensor in outputs if tensor.is_leaf}
+    for node in nodes(outputs):
+        if node.name() == ACCUMULATE:
+            found[id(node.variable)] = node.variable
+    return list(found.values())
+
+
+def nodes(outputs: Iterable[torch.Tensor]) -> Iterator[Any]:
+    """The nodes of the graph behind tensors, each once."""
+    ahead: list[Any] = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
     met = set(ahead)
     while ahead:
         node = ahead.pop()
-        if node.name() == ACCUMULATE:
-            found[id(node.variable)] = node.variable
+        yield node
         for following, _ in node.next_functions:
             if following is not None and following not in met:
                 met.add(following)
                 ahead.append(following)
-    return list(found.values())
