@@ -1,7 +1,7 @@
 """How long each row takes: torch functions, watched by nobody but a clock.
 
 recorded run: Tally → which call of a function made which row
-timed runs:   Stopwatch (functions), hooks on autograd's nodes → Lap → the middle half of the laps → seconds of each row
+timed runs:   Stopwatch (functions), Relay (nodes of autograd) → Lap → the middle half of the laps → seconds of each row
 
 A call is timed from inside of the mode that sees it, so that the mode's own work lies outside; what a clock that is
 read twice shows of nothing is taken off.
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 
@@ -26,6 +27,7 @@ from archscope.record.backward import Span, loss_of, next_number, nodes, span_of
 
 NO_ROW = -1
 END = object()
+CHAIN, CHAINS = 200, 7
 now = time.perf_counter_ns
 
 
@@ -50,20 +52,25 @@ class Tally(TorchFunctionMode):
 
 @dataclass
 class Lap:
-    """One timed run: its functions and the nanoseconds of each, forward and backward; nanoseconds of no function.
+    """One timed run: its functions, and the nanoseconds of each.
 
-    spans: the sequence numbers that autograd gave out while each ran.
+    spans: the sequence numbers that autograd gave out while each ran. derived: nanoseconds of what derives each, and of
+    how many nodes; None is of no function.
     """
 
     functions: list[Any] = field(default_factory=list)
     spent: array[int] = field(default_factory=lambda: array("q"))
     spans: list[Span] = field(default_factory=list)
-    derived: dict[int, int] = field(default_factory=dict)
-    ownerless: int = 0
+    derived: dict[int | None, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def whole(self) -> int:
-        return sum(self.spent) + sum(self.derived.values()) + self.ownerless
+        return sum(self.spent) + sum(time for time, _ in self.derived.values())
+
+    def backward(self, call: int | None, cost: float) -> float:
+        """Nanoseconds of what derives a call, without what it costs to be told of each node."""
+        time, count = self.derived.get(call, (0, 0))
+        return max(time - count * cost, 0.0)
 
 
 class Stopwatch(TorchFunctionMode):
@@ -86,25 +93,31 @@ class Stopwatch(TorchFunctionMode):
         return out
 
 
-def watch_nodes(outputs: Any, lap: Lap) -> None:
-    """Lets every node that the outputs' backward pass will run read the clock before and after its own work, which goes
-    to the call that gave it out. What the engine does between two nodes belongs to none."""
-    starts, begun = [start for start, _ in lap.spans], [0]
+class Relay:
+    """Takes the time of a backward pass from node to node: from where one begins to where the next does, it is the
+    former's, with what the engine does for it (sums over what was broadcast, additions of gradients that meet)."""
 
-    def begin(*_: Any) -> None:
-        begun[0] = now()
+    def __init__(self, lap: Lap):
+        self._lap = lap
+        self._call: int | None = None
+        self._begun: int | None = None
 
-    def end(call: int | None, *_: Any) -> None:
-        spent = now() - begun[0]
-        if call is None:
-            lap.ownerless += spent
-        else:
-            lap.derived[call] = lap.derived.get(call, 0) + spent
+    def hook(self, outputs: Any) -> None:
+        """To every node that the outputs' backward pass will run."""
+        starts = [start for start, _ in self._lap.spans]
+        for node in nodes(loss_of(outputs).tensors):
+            node.register_prehook(partial(self.begin, span_of(node._sequence_nr(), starts, self._lap.spans)))
 
-    for node in nodes(loss_of(outputs).tensors):
-        number = node._sequence_nr()
-        node.register_prehook(begin)
-        node.register_hook(partial(end, span_of(number, starts, lap.spans)))
+    def begin(self, call: int | None, *_: Any) -> None:
+        self.end()
+        self._call, self._begun = call, now()
+
+    def end(self) -> None:
+        """The node at work, if one is, hands over."""
+        if self._begun is not None:
+            time, count = self._lap.derived.get(self._call, (0, 0))
+            self._lap.derived[self._call] = time + now() - self._begun, count + 1
+            self._begun = None
 
 
 def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> Lap:
@@ -113,8 +126,10 @@ def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None)
     with Stopwatch(lap):
         out = forward()
     if backward is not None:
-        watch_nodes(out, lap)
+        relay = Relay(lap)
+        relay.hook(out)
         backward(out)
+        relay.end()
     return lap
 
 
@@ -125,10 +140,10 @@ def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) 
     if rows is None or not set(rows) - {NO_ROW}:
         return None
     kept = middle_half([lap for lap in laps if lap.functions == laps[0].functions])
-    idle = nothing()
+    idle, cost = nothing(), hook_cost() if backward else 0.0
 
     def mean(of: Callable[[Lap], float]) -> float:
-        return max(statistics.fmean(map(of, kept)) - idle, 0.0) * 1e-9
+        return max(statistics.fmean(map(of, kept)), 0.0) * 1e-9
 
     def summed(of: Callable[[Lap, int], float]) -> tuple[float | None, ...]:
         found: dict[int, float] = {}
@@ -137,11 +152,11 @@ def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) 
                 found[row] = found.get(row, 0.0) + mean(lambda lap: of(lap, call))  # noqa: B023 — called at once
         return tuple(map(found.get, range(count)))
 
-    forward = summed(lambda lap, call: lap.spent[call])
-    derived = summed(lambda lap, call: lap.derived.get(call, 0)) if backward else ()
-    other = mean(lambda lap: lap.ownerless) if backward else 0.0
+    forward = summed(lambda lap, call: lap.spent[call] - idle)
+    derived = summed(lambda lap, call: lap.backward(call, cost)) if backward else ()
+    ownerless = mean(lambda lap: lap.backward(None, cost))
     astray = sum(lap.functions != laps[0].functions for lap in laps)
-    return RowTimes(forward, derived, other, len(kept), "clocks around each function", astray)
+    return RowTimes(forward, derived, ownerless, len(kept), "clocks around each function", astray)
 
 
 def matched(tally: Tally, functions: Iterable[Any]) -> list[int] | None:
@@ -174,3 +189,25 @@ def nothing() -> float:
         start = now()
         readings.append(now() - start)
     return statistics.median(readings)
+
+
+def hook_cost() -> float:
+    """Nanoseconds that a hook on a node of autograd's costs: the difference of a chain of nodes that do nearly nothing
+    with hooks and without, a node, at best."""
+
+    def chain(*, hooked: bool) -> int:
+        out = torch.zeros(1, device="cpu", requires_grad=True)
+        for _ in range(CHAIN):
+            out = out.neg()
+        relay = Relay(Lap())
+        if hooked:
+            relay.hook(out)
+        start = now()
+        out.backward()
+        spent = now() - start
+        relay.end()
+        return spent
+
+    with torch.enable_grad():
+        times = [(chain(hooked=True), chain(hooked=False)) for _ in range(CHAINS)]
+    return max(min(hooked for hooked, _ in times) - min(plain for _, plain in times), 0) / CHAIN

@@ -18,7 +18,7 @@ from archscope.api.runs import examples, room_for, summarize_plan
 from archscope.api.specs import plan_of
 from archscope.compile import build
 from archscope.measure import Tally, Workload, kept, rows
-from archscope.measure.rows import NO_ROW, Lap, lapped, matched, middle_half, row_times
+from archscope.measure.rows import NO_ROW, Lap, hook_cost, lapped, matched, middle_half, row_times
 from tests.measure.models import (
     MODELS,
     Borrowing,
@@ -116,6 +116,7 @@ def test_every_row_of_a_spec_has_a_time(spec: str, train: bool, monkeypatch: pyt
     """The recorded run walks the plan, the timed one calls the built module. The clock goes on when it is read."""
     monkeypatch.setattr(rows, "now", count().__next__)
     monkeypatch.setattr(rows, "nothing", lambda: 0)
+    monkeypatch.setattr(rows, "hook_cost", lambda: 0.0)
     tallies: list[Tally] = []
 
     def beside(recorder: Any) -> Tally:
@@ -219,7 +220,8 @@ def test_the_last_operators_may_be_unseen_too() -> None:
 
 def lap(*spent: int, derived: dict[int, int] | None = None, ownerless: int = 0) -> Lap:
     functions = [torch.add, torch.relu, torch.add][: len(spent)]
-    return Lap(functions, array("q", spent), [], derived or {}, ownerless)
+    nodes = {call: (time, 1) for call, time in {**(derived or {}), **({None: ownerless} if ownerless else {})}.items()}
+    return Lap(functions, array("q", spent), [], nodes)
 
 
 @pytest.fixture
@@ -279,5 +281,15 @@ def test_each_call_gets_its_own_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, (given,) = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), x()
     found = lapped(lambda: model(given), lambda out: out.sum().backward())
     assert list(found.spent) == [1, 1, 1]
-    assert set(found.derived) == {0, 1, 2}
-    assert found.whole == 3 + sum(found.derived.values()) + found.ownerless
+    assert set(found.derived) == {0, 1, 2, None}
+    assert found.whole == 3 + sum(time for time, _ in found.derived.values())
+
+
+def test_what_hooks_cost_is_taken_off_node_by_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "hook_cost", lambda: 2.0)
+    found = lap(1, 2, derived={0: 10, 1: 1}, ownerless=7)
+    assert [found.backward(call, 2.0) for call in (0, 1, None, 5)] == [8.0, 0.0, 5.0, 0.0]
+    monkeypatch.undo()
+    assert hook_cost() >= 0
+    monkeypatch.setattr(rows, "now", lambda: 7)
+    assert hook_cost() == 0
