@@ -18,8 +18,26 @@ from archscope.trace import Life, Trace
 GRANULE = 512
 """CUDA's caching allocator hands out multiples of so many bytes."""
 
-STATES: Mapping[str, int] = {"": 0, "sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}
-"""Optimizer → how many tensors it keeps for each parameter, as large as that; its counters of steps are negligible."""
+@dataclass(frozen=True)
+class Optimizer:
+    """What torch's does with each parameter in a step. states: how many tensors it keeps, as large as that; its
+    counters of steps are negligible. moved: how often that many bytes are read or written: parameter, gradient and
+    states are read, all but the gradient written."""
+
+    states: int
+
+    @property
+    def moved(self) -> int:
+        return 3 + 2 * self.states
+
+
+OPTIMIZERS: Mapping[str, Optimizer] = {
+    "sgd": Optimizer(0),
+    "momentum": Optimizer(1),
+    "adam": Optimizer(2),
+    "adamw": Optimizer(2),
+}
+"""By the names that a user asks for."""
 
 HELD = "parameter", "buffer", "input"
 """The kinds of what is there before a pass."""
@@ -74,9 +92,9 @@ class Memory:
 def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     """The memory of the pass; None where it failed, or what lived when was not recorded.
 
-    With a backward pass it is that of a step of training which is not the first: the optimizer, one of STATES, has its
-    states, gradients were set to None before, and outputs live until the backward pass is over. Without a backward pass
-    there is no step.
+    With a backward pass it is that of a step of training which is not the first: the optimizer, one of OPTIMIZERS, has
+    its states, gradients were set to None before, and outputs live until the backward pass is over. Without a backward
+    pass there is no step.
     """
     if trace.failure is not None or not trace.lives:
         return None
@@ -86,7 +104,7 @@ def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     params, buffers, inputs = (total(life for life in lives if life.kind == kind) for kind in HELD)
     gradients = total(life for life in left if life.kind == "gradient")
     learned = learned_sizes(trace)
-    states = STATES[optimizer] * sum(learned) if trace.backward else 0
+    states = OPTIMIZERS[optimizer].states * sum(learned) if optimizer and trace.backward else 0
     peak, row, backward = highest(made, trace)
     if optimizer and trace.backward:
         step = total(life for life in left if life.kind != "output") + scratch(optimizer, trace.device, learned)

@@ -105,6 +105,12 @@ def duration(seconds: float) -> str:
     return f"{_rounded(value, (2, 1, 0))} s"
 
 
+def about(number: int) -> str:
+    """`412`, `2,210`, `531,000`: not more than three digits that count, never more than the number."""
+    unit = 10 ** max(0, len(str(number)) - 3)
+    return count(number // unit * unit)
+
+
 def rate(per_second: float, unit: str) -> str:
     """`1.24 TFLOP/s`, `38.2 GB/s`: three digits, decimal prefixes."""
     value, text = Decimal(per_second), ""

@@ -85,7 +85,8 @@ def timed_training() -> Timing:
     optimizer = 40e-6
     whole = (times.known + optimizer) / 0.95
     parts = tuple(
-        (name, samples(part)) for name, part in (("forward", 1e-4), ("backward", 2e-4), ("optimizer", optimizer))
+        (name, samples(part))
+        for name, part in (("forward", sum(forward)), ("backward", sum(backward)), ("optimizer", optimizer))
     )
     measurement = Measurement(GPU, samples(whole), parts, times, samples(whole * 0.97), load=Load(None, 3 * 1024**3))
     memory = Footprint(Memory(4096, 64, 1024, 4096, 8192, 20_480, 65_536, 1, True), 64_000, 80 * 1024**3, 12)

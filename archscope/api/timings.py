@@ -278,14 +278,16 @@ def _measured(prepared: Prepared, how: Wanted, workload: Workload) -> Measuremen
         with measure.kept(workload, live=prepared.live):
             compile_seconds = measure.first_call(workload) if how.compile else None
             found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
-    except ArchscopeError:
-        raise
-    except Exception as error:
-        report = prepared.report
-        fact = f"while it was timed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        cure = "a smaller batch needs less memory" if "memory" in str(error) else ""
-        raise ForwardError(Problem(Span(report.target, 0, 0), fact, cure), report) from error
+    except measure.StepError as failure:
+        raise _failed(failure.__cause__ or failure, prepared.report) from failure.__cause__
     return replace(found, compile_seconds=compile_seconds)
+
+
+def _failed(error: BaseException, report: Report) -> ForwardError:
+    said, kind = " ".join(str(error).split())[:200], type(error).__name__
+    full = kind in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in said
+    cure = "a smaller batch needs less memory" if full else ""
+    return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
 
 
 def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[str, object], ...]]:
@@ -296,7 +298,7 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[st
     module, call = prepared.module, prepared.call
     if how.channels_last:
         module, call = measure.in_channels_last(module, call)
-    optimizer = measure.optimizer_of(how.optimizer, module, prepared.device) if how.train else None
+    optimizer = measure.optimizer_of(how.optimizer, module) if how.train else None
     calls = measure.turns(call, measure.machine(prepared.device).cache)
     called = measure.compiled(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}

@@ -24,12 +24,12 @@ from archscope.cli.options import (
 from archscope.cli.output import INTERRUPTED, deliver, refusing, write_whole
 from archscope.cli.progress import doing, progress
 from archscope.errors import UsageError
+from archscope.liveness import OPTIMIZERS
 
 if TYPE_CHECKING:
     from archscope.render.sheet import Wish
     from archscope.timing import Grid, Timing
 
-OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
 PICTURES = (".svg", ".png")
 
 
@@ -57,7 +57,7 @@ MEASURING_OPTIONS: Callable[[Any], Any] = stacked(
     ),
     click.option("--device", default="auto", metavar="NAME", help="auto, cpu or cuda[:i]; auto: CUDA if there is one."),
     click.option("--train", is_flag=True, help="A training step: forward, backward, optimizer."),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", show_default=True),
+    click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adamw", show_default=True),
     click.option(
         "--seconds",
         type=click.FloatRange(0, min_open=True),
@@ -109,9 +109,9 @@ def time(
         wish = wish_of(depth, columns, sort, expand, by or "")
         refuse_before(picture, options)
         found = measured(target, options)
+        deliver(shown(found, wish, format), output)
         if picture is not None:
             draw(found, picture)
-        deliver(shown(found, wish, format), output)
     if interrupted(found):
         click.get_current_context().exit(INTERRUPTED)
 
@@ -158,9 +158,11 @@ def interrupted(found: Timing | Grid) -> bool:
 def draw(found: Any, picture: str) -> None:
     from archscope.render import pictures
 
-    suffix = Path(picture).suffix
-    image = pictures.roofline(found.points(), found.ceilings, title=f"{found.report.title}, batch {found.report.batch}")
-    write_whole(Path(picture), image(suffix))
+    points, report = found.points(), found.report
+    unknown = sum(row.spent.flops is None for row in found.rows)
+    rest = f", without {unknown} row{'s' * (unknown > 1)} of unknown FLOPs" if unknown else ""
+    image = pictures.roofline(points, found.ceilings, title=f"{report.title}, batch {report.batch}{rest}")
+    write_whole(Path(picture), image(Path(picture).suffix))
 
 
 def shown(found: Timing | Grid, wish: Wish, format: str) -> str:

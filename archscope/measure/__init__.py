@@ -20,7 +20,7 @@ from archscope.measure.machine import load, machine, with_settings
 from archscope.measure.measuring import kept, measured
 from archscope.measure.rows import Tally
 from archscope.measure.workload import (
-    OPTIMIZERS,
+    StepError,
     Workload,
     compiled,
     first_call,
@@ -31,7 +31,7 @@ from archscope.measure.workload import (
 )
 
 __all__ = [
-    "OPTIMIZERS",
+    "StepError",
     "Tally",
     "Workload",
     "compiled",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._C._autograd import DeviceType
 from torch.overrides import TorchFunctionMode
 
 from archscope.measure.profiler import quiet_profile
@@ -82,7 +83,9 @@ def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
     """The profiler's events → seconds by call. An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`,
     `cpu_parent`, `kernels`, among which a range has its own shadow on the GPU, which is no kernel."""
     found, every = KernelTimes(), list(events)
-    nodes = Nodes(spans, {event.thread for event in every if event.name.startswith(LABEL)})
+    nodes = Nodes(
+        spans, {event.thread for event in every if event.name.startswith(LABEL) and event.device_type == DeviceType.CPU}
+    )
     for event in every:
         spent = sum(kernel.duration for kernel in event.kernels if kernel.name != event.name) * 1e-6
         if not spent or event.name.startswith(RUNTIME):

@@ -122,7 +122,15 @@ def _gpu(place: torch.device) -> Machine:
             ("cuda", torch.version.cuda or ""),
             ("cudnn", str(torch.backends.cudnn.version())),
         ),
-        settings=(("threads", torch.get_num_threads()), ("tf32", products), ("tf32_conv", convolutions)),
+        settings=(("threads", torch.get_num_threads()), ("tf32", products), ("tf32_conv", convolutions), *_cudnn()),
+    )
+
+
+def _cudnn() -> tuple[tuple[str, object], ...]:
+    """Whether cuDNN tries all its algorithms, and may take ones that do not give the same bits every time."""
+    return ("cudnn_benchmark", torch.backends.cudnn.benchmark), (
+        "cudnn_deterministic",
+        torch.backends.cudnn.deterministic,
     )
 
 

@@ -1,6 +1,6 @@
 """A workload → its time as a whole, in parts and by rows, as a CUDA graph, and the memory that it needs.
 
-kept ─ as it is called in use ⊃ collect: whole and rows in turn → kernels' own times → peak → Measurement
+kept ─ as it is called in use ⊃ collect: whole and rows in turn → kernels' own times → peak → graph → Measurement
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from archscope.measure.memory import peak_of
 from archscope.measure.rows import Lap, Tally, lapped, row_times
 from archscope.measure.runs import Ask, Collected, collect
 from archscope.measure.workload import PARTS, Workload
-from archscope.measurement import Measurement, RowTimes, Samples
+from archscope.measurement import Measurement, Samples
 from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
 from archscope.record.state import has_modes, kept_modes, kept_settings, kept_tensors, resting, set_mode, turn
 from archscope.record.trees import leaves
 
+WENT_OTHERWISE = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
+NO_KERNELS = "rows have no time: the profiler saw no kernel (it may need a permission), or other functions ran"
 PROFILED = 5
 """Runs under the profiler: kernels' own times differ little."""
 
@@ -121,45 +123,55 @@ def measured(workload: Workload, tally: Tally | None, rows: int, *, seconds: flo
     """
     host = torch.device(workload.device).type != "cuda"
     course = Course(workload, clock_of(workload.device))
-    found = Measurement(machine(workload.device), inputs=len(workload.calls))
-    probe = load(workload.device)
     cases: dict[str, Callable[[], object]] = {"whole": course.whole}
     if tally is not None and host:
         cases["rows"] = course.lap
-    replay, no_graph = captured(workload)
-    if replay is not None:
-        cases["graph"] = replay
+    probe = load(workload.device)
     collected = collect(cases, course.clock, seconds=seconds, ask=ask)
-    found = replace(
-        found,
+    found = Measurement(
+        machine(workload.device),
         whole=collected.samples("whole"),
         parts=course.parts(collected.warm.get("whole", 0)),
-        graph=collected.samples("graph"),
-        no_graph=no_graph,
         load=probe.seen(),
+        inputs=len(workload.calls),
         interrupted=collected.interrupted,
     )
     try:
-        times = _rows(course, collected, tally, rows, host=host)
-        found = replace(found, rows=times)
-        return found if collected.interrupted else replace(found, peak=peak(workload), held=workload.held)
+        if tally is not None:
+            found = with_rows(found, course, collected, tally, rows, host=host)
+        if not collected.interrupted:
+            found = replace(found, peak=peak(workload), held=workload.held)
+            found = with_graph(found, workload, course.clock, seconds=seconds / 4)
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
+    return found
 
 
-def _rows(course: Course, collected: Collected, tally: Tally | None, rows: int, *, host: bool) -> RowTimes | None:
+def with_rows(
+    found: Measurement, course: Course, collected: Collected, tally: Tally, rows: int, *, host: bool
+) -> Measurement:
+    """And the time of each row, or a note that says why there is none."""
     workload = course.workload
-    if tally is None:
-        return None
     if host:
         laps: Sequence[Lap] = course.laps[collected.warm.get("rows", 0) :]
-        return row_times(laps, tally, rows, backward=workload.train)
-    runs = []
-    for _ in range(0 if collected.interrupted else PROFILED):
-        workload.forget()
-        forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
-        runs.append(profiled(forward, workload.backward if workload.train else None))
-    return kernel_row_times(runs, tally, rows, backward=workload.train)
+        times, measured, why = row_times(laps, tally, rows, backward=workload.train), bool(laps), WENT_OTHERWISE
+    else:
+        runs = []
+        for _ in range(0 if collected.interrupted else PROFILED):
+            workload.forget()
+            forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
+            runs.append(profiled(forward, workload.backward if workload.train else None))
+        times, measured, why = kernel_row_times(runs, tally, rows, backward=workload.train), bool(runs), NO_KERNELS
+    return replace(found, rows=times, notes=(*found.notes, *([why] if measured and times is None else [])))
+
+
+def with_graph(found: Measurement, workload: Workload, clock: Clock, *, seconds: float) -> Measurement:
+    """And the step as a CUDA graph, at the very end: what a capture leaves behind disturbs nothing then."""
+    replay, refused = captured(workload)
+    if replay is None:
+        return replace(found, no_graph=refused)
+    collected = collect({"graph": replay}, clock, seconds=seconds)
+    return replace(found, graph=collected.samples("graph"), interrupted=collected.interrupted)
 
 
 def peak(workload: Workload) -> int | None:

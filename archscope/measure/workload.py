@@ -22,15 +22,19 @@ from archscope.record.trees import leaves
 Call = tuple[tuple[Any, ...], Mapping[str, Any]]
 Mark = Callable[[], object]
 
-OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+MADE: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda parameters, **how: torch.optim.SGD(parameters, **how),
     "momentum": lambda parameters, **how: torch.optim.SGD(parameters, momentum=0.9, **how),
     "adam": lambda parameters, **how: torch.optim.Adam(parameters, **how),
     "adamw": lambda parameters, **how: torch.optim.AdamW(parameters, **how),
 }
-"""Optimizers by the names that are asked for; at a learning rate of 0 a step costs the same and changes nothing."""
+"""Optimizers by their names; at a learning rate of 0 a step costs the same and changes nothing."""
 
 PARTS = ("forward", "backward", "optimizer")
+
+
+class StepError(Exception):
+    """A step of a workload raised something, which is the cause of this."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,32 @@ class Workload:
     grad: bool = False
 
     def forward(self, turn: int = 0, *, module: Callable[..., Any] | None = None) -> Any:
+        """Raises StepError."""
         args, kwargs = self.calls[turn % len(self.calls)]
-        return (module or self.module)(*args, **kwargs)
+        try:
+            return (module or self.module)(*args, **kwargs)
+        except Exception as error:
+            raise StepError from error
 
     def backward(self, outputs: Any) -> None:
-        loss = loss_of(outputs)
-        if loss.tensors:
-            torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+        """Raises StepError."""
+        try:
+            loss = loss_of(outputs)
+            if loss.tensors:
+                torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+        except Exception as error:
+            raise StepError from error
+
+    def optimize(self) -> None:
+        """Raises StepError."""
+        try:
+            if self.optimizer is not None:
+                self.optimizer.step()
+        except Exception as error:
+            raise StepError from error
 
     def step(self, turn: int = 0, *, mark: Mark = lambda: None) -> None:
-        """One step; `mark` is called between its parts."""
+        """One step; `mark` is called between its parts. Raises StepError."""
         if not self.train:
             self.forward(turn)
             return
@@ -70,8 +90,7 @@ class Workload:
         self.backward(outputs)
         del outputs
         mark()
-        if self.optimizer is not None:
-            self.optimizer.step()
+        self.optimize()
 
     def forget(self) -> None:
         """Gradients of the step before are dropped, as `zero_grad` does, and those of inputs too."""
@@ -101,17 +120,15 @@ class Workload:
 
 def refuse_unknown_optimizer(name: str) -> None:
     """Raises UsageError for a name that is none."""
-    if name not in OPTIMIZERS:
-        hint = did_you_mean(name, OPTIMIZERS) or f"one of {', '.join(OPTIMIZERS)}"
+    if name not in MADE:
+        hint = did_you_mean(name, MADE) or f"one of {', '.join(MADE)}"
         raise UsageError(f"unknown optimizer {name!r}", hint)
 
 
-def optimizer_of(name: str, module: nn.Module, device: str) -> torch.optim.Optimizer | None:
-    """The optimizer of a module's parameters, on a GPU one that a CUDA graph can hold; None where there is nothing to
-    train."""
+def optimizer_of(name: str, module: nn.Module) -> torch.optim.Optimizer | None:
+    """The optimizer of a module's parameters, as torch makes it; None where there is nothing to train."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    capturable = torch.device(device).type == "cuda" and name.startswith("adam")
-    return OPTIMIZERS[name](parameters, lr=0.0, **{"capturable": True} if capturable else {}) if parameters else None
+    return MADE[name](parameters, lr=0.0) if parameters else None
 
 
 def compiled(module: nn.Module) -> Callable[..., Any]:
@@ -127,8 +144,10 @@ def first_call(workload: Workload) -> float:
     start = time.perf_counter()
     try:
         workload.step()
-    except torch._dynamo.exc.TorchDynamoException as error:
-        raise UsageError(f"torch.compile: {first_line(error)}", "leave --compile out") from error
+    except StepError as failure:
+        if not isinstance(failure.__cause__, torch._dynamo.exc.TorchDynamoException):
+            raise
+        raise UsageError(f"torch.compile: {first_line(failure.__cause__)}", "leave --compile out") from failure
     return time.perf_counter() - start
 
 
@@ -152,19 +171,39 @@ def nhwc(tree: Any) -> Any:
 
 def turns(call: Call, cache: int | None, *, most: int = 64) -> list[Call]:
     """The call, and others like it on inputs in memory of their own, until all together are twice what the last cache
-    holds, or there are `most`."""
+    holds, or there are `most`. Where a tensor lies in an object, it alone."""
     args, kwargs = call
-    tensors = [tensor for tree in (*args, *kwargs.values()) for _, tensor in leaves(tree)]
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if not size or not cache:
+    tensors = {id(tensor): tensor for tree in (*args, *kwargs.values()) for _, tensor in leaves(tree)}
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if not size or not cache or tensors.keys() != found_in((args, dict(kwargs))):
         return [call]
     count = max(1, min(most, -(-2 * cache // size)))
-    return [call, *((again(args), {name: again(value) for name, value in kwargs.items()}) for _ in range(count - 1))]
+    return [call, *(again((args, dict(kwargs))) for _ in range(count - 1))]
+
+
+def found_in(tree: Any) -> set[int]:
+    """The identities of the tensors that `changed` finds."""
+    met: set[int] = set()
+
+    def meet(tensor: torch.Tensor) -> torch.Tensor:
+        met.add(id(tensor))
+        return tensor
+
+    changed(tree, meet)
+    return met
 
 
 def again(tree: Any) -> Any:
-    """A tree with a copy of every tensor, in memory of its own, laid out and derived alike."""
-    return changed(tree, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
+    """A tree with a copy of every tensor, in memory of its own, laid out and derived alike; what was one tensor in two
+    places is one again."""
+    copies: dict[int, torch.Tensor] = {}
+
+    def copied(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in copies:
+            copies[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        return copies[id(tensor)]
+
+    return changed(tree, copied)
 
 
 def changed(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

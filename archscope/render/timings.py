@@ -81,15 +81,13 @@ def columns(timing: Timing) -> tuple[Column, ...]:
 
 def spent(line: Line, timing: Timing) -> Spent:
     """What a line took; the bottom line what the whole took."""
-    if line.kind == "total" and timing.seconds is not None:
-        backward = timing.whole.backward or 0.0
-        least = timing.whole.least if timing.least is None else timing.least
-        return replace(timing.whole, seconds=timing.seconds - backward, backward=backward, least=least)
+    if line.kind == "total":
+        return timing.bottom
     return timing.spent(line.rows) if line.rows else Spent(None, None, sure=False)
 
 
 def seconds(value: float | None) -> str:
-    return "" if value is None else units.duration(value) if value else "0"
+    return "" if value is None else f"{'−' * (value < 0)}{units.duration(abs(value))}" if value else "0"
 
 
 def part(value: float | None, whole: float | None) -> float | None:
@@ -163,10 +161,10 @@ def others(timing: Timing) -> Iterator[tuple[str, str, float]]:
     if times is None:
         return
     if times.ownerless:
-        yield "backward", "of no row", times.ownerless
+        yield "elsewhere", "work of no row", times.ownerless
     if timing.optimizer:
         yield "optimizer", str(dict(timing.options).get("optimizer", "")), timing.optimizer
-    if timing.between is not None and timing.between > 0:
+    if timing.between:
         yield "between", BETWEEN[timing.measurement.machine.kind], timing.between
 
 
@@ -205,7 +203,8 @@ def foot(timing: Timing) -> Iterator[str]:
 
 def runs(samples: Samples) -> str:
     """`median of 203, IQR 0.3 ms`, and whether they are noisy."""
-    one = f"median of {samples.runs}, IQR {units.duration(samples.iqr)}"
+    each = f" × {samples.each} runs" if samples.each > 1 else ""
+    one = f"median of {samples.runs}{each}, IQR {units.duration(samples.iqr)}"
     return f"{one}: noisy" if samples.noisy else one
 
 
@@ -221,10 +220,9 @@ def count(value: float | None) -> str:
 
 def graphs(timing: Timing) -> Iterator[str]:
     """The replay of a CUDA graph, and what that saves; or why there is none."""
-    replays, own = timing.measurement.graph, timing.measurement
-    if replays is not None and timing.seconds:
-        saved = units.duration(max(timing.seconds - replays.median, 0))
-        yield f"{units.duration(replays.median)} as a CUDA graph: launches cost {saved}"
+    own, cost = timing.measurement, timing.launch_cost
+    if own.graph is not None and cost is not None:
+        yield f"{units.duration(own.graph.median)} as a CUDA graph: launches cost {seconds(cost)}"
     elif own.machine.kind == "cuda" and own.no_graph:
         yield f"no CUDA graph: {own.no_graph}"
 
@@ -236,9 +234,8 @@ def limits(timing: Timing) -> Iterator[str]:
     sure = "" if timing.whole.sure else "at least "
     share = f": {percent(timing.of_roofline, 1.0)} of the roofline" if timing.of_roofline else ""
     yield f"{sure}{units.duration(timing.least)} at best{share}"
-    for group in timing.fusible:
-        if timing.seconds and group.seconds > timing.seconds / 200:
-            yield f"{units.duration(group.seconds)} would go with fused {group.kind}"
+    for group in timing.worth():
+        yield f"{units.duration(group.seconds)} would go with fused {group.kind}"
 
 
 def memory(footprint: Footprint) -> Iterator[str]:
@@ -249,7 +246,7 @@ def memory(footprint: Footprint) -> Iterator[str]:
         ratio = f" ({footprint.ratio:.2f}× predicted ÷ measured)" if footprint.ratio else ""
         yield f"{units.size(measured)} measured{ratio}"
     if footprint.largest_batch is not None and footprint.available is not None:
-        yield f"batch {units.count(footprint.largest_batch)} would fit in {units.size(footprint.available)}"
+        yield f"a batch of about {units.about(footprint.largest_batch)} would fit in {units.size(footprint.available)}"
 
 
 def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
@@ -258,6 +255,10 @@ def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
     yield from (note for note in base if not note.startswith("backward: MACs"))
     if own.rows is not None and timing.accounted is not None:
         yield f"rows: {own.rows.by}, {own.rows.runs} runs; they sum to {percent(timing.accounted, 1.0)} of the whole"
+        if timing.accounted > 1.05:
+            yield "watched function by function it takes longer: what torch fuses else (an encoder, say) is taken apart"
+        if own.rows.astray:
+            yield f"{own.rows.astray} more runs called other functions, and do not count"
         unseen = sum(time is None for time in own.rows.forward)
         if unseen:
             yield f"not seen one by one, so of unknown time: {unseen} row{'s' * (unseen > 1)}"
@@ -299,8 +300,8 @@ def disturbed(timing: Timing) -> Iterator[str]:
     own = timing.measurement
     if timing.ceilings is not None and timing.ceilings.disturbed:
         yield "the ceilings were measured while others kept the device busy: archscope device --again"
-    if own.load is not None and own.load.cores is not None and own.load.cores >= 0.1:
-        yield f"other work kept {own.load.cores:.1f} cores busy meanwhile: times are too long"
+    if own.load is not None and own.load.disturbs(own.machine):
+        yield f"other work kept {own.load.cores:.1f} of {own.machine.cores} cores busy meanwhile: times are too long"
     if own.load is not None and own.load.bytes:
         yield f"others hold {units.size(own.load.bytes)} of the device's memory, and may be at work on it"
     if own.whole is not None and own.whole.noisy and isfinite(own.whole.margin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -48,7 +49,8 @@ def free_bytes(device: str) -> int | None:
     """Memory that a new tensor could take; None where it is not known or does not matter."""
     kind = torch.device(device).type
     if kind == "cuda":
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(torch.device(device))[0]) + idle
     if kind == "cpu":
         return _free_on_cpu()
     return None
@@ -58,7 +60,20 @@ def _free_on_cpu() -> int | None:
     try:
         with open("/proc/meminfo") as lines:
             found = dict(line.split(":", 1) for line in lines)
-        return int(found["MemAvailable"].split()[0]) * 1024
+        available = int(found["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    allowed = _free_in_group()
+    return available if allowed is None else min(available, allowed)
+
+
+def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container's limit leaves: of its control group, files in the cache do not count; None where there is no
+    limit."""
+    try:
+        most, used = int((group / "memory.max").read_text()), int((group / "memory.current").read_text())
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return max(0, most - used + int(told["inactive_file"]))
     except (OSError, KeyError, ValueError):
         return None
 

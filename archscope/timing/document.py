@@ -44,6 +44,7 @@ def samples_data(samples: Samples) -> Data:
         "median_s": samples.median,
         "iqr_s": samples.iqr,
         "runs": samples.runs,
+        "runs_per_sample": samples.each,
         "noisy": samples.noisy,
         "samples_s": list(samples.seconds),
     }
@@ -91,7 +92,7 @@ def row_data(row: TimedRow, timing: Timing) -> Data:
 def roofline(timing: Timing) -> Data | None:
     if timing.ceilings is None:
         return None
-    whole = timing.whole
+    whole = timing.bottom
     return {
         "least_s": timing.least if whole.sure else None,
         "least_s_at_least": timing.least,

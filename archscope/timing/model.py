@@ -5,12 +5,12 @@ What is not known is None, and a sum with an unknown part says so: its `least` i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from archscope.liveness import Memory
+from archscope.liveness import OPTIMIZERS, Memory, learned_sizes
 from archscope.measurement import Measurement, RowTimes, Samples
 from archscope.report import PricedRow, Report, Total, Views
 from archscope.roofline import TF32, Bound, Ceilings, Kind, Point, bound
@@ -19,10 +19,6 @@ from archscope.timing.fusion import Fusible, fusible
 from archscope.trace import Row
 
 NOTHING = Total()
-
-MOVED_BY: Mapping[str, int] = {"sgd": 3, "momentum": 5, "adam": 7, "adamw": 7}
-"""How often an optimizer's step moves a parameter's bytes: it reads parameter, gradient and states, and writes all but
-the gradient."""
 
 CUDNN = ("conv", "lstm", "gru", "rnn")
 """How functions begin whose products are cuDNN's, with a setting of its own for TF32."""
@@ -169,17 +165,32 @@ class Timing:
         """The sum over all rows."""
         return self.spent(range(len(self.rows)))
 
+    @cached_property
+    def bottom(self) -> Spent:
+        """The whole as it was measured, with the optimizer's least time; of its time `backward` is the part of that
+        name, in inference 0."""
+        parts = {name: samples.median for name, samples in self.measurement.parts}
+        backward = 0.0 if self.report.backward_total is None else parts.get("backward")
+        forward = None if self.seconds is None else self.seconds - (backward or 0.0)
+        held: list[tuple[Kind, float]] = [*self.whole.held, ("memory", self.optimizer_least)]
+        return replace(
+            self.whole,
+            seconds=forward,
+            backward=backward,
+            least=self.whole.least + self.optimizer_least,
+            held=gathered(item for item in held if item[1]),
+        )
+
     @property
     def least(self) -> float | None:
         """Seconds that all rows, and the optimizer, take at best, one after another; None without ceilings."""
-        return self.whole.least + self.optimizer_least if self.ceilings is not None else None
+        return self.bottom.least if self.ceilings is not None else None
 
     @property
     def optimizer_least(self) -> float:
         """Seconds in which what an optimizer's step reads and writes can be moved; 0 where there is none."""
-        moved = MOVED_BY.get(str(dict(self.options).get("optimizer")), 0) * sum(
-            param.bytes for param in self.report.trace.params if param.trainable and not param.tied_to
-        )
+        name = dict(self.options).get("optimizer")
+        moved = OPTIMIZERS[str(name)].moved * sum(learned_sizes(self.report.trace)) if name else 0
         return moved / self.ceilings.bandwidth(moved) if self.ceilings is not None and moved else 0.0
 
     @property
@@ -204,14 +215,25 @@ class Timing:
         times = self.measurement.rows
         return None if times is None or not self.seconds else self.seconds - times.known - self.optimizer
 
+    @property
+    def launch_cost(self) -> float | None:
+        """Seconds by which the replay of a CUDA graph is shorter; None where there is none."""
+        graph = self.measurement.graph
+        return None if graph is None or self.seconds is None else self.seconds - graph.median
+
     @cached_property
     def fusible(self) -> tuple[Fusible, ...]:
         """What would go if it were fused with the row before it."""
         times = self.measurement.rows
         return fusible(self.report, times.forward) if times is not None else ()
 
+    def worth(self) -> tuple[Fusible, ...]:
+        """What of it is more than half a per cent of the time."""
+        return tuple(group for group in self.fusible if self.seconds and group.seconds > self.seconds / 200)
+
     def points(self) -> tuple[Point, ...]:
-        """The timed rows, for a picture; rows that are alike in what they do and move are one point."""
+        """The timed rows, for a picture; rows that are alike in what they do and move are one point. Those of unknown
+        FLOPs have no place there."""
         alike: dict[object, list[TimedRow]] = {}
         for row in self.rows:
             if row.bounds and row.spent.whole and row.spent.flops is not None:
@@ -251,23 +273,30 @@ def point_of(rows: Sequence[TimedRow]) -> Point:
 # ------------------------------------------------------------ rows
 def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: Ceilings | None) -> TimedRow:
     index = priced.index
-    forward = None if times is None else times.forward[index]
+    forward = None if times is None else seen(times.forward[index], priced, report.trace.device)
     derived = report.derived.get(index)
-    backward = 0.0 if derived is None else times.backward[index] if times and times.backward else None
+    backward: float | None = 0.0
+    if derived is not None:
+        backward = times.backward[index] if times and times.backward else None
     steps = [(priced.total, kernels_of(priced.row)), *([(derived, report.deriving[index])] if derived else [])]
     dtype = roof_of(priced.row, ceilings)
     bounds = [] if ceilings is None else [least_of(total, count, dtype, ceilings) for total, count in steps]
-    known = tuple(one for one in bounds if one is not None)
+    there = tuple(one for one in bounds if one is not None)
     spent = Spent(
         seconds=forward,
         backward=backward,
-        least=sum(one.known for one in known),
-        sure=all(one.seconds is not None for one in known),
+        least=sum(one.known for one in there),
+        sure=all(one.seconds is not None for one in there),
         flops=None if any(total.unpriced for total, _ in steps) else sum(2 * total.known for total, _ in steps),
         moved=sum(total.read + total.written for total, _ in steps),
-        held=gathered((one.kind, one.known) for one in known),
+        held=gathered((one.kind, one.known) for one in there),
     )
-    return TimedRow(priced, spent, known, dtype)
+    return TimedRow(priced, spent, there, dtype)
+
+
+def seen(seconds: float | None, priced: PricedRow, device: str) -> float | None:
+    """Products that took a GPU no time were computed elsewhere, where nobody looked."""
+    return None if seconds == 0 and priced.cost.known and device.startswith("cuda") else seconds
 
 
 def least_of(total: Total, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:

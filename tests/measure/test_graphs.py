@@ -29,7 +29,7 @@ class Looking(nn.Module):
 
 def work(module: nn.Module, device: str, *, train: bool = False, optimizer: str = "adamw") -> Workload:
     module = module.to(device)
-    chosen = optimizer_of(optimizer, module, device) if train else None
+    chosen = optimizer_of(optimizer, module) if train else None
     return Workload(module, module, [((torch.rand(3, 4, device=device),), {})], device, train, chosen)
 
 

@@ -57,11 +57,17 @@ class Event:
     sequence_nr: int = -1
     thread: int = MAIN
     fwd_thread: int = 0
+    device_type: DeviceType = DeviceType.CPU
 
 
 def a_range(call: int, parent: Event | None = None, kernels: Sequence[Ran] = ()) -> Event:
     name = f"{LABEL}{call}"
     return Event(name, parent, (Ran(name, 1000.0), *kernels), USER)
+
+
+def shadow(call: int, thread: int) -> Event:
+    """A range as the GPU's own timeline has it."""
+    return Event(f"{LABEL}{call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
 
 
 def node(name: str, number: int, *, thread: int = MAIN) -> tuple[Event, Event]:
@@ -125,7 +131,7 @@ def test_what_the_engine_adds_up_belongs_to_the_node() -> None:
 def test_numbers_of_another_thread_say_nothing() -> None:
     """A forward pass that a checkpoint runs again is numbered by the thread that derives."""
     around, inside = node("AddmmBackward0", 11, thread=ENGINES)
-    events = [a_range(0), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
+    events = [a_range(0), shadow(0, ENGINES), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
     assert found(events, SPANS) == KernelTimes({}, {}, pytest.approx(6e-6))
 
 

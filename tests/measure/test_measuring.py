@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.measure import Workload, kept, measured, measuring, optimizer_of
+from archscope.measure import StepError, Workload, kept, measured, measuring, optimizer_of
 from archscope.measurement import Measurement
 from tests.measure.timed import noted
 
@@ -28,7 +28,7 @@ def net() -> nn.Module:
 
 def job(module: nn.Module, *, train: bool = False, turns: int = 1, optimizer: str = "adamw") -> Workload:
     calls = [((torch.rand(3, 4),), {}) for _ in range(turns)]
-    return Workload(module, module, calls, "cpu", train, optimizer_of(optimizer, module, "cpu") if train else None)
+    return Workload(module, module, calls, "cpu", train, optimizer_of(optimizer, module) if train else None)
 
 
 def measure(work: Workload, *, rows: bool = True, ask: Callable[[float], object] = lambda _: None) -> Measurement:
@@ -140,14 +140,14 @@ def test_an_interrupt_before_the_first_round_leaves_no_time() -> None:
     assert (found.whole, found.rows, found.peak, found.interrupted) == (None, None, None, True)
 
 
-@pytest.mark.parametrize("name", ["_rows", "peak"])
+@pytest.mark.parametrize("name", ["with_rows", "peak", "with_graph"])
 def test_an_interrupt_after_the_rounds_leaves_their_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, name, lambda *_given, **_how: after(0, KeyboardInterrupt())())
     found = measure(job(net()))
     assert found.interrupted
     assert found.whole is not None
-    assert (found.rows is None) is (name == "_rows")
-    assert found.peak is None
+    assert (found.rows is None) is (name == "with_rows")
+    assert (found.peak is None) is (name != "with_graph")
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 4])
@@ -156,8 +156,9 @@ def test_what_the_model_raises_goes_on(calls: int) -> None:
     trace, tally = noted(module, (torch.rand(3, 4),))
     module[0].register_forward_hook(after(calls, ValueError("of the model's own")))
     work = job(module)
-    with kept(work, live=True), pytest.raises(ValueError, match="of the model's own"):
+    with kept(work, live=True), pytest.raises(StepError) as raised:
         measured(work, tally, len(trace.rows), seconds=SHORT, ask=lambda _: None)
+    assert str(raised.value.__cause__) == "of the model's own"
 
 
 # ------------------------------------------------------------ kept

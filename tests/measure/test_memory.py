@@ -63,7 +63,7 @@ def test_a_run_that_raises_leaves_the_profiler_off() -> None:
 def measured(model: nn.Module, inputs: tuple[torch.Tensor, ...], device: str, *, train: bool) -> int:
     """The peak of a run, or of a step of training with AdamW, that is not the first."""
     model.train(train)
-    optimizer = optimizer_of("adamw", model, device) if train else None
+    optimizer = optimizer_of("adamw", model) if train else None
     workload = Workload(model, model, [(inputs, {})], device, train, optimizer)
     with torch.set_grad_enabled(train):
         workload.step()

@@ -61,6 +61,7 @@ def test_figures_by_hand() -> None:
         "median_s": 10.0,
         "iqr_s": 0.5,
         "runs": 4,
+        "runs_per_sample": 1,
         "noisy": False,
         "samples_s": list(whole),
         "distinct_inputs": 3,
