@@ -13,12 +13,12 @@ kernels    on a GPU: the profiler's kernels, put down to rows
 graphs     a step as a CUDA graph
 memory     bytes at the highest
 profiler   torch's profiler, quiet
-measuring  all of it, for one workload
+survey     all of it, for one workload
 """
 
 from archscope.measure.machine import load, machine, with_settings
-from archscope.measure.measuring import kept, measured
 from archscope.measure.rows import Tally
+from archscope.measure.survey import kept, measured
 from archscope.measure.workload import (
     StepError,
     Workload,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -116,7 +116,7 @@ def _captured(call: Call) -> Call:
     call()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
         for _ in range(IN_GRAPH):
             call()
     return graph.replay
@@ -144,14 +144,13 @@ def _peak(bench: Bench, dtype: torch.dtype, seconds: float, against: float | Non
     """FLOP/s of the best product found; None where the device lacks the dtype, or is hopeless beside `against`."""
     if bench.is_gpu and dtype == torch.bfloat16 and not _has_tensor_cores(bench):
         return None
-    try:
-        rates = _rates(bench, dtype, seconds)
-        best = next(rates)
-        if dtype in HALVES and against is not None and HOPELESS * best < against:
-            return None
-        return max(best, *rates)
-    except RuntimeError:
-        return None
+    best: float | None = None
+    with suppress(RuntimeError):  # no such product, or no memory for a larger one: what was seen before stays
+        for rate in _rates(bench, dtype, seconds):
+            if best is None and dtype in HALVES and against is not None and HOPELESS * rate < against:
+                return None
+            best = max(rate, best or 0.0)
+    return best
 
 
 def _has_tensor_cores(bench: Bench) -> bool:

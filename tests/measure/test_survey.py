@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.measure import StepError, Workload, kept, measured, measuring, optimizer_of
+from archscope.measure import StepError, Workload, kept, measured, optimizer_of, survey
 from archscope.measurement import Measurement
 from tests.measure.timed import noted
 
@@ -68,7 +68,7 @@ def test_parts_are_those_of_the_runs_that_count(monkeypatch: pytest.MonkeyPatch)
         def between(self, first: int, second: int) -> float:
             return float(second - first)
 
-    monkeypatch.setattr(measuring, "clock_of", lambda _: Counting())
+    monkeypatch.setattr(survey, "clock_of", lambda _: Counting())
     found = measure(job(net(), train=True), rows=False)
     assert found.whole is not None
     assert set(found.whole.seconds) == {5.0}
@@ -142,7 +142,7 @@ def test_an_interrupt_before_the_first_round_leaves_no_time() -> None:
 
 @pytest.mark.parametrize("name", ["with_rows", "peak", "with_graph"])
 def test_an_interrupt_after_the_rounds_leaves_their_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, name, lambda *_given, **_how: after(0, KeyboardInterrupt())())
+    monkeypatch.setattr(survey, name, lambda *_given, **_how: after(0, KeyboardInterrupt())())
     found = measure(job(net()))
     assert found.interrupted
     assert found.whole is not None
