@@ -12,7 +12,8 @@ from __future__ import annotations
 import statistics
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -102,11 +103,21 @@ class Relay:
         self._call: int | None = None
         self._begun: int | None = None
 
-    def hook(self, outputs: Any) -> None:
-        """To every node that the outputs' backward pass will run."""
+    @contextmanager
+    def hooked(self, outputs: Any) -> Iterator[None]:
+        """Inside, every node that the outputs' backward pass runs is told of. Those of leaves outlive the graph, so
+        hooks are taken away."""
         starts = [start for start, _ in self._lap.spans]
-        for node in nodes(loss_of(outputs).tensors):
+        handles = [
             node.register_prehook(partial(self.begin, span_of(node._sequence_nr(), starts, self._lap.spans)))
+            for node in nodes(loss_of(outputs).tensors)
+        ]
+        try:
+            yield
+        finally:
+            self.end()
+            for handle in handles:
+                handle.remove()
 
     def begin(self, call: int | None, *_: Any) -> None:
         self.end()
@@ -126,10 +137,8 @@ def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None)
     with Stopwatch(lap):
         out = forward()
     if backward is not None:
-        relay = Relay(lap)
-        relay.hook(out)
-        backward(out)
-        relay.end()
+        with Relay(lap).hooked(out):
+            backward(out)
     return lap
 
 
@@ -199,14 +208,10 @@ def hook_cost() -> float:
         out = torch.zeros(1, device="cpu", requires_grad=True)
         for _ in range(CHAIN):
             out = out.neg()
-        relay = Relay(Lap())
-        if hooked:
-            relay.hook(out)
-        start = now()
-        out.backward()
-        spent = now() - start
-        relay.end()
-        return spent
+        with Relay(Lap()).hooked(out) if hooked else nullcontext():
+            start = now()
+            out.backward()
+            return now() - start
 
     with torch.enable_grad():
         times = [(chain(hooked=True), chain(hooked=False)) for _ in range(CHAINS)]
