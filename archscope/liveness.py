@@ -1,12 +1,12 @@
 """What memory lives when: a trace → the memory that it needs at its highest, and what it is made of. No torch.
 
 Trace with lives → memory_of → Memory (parts, peak, the row where it stands)
-Memory at two batch sizes → largest_batch
+peaks at batch sizes that are tried → fitting
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -38,6 +38,9 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
     "adamw": Optimizer(2),
 }
 """By the names that a user asks for."""
+
+TRIES, ENOUGH, LARGEST = 12, 0.97, 2**31
+"""How many batches are tried at most; the share of what is available that is enough; a batch that is no batch."""
 
 HELD = "parameter", "buffer", "input"
 """The kinds of what is there before a pass."""
@@ -149,15 +152,41 @@ def scratch(optimizer: str, device: str, learned: Sequence[int]) -> int:
     return max((before + 2 * size for before, size in pairwise([0, *learned])), default=0)
 
 
-def largest_batch(small: tuple[int, int], large: tuple[int, int], available: int) -> int | None:
-    """The largest batch that needs no more than the available bytes, from the peaks at two batch sizes, each a pair of
-    batch and bytes, on the line through both: 0 where not even one example fits; None where the peak does not grow
-    with the batch, so that nothing can be said."""
-    (few, low), (many, high) = sorted((small, large))
-    if many == few or high <= low:
+def fitting(peak_at: Callable[[int], int | None], batch: int, available: int) -> int | None:
+    """The largest batch found whose peak, in bytes, is not above what is available; None where the first does not fit,
+    a peak is not known, or it does not grow.
+
+    A peak is the highest of several lines, so it bends upwards: a line through two batches that fit leads to or beyond
+    the limit, a chord from one that fits to one that does not ends before it. What is returned was tried.
+    """
+    low, high = (batch, peak_at(batch)), None
+    if low[1] is None or low[1] > available:
         return None
-    each = Fraction(high - low, many - few)
-    return max(0, floor(few + (available - low) / each))
+    before, probe = low, 2 * batch
+    for _ in range(TRIES):
+        peak = peak_at(probe)
+        if peak is None:
+            return None
+        if peak > available:
+            high = probe, peak
+        else:
+            before, low = low, (probe, peak)
+        grown = (low[1] or 0) > (before[1] or 0)
+        if (low[1] is not None and low[1] >= ENOUGH * available) or (high is not None and high[0] - low[0] <= 1):
+            return low[0]
+        probe = following(low, high or (before if grown else None), available)
+        if probe >= LARGEST:
+            return None
+    return low[0] if high is not None else None
+
+
+def following(low: tuple[int, int | None], other: tuple[int, int | None] | None, available: int) -> int:
+    """Where the line through two batches and their peaks meets what is available, but beyond the lower one; without a
+    second one, eight times as far."""
+    if other is None:
+        return 8 * low[0]
+    rise = Fraction((other[1] or 0) - (low[1] or 0), other[0] - low[0])
+    return max(low[0] + 1, low[0] + floor((available - (low[1] or 0)) / rise))
 
 
 def on(device: str, size: int) -> int:

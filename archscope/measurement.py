@@ -46,6 +46,14 @@ class Samples:
         return self.runs < 4 or self.iqr > NOISY * self.median
 
     @property
+    def drift(self) -> float:
+        """By how much the median of the last third of the runs is above that of the first; 0 for fewer than nine."""
+        third = self.runs // 3
+        if third < 3:
+            return 0.0
+        return Samples(self.seconds[-third:]).median / Samples(self.seconds[:third]).median - 1
+
+    @property
     def margin(self) -> float:
         """Half the width of the 95 % confidence interval of the median, by order statistics (normal approximation of
         the binomial ranks); infinite for fewer than six runs."""

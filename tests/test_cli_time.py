@@ -62,7 +62,7 @@ def run(*arguments: str) -> Result:
     ("arguments", "name", "expected"),
     [
         ([], "time", {"batch": None, "dtype": None, "device": "auto", "train": False, "seconds": 5.0, "rows": True}),
-        ([], "time", {"optimizer": "adamw", "threads": None, "tf32": None, "compile": False, "roofline": True}),
+        ([], "time", {"optimizer": None, "threads": None, "tf32": None, "compile": False, "roofline": True}),
         (["--batch", "8", "--dtype", "bfloat16"], "time", {"batch": 8, "dtype": "bfloat16"}),
         (["--batch", "1,8, 64"], "time_grid", {"batch": (1, 8, 64), "dtype": (None,), "rows": False}),
         (["--batch", "8,8"], "time", {"batch": 8}),

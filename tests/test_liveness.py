@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.api.runs import summarize_plan
 from archscope.api.specs import plan_of
-from archscope.liveness import Memory, allocated, largest_batch, memory_of
+from archscope.liveness import Memory, allocated, fitting, memory_of
 from archscope.record import record_module
 from archscope.trace import Failure, Life, Moment, Trace
 from tests.record.runs import Holds
@@ -238,18 +238,40 @@ def test_the_peak_holds_every_products_operands_and_results(spec: str, train: bo
     assert memory.params == sum(param.bytes for param in trace.params if not param.tied_to)
 
 
-@pytest.mark.parametrize(
-    ("small", "large", "available", "largest"),
-    [
-        ((1, 110), (3, 130), 200, 10),
-        ((1, 110), (3, 130), 199, 9),
-        ((3, 130), (1, 110), 200, 10),
-        ((1, 110), (3, 130), 109, 0),
-        ((1, 110), (3, 130), 90, 0),
-        ((1, 100), (4, 101), 10**18, 3 * (10**18 - 100) + 1),
-        ((1, 110), (3, 110), 200, None),
-        ((1, 110), (1, 110), 200, None),
-    ],
-)
-def test_the_largest_batch(small: Any, large: Any, available: int, largest: int | None) -> None:
-    assert largest_batch(small, large, available) == largest
+LINES = {
+    "one": [(10, 100)],
+    "late": [(0, 5000), (10, 100)],
+    "three": [(1, 900), (7, 100), (40, 0)],
+    "steep": [(0, 10**6), (10**6, 0)],
+}
+"""Peaks as the highest of lines: (bytes for each example, bytes before)."""
+
+
+def peak_of_lines(name: str, batch: int) -> int:
+    return max(each * batch + before for each, before in LINES[name])
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("first", [1, 3, 8])
+@pytest.mark.parametrize("available", [10**4, 123_457, 10**7])
+def test_the_largest_batch_fits_and_is_nearly_the_largest(name: str, first: int, available: int) -> None:
+    tried: list[int] = []
+
+    def peak(batch: int) -> int:
+        tried.append(batch)
+        return peak_of_lines(name, batch)
+
+    found = fitting(peak, first, available)
+    if peak_of_lines(name, first) > available:
+        assert found is None
+        return
+    assert found in tried
+    assert peak_of_lines(name, found) <= available
+    assert peak_of_lines(name, found) >= 0.97 * available or peak_of_lines(name, found + 1) > available
+    assert len(tried) <= 13
+
+
+def test_a_peak_that_does_not_grow_or_is_not_known_has_no_largest_batch() -> None:
+    assert fitting(lambda _: 10, 1, 100) is None
+    assert fitting(lambda _: None, 1, 100) is None
+    assert fitting(lambda batch: 10 * batch if batch < 4 else None, 1, 100) is None

@@ -207,7 +207,11 @@ def test_whoever_asks_is_told_what_is_done() -> None:
         (LENET, {"seconds": math.nan}, "a budget of nan seconds"),
         (LENET, {"train": True, "optimizer": "adamm"}, "unknown optimizer 'adamm'"),
         (LENET, {"train": True, "optimizer": "adamm", "device": "meta"}, "unknown optimizer 'adamm'"),
-        (LENET, {"optimizer": ""}, "unknown optimizer ''"),
+        (LENET, {"optimizer": "", "train": True}, "unknown optimizer ''"),
+        (LENET, {"optimizer": "sgd"}, "an optimizer steps in training only"),
+        (LENET, {"seconds": "1"}, "a budget of '1' seconds"),
+        (LENET, {"threads": 10**6}, "1000000 threads on"),
+        (LENET, {"tf32": True, "device": "cpu"}, "TF32 is for GPUs"),
         (LENET, {"args": (1,)}, "a spec's inputs are shapes"),
         (LENET, {"dtype": "float31"}, "float31"),
         (nn.Linear(4, 4), {"args": (torch.rand(3, 4),), "channels_last": True}, "measured as it is"),
@@ -355,7 +359,7 @@ def test_parameters_and_gradients_are_the_same_to_the_bit(optimizer: str, train:
     model[1].eval()
     gradients = [parameter.grad for parameter in model.parameters()]
     before, around = picture(model, x), world()
-    timing = archscope.time(model, args=(x,), train=train, optimizer=optimizer, **QUICK)
+    timing = archscope.time(model, args=(x,), train=train, optimizer=optimizer if train else None, **QUICK)
     assert timing.total is not None
     assert all(now.grad is then for now, then in zip(model.parameters(), gradients, strict=True))
     assert [part.training for part in model] == [True, False, True, True, True]

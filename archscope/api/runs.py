@@ -265,7 +265,7 @@ def _arguments(subject: Subject, given: Given) -> tuple[tuple[Any, ...], dict[st
     made, named = targets.placed(subject, targets.inputs_of(subject.door, given.input, args, kwargs, given.batch))
     if not (given.nothing and subject.live):  # a report of its parameters needs no run
         targets.check_fit(subject.module, subject.name, made, named)
-    return made, named
+    return targets.without_history((made, named))
 
 
 def ignored_arguments(module: Any) -> tuple[Finding, ...]:

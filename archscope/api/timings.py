@@ -1,62 +1,28 @@
-"""Timings: a target → its recorded run → the module as it is called in use → measured → Timing.
+"""Timings: a target → Prepared → the module as it is called in use → measured → Timing.
 
-spec: plan → report (driven, with a Tally beside it) → built module      Python: subject → report → the same module
 report + Measurement + Ceilings + predicted memory → Timing        batch sizes × dtypes → Grid
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.capacity import cure_of, largest_batch, refuse_many_threads
 from archscope.api.devices import device as ceilings_of
-from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
-from archscope.api.specs import plan_of, split
-from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError
-from archscope.liveness import Memory, largest_batch, memory_of
+from archscope.api.runs import Given
+from archscope.api.workloads import Ask, Prepared, Wanted, prepared
+from archscope.errors import ForwardError, Problem, Span, UsageError, did_you_mean
+from archscope.liveness import OPTIMIZERS, Memory, memory_of
 from archscope.measurement import Measurement
 from archscope.timing import Footprint, Grid, Timing
 
 if TYPE_CHECKING:
-    from archscope.measure import Tally, Workload
+    from archscope.measure import Workload
     from archscope.report import Report
 
-Ask = Callable[[float], object]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How a target is to be measured. seconds: the budget of all runs together. rows: each row's time as well."""
-
-    train: bool = False
-    optimizer: str = "adamw"
-    seconds: float = 5.0
-    compile: bool = False
-    channels_last: bool = False
-    threads: int | None = None
-    tf32: bool | None = None
-    rows: bool = True
-    roofline: bool = True
-    seed: int | None = None
-    allow_python: bool = False
-    progress: Progress | None = None
-    ask: Ask = lambda _: None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A module and a call of it, with the report of a recorded run; another: the report at another batch size, if one
-    can be made."""
-
-    module: Any
-    call: tuple[tuple[Any, ...], Mapping[str, Any]]
-    report: Report
-    device: str
-    live: bool = False
-    tally: Tally | None = None
-    another: Callable[[int], Report] | None = None
+Options = tuple[tuple[str, object], ...]
 
 
 def time(
@@ -84,8 +50,8 @@ def time(
     """
     how = _wanted(wanted)
     given = Given(input, args, kwargs, batch)
-    with _prepared(target, variant, set or {}, given, device, dtype, how) as prepared:
-        return _timing(prepared, how)
+    with prepared(target, variant, set or {}, given, device, dtype, how) as ready:
+        return _timing(ready, how)
 
 
 def time_grid(
@@ -101,19 +67,39 @@ def time_grid(
     cells = [(size, kind) for kind in dtype for size in batch]
     if not cells:
         raise UsageError("there is no batch size, or no dtype, to time", "batch=(1, 8)")
+    _refuse_unknown(dtype)
     ask: Ask = options.pop("ask", lambda _: None)
     timings: list[Timing] = []
+    refused: list[str] = []
     for done, (size, kind) in enumerate(cells):
+        own = {"rows": False, "fit": False, **options, "ask": _part(ask, done, len(cells))}
         try:
-            own = {"rows": False, **options, "ask": _part(ask, done, len(cells))}
             timings.append(time(target, batch=size, dtype=kind, **own))
         except KeyboardInterrupt:
             break
+        except (ForwardError, UsageError) as error:
+            if not timings:
+                raise
+            refused.append(f"{kind or timings[0].report.trace.dtype} batch {size}: {error}")
         if timings[-1].measurement.interrupted:
             break
     if not timings:
         raise KeyboardInterrupt
-    return Grid(tuple(timings), len(cells), views.shown_as(grids.sheet))
+    return Grid(tuple(timings), len(cells), tuple(refused), views.shown_as(grids.sheet))
+
+
+def _refuse_unknown_optimizer(name: str | None) -> None:
+    """Raises UsageError."""
+    if name is not None and name not in OPTIMIZERS:
+        raise UsageError(f"unknown optimizer {name!r}", did_you_mean(str(name), OPTIMIZERS) or ", ".join(OPTIMIZERS))
+
+
+def _refuse_unknown(dtypes: Sequence[str | None]) -> None:
+    """Raises UsageError for a dtype that is none, before anything is measured."""
+    from archscope import targets
+
+    for dtype in dtypes:
+        targets.dtype_of(dtype)
 
 
 def _part(ask: Ask, done: int, of: int) -> Ask:
@@ -126,116 +112,13 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
     if unknown:
         raise TypeError(f"time() got an unexpected keyword argument {unknown[0]!r}")
     wanted = Wanted(**options)
-    if not wanted.seconds > 0:
-        raise UsageError(f"a budget of {wanted.seconds} seconds measures nothing", "seconds=5")
-    if wanted.threads is not None and wanted.threads < 1:
-        raise UsageError(f"{wanted.threads} threads compute nothing", "threads=1")
+    if not isinstance(wanted.seconds, int | float) or not wanted.seconds > 0:
+        raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
+    refuse_many_threads(wanted.threads)
+    _refuse_unknown_optimizer(wanted.optimizer)
+    if wanted.optimizer is not None and not wanted.train:
+        raise UsageError("an optimizer steps in training only", "--train; train=True in Python")
     return wanted
-
-
-# ------------------------------------------------------------ what is measured
-@contextmanager
-def _prepared(
-    target: Any,
-    variant: str | None,
-    arguments: Mapping[str, Any],
-    given: Given,
-    device: str,
-    dtype: str | None,
-    how: Wanted,
-) -> Iterator[Prepared]:
-    from archscope import targets
-    from archscope.measure import refuse_unknown_optimizer, with_settings
-
-    refuse_unknown_optimizer(how.optimizer)
-    place = targets.device_of(device)
-    with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
-        if split(target) is None:
-            with targets.surroundings(target):
-                yield _of_module(target, arguments, given, device, dtype, how)
-        else:
-            if given.by_call:
-                raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
-            yield _of_spec(target, variant, arguments, given, place, dtype, how)
-
-
-def _of_spec(
-    target: Any,
-    variant: str | None,
-    arguments: Mapping[str, Any],
-    given: Given,
-    device: str,
-    dtype: str | None,
-    how: Wanted,
-) -> Prepared:
-    from archscope import compile as workshop
-
-    def planned(batch: int | None) -> Any:
-        return plan_of(
-            target,
-            variant=variant,
-            set=arguments,
-            input=given.input,
-            batch=batch,
-            train=how.train,
-            allow_python=how.allow_python,
-        )
-
-    def recorded(plan: Any, **beside: Any) -> Report:
-        return summarize_plan(
-            plan, device=device, dtype=dtype, train=how.train, backward=how.train, lives=True, **beside
-        )
-
-    plan = planned(given.batch)
-    place, kind = room_for(plan, device, dtype)
-    watch = Watch()
-    report = recorded(plan, beside=watch.over, tell=how.progress)
-    module = workshop.build(plan, device=place, dtype=kind).train(how.train)
-    call = tuple(examples(plan, place, kind).values()), dict[str, Any]()
-    another = None if given.input is not None else lambda batch: recorded(planned(batch))
-    return Prepared(module, call, report, place, tally=watch.tally, another=another)
-
-
-def _of_module(
-    target: Any, arguments: Mapping[str, Any], given: Given, device: str, dtype: str | None, how: Wanted
-) -> Prepared:
-    subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
-    if subject.live and how.channels_last:
-        raise UsageError("a live module is measured as it is", "model.to(memory_format=torch.channels_last) first")
-    watch = Watch()
-
-    def recorded(args: Any, kwargs: Any, **beside: Any) -> Report:
-        own = {"train": how.train, "backward": how.train, "lives": True, **beside}
-        return summarize_subject(subject, args, kwargs, given, **own)
-
-    def at(batch: int) -> Report:
-        return recorded(*subject_of(subject.module, {}, replace(given, batch=batch), "auto", None)[1:])
-
-    report = recorded(args, kwargs, beside=watch.over)
-    _refuse_misfits(report)
-    another = at if given.input is not None and not given.by_call else None
-    return Prepared(subject.module, (args, kwargs), report, subject.door.device, subject.live, watch.tally, another)
-
-
-class Watch:
-    """Keeps the Tally of the last recorded run."""
-
-    def __init__(self) -> None:
-        self.tally: Tally | None = None
-
-    def over(self, recorder: Any) -> Tally:
-        from archscope.measure import Tally
-
-        self.tally = Tally(recorder)
-        return self.tally
-
-
-def _refuse_misfits(report: Report) -> None:
-    """Raises ForwardError where operands do not fit: such a model does not run."""
-    if report.trace.mismatches:
-        finding = next(finding for finding in report.findings if finding.level == "error")
-        where = finding.place or Span(report.target, 0, 0)
-        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes part"), report)
 
 
 # ------------------------------------------------------------ measured
@@ -243,20 +126,19 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     from archscope import measure
     from archscope.render import timings, views
 
-    optimizer = how.optimizer if how.train else ""
-    predicted = memory_of(prepared.report.trace, optimizer=optimizer)
+    predicted = memory_of(prepared.report.trace, optimizer=how.stepping)
     if prepared.device == "meta":
         found = Measurement(measure.machine("meta"), notes=("nothing is computed on meta, so no time is known",))
         return Timing(prepared.report, found, None, Footprint(predicted), (), views.shown_as(timings.sheet))
     _refuse_too_big(prepared, predicted)
-    workload, options = _workload(prepared, how)
     ceilings = None
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
-    found = _measured(prepared, how, workload)
+    found, options = _measured(prepared, how)
     if found.whole is None:
         raise KeyboardInterrupt
-    footprint = _footprint(prepared, predicted, found, optimizer)
+    footprint, interrupted = _footprint(prepared, predicted, found, how)
+    found = replace(found, interrupted=found.interrupted or interrupted)
     return Timing(prepared.report, found, ceilings, footprint, options, views.shown_as(timings.sheet))
 
 
@@ -269,10 +151,11 @@ def _refuse_too_big(prepared: Prepared, predicted: Memory | None) -> None:
         targets.refuse_too_big(needed, prepared.device, f"{prepared.report.target}, beside its parameters,")
 
 
-def _measured(prepared: Prepared, how: Wanted, workload: Workload) -> Measurement:
-    """Raises ForwardError where the module fails, though its recorded run did not."""
+def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options]:
+    """And the options to be shown. Raises ForwardError where the module fails, though its recorded run did not."""
     from archscope import measure
 
+    workload, options = _workload(prepared, how)
     tally = prepared.tally if how.rows and not how.compile else None
     try:
         with measure.kept(workload, live=prepared.live):
@@ -280,17 +163,16 @@ def _measured(prepared: Prepared, how: Wanted, workload: Workload) -> Measuremen
             found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
     except measure.StepError as failure:
         raise _failed(failure.__cause__ or failure, prepared.report) from failure.__cause__
-    return replace(found, compile_seconds=compile_seconds)
+    return replace(found, compile_seconds=compile_seconds), options
 
 
 def _failed(error: BaseException, report: Report) -> ForwardError:
     said, kind = " ".join(str(error).split())[:200], type(error).__name__
-    full = kind in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in said
-    cure = "a smaller batch needs less memory" if full else ""
+    cure = cure_of(error) or ("--optimizer sgd" if "sparse gradients" in said else "")
     return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
 
 
-def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[str, object], ...]]:
+def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, Options]:
     """What is measured, and the options to be shown."""
     from archscope import measure
     from archscope.record import DERIVES
@@ -298,38 +180,28 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, tuple[tuple[st
     module, call = prepared.module, prepared.call
     if how.channels_last:
         module, call = measure.in_channels_last(module, call)
-    optimizer = measure.optimizer_of(how.optimizer, module) if how.train else None
+    optimizer = measure.optimizer_of(how.stepping, module) if how.train else None
     calls = measure.turns(call, measure.machine(prepared.device).cache)
     called = measure.compiled(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
-    options |= {"optimizer": how.optimizer if optimizer is not None else None} if how.train else {}
+    options |= {"optimizer": how.stepping if optimizer is not None else None} if how.train else {}
     grad = DERIVES in prepared.report.trace.notes
     workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
     return workload, tuple(options.items())
 
 
-def _footprint(prepared: Prepared, predicted: Memory | None, found: Measurement, optimizer: str) -> Footprint:
+def _footprint(prepared: Prepared, predicted: Memory | None, found: Measurement, how: Wanted) -> tuple[Footprint, bool]:
+    """And whether somebody broke off while the largest batch was looked for."""
     from archscope import targets
 
     measured = None if found.peak is None or found.held is None else found.peak + found.held
-    free = targets.free_bytes(prepared.device)
+    free, batch = targets.free_bytes(prepared.device), prepared.report.batch
     available = None if free is None or found.held is None else free + found.held
-    known = predicted is not None and available is not None and not found.interrupted
-    largest = _largest_batch(prepared, predicted, available, optimizer) if known else None  # type: ignore[arg-type]
-    return Footprint(predicted, measured, available, largest)
-
-
-def _largest_batch(prepared: Prepared, predicted: Memory, available: int, optimizer: str) -> int | None:
-    """By the prediction at a second batch size; None where the target cannot run at another."""
-    batch = prepared.report.batch
-    if prepared.another is None or not batch:
-        return None
-    other = batch // 2 if batch >= 4 else 2 * batch
+    known = Footprint(predicted, measured, available)
+    if found.interrupted or not how.fit or None in (prepared.predict, predicted, available, batch):
+        return known, False
     try:
-        second = memory_of(prepared.another(other).trace, optimizer=optimizer)
-    except ArchscopeError:
-        return None
-    if second is None:
-        return None
-    small, large = sorted([(batch, predicted.peak), (other, second.peak)])
-    return largest_batch(small, large, available)
+        largest = largest_batch(prepared.predict, predicted, batch, available)  # type: ignore[arg-type]  # none is None
+    except KeyboardInterrupt:
+        return known, True
+    return replace(known, largest_batch=largest), False

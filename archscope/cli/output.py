@@ -40,7 +40,8 @@ def refusing() -> Iterator[None]:
     """What is raised on purpose is printed without a traceback; a reader who has gone away ends the program quietly."""
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever called
+            sys.stdout.flush()
     except BrokenPipeError:
         leave()
     except OSError as error:

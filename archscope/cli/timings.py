@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def timing_columns(_: click.Context, option: click.Parameter, text: str) -> tupl
 
 def batch_size(text: str) -> int:
     """Raises ValueError."""
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
         raise ValueError(f"{text!r} is no batch size such as 8, or 1,8,64")
     return int(text)
 
@@ -57,7 +58,7 @@ MEASURING_OPTIONS: Callable[[Any], Any] = stacked(
     ),
     click.option("--device", default="auto", metavar="NAME", help="auto, cpu or cuda[:i]; auto: CUDA if there is one."),
     click.option("--train", is_flag=True, help="A training step: forward, backward, optimizer."),
-    click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adamw", show_default=True),
+    click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Of a training step.  [default: adamw]"),
     click.option(
         "--seconds",
         type=click.FloatRange(0, min_open=True),
@@ -107,7 +108,7 @@ def time(
     """Actual time and memory on this device, row by row, and how far from its limit."""
     with refusing():
         wish = wish_of(depth, columns, sort, expand, by or "")
-        refuse_before(picture, options)
+        refuse_before(picture, output, wish, options)
         found = measured(target, options)
         deliver(shown(found, wish, format), output)
         if picture is not None:
@@ -116,12 +117,17 @@ def time(
         click.get_current_context().exit(INTERRUPTED)
 
 
-def refuse_before(picture: str | None, options: Mapping[str, Any]) -> None:
+def refuse_before(picture: str | None, output: str | None, wish: Wish, options: Mapping[str, Any]) -> None:
     """What can be known to fail is refused before anything is measured. Raises UsageError."""
     several = len(options["batch"]) > 1 or len(options["dtype"]) > 1
+    if several and (wish.columns or wish.sort or wish.by or wish.depth or wish.expand):
+        raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")
+    for path in (picture, output):
+        if path not in (None, "-") and not Path(str(path)).parent.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {Path(str(path)).parent}", "make it first")
     if picture is None:
         return
-    if not picture.endswith(PICTURES):
+    if not picture.lower().endswith(PICTURES):
         raise UsageError(f"a picture is .svg or .png, not {picture!r}", "--picture roofline.svg")
     if several or options["no_rows"] or options["no_roofline"] or options["compile"]:
         raise UsageError("a picture is made of the rows of one measurement", "one batch size, one dtype, not compiled")
@@ -162,7 +168,7 @@ def draw(found: Any, picture: str) -> None:
     unknown = sum(row.spent.flops is None for row in found.rows)
     rest = f", without {unknown} row{'s' * (unknown > 1)} of unknown FLOPs" if unknown else ""
     image = pictures.roofline(points, found.ceilings, title=f"{report.title}, batch {report.batch}{rest}")
-    write_whole(Path(picture), image(Path(picture).suffix))
+    write_whole(Path(picture), image(Path(picture).suffix.lower()))
 
 
 def shown(found: Timing | Grid, wish: Wish, format: str) -> str:

@@ -26,7 +26,6 @@ from archscope.measure.workload import (
     first_call,
     in_channels_last,
     optimizer_of,
-    refuse_unknown_optimizer,
     turns,
 )
 
@@ -42,7 +41,6 @@ __all__ = [
     "machine",
     "measured",
     "optimizer_of",
-    "refuse_unknown_optimizer",
     "turns",
     "with_settings",
 ]

@@ -156,9 +156,9 @@ def _tf32() -> tuple[bool, bool]:
 @contextmanager
 def with_settings(device: str, *, threads: int | None = None, tf32: bool | None = None) -> Iterator[None]:
     """Inside, torch uses so many threads, and on a GPU float32 products and convolutions TF32 or not; None leaves what
-    is set. All is given back, also after an exception."""
+    is set. Torch is not in inference mode, whose tensors cannot be trained. All is given back, whatever is raised."""
     before, of_gpu = torch.get_num_threads(), torch.device(device).type == "cuda"
-    with _tf32_set(tf32) if tf32 is not None and of_gpu else nullcontext():
+    with torch.inference_mode(mode=False), _tf32_set(tf32) if tf32 is not None and of_gpu else nullcontext():
         try:
             if threads is not None:
                 torch.set_num_threads(threads)

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
+from torch._C._autograd import _profiler_enabled
 from torch.profiler import ProfilerActivity
 
 from archscope.measure.profiler import quiet_profile
@@ -27,6 +28,8 @@ def peak_of(run: Callable[[], object], device: str) -> int | None:
     the system by themselves (oneDNN, MKL) is not seen.
     """
     gc.collect()
+    if _profiler_enabled():  # a profiler of the caller's, which ours would end
+        return None
     if device == "cpu":
         return on_cpu(run)
     return on_cuda(run, device) if device.startswith("cuda") else None

@@ -44,7 +44,7 @@ def collect(cases: Mapping[str, Case], clock: Clock, *, seconds: float, ask: Ask
     found = Collected({name: [] for name in cases})
     try:
         for name, case in cases.items():
-            found.warm[name], quickest = warm(case, clock, seconds=seconds / 10 / len(cases))
+            found.warm[name], quickest = warm(case, clock, seconds=seconds / 10 / len(cases), patience=10 * seconds)
             found.each[name] = max(1, math.ceil(clock.least / max(quickest, 1e-9)))
         start = monotonic()
         for done in range(MOST):
@@ -74,10 +74,11 @@ def timed(case: Case, clock: Clock, times: int) -> float:
     return clock.between(start, end) / times
 
 
-def warm(case: Case, clock: Clock, *, seconds: float) -> tuple[int, float]:
-    """Runs until the caches, allocators and algorithms are chosen, twice at least; how often, and the quickest."""
+def warm(case: Case, clock: Clock, *, seconds: float, patience: float) -> tuple[int, float]:
+    """Runs until the caches, allocators and algorithms are chosen; twice at least, if one takes no longer than we have
+    patience. How often, and the quickest."""
     best, start, done = math.inf, monotonic(), 0
-    while done < 2 or (done < MOST and monotonic() - start < seconds):
+    while done < 1 or (done < 2 and best < patience) or (done < MOST and monotonic() - start < seconds):
         best = min(best, timed(case, clock, 1))
         done += 1
     return done, best

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.errors import UsageError, did_you_mean
+from archscope.errors import UsageError
 from archscope.record.backward import loss_of
 from archscope.record.trees import leaves
 
@@ -59,7 +59,7 @@ class Workload:
         args, kwargs = self.calls[turn % len(self.calls)]
         try:
             return (module or self.module)(*args, **kwargs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StepError from error
 
     def backward(self, outputs: Any) -> None:
@@ -68,7 +68,7 @@ class Workload:
             loss = loss_of(outputs)
             if loss.tensors:
                 torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StepError from error
 
     def optimize(self) -> None:
@@ -76,7 +76,7 @@ class Workload:
         try:
             if self.optimizer is not None:
                 self.optimizer.step()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StepError from error
 
     def step(self, turn: int = 0, *, mark: Mark = lambda: None) -> None:
@@ -116,13 +116,6 @@ class Workload:
             if tensor.device.type == torch.device(self.device).type and tensor.layout is torch.strided
         }
         return sum(storages.values())
-
-
-def refuse_unknown_optimizer(name: str) -> None:
-    """Raises UsageError for a name that is none."""
-    if name not in MADE:
-        hint = did_you_mean(name, MADE) or f"one of {', '.join(MADE)}"
-        raise UsageError(f"unknown optimizer {name!r}", hint)
 
 
 def optimizer_of(name: str, module: nn.Module) -> torch.optim.Optimizer | None:

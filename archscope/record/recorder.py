@@ -264,6 +264,7 @@ class Recorder(TorchFunctionMode):
         loss = loss_of(outputs) if self.derives and not self.faults.mismatches else None
         self.derives_nothing = loss is not None and not loss.tensors
         if loss is not None and loss.tensors:
+            self._originals.keep_gradients()
             derivation = Derivation(self.values, self._spans, self._originals.keep)
             self.loss, self._paused = loss.text, True
             try:

@@ -36,6 +36,7 @@ def sheet(grid: Grid) -> Sheet:
         headings=tuple(HEADINGS[at] for at in kept),
         rows=tuple(tuple(row[at] for at in kept) for row in rows),
         foot=("time: median of the runs", "FLOP/s: 2 × MACs", "memory: predicted, at its highest"),
+        cure="CSV and JSON have them",
         notes=(*([f"noisy: {listed(noisy)}"] if noisy else []), *rest(grid)),
     )
 
@@ -43,6 +44,7 @@ def sheet(grid: Grid) -> Sheet:
 def rest(grid: Grid) -> Iterator[str]:
     last = grid.timings[-1]
     yield from (note for note in disturbed(last) if note.startswith(("other", "others")))
+    yield from (" ".join(reason.split()) for reason in grid.refused)
     if grid.interrupted:
         yield f"interrupted: {len(grid.timings)} of {grid.planned} were measured"
 

@@ -25,7 +25,8 @@ class Heading:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table before layout. head, foot: lines of phrases (` · ` between them). notes: whole sentences below."""
+    """A table before layout. head, foot: lines of phrases (` · ` between them). notes: whole sentences below. cure: for
+    columns that do not fit."""
 
     head: tuple[str, ...]
     headings: tuple[Heading, ...]
@@ -33,6 +34,7 @@ class Sheet:
     total: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cure: str = "--columns chooses"
 
 
 @dataclass(frozen=True)

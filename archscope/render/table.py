@@ -12,7 +12,7 @@ from archscope.render.sheet import Heading, Sheet
 GAP = 2
 DOT = " · "
 MOVED = ("backward_written", "backward_read", "written", "read")
-TIMED = ("intensity", "bandwidth", "rate", "best", "backward_time")
+TIMED = ("intensity", "bandwidth", "runs", "iqr", "graph", "rate", "best", "backward_time", "measured", "predicted")
 LEAST_FIRST = (
     *("place", "rows", *MOVED, "human", "from", "calls", "flops", "share", *TIMED, "output", "backward", "layer"),
 )
@@ -22,7 +22,7 @@ SHORTEST_LAYER, SHORTEST_FROM = 20, 12
 def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
     fitted, gone = fit(below(sheet, "against", width), width)
-    left_out = [f"left out at this width ({width}): {', '.join(gone)}; --columns chooses"] if gone else []
+    left_out = [f"left out at this width ({width}): {', '.join(gone)}; {sheet.cure}"] if gone else []
     notes = [line for note in (*fitted.notes, *left_out) for line in hung(note, width)]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
     return "\n".join(gathered(parts)) + "\n"

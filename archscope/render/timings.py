@@ -22,6 +22,8 @@ USUAL_BY = ("path", "calls", "macs", "time", "of_time", "bound", "best", "roofli
 CSV = ("path", "layer", "output", "params", "macs", "flops", "read", "written")
 TIMES = ("time", "backward_time", "of_time", "bound", "best", "roofline", "rate", "bandwidth", "intensity")
 """The columns that only a timing has."""
+DRIFT = 0.2
+"""A change from the first third of the runs to the last that a reader must know of."""
 BETWEEN = {"cpu": "Python between the rows", "cuda": "the GPU waits for launches"}
 
 WHOLE = (
@@ -229,7 +231,7 @@ def graphs(timing: Timing) -> Iterator[str]:
 
 def limits(timing: Timing) -> Iterator[str]:
     """`2.9 ms at best: 71 % of the roofline`, and what would go if it were fused."""
-    if timing.least is None:
+    if not timing.least:
         return
     sure = "" if timing.whole.sure else "at least "
     share = f": {percent(timing.of_roofline, 1.0)} of the roofline" if timing.of_roofline else ""
@@ -306,6 +308,9 @@ def disturbed(timing: Timing) -> Iterator[str]:
         yield f"others hold {units.size(own.load.bytes)} of the device's memory, and may be at work on it"
     if own.whole is not None and own.whole.noisy and isfinite(own.whole.margin):
         yield f"noisy: the median is sure to ±{units.duration(own.whole.margin)} only; --seconds gives it longer"
+    if own.whole is not None and abs(own.whole.drift) > DRIFT:
+        word = "slower" if own.whole.drift > 0 else "faster"
+        yield f"the runs became {word} as they went on, by {percent(abs(own.whole.drift), 1.0)}"
     if own.interrupted:
         yield "interrupted: what was measured so far"
 

@@ -13,7 +13,7 @@ ignored    arguments that the author's classes accept and never read
 from archscope.targets.calls import check_fit, cure_of, named_inputs
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
-from archscope.targets.inputs import Door, example, inputs_of
+from archscope.targets.inputs import Door, example, inputs_of, without_history
 from archscope.targets.python import module_of, surroundings
 from archscope.targets.subjects import Subject, initialised, placed, subject
 
@@ -36,4 +36,5 @@ __all__ = [
     "seeded",
     "subject",
     "surroundings",
+    "without_history",
 ]

@@ -211,6 +211,17 @@ def mapped(tree: Any, made: Callable[[Any], Any]) -> Any:
     return {key: mapped(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
 
 
+def without_history(tree: Any) -> Any:
+    """The tree with tensors that somebody computed cut off from what is behind them: deriving ours must not use up
+    theirs. They lie in the same memory and ask for a gradient as before."""
+    return mapped(tree, cut_off)
+
+
+def cut_off(leaf: Any) -> Any:
+    derived = isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None
+    return leaf.detach().requires_grad_(leaf.requires_grad) if derived else leaf
+
+
 def leaves(tree: Any) -> Iterator[Any]:
     if isinstance(tree, (list, tuple, dict)):
         for item in tree.values() if isinstance(tree, dict) else tree:

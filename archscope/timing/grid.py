@@ -13,11 +13,13 @@ from archscope.timing.model import Timing
 class Grid:
     """`timings` in the order in which they were measured: for each dtype, batch size after batch size.
 
-    planned: how many there would have been, had nobody broken off.
+    planned: how many there would have been, had nobody broken off. refused: those that could not run, each with its
+    reason.
     """
 
     timings: tuple[Timing, ...]
     planned: int
+    refused: tuple[str, ...] = ()
     views: Views = field(default=Views(), compare=False)
 
     @property
@@ -26,12 +28,14 @@ class Grid:
 
     @property
     def interrupted(self) -> bool:
-        return len(self.timings) < self.planned or any(one.measurement.interrupted for one in self.timings)
+        missing = len(self.timings) + len(self.refused) < self.planned
+        return missing or any(one.measurement.interrupted for one in self.timings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.timings/1`: the documents of all, in the same order."""
         timings = [timing.to_dict() for timing in self.timings]
-        return {"schema": "archscope.timings/1", "target": self.target, "planned": self.planned, "timings": timings}
+        kept = {"target": self.target, "planned": self.planned, "refused": list(self.refused)}
+        return {"schema": "archscope.timings/1", **kept, "timings": timings}
 
     def __repr__(self) -> str:
         return f"<Grid {self.target}: {len(self.timings)} timings>"

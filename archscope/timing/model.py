@@ -275,9 +275,9 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
     index = priced.index
     forward = None if times is None else seen(times.forward[index], priced, report.trace.device)
     derived = report.derived.get(index)
-    backward: float | None = 0.0
-    if derived is not None:
-        backward = times.backward[index] if times and times.backward else None
+    backward = times.backward[index] if times and times.backward else None
+    if derived is None:
+        backward = backward or 0.0
     steps = [(priced.total, kernels_of(priced.row)), *([(derived, report.deriving[index])] if derived else [])]
     dtype = roof_of(priced.row, ceilings)
     bounds = [] if ceilings is None else [least_of(total, count, dtype, ceilings) for total, count in steps]

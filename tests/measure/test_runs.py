@@ -69,7 +69,7 @@ def test_slow_cases_have_three_rounds_all_the_same(hours: Hours) -> None:
     cases = {"whole": hours.case("whole", repeat(100.0)), "rows": hours.case("rows", repeat(200.0))}
     found = collect(cases, hours, seconds=1.0)
     assert found.seconds == {"whole": [100.0] * FEWEST, "rows": [200.0] * FEWEST}
-    assert found.warm == {"whole": 2, "rows": 2}
+    assert found.warm == {"whole": 1, "rows": 1}
 
 
 def test_the_first_case_decides_when_it_is_sure(hours: Hours) -> None:
@@ -144,8 +144,9 @@ def test_a_sample_is_the_mean_of_its_runs(hours: Hours) -> None:
 
 
 def test_a_warm_up_tells_the_quickest_run(hours: Hours) -> None:
-    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=6.0) == (3, 1.0)
-    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0) == (2, 1.0)
+    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=6.0, patience=9.0) == (3, 1.0)
+    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=9.0) == (2, 1.0)
+    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=4.0) == (1, 4.0)
 
 
 # ------------------------------------------------------------ who asks, and who breaks off

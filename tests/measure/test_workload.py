@@ -19,7 +19,6 @@ from archscope.measure import (
     first_call,
     in_channels_last,
     optimizer_of,
-    refuse_unknown_optimizer,
     turns,
 )
 from archscope.measure.graphs import make_capturable
@@ -127,14 +126,6 @@ def test_names_go_along() -> None:
 
 
 # ------------------------------------------------------------ optimizers
-def test_an_unknown_optimizer_is_refused_with_a_hint() -> None:
-    with pytest.raises(UsageError, match="unknown optimizer 'adamm'") as raised:
-        refuse_unknown_optimizer("adamm")
-    assert "adam" in str(raised.value)
-    for name in OPTIMIZERS:
-        refuse_unknown_optimizer(name)
-
-
 def test_what_an_optimizer_keeps_is_predicted_for_each() -> None:
     assert OPTIMIZERS.keys() == MADE.keys()
 

@@ -25,6 +25,7 @@ def test_its_document_holds_those_of_all_in_order() -> None:
         "schema": "archscope.timings/1",
         "target": "net.yaml",
         "planned": 2,
+        "refused": [],
         "timings": [],
     }
     assert data["timings"] == [json.loads(json.dumps(one.to_dict())) for one in timings]
@@ -45,7 +46,13 @@ def test_a_grid_knows_whether_somebody_broke_it_off(timings: list[Any], planned:
 
 
 def test_a_grid_shows_itself_as_it_was_told() -> None:
-    grid = Grid((cell(1),), 1, Views(lambda grid: f"{grid.target}!", lambda _: "<table>"))
+    grid = Grid((cell(1),), 1, (), Views(lambda grid: f"{grid.target}!", lambda _: "<table>"))
     assert (str(grid), grid._repr_html_()) == ("net.yaml!", "<table>")
     assert repr(grid) == "<Grid net.yaml: 1 timings>"
     assert Grid((cell(1),), 1)._repr_html_() is None
+
+
+def test_what_could_not_run_is_told_and_is_no_interruption() -> None:
+    grid = Grid((cell(1),), 2, ("float32 batch 8: no memory",))
+    assert not grid.interrupted
+    assert grid.to_dict()["refused"] == ["float32 batch 8: no memory"]
