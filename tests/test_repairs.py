@@ -230,7 +230,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(folder: Path, monkeypa
     assert names(folder) == ["net.yaml"]
 
 
-@pytest.mark.parametrize("step", ["write_text", "replace"])
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
 def test_a_file_that_cannot_be_written_stays_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         raise PermissionError(13, "Permission denied")
 
     net = put("net.yaml", BROKEN)
-    monkeypatch.setattr(*((Path, "write_text") if step == "write_text" else (os, "replace")), refuse)
+    monkeypatch.setattr(*((Path, "write_bytes") if step == "write_bytes" else (os, "replace")), refuse)
     result = run("net.yaml", "--fix")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "cannot write net.yaml: permission denied\n"
