@@ -258,8 +258,9 @@ class Timing:
 def point_of(rows: Sequence[TimedRow]) -> Point:
     """Rows that are alike in the picture: `encoder.0.main.att ×12`, all of them together."""
     spent, first, times = summed([row.spent for row in rows]), rows[0].priced, len(rows)
+    called = first.path if first.path and not first.path.rpartition(".")[2].isdigit() else f"{first.path} {first.op}"
     return Point(
-        name=f"{first.path or first.op}{f' ×{times}' if times > 1 else ''}",
+        name=f"{called.strip()}{f' ×{times}' if times > 1 else ''}",
         intensity=spent.intensity or 0.0,
         flops_per_second=spent.flops_per_second or 0.0,
         seconds=spent.whole or 0.0,
