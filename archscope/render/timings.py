@@ -98,7 +98,7 @@ def part(value: float | None, whole: float | None) -> float | None:
 
 def percent(value: float | None, whole: float | None) -> str:
     share = part(value, whole)
-    return "" if share is None else units.share(round(share * 1_000_000), 1_000_000)
+    return "" if share is None else f"{'−' * (share < 0)}{units.share(round(abs(share) * 1_000_000), 1_000_000)}"
 
 
 def best(sums: Spent) -> str:

@@ -302,7 +302,7 @@ def test_points_are_rows_with_time_and_flops() -> None:
     y = net.op("mystery", [y], (10,), unpriced="aten.mystery")
     points = timing([8.0, 2.0, 1.0, None, 4.0], net.report([y]), ceilings=CEILINGS).points()
     named = [(point.name, point.bound, point.seconds) for point in points]
-    assert named == [("0", "compute", 8.0), ("1", "memory", 2.0)]
+    assert named == [("0 mm", "compute", 8.0), ("1 relu", "memory", 2.0)]
     assert [(point.intensity, point.flops_per_second, point.bytes_per_second) for point in points] == [
         (25.0, 250.0, 10.0),
         (0.0, 0.0, 40.0),
