@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import torch
 
-from archscope.measure.workload import StepError, Workload, first_line
+from archscope.measure.workload import StepError, Workload
+from archscope.record.tensors import first_line
 
 WARM = 3
 """Steps on a side stream before the capture, as torch asks for."""

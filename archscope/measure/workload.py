@@ -17,6 +17,7 @@ from torch import nn
 
 from archscope.errors import UsageError
 from archscope.record.backward import loss_of
+from archscope.record.tensors import first_line
 from archscope.record.trees import leaves
 
 Call = tuple[tuple[Any, ...], Mapping[str, Any]]
@@ -142,10 +143,6 @@ def first_call(workload: Workload) -> float:
             raise
         raise UsageError(f"torch.compile: {first_line(failure.__cause__)}", "leave --compile out") from failure
     return time.perf_counter() - start
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def in_channels_last(module: nn.Module, call: Call) -> tuple[nn.Module, Call]:
