@@ -63,6 +63,15 @@ def test_the_graph_behind_an_input_is_not_used_up(look: str) -> None:
     assert encoder.weight.grad is not None
 
 
+def test_an_input_that_somebody_computed_may_be_written_in_place() -> None:
+    x = nn.Linear(3, 4)(torch.ones(2, 3))
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2))
+    before = x.detach().clone()
+    report = archscope.summarize(model, args=(x,), train=True)
+    assert report.backward_total is not None
+    assert torch.equal(x, before)
+
+
 def test_in_inference_mode_a_step_is_timed_all_the_same() -> None:
     with torch.inference_mode():
         timing = archscope.time(LENET, train=True, **QUICK)
@@ -76,7 +85,8 @@ def test_a_grid_keeps_what_it_has_and_names_what_failed() -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split()[1] for line in lines[3:5]] == ["1", "2"]
-    assert "float32 batch 1000000000: " in result.stdout
+    assert "batch 1000000000: " in result.stdout
+    assert run(LENET, "--batch", "1000000000,1").exit_code == 0
 
 
 def test_where_nothing_of_a_grid_runs_it_is_refused() -> None:
@@ -165,3 +175,21 @@ def test_the_largest_batch_fits_by_prediction(train: bool) -> None:
 )
 def test_runs_that_become_slower_or_faster(seconds: tuple[float, ...], drift: float) -> None:
     assert Samples(seconds).drift == drift
+
+
+FITTING = """\
+name: Fitting
+input: [N, 8]
+layers:
+  - Linear(8)
+  - reshape(4, 8)
+"""
+
+
+def test_a_batch_that_a_spec_refuses_leaves_the_others(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text(FITTING, encoding="utf-8")
+    grid = archscope.time_grid(str(spec), batch=(4, 5), device="cpu", **QUICK)
+    assert [timing.report.batch for timing in grid.timings] == [4]
+    assert len(grid.refused) == 1
+    assert "batch 5" in grid.refused[0]

@@ -6,6 +6,7 @@ that ran there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def largest_batch(predict: Predict, here: Memory, batch: int, available: int) ->
     factor = here.work / there.work if there.work else 1.0
 
     def peak_at(size: int) -> int | None:
-        memory = quietly(predict, size)
+        memory = there if size == batch else quietly(predict, size)
         return None if memory is None else memory.held + round(memory.work * factor)
 
     return fitting(peak_at, batch, available)
@@ -40,11 +41,11 @@ def quietly(predict: Predict, batch: int) -> Memory | None:
     """None where the target does not run at this batch size, or not on meta."""
     try:
         return predict(batch)
-    except ArchscopeError:
+    except (ArchscopeError, SystemExit):
         return None
 
 
-def refuse_too_big(plan: Plan, device: str, width: int, *, train: bool, predict: Callable[[], Memory | None]) -> None:
+def refuse_by_prediction(plan: Plan, device: str, width: int, *, train: bool, predict: Predict) -> None:
     """Raises UsageError for a spec whose predicted peak is above what the device has free; asked where it may be."""
     from archscope import targets
 
@@ -52,7 +53,7 @@ def refuse_too_big(plan: Plan, device: str, width: int, *, train: bool, predict:
     least = plan.parameter_count * width * (4 if train else 1) + HEAVY[train] * plan.largest_bytes
     if free is None or 2 * least < free:
         return
-    memory = predict()
+    memory = quietly(predict, plan.inputs[0].shape[0] if plan.inputs and plan.inputs[0].shape else 1)
     if memory is not None and memory.peak > free:
         targets.refuse_too_big(memory.peak, device, plan.target)
 
@@ -65,8 +66,6 @@ def cure_of(error: BaseException | None) -> str:
 
 def refuse_many_threads(threads: int | None) -> None:
     """Raises UsageError."""
-    import os
-
     most = 16 * (os.cpu_count() or 1)
-    if threads is not None and not 1 <= threads <= most:
-        raise UsageError(f"{threads} threads on {os.cpu_count()} cores", f"from 1 to {most}")
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
+        raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")

@@ -5,6 +5,7 @@ report + Measurement + Ceilings + predicted memory → Timing        batch sizes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from archscope.api.capacity import cure_of, largest_batch, refuse_many_threads
 from archscope.api.devices import device as ceilings_of
 from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
-from archscope.errors import ForwardError, Problem, Span, UsageError, did_you_mean
+from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean
 from archscope.liveness import OPTIMIZERS, Memory, memory_of
 from archscope.measurement import Measurement
 from archscope.timing import Footprint, Grid, Timing
@@ -61,7 +62,8 @@ def time_grid(
     dtype: Sequence[str | None] = (None,),
     **options: Any,
 ) -> Grid:
-    """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt."""
+    """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt. One
+    that cannot run is told with its reason; where none can, the first reason is raised."""
     from archscope.render import grids, views
 
     cells = [(size, kind) for kind in dtype for size in batch]
@@ -71,20 +73,20 @@ def time_grid(
     ask: Ask = options.pop("ask", lambda _: None)
     timings: list[Timing] = []
     refused: list[str] = []
+    first: ArchscopeError | None = None
     for done, (size, kind) in enumerate(cells):
         own = {"rows": False, "fit": False, **options, "ask": _part(ask, done, len(cells))}
         try:
             timings.append(time(target, batch=size, dtype=kind, **own))
         except KeyboardInterrupt:
             break
-        except (ForwardError, UsageError) as error:
-            if not timings:
-                raise
-            refused.append(f"{kind or timings[0].report.trace.dtype} batch {size}: {error}")
-        if timings[-1].measurement.interrupted:
+        except ArchscopeError as error:
+            first = first or error
+            refused.append(f"{kind or ''} batch {size}: {error}".strip())
+        if timings and timings[-1].measurement.interrupted:
             break
     if not timings:
-        raise KeyboardInterrupt
+        raise first or KeyboardInterrupt
     return Grid(tuple(timings), len(cells), tuple(refused), views.shown_as(grids.sheet))
 
 
@@ -112,7 +114,7 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
     if unknown:
         raise TypeError(f"time() got an unexpected keyword argument {unknown[0]!r}")
     wanted = Wanted(**options)
-    if not isinstance(wanted.seconds, int | float) or not wanted.seconds > 0:
+    if not isinstance(wanted.seconds, int | float) or not 0 < wanted.seconds < math.inf:
         raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
     refuse_many_threads(wanted.threads)
     _refuse_unknown_optimizer(wanted.optimizer)
@@ -134,10 +136,10 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     ceilings = None
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
-    found, options = _measured(prepared, how)
+    found, options, free = _measured(prepared, how)
     if found.whole is None:
         raise KeyboardInterrupt
-    footprint, interrupted = _footprint(prepared, predicted, found, how)
+    footprint, interrupted = _footprint(prepared, predicted, found, free, how)
     found = replace(found, interrupted=found.interrupted or interrupted)
     return Timing(prepared.report, found, ceilings, footprint, options, views.shown_as(timings.sheet))
 
@@ -151,9 +153,10 @@ def _refuse_too_big(prepared: Prepared, predicted: Memory | None) -> None:
         targets.refuse_too_big(needed, prepared.device, f"{prepared.report.target}, beside its parameters,")
 
 
-def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options]:
-    """And the options to be shown. Raises ForwardError where the module fails, though its recorded run did not."""
-    from archscope import measure
+def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options, int | None]:
+    """And the options to be shown, and the bytes that were free beside what is held. Raises ForwardError where the
+    module fails, though its recorded run did not."""
+    from archscope import measure, targets
 
     workload, options = _workload(prepared, how)
     tally = prepared.tally if how.rows and not how.compile else None
@@ -161,9 +164,11 @@ def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options]:
         with measure.kept(workload, live=prepared.live):
             compile_seconds = measure.first_call(workload) if how.compile else None
             found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
-    except measure.StepError as failure:
-        raise _failed(failure.__cause__ or failure, prepared.report) from failure.__cause__
-    return replace(found, compile_seconds=compile_seconds), options
+            free = targets.free_bytes(prepared.device)
+    except (measure.StepError, RuntimeError) as failure:
+        cause = failure.__cause__ or failure
+        raise _failed(cause, prepared.report) from cause
+    return replace(found, compile_seconds=compile_seconds), options, free
 
 
 def _failed(error: BaseException, report: Report) -> ForwardError:
@@ -190,12 +195,12 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, Options]:
     return workload, tuple(options.items())
 
 
-def _footprint(prepared: Prepared, predicted: Memory | None, found: Measurement, how: Wanted) -> tuple[Footprint, bool]:
-    """And whether somebody broke off while the largest batch was looked for."""
-    from archscope import targets
-
+def _footprint(
+    prepared: Prepared, predicted: Memory | None, found: Measurement, free: int | None, how: Wanted
+) -> tuple[Footprint, bool]:
+    """And whether somebody broke off while the largest batch was looked for. free: bytes, beside what is held."""
     measured = None if found.peak is None or found.held is None else found.peak + found.held
-    free, batch = targets.free_bytes(prepared.device), prepared.report.batch
+    batch = prepared.report.batch
     available = None if free is None or found.held is None else free + found.held
     known = Footprint(predicted, measured, available)
     if found.interrupted or not how.fit or None in (prepared.predict, predicted, available, batch):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.capacity import Predict, refuse_too_big
+from archscope.api.capacity import Predict, refuse_by_prediction
 from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
@@ -26,8 +26,8 @@ Ask = Callable[[float], object]
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a target is to be measured. seconds: the budget of all runs together. rows: each row's time as well. fit: the
-    largest batch that fits. optimizer: of a step, AdamW where none is named."""
+    """How a target is to be measured. seconds: the budget of the rounds of runs. rows: each row's time as well. fit:
+    the largest batch that fits. optimizer: of a step, AdamW where none is named."""
 
     train: bool = False
     optimizer: str | None = None
@@ -79,7 +79,7 @@ def prepared(
     from archscope.measure import with_settings
 
     place = targets.device_of(device)
-    if how.tf32 is not None and place == "cpu":
+    if how.tf32 is not None and not place.startswith("cuda"):
         raise UsageError("TF32 is for GPUs", "--device cuda, where there is one")
     with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
         if split(target) is None:
@@ -123,7 +123,8 @@ def _of_spec(
     plan = planned(given.batch)
     place, kind = room_for(plan, device, dtype)
     if place != "meta":
-        refuse_too_big(plan, place, kind.itemsize if kind else 4, train=how.train, predict=lambda: on_meta(plan))
+        width = kind.itemsize if kind else 4
+        refuse_by_prediction(plan, place, width, train=how.train, predict=lambda _: on_meta(plan))
     watch = Watch()
     report = recorded(plan, device, beside=watch.over, tell=how.progress)
     module = workshop.build(plan, device=place, dtype=kind).train(how.train)

@@ -20,15 +20,16 @@ WARM = 3
 def captured(workload: Workload) -> tuple[Callable[[], object] | None, str]:
     """What replays the step; or None, and why it cannot be captured: it waits for the GPU, or changes shapes.
 
-    Whatever could break a capture off is looked for before, since a broken one may leave torch's generators and
-    allocator in its state. The optimizer can be captured from then on, which makes it slower where it is not.
+    What waits for the GPU is looked for before, as far as torch tells of it, since a capture that breaks off may leave
+    torch's generators and allocator in its state. The optimizer can be captured from then on, which makes it slower
+    where it is not.
     """
     device = torch.device(workload.device)
     if device.type != "cuda":
         return None, "a CUDA graph needs a GPU"
     graph, side, usual = torch.cuda.CUDAGraph(), torch.cuda.Stream(device), torch.cuda.current_stream(device)
-    make_capturable(workload)
     try:
+        make_capturable(workload)
         side.wait_stream(usual)
         with torch.cuda.stream(side):
             for _ in range(WARM):
@@ -41,7 +42,7 @@ def captured(workload: Workload) -> tuple[Callable[[], object] | None, str]:
             workload.step()
     except (StepError, RuntimeError) as error:
         torch.cuda.set_stream(usual)
-        cause = error.__cause__ or error
+        cause = error.__cause__ or error.__context__ or error
         return None, f"{type(cause).__name__}: {first_line(cause)}"
     return graph.replay, ""
 
@@ -60,10 +61,12 @@ def waiting_refused() -> Iterator[None]:
 def make_capturable(workload: Workload) -> None:
     """Adam and its like count their steps on the GPU then, not on the CPU."""
     optimizer = workload.optimizer
-    for group in optimizer.param_groups if optimizer is not None else ():
+    if optimizer is None:
+        return
+    for group in optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = True
             for parameter in group["params"]:
-                state = optimizer.state[parameter] if optimizer is not None else {}
+                state = optimizer.state.get(parameter, {})
                 if "step" in state:
                     state["step"] = state["step"].to(parameter.device)

@@ -11,10 +11,9 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch._C._autograd import _profiler_enabled
 from torch.profiler import ProfilerActivity
 
-from archscope.measure.profiler import quiet_profile
+from archscope.measure.profiler import busy, quiet_profile
 
 ALLOCATION = "[memory]"
 """What the profiler calls an event that gives or takes memory."""
@@ -28,7 +27,7 @@ def peak_of(run: Callable[[], object], device: str) -> int | None:
     the system by themselves (oneDNN, MKL) is not seen.
     """
     gc.collect()
-    if _profiler_enabled():  # a profiler of the caller's, which ours would end
+    if busy():
         return None
     if device == "cpu":
         return on_cpu(run)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch._C._autograd import _profiler_enabled
 from torch.profiler import profile
 
 LEVEL = "KINETO_LOG_LEVEL"
@@ -25,3 +26,8 @@ def quiet_profile(**how: Any) -> Iterator[profile]:
     finally:
         if before is None:
             os.environ.pop(LEVEL, None)
+
+
+def busy() -> bool:
+    """Whether a profiler of the caller's is at work, which ours would end."""
+    return _profiler_enabled()

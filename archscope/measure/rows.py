@@ -107,12 +107,11 @@ class Relay:
     def hooked(self, outputs: Any) -> Iterator[None]:
         """Inside, every node that the outputs' backward pass runs is told of. Those of leaves outlive the graph, so
         hooks are taken away."""
-        starts = [start for start, _ in self._lap.spans]
-        handles = [
-            node.register_prehook(partial(self.begin, span_of(node._sequence_nr(), starts, self._lap.spans)))
-            for node in nodes(loss_of(outputs).tensors)
-        ]
+        starts, handles = [start for start, _ in self._lap.spans], []
         try:
+            for node in nodes(loss_of(outputs).tensors):
+                call = span_of(node._sequence_nr(), starts, self._lap.spans)
+                handles.append(node.register_prehook(partial(self.begin, call)))
             yield
         finally:
             self.end()
@@ -165,7 +164,8 @@ def row_times(laps: Sequence[Lap], tally: Tally, count: int, *, backward: bool) 
     derived = summed(lambda lap, call: lap.backward(call, cost)) if backward else ()
     ownerless = mean(lambda lap: lap.backward(None, cost))
     astray = sum(lap.functions != laps[0].functions for lap in laps)
-    return RowTimes(forward, derived, ownerless, len(kept), "clocks around each function", astray)
+    by = "clocks around each function" + " and from node to node" * backward
+    return RowTimes(forward, derived, ownerless, len(kept), by, astray)
 
 
 def matched(tally: Tally, functions: Iterable[Any]) -> list[int] | None:

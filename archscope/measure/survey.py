@@ -18,6 +18,7 @@ from archscope.measure.graphs import captured
 from archscope.measure.kernels import kernel_row_times, profiled
 from archscope.measure.machine import load, machine
 from archscope.measure.memory import peak_of
+from archscope.measure.profiler import busy
 from archscope.measure.rows import Lap, Tally, lapped, row_times
 from archscope.measure.runs import Ask, Collected, collect
 from archscope.measure.workload import PARTS, Workload
@@ -28,7 +29,7 @@ from archscope.record.state import has_modes, kept_modes, kept_settings, kept_te
 from archscope.record.trees import leaves
 
 WENT_OTHERWISE = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
-NO_KERNELS = "rows have no time: the profiler saw no kernel (it may need a permission), or other functions ran"
+NO_KERNELS = "rows have no time: the profiler saw no kernel (another is at work, or it needs a permission)"
 PROFILED = 5
 """Runs under the profiler: kernels' own times differ little."""
 
@@ -157,11 +158,12 @@ def with_rows(
         times, measured, why = row_times(laps, tally, rows, backward=workload.train), bool(laps), WENT_OTHERWISE
     else:
         runs = []
-        for _ in range(0 if collected.interrupted else PROFILED):
+        for _ in range(0 if collected.interrupted or busy() else PROFILED):
             workload.forget()
             forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
             runs.append(profiled(forward, workload.backward if workload.train else None))
-        times, measured, why = kernel_row_times(runs, tally, rows, backward=workload.train), bool(runs), NO_KERNELS
+        times, why = kernel_row_times(runs, tally, rows, backward=workload.train), NO_KERNELS
+        measured = not collected.interrupted
     return replace(found, rows=times, notes=(*found.notes, *([why] if measured and times is None else [])))
 
 

@@ -236,7 +236,7 @@ def limits(timing: Timing) -> Iterator[str]:
     sure = "" if timing.whole.sure else "at least "
     share = f": {percent(timing.of_roofline, 1.0)} of the roofline" if timing.of_roofline else ""
     yield f"{sure}{units.duration(timing.least)} at best{share}"
-    for group in timing.worth():
+    for group in timing.worth:
         yield f"{units.duration(group.seconds)} would go with fused {group.kind}"
 
 
@@ -256,12 +256,13 @@ def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
     own = timing.measurement
     yield from (note for note in base if not note.startswith("backward: MACs"))
     if own.rows is not None and timing.accounted is not None:
-        yield f"rows: {own.rows.by}, {own.rows.runs} runs; they sum to {percent(timing.accounted, 1.0)} of the whole"
+        accounted = percent(timing.accounted, 1.0) or "0 %"
+        yield f"rows: {own.rows.by}, {own.rows.runs} runs; they sum to {accounted} of the whole"
         if timing.accounted > 1.05:
             yield "watched function by function it takes longer: what torch fuses else (an encoder, say) is taken apart"
         if own.rows.astray:
             yield f"{own.rows.astray} more runs called other functions, and do not count"
-        unseen = sum(time is None for time in own.rows.forward)
+        unseen = sum(row.spent.seconds is None for row in timing.rows)
         if unseen:
             yield f"not seen one by one, so of unknown time: {unseen} row{'s' * (unseen > 1)}"
     elif dict(timing.options).get("compile"):

@@ -213,13 +213,17 @@ def mapped(tree: Any, made: Callable[[Any], Any]) -> Any:
 
 def without_history(tree: Any) -> Any:
     """The tree with tensors that somebody computed cut off from what is behind them: deriving ours must not use up
-    theirs. They lie in the same memory and ask for a gradient as before."""
+    theirs. They are copies that ask for a gradient and, no leaves, may be written in place as before."""
+    copies: dict[int, torch.Tensor] = {}
+
+    def cut_off(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or leaf.grad_fn is None:
+            return leaf
+        if id(leaf) not in copies:
+            copies[id(leaf)] = leaf.detach().requires_grad_().clone()
+        return copies[id(leaf)]
+
     return mapped(tree, cut_off)
-
-
-def cut_off(leaf: Any) -> Any:
-    derived = isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None
-    return leaf.detach().requires_grad_(leaf.requires_grad) if derived else leaf
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -227,6 +227,7 @@ class Timing:
         times = self.measurement.rows
         return fusible(self.report, times.forward) if times is not None else ()
 
+    @property
     def worth(self) -> tuple[Fusible, ...]:
         """What of it is more than half a per cent of the time."""
         return tuple(group for group in self.fusible if self.seconds and group.seconds > self.seconds / 200)
