@@ -62,7 +62,7 @@ def version() -> str:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="The version.")
 def cli() -> None:
-    """Neural networks written in YAML or Python: shapes, parameters, MACs of every step.
+    """Neural networks written in YAML or Python: shapes, parameters, MACs, times of every step.
 
     TARGET is a spec (net.yaml, net.yaml:variant) or Python code that gives a module (net.py:Net,
     package.module:factory).

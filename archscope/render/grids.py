@@ -35,7 +35,7 @@ def sheet(grid: Grid) -> Sheet:
         head=(first.report.title or first.target, first.report.trace.mode, *machine(first)),
         headings=tuple(HEADINGS[at] for at in kept),
         rows=tuple(tuple(row[at] for at in kept) for row in rows),
-        foot=("time: median of the runs", "FLOP/s: 2 × MACs", "memory: predicted, at its highest"),
+        foot=("time: median of the runs", "FLOP/s: 2 × MACs", "memory: at its highest, predicted and measured"),
         cure="CSV and JSON have them",
         notes=(*([f"noisy: {listed(noisy)}"] if noisy else []), *rest(grid)),
     )
