@@ -64,11 +64,6 @@ class Ceilings:
             return slow
         return fast + (slow - fast) * math.log(moved / small) / math.log(large / small)
 
-    def attainable(self, intensity: float, dtype: str) -> float | None:
-        """FLOP/s at most where so many FLOPs are done per byte, from memory; None where the peak is not known."""
-        peak = self.peak(dtype)
-        return None if peak is None else min(peak, intensity * self.memory)
-
     def ridge(self, dtype: str) -> float | None:
         """The FLOPs per byte at which products of this dtype take as long as their way through memory."""
         peak = self.peak(dtype)

@@ -93,12 +93,6 @@ def test_what_is_unknown_takes_what_is_known_at_least() -> None:
     assert (found.compute, found.known) == (None, pytest.approx(1e-2))
 
 
-def test_ridge_and_what_can_be_reached() -> None:
-    assert (CEILINGS.ridge("float32"), CEILINGS.ridge("float16"), CEILINGS.ridge(TF32)) == (10.0, None, None)
-    assert [CEILINGS.attainable(intensity, "float32") for intensity in (1, 10, 100)] == [1e11, 1e12, 1e12]
-    assert CEILINGS.attainable(1, "float16") is None
-
-
 @pytest.mark.parametrize(
     ("device", "threads", "others", "disturbed"),
     [

@@ -6,11 +6,10 @@ that ran there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from archscope.errors import ArchscopeError, UsageError
+from archscope.errors import ArchscopeError
 from archscope.liveness import Memory, fitting
 
 if TYPE_CHECKING:
@@ -25,47 +24,54 @@ HEAVY = {False: 8, True: 64}
 
 def largest_batch(predict: Predict, here: Memory, batch: int, available: int) -> int | None:
     """The largest batch that fits in so many bytes. here: the memory of `batch` on the device itself."""
-    there = quietly(predict, batch)
+    there = quietly(lambda: predict(batch))
     if there is None:
         return None
     factor = here.work / there.work if there.work else 1.0
 
     def peak_at(size: int) -> int | None:
-        memory = there if size == batch else quietly(predict, size)
+        memory = there if size == batch else quietly(lambda: predict(size))
         return None if memory is None else memory.held + round(memory.work * factor)
 
     return fitting(peak_at, batch, available)
 
 
-def quietly(predict: Predict, batch: int) -> Memory | None:
+def quietly(predict: Callable[[], Memory | None]) -> Memory | None:
     """None where the target does not run at this batch size, or not on meta."""
     try:
-        return predict(batch)
+        return predict()
     except (ArchscopeError, SystemExit):
         return None
 
 
-def refuse_by_prediction(plan: Plan, device: str, width: int, *, train: bool, predict: Predict) -> None:
-    """Raises UsageError for a spec whose predicted peak is above what the device has free; asked where it may be."""
+def refuse_by_prediction(
+    plan: Plan, device: str, width: int, *, train: bool, predict: Callable[[], Memory | None]
+) -> None:
+    """Raises UsageError for a spec whose predicted peak is above what the device has free; asked where it may be.
+
+    width: bytes of a weight. predict: its memory on meta.
+    """
     from archscope import targets
 
     free = targets.free_bytes(device)
     least = plan.parameter_count * width * (4 if train else 1) + HEAVY[train] * plan.largest_bytes
     if free is None or 2 * least < free:
         return
-    memory = quietly(predict, plan.inputs[0].shape[0] if plan.inputs and plan.inputs[0].shape else 1)
+    memory = quietly(predict)
     if memory is not None and memory.peak > free:
         targets.refuse_too_big(memory.peak, device, plan.target)
+
+
+def refuse_too_big(predicted: Memory | None, device: str, what: str) -> None:
+    """Raises UsageError where memory does not suffice beside parameters, buffers and inputs, which are there."""
+    from archscope import targets
+
+    if predicted is not None:
+        needed = predicted.peak - predicted.params - predicted.buffers - predicted.inputs
+        targets.refuse_too_big(needed, device, f"{what}, beside its parameters,")
 
 
 def cure_of(error: BaseException | None) -> str:
     """What helps where memory did not suffice."""
     full = type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error)
     return "a smaller batch needs less memory; --device meta needs none" if full else ""
-
-
-def refuse_many_threads(threads: int | None) -> None:
-    """Raises UsageError."""
-    most = 16 * (os.cpu_count() or 1)
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
-        raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")

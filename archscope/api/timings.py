@@ -6,11 +6,12 @@ report + Measurement + Ceilings + predicted memory → Timing        batch sizes
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.capacity import cure_of, largest_batch, refuse_many_threads
+from archscope.api.capacity import cure_of, largest_batch, refuse_too_big
 from archscope.api.devices import device as ceilings_of
 from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
@@ -90,6 +91,13 @@ def time_grid(
     return Grid(tuple(timings), len(cells), tuple(refused), views.shown_as(grids.sheet))
 
 
+def _refuse_many_threads(threads: int | None) -> None:
+    """Raises UsageError for a number that no machine like this one can start."""
+    most = 16 * (os.cpu_count() or 1)
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
+        raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")
+
+
 def _refuse_unknown_optimizer(name: str | None) -> None:
     """Raises UsageError."""
     if name is not None and name not in OPTIMIZERS:
@@ -116,7 +124,7 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
     wanted = Wanted(**options)
     if not isinstance(wanted.seconds, int | float) or not 0 < wanted.seconds < math.inf:
         raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
-    refuse_many_threads(wanted.threads)
+    _refuse_many_threads(wanted.threads)
     _refuse_unknown_optimizer(wanted.optimizer)
     if wanted.optimizer is not None and not wanted.train:
         raise UsageError("an optimizer steps in training only", "--train; train=True in Python")
@@ -132,7 +140,7 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     if prepared.device == "meta":
         found = Measurement(measure.machine("meta"), notes=("nothing is computed on meta, so no time is known",))
         return Timing(prepared.report, found, None, Footprint(predicted), (), views.shown_as(timings.sheet))
-    _refuse_too_big(prepared, predicted)
+    refuse_too_big(predicted, prepared.device, prepared.report.target)
     ceilings = None
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
@@ -142,15 +150,6 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     footprint, interrupted = _footprint(prepared, predicted, found, free, how)
     found = replace(found, interrupted=found.interrupted or interrupted)
     return Timing(prepared.report, found, ceilings, footprint, options, views.shown_as(timings.sheet))
-
-
-def _refuse_too_big(prepared: Prepared, predicted: Memory | None) -> None:
-    """Raises UsageError where the prediction says that memory does not suffice; parameters and inputs are there."""
-    from archscope import targets
-
-    if predicted is not None:
-        needed = predicted.peak - predicted.params - predicted.buffers - predicted.inputs
-        targets.refuse_too_big(needed, prepared.device, f"{prepared.report.target}, beside its parameters,")
 
 
 def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options, int | None]:

@@ -124,7 +124,7 @@ def _of_spec(
     place, kind = room_for(plan, device, dtype)
     if place != "meta":
         width = kind.itemsize if kind else 4
-        refuse_by_prediction(plan, place, width, train=how.train, predict=lambda _: on_meta(plan))
+        refuse_by_prediction(plan, place, width, train=how.train, predict=lambda: on_meta(plan))
     watch = Watch()
     report = recorded(plan, device, beside=watch.over, tell=how.progress)
     module = workshop.build(plan, device=place, dtype=kind).train(how.train)

@@ -17,7 +17,7 @@ STEPS = 1000
 
 @contextmanager
 def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """Gives what is told the share that is done, 0 to 1. The bar is gone afterwards; a file or a pipe sees none."""
+    """Gives what is told the share that is done, 0 to 1. A file or a pipe sees no bar."""
     start, shown = monotonic(), ExitStack()
     bar: list[Any] = []
 

@@ -56,7 +56,7 @@ def total(timing: Timing) -> Data | None:
     return {
         **samples_data(timing.total),
         "distinct_inputs": timing.measurement.inputs,
-        "examples_per_s": timing.throughput,
+        "examples_per_s": timing.throughput if timing.report.batch else None,
         "flops_per_s": timing.flops_per_second,
     }
 
