@@ -184,3 +184,7 @@ def test_groups_share_the_time_of_all() -> None:
 
 def test_a_point_moved_what_its_rate_says() -> None:
     assert point(2.0, "memory").moved == 200.0
+
+
+def test_ridge() -> None:
+    assert (CEILINGS.ridge("float32"), CEILINGS.ridge("float16"), CEILINGS.ridge(TF32)) == (10.0, None, None)
