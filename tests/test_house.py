@@ -7,6 +7,7 @@ check is a function from a source to its complaints, so that the second half of 
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -228,6 +229,29 @@ def test_no_room_off_the_workshop_floor_imports_torch_on_its_way_in() -> None:
     program = f"import sys, {', '.join(modules)}\nsys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr or "torch was imported"
+
+
+OTHER_PROJECT = re.compile(r"pip3? install [^\n]*?(?<![\w/.-])archscope(?![\w/.-])")
+"""An installation by the name that another project has on the public package index."""
+
+
+def test_no_text_installs_the_other_project_of_this_name() -> None:
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True)
+    paths = [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+    assert not [path for path in paths if OTHER_PROJECT.search(path.read_text(encoding="utf-8", errors="replace"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("pip" + " install archscope", True),
+        ("pip" + " install 'archscope[pictures]'", True),
+        ("pip" + " install .", False),
+        ("pip" + " install git+https://example.com/archscope.git", False),
+    ],
+)
+def test_the_other_project_is_recognised(text: str, found: bool) -> None:
+    assert bool(OTHER_PROJECT.search(text)) is found
 
 
 # ------------------------------------------------------------ each check can complain

@@ -73,7 +73,7 @@ def roofline(points: Sequence[Point], ceilings: Ceilings, *, title: str) -> Call
 def refuse_without_matplotlib() -> None:
     """Raises UsageError where no picture can be made here."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("a picture needs matplotlib, which is not installed", "pip install 'archscope[pictures]'")
+        raise UsageError("a picture needs matplotlib, which is not installed", "pip install matplotlib")
 
 
 def drawn(points: Sequence[Point], ceilings: Ceilings, title: str, suffix: str) -> bytes:

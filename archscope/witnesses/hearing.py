@@ -19,7 +19,7 @@ from archscope.witnesses import flopcounter, fvcore, torchinfo
 from archscope.witnesses.call import Call, CannotTakeError
 from archscope.witnesses.isolation import isolated
 
-INSTALL = 'pip install "archscope[witnesses]"'
+INSTALL = "pip install fvcore torchinfo"
 
 
 @dataclass(frozen=True)

@@ -167,5 +167,5 @@ def test_without_matplotlib_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) ->
         assert name == "matplotlib"
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
-    with pytest.raises(UsageError, match=r"pip install 'archscope\[pictures\]'"):
+    with pytest.raises(UsageError, match=r"pip install matplotlib"):
         pictures.roofline(POINTS, CEILINGS, title="Net")
