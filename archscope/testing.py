@@ -248,10 +248,9 @@ def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator
     shape = output.value.shape
     alike = len(shape) == len(wanted)
     axes = [axis for axis in range(len(shape)) if not alike or wanted[axis] not in (None, shape[axis])]
-    lineage = Lineage(report.trace)
-    for change in lineage.changes(output, axes):
+    for change in Lineage(report.index).changes(output, axes):
         if change.changed:
-            path, layer = change.row.path, lineage.layers[change.row.index]
+            path, layer = change.row.path, report.index.layer_text(change.row)
             said = (path, f"{layer}: {deed(change)}") if path else (f"{layer}:", deed(change))
             yield Link(*said, change.row.place)
 

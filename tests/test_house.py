@@ -24,6 +24,7 @@ FLOORS: dict[str, int] = {
     "units": 0,
     "spec": 1,
     "trace": 1,
+    "trace_index": 1,
     "cost": 1,
     "fit": 1,
     "config": 1,
@@ -52,6 +53,7 @@ FLOORS: dict[str, int] = {
 }
 STAIRS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a price is a price of what a trace holds",
+    ("trace_index", "trace"): "an index is an index of a trace",
     ("fit", "trace"): "what does not fit is a noun of the trace",
     ("witnesses", "record"): "what a run must not change is kept in one place",
     ("targets", "record"): "and what a module holds is read in one place",

@@ -60,7 +60,7 @@ class Fixer:
             source=lambda file: self.pages[file].text,
             most=min(max(MOST_ROWS // max(len(report.rows), 1), 8), 80),
         )
-        known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.trace))}
+        known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.index))}
         left, findings = MOST_FINDINGS, []
         for finding in report.findings:
             diagnosis = known.get((finding.path, finding.place))
@@ -148,7 +148,7 @@ class Fixer:
 def waste(report: Report) -> int:
     """How many rows join a value with itself, and how many steps' values nothing uses."""
     joins = (row for row in report.trace.rows if row.short.removesuffix("_") in ("add", "sub", "mul", "cat", "stack"))
-    read = ([operand.value.id for operand in report.activations(row)] for row in joins)
+    read = ([operand.value.id for operand in report.index.activations(row)] for row in joins)
     unused = sum(finding.rule == "unused-value" for finding in report.findings)
     return unused + sum(len(set(values)) < len(values) for values in read)
 

@@ -179,17 +179,15 @@ def _joined(
     from archscope.checks import conflicts, unmet
     from archscope.render import views
 
-    found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(recording.trace))
-    report = join(
-        recording.trace, pricing=REGISTERED.prices, findings=(*found, *warnings), title=title, views=views.REPORT
-    )
+    report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
+    found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))
     if recording.trace.failure is not None:
         failure = recording.trace.failure
         where = failure.site.place
         what = "the backward pass" if failure.backward else failure.function
         fact = f"{what}: {failure.message}" if what else failure.message
         problem = Problem(where or Span(recording.trace.target, 0, 0), fact, cure)
-        raise ForwardError(problem, report) from recording.error
+        raise ForwardError(problem, replace(report, findings=(*found, *warnings))) from recording.error
     return replace(report, findings=(*found, *unmet(expected, report), *warnings))
 
 

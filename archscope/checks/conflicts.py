@@ -18,6 +18,7 @@ from archscope.checks.provenance import MOVES, Change, Lineage
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Mismatch, Operand, Row, Shape, Trace
+from archscope.trace_index import TraceIndex
 
 AXES = ("N", "C", "H", "W")
 SIDES = ("main", "shortcut")
@@ -35,24 +36,21 @@ RULES = {
 }
 
 
-def conflicts(trace: Trace) -> tuple[Finding, ...]:
+def conflicts(index: TraceIndex) -> tuple[Finding, ...]:
     """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
-    found = tuple(finding(diagnosis) for diagnosis in diagnoses(trace))
-    failure = trace.failure
+    found = tuple(finding(diagnosis) for diagnosis in diagnoses(index))
+    trace, failure = index.trace, index.trace.failure
     told = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
     return (*found, from_failure(failure, trace)) if failure is not None and not told else found
 
 
-def diagnoses(trace: Trace) -> list[Diagnosis]:
+def diagnoses(index: TraceIndex) -> list[Diagnosis]:
     """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
-    if not trace.mismatches:
-        return []
-    lineage = Lineage(trace)
+    found, lineage = index.trace.mismatches, Lineage(index)
     alike: dict[object, list[int]] = {}
-    for number, one in enumerate(trace.mismatches):
+    for number, one in enumerate(found):
         place = one.site.place
         alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
-    found = trace.mismatches
     return [diagnosed([found[n] for n in same], lineage, found[: same[0]]) for same in alike.values()]
 
 
@@ -61,7 +59,7 @@ class Diagnosis:
     """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork."""
 
     mismatch: Mismatch
-    lineage: Lineage
+    index: TraceIndex
     operands: tuple[Operand, ...]
     names: tuple[str, ...]
     sides: tuple[tuple[Change, ...], ...]
@@ -91,24 +89,24 @@ def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mism
     elsewhere = (other.site.path for other in same[1:])
     return Diagnosis(
         mismatch=mismatch,
-        lineage=lineage,
+        index=lineage.index,
         operands=operands,
         names=names_of(mismatch, operands, residual=residual),
         sides=sides,
         cause=cause_of(mismatch, [operand.value.shape for operand in operands], sides),
         residual=residual,
         likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked)
-        or names_a_broken_size(mismatch, lineage, earlier),
+        or names_a_broken_size(mismatch, lineage.index, earlier),
         also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
 
 
-def names_a_broken_size(mismatch: Mismatch, lineage: Lineage, earlier: Sequence[Mismatch]) -> bool:
+def names_a_broken_size(mismatch: Mismatch, index: TraceIndex, earlier: Sequence[Mismatch]) -> bool:
     """Whether a view was told a size that an earlier conflict on its way was about."""
     said = mismatch.says.said if mismatch.kind == "view" and mismatch.says is not None else ()
     if not isinstance(said, tuple) or not earlier:
         return False
-    rows = set(lineage.ancestors(mismatch.operands[0]).values())
+    rows = set(index.ancestors(mismatch.operands[0]).values())
     broken = (other for other in earlier if other.row in rows and other.kind != "view")
     shapes = ((operand.value.shape, other.axes) for other in broken for operand in other.operands)
     return any(shape[axis] in said for shape, axes in shapes for axis in axes if axis < len(shape))
@@ -237,7 +235,7 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
 
 def legal(diagnosis: Diagnosis) -> str:
     """Input sizes that would do, where they are known."""
-    heights, widths = (", ".join(map(str, legal_sizes(diagnosis.lineage, back=back))) for back in (2, 1))
+    heights, widths = (", ".join(map(str, legal_sizes(diagnosis.index, back=back))) for back in (2, 1))
     if not heights or not widths:
         return "give an input whose sizes divide, or "
     if heights == widths:
@@ -261,7 +259,7 @@ def features(diagnosis: Diagnosis) -> Iterator[str]:
     if rest or side * side != area:
         return
     yield f"it expects {depth}×{side}×{side} = {says.said}"
-    fitting = sizes_for(diagnosis.lineage, image, side)
+    fitting = sizes_for(diagnosis.index, image, side)
     if fitting:
         yield f"an input of {fitting[0]}×{fitting[0]} would give that"
 
@@ -297,10 +295,10 @@ def sizes(shape: Shape, width: int) -> str:
 
 def made_by(operand: Operand, diagnosis: Diagnosis, *, short: bool = False) -> str:
     """What made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`. short: no arguments."""
-    row, conflict = diagnosis.lineage.maker(operand), diagnosis.mismatch.site.place
+    row, conflict = diagnosis.index.maker(operand), diagnosis.mismatch.site.place
     if row is None:
         return operand.source
-    layer = diagnosis.lineage.layers[row.index]
+    layer = diagnosis.index.layer_text(row)
     made = f"{operand.source} {layer.split()[0] if short else layer}"
     if row.place is None:
         return made
@@ -317,17 +315,17 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
         kept = [change for change in changes if change.changed] or [change for change in changes if change.window]
         for change in kept:
             rows.append(change.row)
-            layer = diagnosis.lineage.layers[change.row.index]
+            layer = diagnosis.index.layer_text(change.row)
             yield Link(change.row.path or "forward", f"{layer}: {deed(change) or 'made here'}", change.row.place)
-    all_rows, index = diagnosis.lineage.trace.rows, diagnosis.mismatch.row
-    yield from uses([*all_rows[index : index + 1], *rows], diagnosis.lineage)
+    all_rows, own = diagnosis.index.trace.rows, diagnosis.mismatch.row
+    yield from uses([*all_rows[own : own + 1], *rows], diagnosis.index)
 
 
-def uses(rows: Sequence[Row], lineage: Lineage) -> Iterator[Link]:
+def uses(rows: Sequence[Row], index: TraceIndex) -> Iterator[Link]:
     """Where the blocks that rows stand in are used, each once."""
     seen: set[int] = set()
     for row in rows:
-        for call in lineage.blocks(row):
+        for call in index.blocks(row):
             if call.index not in seen and call.site.place is not None:
                 seen.add(call.index)
                 text = f"uses {call.site.name} {call.site.text}".rstrip()

@@ -1,6 +1,6 @@
 """How a value came to its sizes: an operand and an axis → the rows that changed or set it, back to where branches fork.
 
-    Trace → Lineage (who made what) ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
+    TraceIndex → Lineage ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from functools import cached_property, reduce
 from operator import or_
 
 from archscope.checks.axes import Made, origins
-from archscope.trace import Call, Mismatch, Operand, Row, Trace, Value
+from archscope.trace import Mismatch, Operand, Row, Value
+from archscope.trace_index import TraceIndex
 
 Step = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
 """A row on the way back, its output, the axis asked for, and the operands' axes that it follows."""
@@ -46,36 +47,15 @@ def can_resize(row: Row) -> bool:
 
 
 class Lineage:
-    """Who made every value of one trace, and what flows in it."""
+    """How the axes of one trace's values came to their sizes."""
 
-    def __init__(self, trace: Trace):
-        self.trace = trace
-        self.makers = {value.id: row for row in trace.rows for value in row.outputs}
-        self.flowing = self.makers.keys() | {operand.value.id for operand in trace.inputs}
-
-    def maker(self, operand: Operand) -> Row | None:
-        return self.makers.get(operand.value.id)
-
-    def activations(self, row: Row) -> tuple[Operand, ...]:
-        return tuple(operand for operand in row.inputs if operand.value.id in self.flowing)
+    def __init__(self, index: TraceIndex):
+        self.index, self.trace = index, index.trace
 
     def real(self, operand: Operand) -> Operand:
         """The operand, or what stood there before a value that could be used was put in its place."""
-        row = self.maker(operand)
+        row = self.index.maker(operand)
         return row.inputs[0] if row is not None and row.short == "new_zeros" and row.inputs else operand
-
-    def ancestors(self, operand: Operand) -> dict[int, int]:
-        """The values that an operand is made from, itself included: id → the index of the row that made it, or -1."""
-        found: dict[int, int] = {}
-        waiting = [operand]
-        while waiting:
-            value = waiting.pop().value.id
-            if value in found or value not in self.flowing:
-                continue
-            row = self.makers.get(value)
-            found[value] = row.index if row else -1
-            waiting += self.activations(row) if row else ()
-        return found
 
     def fork(self, operands: Sequence[Operand]) -> int | None:
         """The index of the row that made the last value which all operands come from, themselves included.
@@ -86,7 +66,7 @@ class Lineage:
         for number, operand in enumerate(operands):
             sides[operand.value.id] = sides.get(operand.value.id, 0) | 1 << number
         every = (1 << len(operands)) - 1
-        last = max((row.index for row in map(self.maker, operands) if row is not None), default=-1)
+        last = max((row.index for row in map(self.index.maker, operands) if row is not None), default=-1)
         for row in reversed(self.trace.rows[: last + 1]):
             made = [sides[value.id] for value in row.outputs if value.id in sides]
             if every in made:
@@ -106,14 +86,14 @@ class Lineage:
         seen: set[tuple[int, int]] = set()
         while waiting:
             value, axis = waiting.pop(0)
-            row = self.makers.get(value.id)
+            row = self.index.makers.get(value.id)
             if (value.id, axis) in seen or row is None or row.index <= since:
                 continue
             seen.add((value.id, axis))
-            found = origins(Made(row, self.activations(row), value.shape, axis))
+            found = origins(Made(row, self.index.activations(row), value.shape, axis))
             yield row, value, axis, found
             if through and not found and self._input_size(row, axis) == value.shape[axis]:
-                found = [(self.activations(row)[0], axis)]
+                found = [(self.index.activations(row)[0], axis)]
             waiting += [(source.value, where) for source, where in found]
 
     def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[Change]:
@@ -132,7 +112,7 @@ class Lineage:
         return [Change(row, tuple(sorted(axes, key=lambda a: a[0])), value.shape) for row, value, axes in rows]
 
     def _input_size(self, row: Row, axis: int) -> int | None:
-        inputs = self.activations(row)
+        inputs = self.index.activations(row)
         return inputs[0].value.shape[axis] if inputs and axis < len(inputs[0].value.shape) else None
 
     def follows(
@@ -149,14 +129,6 @@ class Lineage:
                 return True
         return False
 
-    def blocks(self, row: Row | None) -> list[Call]:
-        """The calls of blocks that a row stands in, innermost first, without the net itself."""
-        found, index = [], row.call if row is not None else -1
-        while index >= 0:
-            found.append(self.trace.calls[index])
-            index = self.trace.calls[index].parent
-        return [call for call in found if call.site.kind == "block" and call.parent >= 0]
-
     @cached_property
     def stand_ins(self) -> frozenset[int]:
         """The rows that put a value that a layer can take in the place of one that it cannot."""
@@ -166,16 +138,5 @@ class Lineage:
             if mismatch.site.conflict is not None
             for operand in mismatch.operands[:1]
         }
-        makers = (self.makers[value] for value in read if value in self.makers)
+        makers = (self.index.makers[value] for value in read if value in self.index.makers)
         return frozenset(row.index for row in makers if row.short == "new_zeros")
-
-    @cached_property
-    def layers(self) -> dict[int, str]:
-        """Row → its layer and arguments in short, or the function's name."""
-        calls = self.trace.calls
-        sites = {row.index: calls[row.call].site if 0 <= row.call < len(calls) else None for row in self.trace.rows}
-        return {
-            row.index: f"{site.name} {site.text}".strip() if site and site.kind == "layer" else row.op
-            for row in self.trace.rows
-            for site in [sites[row.index]]
-        }

@@ -6,7 +6,7 @@ Statement → Counts and unknown operators      ┴─ by module path → Place
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from archscope.cost import price
@@ -85,17 +85,5 @@ def works(row: PricedRow, report: Report) -> Iterable[Work]:
 
 def subject_of(row: PricedRow, report: Report) -> str:
     """The layer's class where a layer runs, else the function's short name."""
-    calls = report.trace.calls
-    layer = row.row.call >= 0 and calls[row.row.call].site.kind == "layer"
-    return calls[row.row.call].site.name if layer else row.row.short or row.op
-
-
-def readers(report: Report) -> Mapping[int, bool]:
-    """Whether anything that the model gives back depends on a row, by the row's index."""
-    needed = {operand.value.id for operand in report.trace.outputs}
-    found = {}
-    for row in reversed(report.trace.rows):
-        found[row.index] = any(value.id in needed for value in row.outputs)
-        if found[row.index]:
-            needed.update(operand.value.id for operand in row.inputs)
-    return found
+    layer = report.index.layer(row.row)
+    return layer.name if layer is not None else row.row.short or row.op

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from archscope.cost import FREE as FREE_KERNELS
 from archscope.crosscheck import causes
 from archscope.crosscheck.causes import Found
 from archscope.crosscheck.model import UNEXPLAINED, Account, CrossCheck, Difference
-from archscope.crosscheck.places import Place, Work, places, readers
+from archscope.crosscheck.places import Place, Work, places
 from archscope.report import Report, Views
 from archscope.statement import Count, Statement
 from archscope.trace import Param
@@ -58,11 +57,6 @@ class Case:
     statement: Statement
     places: Mapping[str, Place]
     modules: frozenset[str]
-
-    @cached_property
-    def read(self) -> Mapping[int, bool]:
-        """Whether anything reads a row, by its index."""
-        return readers(self.report)
 
     def all(self) -> Iterator[Found]:
         for place in self.places.values():
@@ -127,7 +121,7 @@ class Case:
             return f"not counted: no formula for {own.name}"
         if around is not None:
             return f"not counted: inside {around.name}, which has no formula"
-        if not self.read[work.row.index]:
+        if work.row.index not in self.report.index.needed:
             return "not counted: nothing reads the result, and its trace drops it"
         opaque = next((op.name for op in place.unknown if op.name.startswith("prim::PythonOp")), None)
         if opaque is not None:

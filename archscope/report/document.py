@@ -83,7 +83,7 @@ def row_data(report: Report, row: PricedRow) -> Data:
         "path": row.path,
         "op": row.op,
         "function": row.row.function,
-        "inputs": [operand_data(operand) for operand in report.activations(row.row)],
+        "inputs": [operand_data(operand) for operand in report.index.activations(row.row)],
         "outputs": [value(output) for output in row.row.outputs],
         "params": row.params,
         "macs": row.macs,

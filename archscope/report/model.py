@@ -6,7 +6,7 @@ A quantity that is not known is None, never 0; a sum over rows that hold one cou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
@@ -19,7 +19,8 @@ from archscope.report.document import document
 from archscope.report.findings import Finding
 from archscope.report.reach import Field
 from archscope.report.receptive import fields as receptive_fields
-from archscope.trace import Operand, Param, Row, Trace
+from archscope.trace import Param, Row, Trace
+from archscope.trace_index import TraceIndex
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,11 @@ class Report:
         return self.trace.target
 
     @cached_property
+    def index(self) -> TraceIndex:
+        """Who makes, reads and holds every value of the run."""
+        return TraceIndex(self.trace)
+
+    @cached_property
     def rows(self) -> tuple[PricedRow, ...]:
         return tuple(
             PricedRow(row, cost, own) for row, cost, own in zip(self.trace.rows, self.costs, self._owned, strict=True)
@@ -205,7 +211,7 @@ class Report:
     @cached_property
     def _owned(self) -> tuple[tuple[Param, ...], ...]:
         """Per row the parameters that it is the first to read; a tied or shared one belongs to its first reader."""
-        named = {param.name: param for param in self.trace.params}
+        named = self.index.params
         taken: set[str] = set()
         owned: list[tuple[Param, ...]] = []
         for row in self.trace.rows:
@@ -261,24 +267,6 @@ class Report:
     def fields(self) -> tuple[Field, ...]:
         """The receptive field of every row."""
         return receptive_fields(self.trace)
-
-    @cached_property
-    def flowing(self) -> frozenset[int]:
-        """The values that are inputs or that a row made; all others are parameters, buffers and constants."""
-        made = (value.id for row in (*self.trace.rows, *self.trace.backward) for value in row.outputs)
-        return frozenset([*(operand.value.id for operand in self.trace.inputs), *made])
-
-    def activations(self, row: Row) -> Iterator[Operand]:
-        """What the row reads of what flows: no parameters, no buffers."""
-        return (operand for operand in row.inputs if operand.value.id in self.flowing)
-
-    @cached_property
-    def _param_names(self) -> frozenset[str]:
-        return frozenset(param.name for param in self.trace.params)
-
-    def reads_params(self, row: Row) -> bool:
-        """Whether the row reads a parameter (a path may have a parameter's name, so the value must not flow)."""
-        return any(op.source in self._param_names and op.value.id not in self.flowing for op in row.inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.report/1`; unknown is None."""

@@ -24,7 +24,7 @@ def outline(report: Report, *, expand: bool = False, depth: int | None = None) -
 
 def unfolded(report: Report, *, rows: bool = False) -> tuple[Line, ...]:
     """Every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
-    nodes = tuple(groups(Tree(report.trace, rows).top(), ""))
+    nodes = tuple(groups(Tree(report.index, rows).top(), ""))
     return (*Wiring(report).lines(nodes), *ownerless(report), *unread(report))
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from archscope.errors import Span
-from archscope.trace import Call, Trace
-
-NONE = range(0)
+from archscope.trace import Call
+from archscope.trace_index import TraceIndex, together
 
 
 @dataclass(frozen=True)
@@ -34,24 +33,15 @@ class Node:
 class Tree:
     """The calls and rows of one trace by their parents."""
 
-    def __init__(self, trace: Trace, expand: bool):
-        self.rows, self.calls, self.expand = trace.rows, trace.calls, expand
+    def __init__(self, index: TraceIndex, expand: bool):
+        self.rows, self.calls, self.expand = index.trace.rows, index.trace.calls, expand
         self.inside: dict[int, list[Call]] = {}
         self.direct: dict[int, list[int]] = {}
         for call in self.calls:
             self.inside.setdefault(call.parent, []).append(call)
         for row in self.rows:
             self.direct.setdefault(row.call, []).append(row.index)
-        self.spans = self._spans()
-
-    def _spans(self) -> dict[int, range]:
-        """Call → the indexes of all rows inside it."""
-        spans: dict[int, range] = {}
-        for call in reversed(self.calls):
-            direct = self.direct.get(call.index)
-            own = range(direct[0], direct[-1] + 1) if direct else NONE
-            spans[call.index] = together([own, *(spans[child.index] for child in self.inside.get(call.index, ()))])
-        return spans
+        self.spans = index.spans
 
     def top(self) -> tuple[Node, ...]:
         """The nodes of the whole net. A call comes after the one that it is in, so the last ones are made first."""
@@ -89,12 +79,6 @@ class Tree:
         row = self.rows[index]
         label = relative(row.path, self.base(parent)) or row.op
         return Node(row.path, label, "row", row.op, "", range(index, index + 1), row.place)
-
-
-def together(spans: Iterable[range]) -> range:
-    """The rows of several parts that lie side by side."""
-    found = [span for span in spans if span]
-    return range(min(span.start for span in found), max(span.stop for span in found)) if found else NONE
 
 
 def relative(path: str, base: str) -> str:

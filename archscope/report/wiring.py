@@ -71,23 +71,15 @@ def scoped(nodes: Sequence[Node]) -> list[tuple[Node, Scope]]:
 
 
 class Wiring:
-    """Who made and who reads every value of one trace."""
+    """What every node of one report reads and gives, and the sums of its rows."""
 
     def __init__(self, report: Report):
         rows = report.trace.rows
-        self.report, self.rows = report, rows
-        self.maker = {value.id: row.index for row in rows for value in row.outputs}
-        self.first_reader: dict[int, int] = {}
-        self.last_reader: dict[int, int] = {}
-        for row in rows:
-            for operand in row.inputs:
-                self.first_reader.setdefault(operand.value.id, row.index)
-                self.last_reader[operand.value.id] = row.index
-        self.results = {operand.value.id for operand in report.trace.outputs}
+        self.rows, self.index = rows, report.index
         self.flows: dict[int, Flow] = {}
         self.sums = running(row.total for row in report.rows)
         self.derived = running(report.derived.get(row.index, NOTHING) for row in rows) if report.backward else []
-        self.learned = list(accumulate(map(report.reads_params, rows), initial=0))
+        self.learned = list(accumulate(map(report.index.reads_params, rows), initial=0))
 
     def lines(self, nodes: Sequence[Node]) -> tuple[Line, ...]:
         """The nodes as lines. What a node reads is known before any line has names."""
@@ -106,14 +98,15 @@ class Wiring:
             given = [value for flow in inner for value in flow.gives]
         else:
             rows = self.rows[node.rows.start : node.rows.stop]
-            reads = [operand for row in rows for operand in self.report.activations(row)]
+            reads = [operand for row in rows for operand in self.index.activations(row)]
             given = [value for row in rows for value in row.outputs]
-        outside = {op.value.id: op for op in reads if self.maker.get(op.value.id, -1) not in node.rows}
+        outside = {op.value.id: op for op in reads if self.index.maker_index(op.value.id) not in node.rows}
         return Flow(outside, tuple([value for value in given if self.is_read_outside(value, node.rows)]))
 
     def is_read_outside(self, value: Value, rows: range) -> bool:
-        first, last = self.first_reader.get(value.id), self.last_reader.get(value.id, -1)
-        return value.id in self.results or (first is not None and (first < rows.start or last >= rows.stop))
+        readers = self.index.readers(value.id)
+        outside = bool(readers) and (readers[0].index < rows.start or readers[-1].index >= rows.stop)
+        return outside or value.id in self.index.results
 
     def line(self, node: Node, scope: Scope, children: tuple[Line, ...]) -> Line:
         rows = node.rows
@@ -142,7 +135,7 @@ class Wiring:
 
     def named(self, operand: Operand, scope: Scope) -> str:
         """What a line calls a value: the line beside it, the path of one outside its group, its block's input `x`."""
-        maker, level = self.maker.get(operand.value.id, -1), scope
+        maker, level = self.index.maker_index(operand.value.id), scope
         while True:
             found = level.find(maker)
             if found is not None:
@@ -156,4 +149,4 @@ class Wiring:
     def is_main_input(self, operand: Operand, block: Node) -> bool:
         """A block's input is what was made last of all it reads from outside; the others go by their full paths."""
         outside = self.flows[id(block)].reads
-        return operand.value.id == max(outside, key=lambda value: self.maker.get(value, -1))
+        return operand.value.id == max(outside, key=self.index.maker_index)

@@ -7,11 +7,11 @@ that is no other operand's: of a ReLU all, of a residual addition two thirds. In
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.report import PricedRow, Report
+from archscope.report import Report
+from archscope.trace import Row
 
 NORMS = frozenset(["batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "local_response_norm"])
 OF_THE_BATCH = frozenset(["batch_norm", "instance_norm"])
@@ -52,28 +52,26 @@ def fusible(report: Report, seconds: Sequence[float | None]) -> tuple[Fusible, .
 
 def savings(report: Report, seconds: Sequence[float | None]) -> Iterator[tuple[int, float]]:
     """Rows that could be fused, and the seconds that would go with each."""
-    readers = Counter(value for row in report.rows for value in {operand.value.id for operand in row.row.inputs})
-    makers = {value.id: row for row in report.rows for value in row.row.outputs}
-    outputs = {operand.value.id for operand in report.trace.outputs}
+    index = report.index
     able = (NORMS | ELEMENTWISE) - (OF_THE_BATCH if report.trace.mode == "train" else frozenset())
     for row in report.rows:
         spent = seconds[row.index]
         if spent is None or row.row.view or row.row.short.removesuffix("_") not in able:
             continue
-        fed = feeding(row, makers)
-        if fed is not None and readers[fed] == 1 and fed not in outputs:
+        fed = feeding(row.row, index.makers)
+        if fed is not None and len(index.readers(fed)) == 1 and fed not in index.results:
             size = next(operand.value.bytes for operand in row.row.inputs if operand.value.id == fed)
             others = row.cost.read - size
             moved = row.cost.read + row.cost.written
             yield row.index, spent * (1 - others / moved) if moved else 0.0
 
 
-def feeding(row: PricedRow, makers: Mapping[int, PricedRow]) -> int | None:
+def feeding(row: Row, makers: Mapping[int, Row]) -> int | None:
     """The value of the row that was made last, by a row that does work, and is as large as what the row gives."""
-    given = {value.shape for value in row.row.outputs}
+    given = {value.shape for value in row.outputs}
     made = [
         (makers[operand.value.id].index, operand.value.id)
-        for operand in row.row.inputs
-        if operand.value.id in makers and operand.value.shape in given and not makers[operand.value.id].row.view
+        for operand in row.inputs
+        if operand.value.id in makers and operand.value.shape in given and not makers[operand.value.id].view
     ]
     return max(made)[1] if made else None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from archscope.checks.axes import RULES, Made, groups, origins
 from archscope.checks.provenance import Lineage
 from archscope.trace import Operand, Row, Trace, Value
+from archscope.trace_index import TraceIndex
 from tests.record.runs import traced
 
 pytestmark = pytest.mark.moves_rng
@@ -96,9 +97,9 @@ def run(name: str, shape: tuple[int, ...] = SHAPE) -> Trace:
 
 def made(trace: Trace) -> list[Made]:
     """Every axis of every output."""
-    lineage = Lineage(trace)
+    lineage = Lineage(TraceIndex(trace))
     return [
-        Made(row, lineage.activations(row), value.shape, axis)
+        Made(row, lineage.index.activations(row), value.shape, axis)
         for row in trace.rows
         for value in row.outputs
         for axis in range(len(value.shape))
@@ -135,7 +136,7 @@ WRITTEN = ("unflatten", "view, split", "reshape, merged", "narrow")
 
 def reached(trace: Trace) -> set[tuple[int, int]]:
     """(axis of the input, axis of the output): all that the walk back from the output names."""
-    lineage, (door,), (end,) = Lineage(trace), trace.inputs, trace.outputs
+    lineage, (door,), (end,) = Lineage(TraceIndex(trace)), trace.inputs, trace.outputs
     found = set()
     for axis in range(len(end.value.shape)):
         steps = list(lineage.steps(end, [axis]))

@@ -15,6 +15,7 @@ from archscope.checks.conflicts import Diagnosis, diagnoses
 from archscope.checks.provenance import Change
 from archscope.checks.remedies import ORDER
 from archscope.trace import Operand, Row, Value
+from archscope.trace_index import TraceIndex
 from tests.record.runs import recorded
 
 pytestmark = pytest.mark.moves_rng
@@ -49,7 +50,7 @@ def diagnosis(model: nn.Module, *shape: int) -> Diagnosis | None:
     """Of the first conflict."""
     trace = recorded(model, torch.zeros(shape)).trace
     assert trace.failure is None
-    return next(iter(diagnoses(trace)), None)
+    return next(iter(diagnoses(TraceIndex(trace))), None)
 
 
 @pytest.mark.parametrize("seed", range(60))

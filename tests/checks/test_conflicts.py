@@ -29,7 +29,7 @@ def mismatched(**more: object) -> Report:
     site = Site("layer2.0.add", "main + x", "step", "", Span("net.yaml", 12, 5), strict=True)
     fault = Mismatch(site, "add", "add", (main, net["x"]), (1, 2, 3), row=1)
     report = net.report([main], mismatches=(replace(fault, **more),))
-    return replace(report, findings=conflicts(report.trace))
+    return replace(report, findings=conflicts(report.index))
 
 
 def test_a_residual_mismatch_names_both_sides_and_the_axes() -> None:
@@ -74,7 +74,7 @@ def test_a_failure_names_the_step_and_what_it_was_given() -> None:
     y = conv(net, "0", net["x"], 4, 3)
     failure = Failure(Site("fc", "Linear", "layer", "10"), "linear", (y,), "mat1 and mat2 shapes cannot be multiplied")
     report = net.report([], failure=failure)
-    (finding,) = conflicts(report.trace)
+    (finding,) = conflicts(report.index)
     assert (finding.rule, finding.level, finding.path) == ("forward", "error", "fc")
     assert finding.message == (
         "linear failed on (1, 4, 6, 6) float32 from 0: mat1 and mat2 shapes cannot be multiplied"

@@ -77,7 +77,7 @@ def sizes(net: str, file: str) -> Sized:
     for target in chosen(net, MOST_VARIANTS):
         report = archscope.summarize(target, device="meta")
         for row in report.trace.rows:
-            shape = next((operand.value.shape for operand in report.activations(row)), ())
+            shape = next((operand.value.shape for operand in report.index.activations(row)), ())
             if row.place and row.place.file == file and len(shape) > 1:
                 axis = 1 if row.op.startswith(("Conv", "BatchNorm")) else -1
                 seen.setdefault((row.place.line, row.op), set()).add(shape[axis])

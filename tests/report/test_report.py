@@ -65,7 +65,7 @@ def test_the_batch_is_what_the_inputs_agree_on() -> None:
 
 def test_parameters_and_buffers_do_not_flow() -> None:
     report = awkward()
-    assert [operand.source for operand in report.activations(report.trace.rows[0])] == ["tokens"]
+    assert [operand.source for operand in report.index.activations(report.trace.rows[0])] == ["tokens"]
     assert [operand.source for operand in report.trace.rows[0].inputs] == ["tokens", "constant", "embed.weight"]
 
 

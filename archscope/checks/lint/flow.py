@@ -1,6 +1,6 @@
-"""One trace, indexed for the rules: who makes, reads and holds every value, what depends on the input, what is alive.
+"""What the rules ask of a report: the chains of its rows, and what these read.
 
-Report → Flow ─ reader(row), follower(row), maker(operand), within(call) ─→ rules
+Report → Flow ─ reader(row), follower(row), leader(row), operands(row), held(row) ─→ rules
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from math import prod
 
 from archscope.checks.rules import RULES
 from archscope.report import Finding, Report
-from archscope.trace import Call, Operand, Param, Row, Value
+from archscope.trace import Call, Operand, Param, Row
+from archscope.trace_index import TraceIndex
 
 LEVELS = {rule.code: rule.level for rule in RULES}
 CONVOLUTIONS = frozenset(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))
@@ -53,50 +54,25 @@ class Flow:
     def rows(self) -> tuple[Row, ...]:
         return self.report.trace.rows
 
+    @property
+    def index(self) -> TraceIndex:
+        return self.report.index
+
     # -------------------------------------------------------- values
-    @cached_property
-    def makers(self) -> dict[int, Row]:
-        return {value.id: row for row in self.rows for value in row.outputs}
-
-    @cached_property
-    def _readers(self) -> dict[int, list[Row]]:
-        found: dict[int, dict[int, Row]] = {}
-        for row in self.rows:
-            for operand in row.inputs:
-                found.setdefault(operand.value.id, {})[row.index] = row
-        return {value: list(rows.values()) for value, rows in found.items()}
-
-    def readers(self, value: Value) -> list[Row]:
-        """The rows that read a value, each once."""
-        return self._readers.get(value.id, [])
-
-    @cached_property
-    def results(self) -> frozenset[int]:
-        return frozenset(operand.value.id for operand in self.report.trace.outputs)
-
-    @cached_property
-    def dependent(self) -> frozenset[int]:
-        """The values that an input flows into; others are constants, whatever rows they come from."""
-        found = {operand.value.id for operand in self.report.trace.inputs}
-        for row in self.rows:
-            if any(operand.value.id in found for operand in row.inputs):
-                found |= {value.id for value in row.outputs}
-        return frozenset(found)
+    def readers(self, row: Row) -> list[Row]:
+        """The rows that read what a row gives, those of its first output first."""
+        return [reader for value in row.outputs for reader in self.index.readers(value.id)]
 
     def operands(self, row: Row) -> list[Operand]:
         """What a row reads of what depends on the input, each value once."""
-        found = {op.value.id: op for op in row.inputs if op.value.id in self.dependent}
+        found = {op.value.id: op for op in row.inputs if op.value.id in self.index.dependent}
         return list(found.values())
-
-    @cached_property
-    def params(self) -> dict[str, Param]:
-        return {param.name: param for param in self.report.trace.params}
 
     def held(self, row: Row, index: int) -> Param | None:
         """The parameter that a row reads as its operand number `index`; None where it is none."""
         operand = row.inputs[index] if index < len(row.inputs) else None
-        flows = operand is not None and operand.value.id in self.report.flowing
-        return None if operand is None or flows else self.params.get(operand.source)
+        flows = operand is not None and operand.value.id in self.index.flowing
+        return None if operand is None or flows else self.index.params.get(operand.source)
 
     @cached_property
     def last_map(self) -> int:
@@ -107,9 +83,9 @@ class Flow:
     # -------------------------------------------------------- chains
     def reader(self, row: Row) -> Row | None:
         """The only row that reads what a row gives; None where there is none or several, or the net gives it."""
-        if len(row.outputs) != 1 or row.outputs[0].id in self.results:
+        if len(row.outputs) != 1 or row.outputs[0].id in self.index.results:
             return None
-        readers = self.readers(row.outputs[0])
+        readers = self.readers(row)
         return readers[0] if len(readers) == 1 else None
 
     def follower(self, row: Row) -> Row | None:
@@ -121,63 +97,20 @@ class Flow:
 
     def leader(self, row: Row) -> Row | None:
         """The row whose only reader this one is, past views, copies and dropouts."""
-        before = self.makers.get(row.inputs[0].value.id) if row.inputs else None
+        before = self.index.maker(row.inputs[0]) if row.inputs else None
         while before is not None and passes(before) and before.inputs:
-            before = self.makers.get(before.inputs[0].value.id)
+            before = self.index.maker(before.inputs[0])
         return before if before is not None and self.follower(before) is row else None
-
-    # -------------------------------------------------------- calls
-    @cached_property
-    def parents(self) -> dict[int, tuple[int, ...]]:
-        """Call → itself and the calls around it, the innermost first."""
-        found: dict[int, tuple[int, ...]] = {-1: ()}
-        for call in self.report.trace.calls:
-            found[call.index] = (call.index, *found[call.parent])
-        return found
-
-    @cached_property
-    def _inside(self) -> dict[int, list[Row]]:
-        found: dict[int, list[Row]] = {}
-        for row in self.rows:
-            for call in self.parents[row.call]:
-                found.setdefault(call, []).append(row)
-        return found
-
-    def within(self, call: Call) -> list[Row]:
-        """All rows of a call, those of the calls inside it too."""
-        return self._inside.get(call.index, [])
 
     def block(self, row: Row) -> Call | None:
         """The innermost block around a row."""
-        calls = self.report.trace.calls
-        return next((calls[index] for index in self.parents[row.call] if calls[index].site.kind == "block"), None)
-
-    def layer(self, row: Row) -> str:
-        """`Conv2d 64, 3×3`, or the function's name."""
-        site = self.report.trace.calls[row.call].site if row.call >= 0 else None
-        return f"{site.name} {site.text}".strip() if site is not None and site.kind == "layer" else row.op
-
-    # -------------------------------------------------------- what is alive
-    @cached_property
-    def alive(self) -> frozenset[int]:
-        """The rows that lead to a result, or write into something that lives on."""
-        wanted = set(self.results)
-        found = set()
-        for row in reversed(self.rows):
-            if in_place(row) or any(value.id in wanted for value in row.outputs):
-                found.add(row.index)
-                wanted |= {operand.value.id for operand in row.inputs}
-        return frozenset(found)
+        return next((call for call in self.index.calls_around(row.call) if call.site.kind == "block"), None)
 
 
 def passes(row: Row) -> bool:
     """Whether a row hands on every element of its first operand: a view, a copy, a dropout."""
     handed = row.view or row.short in COPIES or row.short.removesuffix("_") in DROPOUTS
     return handed and len(row.outputs) == 1 and prod(row.outputs[0].shape) == prod(row.inputs[0].value.shape)
-
-
-def in_place(row: Row) -> bool:
-    return row.short == "setitem" or row.short.endswith("_")
 
 
 def plain(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from archscope import units
 from archscope.checks.lint.flow import CONVOLUTIONS, LEVELS, LINEAR, NORMS, Flow, found, passes, plain
@@ -25,11 +25,16 @@ def residual_without_add(flow: Flow) -> Iterator[Finding]:
     faulty: set[int] = set()
     for call in flow.report.trace.calls:
         level = promises(call.site)
-        if level and not faulty & {*flow.parents[call.index]} and (kept := plainly(flow, call)):
+        if level and not stands_in(flow, call, faulty) and (kept := plainly(flow, call)):
             faulty.add(call.index)
             said = f"{call.site.name} keeps the shape of its input, {units.shape(kept.shape)}, and never adds it"
             help = "add the block's input to its last value, or name the block otherwise"
             yield Finding("residual-without-add", level, said, call.site.path, call.site.place, help)
+
+
+def stands_in(flow: Flow, call: Call, faulty: Collection[int]) -> bool:
+    """Whether a call, or one around it, is faulty already."""
+    return any(around.index in faulty for around in flow.index.calls_around(call.index))
 
 
 def promises(site: Site) -> str:
@@ -43,7 +48,7 @@ def promises(site: Site) -> str:
 
 def plainly(flow: Flow, call: Call) -> Value | None:
     """The input of a block that gives the same shape without ever joining two ways; None for every other block."""
-    rows = flow.within(call)
+    rows = flow.index.rows_within(call)
     inside = {value.id for row in rows for value in row.outputs}
     given = [op.value for row in rows for op in flow.operands(row) if op.value.id not in inside]
     ends = [row for row in rows if leaves(flow, row, inside)]
@@ -55,9 +60,9 @@ def plainly(flow: Flow, call: Call) -> Value | None:
 
 def leaves(flow: Flow, row: Row, inside: set[int]) -> bool:
     """Whether what a row gives is read outside its block, or is the net's."""
-    readers = [reader for value in row.outputs for reader in flow.readers(value)]
+    readers = flow.readers(row)
     outside = any(inside.isdisjoint(value.id for value in reader.outputs) for reader in readers)
-    return outside or any(value.id in flow.results for value in row.outputs)
+    return outside or any(value.id in flow.index.results for value in row.outputs)
 
 
 def joins(flow: Flow, row: Row) -> bool:
@@ -68,7 +73,7 @@ def joined_after(flow: Flow, row: Row) -> bool:
     """Whether the surroundings add to what a block gives, before the next layer with weights."""
     after: Row | None = row
     while after is not None:
-        readers = [reader for value in after.outputs for reader in flow.readers(value)]
+        readers = flow.readers(after)
         if any(joins(flow, reader) for reader in readers):
             return True
         after = flow.reader(after)
@@ -116,7 +121,7 @@ def two_sided(one: Shape, other: Shape) -> bool:
 
 def pairs_up(flow: Flow, small: Operand, large: Operand) -> bool:
     """(N) beside (N, 1), which is (N, N) for every batch but one of 1."""
-    batch, maker = flow.report.batch, flow.makers.get(small.value.id)
+    batch, maker = flow.report.batch, flow.index.maker(small)
     taken = maker is not None and maker.short in SELECTS
     return taken and small.value.shape == (batch,) and large.value.shape == (batch, 1)
 
@@ -134,7 +139,7 @@ def one_channel(one: Shape, other: Shape) -> bool:
 def from_layers(flow: Flow, operand: Operand) -> bool:
     """Whether a value is the net's first input, or comes from a convolution through norms, activations and the like."""
     value = operand.value.id
-    while (row := flow.makers.get(value)) is not None:
+    while (row := flow.index.makers.get(value)) is not None:
         if row.short in CONVOLUTIONS:
             return True
         if len(flow.operands(row)) != 1 or not (passes(row) or row.short in NORMS or same_size(row)):

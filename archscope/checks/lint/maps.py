@@ -20,7 +20,7 @@ def linear_linear(flow: Flow) -> Iterator[Finding]:
             continue
         (into, middle), (_, out) = channels(row), channels(after)
         narrow = (middle < into and middle < out) or separable(row, after)
-        one, two = flow.layer(row), flow.layer(after)
+        one, two = flow.index.layer_text(row), flow.index.layer_text(after)
         said = f"{one} and {two} with nothing between them are one linear map"
         if narrow:
             said = f"{one} and {two} with nothing between them are one linear map in two factors"
@@ -44,7 +44,7 @@ def patches(flow: Flow, row: Row) -> bool:
     """Whether a convolution only cuts the net's input into patches."""
     windows = slides(row)
     whole = all(window.kernel == window.stride > 1 for window in windows)
-    return bool(windows) and whole and row.inputs[0].value.id not in flow.makers
+    return bool(windows) and whole and flow.index.maker(row.inputs[0]) is None
 
 
 def separable(one: Row, other: Row) -> bool:
@@ -61,7 +61,7 @@ def softmax_inside(flow: Flow) -> Iterator[Finding]:
         if after is None or weighs(flow, after):
             continue
         if trained(flow, after) or plain(after) in ACTIVATIONS | NORMS | {"softmax"}:
-            said = f"the result of this {row.short} goes into {flow.layer(after)}"
+            said = f"the result of this {row.short} goes into {flow.index.layer_text(after)}"
             help = "softmax is for the end of a net, for attention and for gates; inside, an activation such as ReLU"
             yield found("softmax-inside", row, said, help=help, details=[f"then  {after.path}"])
 

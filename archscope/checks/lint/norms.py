@@ -80,7 +80,7 @@ def repeats(flow: Flow, row: Row) -> bool:
 
 def twins(flow: Flow, rows: list[Row]) -> bool:
     """Whether the norm's inputs come from one and the same layer too, or a block with a path of its own ran again."""
-    makers = [flow.makers.get(row.inputs[0].value.id) for row in rows]
+    makers = [flow.index.maker(row.inputs[0]) for row in rows]
     weights = {maker.inputs[1].source if maker and len(maker.inputs) > 1 else "" for maker in makers}
     blocks = [flow.block(row) for row in rows]
     again = len({block.index for block in blocks if block}) == len(rows)
@@ -94,7 +94,7 @@ def dropout_before_norm(flow: Flow) -> Iterator[Finding]:
             continue
         norm, layers = norm_after(flow, row)
         if norm is not None:
-            between = f", {flow.layer(layers[0])} between them" if layers else ""
+            between = f", {flow.index.layer_text(layers[0])} between them" if layers else ""
             said = f"dropout of {share} before a {norm.op}{between}: it learns a variance that only training has"
             level = "note" if layers else ""
             details = [f"norm  {norm.path}"]

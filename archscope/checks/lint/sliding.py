@@ -39,14 +39,11 @@ def skipping_stride(flow: Flow) -> Iterator[Finding]:
 def bypassed(flow: Flow, row: Row) -> bool:
     """Whether a path leads from an input to a result past this row, and past all that skip parts of the same value."""
     value = row.inputs[0].value
-    if value.id in flow.results:
+    if value.id in flow.index.results:
         return True
-    skipping = {one.index for one in flow.readers(value) if any(window.read < 1 for window in slides(one))}
-    reached = {operand.value.id for operand in flow.report.trace.inputs}
-    for one in flow.rows:
-        if one.index not in skipping and any(operand.value.id in reached for operand in one.inputs):
-            reached |= {made.id for made in one.outputs}
-    return bool(reached & flow.results)
+    skipping = {one.index for one in flow.index.readers(value.id) if any(window.read < 1 for window in slides(one))}
+    reached = flow.index.reached(flow.index.inputs, without=skipping)
+    return not reached.isdisjoint(flow.index.results)
 
 
 def dropped_pixels(flow: Flow) -> Iterator[Finding]:
@@ -65,7 +62,7 @@ def dropped_pixels(flow: Flow) -> Iterator[Finding]:
 def padded(flow: Flow, row: Row, axis: int) -> int:
     """How many positions at the end of an axis a `pad` has just put there; where it did not say, all of them may be."""
     shape = row.inputs[0].value.shape
-    maker = flow.makers.get(row.inputs[0].value.id)
+    maker = flow.index.maker(row.inputs[0])
     pads = maker.get("pad") if maker is not None and maker.short == "pad" else ()
     last = 2 * (len(shape) - 1 - axis) + 1
     put = pads[last] if isinstance(pads, tuple) and last < len(pads) else 0
@@ -120,7 +117,7 @@ def small_field(flow: Flow, row: Row, wanted: Sequence[int]) -> Field:
 
 def ends_maps(flow: Flow, row: Row) -> bool:
     """Whether all that reads a row's maps pools them whole, and no map comes after: the pool is no gate's."""
-    readers = [reader for value in row.outputs for reader in flow.readers(value)]
+    readers = flow.readers(row)
     return bool(readers) and all(pools_whole(flow, row, one) for one in readers) and row.index >= flow.last_map
 
 
@@ -130,4 +127,4 @@ def pools_whole(flow: Flow, row: Row, reader: Row) -> bool:
 
 
 def gives_maps(flow: Flow, row: Row) -> bool:
-    return any(value.id in flow.results and max(value.shape[2:], default=1) > 1 for value in row.outputs)
+    return any(value.id in flow.index.results and max(value.shape[2:], default=1) > 1 for value in row.outputs)

@@ -15,9 +15,9 @@ TRAINING = "where only training reaches it, check with --train"
 def unused_values(flow: Flow) -> Iterator[Finding]:
     """Rows that lead nowhere, where a layer's work is lost with them. Of specs the compiler has said so already."""
     for row in flow.rows:
-        if row.place is None and row.index not in flow.alive and not any(map(flow.readers, row.outputs)):
+        if row.place is None and row.index not in flow.index.alive and not flow.readers(row):
             lost = lonely(flow, row)
-            if any(flow.report.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
+            if any(flow.index.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
                 yield found("unused-value", row, nowhere(flow, lost), help="use the value, or take its making out")
 
 
@@ -26,8 +26,8 @@ def lonely(flow: Flow, end: Row) -> list[Row]:
     rows, waiting = {end.index: end}, [end]
     while waiting:
         for operand in flow.operands(waiting.pop()):
-            maker = flow.makers.get(operand.value.id)
-            if maker is not None and maker.index not in flow.alive and maker.index not in rows:
+            maker = flow.index.maker(operand)
+            if maker is not None and maker.index not in flow.index.alive and maker.index not in rows:
                 rows[maker.index] = maker
                 waiting.append(maker)
     return [rows[index] for index in sorted(rows)]

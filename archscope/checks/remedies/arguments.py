@@ -156,7 +156,7 @@ def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:
     goals = wanted_sizes(case, side)
     if goals and len(case.diagnosis.shapes[side]) != 4 and case.mismatch.says is None:
         return True
-    size = case.diagnosis.lineage.activations(change.row)[0].value.shape[-1]
+    size = case.diagnosis.index.activations(change.row)[0].value.shape[-1]
     for step in (step for step in case.diagnosis.sides[side] if step.row.index >= change.row.index):
         window = trial if step is change else window_of(step.row)
         if window is not None:

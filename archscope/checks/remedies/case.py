@@ -86,7 +86,7 @@ class Case:
 
     def uses(self, row: Row | None) -> list[Call]:
         """The calls of blocks that a row stands in, innermost first; each has the place of the block's use."""
-        return self.diagnosis.lineage.blocks(row)
+        return self.diagnosis.index.blocks(row) if row is not None else []
 
 
 def block_of(spot: Spot) -> Block | None:

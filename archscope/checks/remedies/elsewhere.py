@@ -31,11 +31,11 @@ def input_sizes(case: Case) -> Iterator[Remedy]:
 
 def nearest_legal(case: Case) -> list[tuple[int, int]]:
     """The next legal size of an image that is not square."""
-    lineage = case.diagnosis.lineage
-    given = [given_size(lineage, back=back) for back in (2, 1)]
+    index = case.diagnosis.index
+    given = [given_size(index, back=back) for back in (2, 1)]
     if given[0] == given[1]:
         return []
-    legal = [[*legal_sizes(lineage, back=back), *given[2 - back : 3 - back]] for back in (2, 1)]
+    legal = [[*legal_sizes(index, back=back), *given[2 - back : 3 - back]] for back in (2, 1)]
     ordered = [sorted(set(found), key=lambda n: (abs(n - own), n)) for found, own in zip(legal, given, strict=True)]
     return [(height, width) for height in ordered[0][:3] for width in ordered[1][:3]]
 
@@ -82,7 +82,7 @@ def other_sizes(sizes: Sequence[int]) -> list[int]:
 # ------------------------------------------------------------ labels
 def sources(case: Case) -> Iterator[Remedy]:
     """Another label where the operand was named: in the step itself, and where its block is used."""
-    rows = case.diagnosis.lineage.trace.rows
+    rows = case.diagnosis.index.trace.rows
     row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
     walked = (change.row for side in case.diagnosis.sides for change in side if change.row.short in MIXERS)
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row)), *(row.place for row in walked)]

@@ -24,7 +24,7 @@ DEEPEST = 4
 
 def slips(case: Case) -> Iterator[Remedy]:
     """Changes of the conflict's own step, of what its names and the walk's are told, of the steps on the walk."""
-    rows = case.diagnosis.lineage.trace.rows
+    rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     walked = (change.row for side in case.diagnosis.sides for change in side)
     spoken = [(row, *said) for row in (*own, *walked) for said in spoken_by(case, row)]

@@ -68,10 +68,10 @@ def stride_between(main: Shape, shortcut: Shape) -> int:
 
 def main_path(case: Case) -> list[Row]:
     """The rows of the main path since the fork, in the order of the run."""
-    lineage, (main, other) = case.diagnosis.lineage, case.diagnosis.operands
-    theirs = lineage.ancestors(other)
-    rows = (row for value, row in lineage.ancestors(main).items() if value not in theirs and row >= 0)
-    return [lineage.trace.rows[row] for row in sorted(rows)]
+    index, (main, other) = case.diagnosis.index, case.diagnosis.operands
+    theirs = index.ancestors(other)
+    rows = (row for value, row in index.ancestors(main).items() if value not in theirs and row >= 0)
+    return [index.trace.rows[row] for row in sorted(rows)]
 
 
 def spoken(case: Case, spot: Spot) -> dict[str, str]:

@@ -1,0 +1,197 @@
+"""The index of a trace: who makes, reads and holds every value of its forward pass, and what depends on what.
+
+    Trace → TraceIndex ─ makers, readers(id), activations(row), descendants(rows), calls_around(call) ─→ rows, calls
+
+Values go by their ids and rows by their indexes. Every index is made when it is first asked for, in linear time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from archscope.trace import Call, Operand, Param, Row, Site, Trace
+
+NO_ROWS = range(0)
+
+
+@dataclass(frozen=True, eq=False)
+class TraceIndex:
+    """The indexes of one trace. Rows are those of the forward pass."""
+
+    trace: Trace
+
+    # -------------------------------------------------------- values
+    @cached_property
+    def inputs(self) -> frozenset[int]:
+        """The ids of the net's inputs."""
+        return frozenset(operand.value.id for operand in self.trace.inputs)
+
+    @cached_property
+    def results(self) -> frozenset[int]:
+        """The ids of the values that the net gives back."""
+        return frozenset(operand.value.id for operand in self.trace.outputs)
+
+    @cached_property
+    def makers(self) -> dict[int, Row]:
+        """Id of a value → the row that made it; inputs, parameters, buffers and constants have none."""
+        return {value.id: row for row in self.trace.rows for value in row.outputs}
+
+    def maker(self, operand: Operand) -> Row | None:
+        """The row that made an operand's value; None where no row did."""
+        return self.makers.get(operand.value.id)
+
+    def maker_index(self, value: int) -> int:
+        """The index of the row that made a value, -1 where no row did."""
+        row = self.makers.get(value)
+        return row.index if row is not None else -1
+
+    @cached_property
+    def _readers(self) -> dict[int, list[Row]]:
+        found: dict[int, list[Row]] = {}
+        for row in self.trace.rows:
+            for operand in row.inputs:
+                rows = found.setdefault(operand.value.id, [])
+                if not rows or rows[-1] is not row:
+                    rows.append(row)
+        return found
+
+    def readers(self, value: int) -> Sequence[Row]:
+        """The rows that read a value, each once, in the order of the run."""
+        return self._readers.get(value, ())
+
+    @cached_property
+    def flowing(self) -> frozenset[int]:
+        """The ids of the inputs and of what a row of either pass made; others are parameters, buffers, constants."""
+        derived = (value.id for row in self.trace.backward for value in row.outputs)
+        return self.inputs.union(self.makers, derived)
+
+    def activations(self, row: Row) -> tuple[Operand, ...]:
+        """What a row of either pass reads of what flows: no parameters, no buffers."""
+        flowing = self.flowing
+        return tuple([operand for operand in row.inputs if operand.value.id in flowing])
+
+    @cached_property
+    def params(self) -> dict[str, Param]:
+        """The parameters by their names, tied ones by each of theirs."""
+        return {param.name: param for param in self.trace.params}
+
+    def reads_params(self, row: Row) -> bool:
+        """Whether a row reads a parameter (a path may have a parameter's name, so the value must not flow)."""
+        return any(op.source in self.params and op.value.id not in self.flowing for op in row.inputs)
+
+    # -------------------------------------------------------- what depends on what
+    def reached(self, values: Iterable[int], *, without: Collection[int] = ()) -> set[int]:
+        """The ids of the values that these flow into, themselves included.
+
+        without: indexes of rows that hand nothing on.
+        """
+        found = set(values)
+        for row in self.trace.rows:
+            if row.index not in without and any(operand.value.id in found for operand in row.inputs):
+                found.update(value.id for value in row.outputs)
+        return found
+
+    @cached_property
+    def dependent(self) -> frozenset[int]:
+        """The ids of the values that an input flows into; others are constants, whatever rows they come from."""
+        return frozenset(self.reached(self.inputs))
+
+    def descendants(self, rows: Iterable[int]) -> frozenset[int]:
+        """The indexes of the rows that depend on an output of any of these rows, these included."""
+        found, values = set(rows), set[int]()
+        for row in self.trace.rows:
+            if row.index in found or any(operand.value.id in values for operand in row.inputs):
+                found.add(row.index)
+                values.update(value.id for value in row.outputs)
+        return frozenset(found)
+
+    def ancestors(self, operand: Operand) -> dict[int, int]:
+        """The values that an operand is made from, itself included: id → the index of the row that made it, or -1.
+
+        Parameters, buffers and constants are left out.
+        """
+        found: dict[int, int] = {}
+        waiting = [operand.value.id]
+        while waiting:
+            value = waiting.pop()
+            if value in found or value not in self.flowing:
+                continue
+            row = self.makers.get(value)
+            found[value] = row.index if row is not None else -1
+            waiting += [source.value.id for source in row.inputs] if row is not None else []
+        return found
+
+    @cached_property
+    def needed(self) -> frozenset[int]:
+        """The indexes of the rows that a result depends on."""
+        return self._leading(lambda row: False)
+
+    @cached_property
+    def alive(self) -> frozenset[int]:
+        """The indexes of the rows that lead to a result, or to one that writes in place."""
+        return self._leading(in_place)
+
+    def _leading(self, kept: Callable[[Row], bool]) -> frozenset[int]:
+        """The indexes of the rows that are kept, and of those that they or a result depend on."""
+        wanted, found = set(self.results), set[int]()
+        for row in reversed(self.trace.rows):
+            if kept(row) or any(value.id in wanted for value in row.outputs):
+                found.add(row.index)
+                wanted.update(operand.value.id for operand in row.inputs)
+        return frozenset(found)
+
+    # -------------------------------------------------------- calls
+    def calls_around(self, call: int) -> Iterator[Call]:
+        """The call with this index and those around it, the innermost first; none for -1."""
+        while call >= 0:
+            found = self.trace.calls[call]
+            yield found
+            call = found.parent
+
+    def blocks(self, row: Row) -> list[Call]:
+        """The calls of blocks that a row stands in, the innermost first, without the net itself."""
+        return [call for call in self.calls_around(row.call) if call.site.kind == "block" and call.parent >= 0]
+
+    def layer(self, row: Row) -> Site | None:
+        """The site of the layer that a row ran in; None where its innermost call is no layer's."""
+        site = self.trace.calls[row.call].site if row.call >= 0 else None
+        return site if site is not None and site.kind == "layer" else None
+
+    def layer_text(self, row: Row) -> str:
+        """A row's layer and its arguments in short, `Conv2d 64, 3×3`; else the function's name."""
+        site = self.layer(row)
+        return f"{site.name} {site.text}".strip() if site is not None else row.op
+
+    @cached_property
+    def spans(self) -> list[range]:
+        """By call the indexes of all rows in it, those of the calls inside it too.
+
+        A call runs to its end before the next one beside it begins, so its rows are neighbours.
+        """
+        spans = [NO_ROWS] * len(self.trace.calls)
+        for row in self.trace.rows:
+            if row.call >= 0:
+                start = spans[row.call].start if spans[row.call] else row.index
+                spans[row.call] = range(start, row.index + 1)
+        for call in reversed(self.trace.calls):
+            if call.parent >= 0:
+                spans[call.parent] = together((spans[call.parent], spans[call.index]))
+        return spans
+
+    def rows_within(self, call: Call) -> tuple[Row, ...]:
+        """All rows of a call, those of the calls inside it too."""
+        span = self.spans[call.index]
+        return self.trace.rows[span.start : span.stop]
+
+
+def together(spans: Iterable[range]) -> range:
+    """The rows of several parts that lie side by side."""
+    found = [span for span in spans if span]
+    return range(min(span.start for span in found), max(span.stop for span in found)) if found else NO_ROWS
+
+
+def in_place(row: Row) -> bool:
+    """Whether a row writes into what it reads."""
+    return row.short == "setitem" or row.short.endswith("_")
