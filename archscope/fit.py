@@ -88,10 +88,24 @@ SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "div": "/", "pow": 
 
 
 def unequal(shapes: Sequence[Shape], kind: str, *, strict: bool, sign: str = "and") -> Misfit | None:
-    """Shapes that must be equal (`strict`) or broadcast; the first goes on."""
+    """Shapes that must be equal (`strict`) or broadcast; the one that was meant goes on."""
     first = tuple(shapes[0])
     axes = sorted({axis for other in shapes[1:] for axis in parting_axes(first, other, strict=strict)})
-    return Misfit(kind, tuple(axes), first, unlike(shapes, sign)) if axes else None
+    return Misfit(kind, tuple(axes), meant_sum(shapes) if strict else first, unlike(shapes, sign)) if axes else None
+
+
+def meant_sum(shapes: Sequence[Shape]) -> Shape:
+    """The shape that a sum of unequal operands was meant to have: the first operand's (a residual's main path).
+
+    Where one has the other's sizes in another order, the last one's: a shortcut still has the order of the input.
+    """
+    first, last = tuple(shapes[0]), tuple(shapes[-1])
+    return last if is_reordered(first, last) else first
+
+
+def is_reordered(first: Shape, second: Shape) -> bool:
+    """Whether two shapes have the same sizes in another order."""
+    return tuple(first) != tuple(second) and sorted(first) == sorted(second)
 
 
 def unlike(shapes: Sequence[Shape], sign: str = "and") -> str:

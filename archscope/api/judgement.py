@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
-from archscope.api.fixing import Fixer, fixer_of
-from archscope.api.runs import ignored_arguments, summarize
-from archscope.api.specs import load, split, variants
+from archscope.api.runs import ignored_arguments, summarize, summarize_plan
+from archscope.api.sessions import Session
+from archscope.api.spec_fixes import SpecFixes
+from archscope.api.specs import split, variants
 from archscope.errors import ForwardError, SpecError
 from archscope.report import Checked, Finding, from_problem
 from archscope.spec.folders import spread
@@ -61,38 +62,48 @@ def check(
 
 
 def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
-    try:
-        found = variants(target, texts=options.get("texts")) if isinstance(target, str) else [target]
-        sources = _sources(target, options.get("texts"))
-    except SpecError as error:
-        return [law.checked(str(target), Ran(_problems(error)), error.sources)]
-    if split(target) is not None and options.get("device", "auto") == "auto":
+    if isinstance(target, str) and split(target) is not None:
+        return _checked_spec(target, law, options)
+    ran = _ran(target, law, options)
+    name = ran.report.target if ran.report and not isinstance(target, str) else str(target)
+    return [law.checked(name, ran, {})]
+
+
+def _checked_spec(target: str, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
+    """Every variant of a spec, which is read once."""
+    if options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
-    fixer = fixer_of(target, options) if isinstance(target, str) else None
-    ran = [(one, _ran(one, law, options, fixer)) for one in found] or [(target, Ran())]
-    return [law.checked(_name(one, run), run, sources) for one, run in ran]
-
-
-def _sources(target: Any, texts: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The texts of a spec and of what it imports."""
-    parts = split(target)
-    return load(parts[0], texts=texts).sources if parts else {}
-
-
-def _name(target: Any, run: Ran) -> str:
-    return run.report.target if run.report and not isinstance(target, str) else str(target)
+    try:
+        session = Session(target, options)
+    except SpecError as error:
+        return [law.checked(target, Ran(_problems(error)), error.sources)]
+    fixes = SpecFixes(session)
+    ran = [(one, _ran_spec(one, law, session, fixes)) for one in session.targets] or [(target, Ran())]
+    return [law.checked(one, run, session.library.sources) for one, run in ran]
 
 
 def _problems(error: SpecError) -> tuple[Finding, ...]:
     return tuple(from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
-def _ran(target: Any, law: Demands, options: Mapping[str, Any], fixer: Fixer | None) -> Ran:
+def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> Ran:
+    options = {name: value for name, value in session.options.items() if name in ("device", "dtype", "train", "seed")}
     try:
-        report = summarize(target, **{**options, "backward": False})
-        found = fixer.with_fixes(target, report) if fixer and report.trace.mismatches else report.findings
+        plan = session.plan(target)
+        report = summarize_plan(plan, **options, tell=session.options.get("progress"))
+        found = fixes.with_fixes(target, plan, report) if report.trace.mismatches else report.findings
     except SpecError as error:
         return Ran(_problems(error))
+    except ForwardError as error:
+        report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
+        found = report.findings
+    return Ran((*found, *law.held(report)), report)
+
+
+def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
+    try:
+        report = summarize(target, **{**options, "backward": False})
+        found = report.findings
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         found = report.findings

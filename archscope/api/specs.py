@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
 
 
-def load(path: str | os.PathLike[str], *, text: str | None = None, texts: Mapping[str, str] | None = None) -> Library:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    text: str | None = None,
+    texts: Mapping[str, str] | None = None,
+    known: Library | None = None,
+) -> Library:
     """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found.
 
-    text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk.
+    text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk. known:
+    files that were read before; one of the same text is not parsed again.
     """
-    return load_spec(os.fspath(path), text=text, texts=texts or {})
+    return load_spec(os.fspath(path), text=text, texts=texts or {}, known=known)
 
 
 def schema() -> dict[str, Any]:
@@ -44,12 +51,17 @@ def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str
     parts = split(target)
     if parts is None or parts[1]:
         return [target]
+    return targets_of(load(parts[0], texts=texts))
+
+
+def targets_of(library: Library) -> list[str]:
+    """The targets of a spec's variants; none for a library of blocks."""
     from archscope.compile import variants_of
 
-    library = load(parts[0], texts=texts)
-    if library.root.layers is None:
+    root = library.root
+    if root.layers is None:
         return []
-    return [f"{parts[0]}:{v.name}" if v.name else parts[0] for v in variants_of(library.root)]
+    return [f"{root.file}:{v.name}" if v.name else root.file for v in variants_of(root)]
 
 
 def split(target: Any) -> tuple[str, str | None] | None:
@@ -79,15 +91,52 @@ def plan_of(
     parts = split(target)
     if parts is None:
         raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
+    refuse_two_batches(input, batch)
+    return compiled(
+        load(parts[0], texts=texts),
+        target,
+        variant=variant,
+        set=set,
+        input=input,
+        batch=batch,
+        train=train,
+        allow_python=allow_python,
+        strict=strict,
+    )
+
+
+def refuse_two_batches(input: Any, batch: int | None) -> None:
+    """Raises UsageError where the batch size is given twice."""
     if batch and input is not None:
         raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
-    library = load(parts[0], texts=texts)
+
+
+def compiled(
+    library: Library,
+    target: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    input: Any = None,
+    batch: int | None = None,
+    train: bool = False,
+    allow_python: bool = False,
+    strict: bool = True,
+    foundry: Any = None,
+) -> Plan:
+    """The net of a spec that was read, compiled on shapes alone. foundry: as `compile_net` takes it.
+
+    Raises SpecError, UsageError.
+    """
     from archscope.compile import compile_net, find_variant
     from archscope.spec.settings import settings_of
 
+    refuse_two_batches(input, batch)
+    parts = split(target)
     return compile_net(
         library,
-        find_variant(library.root, variant or parts[1]),
+        find_variant(library.root, variant or (parts[1] if parts else None)),
+        foundry=foundry,
         settings=settings_of(set or {}),
         overrides=_overrides(input, [i.name for i in library.root.inputs]),
         batch=batch or 1,

@@ -12,24 +12,33 @@ compile_net(library, variant) → Plan
   functions     the functions and methods of the language
   expectations  `expect:` as something that can be checked
 build(plan) → fx.GraphModule, one submodule for each use of a block        assemble, initialise
+outline(plan) → PlannedBlock, plain data for comparisons
+distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive
 """
 
 from archscope.compile.assemble import build
+from archscope.compile.distinct import DistinctNet, block_at, distinct, uses
 from archscope.compile.drive import Ready, ready
 from archscope.compile.net import Override, compile_net, find_variant, variants_of
+from archscope.compile.outline import outline
 from archscope.compile.plan import InputSpec, Plan
 from archscope.compile.signatures import describe
 
 __all__ = [
+    "DistinctNet",
     "InputSpec",
     "Override",
     "Plan",
     "Ready",
+    "block_at",
     "build",
     "compile_net",
     "describe",
+    "distinct",
     "find_variant",
+    "outline",
     "ready",
+    "uses",
     "variants_of",
 ]

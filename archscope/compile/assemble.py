@@ -44,6 +44,16 @@ def lay_out(
     return _finished(plan, module, dtype)
 
 
+def own_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dtype | None = None) -> nn.Module:
+    """The layers and parameters of one block with cheap finite weights; the blocks that it uses are left empty."""
+    root = Container()
+    with _weights(random=False), torch.device(device):
+        for name, member in block.members.items():
+            part = Container() if isinstance(member, BlockPlan) else _made(member, executable=False)
+            _put(root, name, part)
+    return root.to(dtype) if dtype is not None else root
+
+
 def _weights(*, random: bool) -> AbstractContextManager[Any]:
     return nullcontext() if random else without_initialisation()
 

@@ -151,6 +151,7 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
     values = []
     for spec, tensor in zip(specs, inputs, strict=True):
         node = use.graph.placeholder(spec.name)
+        node.meta["shapes"] = (tuple(tensor.meta.shape),)
         values.append(Tensor(use, node, tensor.meta))
         use.plan.floating = values[0].meta.is_floating_point()
         scope.table[spec.name] = values[-1]

@@ -16,6 +16,7 @@ from archscope.compile.scope import Scope
 from archscope.compile.use import Here, last_node, nodes_after
 from archscope.compile.values import Tensor
 from archscope.errors import Problem, Span
+from archscope.fit import meant_sum
 from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
 from archscope.spec.model import Join, Residual, Step
 from archscope.spec.numbers import Fault
@@ -114,12 +115,13 @@ def _strictly(walk: Walk, what: str, values: dict[str, object], function: Callab
 
 
 def _unequal(walk: Walk, function: Callable, tensors: list[Tensor]) -> object:
-    """The sum as nodes, with the first operand's shape:
-    the recorder compares the operands and goes on with the first.
-    """
+    """The sum as nodes, with the shape that was meant: the recorder compares the operands and goes on with it."""
     total = tensors[0]
     for other in tensors[1:]:
-        total = replace(total, node=walk.use.graph.call_function(function, (total.node, other.node)))
+        meant = meant_sum([tuple(total.meta.shape), tuple(other.meta.shape)])
+        node = walk.use.graph.call_function(function, (total.node, other.node))
+        node.meta["shapes"] = (meant,)
+        total = replace(total, node=node, meta=total.meta.new_empty(meant))
     return total
 
 

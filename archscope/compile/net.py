@@ -82,10 +82,12 @@ def compile_net(
     strict: bool = True,
     train: bool = False,
     allow_python: bool = False,
+    foundry: Foundry | None = None,
 ) -> Plan:
     """Compiles one variant on meta tensors, without memory.
 
     strict: residual mismatches are problems; otherwise they are kept in the graph for the recorder to find.
+    foundry: of another compilation in the same mode, whose layers are not made again.
     Raises SpecError with every independent problem, UsageError for settings and overrides that do not fit the spec.
     """
     spec = library.root
@@ -93,7 +95,7 @@ def compile_net(
         raise UsageError(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
-    workshop = Workshop(library, block_plan, ordered, strict, allow_python, Foundry(train))
+    workshop = Workshop(library, block_plan, ordered, strict, allow_python, foundry or Foundry(train))
     context = workshop.configured(spec, variant, {**(settings or {}), **_bound_by(spec, overrides)})
     _check_names(spec, settings or {})
     inputs = _inputs(workshop, context, spec, overrides, batch)
@@ -292,6 +294,8 @@ def _plan(
         parameter_count=sum(counts.values()),
         largest_bytes=max([workshop.largest, *(_bytes(i.shape, i.dtype) for i in inputs)]),
         top=top,
+        mismatches=tuple(workshop.mismatches),
+        foundry=workshop.foundry,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx
 
-from archscope.compile.layers import Recipe
+from archscope.compile.layers import Foundry, Recipe
 from archscope.errors import Problem
 from archscope.spec.model import Expected
 from archscope.trace import Site
@@ -34,7 +34,7 @@ class BlockPlan:
     construction.
 
     graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
-    block call).
+    block call), "shapes" (of every tensor that the node gives).
     """
 
     name: str
@@ -71,6 +71,8 @@ class Plan:
     """One variant of a spec, compiled: every mistake found, no memory used yet.
 
     parameter_count: tied ones once. largest_bytes: of the inputs and outputs of the largest single operation.
+    mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. foundry: the
+    layers that were made, for the next compilation.
     """
 
     name: str
@@ -83,3 +85,5 @@ class Plan:
     parameter_count: int
     largest_bytes: int
     top: Site
+    mismatches: tuple[Problem, ...] = ()
+    foundry: Foundry = field(default_factory=Foundry, compare=False, repr=False)

@@ -162,6 +162,7 @@ class Use:
 
     def wrap(self, node: fx.Node, result: object) -> object:
         """A node's result as values: a Tensor, or a tuple of them, each with a node of its own."""
+        node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in flat(result))
         if isinstance(result, torch.Tensor):
             return Tensor(self, node, result)
         if isinstance(result, (tuple, list)) and flat(result):
@@ -286,7 +287,9 @@ class Use:
         return self._weight(f"{declaration.member}.{name}", found[name])
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
-        return Tensor(self, self.graph.create_node("get_attr", name), meta.detach())
+        node = self.graph.create_node("get_attr", name)
+        node.meta["shapes"] = (tuple(meta.shape),)
+        return Tensor(self, node, meta.detach())
 
 
 def as_dims(value: object) -> object:

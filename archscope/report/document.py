@@ -125,5 +125,5 @@ def finding_data(finding: Finding) -> Data:
 
 def fix_data(fix: Fix) -> Data:
     """A fix without the whole text that it leads to: `edit` is the change."""
-    kept = ("description", "params", "macs", "checked", "edit", "file")
-    return {name: value for name, value in asdict(fix).items() if name in kept}
+    kept = ("description", "params", "macs", "checked", "edit", "file", "outside")
+    return {name: value for name, value in asdict(fix).items() if name in kept} | {"changes": list(fix.changes)}

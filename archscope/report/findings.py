@@ -13,7 +13,8 @@ class Fix:
     """A cure: what it does, what it costs, whether it was run and worked.
 
     edit: the change as a unified diff of the spec. file, text: the spec's file and its whole text after the change;
-    empty where there is no spec to change.
+    empty where there is no spec to change. changes: the steps that it changes though they do not lead to the conflict,
+    each with its sizes. outside: whether steps outside the block of the conflict change.
     """
 
     description: str
@@ -23,6 +24,8 @@ class Fix:
     edit: str = ""
     file: str = ""
     text: str = ""
+    changes: tuple[str, ...] = ()
+    outside: bool = False
 
 
 MEANT = "fix 1"

@@ -27,10 +27,17 @@ MAX_FILES = 100
 STANDARD = re.compile(r"std/([a-z0-9_]+)")
 
 
-def load(path: str, *, text: str | None = None, texts: Mapping[str, str] = MappingProxyType({})) -> Library:
+def load(
+    path: str,
+    *,
+    text: str | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    known: Library | None = None,
+) -> Library:
     """The spec at `path` (or `text` in its place) with every file it imports.
 
     texts: what files are taken to hold instead of what stands on the disk, by the names that messages call them.
+    known: files that were read before; those whose text is the same are not parsed again.
 
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
@@ -39,7 +46,7 @@ def load(path: str, *, text: str | None = None, texts: Mapping[str, str] = Mappi
         content = read_file(path, Span(path, 1, 1), path) if given is None else given
     except Misread as fault:
         raise SpecError([fault.problem]) from None
-    loading = Loading(allowed_folder(path), texts)
+    loading = Loading(allowed_folder(path), texts, known)
     loading.add(Source(path, os.path.realpath(path)), content, ())
     loading.problems.raise_if_any(loading.sources)
     return Library(loading.files[path], loading.files, loading.sources)
@@ -75,6 +82,7 @@ class Loading:
 
     folder: str
     texts: Mapping[str, str]
+    known: Library | None = None
     problems: Problems = field(default_factory=Problems)
     files: dict[str, Spec] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
@@ -86,7 +94,7 @@ class Loading:
         self.sources[source.name] = text
         self.read[source.real] = source.name
         before = len(self.problems.found)
-        spec = parse(text, source.name, self.problems)
+        spec = self.known_spec(source.name, text) or parse(text, source.name, self.problems)
         if spec is None or len(self.problems.found) > before:
             self.broken.add(source.name)
         if spec is None:
@@ -94,6 +102,11 @@ class Loading:
         chain = (*chain, source)
         self.files[source.name] = spec
         self.files[source.name] = replace(spec, imports=tuple(self.bring(one, chain) for one in spec.imports))
+
+    def known_spec(self, name: str, text: str) -> Spec | None:
+        """A file as it was read before, if it held the same text."""
+        same = self.known is not None and self.known.sources.get(name) == text
+        return self.known.files.get(name) if self.known is not None and same else None
 
     def bring(self, one: Import, chain: tuple[Source, ...]) -> Import:
         """The import with its file resolved and read; a fault stands at the import's place."""

@@ -1,0 +1,92 @@
+"""What a compiled spec costs, without a run of every block: each distinct one runs once on meta, and its uses are added.
+
+Plan → a recorded pass of the distinct blocks → priced rows of each → MACs of each block with all that it uses
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from archscope.api.prices import REGISTERED
+from archscope.api.runs import at_rest, examples
+from archscope.cost import Cost
+from archscope.trace import Row
+
+
+class PlanCosts:
+    """The MACs of a plan's blocks. own: of a block's rows alone, by the identity of its plan; None where one of them
+    has no price."""
+
+    def __init__(self, plan: Any, own: Mapping[int, int | None]):
+        self.plan, self._own = plan, own
+        self._sums: dict[int, int | None] = {}
+
+    def macs(self, path: str = "") -> int | None:
+        """Of the whole net, or of the block used at a path; None where that is not known."""
+        from archscope.compile import block_at
+
+        block = block_at(self.plan.block, path)
+        return None if block is None else self._sum(block)
+
+    def _sum(self, block: Any) -> int | None:
+        from archscope.compile import uses
+
+        if id(block) not in self._sums:
+            parts = [self._own[id(block)], *(times(self._sum(inner), count) for inner, count in uses(block))]
+            known = [part for part in parts if part is not None]
+            self._sums[id(block)] = sum(known) if len(known) == len(parts) else None
+        return self._sums[id(block)]
+
+
+def times(macs: int | None, count: int) -> int | None:
+    return None if macs is None else macs * count
+
+
+@at_rest
+def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> PlanCosts | None:
+    """The MACs of a plan, by one recorded pass on meta; None where that pass fails."""
+    from archscope import targets
+    from archscope.compile import distinct
+    from archscope.record import record
+
+    kind = targets.dtype_of(dtype)
+    net, paths = distinct(plan, dtype=kind, train=train), {}
+    inputs = examples(plan, "meta", kind)
+
+    def run(recorder: Any) -> Any:
+        output, found = net.run(tuple(inputs.values()), recorder)
+        paths.update(found)
+        return output
+
+    held = [(f"{key}.{name}", tensor) for key, module in net.modules.items() for name, tensor in tensors(module)]
+    recording = record(
+        run,
+        target=plan.target,
+        device="meta",
+        dtype=dtype or "float32",
+        mode="train" if train else "eval",
+        inputs=inputs,
+        parameters=held,
+    )
+    if recording.trace.failure is not None:
+        return None
+    costs = REGISTERED.prices(recording.trace.rows)
+    return PlanCosts(plan, by_block(recording.trace.rows, costs, {path: key for key, path in paths.items()}))
+
+
+def tensors(module: Any) -> Iterable[tuple[str, Any]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def by_block(rows: Iterable[Row], costs: Iterable[Cost], blocks: Mapping[str, int]) -> dict[int, int | None]:
+    """The MACs of the rows that stand in each block and in none inside it. blocks: path → block."""
+    found: dict[int, int | None] = dict.fromkeys(blocks.values(), 0)
+    for row, cost in zip(rows, costs, strict=True):
+        path = row.path
+        while path not in blocks:
+            path = path.rpartition(".")[0]
+        before = found[blocks[path]]
+        found[blocks[path]] = None if before is None or cost.unpriced else before + cost.known
+    return found

@@ -1,0 +1,65 @@
+"""One spec, read once: its library, its variants, and compilations of it with a changed text.
+
+    file → Library, once ─ variant, edit? ─→ Plan; layers that were made for one compilation serve the next
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.specs import compiled, load, split, targets_of
+from archscope.spec import Library
+
+if TYPE_CHECKING:
+    from archscope.compile import Plan
+
+COMPILED = ("set", "input", "batch", "train", "allow_python")
+"""The options of a run that its compilation depends on."""
+
+
+@dataclass
+class Session:
+    """A spec and the options of its runs. target: the file, or one variant of it.
+
+    Raises SpecError where the spec cannot be read.
+    """
+
+    target: str
+    options: Mapping[str, Any]
+    library: Library = field(init=False)
+    _foundry: Any = None
+
+    def __post_init__(self) -> None:
+        parts = split(self.target)
+        assert parts is not None
+        self.library = load(parts[0], texts=self.options.get("texts"))
+
+    @cached_property
+    def all_targets(self) -> list[str]:
+        """The targets of all variants of the file."""
+        return targets_of(self.library)
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """The variant that the target names, or all of the file; none for a library of blocks."""
+        parts = split(self.target)
+        return [self.target] if parts is not None and parts[1] else self.all_targets
+
+    def plan(self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None) -> Plan:
+        """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold.
+
+        Raises SpecError, UsageError.
+        """
+        options = {name: value for name, value in self.options.items() if name in COMPILED}
+        library = self.library if edit is None else self.edited(*edit)
+        options = options if batch is None else {**options, "batch": batch}
+        plan = compiled(library, target, strict=False, foundry=self._foundry, **options)
+        self._foundry = plan.foundry
+        return plan
+
+    def edited(self, file: str, text: str) -> Library:
+        """The library with another text in one file; the other files are not read again. Raises SpecError."""
+        return load(self.library.root.file, texts={**self.library.sources, file: text}, known=self.library)

@@ -1,0 +1,210 @@
+"""Fixes of a spec: proposals for each conflict, tried in memory on the spec and on its other variants.
+
+    Session + report + plan → proposals → compiled with the changed text → Verdict → priced → findings with checked fixes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.plan_costs import PlanCosts, plan_costs
+from archscope.api.sessions import Session
+from archscope.errors import ArchscopeError
+from archscope.report import Finding, Link, Report
+from archscope.spec.edits import Page
+
+if TYPE_CHECKING:
+    from archscope.checks.conflicts import Diagnosis
+    from archscope.checks.fix_search import Trial
+    from archscope.checks.remedies import Remedy
+    from archscope.checks.verification import CompiledNet, ConflictScope
+    from archscope.compile import Plan
+    from archscope.spec.model import Expected
+
+MOST_STEPS = 6_000
+"""How many distinct steps are compiled for one conflict at most, over all proposals."""
+MOST_CONFLICTS = 8
+"""For how many conflicts of a target fixes are looked for."""
+NOT_BUILT = ("groups", "padding")
+"""Arguments with which a layer cannot be made at all, so that it has no parameters before it is mended."""
+MOST_VARIANTS = 8
+"""On how many other variants a fix is tried at most."""
+
+
+@dataclass
+class SpecFixes:
+    """Finds the fixes of one spec's conflicts."""
+
+    session: Session
+    pages: Mapping[str, Page] = field(init=False)
+    sound: dict[str, bool] = field(default_factory=dict)  # variant → whether it compiles as it stands
+    found: dict[object, tuple[Remedy, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
+
+    def __post_init__(self) -> None:
+        self.pages = {
+            name: Page(self.session.library.sources[name].replace("\r\n", "\n"), spec)
+            for name, spec in self.session.library.files.items()
+            if not name.startswith("std/")
+        }
+
+    def with_fixes(self, target: str, plan: Plan, report: Report) -> tuple[Finding, ...]:
+        """The report's findings; its conflicts with the fixes that were found."""
+        from archscope.checks.conflicts import diagnoses
+
+        known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.index))}
+        before, left, findings = compiled(plan), MOST_CONFLICTS, []
+        for finding in report.findings:
+            diagnosis = known.get((finding.path, finding.place))
+            if diagnosis is not None and finding.cause and finding.place is not None and not finding.likely and left:
+                left -= 1
+                finding = self._with_fixes(finding, diagnosis, Attempts(self, target, before, report, diagnosis))
+            findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
+        return tuple(findings)
+
+    def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> Finding:
+        from archscope.checks.fix_search import offered, search, with_fixes
+        from archscope.checks.remedies import remedies
+
+        key = finding.rule, finding.place
+        proposals = chain(self.found.get(key, ()), remedies(diagnosis, self.pages))
+        most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
+        trials = offered(search(proposals, attempts.attempt, most=most), attempts.before.params)
+        self.found[key] = tuple(trial.proposal for trial in trials)
+        return with_fixes(finding, trials, lambda file: self.pages[file].text)
+
+    def _with_definitions(self, finding: Finding, report: Report) -> Finding:
+        """The finding with the definitions of the blocks that its walk goes through, for what they say by default."""
+        paths = {link.path for link in finding.walk}
+        sites = (call.site for call in report.trace.calls)
+        names = {site.name for site in sites if site.kind == "block" and site.path in paths}
+        blocks = [block for page in self.pages.values() for block in page.spec.blocks if block.name in names]
+        found = (Link(block.name, "is defined here", block.span) for block in blocks)
+        return replace(finding, walk=(*finding.walk, *found))
+
+    def wrong_variants(self, target: str, proposal: Remedy) -> int | None:
+        """How many other variants are wrong with a proposal; None where one is that was right without."""
+        others = [other for other in self.session.all_targets if other != target]
+        tried = others[:: max(-(-len(others) // MOST_VARIANTS), 1)]
+        wrong = [other for other in tried if not self._compiles(other, proposal)]
+        return None if any(self._is_sound(other) for other in wrong) else len(wrong)
+
+    def _is_sound(self, target: str) -> bool:
+        if target not in self.sound:
+            self.sound[target] = self._compiles(target, None)
+        return self.sound[target]
+
+    def _compiles(self, target: str, proposal: Remedy | None) -> bool:
+        try:
+            plan = self.session.plan(target, edit=proposal and (proposal.file, proposal.text))
+        except ArchscopeError:
+            return False
+        return not plan.mismatches and all(meets_sizes(plan, e) for e in plan.expected)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Tries proposals for one conflict of one variant."""
+
+    fixes: SpecFixes
+    target: str
+    before: CompiledNet
+    report: Report
+    diagnosis: Diagnosis
+    scope: ConflictScope = field(init=False)
+
+    def __post_init__(self) -> None:
+        from archscope.checks.verification import scope_of
+
+        trace, index = self.report.trace, self.report.index
+        place = self.diagnosis.mismatch.site.place
+        same = [m for m in trace.mismatches if m.site.place == place and m.kind == self.diagnosis.mismatch.kind]
+        rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
+        ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
+        behind = index.descendants(rows) - set(rows)
+        object.__setattr__(self, "scope", scope_of(trace, same, ahead, behind))
+
+    @property
+    def steps(self) -> int:
+        """How many steps the net's distinct blocks have."""
+        blocks = {id(block): block for _, block in self.before.outline.uses()}
+        return len(self.before.outline.steps) + sum(len(block.steps) for block in blocks.values())
+
+    def attempt(self, proposal: Remedy) -> Trial | None:
+        """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
+        try:
+            return self._attempt(proposal)
+        except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises
+            return None
+
+    def _attempt(self, proposal: Remedy) -> Trial | None:
+        from archscope.checks.effects import LineMap
+        from archscope.checks.fix_search import Trial
+        from archscope.checks.verification import verdict
+
+        plan = self.fixes.session.plan(self.target, edit=(proposal.file, proposal.text))
+        lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
+        found = verdict(self.before, compiled(plan), self.scope, lines)
+        if found.against or not all(meets_sizes(plan, e) for e in self._judged(plan)):
+            return None
+        wrong = self.fixes.wrong_variants(self.target, proposal)
+        costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
+        if wrong is None or costs is None or not all(meets_macs(costs, e) for e in self._judged(plan)):
+            return None
+        params, macs = figures_before(self.report, self.diagnosis, self.before.params)
+        return Trial(
+            proposal,
+            found,
+            params=plan.parameter_count - params if found.alone else None,
+            macs=difference(costs.macs(), macs) if found.alone else None,
+            wrong=wrong,
+        )
+
+    def _option(self, name: str) -> Any:
+        return self.fixes.session.options.get(name)
+
+    def _judged(self, plan: Plan) -> Iterable[Expected]:
+        """What the file expects, where no other conflict could be why it is not met."""
+        return () if plan.mismatches else plan.expected
+
+
+def compiled(plan: Plan) -> CompiledNet:
+    """What an edit is judged by."""
+    from archscope.checks.verification import CompiledNet
+    from archscope.compile import outline
+
+    warnings = tuple((rule, problem.span) for rule, problem in plan.warnings)
+    return CompiledNet(outline(plan), plan.mismatches, warnings, plan.parameter_count)
+
+
+def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[int, int | None]:
+    """The parameters and MACs of the net before; a layer that cannot be built has none."""
+    says, path = diagnosis.mismatch.says, diagnosis.mismatch.site.path
+    if diagnosis.mismatch.kind != "layer" or says is None or says.argument not in NOT_BUILT:
+        return params, report.total.macs
+    rows = [row for row in report.rows if row.path in (path, *diagnosis.also)]
+    macs = report.total.macs
+    return params - sum(row.params for row in rows), None if macs is None else macs - sum(row.macs or 0 for row in rows)
+
+
+def difference(after: int | None, before: int | None) -> int | None:
+    return None if after is None or before is None else after - before
+
+
+def meets_sizes(plan: Plan, expected: Expected) -> bool:
+    """Whether a compiled net meets an expectation of a shape, or of its parameters; MACs are not known yet."""
+    if expected.met is not None:
+        return expected.met
+    return expected.key != "params" or bool(expected.path) or within(expected, plan.parameter_count)
+
+
+def meets_macs(costs: PlanCosts, expected: Expected) -> bool:
+    macs = costs.macs(expected.path) if expected.key == "macs" else None
+    return expected.key != "macs" or (macs is None and bool(expected.path)) or (macs is not None and within(expected, macs))
+
+
+def within(expected: Expected, figure: int) -> bool:
+    least, most = expected.least, expected.most
+    return (least is None or figure >= least) and (most is None or figure <= most)

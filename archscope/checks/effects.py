@@ -1,0 +1,227 @@
+"""What an edit of a spec changes in its net: two outlines, step by step → StepChanges, and what an edit must not do.
+
+    PlannedBlock before, PlannedBlock after, LineMap → compare → Effects: changes with absolute paths
+                                                             └→ inputs that reach no output, operands joined with themselves
+
+Steps are matched by the line that they are written on, so that a new step does not rename those after it. A step is
+`edited` where its own line changed or where it changed though nothing that it reads did; all others lie behind an edit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from archscope.errors import Span
+from archscope.planned import PlannedBlock, PlannedStep
+
+Line = tuple[str, int]
+"""A file and a line in it."""
+
+
+@dataclass(frozen=True)
+class LineMap:
+    """Which line of an edited file stood where before; a line that is only indented otherwise is not edited.
+
+    old, new: the lines that the edit takes out and puts in.
+    """
+
+    file: str
+    before: str
+    after: str
+
+    @cached_property
+    def _runs(self) -> list[tuple[str, int, int, int, int]]:
+        old, new = ([line.strip() for line in text.splitlines()] for text in (self.before, self.after))
+        return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+
+    @cached_property
+    def old(self) -> frozenset[Line]:
+        """The lines of the text before that are changed or gone."""
+        return frozenset((self.file, n + 1) for kind, i, j, _, _ in self._runs if kind != "equal" for n in range(i, j))
+
+    @cached_property
+    def new(self) -> frozenset[Line]:
+        """The lines of the text after that are changed or new."""
+        return frozenset((self.file, n + 1) for kind, _, _, k, m in self._runs if kind != "equal" for n in range(k, m))
+
+    @cached_property
+    def _origin(self) -> Mapping[int, int]:
+        found: dict[int, int] = {}
+        for _, i, j, k, m in self._runs:
+            found |= {k + n + 1: i + n + 1 for n in range(min(j - i, m - k))}
+        return found
+
+    def line_before(self, place: Span | None) -> Line:
+        """Where a place of the text after stood before; a line that is new keeps a negative number."""
+        if place is None:
+            return "", 0
+        if place.file != self.file:
+            return place.file, place.line
+        return place.file, self._origin.get(place.line, -place.line)
+
+
+@dataclass(frozen=True)
+class StepChange:
+    """One step that is not as it was. before, after: None where it is new or gone.
+
+    path: in the net before; of a new step, in the net after. use: the absolute path of the use of a block that it
+    stands in, and block its name. edited: see above. on_line: its own line is edited.
+    """
+
+    path: str
+    use: str
+    block: str
+    edited: bool
+    on_line: bool
+    before: PlannedStep | None
+    after: PlannedStep | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two blocks compared: whether each output depends on an edit, their own changes, and the blocks inside."""
+
+    dirty: tuple[bool, ...]
+    own: tuple[StepChange, ...]
+    inside: tuple[tuple[str, Comparison], ...]
+
+    def changes(self, path: str = "") -> Iterator[StepChange]:
+        """All changes with absolute paths."""
+        for change in self.own:
+            yield replace(change, path=joined(path, change.path), use=path)
+        for use, comparison in self.inside:
+            yield from comparison.changes(joined(path, use))
+
+
+def joined(*parts: str) -> str:
+    return ".".join(filter(None, parts))
+
+
+@dataclass
+class Comparing:
+    """The pairs of blocks that were compared so far, so that equal uses are compared once."""
+
+    lines: LineMap
+    known: dict[tuple[int, int, tuple[bool, ...]], Comparison] = field(default_factory=dict)
+
+    def compare(self, before: PlannedBlock, after: PlannedBlock, dirty: tuple[bool, ...]) -> Comparison:
+        """dirty: which inputs depend on an edit."""
+        key = id(before), id(after), dirty
+        if key not in self.known:
+            self.known[key] = self._compared(before, after, dirty)
+        return self.known[key]
+
+    def _compared(self, before: PlannedBlock, after: PlannedBlock, given: tuple[bool, ...]) -> Comparison:
+        twins = self.matches(before, after)
+        dirty: list[bool] = []
+        own: list[StepChange] = []
+        inside: list[tuple[str, Comparison]] = []
+        for index, step in enumerate(after.steps):
+            twin = twins.get(index)
+            old = before.steps[twin] if twin is not None else None
+            behind = any(dirty[read] for read in step.reads) or (index < after.inputs and any(given[index : index + 1]))
+            on_line = line_of(step) in self.lines.new
+            nested = self._inside(old, step, dirty)
+            if nested is not None and old is not None:
+                inside.append((old.path, nested))
+            rewired = old is not None and tuple(twins.get(read, -1) for read in step.reads) != old.reads
+            changed = old is None or different(old, step)
+            edited = on_line or (not behind and (changed or rewired))
+            dirty.append(behind or edited or (nested is not None and any(nested.dirty)))
+            if (changed and (nested is None or old is None)) or (rewired and step.shapes):
+                own.append(self.change(after, old, step, edited=edited, on_line=on_line))
+        own += self._gone(before, after, set(twins.values()))
+        return Comparison(tuple(dirty[index] for _, index in after.outputs), tuple(own), tuple(inside))
+
+    def _inside(self, before: PlannedStep | None, after: PlannedStep, dirty: Sequence[bool]) -> Comparison | None:
+        if before is None or before.block is None or after.block is None:
+            return None
+        return self.compare(before.block, after.block, tuple(dirty[read] for read in after.reads))
+
+    def _gone(self, before: PlannedBlock, after: PlannedBlock, kept: set[int]) -> Iterator[StepChange]:
+        for index, step in enumerate(before.steps):
+            if index not in kept and step.shapes:
+                on_line = line_of(step) in self.lines.old
+                yield self.change(after, step, None, edited=on_line, on_line=on_line)
+
+    @staticmethod
+    def change(
+        block: PlannedBlock, before: PlannedStep | None, after: PlannedStep | None, *, edited: bool, on_line: bool
+    ) -> StepChange:
+        path = next(step.path for step in (before, after) if step is not None)
+        return StepChange(path, "", block.name, edited, on_line, before, after)
+
+    def matches(self, before: PlannedBlock, after: PlannedBlock) -> dict[int, int]:
+        """The steps of the block after → those of the block before: of one name on one line, in their order; then, on
+        edited lines, of one name."""
+        found = paired(
+            {index: (line_of(step), step.name) for index, step in enumerate(before.steps)},
+            {index: (self.lines.line_before(step.place), step.name) for index, step in enumerate(after.steps)},
+        )
+        taken = set(found.values())
+        return found | paired(
+            {i: s.name for i, s in enumerate(before.steps) if i not in taken and line_of(s) in self.lines.old},
+            {i: s.name for i, s in enumerate(after.steps) if i not in found and line_of(s) in self.lines.new},
+        )
+
+
+def paired(before: Mapping[int, object], after: Mapping[int, object]) -> dict[int, int]:
+    """Indexes of equal keys, in their order: after → before."""
+    waiting: dict[object, list[int]] = {}
+    for index, key in reversed(before.items()):
+        waiting.setdefault(key, []).append(index)
+    return {index: waiting[key].pop() for index, key in after.items() if waiting.get(key)}
+
+
+def line_of(step: PlannedStep) -> Line:
+    return (step.place.file, step.place.line) if step.place is not None else ("", 0)
+
+
+def different(before: PlannedStep, after: PlannedStep) -> bool:
+    return (before.shapes, before.params) != (after.shapes, after.params)
+
+
+# ------------------------------------------------------------ what must stay
+def inputs_used(block: PlannedBlock) -> frozenset[int]:
+    """The inputs of a net that flow into an output."""
+    return frozenset().union(*reach(block, {}))
+
+
+def reach(block: PlannedBlock, known: dict[int, list[frozenset[int]]]) -> list[frozenset[int]]:
+    """For each output of a block the inputs that flow into it."""
+    if id(block) not in known:
+        sets: list[frozenset[int]] = []
+        for index, step in enumerate(block.steps):
+            if index < block.inputs:
+                sets.append(frozenset([index]))
+            else:
+                sets.append(frozenset().union(*(sets[step.reads[n]] for n in flowing(step, known))))
+        known[id(block)] = [sets[index] for _, index in block.outputs]
+    return known[id(block)]
+
+
+def flowing(step: PlannedStep, known: dict[int, list[frozenset[int]]]) -> Sequence[int]:
+    """Which of its operands flow through a step."""
+    if step.block is None:
+        return range(len(step.reads))
+    return sorted(n for n in frozenset().union(*reach(step.block, known)) if n < len(step.reads))
+
+
+def joined_with_itself(step: PlannedStep | None, steps: Sequence[PlannedStep]) -> bool:
+    """Whether a step reads one tensor twice, as `cat([a, a])` and `bmm(prev, t)` of one value do."""
+    read = [index for index in step.reads if steps[index].shapes] if step is not None else []
+    return len(set(read)) < len(read)
+
+
+def self_joins(block: PlannedBlock) -> int:
+    """How many steps, in distinct blocks, read one tensor twice."""
+    blocks = {id(block): block, **{id(inner): inner for _, inner in block.uses()}}
+    return sum(joined_with_itself(step, one.steps) for one in blocks.values() for step in one.steps)
+
+
+def use_places(net: PlannedBlock, name: str) -> int:
+    """At how many places of the text a block is used."""
+    return len({step.place for step, block in net.uses() if block.name == name})

@@ -1,0 +1,134 @@
+"""The search for fixes of one conflict: proposals → tried in memory → those that cure it and harm nothing, the best first.
+
+    Diagnosis ─ proposals ─→ attempt → Trial ─ rank ─→ at most three Fixes, checked
+
+Ranked by what else changes, then how near the edit stands to the cause (proposals come in that order), what it costs,
+and how small it is. The best one is the likeliest culprit: it gives the finding its cause, and leads its walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from archscope.checks.effects import StepChange
+from archscope.checks.remedies import Remedy
+from archscope.checks.verification import Verdict
+from archscope.errors import Span
+from archscope.report import MEANT, Finding, Fix, Link
+from archscope.spec.edits import diff, first_change
+
+WANTED = 3
+"""How many fixes are offered at most."""
+PATIENCE = 6
+"""How many more proposals are tried after the first one that passed."""
+MOST_CHANGES = 4
+"""How many steps are named of those that a fix changes elsewhere."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal that passed: its verdict, and by how much the figures of the whole net change; None: not known.
+
+    wrong: how many other variants are still wrong with it. number: its place among the proposals.
+    """
+
+    proposal: Remedy
+    verdict: Verdict
+    params: int | None
+    macs: int | None
+    wrong: int = 0
+    number: int = 0
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """What else changes, nearness, cost, size: the smallest is the best."""
+        found = self.verdict
+        left, others = found.left + self.wrong, len(found.elsewhere) + found.edited
+        return left, found.outside, found.halves, others, self.number, abs(self.params or 0), self.macs or 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether it leaves nothing wrong and changes nothing else."""
+        return not any(self.rank[:4])
+
+
+def search(
+    proposals: Iterable[Remedy], attempt: Callable[[Remedy], Trial | None], *, most: int, wanted: int = WANTED
+) -> list[Trial]:
+    """The proposals that pass, the best first. most: how many are tried."""
+    passed: list[Trial] = []
+    left = PATIENCE
+    for number, proposal in enumerate(islice(proposals, most)):
+        if sum(trial.clean for trial in passed) == wanted or left < 0:
+            break
+        left -= bool(passed)
+        trial = attempt(proposal)
+        if trial is not None:
+            passed.append(replace(trial, number=number))
+    return sorted(passed, key=lambda trial: trial.rank)
+
+
+def offered(trials: list[Trial], params: int) -> list[Trial]:
+    """Those to be offered: none that leaves more wrong than the best, none that makes a net of another size.
+
+    params: of the net as it is.
+    """
+    best = trials[:1]
+    for trial in trials[1:]:
+        if trial.rank[0] == best[0].rank[0] and is_near(trial, best[0], params) and len(best) < WANTED:
+            best.append(trial)
+    return best
+
+
+def is_near(trial: Trial, first: Trial, params: int) -> bool:
+    """Whether a fix changes the net about as little as the first one: an alternative, not another network."""
+    if trial.params is None or first.params is None:
+        return True
+    return abs(trial.params) <= max(abs(first.params), params // 10)
+
+
+# ------------------------------------------------------------ findings
+def with_fixes(finding: Finding, trials: list[Trial], source: Callable[[str], str]) -> Finding:
+    """The finding with its fixes, the cause that the first one shows, and the place that it changes.
+
+    source: a file's text before.
+    """
+    if not trials:
+        return finding
+    found = replace(finding, fixes=tuple(fix_of(trial, source) for trial in trials))
+    return placed(found, trials[0].proposal, source) if not trials[0].rank[0] else found
+
+
+def fix_of(trial: Trial, source: Callable[[str], str]) -> Fix:
+    proposal = trial.proposal
+    return Fix(
+        description=proposal.description,
+        params=trial.params,
+        macs=trial.macs,
+        checked=True,
+        edit=diff(source(proposal.file), proposal.text, proposal.file),
+        file=proposal.file,
+        text=proposal.text,
+        changes=tuple(map(change_in_words, trial.verdict.elsewhere)),
+        outside=trial.verdict.outside,
+    )
+
+
+def change_in_words(change: StepChange) -> str:
+    """`coarse.1: 1×255×26×26 → 1×255×13×13`."""
+    old, new = (step.shapes if step is not None else () for step in (change.before, change.after))
+    words = [" and ".join("×".join(map(str, shape)) or "scalar" for shape in shapes) or "none" for shapes in (old, new)]
+    what = f"{words[0]} → {words[1]}" if words[0] != words[1] else "other parameters"
+    return f"{change.path or change.block}: {what}"
+
+
+def placed(finding: Finding, proposal: Remedy, source: Callable[[str], str]) -> Finding:
+    """The finding with the cause that an edit shows, and with the line that it changes at the head of the walk."""
+    line, column = first_change(source(proposal.file), proposal.text)
+    there = [link for link in finding.walk if link.place and (link.place.file, link.place.line) == (proposal.file, line)]
+    own = finding.place is not None and (finding.place.file, finding.place.line) == (proposal.file, line)
+    head = there or ([] if own else [Link(MEANT, proposal.description, Span(proposal.file, line, column))])
+    rest = [link for link in finding.walk if link not in there]
+    return replace(finding, cause=proposal.cause or finding.cause, walk=(*head, *rest))

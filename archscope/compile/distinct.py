@@ -1,0 +1,97 @@
+"""A planned net run with every distinct block once: what a net of a hundred equal blocks costs, at the price of one.
+
+Plan → layers of each distinct BlockPlan → its steps run once; an equal use gives empty values of the same shapes
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope.compile.assemble import own_layers
+from archscope.compile.drive import Drive, Watcher
+from archscope.compile.plan import BlockPlan, Plan
+
+
+@dataclass
+class DistinctDrive(Drive):
+    """Runs each distinct block once. modules: the layers of each, by the identity of its plan. paths: where each ran."""
+
+    modules: Mapping[int, nn.Module] = field(default_factory=dict)
+    paths: dict[int, str] = field(default_factory=dict)
+
+    def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
+        if id(plan) in self.paths:
+            return emptied(plan.output, inputs[0])
+        self.paths[id(plan)] = prefix
+        return super().run(plan, self.modules[id(plan)], inputs, prefix)
+
+
+def emptied(output: object, like: torch.Tensor) -> Any:
+    """Values of the shapes of a block's output."""
+    if isinstance(output, torch.Tensor):
+        return like.new_zeros(output.shape, dtype=output.dtype)
+    if isinstance(output, Mapping):
+        return {name: emptied(part, like) for name, part in output.items()}
+    return type(output)(emptied(part, like) for part in output) if isinstance(output, (tuple, list)) else output
+
+
+@dataclass(frozen=True)
+class DistinctNet:
+    """A plan's distinct blocks, in no order, and their layers on the meta device."""
+
+    plan: Plan
+    blocks: tuple[BlockPlan, ...]
+    modules: Mapping[int, nn.Module]
+
+    def run(self, inputs: tuple, watcher: Watcher) -> tuple[Any, dict[int, str]]:
+        """One pass, each distinct block once; its output, and the path at which each block ran."""
+        drive = DistinctDrive(watcher, modules=self.modules)
+        watcher.enter(self.plan.top)
+        output = drive.run(self.plan.block, self.modules[id(self.plan.block)], inputs)
+        watcher.leave()
+        return output, drive.paths
+
+
+def distinct(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = False) -> DistinctNet:
+    """The plan's distinct blocks, laid out on meta."""
+    blocks = {id(plan.block): plan.block}
+    waiting = [plan.block]
+    while waiting:
+        for block in members(waiting.pop()):
+            if id(block) not in blocks:
+                blocks[id(block)] = block
+                waiting.append(block)
+    modules = {key: own_layers(block, device="meta", dtype=dtype).train(train) for key, block in blocks.items()}
+    return DistinctNet(plan, tuple(blocks.values()), modules)
+
+
+def members(block: BlockPlan) -> list[BlockPlan]:
+    """The blocks that a block holds, one for each."""
+    return [member for member in block.members.values() if isinstance(member, BlockPlan)]
+
+
+def uses(block: BlockPlan) -> list[tuple[BlockPlan, int]]:
+    """The blocks that a block calls, each with how often it does."""
+    called = (block.members[str(node.target)] for node in block.graph.nodes if node.op == "call_module")
+    inner = [member for member in called if isinstance(member, BlockPlan)]
+    counts = Counter(id(member) for member in inner)
+    return [(member, counts[id(member)]) for member in {id(member): member for member in inner}.values()]
+
+
+def block_at(block: BlockPlan, path: str) -> BlockPlan | None:
+    """The block that is used at a path; None where none is."""
+    if not path:
+        return block
+    for node in block.graph.nodes:
+        member = block.members.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(member, BlockPlan):
+            site = node.meta["site"].path
+            if path == site or path.startswith(f"{site}."):
+                return block_at(member, path[len(site) + 1 :])
+    return None
