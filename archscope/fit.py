@@ -112,6 +112,22 @@ def unlike(shapes: Sequence[Shape], sign: str = "and") -> str:
     return f"shapes do not match: {f' {sign} '.join(str(tuple(shape)) for shape in shapes)}"
 
 
+def reduced(call: Called) -> Misfit | None:
+    """A loss of two values: a number, or (`reduction="none"`) as many as they have together."""
+    found = unequal(call.shapes()[:2], "add", strict=False)
+    meant = call.shapes()[0] if call.kwargs.get("reduction") == "none" else ()
+    return found and Misfit("add", found.axes, meant, found.fact)
+
+
+def compared_along(call: Called) -> Misfit | None:
+    """`cosine_similarity(a, b, dim)`: one number for each pair of vectors along a dimension."""
+    shapes = call.shapes()
+    found = unequal(shapes[:2], "multiply", strict=False)
+    dim = call.get(2, "dim", 1) % max(map(len, shapes))
+    meant = tuple(size for axis, size in enumerate(max(shapes, key=len)) if axis != dim)
+    return found and Misfit("multiply", found.axes, meant, found.fact)
+
+
 def combined(kind: str) -> Rule:
     def rule(call: Called) -> Misfit | None:
         shapes = call.shapes()
@@ -192,7 +208,20 @@ def attended(call: Called) -> Misfit | None:
             return Misfit("attention", (rank - 3,), meant, fact)
         query, key = (shape[:-3] + shape[-2:] for shape in (query, key))
     axes = parting_axes(query[:-2], key[:-2], strict=False)
-    return Misfit("attention", axes, meant, f"{shown}: batch and heads differ") if axes else None
+    if axes:
+        return Misfit("attention", axes, meant, f"{shown}: batch and heads differ")
+    mask = call.get(3, "attn_mask")
+    scores = (*meant[:-1], key[-2])
+    if isinstance(mask, Dims) and not broadcasts_to(mask, scores):
+        fact = f"{shown}, attn_mask {tuple(mask)}: the mask must broadcast to the scores, {scores}"
+        return Misfit("attention", (), meant, fact)
+    return None
+
+
+def broadcasts_to(shape: Shape, whole: Shape) -> bool:
+    """Whether a tensor of this shape can be read as one of the whole shape."""
+    pairs = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(size in (1, wanted) for size, wanted in pairs)
 
 
 # ------------------------------------------------------------ views
@@ -309,7 +338,10 @@ def layer_normed(call: Called) -> Misfit | None:
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("add", "sub", "subtract", "rsub"), combined("add")),
     **dict.fromkeys(("mul", "multiply", "div", "divide", "truediv", "true_divide", "pow"), combined("multiply")),
-    **dict.fromkeys(("maximum", "minimum", "floor_divide", "floordiv", "remainder"), combined("multiply")),
+    **dict.fromkeys(("maximum", "minimum", "floor_divide", "floordiv", "remainder", "fmod"), combined("multiply")),
+    **dict.fromkeys(("atan2", "hypot", "lt", "le", "gt", "ge", "eq", "ne"), combined("multiply")),
+    **dict.fromkeys(("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss"), reduced),
+    "cosine_similarity": compared_along,
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenated),
     "stack": stacked,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "addmm", "baddbmm"), multiplied),

@@ -241,8 +241,8 @@ def listed(shapes: Iterable[Sequence[int | None]]) -> str:
 
 def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator[Link]:
     """The rows that gave an output the sizes that are not wanted."""
-    from archscope.checks.conflicts import deed
-    from archscope.checks.provenance import Lineage
+        from archscope.checks.provenance import Lineage
+    from archscope.render.conflicts import describe_change
     from archscope.report import Link
 
     shape = output.value.shape
@@ -251,7 +251,7 @@ def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator
     for change in Lineage(report.index).changes(output, axes):
         if change.changed:
             path, layer = change.row.path, report.index.layer_text(change.row)
-            said = (path, f"{layer}: {deed(change)}") if path else (f"{layer}:", deed(change))
+            said = (path, f"{layer}: {describe_change(change)}") if path else (f"{layer}:", describe_change(change))
             yield Link(*said, change.row.place)
 
 

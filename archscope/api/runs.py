@@ -176,8 +176,9 @@ def _joined(
 
     cure: of a forward pass that failed for no reason that shows in shapes.
     """
-    from archscope.checks import conflicts, unmet
+    from archscope.checks import unmet
     from archscope.render import views
+    from archscope.render.conflicts import conflicts
 
     report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))

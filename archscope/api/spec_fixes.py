@@ -52,13 +52,10 @@ class SpecFixes:
 
     def with_fixes(self, target: str, plan: Plan, report: Report) -> tuple[Finding, ...]:
         """The report's findings; its conflicts with the fixes that were found."""
-        from archscope.checks.conflicts import diagnoses
-
-        known = {(d.mismatch.site.path, d.mismatch.site.place): d for d in reversed(diagnoses(report.index))}
         before, left, findings = compiled(plan), MOST_CONFLICTS, []
         for finding in report.findings:
-            diagnosis = known.get((finding.path, finding.place))
-            if diagnosis is not None and finding.cause and finding.place is not None and not finding.likely and left:
+            diagnosis: Diagnosis | None = finding.diagnosis
+            if diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
                 finding = self._with_fixes(finding, diagnosis, Attempts(self, target, before, report, diagnosis))
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)

@@ -27,7 +27,7 @@ def cause_of(mismatch: Mismatch, shapes: Sequence[Shape], sides: Sequence[Sequen
         return "layout"
     if mismatch.kind == "layer":
         return cause_of_layer(mismatch, shapes[0], sides)
-    if is_rearranged(mismatch, shapes):
+    if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"
     if mismatch.kind in ("product", "attention"):
         return "channels"

@@ -120,12 +120,15 @@ class Lineage:
     ) -> bool:
         """Whether an axis of the operand passes through a row that made it up, on an axis that was in conflict there.
 
-        A layer that was told another size went on with the size that is there, a view with the one that was written.
+        A layer that was told another size went on with the size that is there. A view went on with the sizes that were
+        written, which are no sizes of what it reads.
         """
         for row, _, axis, sources in self.steps(operand, axes, since=since):
             broken = mended.get(row.index)
-            made_up = broken is not None and broken.kind != "view" and broken.says is None
-            if broken is not None and made_up and sources and axis in (broken.axes or (axis,)):
+            if broken is None:
+                continue
+            made_up = broken.says is None and sources and axis in (broken.axes or (axis,))
+            if broken.kind == "view" or made_up:
                 return True
         return False
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from archscope.errors import Problem, Span, excerpt
 
@@ -47,7 +48,8 @@ class Finding:
 
     cause: of a shape conflict, its class (`channels`, `stride`, `off-by-one`, `layout`, `batch`, `source`). walk: the
     steps that made the sizes what they are, the likeliest culprit first. also: other paths where the same place of the
-    author's text has the same fault. likely: an earlier conflict may be the cause of this one.
+    author's text has the same fault. likely: an earlier conflict may be the cause of this one. diagnosis: what a
+    conflict was found to be, for whoever looks for fixes.
     """
 
     rule: str
@@ -62,6 +64,7 @@ class Finding:
     walk: tuple[Link, ...] = ()
     also: tuple[str, ...] = ()
     likely: bool = False
+    diagnosis: Any = field(default=None, compare=False, repr=False)
 
 
 def from_problem(

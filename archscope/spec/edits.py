@@ -157,6 +157,16 @@ class Page:
             return call.end, call.end, f"({name}={value})"
         return call.end, call.end, f"{'' if call.empty else ', '}{name}={value}"
 
+    def with_new_argument(self, block: Block, argument: str) -> Piece | None:
+        """What adds an argument with a default to a block's header: `C(out):` → `C(out, stride=1):`."""
+        start = self.offset(block.span)
+        header = re.compile(rf"{block.name}\s*(\((?P<given>[^()\n]*)\))?(?=\s*:)").match(self.text, start)
+        if header is None:
+            return None
+        if header["given"] is None:
+            return header.end(), header.end(), f"({argument})"
+        return header.end() - 1, header.end() - 1, f"{', ' if header['given'].strip() else ''}{argument}"
+
     def with_pieces(self, pieces: Sequence[Piece]) -> str:
         """The text with several pieces replaced; they do not overlap."""
         text = self.text
@@ -194,6 +204,16 @@ class Page:
             return None
         start = self._starts[span.line - 1]
         return self._readable(self.cut(start, start, f"{match[1]}- {step}\n"))
+
+    def with_step_after(self, span: Span, step: str) -> str | None:
+        """The text with a step on a line of its own after the one at a place, which stands alone on its line."""
+        line = self.text[self._starts[span.line - 1] :].split("\n", 1)[0]
+        match = re.match(r"(\s*)- ", line)
+        if not match or line[: span.column - 1].strip(" -"):
+            return None
+        end = self._starts[span.line]
+        lead = "" if self.text[end - 1 : end] == "\n" else "\n"
+        return self._readable(self.cut(end, end, f"{lead}{match[1]}- {step}\n"))
 
     def without_line(self, span: Span) -> str | None:
         """The text without the line of a step that stands there alone."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
-from archscope.checks import conflicts
+from archscope.render.conflicts import conflicts
 from archscope.errors import Span
 from archscope.report import Finding, Report
 from archscope.trace import Failure, Mismatch, Operand, Site, Value

@@ -17,8 +17,10 @@ from dataclasses import replace
 
 from archscope.checks.conflicts import Diagnosis
 from archscope.checks.remedies.arguments import all_paddings, channels, kernels, paddings, roundings, strides
+from archscope.checks.remedies.axis_order import expanded, grouped, permuted, transposed_product
 from archscope.checks.remedies.case import Case, Pages, Remedy
 from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
+from archscope.checks.remedies.literals import divisors, sizes_meant
 from archscope.checks.remedies.perturbed import slips
 from archscope.checks.remedies.projection import projections
 from archscope.checks.remedies.told import dimensions, flattened, told, transposed, unmoved, views
@@ -29,15 +31,18 @@ __all__ = ["ORDER", "Pages", "Remedy", "remedies"]
 Source = Callable[[Case], Iterator[Remedy]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
-    "channels": (told, projections, channels, input_channels, sources, dimensions, slips, strides, kernels, views),
+    "channels": (
+        *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
+        *(dimensions, slips, strides, kernels, views),
+    ),
     "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips, input_sizes),
     "off-by-one": (
-        *(told, all_paddings, paddings, roundings, strides, kernels, input_sizes),
+        *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
         *(sources, dimensions, views, channels, slips),
     ),
     "layout": (
-        *(flattened, transposed, dimensions, views, unmoved, sources, slips),
-        *(told, paddings, strides, channels, input_sizes),
+        *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, sources),
+        *(sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
     "batch": (views, sources, dimensions, slips),
 }
@@ -46,7 +51,9 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
 CAUSES: Mapping[Source, str] = {
     **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
     **dict.fromkeys((channels, input_channels), "channels"),
-    **dict.fromkeys((dimensions, flattened, transposed, unmoved, views), "layout"),
+    **dict.fromkeys((dimensions, divisors, expanded, flattened, permuted, transposed, unmoved, views), "layout"),
+    transposed_product: "layout",
+    sizes_meant: "channels",
     strides: "stride",
     sources: "source",
 }

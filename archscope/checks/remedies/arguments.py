@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
 from archscope.checks.provenance import Change
-from archscope.checks.remedies.case import Case, Remedy, Spot, expressions_around
+from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, expressions_around
 from archscope.report.windows import Window, window_of
-from archscope.spec.edits import Piece
+from archscope.spec.edits import CallSite, Page, Piece
 from archscope.trace import Row
 
 CHANNELS = ("out_channels", "out_features", "embedding_dim", "hidden_size", "num_features", "normalized_shape")
 FLATTENS = ("flatten", "view", "reshape", "cat")
+NEW_ARGUMENTS = {"kernel_size": "kernel", "out_channels": "out", "out_features": "out"}
+"""What a block's new argument is called, where that is not the layer's."""
+DEFAULTS = {"stride": "1", "padding": "0"}
+"""What a layer does where an argument is not given."""
 
 
 def paddings(case: Case) -> Iterator[Remedy]:
@@ -52,6 +57,13 @@ def lacks_padding(change: Change) -> bool:
 
 
 def roundings(case: Case) -> Iterator[Remedy]:
+    """Another rounding: `ceil_mode` left out or set, another output padding."""
+    for _, change in on_the_walk(case):
+        spot = case.spot(change.row.place)
+        for call in case.calls(spot) if spot is not None else ():
+            if spot is not None and "ceil_mode" in call.arguments:
+                words = f"leave ceil_mode out in {change.row.path}"
+                yield from spot.remedy(words, spot.page.without_argument(call, "ceil_mode"))
     yield from arguments(case, ("output_padding", "ceil_mode"))
 
 
@@ -227,7 +239,33 @@ def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Remedy]:
         given = call.arguments.get(name)
         if given is not None and given.text.isidentifier() and value.isdigit():
             yield from at_the_use(case, row, given.text, value)
+        elif value.isdigit():
+            yield from by_new_argument(case, row, spot, call, name, value)
         yield from spot.remedy(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
+
+
+def by_new_argument(
+    case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str
+) -> Iterator[Remedy]:
+    """A new argument of a block that several places use, with the value that it has now, and another one here."""
+    uses, block = case.uses(row), block_of(spot)
+    there = case.spot(uses[0].site.place) if uses else None
+    if block is None or there is None or there.page is not spot.page or block.name != uses[0].site.name:
+        return
+    given, argument = call.arguments.get(name), NEW_ARGUMENTS.get(name, name)
+    if argument in (a.name for a in block.arguments) or places_used(spot.page, block.name) < 2:
+        return
+    header = spot.page.with_new_argument(block, f"{argument}={given.text if given is not None else DEFAULTS.get(name)}")
+    inside = spot.page.piece(call, name, argument)
+    used = [spot.page.piece(one, argument, value) for one in case.calls(there) if one.name == block.name]
+    if header is not None and inside is not None and used and used[0] is not None and DEFAULTS.get(name, given):
+        words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
+        yield from spot.remedy(words, spot.page.with_pieces([header, inside, used[0]]))
+
+
+def places_used(page: Page, name: str) -> int:
+    """How many calls of a block stand in a file."""
+    return len(re.findall(rf"(?<![\w.]){name}\b", page.text)) - 1
 
 
 def at_the_use(case: Case, row: Row, argument: str, value: str) -> Iterator[Remedy]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from archscope.checks.conflicts import Diagnosis
+from archscope.checks.provenance import Lineage
 from archscope.errors import Span
 from archscope.spec.edits import CallSite, Page, parts
-from archscope.spec.model import Block, Expression, Steps
+from archscope.spec.model import Block, Constant, Expression, Steps
 from archscope.trace import Call, Mismatch, Row
 
 Pages = Mapping[str, Page]
@@ -59,6 +61,10 @@ class Case:
     def mismatch(self) -> Mismatch:
         return self.diagnosis.mismatch
 
+    @cached_property
+    def lineage(self) -> Lineage:
+        return Lineage(self.diagnosis.index)
+
     @property
     def site(self) -> Spot | None:
         """Where the conflict stands."""
@@ -67,6 +73,32 @@ class Case:
     def spot(self, span: Span | None) -> Spot | None:
         page = self.pages.get(span.file) if span is not None and span.line else None
         return Spot(page, span) if page is not None and span is not None else None
+
+    @property
+    def row(self) -> Row | None:
+        """The row that stands for the operation in conflict."""
+        rows, own = self.diagnosis.index.trace.rows, self.mismatch.row
+        return rows[own] if 0 <= own < len(rows) else None
+
+    def names_of(self, size: int) -> list[str]:
+        """The names that stand for a size where the conflict is: arguments and dimensions of its block, the batch."""
+        inputs = self.diagnosis.index.trace.inputs
+        found = ["N"] if inputs and inputs[0].value.shape[:1] == (size,) else []
+        spot, uses = self.site, self.uses(self.row)
+        block = block_of(spot) if spot is not None else None
+        there = self.spot(uses[0].site.place) if uses else None
+        for call in self.calls(there) if there is not None and block is not None and block.name == uses[0].site.name else ():
+            found += [name for name, given in call.arguments.items() if size in self.values_of(given.text)]
+        return found
+
+    def values_of(self, text: str) -> set[int]:
+        """What an argument's text may be worth: a number, or a param's values."""
+        if text.isdecimal():
+            return {int(text)}
+        specs = [page.spec for page in self.pages.values()]
+        settings = [s for spec in specs for s in (*spec.params, *(v for one in spec.variants for v in one.settings))]
+        constants = (s.value for s in settings if s.name == text and isinstance(s.value, Constant))
+        return {constant.value for constant in constants if isinstance(constant.value, int)}
 
     def calls(self, spot: Spot) -> list[CallSite]:
         """The calls of layers and blocks in the step at a place."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 
-from archscope.checks.images import USUAL, given_size, legal_sizes
+from archscope.checks.images import given_size, is_legal, legal_sizes
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
@@ -24,20 +23,21 @@ def input_sizes(case: Case) -> Iterator[Remedy]:
         sizes = [int(number.text) for number in spots if number.text.isdigit()]
         if len(sizes) != 2:
             continue
-        for height, width in [*nearest_legal(case), *((new, new) for new in other_sizes(sizes))]:
+        for height, width in nearest_legal(case):
             text = rewritten(spot.page, {spots[0]: str(height), spots[1]: str(width)})
             yield from spot.remedy(f"an input of {height}×{width}", text)
 
 
 def nearest_legal(case: Case) -> list[tuple[int, int]]:
-    """The next legal size of an image that is not square."""
+    """The legal sizes of an image (height, width) nearest to the given one; an axis that fits stays as it is."""
     index = case.diagnosis.index
-    given = [given_size(index, back=back) for back in (2, 1)]
-    if given[0] == given[1]:
-        return []
-    legal = [[*legal_sizes(index, back=back), *given[2 - back : 3 - back]] for back in (2, 1)]
-    ordered = [sorted(set(found), key=lambda n: (abs(n - own), n)) for found, own in zip(legal, given, strict=True)]
-    return [(height, width) for height in ordered[0][:3] for width in ordered[1][:3]]
+    axes: list[list[int]] = []
+    for back in (2, 1):
+        given = given_size(index, back=back)
+        legal = [given] if is_legal(index, back=back) else legal_sizes(index, back=back)
+        axes.append(sorted(legal, key=lambda n: (abs(n - given), n))[:2])
+    pairs = [(height, width) for height in axes[0] for width in axes[1]]
+    return [pair for pair in pairs if pair != (given_size(index, back=2), given_size(index, back=1))]
 
 
 def input_channels(case: Case) -> Iterator[Remedy]:
@@ -70,13 +70,6 @@ def rewritten(page: Page, new: dict[Argument, str]) -> str:
     for spot, value in sorted(new.items(), key=lambda item: -item[0].start):
         text = text[: spot.start] + value + text[spot.end :]
     return text
-
-
-def other_sizes(sizes: Sequence[int]) -> list[int]:
-    size = min(sizes)
-    rounded = chain.from_iterable((-(-size // unit) * unit, size // unit * unit) for unit in (2, 4, 8, 16, 32))
-    found = dict.fromkeys([*sizes, *rounded, size + 1, size - 1, size * 2, *USUAL])
-    return [new for new in found if new > 0 and {new} != set(sizes)]
 
 
 # ------------------------------------------------------------ labels

@@ -9,8 +9,13 @@ from math import prod
 from archscope.checks.provenance import MOVES
 from archscope.checks.remedies.arguments import pieces, siblings_at
 from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.checks.remedies.literals import divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
+
+
+DIVISORS = ("groups", "num_heads")
+"""Arguments that must divide a size."""
 
 
 def told(case: Case) -> Iterator[Remedy]:
@@ -19,6 +24,8 @@ def told(case: Case) -> Iterator[Remedy]:
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
+    if says.argument in DIVISORS:
+        yield from divisors(case)
     for call in case.calls(spot):
         if says.argument in call.arguments:
             inferred = f"{says.argument}?" in case.signatures.get(call.name, ())

@@ -1,0 +1,154 @@
+"""Values whose axes stand in another order, or that lack one: a permute, a transpose, an expand where they are joined.
+
+    Diagnosis ─ which axis came from where ─→ the permutation back, at the end of a residual's main path
+              ─ a product whose left operand is transposed ─→ both ways
+              ─ a concat of one head with many ─→ expand
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from archscope.checks.axes import Made, origins
+from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.spec.edits import parts
+from archscope.spec.model import Expression, Residual
+from archscope.trace import Operand, Shape
+
+PRODUCTS = ("matmul", "bmm")
+
+
+# ------------------------------------------------------------ residuals
+def permuted(case: Case) -> Iterator[Remedy]:
+    """A permute after the last step of a residual's main path, which brings its axes into the order of the shortcut."""
+    spot = case.site
+    residual = spot.page.part(Residual, spot.span) if spot is not None else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual or not residual.main:
+        return
+    main, shortcut = case.diagnosis.operands[:2]
+    order = order_back(case, main, shortcut.value.shape)
+    last = residual.main[-1].body
+    if order and isinstance(last, Expression):
+        step = f"permute({', '.join(map(str, order))})"
+        text = spot.page.with_step_after(last.span, step)
+        yield from Spot(spot.page, replace(last.span, file=spot.span.file)).remedy(f"{step} at the end of main", text)
+
+
+def order_back(case: Case, operand: Operand, wanted: Shape) -> tuple[int, ...]:
+    """Which axis of an operand belongs at each place of a shape: those that are known to come from there, then by size.
+
+    Empty where the sizes are not those of the shape.
+    """
+    shape = operand.value.shape
+    if sorted(shape) != sorted(wanted):
+        return ()
+    came_from = {axis: source_axis(case, operand, axis) for axis in range(len(shape))}
+    order: dict[int, int] = {}
+    for place, size in enumerate(wanted):
+        known = [axis for axis, source in came_from.items() if source == place and shape[axis] == size]
+        if known:
+            order[place] = known[0]
+    for place, size in enumerate(wanted):
+        free = [axis for axis in range(len(shape)) if axis not in order.values() and shape[axis] == size]
+        if place not in order and free:
+            order[place] = free[0]
+    found = tuple(order[place] for place in sorted(order))
+    return found if len(found) == len(wanted) and found != tuple(range(len(wanted))) else ()
+
+
+def source_axis(case: Case, operand: Operand, axis: int) -> int | None:
+    """The axis of the value before the fork that an axis of an operand follows; None where a step has set it."""
+    lineage, index = case.lineage, case.diagnosis.index
+    fork = lineage.fork(case.diagnosis.operands)
+    value = operand.value
+    while (row := index.makers.get(value.id)) is not None and row.index != fork:
+        sources = origins(Made(row, index.activations(row), value.shape, axis))
+        if len(sources) != 1:
+            return None
+        value, axis = sources[0][0].value, sources[0][1]
+    return axis
+
+
+# ------------------------------------------------------------ products
+def transposed_product(case: Case) -> Iterator[Remedy]:
+    """The left operand of a product transposed: and its result too, where the right one is square."""
+    spot = case.site
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None or case.mismatch.kind != "product" or len(case.diagnosis.shapes) != 2:
+        return
+    left, right = case.diagnosis.shapes
+    if len(left) < 2 or len(right) < 2 or left[-2] != right[-2]:
+        return
+    turn = f".transpose({len(left) - 2}, {len(left) - 1})"
+    for node, operand in products(whole.tree):
+        start, end = spot.page.segment(whole, operand)
+        written = spot.page.text[start:end]
+        inner = written if isinstance(operand, (ast.Name, ast.Call, ast.Attribute, ast.Subscript)) else f"({written})"
+        pieces = [(start, end, inner + turn)]
+        back = spot.page.segment(whole, node)[1]
+        if right[-1] == right[-2]:
+            closed = isinstance(node, ast.Call)
+            first = spot.page.segment(whole, node)[0]
+            both = [*pieces, (back, back, turn if closed else f"){turn}"), *([] if closed else [(first, first, "(")])]
+            words = f"transpose {written} for the product, and its result back"
+            yield from spot.remedy(words, spot.page.with_pieces(both))
+        yield from spot.remedy(f"transpose {written} for the product", spot.page.with_pieces(pieces))
+
+
+def products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Every matrix product of an expression with its left operand."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield node, node.left
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in PRODUCTS and len(node.args) == 2:
+                yield node, node.args[0]
+
+
+# ------------------------------------------------------------ lists of values
+def expanded(case: Case) -> Iterator[Remedy]:
+    """An operand with one entry where the others have many, expanded to as many before it is joined."""
+    spot, shapes = case.site, case.diagnosis.shapes
+    if spot is None or case.mismatch.kind != "concat" or len(case.mismatch.axes) != 1:
+        return
+    axis = case.mismatch.axes[0]
+    sizes = {shape[axis] for shape in shapes if axis < len(shape)}
+    if len(sizes) != 2 or 1 not in sizes or not axis:
+        return
+    goal, whole = max(sizes), spot.page.expression(spot.span)
+    for number, node in enumerate(listed(whole) if whole is not None else ()):
+        if whole is not None and number < len(shapes) and shapes[number][axis] == 1 and isinstance(node, ast.Name):
+            _, end = spot.page.segment(whole, node)
+            for count in (*case.names_of(goal), str(goal)):
+                dims = ", ".join(count if place == axis else "-1" for place in range(len(shapes[number])))
+                words = f"expand {node.id} to {count} in dim {axis} before it is joined"
+                yield from spot.remedy(words, spot.page.cut(end, end, f".expand({dims})"))
+
+
+def listed(whole: Expression) -> Sequence[ast.expr]:
+    """The operands of the one list that an expression joins."""
+    lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
+    return lists[0].elts if len(lists) == 1 else ()
+
+
+# ------------------------------------------------------------ groups of a function
+def grouped(case: Case) -> Iterator[Remedy]:
+    """`groups` of a conv function that gets several times the channels that its weight has."""
+    says, spot = case.mismatch.says, case.site
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None or says is None or case.mismatch.site.kind == "layer":
+        return
+    if says.argument != "in_channels" or not isinstance(says.said, int) or not isinstance(says.has, int):
+        return
+    times, rest = divmod(says.has, says.said)
+    for node in ast.walk(whole.tree) if not rest and times > 1 else ():
+        name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and name.startswith("conv") and not any(k.arg == "groups" for k in node.keywords):
+            end = spot.page.segment(whole, node)[1] - 1
+            for count in (*case.names_of(times), str(times)):
+                yield from spot.remedy(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))
+
+

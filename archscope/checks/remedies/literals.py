@@ -1,0 +1,219 @@
+"""The numbers that a step's sizes come from: names → what defines them, file by file → Literals, and edits of these.
+
+    step → its names ─ params, variants, let, defaults, loops, arguments where the block is used ─→ whole numbers
+         → a size as the other side has it · a divisor of what must be divided · a part of a product
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from archscope.checks.provenance import Change
+from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.spec.edits import parts
+from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
+from archscope.trace import Call, Row, Shape
+
+DEEPEST = 4
+"""How many uses of blocks inside each other a name is followed through."""
+STEPS_BACK = 3
+"""How many steps back sizes are looked for that a number should divide."""
+NEAREST = 3
+"""How many divisors are tried for one number."""
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A whole number, or an expression of names, that a size comes from: where it stands, and what it is called."""
+
+    spot: Spot
+    start: int
+    end: int
+    name: str
+
+    @property
+    def text(self) -> str:
+        return self.spot.page.text[self.start : self.end]
+
+    @property
+    def value(self) -> int | None:
+        text = self.text.replace("_", "")
+        return int(text) if text.isdecimal() else None
+
+    def replaced(self, new: str) -> Iterator[Remedy]:
+        """The text with something else in its place."""
+        words = f"{self.name}: {new} instead of {self.text}" if self.name else f"{new} instead of {self.text}"
+        line = f" on line {self.spot.span.line}"
+        yield from self.spot.remedy(words + line, self.spot.page.cut(self.start, self.end, new))
+
+
+# ------------------------------------------------------------ where a name's number stands
+def literals_of(case: Case, row: Row) -> Iterator[Literal]:
+    """The numbers in a row's step, then those that its names stand for."""
+    spot = case.spot(row.place)
+    whole = spot.page.expression(spot.span) if spot is not None else None
+    if spot is None or whole is None:
+        return
+    yield from in_expression(spot, whole, whole.tree)
+    yield from behind(case, names_in(whole.tree), case.uses(row)[:DEEPEST], set())
+
+
+def names_in(tree: ast.AST) -> list[str]:
+    return list(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
+
+
+def in_expression(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[Literal]:
+    """The whole numbers of an expression, and its products."""
+    for node in ast.walk(tree):
+        product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.FloorDiv))
+        if product or (isinstance(node, ast.Constant) and type(node.value) is int):
+            yield Literal(spot, *spot.page.segment(whole, node), name)
+
+
+def behind(case: Case, names: Sequence[str], uses: Sequence[Call], seen: set[str]) -> Iterator[Literal]:
+    """What defines these names: params, `let`, defaults and loops, then the arguments where the block is used."""
+    further = [name for name in names if name not in seen]
+    seen |= set(further)
+    if not further:
+        return
+    deeper: list[str] = []
+    for spot, value, name in definitions(case, further):
+        yield from in_data(spot, value, name)
+        deeper += names_in(value.tree) if isinstance(value, Expression) else []
+    yield from behind(case, deeper, uses, seen)
+    for spot, whole, tree, name in arguments_given(case, further, uses):
+        yield from in_expression(spot, whole, tree, name)
+        yield from behind(case, names_in(tree), uses[1:], set())
+
+
+def definitions(case: Case, names: Sequence[str]) -> Iterator[tuple[Spot, Data, str]]:
+    """The values of these names in every file."""
+    for page in case.pages.values():
+        settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
+        for setting in settings:
+            if setting.name in names:
+                yield Spot(page, setting.span), setting.value, setting.name
+        for part in parts(page.spec):
+            value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
+            if value is not None and isinstance(part, (Definition, Argument)) and part.name in names:
+                yield Spot(page, part.span), value, part.name
+            if isinstance(part, For) and {label.name for label in part.names} & set(names):
+                yield Spot(page, part.span), part.items, part.names[0].name
+
+
+def in_data(spot: Spot, value: Data, name: str) -> Iterator[Literal]:
+    """The whole numbers of a value written as YAML data."""
+    if isinstance(value, Items):
+        for item in value.items:
+            yield from in_data(spot, item, name)
+    elif isinstance(value, Expression) and spot.page.stands(value):
+        yield from in_expression(Spot(spot.page, value.span), value, value.tree, name)
+    elif isinstance(value, Constant) and (found := spot.page.data(value)) is not None:
+        yield Literal(Spot(spot.page, value.span), found.start, found.end, name)
+
+
+def arguments_given(
+    case: Case, names: Sequence[str], uses: Sequence[Call]
+) -> Iterator[tuple[Spot, Expression, ast.AST, str]]:
+    """What the block's use gives for arguments of these names; of a declared module, where it is declared."""
+    for spot, whole in written_uses(case, uses[:1]):
+        for call in case.calls(spot):
+            for name, given in call.arguments.items():
+                if call.name == uses[0].site.name and name in names:
+                    for node in ast.walk(whole.tree):
+                        if isinstance(node, ast.expr) and spot.page.segment(whole, node) == (given.start, given.end):
+                            yield spot, whole, node, name
+                            break
+
+
+def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expression]]:
+    """The expressions that say with which arguments a block is used."""
+    for use in uses:
+        spot = case.spot(use.site.place)
+        whole = spot.page.expression(spot.span) if spot is not None else None
+        if spot is None or whole is None:
+            continue
+        yield spot, whole
+        called = names_in(whole.tree)
+        for part in parts(spot.page.spec):
+            if isinstance(part, Declared) and part.name in called and isinstance(part.body, Expression):
+                if spot.page.stands(part.body):
+                    yield Spot(spot.page, part.body.span), part.body
+
+
+# ------------------------------------------------------------ edits
+def sizes_meant(case: Case) -> Iterator[Remedy]:
+    """A number that is the size of one side, as the size that another side has; a product as one of its factors."""
+    for side, change in changes_in_order(case):
+        goals = goals_of(case, side, change)
+        for literal in literals_of(case, change.row):
+            for now, goal in goals:
+                if literal.value == now:
+                    yield from literal.replaced(str(goal))
+            if literal.value is None and goals:
+                for factor in factors(literal.text):
+                    yield from literal.replaced(factor)
+
+
+def changes_in_order(case: Case) -> list[tuple[int, Change]]:
+    """The steps of all sides that changed something, the nearest to the conflict first."""
+    both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side if change.changed]
+    return sorted(both, key=lambda pair: -pair[1].row.index)
+
+
+def goals_of(case: Case, side: int, change: Change) -> list[tuple[int, int]]:
+    """(size now, size wanted) on each axis that disagrees."""
+    shapes, says = case.diagnosis.shapes, case.mismatch.says
+    found: list[tuple[int, int]] = []
+    for axis, _, now in change.axes:
+        others = (shape[axis] for number, shape in enumerate(shapes) if number != side and axis < len(shape))
+        found += [(now, size) for size in dict.fromkeys(others) if size != now]
+    if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
+        found.append((says.has, says.said))
+    return found
+
+
+def factors(text: str) -> list[str]:
+    """The parts of a product: `proj` of `2 * proj`."""
+    tree = ast.parse(text, mode="eval").body
+    sides = (tree.left, tree.right) if isinstance(tree, ast.BinOp) else ()
+    return [ast.unparse(part) for part in sides if not isinstance(part, ast.Constant)]
+
+
+def divisors(case: Case) -> Iterator[Remedy]:
+    """A number that should divide a size, as the nearest numbers that do: groups, heads, windows."""
+    rows = case.diagnosis.index.trace.rows
+    own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
+    for literal in (literal for row in own for literal in literals_of(case, row)):
+        value = literal.value
+        for new in nearest_divisors(case, value) if value is not None and value > 1 else ():
+            yield from literal.replaced(str(new))
+
+
+def nearest_divisors(case: Case, value: int) -> list[int]:
+    """Divisors of every size in conflict that the number does not divide, the nearest first."""
+    says = case.mismatch.says
+    sizes = {size for shape in shapes_before(case) for size in shape[1:] if size % value}
+    if says is not None and isinstance(says.has, int) and says.argument in ("groups", "num_heads"):
+        sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.said == value else set()
+    found: dict[int, None] = {}
+    for size in sorted(sizes):
+        able = (n for n in range(2, size + 1) if size % n == 0 and n != value)
+        found |= dict.fromkeys(sorted(able, key=lambda n: (abs(n - value), n))[:NEAREST])
+    return sorted(found, key=lambda n: (abs(n - value), n))
+
+
+def shapes_before(case: Case) -> Iterator[Shape]:
+    """The shapes in conflict, and those that a few steps before them read."""
+    index = case.diagnosis.index
+    for operand in case.diagnosis.operands:
+        yield operand.value.shape
+        for _ in range(STEPS_BACK):
+            row = index.maker(operand)
+            read = index.activations(row) if row is not None else ()
+            if not read:
+                break
+            operand = read[0]
+            yield operand.value.shape
