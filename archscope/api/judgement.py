@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
@@ -92,12 +93,32 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
         plan = session.plan(target)
         report = summarize_plan(plan, **options, tell=session.options.get("progress"))
         found = fixes.with_fixes(target, plan, report) if report.trace.mismatches else report.findings
+        if session.may_depend_on_batch and not report.failed:
+            found = (*found, *_at_two_examples(target, session, fixes, options))
     except SpecError as error:
         return Ran(_problems(error))
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         found = report.findings
     return Ran((*found, *law.held(report)), report)
+
+
+def _at_two_examples(
+    target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What does not fit at a batch of 2 in a net that fits at a batch of 1."""
+    try:
+        plan = session.plan(target, batch=2)
+        report = summarize_plan(plan, **options) if plan.mismatches else None
+    except SpecError as error:
+        found = _problems(error)
+    except ForwardError as error:
+        found = error.report.findings if error.report else ()  # type: ignore[attr-defined]
+    else:
+        found = fixes.with_fixes(target, plan, report, batch=2) if report is not None else ()
+    for finding in found:
+        if finding.level == "error" and not finding.rule.startswith("expect-"):
+            yield replace(finding, message=f"with 2 examples in a batch: {finding.message}")
 
 
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:

@@ -5,13 +5,13 @@ Plan → a recorded pass of the distinct blocks → priced rows of each → MACs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archscope.api.prices import REGISTERED
 from archscope.api.runs import at_rest, examples
 from archscope.cost import Cost
-from archscope.trace import Row
+from archscope.trace import Trace
 
 
 class PlanCosts:
@@ -51,12 +51,12 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
     from archscope.record import record
 
     kind = targets.dtype_of(dtype)
-    net, paths = distinct(plan, dtype=kind, train=train), {}
+    net = distinct(plan, dtype=kind, train=train)
+    called: list[int] = []
     inputs = examples(plan, "meta", kind)
 
     def run(recorder: Any) -> Any:
-        output, found = net.run(tuple(inputs.values()), recorder)
-        paths.update(found)
+        output, called[:] = net.run(tuple(inputs.values()), recorder)
         return output
 
     held = [(f"{key}.{name}", tensor) for key, module in net.modules.items() for name, tensor in tensors(module)]
@@ -71,8 +71,7 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
     )
     if recording.trace.failure is not None:
         return None
-    costs = REGISTERED.prices(recording.trace.rows)
-    return PlanCosts(plan, by_block(recording.trace.rows, costs, {path: key for key, path in paths.items()}))
+    return PlanCosts(plan, by_block(recording.trace, REGISTERED.prices(recording.trace.rows), called))
 
 
 def tensors(module: Any) -> Iterable[tuple[str, Any]]:
@@ -80,13 +79,15 @@ def tensors(module: Any) -> Iterable[tuple[str, Any]]:
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def by_block(rows: Iterable[Row], costs: Iterable[Cost], blocks: Mapping[str, int]) -> dict[int, int | None]:
-    """The MACs of the rows that stand in each block and in none inside it. blocks: path → block."""
-    found: dict[int, int | None] = dict.fromkeys(blocks.values(), 0)
-    for row, cost in zip(rows, costs, strict=True):
-        path = row.path
-        while path not in blocks:
-            path = path.rpartition(".")[0]
-        before = found[blocks[path]]
-        found[blocks[path]] = None if before is None or cost.unpriced else before + cost.known
+def by_block(trace: Trace, costs: Iterable[Cost], called: Sequence[int]) -> dict[int, int | None]:
+    """The MACs of the rows that stand in each block and in none inside it. called: the block of each call of one."""
+    found: dict[int, int | None] = dict.fromkeys(called, 0)
+    calls = (call.index for call in trace.calls if call.site.kind == "block")
+    blocks = dict(zip(calls, called, strict=True))
+    for row, cost in zip(trace.rows, costs, strict=True):
+        call = row.call
+        while call not in blocks:
+            call = trace.calls[call].parent
+        before = found[blocks[call]]
+        found[blocks[call]] = None if before is None or cost.unpriced else before + cost.known
     return found

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,10 @@ from archscope.spec import Library
 if TYPE_CHECKING:
     from archscope.compile import Plan
 
+BATCH_DEPENDENT = re.compile(
+    r"\b(view|reshape|unflatten|expand|repeat|tile|squeeze|conv[123]d|bmm|baddbmm|einsum|cat|stack|split|Parameter)\b"
+)
+"""Functions that can tie a net to one batch size."""
 COMPILED = ("set", "input", "batch", "train", "allow_python")
 """The options of a run that its compilation depends on."""
 
@@ -47,6 +52,13 @@ class Session:
         """The variant that the target names, or all of the file; none for a library of blocks."""
         parts = split(self.target)
         return [self.target] if parts is not None and parts[1] else self.all_targets
+
+    @cached_property
+    def may_depend_on_batch(self) -> bool:
+        """Whether the net has steps that could fit one example only: they write sizes, or join along dimensions."""
+        named = "N" in (dim.text for entry in self.library.root.inputs for dim in (entry.dims or ())[:1])
+        given = self.options.get("input") is not None or self.options.get("batch") is not None
+        return named and not given and any(map(BATCH_DEPENDENT.search, self.library.sources.values()))
 
     def plan(self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None) -> Plan:
         """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold.

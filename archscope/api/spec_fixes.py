@@ -50,14 +50,19 @@ class SpecFixes:
             if not name.startswith("std/")
         }
 
-    def with_fixes(self, target: str, plan: Plan, report: Report) -> tuple[Finding, ...]:
-        """The report's findings; its conflicts with the fixes that were found."""
+    def with_fixes(
+        self, target: str, plan: Plan, report: Report, *, batch: int | None = None
+    ) -> tuple[Finding, ...]:
+        """The report's findings; its conflicts with the fixes that were found.
+
+        batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
+        """
         before, left, findings = compiled(plan), MOST_CONFLICTS, []
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
-                finding = self._with_fixes(finding, diagnosis, Attempts(self, target, before, report, diagnosis))
+                finding = self._with_fixes(finding, diagnosis, Attempts(self, target, before, report, diagnosis, batch))
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
@@ -110,6 +115,7 @@ class Attempts:
     before: CompiledNet
     report: Report
     diagnosis: Diagnosis
+    batch: int | None = None
     scope: ConflictScope = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,14 +147,20 @@ class Attempts:
         from archscope.checks.fix_search import Trial
         from archscope.checks.verification import verdict
 
-        plan = self.fixes.session.plan(self.target, edit=(proposal.file, proposal.text))
+        edit = proposal.file, proposal.text
+        plan = self.fixes.session.plan(self.target, edit=edit, batch=self.batch)
+        if self.batch and self.fixes.session.plan(self.target, edit=edit).mismatches:
+            return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         found = verdict(self.before, compiled(plan), self.scope, lines)
-        if found.against or not all(meets_sizes(plan, e) for e in self._judged(plan)):
+        judged = self._judged(plan)
+        if found.against or not all(meets_sizes(plan, e) for e in judged):
             return None
+        if proposal.cause == "source" and not (found.frees or self._names_unused(proposal) or is_figured(judged)):
+            return None  # another label fits by its size alone: that is no reason to think that it was meant
         wrong = self.fixes.wrong_variants(self.target, proposal)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
-        if wrong is None or costs is None or not all(meets_macs(costs, e) for e in self._judged(plan)):
+        if wrong is None or costs is None or not all(meets_macs(costs, e) for e in judged):
             return None
         params, macs = figures_before(self.report, self.diagnosis, self.before.params)
         return Trial(
@@ -159,10 +171,18 @@ class Attempts:
             wrong=wrong,
         )
 
+    def _names_unused(self, proposal: Remedy) -> bool:
+        """Whether an edit uses a label that nothing else uses."""
+        from archscope.spec.names import labels_unused
+
+        before = self.fixes.pages[proposal.file].spec
+        after = self.fixes.session.edited(proposal.file, proposal.text).files[proposal.file]
+        return bool(labels_unused(before) - labels_unused(after))
+
     def _option(self, name: str) -> Any:
         return self.fixes.session.options.get(name)
 
-    def _judged(self, plan: Plan) -> Iterable[Expected]:
+    def _judged(self, plan: Plan) -> tuple[Expected, ...]:
         """What the file expects, where no other conflict could be why it is not met."""
         return () if plan.mismatches else plan.expected
 
@@ -184,6 +204,11 @@ def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[i
     rows = [row for row in report.rows if row.path in (path, *diagnosis.also)]
     macs = report.total.macs
     return params - sum(row.params for row in rows), None if macs is None else macs - sum(row.macs or 0 for row in rows)
+
+
+def is_figured(expected: Iterable[Expected]) -> bool:
+    """Whether a file says how many MACs its net has."""
+    return any(e.key == "macs" and not e.path for e in expected)
 
 
 def difference(after: int | None, before: int | None) -> int | None:

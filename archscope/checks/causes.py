@@ -36,6 +36,8 @@ def cause_of(mismatch: Mismatch, shapes: Sequence[Shape], sides: Sequence[Sequen
     spatial = [axis for axis in mismatch.axes if axis > 1]
     if not spatial or len(shapes[0]) < 4:
         return "channels"
+    if mismatch.kind == "concat" and not any(slides(change) for side in sides for change in side):
+        return "layout"
     return "stride" if len({strides(side) for side in sides}) > 1 else "off-by-one"
 
 
@@ -80,6 +82,11 @@ def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
 def is_reordered(shapes: Sequence[Shape]) -> bool:
     """The same sizes in another order."""
     return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
+
+
+def slides(change: Change) -> bool:
+    """Whether a step resizes an image: a convolution, a pool, an interpolation."""
+    return "conv" in change.row.short or "pool" in change.row.short or change.row.short in ENLARGES
 
 
 def strides(side: Sequence[Change]) -> float:

@@ -197,6 +197,8 @@ def reach(block: PlannedBlock, known: dict[int, list[frozenset[int]]]) -> list[f
         for index, step in enumerate(block.steps):
             if index < block.inputs:
                 sets.append(frozenset([index]))
+            elif not step.shapes:  # a size that is read off a tensor is none of its values
+                sets.append(frozenset())
             else:
                 sets.append(frozenset().union(*(sets[step.reads[n]] for n in flowing(step, known))))
         known[id(block)] = [sets[index] for _, index in block.outputs]

@@ -79,9 +79,10 @@ class Verdict:
     """What is against an edit (nothing: it is a fix), and what it changes.
 
     left: how many mismatches are left. edited: how many steps it edits beyond one for each instance of the conflict.
-    elsewhere: the steps that it changes though they do not lead to the conflict. outside: whether steps outside the
+    elsewhere: the steps that it changes though they do not lead to the conflict; none of an edit of the net's input. outside: whether steps outside the
     conflict's block change. halves: whether a map is made smaller only to be enlarged again. alone: whether the other
-    mismatches are as they were, so that the difference in figures is the edit's.
+    mismatches are as they were, so that the difference in figures is the edit's. frees: whether a value is used that was
+    not, or one is not joined with itself any more.
     """
 
     against: str = ""
@@ -91,6 +92,7 @@ class Verdict:
     outside: bool = False
     halves: bool = False
     alone: bool = True
+    frees: bool = False
 
 
 def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines: LineMap) -> Verdict:
@@ -106,10 +108,11 @@ def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines
         against=against,
         left=len({place for _, place in new}),
         edited=max(len(edited) - len(scope.paths), 0),
-        elsewhere=tuple(others),
+        elsewhere=() if any(map(is_input, changes)) else tuple(others),
         outside=any(not scope.contains(change) or is_input(change) for change in changes),
         halves=any(change.edited and halves(change) for change in changes) and not others,
         alone=kept == {problem.message for problem in after.mismatches},
+        frees=len(after.warnings) < len(before.warnings) or after.self_joins < before.self_joins,
     )
 
 

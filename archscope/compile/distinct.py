@@ -20,15 +20,18 @@ from archscope.compile.plan import BlockPlan, Plan
 
 @dataclass
 class DistinctDrive(Drive):
-    """Runs each distinct block once. modules: the layers of each, by the identity of its plan. paths: where each ran."""
+    """Runs each distinct block once. modules: the layers of each, by the identity of its plan. called: the blocks that
+    were used, in the order of their calls, by identity."""
 
     modules: Mapping[int, nn.Module] = field(default_factory=dict)
-    paths: dict[int, str] = field(default_factory=dict)
+    called: list[int] = field(default_factory=list)
+    ran: set[int] = field(default_factory=set)
 
     def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
-        if id(plan) in self.paths:
+        self.called.append(id(plan))
+        if id(plan) in self.ran:
             return emptied(plan.output, inputs[0])
-        self.paths[id(plan)] = prefix
+        self.ran.add(id(plan))
         return super().run(plan, self.modules[id(plan)], inputs, prefix)
 
 
@@ -49,13 +52,13 @@ class DistinctNet:
     blocks: tuple[BlockPlan, ...]
     modules: Mapping[int, nn.Module]
 
-    def run(self, inputs: tuple, watcher: Watcher) -> tuple[Any, dict[int, str]]:
-        """One pass, each distinct block once; its output, and the path at which each block ran."""
+    def run(self, inputs: tuple, watcher: Watcher) -> tuple[Any, list[int]]:
+        """One pass, each distinct block once; its output, and the blocks in the order of their calls, by identity."""
         drive = DistinctDrive(watcher, modules=self.modules)
         watcher.enter(self.plan.top)
         output = drive.run(self.plan.block, self.modules[id(self.plan.block)], inputs)
         watcher.leave()
-        return output, drive.paths
+        return output, drive.called
 
 
 def distinct(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = False) -> DistinctNet:

@@ -6,12 +6,39 @@ import ast
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
-from archscope.spec.model import Block, Expression, LayerCall, Spec
+from archscope.spec.model import Block, Expression, Label, LayerCall, Spec, Step
 
 
 def names_read(part: Spec | Block) -> frozenset[str]:
     """Every name in every expression of a file or of a block, and every layer of a long form."""
     return frozenset(_names(part))
+
+
+def labels_unused(spec: Spec) -> frozenset[tuple[str, str]]:
+    """The labels of steps that no expression of their block reads, each with its block; of the net with an empty one."""
+    parts = [(block.name, block) for block in spec.blocks] + [("", (spec.layers, spec.returns, spec.modules))]
+    return frozenset(
+        (name, label) for name, part in parts for label in set(_labels(part)) - {"_"} - set(_names(part))
+    )
+
+
+def _labels(part: object) -> Iterator[str]:
+    """The names that steps are called by."""
+    if isinstance(part, (tuple, list)):
+        for item in part:
+            yield from _labels(item)
+    elif is_dataclass(part) and not isinstance(part, Expression):
+        if isinstance(part, Step):
+            yield from (label.name for label in _targets(part.target))
+        for field in fields(part):
+            yield from _labels(getattr(part, field.name))
+
+
+def _targets(target: object) -> Iterator[Label]:
+    if isinstance(target, Label):
+        yield target
+    for part in target if isinstance(target, tuple) else ():
+        yield from _targets(part)
 
 
 def _names(part: object) -> Iterator[str]:

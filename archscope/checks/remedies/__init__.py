@@ -35,10 +35,10 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
         *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
         *(dimensions, slips, strides, kernels, views),
     ),
-    "stride": (projections, strides, sources, channels, paddings, kernels, dimensions, slips, input_sizes),
+    "stride": (projections, strides, sources, channels, paddings, kernels, slips, input_sizes),
     "off-by-one": (
         *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
-        *(sources, dimensions, views, channels, slips),
+        *(sources, views, channels, slips),
     ),
     "layout": (
         *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, sources),
@@ -63,7 +63,7 @@ CAUSES: Mapping[Source, str] = {
 def remedies(
     diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[Source, ...]] = ORDER
 ) -> Iterator[Remedy]:
-    """Every remedy that is known for the conflict, each once."""
+    """Every remedy that is known for the conflict, each once; those of another label say so by their cause."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
     seen: set[tuple[str, str]] = set()

@@ -122,7 +122,7 @@ def expanded(case: Case) -> Iterator[Remedy]:
     for number, node in enumerate(listed(whole) if whole is not None else ()):
         if whole is not None and number < len(shapes) and shapes[number][axis] == 1 and isinstance(node, ast.Name):
             _, end = spot.page.segment(whole, node)
-            for count in (*case.names_of(goal), str(goal)):
+            for count in case.names_of(goal) or [str(goal)]:
                 dims = ", ".join(count if place == axis else "-1" for place in range(len(shapes[number])))
                 words = f"expand {node.id} to {count} in dim {axis} before it is joined"
                 yield from spot.remedy(words, spot.page.cut(end, end, f".expand({dims})"))
@@ -148,7 +148,7 @@ def grouped(case: Case) -> Iterator[Remedy]:
         name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Call) and name.startswith("conv") and not any(k.arg == "groups" for k in node.keywords):
             end = spot.page.segment(whole, node)[1] - 1
-            for count in (*case.names_of(times), str(times)):
+            for count in case.names_of(times) or [str(times)]:
                 yield from spot.remedy(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))
 
 

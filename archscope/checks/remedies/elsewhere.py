@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from archscope.checks.images import given_size, is_legal, legal_sizes
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
@@ -29,15 +29,21 @@ def input_sizes(case: Case) -> Iterator[Remedy]:
 
 
 def nearest_legal(case: Case) -> list[tuple[int, int]]:
-    """The legal sizes of an image (height, width) nearest to the given one; an axis that fits stays as it is."""
+    """The legal sizes of an image (height, width) next to the given one, the nearest first; an axis that fits stays."""
     index = case.diagnosis.index
-    axes: list[list[int]] = []
-    for back in (2, 1):
-        given = given_size(index, back=back)
-        legal = [given] if is_legal(index, back=back) else legal_sizes(index, back=back)
-        axes.append(sorted(legal, key=lambda n: (abs(n - given), n))[:2])
-    pairs = [(height, width) for height in axes[0] for width in axes[1]]
-    return [pair for pair in pairs if pair != (given_size(index, back=2), given_size(index, back=1))]
+    given = [given_size(index, back=back) for back in (2, 1)]
+    axes = [
+        [own] if is_legal(index, back=back) else next_to(own, legal_sizes(index, back=back))
+        for own, back in zip(given, (2, 1), strict=True)
+    ]
+    pairs = [(height, width) for height in axes[0] for width in axes[1] if [height, width] != given]
+    return sorted(pairs, key=lambda pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)))
+
+
+def next_to(given: int, sizes: Sequence[int]) -> list[int]:
+    """The nearest size below, and the nearest above."""
+    below, above = [n for n in sizes if n < given][-1:], [n for n in sizes if n > given][:1]
+    return [*below, *above]
 
 
 def input_channels(case: Case) -> Iterator[Remedy]:

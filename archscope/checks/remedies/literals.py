@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archscope.checks.provenance import Change
 from archscope.checks.remedies.case import Case, Remedy, Spot
@@ -56,8 +56,15 @@ def literals_of(case: Case, row: Row) -> Iterator[Literal]:
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
         return
-    yield from in_expression(spot, whole, whole.tree)
+    for literal in in_expression(spot, whole, whole.tree):
+        yield replace(literal, name=argument_at(case, spot, literal.start))
     yield from behind(case, names_in(whole.tree), case.uses(row)[:DEEPEST], set())
+
+
+def argument_at(case: Case, spot: Spot, offset: int) -> str:
+    """The argument of a layer whose value stands at an offset; empty where none does."""
+    given = [(name, one) for call in case.calls(spot) for name, one in call.arguments.items()]
+    return next((name for name, one in given if one.start <= offset < one.end), "")
 
 
 def names_in(tree: ast.AST) -> list[str]:
@@ -201,8 +208,8 @@ def nearest_divisors(case: Case, value: int) -> list[int]:
     found: dict[int, None] = {}
     for size in sorted(sizes):
         able = (n for n in range(2, size + 1) if size % n == 0 and n != value)
-        found |= dict.fromkeys(sorted(able, key=lambda n: (abs(n - value), n))[:NEAREST])
-    return sorted(found, key=lambda n: (abs(n - value), n))
+        found |= dict.fromkeys(sorted(able, key=lambda n: (abs(n - value), -n))[:NEAREST])
+    return sorted(found, key=lambda n: (abs(n - value), -n))
 
 
 def shapes_before(case: Case) -> Iterator[Shape]:
