@@ -149,6 +149,13 @@ def test_what_a_row_reads_flows_or_is_held(name: str) -> None:
         assert index.reads_params(row) is any(operand.source in index.params for operand in held)
 
 
+def test_a_value_whose_maker_has_the_name_of_a_parameter_is_none() -> None:
+    net = Sketch("net.yaml", x=(1, 4))
+    y = net.row("scale", "mul", [net["x"]], (1, 4), params=[net.param("scale", (4,))])
+    index = TraceIndex(net.trace([net.row("relu", "relu", [y], (1, 4))]))
+    assert list(map(index.reads_params, index.trace.rows)) == [True, False]
+
+
 # ------------------------------------------------------------ what depends on what
 @every
 def test_descendants_are_the_rows_that_a_row_stands_above(name: str) -> None:
