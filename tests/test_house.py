@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "trace_index": 1,
     "cost": 1,
     "fit": 1,
+    "planned": 1,
     "config": 1,
     "statement": 1,
     "measurement": 1,
@@ -54,6 +55,7 @@ FLOORS: dict[str, int] = {
 STAIRS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a price is a price of what a trace holds",
     ("trace_index", "trace"): "an index is an index of a trace",
+    ("planned", "trace"): "a planned step has the shapes of a trace",
     ("fit", "trace"): "what does not fit is a noun of the trace",
     ("witnesses", "record"): "what a run must not change is kept in one place",
     ("targets", "record"): "and what a module holds is read in one place",

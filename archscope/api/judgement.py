@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
-from archscope.api.runs import ignored_arguments, summarize, summarize_plan
+from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
 from archscope.api.specs import split, variants
@@ -71,7 +72,9 @@ def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Chec
 
 
 def _checked_spec(target: str, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
-    """Every variant of a spec, which is read once."""
+    """Every variant of a spec, read once. Raises UsageError, TypeError for options that `summarize` has not."""
+    signature(summarize).bind(target, **options)
+    refuse_call(Given(args=options.get("args"), kwargs=options.get("kwargs")))
     if options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
     try:
@@ -103,9 +106,7 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
     return Ran((*found, *law.held(report)), report)
 
 
-def _at_two_examples(
-    target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _at_two_examples(target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]) -> Iterator[Finding]:
     """What does not fit at a batch of 2 in a net that fits at a batch of 1."""
     try:
         plan = session.plan(target, batch=2)

@@ -130,7 +130,11 @@ def cure(diagnosis: Diagnosis) -> str:
     if mismatch.says is not None:
         return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
     if mismatch.kind == "attention":
-        return "" if mismatch.axes else "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
+        return (
+            ""
+            if mismatch.axes
+            else "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
+        )
     if cause == "layout" and mismatch.kind == "concat":
         return "join them along the dimension in which they differ, or bring them to one rank"
     if cause == "layout" and mismatch.kind == "product":
@@ -244,7 +248,9 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
     for change, alike in steps_told(diagnosis):
         rows.append(change.row)
         text = f"{diagnosis.index.layer_text(change.row)}: {describe_change(change) or 'made here'}"
-        yield Link(change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place)
+        yield Link(
+            change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place
+        )
     all_rows, own = diagnosis.index.trace.rows, diagnosis.mismatch.row
     yield from uses([*all_rows[own : own + 1], *rows], diagnosis.index)
 
