@@ -11,7 +11,7 @@ from archscope.api.fixing import Fixer, fixer_of
 from archscope.api.runs import ignored_arguments, summarize
 from archscope.api.specs import load, split, variants
 from archscope.errors import ForwardError, SpecError
-from archscope.report import Checked, Finding, from_problem
+from archscope.report import Checked, Finding, Report, from_problem
 from archscope.spec.folders import spread
 
 if TYPE_CHECKING:
@@ -87,14 +87,25 @@ def _problems(error: SpecError) -> tuple[Finding, ...]:
     return tuple(from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
+def _with_fixes(target: Any, report: Report, options: Mapping[str, Any], fixer: Fixer | None) -> tuple[Finding, ...]:
+    """The findings; conflicts with the fixes that were tried: of a spec's text, or of a Python target's layers."""
+    if fixer is not None:
+        return fixer.with_fixes(target, report) if report.trace.mismatches else report.findings
+    if split(target) is not None or not (report.trace.mismatches or report.trace.failure):
+        return report.findings
+    from archscope.api.module_fixes import with_module_fixes
+
+    return with_module_fixes(target, report, options)
+
+
 def _ran(target: Any, law: Demands, options: Mapping[str, Any], fixer: Fixer | None) -> Ran:
     try:
         report = summarize(target, **{**options, "backward": False})
-        found = fixer.with_fixes(target, report) if fixer and report.trace.mismatches else report.findings
+        found = _with_fixes(target, report, options, fixer)
     except SpecError as error:
         return Ran(_problems(error))
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
-        found = report.findings
+        found = _with_fixes(target, report, options, None)
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
     return Ran((*found, *ignored, *law.held(report)), report)
