@@ -12,8 +12,8 @@ from archscope.errors import Problem, Span, excerpt
 class Fix:
     """A cure: what it does, what it costs, whether it was run and worked.
 
-    edit: the change as a unified diff of the spec. file, text: the spec's file and its whole text after the change;
-    empty where there is no spec to change.
+    edit: the change as a unified diff of the spec, or of the Python file that makes the layer. file, text: that file
+    and its whole text after the change; empty where there is none to change.
     """
 
     description: str
