@@ -40,8 +40,8 @@ class LayerChange:
     """Other arguments of the layer at a path.
 
     distance: how many steps lie between it and the conflict. likely: whether its present arguments look like the slip:
-    it rounds, or its width is the less round one. source: the layer that makes its input, where the new argument is
-    that layer's width.
+    it strides where strides differ, it rounds, or its width is the less round one. source: the layer that makes its
+    input, where the new argument is that layer's width.
     """
 
     path: str
@@ -63,7 +63,7 @@ class Side:
 def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
     """Every change of one layer by which the sizes would fit, each once."""
     seen: list[tuple[str, Arguments]] = []
-    for change in proposals(diagnosis, arguments_at):
+    for change in sorted(proposals(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
         present, key = arguments_at(change.path), (change.path, change.arguments)
         known = change.arguments.keys() <= present.keys()
         if known and key not in seen and any(present[name] != value for name, value in change.arguments.items()):
@@ -251,8 +251,13 @@ def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> 
             more = wider(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
         goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
         for arguments in rewindowed(change, window, behind, goals, FIRST.get(cause, tuple(OPTIONS))):
-            likely = bool(rounds(change)) or not any(rounds(other) for other in side.changes)
+            likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))
             yield LayerChange(path, {**arguments, **more}, distance, likely)
+
+
+def is_usual(arguments: Arguments, cause: str) -> bool:
+    """Whether these arguments are what is wrong as a rule where a conflict is of this class."""
+    return ("stride" in arguments and "kernel_size" not in arguments) == (cause == "stride")
 
 
 def rewindowed(
@@ -289,6 +294,8 @@ def argument(row: Row, window: Window, name: str, option: int) -> Arguments:
 def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> Window | None:
     """The window with one argument changed; None where a layer has no such argument, or would refuse it."""
     pool = "pool" in row.short
+    if name == "padding" and any(size >= window.reach(axis) for axis, size in enumerate(values) if size):
+        return None  # its outermost positions would see nothing of the image
     if name == "ceil_mode":
         return replace(window, ceil=bool(values[0])) if pool else None
     if name == "output_padding":

@@ -211,3 +211,15 @@ class Growing(nn.Module):
         x = self.less(x)
         x = torch.cat([x, self.conv1(self.norm1(x))], 1)
         return self.fc(x.mean((2, 3)))
+
+
+class Unstrided(nn.Module):
+    """A bottleneck whose shortcut lacks the stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(16, 8, 1), nn.Conv2d(8, 8, 3, 2, 1)
+        self.c, self.down = nn.Conv2d(8, 32, 1), nn.Conv2d(16, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.c(self.b(self.a(x))) + self.down(x))

@@ -27,6 +27,7 @@ CURED: dict[str, tuple[Callable[[], nn.Module], Any, list[str]]] = {
     "projected": (broken.Projected, IMAGE, ["`out_channels=32`", "`out_channels=31`"]),
     "turned": (broken.Turned, IMAGE, ["`out_channels=32`", "`out_channels=31`"]),
     "strided": (broken.Strided, IMAGE, ["`stride=1`"]),
+    "unstrided": (broken.Unstrided, IMAGE, ["`stride=2`", "`stride=1`"]),
     "even": (broken.Even, (1, 8, 100), ["`kernel_size=3`"]),
     "grouped": (
         broken.Grouped,
