@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from archscope.api.runs import Given, subject_of, summarize_subject
 from archscope.checks.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts import Diagnosis, diagnoses
-from archscope.checks.layer_changes import LayerChange, after_failure, layer_changes
+from archscope.checks.layer_changes import LayerChange, after_failure, layer_changes, may_be_mended
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
 from archscope.spec.edits import diff
@@ -78,7 +78,7 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
 
     options: those of `summarize`. report: what it gave for the target. Raises nothing of its own.
     """
-    if not report.trace.mismatches and report.trace.failure is None:
+    if not may_be_mended(report.trace):
         return report.findings
     from archscope import targets
     from archscope.record import resting

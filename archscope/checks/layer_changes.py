@@ -13,7 +13,7 @@ from itertools import chain, product
 from math import gcd, prod
 
 from archscope.checks.causes import rounds
-from archscope.checks.conflicts import VIEWS, Diagnosis, own_axes
+from archscope.checks.conflicts import VIEWS, Diagnosis, diagnoses, own_axes
 from archscope.checks.provenance import MOVES, Change
 from archscope.report.windows import Window, window_of
 from archscope.trace import Failure, Row, Shape, Trace
@@ -73,11 +73,11 @@ def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[L
 
 def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
     mismatch, trace = diagnosis.mismatch, diagnosis.lineage.trace
-    if is_made_up(diagnosis):
+    if not is_layers(diagnosis):
         return
     if mismatch.site.name == ATTENTION:
         yield from other_order(mismatch.site.path, arguments_at)
-    if diagnosis.cause == "layout" or mismatch.kind == "view":
+    if is_rearrangement(diagnosis):
         return
     if mismatch.kind == "layer":
         yield from told(diagnosis, arguments_at)
@@ -86,6 +86,22 @@ def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[Layer
     for side in sides(diagnosis):
         for change in chain(widths(side, trace, arguments_at), windows(side, trace, arguments_at, diagnosis.cause)):
             yield replace(change, distance=change.distance + behind)
+
+
+def may_be_mended(trace: Trace) -> bool:
+    """Whether another layer could mend anything in a broken run."""
+    failed = trace.failure is not None and trace.failure.site.name == ATTENTION
+    return failed or any(map(is_layers, diagnoses(trace)))
+
+
+def is_layers(diagnosis: Diagnosis) -> bool:
+    """Whether another layer could mend a conflict at all: not where values stand in another order, nor what follows."""
+    attention = diagnosis.mismatch.site.name == ATTENTION
+    return (attention or not is_rearrangement(diagnosis)) and not is_made_up(diagnosis)
+
+
+def is_rearrangement(diagnosis: Diagnosis) -> bool:
+    return diagnosis.cause == "layout" or diagnosis.mismatch.kind == "view"
 
 
 def is_made_up(diagnosis: Diagnosis) -> bool:
