@@ -14,7 +14,7 @@ from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
 from archscope.api.specs import split, variants
 from archscope.errors import ForwardError, SpecError
-from archscope.report import Checked, Finding, from_problem
+from archscope.report import Checked, Finding, Report, from_problem
 from archscope.spec.folders import spread
 
 if TYPE_CHECKING:
@@ -125,9 +125,16 @@ def _at_two_examples(target: str, session: Session, fixes: SpecFixes, options: M
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
     try:
         report = summarize(target, **{**options, "backward": False})
-        found = report.findings
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
-        found = report.findings
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
-    return Ran((*found, *ignored, *law.held(report)), report)
+    return Ran((*_with_module_fixes(target, report, options), *ignored, *law.held(report)), report)
+
+
+def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a Python target; conflicts with the fixes of its layers that were tried."""
+    if not (report.trace.mismatches or report.trace.failure):
+        return report.findings
+    from archscope.api.module_fixes import with_module_fixes
+
+    return with_module_fixes(target, report, options)

@@ -39,6 +39,8 @@ class Change:
 
 MOVES = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
 """Functions that put sizes in another order."""
+VIEWS = ("flatten", "view", "reshape", "unflatten")
+"""Functions that look at the same numbers in other sizes."""
 
 
 def can_resize(row: Row) -> bool:

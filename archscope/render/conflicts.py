@@ -13,14 +13,13 @@ from archscope import units
 from archscope.checks.causes import rounds
 from archscope.checks.conflicts import Diagnosis, diagnoses, own_axes
 from archscope.checks.images import legal_sizes, sizes_for
-from archscope.checks.provenance import MOVES, Change
+from archscope.checks.provenance import MOVES, VIEWS, Change
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Operand, Row, Shape, Trace
 from archscope.trace_index import TraceIndex
 
 AXES = ("N", "C", "H", "W")
-VIEWS = ("flatten", "view", "reshape", "unflatten")
 WIDEST = 76
 """How wide a line of the layout may be, so that it fits a terminal with its indent."""
 MOST_OPERANDS = 4
