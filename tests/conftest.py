@@ -45,7 +45,7 @@ GLOBAL_HOOKS = (
 )
 
 
-settings.register_profile("sample", derandomize=True)
+settings.register_profile("sample", max_examples=25, derandomize=True)
 settings.register_profile("all", max_examples=1000, deadline=None)
 
 

@@ -74,7 +74,7 @@ def test_it_costs_the_same_on_meta(name: str) -> None:
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
-@pytest.mark.law
+@pytest.mark.law(keep=10)  # not the one that inductor compiles, which takes half a minute
 @pytest.mark.parametrize("name", TABLE)
 def test_it_gives_what_it_gives_unwatched(name: str) -> None:
     """Its second analysis is the first, and the model still runs."""
