@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ class Source:
     path: str
     text: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
@@ -211,10 +212,12 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
 
 
 # ------------------------------------------------------------ the house
-def house() -> list[Source]:
+@cache
+def house() -> tuple[Source, ...]:
+    """Every file of the package, read and parsed once."""
     package = ROOT / "archscope"
     paths = sorted(path for path in package.rglob("*.py") if "__pycache__" not in path.parts)
-    return [Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+    return tuple(Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
