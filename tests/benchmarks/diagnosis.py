@@ -108,15 +108,24 @@ def report(samples: Sequence[Sample], scores: Sequence[Score]) -> Iterator[str]:
 
 
 def table(what: str, rows: Iterable[tuple[str, list[Score]]], everything: list[Score]) -> Iterator[str]:
-    yield f"| {what} | n | {' | '.join(MEASURES)} | others | s |"
-    yield "|---" * (len(MEASURES) + 4) + "|"
+    yield f"| {what} | n | {' | '.join(MEASURES)} | others | fixes | rows | harm | crash | s |"
+    yield "|---" * (len(MEASURES) + 8) + "|"
     yield from (line(name, scores) for name, scores in (*rows, ("**all**", everything)) if scores)
 
 
 def line(name: str, scores: list[Score]) -> str:
     shares = [f"{100 * sum(map(measure, scores)) / len(scores):.0f} %" for measure in MEASURES.values()]
-    others, seconds = sum(score.others for score in scores), sorted(score.seconds for score in scores)
-    return f"| {name} | {len(scores)} | {' | '.join(shares)} | {others} | {seconds[len(seconds) // 2]:.2f} |"
+    others, offered, same = (sum(vars(score)[key] for score in scores) for key in ("others", "offered", "same"))
+    harm, crash = harmful(scores), sum(bool(score.crash) for score in scores)
+    rows = f"{100 * same / offered:.0f} %" if offered else "–"
+    seconds = sorted(score.seconds for score in scores)[len(scores) // 2]
+    counts = f"{others} | {offered} | {rows} | {harm} | {crash} | {seconds:.2f}"
+    return f"| {name} | {len(scores)} | {' | '.join(shares)} | {counts} |"
+
+
+def harmful(scores: Iterable[Score]) -> int:
+    """How many fixes do harm."""
+    return sum(score.harmful for score in scores)
 
 
 def failures(scores: Iterable[Score]) -> Iterator[str]:

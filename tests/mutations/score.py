@@ -19,9 +19,10 @@ from archscope.errors import Span, SpecError
 from archscope.report import Finding, Fix
 from archscope.spec import Spec, load
 from tests.mutations.corpus import Origin
+from tests.mutations.harm import Case, Harm
 from tests.mutations.kinds import KINDS
 from tests.mutations.mutation import Mutation, mutations
-from tests.mutations.oracle import Figures, Verdict, clean, figures, judged
+from tests.mutations.oracle import MOST_VARIANTS, Figures, Verdict, chosen, clean, figures, judged
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Score:
     at, first: the mutated line is the finding's own place, or that of the first step of its walk. runs: with the first
     fix the network has no conflict left; cured: nor an expectation that is not met; original: it is the author's.
     others: errors elsewhere that are not marked likely, expectations apart. told: the finding and its fixes, in words.
+    crash: what went wrong in the check itself. offered: the fixes called checked, of all findings; same: those that give
+    the author's net or one with the same rows; harmful: those that do harm, and harms: what each does, in words.
     """
 
     mutation: Mutation
@@ -47,6 +50,11 @@ class Score:
     original: bool = False
     others: int = 0
     told: tuple[str, ...] = ()
+    crash: str = ""
+    offered: int = 0
+    same: int = 0
+    harmful: int = 0
+    harms: tuple[Harm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,10 +78,31 @@ class Bench:
         findings, crash = checked(verdict.target)
         score = Score(mutation, verdict, seconds=time.perf_counter() - begun)
         if not findings:
-            return replace(score, told=(crash or "nothing",))
-        chosen = next((f for f in findings if not expectation(f)), findings[0])
-        score = self.read(score, chosen, findings)
-        return self.tried(score, chosen.fixes[0], net) if chosen.fixes else score
+            return replace(score, told=(crash or "nothing",), crash=crash)
+        first = next((f for f in findings if not expectation(f)), findings[0])
+        score = self.weighed(self.read(score, first, findings), findings, mutation)
+        return self.tried(score, first.fixes[0], net) if first.fixes else score
+
+    def weighed(self, score: Score, findings: Sequence[Finding], mutation: Mutation) -> Score:
+        """Every fix that is called checked, judged by what it does to the rows of the net and of its variants."""
+        verdict = score.verdict
+        others = [one for one in chosen(self.net(), MOST_VARIANTS) if one != verdict.target]
+        self.net(mutation.text)
+        case = Case((verdict.target, *others), self.texts(), self.texts(mutation.text))
+        fixes = [(finding, fix) for finding in findings for fix in finding.fixes if fix.checked and fix.text]
+        found = [(fix, case.judge(finding, fix.file, fix.text)) for finding, fix in fixes]
+        return replace(
+            score,
+            offered=len(found),
+            same=sum(judgement.same for _, judgement in found),
+            harmful=sum(bool(judgement.harms) for _, judgement in found),
+            harms=tuple(Harm(h.reason, f"[{fix.description}] {h.words}") for fix, j in found for h in j.harms),
+        )
+
+    def texts(self, text: str | None = None) -> dict[str, str]:
+        """The folder's files with the author's text of the broken one, or with another."""
+        beside = {str(self.folder / path): content for path, content in self.origin.beside.items()}
+        return {**beside, str(self.file): self.origin.text if text is None else text}
 
     def read(self, score: Score, finding: Finding, findings: Sequence[Finding]) -> Score:
         mutation, walk = score.mutation, [link.place for link in finding.walk]
