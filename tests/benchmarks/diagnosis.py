@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from tests.mutations.corpus import Origin, corpus
-from tests.mutations.kinds import KINDS
+from tests.mutations.edit import KINDS
 from tests.mutations.score import Sample, Score, Wish, sample
 
 MEASURES: dict[str, Callable[[Score], bool]] = {

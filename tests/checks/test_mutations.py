@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations.corpus import Origin, corpus
-from tests.mutations.kinds import KINDS
+from tests.mutations.edit import KINDS
 from tests.mutations.mutation import Mutation, mutations
 from tests.mutations.oracle import judged
 from tests.mutations.score import Sample, Score, Wish, checked, sample

@@ -24,7 +24,7 @@ from archscope.errors import ArchscopeError, ForwardError, SpecError
 from archscope.report import Finding, Report
 from archscope.spec import load
 from archscope.trace import Operand, Row, Shape
-from tests.mutations.edited import Change, Places, touched
+from tests.mutations.changes import Change, Places, touched
 
 REASONS = ("unread", "elsewhere", "unused", "shared", "output", "expect", "variant")
 Texts = Mapping[str, str]

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import archscope
 from archscope.errors import Span, SpecError
 from archscope.report import Finding, Fix
 from archscope.spec import Spec, load
 from tests.mutations.corpus import Origin
+from tests.mutations.edit import KINDS
 from tests.mutations.harm import Case, Harm
-from tests.mutations.kinds import KINDS
 from tests.mutations.mutation import Mutation, mutations
 from tests.mutations.oracle import MOST_VARIANTS, Figures, Verdict, chosen, clean, figures, judged
 
@@ -32,8 +33,8 @@ class Score:
     at, first: the mutated line is the finding's own place, or that of the first step of its walk. runs: with the first
     fix the network has no conflict left; cured: nor an expectation that is not met; original: it is the author's.
     others: errors elsewhere that are not marked likely, expectations apart. told: the finding and its fixes, in words.
-    crash: what went wrong in the check itself. offered: the fixes called checked, of all findings; same: those that give
-    the author's net or one with the same rows; harmful: those that do harm, and harms: what each does, in words.
+    crash: what went wrong in the check itself. offered: the fixes called checked, of all findings; same: those that
+    give the author's net or one with the same rows; harmful: those that do harm, and harms: what each does, in words.
     """
 
     mutation: Mutation
@@ -71,11 +72,15 @@ class Bench:
     def net(self, text: str | None = None) -> str:
         return self.origin.put(self.folder, text)
 
-    def score(self, mutation: Mutation, verdict: Verdict) -> Score:
-        """Checks the broken variant as a user would, then tries what the first finding proposes."""
+    def judge(self, mutation: Mutation, *, expectations: bool) -> Verdict:
+        return judged(self.net(mutation.text), expectations=expectations)
+
+    def score(self, mutation: Mutation, verdict: Verdict, **options: Any) -> Score:
+        """Checks the broken variant as a user would, then tries what the first finding proposes, and judges every fix
+        that is called checked. `options` are those of the check."""
         net = self.net(mutation.text)
         begun = time.perf_counter()
-        findings, crash = checked(verdict.target)
+        findings, crash = checked(verdict.target, **options)
         score = Score(mutation, verdict, seconds=time.perf_counter() - begun)
         if not findings:
             return replace(score, told=(crash or "nothing",), crash=crash)
@@ -160,10 +165,10 @@ class Bench:
             return figures(self.origin.put(Path(folder)))
 
 
-def checked(target: str) -> tuple[list[Finding], str]:
+def checked(target: str, **options: Any) -> tuple[list[Finding], str]:
     """The errors of one variant in their order; what went wrong, where the check itself did."""
     try:
-        return [finding for one in archscope.check(target) for finding in one.errors().findings], ""
+        return [finding for one in archscope.check(target, **options) for finding in one.errors().findings], ""
     except Exception as error:  # noqa: BLE001 - a check that crashes has found nothing, and the table says so
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
@@ -230,7 +235,7 @@ def scored(bench: Bench, wanted: Iterable[Mutation], wish: Wish) -> Iterator[Sco
             return
         if useless[mutation.kind] >= wish.patience or not room[mutation.kind]:
             continue
-        verdict = judged(bench.net(mutation.text), expectations=left["unmet"] > 0)
+        verdict = bench.judge(mutation, expectations=left["unmet"] > 0)
         useless[mutation.kind] = 0 if verdict.kind == "broken" else useless[mutation.kind] + 1
         if left.get(verdict.kind, 0):
             left[verdict.kind] -= 1

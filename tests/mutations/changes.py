@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
-from archscope.spec import load
+from archscope.spec import Library, load
 from archscope.spec.model import Block, Data, Definition, Expression, Items, LayerCall, Spec, Step, Table
 from tests.mutations.places import found
 
@@ -61,7 +61,7 @@ class Places:
         return self.text.splitlines()
 
     @cached_property
-    def library(self):  # noqa: ANN201
+    def library(self) -> Library:
         return load(self.file, texts={self.file: self.text})
 
     @property
