@@ -187,7 +187,7 @@ def telling(finding: Finding, folder: Path) -> Iterator[str]:
 
     likely = " (likely)" * finding.likely
     yield f"{place(finding.place)}: {finding.rule}{likely}, cause {finding.cause or 'none'}: {finding.message}"
-    yield from (f"  walk {place(link.place)}: {link.text}" for link in finding.walk)
+    yield from (f"  walk {place(link.place) if link.place else link.path}: {link.text}" for link in finding.walk)
     for fix in finding.fixes:
         yield f"  fix{' checked' * fix.checked}: {fix.description}"
         yield from (f"    {line}" for line in fix.edit.splitlines() if re.match(r"[+-](?![+-]{2})", line))
