@@ -14,19 +14,19 @@ TABLES = ("Parameter", "zeros", "ones", "full")
 """What makes a mask or a table of biases."""
 
 
-def in_attention(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
+def attention_edits(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     if not found.scope.attention:
         return
     if isinstance(found.thing, Step):
-        yield from without_step(found.thing, text)
+        yield from step_edits(found.thing, text)
     for node in ast.walk(found.thing.tree) if isinstance(found.thing, Expression) else ():
         assert isinstance(found.thing, Expression)
-        yield from exchanged(found.thing, text, node)
-        yield from unmoved(found.thing, text, node)
-        yield from split(found.thing, text, node)
+        yield from exchange_edits(found.thing, text, node)
+        yield from transpose_edits(found.thing, text, node)
+        yield from split_edits(found.thing, text, node)
 
 
-def without_step(step: Step, text: Text) -> Iterator[Edit]:
+def step_edits(step: Step, text: Text) -> Iterator[Edit]:
     """A transpose that is a step, left out."""
     line, body = step.span.line, step.body
     name = body.text.partition("(")[0] if isinstance(body, Expression) else ""
@@ -36,10 +36,10 @@ def without_step(step: Step, text: Text) -> Iterator[Edit]:
         yield Edit("attention", start, end, "", f"without the {name}", (line - 1,))
 
 
-def exchanged(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
+def exchange_edits(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
     """Two of query, key and value, or the two sides of a product."""
     parts: list[ast.expr] = []
-    if isinstance(node, ast.Call) and computes(node.func):
+    if isinstance(node, ast.Call) and is_attention(node.func):
         parts = node.args[:3]
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
         parts = [node.left, node.right]
@@ -50,13 +50,13 @@ def exchanged(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
             yield Edit("attention", one[0], two[1], new, f"{new}: exchanged")
 
 
-def computes(head: ast.expr) -> bool:
+def is_attention(head: ast.expr) -> bool:
     """Whether what is called takes query, key and value, and does not only make a layer that does."""
     name = head.attr if isinstance(head, ast.Attribute) else head.id if isinstance(head, ast.Name) else ""
     return "attention" in (name if name[:1].islower() else ast.unparse(head) * isinstance(head, ast.Call)).lower()
 
 
-def unmoved(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
+def transpose_edits(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
     """A transpose among methods, left out."""
     method = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
     if isinstance(node, ast.Call) and method is not None and method.attr in ("transpose", "permute"):
@@ -66,7 +66,7 @@ def unmoved(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
             yield Edit("attention", value[1], whole[1], "", words)
 
 
-def split(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
+def split_edits(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
     """Query, key and value made of two parts or four: `3 * D`, `chunk(3)`."""
     factor = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) else None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name) and node.args:
@@ -78,18 +78,18 @@ def split(step: Expression, text: Text, node: ast.AST) -> Iterator[Edit]:
 
 
 # ------------------------------------------------------------ masks
-def masks(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
+def mask_edits(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     """Tables of biases and masks beside an attention."""
     if not isinstance(found.thing, Expression) or not found.scope.attention:
         return
     for node in ast.walk(found.thing.tree):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and node.func.id in TABLES:
-                yield from tables(found.thing, text, node, node.func.id)
-            yield from given(found.thing, text, node)
+                yield from table_edits(found.thing, text, node, node.func.id)
+            yield from handed_edits(found.thing, text, node)
 
 
-def tables(step: Expression, text: Text, call: ast.Call, name: str) -> Iterator[Edit]:
+def table_edits(step: Expression, text: Text, call: ast.Call, name: str) -> Iterator[Edit]:
     """A size changed, left out, or in another's place."""
     places = [place for place in (text.range(step, size) for size in call.args) if place]
     for place in places:
@@ -103,7 +103,7 @@ def tables(step: Expression, text: Text, call: ast.Call, name: str) -> Iterator[
         yield Edit("mask", start, end, two, f"{name} without {one}")
 
 
-def given(step: Expression, text: Text, call: ast.Call) -> Iterator[Edit]:
+def handed_edits(step: Expression, text: Text, call: ast.Call) -> Iterator[Edit]:
     """The mask that is handed over, along other axes or too short."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
     handed = [keyword.value for keyword in call.keywords if keyword.arg == "attn_mask"]

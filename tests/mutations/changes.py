@@ -90,10 +90,10 @@ class Places:
 
     @property
     def expectations(self) -> int:
-        return len(re.findall(r"\b(shape|preserves|params|macs):", "\n".join(self.expecting)))
+        return len(re.findall(r"\b(shape|preserves|params|macs):", "\n".join(self.expect_lines)))
 
     @property
-    def expecting(self) -> Iterator[str]:
+    def expect_lines(self) -> Iterator[str]:
         """The lines from an `expect` on."""
         for number, row in enumerate(self.rows, start=1):
             if "expect:" in row:
@@ -109,7 +109,7 @@ class Places:
             end -= 1
         return range(line, end)
 
-    def around(self, line: int) -> set[int]:
+    def step_lines(self, line: int) -> set[int]:
         """What a change of one line touches, where it belongs to a step: the line alone where a step of one expression
         stands there, else the innermost step around it."""
         bodies = (step.body for step, _ in self.steps)
@@ -118,14 +118,14 @@ class Places:
         wide = [lines for _, lines in self.steps if line in lines]
         return set(min(wide, key=len)) if wide else set()
 
-    def saying(self, name: str, block: str) -> Iterator[int]:
+    def lines_naming(self, name: str, block: str) -> Iterator[int]:
         """The lines of steps that say a name: of one block, or (no block) of all that have no argument so called."""
         own = self.blocks.get(block)
         hidden = [self.blocks[b.name] for b in self.spec.blocks if not block and name in arguments(b)]
         for number, row in enumerate(self.rows, start=1):
             outside = number not in own if own else any(number in lines for lines in hidden)
             if not outside and re.search(rf"\b{re.escape(name)}\b", row.partition(" #")[0]):
-                yield from self.around(number)
+                yield from self.step_lines(number)
 
     def blocks_changed(self, change: Change, after: Places) -> Iterator[range]:
         """The lines of every block in which the two texts differ."""
@@ -143,38 +143,38 @@ def arguments(block: Block) -> list[str]:
 
 
 # ------------------------------------------------------------ what is touched
-def touched(before: Places, after: Places) -> tuple[set[int] | None, set[int] | None]:
+def touched_lines(before: Places, after: Places) -> tuple[set[int] | None, set[int] | None]:
     """The lines of both texts that the edit touches; None for all, where an input or an import is another one."""
     one, two = before.spec, after.spec
     if (one.inputs, one.imports, one.python) != (two.inputs, two.imports, two.python):
         return None, None
     change, names = Change(before.text, after.text), changed_names(one, two)
-    return touched_lines(before, change.old, names), touched_lines(after, change.new, names)
+    return edited_lines(before, change.old, names), edited_lines(after, change.new, names)
 
 
-def touched_lines(places: Places, lines: Iterable[int], names: Iterable[tuple[str, str]]) -> set[int]:
-    found = {line for changed in lines for line in places.around(changed)}
-    return found | {line for block, name in names for line in places.saying(name, block)}
+def edited_lines(places: Places, lines: Iterable[int], names: Iterable[tuple[str, str]]) -> set[int]:
+    found = {line for changed in lines for line in places.step_lines(changed)}
+    return found | {line for block, name in names for line in places.lines_naming(name, block)}
 
 
 def changed_names(one: Spec, two: Spec) -> set[tuple[str, str]]:
     """(block, name) of everything named whose value is another one, or is made of one that is; block: empty for the
     file's own."""
-    found = {("", name) for name in differing(named(one), named(two))}
+    found = {("", name) for name in different_names(file_values(one), file_values(two))}
     found |= followers(found, "", [*one.let, *two.let])
     before = {block.name: block for block in one.blocks}
     for block in two.blocks:
         old = before.get(block.name, block)
-        own = {(block.name, name) for name in differing(named_in(old), named_in(block))}
+        own = {(block.name, name) for name in different_names(block_values(old), block_values(block))}
         found |= own | followers(own | found, block.name, [*old.let, *block.let])
     return found
 
 
-def differing(one: dict[str, object], two: dict[str, object]) -> set[str]:
+def different_names(one: dict[str, object], two: dict[str, object]) -> set[str]:
     return {name for name in {*one, *two} if one.get(name) != two.get(name)}
 
 
-def named(spec: Spec) -> dict[str, object]:
+def file_values(spec: Spec) -> dict[str, object]:
     settings = [*spec.params, *spec.matrix, *(s for variant in spec.variants for s in variant.settings)]
     values: dict[str, list[object]] = {}
     for setting in (*settings, *spec.let):
@@ -182,7 +182,7 @@ def named(spec: Spec) -> dict[str, object]:
     return {**values, **{one.name: one.body for one in spec.modules}}
 
 
-def named_in(block: Block) -> dict[str, object]:
+def block_values(block: Block) -> dict[str, object]:
     inputs = {dim.text: dim for one in block.inputs or () for dim in one.dims or ()}
     own = {argument.name: argument.default for argument in block.arguments} | {d.name: d.value for d in block.let}
     return {**inputs, **own, **{one.name: one.body for one in block.modules}}

@@ -24,7 +24,7 @@ from archscope.errors import ArchscopeError, ForwardError, SpecError
 from archscope.report import Finding, Report
 from archscope.spec import load
 from archscope.trace import Operand, Row, Shape
-from tests.mutations.changes import Change, Places, touched
+from tests.mutations.changes import Change, Places, touched_lines
 
 REASONS = ("unread", "elsewhere", "unused", "shared", "output", "expect", "variant")
 Texts = Mapping[str, str]
@@ -63,7 +63,7 @@ class Case:
     def judge(self, finding: Finding, file: str, text: str) -> Judgement:
         """What the text that a fix of `finding` proposes for a file does to the net."""
         mended = {**self.broken, file: text}
-        if read(self.targets[0], mended) == read(self.targets[0], self.author):
+        if specs_of(self.targets[0], mended) == specs_of(self.targets[0], self.author):
             return Judgement(same=True)
         runs = [Runs.of(target, self, file, mended) for target in self.targets]
         if any(one.mended is None for one in runs):
@@ -73,7 +73,7 @@ class Case:
         return Judgement(tuple(dict.fromkeys(harms)), same=all(one.same for one in runs))
 
 
-def read(target: str, texts: Texts) -> object:
+def specs_of(target: str, texts: Texts) -> object:
     """The specs of a net, with these texts in place of its files'; nothing where one cannot be read."""
     parts = split(target)
     try:
@@ -203,12 +203,12 @@ def run_of(target: str, texts: frozenset[tuple[str, str]]) -> Run | None:
 
 
 # ------------------------------------------------------------ rows that belong together
-def matched(run: Run, other: Run) -> dict[int, int]:
+def row_pairs(run: Run, other: Run) -> dict[int, int]:
     """Index of a row → index of the same row in another run: the same path, operation and turn, at the same lines; what
     has moved in its list by the same lines alone, in order."""
     files = [file for file in run.texts if file in other.texts and run.texts[file] != other.texts[file]]
-    keys = names(run, {file: Change(other.texts[file], run.texts[file]) for file in files})
-    others = names(other, {})
+    keys = row_keys(run, {file: Change(other.texts[file], run.texts[file]) for file in files})
+    others = row_keys(other, {})
     found = {index: others[key] for key, index in keys.items() if key in others}
     taken = set(found.values())
     left, free = dict[object, list[int]](), dict[object, list[int]]()
@@ -221,7 +221,7 @@ def matched(run: Run, other: Run) -> dict[int, int]:
     return found | {a: b for key, rows in left.items() for a, b in zip(rows, free.get(key, ()), strict=False)}
 
 
-def names(run: Run, changes: Mapping[str, Change]) -> dict[tuple, int]:
+def row_keys(run: Run, changes: Mapping[str, Change]) -> dict[tuple, int]:
     """(turn, path, operation, lines) → row. changes: for each file, what brings its lines to those of another text."""
     found: dict[tuple, int] = {}
     for row in run.rows:
@@ -274,11 +274,11 @@ class Runs:
 
     @cached_property
     def to_mended(self) -> dict[int, int]:
-        return matched(self.broken, self.after)
+        return row_pairs(self.broken, self.after)
 
     @cached_property
     def to_author(self) -> dict[int, int]:
-        return matched(self.broken, self.author)
+        return row_pairs(self.broken, self.author)
 
     def harms(self, finding: Finding) -> Iterator[Harm]:
         """Of the variant that was checked. Where its run breaks off, only what the rows until then show."""
@@ -301,7 +301,7 @@ class Runs:
             return ""
         what = "outputs" if after[0] != before[0] else "parameters"
         old, new = (sizes[what == "parameters"] for sizes in (before, after))
-        return f"{what} {shown(old)} → {shown(new)}"
+        return f"{what} {shapes_text(old)} → {shapes_text(new)}"
 
     def author_sizes(self, index: int) -> Sizes | None:
         return self.author.sizes(self.to_author[index]) if index in self.to_author else None
@@ -321,23 +321,23 @@ class Runs:
     @cached_property
     def reach(self) -> set[int] | None:
         """The rows of the broken run that are touched or lie behind, in it or in the mended one; None for all."""
-        lines, new_lines = touched(self.before, self.now)
+        lines, new_lines = touched_lines(self.before, self.now)
         if lines is None or new_lines is None:
             return None
-        found = self.broken.behind(standing(self.broken, self.file, lines))
-        there = self.after.behind(standing(self.after, self.file, new_lines))
+        found = self.broken.behind(rows_on(self.broken, self.file, lines))
+        there = self.after.behind(rows_on(self.after, self.file, new_lines))
         return found | {index for index, other in self.to_mended.items() if other in there}
 
     def shared(self, finding: Finding) -> Iterator[Harm]:
         """Uses of a changed block in which the conflict does not stand, and that do not lie behind it."""
         paths = [path for path in (finding.path, *finding.also) if path]
-        conflict = [row.index for row in self.broken.rows if any(within(row.path, path) for path in paths)]
+        conflict = [row.index for row in self.broken.rows if any(is_within(row.path, path) for path in paths)]
         behind = self.broken.behind(conflict)
         for lines in self.before.blocks_changed(Change(self.before.text, self.now.text), self.now):
             uses = self.uses(lines)
             for call, rows in uses.items() if len(uses) > 1 else ():
                 path = self.broken.report.trace.calls[call].site.path
-                stands = any(within(one, path) for one in paths)
+                stands = any(is_within(one, path) for one in paths)
                 if not stands and not behind.intersection(rows):
                     found = ((row, self.change(row)) for row in rows)
                     yield from (Harm("shared", self.named(row, words)) for row, words in found if words)
@@ -399,12 +399,12 @@ class Runs:
         yield from self.expect()
 
 
-def standing(run: Run, file: str, lines: set[int]) -> list[int]:
+def rows_on(run: Run, file: str, lines: set[int]) -> list[int]:
     """The rows that stand on one of these lines of a file, or in a call that does."""
     return [index for index, spans in enumerate(run.spans) if any(f == file and n in lines for f, n in spans)]
 
 
-def within(path: str, other: str) -> bool:
+def is_within(path: str, other: str) -> bool:
     return path == other or path.startswith(f"{other}.")
 
 
@@ -412,11 +412,5 @@ def unused_values(report: Report) -> int:
     return sum(finding.rule == "unused-value" for finding in report.findings)
 
 
-def shown(shapes: Sequence[Shape]) -> str:
+def shapes_text(shapes: Sequence[Shape]) -> str:
     return ", ".join("×".join(map(str, shape)) or "a number" for shape in shapes) or "none"
-
-
-def counted(harms: Iterable[Harm]) -> Mapping[str, int]:
-    """How many of each reason."""
-    reasons = [harm.reason for harm in harms]
-    return {reason: reasons.count(reason) for reason in REASONS if reason in reasons}

@@ -11,17 +11,17 @@ from tests.mutations.edit import Edit, Sized
 from tests.mutations.places import Found, Text
 
 
-def operands(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
+def operand_edits(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     """The list of a `cat` or `stack`."""
     for node in ast.walk(found.thing.tree) if isinstance(found.thing, Expression) else ():
         name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         given = node.args[0] if isinstance(node, ast.Call) and node.args else None
         if name in ("cat", "concat", "stack") and isinstance(given, ast.List) and isinstance(found.thing, Expression):
             places = [text.range(found.thing, one) for one in given.elts]
-            yield from listed(text, name, [place for place in places if place])
+            yield from pair_edits(text, name, [place for place in places if place])
 
 
-def listed(text: Text, name: str, places: list[tuple[int, int]]) -> Iterator[Edit]:
+def pair_edits(text: Text, name: str, places: list[tuple[int, int]]) -> Iterator[Edit]:
     """Two neighbours exchanged, one of them in both places, one of them left out."""
     for (start, mid), (again, end) in pairwise(places):
         one, sign, two = text.text[start:mid], text.text[mid:again], text.text[again:end]
@@ -30,17 +30,17 @@ def listed(text: Text, name: str, places: list[tuple[int, int]]) -> Iterator[Edi
                 yield Edit("join", start, end, new, f"{name} of {new}, not {one}{sign}{two}")
 
 
-def branches(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
+def branch_edits(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     """The branches of a form: one left out, one twice."""
     form = found.thing
     if not isinstance(form, Join) or len(form.branches) < 2:
         return
-    flow = [place for branch in form.branches if (place := in_flow(branch, text))]
+    flow = [place for branch in form.branches if (place := flow_range(branch, text))]
     if len(flow) == len(form.branches):
-        yield from listed(text, form.kind, flow)
+        yield from pair_edits(text, form.kind, flow)
         return
     for branch in form.branches:
-        start, end = lines_of(branch, text)
+        start, end = line_range(branch, text)
         if start is not None:
             above = text.line(start) - 1
             yield Edit("join", start, end, "", f"{form.kind} without a branch", (above, form.span.line))
@@ -49,7 +49,7 @@ def branches(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
                 yield Edit("join", end, end, text.text[start:end], words, (form.span.line, above + 1))
 
 
-def in_flow(branch: Branch, text: Text) -> tuple[int, int] | None:
+def flow_range(branch: Branch, text: Text) -> tuple[int, int] | None:
     """Where a branch of one expression stands, if it stands in `[a, b]`."""
     body = branch.steps[0].body if len(branch.steps) == 1 else None
     place = text.range(body) if isinstance(body, Expression) else None
@@ -61,7 +61,7 @@ def in_flow(branch: Branch, text: Text) -> tuple[int, int] | None:
     return (start, end) if before[-1:] in ("[", ",") and after[:1] in ("]", ",") else None
 
 
-def lines_of(branch: Branch, text: Text) -> tuple[int | None, int]:
+def line_range(branch: Branch, text: Text) -> tuple[int | None, int]:
     """From where to where the lines of a branch go that has lines of its own."""
     first = branch.span.line
     row, rows = text.whole(first), text.text.splitlines(keepends=True)

@@ -12,11 +12,11 @@ from itertools import pairwise
 
 from archscope.errors import Span
 from archscope.spec.model import Block, Constant, Data, Expression, For, Items, Join, Residual, Spec, Step
-from tests.mutations.attention import in_attention, masks
+from tests.mutations.attention import attention_edits, mask_edits
 from tests.mutations.edit import CAUSES, Edit, Kind, Sized, changed
-from tests.mutations.joins import branches, operands
+from tests.mutations.joins import branch_edits, operand_edits
 from tests.mutations.places import ROLES, Found, Given, Scope, Text, arguments, calls, steps
-from tests.mutations.uses import uses
+from tests.mutations.uses import use_edits
 
 VIEWS = ("view", "reshape", "permute", "transpose", "flatten")
 SIZED = ("Conv", "Linear", "BatchNorm", "LayerNorm", "RMSNorm")
@@ -208,7 +208,7 @@ def flattens(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
 
 PLACED: tuple[Kind, ...] = (
     *(argument_edits, added, sizes_given, sources, dims, views, projections, flattens),
-    *(uses, operands, branches, in_attention, masks),
+    *(use_edits, operand_edits, branch_edits, attention_edits, mask_edits),
 )
 
 

@@ -85,10 +85,10 @@ class Bench:
         if not findings:
             return replace(score, told=(crash or "nothing",), crash=crash)
         first = next((f for f in findings if not expectation(f)), findings[0])
-        score = self.weighed(self.read(score, first, findings), findings, mutation)
+        score = self.judge_fixes(self.read(score, first, findings), findings, mutation)
         return self.tried(score, first.fixes[0], net) if first.fixes else score
 
-    def weighed(self, score: Score, findings: Sequence[Finding], mutation: Mutation) -> Score:
+    def judge_fixes(self, score: Score, findings: Sequence[Finding], mutation: Mutation) -> Score:
         """Every fix that is called checked, judged by what it does to the rows of the net and of its variants."""
         verdict = score.verdict
         others = [one for one in chosen(self.net(), MOST_VARIANTS) if one != verdict.target]

@@ -21,7 +21,7 @@ from archscope.errors import ArchscopeError
 from archscope.report import Finding, Fix
 from tests.mutations import twins
 from tests.mutations.changes import Change
-from tests.mutations.harm import Harm, Run, within
+from tests.mutations.harm import Harm, Run, is_within
 from tests.mutations.mutation import Mutation
 from tests.mutations.oracle import Verdict
 from tests.mutations.score import Bench, Sample, Score, Wish, scored
@@ -42,7 +42,7 @@ class TwinBench(Bench):
         return f"{self.file}:network"
 
     def judge(self, mutation: Mutation, *, expectations: bool) -> Verdict:
-        return forward(mutation.text, self.network)
+        return forward_verdict(mutation.text, self.network)
 
     def score(self, mutation: Mutation, verdict: Verdict, **options: Any) -> Score:
         with TemporaryDirectory() as name:
@@ -55,7 +55,7 @@ class TwinBench(Bench):
         score = Bench.read(self, score, finding, findings)
         paths = changed_layers(self.origin.text, score.mutation.text)
         named = [finding.path, *(link.path for link in finding.walk)]
-        told = any(within(path, one) for path in named if path for one in paths)
+        told = any(is_within(path, one) for path in named if path for one in paths)
         return replace(score, placed=score.placed or told or any(self.names(f, score, paths) for f in finding.fixes))
 
     def names(self, fix: Fix, score: Score, paths: list[str]) -> bool:
@@ -63,9 +63,9 @@ class TwinBench(Bench):
         lines = Change(score.mutation.text, fix.text).old if fix.text else set[int]()
         return bool(lines.intersection(score.mutation.lines)) or any(path in fix.description.split() for path in paths)
 
-    def weighed(self, score: Score, findings: Any, mutation: Mutation) -> Score:
+    def judge_fixes(self, score: Score, findings: Any, mutation: Mutation) -> Score:
         fixes = [fix for finding in findings for fix in finding.fixes if fix.checked and fix.text]
-        refused = [fix for fix in fixes if forward(fix.text, self.network).kind != "valid"]
+        refused = [fix for fix in fixes if forward_verdict(fix.text, self.network).kind != "valid"]
         return replace(
             score,
             offered=len(fixes),
@@ -77,25 +77,25 @@ class TwinBench(Bench):
     def tried(self, score: Score, fix: Fix, net: str) -> Score:
         if not fix.text:
             return replace(score, checked=fix.checked)
-        runs = forward(fix.text, self.network).kind == "valid"
+        runs = forward_verdict(fix.text, self.network).kind == "valid"
         original = runs and self.table(fix.text) == self.table(self.origin.text)
         return replace(score, checked=fix.checked, runs=runs, cured=runs, original=original)
 
     def table(self, text: str) -> Any:
         """What two runs are compared by; nothing where one cannot run."""
-        return rows(text, self.network)
+        return row_table(text, self.network)
 
     @cached_property
     def fault(self) -> str:
         """What is wrong with the author's own network."""
-        verdict = forward(self.origin.text, self.network)
+        verdict = forward_verdict(self.origin.text, self.network)
         return "" if verdict.kind == "valid" else f"{verdict.kind}: {verdict.words}"
 
 
-def forward(text: str, network: Network) -> Verdict:
+def forward_verdict(text: str, network: Network) -> Verdict:
     """What PyTorch says of a module's `network()` on the meta device."""
     try:
-        model = made(text)
+        model = network_of(text)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no network
         return Verdict("unread", words=f"{type(error).__name__}: {error}")
     dtype = torch.int64 if network.vocab else torch.float32
@@ -109,7 +109,7 @@ def forward(text: str, network: Network) -> Verdict:
     return Verdict("valid")
 
 
-def made(text: str) -> torch.nn.Module:
+def network_of(text: str) -> torch.nn.Module:
     """A module's `network()`, on the meta device."""
     names: dict[str, Any] = {"__name__": "net"}
     with torch.device("meta"), warnings.catch_warnings(action="ignore"):
@@ -119,17 +119,17 @@ def made(text: str) -> torch.nn.Module:
 
 def changed_layers(text: str, other: str) -> list[str]:
     """The paths of layers that two modules have in different form."""
-    one, two = described(text), described(other)
+    one, two = layer_texts(text), layer_texts(other)
     return [path for path in {**one, **two} if one.get(path) != two.get(path)]
 
 
-def described(text: str) -> dict[str, str]:
+def layer_texts(text: str) -> dict[str, str]:
     """Path of a layer → what it is."""
-    layers = made(text).named_modules()
+    layers = network_of(text).named_modules()
     return {path: str(layer) for path, layer in layers if path and not any(layer.children())}
 
 
-def rows(text: str, network: Network) -> Any:
+def row_table(text: str, network: Network) -> Any:
     with TemporaryDirectory() as name:
         path = Path(name) / "net.py"
         path.write_text(text, encoding="utf-8")
@@ -144,8 +144,8 @@ def twin_sample(network: Network, wish: Wish) -> Sample:
     bench = TwinBench(network.origin(), Path(), network)
     if bench.fault:
         return Sample(bench.origin, fault=bench.fault)
-    return Sample(bench.origin, tuple(in_order(bench, wish)))
+    return Sample(bench.origin, tuple(twin_scores(bench, wish)))
 
 
-def in_order(bench: TwinBench, wish: Wish) -> Iterator[Score]:
+def twin_scores(bench: TwinBench, wish: Wish) -> Iterator[Score]:
     yield from scored(bench, twins.mutations(bench.origin, seed=wish.seed, kinds=wish.kinds), wish)

@@ -15,17 +15,27 @@ from typing import Any
 
 from archscope.errors import Span
 from archscope.spec.model import Argument, Expression
-from tests.mutations.attention import in_attention, masks
+from tests.mutations.attention import attention_edits, mask_edits
 from tests.mutations.corpus import ROOT, Origin
 from tests.mutations.edit import KINDS, Edit, Kind, Sized
-from tests.mutations.joins import operands
+from tests.mutations.joins import operand_edits
 from tests.mutations.kinds import added, argument_edits, dims, sources, views
 from tests.mutations.mutation import Mutation, in_turn, mutated, shuffled
 from tests.mutations.places import Found, Scope, Text
-from tests.mutations.uses import uses
+from tests.mutations.uses import use_edits
 
 TWINS = ROOT / "tests/networks/twins.py"
-PLACED: tuple[Kind, ...] = (argument_edits, added, sources, dims, views, uses, operands, in_attention, masks)
+PLACED: tuple[Kind, ...] = (
+    argument_edits,
+    added,
+    sources,
+    dims,
+    views,
+    use_edits,
+    operand_edits,
+    attention_edits,
+    mask_edits,
+)
 CALLED: Mapping[str, str] = {"a": "in_channels", "b": "out_channels", "features": "in_features"}
 """A function's argument → what `places.ROLES` calls it."""
 
@@ -82,20 +92,20 @@ def source(made: str, file: Path = TWINS) -> str:
     text = file.read_text(encoding="utf-8")
     nodes = ast.parse(text).body
     imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-    named = {name: node for node in nodes for name in defined(node)}
+    named = {name: node for node in nodes for name in names_defined(node)}
     needed, waiting = set[str](), {node.id for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Name)}
     while waiting:
         name = waiting.pop()
         if name in named and name not in needed:
             needed.add(name)
             waiting |= {node.id for node in ast.walk(named[name]) if isinstance(node, ast.Name)}
-    kept = [node for node in nodes if needed.intersection(defined(node))]
+    kept = [node for node in nodes if needed.intersection(names_defined(node))]
     parts = [ast.get_source_segment(text, node) or "" for node in kept]
     head = "\n".join(ast.get_source_segment(text, node) or "" for node in imports)
     return "\n\n\n".join([head, *parts, f"def network():\n    return {made}\n"])
 
 
-def defined(node: ast.stmt) -> list[str]:
+def names_defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else []
@@ -120,11 +130,11 @@ def places(text: str) -> Iterator[Found]:
     """Every function of a module but `network`, as one thing to look for places in."""
     tree = ast.parse(text)
     blocks = {name: arguments for node in tree.body for name, arguments in signatures(node)}
-    named = Counter(word for node in ast.walk(tree) if (word := called(node)) in blocks)
+    named = Counter(word for node in ast.walk(tree) if (word := called_name(node)) in blocks)
     for node in tree.body:
         attention = "attention" in ast.unparse(node).lower()
         for function in functions(node):
-            scope = Scope(blocks, values(function), uses=named, attention=attention)
+            scope = Scope(blocks, tensor_names(function), uses=named, attention=attention)
             yield Found(Expression("", Span("", function.lineno, 1), function), scope)
 
 
@@ -156,12 +166,12 @@ def arguments(function: ast.FunctionDef) -> tuple[Argument, ...]:
     )
 
 
-def called(node: ast.AST) -> str:
+def called_name(node: ast.AST) -> str:
     head = node.func if isinstance(node, ast.Call) else None
     return head.id if isinstance(head, ast.Name) else head.attr if isinstance(head, ast.Attribute) else ""
 
 
-def values(function: ast.FunctionDef) -> tuple[str, ...]:
+def tensor_names(function: ast.FunctionDef) -> tuple[str, ...]:
     """The names of tensors in a method that takes one, the oldest first."""
     given = [one.arg for one in function.args.args if "Tensor" in ast.unparse(one.annotation or ast.Constant(""))]
     stored = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
@@ -174,18 +184,18 @@ def mutations(origin: Origin, *, seed: int, kinds: Iterable[str] = KINDS) -> lis
     """Every mutation of a network's source; the order is the seed's."""
     text, wanted = SourceText(origin.text), dict.fromkeys(kinds)
     edits = [edit for place in places(origin.text) for kind in PLACED for edit in kind(place, text, Sized({}))]
-    edits += unflattened(origin.text)
-    found = [mutated(origin, edit) for edit in edits if fits(edit, wanted)]
+    edits += flatten_edits(origin.text)
+    found = [mutated(origin, edit) for edit in edits if is_wanted(edit, wanted)]
     ordered = {mutation.text: mutation for mutation in found if mutation.text != origin.text}.values()
     return list(in_turn([shuffled(origin, kind, [m for m in ordered if m.kind == kind], seed) for kind in wanted]))
 
 
-def fits(edit: Edit, wanted: Mapping[str, None]) -> bool:
+def is_wanted(edit: Edit, wanted: Mapping[str, None]) -> bool:
     """`prev` is a name of specs alone."""
     return edit.kind in wanted and edit.new != "prev"
 
 
-def unflattened(text: str) -> Iterator[Edit]:
+def flatten_edits(text: str) -> Iterator[Edit]:
     """A layer or a method that flattens, left out."""
     for found in re.finditer(r"nn\.Flatten\(\), |\.flatten\(\d\)", text):
         yield Edit("flatten", *found.span(), "", f"without {found[0].strip(', ')}")

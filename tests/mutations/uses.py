@@ -10,27 +10,27 @@ from tests.mutations.edit import CAUSES, Edit, Sized, changed
 from tests.mutations.places import ROLES, Found, Text
 
 
-def uses(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
+def use_edits(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     """Arguments added and dropped; those that are changed are found with all other calls'."""
     if not isinstance(found.thing, Expression):
         return
     for node in ast.walk(found.thing.tree):
-        name = called(node)
+        name = block_name(node)
         if found.scope.uses.get(name, 0) > 1 and (place := text.range(found.thing, node)):
             call = node if isinstance(node, ast.Call) else None
             if call is not None or node is found.thing.tree:
-                yield from given(text, place, name, call, found.scope.blocks[name])
+                yield from added_arguments(text, place, name, call, found.scope.blocks[name])
             if call is not None:
-                yield from dropped(found.thing, text, name, call, found.scope.blocks[name])
+                yield from dropped_arguments(found.thing, text, name, call, found.scope.blocks[name])
 
 
-def called(node: ast.AST) -> str:
+def block_name(node: ast.AST) -> str:
     """The name of a block that is used: with arguments, or by its name alone."""
     head = node.func if isinstance(node, ast.Call) else node
     return head.id if isinstance(head, ast.Name) else ""
 
 
-def given(
+def added_arguments(
     text: Text, place: tuple[int, int], name: str, call: ast.Call | None, arguments: tuple[Argument, ...]
 ) -> Iterator[Edit]:
     """An argument that has a default, and that this use leaves to it, with another value."""
@@ -49,7 +49,9 @@ def given(
                     yield Edit("use", place[1] - 1, place[1] - 1, lead + new, words, causes=causes)
 
 
-def dropped(step: Expression, text: Text, name: str, call: ast.Call, arguments: tuple[Argument, ...]) -> Iterator[Edit]:
+def dropped_arguments(
+    step: Expression, text: Text, name: str, call: ast.Call, arguments: tuple[Argument, ...]
+) -> Iterator[Edit]:
     """An argument that has a default, left out: the last of those by position, or any keyword."""
     optional = {argument.name for argument in arguments if argument.default is not None}
     last = arguments[len(call.args) - 1].name if 0 < len(call.args) <= len(arguments) else ""
