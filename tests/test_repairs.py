@@ -217,9 +217,9 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(folder: Path, monkeypa
     net = put("net.yaml", BROKEN)
     write = repairs.write
 
-    def late(found: list) -> None:
+    def late(found: list, output: str | None) -> None:
         net.write_text("# mine\n", encoding="utf-8")
-        write(found)
+        write(found, output)
 
     monkeypatch.setattr(repairs, "write", late)
     result = run("net.yaml", "--fix")
@@ -268,3 +268,103 @@ def test_a_file_that_is_gone_or_no_text_any_more(folder: Path) -> None:
     with pytest.raises(repairs.Refusal, match=r"cannot write net\.yaml: no such file or directory"):
         repairs.write_file("net.yaml", BROKEN, FIXED)
     assert names(folder) == []
+
+
+# ------------------------------------------------------------ choices
+SIZES = """\
+input: [N, 3, 90, 160]
+layers:
+  - a: Conv2d(8, 3, stride=2, padding=1)
+  - Conv2d(8, 3, stride=2, padding=1)
+  - interpolate(scale_factor=2)
+  - cat([prev, a], dim=1)
+"""
+"""Nothing in the net mends it but another input, which changes all of it."""
+
+
+def test_a_fix_that_changes_more_than_the_block_is_shown_and_not_applied(folder: Path) -> None:
+    net = put("net.yaml", SIZES)
+    result = run("net.yaml", "--fix")
+    assert result.exit_code == 1
+    assert net.read_text(encoding="utf-8") == SIZES
+    assert result.stderr == (
+        "net.yaml: fix 1 changes more than the block of the conflict; choose one:\n"
+        "  --fix 1  an input of 91×160\n"
+        "  --fix 2  an input of 88×160\n"
+    )
+    assert "`archscope check --fix 1 net.yaml` applies fix 1" in result.stdout
+    assert run("net.yaml", "--diff").stdout == ""
+
+
+@pytest.mark.parametrize(("number", "height"), [("1", 91), ("2", 88)])
+@pytest.mark.parametrize("order", ["first", "last"])
+def test_a_number_takes_that_fix(folder: Path, number: str, height: int, order: str) -> None:
+    net = put("net.yaml", SIZES)
+    given = ["--fix", number, "net.yaml"] if order == "first" else ["net.yaml", "--fix", number]
+    result = run(*given)
+    assert result.exit_code == 0, result.output
+    assert net.read_text(encoding="utf-8") == SIZES.replace("90", str(height))
+    assert result.stderr == f"net.yaml: fixed: an input of {height}×160\n"
+
+
+def test_a_number_takes_one_fix_and_what_is_left_counts(folder: Path) -> None:
+    net = put("net.yaml", BROKEN + "  - residual: Linear(5)\n")
+    result = run("net.yaml", "--fix", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("net.yaml: fixed: ")
+    assert result.stderr.count("fixed: ") == 1
+    assert "residual-shape" in result.stdout
+    assert run("net.yaml", "--fix").exit_code == 0
+    assert net.read_text(encoding="utf-8").count("shortcut:") == 2
+
+
+def test_a_fix_that_is_not_there_is_refused(folder: Path) -> None:
+    net = put("net.yaml", SIZES)
+    result = run("net.yaml", "--fix", "3")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "there is no fix 3\n  help: the first conflict has 2\n"
+    assert net.read_text(encoding="utf-8") == SIZES
+
+
+def test_a_target_after_fix_is_no_number(folder: Path) -> None:
+    net = put("net.yaml", BROKEN)
+    assert run("--fix", "net.yaml").exit_code == 0
+    assert net.read_text(encoding="utf-8") == FIXED
+
+
+# ------------------------------------------------------------ -o
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_the_output_gets_the_mended_spec_and_the_file_stays(folder: Path, end: str) -> None:
+    net = put("net.yaml", BROKEN.replace("\n", end))
+    result = run("net.yaml", "--fix", "-o", "mended.yaml")
+    assert result.exit_code == 0
+    assert net.read_bytes() == BROKEN.replace("\n", end).encode()
+    assert Path("mended.yaml").read_bytes() == FIXED.replace("\n", end).encode()
+    assert result.stdout.startswith("no problems in net.yaml")
+    assert run("mended.yaml").exit_code == 0
+
+
+def test_standard_output_gets_the_mended_spec(folder: Path) -> None:
+    put("net.yaml", BROKEN)
+    result = run("net.yaml", "--fix", "-o", "-")
+    assert (result.exit_code, result.stdout) == (0, FIXED)
+    assert "no problems in net.yaml" in result.stderr
+
+
+@pytest.mark.parametrize("text", [HOPELESS, FIXED], ids=["nothing cures it", "in order"])
+def test_without_a_mended_spec_nothing_is_written_to_the_output(folder: Path, text: str) -> None:
+    put("net.yaml", text)
+    result = run("net.yaml", "--fix", "-o", "mended.yaml")
+    assert result.exit_code == 2
+    assert "-o takes one mended spec; no file would change" in result.stderr
+    assert names(folder) == ["net.yaml"]
+
+
+def test_the_output_takes_one_spec(folder: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        put(name, BROKEN)
+    result = run("a.yaml", "b.yaml", "--fix", "-o", "mended.yaml")
+    assert result.exit_code == 2
+    assert "-o takes one mended spec; a.yaml, b.yaml would change" in result.stderr
+    assert names(folder) == ["a.yaml", "b.yaml"]
+    assert Path("a.yaml").read_text(encoding="utf-8") == BROKEN

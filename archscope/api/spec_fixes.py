@@ -5,7 +5,6 @@ Session + report + plan → proposals → compiled with the changed text → Ver
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -179,16 +178,11 @@ class Attempts:
     def _edits_another_block(self, proposal: Remedy) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
         page = self.fixes.pages[proposal.file]
-        block = page.block_at(first_change(page.text, proposal.text)[0])
-        if block is None or self.uses.get(block.name, 0) < 2:
+        if proposal.several:
             return False
-        return block.name not in self.blocks_in_conflict
-
-    @cached_property
-    def uses(self) -> dict[str, int]:
-        """At how many places each block is used."""
-        places = {(block.name, step.place) for step, block in self.before.outline.uses()}
-        return Counter(name for name, _ in places)
+        block = page.block_at(first_change(page.text, proposal.text)[0])
+        shared = block is not None and self.before.ways_to_use[block.name] > 1
+        return block is not None and shared and block.name not in self.blocks_in_conflict
 
     @cached_property
     def blocks_in_conflict(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What an edit of a spec changes in its net: two outlines, step by step → StepChanges, and what an edit must not do.
 
     PlannedBlock before, PlannedBlock after, LineMap → compare → StepChanges with absolute paths
-    PlannedBlock → inputs that flow into an output, steps that join a value with itself, places where a block is used
+    PlannedBlock → inputs that flow into an output, steps that join a value with itself, ways to use a block
 
 Steps are matched by the line that they are written on, so that a new step does not rename those after it. A step is
 `edited` where its own line changed or where it changed though nothing that it reads did; all others lie behind an edit.
@@ -10,6 +10,7 @@ Steps are matched by the line that they are written on, so that a new step does 
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -224,6 +225,21 @@ def self_joins(block: PlannedBlock) -> int:
     return sum(joined_with_itself(step, one.steps) for one in blocks.values() for step in one.steps)
 
 
-def use_places(net: PlannedBlock, name: str) -> int:
-    """At how many places of the text a block is used."""
-    return len({step.place for step, block in net.uses() if block.name == name})
+def ways_to_use(net: PlannedBlock) -> Counter[str]:
+    """In how many ways each block is used: at different places, or at one of a block that is used in several ways.
+
+    Turns of a loop are one way.
+    """
+    return Counter(_ways(net, {}))
+
+
+def _ways(block: PlannedBlock, known: dict[int, dict[str, int]]) -> dict[str, int]:
+    if id(block) not in known:
+        places: dict[Span | None, dict[str, int]] = {}
+        for step in block.steps:
+            if step.block is not None:
+                here = places.setdefault(step.place, {})
+                for name, count in {**_ways(step.block, known), step.block.name: 1}.items():
+                    here[name] = max(here.get(name, 0), count)
+        known[id(block)] = dict(sum(map(Counter, places.values()), Counter()))
+    return known[id(block)]

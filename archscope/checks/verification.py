@@ -9,11 +9,12 @@ each of its uses is in conflict.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from archscope.checks.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, use_places
+from archscope.checks.effects import Comparing, Line, LineMap, StepChange, inputs_used, self_joins, ways_to_use
 from archscope.errors import Problem, Span
 from archscope.planned import PlannedBlock
 from archscope.trace import Mismatch, Trace
@@ -31,6 +32,10 @@ class CompiledNet:
     @cached_property
     def self_joins(self) -> int:
         return self_joins(self.outline)
+
+    @cached_property
+    def ways_to_use(self) -> Counter[str]:
+        return ways_to_use(self.outline)
 
     @cached_property
     def inputs_used(self) -> frozenset[int]:
@@ -98,7 +103,7 @@ class Verdict:
 def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines: LineMap) -> Verdict:
     """What is against an edit, without its figures: conflicts, what is in use, which steps change."""
     marks = Marks(lines, scope)
-    old, new = marks.of(before.mismatches), marks.of(after.mismatches)
+    old, new = marks.before(before.mismatches), marks.after(after.mismatches)
     changes = [change for change in changes_of(before, after, lines) if not scope.made_up(change)]
     against = next(
         filter(None, (*in_use(before, after, lines), *marks.against(old, new), *harm(after, changes, scope))), ""
@@ -134,6 +139,10 @@ def halves(change: StepChange) -> bool:
 
 
 # ------------------------------------------------------------ conflicts
+Mark = tuple[str, object]
+"""The use of a block, and a place in the text before."""
+
+
 @dataclass(frozen=True)
 class Marks:
     """Names mismatches so that those before and after an edit can be compared: (use of a block, place before)."""
@@ -141,21 +150,30 @@ class Marks:
     lines: LineMap
     scope: ConflictScope
 
-    def of(self, problems: Collection[Problem]) -> set[tuple[str, object]]:
-        return {(block_path(problem), self.place(problem.span)) for problem in problems}
+    def before(self, problems: Collection[Problem]) -> set[Mark]:
+        """Of the net before the edit."""
+        return {(block_path(problem), self.place(line_at(problem.span), problem.span)) for problem in problems}
 
-    def place(self, span: Span) -> object:
-        """A line; with its column where the edit has left the line as it was."""
-        line = self.lines.line_before(span)
-        return line if (span.file, span.line) in self.lines.new | self.lines.old else (*line, span.column)
+    def after(self, problems: Collection[Problem]) -> set[Mark]:
+        """Of the net after the edit, at the places where they stood before."""
+        found = ((problem, self.lines.line_before(problem.span)) for problem in problems)
+        return {(block_path(problem), self.place(line, problem.span)) for problem, line in found}
 
-    def against(self, old: set[tuple[str, object]], new: set[tuple[str, object]]) -> Iterator[str]:
-        here = self.scope.place and self.place(self.scope.place)
+    def place(self, line: Line, span: Span) -> object:
+        """A line of the text before; with its column where the edit has left it as it was."""
+        return line if line in self.lines.old else (*line, span.column)
+
+    def against(self, old: set[Mark], new: set[Mark]) -> Iterator[str]:
+        here = self.scope.place and self.place(line_at(self.scope.place), self.scope.place)
         if any(place == here and block in self.scope.blocks for block, place in new):
             yield "the conflict is still there"
         places = {place for _, place in old}
         if any(place not in places and place != here for _, place in new):
             yield "something else does not fit"
+
+
+def line_at(span: Span) -> Line:
+    return span.file, span.line
 
 
 def block_path(problem: Problem) -> str:
@@ -192,7 +210,7 @@ def edits_shared_block(after: CompiledNet, changes: Sequence[StepChange], scope:
     return any(
         change.on_line
         and change.use
-        and use_places(after.outline, change.block) > 1
+        and after.ways_to_use[change.block] > 1
         and not scope.has_instance_in(change.use)
         for change in changes
     )

@@ -1,4 +1,4 @@
-"""How long the search for fixes takes: `check` of a broken spec beside `check` of the same spec in order, in one process.
+"""How long the search for fixes takes: `check` of a broken spec beside `check` of the spec in order, in one process.
 
 python -m tests.benchmarks.fix_search            from the repository's root; `--only resnet` names some specs
 

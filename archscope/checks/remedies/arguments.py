@@ -259,7 +259,8 @@ def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str,
     known = given is not None or name in DEFAULTS
     if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
-        yield from spot.remedy(words, spot.page.with_pieces([header, inside, used[0]]))
+        found = spot.remedy(words, spot.page.with_pieces([header, inside, used[0]]))
+        yield from (replace(remedy, several=True) for remedy in found)
 
 
 def places_used(page: Page, name: str) -> int:

@@ -28,12 +28,16 @@ CAUSES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Remedy:
-    """One change: what it does, to which file, and the file's text after it. cause: what was wrong if it helps."""
+    """One change: what it does, to which file, and the file's text after it.
+
+    cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it.
+    """
 
     description: str
     file: str
     text: str
     cause: str = ""
+    several: bool = False
 
 
 @dataclass(frozen=True)
