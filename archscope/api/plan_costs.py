@@ -11,15 +11,17 @@ from typing import Any
 from archscope.api.prices import REGISTERED
 from archscope.api.runs import at_rest, examples
 from archscope.cost import Cost
-from archscope.trace import Trace
+from archscope.trace import Mismatch, Trace
 
 
 class PlanCosts:
-    """The MACs of a plan's blocks. own: of a block's rows alone, by the identity of its plan; None where one of them
-    has no price."""
+    """The MACs of a plan's blocks, and what did not fit when they ran.
 
-    def __init__(self, plan: Any, own: Mapping[int, int | None]):
-        self.plan, self._own = plan, own
+    own: of a block's rows alone, by the identity of its plan; None where one of them has no price.
+    """
+
+    def __init__(self, plan: Any, own: Mapping[int, int | None], mismatches: tuple[Mismatch, ...]):
+        self.plan, self._own, self.mismatches = plan, own, mismatches
         self._sums: dict[int, int | None] = {}
 
     def macs(self, path: str = "") -> int | None:
@@ -71,7 +73,8 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
     )
     if recording.trace.failure is not None:
         return None
-    return PlanCosts(plan, by_block(recording.trace, REGISTERED.prices(recording.trace.rows), called))
+    trace = recording.trace
+    return PlanCosts(plan, by_block(trace, REGISTERED.prices(trace.rows), called), trace.mismatches)
 
 
 def tensors(module: Any) -> Iterable[tuple[str, Any]]:

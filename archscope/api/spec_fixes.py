@@ -121,15 +121,9 @@ class Attempts:
     scope: ConflictScope = field(init=False)
 
     def __post_init__(self) -> None:
-        from archscope.checks.verification import scope_of
-
-        trace, index = self.report.trace, self.report.index
-        place = self.diagnosis.mismatch.site.place
-        same = [m for m in trace.mismatches if m.site.place == place and m.kind == self.diagnosis.mismatch.kind]
-        rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
-        ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
-        behind = index.descendants(rows) - set(rows)
-        self.scope = scope_of(trace, same, ahead, behind)
+        found = [finding.diagnosis for finding in self.report.findings if finding.diagnosis is not None]
+        others = tuple(scope_in(self.report, other) for other in found if other is not self.diagnosis)
+        self.scope = replace(scope_in(self.report, self.diagnosis), others=others)
 
     @property
     def steps(self) -> int:
@@ -149,7 +143,7 @@ class Attempts:
     def _attempt(self, proposal: Remedy) -> Trial | None:
         from archscope.checks.effects import LineMap
         from archscope.checks.fix_search import Trial
-        from archscope.checks.verification import verdict
+        from archscope.checks.verification import is_proved, verdict
 
         edit = proposal.file, proposal.text
         plan = self.fixes.session.plan(self.target, edit=edit, batch=self.batch)
@@ -165,6 +159,8 @@ class Attempts:
         wrong = self.fixes.wrong_variants(self.target, proposal)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
         if wrong is None or costs is None or not all(meets_macs(costs, e) for e in judged):
+            return None
+        if not is_proved(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
             return None
         params, macs = figures_before(self.report, self.diagnosis, self.before.params)
         return Trial(
@@ -186,8 +182,8 @@ class Attempts:
 
     @cached_property
     def blocks_in_conflict(self) -> frozenset[str]:
-        """The blocks that the conflict stands in, with those around them."""
-        paths = self.scope.paths
+        """The blocks that conflicts stand in, with those around them."""
+        paths = {mismatch.site.path for mismatch in self.report.trace.mismatches}
         around = (call.site for call in self.report.trace.calls if call.site.kind == "block")
         return frozenset(site.name for site in around if any(path.startswith(f"{site.path}.") for path in paths))
 
@@ -222,6 +218,17 @@ def compiled(plan: Plan) -> CompiledNet:
 
     warnings = tuple((rule, problem.span) for rule, problem in plan.warnings)
     return CompiledNet(outline(plan), plan.mismatches, warnings, plan.parameter_count)
+
+
+def scope_in(report: Report, diagnosis: Diagnosis) -> ConflictScope:
+    """Where a conflict stands in a run."""
+    from archscope.checks.verification import scope_of
+
+    trace, index, own = report.trace, report.index, diagnosis.mismatch
+    same = [m for m in trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind)]
+    rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
+    ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
+    return scope_of(trace, same, ahead, index.descendants(rows) - set(rows))
 
 
 def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[int, int | None]:

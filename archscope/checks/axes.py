@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.report.rearranging import followed, groups
+from archscope.report.rearranging import followed, groups, with_ones
 from archscope.trace import Operand, Row, Shape
 
 
@@ -94,7 +94,7 @@ def attention(made: Made) -> Origins:
 # ------------------------------------------------------------ views
 def viewed(made: Made) -> Origins:
     """Axes whose products agree belong together: (16, 5, 5) → 400."""
-    for before, after in groups(made.first.value.shape, made.shape):
+    for before, after in with_ones(groups(made.first.value.shape, made.shape)):
         if made.axis in after:
             return [(made.first, axis) for axis in before]
     return ()

@@ -22,6 +22,12 @@ Line = tuple[str, int]
 """A file and a line in it."""
 
 
+def alike(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many lines at the beginning are equal."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
 @dataclass(frozen=True)
 class LineMap:
     """Which line of an edited file stood where before; a line that is only indented otherwise is not edited.
@@ -36,7 +42,12 @@ class LineMap:
     @cached_property
     def _runs(self) -> Sequence[tuple[str, int, int, int, int]]:
         old, new = ([line.strip() for line in text.splitlines()] for text in (self.before, self.after))
-        return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        head = alike(old, new)  # kept apart, since an inserted line may be equal to the one before it
+        tail = alike(old[: head - 1 if head else None : -1], new[: head - 1 if head else None : -1])
+        middle = difflib.SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+        runs = [(kind, i + head, j + head, k + head, m + head) for kind, i, j, k, m in middle.get_opcodes()]
+        ends = ("equal", len(old) - tail, len(old), len(new) - tail, len(new))
+        return [("equal", 0, head, 0, head), *runs, ends]
 
     @cached_property
     def old(self) -> frozenset[Line]:

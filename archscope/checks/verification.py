@@ -10,8 +10,8 @@ each of its uses is in conflict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from archscope.checks.effects import Comparing, Line, LineMap, StepChange, inputs_used, self_joins, ways_to_use
@@ -52,7 +52,7 @@ class ConflictScope:
 
     place: in the text. paths: of each instance. blocks: the uses of blocks that these stand in, "" for the net. behind:
     the paths of rows that lie behind it, whose sizes were made up. ahead: of the rows that it comes from, and of the
-    uses of blocks around these.
+    uses of blocks around these. others: the scopes of the other conflicts of the net, which an edit may cure as well.
     """
 
     place: Span | None
@@ -60,6 +60,17 @@ class ConflictScope:
     blocks: frozenset[str]
     behind: frozenset[str]
     ahead: frozenset[str]
+    others: tuple[ConflictScope, ...] = ()
+
+    def with_cured(self, cured: Callable[[ConflictScope], bool]) -> ConflictScope:
+        """The scope of this conflict and of the others that an edit cures."""
+        also = [other for other in self.others if cured(other)]
+        return replace(
+            self,
+            paths=self.paths.union(*(other.paths for other in also)),
+            blocks=self.blocks.union(*(other.blocks for other in also)),
+            ahead=self.ahead.union(*(other.ahead for other in also)),
+        )
 
     def made_up(self, change: StepChange) -> bool:
         """Whether a step's sizes before were made up, since it lies behind the conflict."""
@@ -104,12 +115,13 @@ def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines
     """What is against an edit, without its figures: conflicts, what is in use, which steps change."""
     marks = Marks(lines, scope)
     old, new = marks.before(before.mismatches), marks.after(after.mismatches)
+    scope = scope.with_cured(lambda other: marks.is_gone(other, new))
     changes = [change for change in changes_of(before, after, lines) if not scope.made_up(change)]
     against = next(
         filter(None, (*in_use(before, after, lines), *marks.against(old, new), *harm(after, changes, scope))), ""
     )
     others = [change for change in changes if not scope.on_its_way(change)]
-    edited = [change for change in changes if change.edited]
+    edited = [change for change in changes if change.edited and change.before is not None]
     kept = {problem.message for problem in before.mismatches if problem.span != scope.place}
     return Verdict(
         against=against,
@@ -163,13 +175,28 @@ class Marks:
         """A line of the text before; with its column where the edit has left it as it was."""
         return line if line in self.lines.old else (*line, span.column)
 
+    def is_gone(self, scope: ConflictScope, new: set[Mark]) -> bool:
+        """Whether a conflict of the net before is at none of its places after the edit."""
+        here = scope.place and self.place(line_at(scope.place), scope.place)
+        return here is not None and not any(place == here and block in scope.blocks for block, place in new)
+
     def against(self, old: set[Mark], new: set[Mark]) -> Iterator[str]:
-        here = self.scope.place and self.place(line_at(self.scope.place), self.scope.place)
-        if any(place == here and block in self.scope.blocks for block, place in new):
+        if not self.is_gone(self.scope, new):
             yield "the conflict is still there"
+        here = self.scope.place and self.place(line_at(self.scope.place), self.scope.place)
         places = {place for _, place in old}
         if any(place not in places and place != here for _, place in new):
             yield "something else does not fit"
+
+
+def is_proved(before: Sequence[Mismatch], after: Sequence[Mismatch], scope: ConflictScope, lines: LineMap) -> bool:
+    """Whether a run of the mended net had no mismatch at the place of the conflict, and none where none was before."""
+    marks = Marks(lines, scope)
+    known = {
+        marks.place(line_at(m.site.place), m.site.place) for m in before if m.site.place and m.site.place != scope.place
+    }
+    found = ((lines.line_before(m.site.place), m.site.place) for m in after)
+    return all(place is not None and marks.place(line, place) in known for line, place in found)
 
 
 def line_at(span: Span) -> Line:
@@ -208,10 +235,7 @@ def harm(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope
 def edits_shared_block(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope) -> bool:
     """Whether steps of a block change by their own line in a use that has no conflict, and it is used elsewhere."""
     return any(
-        change.on_line
-        and change.use
-        and after.ways_to_use[change.block] > 1
-        and not scope.has_instance_in(change.use)
+        change.on_line and change.use and after.ways_to_use[change.block] > 1 and not scope.has_instance_in(change.use)
         for change in changes
     )
 

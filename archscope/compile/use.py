@@ -38,7 +38,12 @@ CURES = {
     "view": "the sizes must multiply to the number of elements; one of them may be -1",
 }
 """How to cure what does not fit, by its kind."""
-CERTAIN = frozenset(["add", "sub", "mul", "truediv", "pow", "floordiv", "remainder", "cat", "stack", "view", "reshape"])
+CERTAIN = frozenset(
+    [
+        *("add", "sub", "mul", "truediv", "pow", "floordiv", "remainder", "cat", "stack", "view", "reshape"),
+        "scaled_dot_product_attention",  # torch's own kernels do not compare all lengths, and read past the end
+    ]
+)
 """Functions whose operands are compared before they run: whatever does not fit by our rules, torch refuses too."""
 LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 SOFT = frozenset(["softmax", "log_softmax", "softmin"])

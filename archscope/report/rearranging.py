@@ -39,6 +39,17 @@ def groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
     return found
 
 
+def with_ones(found: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
+    """The groups, with axes of size 1 that nothing is left for joined to the group before: (88, 1, 1) → 88."""
+    joined: list[tuple[list[int], list[int]]] = []
+    for before, after in found:
+        if joined and before and not after:
+            joined[-1] = (joined[-1][0] + before, joined[-1][1])
+        else:
+            joined.append((before, after))
+    return joined
+
+
 def repeated(seen: Seen) -> Field:
     """`expand`, `repeat`: axes counted from the end."""
     if len(seen.out) < len(seen.shape):
