@@ -1,7 +1,8 @@
-# make demo    a first look: sets up .venv, then one summary and one comparison
-# make test    everything that must hold: ruff, mypy, pytest
-# make bench   the figures of speed and memory, measured on this machine, beside the other tools that are installed
-# make clean   takes away what these made
+# make demo      a first look: sets up .venv, then one summary and one comparison
+# make test      what must hold: ruff, mypy, pytest with a sample of each law
+# make test-all  every case of every law; CI runs it after make test
+# make bench     the figures of speed and memory, measured on this machine, beside the other tools that are installed
+# make clean     takes away what these made
 #
 # Needs make and a Python from 3.11 on with venv and pip: `make PYTHON=python3.12 test` names another one.
 
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all lint bench clean
 
 demo: $(READY)
 	$(BIN)/archscope summary specs/tutorials/residual_mnist.yaml
@@ -19,6 +20,9 @@ demo: $(READY)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+
+test-all: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m law --laws=all
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

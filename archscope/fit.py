@@ -123,8 +123,9 @@ def compared_along(call: Called) -> Misfit | None:
     """`cosine_similarity(a, b, dim)`: one number for each pair of vectors along a dimension."""
     shapes = call.shapes()
     found = unequal(shapes[:2], "multiply", strict=False)
-    dim = call.get(2, "dim", 1) % max(map(len, shapes))
-    meant = tuple(size for axis, size in enumerate(max(shapes, key=len)) if axis != dim)
+    widest = shapes[0] if len(shapes[0]) >= len(shapes[1]) else shapes[1]
+    dim = call.get(2, "dim", 1) % len(widest)
+    meant = tuple(size for axis, size in enumerate(widest) if axis != dim)
     return found and Misfit("multiply", found.axes, meant, found.fact)
 
 

@@ -241,7 +241,7 @@ def listed(shapes: Iterable[Sequence[int | None]]) -> str:
 
 def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator[Link]:
     """The rows that gave an output the sizes that are not wanted."""
-        from archscope.checks.provenance import Lineage
+    from archscope.checks.provenance import Lineage
     from archscope.render.conflicts import describe_change
     from archscope.report import Link
 

@@ -1,4 +1,4 @@
-"""What every test keeps to: a run leaves nothing behind, also a failing one."""
+"""What every test keeps to: a run leaves nothing behind, also a failing one. And how much of each law is run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+from tests.sampling import split, times
 
 pytest_plugins = ["pytester"]
 
@@ -42,8 +45,42 @@ GLOBAL_HOOKS = (
 )
 
 
+settings.register_profile("sample", max_examples=25, derandomize=True)
+settings.register_profile("all", max_examples=1000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--laws", choices=["sample", "all"], default="sample", help="the cases of each law that are run")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "moves_rng: the test draws random numbers from torch's own generator")
+    settings.load_profile(config.getoption("laws"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is in no sample; last of all, so that few cases that were asked for by name are all run."""
+    if config.getoption("laws") == "sample":
+        items[:], out = split(items)
+        config.hook.pytest_deselected(items=out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """A line for each law that was run: how long it took."""
+    reports = (one for kind in terminalreporter.stats.values() for one in kind if isinstance(one, pytest.TestReport))
+    laws = times(reports)
+    if laws:
+        total = sum(spent.seconds for spent in laws.values())
+        terminalreporter.section(f"laws, {config.getoption('laws')}: {total:.0f} s")
+    for law, spent in laws.items():
+        terminalreporter.write_line(f"{spent.seconds:7.2f} s {spent.cases:5}  {law}")
+
+
+@pytest.fixture(scope="session")
+def all_laws(pytestconfig: pytest.Config) -> bool:
+    """Whether laws are run whole: for those that draw their own cases."""
+    return pytestconfig.getoption("laws") == "all"
 
 
 @pytest.fixture(autouse=True)

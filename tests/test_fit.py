@@ -6,6 +6,7 @@ name, Random → a call of small tensors → find(shapes) ⇔ torch raises      
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
@@ -123,6 +124,23 @@ def grouped_attention(dice: Random) -> Drawn:
     return Drawn(F.scaled_dot_product_attention, args[0], {"enable_gqa": True}, args[1])
 
 
+def masked_attention(dice: Random) -> Drawn:
+    """A mask is as large as the scores, or is read as if it were."""
+    n, heads, length, keys = sizes(dice, 4, most=4)
+    query, key = (n, heads, length, 3), (n, heads, keys, 3)
+    scores = (n, heads, length, keys)
+    fitting_mask = tuple(size if dice.random() < 0.8 else 1 for size in scores)[dice.randint(0, 2) :]
+    mask = made(nearly(dice, fitting_mask, chance=0.15))
+    both = made(query), made(key), made(key)
+    return Drawn(F.scaled_dot_product_attention, (*both, mask), {}, (*both, made(scores)))
+
+
+def compared_along(dice: Random) -> Drawn:
+    first = sizes(dice, dice.randint(2, 4))
+    second = nearly(dice, first)
+    return Drawn(F.cosine_similarity, (made(first), made(second)), {"dim": -1}, (made(first), made(first), -1))
+
+
 def viewed(name: str) -> Callable[[Random], Drawn]:
     def draw(dice: Random) -> Drawn:
         shape, new = sizes(dice, dice.randint(1, 4)), list(sizes(dice, dice.randint(1, 3), most=6))
@@ -202,6 +220,10 @@ CALLS: dict[str, Callable[[Random], Drawn]] = {
     "remainder": element_by_element(torch.remainder),
     "maximum": element_by_element(torch.maximum),
     "minimum": element_by_element(torch.minimum),
+    **{name: element_by_element(getattr(torch, name)) for name in ("fmod", "atan2", "hypot")},
+    **{name: element_by_element(getattr(torch, name)) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
+    **{name: element_by_element(getattr(F, name)) for name in ("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss")},
+    "cosine_similarity": compared_along,
     "cat": joined(torch.cat, new=False),
     "concat": joined(torch.concat, new=False),
     "stack": joined(torch.stack, new=True),
@@ -216,6 +238,7 @@ CALLS: dict[str, Callable[[Random], Drawn]] = {
     "bmm": product("bmm", 3, 3),
     "scaled_dot_product_attention": attention,
     "scaled_dot_product_attention gqa": grouped_attention,
+    "scaled_dot_product_attention mask": masked_attention,
     "view": viewed("view"),
     "reshape": viewed("reshape"),
     "getitem": indexed,
@@ -232,7 +255,8 @@ CALLS: dict[str, Callable[[Random], Drawn]] = {
 # ------------------------------------------------------------ the laws
 def refused(call: Drawn) -> bool:
     try:
-        call.function(*call.args, **call.kwargs)
+        with warnings.catch_warnings(action="ignore"):  # torch warns of losses that broadcast
+            call.function(*call.args, **call.kwargs)
     except (RuntimeError, ValueError, IndexError):
         return True
     return False

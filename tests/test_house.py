@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ FLOORS: dict[str, int] = {
     "trace_index": 1,
     "cost": 1,
     "fit": 1,
+    "planned": 1,
     "config": 1,
     "statement": 1,
     "measurement": 1,
@@ -54,6 +56,7 @@ FLOORS: dict[str, int] = {
 STAIRS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a price is a price of what a trace holds",
     ("trace_index", "trace"): "an index is an index of a trace",
+    ("planned", "trace"): "a planned step has the shapes of a trace",
     ("fit", "trace"): "what does not fit is a noun of the trace",
     ("witnesses", "record"): "what a run must not change is kept in one place",
     ("targets", "record"): "and what a module holds is read in one place",
@@ -85,7 +88,7 @@ class Source:
     path: str
     text: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
@@ -209,10 +212,12 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
 
 
 # ------------------------------------------------------------ the house
-def house() -> list[Source]:
+@cache
+def house() -> tuple[Source, ...]:
+    """Every file of the package, read and parsed once."""
     package = ROOT / "archscope"
     paths = sorted(path for path in package.rglob("*.py") if "__pycache__" not in path.parts)
-    return [Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+    return tuple(Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

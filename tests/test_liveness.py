@@ -226,6 +226,7 @@ def test_cuda_hands_out_whole_granules_and_tells_what_a_kernel_takes_for_itself(
     assert [allocated(size, 512) for size in (0, 1, 512, 513)] == [0, 512, 512, 1024]
 
 
+@pytest.mark.law(keep=3)
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("spec", ["specs/resnet.yaml:resnet18", "specs/vit.yaml:vit_b_16", "specs/densenet.yaml"])
 def test_the_peak_holds_every_products_operands_and_results(spec: str, train: bool) -> None:

@@ -46,6 +46,7 @@ def test_one_working_set_is_a_curve_too() -> None:
     assert replace(CEILINGS, bandwidths=((MIB, 7e9),)).bandwidth(12) == 7e9
 
 
+@pytest.mark.law
 @given(st.integers(1, 10**12), st.integers(1, 10**12))
 def test_what_moves_more_is_never_faster(one: int, other: int) -> None:
     small, large = sorted((one, other))

@@ -333,6 +333,7 @@ ENDS: dict[str, tuple[Callable[[Deed], Deed], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.law(keep=len(MISCHIEF))
 @both_modes
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", MISCHIEF)
@@ -350,6 +351,7 @@ def test_a_live_module_stays_as_it_is(name: str, end: str, train: bool) -> None:
     assert changes(before, picture(model, x)) == []
 
 
+@pytest.mark.law(keep=4)
 @both_modes
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
 def test_parameters_and_gradients_are_the_same_to_the_bit(optimizer: str, train: bool) -> None:

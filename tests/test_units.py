@@ -139,6 +139,7 @@ def test_what_is_no_figure(text: str) -> None:
         units.parse_figure(text)
 
 
+@pytest.mark.law
 @given(st.integers(0, 10**16))
 def test_what_we_print_we_accept(number: int) -> None:
     assert units.parse_figure(str(number)).equals(number)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
-from archscope.api.runs import ignored_arguments, summarize, summarize_plan
+from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
 from archscope.api.specs import split, variants
 from archscope.errors import ForwardError, SpecError
-from archscope.report import Checked, Finding, from_problem
+from archscope.report import Checked, Finding, Report, from_problem
 from archscope.spec.folders import spread
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Chec
 
 
 def _checked_spec(target: str, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
-    """Every variant of a spec, which is read once."""
+    """Every variant of a spec, read once. Raises UsageError, TypeError for options that `summarize` has not."""
+    signature(summarize).bind(target, **options)
+    refuse_call(Given(args=options.get("args"), kwargs=options.get("kwargs")))
     if options.get("device", "auto") == "auto":
         options = {**options, "device": "meta"}  # shapes and costs are the same there, and no net is too big
     try:
@@ -103,9 +106,7 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
     return Ran((*found, *law.held(report)), report)
 
 
-def _at_two_examples(
-    target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _at_two_examples(target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]) -> Iterator[Finding]:
     """What does not fit at a batch of 2 in a net that fits at a batch of 1."""
     try:
         plan = session.plan(target, batch=2)
@@ -124,9 +125,16 @@ def _at_two_examples(
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
     try:
         report = summarize(target, **{**options, "backward": False})
-        found = report.findings
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
-        found = report.findings
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
-    return Ran((*found, *ignored, *law.held(report)), report)
+    return Ran((*_with_module_fixes(target, report, options), *ignored, *law.held(report)), report)
+
+
+def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a Python target; conflicts with the fixes of its layers that were tried."""
+    if not (report.trace.mismatches or report.trace.failure):
+        return report.findings
+    from archscope.api.module_fixes import with_module_fixes
+
+    return with_module_fixes(target, report, options)

@@ -1,4 +1,4 @@
-"""What a compiled spec costs, without a run of every block: each distinct one runs once on meta, and its uses are added.
+"""What a compiled spec costs without a run of every block: each distinct one runs once on meta, its uses are added.
 
 Plan → a recorded pass of the distinct blocks → priced rows of each → MACs of each block with all that it uses
 """

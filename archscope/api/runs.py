@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from archscope.api.prices import REGISTERED
 from archscope.api.specs import plan_of, split
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archscope.targets import Subject
 
 Progress = Callable[[str], object]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,7 @@ def summarize(
     derives = train if backward is None else backward
     if split(target) is None:
         return summarize_module(target, set or {}, given, device, dtype, train, derives, seed)
-    if given.by_call:
-        raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
+    refuse_call(given)
     plan = plan_of(
         target,
         variant=variant,
@@ -86,11 +87,17 @@ def summarize(
     return summarize_plan(plan, device=device, dtype=dtype, train=train, backward=derives, seed=seed, tell=progress)
 
 
-def at_rest(analysis: Callable[..., Report]) -> Callable[..., Report]:
+def refuse_call(given: Given) -> None:
+    """Raises UsageError where a spec is given the arguments of a call."""
+    if given.by_call:
+        raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
+
+
+def at_rest(analysis: Callable[P, R]) -> Callable[P, R]:
     """The analysis without Python's cycle collector, which would go through all of torch again and again."""
 
     @wraps(analysis)
-    def quietly(*args: Any, **kwargs: Any) -> Report:
+    def quietly(*args: P.args, **kwargs: P.kwargs) -> R:
         from archscope.record import resting
 
         with resting():

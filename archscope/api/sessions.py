@@ -1,6 +1,6 @@
 """One spec, read once: its library, its variants, and compilations of it with a changed text.
 
-    file → Library, once ─ variant, edit? ─→ Plan; layers that were made for one compilation serve the next
+file → Library, once ─ variant, edit? ─→ Plan; layers that were made for one compilation serve the next
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BATCH_DEPENDENT = re.compile(
     r"\b(view|reshape|unflatten|expand|repeat|tile|squeeze|conv[123]d|bmm|baddbmm|einsum|cat|stack|split|Parameter)\b"
 )
 """Functions that can tie a net to one batch size."""
-COMPILED = ("set", "input", "batch", "train", "allow_python")
+COMPILED = ("variant", "set", "input", "batch", "train", "allow_python")
 """The options of a run that its compilation depends on."""
 
 

@@ -1,6 +1,6 @@
 """Fixes of a spec: proposals for each conflict, tried in memory on the spec and on its other variants.
 
-    Session + report + plan → proposals → compiled with the changed text → Verdict → priced → findings with checked fixes
+Session + report + plan → proposals → compiled with the changed text → Verdict → priced → findings with checked fixes
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class SpecFixes:
             if not name.startswith("std/")
         }
 
-    def with_fixes(
-        self, target: str, plan: Plan, report: Report, *, batch: int | None = None
-    ) -> tuple[Finding, ...]:
+    def with_fixes(self, target: str, plan: Plan, report: Report, *, batch: int | None = None) -> tuple[Finding, ...]:
         """The report's findings; its conflicts with the fixes that were found.
 
         batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
@@ -100,7 +98,7 @@ class SpecFixes:
 
     def _compiles(self, target: str, proposal: Remedy | None) -> bool:
         try:
-            plan = self.session.plan(target, edit=proposal and (proposal.file, proposal.text))
+            plan = self.session.plan(target, edit=(proposal.file, proposal.text) if proposal else None)
         except ArchscopeError:
             return False
         return not plan.mismatches and all(meets_sizes(plan, e) for e in plan.expected)
@@ -224,7 +222,11 @@ def meets_sizes(plan: Plan, expected: Expected) -> bool:
 
 def meets_macs(costs: PlanCosts, expected: Expected) -> bool:
     macs = costs.macs(expected.path) if expected.key == "macs" else None
-    return expected.key != "macs" or (macs is None and bool(expected.path)) or (macs is not None and within(expected, macs))
+    return (
+        expected.key != "macs"
+        or (macs is None and bool(expected.path))
+        or (macs is not None and within(expected, macs))
+    )
 
 
 def within(expected: Expected, figure: int) -> bool:

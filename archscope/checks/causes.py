@@ -1,11 +1,11 @@
 """Why shapes do not fit: a conflict and the steps on its sides → its class, and the cure in words.
 
-    layout      ranks differ, axes stand in another order, a view counts other elements
-    batch       the batch dimension was changed
-    channels    a layer makes or expects another number of channels or features
-    stride      one side goes in larger steps than the other
-    off-by-one  a window without its padding, or one that rounds
-    source      another value was meant
+layout      ranks differ, axes stand in another order, a view counts other elements
+batch       the batch dimension was changed
+channels    a layer makes or expects another number of channels or features
+stride      one side goes in larger steps than the other
+off-by-one  a window without its padding, or one that rounds
+source      another value was meant
 """
 
 from __future__ import annotations

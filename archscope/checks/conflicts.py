@@ -1,4 +1,4 @@
-"""What is behind every mismatch of a run: its operands, the steps of each since they forked, and the class of its cause.
+"""What is behind every mismatch of a run: its operands, the steps of each since the fork, the class of its cause.
 
     TraceIndex → Mismatches, those at one place together ─ Lineage ─→ sides since the fork ─→ cause → Diagnosis
 

@@ -1,7 +1,7 @@
 """What an edit of a spec changes in its net: two outlines, step by step → StepChanges, and what an edit must not do.
 
-    PlannedBlock before, PlannedBlock after, LineMap → compare → Effects: changes with absolute paths
-                                                             └→ inputs that reach no output, operands joined with themselves
+    PlannedBlock before, PlannedBlock after, LineMap → compare → StepChanges with absolute paths
+    PlannedBlock → inputs that flow into an output, steps that join a value with itself, places where a block is used
 
 Steps are matched by the line that they are written on, so that a new step does not rename those after it. A step is
 `edited` where its own line changed or where it changed though nothing that it reads did; all others lie behind an edit.
@@ -33,7 +33,7 @@ class LineMap:
     after: str
 
     @cached_property
-    def _runs(self) -> list[tuple[str, int, int, int, int]]:
+    def _runs(self) -> Sequence[tuple[str, int, int, int, int]]:
         old, new = ([line.strip() for line in text.splitlines()] for text in (self.before, self.after))
         return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
 
@@ -171,7 +171,7 @@ class Comparing:
 def paired(before: Mapping[int, object], after: Mapping[int, object]) -> dict[int, int]:
     """Indexes of equal keys, in their order: after → before."""
     waiting: dict[object, list[int]] = {}
-    for index, key in reversed(before.items()):
+    for index, key in sorted(before.items(), reverse=True, key=lambda item: item[0]):
         waiting.setdefault(key, []).append(index)
     return {index: waiting[key].pop() for index, key in after.items() if waiting.get(key)}
 

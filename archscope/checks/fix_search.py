@@ -1,4 +1,4 @@
-"""The search for fixes of one conflict: proposals → tried in memory → those that cure it and harm nothing, the best first.
+"""The search for fixes of one conflict: proposals, tried in memory → those that cure it and harm nothing, best first.
 
     Diagnosis ─ proposals ─→ attempt → Trial ─ rank ─→ at most three Fixes, checked
 
@@ -127,7 +127,9 @@ def change_in_words(change: StepChange) -> str:
 def placed(finding: Finding, proposal: Remedy, source: Callable[[str], str]) -> Finding:
     """The finding with the cause that an edit shows, and with the line that it changes at the head of the walk."""
     line, column = first_change(source(proposal.file), proposal.text)
-    there = [link for link in finding.walk if link.place and (link.place.file, link.place.line) == (proposal.file, line)]
+    there = [
+        link for link in finding.walk if link.place and (link.place.file, link.place.line) == (proposal.file, line)
+    ]
     own = finding.place is not None and (finding.place.file, finding.place.line) == (proposal.file, line)
     head = there or ([] if own else [Link(MEANT, proposal.description, Span(proposal.file, line, column))])
     rest = [link for link in finding.walk if link not in there]

@@ -1,6 +1,6 @@
 """Which sizes of the input image would do: the steps on the way from the input → sizes at which all sides agree.
 
-    operand ─ windows, interpolations, paddings since the input ─→ size(n) for any n ─→ legal sizes near the given one
+operand ─ windows, interpolations, paddings since the input ─→ size(n) for any n ─→ legal sizes near the given one
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a value came to its sizes: an operand and an axis → the rows that changed or set it, back to where branches fork.
 
-    TraceIndex → Lineage ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
+TraceIndex → Lineage ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Change:
 
 MOVES = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
 """Functions that put sizes in another order."""
+VIEWS = ("flatten", "view", "reshape", "unflatten")
+"""Functions that look at the same numbers in other sizes."""
 
 
 def can_resize(row: Row) -> bool:
@@ -75,9 +77,7 @@ class Lineage:
                 sides[source.value.id] = reduce(or_, made, sides.get(source.value.id, 0))
         return -1 if any(sides.get(operand.value.id) == every for operand in self.trace.inputs) else None
 
-    def steps(
-        self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False
-    ) -> Iterator[Step]:
+    def steps(self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False) -> Iterator[Step]:
         """Every row after `since` that an axis of the operand went through, from the end backwards.
 
         through: also through rows that set an axis to the size that it had before.

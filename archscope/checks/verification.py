@@ -1,6 +1,6 @@
 """Whether an edit cures a conflict and harms nothing: the net before and after, step by step → Verdict.
 
-    CompiledNet before, after ─ compare ─→ StepChanges ─ where do they lie? ─→ reasons against it, or what else it changes
+    CompiledNet before, after ─ compare ─→ StepChanges ─ where do they lie? ─→ reasons against it, what else it changes
 
 A fix keeps every input, parameter and output in use, joins no value with itself, meets what the file expects, and
 changes nothing that does not lie behind the step that it edits. A block that several places use is edited only where
@@ -79,10 +79,10 @@ class Verdict:
     """What is against an edit (nothing: it is a fix), and what it changes.
 
     left: how many mismatches are left. edited: how many steps it edits beyond one for each instance of the conflict.
-    elsewhere: the steps that it changes though they do not lead to the conflict; none of an edit of the net's input. outside: whether steps outside the
-    conflict's block change. halves: whether a map is made smaller only to be enlarged again. alone: whether the other
-    mismatches are as they were, so that the difference in figures is the edit's. frees: whether a value is used that was
-    not, or one is not joined with itself any more.
+    elsewhere: the steps that it changes though they do not lead to the conflict; none of an edit of the net's input.
+    outside: whether steps outside the conflict's block change. halves: whether a map is made smaller only to be
+    enlarged again. alone: whether the other mismatches are as they were, so that the difference in figures is the
+    edit's. frees: whether a value is used that was not, or one is not joined with itself any more.
     """
 
     against: str = ""
@@ -100,7 +100,9 @@ def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines
     marks = Marks(lines, scope)
     old, new = marks.of(before.mismatches), marks.of(after.mismatches)
     changes = [change for change in changes_of(before, after, lines) if not scope.made_up(change)]
-    against = next(filter(None, (*in_use(before, after, lines), *marks.against(old, new), *harm(after, changes, scope))), "")
+    against = next(
+        filter(None, (*in_use(before, after, lines), *marks.against(old, new), *harm(after, changes, scope))), ""
+    )
     others = [change for change in changes if not scope.on_its_way(change)]
     edited = [change for change in changes if change.edited]
     kept = {problem.message for problem in before.mismatches if problem.span != scope.place}
@@ -188,7 +190,10 @@ def harm(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope
 def edits_shared_block(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope) -> bool:
     """Whether steps of a block change by their own line in a use that has no conflict, and it is used elsewhere."""
     return any(
-        change.on_line and change.use and use_places(after.outline, change.block) > 1 and not scope.has_instance_in(change.use)
+        change.on_line
+        and change.use
+        and use_places(after.outline, change.block) > 1
+        and not scope.has_instance_in(change.use)
         for change in changes
     )
 

@@ -13,14 +13,13 @@ from archscope import units
 from archscope.checks.causes import rounds
 from archscope.checks.conflicts import Diagnosis, diagnoses, own_axes
 from archscope.checks.images import legal_sizes, sizes_for
-from archscope.checks.provenance import MOVES, Change
+from archscope.checks.provenance import MOVES, VIEWS, Change
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Operand, Row, Shape, Trace
 from archscope.trace_index import TraceIndex
 
 AXES = ("N", "C", "H", "W")
-VIEWS = ("flatten", "view", "reshape", "unflatten")
 WIDEST = 76
 """How wide a line of the layout may be, so that it fits a terminal with its indent."""
 MOST_OPERANDS = 4
@@ -130,7 +129,11 @@ def cure(diagnosis: Diagnosis) -> str:
     if mismatch.says is not None:
         return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
     if mismatch.kind == "attention":
-        return "" if mismatch.axes else "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
+        return (
+            ""
+            if mismatch.axes
+            else "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
+        )
     if cause == "layout" and mismatch.kind == "concat":
         return "join them along the dimension in which they differ, or bring them to one rank"
     if cause == "layout" and mismatch.kind == "product":
@@ -244,7 +247,9 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
     for change, alike in steps_told(diagnosis):
         rows.append(change.row)
         text = f"{diagnosis.index.layer_text(change.row)}: {describe_change(change) or 'made here'}"
-        yield Link(change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place)
+        yield Link(
+            change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place
+        )
     all_rows, own = diagnosis.index.trace.rows, diagnosis.mismatch.row
     yield from uses([*all_rows[own : own + 1], *rows], diagnosis.index)
 

@@ -160,7 +160,8 @@ def hidden(checked: Sequence[Checked], level: str) -> Iterator[str]:
 
 def cure(found: Sequence[Told]) -> Iterator[str]:
     """Which command applies the first checked fix, where there is one."""
-    able = [one for one in found if any(fix.checked and fix.text for fix in one.finding.fixes)]
+    specs = [one for one in found if parts(one.target)[0].endswith((".yaml", ".yml"))]
+    able = [one for one in specs if any(fix.checked and fix.text for fix in one.finding.fixes)]
     files = dict.fromkeys(parts(one.target)[0] for one in able)
     if able:
         numbers = {next(n for n, fix in enumerate(one.finding.fixes, 1) if fix.checked) for one in able}

@@ -13,9 +13,10 @@ from archscope.errors import Problem, Span, excerpt
 class Fix:
     """A cure: what it does, what it costs, whether it was run and worked.
 
-    edit: the change as a unified diff of the spec. file, text: the spec's file and its whole text after the change;
-    empty where there is no spec to change. changes: the steps that it changes though they do not lead to the conflict,
-    each with its sizes. outside: whether steps outside the block of the conflict change.
+    edit: the change as a unified diff of the spec, or of the Python file that makes the layer. file, text: that file
+    and its whole text after the change; empty where there is none to change. changes: the steps that it changes though
+    they do not lead to the conflict, each with its sizes. outside: whether steps outside the block of the conflict
+    change.
     """
 
     description: str

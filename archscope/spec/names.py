@@ -15,11 +15,9 @@ def names_read(part: Spec | Block) -> frozenset[str]:
 
 
 def labels_unused(spec: Spec) -> frozenset[tuple[str, str]]:
-    """The labels of steps that no expression of their block reads, each with its block; of the net with an empty one."""
+    """The labels that no expression of their block reads, each with the block's name; the net's is empty."""
     parts = [(block.name, block) for block in spec.blocks] + [("", (spec.layers, spec.returns, spec.modules))]
-    return frozenset(
-        (name, label) for name, part in parts for label in set(_labels(part)) - {"_"} - set(_names(part))
-    )
+    return frozenset((name, label) for name, part in parts for label in set(_labels(part)) - {"_"} - set(_names(part)))
 
 
 def _labels(part: object) -> Iterator[str]:

@@ -5,22 +5,33 @@
 devices    devices, dtypes, memory, seeds
 inputs     what a user says of inputs → trees of tensors
 calls      a module's forward: whether arguments fit it, and their names
+constructors   where a layer is made: the call in its author's source
+substitution   a copy of a model with other layers, which shares all else
 python     `net.py:Net`, `package.module:factory` → nn.Module
 subjects   a target or live module → Subject: unwrapped, with its lazy layers made
 ignored    arguments that the author's classes accept and never read
 """
 
 from archscope.targets.calls import check_fit, cure_of, named_inputs
+from archscope.targets.constructors import Constructor, Constructors, constructor_of
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
 from archscope.targets.inputs import Door, example, inputs_of, without_history
+from archscope.targets.layer_arguments import arguments_of, is_torch_layer
 from archscope.targets.python import module_of, surroundings
 from archscope.targets.subjects import Subject, initialised, placed, subject
+from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
 
 __all__ = [
+    "Constructor",
+    "Constructors",
     "Door",
+    "ReplacementError",
     "Subject",
+    "Substitution",
+    "arguments_of",
     "check_fit",
+    "constructor_of",
     "cure_of",
     "device_of",
     "dtype_of",
@@ -29,6 +40,7 @@ __all__ = [
     "ignored_arguments",
     "initialised",
     "inputs_of",
+    "is_torch_layer",
     "module_of",
     "named_inputs",
     "placed",
@@ -36,5 +48,7 @@ __all__ = [
     "seeded",
     "subject",
     "surroundings",
+    "with_layer",
+    "with_layers",
     "without_history",
 ]

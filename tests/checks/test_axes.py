@@ -186,6 +186,7 @@ def regrouped(draw: st.DrawFn, factors: list[int]) -> list[int]:
     return made
 
 
+@pytest.mark.law
 @given(cuts())
 def test_groups_hold_every_axis_once_and_have_equal_products(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     old, new = pair
@@ -196,6 +197,7 @@ def test_groups_hold_every_axis_once_and_have_equal_products(pair: tuple[tuple[i
         assert prod(old[axis] for axis in before) == prod(new[axis] for axis in after)
 
 
+@pytest.mark.law
 @given(cuts())
 def test_groups_are_as_small_as_can_be(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     """No beginning of a group on one side is as large as one on the other, but for sizes of 1."""

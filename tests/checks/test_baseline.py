@@ -68,6 +68,7 @@ PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(".".join)
 PARTS = st.dictionaries(PATHS, st.integers(0, 9), max_size=8)
 
 
+@pytest.mark.law
 @given(PARTS, PARTS)
 def test_a_culprit_explains_the_whole_change(was: dict[str, int], now: dict[str, int]) -> None:
     growth = grown(was.items(), now.items())
@@ -82,6 +83,7 @@ def test_a_culprit_explains_the_whole_change(was: dict[str, int], now: dict[str,
     assert inside[1] - inside[0] == change
 
 
+@pytest.mark.law
 @given(PARTS, PATHS, st.integers(1, 9))
 def test_a_part_that_grew_alone_is_found(was: dict[str, int], path: str, more: int) -> None:
     growth = grown(was.items(), {**was, path: was.get(path, 0) + more}.items())

@@ -53,6 +53,7 @@ def diagnosis(model: nn.Module, *shape: int) -> Diagnosis | None:
     return next(iter(diagnoses(TraceIndex(trace))), None)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("seed", range(60))
 def test_the_cause_is_what_the_branches_show(seed: int) -> None:
     dice = Random(seed)

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
-from archscope.render.conflicts import conflicts
 from archscope.errors import Span
+from archscope.render.conflicts import conflicts
 from archscope.report import Finding, Report
 from archscope.trace import Failure, Mismatch, Operand, Site, Value
 from tests.checks.golden import FOLDER, Case, cases, checked, inside, shown

@@ -50,6 +50,7 @@ SEEDS = range(25)
 
 
 # ------------------------------------------------------------ changes
+@pytest.mark.law
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_every_change_takes_up_where_the_one_before_it_ended(seed: int, axis: int) -> None:
@@ -63,6 +64,7 @@ def test_every_change_takes_up_where_the_one_before_it_ended(seed: int, axis: in
         assert sizes[0][0] == trace.inputs[0].value.shape[axis]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_steps_that_changed_a_size_are_all_there_in_the_order_of_the_run(seed: int) -> None:
     trace = run(seed)
@@ -74,6 +76,7 @@ def test_the_steps_that_changed_a_size_are_all_there_in_the_order_of_the_run(see
         ]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_before_the_fork_is_told(seed: int) -> None:
     trace = run(seed)
@@ -126,6 +129,7 @@ class Tangled(nn.Module):
         return known[-1]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_fork_is_the_last_value_that_all_come_from(seed: int) -> None:
     trace = traced(Tangled(seed), torch.zeros(3))

@@ -28,6 +28,7 @@ def test_the_compiler_refuses_it_with_its_message(case: BadCase, monkeypatch: py
     case.check(problems_of(Path(case.path.name)))
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.stem)
 def test_its_text_is_for_people(case: BadCase) -> None:
     assert not FOREIGN.search(str(problems_of(case.path)))

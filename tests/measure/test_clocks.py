@@ -19,6 +19,7 @@ seconds = st.lists(st.integers(1, 10**9).map(lambda n: n / 2**20), min_size=1, m
 
 
 # ------------------------------------------------------------ samples
+@pytest.mark.law
 @given(seconds)
 def test_median_and_quartiles_are_those_of_statistics(found: list[float]) -> None:
     samples = Samples(tuple(found))
@@ -28,6 +29,7 @@ def test_median_and_quartiles_are_those_of_statistics(found: list[float]) -> Non
     assert samples.iqr == pytest.approx(quartiles[2] - quartiles[0])
 
 
+@pytest.mark.law
 @given(seconds, st.randoms(use_true_random=False))
 def test_the_order_of_runs_says_nothing(found: list[float], dice: random.Random) -> None:
     shuffled = list(found)
@@ -35,6 +37,7 @@ def test_the_order_of_runs_says_nothing(found: list[float], dice: random.Random)
     assert figures(shuffled) == figures(found)
 
 
+@pytest.mark.law
 @given(seconds, st.integers(-8, 8))
 def test_samples_scale(found: list[float], power: int) -> None:
     scale = 2.0**power
@@ -42,6 +45,7 @@ def test_samples_scale(found: list[float], power: int) -> None:
     assert figures([second * scale for second in found]) == (median * scale, iqr * scale, margin * scale, noisy)
 
 
+@pytest.mark.law
 @given(seconds)
 def test_the_median_lies_among_the_runs_and_no_width_is_negative(found: list[float]) -> None:
     median, iqr, margin, _ = figures(found)

@@ -73,6 +73,7 @@ def measured(model: nn.Module, inputs: tuple[torch.Tensor, ...], device: str, *,
     return peak
 
 
+@pytest.mark.law(keep=len(CASES))
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_what_is_predicted_of_a_small_net_is_what_is_measured(case: Case, train: bool) -> None:
@@ -90,6 +91,7 @@ def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[Memory,
     return predicted, measured(build(spec, device=device, seed=0, **how), inputs, device, train=train)
 
 
+@pytest.mark.law(keep=3)
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize(
     ("spec", "how"),

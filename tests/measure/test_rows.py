@@ -84,8 +84,9 @@ def test_what_derives_a_row_is_timed_with_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # ------------------------------------------------------------ laws
-@every_model
+@pytest.mark.law(keep=len(MODELS))
 @both_modes
+@every_model
 def test_every_row_has_a_time_and_none_is_lost(name: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One tick for each operator: what does work has some, and rows sum to the run, but for calls that make no row; the
     gradients that a backward pass starts from are nobody's."""
@@ -110,8 +111,9 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.law(keep=len(SPECS))
 @both_modes
+@pytest.mark.parametrize("spec", SPECS)
 def test_every_row_of_a_spec_has_a_time(spec: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorded run walks the plan, the timed one calls the built module. The clock goes on when it is read."""
     monkeypatch.setattr(rows, "now", count().__next__)
@@ -258,6 +260,7 @@ def test_what_reading_a_clock_costs_is_taken_off(monkeypatch: pytest.MonkeyPatch
     assert [ticks(time) for time in times.forward] == [0, 7, 0]
 
 
+@pytest.mark.law
 @given(st.lists(st.tuples(*[st.integers(0, 100)] * 3), min_size=1, max_size=20))
 def test_the_middle_half_is_neither_the_quickest_nor_the_slowest_quarter(found: list[tuple[int, int, int]]) -> None:
     laps = [lap(*spent) for spent in found]

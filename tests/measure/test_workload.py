@@ -157,6 +157,7 @@ def test_an_optimizer_is_torchs_own_until_a_graph_is_to_hold_it(name: str) -> No
 
 
 # ------------------------------------------------------------ inputs
+@pytest.mark.law
 @given(st.integers(1, 50), st.integers(1, 20_000), st.integers(1, 64))
 def test_turns_fill_twice_the_cache(elements: int, cache: int, most: int) -> None:
     first = ((torch.zeros(elements),), {})

@@ -67,6 +67,7 @@ def test_resnet50_to_the_last_digit() -> None:
     assert archscope.summarize(f"{SPECS}/resnet.yaml:resnet50", device="meta").total.macs == 4_089_184_256
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("path", "variant", "figures"), KNOWN, ids=IDS)
 def test_a_summary_gives_what_is_published(path: Path, variant: str, figures: Published) -> None:
     total = archscope.summarize(f"{path}:{variant}", device="meta").total

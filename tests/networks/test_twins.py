@@ -257,6 +257,7 @@ def copy_in_order(source: nn.Module, target: nn.Module) -> None:
         old.copy_(new)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.spec)
 def test_a_compiled_spec_gives_the_bits_of_its_twin(pair: Pair) -> None:
     twin = with_lively_norms(pair.twin())
@@ -266,6 +267,7 @@ def test_a_compiled_spec_gives_the_bits_of_its_twin(pair: Pair) -> None:
     assert torch.equal(net(x), twin(x))
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.params], ids=lambda pair: pair.spec)
 def test_a_report_gives_the_known_figures(pair: Pair) -> None:
     total = archscope.summarize(pair.target).total

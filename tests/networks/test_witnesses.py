@@ -20,6 +20,7 @@ TWICE = {"gpt2.yaml:small": 97 * 16}
 """Specs with tied weights, which torchinfo counts by both their names: the elements."""
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.spec)
 def test_every_difference_is_explained(pair: Pair) -> None:
     check = archscope.cross_check(pair.target, set=pair.set)

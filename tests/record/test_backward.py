@@ -122,6 +122,7 @@ def derived(report: Report) -> dict[str, int | None]:
 
 
 # ------------------------------------------------------------ the count
+@pytest.mark.law(keep=4)
 @pytest.mark.parametrize("target", SMALL)
 def test_specs_cost_what_an_independent_count_says(target: str) -> None:
     model = archscope.build(f"{SPECS}/{target}", set=SMALL[target], seed=0)
@@ -138,6 +139,7 @@ def test_modules_cost_what_an_independent_count_says(name: str) -> None:
     assert report.backward_total == Total.of(row.total for row in report.backward)
 
 
+@pytest.mark.law(keep=2)
 @pytest.mark.parametrize("target", ["resnet.yaml:resnet18", "gpt2.yaml", "lstm_classifier.yaml", "llama_block.yaml"])
 def test_a_spec_costs_the_same_on_every_device_and_as_a_module(target: str) -> None:
     path, given = f"{SPECS}/{target}", INPUTS.get(target, image)()

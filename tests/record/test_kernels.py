@@ -181,6 +181,7 @@ SPARING = {"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"}
 """Recurrent layers whose first state needs no gradient: one product fewer where they are taken apart."""
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", [name for name in LAYERS if hasattr(nn, name)])
 def test_the_kernels_that_really_run_cost_the_same_and_twice_that_backward(name: str) -> None:
     case = LAYERS[name]

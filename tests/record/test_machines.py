@@ -36,6 +36,7 @@ def test_a_machine_costs_its_products(name: str) -> None:
     assert found(summarized(TABLE[name])) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", TABLE)
 def test_it_costs_the_same_in_training(name: str) -> None:
     module, args = TABLE[name].make()
@@ -45,6 +46,7 @@ def test_it_costs_the_same_in_training(name: str) -> None:
     assert cost.macs == (None if TABLE[name].macs is None else TABLE[name].macs + extra)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in NO_INFERENCE])
 def test_it_costs_the_same_in_inference_mode(name: str) -> None:
     with torch.inference_mode():

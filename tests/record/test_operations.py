@@ -45,6 +45,7 @@ def test_an_operation_costs_its_products(name: str) -> None:
     assert summarized(TABLE[name]).total.macs == TABLE[name].macs
 
 
+@pytest.mark.law
 @of(NOT_ON_META)
 def test_it_costs_the_same_on_meta(name: str) -> None:
     assert summarized(TABLE[name], device="meta").total.macs == TABLE[name].macs
@@ -57,6 +58,7 @@ def test_it_costs_the_same_on_cuda(name: str) -> None:
     assert summarized(TABLE[name], device="cuda").total.macs == TABLE[name].macs
 
 
+@pytest.mark.law
 @of()
 @pytest.mark.parametrize("grad", [True, False])
 def test_it_costs_the_same_in_training(name: str, grad: bool) -> None:
@@ -64,12 +66,14 @@ def test_it_costs_the_same_in_training(name: str, grad: bool) -> None:
     assert total(traced(run, *args, train=True)).macs == TABLE[name].macs
 
 
+@pytest.mark.law
 @of()
 def test_it_costs_the_same_in_inference_mode(name: str) -> None:
     with torch.inference_mode():
         assert summarized(TABLE[name]).total.macs == TABLE[name].macs
 
 
+@pytest.mark.law
 @of(NOT_IN_HALF)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_it_costs_the_same_in_every_precision(name: str, dtype: torch.dtype) -> None:

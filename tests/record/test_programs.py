@@ -38,6 +38,7 @@ def found(report: Report) -> tuple[int | None, tuple[str, ...]]:
     return report.total.macs, tuple(report.unpriced)
 
 
+@pytest.mark.law(keep=len(TABLE))
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", TABLE)
 def test_a_program_costs_its_products(name: str, setting: str) -> None:
@@ -47,6 +48,7 @@ def test_a_program_costs_its_products(name: str, setting: str) -> None:
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", TABLE)
 def test_it_costs_the_same_in_training(name: str) -> None:
     report = archscope.summarize(TABLE[name].make(), args=TABLE[name].args, train=True, backward=False)
@@ -62,6 +64,7 @@ def test_it_costs_the_same_on_cuda(name: str) -> None:
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].meta])
 def test_it_costs_the_same_on_meta(name: str) -> None:
     if name == "traced" and torch.__version__ < "2.13":
@@ -71,6 +74,7 @@ def test_it_costs_the_same_on_meta(name: str) -> None:
     assert found(report) == (TABLE[name].macs, TABLE[name].unpriced)
 
 
+@pytest.mark.law(keep=10)  # not the one that inductor compiles, which takes half a minute
 @pytest.mark.parametrize("name", TABLE)
 def test_it_gives_what_it_gives_unwatched(name: str) -> None:
     """Its second analysis is the first, and the model still runs."""

@@ -43,6 +43,7 @@ def analysed(model: nn.Module, *args: Any, **options: Any) -> None:
         archscope.summarize(model, args=args, **options)
 
 
+@pytest.mark.law(keep=2 * len(MISCHIEF))
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", MISCHIEF)
@@ -88,6 +89,7 @@ def test_analyses_of_several_threads_wait_for_each_other() -> None:
     assert changes(before, world()) == []
 
 
+@pytest.mark.law(keep=len(MISCHIEF))
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", MISCHIEF)
 def test_nothing_is_left_behind_where_lazy_layers_are_made(name: str, end: str) -> None:
@@ -259,6 +261,7 @@ def analysed_and_dropped(train: bool, end: str) -> tuple[list[weakref.ref[Any]],
     return watched, report
 
 
+@pytest.mark.law(keep=2)
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("end", ["returns", "fails"])
 def test_a_dropped_model_is_gone_and_its_report_holds_no_tensor(train: bool, end: str) -> None:

@@ -68,6 +68,7 @@ def test_breakdowns_sum_to_the_total(report: Report, by: str) -> None:
     assert derived(lines) == (report.backward_total or Total())
 
 
+@pytest.mark.law
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 2))
 def test_folding_never_changes_a_sum(repeats: list[int], batch: int) -> None:

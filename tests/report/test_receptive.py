@@ -144,6 +144,7 @@ def coarse(steps: list[tuple[str, int, int, int]]) -> int:
     return ceil(slack)
 
 
+@pytest.mark.law
 @settings(max_examples=60, deadline=None)
 @given(st.lists(Maker, min_size=1, max_size=5))
 @example([("conv", 1, 2, 1), ("transposed", 2, 2, 1), ("conv", 2, 1, 1)])
@@ -155,6 +156,7 @@ def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, 
     assert reach_by_gradient(Drawn(steps)) <= ceil(said.size) + coarse(steps)
 
 
+@pytest.mark.law
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["conv", "average", "skip"]), *[st.integers(1, 3)] * 3), max_size=4))
 def test_windows_reach_as_far_as_the_field_says(steps: list[tuple[str, int, int, int]]) -> None:

@@ -23,6 +23,7 @@ def test_refused_with_its_message(case: BadCase, monkeypatch: pytest.MonkeyPatch
     case.check(caught.value)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.stem)
 def test_messages_are_plain_english(case: BadCase):
     with pytest.raises(SpecError) as caught:

@@ -101,6 +101,7 @@ def test_the_law_can_fail():
     assert parse_text(changed, "everything.yaml") != spec
 
 
+@pytest.mark.law
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 @example("1" * 25)  # too many digits for a number
 def test_any_string_survives(value: str):
@@ -113,6 +114,7 @@ def test_any_string_survives(value: str):
         assert param.value.text == value
 
 
+@pytest.mark.law
 @given(st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False), st.booleans(), st.none()))
 def test_any_number_survives(value: object):
     spec = parse_text(f"blocks: {{A: [ReLU]}}\nparams:\n  p: {scalar_text(value)}\n", "p.yaml")  # type: ignore[arg-type]

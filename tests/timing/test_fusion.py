@@ -161,6 +161,7 @@ def renamed(report: Report) -> Report:
 NET = renamed(residual_mnist())
 
 
+@pytest.mark.law
 @given(st.lists(st.none() | st.floats(0, 1e3), min_size=len(NET.rows), max_size=len(NET.rows)))
 def test_no_row_saves_more_than_it_took(seconds: list[float | None]) -> None:
     found = saved(NET, *seconds)

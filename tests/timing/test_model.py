@@ -148,6 +148,7 @@ def test_rates_are_those_of_both_passes() -> None:
 
 
 # ------------------------------------------------------------ sums
+@pytest.mark.law
 @given(st.sampled_from(sorted(REPORTS)), st.data())
 def test_lines_of_any_outline_sum_to_the_same_time(name: str, data: st.DataObject) -> None:
     """Whatever is folded into ×N or cut off. Seconds and peaks are powers of two, so that sums are exact."""

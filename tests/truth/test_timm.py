@@ -39,6 +39,7 @@ def test_every_module_of_timm_is_there() -> None:
     assert len(ALL) == len({*ALL}) >= 120
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", ALL)
 def test_an_independent_count_agrees(name: str) -> None:
     net = model(name)
@@ -47,6 +48,7 @@ def test_an_independent_count_agrees(name: str) -> None:
     assert report.total.macs == counted(net, (image(net),))
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", WATCHED)
 def test_a_model_is_left_as_it_was(name: str) -> None:
     leaves_no_trace(lambda: model(name, "cpu"), (image(model(name), "cpu"),), {})

@@ -64,6 +64,7 @@ def test_all_sixty_are_there() -> None:
     assert len(ALL) == 60
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.model)
 def test_a_summary_gives_what_is_published(one: Published) -> None:
     net = model(one.model)
@@ -72,6 +73,7 @@ def test_a_summary_gives_what_is_published(one: Published) -> None:
     assert (report.total.params, f"{report.total.macs / 1e9:.3f}") == (one.params, f"{one.gmacs:.3f}")
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", REALLY_RUN)
 def test_the_cpu_gives_what_meta_gives(name: str) -> None:
     real = built(lambda: torchvision.models.get_model(name, weights=None), "cpu")

@@ -42,6 +42,7 @@ def test_the_zoo_is_large_and_every_name_is_one() -> None:
     assert all(len(cases) >= 2 for cases in KINDS.values())
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_an_independent_count_agrees(case: Case) -> None:
     model, given = case.made(transformers), case.given()
@@ -50,6 +51,7 @@ def test_an_independent_count_agrees(case: Case) -> None:
     assert report.total.known == counted(model, (), given)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", ON_META)
 def test_meta_gives_what_the_cpu_gives(name: str) -> None:
     case = BY_NAME[name]
@@ -58,6 +60,7 @@ def test_meta_gives_what_the_cpu_gives(name: str) -> None:
     assert (meta.total.params, meta.total.macs) == (real.total.params, real.total.macs)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("name", WATCHED)
 def test_a_model_is_left_as_it_was(name: str) -> None:
     case = BY_NAME[name]

@@ -1,6 +1,6 @@
 """Other arguments for the steps on the walk: their stride, padding, kernel, channels.
 
-    step on the walk → values that would bring its side to the other's size, and as others beside it say it → edits
+step on the walk → values that would bring its side to the other's size, and as others beside it say it → edits
 """
 
 from __future__ import annotations
@@ -244,9 +244,7 @@ def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Remedy]:
         yield from spot.remedy(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
 
 
-def by_new_argument(
-    case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str
-) -> Iterator[Remedy]:
+def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str) -> Iterator[Remedy]:
     """A new argument of a block that several places use, with the value that it has now, and another one here."""
     uses, block = case.uses(row), block_of(spot)
     there = case.spot(uses[0].site.place) if uses else None
@@ -258,7 +256,8 @@ def by_new_argument(
     header = spot.page.with_new_argument(block, f"{argument}={given.text if given is not None else DEFAULTS.get(name)}")
     inside = spot.page.piece(call, name, argument)
     used = [spot.page.piece(one, argument, value) for one in case.calls(there) if one.name == block.name]
-    if header is not None and inside is not None and used and used[0] is not None and DEFAULTS.get(name, given):
+    known = given is not None or name in DEFAULTS
+    if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
         yield from spot.remedy(words, spot.page.with_pieces([header, inside, used[0]]))
 

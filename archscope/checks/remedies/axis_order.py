@@ -1,8 +1,8 @@
 """Values whose axes stand in another order, or that lack one: a permute, a transpose, an expand where they are joined.
 
-    Diagnosis ─ which axis came from where ─→ the permutation back, at the end of a residual's main path
-              ─ a product whose left operand is transposed ─→ both ways
-              ─ a concat of one head with many ─→ expand
+Diagnosis ─ which axis came from where ─→ the permutation back, at the end of a residual's main path
+          ─ a product whose left operand is transposed ─→ both ways
+          ─ a concat of one head with many ─→ expand
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from archscope.checks.axes import Made, origins
 from archscope.checks.remedies.case import Case, Remedy, Spot
-from archscope.spec.edits import parts
 from archscope.spec.model import Expression, Residual
 from archscope.trace import Operand, Shape
 
@@ -150,5 +149,3 @@ def grouped(case: Case) -> Iterator[Remedy]:
             end = spot.page.segment(whole, node)[1] - 1
             for count in case.names_of(times) or [str(times)]:
                 yield from spot.remedy(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))
-
-

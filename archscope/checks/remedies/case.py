@@ -87,7 +87,9 @@ class Case:
         spot, uses = self.site, self.uses(self.row)
         block = block_of(spot) if spot is not None else None
         there = self.spot(uses[0].site.place) if uses else None
-        for call in self.calls(there) if there is not None and block is not None and block.name == uses[0].site.name else ():
+        for call in (
+            self.calls(there) if there is not None and block is not None and block.name == uses[0].site.name else ()
+        ):
             found += [name for name, given in call.arguments.items() if size in self.values_of(given.text)]
         return found
 

@@ -37,7 +37,9 @@ def nearest_legal(case: Case) -> list[tuple[int, int]]:
         for own, back in zip(given, (2, 1), strict=True)
     ]
     pairs = [(height, width) for height in axes[0] for width in axes[1] if [height, width] != given]
-    return sorted(pairs, key=lambda pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)))
+    square = given[0] == given[1]
+    distance = {pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)) for pair in pairs}
+    return sorted(pairs, key=lambda pair: (square and pair[0] != pair[1], distance[pair]))
 
 
 def next_to(given: int, sizes: Sequence[int]) -> list[int]:

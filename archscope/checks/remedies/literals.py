@@ -1,7 +1,7 @@
 """The numbers that a step's sizes come from: names → what defines them, file by file → Literals, and edits of these.
 
-    step → its names ─ params, variants, let, defaults, loops, arguments where the block is used ─→ whole numbers
-         → a size as the other side has it · a divisor of what must be divided · a part of a product
+step → its names ─ params, variants, let, defaults, loops, arguments where the block is used ─→ whole numbers
+     → a size as the other side has it · a divisor of what must be divided · a part of a product
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expre
         yield spot, whole
         called = names_in(whole.tree)
         for part in parts(spot.page.spec):
-            if isinstance(part, Declared) and part.name in called and isinstance(part.body, Expression):
-                if spot.page.stands(part.body):
-                    yield Spot(spot.page, part.body.span), part.body
+            body = part.body if isinstance(part, Declared) and part.name in called else None
+            if isinstance(body, Expression) and spot.page.stands(body):
+                yield Spot(spot.page, body.span), body
 
 
 # ------------------------------------------------------------ edits

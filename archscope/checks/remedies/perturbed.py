@@ -49,7 +49,12 @@ def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
 def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
     """Each sum as one of its parts, each number as its neighbours."""
     values = {*values_before(spot), "prev"}
-    dims = {part for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "dim" for part in ast.walk(node)}
+    dims = {
+        part
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "dim"
+        for part in ast.walk(node)
+    }
     for node in (node for node in ast.walk(tree) if node not in dims):
         for new in dict.fromkeys([*wanted(case, node), *others(node)]) if is_number(node, values) else ():
             start, end = spot.page.segment(whole, node)

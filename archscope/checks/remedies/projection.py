@@ -1,6 +1,6 @@
 """A residual whose shortcut does not fit: a 1×1 projection, in the words of the main path, or a better condition.
 
-    main path → channels, stride, norm → steps of a shortcut ─ under a condition where the block says them by names
+main path → channels, stride, norm → steps of a shortcut ─ under a condition where the block says them by names
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def projections(case: Case) -> Iterator[Remedy]:
         yield from conditions(case, spot, residual)
         return
     steps = projection(case, words)
-    condition_of = guarded(words, steps) if block_of(spot) is not None else []  # the net is used at one size
+    spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number, where it has no name
+    condition_of = guarded(spoken_of, steps) if block_of(spot) is not None else []  # the net is used at one size
     for lines in (condition_of, [f"- {step}" for step in steps]):
         if lines:
             yield from spot.remedy("project the shortcut", spot.page.with_shortcut(spot.span, lines))

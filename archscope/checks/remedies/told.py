@@ -13,7 +13,6 @@ from archscope.checks.remedies.literals import divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
 
-
 DIVISORS = ("groups", "num_heads")
 """Arguments that must divide a size."""
 

@@ -37,6 +37,7 @@ FILES = sorted(path for path in Path("specs").rglob("*.yaml"))
 TARGETS = [target for file in FILES for target in variants(file.as_posix())]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_said_about_good_nets(target: str) -> None:
     name = target.removeprefix("specs/")
@@ -45,6 +46,7 @@ def test_what_is_said_about_good_nets(target: str) -> None:
     assert {(finding.rule, finding.level) for finding in found} == expected
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("target", [target for target in TARGETS if "tutorials/" in target])
 def test_every_device_finds_the_same(target: str) -> None:
     assert lint(archscope.summarize(target, device="meta")) == lint(archscope.summarize(target, device="cpu"))

@@ -230,6 +230,7 @@ def test_padding_that_no_window_reads_is_no_loss(end: int | torch.Tensor, rules:
 
 
 # ------------------------------------------------------------ laws
+@pytest.mark.law
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None)
 def test_the_biases_that_are_wasted_are_all_counted(widths: list[int]) -> None:
@@ -243,6 +244,7 @@ def test_the_biases_that_are_wasted_are_all_counted(widths: list[int]) -> None:
     assert len(found.also) == len(widths) - 1
 
 
+@pytest.mark.law
 @given(*(st.integers(low, high) for low, high in [(1, 12), (1, 5), (1, 6), (1, 3), (0, 6)]))
 @settings(max_examples=300)
 def test_what_a_window_reads(size: int, kernel: int, stride: int, dilation: int, padding: int) -> None:

@@ -1,0 +1,300 @@
+"""Fixes of a Python target: other arguments for one layer, each tried in a copy of the model that shares its tensors.
+
+    conflict → LayerChanges → a copy with that layer → a recorded run beside the broken one → Fixes, checked and priced
+
+A fix has cured its conflict and changed nothing that does not depend on the layer. Nothing is written, and the model
+stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.runs import Given, subject_of, summarize_subject
+from archscope.checks.comparing import Compared, compared, is_same_run
+from archscope.checks.conflicts import Diagnosis
+from archscope.checks.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
+from archscope.errors import ArchscopeError, ForwardError
+from archscope.report import Finding, Fix, Report
+from archscope.spec.edits import diff
+
+if TYPE_CHECKING:
+    from archscope.targets import Constructor, Constructors, Subject
+
+MOST_TRIALS = 12
+"""How many changes are tried for one conflict."""
+MOST_MACS = 20_000_000_000
+"""How many multiply-adds the trials of one conflict may take together, where they are computed."""
+LIGHT = 200_000_000
+"""Up to how many multiply-adds a target runs on its own device: loading the meta device takes longer than that."""
+WANTED = 3
+MOST_NAMES = 4
+MOST_FINDINGS = 4
+"""For how many conflicts of a target fixes are looked for."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A change of one layer, or of all that one call makes.
+
+    texts: its arguments as the source would say them. apart: the other layers that the call makes, which stay as they
+    are, so that no change of its line gives this.
+    """
+
+    change: LayerChange
+    layers: Mapping[str, Mapping[str, object]]
+    constructor: Constructor | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A trial that cured the conflict: what else it changes, and what it costs."""
+
+    trial: Trial
+    compared: Compared
+    named: tuple[str, ...]
+    params: int | None
+    macs: int | None
+
+    @property
+    def is_apart(self) -> bool:
+        return bool(self.trial.apart)
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        change = self.trial.change
+        price = abs(self.params or 0), abs(self.macs or 0)
+        return bool(self.named), self.compared.changed, not change.likely, change.distance, *price
+
+
+def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The report's findings; its conflicts with the fixes that were found by trying other arguments of layers.
+
+    options: those of `summarize`. report: what it gave for the target. Raises nothing of its own.
+    """
+    failure = report.trace.failure
+    failed_attention = failure is not None and failure.site.name == ATTENTION
+    if not failed_attention and not any(f.diagnosis is not None and is_layers(f.diagnosis) for f in report.findings):
+        return report.findings
+    from archscope import targets
+    from archscope.record import resting
+
+    with resting(), targets.surroundings(target), targets.seeded(options.get("seed")):
+        search = search_on_meta(target, report, options) or search_of(target, report, options)
+        return report.findings if search is None else search.findings()
+
+
+def search_of(target: Any, report: Report, options: Mapping[str, Any], device: str | None = None) -> Search | None:
+    """The search for a target, on this device or the one that the options say; None where it cannot be made again."""
+    given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
+    place = device or options.get("device", "auto"), options.get("dtype")
+    try:
+        subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
+    except ArchscopeError:
+        return None
+    return Search(subject, args, kwargs, given, bool(options.get("train")), report)
+
+
+def search_on_meta(target: Any, report: Report, options: Mapping[str, Any]) -> Search | None:
+    """The search where nothing is computed: of a large target that runs on meta as it did; None for others."""
+    heavy = report.total.known > LIGHT and options.get("device", "auto") != "meta"
+    if not heavy or not isinstance(target, (str, os.PathLike)):
+        return None
+    search = search_of(target, report, options, "meta")
+    again = search.run(search.subject.module) if search is not None else None
+    if search is None or again is None or not is_same_run(report, again):
+        return None
+    return replace(search, report=replace(again, findings=report.findings))
+
+
+@dataclass
+class Search:
+    """The search for fixes of one broken run."""
+
+    subject: Subject
+    args: Any
+    kwargs: Any
+    given: Given
+    train: bool
+    report: Report
+    constructors: Constructors = field(init=False)
+    layers: Mapping[str, Any] = field(init=False)
+    cured: frozenset[int] = frozenset()  # the rows of conflicts that a fix of an earlier one cures too
+
+    def __post_init__(self) -> None:
+        from archscope import targets
+
+        self.layers = dict(self.subject.holding.modules)
+        self.constructors = targets.Constructors(self.subject.module)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Every finding; a conflict that follows from no other with its fixes."""
+        left, found = MOST_FINDINGS, []
+        for finding in self.report.findings:
+            diagnosis: Diagnosis | None = finding.diagnosis
+            changes = self._changes(finding, diagnosis)
+            if left and changes is not None:
+                left -= 1
+                finding = replace(finding, fixes=tuple(self._fixes(changes, diagnosis)))
+            found.append(finding)
+        return tuple(found)
+
+    def _changes(self, finding: Finding, diagnosis: Diagnosis | None) -> Iterator[LayerChange] | None:
+        failure = self.report.trace.failure
+        if diagnosis is not None:
+            if diagnosis.mismatch.row in self.cured:
+                return None
+            return layer_changes(diagnosis, self.arguments_at)
+        return after_failure(failure, self.arguments_at) if failure is not None and finding.rule == "forward" else None
+
+    def arguments_at(self, path: str) -> Mapping[str, object]:
+        """The present arguments of a layer of torch's; none of anything else."""
+        from archscope import targets
+
+        layer = self.layers.get(path)
+        return targets.arguments_of(layer) if layer is not None and targets.is_torch_layer(layer) else {}
+
+    # ------------------------------------------------------------ trials
+    def _fixes(self, changes: Iterable[LayerChange], diagnosis: Diagnosis | None) -> list[Fix]:
+        """The best fixes, three at most."""
+        passed: list[Passed] = []
+        for change in islice(changes, self._most()):
+            one = next(filter(None, (self._passed(trial, diagnosis) for trial in self._trials(change))), None)
+            passed += [one] if one is not None else []
+            if sum(not one.named and not one.is_apart for one in passed) == WANTED:
+                break
+        best = sorted(alike(passed), key=lambda one: one.rank)[:WANTED]
+        self.cured |= best[0].compared.cured if best else frozenset()
+        return [self._fix(one) for one in best]
+
+    def _most(self) -> int:
+        """How many changes are tried; on meta nothing is computed."""
+        macs = 1 if self.subject.device == "meta" else self.report.total.known or 1
+        return max(min(MOST_TRIALS, MOST_MACS // macs), 1)
+
+    def _trials(self, change: LayerChange) -> Iterator[Trial]:
+        """The change as its line would make it; where that makes other layers too, of this one alone as well."""
+        constructor = self.constructors.at(change.path)
+        alone = {change.path: change.arguments}
+        if constructor is None:
+            yield Trial(change, alone)
+            return
+        yield from self._as_named(change, constructor)
+        texts = {name: repr(value) for name, value in change.arguments.items()}
+        every = dict.fromkeys((change.path, *constructor.also), change.arguments)
+        yield Trial(change, every, constructor, texts)
+        if constructor.also:
+            yield Trial(change, alone, apart=constructor.also)
+
+    def _as_named(self, change: LayerChange, constructor: Constructor) -> Iterator[Trial]:
+        """The new size by the name that the layer before it has for its width, if both stand in one function."""
+        source = self.constructors.at(change.source) if change.source else None
+        word = self.constructors.shared_name(change.source, change.path) if source is not None else ""
+        if source is None or not word or len(change.arguments) != 1:
+            return
+        ((argument, _),) = change.arguments.items()
+        width = next(name for name, given in source.arguments.items() if given.text == word)
+        layers = {}
+        for path in (change.path, *constructor.also):
+            maker = beside(path, change.path, change.source)
+            value = self.arguments_at(maker).get(width) if maker is not None else None
+            if value is None:
+                return
+            layers[path] = {argument: value}
+        if layers[change.path] == change.arguments:
+            yield Trial(change, layers, constructor, {argument: word})
+
+    def _passed(self, trial: Trial, diagnosis: Diagnosis | None) -> Passed | None:
+        """What a run with the layers says; None where they cannot be put there, or do not cure the conflict alone."""
+        from archscope import targets
+
+        try:
+            made = targets.with_layers(self.subject.module, trial.layers)
+        except targets.ReplacementError:
+            return None
+        after = self.run(made.model)
+        if after is None:
+            return None
+        found = compared(self.report, after, made.paths, diagnosis)
+        if found is None:
+            return None
+        before, total = self.report.total, after.total
+        named = tuple(dict.fromkeys([*(path for path in made.paths if path != trial.change.path), *self._uses(made)]))
+        if not found.is_priced:
+            return Passed(trial, found, named, None, None)
+        macs = None if total.macs is None or before.macs is None else total.macs - before.macs
+        return Passed(trial, found, named, total.params - before.params, macs)
+
+    def _uses(self, made: Any) -> Iterator[str]:
+        """Layers that are called more than once, as `fc (2 times)`."""
+        calls = [call.site.path for call in self.report.trace.calls]
+        for path in made.paths:
+            if calls.count(path) > 1:
+                yield f"{path} ({calls.count(path)} times)"
+
+    def run(self, model: Any) -> Report | None:
+        """A recorded run of a module in the subject's place; None where it cannot be run."""
+        from archscope.record import walk
+
+        subject = replace(self.subject, module=model, live=True, holding=walk(model))
+        how = {"train": self.train, "backward": False}
+        try:
+            return summarize_subject(subject, self.args, self.kwargs, self.given, **how)
+        except ForwardError as error:
+            return error.report  # type: ignore[return-value]  # errors.py stands below the Report
+        except ArchscopeError:
+            return None
+
+    # ------------------------------------------------------------ words
+    def _fix(self, one: Passed) -> Fix:
+        trial = one.trial
+        constructor = trial.constructor
+        text = constructor.with_arguments(trial.texts) if constructor is not None else None
+        said = trial.texts or {name: repr(value) for name, value in trial.change.arguments.items()}
+        what = " and ".join(f"`{name}={value}`" for name, value in said.items())
+        also = f"; also changes {listed(one.named)}" if one.named else ""
+        also += f"; {listed(trial.apart)}, made by the same call, stay as they are" if one.is_apart else ""
+        if constructor is None or text is None:
+            where = f"`{trial.change.path}`" if trial.change.path else "the layer"
+            return Fix(f"{where}: {what}{also}", one.params, one.macs, checked=True)
+        call = " ".join(constructor.text.split())
+        place = f"`{call}` in `{constructor.function}`, line {constructor.place.line}"
+        return Fix(
+            description=f"{place}: {what}{also}",
+            params=one.params,
+            macs=one.macs,
+            checked=True,
+            edit=diff(constructor.source, text, constructor.place.file),
+            file=constructor.place.file,
+            text=text,
+        )
+
+
+def alike(passed: Sequence[Passed]) -> list[Passed]:
+    """Those that leave the fewest conflicts; what its line cannot say alone counts only where nothing else is there."""
+    said = [one for one in passed if not one.is_apart] or passed
+    least = min((one.compared.left for one in said), default=0)
+    return [one for one in said if one.compared.left == least]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def beside(path: str, like: str, source: str) -> str | None:
+    """The path that stands to `path` as `source` stands to `like`; None where they have no block in common."""
+    head, _, name = like.rpartition(".")
+    other, _, last = path.rpartition(".")
+    prefix = f"{head}." if head else ""
+    if last != name or not source.startswith(prefix):
+        return None
+    rest = source.removeprefix(prefix)
+    return f"{other}.{rest}" if other else rest

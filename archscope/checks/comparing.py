@@ -1,0 +1,130 @@
+"""A run with another layer beside the broken run, row by row: whether the conflict is gone, and what else is another.
+
+before, after, replaced paths ─→ Compared: how many other rows give other shapes; None where it is no cure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from archscope.checks.conflicts import Diagnosis
+from archscope.report import Report
+from archscope.trace import Trace
+from archscope.trace_index import TraceIndex
+
+
+@dataclass(frozen=True)
+class Compared:
+    """changed: how many rows give another shape between the layer and the conflict. is_priced: whether all other
+    conflicts are as they were, so that no made-up size differs. cured: the rows of the conflicts that are gone.
+    left: how many are not."""
+
+    changed: int
+    is_priced: bool
+    cured: frozenset[int]
+    left: int
+
+
+def compared(before: Report, after: Report, replaced: Iterable[str], diagnosis: Diagnosis | None) -> Compared | None:
+    """What a run with other layers at these paths says beside the broken run; None where they cure nothing, or break
+    something.
+
+    A cure leaves no error that was not there, runs the same functions, gives the same shapes wherever nothing depends
+    on the layers, reads every parameter that was read, and takes every input to as many outputs.
+    """
+    paths = frozenset(replaced)
+    old, new = before.trace, after.trace
+    if not is_cured(old, new, diagnosis) or not is_whole(before, after):
+        return None
+    if {mismatch.row for mismatch in new.mismatches} & follow_ons(before):
+        return None  # what follows from the conflict is still there, so it is not gone
+    if old.failure is None and len(old.rows) != len(new.rows):
+        return None
+    own = rows_of(old, paths)
+    conflict = {mismatch.row for mismatch in old.mismatches}
+    touched, behind = before.index.descendants(own | conflict), before.index.descendants(conflict)
+    changed = 0
+    for one, other in zip(old.rows, new.rows, strict=False):
+        if (one.path, one.function) != (other.path, other.function):
+            return None
+        differs = [value.shape for value in one.outputs] != [value.shape for value in other.outputs]
+        if differs and one.index not in touched:
+            return None
+        changed += differs and one.index not in own | behind
+    left = {mismatch.row for mismatch in new.mismatches}
+    priced = old.failure is None and others(old, diagnosis) == unfit(new)
+    return Compared(changed, priced, frozenset(conflict - left), len(left))
+
+
+def is_same_run(one: Report, other: Report) -> bool:
+    """Whether two runs went the same way, on whatever devices: the same rows, the same conflicts."""
+    return way(one.trace) == way(other.trace)
+
+
+def way(trace: Trace) -> tuple[object, ...]:
+    rows = [(row.path, row.function, [value.shape for value in row.outputs]) for row in trace.rows]
+    return rows, unfit_of(trace), trace.failure is not None
+
+
+def is_cured(old: Trace, new: Trace, diagnosis: Diagnosis | None) -> bool:
+    """Whether the conflict is gone, at all its places, and none is there that was not before."""
+    if new.failure is not None:
+        return False
+    own = of(old, diagnosis)
+    return {mismatch.row for mismatch in new.mismatches} <= {m.row for m in old.mismatches} - own
+
+
+def follow_ons(report: Report) -> set[int]:
+    """The rows of conflicts that may follow from others."""
+    likely = (finding.diagnosis for finding in report.findings if finding.diagnosis is not None and finding.likely)
+    return {row for diagnosis in likely for row in of(report.trace, diagnosis)}
+
+
+def of(trace: Trace, diagnosis: Diagnosis | None) -> set[int]:
+    """The rows of a conflict: it may be there at several paths."""
+    if diagnosis is None:
+        return set()
+    place, mismatch = diagnosis.mismatch.site.place, diagnosis.mismatch
+    alike = (m for m in trace.mismatches if (m.kind, m.axes, m.site.place) == (mismatch.kind, mismatch.axes, place))
+    return {mismatch.row, *(m.row for m in alike if place is not None)}
+
+
+def others(trace: Trace, diagnosis: Diagnosis | None) -> set[object]:
+    """The conflicts beside one."""
+    own = of(trace, diagnosis)
+    return {one for one, row in zip(unfit_of(trace), trace.mismatches, strict=True) if row.row not in own}
+
+
+def unfit(trace: Trace) -> set[object]:
+    return set(unfit_of(trace))
+
+
+def unfit_of(trace: Trace) -> list[object]:
+    """Each conflict's row with the shapes that did not fit."""
+    return [(m.row, tuple(operand.value.shape for operand in m.operands)) for m in trace.mismatches]
+
+
+def is_whole(before: Report, after: Report) -> bool:
+    """Whether as many outputs come out, no parameter is left unread that was read, and no input without an effect."""
+    old, new = before.trace, after.trace
+    errors = ({f.rule for f in report.findings if f.level == "error"} for report in (before, after))
+    first, second = errors
+    if second - first or (old.failure is None and len(old.outputs) != len(new.outputs)):
+        return False
+    return read(old) <= read(new) and effective(before.index) <= effective(after.index)
+
+
+def read(trace: Trace) -> set[str]:
+    return {name for row in trace.rows for name in row.params}
+
+
+def effective(index: TraceIndex) -> set[str]:
+    """The inputs that an output depends on."""
+    ids = {value for operand in index.trace.outputs for value in index.ancestors(operand)}
+    return {operand.source for operand in index.trace.inputs if operand.value.id in ids}
+
+
+def rows_of(trace: Trace, paths: frozenset[str]) -> set[int]:
+    """The rows of the layers at these paths."""
+    return {row.index for row in trace.rows if row.call >= 0 and trace.calls[row.call].site.path in paths}

@@ -1,0 +1,356 @@
+"""Other arguments for one layer with which shapes would fit: a Diagnosis → LayerChanges, the likeliest first.
+
+    sizes of the other sides ─→ arguments of a layer on the walk with which its side ends there, by arithmetic alone
+
+Whether the net runs with them is not asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, product
+from math import gcd, prod
+
+from archscope.checks.causes import rounds
+from archscope.checks.conflicts import Diagnosis, own_axes
+from archscope.checks.provenance import MOVES, VIEWS, Change
+from archscope.report.windows import Window, window_of
+from archscope.trace import Failure, Row, Shape, Trace
+
+Arguments = Mapping[str, object]
+ArgumentsAt = Callable[[str], Arguments]
+"""A path → the present arguments of the layer there; none where there is no layer of torch's."""
+WIDTHS = {"linear": "out_features", "embedding": "embedding_dim"}
+OPTIONS: Mapping[str, tuple[int, ...]] = {
+    "ceil_mode": (1, 0),
+    "output_padding": (1, 0),
+    "padding": (1, 0, 2, 3),
+    "stride": (1, 2, 4),
+    "kernel_size": (3, 1, 2, 5, 7),
+}
+"""Argument of a window → the values that it may be given."""
+FIRST = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
+"""Class of a cause → the order of the arguments, where it is another than that of OPTIONS."""
+ATTENTION = "MultiheadAttention"
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """Other arguments of the layer at a path.
+
+    distance: how many steps lie between it and the conflict. likely: whether its present arguments look like the slip:
+    it strides where strides differ, it rounds, or its width is the less round one. source: the layer that makes its
+    input, where the new argument is that layer's width.
+    """
+
+    path: str
+    arguments: Arguments
+    distance: int = 0
+    likely: bool = True
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One operand: its steps, its shape, and the sizes that its axes should have."""
+
+    changes: tuple[Change, ...]
+    shape: Shape
+    goals: Mapping[int, int]
+
+
+def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """Every change of one layer by which the sizes would fit, each once."""
+    seen: list[tuple[str, Arguments]] = []
+    for change in sorted(proposals(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
+        present, key = arguments_at(change.path), (change.path, change.arguments)
+        known = change.arguments.keys() <= present.keys()
+        if known and key not in seen and any(present[name] != value for name, value in change.arguments.items()):
+            seen.append(key)
+            yield change
+
+
+def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
+    if not is_layers(diagnosis):
+        return
+    if mismatch.site.name == ATTENTION:
+        yield from other_order(mismatch.site.path, arguments_at)
+    if is_rearrangement(diagnosis):
+        return
+    if mismatch.kind == "layer":
+        yield from told(diagnosis, arguments_at)
+        yield from before_flattening(diagnosis, arguments_at)
+    behind = int(mismatch.kind == "layer")  # the layer itself is nearer
+    for side in sides(diagnosis):
+        for change in chain(widths(side, trace, arguments_at), windows(side, trace, arguments_at, diagnosis.cause)):
+            yield replace(change, distance=change.distance + behind)
+
+
+def is_layers(diagnosis: Diagnosis) -> bool:
+    """Whether another layer could mend a conflict at all: not where values stand in another order, nor what follows."""
+    attention = diagnosis.mismatch.site.name == ATTENTION
+    return (attention or not is_rearrangement(diagnosis)) and not diagnosis.likely
+
+
+def is_rearrangement(diagnosis: Diagnosis) -> bool:
+    return diagnosis.cause == "layout" or diagnosis.mismatch.kind == "view"
+
+
+def after_failure(failure: Failure, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """What may mend a layer that raised on sequences in another order than it was told."""
+    if failure.site.name == ATTENTION:
+        yield from other_order(failure.site.path, arguments_at)
+
+
+def other_order(path: str, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """Batch and length the other way round."""
+    first = arguments_at(path).get("batch_first")
+    if isinstance(first, bool):
+        yield LayerChange(path, {"batch_first": not first})
+
+
+# ------------------------------------------------------------ the layer itself
+def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """The size that the layer's input has, with what must divide it."""
+    mismatch = diagnosis.mismatch
+    says, path = mismatch.says, mismatch.site.path
+    if says is None or not isinstance(says.has, (int, tuple)):
+        return
+    present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
+    source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
+    for more in companions(says.argument, says.has, present):
+        whole = {says.argument: says.has, **more}
+        yield LayerChange(path, whole, likely=1 not in more.values(), source="" if more else source)
+
+
+def companions(argument: str, size: object, present: Arguments) -> Iterator[Arguments]:
+    """What must change with a size since it has to divide it: groups and heads. Nothing where it does."""
+    word = {"in_channels": "groups", "embed_dim": "num_heads", "num_channels": "num_groups"}.get(argument, "")
+    parts, out = present.get(word), present.get("out_channels", size)
+    if not isinstance(parts, int) or not isinstance(size, int) or not isinstance(out, int):
+        yield {}
+    elif parts > 1 and parts == present.get("in_channels"):  # each channel has a filter of its own
+        yield {"out_channels": out // parts * size, "groups": size}
+    elif size % parts == 0:
+        yield {}
+    else:
+        yield from ({word: number} for number in divisors(gcd(size, out), parts))
+
+
+def divisors(size: int, near: int) -> list[int]:
+    """The divisors nearest to a number, the nearest first; 1 comes last."""
+    found = [number for number in range(2, size + 1) if size % number == 0]
+    return [*sorted(found, key=lambda number: (abs(number - near), number))[:1], 1]
+
+
+# ------------------------------------------------------------ the sides
+def sides(diagnosis: Diagnosis) -> Iterator[Side]:
+    """The sides that could be brought to the sizes that all the others have."""
+    mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
+    for number, (operand, changes) in enumerate(zip(diagnosis.operands, diagnosis.sides, strict=True)):
+        goals: dict[int, int] = {}
+        for axis in own_axes(operand, mismatch.axes, mismatch):
+            wanted = wanted_sizes(diagnosis, number, axis - len(shapes[number]))
+            if len(wanted) != 1:
+                break
+            if wanted != {shapes[number][axis]}:
+                goals[axis] = wanted.pop()
+        else:
+            if goals:
+                yield Side(changes, shapes[number], goals)
+
+
+def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
+    """What the others have on an axis, counted from the right; a layer, what it was told."""
+    mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
+    if mismatch.kind == "layer":
+        said = mismatch.says.said if mismatch.says is not None else None
+        return {said} if isinstance(said, int) else set()
+    if mismatch.kind == "product":
+        other = shapes[1 - number] if len(shapes) == 2 else ()
+        inner = other[-1 if number else max(-len(other), -2) :][:1]
+        return set(inner) if axis == (-2 if number else -1) else set()
+    others = shapes[:2] if mismatch.kind == "attention" else shapes
+    found = {shape[axis] for place, shape in enumerate(others) if place != number and -axis <= len(shape)}
+    return found - {1} if mismatch.kind in ("add", "multiply") else found
+
+
+def layer_path(row: Row, trace: Trace) -> str:
+    """The path of the layer whose work a row is; empty where it is an author's own call."""
+    site = trace.calls[row.call].site if row.call >= 0 else None
+    return site.path if site is not None and site.kind == "layer" else ""
+
+
+def channel_axis(row: Row) -> int:
+    """The axis, from the right, whose size a layer sets; 0 where it sets none."""
+    window = window_of(row)
+    if window is not None:
+        return -window.axes - 1 if row.short.startswith("conv") else 0
+    return -1 if row.short in WIDTHS else 0
+
+
+def is_moved(changes: Sequence[Change]) -> bool:
+    """Whether axes are put in another order, or joined."""
+    return any(change.row.short in (*MOVES, *VIEWS) for change in changes)
+
+
+# ------------------------------------------------------------ widths
+def widths(side: Side, trace: Trace, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """Another width for a layer of the side, if that is all that is missing."""
+    if len(side.goals) != 1:
+        return
+    ((axis, goal),) = side.goals.items()
+    here = side.shape[axis]
+    for distance, change in enumerate(reversed(side.changes)):
+        path, own = layer_path(change.row, trace), channel_axis(change.row)
+        behind = side.changes[len(side.changes) - distance :]
+        straight = is_moved(behind) or own == axis - len(side.shape)
+        sets = own and any(where == len(change.shape) + own for where, _, _ in change.axes)
+        if path and sets and straight:
+            width = change.shape[own] + goal - here
+            if width > 0:
+                yield wider(path, change.row, width, distance, arguments_at, likely=roundness(goal) >= roundness(here))
+
+
+def wider(
+    path: str, row: Row, width: int, distance: int, arguments_at: ArgumentsAt, *, likely: bool = True
+) -> LayerChange:
+    present = arguments_at(path)
+    name, groups = WIDTHS.get(row.short, "out_channels"), present.get("groups", 1)
+    more: Arguments = {}
+    if isinstance(groups, int) and width % groups and isinstance(present.get("in_channels"), int):
+        more = {"groups": divisors(gcd(width, int(str(present["in_channels"]))), groups)[0]}
+    return LayerChange(path, {name: width, **more}, distance, likely)
+
+
+def roundness(size: int) -> int:
+    """The largest power of two that divides a size, 64 at most."""
+    return gcd(size, 64)
+
+
+# ------------------------------------------------------------ windows
+def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> Iterator[LayerChange]:
+    """Other arguments of a window of the side, with its width where channels are missing too."""
+    rank = len(side.shape)
+    for distance, change in enumerate(reversed(side.changes)):
+        path, window = layer_path(change.row, trace), window_of(change.row)
+        behind = side.changes[len(side.changes) - distance :]
+        if not path or window is None or len(change.shape) != rank or is_moved(behind):
+            continue
+        spatial = {axis: goal for axis, goal in side.goals.items() if axis >= rank - window.axes}
+        rest = side.goals.keys() - spatial.keys()
+        if not spatial or rest - {rank + channel_axis(change.row)}:
+            continue
+        more: Arguments = {}
+        for axis in rest:
+            width = change.shape[axis] + side.goals[axis] - side.shape[axis]
+            more = wider(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
+        goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
+        for arguments in rewindowed(change, window, behind, goals, FIRST.get(cause, tuple(OPTIONS))):
+            likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))
+            yield LayerChange(path, {**arguments, **more}, distance, likely)
+
+
+def is_usual(arguments: Arguments, cause: str) -> bool:
+    """Whether these arguments are what is wrong as a rule where a conflict is of this class."""
+    return ("stride" in arguments and "kernel_size" not in arguments) == (cause == "stride")
+
+
+def rewindowed(
+    change: Change, window: Window, behind: Sequence[Change], goals: Mapping[int, int], names: Sequence[str]
+) -> Iterator[Arguments]:
+    """Arguments of a window with which all axes end at these sizes; one number where that will do, else one each."""
+    for name in names:
+        for option in OPTIONS[name]:
+            trial = with_value(change.row, window, name, (option,) * window.axes)
+            if trial is not None and trial != window and ends(change, trial, behind) == tuple(goals.values()):
+                yield argument(change.row, window, name, option)
+        if window.axes > 1 and name not in ("ceil_mode", "kernel_size"):
+            for values in product(OPTIONS[name], repeat=window.axes):
+                trial = with_value(change.row, window, name, values) if is_partial(window, name, values) else None
+                if trial is not None and ends(change, trial, behind) == tuple(goals.values()):
+                    yield {name: values}
+
+
+def is_partial(window: Window, name: str, values: tuple[int, ...]) -> bool:
+    """Whether values keep some axes as they are, and are not the same on all."""
+    now = {"padding": window.padding, "stride": window.stride, "output_padding": window.extra}[name]
+    return len(set(values)) > 1 and 0 < sum(a != b for a, b in zip(now, values, strict=True)) < len(values)
+
+
+def argument(row: Row, window: Window, name: str, option: int) -> Arguments:
+    """The argument as a layer takes it; a pool whose kernel changes keeps its stride."""
+    if name == "ceil_mode":
+        return {name: bool(option)}
+    if name == "kernel_size" and "pool" in row.short:
+        return {name: option, "stride": window.stride[0] if len(set(window.stride)) == 1 else window.stride}
+    return {name: option}
+
+
+def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> Window | None:
+    """The window with one argument changed; None where a layer has no such argument, or would refuse it."""
+    pool = "pool" in row.short
+    if name == "padding" and any(size >= window.reach(axis) for axis, size in enumerate(values) if size):
+        return None  # its outermost positions would see nothing of the image
+    if name == "ceil_mode":
+        return replace(window, ceil=bool(values[0])) if pool else None
+    if name == "output_padding":
+        fits = all(extra < stride for extra, stride in zip(values, window.stride, strict=True))
+        return replace(window, extra=values) if window.transposed and fits else None
+    if row.get("padding") == "same":
+        return None
+    changed = {"kernel_size": "kernel"}.get(name, name)
+    if pool and name == "kernel_size" and any(k < s for k, s in zip(values, window.stride, strict=True)):
+        return None  # it would skip pixels
+    trial: Window = replace(window, **{changed: values})  # type: ignore[arg-type]  # these fields are tuples
+    wide = any(2 * p > k for p, k in zip(trial.padding, trial.kernel, strict=True))
+    return None if pool and wide else trial
+
+
+def ends(change: Change, trial: Window, behind: Sequence[Change]) -> Shape | None:
+    """The sizes at the end of a side with this window in place of a row's own; None where they cannot be told."""
+    before = change.row.inputs[0].value.shape[-trial.axes :]
+    sizes = tuple(trial.size(size, axis) for axis, size in enumerate(before))
+    for step in behind:
+        window = window_of(step.row)
+        if min(sizes) < 1:
+            return None
+        if window is not None and window.axes == trial.axes:
+            sizes = tuple(window.size(size, axis) for axis, size in enumerate(sizes))
+        elif any(where >= len(step.shape) - trial.axes and old != new for where, old, new in step.axes):
+            factor = step.row.get("scale_factor")
+            if step.row.short != "interpolate" or not isinstance(factor, (int, float)):
+                return None
+            sizes = tuple(int(size * factor) for size in sizes)
+    return sizes if min(sizes) > 0 else None
+
+
+# ------------------------------------------------------------ images that are flattened
+def before_flattening(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """Of a Linear after a flattened image: another window or another width before it, that gives what it was told."""
+    says, trace = diagnosis.mismatch.says, diagnosis.index.trace
+    changes = diagnosis.sides[0]
+    flat = [place for place, change in enumerate(changes) if change.row.short in VIEWS]
+    if says is None or not isinstance(says.said, int) or len(flat) != 1:
+        return
+    image = changes[flat[0]].row.inputs[0].value.shape
+    if len(image) < 3 or prod(image[1:]) != says.has:
+        return
+    before, area = changes[: flat[0]], prod(image[2:])
+    channels = diagnosis.cause == "channels"
+    for distance, change in enumerate(reversed(before), start=1):
+        path, window = layer_path(change.row, trace), window_of(change.row)
+        if not path or window is None or len(change.shape) != len(image):
+            continue
+        behind = before[len(before) - distance + 1 :]
+        widens = "conv" in change.row.short and any(where == 1 for where, _, _ in change.axes)
+        if channels and widens and says.said % area == 0:
+            yield wider(path, change.row, change.shape[1] + says.said // area - image[1], distance, arguments_at)
+        for name, options in () if channels else OPTIONS.items():
+            for option in options:
+                trial = with_value(change.row, window, name, (option,) * window.axes)
+                sizes = ends(change, trial, behind) if trial is not None and trial != window else None
+                if sizes is not None and prod(sizes) * image[1] == says.said:
+                    yield LayerChange(path, argument(change.row, window, name, option), distance, likely=False)

@@ -1,0 +1,157 @@
+"""What a method assigns to the modules of `self`: its definition → Assignments, each a path below `self` and what is
+assigned. Read from the source; nothing is run.
+
+    self.a, self.b = nn.X(), nn.Y()      self.body.fc = nn.X()
+    setattr(self, f"conv{i}", nn.X())    self.layers.append(nn.X())
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from archscope.targets.source_files import Definition
+
+ADDS = ("add_module", "register_module")
+LONGER = ("extend", "insert", "append")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """path: the names below `self`, as regular expressions. value: None where it cannot be told.
+
+    repeated: it stands in a loop. conditional: it may not be reached. appended: the value is a new last item of the
+    container at the path.
+    """
+
+    path: tuple[str, ...]
+    value: ast.expr | None
+    repeated: bool = False
+    conditional: bool = False
+    appended: bool = False
+
+    def matches(self, names: tuple[str, ...]) -> bool:
+        """Whether this is assigned to the first of these names."""
+        heads = names[: len(self.path)]
+        return len(heads) == len(self.path) and all(map(re.fullmatch, self.path, heads))
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a statement stands in."""
+
+    repeated: bool = False
+    conditional: bool = False
+
+
+def assignments(definition: Definition) -> Iterator[Assignment]:
+    """Every assignment to something below `self`, in the order of the text."""
+    for statement, around in statements(definition.node.body, Around()):
+        for path, value, appended in assigned(statement, definition.own):
+            yield Assignment(path, value, around.repeated, around.conditional, appended)
+
+
+def statements(body: list[ast.stmt], around: Around) -> Iterator[tuple[ast.stmt, Around]]:
+    """The statements of a body and of all bodies inside, without those of functions and classes."""
+    for statement in body:
+        yield statement, around
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        loop = isinstance(statement, (ast.For, ast.While, ast.AsyncFor))
+        within = Around(around.repeated or loop, around.conditional or not isinstance(statement, ast.With))
+        for name in ("body", "orelse", "finalbody"):
+            yield from statements(getattr(statement, name, []), within)
+        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            yield from statements(part.body, within)
+
+
+Found = tuple[tuple[str, ...], "ast.expr | None", bool]
+
+
+def assigned(statement: ast.stmt, own: str) -> Iterator[Found]:
+    """What one statement assigns below `self`: path, value, whether it is appended."""
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from paired(target, value, own)
+        case ast.AnnAssign(target=target, value=value) if value is not None:
+            yield from paired(target, value, own)
+        case ast.AugAssign(target=target):
+            yield from paired(target, None, own)
+        case ast.Expr(value=ast.Call() as call):
+            yield from called(call, own)
+
+
+def paired(target: ast.expr, value: ast.expr | None, own: str) -> Iterator[Found]:
+    """A target with its value; tuples item by item."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        alike = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
+        values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and alike else [None] * len(target.elts)
+        starred = any(isinstance(item, ast.Starred) for item in (*target.elts, *values))
+        for item, one in zip(target.elts, values, strict=True):
+            yield from paired(item, None if starred else one, own)
+        return
+    path = below(target, own)
+    if path:
+        yield path, value, False
+
+
+def called(call: ast.Call, own: str) -> Iterator[Found]:
+    """`self.add_module(name, value)`, `setattr(self, name, value)`, `self.layers.append(value)`."""
+    match call:
+        case ast.Call(func=ast.Name(id="setattr"), args=[holder, name, value]):
+            base = below(holder, own)
+            if base is not None:
+                yield (*base, pattern(name)), value, False
+        case ast.Call(func=ast.Attribute(value=holder, attr=method), args=args):
+            base = below(holder, own)
+            if base is None:
+                return
+            if method in ADDS and len(args) == 2:
+                yield (*base, pattern(args[0])), args[1], False
+            elif method in LONGER and base:
+                yield base, args[0] if method == "append" and len(args) == 1 else None, True
+
+
+def below(node: ast.expr, own: str) -> tuple[str, ...] | None:
+    """`self.body.fc` → ("body", "fc"), `self` → (); None of anything else."""
+    match node:
+        case ast.Name(id=name) if name == own:
+            return ()
+        case ast.Attribute(value=value, attr=name):
+            base = below(value, own)
+            return None if base is None else (*base, re.escape(name))
+        case ast.Subscript(value=value, slice=index):
+            base = below(value, own)
+            return None if base is None else (*base, pattern(index))
+    return None
+
+
+def pattern(name: ast.expr) -> str:
+    """The names that an expression may give, as a regular expression: `f"conv{i}"` → `conv.*`."""
+    match name:
+        case ast.Constant(value=str() | int() as value):
+            return re.escape(str(value)) if not isinstance(value, int) or value >= 0 else ".*"
+        case ast.JoinedStr(values=parts):
+            return "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".*" for p in parts)
+        case ast.BinOp(left=ast.Constant(value=str() as head), op=ast.Add()):
+            return re.escape(head) + ".*"
+    return ".*"
+
+
+def sets_elsewhere(tree: ast.AST, name: str) -> Iterator[ast.expr]:
+    """What anything but a method's own `self` is given under a name: `net.fc = nn.Linear(512, 10)`, `net[0] = …`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and any(is_elsewhere(target, name) for target in node.targets):
+            yield node.value
+
+
+def is_elsewhere(target: ast.expr, name: str) -> bool:
+    match target:
+        case ast.Attribute(value=holder, attr=attr) if attr == name:
+            return not (isinstance(holder, ast.Name) and holder.id in ("self", "cls"))
+        case ast.Subscript(slice=index):
+            return re.fullmatch(pattern(index), name) is not None
+    return False

@@ -1,0 +1,69 @@
+"""The arguments of torch's own layers: a class → the names that its constructor takes; a layer → their present values.
+
+nn.Conv2d(16, 32, 3) → {"in_channels": 16, "out_channels": 32, "kernel_size": (3, 3), "stride": (1, 1), …}
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from inspect import Parameter
+
+import torch
+from torch import nn
+
+PLACES = ("device", "dtype")
+"""Arguments that say where a layer's tensors live, not what it does."""
+GATED = (nn.LSTM, nn.GRU)
+"""Recurrent layers whose constructors hand every argument on to `nn.RNNBase`."""
+TENSORS: Mapping[str, tuple[str, ...]] = {
+    "bias": ("in_proj_bias", "bias"),
+    "add_bias_kv": ("bias_k",),
+}
+"""Flag of a constructor → the parameters that are there where it is True."""
+UNKNOWN = object()
+
+
+def is_torch_layer(module: nn.Module) -> bool:
+    """Whether a module is a layer of torch.nn, and of no subclass."""
+    cls = type(module)
+    return vars(nn).get(cls.__name__) is cls and cls.__module__.startswith("torch.nn.modules.")
+
+
+def parameters_of(cls: type) -> Mapping[str, Parameter]:
+    """What a layer's constructor takes by name, without `self`, device and dtype; empty where that is not written."""
+    constructor = nn.RNNBase if cls in GATED else cls
+    hidden = {*PLACES, "mode"} if cls in GATED else set(PLACES)
+    if cls is nn.GRU:
+        hidden.add("proj_size")
+    found = inspect.signature(constructor).parameters
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in found.values()):
+        return {}
+    return {name: p for name, p in found.items() if name not in hidden and not name.startswith("_")}
+
+
+def arguments_of(layer: nn.Module) -> dict[str, object]:
+    """The present arguments of a layer of torch.nn, those that its attributes tell."""
+    found = {name: argument_of(layer, name) for name in parameters_of(type(layer))}
+    return {name: value for name, value in found.items() if value is not UNKNOWN}
+
+
+def argument_of(layer: nn.Module, name: str) -> object:
+    """One argument, read from the attribute of its name; a flag, from whether the parameter is there."""
+    for tensor in TENSORS.get(name, ()):
+        if tensor in layer._parameters:
+            return layer._parameters[tensor] is not None
+    value = vars(layer).get(name, UNKNOWN)
+    return UNKNOWN if isinstance(value, (torch.Tensor, nn.Module)) else value
+
+
+def is_same_value(one: object, other: object) -> bool:
+    """Whether two values mean the same to a layer: 3 and (3, 3) do."""
+    return collapsed(one) == collapsed(other)
+
+
+def collapsed(value: object) -> object:
+    """A tuple of equal entries as the one entry."""
+    if isinstance(value, (tuple, list)) and value:
+        return value[0] if all(entry == value[0] for entry in value) else tuple(value)
+    return value

@@ -1,0 +1,245 @@
+"""A model with other layers: the model, a path and arguments → a copy of the modules on the way, and a new layer there.
+
+No tensor is copied, and nothing of the original is changed: the copy holds the same modules everywhere else. The new
+layer has zeros for weights, on the device and in the dtype of the old one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from archscope.errors import ArchscopeError
+from archscope.record import walk
+from archscope.targets.layer_arguments import arguments_of, is_torch_layer, parameters_of
+
+HOOKS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
+TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
+WIDEST = 2**31
+"""How many bytes of weights a new layer may have, beyond those of the old one."""
+
+
+class ReplacementError(ArchscopeError):
+    """A layer that cannot be made anew: why."""
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """The copy, and every path at which it holds a new layer: a shared layer has several."""
+
+    model: nn.Module
+    paths: tuple[str, ...]
+
+
+def with_layer(model: nn.Module, path: str, **arguments: Any) -> nn.Module:
+    """A copy of the model in which the layer at a path has other arguments. Raises ReplacementError."""
+    return with_layers(model, {path: arguments}).model
+
+
+def with_layers(model: nn.Module, changes: Mapping[str, Mapping[str, Any]]) -> Substitution:
+    """A copy of the model in which the layers at these paths have other arguments. Raises ReplacementError.
+
+    A layer that stands at several paths is replaced at all of them.
+    """
+    old = {path: module_at(model, path) for path in changes}
+    new: dict[int, nn.Module] = {}
+    for path, arguments in changes.items():
+        refuse_shared_weights(model, path, old[path])
+        new[id(old[path])] = remade(old[path], path, arguments)
+    holders = holders_of(model, set(new))
+    copied = copy_of(model, "", new, {}, holders)
+    return Substitution(copied, tuple(paths_of(model, "", set(new), holders, ())))
+
+
+def module_at(model: nn.Module, path: str) -> nn.Module:
+    """The module at a path. Raises ReplacementError where there is none."""
+    found: nn.Module | None = model
+    for name in path.split("."):
+        found = found._modules.get(name) if found is not None else None
+    if found is None:
+        raise ReplacementError(f"there is no module {path}")
+    return found
+
+
+# ------------------------------------------------------------ the layer
+def remade(layer: nn.Module, path: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A new layer of the same class, with the present arguments and these. Raises ReplacementError."""
+    refuse_special(layer, path)
+    unknown = arguments.keys() - parameters_of(type(layer)).keys()
+    if unknown:
+        raise ReplacementError(f"{path}: {type(layer).__name__} has no argument {min(unknown)!r}")
+    present = arguments_of(layer)
+    same, new = made(layer, present, path), made(layer, {**present, **follows(arguments, present)}, path)
+    if not is_alike(same, layer):
+        raise ReplacementError(f"{path}: not all arguments of this {type(layer).__name__} are known")
+    if bytes_of(new) > bytes_of(layer) + WIDEST:
+        raise ReplacementError(f"{path}: its weights would be too large")
+    return placed(new, layer)
+
+
+def follows(arguments: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with those that follow from them where nobody gave any: keys and values are as wide as queries."""
+    given = dict(arguments)
+    for name, source in (("kdim", "embed_dim"), ("vdim", "embed_dim")):
+        if source in arguments and present.get(name) == present.get(source):
+            given.setdefault(name, arguments[source])
+    return given
+
+
+def made(layer: nn.Module, arguments: Mapping[str, Any], path: str) -> nn.Module:
+    """A layer without memory. Raises ReplacementError where its class refuses the arguments."""
+    try:
+        with torch.device("meta"), Unfilled(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the old layer has said it already
+            return type(layer)(**arguments)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise ReplacementError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+class Unfilled(torch.overrides.TorchFunctionMode):
+    """Inside, nothing is filled with values: on the meta device there are none."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name.endswith("_") and not name.startswith("_") and args and isinstance(args[0], torch.Tensor):
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
+def is_alike(new: nn.Module, layer: nn.Module) -> bool:
+    """Whether a layer made of the present arguments is what the layer is."""
+    if new.extra_repr() != layer.extra_repr() or vars(layer).keys() - vars(new).keys():
+        return False
+    for one, other in ((new._parameters, layer._parameters), (new._buffers, layer._buffers)):
+        if shapes_of(one) != shapes_of(other):
+            return False
+    return new._modules.keys() == layer._modules.keys()
+
+
+def shapes_of(table: Mapping[str, torch.Tensor | None]) -> dict[str, tuple[int, ...] | None]:
+    return {name: None if tensor is None else tuple(tensor.shape) for name, tensor in table.items()}
+
+
+def bytes_of(layer: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in layer.parameters())
+
+
+def placed(new: nn.Module, layer: nn.Module) -> nn.Module:
+    """The new layer with zeros, each tensor where the old one of its name is; its flags as they were."""
+    for one, other in zip(new.modules(), layer.modules(), strict=True):
+        for table, old in ((one._parameters, other._parameters), (one._buffers, other._buffers)):
+            for name, tensor in list(table.items()):
+                if tensor is not None:
+                    setattr(one, name, zeros_for(tensor, name, old, layer))  # recurrent layers keep a list of theirs
+        one.training = other.training
+    return new
+
+
+def zeros_for(
+    tensor: torch.Tensor, name: str, old: Mapping[str, torch.Tensor | None], layer: nn.Module
+) -> torch.Tensor:
+    like = old.get(name)
+    if like is None:
+        like = next(iter(layer.parameters()), torch.empty(0))
+    zeros = torch.zeros(tensor.shape, dtype=like.dtype, device=like.device)
+    return nn.Parameter(zeros, requires_grad=like.requires_grad) if isinstance(tensor, nn.Parameter) else zeros
+
+
+# ------------------------------------------------------------ what is not replaced
+def refuse_special(layer: nn.Module, path: str) -> None:
+    """Raises ReplacementError for what is more than a plain layer of torch's."""
+    name = type(layer).__name__
+    if not is_torch_layer(layer) or not parameters_of(type(layer)) or isinstance(layer, LazyModuleMixin):
+        raise ReplacementError(f"{path}: {name} is no plain layer of torch.nn")
+    if any(vars(part)[hooks] for part in layer.modules() for hooks in HOOKS):
+        raise ReplacementError(f"{path}: {name} has hooks")
+    held = (*layer.parameters(), *layer.buffers())
+    if any(type(tensor) not in (torch.Tensor, nn.Parameter) for tensor in held):
+        raise ReplacementError(f"{path}: {name} has tensors of a class of their own")
+
+
+def refuse_shared_weights(model: nn.Module, path: str, layer: nn.Module) -> None:
+    """Raises ReplacementError where another layer has the same weights."""
+    own, weights = set(map(id, layer.modules())), {id(tensor) for tensor in layer.parameters()}
+    memory = {memory_of(tensor) for tensor in layer.parameters() if not tensor.is_meta}
+    for other, module in walk(model).modules:
+        for tensor in module._parameters.values() if id(module) not in own else ():
+            if tensor is not None and (id(tensor) in weights or memory_of(tensor) in memory):
+                raise ReplacementError(f"{path}: {other or 'the model'} has the same weights")
+
+
+def memory_of(tensor: torch.Tensor) -> int:
+    """Which memory a tensor lies in; its own identity where it has none."""
+    try:
+        return 0 if tensor.is_meta else tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError, ValueError):  # sparse tensors, those of lazy layers
+        return id(tensor)
+
+
+# ------------------------------------------------------------ the modules on the way
+def holders_of(model: nn.Module, wanted: set[int]) -> set[int]:
+    """The modules that hold some of these, directly or deeper, by identity."""
+    holders: dict[int, list[int]] = {}
+    for _, module in walk(model).modules:
+        for child in module._modules.values():
+            holders.setdefault(id(child), []).append(id(module))
+    found: set[int] = set()
+    waiting = list(wanted)
+    while waiting:
+        for holder in holders.get(waiting.pop(), ()):
+            if holder not in found:
+                found.add(holder)
+                waiting.append(holder)
+    return found
+
+
+def paths_of(
+    module: nn.Module, path: str, wanted: set[int], holders: set[int], above: tuple[int, ...]
+) -> Iterator[str]:
+    """Every path of these modules; one that holds itself is not gone into again."""
+    if id(module) in wanted:
+        yield path
+    elif id(module) in holders and id(module) not in above:
+        for name, child in module._modules.items():
+            if child is not None:
+                below = f"{path}.{name}" if path else name
+                yield from paths_of(child, below, wanted, holders, (*above, id(module)))
+
+
+def copy_of(
+    module: nn.Module, path: str, new: Mapping[int, nn.Module], done: dict[int, nn.Module], holders: set[int]
+) -> nn.Module:
+    """The module with new layers below it: a copy where it holds some, else itself. Raises ReplacementError.
+
+    done: the copies that were made already, by the identity of what they are copies of.
+    """
+    if id(module) in new:
+        return new[id(module)]
+    if id(module) not in holders or id(module) in done:
+        return done.get(id(module), module)
+    copied = done[id(module)] = shallow(module, path)
+    for name, child in module._modules.items():
+        if child is not None:
+            copied._modules[name] = copy_of(child, f"{path}.{name}" if path else name, new, done, holders)
+    return copied
+
+
+def shallow(module: nn.Module, path: str) -> nn.Module:
+    """The same module with tables of its own. Raises ReplacementError where code may refer to this very module."""
+    name = path or type(module).__name__
+    if any(vars(module).get(hooks) for hooks in HOOKS):
+        raise ReplacementError(f"{name} has hooks")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ReplacementError(f"{name} is scripted")
+    copied: nn.Module = object.__new__(type(module))
+    object.__setattr__(copied, "__dict__", dict(vars(module)))
+    for table in TABLES:
+        if table in vars(copied):
+            vars(copied)[table] = vars(module)[table].copy()
+    return copied
