@@ -55,7 +55,9 @@ def test_every_conflict_has_a_checked_fix(case: Case) -> None:
     assert conflicts
     assert [bool(finding.fixes) for finding in conflicts] == [str(case) not in WITHOUT] * len(conflicts)
     assert all(fix.checked for finding in conflicts for fix in finding.fixes)
-    assert [finding.fixes for finding in checked(case) if finding.likely] == [()] * (len(checked(case)) - len(conflicts))
+    assert [finding.fixes for finding in checked(case) if finding.likely] == [()] * (
+        len(checked(case)) - len(conflicts)
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -106,7 +108,9 @@ def test_alternatives_differ(case: Case) -> None:
 # ------------------------------------------------------------ which remedies are kept
 CONFLICT = Finding("residual-shape", "error", "…", "add", Span("net.yaml", 2, 3), cause="stride")
 TEXT = "one\ntwo\nthree\n"
-CHANGE = StepChange("coarse.1", "coarse", "Net", False, False, *(PlannedStep("Conv2d", "", None, (), s) for s in (((1, 8),), ((1, 4),))))
+CHANGE = StepChange(
+    "coarse.1", "coarse", "Net", False, False, *(PlannedStep("Conv2d", "", None, (), s) for s in (((1, 8),), ((1, 4),)))
+)
 
 
 def remedy(words: str, cause: str = "channels") -> Remedy:
@@ -150,7 +154,10 @@ def test_the_search_ends_with_three_clean_fixes() -> None:
 def test_after_the_first_six_more_are_tried() -> None:
     names = [f"no{n}" for n in range(9)]
     assert tried(*names, "first", "last", first=trial("first"), last=trial("last"))[1] == ["first", "last"]
-    assert tried("first", *names, "last", first=trial("first"), last=trial("last")) == (["first", *names[:7]], ["first"])
+    assert tried("first", *names, "last", first=trial("first"), last=trial("last")) == (
+        ["first", *names[:7]],
+        ["first"],
+    )
 
 
 def test_no_more_are_tried_than_allowed() -> None:
@@ -178,7 +185,9 @@ def test_the_nearer_one_comes_first_whatever_it_costs() -> None:
 
 
 def test_at_one_distance_the_cheaper_one_comes_first() -> None:
-    ranked = sorted((trial("a", params=-5), trial("b", params=3, macs=7), trial("c", params=3, macs=6)), key=lambda t: t.rank)
+    ranked = sorted(
+        (trial("a", params=-5), trial("b", params=3, macs=7), trial("c", params=3, macs=6)), key=lambda t: t.rank
+    )
     assert [one.proposal.description for one in ranked] == ["c", "b", "a"]
 
 
@@ -190,7 +199,12 @@ def test_at_most_three_are_offered_and_none_that_leaves_more_wrong() -> None:
 
 
 def test_a_net_of_another_size_is_no_alternative() -> None:
-    first, same, much, unknown = trial("a", params=0), trial("b", params=-100), trial("c", params=101), trial("d", params=None)
+    first, same, much, unknown = (
+        trial("a", params=0),
+        trial("b", params=-100),
+        trial("c", params=101),
+        trial("d", params=None),
+    )
     assert offered([first, much, same, unknown], 1000) == [first, same, unknown]
     assert offered([trial("a", params=500), much], 1000)[1:] == [much]
 
