@@ -178,7 +178,8 @@ def test_a_map_that_is_halved() -> None:
 
 
 def test_an_edit_of_the_input_lies_outside_and_changes_nothing_elsewhere() -> None:
-    text = "input: [N, 3, 9, 9]\nlayers:\n  - a: Conv2d(4, 1)\n  - MaxPool2d(2)\n  - interpolate(scale_factor=2)\n  - cat([prev, a], dim=1)\n"
+    steps = ("a: Conv2d(4, 1)", "MaxPool2d(2)", "interpolate(scale_factor=2)", "cat([prev, a], dim=1)")
+    text = "input: [N, 3, 9, 9]\nlayers:\n" + "".join(f"  - {step}\n" for step in steps)
     found = judged(text, ("9, 9]", "10, 10]"))
     assert (found.against, found.outside, found.elsewhere) == ("", True, ())
 
