@@ -1,6 +1,6 @@
-"""Repairs: the first checked fix of each conflict, one after the other, until none is left.
+"""Repairs: the first fix of each conflict that changes nothing outside its block, one after the other; or one chosen.
 
-    spec → check → the first checked fix → its text → check again → … → Repair: every changed file before and after
+    spec → check → a fix → its text → check again → … → Repair: every changed file before and after
 
 Nothing is written here.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from archscope.api.judgement import check
 from archscope.api.specs import load, split
-from archscope.errors import SpecError
+from archscope.errors import SpecError, UsageError
 from archscope.report import Checked, Fix
 from archscope.spec.edits import diff, with_ends_of
 from archscope.spec.folders import spread
@@ -43,23 +43,29 @@ class Repair:
         return "".join(diff(before, with_ends_of(text, before), file) for file, before, text in texts)
 
 
-def repair(*wanted: Any, texts: Mapping[str, str] | None = None, **options: Any) -> list[Repair]:
+def repair(
+    *wanted: Any, choice: int | None = None, texts: Mapping[str, str] | None = None, **options: Any
+) -> list[Repair]:
     """What cures each spec, as far as checked fixes do; other targets are only checked. `options` are `check`'s.
 
-    A target is taken as the fixes of those before it leave the files that they share.
+    A fix is taken only where it changes nothing outside the block of its conflict. choice: instead, this fix (from 1)
+    of the first conflict, whatever it changes, and no other. A target is taken as the fixes of those before it leave
+    the files that they share. Raises UsageError where there is no such fix.
     """
     known, repairs = dict(texts or {}), []
     for target in spread(wanted):
-        repairs.append(_repaired(target, known, options))
+        repairs.append(_repaired(target, known, options, choice))
         known |= {file: with_ends_of(text, repairs[-1].before[file]) for file, text in repairs[-1].after.items()}
     return repairs
 
 
-def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any]) -> Repair:
+def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
     after: dict[str, str] = {}
     fixes: list[Fix] = []
     checked = check(target, **options, texts=given)
-    while len(fixes) < MOST and (fix := _first(checked)) is not None:
+    most = MOST if choice is None else 1
+    is_spec = isinstance(target, str) and split(target) is not None
+    while is_spec and len(fixes) < most and (fix := _next(checked, choice)) is not None:
         fixes.append(fix)
         after = {**after, fix.file: fix.text}
         checked = check(target, **options, texts={**given, **after})
@@ -75,7 +81,11 @@ def _sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
         return error.sources
 
 
-def _first(checked: list[Checked]) -> Fix | None:
-    """The first checked fix of what is found; what may follow from an earlier conflict waits until that is gone."""
-    findings = (finding for item in checked for finding in item.findings if not finding.likely)
-    return next((fix for finding in findings for fix in finding.fixes[:1] if fix.checked), None)
+def _next(checked: list[Checked], choice: int | None) -> Fix | None:
+    """The first fix that changes nothing outside its conflict's block; with a choice, that of the first conflict."""
+    found = [finding.fixes for item in checked for finding in item.findings if finding.fixes]
+    if choice is None:
+        return next((fixes[0] for fixes in found if not fixes[0].outside), None)
+    if found and not 0 < choice <= len(found[0]):
+        raise UsageError(f"there is no fix {choice}", f"the first conflict has {len(found[0])}")
+    return found[0][choice - 1] if found else None

@@ -5,8 +5,10 @@ Session + report + plan → proposals → compiled with the changed text → Ver
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from archscope.api.plan_costs import PlanCosts, plan_costs
 from archscope.api.sessions import Session
 from archscope.errors import ArchscopeError
 from archscope.report import Finding, Link, Report
-from archscope.spec.edits import Page
+from archscope.spec.edits import Page, first_change
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts import Diagnosis
@@ -56,11 +58,13 @@ class SpecFixes:
         batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
         """
         before, left, findings = compiled(plan), MOST_CONFLICTS, []
+        figured = is_figured(plan.expected)
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
-                finding = self._with_fixes(finding, diagnosis, Attempts(self, target, before, report, diagnosis, batch))
+                attempts = Attempts(self, target, before, report, diagnosis, figured, batch)
+                finding = self._with_fixes(finding, diagnosis, attempts)
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
@@ -104,15 +108,16 @@ class SpecFixes:
         return not plan.mismatches and all(meets_sizes(plan, e) for e in plan.expected)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Attempts:
-    """Tries proposals for one conflict of one variant."""
+    """Tries proposals for one conflict of one variant. figured: whether the file says how many MACs its net has."""
 
     fixes: SpecFixes
     target: str
     before: CompiledNet
     report: Report
     diagnosis: Diagnosis
+    figured: bool
     batch: int | None = None
     scope: ConflictScope = field(init=False)
 
@@ -125,7 +130,7 @@ class Attempts:
         rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
         ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
         behind = index.descendants(rows) - set(rows)
-        object.__setattr__(self, "scope", scope_of(trace, same, ahead, behind))
+        self.scope = scope_of(trace, same, ahead, behind)
 
     @property
     def steps(self) -> int:
@@ -135,6 +140,8 @@ class Attempts:
 
     def attempt(self, proposal: Remedy) -> Trial | None:
         """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
+        if self._edits_another_block(proposal) or (proposal.cause == "source" and not self.labels_are_told_apart):
+            return None
         try:
             return self._attempt(proposal)
         except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises
@@ -168,6 +175,35 @@ class Attempts:
             macs=difference(costs.macs(), macs) if found.alone else None,
             wrong=wrong,
         )
+
+    def _edits_another_block(self, proposal: Remedy) -> bool:
+        """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
+        page = self.fixes.pages[proposal.file]
+        block = page.block_at(first_change(page.text, proposal.text)[0])
+        if block is None or self.uses.get(block.name, 0) < 2:
+            return False
+        return block.name not in self.blocks_in_conflict
+
+    @cached_property
+    def uses(self) -> dict[str, int]:
+        """At how many places each block is used."""
+        places = {(block.name, step.place) for step, block in self.before.outline.uses()}
+        return Counter(name for name, _ in places)
+
+    @cached_property
+    def blocks_in_conflict(self) -> frozenset[str]:
+        """The blocks that the conflict stands in, with those around them."""
+        paths = self.scope.paths
+        around = (call.site for call in self.report.trace.calls if call.site.kind == "block")
+        return frozenset(site.name for site in around if any(path.startswith(f"{site.path}.") for path in paths))
+
+    @cached_property
+    def labels_are_told_apart(self) -> bool:
+        """Whether anything but its size could say that another label was meant: one is unused, one is read twice."""
+        from archscope.spec.names import labels_unused
+
+        unused = any(labels_unused(page.spec) for page in self.fixes.pages.values())
+        return bool(unused or self.before.warnings or self.before.self_joins or self.figured)
 
     def _names_unused(self, proposal: Remedy) -> bool:
         """Whether an edit uses a label that nothing else uses."""

@@ -23,8 +23,6 @@ WANTED = 3
 """How many fixes are offered at most."""
 PATIENCE = 6
 """How many more proposals are tried after the first one that passed."""
-MOST_CHANGES = 4
-"""How many steps are named of those that a fix changes elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,12 @@ CHECK_OPTIONS = stacked(
     click.option("--max-macs", metavar="FIGURE", callback=read_by(units.limit), help="Budget of MACs: 1.5G."),
     click.option("--baseline", metavar="FILE", help="Hold the targets against reports that were saved."),
     click.option("--tolerance", metavar="PERCENT", callback=read_by(units.tolerance), help="How far from it: 2%."),
-    click.option("--fix", is_flag=True, help="Apply the checked fixes to the specs, and check again."),
+    click.option(
+        "--fix",
+        type=click.IntRange(0),
+        metavar="[N]",
+        help="Apply the fixes that change nothing else to the specs, or fix N of the first conflict, and check again.",
+    ),
     click.option("--diff", is_flag=True, help="Show what --fix would change, as a unified diff."),
     click.option("--save-baseline", metavar="FILE", help="Save the reports of all targets."),
     click.option("--select", multiple=True, metavar="CODE,…", callback=codes, help="Only these rules, or families."),

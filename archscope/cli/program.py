@@ -130,7 +130,7 @@ def flops(
     finish(reports, options["quiet"])
 
 
-@cli.command()
+@cli.command(cls=repairs.WithFix)
 @click.argument("targets", nargs=-1, metavar="[TARGET…]")
 @RUN_OPTIONS
 @CHECK_OPTIONS
@@ -141,7 +141,7 @@ def check(
     level: str,
     format: str,
     output: str | None,
-    fix: bool,
+    fix: int | None,
     diff: bool,
     **options: Any,
 ) -> None:
@@ -151,15 +151,19 @@ def check(
     """
     with refusing():
         if repairs.wanted(fix, diff, options):
-            found = judged(targets, options, saving=save_baseline is not None, repairing=True)
+            choice = {"choice": fix or None}
+            found = judged(targets, options | choice, saving=save_baseline is not None, repairing=True)
             checked = repairs.checked_of(found)
             repairs.tell_unmended(found)
         else:
             checked = judged(targets, options, saving=save_baseline is not None)
-        if fix:
-            repairs.write(found)
+        if fix is not None:
+            repairs.write(found, output)
         text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
-        deliver(text, output)
+        if fix is not None and output == "-":
+            click.echo(text, nl=False, err=True)  # standard output has the mended spec
+        else:
+            deliver(text, None if fix is not None else output)
         if save_baseline is not None:
             deliver(baseline(checked), save_baseline)
     if diff and repairs.mended(found):

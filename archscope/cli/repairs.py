@@ -1,6 +1,7 @@
 """`check --fix` and `check --diff`: Repairs → files written whole, or their changes as one unified diff.
 
-A file is written only if it still holds what was checked; its line ends and its mode are kept.
+A file is written only if it still holds what was checked; its line ends and its mode are kept. With `-o`, the mended
+spec goes there and the file stays as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.cli.output import Refusal, write_whole
+from archscope.cli.output import Refusal, deliver, write_whole
 from archscope.errors import UsageError
 from archscope.report import Checked, Fix
 
@@ -22,43 +23,88 @@ if TYPE_CHECKING:
 AGAIN = "run check again: it looks at the file as it is now"
 
 
-def wanted(fix: bool, diff: bool, options: Mapping[str, Any]) -> bool:
+EACH = 0
+"""`--fix` without a number: the first fix of each conflict that changes nothing else."""
+
+
+class WithFix(click.Command):
+    """A command whose `--fix` may be followed by a number; what else follows it is a target."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments with `--fix` and its number as one."""
+        given: list[str] = []
+        for position, argument in enumerate(args):
+            if given[-1:] == [f"--fix={EACH}"] and args[position - 1] == "--fix" and argument.isdecimal():
+                given[-1] = f"--fix={argument}"
+            else:
+                given.append(f"--fix={EACH}" if argument == "--fix" else argument)
+        return super().parse_args(ctx, given)
+
+
+def wanted(fix: int | None, diff: bool, options: Mapping[str, Any]) -> bool:
     """Whether repairs are wanted at all. Raises UsageError for wishes that exclude each other."""
-    if fix and diff:
+    if fix is not None and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
-    if (fix or diff) and (options["set"] or options["input"] is not None):
+    if (fix is not None or diff) and (options["set"] or options["input"] is not None):
         cure = "leave --set and --input out; only specs are mended, Python code is not"
         raise UsageError("a file is mended at its own sizes", cure)
-    return fix or diff
+    return fix is not None or diff
 
 
 def tell_unmended(repairs: Iterable[Repair]) -> None:
-    """Says on standard error where nothing could be changed though something is wrong."""
+    """Says on standard error where nothing was changed though something is wrong, and what there is to choose from."""
     for repair in repairs:
-        if not repair.fixes and any(item.errors().findings for item in repair.checked):
+        left = [finding for item in repair.checked for finding in item.errors().findings]
+        choices = next((finding.fixes for finding in left if finding.fixes), ())
+        if choices and choices[0].outside and is_spec(repair.target):
+            click.echo(f"{repair.target}: fix 1 changes more than the block of the conflict; choose one:", err=True)
+            for number, fix in enumerate(choices, start=1):
+                click.echo(f"  --fix {number}  {fix.description}", err=True)
+        elif not repair.fixes and left:
             click.echo(f"{repair.target}: no checked fix (only specs are changed)", err=True)
 
 
-def write(repairs: Iterable[Repair]) -> None:
-    """Writes every changed file, and says on standard error what was changed."""
+def is_spec(target: str) -> bool:
+    from archscope.api.specs import split
+
+    return split(target) is not None
+
+
+def write(repairs: Iterable[Repair], output: str | None = None) -> None:
+    """Writes every changed file, or the one mended spec to `output`, and says on standard error what was changed.
+
+    Raises UsageError where `output` cannot hold all of it, or nothing was mended.
+    """
+    changed = [(file, repair.before[file], text) for repair in repairs for file, text in repair.after.items()]
+    latest = {file: (before, after) for file, before, after in changed}
+    if output is not None:
+        if len(latest) != 1:
+            names = ", ".join(latest) or "no file"
+            raise UsageError(f"-o takes one mended spec; {names} would change", "name one target that can be mended")
+        deliver(mended_text(*next(iter(latest.values()))), output)
+    for file, before, after in changed if output is None else ():
+        write_file(file, before, after)
     for repair in repairs:
-        for file, text in repair.after.items():
-            write_file(file, repair.before[file], text)
         for fix in repair.fixes:
             click.echo(f"{fix.file}: fixed: {fix.description}", err=True)
 
 
-def write_file(file: str, before: str, after: str) -> None:
-    """Raises UsageError where the file has changed meanwhile, Refusal where it cannot be written."""
+def mended_text(before: str, after: str) -> str:
+    """A mended text with the line ends of the file that it comes from."""
     from archscope.spec.edits import with_ends_of
 
+    return with_ends_of(after, before)
+
+
+def write_file(file: str, before: str, after: str) -> None:
+    """Raises UsageError where the file has changed meanwhile, Refusal where it cannot be written."""
     path = Path(file)
     try:
         data = path.read_bytes()
         if data.decode("utf-8-sig", errors="replace") != before:
             raise UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
         mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
-        write_whole(path, mark + with_ends_of(after, before))
+        write_whole(path, mark + mended_text(before, after))
     except OSError as error:
         raise Refusal(f"cannot write {file}: {(error.strerror or str(error)).lower()}") from None
 

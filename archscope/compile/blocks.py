@@ -23,7 +23,6 @@ from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
-from archscope.spec.names import names_read
 from archscope.spec.numbers import Fault
 
 
@@ -227,7 +226,7 @@ def _clean(use: Use) -> None:
 
 def _warn_of_ignored(use: Use, block: Block) -> None:
     """Arguments that nothing in the block reads, other arguments' defaults among it."""
-    read = names_read(block)
+    read = use.workshop.names_read(block)
     for argument in block.arguments:
         if argument.name not in read:
             fact = f"{block.name} accepts {argument.name!r} and ignores it: nothing in the block reads it"

@@ -37,6 +37,7 @@ from archscope.spec.model import (
     Variant,
     Word,
 )
+from archscope.spec.names import names_read
 from archscope.spec.numbers import NUMBERS, Fault
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class Workshop:
     contexts: dict[str, Context] = field(default_factory=dict)
     modules: int = 0
     largest: int = 0  # bytes of the largest result of one operation
+    names: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
     turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 
@@ -159,6 +161,12 @@ class Workshop:
         self.modules += count
         if self.modules > MODULES:
             raise Fault(f"more than {MODULES:,} layers", "is a repeat count meant to be that large?")
+
+    def names_read(self, block: Block) -> frozenset[str]:
+        """Every name that a block reads, found once for all its uses."""
+        if id(block) not in self.names:
+            self.names[id(block)] = names_read(block)
+        return self.names[id(block)]
 
     # Values
 

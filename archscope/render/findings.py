@@ -20,6 +20,7 @@ HELD = "\N{NO-BREAK SPACE}"
 JOINS = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
 MOST_NAMES = 6
 MOST_STEPS = 8
+MOST_CHANGES = 3
 
 
 def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
@@ -98,6 +99,19 @@ def fixed(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str
     elsewhere = f" in {fix.file}" if fix.file and place and fix.file != place.file else ""
     yield from wrapped(f"{title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
     yield from (f"    {line}" for line in changed(fix))
+    yield from wrapped_if(changes_elsewhere(fix), width)
+
+
+def wrapped_if(line: str, width: int) -> list[str]:
+    return wrapped(line, width, "    ", "      ") if line else []
+
+
+def changes_elsewhere(fix: Fix) -> str:
+    """`also changes coarse.0.0: 1×512×26×26 → 1×512×13×13 and 3 more`: what a fix changes beside the conflict."""
+    if not fix.changes:
+        return "changes steps outside the block of the conflict" * fix.outside
+    more = f" and {len(fix.changes) - MOST_CHANGES} more" if len(fix.changes) > MOST_CHANGES else ""
+    return f"also changes {', '.join(fix.changes[:MOST_CHANGES])}{more}"
 
 
 def title(number: int, fix: Fix) -> str:
@@ -161,12 +175,13 @@ def hidden(checked: Sequence[Checked], level: str) -> Iterator[str]:
 def cure(found: Sequence[Told]) -> Iterator[str]:
     """Which command applies the first checked fix, where there is one."""
     specs = [one for one in found if parts(one.target)[0].endswith((".yaml", ".yml"))]
-    able = [one for one in specs if any(fix.checked and fix.text for fix in one.finding.fixes)]
-    files = dict.fromkeys(parts(one.target)[0] for one in able)
+    able = [one for one in specs if one.finding.fixes]
+    alone = [one for one in able if not one.finding.fixes[0].outside]
+    files = dict.fromkeys(parts(one.target)[0] for one in alone or able)
+    number = "" if alone else " 1"
     if able:
-        numbers = {next(n for n, fix in enumerate(one.finding.fixes, 1) if fix.checked) for one in able}
-        which = f"fix {numbers.pop()}" if len(numbers) == 1 else "the first checked fix"
-        yield f"`archscope check --fix {' '.join(files)}` applies {which}{' of each' * (len(able) > 1)}"
+        which = f"fix 1{' of each' * (len(alone) > 1)}"
+        yield f"`archscope check --fix{number} {' '.join(files)}` applies {which}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -11,7 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from tabulate import tabulate
 
 from archscope import units
-from archscope.render.findings import changed, conjoined, counts, hidden, listed, step, summary, title
+from archscope.render.findings import (
+    changed,
+    changes_elsewhere,
+    conjoined,
+    counts,
+    hidden,
+    listed,
+    step,
+    summary,
+    title,
+)
 from archscope.render.folding import Told, told
 from archscope.render.markdown import escaped, paragraphs
 from archscope.report import Checked, Figures, Finding
@@ -68,6 +78,7 @@ def told_once(one: Told) -> str:
         blocks.append(f"*help:* {escaped(one.finding.help)}")
     for at, fix in enumerate(one.finding.fixes, 1):
         blocks += [f"*{title(at, fix)}:* {escaped(fix.description)}", fenced(list(changed(fix)), language="diff")]
+        blocks.append(escaped(changes_elsewhere(fix)))
     first, *rest = [block for block in blocks if block]
     return "\n\n".join([f"- {first}", *(indented(block) for block in rest)])
 

@@ -79,6 +79,18 @@ class Page:
         """What of this kind starts at a place; None where nothing does."""
         return self._parts.get(kind, {}).get((span.line, span.column))
 
+    def block_at(self, line: int) -> Block | None:
+        """The block whose definition a line stands in; None for the net's own steps, its params and inputs."""
+        before = [block for block in self.spec.blocks if block.span.line <= line]
+        found = max(before, key=lambda block: block.span.line, default=None)
+        if found is None:
+            return None
+        lines, column = self.text.splitlines(), found.span.column - 1
+        inside = (is_content(text) and indent(text) <= column for text in lines[found.span.line : line])
+        listed = (text[column:].startswith("- ") for text in lines[found.span.line : line])
+        ended = any(ends and not item for ends, item in zip(inside, listed, strict=True))
+        return None if ended else found
+
     def expression(self, span: Span) -> Expression | None:
         """The expression that starts at a place, if it stands there on one line as it was read."""
         found = self.part(Expression, span)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 
 from archscope.errors import Span
 from archscope.spec.brackets import Brackets, scan
@@ -59,6 +60,7 @@ SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("Exceeds the limit", "an integer with thousands of digits", f"integers go up to {MAX_INTEGER:,}"),
     ("Generator expression", "a comprehension is not part of the language", LOOP),
 )
+NOWHERE = Span("", 1, 1)
 ATOMS = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -69,6 +71,23 @@ def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bo
     """
     lead = len(text) - len(text.lstrip())
     text, span = text.replace("\n", " ").strip(), span if multiline else span.shifted(lead)
+    known = None if multiline else sound_tree(text, wild)
+    if known is not None:
+        return Expression(text, span, known)
+    return checked_expression(text, span, multiline=multiline, wild=wild)
+
+
+@lru_cache(maxsize=4096)
+def sound_tree(text: str, wild: bool) -> ast.expr | None:
+    """The tree of an expression without faults; None of others. A spec is read again with every edit that is tried."""
+    try:
+        return checked_expression(text, NOWHERE, multiline=False, wild=wild).tree
+    except Misread:
+        return None
+
+
+def checked_expression(text: str, span: Span, *, multiline: bool, wild: bool) -> Expression:
+    """As `parse_expression`, of a text without white space around it."""
     expression = Expression(text, span, ast.Constant(None))
     place = span if multiline else None
     precheck(text, span, place)

@@ -1,6 +1,8 @@
-"""How good the diagnosis is, by mutation: every spec broken in many seeded ways → what `check` says → tables.
+"""How good the diagnosis is, by mutation: every spec and every twin in Python broken in many seeded ways → what `check`
+says → tables.
 
 python -m tests.benchmarks.diagnosis --failures failures.txt       from the repository's root; `--help` tells the rest
+python -m tests.benchmarks.diagnosis specs --kinds use,join        specs alone, of these kinds; `python` for the twins
 
 Run by hand. The tables are Markdown, for docs/measurements.md.
 """
@@ -19,8 +21,10 @@ from pathlib import Path
 import torch
 
 from tests.mutations.corpus import Origin, corpus
-from tests.mutations.kinds import KINDS
+from tests.mutations.edit import KINDS
 from tests.mutations.score import Sample, Score, Wish, sample
+from tests.mutations.twin_score import twin_sample
+from tests.mutations.twins import NETWORKS, Network
 
 MEASURES: dict[str, Callable[[Score], bool]] = {
     "found": lambda score: score.found,
@@ -35,6 +39,8 @@ MEASURES: dict[str, Callable[[Score], bool]] = {
 }
 SLOW = ("convnext", "densenet", "efficientnet", "gpt2", "llama3", "lstm", "mobilenet", "specs/resnet", "vit")
 """Files whose nets take a second or more for each run: fewer mutations do."""
+MOST_HARMS = 8
+"""How many harms are told of one mutation."""
 NEEDED = ("found", "placed", "cause", "checked", "runs", "cured")
 
 
@@ -49,25 +55,32 @@ def main() -> None:
         patience=options.patience,
     )
     begun = time.perf_counter()
-    samples = []
-    for one in measured(asked(options), wish, options.few, options.jobs):
-        samples.append(one)
-        print(f"{time.perf_counter() - begun:4.0f} s  {one.origin.name}: {len(one.scores)}", file=sys.stderr)
-    scores = [score for one in samples for score in one.scores]
-    print("\n".join(report(samples, scores)))
+    samples: list[Sample] = []
+    for title, subjects in asked(options).items():
+        found = []
+        for one in measured(subjects, wish, options.few, options.jobs):
+            found.append(one)
+            print(f"{time.perf_counter() - begun:4.0f} s  {one.origin.name}: {len(one.scores)}", file=sys.stderr)
+        if found:
+            print(f"\n{title}\n")
+            print("\n".join(report(found, [score for one in found for score in one.scores])))
+        samples += found
     print(f"\nseed {wish.seed}, {wish.broken} for each file at most, {time.perf_counter() - begun:.0f} s")
     if options.failures:
-        Path(options.failures).write_text("\n".join(failures(scores)) + "\n", encoding="utf-8")
+        lines = failures(score for one in samples for score in one.scores)
+        Path(options.failures).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How good the diagnosis is, by mutation.")
+    parser.add_argument("what", nargs="?", choices=["all", "specs", "python"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-spec", type=int, default=15, help="broken mutations of each file")
     parser.add_argument("--of-kind", type=int, default=3, help="of these, at most so many of one kind")
     parser.add_argument("--few", type=int, default=5, help="broken mutations of each large and slow file")
     parser.add_argument("--unmet", type=int, default=2, help="mutations of each file that only an expectation sees")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    parser.add_argument("--more", default="", help="another folder of specs")
     parser.add_argument("--only", nargs="*", default=[""], help="files whose name has one of these in it")
     parser.add_argument("--skip", nargs="*", default=[], help="files whose name has none of these in it")
     parser.add_argument("--patience", type=int, default=5, help="harmless mutations in a row before a kind is left")
@@ -76,22 +89,33 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def asked(options: argparse.Namespace) -> list[Origin]:
-    def named(origin: Origin, parts: Sequence[str]) -> bool:
-        return any(part in origin.name for part in parts)
+def asked(options: argparse.Namespace) -> dict[str, list[Origin | Network]]:
+    """What is broken, by title."""
 
-    return [one for one in corpus() if named(one, options.only) and not named(one, options.skip)]
+    def wanted(name: str) -> bool:
+        return any(part in name for part in options.only) and not any(part in name for part in options.skip)
+
+    specs = [one for one in corpus(more=options.more) if wanted(one.name)] if options.what != "python" else []
+    twins = [one for one in NETWORKS if wanted(f"python/{one.name}")] if options.what != "specs" else []
+    return {"Specs": [*specs], "Python": [*twins]}
 
 
-def measured(origins: Sequence[Origin], wish: Wish, few: int, jobs: int) -> Iterator[Sample]:
+def measured(subjects: Sequence[Origin | Network], wish: Wish, few: int, jobs: int) -> Iterator[Sample]:
     torch.set_num_threads(1)
-    slow = [any(part in origin.name for part in SLOW) for origin in origins]
-    wishes = [replace(wish, broken=min(few, wish.broken) if one else wish.broken) for one in slow]
+    wishes = [replace(wish, broken=min(few, wish.broken) if is_slow(one) else wish.broken) for one in subjects]
     if jobs == 1:
-        yield from map(sample, origins, wishes)
+        yield from map(sampled, subjects, wishes)
     else:
         with ProcessPoolExecutor(jobs) as pool:
-            yield from pool.map(sample, origins, wishes)
+            yield from pool.map(sampled, subjects, wishes)
+
+
+def is_slow(subject: Origin | Network) -> bool:
+    return subject.slow if isinstance(subject, Network) else any(part in subject.name for part in SLOW)
+
+
+def sampled(subject: Origin | Network, wish: Wish) -> Sample:
+    return twin_sample(subject, wish) if isinstance(subject, Network) else sample(subject, wish)
 
 
 # ------------------------------------------------------------ tables
@@ -104,38 +128,52 @@ def report(samples: Sequence[Sample], scores: Sequence[Score]) -> Iterator[str]:
     yield f"\nseen only by an expectation: {len(unmet)}, of which {sum(s.found for s in unmet)} found"
     witnesses = Counter(score.verdict.witness for score in broken)
     yield "broken, says beside the compiler: " + ", ".join(f"{name} {n}" for name, n in witnesses.most_common())
+    reasons = Counter(harm.reason for score in broken for harm in score.harms)
+    yield "harm: " + (", ".join(f"{name} {n}" for name, n in reasons.most_common()) or "none")
     yield from (f"not in order as its author wrote it: {s.origin.name}: {s.fault}" for s in samples if s.fault)
 
 
 def table(what: str, rows: Iterable[tuple[str, list[Score]]], everything: list[Score]) -> Iterator[str]:
-    yield f"| {what} | n | {' | '.join(MEASURES)} | others | s |"
-    yield "|---" * (len(MEASURES) + 4) + "|"
+    yield f"| {what} | n | {' | '.join(MEASURES)} | others | fixes | rows | harm | crash | s |"
+    yield "|---" * (len(MEASURES) + 8) + "|"
     yield from (line(name, scores) for name, scores in (*rows, ("**all**", everything)) if scores)
 
 
 def line(name: str, scores: list[Score]) -> str:
     shares = [f"{100 * sum(map(measure, scores)) / len(scores):.0f} %" for measure in MEASURES.values()]
-    others, seconds = sum(score.others for score in scores), sorted(score.seconds for score in scores)
-    return f"| {name} | {len(scores)} | {' | '.join(shares)} | {others} | {seconds[len(seconds) // 2]:.2f} |"
+    others, offered, same = (sum(vars(score)[key] for score in scores) for key in ("others", "offered", "same"))
+    harm, crash = sum(score.harmful for score in scores), sum(bool(score.crash) for score in scores)
+    rows = f"{100 * same / offered:.0f} %" if offered else "–"
+    seconds = sorted(score.seconds for score in scores)[len(scores) // 2]
+    counts = f"{others} | {offered} | {rows} | {harm} | {crash} | {seconds:.2f}"
+    return f"| {name} | {len(scores)} | {' | '.join(shares)} | {counts} |"
 
 
 def failures(scores: Iterable[Score]) -> Iterator[str]:
     """Everything that could be better, the worst first in each line's words."""
     for score in scores:
         lacks = [name for name in NEEDED if not MEASURES[name](score)] if score.verdict.kind == "broken" else []
-        if lacks or not score.found or score.others:
+        if lacks or not score.found or score.others or score.harms or score.same < score.offered:
             yield from failure(score, lacks)
 
 
 def failure(score: Score, lacks: list[str]) -> Iterator[str]:
-    mutation = score.mutation
-    others = f"; {score.others} other errors" if score.others else ""
+    mutation, other_rows = score.mutation, score.offered - score.same
+    words = [
+        f"not {', '.join(lacks)}" if lacks else "" if score.found else "not found",
+        f"{score.others} other errors" if score.others else "",
+        f"{score.harmful} of {score.offered} fixes do harm" if score.harmful else "",
+        f"{other_rows} of {score.offered} fixes give other rows" if other_rows else "",
+    ]
     yield f"{mutation}"
-    yield f"  not {', '.join(lacks)}{others}" if lacks else f"  {others.removeprefix('; ') or 'not found'}"
+    yield "  " + "; ".join(filter(None, words))
     yield f"  - {mutation.before}"
     yield f"  + {mutation.after}"
     yield f"  broken: {score.verdict.target.rpartition('/')[2]}: {score.verdict.words}"
     yield from (f"  said: {line}" for line in score.told)
+    yield from (f"  harm: {harm}" for harm in score.harms[:MOST_HARMS])
+    if len(score.harms) > MOST_HARMS:
+        yield f"  harm: and {len(score.harms) - MOST_HARMS} more"
     yield ""
 
 

@@ -1,6 +1,7 @@
-"""What is broken: every spec of the repository, and every file of the standard library below a net that uses it.
+"""What is broken: every spec of the repository, every file of the standard library below a net that uses it, and nets
+of our own.
 
-specs/*.yaml, specs/tutorials/*.yaml, std/*.yaml → Origin(text, the net that is checked, what lies beside it) → folder
+specs/*.yaml, specs/tutorials/*.yaml, std/*.yaml, own → Origin(text, the net that is checked, what lies beside it)
 
 A mutated file of the standard library cannot stand in the package. It is imported from `lib/` instead, line for line
 the same but for the names of the files that it imports itself.
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.mutations.nets import OWN
 
 ROOT = Path(__file__).resolve().parents[2]
 NETS: Mapping[str, str] = {
@@ -119,18 +122,23 @@ class Origin:
         return str(folder / self.net)
 
 
-def corpus() -> list[Origin]:
-    """Every spec and every file of the standard library, in the order of their names."""
-    return specs() + library()
+def corpus(*, more: str = "") -> list[Origin]:
+    """Every spec, every file of the standard library, and the nets of our own. more: another folder of specs."""
+    beside = specs(Path(more).resolve().parent, Path(more).name) if more else []
+    return specs(ROOT, "specs") + library() + own() + beside
 
 
-def specs() -> list[Origin]:
-    paths = [*sorted(ROOT.glob("specs/*.yaml")), *sorted(ROOT.glob("specs/tutorials/*.yaml"))]
+def specs(root: Path, folder: str) -> list[Origin]:
+    paths = [*sorted(root.glob(f"{folder}/*.yaml")), *sorted(root.glob(f"{folder}/tutorials/*.yaml"))]
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
     return [
-        Origin(path.relative_to(ROOT).as_posix(), text, path.name, path.name, imported(path, texts))
+        Origin(path.relative_to(root).as_posix(), text, path.name, path.name, imported(path, texts))
         for path, text in texts.items()
     ]
+
+
+def own() -> list[Origin]:
+    return [Origin(name, text, Path(name).name, Path(name).name) for name, text in OWN.items()]
 
 
 def imported(path: Path, texts: Mapping[Path, str]) -> dict[str, str]:

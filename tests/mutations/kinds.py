@@ -7,89 +7,19 @@ Spec, Text  → constants (params, let, loops, defaults) | input
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
 
 from archscope.errors import Span
 from archscope.spec.model import Block, Constant, Data, Expression, For, Items, Join, Residual, Spec, Step
+from tests.mutations.attention import attention_edits, mask_edits
+from tests.mutations.edit import CAUSES, Edit, Kind, Sized, changed
+from tests.mutations.joins import branch_edits, operand_edits
 from tests.mutations.places import ROLES, Found, Given, Scope, Text, arguments, calls, steps
+from tests.mutations.uses import use_edits
 
-CAUSES: Mapping[str, frozenset[str]] = {
-    "channels": frozenset({"channels"}),
-    "given": frozenset({"channels"}),
-    "stride": frozenset({"stride"}),
-    "kernel": frozenset({"off-by-one"}),
-    "padding": frozenset({"off-by-one"}),
-    "heads": frozenset({"layout", "channels"}),
-    "projection": frozenset({"channels", "stride"}),
-    "projection-stride": frozenset({"stride"}),
-    "source": frozenset({"source"}),
-    "dim": frozenset({"layout"}),
-    "view": frozenset({"layout"}),
-    "flatten": frozenset({"layout"}),
-    "input": frozenset({"off-by-one"}),
-}
-"""Kind → the causes that are right. A constant has those of what it decides."""
-
-KINDS = (*CAUSES, "constant")
-WRONG_KERNELS: Mapping[int, tuple[int, ...]] = {1: (2, 3), 2: (3,), 3: (5, 2), 4: (3,), 5: (3, 4), 7: (6, 5), 16: (15,)}
 VIEWS = ("view", "reshape", "permute", "transpose", "flatten")
 SIZED = ("Conv", "Linear", "BatchNorm", "LayerNorm", "RMSNorm")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One change of a text. lines: where it may be told of, beside the line that it starts on; counted in the text
-    after it. causes: what it breaks, where the kind does not say it."""
-
-    kind: str
-    start: int
-    end: int
-    new: str
-    words: str
-    lines: tuple[int, ...] = ()
-    causes: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Sized:
-    """What a run of the author's net showed: (line, layer) → the channels or features that arrive there."""
-
-    sizes: Mapping[tuple[int, str], frozenset[int]]
-
-
-Kind = Callable[[Found, Text, Sized], Iterator[Edit]]
-
-
-# ------------------------------------------------------------ numbers and expressions
-def changed(role: str, text: str) -> Iterator[str]:
-    """Other values for a number or expression that decides `role`."""
-    plain = text.replace("_", "")
-    if plain.isdecimal():
-        least = 0 if role == "padding" else 1
-        yield from (str(n) for n in other_numbers(role, int(plain)) if n >= least)
-        return
-    operand = text if text.isidentifier() else f"({text})"
-    if role == "stride":
-        yield from ("1", "2")
-    elif role == "channels":
-        yield from (f"{operand} * 2", f"{text} + 1" if " if " not in text else f"{operand} + 1")
-    elif role != "input":
-        yield f"{operand} + 1"
-
-
-def other_numbers(role: str, n: int) -> tuple[int, ...]:
-    match role:
-        case "channels":
-            return 2 * n, n + 1, n - 1
-        case "stride":
-            return (2,) if n == 1 else (1,)
-        case "kernel":
-            return WRONG_KERNELS.get(n, (n - 1,))
-        case "input":
-            return n - 1, n + 1, n - 6
-    return n - 1, n + 1
 
 
 # ------------------------------------------------------------ calls
@@ -108,12 +38,20 @@ def argument_edit(found: Found, text: Text, name: str, given: Given) -> Iterator
     if place is None:
         return
     old, projected = text.text[slice(*place)], found.scope.shortcut and given.role == "stride"
-    kind, what = "projection-stride" if projected else given.role, given.keyword or given.role
+    kind, what = "projection-stride" if projected else kind_of(name, given, found.scope), given.keyword or given.role
+    causes = CAUSES[given.role]
     for new in changed(given.role, old):
-        yield Edit(kind, *place, new, f"{what} of {name}: {old} → {new}")
+        yield Edit(kind, *place, new, f"{what} of {name}: {old} → {new}", causes=causes)
     lead = f", {given.keyword}="
     if given.role in ("stride", "padding") and text.text[: place[0]].endswith(lead):
-        yield Edit(kind, place[0] - len(lead), place[1], "", f"{name} without its {given.keyword}")
+        yield Edit(kind, place[0] - len(lead), place[1], "", f"{name} without its {given.keyword}", causes=causes)
+
+
+def kind_of(name: str, given: Given, scope: Scope) -> str:
+    """What a changed argument is called: `use` at one of several uses of a block, `join` in a branch."""
+    if scope.uses.get(name, 0) > 1:
+        return "use"
+    return "join" if scope.branch and given.role in ("channels", "stride") else given.role
 
 
 def added(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
@@ -167,7 +105,8 @@ def sources(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
     if not isinstance(found.thing, Expression):
         return
     for node in ast.walk(found.thing.tree):
-        if not isinstance(node, ast.Name) or node.id not in (*found.scope.labels, "prev"):
+        read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        if not isinstance(node, ast.Name) or not read or node.id not in (*found.scope.labels, "prev"):
             continue
         place = text.range(found.thing, node)
         for other in (*found.scope.labels[:-5:-1], "prev"):
@@ -190,12 +129,15 @@ def dims(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
 
 
 def form_dims(form: Join, text: Text) -> Iterator[Edit]:
-    if form.kind != "concat" or form.dim is not None:
+    if form.dim is not None:
+        place, old = text.range(form.dim), form.dim.text
+        yield from (Edit("dim", *place, n, f"{form.kind} along {n}, not {old}") for n in "0123" if place and n != old)
+    if form.kind not in ("concat", "stack") or form.dim is not None:
         return
     start, below = text.offset(form.span), form.span.line + 1
     for dim in (2, 3):
         new = f"dim: {dim}\n" + " " * (form.span.column - 1)
-        yield Edit("dim", start, start, new, f"concat along {dim}", (below,))
+        yield Edit("dim", start, start, new, f"{form.kind} along {dim}", (below,))
 
 
 def views(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
@@ -264,7 +206,10 @@ def flattens(found: Found, text: Text, sized: Sized) -> Iterator[Edit]:
         yield Edit("flatten", start, end, "", f"without {found.thing.body.text}", (line - 1,))
 
 
-PLACED: tuple[Kind, ...] = (argument_edits, added, sizes_given, sources, dims, views, projections, flattens)
+PLACED: tuple[Kind, ...] = (
+    *(argument_edits, added, sizes_given, sources, dims, views, projections, flattens),
+    *(use_edits, operand_edits, branch_edits, attention_edits, mask_edits),
+)
 
 
 # ------------------------------------------------------------ constants, inputs
@@ -329,6 +274,7 @@ def inputs(spec: Spec, text: Text) -> Iterator[Edit]:
     for one in spec.inputs:
         for axis, dim in enumerate(one.dims or ()):
             place = text.range(dim) if axis else None
-            causes = CAUSES["channels" if axis == 1 and len(one.dims or ()) == 4 else "input"]
+            kind = "mask" if "mask" in one.name else "input"
+            causes = CAUSES["channels" if axis == 1 and len(one.dims or ()) == 4 else kind]
             for new in changed("input", dim.text) if place else ():
-                yield Edit("input", *place, new, f"input: {dim.text} → {new}", causes=causes)
+                yield Edit(kind, *place, new, f"input: {dim.text} → {new}", causes=causes)

@@ -13,7 +13,8 @@ from random import Random
 import archscope
 from archscope.spec import load
 from tests.mutations.corpus import Origin
-from tests.mutations.kinds import CAUSES, KINDS, PLACED, Edit, Sized, constants, inputs
+from tests.mutations.edit import CAUSES, KINDS, Edit, Sized
+from tests.mutations.kinds import PLACED, constants, inputs
 from tests.mutations.oracle import MOST_VARIANTS, chosen
 from tests.mutations.places import Text, found
 

@@ -6,12 +6,13 @@ Spec → blocks and layers → Found(thing, Scope)        Call → (role, argume
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from archscope.errors import Span
 from archscope.spec import Library
-from archscope.spec.model import Block, Expression, Join, Label, Residual, Spec, Step, Steps, Target
+from archscope.spec.model import Argument, Block, Expression, Join, Label, Residual, Spec, Step, Steps, Target
 
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("channels", "out", "width", "hidden", "growth", "squeeze", "dim", "dims", "inner"), "channels"),
@@ -20,18 +21,24 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("heads", "kv_heads", "groups", "num_heads"), "heads"),
     **dict.fromkeys(("size", "seq"), "input"),
     **{name: name for name in ("stride", "padding")},
-    "kernel_size": "kernel",
+    **dict.fromkeys(("kernel_size", "kernel"), "kernel"),
 }
 """The name of an argument, param or constant → what it decides."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What can be seen from a place. blocks: the blocks' names and their arguments'. labels: newest last."""
+    """What can be seen from a place. blocks: the blocks' names and their arguments. labels: newest last.
 
-    blocks: Mapping[str, tuple[str, ...]]
+    uses: how many calls of each block the file has. branch: of a form that joins. attention: the list has one.
+    """
+
+    blocks: Mapping[str, tuple[Argument, ...]]
     labels: tuple[str, ...]
     shortcut: bool = False
+    uses: Mapping[str, int] = field(default_factory=dict)
+    branch: bool = False
+    attention: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,17 +60,30 @@ def found(library: Library, file: str) -> Iterator[Found]:
     """Every place of one file, in the order of the text."""
     spec = library.files[file]
     blocks = signatures(library, spec)
-    for block in spec.blocks:
-        yield from steps(block.layers, Scope(blocks, inputs_of(block)))
-    yield from steps(spec.layers or (), Scope(blocks, tuple(one.name for one in spec.inputs)))
+    lists = [(block.layers, Scope(blocks, inputs_of(block))) for block in spec.blocks]
+    lists.append((spec.layers or (), Scope(blocks, tuple(one.name for one in spec.inputs))))
+    named = [word for layers, scope in lists for word in words(layers, scope)]
+    uses = Counter(word for word in named if word in blocks)
+    for layers, scope in lists:
+        attention = any("attention" in word.lower() or word == "softmax" for word in words(layers, scope))
+        yield from steps(layers, replace(scope, uses=uses, attention=attention))
 
 
-def signatures(library: Library, spec: Spec) -> dict[str, tuple[str, ...]]:
-    """The blocks that a file defines or imports → the names of their arguments."""
+def words(layers: Steps, scope: Scope) -> Iterator[str]:
+    """Every name and method that the expressions of a list say."""
+    for place in steps(layers, scope):
+        if isinstance(place.thing, Expression):
+            for node in ast.walk(place.thing.tree):
+                if isinstance(node, ast.Name | ast.Attribute):
+                    yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def signatures(library: Library, spec: Spec) -> dict[str, tuple[Argument, ...]]:
+    """The blocks that a file defines or imports → their arguments."""
     brought = [(here, library.files[one.file], there.name) for one in spec.imports for there, here in one.names]
     named = [(block.name, block) for block in spec.blocks]
     named += [(here, block) for here, other, there in brought for block in other.blocks if block.name == there]
-    return {name: tuple(argument.name for argument in block.arguments) for name, block in named}
+    return {name: block.arguments for name, block in named}
 
 
 def inputs_of(block: Block) -> tuple[str, ...]:
@@ -92,7 +112,7 @@ def inside(body: object, scope: Scope) -> Iterator[Found]:
         case Join():
             yield Found(body, scope)
             for branch in body.branches:
-                yield from steps(branch.steps, scope)
+                yield from steps(branch.steps, replace(scope, branch=True))
         case Step():
             yield from steps((body,), scope)
         case tuple():
@@ -129,7 +149,7 @@ def arguments(name: str, call: ast.Call, scope: Scope) -> Iterator[Given]:
 def positional(name: str, count: int, keywords: set[str | None], scope: Scope) -> list[str]:
     """What the positional arguments of a layer or block decide."""
     if name in scope.blocks:
-        return [ROLES.get(argument, "") for argument in scope.blocks[name]]
+        return [ROLES.get(argument.name, "") for argument in scope.blocks[name]]
     if name.startswith("Conv"):
         both = count > 2 or (count == 2 and "kernel_size" in keywords)
         return [*["channels"] * (1 + both), "kernel", "stride", "padding"]

@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import archscope
 from archscope.errors import Span, SpecError
 from archscope.report import Finding, Fix
 from archscope.spec import Spec, load
 from tests.mutations.corpus import Origin
-from tests.mutations.kinds import KINDS
+from tests.mutations.edit import KINDS
+from tests.mutations.harm import Case, Harm
 from tests.mutations.mutation import Mutation, mutations
-from tests.mutations.oracle import Figures, Verdict, clean, figures, judged
+from tests.mutations.oracle import MOST_VARIANTS, Figures, Verdict, chosen, clean, figures, judged
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Score:
     at, first: the mutated line is the finding's own place, or that of the first step of its walk. runs: with the first
     fix the network has no conflict left; cured: nor an expectation that is not met; original: it is the author's.
     others: errors elsewhere that are not marked likely, expectations apart. told: the finding and its fixes, in words.
+    crash: what went wrong in the check itself. offered: the fixes called checked, of all findings; same: those that
+    give the author's net or one with the same rows; harmful: those that do harm, and harms: what each does, in words.
     """
 
     mutation: Mutation
@@ -47,6 +51,11 @@ class Score:
     original: bool = False
     others: int = 0
     told: tuple[str, ...] = ()
+    crash: str = ""
+    offered: int = 0
+    same: int = 0
+    harmful: int = 0
+    harms: tuple[Harm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,17 +72,42 @@ class Bench:
     def net(self, text: str | None = None) -> str:
         return self.origin.put(self.folder, text)
 
-    def score(self, mutation: Mutation, verdict: Verdict) -> Score:
-        """Checks the broken variant as a user would, then tries what the first finding proposes."""
+    def judge(self, mutation: Mutation, *, expectations: bool) -> Verdict:
+        return judged(self.net(mutation.text), expectations=expectations)
+
+    def score(self, mutation: Mutation, verdict: Verdict, **options: Any) -> Score:
+        """Checks the broken variant as a user would, then tries what the first finding proposes, and judges every fix
+        that is called checked. `options` are those of the check."""
         net = self.net(mutation.text)
         begun = time.perf_counter()
-        findings, crash = checked(verdict.target)
+        findings, crash = checked(verdict.target, **options)
         score = Score(mutation, verdict, seconds=time.perf_counter() - begun)
         if not findings:
-            return replace(score, told=(crash or "nothing",))
-        chosen = next((f for f in findings if not expectation(f)), findings[0])
-        score = self.read(score, chosen, findings)
-        return self.tried(score, chosen.fixes[0], net) if chosen.fixes else score
+            return replace(score, told=(crash or "nothing",), crash=crash)
+        first = next((f for f in findings if not expectation(f)), findings[0])
+        score = self.judge_fixes(self.read(score, first, findings), findings, mutation)
+        return self.tried(score, first.fixes[0], net) if first.fixes else score
+
+    def judge_fixes(self, score: Score, findings: Sequence[Finding], mutation: Mutation) -> Score:
+        """Every fix that is called checked, judged by what it does to the rows of the net and of its variants."""
+        verdict = score.verdict
+        others = [one for one in chosen(self.net(), MOST_VARIANTS) if one != verdict.target]
+        self.net(mutation.text)
+        case = Case((verdict.target, *others), self.texts(), self.texts(mutation.text))
+        fixes = [(finding, fix) for finding in findings for fix in finding.fixes if fix.checked and fix.text]
+        found = [(fix, case.judge(finding, fix.file, fix.text)) for finding, fix in fixes]
+        return replace(
+            score,
+            offered=len(found),
+            same=sum(judgement.same for _, judgement in found),
+            harmful=sum(bool(judgement.harms) for _, judgement in found),
+            harms=tuple(Harm(h.reason, f"[{fix.description}] {h.words}") for fix, j in found for h in j.harms),
+        )
+
+    def texts(self, text: str | None = None) -> dict[str, str]:
+        """The folder's files with the author's text of the broken one, or with another."""
+        beside = {str(self.folder / path): content for path, content in self.origin.beside.items()}
+        return {**beside, str(self.file): self.origin.text if text is None else text}
 
     def read(self, score: Score, finding: Finding, findings: Sequence[Finding]) -> Score:
         mutation, walk = score.mutation, [link.place for link in finding.walk]
@@ -131,10 +165,10 @@ class Bench:
             return figures(self.origin.put(Path(folder)))
 
 
-def checked(target: str) -> tuple[list[Finding], str]:
+def checked(target: str, **options: Any) -> tuple[list[Finding], str]:
     """The errors of one variant in their order; what went wrong, where the check itself did."""
     try:
-        return [finding for one in archscope.check(target) for finding in one.errors().findings], ""
+        return [finding for one in archscope.check(target, **options) for finding in one.errors().findings], ""
     except Exception as error:  # noqa: BLE001 - a check that crashes has found nothing, and the table says so
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
@@ -153,7 +187,7 @@ def telling(finding: Finding, folder: Path) -> Iterator[str]:
 
     likely = " (likely)" * finding.likely
     yield f"{place(finding.place)}: {finding.rule}{likely}, cause {finding.cause or 'none'}: {finding.message}"
-    yield from (f"  walk {place(link.place)}: {link.text}" for link in finding.walk)
+    yield from (f"  walk {place(link.place) if link.place else link.path}: {link.text}" for link in finding.walk)
     for fix in finding.fixes:
         yield f"  fix{' checked' * fix.checked}: {fix.description}"
         yield from (f"    {line}" for line in fix.edit.splitlines() if re.match(r"[+-](?![+-]{2})", line))
@@ -201,7 +235,7 @@ def scored(bench: Bench, wanted: Iterable[Mutation], wish: Wish) -> Iterator[Sco
             return
         if useless[mutation.kind] >= wish.patience or not room[mutation.kind]:
             continue
-        verdict = judged(bench.net(mutation.text), expectations=left["unmet"] > 0)
+        verdict = bench.judge(mutation, expectations=left["unmet"] > 0)
         useless[mutation.kind] = 0 if verdict.kind == "broken" else useless[mutation.kind] + 1
         if left.get(verdict.kind, 0):
             left[verdict.kind] -= 1

@@ -125,11 +125,7 @@ class Case:
 
 def block_of(spot: Spot) -> Block | None:
     """The block whose steps a place stands in."""
-    spec, line = spot.page.spec, spot.span.line
-    before = [block for block in spec.blocks if block.span.line <= line]
-    found = max(before, key=lambda block: block.span.line, default=None)
-    net = spec.layers[0].span.line if spec.layers else 0
-    return None if found is None or found.span.line < net <= line else found
+    return spot.page.block_at(spot.span.line)
 
 
 def steps_around(spot: Spot) -> Steps:
