@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import archscope
-from archscope.api import repair
-from tests.checks.test_fix_cases import lines
+from tests.checks.test_fix_cases import lines, mended
 
 NET, BLOCKS = "net.yaml", "blocks.yaml"
 
@@ -420,12 +419,12 @@ def test_the_first_fix_of_a_variant(name: str, ends: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     for file, text in one.texts.items():
         Path(file).write_bytes(text.replace("\n", ends).encode())
-    (found,) = repair(NET)
+    found = mended(NET)
     (fix,) = found.fixes
     assert fix.file == one.file
     assert lines(fix.edit) == one.edit
-    assert list(found.after) == [one.file]
-    assert [finding.message for item in found.checked for finding in item.errors().findings] == []
+    assert list(found.texts) == [one.file]
+    assert found.errors == []
     assert all(Path(file).read_bytes() == text.replace("\n", ends).encode() for file, text in one.texts.items())
 
 

@@ -6,10 +6,9 @@ import pytest
 
 from archscope.api.runs import summarize_plan
 from archscope.api.sessions import Session
-from archscope.api.spec_fixes import Attempts, SpecFixes, compiled
-from archscope.checks.conflicts import diagnoses
+from archscope.api.spec_fixes import compiled
 from archscope.checks.effects import LineMap
-from archscope.checks.verification import ConflictScope, Verdict, verdict
+from archscope.checks.verification import ConflictScope, Verdict, scope_of, verdict
 
 FILE = "net.yaml"
 Edit = tuple[str, str]
@@ -28,10 +27,13 @@ def judged(text: str, *edits: Edit) -> Verdict:
 
 
 def scope(session: Session) -> ConflictScope:
-    plan = session.plan(FILE)
-    report = summarize_plan(plan, device="meta")
-    first = diagnoses(report.index)[0]
-    return Attempts(SpecFixes(session), FILE, compiled(plan), report, first).scope
+    """Of the mismatches that stand where the first one does."""
+    report = summarize_plan(session.plan(FILE), device="meta")
+    trace, index = report.trace, report.index
+    same = [one for one in trace.mismatches if one.site.place == trace.mismatches[0].site.place]
+    rows = [one.row for one in same if 0 <= one.row < len(trace.rows)]
+    ahead = {row for one in same for operand in one.operands for row in index.ancestors(operand).values() if row >= 0}
+    return scope_of(trace, same, ahead, index.descendants(rows) - set(rows))
 
 
 NET = """\
