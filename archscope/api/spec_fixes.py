@@ -5,7 +5,7 @@ Session + report + plan → proposals → compiled with the changed text → Ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -72,7 +72,7 @@ class SpecFixes:
         from archscope.checks.remedies import remedies
 
         key = finding.rule, finding.place
-        proposals = chain(self.found.get(key, ()), remedies(diagnosis, self.pages))
+        proposals = distinct_texts(chain(self.found.get(key, ()), remedies(diagnosis, self.pages)))
         most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
         trials = offered(search(proposals, attempts.attempt, most=most), attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
@@ -220,12 +220,22 @@ def compiled(plan: Plan) -> CompiledNet:
     return CompiledNet(outline(plan), plan.mismatches, warnings, plan.parameter_count)
 
 
+def distinct_texts(proposals: Iterable[Remedy]) -> Iterator[Remedy]:
+    """Each edit once."""
+    seen: set[tuple[str, str]] = set()
+    for proposal in proposals:
+        if (proposal.file, proposal.text) not in seen:
+            seen.add((proposal.file, proposal.text))
+            yield proposal
+
+
 def scope_in(report: Report, diagnosis: Diagnosis) -> ConflictScope:
     """Where a conflict stands in a run."""
     from archscope.checks.verification import scope_of
 
     trace, index, own = report.trace, report.index, diagnosis.mismatch
-    same = [m for m in trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind)]
+    others = (m for m in trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind) and m is not own)
+    same = [own, *others]
     rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
     ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
     return scope_of(trace, same, ahead, index.descendants(rows) - set(rows))

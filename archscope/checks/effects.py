@@ -4,7 +4,7 @@
     PlannedBlock → inputs that flow into an output, steps that join a value with itself, ways to use a block
 
 Steps are matched by the line that they are written on, so that a new step does not rename those after it. A step is
-`edited` where its own line changed or where it changed though nothing that it reads did; all others lie behind an edit.
+`edited` where it changed though nothing that it reads did; all others lie behind an edit.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class StepChange:
     """One step that is not as it was. before, after: None where it is new or gone.
 
     path: in the net before; of a new step, in the net after. use: the absolute path of the use of a block that it
-    stands in, and block its name. edited: see above. on_line: its own line is edited.
+    stands in, and block its name. edited: see above. on_line: its own line is edited. same_inputs: what it reads has
+    the shapes that it had, or it is new or gone.
     """
 
     path: str
@@ -90,6 +91,7 @@ class StepChange:
     on_line: bool
     before: PlannedStep | None
     after: PlannedStep | None
+    same_inputs: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Comparison:
     def changes(self, path: str = "") -> Iterator[StepChange]:
         """All changes with absolute paths."""
         for change in self.own:
+            if path and change.after is not None and change.after.name == "input":
+                continue  # what a block is given is told of at the step that gives it
             yield replace(change, path=joined(path, change.path), use=path)
         for use, comparison in self.inside:
             yield from comparison.changes(joined(path, use))
@@ -141,10 +145,12 @@ class Comparing:
                 inside.append((old.path, nested))
             rewired = old is not None and tuple(twins.get(read, -1) for read in step.reads) != old.reads
             changed = old is None or different(old, step)
-            edited = on_line or (not behind and (changed or rewired))
-            dirty.append(behind or edited or (nested is not None and any(nested.dirty)))
+            same_inputs = reads_alike(before, old, after, step)
+            edited = (on_line and same_inputs) or (not behind and (changed or rewired))
+            dirty.append(behind or edited or on_line or (nested is not None and any(nested.dirty)))
             if (changed and (nested is None or old is None)) or (rewired and step.shapes):
-                own.append(self.change(after, old, step, edited=edited, on_line=on_line))
+                found = self.change(after, old, step, edited=edited, on_line=on_line)
+                own.append(replace(found, same_inputs=same_inputs))
         own += self._gone(before, after, set(twins.values()))
         return Comparison(tuple(dirty[index] for _, index in after.outputs), tuple(own), tuple(inside))
 
@@ -190,6 +196,14 @@ def paired(before: Mapping[int, object], after: Mapping[int, object]) -> dict[in
 
 def line_of(step: PlannedStep) -> Line:
     return (step.place.file, step.place.line) if step.place is not None else ("", 0)
+
+
+def reads_alike(before: PlannedBlock, old: PlannedStep | None, after: PlannedBlock, new: PlannedStep) -> bool:
+    """Whether two steps read values of the same shapes."""
+    if old is None:
+        return True
+    shapes = [[block.steps[read].shapes for read in step.reads] for block, step in ((before, old), (after, new))]
+    return shapes[0] == shapes[1]
 
 
 def different(before: PlannedStep, after: PlannedStep) -> bool:

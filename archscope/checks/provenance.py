@@ -39,6 +39,8 @@ class Change:
 
 MOVES = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
 """Functions that put sizes in another order."""
+IMAGE = 4
+"""The rank of a batch of images, which are joined along their channels."""
 VIEWS = ("flatten", "view", "reshape", "unflatten")
 """Functions that look at the same numbers in other sizes."""
 
@@ -127,7 +129,10 @@ class Lineage:
             broken = mended.get(row.index)
             if broken is None:
                 continue
-            made_up = broken.says is None and sources and axis in (broken.axes or (axis,))
+            doubted = broken.axes or (axis,)
+            if broken.kind == "concat" and len(row.outputs[0].shape) != IMAGE:
+                doubted = (*doubted, axis)  # perhaps it was to be joined along another one
+            made_up = broken.says is None and sources and axis in doubted
             if broken.kind == "view" or made_up:
                 return True
         return False

@@ -19,6 +19,9 @@ from archscope.errors import Problem, Span
 from archscope.planned import PlannedBlock
 from archscope.trace import Mismatch, Trace
 
+ENLARGING = ("interpolate", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "PixelShuffle")
+"""Steps that make a map larger: a smaller factor of theirs loses nothing."""
+
 
 @dataclass(frozen=True)
 class CompiledNet:
@@ -50,14 +53,17 @@ class CompiledNet:
 class ConflictScope:
     """Where a conflict stands in its net.
 
-    place: in the text. paths: of each instance. blocks: the uses of blocks that these stand in, "" for the net. behind:
-    the paths of rows that lie behind it, whose sizes were made up. ahead: of the rows that it comes from, and of the
-    uses of blocks around these. others: the scopes of the other conflicts of the net, which an edit may cure as well.
+    place: in the text. paths: of each instance. blocks: the uses of blocks that these stand in, "" for the net. block,
+    path: of the first instance, which an edit must cure (one at its use may cure no other). behind: the paths of rows
+    that lie behind it, whose sizes were made up. ahead: of the rows that it comes from, and of the uses of blocks
+    around these. others: the scopes of the other conflicts of the net, which an edit may cure as well.
     """
 
     place: Span | None
     paths: frozenset[str]
     blocks: frozenset[str]
+    block: str
+    path: str
     behind: frozenset[str]
     ahead: frozenset[str]
     others: tuple[ConflictScope, ...] = ()
@@ -115,16 +121,16 @@ def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines
     """What is against an edit, without its figures: conflicts, what is in use, which steps change."""
     marks = Marks(lines, scope)
     old, new = marks.before(before.mismatches), marks.after(after.mismatches)
-    scope = scope.with_cured(lambda other: marks.is_gone(other, new))
-    changes = [change for change in changes_of(before, after, lines) if not scope.made_up(change)]
-    against = next(
-        filter(None, (*in_use(before, after, lines), *marks.against(old, new), *harm(after, changes, scope))), ""
-    )
+    scope = scope.with_cured(lambda other: marks.is_gone(other, new, other.blocks))
+    everything = list(changes_of(before, after, lines))
+    changes = [change for change in everything if not scope.made_up(change)]
+    against = [*in_use(before, after, lines), *marks.against(old, new), *harm(changes, scope)]
+    against += ["a block is edited that other places use"] * edits_shared_block(after, everything, scope)
     others = [change for change in changes if not scope.on_its_way(change)]
     edited = [change for change in changes if change.edited and change.before is not None]
     kept = {problem.message for problem in before.mismatches if problem.span != scope.place}
     return Verdict(
-        against=against,
+        against=against[0] if against else "",
         left=len({place for _, place in new}),
         edited=max(len(edited) - len(scope.paths), 0),
         elsewhere=() if any(map(is_input, changes)) else tuple(others),
@@ -147,6 +153,8 @@ def is_input(change: StepChange) -> bool:
 def halves(change: StepChange) -> bool:
     """Whether a step gives at most about half of what it gave along a spatial axis."""
     old, new = (step.shapes[0][2:] if step and step.shapes else () for step in (change.before, change.after))
+    if change.after is not None and change.after.name in ENLARGING:
+        return False
     return len(old) == len(new) and any(2 * n <= o + 1 and n < o for o, n in zip(old, new, strict=True))
 
 
@@ -175,28 +183,33 @@ class Marks:
         """A line of the text before; with its column where the edit has left it as it was."""
         return line if line in self.lines.old else (*line, span.column)
 
-    def is_gone(self, scope: ConflictScope, new: set[Mark]) -> bool:
-        """Whether a conflict of the net before is at none of its places after the edit."""
+    def is_gone(self, scope: ConflictScope, new: set[Mark], blocks: Collection[str]) -> bool:
+        """Whether a conflict of the net before stands in none of these uses of blocks after the edit."""
         here = scope.place and self.place(line_at(scope.place), scope.place)
-        return here is not None and not any(place == here and block in scope.blocks for block, place in new)
+        return here is not None and not any(place == here and block in blocks for block, place in new)
 
     def against(self, old: set[Mark], new: set[Mark]) -> Iterator[str]:
-        if not self.is_gone(self.scope, new):
+        if not self.is_gone(self.scope, new, {self.scope.block}):
             yield "the conflict is still there"
-        here = self.scope.place and self.place(line_at(self.scope.place), self.scope.place)
-        places = {place for _, place in old}
-        if any(place not in places and place != here for _, place in new):
+        known = {place: {block for block, other in old if other == place} for _, place in old}
+        for scope in (self.scope, *self.scope.others):  # an equal use is told of once, under the path of the first
+            here = scope.place and self.place(line_at(scope.place), scope.place)
+            known[here] = known.get(here, set()) | scope.blocks
+        if any(block not in known.get(place, ()) for block, place in new):
             yield "something else does not fit"
 
 
 def is_proved(before: Sequence[Mismatch], after: Sequence[Mismatch], scope: ConflictScope, lines: LineMap) -> bool:
-    """Whether a run of the mended net had no mismatch at the place of the conflict, and none where none was before."""
+    """Whether a run of the mended net had no mismatch in the block of the conflict, and none at a new place."""
     marks = Marks(lines, scope)
-    known = {
-        marks.place(line_at(m.site.place), m.site.place) for m in before if m.site.place and m.site.place != scope.place
-    }
-    found = ((lines.line_before(m.site.place), m.site.place) for m in after)
-    return all(place is not None and marks.place(line, place) in known for line, place in found)
+    known = {marks.place(line_at(m.site.place), m.site.place) for m in before if m.site.place is not None}
+    here = scope.place and marks.place(line_at(scope.place), scope.place)
+    for mismatch in after:
+        span = mismatch.site.place
+        place = marks.place(lines.line_before(span), span) if span is not None else None
+        if place not in known or (place == here and mismatch.site.path == scope.path):
+            return False
+    return True
 
 
 def line_at(span: Span) -> Line:
@@ -222,21 +235,23 @@ def in_use(before: CompiledNet, after: CompiledNet, lines: LineMap) -> Iterator[
         yield "a value or a param is not used any more"
 
 
-def harm(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
-    """Layers that are gone, steps that change by themselves though they do not lead to the conflict, shared blocks."""
+def harm(changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
+    """Layers that are gone, steps that change by themselves though they do not lead to the conflict."""
     if any(change.after is None and change.before is not None and change.before.params for change in changes):
         yield "a layer is gone"
     if any(change.edited and change.on_line and not scope.on_its_way(change) for change in changes):
         yield "a step that does not lead to the conflict is edited"
-    if edits_shared_block(after, changes, scope):
-        yield "a block is edited that other places use"
 
 
 def edits_shared_block(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope) -> bool:
-    """Whether steps of a block change by their own line in a use that has no conflict, and it is used elsewhere."""
+    """Whether steps of a block change by their own line in a use that has no conflict, and it is used elsewhere.
+
+    A step that gives other sizes since it is given others does not change by its own line.
+    """
     return any(
-        change.on_line and change.use and after.ways_to_use[change.block] > 1 and not scope.has_instance_in(change.use)
+        change.use and after.ways_to_use[change.block] > 1 and not scope.has_instance_in(change.use)
         for change in changes
+        if change.on_line and change.same_inputs
     )
 
 
@@ -249,6 +264,8 @@ def scope_of(trace: Trace, same: Sequence[Mismatch], ahead: Collection[int], beh
         place=same[0].site.place,
         paths=paths,
         blocks=frozenset(innermost(uses, path) for path in paths),
+        block=innermost(uses, same[0].site.path),
+        path=same[0].site.path,
         behind=frozenset(trace.rows[index].path for index in behind),
         ahead=frozenset(path for index in ahead for path in with_parents(trace.rows[index].path)),
     )

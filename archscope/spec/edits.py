@@ -164,10 +164,25 @@ class Page:
         if given is not None:
             return given.start, given.end, value
         if call.end is None:
-            return None
+            return self._long_piece(call, name, value)
         if call.bare:
             return call.end, call.end, f"({name}={value})"
         return call.end, call.end, f"{'' if call.empty else ', '}{name}={value}"
+
+    def _long_piece(self, call: CallSite, name: str, value: str) -> Piece | None:
+        """What adds an argument to a long form: after the last one, in its braces or on a line of its own."""
+        last = max(call.arguments.values(), key=lambda argument: argument.end, default=None)
+        key = re.search(r"(\w+)\s*:[ ]*$", self.text[: last.start]) if last is not None else None
+        if last is None or key is None:
+            return None
+        rest = self.text[last.end :].split("\n", 1)[0]
+        if rest.lstrip().startswith((",", "}")):
+            return last.end, last.end, f", {name}: {value}"
+        end = last.end + len(rest)
+        return end, end, f"\n{' ' * (key.start() - self._line_start(key.start()))}{name}: {value}"
+
+    def _line_start(self, offset: int) -> int:
+        return self.text.rfind("\n", 0, offset) + 1
 
     def with_new_argument(self, block: Block, argument: str) -> Piece | None:
         """What adds an argument with a default to a block's header: `C(out):` → `C(out, stride=1):`."""
@@ -178,6 +193,22 @@ class Page:
         if header["given"] is None:
             return header.end(), header.end(), f"({argument})"
         return header.end() - 1, header.end() - 1, f"{', ' if header['given'].strip() else ''}{argument}"
+
+    def quoted(self, text: str) -> str:
+        """A changed text, with the expression that changed in quotes where a comma would end it: in a flow list."""
+        head = shared_length(self.text, text)
+        tail = shared_length(self.text[head:][::-1], text[head:][::-1])
+        for part in (one for one in parts(self.spec) if isinstance(one, Expression) and self.stands(one)):
+            start = self.offset(part.span)
+            end = start + len(part.text)
+            if not 0 <= start <= head <= len(self.text) - tail <= end:
+                continue
+            new_end = end + len(text) - len(self.text)
+            opened = self.text[:start].rstrip()[-1:] in ("[", ",") or self.text[end:].lstrip()[:1] in ("]", ",", "}")
+            quotes = self.text[start - 1 : start] in ('"', "'") or '"' in text[start:new_end]
+            if opened and not quotes and "," in text[start:new_end] and "," not in part.text:
+                return f'{text[:start]}"{text[start:new_end]}"{text[new_end:]}'
+        return text
 
     def with_pieces(self, pieces: Sequence[Piece]) -> str:
         """The text with several pieces replaced; they do not overlap."""
@@ -194,8 +225,10 @@ class Page:
     def without_argument(self, call: CallSite, name: str) -> str | None:
         """The text without an argument and its comma."""
         given = call.arguments.get(name)
-        if given is None or call.end is None:
+        if given is None:
             return None
+        if call.end is None:
+            return self._without_entry(given, name)
         before = re.search(rf"(?:\b{name}\s*=\s*)?$", self.text[: given.start])
         start = before.start() if before else given.start
         after = re.compile(r"\s*,\s*").match(self.text, given.end)
@@ -205,6 +238,17 @@ class Page:
         if lead is None and len(call.arguments) == 1 and self.text[start - 1] == "(":
             return self.cut(start - 1, call.end + 1, "")  # nothing is left between the brackets
         return self.cut(lead.start() if lead else start, given.end, "")
+
+    def _without_entry(self, given: Argument, name: str) -> str | None:
+        """The text without an entry of a long form: with its comma in braces, with its line elsewhere."""
+        key = re.search(rf"(?P<comma>,\s*)?\b{name}\s*:\s*$", self.text[: given.start])
+        if key is None:
+            return None
+        start, end = self._line_start(key.start()), self.text.find("\n", given.end) + 1 or len(self.text)
+        if self.text[start:end].strip() == self.text[key.start() : given.end].strip():
+            return self._readable(self.cut(start, end, ""))
+        after = re.compile(r"\s*,\s*").match(self.text, given.end) if not key["comma"] else None
+        return self._readable(self.cut(key.start(), after.end() if after else given.end, ""))
 
     # Steps
 
@@ -303,6 +347,12 @@ class Page:
         problems = Problems()
         spec = parse(text, self.spec.file, problems)
         return Page(text, spec) if spec is not None and not problems else None
+
+
+def shared_length(first: str, second: str) -> int:
+    """How many characters at the beginning are equal."""
+    limit = min(len(first), len(second))
+    return next((at for at in range(limit) if first[at] != second[at]), limit)
 
 
 def is_content(line: str) -> bool:

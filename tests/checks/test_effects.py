@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archscope.api.sessions import Session
-from archscope.checks.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, use_places
+from archscope.checks.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, ways_to_use
 from archscope.compile import outline
 from archscope.errors import Span
 from archscope.planned import PlannedBlock
@@ -174,12 +174,12 @@ def test_an_edited_call_changes_its_use_and_what_lies_behind() -> None:
 
 @pytest.mark.parametrize(("text", "count"), [(BLOCKS, 2), (BLOCKS.replace("  - second: Unit(4)\n", ""), 1), (CHAIN, 0)])
 def test_places_where_a_block_is_used(text: str, count: int) -> None:
-    assert use_places(planned(text), "Unit") == count
+    assert ways_to_use(planned(text))["Unit"] == count
 
 
 def test_a_repeated_block_is_used_at_one_place() -> None:
     text = BLOCKS.replace("  - first: Unit(4)\n  - second: Unit(4)\n", "  - repeat: 3\n    do: Unit(4)\n")
-    assert use_places(planned(text), "Unit") == 1
+    assert ways_to_use(planned(text))["Unit"] == 1
 
 
 # ------------------------------------------------------------ what is in use

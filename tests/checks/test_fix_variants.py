@@ -95,7 +95,7 @@ layers:
 """,
         (
             "  - Conv2d: {out_channels: 120, kernel_size: 3, padding: 1, groups: 8}   # shuffled later",
-            "  - Conv2d: {out_channels: 120, kernel_size: 3, padding: 1, groups: 6}   # shuffled later",
+            "  - Conv2d: {out_channels: 120, kernel_size: 3, padding: 1, groups: 10}   # shuffled later",
         ),
     ),
     "heads_at_the_call": Variant(

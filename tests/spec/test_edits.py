@@ -135,11 +135,35 @@ def test_the_long_form_takes_other_values(line: int, name: str, value: str, old:
     assert written(after) == {**written(site), name: value}
 
 
-def test_the_long_form_takes_no_others() -> None:
+@pytest.mark.parametrize(
+    ("line", "old", "new"),
+    [(3, "padding: 1}", "padding: 1, stride: 2}"), (4, "      bias: false\n", "      bias: false\n      stride: 2\n")],
+)
+def test_the_long_form_takes_another_argument(line: int, old: str, new: str) -> None:
     one = page(LONG)
-    (site,) = one.calls(Span("net.yaml", 3, 5), layer_signatures())
-    assert one.with_argument(site, "stride", "2") is None
-    assert one.without_argument(site, "padding") is None
+    (site,) = one.calls(Span("net.yaml", line, 5), layer_signatures())
+    changed = one.with_argument(site, "stride", "2")
+    assert changed == LONG.replace(old, new)
+    (after,) = page(changed).calls(Span("net.yaml", line, 5), layer_signatures())
+    assert written(after) == {**written(site), "stride": "2"}
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "gone"),
+    [
+        (3, "padding", ", padding: 1"),
+        (3, "kernel_size", ", kernel_size: 3"),
+        (3, "out_channels", "out_channels: 4, "),
+        (4, "bias", "      bias: false\n"),
+        (4, "kernel_size", "      kernel_size: 3\n"),
+    ],
+)
+def test_the_long_form_goes_without_an_argument(line: int, name: str, gone: str) -> None:
+    one = page(LONG)
+    (site,) = one.calls(Span("net.yaml", line, 5), layer_signatures())
+    head, tail = LONG.split("\n  - Conv2d:\n")
+    parts = [head.replace(gone, "", 1), tail] if line == 3 else [head, tail.replace(gone, "", 1)]
+    assert one.without_argument(site, name) == "\n  - Conv2d:\n".join(parts)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from archscope.checks.remedies.arguments import all_paddings, channels, kernels,
 from archscope.checks.remedies.axis_order import expanded, grouped, permuted, transposed_product
 from archscope.checks.remedies.case import Case, Pages, Remedy
 from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
-from archscope.checks.remedies.literals import divisors, sizes_meant
+from archscope.checks.remedies.literals import divisors, scales, sizes_meant
 from archscope.checks.remedies.perturbed import slips
 from archscope.checks.remedies.projection import projections
 from archscope.checks.remedies.told import dimensions, flattened, told, transposed, unmoved, views
@@ -35,7 +35,7 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
         *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
         *(dimensions, slips, strides, kernels, views),
     ),
-    "stride": (projections, strides, sources, channels, paddings, kernels, slips, input_sizes),
+    "stride": (projections, scales, strides, sources, channels, paddings, kernels, slips, input_sizes),
     "off-by-one": (
         *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
         *(sources, views, channels, slips),
@@ -54,7 +54,7 @@ CAUSES: Mapping[Source, str] = {
     **dict.fromkeys((dimensions, divisors, expanded, flattened, permuted, transposed, unmoved, views), "layout"),
     transposed_product: "layout",
     sizes_meant: "channels",
-    strides: "stride",
+    **dict.fromkeys((strides, scales), "stride"),
     sources: "source",
 }
 """Where a remedy comes from → the class of the cause that it shows when it helps; the others show none."""
@@ -66,9 +66,5 @@ def remedies(
     """Every remedy that is known for the conflict, each once; those of another label say so by their cause."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
-    seen: set[tuple[str, str]] = set()
     for source in order[diagnosis.cause]:
-        for remedy in source(case):
-            if (remedy.file, remedy.text) not in seen:
-                seen.add((remedy.file, remedy.text))
-                yield replace(remedy, cause=remedy.cause or CAUSES.get(source, ""))
+        yield from (replace(remedy, cause=remedy.cause or CAUSES.get(source, "")) for remedy in source(case))

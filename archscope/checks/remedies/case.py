@@ -50,7 +50,7 @@ class Spot:
     def remedy(self, description: str, text: str | None) -> Iterator[Remedy]:
         """The change, if it could be made and changes anything."""
         if text is not None and text != self.page.text:
-            yield Remedy(description, self.span.file, text)
+            yield Remedy(description, self.span.file, self.page.quoted(text))
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,24 @@ def goals_of(case: Case, side: int, change: Change) -> list[tuple[int, int]]:
         found += [(now, size) for size in dict.fromkeys(others) if size != now]
     if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
         found.append((says.has, says.said))
-    return found
+    return [(now, goal) for now, goal in found if goal > 0]
+
+
+def scales(case: Case) -> Iterator[Remedy]:
+    """Another factor of an interpolation on the way, with which its side ends at the size of another."""
+    shapes = case.diagnosis.shapes
+    for side, change in changes_in_order(case):
+        factor = change.row.get("scale_factor")
+        factor = factor[-1] if isinstance(factor, tuple) and factor else factor
+        if not isinstance(factor, (int, float)) or factor != int(factor):
+            continue
+        goals = {other[-1] for number, other in enumerate(shapes) if number != side}
+        for new in (
+            int(factor) * goal // shapes[side][-1] for goal in goals if int(factor) * goal % shapes[side][-1] == 0
+        ):
+            for literal in literals_of(case, change.row):
+                if literal.value == int(factor) and new > 1:
+                    yield from literal.replaced(str(new))
 
 
 def factors(text: str) -> list[str]:

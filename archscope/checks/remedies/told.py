@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from archscope.checks.provenance import MOVES
-from archscope.checks.remedies.arguments import pieces, siblings_at
+from archscope.checks.remedies.arguments import at_the_use, pieces, siblings_at
 from archscope.checks.remedies.case import Case, Remedy, Spot
-from archscope.checks.remedies.literals import divisors
+from archscope.checks.remedies.literals import divisors, nearest_divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
 
@@ -24,9 +24,12 @@ def told(case: Case) -> Iterator[Remedy]:
         return
     path = case.mismatch.site.path
     if says.argument in DIVISORS:
+        yield from divided(case, spot)
         yield from divisors(case)
     for call in case.calls(spot):
         if says.argument in call.arguments:
+            if call.arguments[says.argument].text.isidentifier() and case.row is not None:
+                yield from at_the_use(case, case.row, call.arguments[says.argument].text, str(says.has))
             inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
             left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
             yield from spot.remedy(left_out, spot.page.without_argument(call, says.argument))
@@ -35,6 +38,17 @@ def told(case: Case) -> Iterator[Remedy]:
             for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
                 text = spot.page.with_argument(call, says.argument, other)
                 yield from spot.remedy(f"{says.argument}={other} in {path}", text)
+
+
+def divided(case: Case, spot: Spot) -> Iterator[Remedy]:
+    """Groups or heads written as a number, as the nearest numbers that divide the size."""
+    says = case.mismatch.says
+    for call in case.calls(spot):
+        given = call.arguments.get(says.argument) if says is not None else None
+        if says is not None and given is not None and given.text.isdecimal():
+            for new in nearest_divisors(case, int(given.text)):
+                words = f"{says.argument}={new} in {case.mismatch.site.path}"
+                yield from spot.remedy(words, spot.page.with_argument(call, says.argument, str(new)))
 
 
 def flattened(case: Case) -> Iterator[Remedy]:
