@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
+from archscope.checks.causes import ENLARGES
+from archscope.checks.images import resize_of
 from archscope.checks.provenance import Change
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, expressions_around
 from archscope.report.windows import Window, window_of
@@ -98,7 +100,10 @@ def on_the_walk(case: Case) -> list[tuple[int, Change]]:
 def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     """What an argument could be instead: by arithmetic, or as others beside it say it."""
     window = window_of(change.row)
-    yield from siblings(case, change.row, name)  # a name before the number that it stands for
+    for text in siblings(case, change.row, name):  # a name before the number that it stands for
+        trial = with_value(window, name, int(text)) if window is not None and text.isdecimal() else None
+        if trial is None or ends_well(case, side, change, trial):
+            yield text
     if name in CHANNELS:
         yield from (str(size) for size in wanted_channels(case, side, change))
     elif window is not None:
@@ -121,10 +126,14 @@ def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
 def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
     """Channels with which the side has what is missing: as many more as the others have, or as the layer was told."""
     says, shapes = case.mismatch.says, case.diagnosis.shapes
+    window = window_of(change.row)
+    own = len(change.shape) - (window.axes if window is not None else 0) - 1  # the axis that the layer sets
     for axis, _, now in change.axes:
+        if axis != own:
+            continue
         goals = [shape[axis] for other, shape in enumerate(shapes) if other != side and axis < len(shape)]
         here = shapes[side][axis] if axis < len(shapes[side]) else now
-        yield from dict.fromkeys([*goals, *(now + goal - here for goal in goals)])
+        yield from (size for size in dict.fromkeys([*goals, *(now + goal - here for goal in goals)]) if size > 0)
     if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
         missing, area = says.said - says.has, flattened_area(case)
         now = change.axes[0][2]
@@ -173,6 +182,9 @@ def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:
         window = trial if step is change else window_of(step.row)
         if window is not None:
             size = window.size(size, window.axes - 1)
+        elif step.row.short in ENLARGES:
+            resize = resize_of(step.row, step.row.inputs[0].value.shape[-1], step.shape[-1], 1)
+            size = resize(size) if resize is not None else size
         elif step.row.short not in FLATTENS:
             return True
     return not goals or size in goals
