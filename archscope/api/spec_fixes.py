@@ -19,6 +19,7 @@ from archscope.spec.edits import Page, first_change
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts import Diagnosis
+    from archscope.checks.effects import LineMap
     from archscope.checks.fix_search import Trial
     from archscope.checks.remedies import Remedy
     from archscope.checks.verification import CompiledNet, ConflictScope
@@ -150,8 +151,11 @@ class Attempts:
         if self.batch and self.fixes.session.plan(self.target, edit=edit).mismatches:
             return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
-        found = verdict(self.before, compiled(plan), self.scope, lines)
+        blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
+        found = verdict(self.before, compiled(plan), self.scope, lines, blocks)
         judged = self._judged(plan)
+        if found.removes and not proposal.conditional:
+            return None
         if found.against or not all(meets_sizes(plan, e) for e in judged):
             return None
         if proposal.cause == "source" and not (found.frees or self._names_unused(proposal) or is_figured(judged)):
@@ -182,10 +186,10 @@ class Attempts:
 
     @cached_property
     def blocks_in_conflict(self) -> frozenset[str]:
-        """The blocks that conflicts stand in, with those around them."""
-        paths = {mismatch.site.path for mismatch in self.report.trace.mismatches}
-        around = (call.site for call in self.report.trace.calls if call.site.kind == "block")
-        return frozenset(site.name for site in around if any(path.startswith(f"{site.path}.") for path in paths))
+        """The blocks with a use that takes part in a conflict."""
+        scopes = self.scope, *self.scope.others
+        sites = (call.site for call in self.report.trace.calls if call.site.kind == "block")
+        return frozenset(site.name for site in sites if any(scope.takes_part(site.path) for scope in scopes))
 
     @cached_property
     def labels_are_told_apart(self) -> bool:
@@ -220,6 +224,12 @@ def compiled(plan: Plan) -> CompiledNet:
     return CompiledNet(outline(plan), plan.mismatches, warnings, plan.parameter_count)
 
 
+def edited_blocks(page: Page, lines: LineMap) -> frozenset[str]:
+    """The blocks whose definitions an edit changes."""
+    found = (page.block_at(line) for _, line in lines.old)
+    return frozenset(block.name for block in found if block is not None)
+
+
 def distinct_texts(proposals: Iterable[Remedy]) -> Iterator[Remedy]:
     """Each edit once."""
     seen: set[tuple[str, str]] = set()
@@ -233,12 +243,11 @@ def scope_in(report: Report, diagnosis: Diagnosis) -> ConflictScope:
     """Where a conflict stands in a run."""
     from archscope.checks.verification import scope_of
 
-    trace, index, own = report.trace, report.index, diagnosis.mismatch
-    others = (m for m in trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind) and m is not own)
-    same = [own, *others]
-    rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
-    ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
-    return scope_of(trace, same, ahead, index.descendants(rows) - set(rows))
+    own = diagnosis.mismatch
+    others = (
+        m for m in report.trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind) and m is not own
+    )
+    return scope_of(report.index, [own, *others])
 
 
 def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[int, int | None]:

@@ -80,8 +80,8 @@ class StepChange:
     """One step that is not as it was. before, after: None where it is new or gone.
 
     path: in the net before; of a new step, in the net after. use: the absolute path of the use of a block that it
-    stands in, and block its name. edited: see above. on_line: its own line is edited. same_inputs: what it reads has
-    the shapes that it had, or it is new or gone.
+    stands in, and block its name. edited: see above. on_line: its own line is edited. by_itself: it is
+    no change of what it reads. around: the uses of blocks around it, as (block, path).
     """
 
     path: str
@@ -91,7 +91,8 @@ class StepChange:
     on_line: bool
     before: PlannedStep | None
     after: PlannedStep | None
-    same_inputs: bool = True
+    by_itself: bool = True
+    around: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,16 @@ class Comparison:
 
     dirty: tuple[bool, ...]
     own: tuple[StepChange, ...]
-    inside: tuple[tuple[str, Comparison], ...]
+    inside: tuple[tuple[str, str, Comparison], ...]
 
-    def changes(self, path: str = "") -> Iterator[StepChange]:
+    def changes(self, path: str = "", around: tuple[tuple[str, str], ...] = ()) -> Iterator[StepChange]:
         """All changes with absolute paths."""
         for change in self.own:
             if path and change.after is not None and change.after.name == "input":
                 continue  # what a block is given is told of at the step that gives it
-            yield replace(change, path=joined(path, change.path), use=path)
-        for use, comparison in self.inside:
-            yield from comparison.changes(joined(path, use))
+            yield replace(change, path=joined(path, change.path), use=path, around=around)
+        for block, use, comparison in self.inside:
+            yield from comparison.changes(joined(path, use), (*around, (block, joined(path, use))))
 
 
 def joined(*parts: str) -> str:
@@ -134,7 +135,7 @@ class Comparing:
         twins = self.matches(before, after)
         dirty: list[bool] = []
         own: list[StepChange] = []
-        inside: list[tuple[str, Comparison]] = []
+        inside: list[tuple[str, str, Comparison]] = []
         for index, step in enumerate(after.steps):
             twin = twins.get(index)
             old = before.steps[twin] if twin is not None else None
@@ -142,15 +143,15 @@ class Comparing:
             on_line = line_of(step) in self.lines.new
             nested = self._inside(old, step, dirty)
             if nested is not None and old is not None:
-                inside.append((old.path, nested))
+                inside.append((step.name, old.path, nested))
             rewired = old is not None and tuple(twins.get(read, -1) for read in step.reads) != old.reads
             changed = old is None or different(old, step)
-            same_inputs = reads_alike(before, old, after, step)
-            edited = (on_line and same_inputs) or (not behind and (changed or rewired))
+            by_itself = changes_by_itself(before, old, after, step)
+            edited = (on_line and by_itself) or (not behind and (changed or rewired))
             dirty.append(behind or edited or on_line or (nested is not None and any(nested.dirty)))
             if (changed and (nested is None or old is None)) or (rewired and step.shapes):
                 found = self.change(after, old, step, edited=edited, on_line=on_line)
-                own.append(replace(found, same_inputs=same_inputs))
+                own.append(replace(found, by_itself=by_itself))
         own += self._gone(before, after, set(twins.values()))
         return Comparison(tuple(dirty[index] for _, index in after.outputs), tuple(own), tuple(inside))
 
@@ -198,12 +199,16 @@ def line_of(step: PlannedStep) -> Line:
     return (step.place.file, step.place.line) if step.place is not None else ("", 0)
 
 
-def reads_alike(before: PlannedBlock, old: PlannedStep | None, after: PlannedBlock, new: PlannedStep) -> bool:
-    """Whether two steps read values of the same shapes."""
+def changes_by_itself(before: PlannedBlock, old: PlannedStep | None, after: PlannedBlock, new: PlannedStep) -> bool:
+    """Whether a step is other than it was by what it says, and not by the sizes that it reads.
+
+    It reads what it read, or its weight has other sizes than along the axis of its input.
+    """
     if old is None:
         return True
-    shapes = [[block.steps[read].shapes for read in step.reads] for block, step in ((before, old), (after, new))]
-    return shapes[0] == shapes[1]
+    read = [[block.steps[index].shapes for index in step.reads] for block, step in ((before, old), (after, new))]
+    own = [[(*shape[:1], *shape[2:]) for shape in step.params if len(shape) > 1] for step in (old, new)]
+    return read[0] == read[1] or own[0] != own[1]
 
 
 def different(before: PlannedStep, after: PlannedStep) -> bool:

@@ -44,12 +44,13 @@ class Trial:
         """What else changes, nearness, cost, size: the smallest is the best."""
         found = self.verdict
         left, others = found.left + self.wrong, len(found.elsewhere) + found.edited
-        return left, found.outside, found.halves, others, self.number, abs(self.params or 0), self.macs or 0
+        cost = abs(self.params or 0), self.macs or 0
+        return found.partial, left, found.outside, found.halves, others, self.number, *cost
 
     @property
     def clean(self) -> bool:
         """Whether it leaves nothing wrong and changes nothing else."""
-        return not any(self.rank[:4])
+        return not any(self.rank[:5])
 
 
 def search(
@@ -61,7 +62,7 @@ def search(
     for number, proposal in enumerate(islice(proposals, most)):
         if sum(trial.clean for trial in passed) == wanted or left < 0:
             break
-        left -= bool(passed)
+        left -= any(not trial.verdict.partial for trial in passed)
         trial = attempt(proposal)
         if trial is not None:
             passed.append(replace(trial, number=number))
@@ -75,7 +76,7 @@ def offered(trials: list[Trial], params: int) -> list[Trial]:
     """
     best = trials[:1]
     for trial in trials[1:]:
-        if trial.rank[0] == best[0].rank[0] and is_near(trial, best[0], params) and len(best) < WANTED:
+        if trial.rank[:2] == best[0].rank[:2] and is_near(trial, best[0], params) and len(best) < WANTED:
             best.append(trial)
     return best
 
@@ -96,7 +97,7 @@ def with_fixes(finding: Finding, trials: list[Trial], source: Callable[[str], st
     if not trials:
         return finding
     found = replace(finding, fixes=tuple(fix_of(trial, source) for trial in trials))
-    return placed(found, trials[0].proposal, source) if not trials[0].rank[0] else found
+    return placed(found, trials[0].proposal, source) if not any(trials[0].rank[:2]) else found
 
 
 def fix_of(trial: Trial, source: Callable[[str], str]) -> Fix:

@@ -15,10 +15,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from archscope.checks.effects import Comparing, Line, LineMap, StepChange, inputs_used, self_joins, ways_to_use
+from archscope.checks.provenance import Lineage
 from archscope.errors import Problem, Span
 from archscope.planned import PlannedBlock
-from archscope.trace import Mismatch, Trace
+from archscope.trace import Mismatch
+from archscope.trace_index import TraceIndex
 
+MOST_INSTANCES = 64
+"""Of how many instances of one conflict the sides are looked at."""
 ENLARGING = ("interpolate", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "PixelShuffle")
 """Steps that make a map larger: a smaller factor of theirs loses nothing."""
 
@@ -56,7 +60,8 @@ class ConflictScope:
     place: in the text. paths: of each instance. blocks: the uses of blocks that these stand in, "" for the net. block,
     path: of the first instance, which an edit must cure (one at its use may cure no other). behind: the paths of rows
     that lie behind it, whose sizes were made up. ahead: of the rows that it comes from, and of the uses of blocks
-    around these. others: the scopes of the other conflicts of the net, which an edit may cure as well.
+    around these. since: of those after the last value that its operands share, where each use of a block takes part in
+    the conflict. others: the scopes of the other conflicts of the net, which an edit may cure as well.
     """
 
     place: Span | None
@@ -66,6 +71,7 @@ class ConflictScope:
     path: str
     behind: frozenset[str]
     ahead: frozenset[str]
+    since: frozenset[str] = frozenset()
     others: tuple[ConflictScope, ...] = ()
 
     def with_cured(self, cured: Callable[[ConflictScope], bool]) -> ConflictScope:
@@ -76,6 +82,7 @@ class ConflictScope:
             paths=self.paths.union(*(other.paths for other in also)),
             blocks=self.blocks.union(*(other.blocks for other in also)),
             ahead=self.ahead.union(*(other.ahead for other in also)),
+            since=self.since.union(*(other.since for other in also)),
         )
 
     def made_up(self, change: StepChange) -> bool:
@@ -92,8 +99,9 @@ class ConflictScope:
         """Whether a step stands inside the block of the conflict."""
         return any(change.use == block or change.use.startswith(f"{block}.") or not block for block in self.blocks)
 
-    def has_instance_in(self, use: str) -> bool:
-        return any(path.startswith(f"{use}.") for path in self.paths) if use else True
+    def takes_part(self, use: str) -> bool:
+        """Whether a use of a block has the conflict in it, or lies on one of its sides."""
+        return use in self.since or any(path.startswith(f"{use}.") for path in self.paths)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,8 @@ class Verdict:
     elsewhere: the steps that it changes though they do not lead to the conflict; none of an edit of the net's input.
     outside: whether steps outside the conflict's block change. halves: whether a map is made smaller only to be
     enlarged again. alone: whether the other mismatches are as they were, so that the difference in figures is the
-    edit's. frees: whether a value is used that was not, or one is not joined with itself any more.
+    edit's. frees: whether a value is used that was not, or one is not joined with itself any more. partial: whether
+    other instances of the conflict are left. removes: whether the operation in conflict is not done any more.
     """
 
     against: str = ""
@@ -115,17 +124,25 @@ class Verdict:
     halves: bool = False
     alone: bool = True
     frees: bool = False
+    partial: bool = False
+    removes: bool = False
 
 
-def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines: LineMap) -> Verdict:
-    """What is against an edit, without its figures: conflicts, what is in use, which steps change."""
+def verdict(
+    before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines: LineMap, blocks: Collection[str] = ()
+) -> Verdict:
+    """What is against an edit, without its figures: conflicts, what is in use, which steps change.
+
+    blocks: those whose definitions it edits.
+    """
     marks = Marks(lines, scope)
     old, new = marks.before(before.mismatches), marks.after(after.mismatches)
+    narrow = scope
     scope = scope.with_cured(lambda other: marks.is_gone(other, new, other.blocks))
     everything = list(changes_of(before, after, lines))
     changes = [change for change in everything if not scope.made_up(change)]
     against = [*in_use(before, after, lines), *marks.against(old, new), *harm(changes, scope)]
-    against += ["a block is edited that other places use"] * edits_shared_block(after, everything, scope)
+    against += ["a block is edited that other places use"] * edits_shared_block(after, everything, scope, blocks)
     others = [change for change in changes if not scope.on_its_way(change)]
     edited = [change for change in changes if change.edited and change.before is not None]
     kept = {problem.message for problem in before.mismatches if problem.span != scope.place}
@@ -137,6 +154,8 @@ def verdict(before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines
         outside=any(not scope.contains(change) or is_input(change) for change in changes),
         halves=any(change.edited and halves(change) for change in changes) and not others,
         alone=kept == {problem.message for problem in after.mismatches},
+        partial=not marks.is_gone(narrow, new, narrow.blocks),
+        removes=any(change.after is None and change.path in narrow.paths for change in everything),
         frees=len(after.warnings) < len(before.warnings) or after.self_joins < before.self_joins,
     )
 
@@ -243,32 +262,46 @@ def harm(changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
         yield "a step that does not lead to the conflict is edited"
 
 
-def edits_shared_block(after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope) -> bool:
-    """Whether steps of a block change by their own line in a use that has no conflict, and it is used elsewhere.
+def edits_shared_block(
+    after: CompiledNet, changes: Sequence[StepChange], scope: ConflictScope, blocks: Collection[str]
+) -> bool:
+    """Whether an edit of these blocks' text changes a use that has no part in the conflict, of a block used elsewhere.
 
-    A step that gives other sizes since it is given others does not change by its own line.
+    A step that gives other sizes since it is given others is not changed by the edit.
     """
-    return any(
-        change.use and after.ways_to_use[change.block] > 1 and not scope.has_instance_in(change.use)
-        for change in changes
-        if change.on_line and change.same_inputs
-    )
+    uses = [use for change in changes if change.edited and change.by_itself for use in change.around]
+    shared = {path for block, path in uses if block in blocks and after.ways_to_use[block] > 1}
+    return not all(map(scope.takes_part, shared))
 
 
 # ------------------------------------------------------------ where a conflict stands
-def scope_of(trace: Trace, same: Sequence[Mismatch], ahead: Collection[int], behind: Collection[int]) -> ConflictScope:
-    """The scope of the mismatches at one place. ahead, behind: indexes of the rows before and after them."""
+def scope_of(index: TraceIndex, same: Sequence[Mismatch]) -> ConflictScope:
+    """The scope of the mismatches at one place; the first one's is the one to be cured."""
+    trace = index.trace
     uses = [call.site.path for call in trace.calls if call.site.kind == "block"]
     paths = frozenset(mismatch.site.path for mismatch in same)
+    rows = [m.row for m in same if 0 <= m.row < len(trace.rows)]
+    ahead = {row for m in same for operand in m.operands for row in index.ancestors(operand).values() if row >= 0}
     return ConflictScope(
         place=same[0].site.place,
         paths=paths,
         blocks=frozenset(innermost(uses, path) for path in paths),
         block=innermost(uses, same[0].site.path),
         path=same[0].site.path,
-        behind=frozenset(trace.rows[index].path for index in behind),
-        ahead=frozenset(path for index in ahead for path in with_parents(trace.rows[index].path)),
+        behind=frozenset(trace.rows[row].path for row in index.descendants(rows) - set(rows)),
+        ahead=frozenset(path for row in ahead for path in with_parents(trace.rows[row].path)),
+        since=frozenset(path for row in since_forks(index, same) for path in with_parents(trace.rows[row].path)),
     )
+
+
+def since_forks(index: TraceIndex, same: Sequence[Mismatch]) -> Iterator[int]:
+    """The rows on the sides of mismatches, after the last value that the operands share; none of a layer's."""
+    lineage = Lineage(index)
+    for mismatch in [m for m in same if m.kind not in ("layer", "view")][:MOST_INSTANCES]:
+        fork = lineage.fork(mismatch.operands)
+        after = -1 if fork is None else fork
+        rows = (row for operand in mismatch.operands for row in index.ancestors(operand).values())
+        yield from (row for row in rows if row > after)
 
 
 def with_parents(path: str) -> Iterator[str]:

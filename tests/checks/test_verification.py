@@ -6,9 +6,10 @@ import pytest
 
 from archscope.api.runs import summarize_plan
 from archscope.api.sessions import Session
-from archscope.api.spec_fixes import compiled
+from archscope.api.spec_fixes import compiled, edited_blocks
 from archscope.checks.effects import LineMap
 from archscope.checks.verification import ConflictScope, Verdict, scope_of, verdict
+from archscope.spec.edits import Page
 
 FILE = "net.yaml"
 Edit = tuple[str, str]
@@ -22,18 +23,16 @@ def judged(text: str, *edits: Edit) -> Verdict:
         after = after.replace(old, new)
     session = Session(FILE, {"texts": {FILE: text}})
     plan = session.plan(FILE)
-    before = compiled(plan)
-    return verdict(before, compiled(session.plan(FILE, edit=(FILE, after))), scope(session), LineMap(FILE, text, after))
+    before, mended = compiled(plan), compiled(session.plan(FILE, edit=(FILE, after)))
+    lines = LineMap(FILE, text, after)
+    return verdict(before, mended, scope(session), lines, edited_blocks(Page(text, session.library.root), lines))
 
 
 def scope(session: Session) -> ConflictScope:
     """Of the mismatches that stand where the first one does."""
     report = summarize_plan(session.plan(FILE), device="meta")
-    trace, index = report.trace, report.index
-    same = [one for one in trace.mismatches if one.site.place == trace.mismatches[0].site.place]
-    rows = [one.row for one in same if 0 <= one.row < len(trace.rows)]
-    ahead = {row for one in same for operand in one.operands for row in index.ancestors(operand).values() if row >= 0}
-    return scope_of(trace, same, ahead, index.descendants(rows) - set(rows))
+    found = report.trace.mismatches
+    return scope_of(report.index, [one for one in found if one.site.place == found[0].site.place])
 
 
 NET = """\

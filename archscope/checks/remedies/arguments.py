@@ -101,7 +101,8 @@ def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     """What an argument could be instead: by arithmetic, or as others beside it say it."""
     window = window_of(change.row)
     for text in siblings(case, change.row, name):  # a name before the number that it stands for
-        trial = with_value(window, name, int(text)) if window is not None and text.isdecimal() else None
+        slides = window is not None and name not in CHANNELS and text.isdecimal()
+        trial = with_value(window, name, int(text)) if window is not None and slides else None
         if trial is None or ends_well(case, side, change, trial):
             yield text
     if name in CHANNELS:
@@ -148,10 +149,12 @@ def flattened_area(case: Case) -> int:
 
 def rewindowed(case: Case, side: int, change: Change, window: Window, name: str) -> Iterator[str]:
     """Values of one argument of a window with which its side ends at a size of the other side."""
+    kernel, stride = window.kernel[0], window.stride[0]
+    kernels = [2 * window.padding[0] + 1, kernel + 1, kernel - 1, kernel + 2, kernel - 2]
     options = {
         "padding": [window.reach(0) // 2, *range(4)],
         "stride": [1, 2, 4],
-        "kernel_size": [2 * window.padding[0] + 1, 1, 2, 3, 5, 7],
+        "kernel_size": [size for size in kernels if size >= max(stride, 1)],
         "output_padding": [1, 0],
         "ceil_mode": [1],
     }

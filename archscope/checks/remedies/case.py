@@ -30,7 +30,8 @@ CAUSES: Mapping[str, str] = {
 class Remedy:
     """One change: what it does, to which file, and the file's text after it.
 
-    cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it.
+    cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
+    it says when the operation in conflict is done at all.
     """
 
     description: str
@@ -38,6 +39,7 @@ class Remedy:
     text: str
     cause: str = ""
     several: bool = False
+    conditional: bool = False
 
 
 @dataclass(frozen=True)

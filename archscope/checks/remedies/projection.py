@@ -6,6 +6,7 @@ main path → channels, stride, norm → steps of a shortcut ─ under a conditi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from archscope.checks.remedies.case import Case, Remedy, Spot, block_of
 from archscope.spec.edits import Page, parts
@@ -43,7 +44,8 @@ def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> I
     held += [f"in_channels == {words['channels']}"] if "channels" in words else []
     if held:
         text = spot.page.cut(start, start + len(residual.when.text), " and ".join(held))
-        yield from spot.remedy(f"add only when {' and '.join(held)}", text)
+        found = spot.remedy(f"add only when {' and '.join(held)}", text)
+        yield from (replace(remedy, conditional=True) for remedy in found)
 
 
 def projection(case: Case, words: dict[str, str]) -> list[str]:
