@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from archscope.checks.conflicts import Diagnosis
 from archscope.checks.remedies.arguments import all_paddings, channels, kernels, paddings, roundings, strides
-from archscope.checks.remedies.axis_order import expanded, grouped, permuted, transposed_product
+from archscope.checks.remedies.axis_order import exchanged, expanded, grouped, permuted, transposed_product
 from archscope.checks.remedies.case import Case, Pages, Remedy
 from archscope.checks.remedies.elsewhere import input_channels, input_sizes, sources
 from archscope.checks.remedies.literals import divisors, scales, sizes_meant
@@ -33,7 +33,7 @@ Source = Callable[[Case], Iterator[Remedy]]
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
         *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
-        *(dimensions, slips, strides, kernels, views),
+        *(dimensions, exchanged, slips, strides, kernels, views),
     ),
     "stride": (projections, scales, strides, sources, channels, paddings, kernels, slips, input_sizes),
     "off-by-one": (
@@ -41,17 +41,19 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
         *(sources, views, channels, slips),
     ),
     "layout": (
-        *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, sources),
-        *(sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
+        *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, exchanged),
+        *(sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
-    "batch": (views, sources, dimensions, slips),
+    "batch": (views, exchanged, sources, dimensions, slips),
 }
 """Class of a cause → where remedies come from, the likeliest first."""
 
 CAUSES: Mapping[Source, str] = {
     **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
     **dict.fromkeys((channels, input_channels), "channels"),
-    **dict.fromkeys((dimensions, divisors, expanded, flattened, permuted, transposed, unmoved, views), "layout"),
+    **dict.fromkeys(
+        (dimensions, divisors, exchanged, expanded, flattened, permuted, transposed, unmoved, views), "layout"
+    ),
     transposed_product: "layout",
     sizes_meant: "channels",
     **dict.fromkeys((strides, scales), "stride"),

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from archscope.checks.axes import Made, origins
+from archscope.checks.provenance import MOVES, VIEWS
 from archscope.checks.remedies.case import Case, Remedy, Spot
 from archscope.spec.model import Expression, Residual
 from archscope.trace import Operand, Shape
@@ -68,6 +70,24 @@ def source_axis(case: Case, operand: Operand, axis: int) -> int | None:
             return None
         value, axis = sources[0][0].value, sources[0][1]
     return axis
+
+
+def exchanged(case: Case) -> Iterator[Remedy]:
+    """Two neighbours exchanged among the sizes of a view, or the axes of a permutation, on the way."""
+    changes = (change.row for side in case.diagnosis.sides for change in side)
+    rows = [row for row in changes if row.short in (*VIEWS, *MOVES)]
+    for row in sorted(rows, key=lambda row: -row.index):
+        spot = case.spot(row.place)
+        whole = spot.page.expression(spot.span) if spot is not None else None
+        for node in ast.walk(whole.tree) if whole is not None else ():
+            name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            if spot is None or whole is None or not isinstance(node, ast.Call) or name != row.short:
+                continue
+            for first, second in pairwise(node.args):
+                (start, middle), (again, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
+                one, other = spot.page.text[start:middle], spot.page.text[again:end]
+                text = spot.page.with_pieces([(start, middle, other), (again, end, one)])
+                yield from spot.remedy(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
 
 
 # ------------------------------------------------------------ products

@@ -52,11 +52,14 @@ def divided(case: Case, spot: Spot) -> Iterator[Remedy]:
 
 
 def flattened(case: Case) -> Iterator[Remedy]:
-    """A Flatten before the layer."""
-    spot = case.site
-    if spot is not None and case.mismatch.kind == "layer":
-        text = spot.page.with_step_before(spot.span, "Flatten")
-        yield from spot.remedy(f"flatten before {case.mismatch.site.path}", text)
+    """A Flatten before the layer; of axes that it has too many, where its input has another rank than it takes."""
+    spot, rank = case.site, len(case.diagnosis.shapes[0])
+    if spot is None or case.mismatch.kind != "layer":
+        return
+    surplus = [f"flatten(1, {last})" for last in range(2, rank - 1)] if case.mismatch.says is None else []
+    for step in ("Flatten", *surplus):
+        text = spot.page.with_step_before(spot.span, step)
+        yield from spot.remedy(f"{step.lower()} before {case.mismatch.site.path}", text)
 
 
 def transposed(case: Case) -> Iterator[Remedy]:
