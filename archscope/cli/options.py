@@ -172,7 +172,7 @@ CHECK_OPTIONS = stacked(
     click.option("--tolerance", metavar="PERCENT", callback=read_by(units.tolerance), help="How far from it: 2%."),
     click.option(
         "--fix",
-        type=click.IntRange(0),
+        type=int,
         metavar="[N]",
         help="Apply the fixes that change nothing else to the specs, or fix N of the first conflict, and check again.",
     ),
