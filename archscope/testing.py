@@ -241,14 +241,14 @@ def listed(shapes: Iterable[Sequence[int | None]]) -> str:
 
 def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator[Link]:
     """The rows that gave an output the sizes that are not wanted."""
-    from archscope.checks.provenance import Lineage
+    from archscope.checks.conflicts.axis_history import AxisHistory
     from archscope.render.conflicts import describe_change
     from archscope.report import Link
 
     shape = output.value.shape
     alike = len(shape) == len(wanted)
     axes = [axis for axis in range(len(shape)) if not alike or wanted[axis] not in (None, shape[axis])]
-    for change in Lineage(report.index).changes(output, axes):
+    for change in AxisHistory(report.index).changes(output, axes):
         if change.changed:
             path, layer = change.row.path, report.index.layer_text(change.row)
             said = (path, f"{layer}: {describe_change(change)}") if path else (f"{layer}:", describe_change(change))

@@ -15,9 +15,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import Given, subject_of, summarize_subject
-from archscope.checks.comparing import Compared, compared, is_same_run
-from archscope.checks.conflicts import Diagnosis
-from archscope.checks.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
+from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
 from archscope.spec.edits import diff

@@ -18,11 +18,11 @@ from archscope.report import Finding, Link, Report
 from archscope.spec.edits import Page, first_change
 
 if TYPE_CHECKING:
-    from archscope.checks.conflicts import Diagnosis
-    from archscope.checks.effects import LineMap
-    from archscope.checks.fix_search import Trial
-    from archscope.checks.remedies import Remedy
-    from archscope.checks.verification import CompiledNet, ConflictScope
+    from archscope.checks.conflicts.diagnosis import Diagnosis
+    from archscope.checks.conflicts.effects import LineMap
+    from archscope.checks.conflicts.fix_search import Trial
+    from archscope.checks.conflicts.proposals import Proposal
+    from archscope.checks.conflicts.verification import CompiledNet, ConflictScope
     from archscope.compile import Plan
     from archscope.spec.model import Expected
 
@@ -43,7 +43,7 @@ class SpecFixes:
     session: Session
     pages: Mapping[str, Page] = field(init=False)
     sound: dict[str, bool] = field(default_factory=dict)  # variant → whether it compiles as it stands
-    found: dict[object, tuple[Remedy, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
+    found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
 
     def __post_init__(self) -> None:
         self.pages = {
@@ -69,13 +69,13 @@ class SpecFixes:
         return tuple(findings)
 
     def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> Finding:
-        from archscope.checks.fix_search import offered, search, with_fixes
-        from archscope.checks.remedies import remedies
+        from archscope.checks.conflicts.fix_search import offered, search, with_fixes
+        from archscope.checks.conflicts.proposals import proposals
 
         key = finding.rule, finding.place
-        proposals = distinct_texts(chain(self.found.get(key, ()), remedies(diagnosis, self.pages)))
+        edits = distinct_texts(chain(self.found.get(key, ()), proposals(diagnosis, self.pages)))
         most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
-        trials = offered(search(proposals, attempts.attempt, most=most), attempts.before.params)
+        trials = offered(search(edits, attempts.attempt, most=most), attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
         return with_fixes(finding, trials, lambda file: self.pages[file].text)
 
@@ -88,7 +88,7 @@ class SpecFixes:
         found = (Link(block.name, "is defined here", block.span) for block in blocks)
         return replace(finding, walk=(*finding.walk, *found))
 
-    def wrong_variants(self, target: str, proposal: Remedy) -> int | None:
+    def wrong_variants(self, target: str, proposal: Proposal) -> int | None:
         """How many other variants are wrong with a proposal; None where one is that was right without."""
         others = [other for other in self.session.all_targets if other != target]
         tried = others[:: max(-(-len(others) // MOST_VARIANTS), 1)]
@@ -100,7 +100,7 @@ class SpecFixes:
             self.sound[target] = self._compiles(target, None)
         return self.sound[target]
 
-    def _compiles(self, target: str, proposal: Remedy | None) -> bool:
+    def _compiles(self, target: str, proposal: Proposal | None) -> bool:
         try:
             plan = self.session.plan(target, edit=(proposal.file, proposal.text) if proposal else None)
         except ArchscopeError:
@@ -132,7 +132,7 @@ class Attempts:
         blocks = {id(block): block for _, block in self.before.outline.uses()}
         return len(self.before.outline.steps) + sum(len(block.steps) for block in blocks.values())
 
-    def attempt(self, proposal: Remedy) -> Trial | None:
+    def attempt(self, proposal: Proposal) -> Trial | None:
         """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
         if self._edits_another_block(proposal) or (proposal.cause == "source" and not self.labels_are_told_apart):
             return None
@@ -141,10 +141,10 @@ class Attempts:
         except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises
             return None
 
-    def _attempt(self, proposal: Remedy) -> Trial | None:
-        from archscope.checks.effects import LineMap
-        from archscope.checks.fix_search import Trial
-        from archscope.checks.verification import is_proved, verdict
+    def _attempt(self, proposal: Proposal) -> Trial | None:
+        from archscope.checks.conflicts.effects import LineMap
+        from archscope.checks.conflicts.fix_search import Trial
+        from archscope.checks.conflicts.verification import is_proved, verdict
 
         edit = proposal.file, proposal.text
         plan = self.fixes.session.plan(self.target, edit=edit, batch=self.batch)
@@ -175,7 +175,7 @@ class Attempts:
             wrong=wrong,
         )
 
-    def _edits_another_block(self, proposal: Remedy) -> bool:
+    def _edits_another_block(self, proposal: Proposal) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
         page = self.fixes.pages[proposal.file]
         if proposal.several:
@@ -199,7 +199,7 @@ class Attempts:
         unused = any(labels_unused(page.spec) for page in self.fixes.pages.values())
         return bool(unused or self.before.warnings or self.before.self_joins or self.figured)
 
-    def _names_unused(self, proposal: Remedy) -> bool:
+    def _names_unused(self, proposal: Proposal) -> bool:
         """Whether an edit uses a label that nothing else uses."""
         from archscope.spec.names import labels_unused
 
@@ -217,7 +217,7 @@ class Attempts:
 
 def compiled(plan: Plan) -> CompiledNet:
     """What an edit is judged by."""
-    from archscope.checks.verification import CompiledNet
+    from archscope.checks.conflicts.verification import CompiledNet
     from archscope.compile import outline
 
     warnings = tuple((rule, problem.span) for rule, problem in plan.warnings)
@@ -230,7 +230,7 @@ def edited_blocks(page: Page, lines: LineMap) -> frozenset[str]:
     return frozenset(block.name for block in found if block is not None)
 
 
-def distinct_texts(proposals: Iterable[Remedy]) -> Iterator[Remedy]:
+def distinct_texts(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
     """Each edit once."""
     seen: set[tuple[str, str]] = set()
     for proposal in proposals:
@@ -241,7 +241,7 @@ def distinct_texts(proposals: Iterable[Remedy]) -> Iterator[Remedy]:
 
 def scope_in(report: Report, diagnosis: Diagnosis) -> ConflictScope:
     """Where a conflict stands in a run."""
-    from archscope.checks.verification import scope_of
+    from archscope.checks.conflicts.verification import scope_of
 
     own = diagnosis.mismatch
     others = (

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
-from archscope.checks.causes import rounds
-from archscope.checks.conflicts import Diagnosis, diagnoses, own_axes
-from archscope.checks.images import legal_sizes, sizes_for
-from archscope.checks.provenance import MOVES, VIEWS, Change
+from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
+from archscope.checks.conflicts.causes import rounds
+from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
+from archscope.checks.conflicts.input_sizes import legal_sizes, sizes_for
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Operand, Row, Shape, Trace

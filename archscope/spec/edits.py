@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property
 
 from archscope.errors import Problems, Span
+from archscope.spec.argument_names import positions
 from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Residual, Spec
 from archscope.spec.parse import parse
 
@@ -373,39 +372,6 @@ def parts(thing: object) -> Iterator[object]:
         if not isinstance(thing, Expression):
             for field in fields(thing):
                 yield from parts(getattr(thing, field.name))
-
-
-# ------------------------------------------------------------ signatures
-@cache
-def layer_signatures() -> Mapping[str, tuple[str, ...]]:
-    """The arguments of every layer by position; those that can be inferred stand first, with a `?`."""
-    text = (resources.files("archscope") / "spec" / "signatures.json").read_text(encoding="utf-8")
-    layers = json.loads(text)["layers"]
-    return {name: tuple(map(marked, entry["arguments"])) for name, entry in layers.items()}
-
-
-def marked(argument: Mapping[str, object]) -> str:
-    if argument.get("inferred"):
-        return f"{argument['name']}?"
-    return f"{argument['name']}{'!' if argument.get('required') else ''}"
-
-
-def signatures_of(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
-    """Those of torch's layers, and of blocks."""
-    own = {block.name: tuple(a.name + "!" * (a.default is None) for a in block.arguments) for block in blocks}
-    return {**layer_signatures(), **own}
-
-
-def positions(count: int, words: Collection[str], signature: Sequence[str]) -> list[str]:
-    """The names of so many positional arguments beside these words, as the language binds them.
-
-    What can be inferred is struck where a required argument would be missing otherwise.
-    """
-    full = [name.rstrip("?!") for name in signature]
-    required = [name.rstrip("?!") for name in signature if name[-1] in "?!"]
-    if set(required) <= {*full[:count], *words}:
-        return full[:count]
-    return [name.rstrip("?!") for name in signature if not name.endswith("?")][:count]
 
 
 def diff(before: str, after: str, file: str) -> str:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from archscope.checks.axes import RULES, Made, groups, origins
-from archscope.checks.provenance import Lineage
+from archscope.checks.conflicts.axes import RULES, Made, groups, origins
+from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.trace import Operand, Row, Trace, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import traced
@@ -97,7 +97,7 @@ def run(name: str, shape: tuple[int, ...] = SHAPE) -> Trace:
 
 def made(trace: Trace) -> list[Made]:
     """Every axis of every output."""
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     return [
         Made(row, lineage.index.activations(row), value.shape, axis)
         for row in trace.rows
@@ -136,7 +136,7 @@ WRITTEN = ("unflatten", "view, split", "reshape, merged", "narrow")
 
 def reached(trace: Trace) -> set[tuple[int, int]]:
     """(axis of the input, axis of the output): all that the walk back from the output names."""
-    lineage, (door,), (end,) = Lineage(TraceIndex(trace)), trace.inputs, trace.outputs
+    lineage, (door,), (end,) = AxisHistory(TraceIndex(trace)), trace.inputs, trace.outputs
     found = set()
     for axis in range(len(end.value.shape)):
         steps = list(lineage.steps(end, [axis]))

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archscope.checks.causes import CLASSES, cause_of, fits_another_image, is_reordered, rounds, stride
-from archscope.checks.conflicts import Diagnosis, diagnoses
-from archscope.checks.provenance import Change
-from archscope.checks.remedies import ORDER
+from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.causes import CLASSES, cause_of, fits_another_image, is_reordered, rounds, stride
+from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses
+from archscope.checks.conflicts.proposals import ORDER
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import recorded
@@ -136,7 +136,7 @@ def test_causes_of_shapes_alone(left: tuple[int, ...], right: tuple[int, ...], c
     assert found.cause == cause
 
 
-def test_every_class_has_its_remedies_but_the_one_that_only_a_remedy_shows() -> None:
+def test_every_class_has_its_proposals_but_the_one_that_only_a_proposal_shows() -> None:
     assert {*ORDER, "source"} == set(CLASSES)
 
 

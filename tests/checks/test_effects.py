@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archscope.api.sessions import Session
-from archscope.checks.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, ways_to_use
+from archscope.checks.conflicts.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, ways_to_use
 from archscope.compile import outline
 from archscope.errors import Span
 from archscope.planned import PlannedBlock

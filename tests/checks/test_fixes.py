@@ -13,10 +13,10 @@ import pytest
 
 import archscope
 from archscope.api import Repair, plan_of, repair
-from archscope.checks.effects import StepChange
-from archscope.checks.fix_search import Trial, offered, search, with_fixes
-from archscope.checks.remedies import Remedy
-from archscope.checks.verification import Verdict
+from archscope.checks.conflicts.effects import StepChange
+from archscope.checks.conflicts.fix_search import Trial, offered, search, with_fixes
+from archscope.checks.conflicts.proposals import Proposal
+from archscope.checks.conflicts.verification import Verdict
 from archscope.errors import Span
 from archscope.planned import PlannedStep
 from archscope.report import Finding, Fix, Link, Report
@@ -112,7 +112,7 @@ def test_alternatives_differ(case: Case) -> None:
         assert len({fix.text for fix in finding.fixes}) == len(finding.fixes) <= 3
 
 
-# ------------------------------------------------------------ which remedies are kept
+# ------------------------------------------------------------ which proposals are kept
 CONFLICT = Finding("residual-shape", "error", "…", "add", Span("net.yaml", 2, 3), cause="stride")
 TEXT = "one\ntwo\nthree\n"
 CHANGE = StepChange(
@@ -120,23 +120,23 @@ CHANGE = StepChange(
 )
 
 
-def remedy(words: str, cause: str = "channels") -> Remedy:
-    return Remedy(words, "net.yaml", TEXT.replace("three", words), cause)
+def proposal(words: str, cause: str = "channels") -> Proposal:
+    return Proposal(words, "net.yaml", TEXT.replace("three", words), cause)
 
 
 def trial(words: str, *, params: int | None = 2, macs: int | None = -10, wrong: int = 0, **more: Any) -> Trial:
-    return Trial(remedy(words), Verdict(**more), params, macs, wrong)
+    return Trial(proposal(words), Verdict(**more), params, macs, wrong)
 
 
 def tried(*names: str, most: int = 80, **passing: Trial) -> tuple[list[str], list[str]]:
     """The names of those that are tried, and of those that passed, the best first."""
     seen: list[str] = []
 
-    def attempt(one: Remedy) -> Trial | None:
+    def attempt(one: Proposal) -> Trial | None:
         seen.append(one.description)
         return passing.get(one.description)
 
-    found = search(map(remedy, names), attempt, most=most)
+    found = search(map(proposal, names), attempt, most=most)
     return seen, [one.proposal.description for one in found]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archscope.checks.provenance import Lineage
+from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.trace import Mismatch, Operand, Site, Trace
 from archscope.trace_index import TraceIndex
 from tests.record.runs import traced
@@ -55,7 +55,7 @@ SEEDS = range(25)
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_every_change_takes_up_where_the_one_before_it_ended(seed: int, axis: int) -> None:
     trace = run(seed)
-    changes = Lineage(TraceIndex(trace)).changes(end(trace), [axis])
+    changes = AxisHistory(TraceIndex(trace)).changes(end(trace), [axis])
     sizes = [(before, after) for change in changes for _, before, after in change.axes]
     assert all(left[1] == right[0] for left, right in pairwise(sizes))
     if sizes:
@@ -68,7 +68,7 @@ def test_every_change_takes_up_where_the_one_before_it_ended(seed: int, axis: in
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_steps_that_changed_a_size_are_all_there_in_the_order_of_the_run(seed: int) -> None:
     trace = run(seed)
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     for axis in (0, 2, 3):
         changed = [change.row.index for change in lineage.changes(end(trace), [axis]) if change.changed]
         assert changed == [
@@ -80,7 +80,7 @@ def test_the_steps_that_changed_a_size_are_all_there_in_the_order_of_the_run(see
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_before_the_fork_is_told(seed: int) -> None:
     trace = run(seed)
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     everything = lineage.changes(end(trace), [1, 2, 3])
     for since in range(-1, len(trace.rows)):
         later = lineage.changes(end(trace), [1, 2, 3], since=since)
@@ -89,7 +89,7 @@ def test_nothing_before_the_fork_is_told(seed: int) -> None:
 
 def test_windows_that_keep_a_size_are_told_and_norms_are_not() -> None:
     trace = traced(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()), torch.zeros(1, 4, 8, 8))
-    (change,) = Lineage(TraceIndex(trace)).changes(end(trace), [2])
+    (change,) = AxisHistory(TraceIndex(trace)).changes(end(trace), [2])
     assert (change.row.short, change.axes, change.changed, change.window) == ("conv2d", ((2, 8, 8),), False, True)
 
 
@@ -101,7 +101,7 @@ class Joined(nn.Module):
 
 def test_axes_are_followed_through_joins_views_and_permutations() -> None:
     trace = traced(Joined(), torch.zeros(1, 4, 6, 8))
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     channels = lineage.changes(end(trace), [2])
     assert [(change.row.short, change.axes) for change in channels] == [
         ("getitem", ((1, 4, 2),)),
@@ -133,7 +133,7 @@ class Tangled(nn.Module):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_fork_is_the_last_value_that_all_come_from(seed: int) -> None:
     trace = traced(Tangled(seed), torch.zeros(3))
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     values = [*trace.inputs, *(Operand(row.path, row.outputs[0]) for row in trace.rows)]
     for pair in combinations(values, 2):
         above = [{value.value.id for value in values if reaches(trace, value, one)} for one in pair]
@@ -153,7 +153,7 @@ def reaches(trace: Trace, start: Operand, goal: Operand) -> bool:
 def test_values_without_a_common_origin_have_no_fork() -> None:
     net = Sketch("net.py:Net", x=(1, 4), y=(1, 4))
     left, right = same(net, "0", "ReLU", net["x"]), same(net, "1", "ReLU", net["y"])
-    lineage = Lineage(TraceIndex(net.trace([left, right])))
+    lineage = AxisHistory(TraceIndex(net.trace([left, right])))
     assert lineage.fork([left, right]) is None
     assert lineage.fork([left, net["x"]]) == -1
     assert lineage.fork([left, left]) == 0
@@ -162,7 +162,7 @@ def test_values_without_a_common_origin_have_no_fork() -> None:
 def test_weights_do_not_flow() -> None:
     net = Sketch("net.py:Net", x=(1, 4, 8, 8))
     y = conv(net, "0", net["x"], 4, 3)
-    lineage = Lineage(TraceIndex(net.trace([y])))
+    lineage = AxisHistory(TraceIndex(net.trace([y])))
     (row,) = lineage.trace.rows
     assert len(row.inputs) == 2
     assert lineage.index.activations(row) == (net["x"],)
@@ -179,7 +179,7 @@ def test_a_conflict_on_another_axis_is_not_the_cause(axes: tuple[int, ...], aske
     trace = net.trace([y])
     added = next(row for row in trace.rows if row.path == "0.add")
     broken = Mismatch(Site("0.add", "main + x", "step"), "add", "add", added.inputs[:2], axes, row=added.index)
-    lineage = Lineage(TraceIndex(trace))
+    lineage = AxisHistory(TraceIndex(trace))
     assert lineage.follows(y, asked, {added.index: broken}) is follows
     assert not lineage.follows(y, asked, {added.index: broken}, since=added.index)
     assert not lineage.follows(y, asked, {})

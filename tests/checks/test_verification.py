@@ -7,8 +7,8 @@ import pytest
 from archscope.api.runs import summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import compiled, edited_blocks
-from archscope.checks.effects import LineMap
-from archscope.checks.verification import ConflictScope, Verdict, scope_of, verdict
+from archscope.checks.conflicts.effects import LineMap
+from archscope.checks.conflicts.verification import ConflictScope, Verdict, scope_of, verdict
 from archscope.spec.edits import Page
 
 FILE = "net.yaml"

@@ -11,7 +11,8 @@ import pytest
 
 from archscope.errors import Span
 from archscope.spec import load
-from archscope.spec.edits import CallSite, Page, diff, first_change, layer_signatures, parts, signatures_of
+from archscope.spec.argument_names import layer_signatures, signatures_of
+from archscope.spec.edits import CallSite, Page, diff, first_change, parts
 from archscope.spec.model import Expression, Residual, Spec, Step
 
 NET = """\

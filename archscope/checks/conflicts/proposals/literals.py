@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from archscope.checks.provenance import Change
-from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
 from archscope.spec.edits import parts
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
 from archscope.trace import Call, Row, Shape
@@ -42,11 +42,11 @@ class Literal:
         text = self.text.replace("_", "")
         return int(text) if text.isdecimal() else None
 
-    def replaced(self, new: str) -> Iterator[Remedy]:
+    def replaced(self, new: str) -> Iterator[Proposal]:
         """The text with something else in its place."""
         words = f"{self.name}: {new} instead of {self.text}" if self.name else f"{new} instead of {self.text}"
         line = f" on line {self.spot.span.line}"
-        yield from self.spot.remedy(words + line, self.spot.page.cut(self.start, self.end, new))
+        yield from self.spot.proposal(words + line, self.spot.page.cut(self.start, self.end, new))
 
 
 # ------------------------------------------------------------ where a name's number stands
@@ -151,7 +151,7 @@ def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expre
 
 
 # ------------------------------------------------------------ edits
-def sizes_meant(case: Case) -> Iterator[Remedy]:
+def sizes_meant(case: Case) -> Iterator[Proposal]:
     """A number that is the size of one side, as the size that another side has; a product as one of its factors."""
     for side, change in changes_in_order(case):
         goals = goals_of(case, side, change)
@@ -182,7 +182,7 @@ def goals_of(case: Case, side: int, change: Change) -> list[tuple[int, int]]:
     return [(now, goal) for now, goal in found if goal > 0]
 
 
-def scales(case: Case) -> Iterator[Remedy]:
+def scales(case: Case) -> Iterator[Proposal]:
     """Another factor of an interpolation on the way, with which its side ends at the size of another."""
     shapes = case.diagnosis.shapes
     for side, change in changes_in_order(case):
@@ -206,7 +206,7 @@ def factors(text: str) -> list[str]:
     return [ast.unparse(part) for part in sides if not isinstance(part, ast.Constant)]
 
 
-def divisors(case: Case) -> Iterator[Remedy]:
+def divisors(case: Case) -> Iterator[Proposal]:
     """A number that should divide a size, as the nearest numbers that do: groups, heads, windows."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()

@@ -1,4 +1,4 @@
-"""What a remedy is, and all that one can be made of: a Diagnosis, and the pages of the spec."""
+"""What a proposal is, and all that one can be made of: a Diagnosis, and the pages of the spec."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from archscope.checks.conflicts import Diagnosis
-from archscope.checks.provenance import Lineage
+from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.errors import Span
 from archscope.spec.edits import CallSite, Page, parts
 from archscope.spec.model import Block, Constant, Expression, Steps
@@ -27,7 +27,7 @@ CAUSES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Proposal:
     """One change: what it does, to which file, and the file's text after it.
 
     cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
@@ -49,10 +49,10 @@ class Spot:
     page: Page
     span: Span
 
-    def remedy(self, description: str, text: str | None) -> Iterator[Remedy]:
+    def proposal(self, description: str, text: str | None) -> Iterator[Proposal]:
         """The change, if it could be made and changes anything."""
         if text is not None and text != self.page.text:
-            yield Remedy(description, self.span.file, self.page.quoted(text))
+            yield Proposal(description, self.span.file, self.page.quoted(text))
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Case:
         return self.diagnosis.mismatch
 
     @cached_property
-    def lineage(self) -> Lineage:
-        return Lineage(self.diagnosis.index)
+    def history(self) -> AxisHistory:
+        return AxisHistory(self.diagnosis.index)
 
     @property
     def site(self) -> Spot | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import gcd, prod
 
-from archscope.checks.causes import rounds
-from archscope.checks.conflicts import Diagnosis, own_axes
-from archscope.checks.provenance import MOVES, VIEWS, Change
+from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
+from archscope.checks.conflicts.causes import rounds
+from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.report.windows import Window, window_of
 from archscope.trace import Failure, Row, Shape, Trace
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from archscope.checks.images import given_size, is_legal, legal_sizes
-from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, steps_around
+from archscope.checks.conflicts.input_sizes import given_size, is_legal, legal_sizes
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
 
@@ -14,7 +14,7 @@ MIXERS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
 """Functions of several values, any of which may be the wrong one."""
 
 
-def input_sizes(case: Case) -> Iterator[Remedy]:
+def input_sizes(case: Case) -> Iterator[Proposal]:
     """Other sizes of the input image: square, divisible by a power of two, a little larger or smaller, usual."""
     if len({len(shape) for shape in case.diagnosis.shapes}) > 1:
         return  # another size would at best broadcast by chance
@@ -25,7 +25,7 @@ def input_sizes(case: Case) -> Iterator[Remedy]:
             continue
         for height, width in nearest_legal(case):
             text = rewritten(spot.page, {spots[0]: str(height), spots[1]: str(width)})
-            yield from spot.remedy(f"an input of {height}×{width}", text)
+            yield from spot.proposal(f"an input of {height}×{width}", text)
 
 
 def nearest_legal(case: Case) -> list[tuple[int, int]]:
@@ -48,14 +48,15 @@ def next_to(given: int, sizes: Sequence[int]) -> list[int]:
     return [*below, *above]
 
 
-def input_channels(case: Case) -> Iterator[Remedy]:
+def input_channels(case: Case) -> Iterator[Proposal]:
     """The channels of the input image, as the layer was told."""
     says = case.mismatch.says
-    for spot, entry in image_inputs(case) if says is not None and isinstance(says.said, int) else ():
+    sized = says is not None and says.argument in ("in_channels", "num_features", "num_channels")
+    for spot, entry in image_inputs(case) if says is not None and sized and isinstance(says.said, int) else ():
         spots = written(spot.page, entry)
         if says is not None and len(spots) == 4:
             text = rewritten(spot.page, {spots[1]: str(says.said)})
-            yield from spot.remedy(f"an input of {says.said} channels", text)
+            yield from spot.proposal(f"an input of {says.said} channels", text)
 
 
 def image_inputs(case: Case) -> Iterator[tuple[Spot, Input]]:
@@ -81,7 +82,7 @@ def rewritten(page: Page, new: dict[Argument, str]) -> str:
 
 
 # ------------------------------------------------------------ labels
-def sources(case: Case) -> Iterator[Remedy]:
+def sources(case: Case) -> Iterator[Proposal]:
     """Another label where the operand was named: in the step itself, and where its block is used."""
     rows = case.diagnosis.index.trace.rows
     row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
@@ -91,7 +92,7 @@ def sources(case: Case) -> Iterator[Remedy]:
         yield from renamed(spot)
 
 
-def renamed(spot: Spot) -> Iterator[Remedy]:
+def renamed(spot: Spot) -> Iterator[Proposal]:
     """Each name of the step that stands for a value, as another one that is known before it."""
     known = values_before(spot)
     for whole in spoken_at(spot):
@@ -100,7 +101,7 @@ def renamed(spot: Spot) -> Iterator[Remedy]:
             said = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
             for label in known:
                 if label not in said:  # a value joined with itself is not what was meant
-                    yield from spot.remedy(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
+                    yield from spot.proposal(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
 
 
 def branches_of(form: object) -> Steps:

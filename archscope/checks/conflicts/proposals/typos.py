@@ -11,8 +11,8 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from archscope.checks.remedies.case import Case, Remedy, Spot
-from archscope.checks.remedies.elsewhere import values_before
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.inputs_and_labels import values_before
 from archscope.spec.edits import Argument as Given
 from archscope.spec.edits import parts
 from archscope.spec.model import Argument, Definition, Expression
@@ -22,7 +22,7 @@ DEEPEST = 4
 """How many uses of blocks inside each other a name is followed through."""
 
 
-def slips(case: Case) -> Iterator[Remedy]:
+def slips(case: Case) -> Iterator[Proposal]:
     """Changes of the conflict's own step, of what its names and the walk's are told, of the steps on the walk."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
@@ -46,7 +46,7 @@ def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
         yield spot, whole
 
 
-def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Remedy]:
+def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Proposal]:
     """Each sum as one of its parts, each number as its neighbours."""
     values = {*values_before(spot), "prev"}
     dims = {
@@ -60,8 +60,8 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
             description = f"{new} instead of {old} on line {spot.span.line}"
-            for remedy in spot.remedy(description, spot.page.cut(start, end, new)):
-                yield replace(remedy, cause=cause)
+            for proposal in spot.proposal(description, spot.page.cut(start, end, new)):
+                yield replace(proposal, cause=cause)
 
 
 def is_number(node: ast.AST, values: Collection[str]) -> bool:
@@ -90,7 +90,7 @@ def others(node: ast.AST) -> list[str]:
     return []
 
 
-def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Remedy]:
+def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Proposal]:
     """Slips in what defines these names: params, `let`, and the arguments where the block is used."""
     yield from slips_of_params(case, names)
     yield from slips_of_definitions(case, names)
@@ -115,7 +115,7 @@ def argument_tree(spot: Spot, whole: Expression, given: Given) -> ast.AST:
     return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
 
 
-def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
     """Slips in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
     for page in case.pages.values():
         for part in parts(page.spec):
@@ -125,7 +125,7 @@ def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
                 yield from slips_of(case, Spot(page, value.span), value, value.tree)
 
 
-def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Remedy]:
+def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Proposal]:
     """Slips in the params of these names (None: in all of them), by default and in variants."""
     for page in case.pages.values():
         settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
@@ -135,4 +135,4 @@ def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Remedy]
             for new in others(tree) if tree is not None else ():
                 if found is not None:
                     text = page.cut(found.start, found.end, new)
-                    yield from Spot(page, setting.span).remedy(f"{setting.name}: {new}", text)
+                    yield from Spot(page, setting.span).proposal(f"{setting.name}: {new}", text)

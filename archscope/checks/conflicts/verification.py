@@ -14,8 +14,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from archscope.checks.effects import Comparing, Line, LineMap, StepChange, inputs_used, self_joins, ways_to_use
-from archscope.checks.provenance import Lineage
+from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.effects import (
+    Comparing,
+    Line,
+    LineMap,
+    StepChange,
+    inputs_used,
+    self_joins,
+    ways_to_use,
+)
 from archscope.errors import Problem, Span
 from archscope.planned import PlannedBlock
 from archscope.trace import Mismatch
@@ -296,9 +304,9 @@ def scope_of(index: TraceIndex, same: Sequence[Mismatch]) -> ConflictScope:
 
 def since_forks(index: TraceIndex, same: Sequence[Mismatch]) -> Iterator[int]:
     """The rows on the sides of mismatches, after the last value that the operands share; none of a layer's."""
-    lineage = Lineage(index)
+    history = AxisHistory(index)
     for mismatch in [m for m in same if m.kind not in ("layer", "view")][:MOST_INSTANCES]:
-        fork = lineage.fork(mismatch.operands)
+        fork = history.fork(mismatch.operands)
         after = -1 if fork is None else fork
         rows = (row for operand in mismatch.operands for row in index.ancestors(operand).values())
         yield from (row for row in rows if row > after)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from archscope.checks.axes import Made, origins
-from archscope.checks.provenance import MOVES, VIEWS
-from archscope.checks.remedies.case import Case, Remedy, Spot
+from archscope.checks.conflicts.axes import Made, origins
+from archscope.checks.conflicts.axis_history import MOVES, VIEWS
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
 from archscope.spec.model import Expression, Residual
 from archscope.trace import Operand, Shape
 
@@ -22,7 +22,7 @@ PRODUCTS = ("matmul", "bmm")
 
 
 # ------------------------------------------------------------ residuals
-def permuted(case: Case) -> Iterator[Remedy]:
+def permuted(case: Case) -> Iterator[Proposal]:
     """A permute after the last step of a residual's main path, which brings its axes into the order of the shortcut."""
     spot = case.site
     residual = spot.page.part(Residual, spot.span) if spot is not None else None
@@ -34,7 +34,7 @@ def permuted(case: Case) -> Iterator[Remedy]:
     if order and isinstance(last, Expression):
         step = f"permute({', '.join(map(str, order))})"
         text = spot.page.with_step_after(last.span, step)
-        yield from Spot(spot.page, replace(last.span, file=spot.span.file)).remedy(f"{step} at the end of main", text)
+        yield from Spot(spot.page, replace(last.span, file=spot.span.file)).proposal(f"{step} at the end of main", text)
 
 
 def order_back(case: Case, operand: Operand, wanted: Shape) -> tuple[int, ...]:
@@ -61,8 +61,8 @@ def order_back(case: Case, operand: Operand, wanted: Shape) -> tuple[int, ...]:
 
 def source_axis(case: Case, operand: Operand, axis: int) -> int | None:
     """The axis of the value before the fork that an axis of an operand follows; None where a step has set it."""
-    lineage, index = case.lineage, case.diagnosis.index
-    fork = lineage.fork(case.diagnosis.operands)
+    history, index = case.history, case.diagnosis.index
+    fork = history.fork(case.diagnosis.operands)
     value = operand.value
     while (row := index.makers.get(value.id)) is not None and row.index != fork:
         sources = origins(Made(row, index.activations(row), value.shape, axis))
@@ -72,7 +72,7 @@ def source_axis(case: Case, operand: Operand, axis: int) -> int | None:
     return axis
 
 
-def exchanged(case: Case) -> Iterator[Remedy]:
+def exchanged(case: Case) -> Iterator[Proposal]:
     """Two neighbours exchanged among the sizes of a view, or the axes of a permutation, on the way."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
     rows = [row for row in changes if row.short in (*VIEWS, *MOVES)]
@@ -87,11 +87,11 @@ def exchanged(case: Case) -> Iterator[Remedy]:
                 (start, middle), (again, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
                 one, other = spot.page.text[start:middle], spot.page.text[again:end]
                 text = spot.page.with_pieces([(start, middle, other), (again, end, one)])
-                yield from spot.remedy(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
+                yield from spot.proposal(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
 
 
 # ------------------------------------------------------------ products
-def transposed_product(case: Case) -> Iterator[Remedy]:
+def transposed_product(case: Case) -> Iterator[Proposal]:
     """The left operand of a product transposed: and its result too, where the right one is square."""
     spot = case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
@@ -112,8 +112,8 @@ def transposed_product(case: Case) -> Iterator[Remedy]:
             first = spot.page.segment(whole, node)[0]
             both = [*pieces, (back, back, turn if closed else f"){turn}"), *([] if closed else [(first, first, "(")])]
             words = f"transpose {written} for the product, and its result back"
-            yield from spot.remedy(words, spot.page.with_pieces(both))
-        yield from spot.remedy(f"transpose {written} for the product", spot.page.with_pieces(pieces))
+            yield from spot.proposal(words, spot.page.with_pieces(both))
+        yield from spot.proposal(f"transpose {written} for the product", spot.page.with_pieces(pieces))
 
 
 def products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -128,7 +128,7 @@ def products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 # ------------------------------------------------------------ lists of values
-def expanded(case: Case) -> Iterator[Remedy]:
+def expanded(case: Case) -> Iterator[Proposal]:
     """An operand with one entry where the others have many, expanded to as many before it is joined."""
     spot, shapes = case.site, case.diagnosis.shapes
     if spot is None or case.mismatch.kind != "concat" or len(case.mismatch.axes) != 1:
@@ -144,7 +144,7 @@ def expanded(case: Case) -> Iterator[Remedy]:
             for count in case.names_of(goal) or [str(goal)]:
                 dims = ", ".join(count if place == axis else "-1" for place in range(len(shapes[number])))
                 words = f"expand {node.id} to {count} in dim {axis} before it is joined"
-                yield from spot.remedy(words, spot.page.cut(end, end, f".expand({dims})"))
+                yield from spot.proposal(words, spot.page.cut(end, end, f".expand({dims})"))
 
 
 def listed(whole: Expression) -> Sequence[ast.expr]:
@@ -154,7 +154,7 @@ def listed(whole: Expression) -> Sequence[ast.expr]:
 
 
 # ------------------------------------------------------------ groups of a function
-def grouped(case: Case) -> Iterator[Remedy]:
+def grouped(case: Case) -> Iterator[Proposal]:
     """`groups` of a conv function that gets several times the channels that its weight has."""
     says, spot = case.mismatch.says, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
@@ -168,4 +168,4 @@ def grouped(case: Case) -> Iterator[Remedy]:
         if isinstance(node, ast.Call) and name.startswith("conv") and not any(k.arg == "groups" for k in node.keywords):
             end = spot.page.segment(whole, node)[1] - 1
             for count in case.names_of(times) or [str(times)]:
-                yield from spot.remedy(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))
+                yield from spot.proposal(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))

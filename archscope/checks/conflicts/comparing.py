@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from archscope.checks.conflicts import Diagnosis
+from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.report import Report
 from archscope.trace import Trace
 from archscope.trace_index import TraceIndex

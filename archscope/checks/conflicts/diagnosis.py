@@ -1,6 +1,6 @@
 """What is behind every mismatch of a run: its operands, the steps of each since the fork, the class of its cause.
 
-    TraceIndex → Mismatches, those at one place together ─ Lineage ─→ sides since the fork ─→ cause → Diagnosis
+    TraceIndex → Mismatches, those at one place together ─ AxisHistory ─→ sides since the fork ─→ cause → Diagnosis
 
 Computed from shapes, so it is the same on every device. `render.conflicts` has the words.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archscope.checks.causes import cause_of
-from archscope.checks.provenance import Change, Lineage
+from archscope.checks.conflicts.axis_history import AxisHistory, Change
+from archscope.checks.conflicts.causes import cause_of
 from archscope.trace import Mismatch, Operand, Shape
 from archscope.trace_index import TraceIndex
 
@@ -25,12 +25,12 @@ OPERANDS = {
 
 def diagnoses(index: TraceIndex) -> list[Diagnosis]:
     """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
-    found, lineage = index.trace.mismatches, Lineage(index)
+    found, history = index.trace.mismatches, AxisHistory(index)
     alike: dict[object, list[int]] = {}
     for number, one in enumerate(found):
         place = one.site.place
         alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
-    return [diagnosed([found[n] for n in same], lineage, found[: same[0]]) for same in alike.values()]
+    return [diagnosed([found[n] for n in same], history, found[: same[0]]) for same in alike.values()]
 
 
 @dataclass(frozen=True)
@@ -52,30 +52,30 @@ class Diagnosis:
         return tuple(operand.value.shape for operand in self.operands)
 
 
-def diagnosed(same: Sequence[Mismatch], lineage: Lineage, earlier: Sequence[Mismatch]) -> Diagnosis:
+def diagnosed(same: Sequence[Mismatch], history: AxisHistory, earlier: Sequence[Mismatch]) -> Diagnosis:
     """The first of several mismatches at one place; other paths stand beside it."""
     mismatch = same[0]
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
-    operands = tuple(map(lineage.real, given)) if mismatch.site.conflict is not None else given
-    fork = None if alone else lineage.fork(operands)
+    operands = tuple(map(history.real, given)) if mismatch.site.conflict is not None else given
+    fork = None if alone else history.fork(operands)
     since = -1 if fork is None else fork
     axes = mismatch.axes or range(max(len(operand.value.shape) for operand in operands))
     asked = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
-    sides = tuple(tuple(lineage.changes(operand, own, since=since)) for operand, own in asked)
+    sides = tuple(tuple(history.changes(operand, own, since=since)) for operand, own in asked)
     mended = {before.row: before for before in earlier}
     residual = is_residual(mismatch, forked=fork is not None)
     elsewhere = (other.site.path for other in same[1:])
     return Diagnosis(
         mismatch=mismatch,
-        index=lineage.index,
+        index=history.index,
         operands=operands,
         names=names_of(mismatch, operands, residual=residual),
         sides=sides,
         cause=cause_of(mismatch, [operand.value.shape for operand in operands], sides),
         residual=residual,
-        likely=any(lineage.follows(operand, own, mended, since=since) for operand, own in asked)
-        or names_a_broken_size(mismatch, lineage.index, earlier),
+        likely=any(history.follows(operand, own, mended, since=since) for operand, own in asked)
+        or names_a_broken_size(mismatch, history.index, earlier),
         also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import islice
 
-from archscope.checks.axes import Made, origins
-from archscope.checks.causes import ENLARGES
+from archscope.checks.conflicts.axes import Made, origins
+from archscope.checks.conflicts.causes import ENLARGES
 from archscope.report.windows import window_of
 from archscope.trace import Operand, Row
 from archscope.trace_index import TraceIndex

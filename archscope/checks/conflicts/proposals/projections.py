@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from archscope.checks.remedies.case import Case, Remedy, Spot, block_of
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of
 from archscope.spec.edits import Page, parts
 from archscope.spec.model import Expression, Residual, Step
 from archscope.trace import Row, Shape
@@ -16,7 +16,7 @@ from archscope.trace import Row, Shape
 WORDS = (("channels", ("out_channels", "out_features")), ("stride", ("stride",)))
 
 
-def projections(case: Case) -> Iterator[Remedy]:
+def projections(case: Case) -> Iterator[Proposal]:
     """A 1×1 convolution in the shortcut, with the stride and the channels of the main path."""
     spot = case.site
     residual = spot.page.part(Residual, spot.span) if spot else None
@@ -32,10 +32,10 @@ def projections(case: Case) -> Iterator[Remedy]:
     condition_of = guarded(spoken_of, steps) if block_of(spot) is not None else []  # the net is used at one size
     for lines in (condition_of, [f"- {step}" for step in steps]):
         if lines:
-            yield from spot.remedy("project the shortcut", spot.page.with_shortcut(spot.span, lines))
+            yield from spot.proposal("project the shortcut", spot.page.with_shortcut(spot.span, lines))
 
 
-def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Remedy]:
+def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Proposal]:
     """A residual's `when:` that is true where nothing can be added."""
     if residual.when is None or not spot.page.stands(residual.when):
         return
@@ -44,8 +44,8 @@ def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> I
     held += [f"in_channels == {words['channels']}"] if "channels" in words else []
     if held:
         text = spot.page.cut(start, start + len(residual.when.text), " and ".join(held))
-        found = spot.remedy(f"add only when {' and '.join(held)}", text)
-        yield from (replace(remedy, conditional=True) for remedy in found)
+        found = spot.proposal(f"add only when {' and '.join(held)}", text)
+        yield from (replace(proposal, conditional=True) for proposal in found)
 
 
 def projection(case: Case, words: dict[str, str]) -> list[str]:
@@ -100,7 +100,7 @@ def guarded(words: dict[str, str], steps: list[str]) -> list[str]:
     return [f"- when: {' or '.join(parted)}", "  do:", *(f"    - {step}" for step in steps)]
 
 
-def conditions(case: Case, spot: Spot, residual: Residual) -> Iterator[Remedy]:
+def conditions(case: Case, spot: Spot, residual: Residual) -> Iterator[Proposal]:
     """A shortcut whose `when:` does not hold where it should."""
     for step in residual.shortcut:
         if step.when is None or not spot.page.stands(step.when):
@@ -108,7 +108,7 @@ def conditions(case: Case, spot: Spot, residual: Residual) -> Iterator[Remedy]:
         start = spot.page.offset(step.when.span)
         for new in filter(None, (condition(case, spot.page, step), "true")):
             text = spot.page.cut(start, start + len(step.when.text), new)
-            yield from spot.remedy(f"project the shortcut when {new}", text)
+            yield from spot.proposal(f"project the shortcut when {new}", text)
 
 
 def condition(case: Case, page: Page, step: Step) -> str:

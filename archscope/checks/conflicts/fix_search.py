@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from archscope.checks.effects import StepChange
-from archscope.checks.remedies import Remedy
-from archscope.checks.verification import Verdict
+from archscope.checks.conflicts.effects import StepChange
+from archscope.checks.conflicts.proposals import Proposal
+from archscope.checks.conflicts.verification import Verdict
 from archscope.errors import Span
 from archscope.report import MEANT, Finding, Fix, Link
 from archscope.spec.edits import diff, first_change
@@ -32,7 +32,7 @@ class Trial:
     wrong: how many other variants are still wrong with it. number: its place among the proposals.
     """
 
-    proposal: Remedy
+    proposal: Proposal
     verdict: Verdict
     params: int | None
     macs: int | None
@@ -54,7 +54,7 @@ class Trial:
 
 
 def search(
-    proposals: Iterable[Remedy], attempt: Callable[[Remedy], Trial | None], *, most: int, wanted: int = WANTED
+    proposals: Iterable[Proposal], attempt: Callable[[Proposal], Trial | None], *, most: int, wanted: int = WANTED
 ) -> list[Trial]:
     """The proposals that pass, the best first. most: how many are tried."""
     passed: list[Trial] = []
@@ -123,7 +123,7 @@ def change_in_words(change: StepChange) -> str:
     return f"{change.path or change.block}: {what}"
 
 
-def placed(finding: Finding, proposal: Remedy, source: Callable[[str], str]) -> Finding:
+def placed(finding: Finding, proposal: Proposal, source: Callable[[str], str]) -> Finding:
     """The finding with the cause that an edit shows, and with the line that it changes at the head of the walk."""
     line, column = first_change(source(proposal.file), proposal.text)
     there = [

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from archscope.checks.provenance import MOVES
-from archscope.checks.remedies.arguments import at_the_use, pieces, siblings_at
-from archscope.checks.remedies.case import Case, Remedy, Spot
-from archscope.checks.remedies.literals import divisors, nearest_divisors
+from archscope.checks.conflicts.axis_history import MOVES
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.layer_arguments import at_the_use, pieces, siblings_at
+from archscope.checks.conflicts.proposals.literals import divisors, nearest_divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
 
@@ -17,7 +17,7 @@ DIVISORS = ("groups", "num_heads")
 """Arguments that must divide a size."""
 
 
-def told(case: Case) -> Iterator[Remedy]:
+def told(case: Case) -> Iterator[Proposal]:
     """The size that the layer was told, as its input has it; or not told at all."""
     says, spot = case.mismatch.says, case.site
     if says is None or spot is None or case.mismatch.kind != "layer":
@@ -32,15 +32,15 @@ def told(case: Case) -> Iterator[Remedy]:
                 yield from at_the_use(case, case.row, call.arguments[says.argument].text, str(says.has))
             inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
             left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
-            yield from spot.remedy(left_out, spot.page.without_argument(call, says.argument))
+            yield from spot.proposal(left_out, spot.page.without_argument(call, says.argument))
             text = spot.page.with_argument(call, says.argument, str(says.has))
-            yield from spot.remedy(f"{says.argument}={says.has} in {path}", text)
+            yield from spot.proposal(f"{says.argument}={says.has} in {path}", text)
             for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
                 text = spot.page.with_argument(call, says.argument, other)
-                yield from spot.remedy(f"{says.argument}={other} in {path}", text)
+                yield from spot.proposal(f"{says.argument}={other} in {path}", text)
 
 
-def divided(case: Case, spot: Spot) -> Iterator[Remedy]:
+def divided(case: Case, spot: Spot) -> Iterator[Proposal]:
     """Groups or heads written as a number, as the nearest numbers that divide the size."""
     says = case.mismatch.says
     for call in case.calls(spot):
@@ -48,10 +48,10 @@ def divided(case: Case, spot: Spot) -> Iterator[Remedy]:
         if says is not None and given is not None and given.text.isdecimal():
             for new in nearest_divisors(case, int(given.text)):
                 words = f"{says.argument}={new} in {case.mismatch.site.path}"
-                yield from spot.remedy(words, spot.page.with_argument(call, says.argument, str(new)))
+                yield from spot.proposal(words, spot.page.with_argument(call, says.argument, str(new)))
 
 
-def flattened(case: Case) -> Iterator[Remedy]:
+def flattened(case: Case) -> Iterator[Proposal]:
     """A Flatten before the layer; of axes that it has too many, where its input has another rank than it takes."""
     spot, rank = case.site, len(case.diagnosis.shapes[0])
     if spot is None or case.mismatch.kind != "layer":
@@ -59,10 +59,10 @@ def flattened(case: Case) -> Iterator[Remedy]:
     surplus = [f"flatten(1, {last})" for last in range(2, rank - 1)] if case.mismatch.says is None else []
     for step in ("Flatten", *surplus):
         text = spot.page.with_step_before(spot.span, step)
-        yield from spot.remedy(f"{step.lower()} before {case.mismatch.site.path}", text)
+        yield from spot.proposal(f"{step.lower()} before {case.mismatch.site.path}", text)
 
 
-def transposed(case: Case) -> Iterator[Remedy]:
+def transposed(case: Case) -> Iterator[Proposal]:
     """A transpose: before a layer that was told the size of another axis, of the right operand of a product."""
     spot, says, shape = case.site, case.mismatch.says, case.diagnosis.shapes[0]
     if spot is None:
@@ -70,13 +70,13 @@ def transposed(case: Case) -> Iterator[Remedy]:
     for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.said):
         step = f"transpose({axis}, {len(shape) - 1})"
         text = spot.page.with_step_before(spot.span, step)
-        yield from spot.remedy(f"{step} before {case.mismatch.site.path}", text)
+        yield from spot.proposal(f"{step} before {case.mismatch.site.path}", text)
     whole = spot.page.expression(spot.span)
     for node in right_operands(whole.tree) if whole is not None and case.mismatch.kind == "product" else ():
         if whole is not None:
             _, end = spot.page.segment(whole, node)
             text = spot.page.cut(end, end, ".transpose(-2, -1)")
-            yield from spot.remedy("transpose the right operand", text)
+            yield from spot.proposal("transpose the right operand", text)
 
 
 def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
@@ -88,14 +88,14 @@ def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
             yield from (arg for arg in node.args[-1:] if isinstance(arg, ast.Name))
 
 
-def unmoved(case: Case) -> Iterator[Remedy]:
+def unmoved(case: Case) -> Iterator[Proposal]:
     """Without a step that took the image axes away, or put them in another order."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
     for row in (row for row in changes if row.short in ("flatten", *MOVES)):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
         if spot is not None and whole is not None and is_one_call(whole.tree):
-            yield from spot.remedy(f"take {row.path} {row.op} out", spot.page.without_line(spot.span))
+            yield from spot.proposal(f"take {row.path} {row.op} out", spot.page.without_line(spot.span))
 
 
 def is_one_call(tree: ast.AST) -> bool:
@@ -103,7 +103,7 @@ def is_one_call(tree: ast.AST) -> bool:
     return isinstance(tree.func if isinstance(tree, ast.Call) else tree, ast.Name)
 
 
-def views(case: Case) -> Iterator[Remedy]:
+def views(case: Case) -> Iterator[Proposal]:
     """One number of a view as the others leave it; or as -1."""
     says, spot = case.mismatch.says, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
@@ -127,7 +127,7 @@ def sizes_of(call: ast.Call) -> list[ast.expr]:
 
 def resized(
     spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], total: int
-) -> Iterator[Remedy]:
+) -> Iterator[Proposal]:
     nodes = nodes[-len(said) :] if said else ()
     for position, node in enumerate(nodes if len(nodes) == len(said) else ()):
         rest = prod(n for i, n in enumerate(said) if i != position)
@@ -135,12 +135,12 @@ def resized(
         old = spot.page.text[start:end]
         if rest > 0 and total % rest == 0:
             new = str(total // rest)
-            yield from spot.remedy(f"{new} instead of {old}", spot.page.cut(start, end, new))
+            yield from spot.proposal(f"{new} instead of {old}", spot.page.cut(start, end, new))
         if -1 not in said:
-            yield from spot.remedy(f"-1 instead of {old}", spot.page.cut(start, end, "-1"))
+            yield from spot.proposal(f"-1 instead of {old}", spot.page.cut(start, end, "-1"))
 
 
-def dimensions(case: Case) -> Iterator[Remedy]:
+def dimensions(case: Case) -> Iterator[Proposal]:
     """Another dimension to join along."""
     spot = case.site
     if spot is None or case.mismatch.kind != "concat":
@@ -148,7 +148,7 @@ def dimensions(case: Case) -> Iterator[Remedy]:
     for argument in filter(None, dims_written(spot)):
         for dim in range(len(case.diagnosis.shapes[0])):
             text = spot.page.cut(argument.start, argument.end, str(dim))
-            yield from spot.remedy(f"join along dim {dim}", text)
+            yield from spot.proposal(f"join along dim {dim}", text)
 
 
 def dims_written(spot: Spot) -> Iterator[Argument | None]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from archscope.checks.causes import ENLARGES
-from archscope.checks.images import resize_of
-from archscope.checks.provenance import Change
-from archscope.checks.remedies.case import Case, Remedy, Spot, block_of, expressions_around
+from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.causes import ENLARGES
+from archscope.checks.conflicts.input_sizes import resize_of
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, expressions_around
 from archscope.report.windows import Window, window_of
 from archscope.spec.edits import CallSite, Page, Piece
 from archscope.trace import Row
@@ -27,11 +27,11 @@ DEFAULTS = {"stride": "1", "padding": "0"}
 """What a layer does where an argument is not given."""
 
 
-def paddings(case: Case) -> Iterator[Remedy]:
+def paddings(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, ("padding",))
 
 
-def all_paddings(case: Case) -> Iterator[Remedy]:
+def all_paddings(case: Case) -> Iterator[Proposal]:
     """The padding that keeps the size, in every window of stride 1 on the walk that lacks it: several in one change."""
     changes = (change for side in case.diagnosis.sides for change in side if lacks_padding(change))
     lacking = {change.row.place: change.row for change in changes}
@@ -41,7 +41,7 @@ def all_paddings(case: Case) -> Iterator[Remedy]:
     pieces = [padded(case, spot, row) for spot, row in zip(spots, lacking.values(), strict=True)]
     if None not in pieces:
         text = spots[0].page.with_pieces([piece for piece in pieces if piece is not None])
-        yield from spots[0].remedy(f"padding in {' and '.join(row.path for row in lacking.values())}", text)
+        yield from spots[0].proposal(f"padding in {' and '.join(row.path for row in lacking.values())}", text)
 
 
 def padded(case: Case, spot: Spot, row: Row) -> Piece | None:
@@ -58,31 +58,31 @@ def lacks_padding(change: Change) -> bool:
     return window.padding[0] < window.reach(0) // 2
 
 
-def roundings(case: Case) -> Iterator[Remedy]:
+def roundings(case: Case) -> Iterator[Proposal]:
     """Another rounding: `ceil_mode` left out or set, another output padding."""
     for _, change in on_the_walk(case):
         spot = case.spot(change.row.place)
         for call in case.calls(spot) if spot is not None else ():
             if spot is not None and "ceil_mode" in call.arguments:
                 words = f"leave ceil_mode out in {change.row.path}"
-                yield from spot.remedy(words, spot.page.without_argument(call, "ceil_mode"))
+                yield from spot.proposal(words, spot.page.without_argument(call, "ceil_mode"))
     yield from arguments(case, ("output_padding", "ceil_mode"))
 
 
-def strides(case: Case) -> Iterator[Remedy]:
+def strides(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, ("stride",))
 
 
-def kernels(case: Case) -> Iterator[Remedy]:
+def kernels(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, ("kernel_size",))
     yield from smaller(case)
 
 
-def channels(case: Case) -> Iterator[Remedy]:
+def channels(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, CHANNELS)
 
 
-def arguments(case: Case, names: Sequence[str]) -> Iterator[Remedy]:
+def arguments(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
     """Other values of these arguments in the steps on the walk."""
     for side, change in on_the_walk(case):
         for name in names:
@@ -151,10 +151,12 @@ def rewindowed(case: Case, side: int, change: Change, window: Window, name: str)
     """Values of one argument of a window with which its side ends at a size of the other side."""
     kernel, stride = window.kernel[0], window.stride[0]
     kernels = [2 * window.padding[0] + 1, kernel + 1, kernel - 1, kernel + 2, kernel - 2]
+    centred = kernel % 2 and not window.padding[0] and not window.transposed  # an even one would shift the map
+    half = window.reach(0) // 2
     options = {
-        "padding": [window.reach(0) // 2, *range(4)],
+        "padding": [half, *range(half)],
         "stride": [1, 2, 4],
-        "kernel_size": [size for size in kernels if size >= max(stride, 1)],
+        "kernel_size": [size for size in kernels if size >= max(stride, 1) and (size % 2 or not centred)],
         "output_padding": [1, 0],
         "ceil_mode": [1],
     }
@@ -231,7 +233,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ a window that is too large
-def smaller(case: Case) -> Iterator[Remedy]:
+def smaller(case: Case) -> Iterator[Proposal]:
     """A kernel that fits, or the padding that it lacks, where the layer itself cannot take its input."""
     spot = case.site
     if spot is None or case.mismatch.kind != "layer" or case.mismatch.says is not None or not case.mismatch.axes:
@@ -241,11 +243,11 @@ def smaller(case: Case) -> Iterator[Remedy]:
         for name, options in (("kernel_size", (3, 2, 1, room)), ("padding", (1, 2, 3))):
             for value in options if case.takes(call.name, name) else ():
                 text = spot.page.with_argument(call, name, str(value))
-                yield from spot.remedy(f"{name}={value} in {case.mismatch.site.path}", text)
+                yield from spot.proposal(f"{name}={value} in {case.mismatch.site.path}", text)
 
 
 # ------------------------------------------------------------ edits
-def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Remedy]:
+def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Proposal]:
     """One argument of a row's layer with another value: in its step; where it is a name, also at the block's use."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
@@ -256,10 +258,10 @@ def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Remedy]:
             yield from at_the_use(case, row, given.text, value)
         elif value.isdigit():
             yield from by_new_argument(case, row, spot, call, name, value)
-        yield from spot.remedy(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
+        yield from spot.proposal(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
 
 
-def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str) -> Iterator[Remedy]:
+def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str) -> Iterator[Proposal]:
     """A new argument of a block that several places use, with the value that it has now, and another one here."""
     uses, block = case.uses(row), block_of(spot)
     there = case.spot(uses[0].site.place) if uses else None
@@ -274,8 +276,8 @@ def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str,
     known = given is not None or name in DEFAULTS
     if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
-        found = spot.remedy(words, spot.page.with_pieces([header, inside, used[0]]))
-        yield from (replace(remedy, several=True) for remedy in found)
+        found = spot.proposal(words, spot.page.with_pieces([header, inside, used[0]]))
+        yield from (replace(proposal, several=True) for proposal in found)
 
 
 def places_used(page: Page, name: str) -> int:
@@ -283,17 +285,17 @@ def places_used(page: Page, name: str) -> int:
     return len(re.findall(rf"(?<![\w.]){name}\b", page.text)) - 1
 
 
-def at_the_use(case: Case, row: Row, argument: str, value: str) -> Iterator[Remedy]:
+def at_the_use(case: Case, row: Row, argument: str, value: str) -> Iterator[Proposal]:
     """The argument of the block that the row stands in, where the block is used; and the param of that name."""
     for use in case.uses(row)[:1]:
         spot = case.spot(use.site.place)
         for call in case.calls(spot) if spot is not None else ():
             if spot is not None and call.name == use.site.name and case.takes(call.name, argument):
                 text = spot.page.with_argument(call, argument, value)
-                yield from spot.remedy(f"{argument}={value} in {use.site.path}", text)
+                yield from spot.proposal(f"{argument}={value} in {use.site.path}", text)
     for file, page in case.pages.items():
         for setting in (part for part in page.spec.params if part.name == argument):
             found = page.data(setting.value)
             if found is not None:
                 text = page.cut(found.start, found.end, value)
-                yield from Spot(page, replace(setting.span, file=file)).remedy(f"{argument}: {value}", text)
+                yield from Spot(page, replace(setting.span, file=file)).proposal(f"{argument}: {value}", text)

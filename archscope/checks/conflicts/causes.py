@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from archscope.checks.provenance import Change
+from archscope.checks.conflicts.axis_history import Change
 from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 

@@ -1,6 +1,6 @@
 """How a value came to its sizes: an operand and an axis → the rows that changed or set it, back to where branches fork.
 
-TraceIndex → Lineage ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
+TraceIndex → AxisHistory ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import or_
 
-from archscope.checks.axes import Made, origins
+from archscope.checks.conflicts.axes import Made, origins
 from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex
 
@@ -50,7 +50,7 @@ def can_resize(row: Row) -> bool:
     return "conv" in row.short or "pool" in row.short or row.short in ("matmul", "scaled_dot_product_attention")
 
 
-class Lineage:
+class AxisHistory:
     """How the axes of one trace's values came to their sizes."""
 
     def __init__(self, index: TraceIndex):

@@ -1,0 +1,81 @@
+"""Edits that could cure a conflict: a Diagnosis and the pages of the spec → Proposals, the likeliest first.
+
+    case               what a proposal is made of
+    projections        a shortcut for a residual, a better condition of one
+    layer_arguments    stride, padding, kernel, channels of the steps on the way
+    declared_sizes     what layers, views and joins were told; a Flatten
+    axis_order         a permute, a transpose, an expand where values are joined; exchanged sizes
+    literals           the numbers that sizes come from: as another side has them, divisors, factors
+    inputs_and_labels  the input, and labels
+    typos              small changes of the step itself, and of what its names are told
+
+A proposal is one change of one file's text. Whether it helps is not asked here: `fix_search` has each tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.proposals.axis_order import exchanged, expanded, grouped, permuted, transposed_product
+from archscope.checks.conflicts.proposals.case import Case, Pages, Proposal
+from archscope.checks.conflicts.proposals.declared_sizes import dimensions, flattened, told, transposed, unmoved, views
+from archscope.checks.conflicts.proposals.inputs_and_labels import input_channels, input_sizes, sources
+from archscope.checks.conflicts.proposals.layer_arguments import (
+    all_paddings,
+    channels,
+    kernels,
+    paddings,
+    roundings,
+    strides,
+)
+from archscope.checks.conflicts.proposals.literals import divisors, scales, sizes_meant
+from archscope.checks.conflicts.proposals.projections import projections
+from archscope.checks.conflicts.proposals.typos import slips
+from archscope.spec.argument_names import signatures_of
+
+__all__ = ["ORDER", "Pages", "Proposal", "proposals"]
+
+Source = Callable[[Case], Iterator[Proposal]]
+
+ORDER: Mapping[str, tuple[Source, ...]] = {
+    "channels": (
+        *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
+        *(dimensions, exchanged, slips, strides, kernels, views),
+    ),
+    "stride": (projections, scales, strides, sources, channels, paddings, kernels, slips, input_sizes),
+    "off-by-one": (
+        *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
+        *(sources, views, channels, slips),
+    ),
+    "layout": (
+        *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, exchanged),
+        *(sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
+    ),
+    "batch": (views, exchanged, sources, dimensions, slips),
+}
+"""Class of a cause → where proposals come from, the likeliest first."""
+
+CAUSES: Mapping[Source, str] = {
+    **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
+    **dict.fromkeys((channels, input_channels), "channels"),
+    **dict.fromkeys(
+        (dimensions, divisors, exchanged, expanded, flattened, permuted, transposed, unmoved, views), "layout"
+    ),
+    transposed_product: "layout",
+    sizes_meant: "channels",
+    **dict.fromkeys((strides, scales), "stride"),
+    sources: "source",
+}
+"""Where a proposal comes from → the class of the cause that it shows when it helps; the others show none."""
+
+
+def proposals(
+    diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[Source, ...]] = ORDER
+) -> Iterator[Proposal]:
+    """Every proposal that is known for the conflict; those of another label say so by their cause."""
+    blocks = [block for page in pages.values() for block in page.spec.blocks]
+    case = Case(diagnosis, pages, signatures_of(blocks))
+    for source in order[diagnosis.cause]:
+        yield from (replace(proposal, cause=proposal.cause or CAUSES.get(source, "")) for proposal in source(case))
