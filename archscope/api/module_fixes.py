@@ -20,7 +20,7 @@ from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
-from archscope.spec.edits import diff
+from archscope.spec.text_diff import diff
 
 if TYPE_CHECKING:
     from archscope.targets import Constructor, Constructors, Subject

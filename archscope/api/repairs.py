@@ -16,8 +16,8 @@ from archscope.api.judgement import check
 from archscope.api.specs import load, split
 from archscope.errors import SpecError, UsageError
 from archscope.report import Checked, Fix
-from archscope.spec.edits import diff, with_ends_of
 from archscope.spec.folders import spread
+from archscope.spec.text_diff import diff, with_ends_of
 
 MOST = 25
 """How many fixes a spec is given at most."""

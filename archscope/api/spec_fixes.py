@@ -15,7 +15,8 @@ from archscope.api.plan_costs import PlanCosts, plan_costs
 from archscope.api.sessions import Session
 from archscope.errors import ArchscopeError
 from archscope.report import Finding, Link, Report
-from archscope.spec.edits import Page, first_change
+from archscope.spec.edits import Page
+from archscope.spec.text_diff import first_change
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts.diagnosis import Diagnosis

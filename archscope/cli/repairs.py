@@ -91,7 +91,7 @@ def write(repairs: Iterable[Repair], output: str | None = None) -> None:
 
 def mended_text(before: str, after: str) -> str:
     """A mended text with the line ends of the file that it comes from."""
-    from archscope.spec.edits import with_ends_of
+    from archscope.spec.text_diff import with_ends_of
 
     return with_ends_of(after, before)
 

@@ -2,7 +2,7 @@
 
     Page(text, spec) ─ expression at a place ─ argument ─→ the text with another value in it
                      ─ residual at a place ─→ the text with a shortcut beside it
-                     ─ step at a place ─→ the text with a step before it        diff(before, after) → unified diff
+                     ─ step at a place ─→ the text with a step before it, or after it
 
 A change that cannot be made by cutting and pasting (a call over several lines, a mapping in braces), or after which the
 text could not be read, is not made: None.
@@ -11,7 +11,6 @@ text could not be read, is not made: None.
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,6 +20,7 @@ from archscope.errors import Problems, Span
 from archscope.spec.argument_names import positions
 from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Residual, Spec
 from archscope.spec.parse import parse
+from archscope.spec.text_diff import shared_length
 
 Place = tuple[int, int]
 Piece = tuple[int, int, str]
@@ -348,12 +348,6 @@ class Page:
         return Page(text, spec) if spec is not None and not problems else None
 
 
-def shared_length(first: str, second: str) -> int:
-    """How many characters at the beginning are equal."""
-    limit = min(len(first), len(second))
-    return next((at for at in range(limit) if first[at] != second[at]), limit)
-
-
 def is_content(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
@@ -372,30 +366,3 @@ def parts(thing: object) -> Iterator[object]:
         if not isinstance(thing, Expression):
             for field in fields(thing):
                 yield from parts(getattr(thing, field.name))
-
-
-def diff(before: str, after: str, file: str) -> str:
-    """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
-    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
-    lines = difflib.unified_diff(old, new, f"a/{file}", f"b/{file}", n=2)
-    return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def with_ends_of(text: str, like: str) -> str:
-    """A text of plain line ends with those of another one, line for line; new lines have the more frequent one."""
-    old, new = (re.findall(r"[^\n]*\n|[^\n]+", each) for each in (like, text))
-    usual = "\r\n" if 2 * like.count("\r\n") > like.count("\n") else "\n"
-    plain = [line.replace("\r\n", "\n") for line in old]
-    out: list[str] = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
-        out += old[i:j] if kind == "equal" else [line.replace("\n", usual) for line in new[k:m]]
-    return "".join(out)
-
-
-def first_change(before: str, after: str) -> Place:
-    """The line and the column of the first line of `before` that `after` changes, or inserts something before."""
-    lines = before.splitlines()
-    for number, (old, new) in enumerate(zip(lines, after.splitlines(), strict=False)):
-        if old != new:
-            return number + 1, indent(old) + 1
-    return len(lines), 1

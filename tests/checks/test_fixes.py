@@ -20,7 +20,7 @@ from archscope.checks.conflicts.verification import Verdict
 from archscope.errors import Span
 from archscope.planned import PlannedStep
 from archscope.report import Finding, Fix, Link, Report
-from archscope.spec.edits import diff
+from archscope.spec.text_diff import diff
 from tests.checks.golden import FOLDER, Case, cases, checked, inside
 from tests.checks.test_fix_cases import mended
 

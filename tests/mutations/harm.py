@@ -329,14 +329,21 @@ class Runs:
         return found | {index for index, other in self.to_mended.items() if other in there}
 
     def shared(self, finding: Finding) -> Iterator[Harm]:
-        """Uses of a changed block in which the conflict does not stand, and that do not lie behind it."""
+        """Uses of a changed block in which the conflict does not stand, and that do not lie behind it.
+
+        A use whose own line is changed is meant: it is given what the block's new argument takes.
+        """
+        change = Change(self.before.text, self.now.text)
         paths = [path for path in (finding.path, *finding.also) if path]
         conflict = [row.index for row in self.broken.rows if any(is_within(row.path, path) for path in paths)]
         behind = self.broken.behind(conflict)
-        for lines in self.before.blocks_changed(Change(self.before.text, self.now.text), self.now):
+        for lines in self.before.blocks_changed(change, self.now):
             uses = self.uses(lines)
             for call, rows in uses.items() if len(uses) > 1 else ():
-                path = self.broken.report.trace.calls[call].site.path
+                site = self.broken.report.trace.calls[call].site
+                path, place = site.path, site.place
+                if place is not None and place.file == self.file and place.line in change.old:
+                    continue
                 stands = any(is_within(one, path) for one in paths)
                 if not stands and not behind.intersection(rows):
                     found = ((row, self.change(row)) for row in rows)

@@ -12,8 +12,9 @@ import pytest
 from archscope.errors import Span
 from archscope.spec import load
 from archscope.spec.argument_names import layer_signatures, signatures_of
-from archscope.spec.edits import CallSite, Page, diff, first_change, parts
+from archscope.spec.edits import CallSite, Page, parts
 from archscope.spec.model import Expression, Residual, Spec, Step
+from archscope.spec.text_diff import diff, first_change
 
 NET = """\
 # a net

@@ -17,7 +17,7 @@ from archscope.checks.conflicts.proposals import Proposal
 from archscope.checks.conflicts.verification import Verdict
 from archscope.errors import Span
 from archscope.report import MEANT, Finding, Fix, Link
-from archscope.spec.edits import diff, first_change
+from archscope.spec.text_diff import diff, first_change
 
 WANTED = 3
 """How many fixes are offered at most."""

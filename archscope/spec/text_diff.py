@@ -1,0 +1,39 @@
+"""Two texts of a file: the change as a unified diff, where it begins, and a changed text with the line ends of the old."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+
+def diff(before: str, after: str, file: str) -> str:
+    """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
+    lines = difflib.unified_diff(old, new, f"a/{file}", f"b/{file}", n=2)
+    return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def with_ends_of(text: str, like: str) -> str:
+    """A text of plain line ends with those of another one, line for line; new lines have the more frequent one."""
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", each) for each in (like, text))
+    usual = "\r\n" if 2 * like.count("\r\n") > like.count("\n") else "\n"
+    plain = [line.replace("\r\n", "\n") for line in old]
+    out: list[str] = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
+        out += old[i:j] if kind == "equal" else [line.replace("\n", usual) for line in new[k:m]]
+    return "".join(out)
+
+
+def first_change(before: str, after: str) -> tuple[int, int]:
+    """The line and the column of the first line of `before` that `after` changes, or inserts something before."""
+    lines = before.splitlines()
+    for number, (old, new) in enumerate(zip(lines, after.splitlines(), strict=False)):
+        if old != new:
+            return number + 1, len(old) - len(old.lstrip(" ")) + 1
+    return len(lines), 1
+
+
+def shared_length(first: str, second: str) -> int:
+    """How many characters at the beginning are equal."""
+    limit = min(len(first), len(second))
+    return next((at for at in range(limit) if first[at] != second[at]), limit)
