@@ -75,6 +75,7 @@ class SpecFixes:
 
         key = finding.rule, finding.place
         edits = distinct_texts(chain(self.found.get(key, ()), proposals(diagnosis, self.pages)))
+        edits = filter(attempts.is_worth_trying, edits)
         most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
         trials = offered(search(edits, attempts.attempt, most=most), attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
@@ -133,10 +134,13 @@ class Attempts:
         blocks = {id(block): block for _, block in self.before.outline.uses()}
         return len(self.before.outline.steps) + sum(len(block.steps) for block in blocks.values())
 
+    def is_worth_trying(self, proposal: Proposal) -> bool:
+        """Whether a proposal is not ruled out without a compilation."""
+        guess = proposal.cause == "source" and not self.labels_are_told_apart
+        return not guess and not self._edits_another_block(proposal)
+
     def attempt(self, proposal: Proposal) -> Trial | None:
         """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
-        if self._edits_another_block(proposal) or (proposal.cause == "source" and not self.labels_are_told_apart):
-            return None
         try:
             return self._attempt(proposal)
         except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises

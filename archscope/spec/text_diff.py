@@ -1,4 +1,4 @@
-"""Two texts of a file: the change as a unified diff, where it begins, and a changed text with the line ends of the old."""
+"""Two texts of a file: their difference as a unified diff, where it begins, the line ends of the one for the other."""
 
 from __future__ import annotations
 

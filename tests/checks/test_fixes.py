@@ -158,13 +158,17 @@ def test_the_search_ends_with_three_clean_fixes() -> None:
     assert tried(*names, a=unclean, **{name: trial(name) for name in names[1:]}) == (names, ["b", "c", "d", "a"])
 
 
-def test_after_the_first_six_more_are_tried() -> None:
+def test_once_one_has_passed_the_search_ends_at_the_next_that_fails() -> None:
     names = [f"no{n}" for n in range(9)]
     assert tried(*names, "first", "last", first=trial("first"), last=trial("last"))[1] == ["first", "last"]
-    assert tried("first", *names, "last", first=trial("first"), last=trial("last")) == (
-        ["first", *names[:7]],
-        ["first"],
-    )
+    assert tried("first", *names, "last", first=trial("first"), last=trial("last")) == (["first", "no0"], ["first"])
+
+
+def test_what_leaves_something_wrong_lets_the_search_go_on() -> None:
+    names = [f"no{n}" for n in range(9)]
+    found = {"half": trial("half", left=1), "whole": trial("whole")}
+    assert tried("half", *names[:7], "whole", "no8", **found)[1] == ["whole", "half"]
+    assert tried("half", *names, "whole", **found) == (["half", *names[:8]], ["half"])
 
 
 def test_no_more_are_tried_than_allowed() -> None:

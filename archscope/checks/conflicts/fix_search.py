@@ -8,6 +8,7 @@ and how small it is. The best one is the likeliest culprit: it gives the finding
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,8 +22,10 @@ from archscope.spec.text_diff import diff, first_change
 
 WANTED = 3
 """How many fixes are offered at most."""
-PATIENCE = 6
-"""How many more proposals are tried after the first one that passed."""
+PATIENCE = 1
+"""How many proposals may fail one after the other once one has passed that leaves nothing wrong."""
+MORE_PATIENCE = 8
+"""The same once one has passed that leaves something."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Trial:
         return found.partial, left, found.outside, found.halves, others, self.number, *cost
 
     @property
+    def cures_all(self) -> bool:
+        """Whether it leaves nothing wrong, and nothing outside the conflict's block changes."""
+        return not any(self.rank[:3])
+
+    @property
     def clean(self) -> bool:
         """Whether it leaves nothing wrong and changes nothing else."""
         return not any(self.rank[:5])
@@ -58,15 +66,22 @@ def search(
 ) -> list[Trial]:
     """The proposals that pass, the best first. most: how many are tried."""
     passed: list[Trial] = []
-    left = PATIENCE
+    failed = 0
     for number, proposal in enumerate(islice(proposals, most)):
-        if sum(trial.clean for trial in passed) == wanted or left < 0:
+        if sum(trial.clean for trial in passed) == wanted or failed >= patience(passed):
             break
-        left -= any(not trial.verdict.partial for trial in passed)
         trial = attempt(proposal)
+        failed = 0 if trial is not None else failed + 1
         if trial is not None:
             passed.append(replace(trial, number=number))
     return sorted(passed, key=lambda trial: trial.rank)
+
+
+def patience(passed: list[Trial]) -> float:
+    """How many proposals may fail one after the other before the search ends."""
+    if any(trial.cures_all for trial in passed):
+        return PATIENCE
+    return MORE_PATIENCE if any(not trial.verdict.partial for trial in passed) else math.inf
 
 
 def offered(trials: list[Trial], params: int) -> list[Trial]:

@@ -119,7 +119,7 @@ def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
         given = {word: argument.text for word, argument in call.arguments.items() if not argument.text.isdigit()}
         if name == "padding" and "kernel_size" in given:
             yield f"{given['kernel_size']} // 2"
-        if name in ("stride", "kernel_size"):
+        if name in ("stride", "kernel_size") and "pool" in row.short:
             other = given.get({"stride": "kernel_size", "kernel_size": "stride"}[name])
             yield from [other] if other else []
 
@@ -222,7 +222,7 @@ def siblings_at(case: Case, spot: Spot, name: str) -> Iterator[str]:
             other = call.arguments.get(name)
             if other is not None and other.text != own and not other.text.isdigit():
                 yield other.text
-    yield from pieces(own)
+    yield from pieces(own) if name in CHANNELS else ()
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -255,7 +255,10 @@ def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Proposal]:
             continue
         given = call.arguments.get(name)
         if given is not None and given.text.isidentifier() and value.isdigit():
-            yield from at_the_use(case, row, given.text, value)
+            at_use = list(at_the_use(case, row, given.text, value))
+            yield from at_use
+            if at_use and is_shared(spot):
+                continue  # a number over a name would be that of every use
         elif value.isdigit():
             yield from by_new_argument(case, row, spot, call, name, value)
         yield from spot.proposal(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
@@ -278,6 +281,12 @@ def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str,
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
         found = spot.proposal(words, spot.page.with_pieces([header, inside, used[0]]))
         yield from (replace(proposal, several=True) for proposal in found)
+
+
+def is_shared(spot: Spot) -> bool:
+    """Whether a step stands in a block that several places of its file use."""
+    block = block_of(spot)
+    return block is not None and places_used(spot.page, block.name) > 1
 
 
 def places_used(page: Page, name: str) -> int:
