@@ -20,7 +20,8 @@ class PlannedStep(NamedTuple):
 
     name: the layer's class, the function's or the block's name; `input` and `parameter` for those. path: as reports
     call it, below its block. reads: the indexes of the steps whose values it reads, one for each operand. shapes: of
-    the tensors that it gives. params: the shapes of its own parameters. block: what it uses, where it is a block.
+    the tensors that it gives. params: the shapes of its own parameters. arguments: what it is told, less what a layer
+    infers from its input. block: what it uses, where it is a block.
     """
 
     name: str
@@ -29,6 +30,7 @@ class PlannedStep(NamedTuple):
     reads: tuple[int, ...]
     shapes: tuple[Shape, ...]
     params: tuple[Shape, ...] = ()
+    arguments: tuple[object, ...] = ()
     block: PlannedBlock | None = None
 
 

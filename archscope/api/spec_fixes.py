@@ -11,16 +11,17 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.plan_costs import PlanCosts, plan_costs
+from archscope.api.expected_figures import compiled_net, is_figured, meets_macs, meets_sizes
+from archscope.api.other_variants import OtherVariants, in_words
+from archscope.api.plan_costs import plan_costs
 from archscope.api.sessions import Session
-from archscope.errors import ArchscopeError
+from archscope.checks.conflicts.effects import LineMap
 from archscope.report import Finding, Link, Report
 from archscope.spec.edits import Page
 from archscope.spec.text_diff import first_change
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts.diagnosis import Diagnosis
-    from archscope.checks.conflicts.effects import LineMap
     from archscope.checks.conflicts.fix_search import Trial
     from archscope.checks.conflicts.proposals import Proposal
     from archscope.checks.conflicts.verification import CompiledNet, ConflictScope
@@ -33,8 +34,6 @@ MOST_CONFLICTS = 8
 """For how many conflicts of a target fixes are looked for."""
 NOT_BUILT = ("groups", "padding")
 """Arguments with which a layer cannot be made at all, so that it has no parameters before it is mended."""
-MOST_VARIANTS = 8
-"""On how many other variants a fix is tried at most."""
 
 
 @dataclass
@@ -43,10 +42,11 @@ class SpecFixes:
 
     session: Session
     pages: Mapping[str, Page] = field(init=False)
-    sound: dict[str, bool] = field(default_factory=dict)  # variant → whether it compiles as it stands
+    variants: OtherVariants = field(init=False)
     found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
 
     def __post_init__(self) -> None:
+        self.variants = OtherVariants(self.session)
         self.pages = {
             name: Page(self.session.library.sources[name].replace("\r\n", "\n"), spec)
             for name, spec in self.session.library.files.items()
@@ -58,7 +58,7 @@ class SpecFixes:
 
         batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
         """
-        before, left, findings = compiled(plan), MOST_CONFLICTS, []
+        before, left, findings = compiled_net(plan), MOST_CONFLICTS, []
         figured = is_figured(plan.expected)
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
@@ -74,10 +74,11 @@ class SpecFixes:
         from archscope.checks.conflicts.proposals import proposals
 
         key = finding.rule, finding.place
-        edits = distinct_texts(chain(self.found.get(key, ()), proposals(diagnosis, self.pages)))
+        edits = distinct_texts(chain(self.found.get(key, ()), sound(proposals(diagnosis, self.pages))))
         edits = filter(attempts.is_worth_trying, edits)
         most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
-        trials = offered(search(edits, attempts.attempt, most=most), attempts.before.params)
+        passed = [trial for trial in search(edits, attempts.attempt, most=most) if attempts.suits_every_variant(trial)]
+        trials = offered(passed, attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
         return with_fixes(finding, trials, lambda file: self.pages[file].text)
 
@@ -89,25 +90,6 @@ class SpecFixes:
         blocks = [block for page in self.pages.values() for block in page.spec.blocks if block.name in names]
         found = (Link(block.name, "is defined here", block.span) for block in blocks)
         return replace(finding, walk=(*finding.walk, *found))
-
-    def wrong_variants(self, target: str, proposal: Proposal) -> int | None:
-        """How many other variants are wrong with a proposal; None where one is that was right without."""
-        others = [other for other in self.session.all_targets if other != target]
-        tried = others[:: max(-(-len(others) // MOST_VARIANTS), 1)]
-        wrong = [other for other in tried if not self._compiles(other, proposal)]
-        return None if any(self._is_sound(other) for other in wrong) else len(wrong)
-
-    def _is_sound(self, target: str) -> bool:
-        if target not in self.sound:
-            self.sound[target] = self._compiles(target, None)
-        return self.sound[target]
-
-    def _compiles(self, target: str, proposal: Proposal | None) -> bool:
-        try:
-            plan = self.session.plan(target, edit=(proposal.file, proposal.text) if proposal else None)
-        except ArchscopeError:
-            return False
-        return not plan.mismatches and all(meets_sizes(plan, e) for e in plan.expected)
 
 
 @dataclass
@@ -147,7 +129,6 @@ class Attempts:
             return None
 
     def _attempt(self, proposal: Proposal) -> Trial | None:
-        from archscope.checks.conflicts.effects import LineMap
         from archscope.checks.conflicts.fix_search import Trial
         from archscope.checks.conflicts.verification import is_proved, verdict
 
@@ -157,7 +138,7 @@ class Attempts:
             return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
-        found = verdict(self.before, compiled(plan), self.scope, lines, blocks)
+        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks)
         judged = self._judged(plan)
         if found.removes and not proposal.conditional:
             return None
@@ -165,9 +146,9 @@ class Attempts:
             return None
         if proposal.cause == "source" and not (found.frees or self._names_unused(proposal) or is_figured(judged)):
             return None  # another label fits by its size alone: that is no reason to think that it was meant
-        wrong = self.fixes.wrong_variants(self.target, proposal)
+        others = self.fixes.variants.outcome(self.target, proposal, lines)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
-        if wrong is None or costs is None or not all(meets_macs(costs, e) for e in judged):
+        if others.breaks or costs is None or not all(meets_macs(costs, e) for e in judged):
             return None
         if not is_proved(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
             return None
@@ -175,10 +156,19 @@ class Attempts:
         return Trial(
             proposal,
             found,
+            others=tuple(in_words(others.changes)),
             params=plan.parameter_count - params if found.alone else None,
             macs=difference(costs.macs(), macs) if found.alone else None,
-            wrong=wrong,
+            wrong=others.wrong,
         )
+
+    def suits_every_variant(self, trial: Trial) -> bool:
+        """Whether no sound variant breaks, where only some were tried so far."""
+        variants, page = self.fixes.variants, self.fixes.pages[trial.proposal.file]
+        if not variants.is_sampled():
+            return True
+        lines = LineMap(trial.proposal.file, page.text, trial.proposal.text)
+        return not variants.outcome(self.target, trial.proposal, lines, every=True).breaks
 
     def _edits_another_block(self, proposal: Proposal) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
@@ -220,19 +210,18 @@ class Attempts:
         return () if plan.mismatches else plan.expected
 
 
-def compiled(plan: Plan) -> CompiledNet:
-    """What an edit is judged by."""
-    from archscope.checks.conflicts.verification import CompiledNet
-    from archscope.compile import outline
-
-    warnings = tuple((rule, problem.span) for rule, problem in plan.warnings)
-    return CompiledNet(outline(plan), plan.mismatches, warnings, plan.parameter_count)
-
-
 def edited_blocks(page: Page, lines: LineMap) -> frozenset[str]:
     """The blocks whose definitions an edit changes."""
     found = (page.block_at(line) for _, line in lines.old)
     return frozenset(block.name for block in found if block is not None)
+
+
+def sound(found: Iterator[Proposal]) -> Iterator[Proposal]:
+    """The proposals up to one that cannot be made: a conflict is told of also where no fix can be thought of."""
+    try:
+        yield from found
+    except Exception:  # noqa: BLE001 - whatever an odd text makes a proposal stumble over, the finding stands
+        return
 
 
 def distinct_texts(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
@@ -265,31 +254,5 @@ def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[i
     return params - sum(row.params for row in rows), None if macs is None else macs - sum(row.macs or 0 for row in rows)
 
 
-def is_figured(expected: Iterable[Expected]) -> bool:
-    """Whether a file says how many MACs its net has."""
-    return any(e.key == "macs" and not e.path for e in expected)
-
-
 def difference(after: int | None, before: int | None) -> int | None:
     return None if after is None or before is None else after - before
-
-
-def meets_sizes(plan: Plan, expected: Expected) -> bool:
-    """Whether a compiled net meets an expectation of a shape, or of its parameters; MACs are not known yet."""
-    if expected.met is not None:
-        return expected.met
-    return expected.key != "params" or bool(expected.path) or within(expected, plan.parameter_count)
-
-
-def meets_macs(costs: PlanCosts, expected: Expected) -> bool:
-    macs = costs.macs(expected.path) if expected.key == "macs" else None
-    return (
-        expected.key != "macs"
-        or (macs is None and bool(expected.path))
-        or (macs is not None and within(expected, macs))
-    )
-
-
-def within(expected: Expected, figure: int) -> bool:
-    least, most = expected.least, expected.most
-    return (least is None or figure >= least) and (most is None or figure <= most)

@@ -151,7 +151,7 @@ def check(
     """
     with refusing():
         if repairs.wanted(fix, diff, options):
-            choice = {"choice": fix or None}
+            choice = {"choice": None if fix == repairs.EACH else fix}
             found = judged(targets, options | choice, saving=save_baseline is not None, repairing=True)
             checked = repairs.checked_of(found)
             repairs.tell_unmended(found)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AGAIN = "run check again: it looks at the file as it is now"
 
 
-EACH = 0
+EACH = -1
 """`--fix` without a number: the first fix of each conflict that changes nothing else."""
 
 

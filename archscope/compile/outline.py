@@ -8,6 +8,7 @@ from torch import fx
 
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, Plan, Raw
+from archscope.compile.signatures import INFERRED
 from archscope.planned import PlannedBlock, PlannedStep
 from archscope.trace import Shape, Site
 
@@ -42,6 +43,7 @@ class Outlining:
             reads=tuple(nodes[read] for read in read_by((node.args, node.kwargs))),
             shapes=node.meta.get("shapes", ()),
             params=self.parameters(member),
+            arguments=arguments_of(node, member),
             block=self.block(member) if isinstance(member, BlockPlan) else None,
         )
 
@@ -57,6 +59,23 @@ def name_of(node: fx.Node, member: object) -> str:
     if isinstance(member, (Recipe, BlockPlan)):
         return member.name
     return str(getattr(node.target, "__name__", node.target))
+
+
+def arguments_of(node: fx.Node, member: object) -> tuple[object, ...]:
+    """What a layer or a function is told, less the sizes that a layer infers and what comes out of the graph."""
+    if isinstance(member, Recipe):
+        inferred = {name for name, _, _ in INFERRED.get(member.name, ())}
+        return tuple(pair for pair in member.arguments if pair[0] not in inferred)
+    return () if node.op == "call_module" else (plain(node.args), plain(tuple(sorted(node.kwargs.items()))))
+
+
+def plain(argument: object) -> object:
+    """An argument of a node with None in the place of other nodes; what cannot be compared as its text."""
+    if isinstance(argument, fx.Node):
+        return None
+    if isinstance(argument, (tuple, list)):
+        return tuple(map(plain, argument))
+    return argument if isinstance(argument, (int, float, str, bool, type(None))) else repr(argument)
 
 
 def read_by(argument: object) -> Iterator[fx.Node]:

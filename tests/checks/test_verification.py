@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from archscope.api.expected_figures import compiled_net
 from archscope.api.runs import summarize_plan
 from archscope.api.sessions import Session
-from archscope.api.spec_fixes import compiled, edited_blocks
+from archscope.api.spec_fixes import edited_blocks
 from archscope.checks.conflicts.effects import LineMap
 from archscope.checks.conflicts.verification import ConflictScope, Verdict, scope_of, verdict
 from archscope.spec.edits import Page
@@ -23,7 +24,7 @@ def judged(text: str, *edits: Edit) -> Verdict:
         after = after.replace(old, new)
     session = Session(FILE, {"texts": {FILE: text}})
     plan = session.plan(FILE)
-    before, mended = compiled(plan), compiled(session.plan(FILE, edit=(FILE, after)))
+    before, mended = compiled_net(plan), compiled_net(session.plan(FILE, edit=(FILE, after)))
     lines = LineMap(FILE, text, after)
     return verdict(before, mended, scope(session), lines, edited_blocks(Page(text, session.library.root), lines))
 

@@ -200,19 +200,16 @@ def line_of(step: PlannedStep) -> Line:
 
 
 def changes_by_itself(before: PlannedBlock, old: PlannedStep | None, after: PlannedBlock, new: PlannedStep) -> bool:
-    """Whether a step is other than it was by what it says, and not by the sizes that it reads.
-
-    It reads what it read, or its weight has other sizes than along the axis of its input.
-    """
+    """Whether a step is other than it was by what it is told, and not by the sizes that it reads alone."""
     if old is None:
         return True
     read = [[block.steps[index].shapes for index in step.reads] for block, step in ((before, old), (after, new))]
-    own = [[(*shape[:1], *shape[2:]) for shape in step.params if len(shape) > 1] for step in (old, new)]
-    return read[0] == read[1] or own[0] != own[1]
+    return read[0] == read[1] or old.arguments != new.arguments
 
 
 def different(before: PlannedStep, after: PlannedStep) -> bool:
-    return (before.shapes, before.params) != (after.shapes, after.params)
+    """Whether a step gives other shapes, has other parameters, or is told something else."""
+    return (before.shapes, before.params, before.arguments) != (after.shapes, after.params, after.arguments)
 
 
 # ------------------------------------------------------------ what must stay

@@ -32,7 +32,8 @@ MORE_PATIENCE = 8
 class Trial:
     """A proposal that passed: its verdict, and by how much the figures of the whole net change; None: not known.
 
-    wrong: how many other variants are still wrong with it. number: its place among the proposals.
+    wrong: how many other variants are still wrong with it. others: what changes in sound variants, in words.
+    number: its place among the proposals.
     """
 
     proposal: Proposal
@@ -40,15 +41,21 @@ class Trial:
     params: int | None
     macs: int | None
     wrong: int = 0
+    others: tuple[str, ...] = ()
     number: int = 0
 
     @property
     def rank(self) -> tuple[object, ...]:
         """What else changes, nearness, cost, size: the smallest is the best."""
         found = self.verdict
-        left, others = found.left + self.wrong, len(found.elsewhere) + found.edited
+        left, others = found.left + self.wrong, len(found.elsewhere) + found.edited + len(self.others)
         cost = abs(self.params or 0), self.macs or 0
-        return found.partial, left, found.outside, found.halves, others, self.number, *cost
+        return found.partial, left, self.outside, found.halves, others, self.number, *cost
+
+    @property
+    def outside(self) -> bool:
+        """Whether anything outside the block of the conflict changes, in this variant or in another that is sound."""
+        return self.verdict.outside or bool(self.others)
 
     @property
     def cures_all(self) -> bool:
@@ -125,8 +132,8 @@ def fix_of(trial: Trial, source: Callable[[str], str]) -> Fix:
         edit=diff(source(proposal.file), proposal.text, proposal.file),
         file=proposal.file,
         text=proposal.text,
-        changes=tuple(map(change_in_words, trial.verdict.elsewhere)),
-        outside=trial.verdict.outside,
+        changes=(*map(change_in_words, trial.verdict.elsewhere), *trial.others),
+        outside=trial.outside,
     )
 
 

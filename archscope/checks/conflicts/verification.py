@@ -257,8 +257,8 @@ def in_use(before: CompiledNet, after: CompiledNet, lines: LineMap) -> Iterator[
         yield "an input is not used any more"
     if after.self_joins > before.self_joins:
         yield "a value is joined with itself"
-    known = {(rule, (place.file, place.line)) for rule, place in before.warnings}
-    if {(rule, lines.line_before(place)) for rule, place in after.warnings} - known:
+    known = Counter((rule, line_at(place)) for rule, place in before.warnings)
+    if Counter((rule, lines.line_before(place)) for rule, place in after.warnings) - known:
         yield "a value or a param is not used any more"
 
 

@@ -26,6 +26,10 @@ CAUSES: Mapping[str, str] = {
 """Argument of a layer → the class of the cause when it is wrong."""
 
 
+DIVISORS = ("groups", "num_heads", "num_groups")
+"""Arguments that must divide a size, and are none."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """One change: what it does, to which file, and the file's text after it.

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from archscope.checks.conflicts.axis_history import MOVES
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
 from archscope.checks.conflicts.proposals.layer_arguments import at_the_use, pieces, siblings_at
 from archscope.checks.conflicts.proposals.literals import divisors, nearest_divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
-
-DIVISORS = ("groups", "num_heads")
-"""Arguments that must divide a size."""
 
 
 def told(case: Case) -> Iterator[Proposal]:
@@ -32,7 +29,10 @@ def told(case: Case) -> Iterator[Proposal]:
                 yield from at_the_use(case, case.row, call.arguments[says.argument].text, str(says.has))
             inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
             left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
-            yield from spot.proposal(left_out, spot.page.without_argument(call, says.argument))
+            if says.argument == "groups" or says.argument not in DIVISORS:
+                yield from spot.proposal(left_out, spot.page.without_argument(call, says.argument))
+            if says.argument in DIVISORS:
+                continue
             text = spot.page.with_argument(call, says.argument, str(says.has))
             yield from spot.proposal(f"{says.argument}={says.has} in {path}", text)
             for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):

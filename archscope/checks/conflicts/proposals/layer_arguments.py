@@ -14,7 +14,7 @@ from math import prod
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import ENLARGES
 from archscope.checks.conflicts.input_sizes import resize_of
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, expressions_around
+from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot, block_of, expressions_around
 from archscope.report.windows import Window, window_of
 from archscope.spec.edits import CallSite, Page, Piece
 from archscope.trace import Row
@@ -135,7 +135,8 @@ def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
         goals = [shape[axis] for other, shape in enumerate(shapes) if other != side and axis < len(shape)]
         here = shapes[side][axis] if axis < len(shapes[side]) else now
         yield from (size for size in dict.fromkeys([*goals, *(now + goal - here for goal in goals)]) if size > 0)
-    if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
+    sized = says is not None and says.argument not in DIVISORS
+    if says is not None and sized and isinstance(says.said, int) and isinstance(says.has, int):
         missing, area = says.said - says.has, flattened_area(case)
         now = change.axes[0][2]
         yield from (size for size in (says.said, now + missing // area) if size > 0)

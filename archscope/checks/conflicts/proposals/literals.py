@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
 from archscope.spec.edits import parts
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
 from archscope.trace import Call, Row, Shape
@@ -177,7 +177,8 @@ def goals_of(case: Case, side: int, change: Change) -> list[tuple[int, int]]:
     for axis, _, now in change.axes:
         others = (shape[axis] for number, shape in enumerate(shapes) if number != side and axis < len(shape))
         found += [(now, size) for size in dict.fromkeys(others) if size != now]
-    if says is not None and isinstance(says.said, int) and isinstance(says.has, int):
+    sized = says is not None and says.argument not in DIVISORS
+    if says is not None and sized and isinstance(says.said, int) and isinstance(says.has, int):
         found.append((says.has, says.said))
     return [(now, goal) for now, goal in found if goal > 0]
 
@@ -220,7 +221,7 @@ def nearest_divisors(case: Case, value: int) -> list[int]:
     """Divisors of every size in conflict that the number does not divide, the nearest first."""
     says = case.mismatch.says
     sizes = {size for shape in shapes_before(case) for size in shape[1:] if size % value}
-    if says is not None and isinstance(says.has, int) and says.argument in ("groups", "num_heads"):
+    if says is not None and isinstance(says.has, int) and says.argument in DIVISORS:
         sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.said == value else set()
     found: dict[int, None] = {}
     for size in sorted(sizes):

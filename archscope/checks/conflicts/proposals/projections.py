@@ -29,7 +29,8 @@ def projections(case: Case) -> Iterator[Proposal]:
         return
     steps = projection(case, words)
     spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number, where it has no name
-    condition_of = guarded(spoken_of, steps) if block_of(spot) is not None else []  # the net is used at one size
+    several = block_of(spot) is not None or bool(spot.page.spec.variants or spot.page.spec.matrix)
+    condition_of = guarded(spoken_of, steps) if several else []  # the net is used at one size
     for lines in (condition_of, [f"- {step}" for step in steps]):
         if lines:
             yield from spot.proposal("project the shortcut", spot.page.with_shortcut(spot.span, lines))

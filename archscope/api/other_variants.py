@@ -1,0 +1,94 @@
+"""What an edit does to the other variants of a spec: whether one that is sound breaks, or becomes another net.
+
+Session, edit → each other variant compiled before and after → sound before, and now? the same net? → Outcome
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archscope.api.expected_figures import compiled_net, meets_macs, meets_sizes
+from archscope.api.plan_costs import plan_costs
+from archscope.api.sessions import Session
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from archscope.checks.conflicts.effects import LineMap, StepChange
+    from archscope.checks.conflicts.proposals import Proposal
+    from archscope.compile import Plan
+
+SAMPLE = 8
+"""On how many other variants an edit is tried while fixes are looked for; those that are offered are tried on all."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """breaks: whether a sound variant is wrong with the edit. wrong: how many that were wrong still are. changes: what
+    becomes other in the sound ones, with the variant."""
+
+    breaks: bool = False
+    wrong: int = 0
+    changes: tuple[tuple[str, StepChange], ...] = ()
+
+
+@dataclass
+class OtherVariants:
+    """The variants of one spec as they stand. plans: of those that are sound; None: it is not."""
+
+    session: Session
+    plans: dict[str, Plan | None] = field(default_factory=dict)
+
+    def outcome(self, target: str, proposal: Proposal, lines: LineMap, *, every: bool = False) -> Outcome:
+        """What an edit does to the variants beside one; of many a sample, unless all are wanted."""
+        others = [other for other in self.session.all_targets if other != target]
+        tried = others if every else others[:: max(-(-len(others) // SAMPLE), 1)]
+        wrong, changes = 0, []
+        for other in tried:
+            before, after = self._sound_plan(other), self._edited(other, proposal)
+            if before is not None and after is None:
+                return Outcome(breaks=True)
+            wrong += after is None
+            if before is not None and after is not None:
+                changes += [(other, change) for change in changed_steps(before, after, lines)]
+        return Outcome(wrong=wrong, changes=tuple(changes))
+
+    def is_sampled(self) -> bool:
+        """Whether there are more variants than are tried while fixes are looked for."""
+        return len(self.session.all_targets) > SAMPLE + 1
+
+    def _sound_plan(self, target: str) -> Plan | None:
+        if target not in self.plans:
+            self.plans[target] = self._checked(target, None)
+        return self.plans[target]
+
+    def _edited(self, target: str, proposal: Proposal) -> Plan | None:
+        return self._checked(target, (proposal.file, proposal.text))
+
+    def _checked(self, target: str, edit: tuple[str, str] | None) -> Plan | None:
+        """The plan of a variant that fits and is what the file expects."""
+        try:
+            plan = self.session.plan(target, edit=edit)
+        except ArchscopeError:
+            return None
+        if plan.mismatches or not all(meets_sizes(plan, e) for e in plan.expected):
+            return None
+        if any(e.key == "macs" for e in plan.expected) and edit is not None:
+            costs = plan_costs(plan)
+            return plan if costs is not None and all(meets_macs(costs, e) for e in plan.expected) else None
+        return plan
+
+
+def changed_steps(before: Plan, after: Plan, lines: LineMap) -> Iterator[StepChange]:
+    """The steps of a variant that an edit changes."""
+    from archscope.checks.conflicts.verification import changes_of
+
+    return changes_of(compiled_net(before), compiled_net(after), lines)
+
+
+def in_words(changes: Iterable[tuple[str, StepChange]]) -> Sequence[str]:
+    """`small: 0: 1×8×8×8 → 1×16×8×8`, a line for each step of another variant."""
+    from archscope.checks.conflicts.fix_search import change_in_words
+
+    return [f"{target.rpartition(':')[2]}: {change_in_words(change)}" for target, change in changes]
