@@ -61,7 +61,8 @@ def tell_unmended(repairs: Iterable[Repair]) -> None:
             for number, fix in enumerate(choices, start=1):
                 click.echo(f"  --fix {number}  {fix.description}", err=True)
         elif not repair.fixes and left:
-            click.echo(f"{repair.target}: no checked fix (only specs are changed)", err=True)
+            why = "no checked fix" if is_spec(repair.target) else "only specs are changed, Python code is not"
+            click.echo(f"{repair.target}: {why}", err=True)
 
 
 def is_spec(target: str) -> bool:
@@ -70,7 +71,7 @@ def is_spec(target: str) -> bool:
     return split(target) is not None
 
 
-def write(repairs: Iterable[Repair], output: str | None = None) -> None:
+def write(repairs: Sequence[Repair], output: str | None = None) -> None:
     """Writes every changed file, or the one mended spec to `output`, and says on standard error what was changed.
 
     Raises UsageError where `output` cannot hold all of it, or nothing was mended.
@@ -81,12 +82,15 @@ def write(repairs: Iterable[Repair], output: str | None = None) -> None:
         if len(latest) != 1:
             names = ", ".join(latest) or "no file"
             raise UsageError(f"-o takes one mended spec; {names} would change", "name one target that can be mended")
-        deliver(mended_text(*next(iter(latest.values()))), output)
+        (file, (before, after)), target = next(iter(latest.items())), repairs[0].target
+        if not target.startswith(file):
+            raise UsageError(f"what mends {target} stands in {file}", "leave -o out, or check that file")
+        deliver(mended_text(before, after), output)
     for file, before, after in changed if output is None else ():
         write_file(file, before, after)
     for repair in repairs:
         for fix in repair.fixes:
-            click.echo(f"{fix.file}: fixed: {fix.description}", err=True)
+            click.echo(f"{output if output not in (None, '-') else fix.file}: fixed: {fix.description}", err=True)
 
 
 def mended_text(before: str, after: str) -> str:

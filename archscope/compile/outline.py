@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
 
 from torch import fx
 
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, Plan, Raw
-from archscope.compile.signatures import INFERRED
+from archscope.compile.signatures import INFERRED, signature
 from archscope.planned import PlannedBlock, PlannedStep
 from archscope.trace import Shape, Site
 
@@ -65,8 +67,16 @@ def arguments_of(node: fx.Node, member: object) -> tuple[object, ...]:
     """What a layer or a function is told, less the sizes that a layer infers and what comes out of the graph."""
     if isinstance(member, Recipe):
         inferred = {name for name, _, _ in INFERRED.get(member.name, ())}
-        return tuple(pair for pair in member.arguments if pair[0] not in inferred)
+        whole = {**defaults_of(member.cls), **dict(member.arguments)}  # type: ignore[arg-type]  # a class is hashable
+        return tuple((name, value) for name, value in whole.items() if name not in inferred)
     return () if node.op == "call_module" else (plain(node.args), plain(tuple(sorted(node.kwargs.items()))))
+
+
+@cache
+def defaults_of(cls: Any) -> dict[str, object]:
+    """The arguments of a layer that need not be given, with the values that they have then."""
+    parameters = signature(cls).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def plain(argument: object) -> object:

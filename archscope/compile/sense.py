@@ -107,8 +107,8 @@ def overpadded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
 
 
 def nearest_divisor(size: int, count: int) -> int:
-    """The divisor of `size` that is nearest to `count`."""
-    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: abs(n - count))
+    """The divisor of `size` that is nearest to `count`; of two, the larger."""
+    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: (abs(n - count), -n))
 
 
 def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:

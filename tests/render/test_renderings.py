@@ -389,10 +389,13 @@ def test_what_is_not_shown_is_counted(level: str) -> None:
 
 
 def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
-    (fault, *_), fine = checked()[0].findings, Fix("try another", checked=False, text="…")
-    assert "--fix" not in findings.report([Checked("net.yaml", (replace(fault, fixes=(fine,)),))])
-    second = replace(fault, fixes=(fine, *fault.fixes))
-    assert "applies fix 2" in findings.report([Checked("net.yaml:small", (second,))], width=1000)
+    fault = checked()[0].findings[0]
+    assert "--fix" not in findings.report([Checked("net.yaml", (replace(fault, fixes=()),))])
+    assert "--fix" not in findings.report([Checked("net.py:net", (fault,))])
+    wide = replace(fault, fixes=(replace(fault.fixes[0], outside=True),))
+    assert "`archscope check --fix 1 net.yaml` applies fix 1" in findings.report(
+        [Checked("net.yaml:small", (wide,))], width=1000
+    )
     both = findings.report(
         [Checked("a.yaml:x", (fault,)), Checked("b.yaml", (replace(fault, place=None),))], width=1000
     )

@@ -34,9 +34,10 @@ def cause_of(mismatch: Mismatch, shapes: Sequence[Shape], sides: Sequence[Sequen
     if mismatch.axes == (0,) and len(shapes[0]) > 1:
         return "batch"
     spatial = [axis for axis in mismatch.axes if axis > 1]
-    if not spatial or len(shapes[0]) < 4:
+    windows = any(slides(change) for side in sides for change in side)
+    if not spatial or (len(shapes[0]) != 4 and not windows):
         return "channels"
-    if mismatch.kind == "concat" and not any(slides(change) for side in sides for change in side):
+    if mismatch.kind == "concat" and not windows:
         return "layout"
     return "stride" if len({strides(side) for side in sides}) > 1 else "off-by-one"
 

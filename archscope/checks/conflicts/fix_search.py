@@ -98,7 +98,13 @@ def offered(trials: list[Trial], params: int) -> list[Trial]:
     """
     best = trials[:1]
     for trial in trials[1:]:
-        if trial.rank[:2] == best[0].rank[:2] and is_near(trial, best[0], params) and len(best) < WANTED:
+        known = {other.proposal.description for other in best}
+        if (
+            trial.proposal.description not in known
+            and trial.rank[:2] == best[0].rank[:2]
+            and is_near(trial, best[0], params)
+            and len(best) < WANTED
+        ):
             best.append(trial)
     return best
 

@@ -24,6 +24,7 @@ from archscope.checks.conflicts.proposals.declared_sizes import dimensions, flat
 from archscope.checks.conflicts.proposals.inputs_and_labels import input_channels, input_sizes, sources
 from archscope.checks.conflicts.proposals.layer_arguments import (
     all_paddings,
+    at_uses,
     channels,
     kernels,
     paddings,
@@ -31,7 +32,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     strides,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, scales, sizes_meant
-from archscope.checks.conflicts.proposals.projections import projections
+from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import slips
 from archscope.spec.argument_names import signatures_of
 
@@ -41,16 +42,19 @@ Source = Callable[[Case], Iterator[Proposal]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
-        *(told, grouped, projections, transposed_product, channels, sizes_meant, input_channels, sources),
-        *(dimensions, exchanged, slips, strides, kernels, views),
+        *(told, grouped, conditions, at_uses, projections, transposed_product, channels, sizes_meant),
+        *(input_channels, sources, dimensions, exchanged, slips, strides, kernels, views),
     ),
-    "stride": (projections, scales, strides, sources, channels, paddings, kernels, slips, input_sizes),
+    "stride": (
+        *(conditions, at_uses, projections, scales, strides, sources, channels),
+        *(paddings, kernels, slips, input_sizes),
+    ),
     "off-by-one": (
         *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
         *(sources, views, channels, slips),
     ),
     "layout": (
-        *(permuted, expanded, flattened, transposed, transposed_product, divisors, dimensions, views, exchanged),
+        *(permuted, expanded, flattened, transposed, transposed_product, views, divisors, dimensions, exchanged),
         *(sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
     "batch": (views, exchanged, sources, dimensions, slips),

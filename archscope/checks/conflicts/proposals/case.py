@@ -85,6 +85,11 @@ class Case:
         return Spot(page, span) if page is not None and span is not None else None
 
     @property
+    def divides(self) -> bool:
+        """Whether a number does not divide what it should: groups, heads."""
+        return self.mismatch.says is not None and self.mismatch.says.argument in DIVISORS
+
+    @property
     def row(self) -> Row | None:
         """The row that stands for the operation in conflict."""
         rows, own = self.diagnosis.index.trace.rows, self.mismatch.row

@@ -8,10 +8,16 @@ from math import prod
 
 from archscope.checks.conflicts.axis_history import MOVES
 from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
-from archscope.checks.conflicts.proposals.layer_arguments import at_the_use, pieces, siblings_at
-from archscope.checks.conflicts.proposals.literals import divisors, nearest_divisors
+from archscope.checks.conflicts.proposals.layer_arguments import (
+    at_the_use,
+    by_new_argument,
+    pieces,
+    siblings_at,
+)
+from archscope.checks.conflicts.proposals.literals import divisors, multiples, nearest_divisors
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
+from archscope.trace import Shape
 
 
 def told(case: Case) -> Iterator[Proposal]:
@@ -23,6 +29,7 @@ def told(case: Case) -> Iterator[Proposal]:
     if says.argument in DIVISORS:
         yield from divided(case, spot)
         yield from divisors(case)
+        yield from multiples(case)
     for call in case.calls(spot):
         if says.argument in call.arguments:
             if call.arguments[says.argument].text.isidentifier() and case.row is not None:
@@ -46,7 +53,10 @@ def divided(case: Case, spot: Spot) -> Iterator[Proposal]:
     for call in case.calls(spot):
         given = call.arguments.get(says.argument) if says is not None else None
         if says is not None and given is not None and given.text.isdecimal():
-            for new in nearest_divisors(case, int(given.text)):
+            best = [says.has] if isinstance(says.has, int) else []
+            for new in dict.fromkeys([*best, *nearest_divisors(case, int(given.text))]):
+                if case.row is not None:
+                    yield from by_new_argument(case, case.row, spot, call, says.argument, str(new))
                 words = f"{says.argument}={new} in {case.mismatch.site.path}"
                 yield from spot.proposal(words, spot.page.with_argument(call, says.argument, str(new)))
 
@@ -112,7 +122,7 @@ def views(case: Case) -> Iterator[Proposal]:
     said = says.said if isinstance(says.said, tuple) else ()
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
         if called(call) == case.mismatch.operation:
-            yield from resized(spot, whole, sizes_of(call), said, prod(case.diagnosis.shapes[0]))
+            yield from resized(spot, whole, sizes_of(call), said, case.diagnosis.shapes[0])
 
 
 def called(call: ast.Call) -> str:
@@ -126,18 +136,30 @@ def sizes_of(call: ast.Call) -> list[ast.expr]:
 
 
 def resized(
-    spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], total: int
+    spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], shape: Shape
 ) -> Iterator[Proposal]:
+    """One size as the others leave it, first those the input has not; -1 at last. The batch is never changed."""
     nodes = nodes[-len(said) :] if said else ()
-    for position, node in enumerate(nodes if len(nodes) == len(said) else ()):
-        rest = prod(n for i, n in enumerate(said) if i != position)
-        start, end = spot.page.segment(whole, node)
-        old = spot.page.text[start:end]
-        if rest > 0 and total % rest == 0:
-            new = str(total // rest)
+    places = [n for n, node in enumerate(nodes) if getattr(node, "id", "") != "N"] if len(nodes) == len(said) else []
+    ends = [(place, *spot.page.segment(whole, nodes[place])) for place in places]
+    for place, start, end in sorted(ends, key=lambda one: said[one[0]] in shape):
+        rest = prod(n for i, n in enumerate(said) if i != place)
+        if rest > 0 and prod(shape) % rest == 0:
+            old, new = spot.page.text[start:end], in_words_of(nodes[place], said[place], prod(shape) // rest)
             yield from spot.proposal(f"{new} instead of {old}", spot.page.cut(start, end, new))
-        if -1 not in said:
-            yield from spot.proposal(f"-1 instead of {old}", spot.page.cut(start, end, "-1"))
+    for _, start, end in ends if -1 not in said else ():
+        yield from spot.proposal(f"-1 instead of {spot.page.text[start:end]}", spot.page.cut(start, end, "-1"))
+
+
+def in_words_of(node: ast.expr, old: int, new: int) -> str:
+    """A size in the words of the one that was written: `ngf * 8` for `ngf * 4`, `w` for `w * 2`; else the number."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        for name, factor in ((node.left, node.right), (node.right, node.left)):
+            times = factor.value if isinstance(factor, ast.Constant) else 0
+            if isinstance(times, int) and times > 0 and old % times == 0 and new % (old // times) == 0:
+                count = new // (old // times)
+                return ast.unparse(name) if count == 1 else f"{ast.unparse(name)} * {count}"
+    return str(new)
 
 
 def dimensions(case: Case) -> Iterator[Proposal]:

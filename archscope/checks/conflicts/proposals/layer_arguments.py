@@ -21,7 +21,7 @@ from archscope.trace import Row
 
 CHANNELS = ("out_channels", "out_features", "embedding_dim", "hidden_size", "num_features", "normalized_shape")
 FLATTENS = ("flatten", "view", "reshape", "cat")
-NEW_ARGUMENTS = {"kernel_size": "kernel", "out_channels": "out", "out_features": "out"}
+NEW_ARGUMENTS = {"kernel_size": "kernel", "num_heads": "heads", "out_channels": "out", "out_features": "out"}
 """What a block's new argument is called, where that is not the layer's."""
 DEFAULTS = {"stride": "1", "padding": "0"}
 """What a layer does where an argument is not given."""
@@ -73,6 +73,31 @@ def strides(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, ("stride",))
 
 
+def at_uses(case: Case) -> Iterator[Proposal]:
+    """Another argument at the use of a block of which other uses are sound: there a slip is likelier than inside."""
+    row = case.row
+    uses = case.uses(row)[:1]
+    others = [
+        call.site.path for call in case.diagnosis.index.trace.calls if uses and call.site.name == uses[0].site.name
+    ]
+    paths = (case.mismatch.site.path, *case.diagnosis.also)
+    if row is None or all(any(path.startswith(f"{use}.") for path in paths) for use in others):
+        return
+    for side, change in on_the_walk(case):
+        for name in (*CHANNELS, "stride", "padding"):
+            for value in values(case, side, change, name):
+                yield from settings_at_use(case, change.row, name, value)
+
+
+def settings_at_use(case: Case, row: Row, name: str, value: str) -> Iterator[Proposal]:
+    """One argument of a row's layer with another value, where it is a name, at the use of the block."""
+    spot = case.spot(row.place)
+    for call in case.calls(spot) if spot is not None else ():
+        given = call.arguments.get(name)
+        if given is not None and given.text.isidentifier() and value.isdigit():
+            yield from at_the_use(case, row, given.text, value)
+
+
 def kernels(case: Case) -> Iterator[Proposal]:
     yield from arguments(case, ("kernel_size",))
     yield from smaller(case)
@@ -117,6 +142,8 @@ def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
         given = {word: argument.text for word, argument in call.arguments.items() if not argument.text.isdigit()}
+        if name == "padding" and "dilation" in given:
+            yield given["dilation"]
         if name == "padding" and "kernel_size" in given:
             yield f"{given['kernel_size']} // 2"
         if name in ("stride", "kernel_size") and "pool" in row.short:
@@ -153,11 +180,11 @@ def rewindowed(case: Case, side: int, change: Change, window: Window, name: str)
     kernel, stride = window.kernel[0], window.stride[0]
     kernels = [2 * window.padding[0] + 1, kernel + 1, kernel - 1, kernel + 2, kernel - 2]
     centred = kernel % 2 and not window.padding[0] and not window.transposed  # an even one would shift the map
-    half = window.reach(0) // 2
+    half, least = window.reach(0) // 2, max(stride, 2 if "pool" in change.row.short else 1)  # a pool of 1 does nothing
     options = {
         "padding": [half, *range(half)],
         "stride": [1, 2, 4],
-        "kernel_size": [size for size in kernels if size >= max(stride, 1) and (size % 2 or not centred)],
+        "kernel_size": [size for size in kernels if size >= least and (size % 2 or not centred)],
         "output_padding": [1, 0],
         "ceil_mode": [1],
     }

@@ -230,6 +230,20 @@ def nearest_divisors(case: Case, value: int) -> list[int]:
     return sorted(found, key=lambda n: (abs(n - value), -n))
 
 
+def multiples(case: Case) -> Iterator[Proposal]:
+    """A width that groups or heads do not divide, as the nearest ones that they do."""
+    says = case.mismatch.says
+    if says is None or not isinstance(says.said, int) or says.said < 2:
+        return
+    sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes}
+    rows = [change.row for _, change in changes_in_order(case)]
+    for literal in (literal for row in rows for literal in literals_of(case, row)):
+        for size in sizes & {literal.value}:
+            below = size // says.said * says.said
+            for new in sorted({below, below + says.said} - {0, size}, key=lambda n: (abs(n - size), -n)):
+                yield from literal.replaced(str(new))
+
+
 def shapes_before(case: Case) -> Iterator[Shape]:
     """The shapes in conflict, and those that a few steps before them read."""
     index = case.diagnosis.index

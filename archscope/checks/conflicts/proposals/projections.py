@@ -25,13 +25,14 @@ def projections(case: Case) -> Iterator[Proposal]:
     words = spoken(case, spot)
     yield from without_addition(spot, residual, words)
     if residual.shortcut:
-        yield from conditions(case, spot, residual)
         return
     steps = projection(case, words)
     spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number, where it has no name
     several = block_of(spot) is not None or bool(spot.page.spec.variants or spot.page.spec.matrix)
     condition_of = guarded(spoken_of, steps) if several else []  # the net is used at one size
-    for lines in (condition_of, [f"- {step}" for step in steps]):
+    plain, (main, shortcut) = [f"- {step}" for step in steps], case.diagnosis.shapes
+    guard_tells = bool(condition_of) and main[1] != shortcut[1]
+    for lines in (condition_of,) if guard_tells else (condition_of, plain):
         if lines:
             yield from spot.proposal("project the shortcut", spot.page.with_shortcut(spot.span, lines))
 
@@ -101,8 +102,12 @@ def guarded(words: dict[str, str], steps: list[str]) -> list[str]:
     return [f"- when: {' or '.join(parted)}", "  do:", *(f"    - {step}" for step in steps)]
 
 
-def conditions(case: Case, spot: Spot, residual: Residual) -> Iterator[Proposal]:
-    """A shortcut whose `when:` does not hold where it should."""
+def conditions(case: Case) -> Iterator[Proposal]:
+    """Another `when:` for a shortcut whose own does not hold where it should."""
+    spot = case.site
+    residual = spot.page.part(Residual, spot.span) if spot else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual:
+        return
     for step in residual.shortcut:
         if step.when is None or not spot.page.stands(step.when):
             continue

@@ -56,6 +56,8 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
         for part in ast.walk(node)
     }
     for node in (node for node in ast.walk(tree) if node not in dims):
+        if case.divides and not isinstance(node, ast.BinOp):
+            continue  # which numbers divide is known
         for new in dict.fromkeys([*wanted(case, node), *others(node)]) if is_number(node, values) else ():
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
@@ -132,7 +134,7 @@ def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Proposa
         for setting in (part for part in settings if names is None or part.name in names):
             found = page.data(setting.value)
             tree = ast.parse(found.text, mode="eval").body if found is not None and found.text.isdigit() else None
-            for new in others(tree) if tree is not None else ():
+            for new in others(tree) if tree is not None and not case.divides else ():
                 if found is not None:
                     text = page.cut(found.start, found.end, new)
                     yield from Spot(page, setting.span).proposal(f"{setting.name}: {new}", text)
