@@ -66,9 +66,14 @@ class Page:
         return starts
 
     @cached_property
+    def all_parts(self) -> tuple[object, ...]:
+        """Every noun of the file, from the outside in."""
+        return tuple(parts(self.spec))
+
+    @cached_property
     def _parts(self) -> dict[type, dict[Place, object]]:
         found: dict[type, dict[Place, object]] = {}
-        for part in parts(self.spec):
+        for part in self.all_parts:
             span = getattr(part, "span", None)
             if span is not None:
                 found.setdefault(type(part), {}).setdefault((span.line, span.column), part)
@@ -197,7 +202,7 @@ class Page:
         """A changed text, with the expression that changed in quotes where a comma would end it: in a flow list."""
         head = shared_length(self.text, text)
         tail = shared_length(self.text[head:][::-1], text[head:][::-1])
-        for part in (one for one in parts(self.spec) if isinstance(one, Expression) and self.stands(one)):
+        for part in (one for one in self.all_parts if isinstance(one, Expression) and self.stands(one)):
             start = self.offset(part.span)
             end = start + len(part.text)
             if not 0 <= start <= head <= len(self.text) - tail <= end:

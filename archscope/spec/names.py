@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 
 from archscope.spec.model import Block, Expression, Label, LayerCall, Spec, Step
 
@@ -39,9 +40,15 @@ def _targets(target: object) -> Iterator[Label]:
         yield from _targets(part)
 
 
+@lru_cache(maxsize=4096)
+def names_in(tree: ast.expr) -> tuple[str, ...]:
+    """The names in a syntax tree; equal texts share one tree."""
+    return tuple(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
 def _names(part: object) -> Iterator[str]:
     if isinstance(part, Expression):
-        yield from (node.id for node in ast.walk(part.tree) if isinstance(node, ast.Name))
+        yield from names_in(part.tree)
     elif isinstance(part, (tuple, list)):
         for item in part:
             yield from _names(item)

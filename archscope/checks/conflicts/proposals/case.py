@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from archscope.checks.conflicts.axis_history import AxisHistory
@@ -66,6 +66,7 @@ class Case:
     diagnosis: Diagnosis
     pages: Pages
     signatures: Mapping[str, Sequence[str]]
+    known_calls: dict[Span, list[CallSite]] = field(default_factory=dict, compare=False)
 
     @property
     def mismatch(self) -> Mismatch:
@@ -119,7 +120,9 @@ class Case:
 
     def calls(self, spot: Spot) -> list[CallSite]:
         """The calls of layers and blocks in the step at a place."""
-        return spot.page.calls(spot.span, self.signatures)
+        if spot.span not in self.known_calls:
+            self.known_calls[spot.span] = spot.page.calls(spot.span, self.signatures)
+        return self.known_calls[spot.span]
 
     def cause_at(self, spot: Spot, offset: int) -> str:
         """The class of a cause that a change of the argument at an offset shows; empty where there is none."""

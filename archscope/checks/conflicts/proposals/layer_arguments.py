@@ -246,7 +246,7 @@ def siblings_at(case: Case, spot: Spot, name: str) -> Iterator[str]:
     given = [call.arguments[name].text for call in case.calls(spot) if name in call.arguments]
     own = given[0] if given else ""
     for part in expressions_around(spot):
-        for call in spot.page.calls(part.span, case.signatures):
+        for call in case.calls(Spot(spot.page, replace(part.span, file=spot.span.file))):
             other = call.arguments.get(name)
             if other is not None and other.text != own and not other.text.isdigit():
                 yield other.text

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
-from archscope.spec.edits import parts
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
 from archscope.trace import Call, Row, Shape
 
@@ -102,7 +101,7 @@ def definitions(case: Case, names: Sequence[str]) -> Iterator[tuple[Spot, Data, 
         for setting in settings:
             if setting.name in names:
                 yield Spot(page, setting.span), setting.value, setting.name
-        for part in parts(page.spec):
+        for part in page.all_parts:
             value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
             if value is not None and isinstance(part, (Definition, Argument)) and part.name in names:
                 yield Spot(page, part.span), value, part.name
@@ -144,7 +143,7 @@ def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expre
             continue
         yield spot, whole
         called = names_in(whole.tree)
-        for part in parts(spot.page.spec):
+        for part in spot.page.all_parts:
             body = part.body if isinstance(part, Declared) and part.name in called else None
             if isinstance(body, Expression) and spot.page.stands(body):
                 yield Spot(spot.page, body.span), body

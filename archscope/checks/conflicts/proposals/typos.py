@@ -14,7 +14,6 @@ from dataclasses import replace
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
 from archscope.checks.conflicts.proposals.inputs_and_labels import values_before
 from archscope.spec.edits import Argument as Given
-from archscope.spec.edits import parts
 from archscope.spec.model import Argument, Definition, Expression
 from archscope.trace import Call, Row
 
@@ -120,7 +119,7 @@ def argument_tree(spot: Spot, whole: Expression, given: Given) -> ast.AST:
 def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
     """Slips in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
     for page in case.pages.values():
-        for part in parts(page.spec):
+        for part in page.all_parts:
             value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
             named = isinstance(part, (Definition, Argument)) and part.name in names
             if named and isinstance(value, Expression) and page.stands(value):
