@@ -23,7 +23,7 @@ from archscope.spec.text_diff import diff, first_change
 WANTED = 3
 """How many fixes are offered at most."""
 PATIENCE = 1
-"""How many proposals may fail one after the other once one has passed that leaves nothing wrong."""
+"""How many proposals may fail in a row, or leave something, once one has passed that leaves nothing wrong."""
 MORE_PATIENCE = 8
 """The same once one has passed that leaves something."""
 
@@ -78,7 +78,8 @@ def search(
         if sum(trial.clean for trial in passed) == wanted or failed >= patience(passed):
             break
         trial = attempt(proposal)
-        failed = 0 if trial is not None else failed + 1
+        helps = trial is not None and (trial.cures_all or not any(other.cures_all for other in passed))
+        failed = 0 if helps else failed + 1
         if trial is not None:
             passed.append(replace(trial, number=number))
     return sorted(passed, key=lambda trial: trial.rank)
