@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 
 import archscope
 from archscope.api import split
-from archscope.errors import ArchscopeError, ForwardError, SpecError
+from archscope.errors import ArchscopeError, ForwardError, Span, SpecError
 from archscope.report import Finding, Report
 from archscope.spec import load
 from archscope.trace import Operand, Row, Shape
@@ -331,7 +331,7 @@ class Runs:
     def shared(self, finding: Finding) -> Iterator[Harm]:
         """Uses of a changed block in which the conflict does not stand, and that do not lie behind it.
 
-        A use whose own line is changed is meant: it is given what the block's new argument takes.
+        A use whose own line is changed is meant: it is given what the new argument takes. What reads it lies behind it.
         """
         change = Change(self.before.text, self.now.text)
         paths = [path for path in (finding.path, *finding.also) if path]
@@ -339,15 +339,17 @@ class Runs:
         behind = self.broken.behind(conflict)
         for lines in self.before.blocks_changed(change, self.now):
             uses = self.uses(lines)
+            sites = {call: self.broken.report.trace.calls[call].site for call in uses}
+            meant = {call for call, site in sites.items() if self.is_changed(site.place, change)}
+            fed = behind | self.broken.behind([row for call in meant for row in uses[call]])
             for call, rows in uses.items() if len(uses) > 1 else ():
-                site = self.broken.report.trace.calls[call].site
-                path, place = site.path, site.place
-                if place is not None and place.file == self.file and place.line in change.old:
-                    continue
-                stands = any(is_within(one, path) for one in paths)
-                if not stands and not behind.intersection(rows):
+                stands = call in meant or any(is_within(one, sites[call].path) for one in paths)
+                if not stands and not fed.intersection(rows):
                     found = ((row, self.change(row)) for row in rows)
                     yield from (Harm("shared", self.named(row, words)) for row, words in found if words)
+
+    def is_changed(self, place: Span | None, change: Change) -> bool:
+        return place is not None and place.file == self.file and place.line in change.old
 
     def uses(self, lines: range) -> dict[int, list[int]]:
         """The calls of the block that stands on these lines → the rows in each."""
