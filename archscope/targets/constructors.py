@@ -117,7 +117,7 @@ class Constructors:
 
     def shared_name(self, source: str, path: str) -> str:
         """The name that one layer's constructor has for its width, if the other's can say it too: both stand in one
-        function, which binds it once, and the first comes first. Empty where there is none."""
+        function, which binds it once, and the first comes first, in no loop. Empty where there is none."""
         first, second = self.made(source), self.made(path)
         if first is None or second is None or first.definition is not second.definition:
             return ""
@@ -125,7 +125,7 @@ class Constructors:
         node = next((nodes[name] for name in WIDTHS if name in nodes), None)
         early = (first.call.lineno, first.call.col_offset) < (second.call.lineno, second.call.col_offset)
         once = isinstance(node, ast.Name) and first.definition.stored.get(node.id) == 1
-        return node.id if isinstance(node, ast.Name) and early and once else ""
+        return node.id if isinstance(node, ast.Name) and early and once and not first.repeated else ""
 
     def _also(self, path: str, made: Made) -> Iterator[str]:
         layer = self.module(path)

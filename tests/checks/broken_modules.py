@@ -128,6 +128,20 @@ class Flattened(nn.Module):
         return self.fc(self.pool(self.norm(self.conv2(x))).flatten(1))
 
 
+class Comprehended(nn.Module):
+    """`b` is the width of the last hidden layer, and no name outside the comprehension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in ((8, 6), (6, 4))])
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = layer(x)
+        return self.out(x)
+
+
 class Looped(nn.Module):
     """Layers from a loop: of one of them only its path is known."""
 

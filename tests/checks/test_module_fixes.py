@@ -41,6 +41,7 @@ CURED: dict[str, tuple[Callable[[], nn.Module], Any, list[str]]] = {
     "flattened": (broken.Flattened, (1, 3, 32, 32), ["`in_features=400`"]),
     "norm": (lambda: broken.Flattened(400, 17), (1, 3, 32, 32), ["`num_features=16`"]),
     "looped": (broken.Looped, (2, 8), ["`in_features=9`", "`body.4`: `out_features=8`"]),
+    "comprehended": (broken.Comprehended, (2, 8), ["`in_features=4`"]),
     "recurring": (broken.Recurring, (2, 9), ["`normalized_shape=9`; also changes norm (2 times)"]),
 }
 UNCURED: dict[str, tuple[Callable[[], nn.Module], Any]] = {
