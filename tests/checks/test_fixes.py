@@ -373,3 +373,24 @@ def test_nothing_is_written_for_a_python_model() -> None:
     assert (one.fixes, dict(one.after), one.diff) == ((), {}, "")
     fixes = [fix for item in one.checked for finding in item.findings for fix in finding.fixes]
     assert [(fix.file, fix.text, fix.edit) for fix in fixes] == [("", "", "")] * len(fixes)
+
+
+# ------------------------------------------------------------ inputs
+TWO_SLIPS = """\
+input: [N, 16, 32, 32]
+blocks:
+  C(out, size=3):
+    - Conv2d(out, size, stride=size, padding=1)
+    - ReLU
+layers:
+  - residual:
+      - C(16)
+      - C(16, size=1)
+"""
+
+
+def test_a_net_is_not_given_an_input_of_another_order() -> None:
+    """Main and shortcut have one size at 4×4 alone: no fix of a net for 32×32."""
+    (one,) = archscope.check("net.yaml", texts={"net.yaml": TWO_SLIPS})
+    (finding,) = one.errors().findings
+    assert finding.fixes == ()

@@ -29,7 +29,11 @@ def input_sizes(case: Case) -> Iterator[Proposal]:
 
 
 def nearest_legal(case: Case) -> list[tuple[int, int]]:
-    """The legal sizes of an image (height, width) next to the given one, the nearest first; an axis that fits stays."""
+    """The legal sizes of an image (height, width) next to the given one, the nearest first; an axis that fits stays.
+
+    Where no layer says which size it wants, none of less than half or more than twice the given one: a net whose sizes
+    agree at 4×4 alone was not meant for 32×32.
+    """
     index = case.diagnosis.index
     given = [given_size(index, back=back) for back in (2, 1)]
     axes = [
@@ -37,6 +41,8 @@ def nearest_legal(case: Case) -> list[tuple[int, int]]:
         for own, back in zip(given, (2, 1), strict=True)
     ]
     pairs = [(height, width) for height in axes[0] for width in axes[1] if [height, width] != given]
+    if case.mismatch.says is None:
+        pairs = [pair for pair in pairs if all(own <= 2 * new <= 4 * own for new, own in zip(pair, given, strict=True))]
     square = given[0] == given[1]
     distance = {pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)) for pair in pairs}
     return sorted(pairs, key=lambda pair: (square and pair[0] != pair[1], distance[pair]))
