@@ -226,6 +226,8 @@ class Search:
             return None
         before, total = self.report.total, after.total
         named = tuple(dict.fromkeys([*(path for path in made.paths if path != trial.change.path), *self._uses(made)]))
+        if named and found.left:  # of layers that one line makes, or that run again, another may be wrong now
+            return None
         if not found.is_priced:
             return Passed(trial, found, named, None, None)
         macs = None if total.macs is None or before.macs is None else total.macs - before.macs
