@@ -41,8 +41,8 @@ def _targets(target: object) -> Iterator[Label]:
 
 
 @lru_cache(maxsize=4096)
-def names_in(tree: ast.expr) -> tuple[str, ...]:
-    """The names in a syntax tree; equal texts share one tree."""
+def names_in(tree: ast.AST) -> tuple[str, ...]:
+    """The names in a syntax tree, each as often as it stands there; equal texts share one tree."""
     return tuple(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 

@@ -61,7 +61,7 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
 }
 """Class of a cause → where proposals come from, the likeliest first."""
 
-CAUSES: Mapping[Source, str] = {
+CAUSE_SHOWN: Mapping[Source, str] = {
     **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
     **dict.fromkeys((channels, input_channels), "channels"),
     **dict.fromkeys(
@@ -82,4 +82,4 @@ def proposals(
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
     for source in order[diagnosis.cause]:
-        yield from (replace(proposal, cause=proposal.cause or CAUSES.get(source, "")) for proposal in source(case))
+        yield from (replace(proposal, cause=proposal.cause or CAUSE_SHOWN.get(source, "")) for proposal in source(case))

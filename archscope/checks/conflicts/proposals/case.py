@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.errors import Span
-from archscope.spec.edits import CallSite, Page, parts
+from archscope.spec.edits import Argument, CallSite, Page, parts
 from archscope.spec.model import Block, Constant, Expression, Steps
 from archscope.trace import Call, Mismatch, Row
 
@@ -17,7 +18,7 @@ Pages = Mapping[str, Page]
 """The author's files by name; those of the standard library are not changed."""
 
 
-CAUSES: Mapping[str, str] = {
+CAUSE_OF_ARGUMENT: Mapping[str, str] = {
     **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features"), "channels"),
     **dict.fromkeys(("in_features", "out_features"), "channels"),
     **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
@@ -26,6 +27,8 @@ CAUSES: Mapping[str, str] = {
 """Argument of a layer → the class of the cause when it is wrong."""
 
 
+DEEPEST = 4
+"""How many uses of blocks inside each other a name is followed through."""
 DIVISORS = ("groups", "num_heads", "num_groups")
 """Arguments that must divide a size, and are none."""
 
@@ -129,7 +132,7 @@ class Case:
         for call in self.calls(spot):
             for name, given in call.arguments.items():
                 if given.start <= offset < given.end:
-                    return CAUSES.get(name, "")
+                    return CAUSE_OF_ARGUMENT.get(name, "")
         return ""
 
     def takes(self, layer: str, argument: str) -> bool:
@@ -139,6 +142,12 @@ class Case:
     def uses(self, row: Row | None) -> list[Call]:
         """The calls of blocks that a row stands in, innermost first; each has the place of the block's use."""
         return self.diagnosis.index.blocks(row) if row is not None else []
+
+
+def argument_tree(spot: Spot, whole: Expression, given: Argument) -> ast.AST:
+    """The node of an expression that stands where an argument's value does."""
+    nodes = (node for node in ast.walk(whole.tree) if isinstance(node, ast.expr))
+    return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
 
 
 def block_of(spot: Spot) -> Block | None:

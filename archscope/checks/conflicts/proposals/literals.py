@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import DEEPEST, DIVISORS, Case, Proposal, Spot, argument_tree
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
+from archscope.spec.names import names_in
 from archscope.trace import Call, Row, Shape
 
-DEEPEST = 4
-"""How many uses of blocks inside each other a name is followed through."""
 STEPS_BACK = 3
 """How many steps back sizes are looked for that a number should divide."""
 NEAREST = 3
@@ -66,10 +65,6 @@ def argument_at(case: Case, spot: Spot, offset: int) -> str:
     return next((name for name, one in given if one.start <= offset < one.end), "")
 
 
-def names_in(tree: ast.AST) -> list[str]:
-    return list(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
-
-
 def in_expression(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[Literal]:
     """The whole numbers of an expression, and its products."""
     for node in ast.walk(tree):
@@ -80,7 +75,7 @@ def in_expression(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") 
 
 def behind(case: Case, names: Sequence[str], uses: Sequence[Call], seen: set[str]) -> Iterator[Literal]:
     """What defines these names: params, `let`, defaults and loops, then the arguments where the block is used."""
-    further = [name for name in names if name not in seen]
+    further = [name for name in dict.fromkeys(names) if name not in seen]
     seen |= set(further)
     if not further:
         return
@@ -128,10 +123,7 @@ def arguments_given(
         for call in case.calls(spot):
             for name, given in call.arguments.items():
                 if call.name == uses[0].site.name and name in names:
-                    for node in ast.walk(whole.tree):
-                        if isinstance(node, ast.expr) and spot.page.segment(whole, node) == (given.start, given.end):
-                            yield spot, whole, node, name
-                            break
+                    yield spot, whole, argument_tree(spot, whole, given), name
 
 
 def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expression]]:

@@ -11,14 +11,11 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import DEEPEST, Case, Proposal, Spot, argument_tree
 from archscope.checks.conflicts.proposals.inputs_and_labels import values_before
-from archscope.spec.edits import Argument as Given
 from archscope.spec.model import Argument, Definition, Expression
+from archscope.spec.names import names_in
 from archscope.trace import Call, Row
-
-DEEPEST = 4
-"""How many uses of blocks inside each other a name is followed through."""
 
 
 def slips(case: Case) -> Iterator[Proposal]:
@@ -30,8 +27,8 @@ def slips(case: Case) -> Iterator[Proposal]:
     for _, spot, whole in spoken[:1]:
         yield from slips_of(case, spot, whole, whole.tree)
     for row, _, whole in spoken:
-        names = [node.id for node in ast.walk(whole.tree) if isinstance(node, ast.Name)]
-        yield from told_elsewhere(case, list(dict.fromkeys(names)), case.uses(row)[:DEEPEST])
+        names = list(dict.fromkeys(names_in(whole.tree)))
+        yield from told_elsewhere(case, names, case.uses(row)[:DEEPEST])
     for _, spot, whole in spoken[1:]:
         yield from slips_of(case, spot, whole, whole.tree)
     yield from slips_of_params(case, None)
@@ -105,15 +102,9 @@ def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> It
             if call.name == uses[0].site.name and name in names:
                 tree = argument_tree(spot, whole, given)
                 yield from slips_of(case, spot, whole, tree)
-                further += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+                further += names_in(tree)
     if further:
         yield from told_elsewhere(case, further, uses[1:])
-
-
-def argument_tree(spot: Spot, whole: Expression, given: Given) -> ast.AST:
-    """The node of an expression that stands where an argument's value does."""
-    nodes = (node for node in ast.walk(whole.tree) if isinstance(node, ast.expr))
-    return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
 
 
 def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
