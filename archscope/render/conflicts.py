@@ -14,6 +14,7 @@ from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
 from archscope.checks.conflicts.input_sizes import legal_sizes, sizes_for
+from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Operand, Row, Shape, Trace
@@ -125,7 +126,7 @@ def cure(diagnosis: Diagnosis) -> str:
     if cause == "off-by-one" and mismatch.says is None:
         return cure_of_sizes(diagnosis)
     if diagnosis.residual and cause in ("channels", "stride"):
-        return "project the shortcut so that it changes channels and size the way main does"
+        return cure_of_residual(diagnosis)
     if mismatch.says is not None:
         return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
     if mismatch.kind == "attention":
@@ -141,6 +142,14 @@ def cure(diagnosis: Diagnosis) -> str:
     if cause == "layout":
         return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
     return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
+
+
+def cure_of_residual(diagnosis: Diagnosis) -> str:
+    """A projection, unless no stride of one makes an image of the shortcut's size as large as that of main."""
+    main, shortcut = diagnosis.shapes[:2]
+    if len(main) == len(shortcut) == len(AXES) and not stride_between(main, shortcut):
+        return "bring main and shortcut to one size: no stride of a projection makes the one of the other"
+    return "project the shortcut so that it changes channels and size the way main does"
 
 
 def cure_of_sizes(diagnosis: Diagnosis) -> str:

@@ -394,3 +394,4 @@ def test_a_net_is_not_given_an_input_of_another_order() -> None:
     (one,) = archscope.check("net.yaml", texts={"net.yaml": TWO_SLIPS})
     (finding,) = one.errors().findings
     assert finding.fixes == ()
+    assert "no stride of a projection" in finding.help
