@@ -138,7 +138,7 @@ class Attempts:
             return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
-        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks)
+        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own)
         judged = self._judged(plan)
         if found.removes and not proposal.conditional:
             return None
@@ -148,6 +148,8 @@ class Attempts:
             return None  # another label fits by its size alone: that is no reason to think that it was meant
         others = self.fixes.variants.outcome(self.target, proposal, lines)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
+        if found.shared and (others.wrong or others.changes):
+            return None
         if others.breaks or costs is None or not all(meets_macs(costs, e) for e in judged):
             return None
         if not is_proved(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
@@ -173,7 +175,7 @@ class Attempts:
     def _edits_another_block(self, proposal: Proposal) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
         page = self.fixes.pages[proposal.file]
-        if proposal.several:
+        if proposal.several or proposal.own:
             return False
         block = page.block_at(first_change(page.text, proposal.text)[0])
         shared = block is not None and self.before.ways_to_use[block.name] > 1

@@ -48,9 +48,18 @@ class Trial:
     def rank(self) -> tuple[object, ...]:
         """What else changes, nearness, cost, size: the smallest is the best."""
         found = self.verdict
-        left, others = found.left + self.wrong, len(found.elsewhere) + found.edited + len(self.others)
+        others = 0 if self.proposal.unread else len(found.elsewhere) + found.edited + len(self.others)
         cost = abs(self.params or 0), self.macs or 0
-        return found.partial, left, self.outside, found.halves, others, self.number, *cost
+        return (*self.leaves, found.halves, others, self.number, *cost)
+
+    @property
+    def leaves(self) -> tuple[object, ...]:
+        """What is wrong with it, worst first: what it leaves, uses and steps that it changes beside the conflict's.
+
+        A block that reads again what it is told is right for every use.
+        """
+        found, own = self.verdict, self.proposal.unread
+        return found.partial, found.left + self.wrong, not own and found.shared, not own and self.outside
 
     @property
     def outside(self) -> bool:
@@ -60,12 +69,12 @@ class Trial:
     @property
     def cures_all(self) -> bool:
         """Whether it leaves nothing wrong, and nothing outside the conflict's block changes."""
-        return not any(self.rank[:3])
+        return not any(self.leaves)
 
     @property
     def clean(self) -> bool:
         """Whether it leaves nothing wrong and changes nothing else."""
-        return not any(self.rank[:5])
+        return not any(self.rank[:6])
 
 
 def search(
@@ -102,7 +111,8 @@ def offered(trials: list[Trial], params: int) -> list[Trial]:
         known = {other.proposal.description for other in best}
         if (
             trial.proposal.description not in known
-            and trial.rank[:2] == best[0].rank[:2]
+            and trial.leaves[:3] == best[0].leaves[:3]
+            and not best[0].proposal.own
             and is_near(trial, best[0], params)
             and len(best) < WANTED
         ):
@@ -126,7 +136,7 @@ def with_fixes(finding: Finding, trials: list[Trial], source: Callable[[str], st
     if not trials:
         return finding
     found = replace(finding, fixes=tuple(fix_of(trial, source) for trial in trials))
-    return placed(found, trials[0].proposal, source) if not any(trials[0].rank[:2]) else found
+    return placed(found, trials[0].proposal, source) if not any(trials[0].leaves[:2]) else found
 
 
 def fix_of(trial: Trial, source: Callable[[str], str]) -> Fix:

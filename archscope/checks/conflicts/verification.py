@@ -121,7 +121,8 @@ class Verdict:
     outside: whether steps outside the conflict's block change. halves: whether a map is made smaller only to be
     enlarged again. alone: whether the other mismatches are as they were, so that the difference in figures is the
     edit's. frees: whether a value is used that was not, or one is not joined with itself any more. partial: whether
-    other instances of the conflict are left. removes: whether the operation in conflict is not done any more.
+    other instances of the conflict are left. removes: whether the operation in conflict is not done any more. shared:
+    whether uses of a block change that have no part in the conflict.
     """
 
     against: str = ""
@@ -134,14 +135,22 @@ class Verdict:
     frees: bool = False
     partial: bool = False
     removes: bool = False
+    shared: bool = False
 
 
 def verdict(
-    before: CompiledNet, after: CompiledNet, scope: ConflictScope, lines: LineMap, blocks: Collection[str] = ()
+    before: CompiledNet,
+    after: CompiledNet,
+    scope: ConflictScope,
+    lines: LineMap,
+    blocks: Collection[str] = (),
+    *,
+    own: bool = False,
 ) -> Verdict:
     """What is against an edit, without its figures: conflicts, what is in use, which steps change.
 
-    blocks: those whose definitions it edits.
+    blocks: those whose definitions it edits. own: the edit makes a block say its own argument, so that it may change
+    uses that have no part in the conflict if no mismatch is left in the net.
     """
     marks = Marks(lines, scope)
     old, new = marks.before(before.mismatches), marks.after(after.mismatches)
@@ -149,8 +158,10 @@ def verdict(
     scope = scope.with_cured(lambda other: marks.is_gone(other, new, other.blocks))
     everything = list(changes_of(before, after, lines))
     changes = [change for change in everything if not scope.made_up(change)]
-    against = [*in_use(before, after, lines), *marks.against(old, new), *harm(changes, scope)]
-    against += ["a block is edited that other places use"] * edits_shared_block(after, everything, scope, blocks)
+    against = [*in_use(before, after, lines), *marks.against(old, new), *gone(changes)]
+    shared = edits_shared_block(after, everything, scope, blocks)
+    if not own or after.mismatches:
+        against += [*edited_elsewhere(changes, scope), *(["a block is edited that other places use"] * shared)]
     others = [change for change in changes if not scope.on_its_way(change)]
     edited = [change for change in changes if change.edited and change.before is not None]
     kept = {problem.message for problem in before.mismatches if problem.span != scope.place}
@@ -164,6 +175,7 @@ def verdict(
         alone=kept == {problem.message for problem in after.mismatches},
         partial=not marks.is_gone(narrow, new, narrow.blocks),
         removes=any(change.after is None and change.path in narrow.paths for change in everything),
+        shared=shared,
         frees=len(after.warnings) < len(before.warnings) or after.self_joins < before.self_joins,
     )
 
@@ -262,10 +274,14 @@ def in_use(before: CompiledNet, after: CompiledNet, lines: LineMap) -> Iterator[
         yield "a value or a param is not used any more"
 
 
-def harm(changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
-    """Layers that are gone, steps that change by themselves though they do not lead to the conflict."""
+def gone(changes: Sequence[StepChange]) -> Iterator[str]:
+    """Layers that are not there any more."""
     if any(change.after is None and change.before is not None and change.before.params for change in changes):
         yield "a layer is gone"
+
+
+def edited_elsewhere(changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
+    """Steps that change by themselves though they do not lead to the conflict."""
     if any(change.edited and change.on_line and not scope.on_its_way(change) for change in changes):
         yield "a step that does not lead to the conflict is edited"
 

@@ -2,6 +2,7 @@
 
     case               what a proposal is made of
     projections        a shortcut for a residual, a better condition of one
+    own_arguments      arguments of a block that it does not read, or changes
     layer_arguments    stride, padding, kernel, channels of the steps on the way
     declared_sizes     what layers, views and joins were told; a Flatten
     axis_order         a permute, a transpose, an expand where values are joined; exchanged sizes
@@ -32,6 +33,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     strides,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, scales, sizes_meant
+from archscope.checks.conflicts.proposals.own_arguments import altered, paddings_of_kernels, unread
 from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import slips
 from archscope.spec.argument_names import signatures_of
@@ -42,20 +44,20 @@ Source = Callable[[Case], Iterator[Proposal]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
-        *(told, grouped, conditions, at_uses, projections, transposed_product, channels, sizes_meant),
+        *(unread, altered, told, grouped, conditions, at_uses, projections, transposed_product, channels, sizes_meant),
         *(input_channels, sources, dimensions, exchanged, slips, strides, kernels, views),
     ),
     "stride": (
-        *(conditions, at_uses, projections, scales, strides, sources, channels),
+        *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
         *(paddings, kernels, slips, input_sizes),
     ),
     "off-by-one": (
-        *(told, roundings, all_paddings, paddings, strides, kernels, input_sizes),
-        *(sources, views, channels, slips),
+        *(unread, altered, told, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
+        *(input_sizes, sources, views, channels, slips),
     ),
     "layout": (
-        *(permuted, expanded, flattened, transposed, transposed_product, views, divisors, dimensions, exchanged),
-        *(sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
+        *(unread, altered, permuted, expanded, flattened, transposed, transposed_product, views, divisors, dimensions),
+        *(exchanged, sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
     "batch": (views, exchanged, sources, dimensions, slips),
 }

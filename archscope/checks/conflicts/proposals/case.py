@@ -38,7 +38,8 @@ class Proposal:
     """One change: what it does, to which file, and the file's text after it.
 
     cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
-    it says when the operation in conflict is done at all.
+    it says when the operation in conflict is done at all. own: it says an argument of the block as the block is told
+    it, which is right for every use. unread: that argument is read nowhere as it is.
     """
 
     description: str
@@ -47,6 +48,8 @@ class Proposal:
     cause: str = ""
     several: bool = False
     conditional: bool = False
+    own: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""What a block's text says of its own arguments: one that nothing reads, one that is changed before it is passed on.
+
+step on the walk, uses around it ─→ `stride=2` → `stride=stride` where the block reads its `stride` nowhere
+                                 ─→ `out + 1` → `out`
+                                 ─→ `padding=0` → `padding=kernel // 2` beside a `kernel` in words
+
+Such a slip stands in the definition: an edit there is right for every use.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from archscope.checks.conflicts.proposals.case import (
+    CAUSE_OF_ARGUMENT,
+    DEEPEST,
+    Case,
+    Proposal,
+    Spot,
+    block_of,
+)
+from archscope.spec.edits import CallSite
+from archscope.spec.names import names_in, names_read
+
+ALTERED = (ast.Add, ast.Sub, ast.Mult)
+"""Operations with a number that may be one too many; `// 2` and `** 2` are mostly meant."""
+
+
+def unread(case: Case) -> Iterator[Proposal]:
+    """An argument of the block that nothing in it reads, where a step has an argument of that name."""
+    for spot in spots(case):
+        block = block_of(spot)
+        read = names_read(block) if block is not None else frozenset()
+        for argument in (one.name for one in (block.arguments if block is not None else ()) if one.name not in read):
+            for call in (call for call in case.calls(spot) if case.takes(call.name, argument)):
+                yield from (replace(one, unread=True) for one in set_to(spot, call, argument, argument))
+
+
+def altered(case: Case) -> Iterator[Proposal]:
+    """A sum or product of a name and a number, as the name alone."""
+    for spot in spots(case):
+        for call in case.calls(spot):
+            for argument, given in call.arguments.items():
+                yield from (one for name in without_number(given.text) for one in set_to(spot, call, argument, name))
+
+
+def paddings_of_kernels(case: Case) -> Iterator[Proposal]:
+    """The padding that keeps the size, where the kernel is an argument of the block."""
+    for spot in spots(case):
+        for call in (call for call in case.calls(spot) if case.takes(call.name, "padding")):
+            kernel = call.arguments.get("kernel_size")
+            if kernel is not None and kernel.text in names_of(spot):
+                yield from set_to(spot, call, "padding", f"{kernel.text} // 2")
+
+
+def spots(case: Case) -> Iterator[Spot]:
+    """The steps of the walk and the one in conflict, then the uses of the blocks around them; each once."""
+    walked = [change.row for side in case.diagnosis.sides for change in reversed(side)]
+    rows = [*([case.row] if case.row is not None else []), *walked]
+    around = (use.site.place for row in rows for use in case.uses(row)[:DEEPEST])
+    places = dict.fromkeys([*(row.place for row in rows), *around])
+    yield from (spot for place in places if (spot := case.spot(place)) is not None)
+
+
+def set_to(spot: Spot, call: CallSite, argument: str, value: str) -> Iterator[Proposal]:
+    """An argument in words of the block."""
+    text = spot.page.with_argument(call, argument, value)
+    for proposal in spot.proposal(f"{argument}={value} in {call.name} on line {spot.span.line}", text):
+        yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
+
+
+def names_of(spot: Spot) -> frozenset[str]:
+    """The arguments of the block that a place stands in."""
+    block = block_of(spot)
+    return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()
+
+
+def without_number(text: str) -> list[str]:
+    """`out` of `out + 1` and of `2 * out`; nothing of any other expression."""
+    tree = ast.parse(text, mode="eval").body
+    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, ALTERED):
+        return []
+    rest = [side for side in (tree.left, tree.right) if not isinstance(side, ast.Constant)]
+    return [ast.unparse(rest[0])] if len(rest) == 1 and names_in(rest[0]) else []
