@@ -58,18 +58,24 @@ class SpecFixes:
 
         batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
         """
+        from archscope.render.conflicts import cured_by
+
         before, left, findings = compiled_net(plan), MOST_CONFLICTS, []
-        figured = is_figured(plan.expected)
+        figured, cure = is_figured(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
-            if diagnosis is not None and finding.place is not None and not finding.likely and left:
+            if cure is not None and diagnosis is not None:
+                finding = cured_by(finding, cure)
+            elif diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
                 attempts = Attempts(self, target, before, report, diagnosis, figured, batch)
-                finding = self._with_fixes(finding, diagnosis, attempts)
+                finding, cures_all = self._with_fixes(finding, diagnosis, attempts)
+                cure = finding if cures_all else None
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
-    def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> Finding:
+    def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> tuple[Finding, bool]:
+        """The finding with its fixes, and whether the first one leaves nothing wrong in any variant."""
         from archscope.checks.conflicts.fix_search import offered, search, with_fixes
         from archscope.checks.conflicts.proposals import proposals
 
@@ -80,7 +86,8 @@ class SpecFixes:
         passed = [trial for trial in search(edits, attempts.attempt, most=most) if attempts.suits_every_variant(trial)]
         trials = offered(passed, attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
-        return with_fixes(finding, trials, lambda file: self.pages[file].text)
+        cures_all = bool(trials) and not any(trials[0].leaves[:2])
+        return with_fixes(finding, trials, lambda file: self.pages[file].text), cures_all
 
     def _with_definitions(self, finding: Finding, report: Report) -> Finding:
         """The finding with the definitions of the blocks that its walk goes through, for what they say by default."""

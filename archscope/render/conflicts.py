@@ -8,6 +8,7 @@ Shapes tell all of it; torch's own messages are quoted only for what no shape ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from archscope import units
 from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
@@ -64,6 +65,14 @@ def finding(diagnosis: Diagnosis) -> Finding:
         also=diagnosis.also,
         diagnosis=diagnosis,
     )
+
+
+def cured_by(finding: Finding, first: Finding) -> Finding:
+    """A conflict that the first fix of another one cures as well."""
+    if finding.likely:
+        return finding
+    where = f"{first.place.file}:{first.place.line}" if first.place is not None else first.path
+    return replace(finding, likely=True, message=f"{finding.message} (the fix of {where} cures this too)")
 
 
 def sentence(diagnosis: Diagnosis) -> str:

@@ -33,6 +33,8 @@ MOST_INSTANCES = 64
 """Of how many instances of one conflict the sides are looked at."""
 ENLARGING = ("interpolate", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "PixelShuffle")
 """Steps that make a map larger: a smaller factor of theirs loses nothing."""
+WITHOUT_IMAGE = ("Linear", "Embedding", "Bilinear")
+"""Layers whose last axis holds features."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def is_input(change: StepChange) -> bool:
 def halves(change: StepChange) -> bool:
     """Whether a step gives at most about half of what it gave along a spatial axis."""
     old, new = (step.shapes[0][2:] if step and step.shapes else () for step in (change.before, change.after))
-    if change.after is not None and change.after.name in ENLARGING:
+    if change.after is not None and change.after.name in (*ENLARGING, *WITHOUT_IMAGE):
         return False
     return len(old) == len(new) and any(2 * n <= o + 1 and n < o for o, n in zip(old, new, strict=True))
 

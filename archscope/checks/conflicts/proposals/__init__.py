@@ -32,7 +32,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     roundings,
     strides,
 )
-from archscope.checks.conflicts.proposals.literals import divisors, scales, sizes_meant
+from archscope.checks.conflicts.proposals.literals import divisors, head_counts, scales, sizes_meant
 from archscope.checks.conflicts.proposals.own_arguments import altered, paddings_of_kernels, unread
 from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import slips
@@ -44,8 +44,8 @@ Source = Callable[[Case], Iterator[Proposal]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
-        *(unread, altered, told, grouped, conditions, at_uses, projections, transposed_product, channels, sizes_meant),
-        *(input_channels, sources, dimensions, exchanged, slips, strides, kernels, views),
+        *(unread, altered, told, grouped, head_counts, conditions, at_uses, projections, transposed_product, channels),
+        *(sizes_meant, input_channels, sources, dimensions, exchanged, slips, strides, kernels, views),
     ),
     "stride": (
         *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
@@ -70,7 +70,7 @@ CAUSE_SHOWN: Mapping[Source, str] = {
         (dimensions, divisors, exchanged, expanded, flattened, permuted, transposed, unmoved, views), "layout"
     ),
     transposed_product: "layout",
-    sizes_meant: "channels",
+    **dict.fromkeys((sizes_meant, head_counts), "channels"),
     **dict.fromkeys((strides, scales), "stride"),
     sources: "source",
 }

@@ -146,7 +146,7 @@ def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
             yield given["dilation"]
         if name == "padding" and "kernel_size" in given:
             yield f"{given['kernel_size']} // 2"
-        if name in ("stride", "kernel_size") and "pool" in row.short:
+        if name == "stride" or (name == "kernel_size" and "pool" in row.short):
             other = given.get({"stride": "kernel_size", "kernel_size": "stride"}[name])
             yield from [other] if other else []
 

@@ -192,9 +192,11 @@ def scales(case: Case) -> Iterator[Proposal]:
 
 
 def factors(text: str) -> list[str]:
-    """The parts of a product: `proj` of `2 * proj`."""
+    """The parts of a product: `proj` of `2 * proj`; what a quotient divides."""
     tree = ast.parse(text, mode="eval").body
-    sides = (tree.left, tree.right) if isinstance(tree, ast.BinOp) else ()
+    sides = [tree.left, tree.right] if isinstance(tree, ast.BinOp) else []
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.FloorDiv):
+        sides = [tree.left]
     return [ast.unparse(part) for part in sides if not isinstance(part, ast.Constant)]
 
 
@@ -219,6 +221,20 @@ def nearest_divisors(case: Case, value: int) -> list[int]:
         able = (n for n in range(2, size + 1) if size % n == 0 and n != value)
         found |= dict.fromkeys(sorted(able, key=lambda n: (abs(n - value), -n))[:NEAREST])
     return sorted(found, key=lambda n: (abs(n - value), -n))
+
+
+def head_counts(case: Case) -> Iterator[Proposal]:
+    """Heads of queries as multiples of those of keys, heads of keys as divisors: the nearest first."""
+    axes, shapes = case.mismatch.axes, case.diagnosis.shapes
+    if case.mismatch.kind != "attention" or len(shapes) < 2 or axes != (len(shapes[0]) - 3,):
+        return
+    (query, key), found = (shape[-3] for shape in shapes[:2]), []
+    for side, change in changes_in_order(case):
+        options = {0: range(key, 2 * query, key), 1: [n for n in range(1, query + 1) if query % n == 0]}.get(side, ())
+        for literal in (one for one in literals_of(case, change.row) if one.value == shapes[side][-3]):
+            found += [(abs(n - shapes[side][-3]), n == (key, query)[side], n, literal) for n in options]
+    nearest = sorted(found, key=lambda one: one[:2])[: 2 * NEAREST]
+    yield from (proposal for _, _, new, literal in nearest for proposal in literal.replaced(str(new)))
 
 
 def multiples(case: Case) -> Iterator[Proposal]:
