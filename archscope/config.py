@@ -1,14 +1,14 @@
 """What a project asks for: folder → the nearest pyproject.toml → `[tool.archscope]` → Config.
 
-    [tool.archscope]
-    specs = ["specs"]             # folders and files of specs, from this file's folder
-    select = ["spec", "conflict"] # rules and families of rules that count; all of them without it
-    ignore = ["dropped-pixels"]
-    max-params = "5M"             # budgets of every target
-    max-macs = "1G"
-    baseline = "baseline.json"    # what targets are held against,
-    tolerance = "2%"              # and how far they may differ, either way
-    object = "64x64"              # what a receptive field must see: height and width
+[tool.archscope]
+specs = ["specs"]             # folders and files of specs, from this file's folder
+select = ["spec", "conflict"] # rules and families of rules that count; all of them without it
+ignore = ["dropped-pixels"]
+max-params = "5M"             # budgets of every target
+max-macs = "1G"
+baseline = "baseline.json"    # what targets are held against,
+tolerance = "2%"              # and how far they may differ, either way
+object = "64x64"              # what a receptive field must see: height and width
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from archscope.trace import Life, Trace
 GRANULE = 512
 """CUDA's caching allocator hands out multiples of so many bytes."""
 
+
 @dataclass(frozen=True)
 class Optimizer:
     """What torch's does with each parameter in a step. states: how many tensors it keeps, as large as that; its

@@ -1,6 +1,6 @@
 """What a witness says of a model: another tool's figures, place by place, as plain data. No torch.
 
-    Statement (one tool, one run)  ⊃  Count (one operator or layer at one module)
+Statement (one tool, one run)  ⊃  Count (one operator or layer at one module)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One function per wish: load, build, summarize, compare, cross_check, time, device, check, schema.
 
-    target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
-    specs                        runs                                              judgement
-                               → measure → Measurement (+ Ceilings of the device) → Timing
-                                 timings                  devices
+target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
+specs                        runs                                              judgement
+                           → measure → Measurement (+ Ceilings of the device) → Timing
+                             timings                  devices
 """
 
 from archscope.api.crosschecks import cross_check

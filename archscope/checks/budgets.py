@@ -1,6 +1,6 @@
 """Budgets: Report + the most that it may cost → a finding for each quantity that is over, and who spends most.
 
-    "5M", 1_000_000_000 → Figure → Budget → total ≤ limit, or budget-params, budget-macs with the three largest layers
+"5M", 1_000_000_000 → Figure → Budget → total ≤ limit, or budget-params, budget-macs with the three largest layers
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which part it was: what each path had and has → a tree of parts → the deepest one that explains the whole change.
 
-    (("layer3.4.main.0", 262_144), …), (("layer3.4.main.0", 524_288), …) → Growth("layer3.4.main.0", "… grew by …")
+(("layer3.4.main.0", 262_144), …), (("layer3.4.main.0", 524_288), …) → Growth("layer3.4.main.0", "… grew by …")
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a project asks of `check` where the command line says nothing: pyproject.toml + options → library options.
 
-    specs → targets        select, ignore, budgets, baseline, tolerance, object → keyword arguments of api.check
+specs → targets        select, ignore, budgets, baseline, tolerance, object → keyword arguments of api.check
 """
 
 from __future__ import annotations

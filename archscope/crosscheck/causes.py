@@ -1,6 +1,6 @@
 """Known causes of a difference, as sentences. A cause is found only where its arithmetic gives the witness's figure.
 
-    what is left of a place ─ lost | spread | by output | by two axes | broadcast ─→ Found; None: no known cause
+what is left of a place ─ lost | spread | by output | by two axes | broadcast ─→ Found; None: no known cause
 """
 
 from __future__ import annotations

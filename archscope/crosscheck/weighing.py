@@ -1,6 +1,6 @@
 """Every difference put down to rows: places → what is free, biases, what is equal, what is left → Found → Differences.
 
-    Place ─ no products ─ biases ─ equal figures ─ unpriced here ─ not counted there ─ counted otherwise ─→ Found
+Place ─ no products ─ biases ─ equal figures ─ unpriced here ─ not counted there ─ counted otherwise ─→ Found
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Findings → text: place, level and rule, the fact, what lays it out, where else, the way back, the cure, the fixes.
 
-    [Checked] → told once → lines no wider than the terminal, continued with a hanging indent → how many of what
+[Checked] → told once → lines no wider than the terminal, continued with a hanging indent → how many of what
 """
 
 from __future__ import annotations

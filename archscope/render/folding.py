@@ -1,6 +1,6 @@
 """The same fault once: findings of several targets → Told, one for each place and kind of sentence, with where else.
 
-    (rule, file:line:column, the message without its numbers) → the first finding, its other paths, the other targets
+(rule, file:line:column, the message without its numbers) → the first finding, its other paths, the other targets
 """
 
 from __future__ import annotations

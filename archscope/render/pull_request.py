@@ -1,6 +1,6 @@
 """What `check` found out, as Markdown for a pull request: verdict, a table of the targets, then every finding.
 
-    [Checked] → headline · target | parameters | MACs | against the baseline | verdict · findings with fenced layouts
+[Checked] → headline · target | parameters | MACs | against the baseline | verdict · findings with fenced layouts
 """
 
 from __future__ import annotations

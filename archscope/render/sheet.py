@@ -68,9 +68,7 @@ def shown(report: Report, wish: Wish) -> tuple[Line, ...]:
     return outline(report, expand=wish.expand, depth=wish.depth)
 
 
-def flops(
-    report: Report, wish: Wish = Wish(), *, names: Sequence[str] = (), extra: Sequence[Column] = ()
-) -> Sheet:
+def flops(report: Report, wish: Wish = Wish(), *, names: Sequence[str] = (), extra: Sequence[Column] = ()) -> Sheet:
     """The costs by module, type or depth. names, extra: as `summary` takes them."""
     by = wish.by or "module"
     lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report, extra))

@@ -47,10 +47,10 @@ class Trial:
     @property
     def rank(self) -> tuple[object, ...]:
         """What else changes, nearness, cost, size: the smallest is the best."""
-        found = self.verdict
-        others = 0 if self.proposal.unread else len(found.elsewhere) + found.edited + len(self.others)
-        cost = abs(self.params or 0), self.macs or 0
-        return (*self.leaves, found.halves, others, self.number, *cost)
+        found, cost = self.verdict, (abs(self.params or 0), self.macs or 0)
+        if self.proposal.unread:
+            return (*self.leaves, False, 0, self.number, *cost)
+        return (*self.leaves, found.halves, len(found.elsewhere) + found.edited + len(self.others), self.number, *cost)
 
     @property
     def leaves(self) -> tuple[object, ...]:

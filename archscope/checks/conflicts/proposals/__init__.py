@@ -19,7 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.checks.conflicts.proposals.axis_order import exchanged, expanded, grouped, permuted, transposed_product
+from archscope.checks.conflicts.proposals.axis_order import (
+    exchanged,
+    expanded,
+    grouped,
+    joined_alone,
+    other_dims,
+    permuted,
+    transposed_product,
+)
 from archscope.checks.conflicts.proposals.case import Case, Pages, Proposal
 from archscope.checks.conflicts.proposals.declared_sizes import dimensions, flattened, told, transposed, unmoved, views
 from archscope.checks.conflicts.proposals.inputs_and_labels import input_channels, input_sizes, sources
@@ -44,22 +52,23 @@ Source = Callable[[Case], Iterator[Proposal]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
-        *(unread, altered, told, grouped, head_counts, conditions, at_uses, projections, transposed_product, channels),
-        *(sizes_meant, input_channels, sources, dimensions, exchanged, slips, strides, kernels, views),
+        *(unread, altered, joined_alone, told, grouped, head_counts, conditions, at_uses, projections),
+        *(transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged, other_dims),
+        *(slips, strides, kernels, views),
     ),
     "stride": (
         *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
-        *(paddings, kernels, slips, input_sizes),
+        *(paddings, kernels, other_dims, slips, input_sizes),
     ),
     "off-by-one": (
         *(unread, altered, told, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
-        *(input_sizes, sources, views, channels, slips),
+        *(input_sizes, sources, views, channels, other_dims, slips),
     ),
     "layout": (
-        *(unread, altered, permuted, expanded, flattened, transposed, transposed_product, views, divisors, dimensions),
-        *(exchanged, sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
+        *(unread, altered, permuted, expanded, other_dims, flattened, transposed, transposed_product, views, divisors),
+        *(dimensions, exchanged, sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
-    "batch": (views, exchanged, sources, dimensions, slips),
+    "batch": (views, exchanged, sources, dimensions, other_dims, slips),
 }
 """Class of a cause → where proposals come from, the likeliest first."""
 
@@ -67,7 +76,8 @@ CAUSE_SHOWN: Mapping[Source, str] = {
     **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
     **dict.fromkeys((channels, input_channels), "channels"),
     **dict.fromkeys(
-        (dimensions, divisors, exchanged, expanded, flattened, permuted, transposed, unmoved, views), "layout"
+        (dimensions, divisors, exchanged, expanded, flattened, other_dims, permuted, transposed, unmoved, views),
+        "layout",
     ),
     transposed_product: "layout",
     **dict.fromkeys((sizes_meant, head_counts), "channels"),

@@ -8,6 +8,7 @@ Diagnosis ─ which axis came from where ─→ the permutation back, at the end
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,10 +16,14 @@ from itertools import pairwise
 from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import MOVES, VIEWS
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
-from archscope.spec.model import Expression, Residual
-from archscope.trace import Operand, Shape
+from archscope.spec.model import Expression, Join, Residual
+from archscope.trace import Operand, Row, Shape
 
 PRODUCTS = ("matmul", "bmm")
+ONLY_DIMS = ("flatten", "mean", "sum", "amax", "amin", "unbind", "unsqueeze", "squeeze")
+"""Functions whose numbers are all dimensions."""
+ALONG = (*ONLY_DIMS, "chunk", "split", "tensor_split", "stack", "cat", "select", "narrow", "cumsum")
+"""Functions that work along a dimension."""
 
 
 # ------------------------------------------------------------ residuals
@@ -90,6 +95,48 @@ def exchanged(case: Case) -> Iterator[Proposal]:
                 yield from spot.proposal(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
 
 
+def other_dims(case: Case) -> Iterator[Proposal]:
+    """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`."""
+    rows = (row for row in on_the_way(case) if row.short in ALONG)
+    for row in sorted(rows, key=lambda row: -row.index):
+        spot = case.spot(row.place)
+        whole = spot.page.expression(spot.span) if spot is not None else None
+        for node in ast.walk(whole.tree) if whole is not None else ():
+            if spot is None or whole is None or not isinstance(node, ast.Call) or called(node) != row.short:
+                continue
+            for value in dims_of(node):
+                start, end = spot.page.segment(whole, value)
+                old, rank = spot.page.text[start:end], len(row.inputs[0].value.shape)
+                for new in (str(dim) for dim in (-1, *range(1, rank)) if str(dim) != old):
+                    words = f"{new} instead of {old} as dimension of {row.short} on line {spot.span.line}"
+                    yield from spot.proposal(words, spot.page.cut(start, end, new))
+
+
+def on_the_way(case: Case) -> list[Row]:
+    """The steps that made the operands, and those before them that changed a size."""
+    makers = filter(None, map(case.diagnosis.index.maker, case.diagnosis.operands))
+    rows = [*makers, *(change.row for side in case.diagnosis.sides for change in side)]
+    return list({row.index: row for row in rows}.values())
+
+
+def called(node: ast.Call) -> str:
+    """The name of the function or method."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def dims_of(node: ast.Call) -> list[ast.expr]:
+    """The whole numbers among a call's arguments that say a dimension."""
+    words = [word.value for word in node.keywords if word.arg in ("dim", "start_dim", "end_dim")]
+    first = 0 if called(node) in ONLY_DIMS else len(node.args)
+    return [value for value in (*words, *node.args[first:]) if is_whole(value)]
+
+
+def is_whole(node: ast.expr) -> bool:
+    """Whether an expression is a whole number as it stands, negative or not."""
+    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+    return isinstance(inner, ast.Constant) and type(inner.value) is int
+
+
 # ------------------------------------------------------------ products
 def transposed_product(case: Case) -> Iterator[Proposal]:
     """The left operand of a product transposed: and its result too, where the right one is square."""
@@ -121,10 +168,8 @@ def products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             yield node, node.left
-        if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in PRODUCTS and len(node.args) == 2:
-                yield node, node.args[0]
+        if isinstance(node, ast.Call) and called(node) in PRODUCTS and len(node.args) == 2:
+            yield node, node.args[0]
 
 
 # ------------------------------------------------------------ lists of values
@@ -151,6 +196,19 @@ def listed(whole: Expression) -> Sequence[ast.expr]:
     """The operands of the one list that an expression joins."""
     lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
     return lists[0].elts if len(lists) == 1 else ()
+
+
+def joined_alone(case: Case) -> Iterator[Proposal]:
+    """The value before a concat that joins one value alone, as its first operand."""
+    for row in (row for row in on_the_way(case) if row.short == "cat" and len(row.inputs) == 1):
+        spot = case.spot(row.place)
+        form = spot.page.part(Join, spot.span) if spot is not None else None
+        if spot is not None and isinstance(form, Join) and len(form.branches) == 1:
+            start = spot.page.offset(spot.span)
+            opened = re.compile(r"concat:\s*\[").match(spot.page.text, start)
+            if opened is not None:
+                text = spot.page.cut(opened.end(), opened.end(), "prev, ")
+                yield from (replace(one, own=True) for one in spot.proposal(f"join prev too in {row.path}", text))
 
 
 # ------------------------------------------------------------ groups of a function

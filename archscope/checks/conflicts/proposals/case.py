@@ -38,8 +38,8 @@ class Proposal:
     """One change: what it does, to which file, and the file's text after it.
 
     cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
-    it says when the operation in conflict is done at all. own: it says an argument of the block as the block is told
-    it, which is right for every use. unread: that argument is read nowhere as it is.
+    it says when the operation in conflict is done at all. own: it is right for every use of the block that it
+    edits, such as an argument passed on as the block is told it. unread: that argument is read nowhere as it is.
     """
 
     description: str
