@@ -48,7 +48,7 @@ class Trial:
     def rank(self) -> tuple[object, ...]:
         """What else changes, nearness, cost, size: the smallest is the best."""
         found, cost = self.verdict, (abs(self.params or 0), self.macs or 0)
-        if self.proposal.unread:
+        if self.proposal.evident:
             return (*self.leaves, False, 0, self.number, *cost)
         return (*self.leaves, found.halves, len(found.elsewhere) + found.edited + len(self.others), self.number, *cost)
 
@@ -56,10 +56,10 @@ class Trial:
     def leaves(self) -> tuple[object, ...]:
         """What is wrong with it, worst first: what it leaves, uses and steps that it changes beside the conflict's.
 
-        A block that reads again what it is told is right for every use.
+        An evident slip is mended for every use.
         """
-        found, own = self.verdict, self.proposal.unread
-        return found.partial, found.left + self.wrong, not own and found.shared, not own and self.outside
+        found, evident = self.verdict, self.proposal.evident
+        return found.partial, found.left + self.wrong, not evident and found.shared, not evident and self.outside
 
     @property
     def outside(self) -> bool:

@@ -208,7 +208,7 @@ def joined_alone(case: Case) -> Iterator[Proposal]:
             opened = re.compile(r"concat:\s*\[").match(spot.page.text, start)
             if opened is not None:
                 text = spot.page.cut(opened.end(), opened.end(), "prev, ")
-                yield from (replace(one, own=True) for one in spot.proposal(f"join prev too in {row.path}", text))
+                yield Proposal(f"join prev too in {row.path}", spot.span.file, text, own=True, evident=True)
 
 
 # ------------------------------------------------------------ groups of a function

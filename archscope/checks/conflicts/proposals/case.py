@@ -39,7 +39,8 @@ class Proposal:
 
     cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
     it says when the operation in conflict is done at all. own: it is right for every use of the block that it
-    edits, such as an argument passed on as the block is told it. unread: that argument is read nowhere as it is.
+    edits, such as an argument passed on as the block is told it. evident: what it
+    changes is a slip whatever the sizes are: an argument that the block reads nowhere, a concat of one value.
     """
 
     description: str
@@ -49,7 +50,7 @@ class Proposal:
     several: bool = False
     conditional: bool = False
     own: bool = False
-    unread: bool = False
+    evident: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def unread(case: Case) -> Iterator[Proposal]:
         read = names_read(block) if block is not None else frozenset()
         for argument in (one.name for one in (block.arguments if block is not None else ()) if one.name not in read):
             for call in (call for call in case.calls(spot) if case.takes(call.name, argument)):
-                yield from (replace(one, unread=True) for one in set_to(spot, call, argument, argument))
+                yield from (replace(one, evident=True) for one in set_to(spot, call, argument, argument))
 
 
 def altered(case: Case) -> Iterator[Proposal]:
