@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import Given, subject_of, summarize_subject
+from archscope.api.source_fixes import listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
@@ -24,6 +25,7 @@ from archscope.spec.text_diff import diff
 
 if TYPE_CHECKING:
     from archscope.targets import Constructor, Constructors, Subject
+    from archscope.targets.remaking import Remaking
 
 MOST_TRIALS = 12
 """How many changes are tried for one conflict."""
@@ -32,7 +34,6 @@ MOST_MACS = 20_000_000_000
 LIGHT = 200_000_000
 """Up to how many multiply-adds a target runs on its own device: loading the meta device takes longer than that."""
 WANTED = 3
-MOST_NAMES = 4
 MOST_FINDINGS = 4
 """For how many conflicts of a target fixes are looked for."""
 
@@ -78,9 +79,7 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
 
     options: those of `summarize`. report: what it gave for the target. Raises nothing of its own.
     """
-    failure = report.trace.failure
-    failed_attention = failure is not None and failure.site.name == ATTENTION
-    if not failed_attention and not any(f.diagnosis is not None and is_layers(f.diagnosis) for f in report.findings):
+    if not is_mendable(target, report):
         return report.findings
     from archscope import targets
     from archscope.record import resting
@@ -88,6 +87,14 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
     with resting(), targets.surroundings(target), targets.seeded(options.get("seed")):
         search = search_on_meta(target, report, options) or search_of(target, report, options)
         return report.findings if search is None else search.findings()
+
+
+def is_mendable(target: Any, report: Report) -> bool:
+    """Whether there is a conflict that another layer, or another text of a target that is named, may cure."""
+    failure, known = report.trace.failure, [f.diagnosis for f in report.findings if f.diagnosis is not None]
+    if isinstance(target, (str, os.PathLike)) and known:
+        return True
+    return (failure is not None and failure.site.name == ATTENTION) or any(map(is_layers, known))
 
 
 def search_of(target: Any, report: Report, options: Mapping[str, Any], device: str | None = None) -> Search | None:
@@ -98,7 +105,18 @@ def search_of(target: Any, report: Report, options: Mapping[str, Any], device: s
         subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
     except ArchscopeError:
         return None
-    return Search(subject, args, kwargs, given, bool(options.get("train")), report)
+    remaking = remaking_of(target, options, subject)
+    return Search(subject, args, kwargs, given, bool(options.get("train")), report, remaking)
+
+
+def remaking_of(target: Any, options: Mapping[str, Any], subject: Subject) -> Remaking | None:
+    """What makes a named target again; None where no call makes it."""
+    from archscope.targets.remaking import Remaking
+
+    if not isinstance(target, (str, os.PathLike)):
+        return None
+    found = Remaking(os.fspath(target), options.get("set") or {}, subject.device, options.get("dtype"))
+    return found if found.is_made_by_a_call else None
 
 
 def search_on_meta(target: Any, report: Report, options: Mapping[str, Any]) -> Search | None:
@@ -123,6 +141,7 @@ class Search:
     given: Given
     train: bool
     report: Report
+    remaking: Remaking | None = None
     constructors: Constructors = field(init=False)
     layers: Mapping[str, Any] = field(init=False)
     cured: frozenset[int] = frozenset()  # the rows of conflicts that a fix of an earlier one cures too
@@ -138,18 +157,31 @@ class Search:
         left, found = MOST_FINDINGS, []
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
-            changes = self._changes(finding, diagnosis)
-            if left and changes is not None:
-                left -= 1
-                finding = replace(finding, fixes=tuple(self._fixes(changes, diagnosis)))
+            if left and not self._is_cured(diagnosis):
+                fixes = self._in_source(diagnosis)
+                changes = self._changes(finding, diagnosis) if not fixes else None
+                left -= bool(fixes) or changes is not None
+                fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
+                finding = replace(finding, fixes=tuple(fixes))
             found.append(finding)
         return tuple(found)
+
+    def _is_cured(self, diagnosis: Diagnosis | None) -> bool:
+        return diagnosis is not None and (diagnosis.likely or diagnosis.mismatch.row in self.cured)
+
+    def _in_source(self, diagnosis: Diagnosis | None) -> list[Fix]:
+        """The best edits of the author's source; none of a live model's."""
+        from archscope.api.source_fixes import SourceSearch
+
+        if diagnosis is None or self.remaking is None:
+            return []
+        found, cured = SourceSearch(self.remaking, self.report, self._run).fixes(diagnosis)
+        self.cured |= cured
+        return found
 
     def _changes(self, finding: Finding, diagnosis: Diagnosis | None) -> Iterator[LayerChange] | None:
         failure = self.report.trace.failure
         if diagnosis is not None:
-            if diagnosis.mismatch.row in self.cured:
-                return None
             return layer_changes(diagnosis, self.arguments_at)
         return after_failure(failure, self.arguments_at) if failure is not None and finding.rule == "forward" else None
 
@@ -244,7 +276,9 @@ class Search:
         """A recorded run of a module in the subject's place; None where it cannot be run."""
         from archscope.record import walk
 
-        subject = replace(self.subject, module=model, live=True, holding=walk(model))
+        return self._run(replace(self.subject, module=model, live=True, holding=walk(model)))
+
+    def _run(self, subject: Subject) -> Report | None:
         how = {"train": self.train, "backward": False}
         try:
             return summarize_subject(subject, self.args, self.kwargs, self.given, **how)
@@ -283,12 +317,6 @@ def alike(passed: Sequence[Passed]) -> list[Passed]:
     said = [one for one in passed if not one.is_apart] or passed
     least = min((one.compared.left for one in said), default=0)
     return [one for one in said if one.compared.left == least]
-
-
-def listed(names: Sequence[str]) -> str:
-    """The names, or the first of many."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def beside(path: str, like: str, source: str) -> str | None:

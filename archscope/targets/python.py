@@ -104,8 +104,17 @@ def module_of(target: str, arguments: Mapping[str, Any], *, device: str = "cpu")
 
     For meta it is made there if its code allows that, so that it needs no memory.
     """
+    return module_from(named(target), arguments, target, device=device)
+
+
+def named(target: str) -> Any:
+    """The class, factory or instance that a target names; its file is run. Raises UsageError."""
     source, name = _parted(target)
-    found = _attribute(_imported(source), name, target)
+    return _attribute(_imported(source), name, target)
+
+
+def module_from(found: Any, arguments: Mapping[str, Any], target: str, *, device: str = "cpu") -> nn.Module:
+    """The module that was named, or that it makes of `arguments`. Raises UsageError."""
     ready = not arguments and isinstance(found, (nn.Module, torch.export.ExportedProgram))
     return as_module(found if ready else _called(found, arguments, target, device), target)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,9 +80,14 @@ def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", 
 
 
 def _made(target: str, arguments: Mapping[str, Any], device: str, dtype: str | None) -> Subject:
+    return subject_from(lambda: module_of(target, arguments, device=device), target, device, dtype)
+
+
+def subject_from(make: Callable[[], nn.Module], target: str, device: str, dtype: str | None) -> Subject:
+    """The module that a Python target makes, put on a device. Raises UsageError."""
     kind = dtype_of(dtype)
     with torch.random.fork_rng():
-        made = module_of(target, arguments, device=device)
+        made = make()
     try:
         module, notes = _unwrapped(made.to(device=device, dtype=kind))
     except Exception as error:  # a module's own `to` raises what it likes

@@ -5,7 +5,7 @@ before, after, replaced paths ─→ Compared: how many other rows give other sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
@@ -26,9 +26,11 @@ class Compared:
     left: int
 
 
-def compared(before: Report, after: Report, replaced: Iterable[str], diagnosis: Diagnosis | None) -> Compared | None:
+def compared(
+    before: Report, after: Report, replaced: Iterable[str], diagnosis: Diagnosis | None, rows: Collection[int] = ()
+) -> Compared | None:
     """What a run with other layers at these paths says beside the broken run; None where they cure nothing, or break
-    something.
+    something. rows: those that are told something else beside these layers.
 
     A cure leaves no error that was not there, runs the same functions, gives the same shapes wherever nothing depends
     on the layers, reads every parameter that was read, and takes every input to as many outputs.
@@ -41,7 +43,7 @@ def compared(before: Report, after: Report, replaced: Iterable[str], diagnosis: 
         return None  # what follows from the conflict is still there, so it is not gone
     if old.failure is None and len(old.rows) != len(new.rows):
         return None
-    own = rows_of(old, paths)
+    own = rows_of(old, paths) | set(rows)
     conflict = {mismatch.row for mismatch in old.mismatches}
     touched, behind = before.index.descendants(own | conflict), before.index.descendants(conflict)
     changed = 0

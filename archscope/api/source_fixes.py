@@ -1,0 +1,252 @@
+"""Fixes of a Python target in its author's source: one piece of a file replaced, the target made again and run.
+
+    conflict ─ layers on the walk, the calls that made them, the forwards around ─→ SourceEdits
+             ─ each tried: functions run the new text, the target is made and recorded again ─→ Fixes, checked, priced
+
+Nothing is written. Two runs are compared row by row, as for a layer that is replaced in a copy.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from archscope.checks.conflicts.comparing import Compared, compared
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.layer_changes import layer_changes
+from archscope.report import Fix, Report
+from archscope.spec.text_diff import diff
+from archscope.targets.ignored import relative
+from archscope.targets.layer_arguments import arguments_of, is_torch_layer, parameters_of
+from archscope.targets.remaking import CallPlace, Remaking
+from archscope.targets.source_edits import ALONG, ORDERED, SourceEdit, argument_edits, called, forward_edits, own_edits
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.targets.source_files import Definition
+    from archscope.targets.subjects import Subject
+    from archscope.trace import Row
+
+MOST_TRIALS = 60
+"""How many edits are tried for one conflict."""
+MOST_MACS = 20_000_000_000
+"""How many multiply-adds the trials of one conflict may take together, where they are computed."""
+PATIENCE = 3
+"""How many more edits are tried once one has cured everything."""
+WANTED = 3
+MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class SourceTrial:
+    """An edit that cured the conflict. outside: the layers that it changes though they do not lead to it."""
+
+    edit: SourceEdit
+    compared: Compared
+    outside: tuple[str, ...]
+    params: int | None
+    macs: int | None
+    number: int
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """What it leaves, what else it changes, how near it stands to the cause."""
+        return self.compared.left, bool(self.outside) and not self.edit.own, self.number
+
+
+@dataclass
+class SourceSearch:
+    """Finds fixes in the source of one target. run: a recorded run of the target made again."""
+
+    remaking: Remaking
+    report: Report
+    run: Callable[[Subject], Report | None]
+
+    def fixes(self, diagnosis: Diagnosis) -> tuple[list[Fix], frozenset[int]]:
+        """The best fixes, three at most, and the rows of the conflicts that the first one cures."""
+        passed: list[SourceTrial] = []
+        patience = PATIENCE
+        for number, edit in enumerate(islice(distinct(self.edits(diagnosis)), self.most)):
+            trial = self.attempt(edit, diagnosis, number)
+            passed += [trial] if trial is not None else []
+            done = [one for one in passed if not any(one.rank[:2])]
+            patience -= bool(done)
+            if not patience or len(done) == WANTED or (done and done[0].edit.own):
+                break
+        best = self.offered(sorted(passed, key=lambda one: one.rank))
+        return [fix_of(one) for one in best], best[0].compared.cured if best else frozenset()
+
+    def offered(self, passed: Sequence[SourceTrial]) -> list[SourceTrial]:
+        """The first, and those that leave as little and make a net of about the same size."""
+        alike = [one for one in passed if one.rank[:2] == passed[0].rank[:2]]
+        first = alike[0].params if alike else None
+        most = max(abs(first or 0), self.report.total.params // 10)
+        near = [one for one in alike if first is None or one.params is None or abs(one.params) <= most]
+        return near[:1] if near and near[0].edit.own else near[:WANTED]
+
+    @property
+    def most(self) -> int:
+        """How many edits are tried; on meta nothing is computed."""
+        macs = 1 if self.remaking.device == "meta" else self.report.total.known or 1
+        return max(min(MOST_TRIALS, MOST_MACS // macs), 1)
+
+    # ------------------------------------------------------------ edits
+    @cached_property
+    def made(self) -> tuple[nn.Module, Mapping[str, Sequence[CallPlace]]]:
+        return self.remaking.with_calls()
+
+    @cached_property
+    def layers(self) -> Mapping[str, Any]:
+        from archscope.record import walk
+
+        return dict(walk(self.made[0]).modules)
+
+    def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
+        """What may have been meant, the likeliest first."""
+        calls = self.made[1]
+        for path in self.on_the_way(diagnosis):
+            yield from own_edits(calls.get(path, ()), self.names_at(path))
+        for change in layer_changes(diagnosis, self.arguments_at):
+            if len(change.arguments) == 1:
+                ((argument, value),) = change.arguments.items()
+                names = self.names_at(change.path)
+                yield from argument_edits(calls.get(change.path, ()), names, argument, value)
+        for definition in self.forwards(diagnosis):
+            yield from forward_edits(definition.file, definition.node, (*ALONG, *ORDERED))
+
+    def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
+        """The paths of the layers at the conflict and on its walk, the nearest first."""
+        index = diagnosis.index
+        walked = [change.row for side in diagnosis.sides for change in side]
+        sites = [index.layer(row) for row in sorted(walked, key=lambda row: -row.index)]
+        yield from dict.fromkeys([diagnosis.mismatch.site.path, *(site.path for site in sites if site is not None)])
+
+    def names_at(self, path: str) -> list[str]:
+        """The arguments that the layer at a path takes by position or by name."""
+        layer = self.layers.get(path)
+        return list(parameters_of(type(layer))) if layer is not None and is_torch_layer(layer) else []
+
+    def arguments_at(self, path: str) -> Mapping[str, object]:
+        layer = self.layers.get(path)
+        return arguments_of(layer) if layer is not None and is_torch_layer(layer) else {}
+
+    def forwards(self, diagnosis: Diagnosis) -> Iterator[Definition]:
+        """The forward methods around the conflict and its walk, the nearest first."""
+        rows = [change.row for side in diagnosis.sides for change in side]
+        calls = diagnosis.index.trace.calls
+        around = [call for row in rows for call in diagnosis.index.calls_around(row.call)]
+        paths = [*parents(diagnosis.mismatch.site.path), *(calls[call.index].site.path for call in around)]
+        kinds = dict.fromkeys(type(self.layers[path]) for path in paths if path in self.layers)
+        found = (self.remaking.sources.definition(kind.forward) for kind in kinds)
+        yield from (definition for definition in found if definition is not None)
+
+    # ------------------------------------------------------------ trials
+    def attempt(self, edit: SourceEdit, diagnosis: Diagnosis, number: int) -> SourceTrial | None:
+        """What an edit does; None where the target cannot be made with it, or it cures nothing or does harm."""
+        try:
+            with self.remaking.changed(edit.file.name, edit.text) as subject:
+                after = self.run(subject)
+                paths = self.changed_layers(dict(subject.holding.modules))
+        except (Exception, SystemExit):  # noqa: BLE001 - the author's code raises what it likes
+            return None
+        if after is None or paths is None:
+            return None
+        found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
+        if found is None:
+            return None
+        outside = tuple(path for path in paths if not self.leads_there(path, diagnosis))
+        if outside and found.left:
+            return None
+        before, total = self.report.total, after.total
+        if not found.is_priced:
+            return SourceTrial(edit, found, outside, None, None, number)
+        macs = None if total.macs is None or before.macs is None else total.macs - before.macs
+        return SourceTrial(edit, found, outside, total.params - before.params, macs, number)
+
+    def changed_layers(self, layers: Mapping[str, Any]) -> list[str] | None:
+        """The paths of layers that are others than they were; None where the model has others at all."""
+        if layers.keys() != self.layers.keys():
+            return None
+        pairs = ((path, self.layers[path], layer) for path, layer in layers.items())
+        return [path for path, old, new in pairs if is_another(old, new)]
+
+    def rows_of(self, edit: SourceEdit) -> set[int]:
+        """The rows of the functions that an edited call of a forward may have run."""
+        name = called(edit.call) if isinstance(edit.call, ast.Call) else ""
+        paths = {path for path, module in self.layers.items() if self.is_forward(module, edit)}
+        index = self.report.index
+        own = (row for row in index.trace.rows if not isinstance(edit.call, ast.Call) or row.short == name)
+        return {row.index for row in own if paths & {self.holder(row)}}
+
+    def is_forward(self, module: Any, edit: SourceEdit) -> bool:
+        """Whether an edit lies in the forward of a module."""
+        definition = self.remaking.sources.definition(getattr(type(module), "forward", None))
+        if definition is None or definition.file is not edit.file:
+            return False
+        start, end = definition.node.lineno, definition.node.end_lineno or 0
+        return start <= edit.call.lineno <= end
+
+    def holder(self, row: Row) -> str:
+        """The path of the innermost module of the author's that a row stands in."""
+        index = self.report.index
+        sites = (call.site for call in index.calls_around(row.call))
+        return next((site.path for site in sites if site.kind == "block"), "")
+
+    def leads_there(self, path: str, diagnosis: Diagnosis) -> bool:
+        """Whether a layer stands before the conflict on its way, at it, or behind it."""
+        index, conflict = self.report.index, diagnosis.mismatch.row
+        ahead = {row for operand in diagnosis.operands for row in index.ancestors(operand).values()}
+        calls = index.trace.calls
+        own = [row.index for row in index.trace.rows if row.call >= 0 and calls[row.call].site.path == path]
+        return not own or any(row in ahead or row >= conflict for row in own)
+
+
+def is_another(old: Any, new: Any) -> bool:
+    """Whether two layers are told something else; of others than torch's, whether their tensors have other shapes."""
+    if type(old).__name__ != type(new).__name__:
+        return True
+    if is_torch_layer(old) and is_torch_layer(new):
+        return arguments_of(old) != arguments_of(new)
+    shapes = ([tuple(p.shape) for p in one.parameters(recurse=False)] for one in (old, new))
+    return next(shapes) != next(shapes)
+
+
+def parents(path: str) -> list[str]:
+    """A path and those around it, the innermost first, the model itself last."""
+    names = path.split(".")
+    return [".".join(names[:count]) for count in range(len(names), -1, -1)]
+
+
+def distinct(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
+    seen: set[tuple[str, int, int, str]] = set()
+    for edit in edits:
+        key = edit.file.name, edit.start, edit.end, edit.new
+        if key not in seen:
+            seen.add(key)
+            yield edit
+
+
+def fix_of(trial: SourceTrial) -> Fix:
+    edit = trial.edit
+    also = f"; also changes {listed(trial.outside)}" if trial.outside else ""
+    where = f" in `{edit.function}`" if edit.function else ""
+    return Fix(
+        description=f"`{edit.said}`{where}, line {edit.call.lineno}: `{edit.words}`{also}",
+        params=trial.params,
+        macs=trial.macs,
+        checked=True,
+        edit=diff(edit.file.text, edit.text, relative(edit.file.name)),
+        file=relative(edit.file.name),
+        text=edit.text,
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

@@ -1,0 +1,195 @@
+"""A Python target made again: with other code in its functions, and with a note of the calls that make each module.
+
+    Remaking(target) ─ changed(file, text) ─→ inside, functions run what the text says; the model made by them
+                     ─ calls ─→ id of a module → the calls in the author's files that made it, the innermost first
+
+No file is written, and none is run again: each function gets the code of its new text, and its own back afterwards.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from archscope.errors import UsageError
+from archscope.record import walk
+from archscope.targets.python import module_from, named
+from archscope.targets.source_files import SourceFile, Sources, codes_in
+from archscope.targets.subjects import Subject, subject_from
+
+OURS = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+MOST_FRAMES = 64
+"""How far up the stack the calls that make a module are looked for."""
+
+
+@dataclass(frozen=True)
+class CallPlace:
+    """A call in the author's source. function: the innermost one that it stands in; None at the top of the file."""
+
+    file: SourceFile
+    node: ast.Call
+    function: ast.FunctionDef | None
+
+
+@dataclass
+class Remaking:
+    """A target that a class or a factory makes. Raises UsageError where it cannot be made at all."""
+
+    target: str
+    arguments: Mapping[str, Any]
+    device: str
+    dtype: str | None
+    sources: Sources = field(default_factory=Sources)
+
+    @cached_property
+    def found(self) -> Any:
+        return named(self.target)
+
+    @property
+    def is_made_by_a_call(self) -> bool:
+        """Whether there is a function to call again."""
+        return callable(self.found) and not isinstance(self.found, nn.Module)
+
+    def subject(self) -> Subject:
+        return subject_from(
+            lambda: module_from(self.found, self.arguments, self.target, device=self.device),
+            self.target,
+            self.device,
+            self.dtype,
+        )
+
+    @contextmanager
+    def changed(self, file: str, text: str) -> Iterator[Subject]:
+        """The target made while a file's functions run another text. Raises UsageError, SyntaxError, ValueError."""
+        with running(self.codes_changed(file, text)):
+            yield self.subject()
+
+    def codes_changed(self, file: str, text: str) -> dict[FunctionType, CodeType]:
+        """The functions of a file that are other in a text of the same functions. Raises SyntaxError, ValueError."""
+        known = self.sources.file(file)
+        if known is None:
+            raise UsageError(f"{file} cannot be read")
+        new = codes_in(compile(text, file, "exec", dont_inherit=True))
+        pairs = {key_of(old): code for old, code in zip(codes_in(known.compiled), new, strict=True) if old != code}
+        return {f: pairs[key_of(f.__code__)] for f in functions_of(file) if key_of(f.__code__) in pairs}
+
+    def with_calls(self) -> tuple[nn.Module, dict[str, Sequence[CallPlace]]]:
+        """The target made once more, and for each path of it the calls that made the module there."""
+        with calls_noted() as noted:
+            module = self.subject().module
+        places = Places(self.sources)
+        known = {path: noted.get(id(part)) for path, part in walk(module).modules}
+        return module, {path: places.of(frames[1]) for path, frames in known.items() if frames is not None}
+
+
+def key_of(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+@contextmanager
+def running(codes: Mapping[FunctionType, CodeType]) -> Iterator[None]:
+    """Inside, the functions run other code. Raises ValueError where code wants other variables of outer functions."""
+    before = {function: function.__code__ for function in codes}
+    try:
+        for function, code in codes.items():
+            function.__code__ = code
+        yield
+    finally:
+        for function, code in before.items():
+            function.__code__ = code
+
+
+def functions_of(file: str) -> Iterator[FunctionType]:
+    """The functions and methods that a loaded file defines."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and getattr(module, "__file__", None) == file:
+            yield from functions_in(vars(module), file, set())
+
+
+def functions_in(names: Mapping[str, Any], file: str, seen: set[int]) -> Iterator[FunctionType]:
+    for value in list(names.values()):
+        inner: Any = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        for held in (inner.fget, inner.fset) if isinstance(inner, property) else (inner,):
+            one = inspect.unwrap(held) if callable(held) else held
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            if isinstance(one, FunctionType) and one.__code__.co_filename == file:
+                yield one
+            elif isinstance(one, type):
+                yield from functions_in(vars(one), file, seen)
+
+
+# ------------------------------------------------------------ which calls make a module
+Noted = dict[int, "tuple[nn.Module, list[tuple[CodeType, int]]]"]
+"""id → the module, and the code and instruction of each call of the author's, the innermost first."""
+
+
+@contextmanager
+def calls_noted() -> Iterator[Noted]:
+    """Inside, each module that is made is noted with the calls that make it."""
+    original, noted = nn.Module.__init__, Noted()
+
+    def init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        noted.setdefault(id(self), (self, authors_frames(sys._getframe(1))))
+        original(self, *args, **kwargs)
+
+    nn.Module.__init__ = init  # type: ignore[method-assign]
+    try:
+        yield noted
+    finally:
+        nn.Module.__init__ = original  # type: ignore[method-assign]
+
+
+def authors_frames(frame: FrameType | None) -> list[tuple[CodeType, int]]:
+    """The frames up to archscope's own; which of them are the author's is told later."""
+    found: list[tuple[CodeType, int]] = []
+    while frame is not None and len(found) < MOST_FRAMES and not frame.f_code.co_filename.startswith(OURS):
+        found.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    return found
+
+
+@dataclass
+class Places:
+    """Finds the calls of frames in the text of their files."""
+
+    sources: Sources
+    nodes: dict[str, dict[tuple[int, int, int, int], tuple[ast.Call, ast.FunctionDef | None]]] = field(
+        default_factory=dict
+    )
+
+    def of(self, frames: Sequence[tuple[CodeType, int]]) -> Sequence[CallPlace]:
+        return [place for code, at in frames if (place := self.place(code, at)) is not None]
+
+    def place(self, code: CodeType, instruction: int) -> CallPlace | None:
+        file = self.sources.file(code.co_filename)
+        if file is None:
+            return None
+        if file.name not in self.nodes:
+            self.nodes[file.name] = dict(calls_in(file.tree, None))
+        line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
+        found = self.nodes[file.name].get((line or 0, end_line or 0, column or 0, end_column or 0))
+        return CallPlace(file, *found) if found is not None else None
+
+
+def calls_in(
+    tree: ast.AST, function: ast.FunctionDef | None
+) -> Iterator[tuple[tuple[int, int, int, int], tuple[ast.Call, ast.FunctionDef | None]]]:
+    """Every call by its place, with the function that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        inner = node if isinstance(node, ast.FunctionDef) else function
+        if isinstance(node, ast.Call):
+            yield (node.lineno, node.end_lineno or 0, node.col_offset, node.end_col_offset or 0), (node, function)
+        yield from calls_in(node, inner)
