@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from math import prod
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from archscope.checks.conflicts.comparing import Compared, compared
+from archscope.checks.conflicts.comparing import Compared, compared, with_another_row
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import layer_changes
 from archscope.report import Fix, Report
@@ -23,12 +25,23 @@ from archscope.spec.text_diff import diff
 from archscope.targets.ignored import relative
 from archscope.targets.layer_arguments import arguments_of, is_torch_layer, parameters_of
 from archscope.targets.remaking import CallPlace, Remaking
-from archscope.targets.source_edits import ALONG, ORDERED, SourceEdit, argument_edits, called, forward_edits, own_edits
+from archscope.targets.source_edits import (
+    ALONG,
+    ORDERED,
+    SourceEdit,
+    argument_edits,
+    called,
+    flatten_edits,
+    flattened_operands,
+    forward_edits,
+    own_edits,
+    window_edits,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from archscope.targets.source_files import Definition
+    from archscope.targets.source_files import SourceFile
     from archscope.targets.subjects import Subject
     from archscope.trace import Row
 
@@ -116,8 +129,20 @@ class SourceSearch:
                 ((argument, value),) = change.arguments.items()
                 names = self.names_at(change.path)
                 yield from argument_edits(calls.get(change.path, ()), names, argument, value)
-        for definition in self.forwards(diagnosis):
-            yield from forward_edits(definition.file, definition.node, (*ALONG, *ORDERED))
+        yield from self.flattening(diagnosis)
+        for path in self.on_the_way(diagnosis):
+            yield from window_edits(calls.get(path, ()), self.names_at(path))
+        for file, function in self.functions(diagnosis):
+            yield from forward_edits(file, function, (*ALONG, *ORDERED))
+
+    def flattening(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
+        """A flatten before a layer that was told as many features as its whole input has."""
+        says, place = diagnosis.mismatch.says, diagnosis.mismatch.site.place
+        if says is None or says.argument != "in_features" or says.said != prod(diagnosis.shapes[0][1:]):
+            return
+        for file, function in self.functions(diagnosis) if place is not None else ():
+            yield from flattened_operands(file, function, place.line, place.column)
+        yield from flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
 
     def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
         """The paths of the layers at the conflict and on its walk, the nearest first."""
@@ -135,15 +160,19 @@ class SourceSearch:
         layer = self.layers.get(path)
         return arguments_of(layer) if layer is not None and is_torch_layer(layer) else {}
 
-    def forwards(self, diagnosis: Diagnosis) -> Iterator[Definition]:
-        """The forward methods around the conflict and its walk, the nearest first."""
+    def functions(self, diagnosis: Diagnosis) -> list[tuple[SourceFile, ast.FunctionDef]]:
+        """The function that the conflict stands in, then the forward methods around it and its walk."""
+        place, index = diagnosis.mismatch.site.place, diagnosis.index
         rows = [change.row for side in diagnosis.sides for change in side]
-        calls = diagnosis.index.trace.calls
-        around = [call for row in rows for call in diagnosis.index.calls_around(row.call)]
-        paths = [*parents(diagnosis.mismatch.site.path), *(calls[call.index].site.path for call in around)]
-        kinds = dict.fromkeys(type(self.layers[path]) for path in paths if path in self.layers)
-        found = (self.remaking.sources.definition(kind.forward) for kind in kinds)
-        yield from (definition for definition in found if definition is not None)
+        around = [call.site.path for row in rows for call in index.calls_around(row.call)]
+        paths = [path for path in (*parents(diagnosis.mismatch.site.path), *around) if path in self.layers]
+        kinds = dict.fromkeys(type(self.layers[path]) for path in paths)
+        found = [d for kind in kinds if (d := self.remaking.sources.definition(kind.forward)) is not None]
+        files = {relative(definition.file.name): definition.file for definition in found}
+        file = files.get(place.file) if place is not None else None
+        own = function_at(file, place.line) if file is not None and place is not None else None
+        first = [(file, own)] if file is not None and own is not None else []
+        return list({id(node): (file, node) for file, node in [*first, *((d.file, d.node) for d in found)]}.values())
 
     # ------------------------------------------------------------ trials
     def attempt(self, edit: SourceEdit, diagnosis: Diagnosis, number: int) -> SourceTrial | None:
@@ -157,6 +186,7 @@ class SourceSearch:
         if after is None or paths is None:
             return None
         found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
+        found = found or with_another_row(self.report, after, "flatten")
         if found is None:
             return None
         outside = tuple(path for path in paths if not self.leads_there(path, diagnosis))
@@ -170,6 +200,8 @@ class SourceSearch:
 
     def changed_layers(self, layers: Mapping[str, Any]) -> list[str] | None:
         """The paths of layers that are others than they were; None where the model has others at all."""
+        if len(layers) == len(self.layers) + 1:
+            return []  # a layer more, which the rows tell
         if layers.keys() != self.layers.keys():
             return None
         pairs = ((path, self.layers[path], layer) for path, layer in layers.items())
@@ -184,12 +216,14 @@ class SourceSearch:
         return {row.index for row in own if paths & {self.holder(row)}}
 
     def is_forward(self, module: Any, edit: SourceEdit) -> bool:
-        """Whether an edit lies in the forward of a module."""
-        definition = self.remaking.sources.definition(getattr(type(module), "forward", None))
-        if definition is None or definition.file is not edit.file:
-            return False
-        start, end = definition.node.lineno, definition.node.end_lineno or 0
-        return start <= edit.call.lineno <= end
+        """Whether an edit lies in a method of a module's class that is no constructor."""
+        methods = (value for name, value in vars(type(module)).items() if name != "__init__")
+        found = (self.remaking.sources.definition(method) for method in methods if isinstance(method, FunctionType))
+        return any(
+            one.file is edit.file and one.node.lineno <= edit.call.lineno <= (one.node.end_lineno or 0)
+            for one in found
+            if one is not None
+        )
 
     def holder(self, row: Row) -> str:
         """The path of the innermost module of the author's that a row stands in."""
@@ -214,6 +248,13 @@ def is_another(old: Any, new: Any) -> bool:
         return arguments_of(old) != arguments_of(new)
     shapes = ([tuple(p.shape) for p in one.parameters(recurse=False)] for one in (old, new))
     return next(shapes) != next(shapes)
+
+
+def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:
+    """The innermost function that a line stands in."""
+    nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
+    return max(around, key=lambda node: node.lineno, default=None)
 
 
 def parents(path: str) -> list[str]:

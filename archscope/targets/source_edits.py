@@ -21,8 +21,10 @@ AXES_FIRST = ("flatten", "unflatten", "mean", "sum", "amax", "amin", "unbind", "
 """Functions whose numbers are all dimensions."""
 ALONG = (*AXES_FIRST, "chunk", "split", "stack", "cat", "concat", "select", "softmax", "cumsum")
 """Functions that work along a dimension."""
-ORDERED = ("view", "reshape", "permute", "transpose", "swapaxes")
-"""Functions whose numbers have an order that is easily mistaken."""
+SIZED = ("view", "reshape", "unflatten")
+"""Functions that are told sizes."""
+ORDERED = (*SIZED, "permute", "transpose", "swapaxes", "scaled_dot_product_attention", "matmul", "bmm")
+"""Functions whose arguments have an order that is easily mistaken."""
 TENSOR_FIRST = ("torch", "F")
 """What stands before a function whose first argument is the tensor."""
 
@@ -93,23 +95,67 @@ def writer(place: CallPlace) -> Writer:
 def own_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
     """What the calls that made a layer say of the arguments of their functions. names: that the layer takes.
 
-    An argument that the function reads nowhere; a number that is added to one; the padding that a kernel asks for.
+    An argument that the function reads nowhere; a number that is added to one.
     """
-    first = calls[0] if calls else None
-    if first is not None and first.function is not None:
-        given = {keyword.arg for keyword in first.node.keywords} | set(names[: len(first.node.args)])
-        read = {node.id for node in ast.walk(first.function) if isinstance(node, ast.Name)}
-        for argument in parameters(first.function):
-            if argument in names and argument not in read and argument not in given:
-                yield from writer(first).added(argument, argument, own=True)
+    for place in calls[:1]:
+        read = {node.id for node in ast.walk(place.function or place.node) if isinstance(node, ast.Name)}
+        for argument in parameters(place.function) if place.function is not None else ():
+            if argument in names and argument not in read:
+                yield from set_argument(place, names, argument, argument, own=True)
     for place in calls:
         for name, node in written(place.node):
             for rest in without_number(node):
                 yield from writer(place).replaced(node, ast.unparse(rest), name, own=True)
-    if first is not None and "padding" in names:
-        kernel = dict(zip(names, first.node.args, strict=False)).get("kernel_size")
+
+
+def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
+    """The padding and the stride that a kernel which is a name asks for; what other calls of the class beside it say."""
+    for place in calls[:1] if "kernel_size" in names else ():
+        given = arguments(place.node, names)
+        kernel = given.get("kernel_size")
         if isinstance(kernel, ast.Name):
-            yield from set_argument(first, names, "padding", f"{kernel.id} // 2", own=True)
+            yield from set_argument(place, names, "padding", f"{kernel.id} // 2", own=True)
+            yield from set_argument(place, names, "stride", kernel.id, own=False)
+        for name in ("stride", "padding", "kernel_size", "dilation"):
+            own = given.get(name)
+            for other in siblings(place):
+                text = arguments(other, names).get(name)
+                if text is not None:
+                    yield from set_argument(place, names, name, ast.unparse(text), own=False)
+                elif own is not None and name != "kernel_size":
+                    yield from set_argument(place, names, name, "1" if name != "padding" else "0", own=False)
+
+
+def siblings(place: CallPlace) -> list[ast.Call]:
+    """The other calls of the same class in the function."""
+    nodes = ast.walk(place.function) if place.function is not None else ()
+    kind = ast.unparse(place.node.func)
+    return [n for n in nodes if isinstance(n, ast.Call) and n is not place.node and ast.unparse(n.func) == kind]
+
+
+def flatten_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
+    """A layer that flattens before the one that these calls made, where it stands in a list of layers."""
+    for place in calls[:1]:
+        maker = ast.unparse(place.node.func).rpartition(".")[0]
+        lists = (node for node in ast.walk(place.function or place.file.tree))
+        if maker and any(place.node in elements(node) for node in lists):
+            start = place.file.range(place.node)[0]
+            yield writer(place).edit(start, start, f"{maker}.Flatten(), ", f"{maker}.Flatten() before it")
+
+
+def elements(node: ast.AST) -> Sequence[ast.expr]:
+    if isinstance(node, ast.Call):
+        return node.args
+    return node.elts if isinstance(node, (ast.Tuple, ast.List)) else ()
+
+
+def flattened_operands(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
+    """`.flatten(1)` behind the first argument of the call that stands at a place (both from 1)."""
+    for node in ast.walk(function):
+        here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
+        if isinstance(node, ast.Call) and here and node.args:
+            end = file.range(node.args[0])[1]
+            yield Writer(file, node, function).edit(end, end, ".flatten(1)", f"{ast.unparse(node.args[0])}.flatten(1)")
 
 
 def set_argument(place: CallPlace, names: Sequence[str], name: str, value: str, *, own: bool) -> Iterator[SourceEdit]:
@@ -248,7 +294,7 @@ def forward_edits(file: SourceFile, function: ast.FunctionDef, operations: Seque
         for node in dims(call):
             for new in (-1, 1, 2, 3, 0):
                 yield from at.replaced(node, str(new), "dim")
-        for first, second in pairwise(sizes(call)) if called(call) in ORDERED else ():
+        for first, second in pairwise(ordered(call)):
             start, end = file.range(first)[0], file.range(second)[1]
             between = file.text[file.range(first)[1] : file.range(second)[0]]
             one, other = file.segment(first), file.segment(second)
@@ -256,19 +302,42 @@ def forward_edits(file: SourceFile, function: ast.FunctionDef, operations: Seque
         for part in (part for size in sizes(call) for part in ast.walk(size) if isinstance(part, ast.expr)):
             for rest in without_number(part):
                 yield from at.replaced(part, ast.unparse(rest), "", own=True)
+        for node in sizes(call) if called(call) in SIZED else ():
+            if isinstance(node, ast.Constant) and type(node.value) is int:
+                for new in (node.value - 1, node.value + 1):
+                    yield from at.replaced(node, str(new), "")
+            elif is_whole(node):
+                yield from at.replaced(node, "-1", "")
     yield from unread_values(file, function)
 
 
 def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """A local value that nothing reads after it is made, in place of each tensor in the statement that follows it."""
+    """A local value that nothing reads before its name stands for another, in place of each value that is read until
+    then."""
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.Return))]
-    for before, after in pairwise(sorted(statements, key=lambda node: node.lineno)):
-        stored = [t.id for t in getattr(before, "targets", ()) if isinstance(t, ast.Name)]
-        loads = [n for n in ast.walk(after) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-        for name in stored:
-            if name not in {node.id for node in loads} and after.value is not None:
-                for node in loads:
-                    yield from Writer(file, after, function).replaced(node, name, "")
+    statements.sort(key=lambda node: node.lineno)
+    for number, before in enumerate(statements):
+        for name in stored(before):
+            behind = statements[number + 1 :]
+            if (end := next((n for n, one in enumerate(behind) if name in stored(one)), None)) is None:
+                continue
+            until = behind[: end + 1]
+            if not any(node.id == name for one in until for node in loads(one)):
+                for one in until:
+                    for node in loads(one):
+                        yield from Writer(file, one, function).replaced(node, name, "")
+
+
+def stored(statement: ast.Assign | ast.Return) -> list[str]:
+    return [target.id for target in getattr(statement, "targets", ()) if isinstance(target, ast.Name)]
+
+
+def loads(statement: ast.Assign | ast.Return) -> list[ast.Name]:
+    """The names that a statement reads, other than those of functions that it calls."""
+    nodes = list(ast.walk(statement.value)) if statement.value is not None else []
+    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    holders = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    return [n for n in nodes if isinstance(n, ast.Name) and id(n) not in functions | holders]
 
 
 def called(call: ast.Call) -> str:
@@ -279,6 +348,13 @@ def is_function(call: ast.Call) -> bool:
     """Whether the tensor is the first argument: `torch.flatten(x, 1)`."""
     holder = call.func.value if isinstance(call.func, ast.Attribute) else None
     return holder is None or (isinstance(holder, ast.Name) and holder.id in TENSOR_FIRST)
+
+
+def ordered(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call that may stand in another order."""
+    if called(call) not in ORDERED:
+        return []
+    return sizes(call) if called(call) in (*SIZED, "permute", "transpose", "swapaxes") else call.args
 
 
 def sizes(call: ast.Call) -> list[ast.expr]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import gcd, prod
 
+from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
@@ -160,6 +161,8 @@ def sides(diagnosis: Diagnosis) -> Iterator[Side]:
         else:
             if goals:
                 yield Side(changes, shapes[number], goals)
+                if mismatch.kind == "multiply":  # it may be meant to broadcast
+                    yield Side(changes, shapes[number], dict.fromkeys(goals, 1))
 
 
 def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
@@ -192,8 +195,24 @@ def channel_axis(row: Row) -> int:
 
 
 def is_moved(changes: Sequence[Change]) -> bool:
-    """Whether axes are put in another order, or joined."""
-    return any(change.row.short in (*MOVES, *VIEWS) for change in changes)
+    """Whether axes end in another order, or are joined; a permutation and its inverse move none."""
+    order: tuple[int, ...] = ()
+    for change in changes:
+        if change.row.short in VIEWS or (order and len(order) != len(change.shape)):
+            return True
+        if change.row.short in MOVES:
+            found = permutation(change)
+            before = order or tuple(range(len(change.shape)))
+            order = tuple(before[axis] for axis in found)
+            if not found:
+                return True
+    return order != tuple(range(len(order)))
+
+
+def permutation(change: Change) -> tuple[int, ...]:
+    """Which axis of its input each axis of a step's output is; empty where that cannot be told."""
+    found = [origins(Made(change.row, change.row.inputs[:1], change.shape, axis)) for axis in range(len(change.shape))]
+    return tuple(one[0][1] for one in found) if all(len(one) == 1 for one in found) else ()
 
 
 # ------------------------------------------------------------ widths
