@@ -17,7 +17,7 @@ from math import prod
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from archscope.checks.conflicts.comparing import Compared, compared, with_another_row
+from archscope.checks.conflicts.comparing import Compared, compared, with_more_rows
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import layer_changes
 from archscope.report import Fix, Report
@@ -140,8 +140,9 @@ class SourceSearch:
         says, place = diagnosis.mismatch.says, diagnosis.mismatch.site.place
         if says is None or says.argument != "in_features" or says.said != prod(diagnosis.shapes[0][1:]):
             return
-        for file, function in self.functions(diagnosis) if place is not None else ():
-            yield from flattened_operands(file, function, place.line, place.column)
+        if place is not None:
+            for file, function in self.functions(diagnosis):
+                yield from flattened_operands(file, function, place.line, place.column)
         yield from flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
 
     def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
@@ -186,7 +187,7 @@ class SourceSearch:
         if after is None or paths is None:
             return None
         found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
-        found = found or with_another_row(self.report, after, "flatten")
+        found = found or with_more_rows(self.report, after, "flatten")
         if found is None:
             return None
         outside = tuple(path for path in paths if not self.leads_there(path, diagnosis))

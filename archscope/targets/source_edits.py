@@ -109,7 +109,7 @@ def own_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[Sour
 
 
 def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
-    """The padding and the stride that a kernel which is a name asks for; what other calls of the class beside it say."""
+    """The padding and the stride that a kernel by name asks for; what other calls of the class beside it say."""
     for place in calls[:1] if "kernel_size" in names else ():
         given = arguments(place.node, names)
         kernel = given.get("kernel_size")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.report import Report
-from archscope.trace import Trace
+from archscope.trace import Row, Trace
 from archscope.trace_index import TraceIndex
 
 
@@ -59,22 +59,30 @@ def compared(
     return Compared(changed, priced, frozenset(conflict - left), len(left))
 
 
-def with_another_row(before: Report, after: Report, function: str) -> Compared | None:
-    """The same of a run with one row more, of a function of this name: a cure if nothing is wrong any more, and all
-    other rows are there in their order, with the same shapes up to the conflict."""
+def with_more_rows(before: Report, after: Report, function: str) -> Compared | None:
+    """The same of a run with more rows, of a function of this name: a cure if nothing is wrong any more, and all other
+    rows are there in their order, with the same shapes up to the conflict. Paths may be others."""
     old, new = before.trace, after.trace
     if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
         return None
-    pairs = zip(old.rows, new.rows, strict=False)
-    at = next((row.index for row, other in pairs if row.function != other.function), len(old.rows))
-    if len(new.rows) != len(old.rows) + 1 or new.rows[at].short != function or not is_whole(before, after):
-        return None
-    rest = [row for row in new.rows if row.index != at]
-    first = min(mismatch.row for mismatch in old.mismatches)
-    for row, other in zip(old.rows, rest, strict=True):
-        same = [value.shape for value in row.outputs] == [value.shape for value in other.outputs]
-        if row.function != other.function or (row.index < first and not same):
+    rest, waiting = list(new.rows), iter(old.rows)
+    wanted = next(waiting, None)
+    kept: list[tuple[Row, Row]] = []
+    for row in rest:
+        if wanted is not None and row.function == wanted.function:
+            kept.append((wanted, row))
+            wanted = next(waiting, None)
+        elif row.short != function:
             return None
+    if wanted is not None or len(rest) == len(kept):
+        return None
+    first = min(mismatch.row for mismatch in old.mismatches)
+    ahead = [(row, other) for row, other in kept if row.index < first]
+    if any([v.shape for v in row.outputs] != [v.shape for v in other.outputs] for row, other in ahead):
+        return None
+    whole = len(old.outputs) == len(new.outputs) and len(read(old)) == len(read(new))
+    if not whole or not effective(before.index) <= effective(after.index):
+        return None
     return Compared(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 
 
