@@ -281,7 +281,38 @@ def convolved(call: Called) -> Misfit | None:
         return misranked(call.name, shape, spatial + 2)
     axis = len(shape) - spatial - 1
     sizes = convolved_sizes(shape[-spatial:], weight[2:], values, transposed=transposed)
-    return wrong(call.name, "in_channels", said, shape[axis], shape, axis, (*shape[:axis], out, *sizes))
+    meant = (*shape[:axis], out, *sizes)
+    found = wrong(call.name, "in_channels", said, shape[axis], shape, axis, meant)
+    return found if found or transposed else oversized(call.name, shape, weight[2:], values, meant)
+
+
+def pooled(call: Called) -> Misfit | None:
+    """x (N, C, …); a padding of more than half of the kernel is refused."""
+    shape, names = call.shapes()[0], POOL if "avg" in call.name.lower() else (*POOL[:3], "dilation", "ceil_mode")
+    values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
+    spatial = int(call.name[-2])
+    kernel = each(values["kernel_size"], spatial)
+    values["stride"] = values.get("stride") or kernel
+    meant = (*shape[:-spatial], *convolved_sizes(shape[-spatial:], kernel, values, transposed=False))
+    for size, padding in zip(kernel, each(values.get("padding", 0), spatial), strict=True):
+        if padding > size // 2:
+            fact = f"{call.name}: a padding of {padding} is more than half of the kernel, {size}"
+            return Misfit("layer", (), meant, fact, Says("padding", padding, size // 2))
+    return None if values.get("ceil_mode") else oversized(call.name, shape, kernel, values, meant)
+
+
+def oversized(layer: str, shape: Shape, kernel: Shape, values: Mapping[str, Any], meant: Shape) -> Misfit | None:
+    """A kernel that is larger than its padded input."""
+    count = len(kernel)
+    values = {name: value for name, value in values.items() if not isinstance(value, str)}
+    padding, dilation = (each(values.get(name, default), count) for name, default in (("padding", 0), ("dilation", 1)))
+    sizes = shape[-count:]
+    for axis, (size, k, p, d) in enumerate(zip(sizes, kernel, padding, dilation, strict=True)):
+        if size + 2 * p < d * (k - 1) + 1 and size:
+            window, image = "×".join(map(str, kernel)), "×".join(map(str, sizes))
+            fact = f"{layer}: a kernel of {window} does not fit its input of {image} (padding {p}, dilation {d})"
+            return Misfit("layer", (len(shape) - count + axis,), meant, fact)
+    return None
 
 
 def misranked(layer: str, shape: Shape, rank: int) -> Misfit:
@@ -289,6 +320,7 @@ def misranked(layer: str, shape: Shape, rank: int) -> Misfit:
     return Misfit("layer", (), meant, f"{layer} wants {rank} dimensions but its input is {shape}")
 
 
+POOL = ("kernel_size", "stride", "padding", "ceil_mode")
 CONVOLUTION = ("stride", "padding", "dilation", "groups")
 TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
 
@@ -352,6 +384,7 @@ RULES: Mapping[str, Rule] = {
     "linear": linear,
     **{f"conv{d}d": convolved for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": convolved for d in (1, 2, 3)},
+    **{f"{kind}_pool{d}d": pooled for kind in ("max", "avg") for d in (1, 2, 3)},
     "batch_norm": batch_normed,
     "instance_norm": batch_normed,
     "group_norm": group_normed,

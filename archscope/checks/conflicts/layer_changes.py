@@ -267,9 +267,11 @@ def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> 
             width = change.shape[axis] + side.goals[axis] - side.shape[axis]
             more = wider(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
         goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
+        odd = any(size >= window.reach(axis) for axis, size in enumerate(window.padding))
         for arguments in rewindowed(change, window, behind, goals, FIRST.get(cause, tuple(OPTIONS))):
             likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))
-            yield LayerChange(path, {**arguments, **more}, distance, likely)
+            suspect = odd and "padding" in arguments  # its outermost positions see nothing of the image
+            yield LayerChange(path, {**arguments, **more}, -1 if suspect else distance, likely or suspect)
 
 
 def is_usual(arguments: Arguments, cause: str) -> bool:
