@@ -24,8 +24,7 @@ from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import diff
 
 if TYPE_CHECKING:
-    from archscope.targets import Constructor, Constructors, Subject
-    from archscope.targets.remaking import Remaking
+    from archscope.targets import Constructor, Constructors, Remaking, Subject
 
 MOST_TRIALS = 12
 """How many changes are tried for one conflict."""
@@ -111,11 +110,11 @@ def search_of(target: Any, report: Report, options: Mapping[str, Any], device: s
 
 def remaking_of(target: Any, options: Mapping[str, Any], subject: Subject) -> Remaking | None:
     """What makes a named target again; None where no call makes it."""
-    from archscope.targets.remaking import Remaking
+    from archscope import targets
 
     if not isinstance(target, (str, os.PathLike)):
         return None
-    found = Remaking(os.fspath(target), options.get("set") or {}, subject.device, options.get("dtype"))
+    found = targets.Remaking(os.fspath(target), options.get("set") or {}, subject.device, options.get("dtype"))
     return found if found.is_made_by_a_call else None
 
 

@@ -17,32 +17,16 @@ from math import prod
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from archscope.checks.conflicts.comparing import Compared, compared, with_more_rows
+from archscope.checks.conflicts.comparing import Compared, compared, cures_everything, with_more_rows
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import layer_changes
 from archscope.report import Fix, Report
 from archscope.spec.text_diff import diff
-from archscope.targets.ignored import relative
-from archscope.targets.layer_arguments import arguments_of, is_torch_layer, parameters_of
-from archscope.targets.remaking import CallPlace, Remaking
-from archscope.targets.source_edits import (
-    ALONG,
-    ORDERED,
-    SourceEdit,
-    argument_edits,
-    called,
-    flatten_edits,
-    flattened_operands,
-    forward_edits,
-    own_edits,
-    window_edits,
-)
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from archscope.targets import CallPlace, Remaking, Subject
+    from archscope.targets.source_edits import SourceEdit
     from archscope.targets.source_files import SourceFile
-    from archscope.targets.subjects import Subject
     from archscope.trace import Row
 
 MOST_TRIALS = 60
@@ -110,7 +94,7 @@ class SourceSearch:
 
     # ------------------------------------------------------------ edits
     @cached_property
-    def made(self) -> tuple[nn.Module, Mapping[str, Sequence[CallPlace]]]:
+    def made(self) -> tuple[Any, Mapping[str, Sequence[CallPlace]]]:
         return self.remaking.with_calls()
 
     @cached_property
@@ -121,29 +105,37 @@ class SourceSearch:
 
     def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
         """What may have been meant, the likeliest first."""
+        from archscope.targets import source_edits
+
         calls = self.made[1]
         for path in self.on_the_way(diagnosis):
-            yield from own_edits(calls.get(path, ()), self.names_at(path))
+            yield from source_edits.own_edits(calls.get(path, ()), self.names_at(path))
         for change in layer_changes(diagnosis, self.arguments_at):
             if len(change.arguments) == 1:
                 ((argument, value),) = change.arguments.items()
                 names = self.names_at(change.path)
-                yield from argument_edits(calls.get(change.path, ()), names, argument, value)
+                yield from source_edits.argument_edits(calls.get(change.path, ()), names, argument, value)
         yield from self.flattening(diagnosis)
         for path in self.on_the_way(diagnosis):
-            yield from window_edits(calls.get(path, ()), self.names_at(path))
+            yield from source_edits.window_edits(calls.get(path, ()), self.names_at(path))
         for file, function in self.functions(diagnosis):
-            yield from forward_edits(file, function, (*ALONG, *ORDERED))
+            yield from source_edits.forward_edits(file, function)
 
     def flattening(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
-        """A flatten before a layer that was told as many features as its whole input has."""
+        """A flatten before a layer that was told as many features as its whole input has; one of images that are to be
+        sequences."""
+        from archscope.targets import source_edits
+
         says, place = diagnosis.mismatch.says, diagnosis.mismatch.site.place
+        if {3, 4} == set(map(len, diagnosis.shapes)):
+            for file, function in self.functions(diagnosis):
+                yield from source_edits.flattened_images(file, function)
         if says is None or says.argument != "in_features" or says.said != prod(diagnosis.shapes[0][1:]):
             return
         if place is not None:
             for file, function in self.functions(diagnosis):
-                yield from flattened_operands(file, function, place.line, place.column)
-        yield from flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
+                yield from source_edits.flattened_operands(file, function, place.line, place.column)
+        yield from source_edits.flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
 
     def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
         """The paths of the layers at the conflict and on its walk, the nearest first."""
@@ -154,22 +146,28 @@ class SourceSearch:
 
     def names_at(self, path: str) -> list[str]:
         """The arguments that the layer at a path takes by position or by name."""
+        from archscope import targets
+
         layer = self.layers.get(path)
-        return list(parameters_of(type(layer))) if layer is not None and is_torch_layer(layer) else []
+        return targets.names_of(layer) if layer is not None and targets.is_torch_layer(layer) else []
 
     def arguments_at(self, path: str) -> Mapping[str, object]:
+        from archscope import targets
+
         layer = self.layers.get(path)
-        return arguments_of(layer) if layer is not None and is_torch_layer(layer) else {}
+        return targets.arguments_of(layer) if layer is not None and targets.is_torch_layer(layer) else {}
 
     def functions(self, diagnosis: Diagnosis) -> list[tuple[SourceFile, ast.FunctionDef]]:
-        """The function that the conflict stands in, then the forward methods around it and its walk."""
+        """The function that the conflict stands in, then the methods of the modules around it and its walk."""
         place, index = diagnosis.mismatch.site.place, diagnosis.index
         rows = [change.row for side in diagnosis.sides for change in side]
         around = [call.site.path for row in rows for call in index.calls_around(row.call)]
         paths = [path for path in (*parents(diagnosis.mismatch.site.path), *around) if path in self.layers]
         kinds = dict.fromkeys(type(self.layers[path]) for path in paths)
-        found = [d for kind in kinds if (d := self.remaking.sources.definition(kind.forward)) is not None]
-        files = {relative(definition.file.name): definition.file for definition in found}
+        methods = (value for kind in kinds for value in (kind.forward, *vars(kind).values()))
+        known = (self.remaking.sources.definition(one) for one in methods if isinstance(one, FunctionType))
+        found = [one for one in known if one is not None and one.node.name != "__init__"]
+        files = {definition.file.shown: definition.file for definition in found}
         file = files.get(place.file) if place is not None else None
         own = function_at(file, place.line) if file is not None and place is not None else None
         first = [(file, own)] if file is not None and own is not None else []
@@ -184,13 +182,17 @@ class SourceSearch:
                 paths = self.changed_layers(dict(subject.holding.modules))
         except (Exception, SystemExit):  # noqa: BLE001 - the author's code raises what it likes
             return None
-        if after is None or paths is None:
+        if after is None:
             return None
-        found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
-        found = found or with_more_rows(self.report, after, "flatten")
+        found = None
+        if paths is not None:
+            found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
+            found = found or with_more_rows(self.report, after, "flatten")
+        elif edit.own:
+            paths, found = [], cures_everything(self.report, after)
         if found is None:
             return None
-        outside = tuple(path for path in paths if not self.leads_there(path, diagnosis))
+        outside = tuple(path for path in paths or () if not self.leads_there(path, diagnosis))
         if outside and found.left:
             return None
         before, total = self.report.total, after.total
@@ -210,6 +212,8 @@ class SourceSearch:
 
     def rows_of(self, edit: SourceEdit) -> set[int]:
         """The rows of the functions that an edited call of a forward may have run."""
+        from archscope.targets.source_edits import called
+
         name = called(edit.call) if isinstance(edit.call, ast.Call) else ""
         paths = {path for path, module in self.layers.items() if self.is_forward(module, edit)}
         index = self.report.index
@@ -243,10 +247,12 @@ class SourceSearch:
 
 def is_another(old: Any, new: Any) -> bool:
     """Whether two layers are told something else; of others than torch's, whether their tensors have other shapes."""
+    from archscope import targets
+
     if type(old).__name__ != type(new).__name__:
         return True
-    if is_torch_layer(old) and is_torch_layer(new):
-        return arguments_of(old) != arguments_of(new)
+    if targets.is_torch_layer(old) and targets.is_torch_layer(new):
+        return targets.arguments_of(old) != targets.arguments_of(new)
     shapes = ([tuple(p.shape) for p in one.parameters(recurse=False)] for one in (old, new))
     return next(shapes) != next(shapes)
 
@@ -282,8 +288,8 @@ def fix_of(trial: SourceTrial) -> Fix:
         params=trial.params,
         macs=trial.macs,
         checked=True,
-        edit=diff(edit.file.text, edit.text, relative(edit.file.name)),
-        file=relative(edit.file.name),
+        edit=diff(edit.file.text, edit.text, edit.file.shown),
+        file=edit.file.shown,
         text=edit.text,
     )
 

@@ -5,6 +5,8 @@
 devices    devices, dtypes, memory, seeds
 inputs     what a user says of inputs → trees of tensors
 calls      a module's forward: whether arguments fit it, and their names
+remaking   a target made again with another text, and where each of its modules is made
+source_edits   edits of the author's source that give a layer another argument
 constructors   where a layer is made: the call in its author's source
 substitution   a copy of a model with other layers, which shares all else
 python     `net.py:Net`, `package.module:factory` → nn.Module
@@ -17,15 +19,18 @@ from archscope.targets.constructors import Constructor, Constructors, constructo
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
 from archscope.targets.inputs import Door, example, inputs_of, without_history
-from archscope.targets.layer_arguments import arguments_of, is_torch_layer
+from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
 from archscope.targets.python import module_of, surroundings
+from archscope.targets.remaking import CallPlace, Remaking
 from archscope.targets.subjects import Subject, initialised, placed, subject
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
 
 __all__ = [
+    "CallPlace",
     "Constructor",
     "Constructors",
     "Door",
+    "Remaking",
     "ReplacementError",
     "Subject",
     "Substitution",
@@ -43,6 +48,7 @@ __all__ = [
     "is_torch_layer",
     "module_of",
     "named_inputs",
+    "names_of",
     "placed",
     "refuse_too_big",
     "seeded",

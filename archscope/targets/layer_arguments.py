@@ -42,6 +42,11 @@ def parameters_of(cls: type) -> Mapping[str, Parameter]:
     return {name: p for name, p in found.items() if name not in hidden and not name.startswith("_")}
 
 
+def names_of(layer: nn.Module) -> list[str]:
+    """The arguments that a layer's constructor takes, in their order."""
+    return list(parameters_of(type(layer)))
+
+
 def arguments_of(layer: nn.Module) -> dict[str, object]:
     """The present arguments of a layer of torch.nn, those that its attributes tell."""
     found = {name: argument_of(layer, name) for name in parameters_of(type(layer))}

@@ -117,13 +117,11 @@ def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[S
             yield from set_argument(place, names, "padding", f"{kernel.id} // 2", own=True)
             yield from set_argument(place, names, "stride", kernel.id, own=False)
         for name in ("stride", "padding", "kernel_size", "dilation"):
-            own = given.get(name)
-            for other in siblings(place):
-                text = arguments(other, names).get(name)
-                if text is not None:
-                    yield from set_argument(place, names, name, ast.unparse(text), own=False)
-                elif own is not None and name != "kernel_size":
-                    yield from set_argument(place, names, name, "1" if name != "padding" else "0", own=False)
+            texts = (arguments(other, names).get(name) for other in siblings(place))
+            for text in dict.fromkeys(ast.unparse(text) for text in texts if text is not None):
+                yield from set_argument(place, names, name, text, own=False)
+            if name in given and name != "kernel_size":
+                yield from set_argument(place, names, name, "0" if name == "padding" else "1", own=False)
 
 
 def siblings(place: CallPlace) -> list[ast.Call]:
@@ -141,6 +139,15 @@ def flatten_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
         if maker and any(place.node in elements(node) for node in lists):
             start = place.file.range(place.node)[0]
             yield writer(place).edit(start, start, f"{maker}.Flatten(), ", f"{maker}.Flatten() before it")
+
+
+def flattened_images(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+    """`.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "transpose":
+            end = file.range(node.func.value)[1]
+            words = f"{ast.unparse(node.func.value)}.flatten(2)"
+            yield Writer(file, node, function).edit(end, end, ".flatten(2)", words)
 
 
 def elements(node: ast.AST) -> Sequence[ast.expr]:
@@ -285,10 +292,10 @@ def parameters(function: ast.FunctionDef) -> list[str]:
 
 
 # ------------------------------------------------------------ what a forward says
-def forward_edits(file: SourceFile, function: ast.FunctionDef, operations: Sequence[str]) -> Iterator[SourceEdit]:
-    """Other dimensions, sizes in another order, sums without a number, in calls of these functions; a value that
+def forward_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+    """Other dimensions, sizes in another order, sums without a number, in calls of tensors' functions; a value that
     nothing reads in place of another one."""
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in operations]
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
     for call in calls:
         at = Writer(file, call, function)
         for node in dims(call):

@@ -37,6 +37,11 @@ class SourceFile:
     text: str
     tree: ast.Module
 
+    @property
+    def shown(self) -> str:
+        """The name as reports say it."""
+        return relative(self.name)
+
     @cached_property
     def starts(self) -> list[int]:
         """The offset of every line."""
@@ -72,7 +77,7 @@ class SourceFile:
 
     def place(self, node: ast.expr) -> Span:
         start, _ = self.range(node)
-        return Span(relative(self.name), node.lineno, start - self.starts[node.lineno - 1] + 1)
+        return Span(self.shown, node.lineno, start - self.starts[node.lineno - 1] + 1)
 
 
 def codes_in(code: CodeType) -> Iterator[CodeType]:

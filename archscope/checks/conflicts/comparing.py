@@ -41,6 +41,10 @@ def compared(
         return None
     if {mismatch.row for mismatch in new.mismatches} & follow_ons(before):
         return None  # what follows from the conflict is still there, so it is not gone
+    if len(paths) > 1 and {mismatch.fact for mismatch in new.mismatches} - {
+        mismatch.fact for mismatch in old.mismatches
+    }:
+        return None  # what is left is wrong in another way
     if old.failure is None and len(old.rows) != len(new.rows):
         return None
     own = rows_of(old, paths) | set(rows)
@@ -61,7 +65,7 @@ def compared(
 
 def with_more_rows(before: Report, after: Report, function: str) -> Compared | None:
     """The same of a run with more rows, of a function of this name: a cure if nothing is wrong any more, and all other
-    rows are there in their order, with the same shapes up to the conflict. Paths may be others."""
+    rows are there in their order, with the same shapes up to the first new one. Paths may be others."""
     old, new = before.trace, after.trace
     if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
         return None
@@ -76,12 +80,20 @@ def with_more_rows(before: Report, after: Report, function: str) -> Compared | N
             return None
     if wanted is not None or len(rest) == len(kept):
         return None
-    first = min(mismatch.row for mismatch in old.mismatches)
-    ahead = [(row, other) for row, other in kept if row.index < first]
+    ahead = [(row, other) for row, other in kept if row.index == other.index]
     if any([v.shape for v in row.outputs] != [v.shape for v in other.outputs] for row, other in ahead):
         return None
-    whole = len(old.outputs) == len(new.outputs) and len(read(old)) == len(read(new))
-    if not whole or not effective(before.index) <= effective(after.index):
+    return cures_everything(before, after) if len(read(old)) == len(read(new)) else None
+
+
+def cures_everything(before: Report, after: Report) -> Compared | None:
+    """The same of a run whose rows may be others: a cure if nothing is wrong any more, and every input has an effect
+    that had one."""
+    old, new = before.trace, after.trace
+    if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
+        return None
+    errors = any(finding.level == "error" for finding in after.findings)
+    if errors or len(old.outputs) != len(new.outputs) or not effective(before.index) <= effective(after.index):
         return None
     return Compared(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 

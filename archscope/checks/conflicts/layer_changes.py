@@ -83,6 +83,7 @@ def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[Layer
     if mismatch.kind == "layer":
         yield from told(diagnosis, arguments_at)
         yield from before_flattening(diagnosis, arguments_at)
+        yield from smaller_kernels(diagnosis)
     behind = int(mismatch.kind == "layer")  # the layer itself is nearer
     for side in sides(diagnosis):
         for change in chain(widths(side, trace, arguments_at), windows(side, trace, arguments_at, diagnosis.cause)):
@@ -144,6 +145,20 @@ def divisors(size: int, near: int) -> list[int]:
     """The divisors nearest to a number, the nearest first; 1 comes last."""
     found = [number for number in range(2, size + 1) if size % number == 0]
     return [*sorted(found, key=lambda number: (abs(number - near), number))[:1], 1]
+
+
+def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
+    """Of a window that is larger than its input: smaller ones, the padding that it lacks, smaller ones before it."""
+    mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
+    if mismatch.says is not None or not mismatch.axes or not 0 <= mismatch.row < len(trace.rows):
+        return
+    rows = [trace.rows[mismatch.row], *(change.row for change in reversed(diagnosis.sides[0]))]
+    for distance, row in enumerate(row for row in rows if window_of(row) is not None):
+        path, window = layer_path(row, trace), window_of(row)
+        for size in range(window.kernel[0] - 1, 0, -1) if window is not None and path else ():
+            yield LayerChange(path, {"kernel_size": size}, distance)
+        if not distance and path:
+            yield from (LayerChange(path, {"padding": size}, distance) for size in (1, 2))
 
 
 # ------------------------------------------------------------ the sides
