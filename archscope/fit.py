@@ -288,27 +288,30 @@ def convolved(call: Called) -> Misfit | None:
 
 def pooled(call: Called) -> Misfit | None:
     """x (N, C, …); a padding of more than half of the kernel is refused."""
-    shape, names = call.shapes()[0], POOL if "avg" in call.name.lower() else (*POOL[:3], "dilation", "ceil_mode")
+    shape, average, spatial = call.shapes()[0], "avg" in call.name.lower(), int(call.name[-2])
+    names = (*POOL[:3], "ceil_mode") if average else POOL
     values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
-    spatial = int(call.name[-2])
-    kernel = each(values["kernel_size"], spatial)
-    values["stride"] = values.get("stride") or kernel
-    meant = (*shape[:-spatial], *convolved_sizes(shape[-spatial:], kernel, values, transposed=False))
-    for size, padding in zip(kernel, each(values.get("padding", 0), spatial), strict=True):
-        if padding > size // 2:
-            fact = f"{call.name}: a padding of {padding} is more than half of the kernel, {size}"
-            return Misfit("layer", (), meant, fact, Says("padding", padding, size // 2))
-    return None if values.get("ceil_mode") else oversized(call.name, shape, kernel, values, meant)
+    kernel, padding = (each(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
+    half = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+    values |= {"stride": values.get("stride") or kernel, "padding": half}
+    bare = average and spatial == 3  # torch asks for an input of the kernel's size there, whatever is around it
+    least = tuple(max(n, k * bare) for n, k in zip(shape[-spatial:], kernel, strict=True))
+    meant = (*shape[:-spatial], *convolved_sizes(least, kernel, values, transposed=False))
+    if half != padding:
+        fact = f"{call.name}: a padding of {max(padding)} is more than half of the kernel, {min(kernel)}"
+        return Misfit("layer", (), meant, fact, Says("padding", max(padding), min(kernel) // 2))
+    return oversized(call.name, shape, kernel, values | {"padding": 0} if bare else values, meant)
 
 
 def oversized(layer: str, shape: Shape, kernel: Shape, values: Mapping[str, Any], meant: Shape) -> Misfit | None:
-    """A kernel that is larger than its padded input."""
-    count = len(kernel)
-    values = {name: value for name, value in values.items() if not isinstance(value, str)}
-    padding, dilation = (each(values.get(name, default), count) for name, default in (("padding", 0), ("dilation", 1)))
-    sizes = shape[-count:]
-    for axis, (size, k, p, d) in enumerate(zip(sizes, kernel, padding, dilation, strict=True)):
-        if size + 2 * p < d * (k - 1) + 1 and size:
+    """A kernel that is larger than its padded input; where sizes are rounded up, by a stride or more."""
+    count, values = len(kernel), {name: value for name, value in values.items() if not isinstance(value, str)}
+    padding, dilation, stride = (
+        each(values.get(name, default), count) for name, default in (("padding", 0), ("dilation", 1), ("stride", 1))
+    )
+    sizes, rounds = shape[-count:], bool(values.get("ceil_mode"))
+    for axis, (size, k, p, d, s) in enumerate(zip(sizes, kernel, padding, dilation, stride, strict=True)):
+        if size > 0 and size + 2 * p + (s - 1) * rounds < d * (k - 1) + 1:
             window, image = "×".join(map(str, kernel)), "×".join(map(str, sizes))
             fact = f"{layer}: a kernel of {window} does not fit its input of {image} (padding {p}, dilation {d})"
             return Misfit("layer", (len(shape) - count + axis,), meant, fact)
@@ -320,7 +323,7 @@ def misranked(layer: str, shape: Shape, rank: int) -> Misfit:
     return Misfit("layer", (), meant, f"{layer} wants {rank} dimensions but its input is {shape}")
 
 
-POOL = ("kernel_size", "stride", "padding", "ceil_mode")
+POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 CONVOLUTION = ("stride", "padding", "dilation", "groups")
 TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
 
@@ -335,6 +338,9 @@ def convolved_sizes(sizes: Shape, kernel: Shape, values: Mapping[str, Any], *, t
         for name, default in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
     )
     ends = zip(sizes, kernel, stride, padding, dilation, extra, strict=True)
+    if values.get("ceil_mode"):
+        rounded = ((-((d * (k - 1) + 1 - n - 2 * p) // s) + 1, n + p, s) for n, k, s, p, d, _ in ends)
+        return tuple(max(size - ((size - 1) * s >= end), 1) for size, end, s in rounded)
     if transposed:
         return tuple(max((n - 1) * s - 2 * p + d * (k - 1) + e + 1, 1) for n, k, s, p, d, e in ends)
     return tuple(max((n + 2 * p - d * (k - 1) - 1) // s + 1, 1) for n, k, s, p, d, _ in ends)

@@ -165,16 +165,53 @@ def convolved(axes: int, *, transposed: bool) -> Callable[[Random], Drawn]:
         groups, inner, out = dice.randint(1, 2), dice.randint(1, 3), dice.randint(1, 3)
         kernel = sizes(dice, axes, most=3)
         weight = (groups * inner, out, *kernel) if transposed else (groups * out, inner, *kernel)
-        spatial = tuple(dice.randint(5, 9) for _ in range(axes))
+        small = not transposed and dice.random() < 0.2
+        spatial = tuple(dice.randint(1 if small else 5, 9) for _ in range(axes))
         has = groups * inner if dice.random() < 0.5 else dice.randint(1, 7)
         batch = (2,) if dice.random() < 0.8 else ()
-        said = {"stride": dice.randint(1, 3), "padding": sizes(dice, axes, most=2), "dilation": 1, "groups": groups}
+        said: dict[str, Any] = {"stride": dice.randint(1, 3), "padding": sizes(dice, axes, most=2), "dilation": 1}
+        said["groups"] = groups
         if not transposed:
             said["dilation"] = dice.randint(1, 2)
             said["padding"] = said["padding"] if dice.random() < 0.8 else "valid" if dice.random() < 0.5 else 0
         elif said["stride"] > 1:
             said["output_padding"] = 1
-        args = [(made((*batch, c, *spatial)), made(weight)) for c in (has, groups * inner)]
+        least = spatial if transposed else large_enough(spatial, kernel, said["padding"], said["dilation"])
+        args = [(made((*batch, c, *size)), made(weight)) for c, size in ((has, spatial), (groups * inner, least))]
+        return Drawn(function, args[0], said, args[1])
+
+    return draw
+
+
+def large_enough(spatial: Shape, kernel: Shape, padding: Any, dilation: int) -> Shape:
+    """The nearest sizes that a window fits into."""
+    around = padding if isinstance(padding, tuple) else (0,) * len(kernel)
+    return tuple(max(n, dilation * (k - 1) + 1 - 2 * p) for n, k, p in zip(spatial, kernel, around, strict=True))
+
+
+def pooled(kind: str, axes: int) -> Callable[[Random], Drawn]:
+    function = getattr(F, f"{kind}_pool{axes}d")
+
+    def draw(dice: Random) -> Drawn:
+        kernel = sizes(dice, axes)
+        spatial = tuple(dice.randint(1 if dice.random() < 0.1 else 4, 9) for _ in range(axes))
+        padding = tuple(dice.randint(0, k // 2 if dice.random() < 0.9 else 3) for k in kernel)
+        fitting = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+        said: dict[str, Any] = {"ceil_mode": dice.random() < 0.3}
+        batch = (2,) if dice.random() < 0.8 else ()
+        stride = dice.randint(1, 3) if dice.random() < 0.8 else None
+        bare = kind == "avg" and axes == 3
+        around = (0,) * axes if bare else fitting
+        least = large_enough(spatial, kernel, around, 1)
+        if said["ceil_mode"] and not bare:
+            least = tuple(
+                n if n + 2 * p + (stride or k) > k else m
+                for n, m, k, p in zip(spatial, least, kernel, fitting, strict=True)
+            )
+        args = [
+            (made((*batch, 2, *size)), kernel, stride or kernel, p)
+            for size, p in ((spatial, padding), (least, fitting))
+        ]
         return Drawn(function, args[0], said, args[1])
 
     return draw
@@ -245,6 +282,7 @@ CALLS: dict[str, Callable[[Random], Drawn]] = {
     "linear": mapped,
     **{f"conv{d}d": convolved(d, transposed=False) for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": convolved(d, transposed=True) for d in (1, 2, 3)},
+    **{f"{kind}_pool{d}d": pooled(kind, d) for kind in ("max", "avg") for d in (1, 2, 3)},
     "batch_norm": batch_normed,
     "group_norm": group_normed,
     "layer_norm": layer_normed("layer_norm"),

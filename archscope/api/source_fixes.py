@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from math import prod
+from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ MOST_TRIALS = 60
 """How many edits are tried for one conflict."""
 MOST_MACS = 20_000_000_000
 """How many multiply-adds the trials of one conflict may take together, where they are computed."""
+MOST_PARAMS = 2_000_000_000
+"""How many parameters they may make together, where they are filled."""
+MOST_SECONDS = 2.0
+"""How long the target may take to be made, if it is to be made again and again."""
 PATIENCE = 3
 """How many more edits are tried once one has cured everything."""
 WANTED = 3
@@ -88,9 +93,19 @@ class SourceSearch:
 
     @property
     def most(self) -> int:
-        """How many edits are tried; on meta nothing is computed."""
-        macs = 1 if self.remaking.device == "meta" else self.report.total.known or 1
-        return max(min(MOST_TRIALS, MOST_MACS // macs), 1)
+        """How many edits are tried; on meta nothing is computed or filled. None where making takes long."""
+        if self.seconds > MOST_SECONDS:
+            return 0
+        if self.remaking.device == "meta":
+            return MOST_TRIALS
+        macs, params = self.report.total.known or 1, self.report.total.params or 1
+        return max(min(MOST_TRIALS, MOST_MACS // macs, MOST_PARAMS // params), 1)
+
+    @cached_property
+    def seconds(self) -> float:
+        begun = perf_counter()
+        self.made  # noqa: B018 - it is made here
+        return perf_counter() - begun
 
     # ------------------------------------------------------------ edits
     @cached_property

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
+from warnings import catch_warnings
 
 from torch import nn
 
@@ -62,12 +64,13 @@ class Remaking:
         return callable(self.found) and not isinstance(self.found, nn.Module)
 
     def subject(self) -> Subject:
-        return subject_from(
-            lambda: module_from(self.found, self.arguments, self.target, device=self.device),
-            self.target,
-            self.device,
-            self.dtype,
-        )
+        """The target made once more; what its code prints, it has printed before."""
+
+        def make() -> nn.Module:
+            return module_from(self.found, self.arguments, self.target, device=self.device)
+
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), catch_warnings(action="ignore"):
+            return subject_from(make, self.target, self.device, self.dtype)
 
     @contextmanager
     def changed(self, file: str, text: str) -> Iterator[Subject]:

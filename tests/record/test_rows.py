@@ -26,9 +26,7 @@ def image(channels: int = 3) -> torch.Tensor:
 
 
 def test_a_residual_add_has_a_row_of_its_own() -> None:
-    net = Holds(
-        lambda m, x: F.relu(m.norm(m.conv(x)) + x), conv=nn.Conv2d(3, 3, 3, padding=1), norm=nn.BatchNorm2d(3)
-    )
+    net = Holds(lambda m, x: F.relu(m.norm(m.conv(x)) + x), conv=nn.Conv2d(3, 3, 3, padding=1), norm=nn.BatchNorm2d(3))
     trace = traced(net, image())
     assert edges(trace) == [
         ("conv", "Conv2d", ["x", "conv.weight", "conv.bias"]),

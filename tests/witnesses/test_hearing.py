@@ -122,7 +122,7 @@ def test_a_witness_that_is_missing_says_how_to_get_it(package: str, monkeypatch:
     check = archscope.cross_check(nn.Linear(4, 4).eval(), args=(torch.ones(1, 4),))
     status = {account.statement.witness: account.statement.status for account in check.accounts}
     assert status == {"fvcore": "counted", "torchinfo": "counted", "FlopCounterMode": "counted"} | {package: "missing"}
-    assert f'{package} is not installed: pip install fvcore torchinfo' in str(check)
+    assert f"{package} is not installed: pip install fvcore torchinfo" in str(check)
 
 
 class Masked(nn.Module):
