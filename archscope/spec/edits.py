@@ -85,11 +85,24 @@ class Page:
 
     def block_at(self, line: int) -> Block | None:
         """The block whose definition a line stands in; None for the net's own steps, its params and inputs."""
+        if line not in self._blocks:
+            self._blocks[line] = self._block_at(line)
+        return self._blocks[line]
+
+    @cached_property
+    def _blocks(self) -> dict[int, Block | None]:
+        return {}
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def _block_at(self, line: int) -> Block | None:
         before = [block for block in self.spec.blocks if block.span.line <= line]
         found = max(before, key=lambda block: block.span.line, default=None)
         if found is None:
             return None
-        lines, column = self.text.splitlines(), found.span.column - 1
+        lines, column = self._lines, found.span.column - 1
         inside = (is_content(text) and indent(text) <= column for text in lines[found.span.line : line])
         listed = (text[column:].startswith("- ") for text in lines[found.span.line : line])
         ended = any(ends and not item for ends, item in zip(inside, listed, strict=True))

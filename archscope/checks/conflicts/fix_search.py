@@ -86,6 +86,8 @@ def search(
     for number, proposal in enumerate(islice(proposals, most)):
         if sum(trial.clean for trial in passed) == wanted or failed >= patience(passed):
             break
+        if proposal.guess and any(trial.cures_all for trial in passed):
+            break
         trial = attempt(proposal)
         helps = trial is not None and (trial.cures_all or not any(other.cures_all for other in passed))
         failed = 0 if helps else failed + 1

@@ -94,4 +94,5 @@ def proposals(
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
     for source in order[diagnosis.cause]:
-        yield from (replace(proposal, cause=proposal.cause or CAUSE_SHOWN.get(source, "")) for proposal in source(case))
+        shown = CAUSE_SHOWN.get(source, "")
+        yield from (replace(one, cause=one.cause or shown, guess=source is slips) for one in source(case))

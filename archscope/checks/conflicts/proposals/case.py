@@ -41,6 +41,7 @@ class Proposal:
     it says when the operation in conflict is done at all. own: it is right for every use of the block that it
     edits, such as an argument passed on as the block is told it. evident: what it
     changes is a slip whatever the sizes are: an argument that the block reads nowhere, a concat of one value.
+    guess: nothing but its effect speaks for it.
     """
 
     description: str
@@ -51,6 +52,7 @@ class Proposal:
     conditional: bool = False
     own: bool = False
     evident: bool = False
+    guess: bool = False
 
 
 @dataclass(frozen=True)

@@ -133,22 +133,27 @@ def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     if name in CHANNELS:
         yield from (str(size) for size in wanted_channels(case, side, change))
     elif window is not None:
-        yield from in_its_own_words(case, change.row, name)
+        for text, size in in_its_own_words(case, change.row, window, name):
+            trial = with_value(window, name, size)
+            if trial is not None and trial != window and ends_well(case, side, change, trial):
+                yield text
         yield from rewindowed(case, side, change, window, name)
 
 
-def in_its_own_words(case: Case, row: Row, name: str) -> Iterator[str]:
-    """An argument in the words of another of the same call: `padding=kernel // 2`, a stride as long as the kernel."""
+def in_its_own_words(case: Case, row: Row, window: Window, name: str) -> Iterator[tuple[str, int]]:
+    """An argument in the words of another of the same call, and its size: `padding=kernel // 2`, a stride as long as
+    the kernel."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
         given = {word: argument.text for word, argument in call.arguments.items() if not argument.text.isdigit()}
         if name == "padding" and "dilation" in given:
-            yield given["dilation"]
+            yield given["dilation"], window.dilation[0]
         if name == "padding" and "kernel_size" in given:
-            yield f"{given['kernel_size']} // 2"
-        if name == "stride" or (name == "kernel_size" and "pool" in row.short):
-            other = given.get({"stride": "kernel_size", "kernel_size": "stride"}[name])
-            yield from [other] if other else []
+            yield f"{given['kernel_size']} // 2", window.kernel[0] // 2
+        if name == "stride" and "kernel_size" in given:
+            yield given["kernel_size"], window.kernel[0]
+        if name == "kernel_size" and "stride" in given and "pool" in row.short:
+            yield given["stride"], window.stride[0]
 
 
 def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:

@@ -30,10 +30,13 @@ ALTERED = (ast.Add, ast.Sub, ast.Mult)
 
 def unread(case: Case) -> Iterator[Proposal]:
     """An argument of the block that nothing in it reads, where a step has an argument of that name."""
+    known: dict[str, list[str]] = {}
     for spot in spots(case):
         block = block_of(spot)
-        read = names_read(block) if block is not None else frozenset()
-        for argument in (one.name for one in (block.arguments if block is not None else ()) if one.name not in read):
+        if block is not None and block.name not in known:
+            read = names_read(block)
+            known[block.name] = [argument.name for argument in block.arguments if argument.name not in read]
+        for argument in known[block.name] if block is not None else ():
             for call in (call for call in case.calls(spot) if case.takes(call.name, argument)):
                 yield from (replace(one, evident=True) for one in set_to(spot, call, argument, argument))
 

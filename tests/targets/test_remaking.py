@@ -1,0 +1,545 @@
+"""Targets made again: functions run another text meanwhile, and each layer knows the calls that made it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from archscope.errors import UsageError
+from archscope.targets import CallPlace, Remaking, surroundings
+from archscope.targets.remaking import functions_of
+
+HEAD = "import functools\n\nimport torch\nfrom torch import nn\n\n"
+INIT = nn.Module.__init__
+
+
+@contextmanager
+def remaking(folder: Path, text: str, name: str = "make", **arguments: Any) -> Iterator[tuple[Remaking, str, str]]:
+    """What makes a target of a small file again, the file, and its text."""
+    file, whole = folder / "small.py", HEAD + text
+    file.write_text(whole, encoding="utf-8")
+    target = f"{file}:{name}"
+    with surroundings(target):
+        yield Remaking(target, arguments, "cpu", None), str(file), whole
+
+
+def codes(file: str) -> dict[FunctionType, CodeType]:
+    return {function: function.__code__ for function in functions_of(file)}
+
+
+def widths(module: nn.Module) -> list[int]:
+    return [layer.out_features for layer in module.modules() if isinstance(layer, nn.Linear)]
+
+
+def said(places: Sequence[CallPlace]) -> list[str]:
+    return [" ".join(ast.unparse(place.node).split()) for place in places]
+
+
+# ------------------------------------------------------------ another text
+PLAIN = """\
+def make():
+    return nn.Linear(4, 8)
+"""
+KINDS: dict[str, tuple[str, str]] = {
+    "function": (PLAIN, "make"),
+    "constructor": (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.fc = nn.Linear(4, 8)\n",
+        "Net",
+    ),
+    "static method": ("class Nets:\n    @staticmethod\n    def make():\n        return nn.Linear(4, 8)\n", "Nets.make"),
+    "class method": ("class Nets:\n    @classmethod\n    def make(cls):\n        return nn.Linear(4, 8)\n", "Nets.make"),
+    "method of a base": (
+        "class Base(nn.Module):\n    def build(self):\n        self.fc = nn.Linear(4, 8)\n\n\n"
+        "class Net(Base):\n    def __init__(self):\n        super().__init__()\n        self.build()\n",
+        "Net",
+    ),
+    "property": (
+        "class Net(nn.Module):\n    @property\n    def layer(self):\n        return nn.Linear(4, 8)\n\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = self.layer\n",
+        "Net",
+    ),
+    "class in a class": (
+        "class Outer:\n    class Net(nn.Module):\n        def __init__(self):\n            super().__init__()\n"
+        "            self.fc = nn.Linear(4, 8)\n",
+        "Outer.Net",
+    ),
+    "class in a function": (
+        "def make():\n    class Net(nn.Module):\n        def __init__(self):\n            super().__init__()\n"
+        "            self.fc = nn.Linear(4, 8)\n\n    return Net()\n",
+        "make",
+    ),
+    "nested function": (
+        "def make():\n    def layer():\n        return nn.Linear(4, 8)\n\n    return nn.Sequential(layer())\n",
+        "make",
+    ),
+    "closure": (
+        "def make(width=4):\n    def layer():\n        return nn.Linear(width, 8)\n\n    return nn.Sequential(layer())\n",
+        "make",
+    ),
+    "lambda": ("make = lambda: nn.Linear(4, 8)\n", "make"),
+    "decorated": (
+        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
+        "    return inner\n\n\n@said\ndef make():\n    return nn.Linear(4, 8)\n",
+        "make",
+    ),
+    "decorated twice": (
+        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
+        "    return inner\n\n\n@said\n@said\ndef make():\n    return nn.Linear(4, 8)\n",
+        "make",
+    ),
+    "decorated with arguments": (
+        "def named(name):\n    def outer(function):\n        @functools.wraps(function)\n        def inner():\n"
+        "            return function()\n\n        return inner\n\n    return outer\n\n\n"
+        '@named("net")\ndef make():\n    return nn.Linear(4, 8)\n',
+        "make",
+    ),
+    "decorator": (
+        "def headed(function):\n    @functools.wraps(function)\n    def inner():\n"
+        "        return nn.Sequential(function(), nn.Linear(4, 8))\n\n    return inner\n\n\n"
+        "@headed\ndef make():\n    return nn.Identity()\n",
+        "make",
+    ),
+    "decorated without wraps": (
+        "def said(function):\n    def inner():\n        return function()\n\n    return inner\n\n\n"
+        "@said\ndef make():\n    return nn.Linear(4, 8)\n",
+        "make",
+    ),
+    "lambdas on one line": (
+        "make, other = lambda: nn.Linear(4, 8), lambda: nn.Linear(5, 9)\n",
+        "make",
+    ),
+    "partial": (
+        "def layer(size):\n    return nn.Linear(size, 8)\n\n\nmake = functools.partial(layer, 4)\n",
+        "make",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_path: Path) -> None:
+    text, name = KINDS[kind]
+    with remaking(tmp_path, text, name) as (target, file, whole):
+        assert widths(target.subject().module) == [8]
+        before = codes(file)
+        edited = whole.replace("(4, 8)", "(4, 6)").replace(", 8)", ", 6)")
+        with target.changed(file, edited) as subject:
+            assert widths(subject.module) == [6]
+        assert all(codes(file)[function] is code for function, code in before.items())
+        assert widths(target.subject().module) == [8]
+
+
+def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
+    text = "def layer():\n    return nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    with remaking(tmp_path, text) as (target, file, whole):
+        with target.changed(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(\n        4,\n        6,\n    )")) as subject:
+            assert widths(subject.module) == [6]
+        assert widths(target.subject().module) == [8]
+
+
+def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None:
+    text = "def layer():\n    return nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    with remaking(tmp_path, text) as (target, file, whole):
+        target.subject()
+        changed = target.codes_changed(file, whole.replace("8", "6"))
+        assert [function.__name__ for function in changed] == ["layer"]
+        assert target.codes_changed(file, whole) == {}
+
+
+def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
+    text = "class Net(nn.Module):\n    def forward(self, x):\n        return x.flatten(1)\n"
+    with remaking(tmp_path, text, "Net") as (target, file, whole):
+        model, x = target.subject().module, torch.zeros(2, 3, 4)
+        with target.changed(file, whole.replace("flatten(1)", "flatten(0)")) as subject:
+            assert subject.module(x).shape == (24,)
+            assert model(x).shape == (24,)
+        assert model(x).shape == (2, 12)
+
+
+def test_a_file_that_the_target_imports_can_be_edited(tmp_path: Path) -> None:
+    parts = tmp_path / "parts_of_small.py"
+    parts.write_text(HEAD + "def layer():\n    return nn.Linear(4, 8)\n", encoding="utf-8")
+    text = "from parts_of_small import layer\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    with remaking(tmp_path, text) as (target, _, _):
+        target.subject()
+        with target.changed(str(parts), parts.read_text().replace("8", "6")) as subject:
+            assert widths(subject.module) == [6]
+        assert widths(target.subject().module) == [8]
+    assert "parts_of_small" not in sys.modules
+
+
+FAILING = {
+    "raises": 'raise ValueError("no")',
+    "exits": 'raise SystemExit("no")',
+    "gives no module": "return 3",
+    "fails in a layer": "return nn.Linear(-4, 8)",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize("how", FAILING)
+def test_where_making_raises_all_is_as_it_was(how: str, tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, file, whole):
+        target.subject()
+        before = codes(file)
+        edited = whole.replace("return nn.Linear(4, 8)", FAILING[how])
+        with pytest.raises(UsageError), target.changed(file, edited):
+            pytest.fail("it has been made")
+        assert all(function.__code__ is code for function, code in before.items())
+        assert widths(target.subject().module) == [8]
+
+
+def test_where_the_body_raises_all_is_as_it_was(tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, file, whole):
+        target.subject()
+        before = codes(file)
+        with pytest.raises(KeyboardInterrupt), target.changed(file, whole.replace("8", "6")):
+            raise KeyboardInterrupt
+        assert all(function.__code__ is code for function, code in before.items())
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        "def layer():\n        return nn.Linear(width, height)",
+        "def layer():\n        return nn.Linear(4, 8)",
+    ],
+    ids=["more", "fewer"],
+)
+def test_other_free_variables_raise_and_leave_all_as_it_was(new: str, tmp_path: Path) -> None:
+    text = (
+        "def maker(width, height):\n    def layer():\n        return nn.Linear(width, 8)\n\n    return layer\n\n\n"
+        "first = maker(4, 5)\n\n\ndef make():\n    return nn.Sequential(first())\n"
+    )
+    with remaking(tmp_path, text) as (target, file, whole):
+        target.subject()
+        before = codes(file)
+        assert len(before) == 3
+        edited = whole.replace("def layer():\n        return nn.Linear(width, 8)", new)
+        edited = edited.replace("nn.Sequential(first())", "nn.Sequential(nn.Linear(1, 1))")
+        with pytest.raises(ValueError, match="free vars"), target.changed(file, edited):
+            pytest.fail("it has been made")
+        assert all(function.__code__ is code for function, code in before.items())
+        assert widths(target.subject().module) == [8]
+
+
+def test_a_text_with_other_functions_raises(tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, file, whole):
+        target.subject()
+        with pytest.raises(ValueError), target.changed(file, whole + "\n\ndef more():\n    return 1\n"):
+            pytest.fail("it has been made")
+        with pytest.raises(SyntaxError), target.changed(file, whole + "("):
+            pytest.fail("it has been made")
+        assert widths(target.subject().module) == [8]
+
+
+def test_a_file_that_is_nobodys_raises(tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, _, whole):
+        for file in (str(tmp_path / "none.py"), str(nn.__file__)):
+            with pytest.raises(UsageError, match="cannot be read"), target.changed(file, whole):
+                pytest.fail("it has been made")
+
+
+# ------------------------------------------------------------ what else happens
+def test_a_file_is_run_once(tmp_path: Path) -> None:
+    runs = tmp_path / "runs.txt"
+    text = f"with open({str(runs)!r}, 'a') as lines:\n    lines.write('run ')\n\nCOUNT = []\n\n\n" + PLAIN.replace(
+        "return", "COUNT.append(1)\n    return"
+    )
+    with remaking(tmp_path, text) as (target, file, whole):
+        target.subject()
+        for width in (5, 6, 7):
+            with target.changed(file, whole.replace("8", str(width))) as subject:
+                assert widths(subject.module) == [width]
+        target.with_calls()
+        assert runs.read_text() == "run "
+        assert len(target.found.__globals__["COUNT"]) == 5
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, file, whole):
+        target.subject()
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with target.changed(file, whole.replace("8", "6")):
+            pass
+        target.with_calls()
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_printed_meanwhile_is_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "import sys\nimport warnings\n\n\n"
+        + PLAIN.replace("return", "print('made')\n    print('made', file=sys.stderr)\n    return")
+    ).replace("    return", "    warnings.warn('made')\n    return")
+    with remaking(tmp_path, text) as (target, file, whole):
+        target.subject()
+        target.with_calls()
+        with target.changed(file, whole.replace("8", "6")):
+            print("inside")  # noqa: T201
+    assert tuple(capsys.readouterr()) == ("inside\n", "")
+
+
+def test_random_numbers_are_as_they_were(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    with remaking(tmp_path, PLAIN) as (target, file, whole):
+        target.subject()
+        target.with_calls()
+        with target.changed(file, whole.replace("8", "6")):
+            pass
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_arguments_are_given_every_time(tmp_path: Path) -> None:
+    with remaking(tmp_path, "def make(width, depth=1):\n    return nn.Linear(4, width + 8)\n", width=3) as made:
+        target, file, whole = made
+        assert widths(target.subject().module) == [11]
+        with target.changed(file, whole.replace("width + 8", "width")) as subject:
+            assert widths(subject.module) == [3]
+        _, calls = target.with_calls()
+        assert [said(places) for places in calls.values()] == [["nn.Linear(4, width + 8)"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_call"),
+    [
+        (PLAIN, True),
+        ("class make(nn.Module):\n    pass\n", True),
+        ("make = nn.Linear(4, 8)\n", False),
+        ("make = functools.partial(nn.Linear, 4, 8)\n", True),
+        ("make = 3\n", False),
+    ],
+    ids=["function", "class", "instance", "partial", "number"],
+)
+@pytest.mark.moves_rng
+def test_only_what_a_call_makes_is_made_again(text: str, is_call: bool, tmp_path: Path) -> None:
+    with remaking(tmp_path, text) as (target, _, _):
+        assert target.is_made_by_a_call is is_call
+
+
+# ------------------------------------------------------------ calls
+LINEAR = "nn.Linear(4, 8)"
+BLOCK = "class Block(nn.Module):\n    def __init__(self, a, b):\n        super().__init__()\n        self.fc = "
+CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
+    "the target itself": (PLAIN, "make", {"": [LINEAR]}),
+    "directly in a constructor": (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.one = nn.Linear(4, 8)\n        self.two = nn.Linear(8, 4)\n",
+        "Net",
+        {"one": [LINEAR], "two": ["nn.Linear(8, 4)"]},
+    ),
+    "a factory of a sequence": (
+        "def block(a, b):\n    return nn.Sequential(nn.Linear(a, b), nn.ReLU())\n\n\n"
+        "def make():\n    return nn.Sequential(block(4, 8), block(b=4, a=8))\n",
+        "make",
+        {
+            "": ["nn.Sequential(block(4, 8), block(b=4, a=8))"],
+            "0": ["nn.Sequential(nn.Linear(a, b), nn.ReLU())", "block(4, 8)"],
+            "0.0": ["nn.Linear(a, b)", "block(4, 8)"],
+            "1.0": ["nn.Linear(a, b)", "block(b=4, a=8)"],
+            "1.1": ["nn.ReLU()", "block(b=4, a=8)"],
+        },
+    ),
+    "a loop": (
+        "def make():\n    found = []\n    for width in (4, 8):\n        found.append(nn.Linear(width, 8))\n"
+        "        found += [nn.ReLU()]\n    return nn.Sequential(*found)\n",
+        "make",
+        {"0": ["nn.Linear(width, 8)"], "1": ["nn.ReLU()"], "2": ["nn.Linear(width, 8)"], "3": ["nn.ReLU()"]},
+    ),
+    "a list comprehension": (
+        "def make():\n    return nn.Sequential(*[nn.Linear(width, 8) for width in (4, 8)])\n",
+        "make",
+        {"0": ["nn.Linear(width, 8)"], "1": ["nn.Linear(width, 8)"]},
+    ),
+    "a generator": (
+        "def make():\n    return nn.Sequential(*(nn.Linear(width, 8) for width in (4, 8)))\n",
+        "make",
+        {"0": ["nn.Linear(width, 8)"], "1": ["nn.Linear(width, 8)"]},
+    ),
+    "a function that yields": (
+        "def layers(widths):\n    for width in widths:\n        yield nn.Linear(width, 8)\n\n\n"
+        "def make():\n    return nn.Sequential(*list(layers([4, 8])))\n",
+        "make",
+        {"0": ["nn.Linear(width, 8)", "list(layers([4, 8]))"], "1": ["nn.Linear(width, 8)", "list(layers([4, 8]))"]},
+    ),
+    "unpacked arguments": (
+        "def make():\n    sizes, more = (4, 8), {'bias': False}\n"
+        "    return nn.Sequential(nn.Linear(*sizes), nn.Linear(*sizes, **more))\n",
+        "make",
+        {"0": ["nn.Linear(*sizes)"], "1": ["nn.Linear(*sizes, **more)"]},
+    ),
+    "a class of the author's": (
+        BLOCK + "nn.Linear(a, b)\n\n\ndef make():\n    return nn.Sequential(Block(4, 8), Block(a=8, b=4))\n",
+        "make",
+        {"0.fc": ["nn.Linear(a, b)", "Block(4, 8)"], "1.fc": ["nn.Linear(a, b)", "Block(a=8, b=4)"]},
+    ),
+    "a derived class": (
+        BLOCK + "nn.Linear(a, b)\n\n\nclass Wide(Block):\n    def __init__(self, a):\n        super().__init__(a, 2 * a)\n"
+        "        self.more = nn.Linear(a, a)\n\n\ndef make():\n    return nn.Sequential(Wide(4))\n",
+        "make",
+        {
+            "0.fc": ["nn.Linear(a, b)", "super().__init__(a, 2 * a)", "Wide(4)"],
+            "0.more": ["nn.Linear(a, a)", "Wide(4)"],
+        },
+    ),
+    "a derived layer": (
+        "class Wide(nn.Linear):\n    def __init__(self, a):\n        super().__init__(a, 2 * a)\n\n\n"
+        "def make():\n    return nn.Sequential(Wide(4), Wide(a=8))\n",
+        "make",
+        {"0": ["super().__init__(a, 2 * a)", "Wide(4)"], "1": ["super().__init__(a, 2 * a)", "Wide(a=8)"]},
+    ),
+    "a derived layer without a constructor": (
+        "class Wide(nn.Linear):\n    pass\n\n\ndef make():\n    return nn.Sequential(Wide(4, 8))\n",
+        "make",
+        {"0": ["Wide(4, 8)"]},
+    ),
+    "a nested function": (
+        "def make():\n    def layer(a):\n        return nn.Linear(a, 8)\n\n    return nn.Sequential(layer(4), layer(8))\n",
+        "make",
+        {"0": ["nn.Linear(a, 8)", "layer(4)"], "1": ["nn.Linear(a, 8)", "layer(8)"]},
+    ),
+    "a class that is handed over": (
+        "def block(kind, *args, **more):\n    return kind(*args, **more)\n\n\n"
+        "def make():\n    return nn.Sequential(block(nn.Linear, 4, 8), block(nn.Linear, 8, 4, bias=False))\n",
+        "make",
+        {
+            "0": ["kind(*args, **more)", "block(nn.Linear, 4, 8)"],
+            "1": ["kind(*args, **more)", "block(nn.Linear, 8, 4, bias=False)"],
+        },
+    ),
+    "methods": (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.one = self.layer(4)\n"
+        "        self.add(8)\n\n    def layer(self, a):\n        return nn.Linear(a, 8)\n\n"
+        "    def add(self, a):\n        self.two = self.layer(a)\n",
+        "Net",
+        {"one": ["nn.Linear(a, 8)", "self.layer(4)"], "two": ["nn.Linear(a, 8)", "self.layer(a)", "self.add(8)"]},
+    ),
+    "through a map": (
+        "def layer(a):\n    return nn.Linear(a, 8)\n\n\ndef make():\n    return nn.Sequential(*map(layer, [4, 8]))\n",
+        "make",
+        {
+            "0": ["nn.Linear(a, 8)", "nn.Sequential(*map(layer, [4, 8]))"],
+            "1": ["nn.Linear(a, 8)", "nn.Sequential(*map(layer, [4, 8]))"],
+        },
+    ),
+    "on several lines": (
+        "def make():\n    return nn.Sequential(\n        nn.Linear(\n            4,\n            8,\n        ),\n"
+        "        nn.Linear(8, 4),  # größer\n    )\n",
+        "make",
+        {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
+    ),
+    "behind letters of two bytes": (
+        "def make():\n    größe = 'ä'; return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))\n",
+        "make",
+        {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
+    ),
+    "a chain": (
+        "def make():\n    return (\n        nn.Sequential()\n        .append(nn.Linear(4, 8))\n"
+        "        .append(nn.Linear(8, 4))\n    )\n",
+        "make",
+        {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
+    ),
+    "a chain of a method": (
+        "class Stack(nn.Sequential):\n    def wider(self, a):\n        return self.append(nn.Linear(a, 2 * a))\n\n\n"
+        "def make():\n    return (\n        Stack()\n        .wider(4)\n        .wider(8)\n    )\n",
+        "make",
+        {"0": ["nn.Linear(a, 2 * a)", "Stack().wider(4)"], "1": ["nn.Linear(a, 2 * a)", "Stack().wider(4).wider(8)"]},
+    ),
+    "at the top of the file": (
+        "def layer(a):\n    return nn.Linear(a, 8)\n\n\nSHARED = layer(4)\n\n\n"
+        "def make():\n    return nn.Sequential(SHARED, nn.ReLU())\n",
+        "make",
+        {"1": ["nn.ReLU()"]},
+    ),
+    "decorated": (
+        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
+        "    return inner\n\n\n@said\ndef layer(a):\n    return nn.Linear(a, 8)\n\n\n"
+        "def make():\n    return nn.Sequential(layer(4))\n",
+        "make",
+        {"0": ["nn.Linear(a, 8)", "function(*args)", "layer(4)"]},
+    ),
+    "a conditional expression": (
+        "def make(wide=True):\n    return nn.Sequential(nn.Linear(4, 8) if wide else nn.Identity())\n",
+        "make",
+        {"0": [LINEAR]},
+    ),
+    "a dictionary of lambdas": (
+        "KINDS = {'a': lambda a: nn.Linear(a, 8), 'b': lambda a: nn.Linear(a, 4)}\n\n\n"
+        "def make():\n    return nn.Sequential(KINDS['a'](4), KINDS['b'](8))\n",
+        "make",
+        {"0": ["nn.Linear(a, 8)", "KINDS['a'](4)"], "1": ["nn.Linear(a, 4)", "KINDS['b'](8)"]},
+    ),
+}
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize("kind", CALLS)
+def test_each_layer_knows_the_calls_that_made_it(kind: str, tmp_path: Path) -> None:
+    text, name, wanted = CALLS[kind]
+    with remaking(tmp_path, text, name) as (target, file, _):
+        module, calls = target.with_calls()
+        assert {path: said(calls[path]) for path in wanted} == wanted
+        assert set(calls) <= {path for path, _ in module.named_modules()}
+        assert all(place.file.name == file for places in calls.values() for place in places)
+
+
+@pytest.mark.moves_rng
+def test_what_was_made_before_has_no_calls(tmp_path: Path) -> None:
+    text = "SHARED = nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(SHARED)\n"
+    with remaking(tmp_path, text) as (target, _, _):
+        target.subject()
+        _, calls = target.with_calls()
+        assert list(calls) == [""]
+
+
+def test_a_call_says_the_function_that_it_stands_in(tmp_path: Path) -> None:
+    text = (
+        "def block(a):\n    def layer(b):\n        return nn.Linear(a, b)\n\n    return [layer(w) for w in (4, 8)]\n\n\n"
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.body = nn.ModuleList(block(4))\n"
+    )
+    with remaking(tmp_path, text, "Net") as (target, _, _):
+        _, calls = target.with_calls()
+        names = [place.function.name if place.function is not None else "" for place in calls["body.0"]]
+        assert names == ["layer", "block", "__init__"]
+
+
+def test_calls_of_another_file_are_noted_too(tmp_path: Path) -> None:
+    parts = tmp_path / "parts_of_small.py"
+    parts.write_text(HEAD + "def layer(a):\n    return nn.Linear(a, 8)\n", encoding="utf-8")
+    text = "from parts_of_small import layer\n\n\ndef make():\n    return nn.Sequential(layer(4))\n"
+    with remaking(tmp_path, text) as (target, file, _):
+        _, calls = target.with_calls()
+        assert [place.file.name for place in calls["0"]] == [str(parts), file]
+        assert said(calls["0"]) == ["nn.Linear(a, 8)", "layer(4)"]
+
+
+@pytest.mark.parametrize("how", ["ends", *FAILING])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_modules_are_made_as_ever_afterwards(how: str, tmp_path: Path) -> None:
+    text = PLAIN.replace("return nn.Linear(4, 8)", FAILING.get(how, "return nn.Linear(4, 8)"))
+    with remaking(tmp_path, text) as (target, _, _):
+        if how == "ends":
+            target.with_calls()
+        else:
+            with pytest.raises(UsageError):
+                target.with_calls()
+    assert nn.Module.__init__ is INIT
+
+
+def test_a_model_is_the_same_with_calls(tmp_path: Path) -> None:
+    text = "def make():\n    return nn.Sequential(nn.Linear(4, 8), nn.LSTM(8, 4), nn.MultiheadAttention(4, 2))\n"
+    with remaking(tmp_path, text) as (target, _, _):
+        torch.manual_seed(0)
+        plain = target.subject().module.state_dict()
+        noted = target.with_calls()[0].state_dict()
+        assert list(plain) == list(noted)
+        assert all(torch.equal(plain[name], noted[name]) for name in plain)
