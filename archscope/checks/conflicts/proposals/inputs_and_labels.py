@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from archscope.checks.conflicts.input_sizes import given_size, is_legal, legal_sizes
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, steps_around
@@ -44,6 +45,8 @@ def nearest_legal(case: Case) -> list[tuple[int, int]]:
     if case.mismatch.says is None:
         pairs = [pair for pair in pairs if all(own <= 2 * new <= 4 * own for new, own in zip(pair, given, strict=True))]
     square = given[0] == given[1]
+    if not square and 4 * min(given) >= 3 * max(given):  # one side may be a slip of the other
+        pairs += [pair for size in given if (pair := (size, size)) not in pairs]
     distance = {pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)) for pair in pairs}
     return sorted(pairs, key=lambda pair: (square and pair[0] != pair[1], distance[pair]))
 
@@ -96,6 +99,23 @@ def sources(case: Case) -> Iterator[Proposal]:
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row)), *(row.place for row in walked)]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
         yield from renamed(spot)
+
+
+def exchanged_values(case: Case) -> Iterator[Proposal]:
+    """Two values that stand side by side in a call, exchanged: `(memory, x)` → `(x, memory)`; in the step, and where
+    its block is used."""
+    places = [case.mismatch.site.place, *(call.site.place for call in case.uses(case.row))]
+    for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
+        known = values_before(spot)
+        for whole in spoken_at(spot):
+            for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
+                for first, second in pairwise(call.args):
+                    if not isinstance(first, ast.Name) or not isinstance(second, ast.Name):
+                        continue
+                    if first.id in known and second.id in known and first.id != second.id:
+                        (start, _), (_, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
+                        text = spot.page.cut(start, end, f"{second.id}, {first.id}")
+                        yield from spot.proposal(f"{second.id}, {first.id} instead of {first.id}, {second.id}", text)
 
 
 def renamed(spot: Spot) -> Iterator[Proposal]:

@@ -2,6 +2,7 @@
 
 step on the walk, uses around it ─→ `stride=2` → `stride=stride` where the block reads its `stride` nowhere
                                  ─→ `out + 1` → `out`
+                                 ─→ `padding=2` → `padding=1` as the convolution beside it has it
                                  ─→ `padding=0` → `padding=kernel // 2` beside a `kernel` in words
 
 Such a slip stands in the definition: an edit there is right for every use.
@@ -20,10 +21,12 @@ from archscope.checks.conflicts.proposals.case import (
     Proposal,
     Spot,
     block_of,
+    expressions_around,
 )
 from archscope.spec.edits import CallSite
 from archscope.spec.names import names_in, names_read
 
+WINDOW = ("stride", "padding", "kernel_size", "dilation")
 ALTERED = (ast.Add, ast.Sub, ast.Mult)
 """Operations with a number that may be one too many; `// 2` and `** 2` are mostly meant."""
 
@@ -56,6 +59,28 @@ def paddings_of_kernels(case: Case) -> Iterator[Proposal]:
             kernel = call.arguments.get("kernel_size")
             if kernel is not None and kernel.text in names_of(spot):
                 yield from set_to(spot, call, "padding", f"{kernel.text} // 2")
+
+
+def as_beside_it(case: Case) -> Iterator[Proposal]:
+    """The window of a layer in a block as other layers of its class in that block have it, argument by argument."""
+    for spot in (spot for spot in spots(case) if block_of(spot) is not None):
+        for call in case.calls(spot):
+            kin = [one for one in calls_beside(case, spot) if one.name == call.name]
+            for argument in (name for name in WINDOW if case.takes(call.name, name)):
+                given = call.arguments.get(argument)
+                texts = [one.arguments[argument].text for one in kin if argument in one.arguments]
+                for text in dict.fromkeys(text for text in texts if given is None or text != given.text):
+                    yield from set_to(spot, call, argument, text)
+                if given is not None and len(texts) < len(kin) and argument != "kernel_size":
+                    words = f"leave {argument} out in {call.name} on line {spot.span.line}"
+                    for proposal in spot.proposal(words, spot.page.without_argument(call, argument)):
+                        yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
+
+
+def calls_beside(case: Case, spot: Spot) -> list[CallSite]:
+    """The calls in the other steps of the block."""
+    spans = [replace(part.span, file=spot.span.file) for part in expressions_around(spot)]
+    return [call for span in spans if span != spot.span for call in case.calls(Spot(spot.page, span))]
 
 
 def spots(case: Case) -> Iterator[Spot]:
