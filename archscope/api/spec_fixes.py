@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 6_000
 """How many distinct steps are compiled for one conflict at most, over all proposals."""
+STEPS_FOR_CHOICE = 1_000
+"""Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
 MOST_CONFLICTS = 8
 """For how many conflicts of a target fixes are looked for."""
 NOT_BUILT = ("groups", "padding")
@@ -76,14 +78,16 @@ class SpecFixes:
 
     def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> tuple[Finding, bool]:
         """The finding with its fixes, and whether the first one leaves nothing wrong in any variant."""
-        from archscope.checks.conflicts.fix_search import offered, search, with_fixes
+        from archscope.checks.conflicts.fix_search import WANTED, offered, search, with_fixes
         from archscope.checks.conflicts.proposals import proposals
 
         key = finding.rule, finding.place
         edits = distinct_texts(chain(self.found.get(key, ()), sound(proposals(diagnosis, self.pages))))
         edits = filter(attempts.is_worth_trying, edits)
         most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
-        passed = [trial for trial in search(edits, attempts.attempt, most=most) if attempts.suits_every_variant(trial)]
+        small = attempts.steps * len(self.session.all_targets) <= STEPS_FOR_CHOICE
+        found = search(edits, attempts.attempt, most=most, wanted=WANTED if small else 1)
+        passed = [trial for trial in found if attempts.suits_every_variant(trial)]
         trials = offered(passed, attempts.before.params)
         self.found[key] = tuple(trial.proposal for trial in trials)
         cures_all = bool(trials) and not any(trials[0].leaves[:2])
