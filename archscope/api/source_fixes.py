@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from math import prod
+from math import inf, prod
 from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -103,8 +103,12 @@ class SourceSearch:
 
     @cached_property
     def seconds(self) -> float:
+        """How long it takes to make the target; infinite where it cannot be made again."""
         begun = perf_counter()
-        self.made  # noqa: B018 - it is made here
+        try:
+            self.made  # noqa: B018 - it is made here
+        except (Exception, SystemExit):  # noqa: BLE001 - the author's code raises what it likes
+            return inf
         return perf_counter() - begun
 
     # ------------------------------------------------------------ edits
@@ -120,37 +124,39 @@ class SourceSearch:
 
     def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
         """What may have been meant, the likeliest first."""
-        from archscope.targets import source_edits
+        from archscope.targets import forward_edits, layer_edits
 
         calls = self.made[1]
         for path in self.on_the_way(diagnosis):
-            yield from source_edits.own_edits(calls.get(path, ()), self.names_at(path))
+            yield from layer_edits.own_edits(calls.get(path, ()), self.names_at(path))
+        for file, function in self.functions(diagnosis):
+            yield from forward_edits.unread_values(file, function)
         for change in layer_changes(diagnosis, self.arguments_at):
             if len(change.arguments) == 1:
                 ((argument, value),) = change.arguments.items()
                 names = self.names_at(change.path)
-                yield from source_edits.argument_edits(calls.get(change.path, ()), names, argument, value)
+                yield from layer_edits.argument_edits(calls.get(change.path, ()), names, argument, value)
         yield from self.flattening(diagnosis)
-        for path in self.on_the_way(diagnosis):
-            yield from source_edits.window_edits(calls.get(path, ()), self.names_at(path))
+        for path in reversed(list(self.on_the_way(diagnosis))):  # a stride stands in the first layer as a rule
+            yield from layer_edits.window_edits(calls.get(path, ()), self.names_at(path))
         for file, function in self.functions(diagnosis):
-            yield from source_edits.forward_edits(file, function)
+            yield from forward_edits.forward_edits(file, function)
 
     def flattening(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
         """A flatten before a layer that was told as many features as its whole input has; one of images that are to be
         sequences."""
-        from archscope.targets import source_edits
+        from archscope.targets import forward_edits, layer_edits
 
         says, place = diagnosis.mismatch.says, diagnosis.mismatch.site.place
         if {3, 4} == set(map(len, diagnosis.shapes)):
             for file, function in self.functions(diagnosis):
-                yield from source_edits.flattened_images(file, function)
+                yield from forward_edits.flattened_images(file, function)
         if says is None or says.argument != "in_features" or says.said != prod(diagnosis.shapes[0][1:]):
             return
         if place is not None:
             for file, function in self.functions(diagnosis):
-                yield from source_edits.flattened_operands(file, function, place.line, place.column)
-        yield from source_edits.flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
+                yield from forward_edits.flattened_operands(file, function, place.line, place.column)
+        yield from layer_edits.flatten_edits(self.made[1].get(diagnosis.mismatch.site.path, ()))
 
     def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
         """The paths of the layers at the conflict and on its walk, the nearest first."""
@@ -192,6 +198,8 @@ class SourceSearch:
     def attempt(self, edit: SourceEdit, diagnosis: Diagnosis, number: int) -> SourceTrial | None:
         """What an edit does; None where the target cannot be made with it, or it cures nothing or does harm."""
         try:
+            if edit.leaves_a_parameter_unread:
+                return None
             with self.remaking.changed(edit.file.name, edit.text) as subject:
                 after = self.run(subject)
                 paths = self.changed_layers(dict(subject.holding.modules))
@@ -203,7 +211,7 @@ class SourceSearch:
         if paths is not None:
             found = compared(self.report, after, paths, diagnosis, rows=self.rows_of(edit))
             found = found or with_more_rows(self.report, after, "flatten")
-        elif edit.own:
+        if found is None and edit.own:
             paths, found = [], cures_everything(self.report, after)
         if found is None:
             return None
@@ -227,7 +235,7 @@ class SourceSearch:
 
     def rows_of(self, edit: SourceEdit) -> set[int]:
         """The rows of the functions that an edited call of a forward may have run."""
-        from archscope.targets.source_edits import called
+        from archscope.targets.forward_edits import called
 
         name = called(edit.call) if isinstance(edit.call, ast.Call) else ""
         paths = {path for path, module in self.layers.items() if self.is_forward(module, edit)}
@@ -253,6 +261,8 @@ class SourceSearch:
 
     def leads_there(self, path: str, diagnosis: Diagnosis) -> bool:
         """Whether a layer stands before the conflict on its way, at it, or behind it."""
+        if path == diagnosis.mismatch.site.path:
+            return True
         index, conflict = self.report.index, diagnosis.mismatch.row
         ahead = {row for operand in diagnosis.operands for row in index.ancestors(operand).values()}
         calls = index.trace.calls

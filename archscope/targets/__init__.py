@@ -6,7 +6,9 @@ devices    devices, dtypes, memory, seeds
 inputs     what a user says of inputs → trees of tensors
 calls      a module's forward: whether arguments fit it, and their names
 remaking   a target made again with another text, and where each of its modules is made
-source_edits   edits of the author's source that give a layer another argument
+source_edits   an edit of the author's source
+layer_edits   edits where a layer is made, that give it another argument
+forward_edits   edits of a forward
 constructors   where a layer is made: the call in its author's source
 substitution   a copy of a model with other layers, which shares all else
 python     `net.py:Net`, `package.module:factory` → nn.Module

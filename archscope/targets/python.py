@@ -264,7 +264,10 @@ def _called(found: Any, arguments: Mapping[str, Any], target: str, device: str) 
         raise UsageError(f"{target} is {units.short(found)}, no class, function or instance", NAME_ONE)
     _check_arguments(found, arguments, target)
     if torch.device(device).type == "meta":
-        with suppress(Exception), torch.device("meta"):  # what needs values while it is made is made on the CPU
+        with (
+            suppress(Exception, SystemExit),
+            torch.device("meta"),
+        ):  # what needs values while it is made is made on the CPU
             return found(**arguments)
     try:
         return found(**arguments)

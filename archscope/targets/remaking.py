@@ -9,12 +9,12 @@ No file is written, and none is run again: each function gets the code of its ne
 from __future__ import annotations
 
 import ast
-import inspect
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -81,10 +81,13 @@ class Remaking:
     def codes_changed(self, file: str, text: str) -> dict[FunctionType, CodeType]:
         """The functions of a file that are other in a text of the same functions. Raises SyntaxError, ValueError."""
         known = self.sources.file(file)
-        if known is None:
+        if known is None or self.found is None:
             raise UsageError(f"{file} cannot be read")
-        new = codes_in(compile(text, file, "exec", dont_inherit=True))
-        pairs = {key_of(old): code for old, code in zip(codes_in(known.compiled), new, strict=True) if old != code}
+        old, new = (list(codes_in(code)) for code in (known.compiled, compile(text, file, "exec", dont_inherit=True)))
+        alike = Counter(map(key_of, old))
+        pairs = {key_of(one): code for one, code in zip(old, new, strict=True) if one != code}
+        if any(alike[key] > 1 for key in pairs):  # two lambdas on one line cannot be told apart
+            raise ValueError("functions of one name on one line")
         return {f: pairs[key_of(f.__code__)] for f in functions_of(file) if key_of(f.__code__) in pairs}
 
     def with_calls(self) -> tuple[nn.Module, dict[str, Sequence[CallPlace]]]:
@@ -121,17 +124,31 @@ def functions_of(file: str) -> Iterator[FunctionType]:
 
 
 def functions_in(names: Mapping[str, Any], file: str, seen: set[int]) -> Iterator[FunctionType]:
-    for value in list(names.values()):
-        inner: Any = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
-        for held in (inner.fget, inner.fset) if isinstance(inner, property) else (inner,):
-            one = inspect.unwrap(held) if callable(held) else held
-            if id(one) in seen:
-                continue
-            seen.add(id(one))
-            if isinstance(one, FunctionType) and one.__code__.co_filename == file:
-                yield one
-            elif isinstance(one, type):
-                yield from functions_in(vars(one), file, seen)
+    """The functions among named values, in classes among them, and in those around which a decorator put others."""
+    waiting = list(names.values())
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (staticmethod, classmethod)):
+            waiting.append(value.__func__)
+        elif isinstance(value, property):
+            waiting += [value.fget, value.fset]
+        elif isinstance(value, type) and value.__module__ != "builtins":
+            waiting += list(vars(value).values())
+        elif isinstance(value, FunctionType):
+            if value.__code__.co_filename == file:
+                yield value
+            waiting += [vars(value).get("__wrapped__"), *held(value)]
+
+
+def held(function: FunctionType) -> Iterator[FunctionType]:
+    """The functions that a function has from the one around it."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # the name has no value yet
+            if isinstance(cell.cell_contents, FunctionType):
+                yield cell.cell_contents
 
 
 # ------------------------------------------------------------ which calls make a module

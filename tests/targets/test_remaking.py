@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -245,21 +245,7 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
-LEFT_OUT = {
-    "decorator": "the function that stands in for a decorated one is not found",
-    "decorated without wraps": "a function that only another's closure holds is not found",
-}
-
-
-def marked(names: Iterable[str], why: Mapping[str, str]) -> list[Any]:
-    """The names as parameters; those with a reason are known to fail."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=why[name])) if name in why else name
-        for name in names
-    ]
-
-
-@pytest.mark.parametrize("kind", marked(KINDS, LEFT_OUT))
+@pytest.mark.parametrize("kind", KINDS)
 def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_path: Path) -> None:
     text, name = KINDS[kind]
     with remaking(tmp_path, text, name) as (target, file, whole):
@@ -290,19 +276,14 @@ def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
         assert widths(target.subject().module) == [8]
 
 
-@pytest.mark.xfail(strict=True, reason="functions of one name on one line are taken for one another")
-@pytest.mark.parametrize("name", ["make", "other"])
-def test_functions_on_one_line_are_told_apart(name: str, tmp_path: Path) -> None:
+def test_functions_of_one_name_on_one_line_are_left_as_they_are(tmp_path: Path) -> None:
     text = "make, other = lambda: nn.Linear(4, 8), lambda: nn.Linear(4, 8, bias=False)\n"
-    with remaking(tmp_path, text, name) as (target, file, whole):
-        target.subject()
-        edited = whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)") + "\n"
-        edited = edited if name == "other" else edited.replace("\nmake", "\n\nmake")
-        with target.changed(file, edited) as subject:
-            assert widths(subject.module) == [6 if name == "make" else 8]
+    with remaking(tmp_path, text) as (target, file, whole):
+        with pytest.raises(ValueError, match="one line"):
+            target.codes_changed(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)"))
+        assert widths(target.subject().module) == [8]
 
 
-@pytest.mark.xfail(strict=True, reason="functions are looked for before the target's file is run")
 def test_the_first_thing_may_be_an_edit(tmp_path: Path) -> None:
     with remaking(tmp_path, PLAIN) as (target, file, whole), target.changed(file, whole.replace("8", "6")) as subject:
         assert widths(subject.module) == [6]
@@ -754,23 +735,6 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         "make",
         {"0": [LINEAR], "1": ["nn.Linear(8, 4)"]},
     ),
-    "a chain of a method": (
-        """
-        class Stack(nn.Sequential):
-            def wider(self, a):
-                return self.append(nn.Linear(a, 2 * a))
-
-
-        def make():
-            return (
-                Stack()
-                .wider(4)
-                .wider(8)
-            )
-        """,
-        "make",
-        {"0": ["nn.Linear(a, 2 * a)", "Stack().wider(4)"], "1": ["nn.Linear(a, 2 * a)", "Stack().wider(4).wider(8)"]},
-    ),
     "at the top of the file": (
         """
         def layer(a):
@@ -830,9 +794,7 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
 
 
 @pytest.mark.moves_rng
-@pytest.mark.parametrize(
-    "kind", marked(CALLS, {"a chain of a method": "a method that is called on the next line has another place"})
-)
+@pytest.mark.parametrize("kind", CALLS)
 def test_each_layer_knows_the_calls_that_made_it(kind: str, tmp_path: Path) -> None:
     text, name, wanted = CALLS[kind]
     with remaking(tmp_path, text, name) as (target, file, _):

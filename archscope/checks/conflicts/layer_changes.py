@@ -17,7 +17,7 @@ from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.report.windows import Window, window_of
-from archscope.trace import Failure, Row, Shape, Trace
+from archscope.trace import Failure, Row, Says, Shape, Trace
 
 Arguments = Mapping[str, object]
 ArgumentsAt = Callable[[str], Arguments]
@@ -124,7 +124,15 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
     source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
     for more in companions(says.argument, says.has, present):
         whole = {says.argument: says.has, **more}
-        yield LayerChange(path, whole, likely=1 not in more.values(), source="" if more else source)
+        slip = not more and present.get("groups", 1) == 1 and is_rounder(says)
+        likely = 1 not in more.values() and not slip
+        yield LayerChange(path, whole, likely=likely, source="" if more else source)
+
+
+def is_rounder(says: Says) -> bool:
+    """Whether a layer was told a rounder number of channels than it gets: `32` where 31 arrive."""
+    told = says.argument in ("in_channels", "num_features", "num_channels") and isinstance(says.said, int)
+    return told and isinstance(says.has, int) and roundness(int(str(says.said))) > roundness(says.has)
 
 
 def companions(argument: str, size: object, present: Arguments) -> Iterator[Arguments]:
