@@ -48,7 +48,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
 from archscope.checks.conflicts.proposals.literals import divisors, head_counts, scales, sizes_meant
 from archscope.checks.conflicts.proposals.own_arguments import altered, as_beside_it, paddings_of_kernels, unread
 from archscope.checks.conflicts.proposals.projections import conditions, projections
-from archscope.checks.conflicts.proposals.typos import slips
+from archscope.checks.conflicts.proposals.typos import sizes_beside, slips
 from archscope.spec.argument_names import signatures_of
 
 __all__ = ["ORDER", "Pages", "Proposal", "proposals"]
@@ -58,8 +58,8 @@ Source = Callable[[Case], Iterator[Proposal]]
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
         *(unread, altered, joined_alone, told, grouped, head_counts, conditions, at_uses, projections),
-        *(transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged, other_dims),
-        *(exchanged_values, slips, strides, kernels, views),
+        *(sizes_beside, transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged),
+        *(other_dims, exchanged_values, slips, strides, kernels, views),
     ),
     "stride": (
         *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
@@ -71,7 +71,7 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
     ),
     "layout": (
         *(unread, altered, permuted, expanded, other_dims, flattened, transposed, transposed_product, views, divisors),
-        *(dimensions, exchanged, sources, exchanged_values, sizes_meant, unmoved, slips, told),
+        *(dimensions, exchanged, sources, exchanged_values, sizes_meant, sizes_beside, unmoved, slips, told),
         *(paddings, strides, channels, input_sizes),
     ),
     "batch": (views, exchanged, sources, dimensions, other_dims, slips),
@@ -80,7 +80,7 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
 
 SHOWING: Mapping[str, tuple[Source, ...]] = {
     "off-by-one": (all_paddings, paddings, roundings, kernels, input_sizes),
-    "channels": (channels, input_channels, sizes_meant, head_counts),
+    "channels": (channels, input_channels, sizes_beside, sizes_meant, head_counts),
     "layout": (
         *(dimensions, divisors, exchanged, expanded, exchanged_values, flattened, other_dims, permuted, transposed),
         *(transposed_product, unmoved, views),

@@ -164,7 +164,8 @@ def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
     for axis, _, now in change.axes:
         if axis != own:
             continue
-        goals = [shape[axis] for other, shape in enumerate(shapes) if other != side and axis < len(shape)]
+        back = axis - len(shapes[side])  # sizes are compared from the right
+        goals = [shape[back] for other, shape in enumerate(shapes) if other != side and -back <= len(shape)]
         here = shapes[side][axis] if axis < len(shapes[side]) else now
         yield from (size for size in dict.fromkeys([*goals, *(now + goal - here for goal in goals)]) if size > 0)
     sized = says is not None and says.argument not in DIVISORS

@@ -34,6 +34,16 @@ def slips(case: Case) -> Iterator[Proposal]:
     yield from slips_of_params(case, None)
 
 
+def sizes_beside(case: Case) -> Iterator[Proposal]:
+    """A size that the step itself says and that is in conflict, as another side has it."""
+    for spot, whole in spoken_by(case, case.row) if case.row is not None else ():
+        for node in (part for part in ast.walk(whole.tree) if isinstance(part, ast.expr)):
+            for new in wanted(case, node):
+                start, end = spot.page.segment(whole, node)
+                words = f"{new} instead of {spot.page.text[start:end]} on line {spot.span.line}"
+                yield from spot.proposal(words, spot.page.cut(start, end, new))
+
+
 def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
     """The expression of a row's step."""
     spot = case.spot(row.place)
@@ -54,7 +64,7 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
     for node in (node for node in ast.walk(tree) if node not in dims):
         if case.divides and not isinstance(node, ast.BinOp):
             continue  # which numbers divide is known
-        for new in dict.fromkeys([*wanted(case, node), *others(node)]) if is_number(node, values) else ():
+        for new in others(node) if is_number(node, values) else ():
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
             description = f"{new} instead of {old} on line {spot.span.line}"
