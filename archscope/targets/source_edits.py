@@ -62,7 +62,8 @@ class Writer:
     def replaced(self, node: ast.expr, new: str, name: str, *, own: bool = False) -> Iterator[SourceEdit]:
         start, end = self.file.range(node)
         if self.file.text[start:end] != new:
-            yield self.edit(start, end, new, f"{name}={new}" if name else new, own=own)
+            words = f"{name}={new}" if name else f"{new} for {' '.join(self.file.text[start:end].split())}"
+            yield self.edit(start, end, new, words, own=own)
 
     def added(self, name: str, value: str, *, own: bool = False) -> Iterator[SourceEdit]:
         """Another argument behind the last one of the call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -455,18 +455,6 @@ CASES: dict[str, Case] = {
         never=["nn.Conv2d(a, a, 3"],
     ),
 }
-FAILING = {
-    "images that are to be sequences": "of attention, the broken run and the mended one have other rows",
-}
-"""What another first fix, or none, is known for."""
-
-
-def marked(names: Iterable[str], why: Mapping[str, str]) -> list[Any]:
-    """The names as parameters; those with a reason are known to fail."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=why[name])) if name in why else name
-        for name in names
-    ]
 
 
 def checked(target: Any, input: Any, **options: Any) -> tuple[Finding, ...]:
@@ -504,7 +492,7 @@ def params(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", marked(CASES, FAILING))
+@pytest.mark.parametrize("name", CASES)
 def test_the_first_fix_is_the_line_that_was_meant(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     found = fixes(checked(f"{case.written(tmp_path)}:Net", case.input))

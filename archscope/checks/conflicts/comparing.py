@@ -90,10 +90,11 @@ def cures_everything(before: Report, after: Report) -> Compared | None:
     """The same of a run whose rows may be others: a cure if nothing is wrong any more, and every input has an effect
     that had one."""
     old, new = before.trace, after.trace
-    if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
+    if new.failure is not None or new.mismatches or not old.mismatches:
         return None
     errors = any(finding.level == "error" for finding in after.findings)
-    if errors or len(old.outputs) != len(new.outputs) or not effective(before.index) <= effective(after.index):
+    fewer = old.failure is None and len(old.outputs) != len(new.outputs)
+    if errors or fewer or not effective(before.index) <= effective(after.index):
         return None
     return Compared(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 
