@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import Given, subject_of, summarize_subject
-from archscope.api.source_fixes import listed
+from archscope.api.source_fixes import SourceSearch, listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.checks.conflicts.layer_changes import ATTENTION, LayerChange, after_failure, is_layers, layer_changes
+from archscope.checks.conflicts.layer_changes import ATTENTION, after_failure, is_layers, layer_changes
+from archscope.checks.conflicts.told_arguments import LayerChange
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import diff
@@ -143,11 +146,14 @@ class Search:
     remaking: Remaking | None = None
     constructors: Constructors = field(init=False)
     layers: Mapping[str, Any] = field(init=False)
+    in_source: SourceSearch | None = None
     cured: frozenset[int] = frozenset()  # the rows of conflicts that a fix of an earlier one cures too
 
     def __post_init__(self) -> None:
         from archscope import targets
 
+        if self.remaking is not None:
+            self.in_source = SourceSearch(self.remaking, self.report, self._run)
         self.layers = dict(self.subject.holding.modules)
         self.constructors = targets.Constructors(self.subject.module)
 
@@ -158,7 +164,8 @@ class Search:
             diagnosis: Diagnosis | None = finding.diagnosis
             if left and not self._is_cured(diagnosis):
                 fixes = self._in_source(diagnosis)
-                changes = self._changes(finding, diagnosis) if not fixes else None
+                told = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
+                changes = self._changes(finding, diagnosis) if not fixes and not told else None
                 left -= bool(fixes) or changes is not None
                 fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
                 finding = replace(finding, fixes=tuple(fixes))
@@ -170,11 +177,9 @@ class Search:
 
     def _in_source(self, diagnosis: Diagnosis | None) -> list[Fix]:
         """The best edits of the author's source; none of a live model's."""
-        from archscope.api.source_fixes import SourceSearch
-
-        if diagnosis is None or self.remaking is None:
+        if diagnosis is None or self.in_source is None:
             return []
-        found, cured = SourceSearch(self.remaking, self.report, self._run).fixes(diagnosis)
+        found, cured = self.in_source.fixes(diagnosis)
         self.cured |= cured
         return found
 
@@ -280,7 +285,8 @@ class Search:
     def _run(self, subject: Subject) -> Report | None:
         how = {"train": self.train, "backward": False}
         try:
-            return summarize_subject(subject, self.args, self.kwargs, self.given, **how)
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # the first run has printed it
+                return summarize_subject(subject, self.args, self.kwargs, self.given, **how)
         except ForwardError as error:
             return error.report  # type: ignore[return-value]  # errors.py stands below the Report
         except ArchscopeError:

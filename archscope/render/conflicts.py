@@ -16,6 +16,7 @@ from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
 from archscope.checks.conflicts.input_sizes import legal_sizes, sizes_for
 from archscope.checks.conflicts.proposals.projections import stride_between
+from archscope.checks.conflicts.told_arguments import lies_elsewhere
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
 from archscope.trace import Failure, Operand, Row, Shape, Trace
@@ -132,6 +133,10 @@ def cure(diagnosis: Diagnosis) -> str:
     mismatch, cause = diagnosis.mismatch, diagnosis.cause
     if mismatch.site.conflict is not None and mismatch.site.conflict.help:
         return mismatch.site.conflict.help
+    if mismatch.kind == "layer" and mismatch.says is None and mismatch.axes:
+        return "a smaller kernel, more padding, or less pooling before it"
+    if lies_elsewhere(diagnosis):
+        return "bring the channels to dimension 1: transpose or permute the input"
     if cause == "off-by-one" and mismatch.says is None:
         return cure_of_sizes(diagnosis)
     if diagnosis.residual and cause in ("channels", "stride"):

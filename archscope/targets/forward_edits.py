@@ -7,7 +7,8 @@ here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from archscope.targets.source_edits import SourceEdit, Writer, closed, parameters, without_numbers
@@ -23,17 +24,27 @@ SIZED = ("view", "reshape", "unflatten")
 """Functions that are told sizes."""
 ORDERED = (*SIZED, "permute", "transpose", "swapaxes", "scaled_dot_product_attention", "matmul", "bmm")
 """Functions whose arguments have an order that is easily mistaken."""
+MOVES = ("transpose", "permute", "swapaxes", "movedim")
+JOINS = ("cat", "concat", "stack")
+KEPT = ("view", "reshape", "chunk", "split", "flatten", "unflatten", *MOVES)
+"""Names that the form of an expression has."""
 TENSOR_FIRST = ("torch", "F")
 """What stands before a function whose first argument is the tensor."""
 
 
-def forward_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """Other dimensions, sizes in another order, sums without a number, in calls of tensors' functions."""
+def forward_edits(
+    file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], *, joins: bool
+) -> Iterator[SourceEdit]:
+    """Other dimensions, sizes in another order, sums without a number, in calls of tensors' functions.
+
+    ranks: function → the rank of its first operand, where that is one thing. joins: whether values are joined in the
+    conflict itself, so that another dimension may have been meant.
+    """
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
     for call in calls:
         at = Writer(file, call, function)
         for node in dims(call):
-            for new in (-1, 1, 2, 3, 0):
+            for new in other_dims(called(call), node, ranks.get(called(call), 0), joins=joins):
                 yield from at.replaced(node, str(new), "dim")
         for first, second in pairwise(ordered(call)):
             start, end = file.range(first)[0], file.range(second)[1]
@@ -49,6 +60,40 @@ def forward_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[Sourc
                     yield from at.replaced(node, str(new), "")
             elif is_whole(node):
                 yield from at.replaced(node, "-1", "")
+
+
+def other_dims(name: str, node: ast.expr, rank: int, *, joins: bool) -> list[int]:
+    """Other dimensions than the one that is written: the last, then from the second on, the batch at last. Images are
+    joined along their channels."""
+    present = ast.literal_eval(node)
+    if name in JOINS and rank > 3:
+        return [1] if joins and present != 1 else []
+    if not rank:
+        return [dim for dim in (-1, 1, 2, 3, 0) if dim != present]
+    return [dim for dim in (-1, *range(1, rank - 1), 0) if dim % rank != present % rank]
+
+
+def moves_beside(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+    """`.transpose(1, 2)` behind an expression that others of its form have behind them."""
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.expr)]
+    forms: dict[str, dict[str, ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MOVES:
+            suffix = file.text[file.range(node.func.value)[1] : file.range(node)[1]]
+            forms.setdefault(form_of(node.func.value), {})[suffix] = node.func.value
+    moved = {id(node) for one in forms.values() for node in one.values()}
+    moved |= {
+        id(node.func.value) for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    for node in nodes:
+        for suffix in forms.get(form_of(node), ()) if isinstance(node, ast.Call) and id(node) not in moved else ():
+            new = f"{file.segment(node)}{suffix}"
+            yield from Writer(file, node, function).replaced(node, new, "", own=True)
+
+
+def form_of(node: ast.expr) -> str:
+    """An expression without its names."""
+    return re.sub(r"(id|attr)='(\w+)'", lambda one: one[0] if one[2] in KEPT else "", ast.dump(node))
 
 
 def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
@@ -119,15 +164,6 @@ def is_whole(node: ast.expr) -> bool:
 
 
 # ------------------------------------------------------------ a flatten that is missing
-def flattened_operands(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
-    """`.flatten(1)` behind the first argument of the call that stands at a place (both from 1)."""
-    for node in ast.walk(function):
-        here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
-        if isinstance(node, ast.Call) and here and node.args:
-            new = f"{closed(node.args[0])}.flatten(1)"
-            yield from Writer(file, node, function).replaced(node.args[0], new, "", own=True)
-
-
 def flattened_images(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """`.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
     for node in ast.walk(function):
@@ -135,3 +171,14 @@ def flattened_images(file: SourceFile, function: ast.FunctionDef) -> Iterator[So
             held = node.func.value if isinstance(node.func, ast.Attribute) and not is_function(node) else None
             for tensor in filter(None, (held, *(node.args[:1] if held is None else ()))):
                 yield from Writer(file, node, function).replaced(tensor, f"{closed(tensor)}.flatten(2)", "", own=True)
+
+
+def moved_operands(
+    file: SourceFile, function: ast.FunctionDef, line: int, column: int, suffix: str
+) -> Iterator[SourceEdit]:
+    """`.transpose(1, 2)` behind the first argument of the call that stands at a place (both from 1)."""
+    for node in ast.walk(function):
+        here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
+        if isinstance(node, ast.Call) and here and node.args:
+            new = f"{closed(node.args[0])}{suffix}"
+            yield from Writer(file, node, function).replaced(node.args[0], new, "", own=True)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from archscope.targets.remaking import CallPlace
-from archscope.targets.source_edits import SourceEdit, Writer, parameters, without_numbers, writer
+from archscope.targets.source_edits import SourceEdit, Writer, parameters, together, without_numbers, writer
 
 DEEPEST = 6
 """Through how many names and calls a number is followed."""
+MOST_TIMES = 8
+"""The largest factor that a name is given."""
 
 
 # ------------------------------------------------------------ what a function says of its own arguments
 def own_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
     """What the calls that made a layer say of the arguments of their functions. names: that the layer takes.
 
-    An argument that the function reads nowhere; a number that is added to one.
+    An argument that the function reads nowhere; a number that is added to an expression.
     """
     for place in calls[:1]:
         read = {node.id for node in ast.walk(place.function or place.node) if isinstance(node, ast.Name)}
@@ -33,13 +36,36 @@ def own_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[Sour
                 yield from writer(place).replaced(part, rest, name if part is node else "", own=True)
 
 
+def factor_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
+    """A product with a number as its other part: `width` for `2 * width`. A factor is mostly meant."""
+    for place in calls:
+        for name, node in written(place.node):
+            for part, rest in without_numbers(node, (ast.Mult,)):
+                yield from writer(place).replaced(part, rest, name if part is node else "", own=True)
+
+
+def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
+    """The padding that keeps the size where the kernel is a name: in every call of the class in the function, and in
+    this one alone."""
+    for place in calls[:1] if "kernel_size" in names and "padding" in names else ():
+        kin = [replace(place, node=node) for node in (place.node, *siblings(place))]
+        found = [edit for one in kin for edit in centred(one, names)]
+        yield from together(found)
+        yield from found[:1]
+
+
+def centred(place: CallPlace, names: Sequence[str]) -> Iterator[SourceEdit]:
+    kernel = arguments(place.node, names).get("kernel_size")
+    if isinstance(kernel, ast.Name):
+        yield from set_argument(place, names, "padding", f"{kernel.id} // 2", own=True)
+
+
 def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
-    """The padding and the stride that a kernel by name asks for; what other calls of the class beside it say."""
+    """The stride of patches whose kernel is a name; what other calls of the class in the function say."""
     for place in calls[:1] if "kernel_size" in names else ():
         given = arguments(place.node, names)
         kernel = given.get("kernel_size")
         if isinstance(kernel, ast.Name):
-            yield from set_argument(place, names, "padding", f"{kernel.id} // 2", own=True)
             yield from set_argument(place, names, "stride", kernel.id, own=False)
         for name in ("stride", "padding", "kernel_size", "dilation"):
             texts = (arguments(other, names).get(name) for other in siblings(place))
@@ -83,56 +109,99 @@ def set_argument(place: CallPlace, names: Sequence[str], name: str, value: str, 
 
 
 def argument_edits(
-    calls: Sequence[CallPlace], names: Sequence[str], argument: str, value: object
+    calls: Sequence[CallPlace], names: Sequence[str], argument: str, value: object, present: object
 ) -> Iterator[SourceEdit]:
     """Edits that give the layer which these calls made another value of an argument. names: that the layer takes."""
     if not calls or any(isinstance(node, ast.Starred) for node in calls[0].node.args):
         return
-    node = arguments(calls[0].node, names).get(argument)
-    if node is None:
-        yield from writer(calls[0]).added(argument, repr(value))
+    place = calls[0]
+    node = arguments(place.node, names).get(argument)
+    if node is not None:
+        yield from value_edits(calls, node, value, present, argument, writer(place), DEEPEST)
+    elif any(keyword.arg is None for keyword in place.node.keywords):  # `**options` of the function may have it
+        yield from argument_edits(outer_calls(calls), ["", *names], argument, value, present)
     else:
-        yield from value_edits(calls, node, value, argument, writer(calls[0]), DEEPEST)
+        yield from writer(place).added(argument, repr(value))
+
+
+def shared_node(calls: Sequence[CallPlace], names: Sequence[str], changed: Mapping[str, object]) -> str:
+    """The first of several arguments that one name gives, if they are to have one value; empty where it is not so."""
+    given = arguments(calls[0].node, names) if calls else {}
+    nodes = [given.get(name) for name in changed]
+    words = {node.id for node in nodes if isinstance(node, ast.Name)}
+    alike = len(words) == 1 and all(isinstance(node, ast.Name) for node in nodes) and len(set(changed.values())) == 1
+    return next(iter(changed)) if alike else ""
+
+
+def outer_calls(calls: Sequence[CallPlace]) -> Sequence[CallPlace]:
+    """The calls around the function of the first one."""
+    return [place for place in calls if place.function is not calls[0].function]
 
 
 def value_edits(
-    calls: Sequence[CallPlace], node: ast.expr, value: object, name: str, at: Writer, deep: int
+    calls: Sequence[CallPlace], node: ast.expr, value: object, present: object, name: str, at: Writer, deep: int
 ) -> Iterator[SourceEdit]:
-    """Edits with which an expression in the function of the first call is worth a value."""
+    """Edits with which an expression in the function of the first call is worth a value. present: what it is worth.
+
+    A number takes the place of numbers alone; a name keeps standing there, with a factor if need be.
+    """
     if not deep:
         return
-    if isinstance(node, ast.Name):
-        yield from name_edits(calls, node.id, value, deep - 1)
+    named = any(isinstance(part, (ast.Name, ast.Attribute, ast.Call)) for part in ast.walk(node))
+    if not named:
+        yield from at.replaced(node, repr(value), name)
     elif isinstance(node, ast.IfExp):
         for choice in (node.body, node.orelse):
-            yield from value_edits(calls, choice, value, name, at, deep - 1)
-        return
-    elif isinstance(node, ast.BinOp) and isinstance(value, int):
-        for part, wanted in solved(node, value):
-            yield from value_edits(calls, part, wanted, "", at, deep - 1)
-    yield from at.replaced(node, repr(value), name)
+            yield from value_edits(calls, choice, value, present, name, at, deep - 1)
+    elif isinstance(node, ast.BinOp) and isinstance(value, int) and isinstance(present, int):
+        for part, wanted, now in solved(node, value, present):
+            yield from value_edits(calls, part, wanted, now, "", at, deep - 1)
+    else:
+        if isinstance(node, ast.Name):
+            yield from name_edits(calls, node.id, value, present, deep - 1)
+        elif isinstance(node, ast.Attribute):
+            yield from assigned_edits(calls, ast.unparse(node), value, present, deep - 1)
+        for new in scaled(ast.unparse(node), value, present):
+            yield from at.replaced(node, new, name)
 
 
-def name_edits(calls: Sequence[CallPlace], name: str, value: object, deep: int) -> Iterator[SourceEdit]:
+def scaled(text: str, value: object, present: object) -> Iterator[str]:
+    """An expression times a small number, or divided by one, where that is worth a value."""
+    if type(value) is int and type(present) is int and present > 0 and value > 0:
+        if value % present == 0 and 1 < value // present <= MOST_TIMES:
+            yield f"{text} * {value // present}"
+        elif present % value == 0 and 1 < present // value <= MOST_TIMES:
+            yield f"{text} // {present // value}"
+
+
+def name_edits(
+    calls: Sequence[CallPlace], name: str, value: object, present: object, deep: int
+) -> Iterator[SourceEdit]:
     """Edits with which a name in the function of the first call stands for a value."""
     function = calls[0].function
-    if function is None:
+    if function is None or name not in parameters(function):
+        yield from assigned_edits(calls, name, value, present, deep)
         return
-    if name in parameters(function):
-        outer = [place for place in calls if place.function is not function]
-        if outer:
-            given = arguments(outer[0].node, parameters(function))
-            if name in given:
-                yield from value_edits(outer, given[name], value, name, writer(outer[0]), deep)
-            elif not any(isinstance(node, ast.Starred) for node in outer[0].node.args):
-                yield from writer(outer[0]).added(name, repr(value))
-        return
-    for statement in ast.walk(function):
+    outer = outer_calls(calls)
+    if outer:
+        given = arguments(outer[0].node, parameters(function))
+        if name in given:
+            yield from value_edits(outer, given[name], value, present, name, writer(outer[0]), deep)
+        elif not any(isinstance(node, ast.Starred) for node in outer[0].node.args):
+            yield from writer(outer[0]).added(name, repr(value))
+
+
+def assigned_edits(
+    calls: Sequence[CallPlace], name: str, value: object, present: object, deep: int
+) -> Iterator[SourceEdit]:
+    """The same of a local name, or an attribute of the object, where the function assigns it or loops over it."""
+    function = calls[0].function
+    for statement in ast.walk(function) if function is not None else ():
         if isinstance(statement, (ast.Assign, ast.AnnAssign)):
             for target, assigned in pairs(statement):
-                if isinstance(target, ast.Name) and target.id == name:
+                if ast.unparse(target) == name:
                     at = Writer(calls[0].file, statement, function)
-                    yield from value_edits(calls, assigned, value, name, at, deep)
+                    yield from value_edits(calls, assigned, value, present, name, at, deep)
         elif isinstance(statement, (ast.For, ast.comprehension)):
             yield from loop_edits(calls[0], statement, name, value)
 
@@ -157,18 +226,19 @@ def pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast
             yield target, statement.value
 
 
-def solved(node: ast.BinOp, value: int) -> Iterator[tuple[ast.expr, int]]:
-    """The part of an operation with a number that is none, and what it must be worth for the whole to be a value."""
+def solved(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr, int, int]]:
+    """The part of an operation with a number that is none, what it must be worth for the whole to be a value, and what
+    it is worth."""
     for part, other, first in ((node.left, node.right, True), (node.right, node.left, False)):
         number = other.value if isinstance(other, ast.Constant) else None
         if type(number) is not int or isinstance(part, ast.Constant):
             continue
         if isinstance(node.op, ast.Mult) and number and value % number == 0:
-            yield part, value // number
+            yield part, value // number, present // number
         elif isinstance(node.op, ast.Add):
-            yield part, value - number
+            yield part, value - number, present - number
         elif first and isinstance(node.op, ast.FloorDiv):
-            yield part, value * number
+            yield part, value * number, present * number
 
 
 def written(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:

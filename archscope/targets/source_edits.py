@@ -6,49 +6,61 @@ Writer(file, call, function) ─ replaced, added ─→ SourceEdit: the piece, t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from archscope.errors import Span
 from archscope.targets.remaking import CallPlace
 from archscope.targets.source_files import SourceFile
+
+Piece = tuple[int, int, str]
+"""From and to which offset of a text, and what stands there instead."""
 
 
 @dataclass(frozen=True)
 class SourceEdit:
-    """One piece of a file replaced. call: the call or statement that is changed. words: what it says afterwards.
+    """Pieces of a file replaced. call: the call or statement that is changed. words: what it says afterwards.
 
-    function: that it stands in. own: it takes away a number that an expression adds, or says an argument of the
-    function as the function is told it, which is right wherever the function is called.
+    within: the function that it stands in. own: it takes away a number that an expression adds, or says an argument of
+    the function as the function is told it, which is right wherever the function is called.
     """
 
     file: SourceFile
-    start: int
-    end: int
-    new: str
+    pieces: tuple[Piece, ...]
     call: ast.expr | ast.stmt
-    function: str
+    within: ast.FunctionDef | None
     words: str
     own: bool = False
 
     @property
     def text(self) -> str:
-        return self.file.text[: self.start] + self.new + self.file.text[self.end :]
+        changed = self.file.text
+        for start, end, new in sorted(self.pieces, reverse=True):
+            changed = changed[:start] + new + changed[end:]
+        return changed
 
     @property
-    def place(self) -> Span:
-        return Span(self.file.name, self.call.lineno, self.call.col_offset + 1)
+    def function(self) -> str:
+        return self.within.name if self.within is not None else ""
 
     @property
     def said(self) -> str:
         """The call as it stands, on one line."""
-        return " ".join((ast.get_source_segment(self.file.text, self.call) or "").split())
+        text = ast.get_source_segment(self.file.text, self.call) or ""
+        return ast.unparse(self.call) if "#" in text else " ".join(text.split())
 
     @property
     def leaves_a_parameter_unread(self) -> bool:
         """Whether the function reads one parameter less than before."""
         functions = [unread_parameters(text, self.function) for text in (self.file.text, self.text)]
         return bool(functions[1] - functions[0])
+
+
+def together(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
+    """Several edits of one function in one, as the first one's."""
+    if len(edits) > 1:
+        pieces = tuple(dict.fromkeys(piece for edit in edits for piece in edit.pieces))
+        words = f"{edits[0].words}, and in {len(edits) - 1} more call{'s' * (len(edits) > 2)}"
+        yield replace(edits[0], pieces=pieces, words=words)
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,7 @@ class Writer:
             yield self.edit(end, end, f"{name}={value}", f"{name}={value}", own=own)
 
     def edit(self, start: int, end: int, new: str, words: str, *, own: bool = False) -> SourceEdit:
-        function = self.function.name if self.function is not None else ""
-        return SourceEdit(self.file, start, end, new, self.call, function, words, own)
+        return SourceEdit(self.file, ((start, end, new),), self.call, self.function, words, own)
 
 
 def writer(place: CallPlace) -> Writer:
@@ -88,10 +99,13 @@ def writer(place: CallPlace) -> Writer:
 
 
 # ------------------------------------------------------------ expressions
-def without_numbers(node: ast.expr) -> Iterator[tuple[ast.expr, str]]:
-    """Each sum or product of a number in an expression, and its other part: `width` for `width + 1` and `2 * width`."""
+SUMS = (ast.Add, ast.Sub)
+
+
+def without_numbers(node: ast.expr, operations: tuple[type, ...] = SUMS) -> Iterator[tuple[ast.expr, str]]:
+    """Each sum with a number in an expression, and its other part: `width` for `width + 1`."""
     for part in ast.walk(node):
-        if isinstance(part, ast.BinOp) and isinstance(part.op, (ast.Add, ast.Sub, ast.Mult)):
+        if isinstance(part, ast.BinOp) and isinstance(part.op, operations):
             rest = [side for side in (part.left, part.right) if not isinstance(side, ast.Constant)]
             if len(rest) == 1:
                 yield part, closed(rest[0]) if part is not node else ast.unparse(rest[0])

@@ -36,6 +36,11 @@ class SourceFile:
     name: str
     text: str
     tree: ast.Module
+    newline: str = "\n"
+
+    def as_written(self, text: str) -> str:
+        """A text of the file with the line ends that the file has."""
+        return text.replace("\n", self.newline)
 
     @property
     def shown(self) -> str:
@@ -215,7 +220,8 @@ def read(name: str) -> SourceFile | None:
     try:
         with tokenize.open(name) as lines:
             text = lines.read()
-        return SourceFile(name, text, ast.parse(text))
+            newline = lines.newlines if isinstance(lines.newlines, str) else "\n"
+        return SourceFile(name, text, ast.parse(text), newline)
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -63,8 +63,8 @@ def compared(
     return Compared(changed, priced, frozenset(conflict - left), len(left))
 
 
-def with_more_rows(before: Report, after: Report, function: str) -> Compared | None:
-    """The same of a run with more rows, of a function of this name: a cure if nothing is wrong any more, and all other
+def with_more_rows(before: Report, after: Report, functions: Collection[str]) -> Compared | None:
+    """The same of a run with more rows, of functions of these names: a cure if nothing is wrong any more, and all other
     rows are there in their order, with the same shapes up to the first new one. Paths may be others."""
     old, new = before.trace, after.trace
     if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
@@ -76,7 +76,7 @@ def with_more_rows(before: Report, after: Report, function: str) -> Compared | N
         if wanted is not None and row.function == wanted.function:
             kept.append((wanted, row))
             wanted = next(waiting, None)
-        elif row.short != function:
+        elif row.short not in functions:
             return None
     if wanted is not None or len(rest) == len(kept):
         return None

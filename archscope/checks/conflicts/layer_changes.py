@@ -7,7 +7,7 @@ Whether the net runs with them is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import gcd, prod
@@ -16,12 +16,19 @@ from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.told_arguments import (
+    Arguments,
+    ArgumentsAt,
+    LayerChange,
+    divisors,
+    layer_path,
+    roundness,
+    smaller_kernels,
+    told,
+)
 from archscope.report.windows import Window, window_of
-from archscope.trace import Failure, Row, Says, Shape, Trace
+from archscope.trace import Failure, Row, Shape, Trace
 
-Arguments = Mapping[str, object]
-ArgumentsAt = Callable[[str], Arguments]
-"""A path → the present arguments of the layer there; none where there is no layer of torch's."""
 WIDTHS = {"linear": "out_features", "embedding": "embedding_dim"}
 OPTIONS: Mapping[str, tuple[int, ...]] = {
     "ceil_mode": (1, 0),
@@ -34,22 +41,6 @@ OPTIONS: Mapping[str, tuple[int, ...]] = {
 FIRST = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
 """Class of a cause → the order of the arguments, where it is another than that of OPTIONS."""
 ATTENTION = "MultiheadAttention"
-
-
-@dataclass(frozen=True)
-class LayerChange:
-    """Other arguments of the layer at a path.
-
-    distance: how many steps lie between it and the conflict. likely: whether its present arguments look like the slip:
-    it strides where strides differ, it rounds, or its width is the less round one. source: the layer that makes its
-    input, where the new argument is that layer's width.
-    """
-
-    path: str
-    arguments: Arguments
-    distance: int = 0
-    likely: bool = True
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,62 +104,6 @@ def other_order(path: str, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
         yield LayerChange(path, {"batch_first": not first})
 
 
-# ------------------------------------------------------------ the layer itself
-def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
-    """The size that the layer's input has, with what must divide it."""
-    mismatch = diagnosis.mismatch
-    says, path = mismatch.says, mismatch.site.path
-    if says is None or not isinstance(says.has, (int, tuple)):
-        return
-    present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
-    source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
-    for more in companions(says.argument, says.has, present):
-        whole = {says.argument: says.has, **more}
-        slip = not more and present.get("groups", 1) == 1 and is_rounder(says)
-        likely = 1 not in more.values() and not slip
-        yield LayerChange(path, whole, likely=likely, source="" if more else source)
-
-
-def is_rounder(says: Says) -> bool:
-    """Whether a layer was told a rounder number of channels than it gets: `32` where 31 arrive."""
-    told = says.argument in ("in_channels", "num_features", "num_channels") and isinstance(says.said, int)
-    return told and isinstance(says.has, int) and roundness(int(str(says.said))) > roundness(says.has)
-
-
-def companions(argument: str, size: object, present: Arguments) -> Iterator[Arguments]:
-    """What must change with a size since it has to divide it: groups and heads. Nothing where it does."""
-    word = {"in_channels": "groups", "embed_dim": "num_heads", "num_channels": "num_groups"}.get(argument, "")
-    parts, out = present.get(word), present.get("out_channels", size)
-    if not isinstance(parts, int) or not isinstance(size, int) or not isinstance(out, int):
-        yield {}
-    elif parts > 1 and parts == present.get("in_channels"):  # each channel has a filter of its own
-        yield {"out_channels": out // parts * size, "groups": size}
-    elif size % parts == 0:
-        yield {}
-    else:
-        yield from ({word: number} for number in divisors(gcd(size, out), parts))
-
-
-def divisors(size: int, near: int) -> list[int]:
-    """The divisors nearest to a number, the nearest first; 1 comes last."""
-    found = [number for number in range(2, size + 1) if size % number == 0]
-    return [*sorted(found, key=lambda number: (abs(number - near), number))[:1], 1]
-
-
-def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
-    """Of a window that is larger than its input: smaller ones, the padding that it lacks, smaller ones before it."""
-    mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
-    if mismatch.says is not None or not mismatch.axes or not 0 <= mismatch.row < len(trace.rows):
-        return
-    rows = [trace.rows[mismatch.row], *(change.row for change in reversed(diagnosis.sides[0]))]
-    for distance, row in enumerate(row for row in rows if window_of(row) is not None):
-        path, window = layer_path(row, trace), window_of(row)
-        for size in range(window.kernel[0] - 1, 0, -1) if window is not None and path else ():
-            yield LayerChange(path, {"kernel_size": size}, distance)
-        if not distance and path:
-            yield from (LayerChange(path, {"padding": size}, distance) for size in (1, 2))
-
-
 # ------------------------------------------------------------ the sides
 def sides(diagnosis: Diagnosis) -> Iterator[Side]:
     """The sides that could be brought to the sizes that all the others have."""
@@ -201,12 +136,6 @@ def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
     others = shapes[:2] if mismatch.kind == "attention" else shapes
     found = {shape[axis] for place, shape in enumerate(others) if place != number and -axis <= len(shape)}
     return found - {1} if mismatch.kind in ("add", "multiply") else found
-
-
-def layer_path(row: Row, trace: Trace) -> str:
-    """The path of the layer whose work a row is; empty where it is an author's own call."""
-    site = trace.calls[row.call].site if row.call >= 0 else None
-    return site.path if site is not None and site.kind == "layer" else ""
 
 
 def channel_axis(row: Row) -> int:
@@ -265,11 +194,6 @@ def wider(
     if isinstance(groups, int) and width % groups and isinstance(present.get("in_channels"), int):
         more = {"groups": divisors(gcd(width, int(str(present["in_channels"]))), groups)[0]}
     return LayerChange(path, {name: width, **more}, distance, likely)
-
-
-def roundness(size: int) -> int:
-    """The largest power of two that divides a size, 64 at most."""
-    return gcd(size, 64)
 
 
 # ------------------------------------------------------------ windows

@@ -1,0 +1,159 @@
+"""What may have been meant in the source of a Python target: a conflict → SourceEdits, the likeliest first.
+
+    Diagnosis ─ layers on the walk, the calls that made them ─→ their arguments, where the numbers come from
+              ─ the functions around the conflict           ─→ dimensions, orders, a missing flatten
+
+Whether an edit helps is not asked here: `source_fixes` has each tried.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.layer_changes import layer_changes
+from archscope.trace_index import TraceIndex
+
+if TYPE_CHECKING:
+    from archscope.targets import CallPlace, Remaking
+    from archscope.targets.source_edits import SourceEdit
+    from archscope.targets.source_files import SourceFile
+
+Function = tuple["SourceFile", ast.FunctionDef]
+
+
+@dataclass
+class SourceProposals:
+    """The edits of one target's source. index: of the broken run."""
+
+    remaking: Remaking
+    index: TraceIndex
+
+    @cached_property
+    def made(self) -> tuple[Any, Mapping[str, Sequence[CallPlace]]]:
+        """The target made once more, and for each path the calls that made the module there."""
+        return self.remaking.with_calls()
+
+    @cached_property
+    def layers(self) -> Mapping[str, Any]:
+        from archscope.record import walk
+
+        return dict(walk(self.made[0]).modules)
+
+    def calls_of(self, path: str) -> Sequence[CallPlace]:
+        return self.made[1].get(path, ())
+
+    def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
+        """What may have been meant, the likeliest first."""
+        from archscope.targets import forward_edits, layer_edits
+
+        paths, functions = list(self.on_the_way(diagnosis)), self.functions(diagnosis)
+        for path in paths:
+            yield from layer_edits.own_edits(self.calls_of(path), self.names_at(path))
+        for file, function in functions:
+            yield from forward_edits.unread_values(file, function)
+            yield from forward_edits.moves_beside(file, function)
+        yield from self.rearranged(diagnosis, functions)
+        for path in paths:
+            yield from layer_edits.padding_edits(self.calls_of(path), self.names_at(path))
+        for change in layer_changes(diagnosis, self.arguments_at):
+            yield from self.arguments(change.path, change.arguments)
+        for path in reversed(paths):  # a stride stands in the first layer as a rule
+            yield from layer_edits.window_edits(self.calls_of(path), self.names_at(path))
+        for path in paths:
+            yield from layer_edits.factor_edits(self.calls_of(path))
+        ranks, joins = self.ranks(), diagnosis.mismatch.kind == "concat"
+        for file, function in functions:
+            yield from forward_edits.forward_edits(file, function, ranks, joins=joins)
+
+    def arguments(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
+        """Another value of one argument of the layer at a path, or of several that one name gives."""
+        from archscope.targets import layer_edits
+
+        calls, names, present = self.calls_of(path), self.names_at(path), self.arguments_at(path)
+        first = next(iter(changed)) if len(changed) == 1 else layer_edits.shared_node(calls, names, changed)
+        if first:
+            yield from layer_edits.argument_edits(calls, names, first, changed[first], present.get(first))
+
+    def rearranged(self, diagnosis: Diagnosis, functions: Sequence[Function]) -> Iterator[SourceEdit]:
+        """A flatten before a layer that was told as many features as its whole input has, one of images that are to be
+        sequences, a transpose where another axis has the size that the layer was told."""
+        from archscope.targets import forward_edits, layer_edits
+
+        says, place, shape = diagnosis.mismatch.says, diagnosis.mismatch.site.place, diagnosis.shapes[0]
+        if {3, 4} == set(map(len, diagnosis.shapes)):
+            for file, function in functions:
+                yield from forward_edits.flattened_images(file, function)
+        if says is None or not isinstance(says.said, int):
+            return
+        suffixes = [".flatten(1)"] if says.argument == "in_features" and says.said == prod(shape[1:]) else []
+        if says.argument == "in_channels" and len(shape) in (3, 4) and shape[-1] == says.said:
+            suffixes += [".transpose(1, 2)" if len(shape) == 3 else ".permute(0, 3, 1, 2)"]
+        for suffix in suffixes:
+            for file, function in functions if place is not None else ():
+                at = (place.line, place.column) if place is not None else (0, 0)
+                yield from forward_edits.moved_operands(file, function, *at, suffix)
+            if "flatten" in suffix:
+                yield from layer_edits.flatten_edits(self.calls_of(diagnosis.mismatch.site.path))
+
+    def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
+        """The paths of the layers at the conflict and on its walk, the nearest first."""
+        walked = [change.row for side in diagnosis.sides for change in side]
+        sites = [self.index.layer(row) for row in sorted(walked, key=lambda row: -row.index)]
+        yield from dict.fromkeys([diagnosis.mismatch.site.path, *(site.path for site in sites if site is not None)])
+
+    def names_at(self, path: str) -> list[str]:
+        """The arguments that the layer at a path takes by position or by name."""
+        from archscope import targets
+
+        layer = self.layers.get(path)
+        return targets.names_of(layer) if layer is not None and targets.is_torch_layer(layer) else []
+
+    def arguments_at(self, path: str) -> Mapping[str, object]:
+        from archscope import targets
+
+        layer = self.layers.get(path)
+        return targets.arguments_of(layer) if layer is not None and targets.is_torch_layer(layer) else {}
+
+    def ranks(self) -> Mapping[str, int]:
+        """Function → the rank of its first operand, where that is one thing in the whole run."""
+        found: dict[str, set[int]] = {}
+        for row in self.index.trace.rows:
+            if row.inputs:
+                found.setdefault(row.short, set()).add(len(row.inputs[0].value.shape))
+        return {name: ranks.pop() for name, ranks in found.items() if len(ranks) == 1}
+
+    def functions(self, diagnosis: Diagnosis) -> list[Function]:
+        """The function that the conflict stands in, then the methods of the modules around it and its walk."""
+        place = diagnosis.mismatch.site.place
+        rows = [change.row for side in diagnosis.sides for change in side]
+        around = [call.site.path for row in rows for call in self.index.calls_around(row.call)]
+        paths = [path for path in (*parents(diagnosis.mismatch.site.path), *around) if path in self.layers]
+        kinds = dict.fromkeys(type(self.layers[path]) for path in paths)
+        methods = (value for kind in kinds for value in (kind.forward, *vars(kind).values()))
+        known = (self.remaking.sources.definition(one) for one in methods if isinstance(one, FunctionType))
+        found = [one for one in known if one is not None and one.node.name != "__init__"]
+        files = {definition.file.shown: definition.file for definition in found}
+        file = files.get(place.file) if place is not None else None
+        own = function_at(file, place.line) if file is not None and place is not None else None
+        first = [(file, own)] if file is not None and own is not None else []
+        return list({id(node): (file, node) for file, node in [*first, *((d.file, d.node) for d in found)]}.values())
+
+
+def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:
+    """The innermost function that a line stands in."""
+    nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
+    return max(around, key=lambda node: node.lineno, default=None)
+
+
+def parents(path: str) -> list[str]:
+    """A path and those around it, the innermost first, the model itself last."""
+    names = path.split(".")
+    return [".".join(names[:count]) for count in range(len(names), -1, -1)]

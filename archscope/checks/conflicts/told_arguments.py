@@ -1,0 +1,108 @@
+"""What a layer itself was told, as other arguments would have it: Mismatch → LayerChanges of the layer in conflict.
+
+what it was told, what its input has ─→ that size, with the groups and heads that must divide it
+a kernel that is too large ─→ smaller ones
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import gcd
+
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.report.windows import window_of
+from archscope.trace import Row, Says, Trace
+
+Arguments = Mapping[str, object]
+ArgumentsAt = Callable[[str], Arguments]
+"""A path → the present arguments of the layer there; none where there is no layer of torch's."""
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """Other arguments of the layer at a path.
+
+    distance: how many steps lie between it and the conflict. likely: whether its present arguments look like the slip:
+    it strides where strides differ, it rounds, or its width is the less round one. source: the layer that makes its
+    input, where the new argument is that layer's width.
+    """
+
+    path: str
+    arguments: Arguments
+    distance: int = 0
+    likely: bool = True
+    source: str = ""
+
+
+def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+    """The size that the layer's input has, with what must divide it."""
+    mismatch = diagnosis.mismatch
+    says, path = mismatch.says, mismatch.site.path
+    if says is None or not isinstance(says.has, (int, tuple)) or lies_elsewhere(diagnosis):
+        return
+    present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
+    source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
+    for more in companions(says.argument, says.has, present):
+        whole = {says.argument: says.has, **more}
+        slip = not more and present.get("groups", 1) == 1 and is_rounder(says)
+        likely = 1 not in more.values() and not slip
+        yield LayerChange(path, whole, likely=likely, source="" if more else source)
+
+
+def lies_elsewhere(diagnosis: Diagnosis) -> bool:
+    """Whether the last axis has the channels that a convolution was told: they are in another order."""
+    says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
+    return says is not None and says.argument == "in_channels" and len(shape) > 2 and shape[-1] == says.said
+
+
+def is_rounder(says: Says) -> bool:
+    """Whether a layer was told a rounder number of channels than it gets: `32` where 31 arrive."""
+    told = says.argument in ("in_channels", "num_features", "num_channels") and isinstance(says.said, int)
+    return told and isinstance(says.has, int) and roundness(int(str(says.said))) > roundness(says.has)
+
+
+def companions(argument: str, size: object, present: Arguments) -> Iterator[Arguments]:
+    """What must change with a size since it has to divide it: groups and heads. Nothing where it does."""
+    word = {"in_channels": "groups", "embed_dim": "num_heads", "num_channels": "num_groups"}.get(argument, "")
+    parts, out = present.get(word), present.get("out_channels", size)
+    if not isinstance(parts, int) or not isinstance(size, int) or not isinstance(out, int):
+        yield {}
+    elif parts > 1 and parts == present.get("in_channels"):  # each channel has a filter of its own
+        yield {"out_channels": out // parts * size, "groups": size}
+    elif size % parts == 0:
+        yield {}
+    else:
+        yield from ({word: number} for number in divisors(gcd(size, out), parts))
+
+
+def divisors(size: int, near: int) -> list[int]:
+    """The divisors nearest to a number, the nearest first; 1 comes last."""
+    found = [number for number in range(2, size + 1) if size % number == 0]
+    return [*sorted(found, key=lambda number: (abs(number - near), number))[:1], 1]
+
+
+def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
+    """Of a window that is larger than its input: smaller ones, the padding that it lacks, smaller ones before it."""
+    mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
+    if mismatch.says is not None or not mismatch.axes or not 0 <= mismatch.row < len(trace.rows):
+        return
+    rows = [trace.rows[mismatch.row], *(change.row for change in reversed(diagnosis.sides[0]))]
+    for distance, row in enumerate(row for row in rows if window_of(row) is not None):
+        path, window = layer_path(row, trace), window_of(row)
+        least = 1 if "pool" in row.short else 0  # a pool of 1 does nothing
+        for size in range(window.kernel[0] - 1, least, -1) if window is not None and path else ():
+            yield LayerChange(path, {"kernel_size": size}, distance)
+        if not distance and path and not least:
+            yield from (LayerChange(path, {"padding": size}, distance) for size in (1, 2))
+
+
+def layer_path(row: Row, trace: Trace) -> str:
+    """The path of the layer whose work a row is; empty where it is an author's own call."""
+    site = trace.calls[row.call].site if row.call >= 0 else None
+    return site.path if site is not None and site.kind == "layer" else ""
+
+
+def roundness(size: int) -> int:
+    """The largest power of two that divides a size, 64 at most."""
+    return gcd(size, 64)
