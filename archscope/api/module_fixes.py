@@ -160,17 +160,25 @@ class Search:
     def findings(self) -> tuple[Finding, ...]:
         """Every finding; a conflict that follows from no other with its fixes."""
         left, found = MOST_FINDINGS, []
+        unfixed: set[int] = set()
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
-            if left and not self._is_cured(diagnosis):
+            if left and not self._is_cured(diagnosis) and not self._comes_from(diagnosis, unfixed):
                 fixes = self._in_source(diagnosis)
                 told = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
                 changes = self._changes(finding, diagnosis) if not fixes and not told else None
                 left -= bool(fixes) or changes is not None
                 fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
                 finding = replace(finding, fixes=tuple(fixes))
+                unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
             found.append(finding)
         return tuple(found)
+
+    def _comes_from(self, diagnosis: Diagnosis | None, rows: set[int]) -> bool:
+        """Whether a conflict reads what a row gives whose own conflict nothing cures: its sizes were made up."""
+        index = self.report.index
+        operands = diagnosis.operands if diagnosis is not None and self.in_source is not None else ()
+        return any(rows.intersection(index.ancestors(operand).values()) for operand in operands)
 
     def _is_cured(self, diagnosis: Diagnosis | None) -> bool:
         return diagnosis is not None and (diagnosis.likely or diagnosis.mismatch.row in self.cured)

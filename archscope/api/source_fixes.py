@@ -133,10 +133,12 @@ class SourceSearch:
             return None
         after, paths = tried
         found = self.compared(edit, after, paths, diagnosis)
-        if found is None or (not edit.own and self.changes_other_uses(edit, paths or (), diagnosis)):
+        if found is None:
+            return None
+        if (not edit.own or found.left) and self.changes_other_uses(edit, paths or (), diagnosis):
             return None
         outside = tuple(path for path in paths or () if not self.leads_there(path, diagnosis))
-        if outside and found.left:
+        if (outside or edit.guess) and found.left:
             return None
         before, total = self.report.total, after.total
         if not found.is_priced:
@@ -193,9 +195,10 @@ class SourceSearch:
             groups.setdefault(tuple((one.file.name, one.node.lineno, one.node.col_offset) for one in outer), []).append(
                 path
             )
-        part = set(self.proposals.on_the_way(diagnosis)) if diagnosis.mismatch.kind != "layer" else set()
+        layer = diagnosis.mismatch.kind == "layer"
+        part = set(self.proposals.on_the_way(diagnosis)) if not layer else set()
         sites = [site for site in (diagnosis.mismatch.site.path, *diagnosis.also) if site]
-        blocks = tuple(f"{parents(site)[1]}." for site in sites if len(parents(site)) > 2)
+        blocks = tuple(f"{one}." for site in sites if (one := parents(site)[1] if layer else site))
         takes_part = [
             any(path in part or path in sites or path.startswith(blocks) for path in group) for group in groups.values()
         ]

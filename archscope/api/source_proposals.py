@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import layer_changes
+from archscope.checks.conflicts.told_arguments import lies_elsewhere
 from archscope.trace_index import TraceIndex
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class SourceProposals:
             yield from layer_edits.window_edits(self.calls_of(path), self.names_at(path))
         for path in paths:
             yield from layer_edits.factor_edits(self.calls_of(path))
-        ranks, joins = self.ranks(), diagnosis.mismatch.kind == "concat"
+        ranks = self.ranks()
         for file, function in functions:
-            yield from forward_edits.forward_edits(file, function, ranks, joins=joins)
+            yield from forward_edits.forward_edits(file, function, ranks, diagnosis.mismatch.kind)
 
     def arguments(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
         """Another value of one argument of the layer at a path, or of several that one name gives."""
@@ -93,7 +94,7 @@ class SourceProposals:
         if says is None or not isinstance(says.said, int):
             return
         suffixes = [".flatten(1)"] if says.argument == "in_features" and says.said == prod(shape[1:]) else []
-        if says.argument == "in_channels" and len(shape) in (3, 4) and shape[-1] == says.said:
+        if lies_elsewhere(diagnosis):
             suffixes += [".transpose(1, 2)" if len(shape) == 3 else ".permute(0, 3, 1, 2)"]
         for suffix in suffixes:
             for file, function in functions if place is not None else ():

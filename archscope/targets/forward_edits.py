@@ -33,18 +33,17 @@ TENSOR_FIRST = ("torch", "F")
 
 
 def forward_edits(
-    file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], *, joins: bool
+    file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], kind: str
 ) -> Iterator[SourceEdit]:
     """Other dimensions, sizes in another order, sums without a number, in calls of tensors' functions.
 
-    ranks: function → the rank of its first operand, where that is one thing. joins: whether values are joined in the
-    conflict itself, so that another dimension may have been meant.
+    ranks: function → the rank of its first operand, where that is one thing. kind: of the conflict.
     """
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
     for call in calls:
         at = Writer(file, call, function)
         for node in dims(call):
-            for new in other_dims(called(call), node, ranks.get(called(call), 0), joins=joins):
+            for new in other_dims(called(call), node, ranks.get(called(call), 0), kind):
                 yield from at.replaced(node, str(new), "dim")
         for first, second in pairwise(ordered(call)):
             start, end = file.range(first)[0], file.range(second)[1]
@@ -52,7 +51,7 @@ def forward_edits(
             one, other = file.segment(first), file.segment(second)
             yield at.edit(start, end, f"{other}{between}{one}", f"{other}, {one} for {one}, {other}")
         for size in sizes(call):
-            for part, rest in without_numbers(size):
+            for part, rest in without_numbers(size, (ast.Add, ast.Sub, ast.Mult)):
                 yield from at.replaced(part, rest, "", own=True)
         for node in sizes(call) if called(call) in SIZED else ():
             if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -62,12 +61,12 @@ def forward_edits(
                 yield from at.replaced(node, "-1", "")
 
 
-def other_dims(name: str, node: ast.expr, rank: int, *, joins: bool) -> list[int]:
+def other_dims(name: str, node: ast.expr, rank: int, kind: str) -> list[int]:
     """Other dimensions than the one that is written: the last, then from the second on, the batch at last. Images are
     joined along their channels."""
     present = ast.literal_eval(node)
-    if name in JOINS and rank > 3:
-        return [1] if joins and present != 1 else []
+    if name in JOINS and rank > 3 and kind in ("concat", "layer"):
+        return [1] if kind == "concat" and present != 1 else []
     if not rank:
         return [dim for dim in (-1, 1, 2, 3, 0) if dim != present]
     return [dim for dim in (-1, *range(1, rank - 1), 0) if dim % rank != present % rank]

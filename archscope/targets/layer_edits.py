@@ -7,8 +7,8 @@ calls that made a layer, argument, value ─→ where that number stands: in the
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from archscope.targets.remaking import CallPlace
 from archscope.targets.source_edits import SourceEdit, Writer, parameters, together, without_numbers, writer
@@ -48,7 +48,7 @@ def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[
     """The padding that keeps the size where the kernel is a name: in every call of the class in the function, and in
     this one alone."""
     for place in calls[:1] if "kernel_size" in names and "padding" in names else ():
-        kin = [replace(place, node=node) for node in (place.node, *siblings(place))]
+        kin = [dataclasses.replace(place, node=node) for node in (place.node, *siblings(place))]
         found = [edit for one in kin for edit in centred(one, names)]
         yield from together(found)
         yield from found[:1]
@@ -70,7 +70,7 @@ def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[S
         for name in ("stride", "padding", "kernel_size", "dilation"):
             texts = (arguments(other, names).get(name) for other in siblings(place))
             for text in dict.fromkeys(ast.unparse(text) for text in texts if text is not None):
-                yield from set_argument(place, names, name, text, own=False)
+                yield from set_argument(place, names, name, text, own=True)
             if name in given and name != "kernel_size":
                 yield from set_argument(place, names, name, "0" if name == "padding" else "1", own=False)
 
@@ -156,13 +156,23 @@ def value_edits(
     elif isinstance(node, ast.BinOp) and isinstance(value, int) and isinstance(present, int):
         for part, wanted, now in solved(node, value, present):
             yield from value_edits(calls, part, wanted, now, "", at, deep - 1)
+        for number, factor in other_factors(node, value, present):
+            yield from at.replaced(number, str(factor), "")
     else:
         if isinstance(node, ast.Name):
             yield from name_edits(calls, node.id, value, present, deep - 1)
         elif isinstance(node, ast.Attribute):
             yield from assigned_edits(calls, ast.unparse(node), value, present, deep - 1)
-        for new in scaled(ast.unparse(node), value, present):
-            yield from at.replaced(node, new, name)
+        for new in scaled(ast.unparse(node), value, present) if name else ():
+            yield from (dataclasses.replace(edit, guess=True) for edit in at.replaced(node, new, name))
+
+
+def other_factors(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.Constant, int]]:
+    """The number in a product, and the one with which the product is worth a value: `3 * width` → `4 * width`."""
+    for number in (side for side in (node.left, node.right) if isinstance(side, ast.Constant)):
+        factor = number.value if isinstance(node.op, ast.Mult) else 0
+        if type(factor) is int and factor and present % factor == 0 and value % (present // factor) == 0:
+            yield number, value // (present // factor)
 
 
 def scaled(text: str, value: object, present: object) -> Iterator[str]:

@@ -21,7 +21,8 @@ class SourceEdit:
     """Pieces of a file replaced. call: the call or statement that is changed. words: what it says afterwards.
 
     within: the function that it stands in. own: it takes away a number that an expression adds, or says an argument of
-    the function as the function is told it, which is right wherever the function is called.
+    the function as the function is told it, which is right wherever the function is called. guess: nothing but its
+    effect speaks for it.
     """
 
     file: SourceFile
@@ -30,6 +31,7 @@ class SourceEdit:
     within: ast.FunctionDef | None
     words: str
     own: bool = False
+    guess: bool = False
 
     @property
     def text(self) -> str:

@@ -53,7 +53,8 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
 def lies_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether the last axis has the channels that a convolution was told: they are in another order."""
     says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
-    return says is not None and says.argument == "in_channels" and len(shape) > 2 and shape[-1] == says.said
+    told = says.said if says is not None and says.argument == "in_channels" else None
+    return len(shape) in (3, 4) and shape[-1] == told and told not in shape[1:-1]
 
 
 def is_rounder(says: Says) -> bool:

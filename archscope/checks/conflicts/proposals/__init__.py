@@ -24,6 +24,7 @@ from archscope.checks.conflicts.proposals.axis_order import (
     expanded,
     grouped,
     joined_alone,
+    moved_beside,
     other_dims,
     permuted,
     transposed_product,
@@ -46,7 +47,13 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     strides,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, head_counts, scales, sizes_meant
-from archscope.checks.conflicts.proposals.own_arguments import altered, as_beside_it, paddings_of_kernels, unread
+from archscope.checks.conflicts.proposals.own_arguments import (
+    altered,
+    as_beside_it,
+    multiplied,
+    paddings_of_kernels,
+    unread,
+)
 from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import sizes_beside, slips
 from archscope.spec.argument_names import signatures_of
@@ -57,21 +64,44 @@ Source = Callable[[Case], Iterator[Proposal]]
 
 ORDER: Mapping[str, tuple[Source, ...]] = {
     "channels": (
-        *(unread, altered, joined_alone, told, grouped, head_counts, conditions, at_uses, projections),
+        *(unread, altered, joined_alone, moved_beside, told, grouped, head_counts, conditions, at_uses, projections),
         *(sizes_beside, transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged),
-        *(other_dims, exchanged_values, slips, strides, kernels, views),
+        *(multiplied, other_dims, exchanged_values, slips, strides, kernels, views),
     ),
     "stride": (
         *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
-        *(paddings, kernels, as_beside_it, other_dims, slips, input_sizes),
+        *(paddings, kernels, as_beside_it, multiplied, other_dims, slips, input_sizes),
     ),
     "off-by-one": (
         *(unread, altered, told, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
         *(as_beside_it, input_sizes, sources, views, channels, other_dims, slips),
     ),
     "layout": (
-        *(unread, altered, permuted, expanded, other_dims, flattened, transposed, transposed_product, views, divisors),
-        *(dimensions, exchanged, sources, exchanged_values, sizes_meant, sizes_beside, unmoved, slips, told),
+        *(
+            unread,
+            altered,
+            moved_beside,
+            permuted,
+            expanded,
+            other_dims,
+            flattened,
+            transposed,
+            transposed_product,
+            views,
+            divisors,
+        ),
+        *(
+            dimensions,
+            exchanged,
+            sources,
+            exchanged_values,
+            sizes_meant,
+            sizes_beside,
+            multiplied,
+            unmoved,
+            slips,
+            told,
+        ),
         *(paddings, strides, channels, input_sizes),
     ),
     "batch": (views, exchanged, sources, dimensions, other_dims, slips),
@@ -82,7 +112,18 @@ SHOWING: Mapping[str, tuple[Source, ...]] = {
     "off-by-one": (all_paddings, paddings, roundings, kernels, input_sizes),
     "channels": (channels, input_channels, sizes_beside, sizes_meant, head_counts),
     "layout": (
-        *(dimensions, divisors, exchanged, expanded, exchanged_values, flattened, other_dims, permuted, transposed),
+        *(
+            dimensions,
+            divisors,
+            exchanged,
+            expanded,
+            exchanged_values,
+            flattened,
+            moved_beside,
+            other_dims,
+            permuted,
+            transposed,
+        ),
         *(transposed_product, unmoved, views),
     ),
     "stride": (strides, scales),

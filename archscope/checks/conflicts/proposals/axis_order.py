@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import MOVES, VIEWS
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, expressions_around
 from archscope.spec.model import Expression, Join, Residual
 from archscope.trace import Operand, Row, Shape
 
@@ -88,7 +88,9 @@ def exchanged(case: Case) -> Iterator[Proposal]:
             name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
             if spot is None or whole is None or not isinstance(node, ast.Call) or name != row.short:
                 continue
-            for first, second in pairwise(node.args):
+            for number, (first, second) in enumerate(pairwise(node.args)):
+                if row.short in VIEWS and mixes_axes(row, number + len(row.outputs[0].shape) - len(node.args)):
+                    continue
                 (start, middle), (again, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
                 one, other = spot.page.text[start:middle], spot.page.text[again:end]
                 text = spot.page.with_pieces([(start, middle, other), (again, end, one)])
@@ -135,6 +137,46 @@ def is_whole(node: ast.expr) -> bool:
     """Whether an expression is a whole number as it stands, negative or not."""
     inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
     return isinstance(inner, ast.Constant) and type(inner.value) is int
+
+
+def mixes_axes(row: Row, first: int) -> bool:
+    """Whether two neighbouring sizes of a view, exchanged, take an axis of its input from its place: tokens would
+    become heads."""
+    before, after = row.inputs[0].value.shape, list(row.outputs[0].shape)
+    kept = [leading(before, after)]
+    after[first : first + 2] = reversed(after[first : first + 2])
+    return leading(before, after) < kept[0]
+
+
+def leading(before: Sequence[int], after: Sequence[int]) -> int:
+    """How many of the first sizes are the same."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), len(before))
+
+
+def moved_beside(case: Case) -> Iterator[Proposal]:
+    """`.transpose(1, 2)` behind an expression of the block that others of its form have behind them."""
+    for row in on_the_way(case):
+        spot = case.spot(row.place)
+        whole = spot.page.expression(spot.span) if spot is not None else None
+        for part in expressions_around(spot) if spot is not None and whole is not None else ():
+            inner = moved(part.tree)
+            if spot is not None and whole is not None and inner is not None and form_of(inner) == form_of(whole.tree):
+                suffix = ast.unparse(part.tree).removeprefix(ast.unparse(inner))
+                end = spot.page.segment(whole, whole.tree)[1]
+                words = f"{suffix} on line {spot.span.line}, as on line {part.span.line}"
+                yield from (replace(one, own=True) for one in spot.proposal(words, spot.page.cut(end, end, suffix)))
+
+
+def moved(tree: ast.AST) -> ast.expr | None:
+    """What a call of a transposition or permutation moves."""
+    call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in MOVES
+    return tree.func.value if call and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) else None
+
+
+def form_of(tree: ast.AST) -> str:
+    """An expression without its names, other than those of views."""
+    return re.sub(r"(id|attr)='(\w+)'", lambda one: one[0] if one[2] in (*VIEWS, *MOVES) else "", ast.dump(tree))
 
 
 # ------------------------------------------------------------ products

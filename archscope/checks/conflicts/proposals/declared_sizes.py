@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 from archscope.checks.conflicts.axis_history import MOVES
-from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot
+from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot, block_of
 from archscope.checks.conflicts.proposals.layer_arguments import (
     at_the_use,
     by_new_argument,
@@ -15,6 +16,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     siblings_at,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, multiples, nearest_divisors
+from archscope.checks.conflicts.told_arguments import lies_elsewhere
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
 from archscope.trace import Shape
@@ -26,7 +28,12 @@ def told(case: Case) -> Iterator[Proposal]:
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
+    if lies_elsewhere(case.diagnosis):
+        step = "transpose(1, 2)" if len(case.diagnosis.shapes[0]) == 3 else "permute(0, 3, 1, 2)"
+        yield from spot.proposal(f"{step} before {path}", spot.page.with_step_before(spot.span, step))
+        return
     if says.argument in DIVISORS:
+        yield from depthwise(case, spot)
         yield from divided(case, spot)
         yield from divisors(case)
         yield from multiples(case)
@@ -45,6 +52,16 @@ def told(case: Case) -> Iterator[Proposal]:
             for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
                 text = spot.page.with_argument(call, says.argument, other)
                 yield from spot.proposal(f"{says.argument}={other} in {path}", text)
+
+
+def depthwise(case: Case, spot: Spot) -> Iterator[Proposal]:
+    """As many groups as channels arrive, where the groups are a name: each channel has a filter of its own."""
+    for call in case.calls(spot):
+        given = call.arguments.get("groups")
+        if given is not None and given.text.isidentifier() and block_of(spot) is not None:
+            text = spot.page.with_argument(call, "groups", "in_channels")
+            for one in spot.proposal(f"groups=in_channels in {case.mismatch.site.path}", text):
+                yield replace(one, own=True)
 
 
 def divided(case: Case, spot: Spot) -> Iterator[Proposal]:

@@ -7,8 +7,10 @@ step → its names ─ params, variants, let, defaults, loops, arguments where t
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.proposals.case import DEEPEST, DIVISORS, Case, Proposal, Spot, argument_tree
@@ -18,6 +20,7 @@ from archscope.trace import Call, Row, Shape
 
 STEPS_BACK = 3
 """How many steps back sizes are looked for that a number should divide."""
+NAME = re.compile(r"[A-Za-z_]\w*")
 NEAREST = 3
 """How many divisors are tried for one number."""
 
@@ -206,8 +209,31 @@ def divisors(case: Case) -> Iterator[Proposal]:
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     for literal in (literal for row in own for literal in literals_of(case, row)):
         value = literal.value
+        if case.mismatch.kind == "view" and literal.name and literal.name not in names_that_divide(case):
+            continue  # a number of classes is none that must divide
         for new in nearest_divisors(case, value) if value is not None and value > 1 else ():
             yield from literal.replaced(str(new))
+
+
+def names_that_divide(case: Case) -> set[str]:
+    """The names that stand behind a division somewhere, such as heads, and those that blocks are told for them."""
+    trees = [part.tree for page in case.pages.values() for part in page.all_parts if isinstance(part, Expression)]
+    found = {name for tree in trees for node in ast.walk(tree) if is_division(node) for name in names_in(node.right)}
+    calls = [
+        call
+        for page in case.pages.values()
+        for part in page.all_parts
+        if isinstance(part, Expression)
+        for call in case.calls(Spot(page, replace(part.span, file=page.spec.file)))
+    ]
+    for _ in range(DEEPEST):
+        given = (call.arguments[name].text for call in calls for name in found & call.arguments.keys())
+        found |= {name for text in given for name in NAME.findall(text)}
+    return found
+
+
+def is_division(node: ast.AST) -> TypeGuard[ast.BinOp]:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod, ast.Div))
 
 
 def nearest_divisors(case: Case, value: int) -> list[int]:

@@ -27,8 +27,8 @@ from archscope.spec.edits import CallSite
 from archscope.spec.names import names_in, names_read
 
 WINDOW = ("stride", "padding", "kernel_size", "dilation")
-ALTERED = (ast.Add, ast.Sub, ast.Mult)
-"""Operations with a number that may be one too many; `// 2` and `** 2` are mostly meant."""
+SUMS = (ast.Add, ast.Sub)
+"""Operations with a number that is likely one too many; a factor, `// 2` and `** 2` are mostly meant."""
 
 
 def unread(case: Case) -> Iterator[Proposal]:
@@ -45,11 +45,21 @@ def unread(case: Case) -> Iterator[Proposal]:
 
 
 def altered(case: Case) -> Iterator[Proposal]:
-    """A sum or product of a name and a number, as the name alone."""
+    """A sum of a name and a number, as the name alone."""
+    yield from without_numbers(case, SUMS)
+
+
+def multiplied(case: Case) -> Iterator[Proposal]:
+    """A product of a name and a number, as the name alone."""
+    yield from without_numbers(case, (ast.Mult,))
+
+
+def without_numbers(case: Case, operations: tuple[type, ...]) -> Iterator[Proposal]:
     for spot in spots(case):
         for call in case.calls(spot):
             for argument, given in call.arguments.items():
-                yield from (one for name in without_number(given.text) for one in set_to(spot, call, argument, name))
+                for name in without_number(given.text, operations):
+                    yield from set_to(spot, call, argument, name)
 
 
 def paddings_of_kernels(case: Case) -> Iterator[Proposal]:
@@ -105,10 +115,10 @@ def names_of(spot: Spot) -> frozenset[str]:
     return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()
 
 
-def without_number(text: str) -> list[str]:
-    """`out` of `out + 1` and of `2 * out`; nothing of any other expression."""
+def without_number(text: str, operations: tuple[type, ...]) -> list[str]:
+    """`out` of `out + 1`; nothing of any other expression."""
     tree = ast.parse(text, mode="eval").body
-    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, ALTERED):
+    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, operations):
         return []
     rest = [side for side in (tree.left, tree.right) if not isinstance(side, ast.Constant)]
     return [ast.unparse(rest[0])] if len(rest) == 1 and names_in(rest[0]) else []
