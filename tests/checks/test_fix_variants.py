@@ -29,6 +29,78 @@ class Variant:
 
 
 VARIANTS = {
+    "own_stride": Variant(
+        """\
+input: [N, 3, 32, 32]
+blocks:
+  C(out, stride=1):
+    - Conv2d(out, 3, stride=2, padding=1)   # its stride is read nowhere
+    - BatchNorm2d
+layers:
+  - C(8, stride=2)
+  - a: C(16)
+  - residual: C(16)
+  - cat([prev, a], dim=1)
+  - Flatten
+  - Linear(8192, 10)
+""",
+        (
+            "    - Conv2d(out, 3, stride=2, padding=1)   # its stride is read nowhere",
+            "    - Conv2d(out, 3, stride=stride, padding=1)   # its stride is read nowhere",
+        ),
+    ),
+    "own_kernel": Variant(
+        """\
+input: [N, 8, 24, 24]
+blocks:
+  C(out, kernel=3):
+    - Conv2d(out, kernel, padding=1)
+layers:
+  - residual: C(8, 5)
+  - residual: C(8, 7)
+  - C(8)
+""",
+        ("    - Conv2d(out, kernel, padding=1)", "    - Conv2d(out, kernel, padding=kernel // 2)"),
+    ),
+    "heads_moved": Variant(
+        """\
+input: [N, 12, 32]
+blocks:
+  Attention(heads):
+    input: [N, T, D]
+    let: {d: D // heads}
+    layers:
+      - q: Linear(D)(x).view(N, T, heads, d).transpose(1, 2)
+      - k: Linear(D)(x).view(N, T, heads, d).transpose(1, 2)
+      - v: Linear(D)(x).view(N, T, heads, d)
+      - scaled_dot_product_attention(q, k, v)
+      - transpose(1, 2)
+      - reshape(N, T, D)
+layers:
+  - Attention(4)
+""",
+        (
+            "      - v: Linear(D)(x).view(N, T, heads, d)",
+            "      - v: Linear(D)(x).view(N, T, heads, d).transpose(1, 2)",
+        ),
+    ),
+    "depthwise": Variant(
+        """\
+input: [N, 3, 16, 16]
+blocks:
+  DW(out, stride=1):
+    - Conv2d(in_channels, 3, stride=stride, padding=1, groups=out)
+    - Conv2d(out, 1)
+layers:
+  - Conv2d(32, 1)
+  - DW(64)
+  - DW(128, stride=2)
+""",
+        (
+            "    - Conv2d(in_channels, 3, stride=stride, padding=1, groups=out)",
+            "    - Conv2d(in_channels, 3, stride=stride, padding=1, groups=in_channels)",
+        ),
+    ),
     "shared_block_imported": Variant(
         """\
 import: {blocks.yaml: [C]}

@@ -454,6 +454,163 @@ CASES: dict[str, Case] = {
         "self.conv = nn.Conv2d(a, a, kernel, padding=kernel // 2)",
         never=["nn.Conv2d(a, a, 3"],
     ),
+    "skips that double the channels": Case(
+        """
+        class Double(nn.Sequential):
+            def __init__(self, a, b):
+                super().__init__(nn.Conv2d(a, b, 3, padding=1), nn.ReLU())
+
+
+        class Net(nn.Module):
+            def __init__(self, features=(8, 16)):
+                super().__init__()
+                self.downs, self.ups, width = nn.ModuleList(), nn.ModuleList(), 3
+                for f in features:
+                    self.downs.append(Double(width, f))
+                    width = f
+                self.middle = Double(16, 32)
+                for f in reversed(features):
+                    self.ups.append(nn.ConvTranspose2d(f * 2, f, 2, 2))
+                    self.ups.append(Double(f, f))
+
+            def forward(self, x):
+                skips = []
+                for down in self.downs:
+                    x = down(x)
+                    skips.append(x)
+                    x = F.max_pool2d(x, 2)
+                x = self.middle(x)
+                for number, skip in enumerate(reversed(skips)):
+                    x = torch.cat((skip, self.ups[2 * number](x)), dim=1)
+                    x = self.ups[2 * number + 1](x)
+                return x
+        """,
+        "self.ups.append(Double(f * 2, f))",
+        never=["dim=-1", "dim=2", "dim=3"],
+    ),
+    "an expansion that the next layer was not told": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self, dim=32):
+                super().__init__()
+                self.fc1 = nn.Linear(dim, dim * 4)
+                self.fc2 = nn.Linear(dim, dim)
+
+            def forward(self, x):
+                return x + self.fc2(self.fc1(x).relu())
+        """,
+        "self.fc2 = nn.Linear(dim * 4, dim)",
+        (1, 10, 32),
+        never=["nn.Linear(dim, dim)"],
+    ),
+    "heads that one of three did not move": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self, d=32, h=4):
+                super().__init__()
+                self.h, self.dh = h, d // h
+                self.q, self.k, self.v = (nn.Linear(d, d) for _ in range(3))
+
+            def forward(self, x):
+                B, T, D = x.shape
+                q = self.q(x).view(B, T, self.h, self.dh).transpose(1, 2)
+                k = self.k(x).view(B, T, self.h, self.dh).transpose(1, 2)
+                v = self.v(x).view(B, T, self.h, self.dh)
+                y = F.scaled_dot_product_attention(q, k, v)
+                return y.transpose(1, 2).reshape(B, T, D)
+        """,
+        "v = self.v(x).view(B, T, self.h, self.dh).transpose(1, 2)",
+        (1, 10, 32),
+        never=["view(B, self.h, T, self.dh)"],
+    ),
+    "one use of a function with a larger kernel": Case(
+        """
+        def block(i, o, k=3):
+            return nn.Sequential(nn.Conv2d(i, o, k, padding=1), nn.BatchNorm2d(o), nn.ReLU())
+
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b, self.c = block(3, 8), block(8, 8, 5), block(8, 8)
+
+            def forward(self, x):
+                a = self.a(x)
+                return self.c(a + self.b(a))
+        """,
+        "return nn.Sequential(nn.Conv2d(i, o, k, padding=k // 2), nn.BatchNorm2d(o), nn.ReLU())",
+        never=["padding=2)"],
+    ),
+    "options that a block passes on": Case(
+        """
+        class BC(nn.Sequential):
+            def __init__(self, i, o, **options):
+                super().__init__(nn.Conv2d(i, o, **options), nn.BatchNorm2d(o))
+
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a = BC(3, 8, kernel_size=1)
+                self.b = BC(3, 8, kernel_size=5, padding=1)
+                self.c = BC(3, 8, kernel_size=3, padding=1)
+
+            def forward(self, x):
+                return torch.cat([self.a(x), self.b(x), self.c(x)], 1)
+        """,
+        "self.b = BC(3, 8, kernel_size=5, padding=2)",
+    ),
+    "a number that a function uses twice": Case(
+        """
+        def depthwise(i, o):
+            return nn.Sequential(nn.Conv2d(i, i, 3, padding=1, groups=i), nn.Conv2d(i, o, 1), nn.ReLU())
+
+
+        def Net():
+            return nn.Sequential(nn.Conv2d(3, 16, 1), depthwise(16, 32), depthwise(30, 64))
+        """,
+        "return nn.Sequential(nn.Conv2d(3, 16, 1), depthwise(16, 32), depthwise(32, 64))",
+    ),
+    "words along the last axis": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.embed = nn.Linear(4, 64)
+                self.conv = nn.Conv1d(64, 8, 3)
+
+            def forward(self, x):
+                return self.conv(self.embed(x))
+        """,
+        "return self.conv(self.embed(x).transpose(1, 2))",
+        (2, 40, 4),
+        never=["Conv1d(40"],
+    ),
+    "a loop that ends with no other stride": Case(
+        """
+        class Down(nn.Module):
+            def __init__(self, size, stride):
+                super().__init__()
+                layers, width = [], 3
+                while size > 4:
+                    layers.append(nn.Conv2d(width, 16, 3, stride, 1))
+                    width, size = 16, size // stride
+                self.layers = nn.Sequential(*layers)
+
+            def forward(self, x):
+                return self.layers(x)
+
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.down, self.short = Down(16, 2), nn.Conv2d(3, 16, 1, stride=8)
+
+            def forward(self, x):
+                return self.down(x) + self.short(x)
+        """,
+        "self.down, self.short = Down(16, 2), nn.Conv2d(3, 16, 1, stride=4)",
+    ),
 }
 
 
