@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+MOMENTS = 100
+"""How many milliseconds are waited at most for what was sent and has not arrived."""
 
 
 class Overdue(BaseException):
@@ -15,11 +19,14 @@ class Overdue(BaseException):
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Raises Overdue inside after so many seconds, as soon as this thread runs Python again."""
-    thread, lock, over = threading.get_ident(), threading.Lock(), False
+    thread, lock = threading.get_ident(), threading.Lock()
+    over = sent = arrived = False
 
     def end() -> None:
+        nonlocal sent
         with lock:
             if not over:
+                sent = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Overdue))
 
     timer = threading.Timer(seconds, end)
@@ -27,8 +34,14 @@ def deadline(seconds: float) -> Iterator[None]:
     timer.start()
     try:
         yield
+    except Overdue:
+        arrived = True
+        raise
     finally:
         with lock:
             over = True
         timer.cancel()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)  # what was not raised in time
+        if sent and not arrived:  # it may not be taken back: a cleared one leaves the interpreter's flag set
+            with suppress(Overdue):
+                for _ in range(MOMENTS):
+                    time.sleep(0.001)

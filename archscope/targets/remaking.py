@@ -169,7 +169,8 @@ def calls_noted() -> Iterator[Noted]:
     try:
         yield noted
     finally:
-        nn.Module.__init__ = original  # type: ignore[method-assign]
+        if nn.Module.__init__ is init:  # torch's compiler replaces it too, once
+            nn.Module.__init__ = original  # type: ignore[method-assign]
 
 
 def authors_frames(frame: FrameType | None) -> list[tuple[CodeType, int]]:

@@ -20,7 +20,6 @@ from archscope.targets import CallPlace, Remaking, surroundings
 from archscope.targets.remaking import functions_of
 
 HEAD = "import functools\n\nimport torch\nfrom torch import nn\n\n"
-INIT = nn.Module.__init__
 
 
 @contextmanager
@@ -859,13 +858,14 @@ def test_calls_of_another_file_are_noted_too(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_modules_are_made_as_ever_afterwards(how: str, tmp_path: Path) -> None:
     text = PLAIN.replace("return nn.Linear(4, 8)", FAILING.get(how, "return nn.Linear(4, 8)"))
+    before = nn.Module.__init__
     with remaking(tmp_path, text) as (target, _, _):
         if how == "ends":
             target.with_calls()
         else:
             with pytest.raises(UsageError):
                 target.with_calls()
-    assert nn.Module.__init__ is INIT
+    assert nn.Module.__init__ is before
 
 
 @pytest.mark.moves_rng

@@ -1,0 +1,51 @@
+"""A limit for the author's code: what takes too long ends, what does not is left alone, and nothing lingers."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+
+from archscope.targets.deadlines import Overdue, deadline
+from tests.counting import calls_of
+
+
+def test_a_loop_without_an_end_ends() -> None:
+    begun = time.perf_counter()
+    with pytest.raises(Overdue), deadline(0.05):
+        while True:
+            pass
+    assert time.perf_counter() - begun < 5
+
+
+def test_handlers_of_the_author_let_it_pass() -> None:
+    with pytest.raises(Overdue), deadline(0.05):
+        while True:
+            with suppress(Exception):
+                time.sleep(0.001)
+
+
+def test_what_is_in_time_is_left_alone() -> None:
+    with deadline(30):
+        found = sum(range(1000))
+    assert found == 499500
+
+
+def test_errors_inside_are_told() -> None:
+    with pytest.raises(ValueError, match="inside"), deadline(30):
+        raise ValueError("inside")
+
+
+def test_what_comes_at_the_last_moment_does_not_come_later() -> None:
+    for _ in range(20):
+        with suppress(Overdue), deadline(0.002):
+            time.sleep(0.002)
+    time.sleep(0.05)
+
+
+def test_a_count_of_calls_ends_afterwards() -> None:
+    """CPython 3.11 runs the head of a function for ever under a profiler, if an exception was sent and taken back."""
+    with deadline(30):
+        pass
+    assert calls_of(lambda: max(1, 2)) < 20
