@@ -280,10 +280,10 @@ def convolved(call: Called) -> Misfit | None:
     if len(shape) not in (spatial + 1, spatial + 2):
         return misranked(call.name, shape, spatial + 2)
     axis = len(shape) - spatial - 1
-    sizes = convolved_sizes(shape[-spatial:], weight[2:], values, transposed=transposed)
-    meant = (*shape[:axis], out, *sizes)
+    meant = (*shape[:axis], out, *convolved_sizes(shape[-spatial:], weight[2:], values, transposed=transposed))
     found = wrong(call.name, "in_channels", said, shape[axis], shape, axis, meant)
-    return found if found or transposed else oversized(call.name, shape, weight[2:], values, meant)
+    fits = bool(found) or transposed or values.get("padding") == "same"
+    return found if fits else oversized(call.name, shape, weight[2:], values, meant)
 
 
 def pooled(call: Called) -> Misfit | None:
@@ -305,7 +305,7 @@ def pooled(call: Called) -> Misfit | None:
 
 def oversized(layer: str, shape: Shape, kernel: Shape, values: Mapping[str, Any], meant: Shape) -> Misfit | None:
     """A kernel that is larger than its padded input; where sizes are rounded up, by a stride or more."""
-    count, values = len(kernel), {name: value for name, value in values.items() if not isinstance(value, str)}
+    count, values = len(kernel), {name: value for name, value in values.items() if value != "valid"}
     padding, dilation, stride = (
         each(values.get(name, default), count) for name, default in (("padding", 0), ("dilation", 1), ("stride", 1))
     )

@@ -118,7 +118,11 @@ def remaking_of(target: Any, options: Mapping[str, Any], subject: Subject) -> Re
     if not isinstance(target, (str, os.PathLike)):
         return None
     found = targets.Remaking(os.fspath(target), options.get("set") or {}, subject.device, options.get("dtype"))
-    return found if found.is_made_by_a_call else None
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its file has printed it before
+            return found if found.is_made_by_a_call else None
+    except ArchscopeError:
+        return None
 
 
 def search_on_meta(target: Any, report: Report, options: Mapping[str, Any]) -> Search | None:

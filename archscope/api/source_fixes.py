@@ -45,7 +45,7 @@ PATIENCE = 3
 """How many more edits are tried once one has cured everything."""
 WANTED = 3
 MOST_NAMES = 4
-MOVES = ("flatten", "transpose", "permute")
+MAY_BE_ADDED = ("flatten", "transpose", "permute")
 """Functions of which a mended run may have more rows."""
 
 
@@ -93,7 +93,7 @@ class SourceSearch:
         """The best fixes, three at most, and the rows of the conflicts that the first one cures."""
         passed: list[SourceTrial] = []
         patience = PATIENCE
-        for number, edit in enumerate(islice(distinct(self.proposals.edits(diagnosis)), self.most)):
+        for number, edit in enumerate(islice(distinct(sound(self.proposals.edits(diagnosis))), self.most)):
             trial = self.attempt(edit, diagnosis, number)
             passed += [trial] if trial is not None else []
             done = [one for one in passed if not any(one.rank[:2])]
@@ -124,7 +124,7 @@ class SourceSearch:
     # ------------------------------------------------------------ trials
     def attempt(self, edit: SourceEdit, diagnosis: Diagnosis, number: int) -> SourceTrial | None:
         """What an edit does; None where the target cannot be made with it, or it cures nothing or does harm."""
-        if edit.leaves_a_parameter_unread:
+        if not edit.is_sound:
             return None
         begun = perf_counter()
         tried = self.tried(edit)
@@ -135,7 +135,7 @@ class SourceSearch:
         found = self.compared(edit, after, paths, diagnosis)
         if found is None:
             return None
-        if (not edit.own or found.left) and self.changes_other_uses(edit, paths or (), diagnosis):
+        if (not edit.own or found.left) and self.changes_other_uses(edit, paths or (), diagnosis, found):
             return None
         outside = tuple(path for path in paths or () if not self.leads_there(path, diagnosis))
         if (outside or edit.guess) and found.left:
@@ -148,10 +148,10 @@ class SourceSearch:
 
     def tried(self, edit: SourceEdit) -> tuple[Report, list[str] | None] | None:
         """The run with an edit, and the paths of the layers that it changes."""
-        from archscope.targets.deadlines import Overdue, deadline
+        from archscope.targets.deadlines import Overdue
 
         try:
-            with deadline(TRIAL_SECONDS), self.remaking.changed(edit.file.name, edit.text) as subject:
+            with self.remaking.changed(edit.file.name, edit.text, TRIAL_SECONDS) as subject:
                 after = self.run(subject)
                 paths = self.changed_layers(dict(subject.holding.modules))
         except (Exception, SystemExit, Overdue):  # noqa: BLE001 - the author's code raises what it likes
@@ -165,7 +165,7 @@ class SourceSearch:
         found, rows = None, self.rows_of(edit)
         if paths is not None:
             found = compared(self.report, after, paths, diagnosis, rows=rows)
-            found = found or with_more_rows(self.report, after, MOVES)
+            found = found or with_more_rows(self.report, after, MAY_BE_ADDED)
         if found is None and edit.own:
             found = cures_everything(self.report, after)
         return found if found is not None and not self.mixes_axes(after, rows) else None
@@ -185,8 +185,8 @@ class SourceSearch:
             return None
         return [path for path, layer in layers.items() if is_another(known[path], layer)]
 
-    def changes_other_uses(self, edit: SourceEdit, paths: Sequence[str], diagnosis: Diagnosis) -> bool:
-        """Whether an edit of a function changes layers of a call of it that has no part in the conflict."""
+    def changes_other_uses(self, edit: SourceEdit, paths: Sequence[str], diagnosis: Diagnosis, found: Compared) -> bool:
+        """Whether an edit of a function changes layers of a call of it that has no part in what the edit cures."""
         groups: dict[object, list[str]] = {}
         for path in paths:
             calls = self.proposals.calls_of(path)
@@ -197,7 +197,8 @@ class SourceSearch:
             )
         layer = diagnosis.mismatch.kind == "layer"
         part = set(self.proposals.on_the_way(diagnosis)) if not layer else set()
-        sites = [site for site in (diagnosis.mismatch.site.path, *diagnosis.also) if site]
+        cured = (m.site.path for m in self.report.trace.mismatches if m.row in found.cured)
+        sites = [site for site in (diagnosis.mismatch.site.path, *diagnosis.also, *cured) if site]
         blocks = tuple(f"{one}." for site in sites if (one := parents(site)[1] if layer else site))
         takes_part = [
             any(path in part or path in sites or path.startswith(blocks) for path in group) for group in groups.values()
@@ -261,6 +262,14 @@ def leading(row: Row) -> int:
 def is_near(change: int | None, first: int | None, total: int) -> bool:
     """Whether a figure changes about as little as with the first fix: an alternative, not another network."""
     return change is None or first is None or abs(change) <= max(abs(first), total // 10)
+
+
+def sound(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
+    """The edits up to one that cannot be made: a conflict is told of also where no fix can be thought of."""
+    try:
+        yield from edits
+    except Exception:  # noqa: BLE001 - whatever an odd text makes it stumble over, the finding stands
+        return
 
 
 def distinct(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.layer_changes import layer_changes
-from archscope.checks.conflicts.told_arguments import lies_elsewhere
+from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.trace_index import TraceIndex
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ class SourceProposals:
             return
         suffixes = [".flatten(1)"] if says.argument == "in_features" and says.said == prod(shape[1:]) else []
         if lies_elsewhere(diagnosis):
-            suffixes += [".transpose(1, 2)" if len(shape) == 3 else ".permute(0, 3, 1, 2)"]
+            suffixes += [f".{channels_first(diagnosis)}"]
         for suffix in suffixes:
-            for file, function in functions if place is not None else ():
-                at = (place.line, place.column) if place is not None else (0, 0)
-                yield from forward_edits.moved_operands(file, function, *at, suffix)
+            if place is not None:
+                for file, function in functions:
+                    yield from forward_edits.moved_operands(file, function, place.line, place.column, suffix)
             if "flatten" in suffix:
                 yield from layer_edits.flatten_edits(self.calls_of(diagnosis.mismatch.site.path))
 

@@ -22,7 +22,7 @@ ALONG = (*AXES_FIRST, *PARTS_FIRST, "stack", "cat", "concat", "select", "narrow"
 """Functions that work along a dimension."""
 SIZED = ("view", "reshape", "unflatten")
 """Functions that are told sizes."""
-ORDERED = (*SIZED, "permute", "transpose", "swapaxes", "scaled_dot_product_attention", "matmul", "bmm")
+ORDERED = (*SIZED, "permute", "scaled_dot_product_attention", "matmul", "bmm")
 """Functions whose arguments have an order that is easily mistaken."""
 MOVES = ("transpose", "permute", "swapaxes", "movedim")
 JOINS = ("cat", "concat", "stack")
@@ -51,8 +51,10 @@ def forward_edits(
             one, other = file.segment(first), file.segment(second)
             yield at.edit(start, end, f"{other}{between}{one}", f"{other}, {one} for {one}, {other}")
         for size in sizes(call):
-            for part, rest in without_numbers(size, (ast.Add, ast.Sub, ast.Mult)):
+            for part, rest in without_numbers(size):
                 yield from at.replaced(part, rest, "", own=True)
+            for part, rest in without_numbers(size, (ast.Mult,)):
+                yield from at.replaced(part, rest, "")
         for node in sizes(call) if called(call) in SIZED else ():
             if isinstance(node, ast.Constant) and type(node.value) is int:
                 for new in (node.value - 1, node.value + 1):
@@ -78,7 +80,7 @@ def moves_beside(file: SourceFile, function: ast.FunctionDef) -> Iterator[Source
     forms: dict[str, dict[str, ast.expr]] = {}
     for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MOVES:
-            suffix = file.text[file.range(node.func.value)[1] : file.range(node)[1]]
+            suffix = f".{node.func.attr}({', '.join(map(ast.unparse, (*node.args, *node.keywords)))})"
             forms.setdefault(form_of(node.func.value), {})[suffix] = node.func.value
     moved = {id(node) for one in forms.values() for node in one.values()}
     moved |= {
@@ -101,15 +103,23 @@ def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[Sourc
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.Return))]
     statements.sort(key=lambda node: node.lineno)
     values = {name for statement in statements for name in stored(statement)} | set(parameters(function))
+    if any(isinstance(node, (ast.For, ast.While, ast.AugAssign)) for node in ast.walk(function)):
+        return  # what is read later may stand earlier
     for number, before in enumerate(statements):
         for name in stored(before):
             behind = statements[number + 1 :]
             end = next((n for n, one in enumerate(behind) if name in stored(one)), len(behind))
-            until = [(one, node) for one in behind[: end + 1] for node in loads(one)]
-            if name not in {node.id for _, node in until}:
-                for one, node in until:
-                    if node.id in values:
-                        yield from Writer(file, one, function).replaced(node, name, "", own=True)
+            last = behind[end].end_lineno if end < len(behind) else function.end_lineno
+            if not is_read(function, name, before.end_lineno or 0, last or 0):
+                reads = [(one, node) for one in behind[: end + 1] for node in loads(one) if node.id in values]
+                for one, node in reads:
+                    yield from Writer(file, one, function).replaced(node, name, "", own=True)
+
+
+def is_read(function: ast.FunctionDef, name: str, first: int, last: int) -> bool:
+    """Whether a function reads a name in the lines behind the first one, up to the last."""
+    nodes = (node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    return any(node.id == name and first < node.lineno <= last for node in nodes)
 
 
 def stored(statement: ast.Assign | ast.Return) -> list[str]:
@@ -136,7 +146,7 @@ def ordered(call: ast.Call) -> list[ast.expr]:
     """The arguments of a call that may stand in another order."""
     if called(call) not in ORDERED:
         return []
-    return sizes(call) if called(call) in (*SIZED, "permute", "transpose", "swapaxes") else call.args
+    return sizes(call) if called(call) in (*SIZED, "permute") else call.args
 
 
 def sizes(call: ast.Call) -> list[ast.expr]:

@@ -41,7 +41,7 @@ def factor_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
     for place in calls:
         for name, node in written(place.node):
             for part, rest in without_numbers(node, (ast.Mult,)):
-                yield from writer(place).replaced(part, rest, name if part is node else "", own=True)
+                yield from writer(place).replaced(part, rest, name if part is node else "")
 
 
 def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
@@ -49,9 +49,8 @@ def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[
     this one alone."""
     for place in calls[:1] if "kernel_size" in names and "padding" in names else ():
         kin = [dataclasses.replace(place, node=node) for node in (place.node, *siblings(place))]
-        found = [edit for one in kin for edit in centred(one, names)]
-        yield from together(found)
-        yield from found[:1]
+        yield from together([edit for one in kin for edit in centred(one, names)])
+        yield from centred(place, names)
 
 
 def centred(place: CallPlace, names: Sequence[str]) -> Iterator[SourceEdit]:
@@ -157,7 +156,9 @@ def value_edits(
         for part, wanted, now in solved(node, value, present):
             yield from value_edits(calls, part, wanted, now, "", at, deep - 1)
         for number, factor in other_factors(node, value, present):
-            yield from at.replaced(number, str(factor), "")
+            rest = node.right if number is node.left else node.left
+            once = at.replaced(node, ast.unparse(rest), name)
+            yield from once if factor == 1 else at.replaced(number, str(factor), "")
     else:
         if isinstance(node, ast.Name):
             yield from name_edits(calls, node.id, value, present, deep - 1)
@@ -171,7 +172,7 @@ def other_factors(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[a
     """The number in a product, and the one with which the product is worth a value: `3 * width` → `4 * width`."""
     for number in (side for side in (node.left, node.right) if isinstance(side, ast.Constant)):
         factor = number.value if isinstance(node.op, ast.Mult) else 0
-        if type(factor) is int and factor and present % factor == 0 and value % (present // factor) == 0:
+        if type(factor) is int and factor and present and present % factor == 0 and value % (present // factor) == 0:
             yield number, value // (present // factor)
 
 
@@ -237,8 +238,8 @@ def pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast
 
 
 def solved(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr, int, int]]:
-    """The part of an operation with a number that is none, what it must be worth for the whole to be a value, and what
-    it is worth."""
+    """The operand of an operation that is not the number, what it must be worth so that the whole is a value, and what
+    it is worth now."""
     for part, other, first in ((node.left, node.right, True), (node.right, node.left, False)):
         number = other.value if isinstance(other, ast.Constant) else None
         if type(number) is not int or isinstance(part, ast.Constant):

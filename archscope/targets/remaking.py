@@ -3,7 +3,8 @@
     Remaking(target) ─ changed(file, text) ─→ inside, functions run what the text says; the model made by them
                      ─ calls ─→ id of a module → the calls in the author's files that made it, the innermost first
 
-No file is written, and none is run again: each function gets the code of its new text, and its own back afterwards.
+No file is written. The target's file is run once more, when the target is looked up; afterwards each function gets the
+code of its new text, and its own back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch import nn
 
 from archscope.errors import UsageError
 from archscope.record import walk
+from archscope.targets.deadlines import deadline
 from archscope.targets.python import module_from, named
 from archscope.targets.source_files import SourceFile, Sources, codes_in
 from archscope.targets.subjects import Subject, subject_from
@@ -73,9 +75,10 @@ class Remaking:
             return subject_from(make, self.target, self.device, self.dtype)
 
     @contextmanager
-    def changed(self, file: str, text: str) -> Iterator[Subject]:
-        """The target made while a file's functions run another text. Raises UsageError, SyntaxError, ValueError."""
-        with running(self.codes_changed(file, text)):
+    def changed(self, file: str, text: str, seconds: float = 60.0) -> Iterator[Subject]:
+        """The target made while a file's functions run another text. Raises UsageError, SyntaxError, ValueError, and
+        Overdue where making it and what is done inside takes longer than so many seconds."""
+        with running(self.codes_changed(file, text)), deadline(seconds):
             yield self.subject()
 
     def codes_changed(self, file: str, text: str) -> dict[FunctionType, CodeType]:

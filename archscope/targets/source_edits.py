@@ -51,10 +51,13 @@ class SourceEdit:
         return ast.unparse(self.call) if "#" in text else " ".join(text.split())
 
     @property
-    def leaves_a_parameter_unread(self) -> bool:
-        """Whether the function reads one parameter less than before."""
-        functions = [unread_parameters(text, self.function) for text in (self.file.text, self.text)]
-        return bool(functions[1] - functions[0])
+    def is_sound(self) -> bool:
+        """Whether its text can be parsed, and the function reads every parameter that it read before."""
+        try:
+            before, after = (unread_parameters(text, self.function) for text in (self.file.text, self.text))
+        except (SyntaxError, ValueError):
+            return False
+        return not after - before
 
 
 def together(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
@@ -80,17 +83,17 @@ class Writer:
             yield self.edit(start, end, new, words, own=own)
 
     def added(self, name: str, value: str, *, own: bool = False) -> Iterator[SourceEdit]:
-        """Another argument behind the last one of the call."""
+        """Another argument at the end of the call, behind a note there."""
         assert isinstance(self.call, ast.Call)
         values = [*self.call.args, *(keyword.value for keyword in self.call.keywords)]
+        end = self.file.range(self.call)[1] - 1
+        last = max((self.file.range(node)[1] for node in values), default=end)
         if any(keyword.arg is None for keyword in self.call.keywords):
             return
-        if values:
-            end = max(self.file.range(node)[1] for node in values)
-            yield self.edit(end, end, f", {name}={value}", f"{name}={value}", own=own)
-        else:
-            end = self.file.range(self.call)[1] - 1
-            yield self.edit(end, end, f"{name}={value}", f"{name}={value}", own=own)
+        between = self.file.text[last:end]
+        at = last if "#" in between else last + len(between.rstrip())
+        comma = "" if not values else " " if self.file.text[:at].endswith(",") else ", "
+        yield self.edit(at, at, f"{comma}{name}={value}", f"{name}={value}", own=own)
 
     def edit(self, start: int, end: int, new: str, words: str, *, own: bool = False) -> SourceEdit:
         return SourceEdit(self.file, ((start, end, new),), self.call, self.function, words, own)
@@ -120,7 +123,7 @@ def closed(node: ast.expr) -> str:
 
 
 def unread_parameters(text: str, name: str) -> set[tuple[int, str]]:
-    """The parameters that functions of a name do not read; the first ones' come with 0."""
+    """The parameters that functions of a name do not read, each with the number of its function in the file."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name]
     read = [{node.id for node in ast.walk(function) if isinstance(node, ast.Name)} for function in nodes]
     pairs = enumerate(zip(nodes, read, strict=True))

@@ -71,7 +71,7 @@ NUMBERS: dict[str, tuple[str, Sequence[str], Sequence[str], str, object, list[st
         ["nn.Conv2d(3, kernel_size=3, out_channels=16)"],
     ),
     "left out": ("c = nn.Conv2d(3, 8, 3)", ["nn.Conv2d(3, 8, 3)"], CONV, "stride", 2, ["nn.Conv2d(3, 8, 3, stride=2)"]),
-    "behind a comma": ("c = nn.Conv2d(3, 8, 3,)", ["nn.Conv2d(3, 8, 3)"], CONV, "padding", 1, ["8, 3, padding=1,)"]),
+    "behind a comma": ("c = nn.Conv2d(3, 8, 3,)", ["nn.Conv2d(3, 8, 3)"], CONV, "padding", 1, ["8, 3, padding=1)"]),
     "of an empty call": ("a = Pool()", ["Pool()"], POOL, "kernel_size", 2, ["Pool(kernel_size=2)"]),
     "a tuple": ("c = nn.Conv2d(3, 8, 3, (1, 2))", ["nn.Conv2d(3, 8, 3, (1, 2))"], CONV, "stride", (1, 1), ["(1, 1))"]),
     "as it is": ("c = nn.Conv2d(3, 8, 3)", ["nn.Conv2d(3, 8, 3)"], CONV, "out_channels", 8, []),

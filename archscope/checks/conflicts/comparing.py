@@ -87,14 +87,15 @@ def with_more_rows(before: Report, after: Report, functions: Collection[str]) ->
 
 
 def cures_everything(before: Report, after: Report) -> Compared | None:
-    """The same of a run whose rows may be others: a cure if nothing is wrong any more, and every input has an effect
-    that had one."""
+    """The same of a run whose rows may be others: a cure if nothing is wrong any more, every parameter is read that was
+    read and is still there, and every input has an effect that had one."""
     old, new = before.trace, after.trace
     if new.failure is not None or new.mismatches or not old.mismatches:
         return None
     errors = any(finding.level == "error" for finding in after.findings)
     fewer = old.failure is None and len(old.outputs) != len(new.outputs)
-    if errors or fewer or not effective(before.index) <= effective(after.index):
+    kept = read(old) & {param.name for param in new.params}
+    if errors or fewer or not kept <= read(new) or not effective(before.index) <= effective(after.index):
         return None
     return Compared(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 

@@ -53,14 +53,22 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
 def lies_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether the last axis has the channels that a convolution was told: they are in another order."""
     says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
-    told = says.said if says is not None and says.argument == "in_channels" else None
-    return len(shape) in (3, 4) and shape[-1] == told and told not in shape[1:-1]
+    said = says.said if says is not None and says.argument == "in_channels" else None
+    rank = {"1": 3, "2": 4}.get(diagnosis.mismatch.operation[-2:-1])
+    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1]
+
+
+def channels_first(diagnosis: Diagnosis) -> str:
+    """The step that brings the channels of what a convolution gets to dimension 1."""
+    return "transpose(1, 2)" if len(diagnosis.shapes[0]) == 3 else "permute(0, 3, 1, 2)"
 
 
 def is_rounder(says: Says) -> bool:
     """Whether a layer was told a rounder number of channels than it gets: `32` where 31 arrive."""
-    told = says.argument in ("in_channels", "num_features", "num_channels") and isinstance(says.said, int)
-    return told and isinstance(says.has, int) and roundness(int(str(says.said))) > roundness(says.has)
+    said, has = says.said, says.has
+    if says.argument not in ("in_channels", "num_features", "num_channels"):
+        return False
+    return isinstance(said, int) and isinstance(has, int) and roundness(said) > roundness(has)
 
 
 def companions(argument: str, size: object, present: Arguments) -> Iterator[Arguments]:

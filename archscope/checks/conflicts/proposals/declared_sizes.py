@@ -16,7 +16,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     siblings_at,
 )
 from archscope.checks.conflicts.proposals.literals import divisors, multiples, nearest_divisors
-from archscope.checks.conflicts.told_arguments import lies_elsewhere
+from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
 from archscope.trace import Shape
@@ -29,7 +29,7 @@ def told(case: Case) -> Iterator[Proposal]:
         return
     path = case.mismatch.site.path
     if lies_elsewhere(case.diagnosis):
-        step = "transpose(1, 2)" if len(case.diagnosis.shapes[0]) == 3 else "permute(0, 3, 1, 2)"
+        step = channels_first(case.diagnosis)
         yield from spot.proposal(f"{step} before {path}", spot.page.with_step_before(spot.span, step))
         return
     if says.argument in DIVISORS:

@@ -207,9 +207,11 @@ def divisors(case: Case) -> Iterator[Proposal]:
     """A number that should divide a size, as the nearest numbers that do: groups, heads, windows."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
+    of_view = case.mismatch.kind == "view"
+    dividing = names_that_divide(case) if of_view else set()
     for literal in (literal for row in own for literal in literals_of(case, row)):
         value = literal.value
-        if case.mismatch.kind == "view" and literal.name and literal.name not in names_that_divide(case):
+        if of_view and literal.name and literal.name not in dividing:
             continue  # a number of classes is none that must divide
         for new in nearest_divisors(case, value) if value is not None and value > 1 else ():
             yield from literal.replaced(str(new))
