@@ -17,9 +17,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.runs import Given, subject_of, summarize_subject
-from archscope.api.source_fixes import SourceSearch, listed
+from archscope.api.source_fixes import MOST_MACS, SourceSearch, listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.fix_search import WANTED
 from archscope.checks.conflicts.layer_changes import ATTENTION, after_failure, is_layers, layer_changes
 from archscope.checks.conflicts.told_arguments import LayerChange
 from archscope.errors import ArchscopeError, ForwardError
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
 
 MOST_TRIALS = 12
 """How many changes are tried for one conflict."""
-MOST_MACS = 20_000_000_000
-"""How many multiply-adds the trials of one conflict may take together, where they are computed."""
 LIGHT = 200_000_000
 """Up to how many multiply-adds a target runs on its own device: loading the meta device takes longer than that."""
-WANTED = 3
 MOST_FINDINGS = 4
 """For how many conflicts of a target fixes are looked for."""
 
@@ -323,9 +321,9 @@ class Search:
             params=one.params,
             macs=one.macs,
             checked=True,
-            edit=diff(constructor.source, text, constructor.place.file),
+            edit=diff(constructor.as_written(constructor.source), constructor.as_written(text), constructor.place.file),
             file=constructor.place.file,
-            text=text,
+            text=constructor.as_written(text),
         )
 
 

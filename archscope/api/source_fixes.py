@@ -18,10 +18,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.source_proposals import SourceProposals, parents
-from archscope.checks.conflicts.axis_history import VIEWS
 from archscope.checks.conflicts.comparing import Compared, compared, cures_everything, with_more_rows
 from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.fix_search import WANTED, is_near, sound
 from archscope.report import Fix, Report
+from archscope.report.rearranging import leading
+from archscope.spec.tensor_calls import VIEWS, called
 from archscope.spec.text_diff import diff
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ ALL_SECONDS = 8.0
 """How long the trials of all conflicts may take."""
 PATIENCE = 3
 """How many more edits are tried once one has cured everything."""
-WANTED = 3
 MOST_NAMES = 4
 MAY_BE_ADDED = ("flatten", "transpose", "permute")
 """Functions of which a mended run may have more rows."""
@@ -174,7 +175,7 @@ class SourceSearch:
         """Whether a view that was edited keeps fewer of the leading axes than before: tokens would become heads."""
         old, new = self.report.trace.rows, after.trace.rows
         pairs = ((old[row], new[row]) for row in rows if row < len(new) and old[row].short in VIEWS)
-        return any(leading(other) < leading(row) for row, other in pairs if row.short == other.short)
+        return any(kept_axes(other) < kept_axes(row) for row, other in pairs if row.short == other.short)
 
     def changed_layers(self, layers: Mapping[str, Any]) -> list[str] | None:
         """The paths of layers that are others than they were; None where the model has others at all."""
@@ -208,8 +209,6 @@ class SourceSearch:
     # ------------------------------------------------------------ where an edit shows
     def rows_of(self, edit: SourceEdit) -> set[int]:
         """The rows of the functions that an edited call of a forward may have run."""
-        from archscope.targets.forward_edits import called
-
         name = called(edit.call) if isinstance(edit.call, ast.Call) else ""
         paths = {path for path, module in self.proposals.layers.items() if self.is_forward(module, edit)}
         own = (row for row in self.report.trace.rows if not isinstance(edit.call, ast.Call) or row.short == name)
@@ -253,23 +252,9 @@ def is_another(old: Any, new: Any) -> bool:
     return next(shapes) != next(shapes)
 
 
-def leading(row: Row) -> int:
+def kept_axes(row: Row) -> int:
     """How many of the first axes of a view's input its output has in their places."""
-    before, after = row.inputs[0].value.shape, row.outputs[0].shape
-    return next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
-
-
-def is_near(change: int | None, first: int | None, total: int) -> bool:
-    """Whether a figure changes about as little as with the first fix: an alternative, not another network."""
-    return change is None or first is None or abs(change) <= max(abs(first), total // 10)
-
-
-def sound(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
-    """The edits up to one that cannot be made: a conflict is told of also where no fix can be thought of."""
-    try:
-        yield from edits
-    except Exception:  # noqa: BLE001 - whatever an odd text makes it stumble over, the finding stands
-        return
+    return leading(row.inputs[0].value.shape, row.outputs[0].shape)
 
 
 def distinct(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:

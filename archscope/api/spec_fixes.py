@@ -78,7 +78,7 @@ class SpecFixes:
 
     def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> tuple[Finding, bool]:
         """The finding with its fixes, and whether the first one leaves nothing wrong in any variant."""
-        from archscope.checks.conflicts.fix_search import WANTED, offered, search, with_fixes
+        from archscope.checks.conflicts.fix_search import WANTED, offered, search, sound, with_fixes
         from archscope.checks.conflicts.proposals import proposals
 
         key = finding.rule, finding.place
@@ -88,7 +88,7 @@ class SpecFixes:
         small = attempts.steps * len(self.session.all_targets) <= STEPS_FOR_CHOICE
         found = search(edits, attempts.attempt, most=most, wanted=WANTED if small else 1)
         passed = [trial for trial in found if attempts.suits_every_variant(trial)]
-        trials = offered(passed, attempts.before.params)
+        trials = offered(passed, attempts.before.params, attempts.report.total.known)
         self.found[key] = tuple(trial.proposal for trial in trials)
         cures_all = bool(trials) and not any(trials[0].leaves[:2])
         return with_fixes(finding, trials, lambda file: self.pages[file].text), cures_all
@@ -229,14 +229,6 @@ def edited_blocks(page: Page, lines: LineMap) -> frozenset[str]:
     """The blocks whose definitions an edit changes."""
     found = (page.block_at(line) for _, line in lines.old)
     return frozenset(block.name for block in found if block is not None)
-
-
-def sound(found: Iterator[Proposal]) -> Iterator[Proposal]:
-    """The proposals up to one that cannot be made: a conflict is told of also where no fix can be thought of."""
-    try:
-        yield from found
-    except Exception:  # noqa: BLE001 - whatever an odd text makes a proposal stumble over, the finding stands
-        return
 
 
 def distinct_texts(proposals: Iterable[Proposal]) -> Iterator[Proposal]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from archscope import units
-from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
+from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
 from archscope.checks.conflicts.input_sizes import legal_sizes, sizes_for
@@ -19,6 +19,7 @@ from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.checks.conflicts.told_arguments import lies_elsewhere
 from archscope.report import Finding, Link
 from archscope.report.windows import window_of
+from archscope.spec.tensor_calls import MOVES, VIEWS
 from archscope.trace import Failure, Operand, Row, Shape, Trace
 from archscope.trace_index import TraceIndex
 

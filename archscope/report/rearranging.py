@@ -20,6 +20,12 @@ def reshaped(seen: Seen) -> Field:
     return moved(seen.field, where, seen.out)
 
 
+def leading(before: Shape, after: Shape) -> int:
+    """How many of the first sizes are the same."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), len(before))
+
+
 def groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
     """The axes of two shapes of equal size, in groups of equal products, each as small as can be."""
     ends_old, ends_new = ([1, *accumulate(shape, mul)] for shape in (old, new))

@@ -53,6 +53,11 @@ class Constructor:
     source: str
     end: int
     open_ended: bool = False
+    newline: str = "\n"
+
+    def as_written(self, text: str) -> str:
+        """A text of the file with the line ends that the file has."""
+        return text.replace("\n", self.newline)
 
     def with_arguments(self, texts: Mapping[str, str]) -> str | None:
         """The text of the file with other arguments, those that are not given yet by name; None where `**options` may
@@ -102,6 +107,7 @@ class Constructors:
             repeated=made.repeated,
             source=file.text,
             end=file.range(made.call)[1] - 1,
+            newline=file.newline,
             open_ended=any(keyword.arg is None for keyword in made.call.keywords),
         )
 

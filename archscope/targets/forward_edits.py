@@ -7,29 +7,30 @@ here.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from archscope.targets.source_edits import SourceEdit, Writer, closed, parameters, without_numbers
+from archscope.spec.tensor_calls import (
+    ALONG,
+    called,
+    closed,
+    dims,
+    form_of,
+    is_function,
+    is_whole,
+    moved,
+    other_dims,
+    sizes,
+    suffix_of,
+    without_numbers,
+)
+from archscope.targets.source_edits import SourceEdit, Writer, parameters
 from archscope.targets.source_files import SourceFile
 
-AXES_FIRST = ("flatten", "unflatten", "mean", "sum", "amax", "amin", "unbind", "unsqueeze", "squeeze")
-"""Functions whose numbers are all dimensions."""
-PARTS_FIRST = ("chunk", "split", "tensor_split")
-"""Functions that are told how many parts, or how large ones, before the dimension."""
-ALONG = (*AXES_FIRST, *PARTS_FIRST, "stack", "cat", "concat", "select", "narrow", "softmax", "log_softmax", "cumsum")
-"""Functions that work along a dimension."""
 SIZED = ("view", "reshape", "unflatten")
 """Functions that are told sizes."""
 ORDERED = (*SIZED, "permute", "scaled_dot_product_attention", "matmul", "bmm")
 """Functions whose arguments have an order that is easily mistaken."""
-MOVES = ("transpose", "permute", "swapaxes", "movedim")
-JOINS = ("cat", "concat", "stack")
-KEPT = ("view", "reshape", "chunk", "split", "flatten", "unflatten", *MOVES)
-"""Names that the form of an expression has."""
-TENSOR_FIRST = ("torch", "F")
-"""What stands before a function whose first argument is the tensor."""
 
 
 def forward_edits(
@@ -63,38 +64,17 @@ def forward_edits(
                 yield from at.replaced(node, "-1", "")
 
 
-def other_dims(name: str, node: ast.expr, rank: int, kind: str) -> list[int]:
-    """Other dimensions than the one that is written: the last, then from the second on, the batch at last. Images are
-    joined along their channels."""
-    present = ast.literal_eval(node)
-    if name in JOINS and rank > 3 and kind in ("concat", "layer"):
-        return [1] if kind == "concat" and present != 1 else []
-    if not rank:
-        return [dim for dim in (-1, 1, 2, 3, 0) if dim != present]
-    return [dim for dim in (-1, *range(1, rank - 1), 0) if dim % rank != present % rank]
-
-
 def moves_beside(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """`.transpose(1, 2)` behind an expression that others of its form have behind them."""
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.expr)]
-    forms: dict[str, dict[str, ast.expr]] = {}
+    forms: dict[str, set[str]] = {}
     for node in nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MOVES:
-            suffix = f".{node.func.attr}({', '.join(map(ast.unparse, (*node.args, *node.keywords)))})"
-            forms.setdefault(form_of(node.func.value), {})[suffix] = node.func.value
-    moved = {id(node) for one in forms.values() for node in one.values()}
-    moved |= {
-        id(node.func.value) for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
-    for node in nodes:
-        for suffix in forms.get(form_of(node), ()) if isinstance(node, ast.Call) and id(node) not in moved else ():
-            new = f"{file.segment(node)}{suffix}"
-            yield from Writer(file, node, function).replaced(node, new, "", own=True)
-
-
-def form_of(node: ast.expr) -> str:
-    """An expression without its names."""
-    return re.sub(r"(id|attr)='(\w+)'", lambda one: one[0] if one[2] in KEPT else "", ast.dump(node))
+        if (inner := moved(node)) is not None:
+            forms.setdefault(form_of(inner), set()).add(suffix_of(node))
+    followed = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in (node for node in nodes if isinstance(node, ast.Call) and id(node) not in followed):
+        for suffix in sorted(forms.get(form_of(node), ())):
+            yield from Writer(file, node, function).replaced(node, f"{file.segment(node)}{suffix}", "", own=True)
 
 
 def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
@@ -132,44 +112,11 @@ def loads(statement: ast.Assign | ast.Return) -> list[ast.Name]:
     return [node for node in nodes if isinstance(node, ast.Name)]
 
 
-def called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def is_function(call: ast.Call) -> bool:
-    """Whether the tensor is the first argument: `torch.flatten(x, 1)`."""
-    holder = call.func.value if isinstance(call.func, ast.Attribute) else None
-    return holder is None or (isinstance(holder, ast.Name) and holder.id in TENSOR_FIRST)
-
-
 def ordered(call: ast.Call) -> list[ast.expr]:
     """The arguments of a call that may stand in another order."""
     if called(call) not in ORDERED:
         return []
     return sizes(call) if called(call) in (*SIZED, "permute") else call.args
-
-
-def sizes(call: ast.Call) -> list[ast.expr]:
-    """The arguments of a call behind its tensor; those in its one tuple or list."""
-    behind = call.args[1:] if is_function(call) else call.args
-    one = behind[0] if len(behind) == 1 else None
-    return one.elts if isinstance(one, (ast.Tuple, ast.List)) else behind
-
-
-def dims(call: ast.Call) -> list[ast.expr]:
-    """The whole numbers of a call that say a dimension."""
-    name = called(call)
-    if name not in ALONG:
-        return []
-    words = [keyword.value for keyword in call.keywords if keyword.arg in ("dim", "start_dim", "end_dim")]
-    behind = sizes(call)
-    found = behind if name in AXES_FIRST else behind[1:2] if name in PARTS_FIRST else behind[:1]
-    return [node for node in (*words, *found) if is_whole(node)]
-
-
-def is_whole(node: ast.expr) -> bool:
-    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
-    return isinstance(inner, ast.Constant) and type(inner.value) is int
 
 
 # ------------------------------------------------------------ a flatten that is missing

@@ -10,8 +10,9 @@ import ast
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
+from archscope.spec.tensor_calls import without_numbers
 from archscope.targets.remaking import CallPlace
-from archscope.targets.source_edits import SourceEdit, Writer, parameters, together, without_numbers, writer
+from archscope.targets.source_edits import SourceEdit, Writer, parameters, together, writer
 
 DEEPEST = 6
 """Through how many names and calls a number is followed."""

@@ -104,24 +104,6 @@ def writer(place: CallPlace) -> Writer:
 
 
 # ------------------------------------------------------------ expressions
-SUMS = (ast.Add, ast.Sub)
-
-
-def without_numbers(node: ast.expr, operations: tuple[type, ...] = SUMS) -> Iterator[tuple[ast.expr, str]]:
-    """Each sum with a number in an expression, and its other part: `width` for `width + 1`."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.BinOp) and isinstance(part.op, operations):
-            rest = [side for side in (part.left, part.right) if not isinstance(side, ast.Constant)]
-            if len(rest) == 1:
-                yield part, closed(rest[0]) if part is not node else ast.unparse(rest[0])
-
-
-def closed(node: ast.expr) -> str:
-    """An expression as text that may stand anywhere in another one."""
-    atom = isinstance(node, (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant))
-    return ast.unparse(node) if atom else f"({ast.unparse(node)})"
-
-
 def unread_parameters(text: str, name: str) -> set[tuple[int, str]]:
     """The parameters that functions of a name do not read, each with the number of its function in the file."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name]

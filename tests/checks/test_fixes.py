@@ -395,3 +395,28 @@ def test_a_net_is_not_given_an_input_of_another_order() -> None:
     (finding,) = one.errors().findings
     assert finding.fixes == ()
     assert "no stride of a projection" in finding.help
+
+
+JOINED = """\
+input: [N, 8, 16, 16]
+blocks:
+  Up(out):
+    - Conv2d(8, out, 3, padding=1)
+layers:
+  - skip: Conv2d(8, 3, padding=1)
+  - cat([prev, skip], dim=1)
+  - Up(8)
+  - a: Conv2d(8, 1)
+"""
+
+
+def test_images_are_not_joined_along_their_height_because_a_layer_was_told_other_channels(folder: Path) -> None:
+    Path("net.yaml").write_text(JOINED, encoding="utf-8")
+    (finding,) = conflicts("net.yaml")
+    assert finding.fixes
+    assert [fix.description for fix in finding.fixes if "dimension of cat" in fix.description] == []
+
+
+def test_an_alternative_costs_about_as_much() -> None:
+    first, dear, fair = trial("a", params=0, macs=10), trial("b", params=0, macs=90_000), trial("c", params=0, macs=90)
+    assert offered([first, dear, fair], 1000, 1000) == [first, fair]

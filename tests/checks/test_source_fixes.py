@@ -21,7 +21,7 @@ import archscope
 from archscope.api.source_fixes import SourceSearch
 from archscope.errors import UsageError
 from archscope.report import Finding, Fix
-from archscope.targets import Remaking
+from archscope.targets import Remaking, module_of, surroundings
 
 pytestmark = pytest.mark.moves_rng
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
@@ -933,3 +933,15 @@ def test_a_factory_that_ends_the_program_raises(device: str, tmp_path: Path) -> 
     case = Case('        def Net():\n            raise SystemExit("no")\n', "")
     with pytest.raises(UsageError, match="cannot be made"):
         checked(f"{case.written(tmp_path)}:Net", IMAGE, device=device)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_file_keeps_its_line_ends(live: bool, tmp_path: Path) -> None:
+    file = CASES["a width in a class"].written(tmp_path)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    target: Any = f"{file}:Net"
+    with surroundings(target):
+        found = fixes(checked(module_of(target, {}) if live else target, IMAGE, **({"device": "auto"} if live else {})))
+    assert found
+    assert all(fix.text.count("\n") == fix.text.count("\r\n") for fix in found if fix.text)
+    assert any("\r" in fix.edit for fix in found)

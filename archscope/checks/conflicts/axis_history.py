@@ -11,6 +11,7 @@ from functools import cached_property, reduce
 from operator import or_
 
 from archscope.checks.conflicts.axes import Made, origins
+from archscope.spec.tensor_calls import MOVES
 from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex
 
@@ -37,12 +38,8 @@ class Change:
         return can_resize(self.row)
 
 
-MOVES = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
-"""Functions that put sizes in another order."""
 IMAGE = 4
 """The rank of a batch of images, which are joined along their channels."""
-VIEWS = ("flatten", "view", "reshape", "unflatten")
-"""Functions that look at the same numbers in other sizes."""
 
 
 def can_resize(row: Row) -> bool:

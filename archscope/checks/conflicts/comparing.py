@@ -37,7 +37,7 @@ def compared(
     """
     paths = frozenset(replaced)
     old, new = before.trace, after.trace
-    if not is_cured(old, new, diagnosis) or not is_whole(before, after):
+    if not is_cured(old, new, diagnosis) or not keeps_inputs_and_outputs(before, after):
         return None
     if {mismatch.row for mismatch in new.mismatches} & follow_ons(before):
         return None  # what follows from the conflict is still there, so it is not gone
@@ -148,7 +148,7 @@ def unfit_of(trace: Trace) -> list[object]:
     return [(m.row, tuple(operand.value.shape for operand in m.operands)) for m in trace.mismatches]
 
 
-def is_whole(before: Report, after: Report) -> bool:
+def keeps_inputs_and_outputs(before: Report, after: Report) -> bool:
     """Whether as many outputs come out, no parameter is left unread that was read, and no input without an effect."""
     old, new = before.trace, after.trace
     errors = ({f.rule for f in report.findings if f.level == "error"} for report in (before, after))

@@ -9,9 +9,10 @@ and how small it is. The best one is the likeliest culprit: it gives the finding
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypeVar
 
 from archscope.checks.conflicts.effects import StepChange
 from archscope.checks.conflicts.proposals import Proposal
@@ -103,10 +104,10 @@ def patience(passed: list[Trial]) -> float:
     return MORE_PATIENCE if any(not trial.verdict.partial for trial in passed) else math.inf
 
 
-def offered(trials: list[Trial], params: int) -> list[Trial]:
-    """Those to be offered: none that leaves more wrong than the best, none that makes a net of another size.
+def offered(trials: list[Trial], params: int, macs: int = 0) -> list[Trial]:
+    """Those to be offered: none that leaves more wrong than the best, none that makes a net of another size or cost.
 
-    params: of the net as it is.
+    params, macs: of the net as it is; MACs as far as they are known.
     """
     best = trials[:1]
     for trial in trials[1:]:
@@ -115,18 +116,28 @@ def offered(trials: list[Trial], params: int) -> list[Trial]:
             trial.proposal.description not in known
             and trial.leaves[:3] == best[0].leaves[:3]
             and not best[0].proposal.own
-            and is_near(trial, best[0], params)
+            and is_near(trial.params, best[0].params, params)
+            and is_near(trial.macs, best[0].macs, macs)
             and len(best) < WANTED
         ):
             best.append(trial)
     return best
 
 
-def is_near(trial: Trial, first: Trial, params: int) -> bool:
-    """Whether a fix changes the net about as little as the first one: an alternative, not another network."""
-    if trial.params is None or first.params is None:
-        return True
-    return abs(trial.params) <= max(abs(first.params), params // 10)
+def is_near(change: int | None, first: int | None, total: int) -> bool:
+    """Whether a figure changes about as little as with the first fix: an alternative, not another network."""
+    return change is None or first is None or abs(change) <= max(abs(first), total // 10)
+
+
+T = TypeVar("T")
+
+
+def sound(found: Iterator[T]) -> Iterator[T]:
+    """What is proposed up to what cannot be made: a conflict is told of also where no fix can be thought of."""
+    try:
+        yield from found
+    except Exception:  # noqa: BLE001 - whatever an odd text makes it stumble over, the finding stands
+        return
 
 
 # ------------------------------------------------------------ findings

@@ -13,7 +13,7 @@ from itertools import chain, product
 from math import gcd, prod
 
 from archscope.checks.conflicts.axes import Made, origins
-from archscope.checks.conflicts.axis_history import MOVES, VIEWS, Change
+from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.checks.conflicts.told_arguments import (
@@ -27,6 +27,7 @@ from archscope.checks.conflicts.told_arguments import (
     told,
 )
 from archscope.report.windows import Window, window_of
+from archscope.spec.tensor_calls import MOVES, VIEWS
 from archscope.trace import Failure, Row, Shape, Trace
 
 WIDTHS = {"linear": "out_features", "embedding": "embedding_dim"}

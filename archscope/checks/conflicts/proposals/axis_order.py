@@ -14,16 +14,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 from archscope.checks.conflicts.axes import Made, origins
-from archscope.checks.conflicts.axis_history import MOVES, VIEWS
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, expressions_around
+from archscope.report.rearranging import leading
+from archscope.spec import tensor_calls
 from archscope.spec.model import Expression, Join, Residual
+from archscope.spec.tensor_calls import ALONG, MOVES, VIEWS, called, dims, form_of, moved, suffix_of
 from archscope.trace import Operand, Row, Shape
 
 PRODUCTS = ("matmul", "bmm")
-ONLY_DIMS = ("flatten", "mean", "sum", "amax", "amin", "unbind", "unsqueeze", "squeeze")
-"""Functions whose numbers are all dimensions."""
-ALONG = (*ONLY_DIMS, "chunk", "split", "tensor_split", "stack", "cat", "select", "narrow", "cumsum")
-"""Functions that work along a dimension."""
 
 
 # ------------------------------------------------------------ residuals
@@ -106,12 +104,13 @@ def other_dims(case: Case) -> Iterator[Proposal]:
         for node in ast.walk(whole.tree) if whole is not None else ():
             if spot is None or whole is None or not isinstance(node, ast.Call) or called(node) != row.short:
                 continue
-            for value in dims_of(node):
+            rank = len(row.inputs[0].value.shape)
+            for value in dims(node):
                 start, end = spot.page.segment(whole, value)
-                old, rank = spot.page.text[start:end], len(row.inputs[0].value.shape)
-                for new in (str(dim) for dim in (-1, *range(1, rank)) if str(dim) != old):
-                    words = f"{new} instead of {old} as dimension of {row.short} on line {spot.span.line}"
-                    yield from spot.proposal(words, spot.page.cut(start, end, new))
+                for new in tensor_calls.other_dims(row.short, value, rank, case.mismatch.kind):
+                    said = f"{new} instead of {spot.page.text[start:end]}"
+                    words = f"{said} as dimension of {row.short} on line {spot.span.line}"
+                    yield from spot.proposal(words, spot.page.cut(start, end, str(new)))
 
 
 def on_the_way(case: Case) -> list[Row]:
@@ -121,37 +120,12 @@ def on_the_way(case: Case) -> list[Row]:
     return list({row.index: row for row in rows}.values())
 
 
-def called(node: ast.Call) -> str:
-    """The name of the function or method."""
-    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-
-
-def dims_of(node: ast.Call) -> list[ast.expr]:
-    """The whole numbers among a call's arguments that say a dimension."""
-    words = [word.value for word in node.keywords if word.arg in ("dim", "start_dim", "end_dim")]
-    first = 0 if called(node) in ONLY_DIMS else len(node.args)
-    return [value for value in (*words, *node.args[first:]) if is_whole(value)]
-
-
-def is_whole(node: ast.expr) -> bool:
-    """Whether an expression is a whole number as it stands, negative or not."""
-    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
-    return isinstance(inner, ast.Constant) and type(inner.value) is int
-
-
 def mixes_axes(row: Row, first: int) -> bool:
     """Whether two neighbouring sizes of a view, exchanged, take an axis of its input from its place: tokens would
     become heads."""
-    before, after = row.inputs[0].value.shape, list(row.outputs[0].shape)
-    kept = [leading(before, after)]
-    after[first : first + 2] = reversed(after[first : first + 2])
-    return leading(before, after) < kept[0]
-
-
-def leading(before: Sequence[int], after: Sequence[int]) -> int:
-    """How many of the first sizes are the same."""
-    pairs = enumerate(zip(before, after, strict=False))
-    return next((number for number, (one, other) in pairs if one != other), len(before))
+    before, after = row.inputs[0].value.shape, row.outputs[0].shape
+    exchanged = (*after[:first], *reversed(after[first : first + 2]), *after[first + 2 :])
+    return leading(before, exchanged) < leading(before, after)
 
 
 def moved_beside(case: Case) -> Iterator[Proposal]:
@@ -162,21 +136,10 @@ def moved_beside(case: Case) -> Iterator[Proposal]:
         for part in expressions_around(spot) if spot is not None and whole is not None else ():
             inner = moved(part.tree)
             if spot is not None and whole is not None and inner is not None and form_of(inner) == form_of(whole.tree):
-                suffix = ast.unparse(part.tree).removeprefix(ast.unparse(inner))
+                suffix = suffix_of(part.tree)
                 end = spot.page.segment(whole, whole.tree)[1]
                 words = f"{suffix} on line {spot.span.line}, as on line {part.span.line}"
                 yield from (replace(one, own=True) for one in spot.proposal(words, spot.page.cut(end, end, suffix)))
-
-
-def moved(tree: ast.AST) -> ast.expr | None:
-    """What a call of a transposition or permutation moves."""
-    call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in MOVES
-    return tree.func.value if call and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) else None
-
-
-def form_of(tree: ast.AST) -> str:
-    """An expression without its names, other than those of views."""
-    return re.sub(r"(id|attr)='(\w+)'", lambda one: one[0] if one[2] in (*VIEWS, *MOVES) else "", ast.dump(tree))
 
 
 # ------------------------------------------------------------ products

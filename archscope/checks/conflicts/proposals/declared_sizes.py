@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from archscope.checks.conflicts.axis_history import MOVES
 from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot, block_of
 from archscope.checks.conflicts.proposals.layer_arguments import (
     at_the_use,
@@ -19,6 +18,7 @@ from archscope.checks.conflicts.proposals.literals import divisors, multiples, n
 from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
+from archscope.spec.tensor_calls import MOVES, called
 from archscope.trace import Shape
 
 
@@ -140,10 +140,6 @@ def views(case: Case) -> Iterator[Proposal]:
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
         if called(call) == case.mismatch.operation:
             yield from resized(spot, whole, sizes_of(call), said, case.diagnosis.shapes[0])
-
-
-def called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def sizes_of(call: ast.Call) -> list[ast.expr]:

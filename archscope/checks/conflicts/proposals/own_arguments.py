@@ -25,10 +25,9 @@ from archscope.checks.conflicts.proposals.case import (
 )
 from archscope.spec.edits import CallSite
 from archscope.spec.names import names_in, names_read
+from archscope.spec.tensor_calls import SUMS, without_numbers
 
 WINDOW = ("stride", "padding", "kernel_size", "dilation")
-SUMS = (ast.Add, ast.Sub)
-"""Operations with a number that is likely one too many; a factor, `// 2` and `** 2` are mostly meant."""
 
 
 def unread(case: Case) -> Iterator[Proposal]:
@@ -46,20 +45,22 @@ def unread(case: Case) -> Iterator[Proposal]:
 
 def altered(case: Case) -> Iterator[Proposal]:
     """A sum of a name and a number, as the name alone."""
-    yield from without_numbers(case, SUMS)
+    yield from as_the_name_alone(case, SUMS)
 
 
 def multiplied(case: Case) -> Iterator[Proposal]:
     """A product of a name and a number, as the name alone."""
-    yield from without_numbers(case, (ast.Mult,))
+    yield from as_the_name_alone(case, (ast.Mult,))
 
 
-def without_numbers(case: Case, operations: tuple[type, ...]) -> Iterator[Proposal]:
+def as_the_name_alone(case: Case, operations: tuple[type, ...]) -> Iterator[Proposal]:
     for spot in spots(case):
         for call in case.calls(spot):
             for argument, given in call.arguments.items():
-                for name in without_number(given.text, operations):
-                    yield from set_to(spot, call, argument, name)
+                tree = ast.parse(given.text, mode="eval").body
+                for part, rest in without_numbers(tree, operations):
+                    if part is tree and names_in(part):
+                        yield from set_to(spot, call, argument, rest)
 
 
 def paddings_of_kernels(case: Case) -> Iterator[Proposal]:
@@ -113,12 +114,3 @@ def names_of(spot: Spot) -> frozenset[str]:
     """The arguments of the block that a place stands in."""
     block = block_of(spot)
     return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()
-
-
-def without_number(text: str, operations: tuple[type, ...]) -> list[str]:
-    """`out` of `out + 1`; nothing of any other expression."""
-    tree = ast.parse(text, mode="eval").body
-    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, operations):
-        return []
-    rest = [side for side in (tree.left, tree.right) if not isinstance(side, ast.Constant)]
-    return [ast.unparse(rest[0])] if len(rest) == 1 and names_in(rest[0]) else []
