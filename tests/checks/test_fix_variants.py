@@ -29,6 +29,24 @@ class Variant:
 
 
 VARIANTS = {
+    "expansion": Variant(
+        """\
+input: [N, 16, 16, 16]
+blocks:
+  Neck(planes, stride=1):
+    - residual:
+        main:
+          - Conv2d(planes, 1)
+          - Conv2d(planes, 3, stride=stride, padding=1)
+          - Conv2d(4 * planes, 1)
+        shortcut:
+          - Conv2d(planes, 1, stride=stride)
+layers:
+  - Neck(16)
+  - Neck(32, stride=2)
+""",
+        ("          - Conv2d(planes, 1, stride=stride)", "          - Conv2d(4 * planes, 1, stride=stride)"),
+    ),
     "own_stride": Variant(
         """\
 input: [N, 3, 32, 32]

@@ -116,10 +116,10 @@ def arguments(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
 
 
 def on_the_walk(case: Case) -> list[tuple[int, Change]]:
-    """The steps of all sides: those that changed something first; of a residual, those of its projection."""
+    """The steps of all sides: those that changed something first; of a residual, before all those of its projection."""
     both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side]
     main = 0 if case.diagnosis.residual else -1
-    return sorted(both, key=lambda pair: (not pair[1].changed, pair[0] == main, not pair[1].window))
+    return sorted(both, key=lambda pair: (pair[0] == main, not pair[1].changed, not pair[1].window))
 
 
 # ------------------------------------------------------------ values
