@@ -4,7 +4,8 @@ Archscope exceptions
 ArchscopeError                 everything this package raises on purpose
 ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
 ├── UsageError                 a wrong target, option or argument; what and a cure
-└── ForwardError               the forward pass failed: what had run so far, and the failing step
+├── ForwardError               the forward pass failed: what had run so far, and the failing step
+└── SizeError                  a built net was run at a size that decides how it is built; also a RuntimeError
 """
 
 from __future__ import annotations
@@ -101,6 +102,20 @@ class ForwardError(ArchscopeError):
     def __init__(self, problem: Problem, report: object = None):
         self.problem, self.report = problem, report
         super().__init__("\n".join(problem.lines()))
+
+
+class SizeError(ArchscopeError, RuntimeError):
+    """A built net is run at a size that it was not built for, where that size decides how the net is built.
+
+    path: the step, from the net that was called. place: its text and `file:line` in the spec.
+    """
+
+    def __init__(self, fact: str, path: str, place: str):
+        self.fact, self.path, self.place = fact, path, place
+        super().__init__(f"{fact}\n  at {path or 'the net'}: {place}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return type(self), (self.fact, self.path, self.place)
 
 
 @dataclass

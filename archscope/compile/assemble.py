@@ -1,21 +1,26 @@
 """A Plan made real: every recipe built, in order of construction, and put under its name.
 
-BlockPlan → layers → a GraphModule for each use of a block (build), or bare containers that only hold the layers
-(lay_out)
+BlockPlan → layers → a module for each use of a block (build), or bare containers that only hold the layers (lay_out)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
+from archscope.compile.built import Code, Net, class_of
 from archscope.compile.collector import collector_at_rest
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.layers import Recipe
-from archscope.compile.plan import BlockPlan, Plan, Raw
+from archscope.compile.plan import BlockPlan, Plan, Raw, Shared
+from archscope.compile.source import code_of
+
+Made = Mapping[Any, nn.Module]
+"""The modules that blocks around have declared, by their declaration."""
 
 
 class Container(nn.Module):
@@ -25,12 +30,12 @@ class Container(nn.Module):
 @collector_at_rest()
 def build(
     plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, random: bool = True
-) -> fx.GraphModule:
+) -> Net:
     """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order
     of execution; with cheap finite weights unless `random`.
     """
     with _weights(random=random), torch.device(device):
-        module = _module(plan.block, executable=True)
+        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, plan.target)})
     return _finished(plan, module, dtype)
 
 
@@ -40,7 +45,7 @@ def lay_out(
 ) -> nn.Module:
     """The net's layers for `drive`, with cheap finite weights unless `random`."""
     with _weights(random=random), torch.device(device):
-        module = _module(plan.block, executable=False)
+        module = _module(plan.block, {}, None)
     return _finished(plan, module, dtype)
 
 
@@ -49,8 +54,8 @@ def own_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dty
     root = Container()
     with _weights(random=False), torch.device(device):
         for name, member in block.members.items():
-            part = Container() if isinstance(member, BlockPlan) else _made(member, executable=False)
-            _put(root, name, part)
+            made = member.made if isinstance(member, Shared) else member
+            _put(root, name, Container() if isinstance(made, BlockPlan) else _made(made, {}, None))
     return root.to(dtype) if dtype is not None else root
 
 
@@ -64,29 +69,30 @@ def _finished(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:
     return module.to(dtype) if dtype is not None else module
 
 
-def _module(plan: BlockPlan, *, executable: bool) -> nn.Module:
-    root: nn.Module = Container()
+def _module(plan: BlockPlan, around: Made, codes: dict[int, Code] | None) -> nn.Module:
+    """A block with its layers; one that can be called where `codes` holds the forwards written so far."""
+    if codes is None:
+        root: nn.Module = Container()
+    else:
+        if id(plan) not in codes:
+            codes[id(plan)] = code_of(plan)
+        root = class_of(codes[id(plan)])()
+    declared = dict(around)
     for name, member in plan.members.items():
-        _put(root, name, _made(member, executable=executable))
-    if not executable:
-        return root
-    module = fx.GraphModule(root, copied(plan.graph), class_name=plan.name)
-    module.train()
-    return module
+        part = _made(member, declared, codes)
+        if name in plan.declared:
+            declared[plan.declared[name]] = part
+        _put(root, name, part)
+    return root
 
 
-def copied(graph: fx.Graph) -> fx.Graph:
-    """A graph of its own: equal uses of a block share the plan's, and a pass on one must not change all."""
-    new = fx.Graph()
-    new.output(new.graph_copy(graph, {}))
-    return new
-
-
-def _made(member: Recipe | Raw | BlockPlan, *, executable: bool) -> nn.Module | nn.Parameter:
+def _made(member: Recipe | Raw | Shared | BlockPlan, declared: Made, codes: dict[int, Code] | None) -> Any:
     if isinstance(member, Recipe):
         return member.make()
+    if isinstance(member, Shared):
+        return declared[member.declaration]
     if isinstance(member, BlockPlan):
-        return _module(member, executable=executable)
+        return _module(member, declared, codes)
     values = torch.empty(member.shape)
     return nn.Parameter(values.normal_(0.0, 0.02) if member.init is None else values.fill_(member.init))
 

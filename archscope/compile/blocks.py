@@ -12,13 +12,17 @@ from dataclasses import replace
 from torch import fx
 
 from archscope.compile.expectations import expected_of
+from archscope.compile.graphs import Here
+from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import flat, kwargs_key
-from archscope.compile.plan import BlockPlan
+from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
+from archscope.compile.plan import BlockPlan, Fixed
 from archscope.compile.scope import Scope
 from archscope.compile.signatures import in_short
 from archscope.compile.steps import Walk
-from archscope.compile.use import Here, Use
-from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, on_meta
+from archscope.compile.turns import drop_unused
+from archscope.compile.use import Use, on_meta
+from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
 from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
@@ -30,37 +34,65 @@ def block_plan(
     workshop: Workshop, layer: Layer, inputs: tuple[Tensor, ...], frames: tuple[Frame, ...]
 ) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
-    source = _source(workshop, layer)
-    arguments = () if isinstance(layer.kind.source, NetSource) else layer.arguments
-    key = (layer.kind.source, layer.kind.name, layer.arguments, kwargs_key(tuple(t.meta for t in inputs), {}))
+    shapes = kwargs_key(tuple(t.meta for t in inputs), {})
+    key = (layer.kind.source, layer.kind.name, _as_key(layer.arguments), shapes)
     if key not in workshop.plans:
+        plan = BlockPlan(layer.kind.name, "", fx.Graph())
+        use = Use(workshop, plan, frames)
+        arguments = tuple((name, _formal(use, value, (name,))) for name, value in layer.arguments)
+        source = _source(workshop, layer, arguments)
         if any(source.block is other.block for other in workshop.building):
             raise Fault(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
+        plan.text = _in_short(source.block, layer)
         workshop.building.append(source)
         turns, workshop.turns = workshop.turns, 1
-        plan = BlockPlan(layer.kind.name, _in_short(source.block, layer), fx.Graph())
         try:
-            workshop.plans[key] = build_block(Use(workshop, plan, frames), source, arguments, inputs)
+            bound = () if isinstance(layer.kind.source, NetSource) else arguments
+            workshop.plans[key] = build_block(use, source, bound, inputs)
         finally:
             workshop.building.pop()
             workshop.turns = turns
     return workshop.plans[key]
 
 
+def _as_key(value: object) -> object:
+    """Arguments as what a plan depends on: a number of the run by its value, and that it is one."""
+    if isinstance(value, tuple):
+        return tuple(map(_as_key, value))
+    if isinstance(value, RuntimeNumber) and not value.fixed:
+        return ("at run time", type(value.value), value.value)
+    return known(value)
+
+
+def _formal(use: Use, value: object, place: tuple[str | int, ...]) -> object:
+    """An argument as its block sees it: a number of the run is one that comes in with the inputs."""
+    if isinstance(value, tuple):
+        return tuple(_formal(use, part, (*place, index)) for index, part in enumerate(value))
+    if not isinstance(value, RuntimeNumber) or value.fixed:
+        return known(value)
+
+    def make() -> fx.Node:
+        use.plan.captured.append(reading)
+        return use.placeholder(str(place[0]))
+
+    reading = Reading(use, make, value.value, str(place[0]), argument=place)
+    return reading
+
+
 def _in_short(block: Block, layer: Layer) -> str:
     """Required arguments bare, the others that were given with their names: `128, stride 2`."""
     required = {a.name for a in block.arguments if a.default is None}
-    given = [(in_short("", {name: value}), name in required) for name, value in layer.arguments]
+    given = [(in_short("", {name: plain(value)}), name in required) for name, value in layer.arguments]
     return ", ".join(text.split(" ", 1)[1] if bare and " " in text else text for text, bare in given)
 
 
-def _source(workshop: Workshop, layer: Layer) -> BlockSource:
+def _source(workshop: Workshop, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
     source = layer.kind.source
     if isinstance(source, BlockSource):
         return source
-    given = dict(layer.arguments)
+    given = dict(arguments)
     name = given.pop("variant", None)
     variant = next((v for v in source.spec.variants if v.name == name), None)
     return BlockSource(net_block(source.spec, anywhere=True), workshop.configured(source.spec, variant, given))
@@ -103,7 +135,8 @@ def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[T
         return None
     use.workshop.add_defaults(block.arguments, scope, use.report)
     use.workshop.add_let(block.let, scope, use.report)
-    _declare(use, block, scope)
+    whole = block.modules is source.context.spec.modules  # a file's modules are seen in its blocks too
+    _declare(use, block, scope, source.context.scope if whole else scope)
     walk = Walk(use)
     value, labels = walk.sequence(block.layers, values[0] if values else None, scope, "")
     if block.returns is not None:
@@ -112,8 +145,8 @@ def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[T
         return None
     use.plan.expected += expected_of(use, block.expect, labels, value, values[0] if values else None, "")
     use.plan.output = _metas(value)
-    use.graph.output(_nodes(value))  # type: ignore[arg-type]
-    _clean(use)
+    use.graph.output(_nodes(use, value))  # type: ignore[arg-type]
+    drop_unused(use)
     _warn_of_ignored(use, block)
     _warn_of_unused(use, block)
     return use.plan
@@ -123,8 +156,8 @@ def _metas(value: object) -> object:
     return {k: on_meta(v) for k, v in value.items()} if isinstance(value, Mapping) else on_meta(value)
 
 
-def _nodes(value: object) -> object:
-    return {k: at_run_time(v) for k, v in value.items()} if isinstance(value, Mapping) else at_run_time(value)
+def _nodes(use: Use, value: object) -> object:
+    return {k: use.lowered(v) for k, v in value.items()} if isinstance(value, Mapping) else use.lowered(value)
 
 
 def _cannot_return(use: Use, block: Block, value: object) -> bool:
@@ -153,7 +186,10 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
         node.meta["shapes"] = (tuple(tensor.meta.shape),)
         values.append(Tensor(use, node, tensor.meta))
         use.plan.floating = values[0].meta.is_floating_point()
-        scope.table[spec.name] = values[-1]
+        scope.table[spec.name] = use.inputs[spec.name] = values[-1]
+        use.door = values[0]
+    for spec, value in zip(specs, values, strict=True) if not use.frames else ():
+        use.fix(use.rank(value), Fixed("", f"the input {spec.name} ({_place(spec.span)})"))
     for spec, value in zip(specs, values, strict=True):
         if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):
             return None
@@ -164,12 +200,9 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
 
 def _implicit(tensor: Tensor, scope: Scope) -> None:
     """`in_channels`, `in_features` and N, known without `input:`."""
-    shape = tensor.meta.shape
-    if shape:
-        scope.table.setdefault("in_features", shape[-1])
-        scope.table.setdefault("N", tensor.size(0))
-    if len(shape) > 1:
-        scope.table.setdefault("in_channels", shape[1])
+    for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
+        if tensor.meta.dim() >= rank and name not in scope.table:
+            scope.table[name] = tensor.owner.size(tensor, axis, name)
 
 
 def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> bool:
@@ -180,14 +213,23 @@ def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: 
         return False
     for axis, dim in enumerate(dims):
         if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
-            scope.table.update({} if dim.text == "_" else {dim.text: value.size(axis)})
+            scope.table.update({} if dim.text == "_" else {dim.text: use.size(value, axis, dim.text)})
             continue
-        wanted = use.workshop.evaluator(scope, use.report).value(dim)
-        if wanted is not UNKNOWN and wanted != shape[axis]:
+        asked = use.workshop.evaluator(scope, use.report, use).value(dim)
+        wanted = plain(asked)
+        if wanted is UNKNOWN or asked is use.size(value, axis):
+            continue
+        if wanted == shape[axis] and isinstance(asked, (int, RuntimeNumber)):
+            use.meet(use.size(value, axis), asked, Fixed("", f"{spec.name} of {block.name} ({_place(dim.span)})"))
+        else:
             said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
             _misfit(use, block, spec, shape, f"{said} is asked for, there are {shape[axis]}")
             return False
     return True
+
+
+def _place(span: Span) -> str:
+    return f"{span.file}:{span.line}"
 
 
 def _misfit(use: Use, block: Block, spec: Input, shape: tuple[int, ...], why: str) -> None:
@@ -199,7 +241,8 @@ def _misfit(use: Use, block: Block, spec: Input, shape: tuple[int, ...], why: st
     )
 
 
-def _declare(use: Use, block: Block, scope: Scope) -> None:
+def _declare(use: Use, block: Block, scope: Scope, seen: Scope) -> None:
+    """Declares a block's modules; `seen` is the scope that they are known in."""
     for entry in block.modules:
         use.here = Here(entry.name, entry.span)
         walk = Walk(use)
@@ -207,21 +250,15 @@ def _declare(use: Use, block: Block, scope: Scope) -> None:
         if isinstance(value, Kind):
             value = walk.bound(value, entry.span)
         if isinstance(value, Layer):
-            scope.table[entry.name] = Declaration(use, entry.name, value)
+            seen.table[entry.name] = Declaration(use, entry.name, value)
         elif isinstance(value, Tensor):
-            scope.table[entry.name] = value
+            seen.table[entry.name] = value
         else:
             if value is not UNKNOWN:
                 use.report(
                     entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)"
                 )
-            scope.table[entry.name] = UNKNOWN
-
-
-def _clean(use: Use) -> None:
-    for node in reversed(use.parts):
-        if not node.users:
-            use.graph.erase_node(node)
+            seen.table[entry.name] = UNKNOWN
 
 
 def _warn_of_ignored(use: Use, block: Block) -> None:

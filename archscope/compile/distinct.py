@@ -15,7 +15,7 @@ from torch import nn
 
 from archscope.compile.assemble import own_layers
 from archscope.compile.drive import Drive, Watcher
-from archscope.compile.plan import BlockPlan, Plan
+from archscope.compile.plan import BlockPlan, Plan, calls
 
 
 @dataclass
@@ -66,7 +66,7 @@ def distinct(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = Fals
     blocks = {id(plan.block): plan.block}
     waiting = [plan.block]
     while waiting:
-        for block in members(waiting.pop()):
+        for _, block in calls(waiting.pop()):
             if id(block) not in blocks:
                 blocks[id(block)] = block
                 waiting.append(block)
@@ -74,27 +74,18 @@ def distinct(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = Fals
     return DistinctNet(plan, tuple(blocks.values()), modules)
 
 
-def members(block: BlockPlan) -> list[BlockPlan]:
-    """The blocks that a block holds, one for each."""
-    return [member for member in block.members.values() if isinstance(member, BlockPlan)]
-
-
 def uses(block: BlockPlan) -> list[tuple[BlockPlan, int]]:
     """The blocks that a block calls, each with how often it does."""
-    called = (block.members[str(node.target)] for node in block.graph.nodes if node.op == "call_module")
-    inner = [member for member in called if isinstance(member, BlockPlan)]
-    counts = Counter(id(member) for member in inner)
-    return [(member, counts[id(member)]) for member in {id(member): member for member in inner}.values()]
+    called = [inner for _, inner in calls(block)]
+    counts = Counter(map(id, called))
+    return [(inner, counts[id(inner)]) for inner in {id(inner): inner for inner in called}.values()]
 
 
 def block_at(block: BlockPlan, path: str) -> BlockPlan | None:
     """The block that is used at a path; None where none is."""
     if not path:
         return block
-    for node in block.graph.nodes:
-        member = block.members.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(member, BlockPlan):
-            site = node.meta["site"].path
-            if path == site or path.startswith(f"{site}."):
-                return block_at(member, path[len(site) + 1 :])
+    for site, inner in calls(block):
+        if path == site or path.startswith(f"{site}."):
+            return block_at(inner, path[len(site) + 1 :])
     return None

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from archscope.compile.assemble import lay_out
-from archscope.compile.plan import BlockPlan, Plan
+from archscope.compile.plan import BlockPlan, Loop, Plan, is_number, last_uses
 from archscope.trace import Site
 
 
@@ -23,6 +23,8 @@ class Watcher(Protocol):
     def enter(self, site: Site) -> object: ...
 
     def leave(self) -> object: ...
+
+    def hold(self, parameter: torch.Tensor) -> object: ...
 
 
 @dataclass
@@ -34,16 +36,21 @@ class Drive:
 
     def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
         """The block's output for its inputs."""
+        return self._steps(plan.graph, plan, module, inputs, prefix)
+
+    def _steps(self, graph: fx.Graph, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str) -> Any:
+        """What a graph of a block gives: its own, or a turn's of a loop in it."""
         values: dict[fx.Node, Any] = {}
         waiting, step = iter(inputs), None
-        for node in plan.graph.nodes:
-            if (now := node.meta.get("step")) is not step:
+        for node in graph.nodes:
+            now = step if is_number(node) else node.meta.get("step")
+            if now is not step:
                 self._change(step, now, prefix)
                 step = now
             if node.op == "output":
                 return _with_values(node.args[0], values)
             values[node] = next(waiting) if node.op == "placeholder" else self._node(plan, module, node, values, prefix)
-            for dead in self._last_uses(plan.graph).get(node, ()):
+            for dead in self._last_uses(graph).get(node, ()):
                 del values[dead]
         raise AssertionError("a graph ends with its output")
 
@@ -55,21 +62,34 @@ class Drive:
 
     def _node(self, plan: BlockPlan, module: nn.Module, node: fx.Node, values: dict, prefix: str) -> Any:
         if node.op == "get_attr":
-            return module.get_parameter(str(node.target))
+            parameter = module.get_parameter(str(node.target))
+            if "alone" in node.meta:
+                self.watcher.hold(parameter)
+            return parameter
         args, kwargs = _with_values(node.args, values), _with_values(node.kwargs, values)
+        if "loop" in node.meta:
+            return self._loop(node.meta["loop"], plan, module, args, prefix)
         if node.op == "call_function":
             return node.target(*args, **kwargs)  # type: ignore[operator]
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return self._call(plan.members[str(node.target)], _child(module, str(node.target)), node, args, kwargs, prefix)
+        return self._call(node, _child(module, str(node.target)), args, kwargs, prefix)
 
-    def _call(self, member: Any, child: nn.Module, node: fx.Node, args: tuple, kwargs: dict, prefix: str) -> Any:
+    def _loop(self, loop: Loop, plan: BlockPlan, module: nn.Module, args: tuple, prefix: str) -> Any:
+        """The last turn's value, and the list of every turn's."""
+        (value, items, count, captured), every = args, []
+        path = f"{prefix}.{loop.path}" if prefix else loop.path
+        for i, item in enumerate(items if loop.itemized else range(count)):
+            given = (value, *((item,) if loop.itemized else ()), i, *captured)
+            value = self._steps(loop.turn.graph, plan, module, given, f"{path}.{i}")
+            every.append(value)
+        return value, every
+
+    def _call(self, node: fx.Node, child: nn.Module, args: tuple, kwargs: dict, prefix: str) -> Any:
         site = _under(prefix, node.meta["site"])
         self.watcher.enter(site)
-        if isinstance(member, BlockPlan):
-            result = self.run(member, child, args, site.path)
-        else:
-            result = child(*args, **kwargs)
+        planned = node.meta.get("plan")
+        result = child(*args, **kwargs) if planned is None else self.run(planned, child, args, site.path)
         self.watcher.leave()
         return result
 
@@ -105,19 +125,6 @@ class Ready:
 def ready(plan: Plan, *, device: str, dtype: Any = None, train: bool = False, random: bool = False) -> Ready:
     """The net's layers on `device`: with PyTorch's initialisation if `random`, else with cheap finite weights."""
     return Ready(plan, lay_out(plan, device=device, dtype=dtype, random=random).train(train))
-
-
-def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """node → the nodes whose values nobody needs after it."""
-    uses: dict[fx.Node, list[fx.Node]] = {}
-    seen: set[fx.Node] = set()
-    for node in reversed(graph.nodes):
-        for value in (*node.all_input_nodes, node):
-            if value not in seen:
-                seen.add(value)
-                if node.op != "output":
-                    uses.setdefault(node, []).append(value)
-    return uses
 
 
 def _under(prefix: str, site: Site) -> Site:

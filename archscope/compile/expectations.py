@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import TYPE_CHECKING
 
+from archscope.compile.numbers import RuntimeList, plain
 from archscope.compile.scope import Scope
 from archscope.compile.values import Tensor
 from archscope.spec.evaluate import UNKNOWN, shown
@@ -49,6 +50,7 @@ def _expected(use: Use, check: Check, scope: Scope, value: object, start: object
 
 def _shape_of(value: object, check: Check) -> tuple[int, ...]:
     if not isinstance(value, Tensor):
+        value = value.metas if isinstance(value, RuntimeList) else value
         what = f"{len(value)} values" if isinstance(value, (tuple, list)) else shown(value)
         raise Fault(
             f"one tensor has a {check.key}; this is {what}", "put the expectation on the step that makes the tensor"
@@ -70,7 +72,7 @@ def _shape(use: Use, check: Check, shape: tuple[int, ...], scope: Scope, path: s
 def _entry(use: Use, item: Data, scope: Scope) -> object:
     if isinstance(item, Expression) and item.text.strip() == "_":
         return None
-    size = use.workshop.data(item, scope, words=False, report=use.report, host=use)
+    size = plain(use.workshop.data(item, scope, words=False, report=use.report, host=use))
     if size is not UNKNOWN and (not isinstance(size, int) or isinstance(size, bool)):
         raise Fault(f"a size is a whole number or _, not {shown(size)}", "// divides whole numbers")
     return size
@@ -98,6 +100,7 @@ def _bounds(use: Use, value: Data, scope: Scope, *, exact: bool = False) -> tupl
     number = (
         value.value if isinstance(value, Constant) else use.workshop.data(value, scope, words=False, report=use.report)
     )
+    number = plain(number)
     if number is UNKNOWN:
         return None, None, "?"
     if not isinstance(number, int) or isinstance(number, bool):

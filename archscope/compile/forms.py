@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from archscope.compile.graphs import Here
+from archscope.compile.numbers import RuntimeNumber
 from archscope.compile.scope import Scope
-from archscope.compile.use import Here, last_node, nodes_after
+from archscope.compile.use import last_node, nodes_after
 from archscope.compile.values import Tensor
 from archscope.errors import Problem, Span
 from archscope.fit import meant_sum
-from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
+from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Join, Residual, Step
 from archscope.spec.numbers import Fault
 from archscope.trace import Site
@@ -54,6 +56,7 @@ def branch_names(step: Step) -> tuple[str, ...]:
 def residual(walk: Walk, form: Residual, prev: object, scope: Scope, path: str) -> object:
     """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
     added = True if form.when is None else walk.value(form.when, prev, scope)
+    added = added.truth(walk.use) if isinstance(added, Thing) else added
     main, _ = walk.branch(form.main, prev, scope, _join(path, "main"))
     if added is UNKNOWN or not added:
         return UNKNOWN if added is UNKNOWN else main
@@ -74,6 +77,7 @@ def join_branches(walk: Walk, form: Join, prev: object, scope: Scope, path: str)
         name = branch.name or str(index)
         values[name], _ = walk.branch(branch.steps, prev, scope, _join(path, name))
     dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk.value(form.dim, prev, scope)
+    dim = dim.settled(walk.use) if isinstance(dim, RuntimeNumber) else dim
     if known_by_halves(list(values.values())) or dim is UNKNOWN:
         return UNKNOWN
     value = _joined(walk, form, values, dim, path)
@@ -119,9 +123,9 @@ def _unequal(walk: Walk, function: Callable, tensors: list[Tensor]) -> object:
     total = tensors[0]
     for other in tensors[1:]:
         meant = meant_sum([tuple(total.meta.shape), tuple(other.meta.shape)])
-        node = walk.use.graph.call_function(function, (total.node, other.node))
+        node = walk.use.graph.call_function(function, walk.use.lowered((total, other)))
         node.meta["shapes"] = (meant,)
-        total = replace(total, node=node, meta=total.meta.new_empty(meant))
+        total = replace(total, owner=walk.use, node=node, meta=total.meta.new_empty(meant))
     return total
 
 
@@ -135,7 +139,7 @@ def _chain(walk: Walk, name: str, function: Callable, values: list) -> object:
 def _emit(walk: Walk, site: Site, make: Callable[[], object]) -> object:
     """Runs `make` and names `site` as the step of the nodes it adds. Faults stand at the form's place."""
     before = last_node(walk.use.graph)
-    walk.use.here = Here(site.path, site.place or Span("", 0, 0))
+    walk.use.here = Here(site.path, site.place or Span("", 0, 0), text=site.name)
     value = make()
     for node in nodes_after(walk.use.graph, before):
         node.meta["step"] = site

@@ -45,7 +45,7 @@ trace vdot
 """
 VARIADIC = "flip permute reshape tile"  # as methods they take sizes one by one, which steps write: permute(0, 2, 1)
 CASTS = "bool double float half int long bfloat16 to type_as detach"
-CREATION = "arange zeros ones full eye tril_indices triu_indices"
+CREATION = "arange linspace zeros ones full eye tril_indices triu_indices"
 ALIKE = "zeros_like ones_like full_like"
 FFT = "stft istft"
 RANDOM = frozenset(

@@ -17,6 +17,7 @@ from torch import nn
 
 from archscope.compile import shapes
 from archscope.compile.initialise import without_initialisation
+from archscope.compile.kinds import Kind, Layer
 from archscope.compile.sense import (
     check_axis,
     check_count,
@@ -29,7 +30,7 @@ from archscope.compile.sense import (
     undivided,
 )
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
-from archscope.compile.values import Function, Kind, Layer
+from archscope.compile.values import Function
 from archscope.fit import told
 from archscope.spec.numbers import Fault
 from archscope.trace import Conflict, Says

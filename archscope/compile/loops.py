@@ -1,14 +1,19 @@
 """Loops: `repeat:` and `for:` as turns, each with names of its own.
 
 loop → names of every turn → body, turn after turn → value, and the list that `collect:` keeps
+
+A loop whose length is a number of the run, and whose turns are all built alike, is one loop when the net runs
+(turns.py); any other is written out turn after turn, and the net is built for that length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from archscope.compile.numbers import RuntimeList, RuntimeNumber
 from archscope.compile.scope import Scope
+from archscope.compile.turns import run_time_loop
 from archscope.compile.workshop import MODULES
 from archscope.errors import Span
 from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
@@ -22,48 +27,72 @@ if TYPE_CHECKING:
 def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> object:
     """The value after the last turn; every turn starts from the value before it."""
     workshop, around = walk.use.workshop, walk.use.workshop.turns
-    passes = names_of_turns(walk, step, start, scope)
-    workshop.turns *= max(1, len(passes))
-    if workshop.turns > MODULES:
-        workshop.turns, total = around, workshop.turns
-        raise Fault(f"nested loops of {total:,} turns; at most {MODULES:,} are allowed", "a smaller count")
-    value, collected = start, []
-    for i, names in enumerate(passes):
-        inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names})
-        value = walk.body(step.body, value, inner, f"{path}.{i}" if path else str(i))
-        collected.append(value)
-        if value is UNKNOWN:
-            break
-    workshop.turns = around
+    try:
+        length = length_of(walk, step, start, scope)
+        if isinstance(length, (RuntimeNumber, RuntimeList)):
+            found = run_time_loop(walk, step, length, start, scope, path)
+            if found is not None:
+                return collect(step, scope, *found)
+        passes = names_of_turns(walk, step, length)
+        workshop.turns *= max(1, len(passes))
+        if workshop.turns > MODULES:
+            raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
+        value, collected = start, []
+        for i, names in enumerate(passes):
+            inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names})
+            value = walk.body(step.body, value, inner, f"{path}.{i}" if path else str(i))
+            collected.append(value)
+            if value is UNKNOWN:
+                break
+    finally:
+        workshop.turns = around
+    return collect(step, scope, value, collected)
+
+
+def collect(step: Step, scope: Scope, value: object, collected: object) -> object:
+    """Keeps the list of every turn's value under its name."""
     if step.collect is not None:
-        scope.table[step.collect.name] = UNKNOWN if known_by_halves(collected) else collected
+        scope.table[step.collect.name] = UNKNOWN if value is UNKNOWN or known_by_halves(collected) else collected
     return value
 
 
-def names_of_turns(walk: Walk, step: Step, prev: object, scope: Scope) -> Sequence[dict[str, object]]:
-    """The loop's own names in each turn. A loop that cannot be worked out is reported and has one turn."""
+def length_of(walk: Walk, step: Step, prev: object, scope: Scope) -> object:
+    """What a loop goes through: a count, or a list. UNKNOWN for one that cannot be worked out, which is reported."""
     loop = step.loop
     try:
         if isinstance(loop, Repeat):
-            return [{}] * count_of(walk, loop, prev, scope)
+            return count_of(walk, loop, prev, scope)
         assert isinstance(loop, For)
-        return rows(walk, loop, prev, scope)
+        return items_of(walk, loop, prev, scope)
     except Fault as fault:
         place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
         walk.use.report(place, fault.message, fault.help)
-        return [{name.name: UNKNOWN for name in loop.names} if isinstance(loop, For) else {}]
+        return UNKNOWN
 
 
-def rows(walk: Walk, loop: For, prev: object, scope: Scope) -> list[dict[str, object]]:
-    """The names of every turn of a `for`. Raises Fault."""
-    workshop, inner = walk.use.workshop, Scope(scope, {"prev": prev})
-    items = workshop.data(loop.items, inner, words=True, report=walk.use.report, host=walk.use)
-    if items is UNKNOWN:
+def items_of(walk: Walk, loop: For, prev: object, scope: Scope) -> object:
+    """The list of a `for`. Raises Fault."""
+    items = walk.use.workshop.data(
+        loop.items, Scope(scope, {"prev": prev}), words=True, report=walk.use.report, host=walk.use
+    )
+    if items is not UNKNOWN and not isinstance(items, (list, tuple, RuntimeList)):
+        cure = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
+        raise Fault(f"for … in: takes a list, not {shown(items)}", cure)
+    return items
+
+
+def names_of_turns(walk: Walk, step: Step, length: object) -> Sequence[dict[str, object]]:
+    """The loop's own names in each turn. A loop that could not be worked out has one turn."""
+    loop = step.loop
+    if isinstance(loop, Repeat):
+        count: Any = length.settled(walk.use) if isinstance(length, RuntimeNumber) else length
+        return [{}] if count is UNKNOWN else [{}] * int(count)
+    assert isinstance(loop, For)
+    if length is UNKNOWN:
         return [{name.name: UNKNOWN for name in loop.names}]
-    if not isinstance(items, (list, tuple)):
-        raise Fault(f"for … in: takes a list, not {shown(items)}", "for example in: [16, 32, 64]")
+    items = length.settled(walk.use) if isinstance(length, RuntimeList) else length
     places = [item.span for item in loop.items.items] if isinstance(loop.items, Items) else []
-    return [row(walk, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]
+    return [row(walk, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]  # type: ignore[arg-type]
 
 
 def row(walk: Walk, loop: For, item: object, place: Span) -> dict[str, object]:
@@ -77,13 +106,14 @@ def row(walk: Walk, loop: For, item: object, place: Span) -> dict[str, object]:
     return {label.name: UNKNOWN for label in loop.names}
 
 
-def count_of(walk: Walk, loop: Repeat, prev: object, scope: Scope) -> int:
+def count_of(walk: Walk, loop: Repeat, prev: object, scope: Scope) -> object:
     """The turns of a `repeat`. Raises Fault."""
     count = walk.value(loop.count, prev, scope)
     if count is UNKNOWN:
-        return 1
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        return count
+    number = count.value if isinstance(count, RuntimeNumber) else count
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         raise Fault(f"repeat: takes a whole number, not {shown(count)}", "for example repeat: 3")
-    if count > MODULES:
-        raise Fault(f"repeat: {count:,} turns; at most {MODULES:,} are allowed", "a smaller count")
-    return int(count)
+    if number > MODULES:
+        raise Fault(f"repeat: {number:,} turns; at most {MODULES:,} are allowed", "a smaller count")
+    return count

@@ -9,6 +9,7 @@ import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import fx
@@ -17,7 +18,8 @@ from archscope.compile.blocks import block_plan, build_block, net_block, only_ra
 from archscope.compile.collector import collector_at_rest
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
-from archscope.compile.plan import BlockPlan, InputSpec, Plan
+from archscope.compile.numbers import Reading
+from archscope.compile.plan import BlockPlan, InputSpec, Plan, calls
 from archscope.compile.scope import Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
@@ -96,11 +98,12 @@ def compile_net(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
     workshop = Workshop(library, block_plan, ordered, strict, allow_python, foundry or Foundry(train))
-    context = workshop.configured(spec, variant, {**(settings or {}), **_bound_by(spec, overrides)})
+    bound = {**(settings or {}), **_bound_by(spec, overrides)}
+    context = workshop.configured(spec, variant, bound)
     _check_names(spec, settings or {})
     inputs = _inputs(workshop, context, spec, overrides, batch)
     workshop.problems.raise_if_any(library.sources)
-    block = _block(workshop, context, spec, variant, inputs)
+    block = _block(workshop, context, spec, variant, inputs, bound)
     warn_of_unread(workshop, spec)
     if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will
         for problem in workshop.mismatches:
@@ -212,18 +215,45 @@ def _bytes(sizes: Sequence[int], dtype: torch.dtype) -> int:
 
 
 def _block(
-    workshop: Workshop, context: Context, spec: Spec, variant: Variant, inputs: Sequence[InputSpec]
+    workshop: Workshop,
+    context: Context,
+    spec: Spec,
+    variant: Variant,
+    inputs: Sequence[InputSpec],
+    settings: Mapping[str, Setting | object],
 ) -> BlockPlan | None:
+    use = Use(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
     tensors = tuple(
-        Tensor(None, None, torch.empty(i.shape, dtype=i.dtype, device="meta"))  # type: ignore[arg-type]
+        Tensor(use, None, torch.empty(i.shape, dtype=i.dtype, device="meta"))  # type: ignore[arg-type]
         for i in inputs
     )
     block = net_block(spec)
-    use = Use(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
     merged = {c.key: c for c in (*spec.expect, *variant.expect)}
     block = replace(block, expect=tuple(merged.values()))
+    context = workshop.configured(spec, variant, {**settings, **_sizes(use, context, spec, inputs)})
     source = BlockSource(replace(block, inputs=tuple(replace(i, dims=only_rank(i)) for i in spec.inputs)), context)
     return build_block(use, source, (), tensors)
+
+
+def _sizes(use: Use, context: Context, spec: Spec, inputs: Sequence[InputSpec]) -> dict[str, object]:
+    """Params that stand alone as a dimension of an input: what they are is read from the input."""
+    params = {s.name for s in spec.params}
+    found: dict[str, list[tuple[str, int]]] = {}
+    for entry, made in zip(spec.inputs, inputs, strict=True):
+        for axis, (dim, size) in enumerate(zip(entry.dims or (), made.shape, strict=False)):
+            if isinstance(dim.tree, ast.Name) and dim.text in params and context.scope.find(dim.text) == size:
+                found.setdefault(dim.text, []).append((entry.name, axis))
+    return {name: _size(use, name, places, context.scope.find(name)) for name, places in found.items()}
+
+
+def _size(use: Use, name: str, places: list[tuple[str, int]], value: Any) -> Reading:
+    """A param as the size of a dimension; where it stands for several, they must be equal."""
+
+    def reading(place: tuple[str, int], beside: tuple[Reading, ...] = ()) -> Reading:
+        entry, axis = place
+        return Reading(use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, name, beside=beside)
+
+    return reading(places[0], tuple(map(reading, places[1:])))
 
 
 def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
@@ -302,9 +332,6 @@ def _plan(
 def all_expected(block: BlockPlan, prefix: str = "") -> list[Expected]:
     """Every expectation, once for each use of its block, with full paths."""
     found = [replace(e, path=".".join(filter(None, (prefix, e.path)))) for e in block.expected]
-    for node in block.graph.nodes:
-        member = block.members.get(node.target) if node.op == "call_module" else None
-        if isinstance(member, BlockPlan):
-            path = ".".join(filter(None, (prefix, node.meta["site"].path)))
-            found += all_expected(member, path)
+    for path, inner in calls(block):
+        found += all_expected(inner, ".".join(filter(None, (prefix, path))))
     return found

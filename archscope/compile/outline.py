@@ -9,7 +9,7 @@ from typing import Any
 from torch import fx
 
 from archscope.compile.layers import Foundry, Recipe
-from archscope.compile.plan import BlockPlan, Plan, Raw
+from archscope.compile.plan import BlockPlan, Plan, Raw, Shared, is_number
 from archscope.compile.signatures import INFERRED, signature
 from archscope.planned import PlannedBlock, PlannedStep
 from archscope.trace import Shape, Site
@@ -29,24 +29,30 @@ class Outlining:
 
     def block(self, plan: BlockPlan) -> PlannedBlock:
         if id(plan) not in self.made:
-            nodes = {node: index for index, node in enumerate(n for n in plan.graph.nodes if n.op != "output")}
-            steps = tuple(self.step(plan, node, nodes) for node in nodes)
-            inputs = sum(node.op == "placeholder" for node in nodes)
-            self.made[id(plan)] = PlannedBlock(plan.name, plan.text, steps, inputs, outputs_of(plan.graph, nodes))
+            self.made[id(plan)] = self.graph(plan.graph, plan)
         return self.made[id(plan)]
+
+    def graph(self, graph: fx.Graph, plan: BlockPlan) -> PlannedBlock:
+        """A graph of a block: its own, or a turn's of a loop in it."""
+        nodes = {n: index for index, n in enumerate(n for n in graph.nodes if n.op != "output" and not is_number(n))}
+        steps = tuple(self.step(plan, node, nodes) for node in nodes)
+        inputs = sum(node.op == "placeholder" for node in nodes)
+        return PlannedBlock(plan.name, plan.text, steps, inputs, outputs_of(graph, nodes))
 
     def step(self, plan: BlockPlan, node: fx.Node, nodes: Mapping[fx.Node, int]) -> PlannedStep:
         member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+        member = member.made if isinstance(member, Shared) else member
+        loop, block = node.meta.get("loop"), node.meta.get("plan")
         site: Site | None = node.meta.get("site") or node.meta.get("step")
         return PlannedStep(
             name=name_of(node, member),
-            path=site.path if site is not None else "",
+            path=site.path if site is not None else loop.path if loop is not None else "",
             place=site.place if site is not None else None,
-            reads=tuple(nodes[read] for read in read_by((node.args, node.kwargs))),
+            reads=tuple(nodes[read] for read in read_by((node.args, node.kwargs)) if read in nodes),
             shapes=node.meta.get("shapes", ()),
             params=self.parameters(member),
             arguments=arguments_of(node, member),
-            block=self.block(member) if isinstance(member, BlockPlan) else None,
+            block=self.block(block) if block else self.graph(loop.turn.graph, plan) if loop else None,
         )
 
     def parameters(self, member: object) -> tuple[Shape, ...]:
@@ -80,9 +86,11 @@ def defaults_of(cls: Any) -> dict[str, object]:
 
 
 def plain(argument: object) -> object:
-    """An argument of a node with None in the place of other nodes; what cannot be compared as its text."""
+    """An argument of a node with None in the place of tensors; what cannot be compared as its text."""
     if isinstance(argument, fx.Node):
-        return None
+        if not is_number(argument):
+            return None
+        return str(getattr(argument.target, "__name__", argument.target)), plain(argument.args)
     if isinstance(argument, (tuple, list)):
         return tuple(map(plain, argument))
     return argument if isinstance(argument, (int, float, str, bool, type(None))) else repr(argument)
@@ -105,5 +113,5 @@ def outputs_of(graph: fx.Graph, nodes: Mapping[fx.Node, int]) -> tuple[tuple[str
     """What a graph gives, by name or position."""
     given = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if isinstance(given, dict):
-        return tuple((name, nodes[node]) for name, part in given.items() for node in read_by(part))
-    return tuple((str(position), nodes[node]) for position, node in enumerate(read_by(given)))
+        return tuple((name, nodes[node]) for name, part in given.items() for node in read_by(part) if node in nodes)
+    return tuple((str(position), nodes[node]) for position, node in enumerate(read_by(given)) if node in nodes)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx
 
+from archscope.compile.built import require
 from archscope.compile.layers import Foundry, Recipe
 from archscope.errors import Problem
 from archscope.spec.model import Expected
@@ -27,6 +29,29 @@ class Raw:
     shape: tuple[int, ...]
     init: float | None
 
+    @property
+    def text(self) -> str:
+        """The shape, and what fills it, in short."""
+        return ", ".join(["×".join(map(str, self.shape)), *([] if self.init is None else [f"init {self.init:g}"])])
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A declared module of a block around this one, which holds it too. declaration: whose it is, and what was made."""
+
+    declaration: Any
+
+    @property
+    def made(self) -> Recipe | BlockPlan:
+        return self.declaration.made
+
+
+class Fixed(NamedTuple):
+    """Where a number was settled that the net is then built for: the step's path, its text and place."""
+
+    path: str
+    text: str
+
 
 @dataclass
 class BlockPlan:
@@ -34,13 +59,19 @@ class BlockPlan:
     construction.
 
     graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
-    block call), "shapes" (of every tensor that the node gives).
+    block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number gave),
+    "alone" (of a parameter that is a whole step), "loop" (a Loop), "plan" (of a call of a declared block: its plan at these sizes).
+    declared: the members that are declared modules. captured: the values of blocks around it, and its own arguments,
+    that come in as further inputs. fixed: the arguments that may have no other value.
     """
 
     name: str
     text: str
     graph: fx.Graph
-    members: dict[str, Recipe | Raw | BlockPlan] = field(default_factory=dict)
+    members: dict[str, Recipe | Raw | Shared | BlockPlan] = field(default_factory=dict)
+    declared: dict[str, Any] = field(default_factory=dict)
+    captured: list[Any] = field(default_factory=list)
+    fixed: list[tuple[tuple[str | int, ...], Fixed]] = field(default_factory=list)
     expected: list[Expected] = field(default_factory=list)
     output: object = None  # nested meta tensors
     floating: bool = False  # whether the first input is of floating-point numbers
@@ -51,8 +82,55 @@ class BlockPlan:
         for name, member in self.members.items():
             if isinstance(member, BlockPlan):
                 yield from member.walk(f"{prefix}{name}.")
-            else:
+            elif not isinstance(member, Shared):
                 yield prefix + name, member
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A loop whose length depends on sizes: a node with the arguments (start, items, count, captured values).
+
+    turn: the graph of every turn; its inputs are the value before, the item (where there are items), the turn's number,
+    and what it captures. Its members are those of the block. turns: how many there are at these sizes. The node gives
+    the last value and the list of all.
+    """
+
+    turn: BlockPlan
+    turns: int
+    path: str
+    itemized: bool
+
+
+def is_number(node: fx.Node) -> bool:
+    """Whether a node works out numbers, or requires one, and no tensor."""
+    return "number" in node.meta or node.target is require
+
+
+def calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:
+    """Every call of a block in a plan's graph, those in turns of loops too, with its path below the plan."""
+    yield from _calls(plan.graph, "")
+
+
+def _calls(graph: fx.Graph, prefix: str) -> Iterator[tuple[str, BlockPlan]]:
+    for node in graph.nodes:
+        if "plan" in node.meta:
+            yield ".".join(filter(None, (prefix, node.meta["site"].path))), node.meta["plan"]
+        if (loop := node.meta.get("loop")) is not None:
+            for turn in range(loop.turns):
+                yield from _calls(loop.turn.graph, ".".join(filter(None, (prefix, loop.path, str(turn)))))
+
+
+def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """node → the nodes whose values nobody needs after it."""
+    uses: dict[fx.Node, list[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        for value in (*node.all_input_nodes, node):
+            if value not in seen:
+                seen.add(value)
+                if node.op != "output":
+                    uses.setdefault(node, []).append(value)
+    return uses
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from archscope.compile.numbers import known
 from archscope.compile.values import Tensor
 from archscope.errors import Span
 from archscope.spec.evaluate import MISSING
@@ -63,7 +64,7 @@ class Scope:
             if value is MISSING:
                 value = scope.fallback(name)
             if value is not MISSING:
-                return value.get() if isinstance(value, Lazy) else value
+                return known(value.get() if isinstance(value, Lazy) else value)
         for scope in self.chain():
             scope._refuse_hidden(name)
         for scope in self.chain():  # a group's label is the better name for what prev happens to be

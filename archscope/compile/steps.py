@@ -17,12 +17,16 @@ from torch import fx
 
 from archscope.compile.expectations import expected_of
 from archscope.compile.forms import branch_names, join_branches, residual
+from archscope.compile.graphs import Here
+from archscope.compile.kinds import Declaration, Kind, Layer, RawParameter
 from archscope.compile.layers import takes_words
 from archscope.compile.loops import turns
+from archscope.compile.numbers import RuntimeList
+from archscope.compile.plan import Raw, is_number
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import signature
-from archscope.compile.use import Here, Use, last_node, nodes_after
-from archscope.compile.values import Declaration, Function, Kind, Layer, Pending, RawParameter, Tensor, holds_tensor
+from archscope.compile.use import Use, last_node, nodes_after
+from archscope.compile.values import Function, Pending, Tensor, holds_tensor
 from archscope.errors import Problem, Span, did_you_mean
 from archscope.spec.evaluate import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import (
@@ -40,6 +44,8 @@ from archscope.spec.model import (
 )
 from archscope.spec.numbers import Fault
 from archscope.trace import Site
+
+WHEN = "conditions are numbers and words known before the run"
 
 
 def joined(*parts: str) -> str:
@@ -103,9 +109,9 @@ class Walk:
             self._bind_all(step.target, local)
             return UNKNOWN
         if isinstance(held, Thing):
-            raise Fault(
-                f"when: {held.what} is neither true nor false", "conditions are numbers and words known before the run"
-            )
+            if not held.numeric:
+                raise Fault(f"when: {held.what} is neither true nor false", WHEN)
+            held = held.truth(self.use)
         if not held and not step.otherwise:
             for label in labels_of(step.target):
                 local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
@@ -154,8 +160,7 @@ class Walk:
             if target.name != "_":
                 local.table[target.name] = value
             return None
-        if isinstance(value, Tensor) and value.meta.dim() and value.meta.shape[0] == len(target):
-            value = self._taken_apart(value)
+        value = self._taken_apart(value, len(target))
         if not isinstance(value, (tuple, list)):
             raise Fault(
                 f"{len(target)} labels, but the step gives one value: {shown(value)}", "chunk, split or unbind it"
@@ -166,12 +171,19 @@ class Walk:
             self._bind(part, item, local)
         return None
 
-    def _taken_apart(self, value: Tensor) -> object:
-        """A tensor as the tuple of its slices along dim 0, as Python unpacks it."""
+    def _taken_apart(self, value: object, count: int) -> object:
+        """A list of the run, or a tensor along dim 0, as a tuple, as Python unpacks it."""
         before = last_node(self.use.graph)
-        parts = self.use.function("unbind", torch.unbind, (value,), {})
+        if isinstance(value, Tensor) and value.meta.dim() and value.meta.shape[0] == count:
+            site = value.node.meta.get("step")
+            value = self.use.function("unbind", torch.unbind, (value,), {})
+        elif isinstance(value, RuntimeList):
+            site = self.use.lowered(value).meta.get("step")
+        if not isinstance(value, RuntimeList):
+            return value
+        parts = value.settled(self.use)
         for node in nodes_after(self.use.graph, before):
-            node.meta["step"] = value.node.meta.get("step")
+            node.meta["step"] = site
         return parts
 
     def _warn_of_hiding(self, expression: Expression, scope: Scope) -> None:
@@ -188,13 +200,13 @@ class Walk:
 
     def value(self, expression: Expression, prev: object, scope: Scope) -> object:
         inner = Scope(scope, {"prev": prev})
-        self.use.here = Here(self.use.here.path, expression.span)
+        self.use.here = Here(self.use.here.path, expression.span, text=expression.text)
         return self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
 
     def expression(self, expression: Expression, prev: object, scope: Scope, path: str) -> object:
         """A step written as one line."""
         inner = Scope(scope, {"prev": prev})
-        self.use.here = here = Here(path, expression.span, count_layers(expression.tree, inner))
+        self.use.here = here = Here(path, expression.span, count_layers(expression.tree, inner), text=expression.text)
         before = last_node(self.use.graph)
         value = self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
         self.use.here = here
@@ -214,7 +226,7 @@ class Walk:
         except Fault as fault:
             self.use.report(span, fault.message, fault.help)
             return UNKNOWN
-        if isinstance(value, Tensor) or value is UNKNOWN:
+        if isinstance(value, Tensor) or value is UNKNOWN or (isinstance(value, RuntimeList) and holds_tensor(value)):
             return value
         if isinstance(value, (tuple, list)) and (known_by_halves(value) or holds_tensor(value)):
             return value
@@ -243,8 +255,12 @@ class Walk:
 
     def _give_sites(self, before: fx.Node | None, site: Site) -> None:
         """Names the step that new nodes belong to, unless the step is one layer or block and nothing else."""
-        new = [n for n in nodes_after(self.use.graph, before) if "step" not in n.meta]
-        working = [n for n in new if n not in self.use.parts and n.op != "get_attr" and n.target != "size"]
+        new = [n for n in nodes_after(self.use.graph, before) if "step" not in n.meta and n.op != "placeholder"]
+        member = self.use.plan.members.get(str(new[0].target)) if len(new) == 1 and new[0].op == "get_attr" else None
+        if isinstance(member, Raw):
+            new[0].meta["alone"] = True
+            site = site._replace(name="Parameter", kind="layer", text=member.text)
+        working = [n for n in new if n not in self.use.parts and n.op != "get_attr" and not is_number(n)]
         if not (len(working) == 1 and "site" in working[0].meta):
             for node in new:
                 node.meta["step"] = site
@@ -264,9 +280,9 @@ class Walk:
         return self._long_layer(body, scope)
 
     def _long(self, call: LayerCall, prev: object, scope: Scope, path: str) -> object:
-        self.use.here = Here(path, call.span)
+        self.use.here = Here(path, call.span, text=call.name)
         layer = self._long_layer(call, Scope(scope, {"prev": prev}))
-        self.use.here = Here(path, call.span)
+        self.use.here = Here(path, call.span, text=call.name)
         return UNKNOWN if layer is UNKNOWN else self._applied(layer, prev, call.span)
 
     def _long_layer(self, call: LayerCall, scope: Scope) -> object:

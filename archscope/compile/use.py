@@ -6,27 +6,27 @@ function or layer + Tensors → checked on shapes → fx node with its Site → 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import fx
 
 from archscope.compile import shapes
+from archscope.compile.built import Net
+from archscope.compile.graphs import GraphBuilder
+from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import Recipe, flat, guarded
-from archscope.compile.plan import BlockPlan, Raw
+from archscope.compile.numbers import Reading, RuntimeList, RuntimeNumber, Varying, plain, rebuilt
+from archscope.compile.plan import BlockPlan, Raw, Shared
 from archscope.compile.sense import check_dim
-from archscope.compile.values import Declaration, Kind, Layer, Tensor, at_run_time, cure_of, on_meta
+from archscope.compile.values import Tensor, cure_of
 from archscope.errors import Frame, Problem, Span
 from archscope.fit import Dims, find
-from archscope.spec.evaluate import UNKNOWN, Thing
+from archscope.spec.evaluate import UNKNOWN, Thing, numeric
 from archscope.spec.numbers import Fault
 from archscope.trace import Conflict, Site
-
-if TYPE_CHECKING:
-    from archscope.compile.workshop import Workshop
 
 LARGEST = 2**60
 """How many numbers a tensor may have: more are refused before torch is asked for them."""
@@ -45,9 +45,12 @@ CERTAIN = frozenset(
     ]
 )
 """Functions whose operands are compared before they run: whatever does not fit by our rules, torch refuses too."""
+FLOATS = frozenset(["zeros", "ones", "eye", "linspace"])
+VARYING = frozenset(["unbind", "chunk", "split"])
+"""Functions that give as many tensors as sizes say."""
 LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 SOFT = frozenset(["softmax", "log_softmax", "softmin"])
-TAKEN = frozenset(dir(fx.GraphModule)) | {"training", "graph", "code", "meta"}
+TAKEN = frozenset(dir(Net)) | {"training"}
 
 
 def attribute_name(path: str) -> str:
@@ -56,32 +59,20 @@ def attribute_name(path: str) -> str:
 
 
 @dataclass
-class Here:
-    """The step being built: its path and place, and how many layers its expression applies (several are numbered)."""
+class Use(GraphBuilder):
+    """Builds the graph of one use of a block, or, inside a loop that follows a run-time length, of one turn.
 
-    path: str = ""
-    span: Span = field(default_factory=lambda: Span("", 0, 0))
-    layers: int = 1
-    applied: int = 0
+    home: the use whose turn this is; itself otherwise. door: the block's first input.
+    """
 
-    def next(self) -> str:
-        self.applied += 1
-        return self.path if self.layers <= 1 else f"{self.path}.{self.applied - 1}"
-
-
-@dataclass
-class Use:
-    """Builds the graph of one use of a block. `frames` is the chain of uses it stands in, innermost first."""
-
-    workshop: Workshop
-    plan: BlockPlan
-    frames: tuple[Frame, ...] = ()
-    here: Here = field(default_factory=Here)
-    parts: dict[fx.Node, None] = field(default_factory=dict)  # items of tuples; those that nothing uses are dropped
+    around: Use | None = None
+    door: Tensor | None = None
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[Declaration, str] = field(default_factory=dict)
 
     @property
-    def graph(self) -> fx.Graph:
-        return self.plan.graph
+    def home(self) -> Use:
+        return self.around.home if self.around else self
 
     def report(self, span: Span, message: str, help: str = "") -> None:
         """Notes a problem of this block, with the chain of blocks around it."""
@@ -106,19 +97,20 @@ class Use:
         if name in LISTS and args and isinstance(args[0], Tensor):
             raise Fault(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
         made = self._creation(name, kwargs)
-        metas, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
-        result = self._function_result(name, function, metas, {**named, **made})
+        metas, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
+        result: Any = self._function_result(name, function, metas, {**named, **made})
         self.workshop.measure(result)
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
-        run_time = {k: at_run_time(v) for k, v in kwargs.items()} | self._on_device(made)
-        node = create(function, tuple(at_run_time(a) for a in args), run_time)  # type: ignore[arg-type]
-        return self.wrap(node, result)
+        run_time = {k: self.lowered(v) for k, v in kwargs.items()} | self._on_device(made)
+        node = create(function, self.lowered(args), run_time)  # type: ignore[arg-type]
+        varies = name in VARYING and not any(isinstance(v, (list, tuple)) for v in (*args[1:], *kwargs.values()))
+        return self.wrap(node, Varying(result) if varies else result)
 
     def _refuse_things(self, name: str, values: Iterable[object]) -> None:
         for value in values:
             if isinstance(value, (list, tuple)):
                 self._refuse_things(name, value)
-            elif isinstance(value, Thing) and not isinstance(value, Tensor):
+            elif isinstance(value, Thing) and not isinstance(value, (Tensor, RuntimeNumber, RuntimeList)):
                 raise Fault(f"{name} is given {value.what}", cure_of(value))
 
     def _creation(self, name: str, kwargs: dict) -> dict[str, object]:
@@ -126,15 +118,14 @@ class Use:
         function = self.workshop.base.find(name)
         if not getattr(getattr(function, "entry", None), "creates", False):
             return {}
-        first = next(iter(self.graph.nodes), None)
-        floats = first is not None and name in ("zeros", "ones", "eye") and "dtype" not in kwargs and self.plan.floating
+        floats = self.door is not None and name in FLOATS and "dtype" not in kwargs and self.home.plan.floating
         return {"device": "meta"} | ({"dtype": torch.float32} if floats else {})
 
     def _on_device(self, made: dict[str, object]) -> dict[str, object]:
-        first = next(iter(self.graph.nodes), None)
-        if first is None or first.op != "placeholder":
+        if self.door is None:
             return {}
-        return {name: self.graph.call_function(getattr, (first, name)) for name in made}
+        door = self.lowered(self.door)
+        return {name: self.graph.call_function(getattr, (door, name)) for name in made}
 
     def _function_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         if name in CERTAIN and (mended := self._mended(name, args, kwargs)) is not None:
@@ -165,22 +156,6 @@ class Use:
         run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
         return guarded("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
 
-    def wrap(self, node: fx.Node, result: object) -> object:
-        """A node's result as values: a Tensor, or a tuple of them, each with a node of its own."""
-        node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in flat(result))
-        if isinstance(result, torch.Tensor):
-            return Tensor(self, node, result)
-        if isinstance(result, (tuple, list)) and flat(result):
-            return tuple(self._item(node, i, part) for i, part in enumerate(result))
-        return result
-
-    def _item(self, node: fx.Node, index: int, part: object) -> object:
-        if part is None:
-            return None
-        item = self.graph.call_function(operator.getitem, (node, index))
-        self.parts[item] = None
-        return self.wrap(item, part)
-
     # Layers and blocks
 
     def apply(self, layer: Layer | Kind | Declaration, args: tuple, kwargs: dict) -> object:
@@ -191,9 +166,10 @@ class Use:
             inner = inner.bind(inner, (), {})
         self._refuse_things(inner.kind.name, (*args, *kwargs.values()))
         for value in args:
-            if isinstance(value, (tuple, list)) and (value is args[0] or not isinstance(inner.kind.source, type)):
+            several = isinstance(value, (tuple, list, RuntimeList))
+            if several and (value is args[0] or not isinstance(inner.kind.source, type)):
                 raise Fault(
-                    f"{inner.kind.name} is given {len(value)} values as one input",
+                    f"{inner.kind.name} is given {len(on_meta(value))} values as one input",
                     "take them apart with labels: - out, _: …",
                 )
         if isinstance(inner.kind.source, type):
@@ -206,7 +182,7 @@ class Use:
             layer = replace(layer, arguments=declared.made.arguments, struck=())
         conflicts: list[Conflict] = []
         args = self._suited(layer, args, conflicts)
-        inputs, named = tuple(on_meta(a) for a in args), {k: on_meta(v) for k, v in kwargs.items()}
+        inputs, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
         recipe = foundry.complete(layer, tuple(t for t in inputs if isinstance(t, torch.Tensor)), conflicts.append)
         self._complain(conflicts)
         result = foundry.output(recipe, inputs, named)
@@ -232,15 +208,22 @@ class Use:
             self.mismatch(Problem(self.here.span, conflict.fact, conflict.help, self.frames))
 
     def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
-        frame = Frame(layer.kind.name, self.here.span, self.here.path)
+        path = ".".join(filter(None, (self.prefix, self.here.path)))
+        frame = Frame(layer.kind.name, self.here.span, path)
         inputs = self.workshop.inputs_of(layer, args, kwargs)
         plan = self.workshop.block(layer, inputs, (frame, *self.frames))
         if plan is None:
             return UNKNOWN
-        if declared and declared.made and list(plan.walk()) != list(declared.made.walk()):
+        if declared and declared.made and not alike(plan, declared.made):
             raise Fault(f"module {declared.name} would need other weights here than at its first call")
+        given = dict(layer.arguments)
+        for argument, at in plan.fixed:
+            settled_at = at._replace(path=".".join(filter(None, (self.here.path, at.path))))
+            if numeric(number := at_place(given, argument)) and not number.fixed:  # type: ignore[attr-defined]
+                self.fix(number, settled_at)  # type: ignore[arg-type]
+        more = tuple(at_place(given, value.argument) if is_argument(value, plan) else value for value in plan.captured)
         site = Site(self.here.path, plan.name, "block", plan.text, self.here.span)
-        return self._call(declared, plan, site, inputs, {}, plan.output)
+        return self._call(declared, plan, site, (*inputs, *more), {}, plan.output)
 
     def _call(
         self,
@@ -251,21 +234,31 @@ class Use:
         kwargs: dict,
         result: object,
     ) -> object:
-        name = (
-            declared.member if declared and declared.member else self.add(member, declared.name if declared else None)
-        )
-        if declared:
-            declared.member, declared.made = name, declared.made or member
-        else:
+        name = self._declared(declared, member) if declared else self.add(member)
+        if not declared:
             site = site._replace(path=name if self.here.layers > 1 else self.here.path)
-        run_time = tuple(at_run_time(a) for a in args)
-        node = self.graph.call_module(name, run_time, {k: at_run_time(v) for k, v in kwargs.items()})
+        node = self.graph.call_module(name, self.lowered(args), {k: self.lowered(v) for k, v in kwargs.items()})
         node.meta["site"] = site
+        if isinstance(member, BlockPlan):
+            node.meta["plan"] = member
         return self.wrap(node, result)
 
-    def add(self, member: Recipe | Raw | BlockPlan, path: str | None = None) -> str:
+    def _declared(self, declared: Declaration, member: Recipe | BlockPlan) -> str:
+        """The name under which the block that is built here holds a declared module."""
+        owner, home = declared.owner.home, self.home
+        if declared.made is None:
+            declared.made = member
+            declared.member = owner.add(member, declared.name)
+            owner.plan.declared[declared.member] = declared
+        if owner is home:
+            return declared.member
+        if declared not in home.shared:
+            home.shared[declared] = home.add(Shared(declared), declared.name)
+        return home.shared[declared]
+
+    def add(self, member: Recipe | Raw | Shared | BlockPlan, path: str | None = None) -> str:
         """Registers a member under a free name and counts it."""
-        name = attribute_name(path if path is not None else self.here.next())
+        name = attribute_name(path if path is not None else self.here.next()) or "turn"
         while name in self.plan.members:
             name += "_"
         self.plan.members[name] = member
@@ -286,15 +279,45 @@ class Use:
         """`embed.weight`: a parameter of a declared module that has been called. Raises Fault."""
         if not isinstance(declaration.made, Recipe):
             raise Fault(f"module {declaration.name} has no weights before its first call", "call it in an earlier step")
+        name_here = self._declared(declaration, declaration.made)
         found = dict(self.workshop.foundry.skeleton(declaration.made).named_parameters())
         if name not in found:
             raise Fault(f"module {declaration.name} has no parameter {name!r}", f"it has {', '.join(found) or 'none'}")
-        return self._weight(f"{declaration.member}.{name}", found[name])
+        return self._weight(f"{name_here}.{name}", found[name])
 
     def _weight(self, name: str, meta: torch.Tensor) -> Tensor:
         node = self.graph.create_node("get_attr", name)
         node.meta["shapes"] = (tuple(meta.shape),)
         return Tensor(self, node, meta.detach())
+
+
+def alike(plan: BlockPlan, other: BlockPlan) -> bool:
+    """Whether two plans of a block hold the same layers."""
+    return list(plan.walk()) == list(other.walk())
+
+
+def is_argument(value: object, plan: BlockPlan) -> bool:
+    """Whether a number is one of the arguments of the block that is planned."""
+    return isinstance(value, Reading) and value.argument is not None and value.owner.plan is plan
+
+
+def at_place(arguments: Mapping[str, object], place: tuple[str | int, ...]) -> object:
+    """The part of a block's arguments that stands at a place: an argument's name, then indexes into lists."""
+    value: Any = arguments[str(place[0])]
+    for index in place[1:]:
+        value = value[index]
+    return value
+
+
+def on_meta(value: object) -> Any:
+    """`value` as an argument of the shape pass: meta tensors for tensors, plain numbers for those of the run."""
+    if isinstance(value, Tensor):
+        return value.meta
+    if isinstance(value, slice):
+        return slice(on_meta(value.start), on_meta(value.stop), on_meta(value.step))
+    if isinstance(value, RuntimeList):
+        return value.metas
+    return rebuilt(value, on_meta) if isinstance(value, (list, tuple)) else plain(value)
 
 
 def as_dims(value: object) -> object:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from archscope.compile.functions import RANDOM, dtypes, functions
+from archscope.compile.kinds import Kind, Layer, RawParameter, as_argument
 from archscope.compile.layers import Foundry, bind_layer, flat
+from archscope.compile.numbers import NumberFunction
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
-from archscope.compile.values import Function, Kind, Layer, RawParameter, Tensor, settled
+from archscope.compile.values import Function, Tensor
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
 from archscope.spec.evaluate import MISSING, UNKNOWN, Evaluator, Thing, known_by_halves, shown
 from archscope.spec.model import (
@@ -38,7 +40,7 @@ from archscope.spec.model import (
     Word,
 )
 from archscope.spec.names import names_read
-from archscope.spec.numbers import NUMBERS, Fault
+from archscope.spec.numbers import CONSTANTS, NUMBERS, Fault
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan
@@ -210,7 +212,9 @@ class Workshop:
     def context(self, file: str) -> Context:
         """A file with its params at their defaults."""
         if file not in self.contexts:
-            self.contexts[file] = self.configured(self.library.files[file], None, {})
+            context = self.contexts[file] = self.configured(self.library.files[file], None, {})
+            for entry in context.spec.modules:
+                context.scope.table[entry.name] = Lazy(partial(_elsewhere, entry.name, file), entry.name)
         return self.contexts[file]
 
     def configured(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> Context:
@@ -277,14 +281,19 @@ class Workshop:
         self.largest = max(self.largest, size)
 
 
+def _elsewhere(name: str, file: str) -> object:
+    cure = f"give the block an argument for it: Block({name})"
+    raise Fault(f"module {name} belongs to the net of {file}, and only its blocks are imported", cure)
+
+
 def net_inputs(spec: Spec) -> Block:
     """A file's inputs as those of a block, for its calls."""
     return Block(spec.name, (), (), spec.span, spec.inputs)
 
 
 def settled_list(value: object) -> object:
-    """A param's value: a list stays a list for the reader, and its items are settled."""
-    return [settled(v) for v in value] if isinstance(value, list) else settled(value)
+    """A param's value: a list stays a list for the reader, and lists in it become tuples."""
+    return [as_argument(v, None) for v in value] if isinstance(value, list) else as_argument(value, None)
 
 
 def bind_block(kind: Kind, args: tuple, kwargs: dict) -> Layer:
@@ -323,9 +332,11 @@ def torch_name(name: str) -> object:
         raise Fault(f"the function {name} is random, in eval mode too", f"write the layer, for example {layer}(…)")
     entry = functions().get(name)
     if entry is not None:
-        return Function(name, entry, NUMBERS.get(name))
-    return NUMBERS.get(name, dtypes().get(name, MISSING))
+        return Function(name, entry)
+    if name in NUMBERS:
+        return NumberFunction(name, NUMBERS[name])
+    return CONSTANTS.get(name, dtypes().get(name, MISSING))
 
 
 def torch_names() -> Mapping[str, object]:
-    return {**layer_classes(), **functions(), **NUMBERS}
+    return {**layer_classes(), **functions(), **NUMBERS, **CONSTANTS}

@@ -37,6 +37,9 @@ from archscope.record.tensors import as_dims, secret, shape_of, tensors
 from archscope.record.values import Values, examples, new
 from archscope.trace import Call, Conflict, Kernel, Operand, Row, Site, Value
 
+PARAMETER = Function("parameter", "Parameter", in_place=False, free=True, lowering=None)
+"""Stands for the function of a step that is a parameter."""
+
 OnMismatch = Literal["record", "raise"]
 
 is_alias_of: Callable[[torch.Tensor, torch.Tensor], bool] = torch._C._is_alias_of  # type: ignore[attr-defined]  # no stub
@@ -93,6 +96,17 @@ class Recorder(TorchFunctionMode):
         if self._paused:
             return
         self._call, self.site = self._open.pop()
+
+    def hold(self, parameter: torch.Tensor) -> None:
+        """A step that is a parameter, and no function of one: a row that gives what the model holds."""
+        if self._paused:
+            return
+        operand = self.values.operand(parameter)
+        entry = self._call, PARAMETER, None, [operand], {}, (operand.value,), True, ()
+        self.entries.append(new(Entry, entry))
+        if self.derives:
+            self._start = self._ended = next_number()
+            self._spans.append((self._start, self._ended))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if kwargs is None:

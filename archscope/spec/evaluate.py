@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.errors import Span, did_you_mean
+from archscope.spec.harmless import harmless
 from archscope.spec.model import Expression
 from archscope.spec.numbers import Fault, capped, multiply, power
 
@@ -33,25 +34,50 @@ MISSING = object()
 
 
 class Thing:
-    """A value of the workshop. `what` names it in messages. Each operation it does not answer is a Fault."""
+    """A value of the workshop. `what` names it in messages. Each operation it does not answer is a Fault.
+
+    host: the block being built, None outside of steps.
+    """
 
     what = "value"
+    cure = ""  # how to make a tensor of it
     compares = False  # whether `<`, `==` … are operations of its own
+    numeric = False  # whether it is a number that is worked out when the net runs
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         raise Fault(f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called")
 
-    def subscript(self, index: object) -> object:
+    def subscript(self, index: object, host: object) -> object:
         raise Fault(f"{self.what} cannot be indexed", "tensors, lists and shapes are indexed")
 
-    def attribute(self, name: str) -> object:
+    def attribute(self, name: str, host: object) -> object:
         raise Fault(f"{self.what} has no attribute {name!r}", "tensors have shape, size() and methods")
 
-    def unary(self, symbol: str) -> object:
+    def unary(self, symbol: str, host: object) -> object:
         raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
 
-    def binary(self, symbol: str, other: object, *, swapped: bool) -> object:
+    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
         raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
+
+    def joint(self, symbol: str, left: object, right: object, host: object) -> object:
+        """An operation of two lists, in one of which this stands."""
+        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words")
+
+    def choice(self, here: object, otherwise: object) -> object:
+        """`here if self else otherwise`, of two numbers."""
+        raise Fault(f"{self.what} is neither true nor false", CONDITIONS)
+
+    def truth(self, host: object) -> bool:
+        """Whether it holds; what is built then holds for nothing else."""
+        raise Fault(f"{self.what} is neither true nor false", CONDITIONS)
+
+    def settled(self, host: object) -> object:
+        """The plain value that is built with; what is built then holds for nothing else."""
+        raise Fault(f"a number belongs here, not {self.what}")
+
+    def items(self, host: object) -> Sequence:
+        """What `*` unpacks."""
+        raise Fault(f"* takes a list, not {self.what}")
 
 
 BINARY: Mapping[type, tuple[str, Callable]] = {
@@ -76,6 +102,7 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
     ast.Is: ("is", lambda a, b: a is b or (isinstance(a, (int, str)) and a == b)),
     ast.IsNot: ("is not", lambda a, b: not (a is b or (isinstance(a, (int, str)) and a == b))),
 }
+CONDITIONS = "conditions are made of numbers and words known before the run"
 HABITS = ("torch", "nn", "F", "self", "np")
 NO_LAYER = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
 UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
@@ -85,6 +112,26 @@ CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "
 def shown(value: object) -> str:
     """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
     return value.what if isinstance(value, Thing) else repr(value)
+
+
+def arithmetic(symbol: str, apply: Callable, left: object, right: object) -> object:
+    """An operation of plain values, capped. Raises Fault."""
+    try:
+        return capped(apply(left, right))
+    except ZeroDivisionError:
+        cure = "what is on the right must not be 0 here"
+        raise Fault(f"division by zero: {left} {symbol} {right}", cure) from None
+    except (TypeError, ValueError, OverflowError):
+        cure = f"{symbol} takes numbers (and + lists)"
+        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out", cure) from None
+
+
+def compared(symbol: str, apply: Callable, left: object, right: object) -> bool:
+    """A comparison of plain values. Raises Fault."""
+    try:
+        return bool(apply(left, right))
+    except TypeError:
+        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words") from None
 
 
 def plain_call(name: str, function: Callable, args: Sequence, kwargs: Mapping) -> object:
@@ -129,11 +176,19 @@ class Evaluator:
         out: list = []
         for node in nodes:
             if isinstance(node, ast.Starred):
-                items = self._walk(node.value, source)
-                out += items if isinstance(items, (list, tuple)) else [UNKNOWN if items is UNKNOWN else _no_star(items)]
+                out += self._unpacked(self._walk(node.value, source))
             else:
                 out.append(self._walk(node, source))
         return out
+
+    def _unpacked(self, value: object) -> Sequence:
+        if value is UNKNOWN:
+            return [UNKNOWN]
+        if isinstance(value, Thing):
+            return value.items(self.host)
+        if not isinstance(value, (list, tuple)):
+            raise Fault(f"* takes a list, not {shown(value)}")
+        return value
 
     def _name(self, node: ast.Name, source: Expression) -> object:
         value = self.lookup(node.id)
@@ -162,80 +217,77 @@ class Evaluator:
         if left is UNKNOWN or right is UNKNOWN:
             return UNKNOWN
         if isinstance(left, Thing):
-            return left.binary(symbol, right, swapped=False)
+            return left.binary(symbol, right, swapped=False, host=self.host)
         if isinstance(right, Thing):
-            return right.binary(symbol, left, swapped=True)
-        return self._arithmetic(symbol, apply, left, right)
-
-    def _arithmetic(self, symbol: str, apply: Callable, left: object, right: object) -> object:
-        try:
-            return capped(apply(left, right))
-        except ZeroDivisionError:
-            cure = "what is on the right must not be 0 here"
-            raise Fault(f"division by zero: {left} {symbol} {right}", cure) from None
-        except (TypeError, ValueError, OverflowError):
-            cure = f"{symbol} takes numbers (and + lists)"
-            raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out", cure) from None
+            return right.binary(symbol, left, swapped=True, host=self.host)
+        return arithmetic(symbol, apply, left, right)
 
     def _unary(self, node: ast.UnaryOp, source: Expression) -> object:
         value = self._walk(node.operand, source)
         if value is UNKNOWN:
             return UNKNOWN
         if isinstance(node.op, ast.Not):
-            return not _truth(value)
+            return value.unary("not", self.host) if isinstance(value, Thing) else not value
         symbol = "-" if isinstance(node.op, ast.USub) else "+"
         if isinstance(value, Thing):
-            return value.unary(symbol)
+            return value.unary(symbol, self.host)
         if not isinstance(value, (int, float)):
             raise Fault(f"{symbol}{shown(value)} cannot be worked out", f"{symbol} takes a number")
         return -value if symbol == "-" else value
 
     def _boolean(self, node: ast.BoolOp, source: Expression) -> object:
-        value: object = None
-        for part in node.values:
-            value = self._walk(part, source)
-            if value is UNKNOWN or _truth(value) == isinstance(node.op, ast.Or):
-                return value
-        return value
+        return self._junction(node.values, isinstance(node.op, ast.Or), source)
+
+    def _junction(self, parts: Sequence[ast.expr], either: bool, source: Expression) -> object:
+        """`a and b and …` from left to right; where a number of the run decides, so does the run, if it can."""
+        value = self._walk(parts[0], source)
+        if len(parts) == 1 or value is UNKNOWN:
+            return value
+        rest = lambda: self._junction(parts[1:], either, source)  # noqa: E731
+        if numeric(value) and all(harmless(part, self.lookup) for part in parts[1:]):
+            further = rest()
+            first, second = (value, further) if either else (further, value)
+            return value.choice(first, second) if is_number(further) else further  # type: ignore[attr-defined]
+        return value if self._truth(value) == either else rest()
 
     def _ternary(self, node: ast.IfExp, source: Expression) -> object:
         test = self._walk(node.test, source)
         if test is UNKNOWN:
             return UNKNOWN
-        return self._walk(node.body if _truth(test) else node.orelse, source)
+        if numeric(test) and harmless(node.body, self.lookup) and harmless(node.orelse, self.lookup):
+            here, otherwise = self._walk(node.body, source), self._walk(node.orelse, source)
+            if is_number(here) and is_number(otherwise):
+                return test.choice(here, otherwise)  # type: ignore[attr-defined]
+        return self._walk(node.body if self._truth(test) else node.orelse, source)
+
+    def _truth(self, value: object) -> bool:
+        return value.truth(self.host) if isinstance(value, Thing) else bool(value)
 
     def _compare(self, node: ast.Compare, source: Expression) -> object:
+        held: object = True
         left = self._walk(node.left, source)
-        if len(node.ops) == 1:
-            right = self._walk(node.comparators[0], source)
-            return self._single(node.ops[0], left, right)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._walk(right_node, source)
             if left is UNKNOWN or right is UNKNOWN:
                 return UNKNOWN
-            if not self._holds(COMPARE[type(op)], left, right):
-                return False
+            holds = self._single(op, left, right)
+            if len(node.ops) == 1 or holds is False:
+                return holds
+            if isinstance(holds, Thing):
+                if not holds.numeric:
+                    raise Fault(f"{holds.what} cannot stand in a chain of comparisons", "compare two at a time")
+                held = holds.binary("and", held, swapped=True, host=self.host)
             left = right
-        return True
+        return held
 
     def _single(self, op: ast.cmpop, left: object, right: object) -> object:
-        symbol = COMPARE[type(op)][0]
-        if left is UNKNOWN or right is UNKNOWN:
-            return UNKNOWN
+        symbol, apply = COMPARE[type(op)]
         if isinstance(left, Thing) and left.compares:
-            return left.binary(symbol, right, swapped=False)
+            return left.binary(symbol, right, swapped=False, host=self.host)
         if isinstance(right, Thing) and right.compares:
-            return right.binary(symbol, left, swapped=True)
-        return self._holds(COMPARE[type(op)], left, right)
-
-    def _holds(self, comparison: tuple[str, Callable], left: object, right: object) -> bool:
-        symbol, apply = comparison
-        try:
-            return bool(apply(left, right))
-        except TypeError:
-            raise Fault(
-                f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words"
-            ) from None
+            return right.binary(symbol, left, swapped=True, host=self.host)
+        inside = number_within((left, right))
+        return inside.joint(symbol, left, right, self.host) if inside else compared(symbol, apply, left, right)
 
     def _call(self, node: ast.Call, source: Expression) -> object:
         function = self._walk(node.func, source)
@@ -266,7 +318,7 @@ class Evaluator:
         if value is UNKNOWN:
             return UNKNOWN
         if isinstance(value, Thing):
-            return value.attribute(node.attr)
+            return value.attribute(node.attr, self.host)
         raise Fault(f"{shown(value)} has no attribute {node.attr!r}")
 
     def _subscript(self, node: ast.Subscript, source: Expression) -> object:
@@ -274,7 +326,8 @@ class Evaluator:
         if value is UNKNOWN or known_by_halves(index):
             return UNKNOWN
         if isinstance(value, Thing):
-            return value.subscript(index)
+            return value.subscript(index, self.host)
+        index = settled_index(index, self.host)
         try:
             return value[index]  # type: ignore[index]
         except IndexError:
@@ -302,16 +355,28 @@ def known_by_halves(value: object) -> bool:
     return value is UNKNOWN
 
 
-def _truth(value: object) -> bool:
-    if isinstance(value, Thing):
-        raise Fault(
-            f"{value.what} is neither true nor false", "conditions are made of numbers and words known before the run"
-        )
-    return bool(value)
+def numeric(value: object) -> bool:
+    """Whether a value is a number that is worked out when the net runs."""
+    return isinstance(value, Thing) and value.numeric
 
 
-def _no_star(value: object) -> object:
-    raise Fault(f"* takes a list, not {shown(value)}")
+def is_number(value: object) -> bool:
+    """Whether a value is a number, plain or of the run."""
+    return isinstance(value, (int, float)) or numeric(value)
+
+
+def number_within(value: object) -> Thing | None:
+    """A number of the run that stands in a list, however deep; None without one."""
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(number_within, value)), None)
+    return value if isinstance(value, Thing) and value.numeric else None
+
+
+def settled_index(index: object, host: object) -> object:
+    """An index of a plain list, with plain numbers in it."""
+    if isinstance(index, slice):
+        return slice(*(settled_index(part, host) for part in (index.start, index.stop, index.step)))
+    return index.settled(host) if isinstance(index, Thing) and index.numeric else index
 
 
 WALKERS: Mapping[type, Callable] = {

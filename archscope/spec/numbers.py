@@ -61,14 +61,7 @@ def bounded_range(*limits: int) -> list[int]:
     return list(turns)
 
 
-def linspace(start: float, end: float, count: int) -> list[float]:
-    """`count` evenly spaced numbers from `start` to `end`, both included."""
-    if count > LENGTH:
-        raise Fault(f"linspace of {count:,} numbers; at most {LENGTH:,} are allowed", "a shorter list")
-    step = (end - start) / (count - 1) if count > 1 else 0.0
-    return [start + step * i for i in range(count)]
-
-
+CONSTANTS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
 NUMBERS: Mapping[str, Callable] = {
     "min": min,
     "max": max,
@@ -82,10 +75,16 @@ NUMBERS: Mapping[str, Callable] = {
     "zip": lambda *lists: list(zip(*lists, strict=True)),
     "enumerate": lambda items, start=0: list(enumerate(items, start)),
     "reversed": lambda items: list(reversed(items)),
-    "linspace": linspace,
     "ceil": math.ceil,
     "floor": math.floor,
     "sqrt": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
     "log2": math.log2,
+    "log10": math.log10,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "tanh": math.tanh,
     "make_divisible": make_divisible,
 }

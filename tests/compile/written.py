@@ -99,6 +99,8 @@ class Silent:
 
     def leave(self) -> None: ...
 
+    def hold(self, parameter: torch.Tensor) -> None: ...
+
 
 def driven(text: str, weights: dict[str, torch.Tensor], inputs: Sequence[torch.Tensor]) -> Any:
     """What the recorder's way of running a plan gives under these weights."""

@@ -1,0 +1,179 @@
+"""A built net as an ordinary module: classes made of source text, and what that text calls beside torch.
+
+Code (a block's forward as Python, its lines' places in the spec) → class_of → a class of nn.Module, one for each
+distinct block. Pickles hold the Code, so that a net comes back without its spec; they need archscope to be installed,
+as the pickle of any module needs its class.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from archscope.errors import SizeError
+from archscope.spec.numbers import make_divisible
+
+is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
+LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
+"""Errors of a forward whose message is made to name the step."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line of a forward was written as: the step's path in its block, its text, and `file:line`."""
+
+    path: str
+    text: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net its target."""
+
+    name: str
+    source: str
+    lines: tuple[tuple[int, Line], ...]
+    target: str = ""
+
+    def __deepcopy__(self, memo: object) -> Code:
+        return self
+
+
+class Net(nn.Module):
+    """One use of a block. `code` is its forward as Python."""
+
+    written: ClassVar[Code]
+
+    @property
+    def code(self) -> str:
+        """The forward as Python, without the sizes that it was made for."""
+        return self.written.source
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except LOCATED as error:
+            locate(self.written, error)
+            if self.written.target and isinstance(error, SizeError):
+                error.args = (f"{error.args[0]}\n  help: {_way_out(self.written.target, args, kwargs)}",)
+            raise
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _empty, (self.written,), self.__getstate__()
+
+
+def _empty(code: Code) -> Net:
+    made = class_of(code).__new__(class_of(code))
+    nn.Module.__init__(made)
+    return made
+
+
+@cache
+def class_of(code: Code) -> type[Net]:
+    """The class whose forward is the code."""
+    file = f"<archscope {code.name} {abs(hash(code)):x}>"
+    linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
+    names = dict(NAMES)
+    exec(compile(code.source, file, "exec"), names)
+    body = {"forward": names["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
+    return type(code.name, (Net,), body)
+
+
+# Errors
+
+
+def locate(code: Code, error: Any) -> None:
+    """Names the step in an error's message: the line that was at work in this block, then the blocks around it."""
+    at, first = _line_of(code, error), not getattr(error, "located", False)
+    if at is None or (first and not (len(error.args) == 1 and isinstance(error.args[0], str))):
+        return
+    error.located = True
+    if not first:
+        error.path = ".".join(filter(None, (at.path, error.path)))
+    elif not isinstance(error, SizeError):
+        error.fact, error.path, error.place = error.args[0], at.path, f"{at.text} ({at.place})"
+    error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
+
+
+def _way_out(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    shapes: Any = [tuple(value.shape) if isinstance(value, torch.Tensor) else value for value in args]
+    shapes = dict(kwargs) or (shapes[0] if len(shapes) == 1 else shapes)
+    if kwargs:
+        shapes = {name: tuple(value.shape) for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
+    return f"archscope.build({target!r}, input={shapes}) builds it for this size"
+
+
+def _line_of(code: Code, error: BaseException) -> Line | None:
+    """The step that was at work in the outermost frame of this block's forward."""
+    own, lines, trace = class_of(code).forward.__code__, dict(code.lines), error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is own:
+            return lines.get(trace.tb_lineno)
+        trace = trace.tb_next
+    return None
+
+
+# What the text of a forward calls
+
+
+def require(got: Any, wanted: Any, what: str, path: str, place: str) -> None:
+    """Raises SizeError where a number is not the one that the net was built for."""
+    if not is_tracing() and got != wanted:
+        raise SizeError(f"{what} is {got} here, but this net was built for {wanted}", path, place)
+
+
+def require_equal(shapes: Sequence[Any], what: str) -> None:
+    """Raises SizeError where the operands of an addition that must not broadcast differ in shape."""
+    if not is_tracing() and any(tuple(shape) != tuple(shapes[0]) for shape in shapes[1:]):
+        told = ", ".join(str(tuple(shape)) for shape in shapes)
+        raise RuntimeError(f"{what} adds equal shapes only, not {told}")
+
+
+def chosen(here: Any, condition: Any, otherwise: Any) -> Any:
+    """`here if condition else otherwise`."""
+    return here if condition else otherwise
+
+
+def whole(number: Any, *base: Any) -> Any:
+    """`int(number)`, also of a size that torch.export follows."""
+    return torch.sym_int(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else int(number, *base)
+
+
+def fraction(number: Any) -> Any:
+    """`float(number)`, also of a size that torch.export follows."""
+    return torch.sym_float(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else float(number)
+
+
+def paired(*lists: Iterable[Any]) -> list[Any]:
+    """`zip` of equally long lists, as a list."""
+    return list(zip(*lists, strict=True))
+
+
+def counted(items: Iterable[Any], start: int = 0) -> list[Any]:
+    """`enumerate`, as a list."""
+    return list(enumerate(items, start))
+
+
+def turned(items: Iterable[Any]) -> list[Any]:
+    """`reversed`, as a list."""
+    return list(items)[::-1]
+
+
+def listed(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
+    """The items of two lists."""
+    return [*first, *second]
+
+
+CALLED: tuple[Callable[..., Any], ...] = (
+    *(require, require_equal, chosen, whole, fraction, paired, counted, turned, listed, make_divisible),
+)
+NAMES: dict[str, Any] = {"torch": torch, "math": math, **{function.__name__: function for function in CALLED}}
+"""The names that the text of a forward may use."""

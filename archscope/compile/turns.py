@@ -1,0 +1,163 @@
+"""A loop that follows a length of the run: its body as one graph, of which every turn is a run.
+
+every turn → a graph of its own → all alike, and without weights of their own → Loop (a node of the block's graph)
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import fx, nn
+
+from archscope.compile.layers import Recipe
+from archscope.compile.numbers import Reading, RuntimeList, RuntimeNumber, Varying, metas_of, travels
+from archscope.compile.plan import BlockPlan, Loop, Shared
+from archscope.compile.scope import Scope
+from archscope.compile.use import Use
+from archscope.spec.evaluate import UNKNOWN
+from archscope.spec.model import For, Step
+
+if TYPE_CHECKING:
+    from archscope.compile.steps import Walk
+
+Length = RuntimeNumber | RuntimeList
+
+
+def run_time_loop(
+    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str
+) -> tuple[object, object] | None:
+    """The last turn's value and the list of all; None where the turns differ, so that the loop must be written out.
+
+    UNKNOWN where a turn has a problem, which is reported.
+    """
+    count = length.count if isinstance(length, RuntimeList) else length
+    if not count.value or not travels(start):
+        return None
+    first: Turn | None = None
+    value, metas, expected = start, [], []
+    for index in range(int(count.value)):
+        turn = built_turn(walk, step, length, index, value, scope, path)
+        if turn.value is UNKNOWN:
+            return UNKNOWN, UNKNOWN
+        if not travels(turn.value) or (first is None and has_weights(turn.use)):
+            return None
+        first = first or turn
+        if turn is not first and form_of(turn.use.plan) != form_of(first.use.plan):
+            return None
+        value = turn.value
+        metas.append(metas_of(value))
+        expected += [replace(e, path=joined(path, str(index), e.path)) for e in turn.use.plan.expected]
+    assert first is not None
+    walk.use.plan.expected += expected
+    return as_loop(walk.use, first.use, length, start, metas, path)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a loop, built on its own: its graph, and what it gives."""
+
+    use: Use
+    value: object
+
+
+def built_turn(walk: Walk, step: Step, length: Length, index: int, before: object, scope: Scope, path: str) -> Turn:
+    """The turn of one number, which comes in as a number of the run."""
+    from archscope.compile.loops import row
+
+    around = walk.use
+    plan = BlockPlan(around.plan.name, "", fx.Graph())
+    use = Use(around.workshop, plan, around.frames, prefix=joined(around.prefix, path), around=around, door=around.door)
+    prev = use.wrap(use.graph.placeholder("prev"), metas_of(before), "prev")
+    names: dict[str, object] = {}
+    if isinstance(step.loop, For) and isinstance(length, RuntimeList):
+        item = use.wrap(use.graph.placeholder("item"), length.metas[index], "item")
+        names = row(walk, step.loop, item, step.loop.items.span)
+    number: Any = use.wrap(use.graph.placeholder("i"), index, "i")
+    count: Any = length.count if isinstance(length, RuntimeList) else length
+    first = number.joint("==", number, 0, use)
+    last = number.joint("==", number, count.joint("-", count, 1, use), use)
+    inner = Scope(scope, {"i": number, "first": first, "last": last, **names})
+    value = replace(walk, use=use).body(step.body, prev, inner, "")
+    if value is not UNKNOWN and travels(value):
+        use.graph.output(use.lowered(value))
+        drop_unused(use)
+    return Turn(use, value)
+
+
+def drop_unused(use: Use) -> None:
+    """Takes the items of lists and tuples out of a graph that nothing uses."""
+    for node in reversed(use.parts):
+        if not node.users:
+            use.graph.erase_node(node)
+
+
+def has_weights(turn: Use) -> bool:
+    """Whether a turn has parameters or buffers of its own, so that each turn must have its own."""
+    members = [member for _, member in turn.plan.walk()]
+    return any(not isinstance(member, Recipe) or _holds(turn.workshop.foundry.skeleton(member)) for member in members)
+
+
+def _holds(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None or next(module.buffers(), None) is not None
+
+
+def as_loop(
+    use: Use, turn: Use, length: Length, start: object, metas: list[Any], path: str
+) -> tuple[object, RuntimeList]:
+    """The loop as a node of the graph around it; its value, and the list of every turn's."""
+    members = turn.plan.members.items()
+    renamed = {name: use.add(member, joined(path, name.removeprefix("turn"))) for name, member in members}
+    rename(turn.graph, renamed)
+    items = use.lowered(length) if isinstance(length, RuntimeList) else None
+    count = None if items is not None else use.lowered(length)
+    captured = tuple(use.lowered(value) for value in turn.plan.captured)
+    node = use.graph.call_function(loop, (use.lowered(start), items, count, captured))
+    node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None)
+    last, every = (use.graph.call_function(operator.getitem, (node, index)) for index in (0, 1))
+    use.parts |= {last: None, every: None}
+    return use.wrap(last, metas[-1]), RuntimeList(use, lambda: every, Varying(metas), joined(path))
+
+
+def loop(*args: object) -> object:
+    """What a loop's node calls; the loop itself stands in the node's `meta`."""
+    raise NotImplementedError
+
+
+def rename(graph: fx.Graph, names: Mapping[str, str]) -> None:
+    """Gives the members that a graph calls their names in the block around it."""
+    for node in graph.nodes:
+        if node.op == "call_module":
+            node.target = names.get(node.target, node.target)
+        if "loop" in node.meta:
+            rename(node.meta["loop"].turn.graph, names)
+
+
+def joined(*parts: str) -> str:
+    """Path segments joined by dots; empty ones add no level."""
+    return ".".join(filter(None, parts))
+
+
+def form_of(plan: BlockPlan) -> tuple[object, ...]:
+    """What a graph does: equal for two graphs that do the same at every size."""
+    order = {node: index for index, node in enumerate(plan.graph.nodes)}
+    keys = [_captured_key(value) for value in plan.captured]
+    return (*keys, *(_node_form(plan, node, order) for node in plan.graph.nodes))
+
+
+def _captured_key(value: Any) -> object:
+    return value.argument if isinstance(value, Reading) and value.argument is not None else id(value)
+
+
+def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, int]) -> tuple[object, ...]:
+    member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+    target: object = node.target if member is None else member
+    if isinstance(member, BlockPlan):
+        target = form_of(member)
+    elif isinstance(member, Shared):
+        target = id(member.declaration)
+    inner = form_of(node.meta["loop"].turn) if "loop" in node.meta else ()
+    args, kwargs = (fx.node.map_arg(part, lambda n: ("node", order[n])) for part in (node.args, node.kwargs))
+    return node.op, target if node.op != "placeholder" else "", repr(args), repr(kwargs), inner
