@@ -11,16 +11,18 @@ import linecache
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
+import torch.fx
 from torch import nn
 
 from archscope.errors import SizeError
 from archscope.spec.numbers import make_divisible
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
+LEAVES = "torch.fx.wrap('require')\ntorch.fx.wrap('require_equal')"
 LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
 """Errors of a forward whose message is made to name the step."""
 
@@ -51,6 +53,7 @@ class Net(nn.Module):
     """One use of a block. `code` is its forward as Python."""
 
     written: ClassVar[Code]
+    calls_forward: ClassVar[bool] = True  # its call is that of any module, but for what errors say
 
     @property
     def code(self) -> str:
@@ -61,7 +64,7 @@ class Net(nn.Module):
         try:
             return super().__call__(*args, **kwargs)
         except LOCATED as error:
-            locate(self.written, error)
+            locate(type(self), error)
             if self.written.target and isinstance(error, SizeError):
                 error.args = (f"{error.args[0]}\n  help: {_way_out(self.written.target, args, kwargs)}",)
             raise
@@ -76,12 +79,13 @@ def _empty(code: Code) -> Net:
     return made
 
 
-@cache
+@lru_cache(maxsize=4096)
 def class_of(code: Code) -> type[Net]:
     """The class whose forward is the code."""
     file = f"<archscope {code.name} {abs(hash(code)):x}>"
     linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
     names = dict(NAMES)
+    exec(LEAVES, names)  # noqa: S102 - what torch.fx shall not look into
     exec(compile(code.source, file, "exec"), names)
     body = {"forward": names["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
     return type(code.name, (Net,), body)
@@ -90,9 +94,9 @@ def class_of(code: Code) -> type[Net]:
 # Errors
 
 
-def locate(code: Code, error: Any) -> None:
+def locate(net: type[Net], error: Any) -> None:
     """Names the step in an error's message: the line that was at work in this block, then the blocks around it."""
-    at, first = _line_of(code, error), not getattr(error, "located", False)
+    at, first = _line_of(net, error), not getattr(error, "located", False)
     if at is None or (first and not (len(error.args) == 1 and isinstance(error.args[0], str))):
         return
     error.located = True
@@ -111,9 +115,9 @@ def _way_out(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     return f"archscope.build({target!r}, input={shapes}) builds it for this size"
 
 
-def _line_of(code: Code, error: BaseException) -> Line | None:
+def _line_of(net: type[Net], error: BaseException) -> Line | None:
     """The step that was at work in the outermost frame of this block's forward."""
-    own, lines, trace = class_of(code).forward.__code__, dict(code.lines), error.__traceback__
+    own, lines, trace = net.forward.__code__, dict(net.written.lines), error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code is own:
             return lines.get(trace.tb_lineno)

@@ -89,7 +89,7 @@ class GraphBuilder:
                 node = value.make()
             self.nodes[value] = node
             if isinstance(value, RuntimeNumber):
-                node.meta["number"] = value.value
+                node.meta["number"], node.meta["of"] = value.value, value
             for other in value.beside if isinstance(value, Reading) else ():
                 self._require(other, value, self.place())
         return self.nodes[value]
@@ -100,7 +100,7 @@ class GraphBuilder:
             text = getattr(value, "text", name)
             node = self.placeholder(text if text.isidentifier() else name)
             if isinstance(value, RuntimeNumber):
-                node.meta["number"] = value.value
+                node.meta["number"], node.meta["of"] = value.value, value
             elif isinstance(value, Tensor):
                 node.meta["shapes"] = (tuple(value.meta.shape),)
             self.nodes[value] = node
@@ -157,12 +157,13 @@ class GraphBuilder:
             self.sizes[key] = Reading(self, read, tensor.meta.shape[axis], what)  # type: ignore[arg-type]
         return self.sizes[key]
 
-    def rank(self, tensor: Tensor) -> Reading:
+    def rank(self, tensor: Tensor, text: str = "") -> Reading:
         """The number of dimensions of a tensor of this graph."""
         key = tensor.node, None
         if key not in self.sizes:
             read = lambda: self._read(tensor.node, "dim")  # noqa: E731
-            self.sizes[key] = Reading(self, read, tensor.meta.dim(), f"{tensor.node.name}.dim()")  # type: ignore[arg-type]
+            what = text or f"{tensor.node.name}.dim()"
+            self.sizes[key] = Reading(self, read, tensor.meta.dim(), what)  # type: ignore[arg-type]
         return self.sizes[key]
 
     def _read(self, node: fx.Node, method: str, *args: int) -> fx.Node:

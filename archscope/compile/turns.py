@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from torch import fx, nn
 
 from archscope.compile.layers import Recipe
-from archscope.compile.numbers import Reading, RuntimeList, RuntimeNumber, Varying, metas_of, travels
-from archscope.compile.plan import BlockPlan, Loop, Shared
+from archscope.compile.likeness import form_of
+from archscope.compile.numbers import RuntimeList, RuntimeNumber, Varying, metas_of, travels
+from archscope.compile.plan import BlockPlan, Loop
 from archscope.compile.scope import Scope
 from archscope.compile.use import Use
 from archscope.spec.evaluate import UNKNOWN
@@ -138,26 +139,3 @@ def rename(graph: fx.Graph, names: Mapping[str, str]) -> None:
 def joined(*parts: str) -> str:
     """Path segments joined by dots; empty ones add no level."""
     return ".".join(filter(None, parts))
-
-
-def form_of(plan: BlockPlan) -> tuple[object, ...]:
-    """What a graph does: equal for two graphs that do the same at every size."""
-    order = {node: index for index, node in enumerate(plan.graph.nodes)}
-    keys = [_captured_key(value) for value in plan.captured]
-    return (*keys, *(_node_form(plan, node, order) for node in plan.graph.nodes))
-
-
-def _captured_key(value: Any) -> object:
-    return value.argument if isinstance(value, Reading) and value.argument is not None else id(value)
-
-
-def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, int]) -> tuple[object, ...]:
-    member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
-    target: object = node.target if member is None else member
-    if isinstance(member, BlockPlan):
-        target = form_of(member)
-    elif isinstance(member, Shared):
-        target = id(member.declaration)
-    inner = form_of(node.meta["loop"].turn) if "loop" in node.meta else ()
-    args, kwargs = (fx.node.map_arg(part, lambda n: ("node", order[n])) for part in (node.args, node.kwargs))
-    return node.op, target if node.op != "placeholder" else "", repr(args), repr(kwargs), inner

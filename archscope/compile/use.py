@@ -18,6 +18,7 @@ from archscope.compile.built import Net
 from archscope.compile.graphs import GraphBuilder
 from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import Recipe, flat, guarded
+from archscope.compile.likeness import form_of
 from archscope.compile.numbers import Reading, RuntimeList, RuntimeNumber, Varying, plain, rebuilt
 from archscope.compile.plan import BlockPlan, Raw, Shared
 from archscope.compile.sense import check_dim
@@ -214,8 +215,8 @@ class Use(GraphBuilder):
         plan = self.workshop.block(layer, inputs, (frame, *self.frames))
         if plan is None:
             return UNKNOWN
-        if declared and declared.made and not alike(plan, declared.made):
-            raise Fault(f"module {declared.name} would need other weights here than at its first call")
+        if declared and declared.made and plan is not declared.made:
+            _check_alike(declared, plan)
         given = dict(layer.arguments)
         for argument, at in plan.fixed:
             settled_at = at._replace(path=".".join(filter(None, (self.here.path, at.path))))
@@ -291,9 +292,13 @@ class Use(GraphBuilder):
         return Tensor(self, node, meta.detach())
 
 
-def alike(plan: BlockPlan, other: BlockPlan) -> bool:
-    """Whether two plans of a block hold the same layers."""
-    return list(plan.walk()) == list(other.walk())
+def _check_alike(declared: Declaration, plan: BlockPlan) -> None:
+    """Raises Fault where a declared block would not be the same here as at its first call."""
+    if list(plan.walk()) != list(declared.made.walk()):
+        raise Fault(f"module {declared.name} would need other weights here than at its first call")
+    if form_of(plan) != form_of(declared.made):
+        fact = f"module {declared.name} would do other steps here than at its first call, at other sizes"
+        raise Fault(fact, "what it does may not hang on a size: declare two modules")
 
 
 def is_argument(value: object, plan: BlockPlan) -> bool:

@@ -102,7 +102,7 @@ class Recorder(TorchFunctionMode):
         if self._paused:
             return
         operand = self.values.operand(parameter)
-        entry = self._call, PARAMETER, None, [operand], {}, (operand.value,), True, ()
+        entry: Any = self._call, PARAMETER, None, [operand], {}, (operand.value,), True, ()
         self.entries.append(new(Entry, entry))
         if self.derives:
             self._start = self._ended = next_number()

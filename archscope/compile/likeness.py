@@ -1,0 +1,53 @@
+"""What a graph does, as data: equal for two graphs that do the same at every size.
+
+Numbers that the net is built for count as what they are, whether the graph reads them or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import fx
+
+from archscope.compile.built import require
+from archscope.compile.numbers import Reading
+from archscope.compile.plan import BlockPlan, Shared
+
+
+def form_of(plan: BlockPlan) -> tuple[object, ...]:
+    """The operations of a plan's graph in their order, with the layers and values that they use."""
+    order: dict[fx.Node, object] = {}
+    steps: list[object] = []
+    for node in plan.graph.nodes:
+        number = node.meta.get("of")
+        if number is not None and number.fixed:
+            order[node] = number.value
+        elif not (node.target is require and not _requires(node, order)):
+            order[node] = f"step {len(steps)}"
+            steps.append(_step(plan, node, order))
+    return (*map(_captured, plan.captured), *steps)
+
+
+def _requires(node: fx.Node, order: Mapping[fx.Node, object]) -> bool:
+    """Whether a number is required that is not known."""
+    return isinstance(node.args[0], fx.Node) and isinstance(order[node.args[0]], str)
+
+
+def _captured(value: Any) -> object:
+    if isinstance(value, Reading) and value.fixed:
+        return None
+    return value.argument if isinstance(value, Reading) and value.argument is not None else id(value)
+
+
+def _step(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) -> tuple[object, ...]:
+    member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+    target: object = node.target if member is None else member
+    if isinstance(member, BlockPlan):
+        target = form_of(member)
+    elif isinstance(member, Shared):
+        target = id(member.declaration)
+    inner = form_of(node.meta["loop"].turn) if "loop" in node.meta else ()
+    args = node.args[:2] if node.target is require else node.args  # the rest says where
+    said, named = (fx.node.map_arg(part, order.__getitem__) for part in (args, node.kwargs))  # type: ignore[arg-type]
+    return node.op, "" if node.op == "placeholder" else target, repr(said), repr(named), inner
