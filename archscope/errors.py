@@ -107,15 +107,16 @@ class ForwardError(ArchscopeError):
 class SizeError(ArchscopeError, RuntimeError):
     """A built net is run at a size that it was not built for, where that size decides how the net is built.
 
-    path: the step, from the net that was called. place: its text and `file:line` in the spec.
+    path: the step, from the net that was called. place: its text and `file:line` in the spec. rebuild: whether a net
+    can be built for that size.
     """
 
-    def __init__(self, fact: str, path: str, place: str):
-        self.fact, self.path, self.place = fact, path, place
+    def __init__(self, fact: str, path: str, place: str, rebuild: bool = True):
+        self.fact, self.path, self.place, self.rebuild = fact, path, place, rebuild
         super().__init__(f"{fact}\n  at {path or 'the net'}: {place}")
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), (self.fact, self.path, self.place)
+    def __reduce__(self) -> tuple[type, tuple[str, str, str, bool]]:
+        return type(self), (self.fact, self.path, self.place, self.rebuild)
 
 
 @dataclass

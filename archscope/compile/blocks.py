@@ -189,8 +189,7 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
         scope.table[spec.name] = use.inputs[spec.name] = values[-1]
         use.door = values[0]
     for spec, value in zip(specs, values, strict=True) if not use.frames else ():
-        dimensions = use.rank(value, f"the number of dimensions of {spec.name}")
-        use.fix(dimensions, Fixed("", f"the input {spec.name} ({_place(spec.span)})"))
+        use.require_rank(value, f"the input {spec.name} ({_place(spec.span)})")
     for spec, value in zip(specs, values, strict=True):
         if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):
             return None

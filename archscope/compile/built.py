@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from archscope.errors import SizeError
 from archscope.spec.numbers import make_divisible
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
-LEAVES = "torch.fx.wrap('require')\ntorch.fx.wrap('require_equal')"
+LEAVES = "".join(f"torch.fx.wrap('{name}')\n" for name in ("require", "require_rank", "require_equal"))
 LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
 """Errors of a forward whose message is made to name the step."""
 
@@ -65,7 +65,7 @@ class Net(nn.Module):
             return super().__call__(*args, **kwargs)
         except LOCATED as error:
             locate(type(self), error)
-            if self.written.target and isinstance(error, SizeError):
+            if self.written.target and isinstance(error, SizeError) and error.rebuild:
                 error.args = (f"{error.args[0]}\n  help: {_way_out(self.written.target, args, kwargs)}",)
             raise
 
@@ -85,7 +85,7 @@ def class_of(code: Code) -> type[Net]:
     file = f"<archscope {code.name} {abs(hash(code)):x}>"
     linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
     names = dict(NAMES)
-    exec(LEAVES, names)  # noqa: S102 - what torch.fx shall not look into
+    exec(LEAVES, names)  # torch.fx shall not look into these
     exec(compile(code.source, file, "exec"), names)
     body = {"forward": names["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
     return type(code.name, (Net,), body)
@@ -134,11 +134,18 @@ def require(got: Any, wanted: Any, what: str, path: str, place: str) -> None:
         raise SizeError(f"{what} is {got} here, but this net was built for {wanted}", path, place)
 
 
-def require_equal(shapes: Sequence[Any], what: str) -> None:
-    """Raises SizeError where the operands of an addition that must not broadcast differ in shape."""
-    if not is_tracing() and any(tuple(shape) != tuple(shapes[0]) for shape in shapes[1:]):
-        told = ", ".join(str(tuple(shape)) for shape in shapes)
-        raise RuntimeError(f"{what} adds equal shapes only, not {told}")
+def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
+    """Raises SizeError where an input has another number of dimensions than the net was built for."""
+    if tensor.dim() != wanted:
+        fact = f"{name} has {tensor.dim()} dimensions here, {tuple(tensor.shape)}, but this net was built for {wanted}"
+        raise SizeError(fact, "", place, rebuild=False)
+
+
+def require_equal(what: str, *tensors: Any) -> None:
+    """Raises RuntimeError where the operands of an addition that must not broadcast differ in shape."""
+    shapes = [tensor.shape for tensor in tensors]
+    if not is_tracing() and any(shape != shapes[0] for shape in shapes):
+        raise RuntimeError(f"{what} adds equal shapes only, not {', '.join(str(tuple(shape)) for shape in shapes)}")
 
 
 def chosen(here: Any, condition: Any, otherwise: Any) -> Any:
@@ -176,8 +183,10 @@ def listed(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
     return [*first, *second]
 
 
+REQUIREMENTS: tuple[Callable[..., Any], ...] = (require, require_rank, require_equal)
 CALLED: tuple[Callable[..., Any], ...] = (
-    *(require, require_equal, chosen, whole, fraction, paired, counted, turned, listed, make_divisible),
+    *REQUIREMENTS,
+    *(chosen, whole, fraction, paired, counted, turned, listed, make_divisible),
 )
 NAMES: dict[str, Any] = {"torch": torch, "math": math, **{function.__name__: function for function in CALLED}}
 """The names that the text of a forward may use."""

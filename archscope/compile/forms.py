@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from archscope.compile.built import require_equal
 from archscope.compile.graphs import Here
 from archscope.compile.numbers import RuntimeNumber
 from archscope.compile.scope import Scope
@@ -108,7 +109,7 @@ def _strictly(walk: Walk, what: str, values: dict[str, object], function: Callab
     """A sum of equal shapes. Unequal ones are a problem, or left to the recorder, and the first value goes on."""
     tensors = _tensors(what, values)
     if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
-        return _emit(walk, site, lambda: _chain(walk, "add", function, list(tensors.values())))
+        return _emit(walk, site, lambda: _equal_sum(walk, what, function, list(tensors.values())))
     first = next(iter(tensors.values()))
     shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
     place = site.place or Span("", 0, 0)
@@ -116,6 +117,11 @@ def _strictly(walk: Walk, what: str, values: dict[str, object], function: Callab
     if walk.use.workshop.strict:
         return first
     return _emit(walk, site, lambda: _unequal(walk, function, list(tensors.values())))
+
+
+def _equal_sum(walk: Walk, what: str, function: Callable, tensors: list[Tensor]) -> object:
+    walk.use.graph.call_function(require_equal, (what, *map(walk.use.lowered, tensors)))
+    return _chain(walk, "add", function, tensors)
 
 
 def _unequal(walk: Walk, function: Callable, tensors: list[Tensor]) -> object:

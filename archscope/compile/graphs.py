@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from archscope.compile.built import require
+from archscope.compile.built import require, require_rank
 from archscope.compile.layers import flat
 from archscope.compile.numbers import Computed, Reading, RuntimeList, RuntimeNumber, Varying, only_reading
 from archscope.compile.plan import BlockPlan, Fixed
@@ -157,13 +157,12 @@ class GraphBuilder:
             self.sizes[key] = Reading(self, read, tensor.meta.shape[axis], what)  # type: ignore[arg-type]
         return self.sizes[key]
 
-    def rank(self, tensor: Tensor, text: str = "") -> Reading:
+    def rank(self, tensor: Tensor) -> Reading:
         """The number of dimensions of a tensor of this graph."""
         key = tensor.node, None
         if key not in self.sizes:
             read = lambda: self._read(tensor.node, "dim")  # noqa: E731
-            what = text or f"{tensor.node.name}.dim()"
-            self.sizes[key] = Reading(self, read, tensor.meta.dim(), what)  # type: ignore[arg-type]
+            self.sizes[key] = Reading(self, read, tensor.meta.dim(), f"{tensor.node.name}.dim()")  # type: ignore[arg-type]
         return self.sizes[key]
 
     def _read(self, node: fx.Node, method: str, *args: int) -> fx.Node:
@@ -190,6 +189,11 @@ class GraphBuilder:
         """A size must be the number that a declaration says, when the net runs too."""
         if not (size.fixed and not (isinstance(wanted, RuntimeNumber) and not wanted.fixed)):
             self._require(size, wanted, at)
+
+    def require_rank(self, tensor: Tensor, place: str) -> None:
+        """A tensor must have as many dimensions as here when the net runs."""
+        self.graph.call_function(require_rank, (tensor.node, tensor.meta.dim(), tensor.node.name, place))
+        self.rank(tensor).known = True
 
     def place(self) -> Fixed:
         """The step being built, for what it requires."""

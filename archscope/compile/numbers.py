@@ -178,7 +178,7 @@ def readings_of(value: object) -> Iterator[Reading]:
 
 def computed(function: Callable, args: tuple, value: int | float | bool, text: str) -> object:
     """A number made of others, plain where all of them are."""
-    made = Computed(function, args, value, f"({text})" if " " in text else text)
+    made = Computed(function, args, value, text)
     return value if made.fixed else made
 
 
@@ -228,7 +228,7 @@ def settled(value: object, host: object) -> Any:
 def told(value: object) -> str:
     """A number as messages name it: what it is made of."""
     if isinstance(value, (RuntimeNumber, RuntimeList)):
-        return value.text
+        return f"({value.text})" if " " in value.text else value.text
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(told, value))}]"
     return shown(value)

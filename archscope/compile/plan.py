@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from archscope.compile.built import require
+from archscope.compile.built import REQUIREMENTS
 from archscope.compile.layers import Foundry, Recipe
 from archscope.errors import Problem
 from archscope.spec.model import Expected
@@ -104,7 +104,7 @@ class Loop:
 
 def is_number(node: fx.Node) -> bool:
     """Whether a node works out numbers, or requires one, and no tensor."""
-    return "number" in node.meta or node.target is require
+    return "number" in node.meta or node.target in REQUIREMENTS
 
 
 def calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from archscope.compile.built import CALLED, NAMES, Code, Line, require
+from archscope.compile.built import CALLED, NAMES, REQUIREMENTS, Code, Line
 from archscope.compile.functions import functions
 from archscope.compile.plan import BlockPlan, Loop, is_number, last_uses
 from archscope.trace import Site
@@ -120,11 +120,8 @@ class Writer:
         if "loop" in node.meta:
             self.loop(node, node.meta["loop"], depth, prefix)
             return
-        if site is not None and site.strict and node.op == "call_function":
-            shapes = ", ".join(f"{self.text(part)}.shape" for part in node.args if isinstance(part, fx.Node))
-            self.write(depth, f"require_equal([{shapes}], {site.name!r})", site, prefix)
         text = self.call(node)
-        self.write(depth, text if node.target is require else f"{self.name(node)} = {text}", site, prefix)
+        self.write(depth, text if node.target in REQUIREMENTS else f"{self.name(node)} = {text}", site, prefix)
 
     def loop(self, node: fx.Node, loop: Loop, depth: int, prefix: str) -> None:
         """A `for` of Python, whose turns hand on one value and keep all of them."""
