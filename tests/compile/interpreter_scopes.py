@@ -1,0 +1,69 @@
+"""Where the plain interpreter looks names up: a list's labels, a block's names, a file's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archscope.spec.model import Declared, Definition, Library, Spec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a label stands for: a value, and what can be reached through it."""
+
+    value: Any
+    members: Mapping[str, Entry] = field(default_factory=dict)
+
+
+class File:
+    """One file with the values of its params."""
+
+    def __init__(self, library: Library, spec: Spec, params: Mapping[str, Any]) -> None:
+        self.library, self.spec, self.params = library, spec, dict(params)
+        self.net: Frame | None = None
+
+    def imported(self, name: str) -> tuple[File, str] | None:
+        """The file that a name comes from, and what it is called there."""
+        for one in self.spec.imports:
+            for there, here in one.names:
+                if here == name:
+                    other = self.library.files[one.file]
+                    return File(self.library, other, {p.name: p.value for p in other.params}), there.name
+        return None
+
+
+@dataclass
+class Frame:
+    """One use of a block or net: its inputs, dimensions and arguments, and where it stands."""
+
+    file: File
+    path: str
+    names: dict[str, Any] = field(default_factory=dict)
+    lets: tuple[Definition, ...] = ()
+    modules: tuple[Declared, ...] = ()
+
+
+@dataclass
+class Scope:
+    """A list of steps: its labels, its loop's names, and the list around it."""
+
+    frame: Frame
+    outer: Scope | None = None
+    labels: dict[str, Entry] = field(default_factory=dict)
+    names: dict[str, Any] = field(default_factory=dict)
+
+    def inner(self, prev: Entry) -> Scope:
+        return Scope(self.frame, self, {"prev": prev})
+
+    def lookup_label(self, name: str) -> Entry:
+        """The label in this list or one around it. Raises KeyError."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.labels:
+                return scope.labels[name]
+            if name in scope.names:
+                return Entry(scope.names[name])
+            scope = scope.outer
+        raise KeyError(name)

@@ -1,0 +1,218 @@
+"""What the plain interpreter's expressions are made of: layers and functions by name → values, by torch alone.
+
+Nothing here comes from `archscope.compile`: what a name means is taken from docs/language.md and from torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from archscope.spec.model import Block, Definition
+
+
+class UnlikeError(RuntimeError):
+    """The built net does not hold the layer or parameter that the file asks for at these sizes."""
+
+
+class UnknownNameError(LookupError):
+    """A name that means nothing where it stands."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of `torch.nn`, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class BlockUse:
+    """A block of a file, or the file's whole net where `block` is None."""
+
+    block: Block | None
+    file: Any
+
+
+@dataclass(frozen=True)
+class Made:
+    """A layer or block with its arguments, not applied yet."""
+
+    what: Layer | BlockUse
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An entry of `modules`: where it lives, and what it is."""
+
+    path: str
+    made: Made
+
+
+@dataclass(frozen=True)
+class Little:
+    """A little function of `let`, with the scope that it was written in."""
+
+    definition: Definition
+    scope: Any
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A value that may not be asked for."""
+
+    why: str
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """MobileNet's rule for channels."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def listed(function: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """The function, its result as a list."""
+    return lambda *args, **kwargs: list(function(*args, **kwargs))
+
+
+NUMBERS: dict[str, Callable[..., Any]] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "round": round,
+    "int": int,
+    "float": float,
+    "len": len,
+    "sum": sum,
+    "range": listed(range),
+    "zip": listed(zip),
+    "enumerate": listed(enumerate),
+    "reversed": listed(reversed),
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "sqrt": math.sqrt,
+    "log2": math.log2,
+    "log": math.log,
+    "exp": math.exp,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tanh": math.tanh,
+    "make_divisible": make_divisible,
+}
+LISTS = frozenset({"len", "range", "zip", "enumerate", "reversed"})
+"""Functions of lists of anything, tensors too."""
+CONSTANTS = {"pi": math.pi, "inf": math.inf}
+FILLED = frozenset({"arange", "zeros", "ones", "full", "eye", "linspace", "tril_indices", "triu_indices", "Parameter"})
+"""What makes a tensor out of numbers, and so is not applied to `prev`."""
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """The tensors in nested lists, tuples and mappings, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in tensors_in(part)]
+
+
+def plain(value: Any) -> Any:
+    """An argument as torch takes it: a function's name there is a word."""
+    return value.name if isinstance(value, Function) else value
+
+
+def called(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, on_prev: bool = False) -> Any:
+    """What a function gives: of numbers where no tensor is among its arguments, else of tensors.
+
+    on_prev: whether the first argument is `prev`, put there by the application rule.
+    """
+    if name in NUMBERS and (name in LISTS or not tensors_in([args, kwargs])):
+        return NUMBERS[name](*args, **kwargs)
+    given = [plain(a) for a in args]
+    return tensor_function(name, methods_first=on_prev)(*given, **{key: plain(a) for key, a in kwargs.items()})
+
+
+def tensor_function(name: str, *, methods_first: bool = False) -> Callable[..., Any]:
+    """A function of `torch.nn.functional`, of `torch`, or a method of tensors.
+
+    methods_first: whether methods go before torch's functions, for `permute(0, 2, 1)` and others that take sizes so.
+    """
+    for home in (F, torch.Tensor, torch) if methods_first else (F, torch, torch.Tensor):
+        if hasattr(home, name):
+            return getattr(home, name)
+    raise UnknownNameError(name)
+
+
+def known_function(name: str) -> bool:
+    small = name[:1].islower()
+    return name in NUMBERS or (small and any(callable(getattr(home, name, None)) for home in (F, torch, torch.Tensor)))
+
+
+RECURRENT = inspect.signature(
+    lambda input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False: None
+)
+CHANNELS = {
+    **{f"Conv{n}d": "in_channels" for n in (1, 2, 3)},
+    **{f"ConvTranspose{n}d": "in_channels" for n in (1, 2, 3)},
+    **{f"BatchNorm{n}d": "num_features" for n in (1, 2, 3)},
+    **{f"InstanceNorm{n}d": "num_features" for n in (1, 2, 3)},
+    "SyncBatchNorm": "num_features",
+    "GroupNorm": "num_channels",
+}
+"""Layers with an argument that is dimension 1 of their input."""
+FEATURES = {
+    "Linear": "in_features",
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"), "input_size"),
+    **dict.fromkeys(("LayerNorm", "RMSNorm"), "normalized_shape"),
+    "MultiheadAttention": "embed_dim",
+    **dict.fromkeys(("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer"), "d_model"),
+}
+"""Layers with an argument that is the last dimension of their first input."""
+
+
+def inferred(name: str, inputs: tuple[torch.Tensor, ...]) -> dict[str, int]:
+    """The arguments that a layer's inputs tell."""
+    if name == "Bilinear":
+        return {f"in{place}_features": one.shape[-1] for place, one in enumerate(inputs, 1)}
+    if name in CHANNELS:
+        return {CHANNELS[name]: inputs[0].shape[1]}
+    return {FEATURES[name]: inputs[0].shape[-1]} if name in FEATURES else {}
+
+
+def bound(name: str, made: Made, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+    """A layer's arguments by name, as PyTorch binds them; what is missing there and can be inferred is."""
+    kind = getattr(nn, name)
+    signature = RECURRENT if name in ("LSTM", "GRU", "RNN") else inspect.signature(kind)
+    args, kwargs = [plain(a) for a in made.args], {key: plain(a) for key, a in made.kwargs.items()}
+    try:
+        return dict(signature.bind(*args, **kwargs).arguments)
+    except TypeError:
+        told = {key: value for key, value in inferred(name, inputs).items() if key not in kwargs}
+        left = [one for key, one in signature.parameters.items() if key not in told]
+        return told | signature.replace(parameters=left).bind(*args, **kwargs).arguments
+
+
+def appearance(module: nn.Module) -> tuple[str, dict[str, Any]]:
+    """What a layer shows, and the shapes that it holds."""
+    return str(module), {key: tuple(value.shape) for key, value in module.state_dict().items()}
+
+
+def expected_appearance(made: Made, inputs: tuple[torch.Tensor, ...]) -> tuple[str, dict[str, Any]]:
+    """How the layer that the file asks for would look, for these inputs; no random number is drawn."""
+    assert isinstance(made.what, Layer)
+    with torch.device("meta"):
+        return appearance(getattr(nn, made.what.name)(**bound(made.what.name, made, inputs)))
