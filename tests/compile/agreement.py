@@ -131,6 +131,8 @@ def outcome(call: Callable[[], list[Any]]) -> list[Any] | Exception:
     """What a call gives, or the error that ends it."""
     try:
         return call()
+    except AssertionError:
+        raise
     except Exception as error:  # noqa: BLE001 - which error it may be is judged by the caller
         return error
 

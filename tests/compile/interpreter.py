@@ -55,8 +55,6 @@ from tests.compile.interpreter_values import (
     tensors_in,
 )
 
-FORMS = (Residual, Join)
-
 
 @dataclass
 class Run:
@@ -200,35 +198,34 @@ class Interpreter(Expressions):
     # ------------------------------------------------------------ steps
     def steps(self, steps: Steps, scope: Scope, path: str) -> None:
         """Runs a list; its labels and its last value stay in `scope`."""
-        forms = [step for step in steps if step.target is None and isinstance(step.body, FORMS)]
+        forms = [step for step in steps if step.target is None and names_its_parts(step.body)]
         for position, step in enumerate(steps):
             lone = len(forms) == 1 and forms[0] is step and step.loop is None
             here = path if lone else join(path, place(step, position))
             self.step(step, scope, here)
 
-    def step(self, step: Step, scope: Scope, path: str) -> None:
+    def step(self, step: Step, scope: Scope, path: str) -> Entry:
         """One step: its value goes to `prev` and to its labels."""
         if step.when is not None:
             true = self.truth(self.value(step.when, scope))
             self.decisions.append(("when", path, true))
             if not true:
-                if step.otherwise:
-                    scope.labels["prev"] = Entry(self.branch(step.otherwise, scope, path).value)
-                return
+                entry = self.branch(step.otherwise, scope, path) if step.otherwise else scope.lookup_label("prev")
+                scope.labels["prev"] = Entry(entry.value)
+                return entry
         start = scope.lookup_label("prev")
         if step.source is not None:
             start = Entry(self.step_value(step.source, scope, path))
         entry = self.turns(step, scope, path, start)
-        if step.target is None:
-            scope.labels["prev"] = Entry(entry.value)
-        elif isinstance(step.target, Label):
+        scope.labels["prev"] = Entry(entry.value)
+        if isinstance(step.target, Label):
             scope.labels[step.target.name] = entry
-            scope.labels["prev"] = Entry(entry.value)
-        else:
+        elif step.target is not None:
             self.take_apart(step.target, entry.value, scope)
             kept = names_of(step.target)
             lone = scope.labels[kept[0]].value if len(kept) == 1 else Missing("several labels")
             scope.labels["prev"] = Entry(lone)
+        return entry
 
     def turns(self, step: Step, scope: Scope, path: str, start: Entry) -> Entry:
         """The body, once, or for every turn of the loop."""
@@ -267,7 +264,9 @@ class Interpreter(Expressions):
             case Join():
                 return self.joined(body, scope, path)
             case Step():
-                self.step(body, scope, join(path, target_place(body.target)))
+                entry = self.step(body, scope, join(path, target_place(body.target)))
+                if body.target is None:
+                    return entry
             case _:
                 self.steps(body, scope, path)
         members = {name: entry for name, entry in scope.labels.items() if name != "prev"}
@@ -335,6 +334,11 @@ def target_place(target: Target | None) -> str:
 def place(step: Step, position: int) -> str:
     """A step's own part of a path: its (first) label, or its position."""
     return target_place(step.target) or str(position)
+
+
+def names_its_parts(body: Any) -> bool:
+    """Whether it is a form that needs no level of its own: branches without names are numbered, as steps are."""
+    return isinstance(body, Residual) or (isinstance(body, Join) and body.branches[0].name is not None)
 
 
 def join(path: str, part: str) -> str:
