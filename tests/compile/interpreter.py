@@ -52,6 +52,7 @@ from tests.compile.interpreter_values import (
     appearance,
     called,
     expected_appearance,
+    fresh,
     tensors_in,
 )
 
@@ -187,12 +188,17 @@ class Interpreter(Expressions):
         made = made if isinstance(made, Made) else Made(made)
         if isinstance(made.what, BlockUse):
             return self.block(made, inputs, named, path)
-        layer = self.member(path)
         values = (*inputs, *named.values())
         wanted = expected_appearance(made, tuple(tensors_in(values)))
-        self.decisions.append(("layer", path, wanted))
+        self.decisions.append(("layer", path, str(wanted)))
+        try:
+            layer = self.member(path)
+        except UnlikeError:
+            layer = None
         if not isinstance(layer, nn.Module) or appearance(layer) != wanted:
-            raise UnlikeError(f"{path} is not {wanted[0]}")
+            if wanted[1]:
+                raise UnlikeError(f"{path} is not {wanted[0]}")
+            layer = fresh(made, tuple(tensors_in(values))).train(self.built.training)
         return layer(*inputs, **named)
 
     # ------------------------------------------------------------ steps

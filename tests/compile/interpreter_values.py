@@ -211,8 +211,13 @@ def appearance(module: nn.Module) -> tuple[str, dict[str, Any]]:
     return str(module), {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
-def expected_appearance(made: Made, inputs: tuple[torch.Tensor, ...]) -> tuple[str, dict[str, Any]]:
-    """How the layer that the file asks for would look, for these inputs; no random number is drawn."""
+def fresh(made: Made, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
+    """The layer that the file asks for, for these inputs."""
     assert isinstance(made.what, Layer)
+    return getattr(nn, made.what.name)(**bound(made.what.name, made, inputs))
+
+
+def expected_appearance(made: Made, inputs: tuple[torch.Tensor, ...]) -> tuple[str, dict[str, Any]]:
+    """How that layer looks; no random number is drawn."""
     with torch.device("meta"):
-        return appearance(getattr(nn, made.what.name)(**bound(made.what.name, made, inputs)))
+        return appearance(fresh(made, inputs))
