@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ class Subject:
 
     def interpreted(self, inputs: Sequence[torch.Tensor]) -> Run:
         return run(self.library, self.net, inputs, variant=self.variant, settings=self.settings)
+
+    @cached_property
+    def structure(self) -> frozenset[Any]:
+        """What the structure hangs on at the sizes that the net was built for."""
+        return self.decisions(self.first)
 
     def decisions(self, inputs: Sequence[torch.Tensor]) -> frozenset[Any]:
         """What the structure hangs on at these sizes, however often a loop comes by."""
@@ -173,6 +179,6 @@ def refusal(error: Exception) -> str:
 def same_structure(one: Subject, inputs: Sequence[torch.Tensor]) -> bool:
     """Whether nothing that the structure hangs on is different from the sizes that the net was built for."""
     try:
-        return one.decisions(inputs) == one.decisions(one.first)
+        return one.decisions(inputs) == one.structure
     except Exception:  # noqa: BLE001 - where the file has no meaning, the structure is another one
         return False

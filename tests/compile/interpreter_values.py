@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -132,6 +133,8 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 def plain(value: Any) -> Any:
     """An argument as torch takes it: a function's name there is a word."""
+    if isinstance(value, (list, tuple)) and not tensors_in(value):
+        return tuple(plain(part) for part in value)
     return value.name if isinstance(value, Function) else value
 
 
@@ -219,5 +222,11 @@ def fresh(made: Made, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
 
 def expected_appearance(made: Made, inputs: tuple[torch.Tensor, ...]) -> tuple[str, dict[str, Any]]:
     """How that layer looks; no random number is drawn."""
+    assert isinstance(made.what, Layer)
+    return appearance_of(made.what.name, tuple(sorted(bound(made.what.name, made, inputs).items())))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def appearance_of(name: str, arguments: tuple[tuple[str, Any], ...]) -> tuple[str, dict[str, Any]]:
     with torch.device("meta"):
-        return appearance(fresh(made, inputs))
+        return appearance(getattr(nn, name)(**dict(arguments)))

@@ -36,16 +36,19 @@ def disagreements(text: str, shapes: Sequence[Shape], *, structural: bool = Fals
 @drawn(50)
 @given(live_sequences)
 def test_a_net_on_sequences_is_right_at_every_size(text: str) -> None:
-    assert not disagreements(text, SEQUENCES), text
+    wrong = disagreements(text, SEQUENCES)
+    assert not wrong, text
 
 
 @drawn(20)
 @given(live_images)
 def test_a_net_on_images_is_right_at_every_size(text: str) -> None:
-    assert not disagreements(text, IMAGES), text
+    wrong = disagreements(text, IMAGES)
+    assert not wrong, text
 
 
 @drawn(30)
 @given(structural_sequences)
 def test_a_net_whose_structure_hangs_on_sizes_is_right_or_refuses(text: str) -> None:
-    assert not disagreements(text, SEQUENCES, structural=True), text
+    wrong = disagreements(text, SEQUENCES, structural=True)
+    assert not wrong, text

@@ -183,7 +183,8 @@ layers:
 def test_a_built_net_does_the_same(name: str) -> None:
     shape = (2, 4, 8, 8) if name == "words" else (2, 4, 8)
     one = written_subject(BUILT[name], [example(shape)])
-    assert not disagreement(one, one.first)
+    wrong = disagreement(one, one.first)
+    assert not wrong
     assert same_structure(one, one.first)
 
 
@@ -203,5 +204,6 @@ def test_the_specs_of_the_language_page(block: Block) -> None:
 
     planned = compile_net(library, find_variant(library.root, None), batch=2)
     one = written_subject(block.text, [example(i.shape) for i in planned.inputs])
-    assert not disagreement(one, one.first)
+    wrong = disagreement(one, one.first)
+    assert not wrong
     assert evaluated(one.net, one.first)
