@@ -22,6 +22,10 @@ DEFINED = {
       - prev * k / (1 + abs(k))
       - 'prev[:, :half].mean(1, keepdim=True) * by + prev / wide(T)'
 """,
+    "Rotated": """
+  Rotated(by):
+    - 'cat([prev[:, by:], prev[:, :by]], dim=1)'
+""",
     "Mlp": """
   Mlp(hidden):
     - Linear(hidden)
@@ -71,7 +75,7 @@ STEPS = separate("""
 ---
 - 'prev - prev[:, -{k} :].mean(1, keepdim=True)'
 ---
-- 'cat([prev[:, {k}:], prev[:, :{k}]], dim=1)'
+- 'Rotated({k})'
 ---
 - reshape(N * T, D)
 - 'prev.view(N, T, D) + {n}'
@@ -331,7 +335,7 @@ STRUCTURAL = separate("""
 - transpose(1, 2)
 ---
 - transpose(1, 2)
-- 'AvgPool1d({k}, stride=1, padding=1 if {b} else 0, ceil_mode=True)'
+- 'AvgPool1d(min(T, 3), stride={k}, padding=1 if {b} else 0)'
 - interpolate(size=T)
 - transpose(1, 2)
 ---

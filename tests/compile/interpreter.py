@@ -59,7 +59,7 @@ from tests.compile.interpreter_values import (
 
 @dataclass
 class Run:
-    """What a run gave. `decisions` is what the structure hangs on: conditions, layers and shapes of parameters."""
+    """What a run gave, and what its structure may hang on: conditions, layers and shapes of parameters."""
 
     value: Any
     decisions: list[tuple[Any, ...]] = field(default_factory=list)

@@ -260,17 +260,16 @@ class Expressions:
         value = None
         for part in node.values:
             value = self.eval(part, scope)
+            self.decisions.append(("condition", ast.unparse(part), self.truth(value)))
             if self.truth(value) is isinstance(node.op, ast.Or):
                 return value
         return value
 
     def ternary(self, node: ast.IfExp, scope: Scope) -> Any:
-        """One of two values; where that is no number, which one it is belongs to the structure."""
+        """One of two values."""
         true = self.truth(self.eval(node.test, scope))
-        value = self.eval(node.body if true else node.orelse, scope)
-        if not isinstance(value, (int, float)):
-            self.decisions.append(("if", ast.unparse(node), true))
-        return value
+        self.decisions.append(("condition", ast.unparse(node.test), true))
+        return self.eval(node.body if true else node.orelse, scope)
 
     def compared(self, node: ast.Compare, scope: Scope) -> Any:
         left, value = self.eval(node.left, scope), True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from archscope.spec import load
-from tests.compile.agreement import disagreement, evaluated, same_structure, written_subject
+from tests.compile.agreement import disagreement, evaluated, same_structure, subject, written_subject
 from tests.compile.interpreter import run
-from tests.compile.written import example
+from tests.compile.written import example, plan
 from tests.docs.pages import ROOT, Block, blocks
 
 IMAGE = (2, 4, 8, 8)
@@ -178,6 +179,49 @@ layers:
 """,
 }
 
+TWO_INPUTS = """
+inputs:
+  x: [N, T, 6]
+  other: [N, S, 6]
+params: {T: 3, S: 4}
+import:
+  std/transformer: [CrossAttention]
+modules: {in_: Linear(8)}
+layers:
+  - in_
+  - a: GELU
+  - in_(other)
+  - b: CrossAttention(2)(a, memory=prev)
+  - head: Linear(8, bias=False)(x)
+  - linear(x, in_.weight) * Parameter(T, 8) + head
+return: {last: prev, first: b}
+tie: {head.weight: in_.weight}
+"""
+IMPORTED = """
+input: [N, 3, 32, 32]
+import:
+  resnet.yaml: [ResNet]
+layers:
+  - features: "ResNet(variant='resnet50', blocks_per_stage=[1, 1, 1, 1], num_classes=4)"
+  - Linear(2)
+"""
+
+
+def test_several_inputs_tied_weights_and_what_is_returned() -> None:
+    one = written_subject(TWO_INPUTS, [example((2, 3, 6)), example((2, 4, 6))])
+    for lengths in ((3, 4), (3, 9)):
+        wrong = disagreement(one, [example((3, length, 6)) for length in lengths])
+        assert not wrong
+
+
+def test_a_net_of_another_file_as_a_block(tmp_path: Path) -> None:
+    (tmp_path / "resnet.yaml").write_text((ROOT / "specs" / "resnet.yaml").read_text())
+    (tmp_path / "net.yaml").write_text(IMPORTED)
+    one = subject(str(tmp_path / "net.yaml"), [example((2, 3, 32, 32))])
+    assert one.interpreted(one.first).value.shape == (2, 2)
+    wrong = disagreement(one, one.first)
+    assert not wrong
+
 
 @pytest.mark.parametrize("name", BUILT)
 def test_a_built_net_does_the_same(name: str) -> None:
@@ -189,9 +233,8 @@ def test_a_built_net_does_the_same(name: str) -> None:
 
 
 def is_whole(block: Block) -> bool:
-    """Whether a block of a page is a net that compiles, of float inputs."""
-    plain = block.language == "yaml" and not block.is_marked("bad") and "steps" not in block.info
-    return plain and "input: [" in block.text and "layers:" in block.text and "  std/" not in block.text
+    """Whether a block of a page is a net that compiles."""
+    return block.language == "yaml" and not block.is_marked("bad") and "steps" not in block.info
 
 
 PAGE = [block for block in blocks(ROOT / "docs" / "language.md") if is_whole(block)]
@@ -199,11 +242,9 @@ PAGE = [block for block in blocks(ROOT / "docs" / "language.md") if is_whole(blo
 
 @pytest.mark.parametrize("block", PAGE, ids=lambda block: block.id)
 def test_the_specs_of_the_language_page(block: Block) -> None:
-    library = load("net.yaml", text=block.text)
-    from archscope.compile import compile_net, find_variant
-
-    planned = compile_net(library, find_variant(library.root, None), batch=2)
-    one = written_subject(block.text, [example(i.shape) for i in planned.inputs])
+    shapes = [(one.shape, one.dtype) for one in plan(block.text, batch=2).inputs]
+    inputs = [example(shape).abs().to(dtype) for shape, dtype in shapes]
+    one = written_subject(block.text, inputs)
     wrong = disagreement(one, one.first)
     assert not wrong
     assert evaluated(one.net, one.first)
