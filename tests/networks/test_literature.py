@@ -1,0 +1,175 @@
+"""Networks of the literature: compiled specs against their twins, with the same weights, at three sizes each.
+
+A spec is compiled once, at its own sizes, and the module is then run at two others, like any nn.Module. Where the
+structure depends on a size (a learned position for each token, a layer that is linear in all the cells), the module
+must refuse another one and say which line wants it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archscope
+from tests.networks import literature_images as images
+from tests.networks import literature_others as others
+from tests.networks import literature_sequences as sequences
+
+SPECS = Path(__file__).resolve().parent / "literature"
+
+
+@dataclass(frozen=True)
+class Ids:
+    """An input of whole numbers from 0 to high - 1; of truth values where high is 2 and asked for."""
+
+    shape: tuple[int, ...]
+    high: int
+    dtype: torch.dtype = torch.int64
+
+
+Size = tuple[tuple[int, ...] | Ids, ...]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A spec, its twin, the inputs of its own size and of two others, and sizes that it must refuse."""
+
+    spec: str
+    twin: Callable[[], nn.Module]
+    sizes: tuple[Size, Size, Size]
+    refused: tuple[Size, ...] = ()
+    exact: bool = True
+
+    @property
+    def path(self) -> Path:
+        return SPECS / f"{self.spec}.yaml"
+
+
+def ids(*shape: int, high: int) -> Ids:
+    return Ids(shape, high)
+
+
+def graph(batch: int, nodes: int) -> Size:
+    return (batch, nodes, 16), Ids((batch, nodes, nodes), 2, torch.bool)
+
+
+def image(*shape: int) -> Size:
+    return (shape,)
+
+
+NETS = [
+    Net("detr", images.Detr, (image(1, 3, 64, 96), image(2, 3, 48, 48), image(3, 3, 96, 40))),
+    Net("convnext_v2", images.ConvNextV2, (image(1, 3, 32, 32), image(2, 3, 48, 48), image(3, 3, 16, 64))),
+    Net(
+        "alphazero",
+        images.AlphaZero,
+        (image(1, 17, 9, 9), image(2, 17, 9, 9), image(5, 17, 9, 9)),
+        refused=(image(1, 17, 8, 8), image(2, 17, 9, 10)),
+    ),
+    Net("stylegan2", images.StyleGan2, (((1, 32),), ((2, 32),), ((5, 32),))),
+    Net("hrnet", images.HrNet, (image(1, 3, 32, 48), image(2, 3, 64, 32), image(3, 3, 16, 24))),
+    Net("pointnet", others.PointNet, (((1, 3, 64),), ((2, 3, 30),), ((3, 3, 1),))),
+    Net("gat", others.Gat, (graph(1, 12), graph(2, 5), graph(3, 20))),
+    Net("nerf", others.Nerf, (((1, 20, 3), (1, 20, 3)), ((2, 7, 3), (2, 7, 3)), ((3, 33, 3), (3, 33, 3)))),
+    Net(
+        "dlrm",
+        others.Dlrm,
+        tuple(((n, 13), ids(n, 4, high=20)) for n in (1, 2, 7)),
+        refused=(((2, 13), ids(2, 3, high=20)),),
+    ),
+    Net("wavenet", sequences.WaveNet, ((ids(1, 64, high=64),), (ids(2, 31, high=64),), (ids(3, 80, high=64),))),
+]
+
+
+@pytest.fixture(autouse=True)
+def without_gradients() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(3)
+        yield
+
+
+def examples(size: Size) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(7)
+
+    def one(shape: tuple[int, ...] | Ids) -> Tensor:
+        if isinstance(shape, Ids):
+            return torch.randint(shape.high, shape.shape, generator=generator).to(shape.dtype)
+        return torch.randn(shape, generator=generator)
+
+    return [one(shape) for shape in size]
+
+
+def tensors(model: nn.Module) -> list[Tensor]:
+    """Parameters and the statistics of norms, in order, each storage once."""
+    return list({tensor.data_ptr(): tensor for tensor in model.state_dict().values()}.values())
+
+
+def built(net: Net) -> nn.Module:
+    """The compiled spec; what norms and raw parameters start with is changed, so that leaving one out would show."""
+    model = archscope.build(net.path, seed=0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    for parameter in model.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def twin_of(net: Net, model: nn.Module) -> nn.Module:
+    """The twin, with the weights of the compiled spec in their order."""
+    twin = net.twin()
+    ours, theirs = tensors(model), tensors(twin)
+    assert [tuple(t.shape) for t in ours] == [tuple(t.shape) for t in theirs]
+    for new, old in zip(ours, theirs, strict=True):
+        old.copy_(new)
+    return twin.eval()
+
+
+def flat(value: Any) -> list[Tensor]:
+    """The tensors of an output, which may be nested."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for part in value for tensor in flat(part)]
+    return [value]
+
+
+CASES = [pytest.param(net, size, id=f"{net.spec}-{turn}") for net in NETS for turn, size in enumerate(net.sizes)]
+
+
+@pytest.mark.parametrize(("net", "size"), CASES)
+def test_a_network_gives_what_its_twin_gives(net: Net, size: Size) -> None:
+    model = built(net)
+    inputs = examples(size)
+    ours, theirs = flat(model(*inputs)), flat(twin_of(net, model)(*inputs))
+    assert [tuple(t.shape) for t in ours] == [tuple(t.shape) for t in theirs]
+    assert all(tensor.isfinite().all() and tensor.std() > 0 for tensor in theirs if tensor.numel() > 1)
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b) if net.exact else torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("net", "size"), [pytest.param(net, size, id=net.spec) for net in NETS for size in net.refused]
+)
+def test_a_size_that_the_structure_does_not_fit_is_refused_with_its_line(net: Net, size: Size) -> None:
+    model = built(net)
+    with pytest.raises(Exception, match=rf"{re.escape(net.path.name)}:\d+"):
+        model(*examples(size))
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.spec)
+def test_the_inputs_of_the_first_case_are_those_of_the_file(net: Net) -> None:
+    shapes = [tuple(size.shape if isinstance(size, Ids) else size) for size in net.sizes[0]]
+    assert [tuple(given["shape"]) for given in archscope.summarize(net.path).to_dict()["inputs"]] == shapes
+
+
+def test_every_network_of_the_directory_is_compared() -> None:
+    assert sorted(path.stem for path in SPECS.glob("*.yaml")) == sorted(net.spec for net in NETS)
