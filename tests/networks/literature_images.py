@@ -218,3 +218,163 @@ class HrNet(nn.Module):
         wide = [F.interpolate(stream, size=size, mode="bilinear", align_corners=False) for stream in streams[1:]]
         x = self.head(torch.cat([streams[0], *wide], dim=1))
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+# ------------------------------------------------------------ Swin
+def windows(x: Tensor, size: int = 4) -> Tensor:
+    n, h, w, c = x.shape
+    parts = x.view(n, h // size, size, w // size, size, c).permute(0, 1, 3, 2, 4, 5)
+    return parts.reshape(-1, size * size, c)
+
+
+class WindowAttention(nn.Module):
+    def __init__(self, dim: int, heads: int, shift: int) -> None:
+        super().__init__()
+        self.heads, self.shift = heads, shift
+        self.qkv, self.bias = nn.Linear(dim, 3 * dim), RelativeBias(heads)
+        self.out = nn.Linear(dim, dim)
+
+    def apart(self, h: int, w: int) -> Tensor:
+        rows = (torch.arange(h) >= h - 4).long() + (torch.arange(h) >= h - self.shift).long()
+        columns = (torch.arange(w) >= w - 4).long() + (torch.arange(w) >= w - self.shift).long()
+        inside = windows((rows.unsqueeze(1) * 3 + columns).view(1, h, w, 1)).squeeze(-1)
+        return (inside.unsqueeze(1) != inside.unsqueeze(2)).float() * -100.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, h, w, c = x.shape
+        inside = windows(torch.roll(x, (-self.shift, -self.shift), (1, 2)))
+        q, k, v = self.qkv(inside).view(-1, 16, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        scores = (c // self.heads) ** -0.5 * q @ k.transpose(-2, -1) + self.bias()
+        if self.shift:
+            scores = scores.view(n, -1, self.heads, 16, 16) + self.apart(h, w).unsqueeze(1)
+            scores = scores.view(-1, self.heads, 16, 16)
+        mixed = self.out((scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(-1, 16, c))
+        whole = mixed.view(n, h // 4, w // 4, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h, w, c)
+        return torch.roll(whole, (self.shift, self.shift), (1, 2))
+
+
+class RelativeBias(nn.Module):
+    def __init__(self, heads: int, size: int = 4) -> None:
+        super().__init__()
+        self.size, self.table = size, nn.Parameter(torch.randn((2 * size - 1) ** 2, heads))
+
+    def forward(self) -> Tensor:
+        cells = torch.arange(self.size**2)
+        row, column = cells // self.size, cells % self.size
+        down = row.unsqueeze(1) - row.unsqueeze(0) + self.size - 1
+        right = column.unsqueeze(1) - column.unsqueeze(0) + self.size - 1
+        return self.table[down * (2 * self.size - 1) + right].permute(2, 0, 1)
+
+
+class SwinBlock(nn.Module):
+    def __init__(self, dim: int, heads: int, shift: int) -> None:
+        super().__init__()
+        self.attend = nn.Sequential(nn.LayerNorm(dim), WindowAttention(dim, heads, shift))
+        self.wide = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attend(x) + x
+        return self.wide(x) + x
+
+
+class Merge(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm, self.out = nn.LayerNorm(4 * dim), nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
+        return self.out(self.norm(torch.cat(parts, dim=-1)))
+
+
+class Swin(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.first = nn.Conv2d(3, 16, 2, 2), nn.LayerNorm(16)
+        self.stages = nn.Sequential(
+            SwinBlock(16, 2, 0), SwinBlock(16, 2, 2), Merge(16), SwinBlock(32, 4, 0), SwinBlock(32, 4, 2)
+        )
+        self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stages(self.first(self.patches(x).permute(0, 2, 3, 1)))
+        return self.head(self.norm(x).mean((1, 2)))
+
+
+# ------------------------------------------------------------ MaxViT
+class MBConv(nn.Module):
+    def __init__(self, a: int, b: int, stride: int) -> None:
+        super().__init__()
+        self.up = nn.Sequential(nn.BatchNorm2d(a), nn.Conv2d(a, 4 * b, 1, bias=False), nn.BatchNorm2d(4 * b), nn.GELU())
+        depthwise = nn.Conv2d(4 * b, 4 * b, 3, stride, 1, groups=4 * b, bias=False)
+        self.deep = nn.Sequential(depthwise, nn.BatchNorm2d(4 * b), nn.GELU())
+        self.squeeze = nn.Sequential(nn.Conv2d(4 * b, b, 1), nn.SiLU(), nn.Conv2d(b, 4 * b, 1), nn.Sigmoid())
+        self.down = nn.Conv2d(4 * b, b, 1)
+        pool = [nn.AvgPool2d(stride)] if stride > 1 else []
+        self.shortcut = nn.Sequential(*pool, *([nn.Conv2d(a, b, 1)] if a != b else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.deep(self.up(x))
+        y = y * self.squeeze(y.mean((2, 3), keepdim=True))
+        return self.down(y) + self.shortcut(x)
+
+
+class GroupLayer(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim, bias=False), nn.Linear(dim, dim)
+        self.wide = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, g, t, c = x.shape
+        q, k, v = self.qkv(self.norm(x)).view(n, g, t, 3, c // 8, 8).permute(3, 0, 1, 4, 2, 5)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(n, g, t, c)
+        x = self.out(mixed) + x
+        return self.wide(x) + x
+
+
+class MaxVit(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 2, 1)
+        self.stages = nn.ModuleList()
+        for a, b, stride in [(16, 16, 1), (16, 32, 2)]:
+            self.stages.append(nn.ModuleList([MBConv(a, b, stride), GroupLayer(b), GroupLayer(b)]))
+        self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for conv, block, grid in self.stages:
+            x = conv(x)
+            n, c, h, w = x.shape
+            x = x.view(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(n, -1, 16, c)
+            x = block(x).view(n, h // 4, w // 4, 4, 4, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+            x = x.view(n, c, 4, h // 4, 4, w // 4).permute(0, 3, 5, 2, 4, 1).reshape(n, -1, 16, c)
+            x = grid(x).view(n, h // 4, w // 4, 4, 4, c).permute(0, 5, 3, 1, 4, 2).reshape(n, c, h, w)
+        return self.head(self.norm(x.mean((2, 3))))
+
+
+# ------------------------------------------------------------ MLP-Mixer
+class MixerLayer(nn.Module):
+    def __init__(self, tokens: int = 16, dim: int = 32) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.tokens = nn.Sequential(nn.Linear(tokens, dim // 2), nn.GELU(), nn.Linear(dim // 2, tokens))
+        self.norm2 = nn.LayerNorm(dim)
+        self.channels = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(self.norm1(x).transpose(1, 2)).transpose(1, 2) + x
+        return self.channels(self.norm2(x)) + x
+
+
+class Mixer(nn.Module):
+    def __init__(self, dim: int = 32) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, dim, 8, 8)
+        self.layers = nn.Sequential(*(MixerLayer() for _ in range(3)))
+        self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.norm(self.layers(x)).mean(1))

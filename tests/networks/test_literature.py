@@ -21,6 +21,8 @@ import archscope
 from tests.networks import literature_images as images
 from tests.networks import literature_others as others
 from tests.networks import literature_sequences as sequences
+from tests.networks import literature_shared as shared
+from tests.networks import literature_transformers as transformers
 
 SPECS = Path(__file__).resolve().parent / "literature"
 
@@ -60,21 +62,65 @@ def graph(batch: int, nodes: int) -> Size:
     return (batch, nodes, 16), Ids((batch, nodes, nodes), 2, torch.bool)
 
 
-def image(*shape: int) -> Size:
+def one(*shape: int) -> Size:
     return (shape,)
 
 
+def tokens(batch: int, length: int, high: int) -> Size:
+    return (ids(batch, length, high=high),)
+
+
+def whisper(batch: int, frames: int, length: int) -> Size:
+    return (batch, 16, frames), ids(batch, length, high=150)
+
+
+def cached(batch: int, length: int, past: int) -> Size:
+    cache = 2, batch, 2, past, 8
+    return ids(batch, length, high=160), cache, cache
+
+
 NETS = [
-    Net("detr", images.Detr, (image(1, 3, 64, 96), image(2, 3, 48, 48), image(3, 3, 96, 40))),
-    Net("convnext_v2", images.ConvNextV2, (image(1, 3, 32, 32), image(2, 3, 48, 48), image(3, 3, 16, 64))),
+    Net("detr", images.Detr, (one(1, 3, 64, 96), one(2, 3, 48, 48), one(3, 3, 96, 40))),
+    Net("convnext_v2", images.ConvNextV2, (one(1, 3, 32, 32), one(2, 3, 48, 48), one(3, 3, 16, 64))),
     Net(
         "alphazero",
         images.AlphaZero,
-        (image(1, 17, 9, 9), image(2, 17, 9, 9), image(5, 17, 9, 9)),
-        refused=(image(1, 17, 8, 8), image(2, 17, 9, 10)),
+        (one(1, 17, 9, 9), one(2, 17, 9, 9), one(5, 17, 9, 9)),
+        refused=(one(1, 17, 8, 8), one(2, 17, 9, 10)),
     ),
     Net("stylegan2", images.StyleGan2, (((1, 32),), ((2, 32),), ((5, 32),))),
-    Net("hrnet", images.HrNet, (image(1, 3, 32, 48), image(2, 3, 64, 32), image(3, 3, 16, 24))),
+    Net("hrnet", images.HrNet, (one(1, 3, 32, 48), one(2, 3, 64, 32), one(3, 3, 16, 24))),
+    Net("swin", images.Swin, (one(1, 3, 32, 32), one(2, 3, 16, 48), one(3, 3, 32, 16))),
+    Net("maxvit", images.MaxVit, (one(1, 3, 32, 48), one(2, 3, 32, 32), one(3, 3, 16, 64))),
+    Net(
+        "mlp_mixer",
+        images.Mixer,
+        (one(1, 3, 32, 32), one(2, 3, 32, 32), one(5, 3, 32, 32)),
+        refused=(one(1, 3, 48, 48), one(2, 3, 32, 24)),
+    ),
+    Net("mixtral", transformers.mixtral, (tokens(1, 24, 200), tokens(2, 7, 200), tokens(3, 40, 200))),
+    Net("mla", transformers.Mla, (one(1, 20, 64), one(2, 9, 64), one(3, 33, 64))),
+    Net("t5", transformers.T5, (tokens(1, 40, 120), tokens(2, 100, 120), tokens(3, 5, 120))),
+    Net(
+        "whisper",
+        transformers.Whisper,
+        (whisper(1, 60, 12), whisper(2, 31, 5), whisper(3, 80, 32)),
+        refused=(whisper(1, 60, 33),),
+    ),
+    Net("llama_cache", transformers.LlamaCache, (cached(1, 1, 10), cached(2, 5, 3), cached(3, 1, 30))),
+    Net("retnet", transformers.retnet, (tokens(1, 24, 90), tokens(2, 11, 90), tokens(3, 50, 90))),
+    Net("perceiver", shared.Perceiver, (one(1, 100, 6), one(2, 37, 6), one(3, 150, 6))),
+    Net(
+        "universal_transformer",
+        shared.UniversalTransformer,
+        (tokens(1, 16, 100), tokens(2, 7, 100), tokens(3, 30, 100)),
+    ),
+    Net(
+        "albert",
+        shared.Albert,
+        (tokens(1, 16, 200), tokens(2, 5, 200), tokens(3, 64, 200)),
+        refused=(tokens(1, 65, 200),),
+    ),
     Net("pointnet", others.PointNet, (((1, 3, 64),), ((2, 3, 30),), ((3, 3, 1),))),
     Net("gat", others.Gat, (graph(1, 12), graph(2, 5), graph(3, 20))),
     Net("nerf", others.Nerf, (((1, 20, 3), (1, 20, 3)), ((2, 7, 3), (2, 7, 3)), ((3, 33, 3), (3, 33, 3)))),
@@ -98,12 +144,12 @@ def without_gradients() -> Iterator[None]:
 def examples(size: Size) -> list[Tensor]:
     generator = torch.Generator().manual_seed(7)
 
-    def one(shape: tuple[int, ...] | Ids) -> Tensor:
+    def drawn(shape: tuple[int, ...] | Ids) -> Tensor:
         if isinstance(shape, Ids):
             return torch.randint(shape.high, shape.shape, generator=generator).to(shape.dtype)
         return torch.randn(shape, generator=generator)
 
-    return [one(shape) for shape in size]
+    return [drawn(shape) for shape in size]
 
 
 def tensors(model: nn.Module) -> list[Tensor]:
