@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -116,3 +117,70 @@ class Dlrm(nn.Module):
         products = rows @ rows.transpose(1, 2)
         first, second = torch.tril_indices(rows.shape[1], rows.shape[1], -1)
         return self.top(torch.cat([bottom, products[:, first, second]], dim=1))
+
+
+# ------------------------------------------------------------ VAE
+class Vae(nn.Module):
+    def __init__(self, pixels: int = 196, hidden: int = 64, latent: int = 8) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, pixels))
+
+    def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        mean, logvar = self.encoder(x).chunk(2, dim=-1)
+        logits = self.decoder(mean + torch.exp(logvar / 2) * noise)
+        divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(-1)
+        likelihood = -F.binary_cross_entropy_with_logits(logits, x.sigmoid(), reduction="none").sum(-1)
+        return {"image": logits.sigmoid(), "bound": likelihood - divergence}
+
+
+# ------------------------------------------------------------ SchNet
+class Shifted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x) - math.log(2)
+
+
+class Interaction(nn.Module):
+    def __init__(self, dim: int = 16) -> None:
+        super().__init__()
+        self.filters = nn.Sequential(nn.Linear(20, dim), Shifted(), nn.Linear(dim, dim))
+        self.features = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Sequential(nn.Linear(dim, dim), Shifted(), nn.Linear(dim, dim))
+
+    def forward(self, x: Tensor, distances: Tensor) -> Tensor:
+        smeared = torch.exp(-0.5 * ((distances.unsqueeze(-1) - torch.linspace(0, 5.0, 20)) / (5.0 / 19)) ** 2)
+        near = 0.5 * (torch.cos(distances * torch.pi / 5.0) + 1) * (distances < 5.0) * (1 - torch.eye(x.shape[1]))
+        heard = self.filters(smeared) * near.unsqueeze(-1) * self.features(x).unsqueeze(1)
+        return self.out(heard.sum(2)) + x
+
+
+class SchNet(nn.Module):
+    def __init__(self, dim: int = 16) -> None:
+        super().__init__()
+        self.embed, self.layers = nn.Embedding(10, dim), nn.ModuleList(Interaction() for _ in range(2))
+        self.out = nn.Sequential(nn.Linear(dim, dim // 2), Shifted(), nn.Linear(dim // 2, 1))
+
+    def forward(self, species: Tensor, positions: Tensor) -> Tensor:
+        x = self.embed(species)
+        distances = torch.norm(positions.unsqueeze(2) - positions.unsqueeze(1), dim=-1)
+        for layer in self.layers:
+            x = layer(x, distances)
+        return self.out(x).sum(1)
+
+
+# ------------------------------------------------------------ C51
+class C51(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(4, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(), nn.Flatten()
+        )
+        self.value = nn.Sequential(nn.Linear(288, 64), nn.ReLU(), nn.Linear(64, 21))
+        self.advantage = nn.Sequential(nn.Linear(288, 64), nn.ReLU(), nn.Linear(64, 6 * 21))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.features(x)
+        value, advantage = self.value(x).view(-1, 1, 21), self.advantage(x).view(-1, 6, 21)
+        chances = (value + advantage - advantage.mean(1, keepdim=True)).softmax(dim=-1)
+        expected = (chances * torch.linspace(-10.0, 10.0, 21)).sum(-1)
+        return {"expected": expected, "best": expected.argmax(dim=1), "chances": chances}

@@ -93,27 +93,120 @@ class UniversalTransformer(nn.Module):
 
 # ------------------------------------------------------------ ALBERT
 class Embed(nn.Module):
-    def __init__(self, words: nn.Embedding) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(1, 64, 12))
-        self.words, self.norm, self.out = words, nn.LayerNorm(12), nn.Linear(12, 32)
+        self.norm, self.out = nn.LayerNorm(12), nn.Linear(12, dim)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.out(self.norm(self.words(tokens) + self.positions[:, : tokens.shape[1]]))
+    def forward(self, words: Tensor) -> Tensor:
+        return self.out(self.norm(words + self.positions[:, : words.shape[1]]))
+
+
+class Predict(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(200))
+        self.narrow, self.norm = nn.Linear(dim, 12), nn.LayerNorm(12)
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        return F.linear(self.norm(F.gelu(self.narrow(x))), words, self.bias)
 
 
 class Albert(nn.Module):
     def __init__(self, dim: int = 32) -> None:
         super().__init__()
-        self.embed = Embed(nn.Embedding(200, 12))
+        self.words, self.embed = nn.Embedding(200, 12), Embed(dim)
         self.attend, self.wide = nn.MultiheadAttention(dim, 4, batch_first=True), mlp(dim, 4 * dim, dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(6))
-        self.narrow, self.norm = nn.Linear(dim, 12), nn.LayerNorm(12)
-        self.bias = nn.Parameter(torch.zeros(200))
+        self.predict = Predict(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embed(tokens)
+        x = self.embed(self.words(tokens))
         for turn in range(3):
             x = self.norms[2 * turn](x + self.attend(x, x, x, need_weights=False)[0])
             x = self.norms[2 * turn + 1](self.wide(x) + x)
-        return F.linear(self.norm(F.gelu(self.narrow(x))), self.embed.words.weight, self.bias)
+        return self.predict(x, self.words.weight)
+
+
+# ------------------------------------------------------------ neural ODE
+class Field(nn.Module):
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(4, width)
+        self.conv1, self.conv2 = nn.Conv2d(width + 1, width, 3, padding=1), nn.Conv2d(width + 1, width, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        when = t[:, None, None, None].expand_as(x[:, :1])
+        y = F.relu(self.conv1(torch.cat([F.relu(self.norm(x)), when], dim=1)))
+        return self.conv2(torch.cat([y, when], dim=1))
+
+
+class NeuralOde(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.field, self.out = nn.Conv2d(1, 8, 3, 2, 1), Field(), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, dt = self.stem(x), 1 / 3
+        for step in range(3):
+            t = torch.full((x.shape[0],), step * dt)
+            k1 = self.field(y, t)
+            k2 = self.field(y + dt / 2 * k1, t + dt / 2)
+            k3 = self.field(y + dt / 2 * k2, t + dt / 2)
+            k4 = self.field(y + dt * k3, t + dt)
+            y = y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return self.out(y.mean((2, 3)))
+
+
+# ------------------------------------------------------------ hypernetwork
+class Maker(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts, self.kernel = nn.Linear(8, 12 * 8), nn.Linear(8, 12 * 9)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.kernel(self.parts(z).view(12, 8))
+
+
+class Generated(nn.Module):
+    def __init__(self, maker: Maker) -> None:
+        super().__init__()
+        self.vector, self.maker, self.norm = nn.Parameter(torch.randn(1, 8)), maker, nn.BatchNorm2d(12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = x.shape[1]
+        return self.norm(F.conv2d(x, self.maker(self.vector).view(c, c, 3, 3), padding=1))
+
+
+class HyperNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.maker = nn.Conv2d(3, 12, 3, padding=1), Maker()
+        self.pairs = nn.ModuleList(
+            nn.Sequential(Generated(self.maker), nn.ReLU(), Generated(self.maker)) for _ in range(2)
+        )
+        self.out = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for pair in self.pairs:
+            x = F.relu(pair(x) + x)
+        return self.out(x.mean((2, 3)))
+
+
+# ------------------------------------------------------------ siamese
+class Siamese(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in [(1, 8), (8, 16), (16, 32)])
+        self.out, self.same = nn.Linear(32, 24), nn.Linear(24, 1)
+
+    def tower(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = F.max_pool2d(F.relu(conv(x)), 2)
+        return torch.sigmoid(self.out(x.mean((2, 3))))
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        a, b = self.tower(first), self.tower(second)
+        same = torch.sigmoid(self.same((a - b).abs()))
+        return {"same": same, "distance": ((a - b) ** 2).sum(1).sqrt()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import archscope
 from tests.networks import literature_images as images
 from tests.networks import literature_others as others
+from tests.networks import literature_pyramids as pyramids
 from tests.networks import literature_sequences as sequences
 from tests.networks import literature_shared as shared
 from tests.networks import literature_transformers as transformers
@@ -72,6 +73,22 @@ def tokens(batch: int, length: int, high: int) -> Size:
 
 def whisper(batch: int, frames: int, length: int) -> Size:
     return (batch, 16, frames), ids(batch, length, high=150)
+
+
+def noisy(batch: int, height: int, width: int) -> Size:
+    return (batch, 3, height, width), ids(batch, high=1000)
+
+
+def molecule(batch: int, atoms: int) -> Size:
+    return ids(batch, atoms, high=10), (batch, atoms, 3)
+
+
+def translation(batch: int, source: int, target: int) -> Size:
+    return ids(batch, source, high=80), ids(batch, target, high=80)
+
+
+def pair(batch: int, size: int) -> Size:
+    return (batch, 1, size, size), (batch, 1, size, size)
 
 
 def cached(batch: int, length: int, past: int) -> Size:
@@ -131,6 +148,26 @@ NETS = [
         refused=(((2, 13), ids(2, 3, high=20)),),
     ),
     Net("wavenet", sequences.WaveNet, ((ids(1, 64, high=64),), (ids(2, 31, high=64),), (ids(3, 80, high=64),))),
+    Net("diffusion_unet", pyramids.DiffusionUNet, (noisy(1, 32, 32), noisy(2, 16, 48), noisy(3, 24, 24))),
+    Net("bifpn", pyramids.BiFpn, (one(1, 3, 64, 64), one(2, 3, 96, 32), one(3, 3, 72, 40))),
+    Net("shufflenet_v2", pyramids.ShuffleNetV2, (one(1, 3, 32, 32), one(2, 3, 48, 32), one(3, 3, 17, 40))),
+    Net("siamese", shared.Siamese, (pair(1, 28), pair(2, 35), pair(3, 16))),
+    Net("hypernetwork", shared.HyperNetwork, (one(1, 3, 24, 24), one(2, 3, 16, 40), one(3, 3, 9, 9))),
+    Net("neural_ode", shared.NeuralOde, (one(1, 1, 16, 16), one(2, 1, 28, 20), one(3, 1, 9, 9))),
+    Net("vae", others.Vae, tuple(((n, 196), (n, 8)) for n in (1, 2, 7)), refused=(((2, 100), (2, 8)),)),
+    Net("schnet", others.SchNet, (molecule(1, 9), molecule(2, 5), molecule(3, 14))),
+    Net(
+        "c51",
+        others.C51,
+        (one(1, 4, 36, 36), one(2, 4, 36, 36), one(5, 4, 36, 36)),
+        refused=(one(2, 4, 44, 44),),
+    ),
+    Net("elman", sequences.Elman, (tokens(1, 12, 50), tokens(2, 5, 50), tokens(3, 20, 50))),
+    Net("lstm_cells", sequences.LstmCells, (one(1, 10, 8), one(2, 3, 8), one(3, 17, 8))),
+    Net("seq2seq", sequences.Seq2Seq, (translation(1, 14, 9), translation(2, 6, 11), translation(3, 20, 4))),
+    Net("mamba", sequences.Mamba, (tokens(1, 16, 100), tokens(2, 5, 100), tokens(3, 25, 100))),
+    Net("rwkv", sequences.Rwkv, (tokens(1, 14, 100), tokens(2, 6, 100), tokens(3, 21, 100))),
+    Net("tcn", sequences.Tcn, (one(1, 2, 50), one(2, 2, 20), one(3, 2, 81))),
 ]
 
 
@@ -197,7 +234,7 @@ def test_a_network_gives_what_its_twin_gives(net: Net, size: Size) -> None:
     inputs = examples(size)
     ours, theirs = flat(model(*inputs)), flat(twin_of(net, model)(*inputs))
     assert [tuple(t.shape) for t in ours] == [tuple(t.shape) for t in theirs]
-    assert all(tensor.isfinite().all() and tensor.std() > 0 for tensor in theirs if tensor.numel() > 1)
+    assert all(tensor.isfinite().all() and tensor.float().std() > 0 for tensor in theirs if tensor.numel() > 1)
     for a, b in zip(ours, theirs, strict=True):
         assert torch.equal(a, b) if net.exact else torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
