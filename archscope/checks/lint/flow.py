@@ -5,11 +5,12 @@ Report → Flow ─ reader(row), follower(row), leader(row), operands(row), held
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from archscope.checks.lint.axis_parts import Axes, axis_parts
 from archscope.checks.rules import RULES
 from archscope.report import Finding, Report
 from archscope.trace import Call, Operand, Param, Row
@@ -75,6 +76,22 @@ class Flow:
         return None if operand is None or flows else self.index.params.get(operand.source)
 
     @cached_property
+    def axes(self) -> dict[int, Axes]:
+        """Id of a value → what its axes are made of."""
+        return axis_parts(self.report.trace)
+
+    @cached_property
+    def uses(self) -> dict[str, list[Row]]:
+        """Name of a parameter → the rows that read it."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            for number in range(len(row.inputs)):
+                param = self.held(row, number)
+                if param is not None:
+                    found.setdefault(param.tied_to or param.name, []).append(row)
+        return found
+
+    @cached_property
     def last_map(self) -> int:
         """The last row that gives a map: axes of positions behind batch and channels."""
         maps = (row.index for row in self.rows for value in row.outputs if prod(value.shape[2:]) > 1)
@@ -88,10 +105,11 @@ class Flow:
         readers = self.readers(row)
         return readers[0] if len(readers) == 1 else None
 
-    def follower(self, row: Row) -> Row | None:
-        """The only reader, past views, copies and dropouts."""
+    def follower(self, row: Row, *, through: Callable[[Row], bool] | None = None) -> Row | None:
+        """The only reader, past views, copies and dropouts, or past other rows."""
+        handed = through or passes
         after = self.reader(row)
-        while after is not None and passes(after):
+        while after is not None and handed(after):
             after = self.reader(after)
         return after
 
@@ -113,6 +131,16 @@ def passes(row: Row) -> bool:
     return handed and len(row.outputs) == 1 and prod(row.outputs[0].shape) == prod(row.inputs[0].value.shape)
 
 
+def keeps(row: Row) -> bool:
+    """Whether a row hands on every element of its first operand as it is: a view, a copy, a dropout that drops none."""
+    return passes(row) and (plain(row) not in DROPOUTS or row.get("p", 0.5) == 0)
+
+
+def channel_axis(row: Row) -> int:
+    """Along which axis of its output the features of a linear layer or convolution lie, counted from the end."""
+    return -1 if plain(row) == "linear" else -1 - int(row.short.rstrip("_")[-2])
+
+
 def plain(row: Row) -> str:
     """A row's function, whether it writes in place or not."""
     return row.short.removesuffix("_")
@@ -124,9 +152,15 @@ def found(code: str, row: Row, message: str, *, help: str, level: str = "", deta
 
 
 def merged(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Equal findings as one, which names the other paths: those of repeated blocks."""
+    """Equal findings as one, which names the other paths: those of repeated blocks. What is found at several calls of
+    one layer is one finding too."""
     same: dict[tuple[object, ...], list[Finding]] = {}
+    once: dict[tuple[object, ...], None] = {}
     for finding in findings:
+        called = finding.rule, finding.level, finding.path, finding.message
+        if finding.path and called in once:
+            continue
+        once[called] = None
         key = finding.rule, finding.level, finding.place, finding.message
         same.setdefault(key, []).append(finding)
     for first, *others in same.values():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
-from archscope.checks.lint.flow import ACTIVATIONS, LINEAR, NORMS, Flow, found, plain
+from archscope.checks.lint.axis_parts import only
+from archscope.checks.lint.flow import ACTIVATIONS, LINEAR, NORMS, Flow, channel_axis, found, plain
 from archscope.report import Finding
 from archscope.report.slides import slides
 from archscope.trace import Row
@@ -13,10 +15,14 @@ PRODUCTS = frozenset(["matmul", "bmm", "mul", "einsum", "baddbmm"])
 
 
 def linear_linear(flow: Flow) -> Iterator[Finding]:
-    """Two linear maps in a row are one. Grouped ones are not meant; through few channels it is a factorisation."""
+    """Two linear maps in a row are one. Grouped ones are not meant; through few channels it is a factorisation. Layers
+    that are called several times are one finding."""
     for row in flow.rows:
-        after = flow.follower(row) if is_map(flow, row) else None
+        first = is_map(flow, row) and flow.uses[name_of(flow, row)][0] is row
+        after = flow.follower(row) if first else None
         if after is None or not is_map(flow, after) or patches(flow, row):
+            continue
+        if not composes(flow, row, after) or shared_apart(flow, row, after) or low_rank(row, after):
             continue
         (into, middle), (_, out) = channels(row), channels(after)
         narrow = (middle < into and middle < out) or separable(row, after)
@@ -27,6 +33,37 @@ def linear_linear(flow: Flow) -> Iterator[Finding]:
         help = "fine where a factorisation is meant" if narrow else "an activation between them, or one of the two"
         level = "note" if narrow else ""
         yield found("linear-linear", row, said, help=help, level=level, details=[f"then  {after.path}"])
+
+
+def composes(flow: Flow, row: Row, after: Row) -> bool:
+    """Whether the second map sums over all features of the first: not over another axis, as after a transpose, nor
+    over a part of them, as after a view."""
+    made = only(flow.axes[row.outputs[0].id][channel_axis(row)])
+    read = flow.axes[after.inputs[0].value.id][channel_axis(after)]
+    return row.outputs[0].shape[channel_axis(row)] == 1 or (made is not None and made in read)
+
+
+def shared_apart(flow: Flow, row: Row, after: Row) -> bool:
+    """Whether one of the two layers is called elsewhere without the other, where it is a map of its own."""
+    names = {name_of(flow, row), name_of(flow, after)}
+    beside = [flow.follower(use) for use in flow.uses[name_of(flow, row)]]
+    beside += [flow.leader(use) for use in flow.uses[name_of(flow, after)]]
+    return any(met is None or not is_map(flow, met) or name_of(flow, met) not in names for met in beside)
+
+
+def name_of(flow: Flow, row: Row) -> str:
+    """The name of a layer's weights."""
+    weight = flow.held(row, 1)
+    return "" if weight is None else weight.tied_to or weight.name
+
+
+def low_rank(row: Row, after: Row) -> bool:
+    """Whether the two are a factorisation on purpose: the first one has no bias, and together they have fewer weights
+    than one map would have."""
+    weights = [one.inputs[1].value.shape for one in (row, after)]
+    (into, middle), (_, out) = channels(row), channels(after)
+    one = into * out * max(prod(shape[2:]) for shape in weights)
+    return len(row.inputs) < 3 and middle < min(into, out) and sum(map(prod, weights)) < one
 
 
 def is_map(flow: Flow, row: Row) -> bool:

@@ -6,24 +6,33 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archscope import units
-from archscope.checks.lint.flow import ACTIVATIONS, DROPOUTS, LINEAR, NORMS, STATISTICS, Flow, found, plain
+from archscope.checks.lint.flow import (
+    ACTIVATIONS,
+    DROPOUTS,
+    LINEAR,
+    NORMS,
+    STATISTICS,
+    Flow,
+    channel_axis,
+    found,
+    keeps,
+    plain,
+)
 from archscope.report import Finding
 from archscope.report.slides import slides
-from archscope.trace import Param, Row
+from archscope.trace import Row
 
 
 def bias_before_norm(flow: Flow) -> Iterator[Finding]:
     """A layer's bias is constant over each channel, so that subtracting the channel's mean takes it away. One finding
     for each place of a spec, and one for a net without places."""
     wasted: dict[object, list[tuple[Row, Row, int]]] = {}
-    seen: set[str] = set()  # a shared layer's bias is wasted once
     for row in flow.rows:
         bias = flow.held(row, 2) if plain(row) in LINEAR else None
-        if bias is not None and bias.name in seen:
-            continue
-        seen |= {bias.name} if bias is not None else set()
-        norm = flow.follower(row) if bias is not None else None
-        if bias is not None and norm is not None and norm.short in STATISTICS and per_channel(norm, bias):
+        uses = flow.uses.get(bias.tied_to or bias.name, []) if bias is not None else []
+        norms = [cancelling(flow, use) for use in uses if uses[0] is row]  # of a shared layer every call must be
+        if bias is not None and norms and None not in norms:
+            norm = next(norm for norm in norms if norm is not None)
             wasted.setdefault((row.place, norm.op), []).append((row, norm, bias.count))
     for (row, norm, _), *others in wasted.values():
         total = units.count(sum(count for *_, count in [*others, (row, norm, _)]))
@@ -33,9 +42,14 @@ def bias_before_norm(flow: Flow) -> Iterator[Finding]:
         yield replace(made, also=tuple(other.path for other, *_ in others))
 
 
-def per_channel(norm: Row, bias: Param) -> bool:
-    """Whether the norm's channels are those of the bias."""
-    return norm.inputs[0].value.shape[1:2] == bias.shape
+def cancelling(flow: Flow, row: Row) -> Row | None:
+    """The norm that takes a layer's bias away exactly: its channels are the axis along which the bias lies, and between
+    them nothing but views, which leave a constant constant; a dropout or a padding does not."""
+    norm = flow.follower(row, through=keeps) if plain(row) in LINEAR else None
+    if norm is None or norm.short not in STATISTICS or len(norm.inputs[0].value.shape) < 2:
+        return None
+    made, given = flow.axes[row.outputs[0].id], flow.axes[norm.inputs[0].value.id]
+    return norm if made[channel_axis(row)] in (given[1], ()) else None
 
 
 def repeated_norm(flow: Flow) -> Iterator[Finding]:
@@ -67,7 +81,7 @@ def shared_norm(flow: Flow) -> Iterator[Finding]:
         if len(apart) > 1 and not twins(flow, apart):
             places = f"{units.count(len(apart))} places"
             said = f"one {apart[0].op} normalises in {places}: its running mean and variance fit none of them"
-            details = [f"{row.path}  {units.shape(row.inputs[0].value.shape)}" for row in apart]
+            details = dict.fromkeys(f"{row.path}  {units.shape(row.inputs[0].value.shape)}" for row in apart)
             help = f"a norm of its own for each place ({name.rpartition('.')[0]} is shared)"
             yield found("shared-norm", apart[1], said, help=help, details=details)
 

@@ -17,7 +17,7 @@ from tests.checks.lint.nets import Net, of_module, of_steps, said
 
 pytestmark = pytest.mark.moves_rng
 IMAGE = "[N, 3, 32, 32]"
-BIAS, SKIP, LINEAR = "bias-before-norm", "skipping-stride", "linear-linear"
+BIAS, SKIP, LINEAR, DROPOUT = "bias-before-norm", "skipping-stride", "linear-linear", "dropout-before-norm"
 
 
 # ------------------------------------------------------------ specs
@@ -32,6 +32,15 @@ BIAS, SKIP, LINEAR = "bias-before-norm", "skipping-stride", "linear-linear"
         (IMAGE, "Conv2d(8, 3); ReLU; BatchNorm2d", []),
         (IMAGE, "Conv2d(8, 3); GroupNorm(4)", []),
         ("[4, 8, 6]", "Linear(6); BatchNorm1d", []),  # a bias along another axis than the norm's channels
+        ("[4, 6, 6]", "Linear(6); BatchNorm1d", []),  # the same with equal sizes
+        ("[4, 5, 6]", "Linear(6); transpose(1, 2); BatchNorm1d", [(BIAS, "warning", "0")]),
+        ("[4, 6, 6]", "Linear(6); transpose(1, 2); BatchNorm1d", [(BIAS, "warning", "0")]),
+        ("[4, 8]", "Linear(8); view(-1, 8, 1); BatchNorm1d", [(BIAS, "warning", "0")]),
+        ("[4, 8]", "Linear(8); view(-1, 2, 4); BatchNorm1d", []),  # four biases to a channel
+        ("[4, 8]", "Linear(8); Dropout(0.3); BatchNorm1d", [(DROPOUT, "warning", "1")]),  # a bias that dropout cuts
+        ("[4, 8]", "Linear(8); Dropout(0.0); BatchNorm1d", [(BIAS, "warning", "0")]),
+        (IMAGE, "Conv2d(8, 3); ZeroPad2d(1); BatchNorm2d", []),  # the bias is not in the padding
+        (IMAGE, "Conv2d(1, 3); BatchNorm2d", [(BIAS, "warning", "0")]),
         (IMAGE, "y: Conv2d(3, 3, padding=1); BatchNorm2d; prev + y", []),  # the bias goes on beside the norm
         (IMAGE, "BatchNorm2d; BatchNorm2d", [("repeated-norm", "warning", "1")]),
         (IMAGE, "Conv2d(8, 3, bias=False); BatchNorm2d; GroupNorm(2)", [("repeated-norm", "note", "2")]),
@@ -50,6 +59,16 @@ BIAS, SKIP, LINEAR = "bias-before-norm", "skipping-stride", "linear-linear"
         (IMAGE, "Conv2d(8, 3); Flatten; Linear(10)", [(LINEAR, "warning", "0")]),
         ("[N, 64, 8, 8]", "Conv2d(16, 1); Conv2d(64, 3)", [(LINEAR, "note", "0")]),
         ("[N, 8, 8, 8]", "Conv2d(8, (1, 3)); Conv2d(8, (3, 1))", [(LINEAR, "note", "0")]),
+        ("[N, 16, 64]", "Linear(64); transpose(1, 2); Linear(16); transpose(1, 2)", []),  # along two axes
+        ("[N, 16, 16]", "Linear(16); transpose(1, 2); Linear(16)", []),
+        ("[N, 16, 64]", "Linear(64); transpose(1, 2); transpose(1, 2); Linear(64)", [(LINEAR, "warning", "0")]),
+        ("[N, 64]", "Linear(1024); view(-1, 16, 64); Linear(144)", []),  # of each part, not of all features
+        ("[N, 64]", "Linear(1024); view(-1, 16, 64); flatten(1); Linear(144)", [(LINEAR, "warning", "0")]),
+        ("[N, 64]", "Linear(1024); view(-1, 64, 4, 4); Conv2d(8, 3)", []),
+        ("[N, 16, 512]", "Linear(8, bias=False); Linear(512)", []),  # a factorisation: fewer weights than one map
+        ("[N, 16, 512]", "Linear(8); Linear(512)", [(LINEAR, "note", "0")]),
+        ("[N, 16, 512]", "Linear(512, bias=False); Linear(512)", [(LINEAR, "warning", "0")]),
+        ("[N, 12]", "Linear(8, bias=False); Linear(10)", [(LINEAR, "note", "0")]),  # more weights than one map
         (IMAGE, "Conv2d(8, 3); ReLU; Conv2d(8, 3)", []),
         ("[N, 8, 8, 8]", "Conv2d(8, 3, groups=8); Conv2d(16, 1)", []),
         (IMAGE, "Conv2d(8, 4, stride=4); flatten(2); transpose(1, 2); Linear(8)", []),  # patches
@@ -90,6 +109,38 @@ def test_findings_of_specs(shape: str, steps: str, findings: list[tuple[str, str
 def test_maps_that_must_see_an_object(object_size: tuple[int, int], tmp_path: Path) -> None:
     found = of_steps(tmp_path, IMAGE, "Conv2d(8, 3, padding=1)", object_size=object_size)
     assert said(found) == [("field-too-small", "warning", "0")] * (object_size > (3, 3))
+
+
+SHARED = "modules: {a: Linear(8), b: Linear(8)}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "findings"),
+    [
+        ("a; b; ReLU; a; b; ReLU", [(LINEAR, "warning", "0")]),
+        ("a; b; ReLU; a; ReLU", []),  # the second call needs a layer of its own
+        ("a; ReLU; b; ReLU; a; b", []),
+        ("a; BatchNorm1d; ReLU; a; BatchNorm1d", [(BIAS, "warning", "0")]),
+        ("a; BatchNorm1d; ReLU; a", []),  # the second call's bias goes on
+        ("a; ReLU; a; BatchNorm1d", []),
+    ],
+)
+def test_a_shared_layer_is_one_finding(steps: str, findings: list[tuple[str, str, str]], tmp_path: Path) -> None:
+    found = of_steps(tmp_path, "[4, 8]", steps, rest=SHARED)
+    assert said(found) == findings
+    assert not any(finding.also or " of 2 layers" in finding.message for finding in found)
+
+
+def test_a_shared_layer_of_a_module_is_one_finding() -> None:
+    net = Net(lambda m, x: m.two(m.one(m.two(m.one(x)).relu())), one=nn.Linear(8, 8), two=nn.Linear(8, 8))
+    (found,) = of_module(net, (4, 8))
+    assert (found.rule, found.path, found.also) == (LINEAR, "one", ())
+
+
+def test_a_shared_norm_is_listed_once() -> None:
+    net = Net(lambda m, x: m.norm(m.norm(m.one(x)).relu()), one=nn.Conv2d(3, 3, 1, bias=False), norm=nn.BatchNorm2d(3))
+    found = [one for one in of_module(net, (2, 3, 8, 8)) if one.rule == "shared-norm"]
+    assert [one.details for one in found] == [("norm  2×3×8×8",)]
 
 
 # ------------------------------------------------------------ residuals that do not add

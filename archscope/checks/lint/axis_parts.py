@@ -1,0 +1,297 @@
+"""Which axes of which rows the axes of a value are made of, through views, transposes and whatever keeps an axis.
+
+    (N, T, 64) of a Linear ─ view(N, T, 4, 16) → N, T, 4 of 64, 16 of 64 ─ transpose, reshape(N, 4 * T, 16)
+        → N, [4 of 64, T], 16 of 64
+
+An axis of size 1 has no parts. What no rule follows gets axes of its own, of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+from archscope.report.rearranging import followed
+from archscope.report.slides import sliding
+from archscope.trace import Row, Shape, Trace
+
+FEATURES, POSITIONS, BATCH, UNKNOWN = "features", "positions", "batch", ""
+
+
+class Part(NamedTuple):
+    """A part of an axis that a row (or an input) made: `size` of its `whole` positions, `step` apart from each other.
+
+    axis: a number for that axis. kind: what it holds, where that is known.
+    """
+
+    axis: int
+    kind: str
+    whole: int
+    size: int
+    step: int = 1
+
+    @property
+    def entire(self) -> bool:
+        return self.size == self.whole
+
+
+Axis = tuple[Part, ...]
+Axes = tuple[Axis, ...]
+
+
+def axis_parts(trace: Trace) -> dict[int, Axes]:
+    """The axes of every value that flows, by its id."""
+    follow = Follower()
+    for operand in trace.inputs:
+        shape = operand.value.shape
+        follow.known[operand.value.id] = follow.fresh(shape, [BATCH] + [UNKNOWN] * (len(shape) - 1))
+    for row in trace.rows:
+        for value, axes in zip(row.outputs, follow.outputs(row), strict=True):
+            follow.known[value.id] = axes
+    return follow.known
+
+
+def only(axis: Axis) -> Part | None:
+    """The one entire axis that an axis is; None where it is a part of one, or several."""
+    return axis[0] if len(axis) == 1 and axis[0].entire else None
+
+
+def regrouped(axes: Axes, shape: Shape) -> Axes | None:
+    """The axes of a view of this shape; None where a size cuts an axis into parts that are not equal."""
+    waiting = [part for axis in axes for part in axis][::-1]
+    made: list[Axis] = []
+    for size in shape:
+        parts: list[Part] = []
+        while size > 1:
+            if not waiting:
+                return None
+            part = waiting.pop()
+            if size % part.size and part.size % size:
+                return None
+            if part.size > size:
+                rest = part.size // size
+                waiting.append(part._replace(size=rest))
+                part = part._replace(size=size, step=part.step * rest)
+            parts.append(part)
+            size //= part.size
+        made.append(joined(parts))
+    return tuple(made) if not waiting else None
+
+
+def joined(parts: Iterable[Part]) -> Axis:
+    """Parts of one axis that lie side by side, as one."""
+    made: list[Part] = []
+    for part in parts:
+        last = made[-1] if made else None
+        if last is not None and last.axis == part.axis and last.step == part.step * part.size:
+            made[-1] = part._replace(size=last.size * part.size)
+        else:
+            made.append(part)
+    return tuple(made)
+
+
+class Follower:
+    """Rows in their order → the axes of what they give."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Axes] = {}
+        self.count = 0
+
+    def fresh(self, shape: Shape, kinds: Sequence[str] = ()) -> Axes:
+        """Axes that begin here."""
+        named = [*kinds, *[UNKNOWN] * (len(shape) - len(kinds))]
+        return tuple(self.begin(size, kind) for size, kind in zip(shape, named, strict=True))
+
+    def begin(self, size: int, kind: str) -> Axis:
+        """One axis that begins here."""
+        self.count += 1
+        return (Part(self.count, kind, size, size),) if size > 1 else ()
+
+    def outputs(self, row: Row) -> list[Axes]:
+        """The axes of everything that a row gives."""
+        if not row.inputs:
+            return [self.fresh(value.shape) for value in row.outputs]
+        short = row.short.removesuffix("_")
+        rule = windowed if sliding(row)[0] is not None else RULES.get(short, same)
+        followed = row.outputs if rule is taken else row.outputs[:1]
+        found = [self._checked(rule(Made(self, row, value.shape)), value.shape) for value in followed]
+        return [*found, *(self.fresh(value.shape) for value in row.outputs[len(followed) :])]
+
+    def _checked(self, axes: Axes | None, shape: Shape) -> Axes:
+        """The axes that a rule found, each of which must have its size."""
+        if axes is None or len(axes) != len(shape):
+            return self.fresh(shape)
+        found = zip(axes, shape, strict=True)
+        return tuple(a if prod(p.size for p in a) == size else self.begin(size, UNKNOWN) for a, size in found)
+
+    def of(self, row: Row, number: int = 0) -> Axes:
+        """The axes of an operand."""
+        value = row.inputs[number].value
+        if value.id not in self.known:
+            self.known[value.id] = self.fresh(value.shape)
+        return self.known[value.id]
+
+    def renewed(self, axes: Axes, shape: Shape, where: Mapping[int, str]) -> Axes:
+        """The same axes but for some that begin here, with their kinds."""
+        return tuple(self.begin(shape[i], where[i]) if i in where else axis for i, axis in enumerate(axes))
+
+
+class Made(NamedTuple):
+    """A row, the shape of the output asked for, and the axes known so far."""
+
+    follow: Follower
+    row: Row
+    out: Shape
+
+
+Rule = Callable[[Made], Axes | None]
+
+
+# ------------------------------------------------------------ rows that keep axes
+def same(at: Made) -> Axes | None:
+    """Element by element: the axes of the first operand of the output's shape, of one that flows if there is one."""
+    fitting = [i for i, operand in enumerate(at.row.inputs) if operand.value.shape == at.out]
+    flowing = [i for i in fitting if at.row.inputs[i].value.id in at.follow.known]
+    return at.follow.of(at.row, (flowing or fitting)[0]) if fitting else None
+
+
+def resized(at: Made) -> Axes | None:
+    """Parts, paddings, repetitions: axes that keep their size stay, others begin here and hold what they held."""
+    axes = at.follow.of(at.row)
+    if len(axes) != len(at.out):
+        return None
+    sizes = at.row.inputs[0].value.shape
+    return tuple(
+        axis if size == new else at.follow.begin(new, axis[0].kind if len(axis) == 1 else UNKNOWN)
+        for axis, size, new in zip(axes, sizes, at.out, strict=True)
+    )
+
+
+def taken(at: Made) -> Axes | None:
+    """One position along an axis (`unbind`, `select`), which goes; a part of it otherwise."""
+    axes, dim = at.follow.of(at.row), at.row.get("dim", 0)
+    if len(axes) == len(at.out) or not isinstance(dim, int):
+        return resized(at)
+    return tuple(axis for i, axis in enumerate(axes) if i != dim % len(axes))
+
+
+def indexed(at: Made) -> Axes | None:
+    """`x[:, 0, ::2]`, entry by entry."""
+    index, axes = at.row.get("index", "?"), at.follow.of(at.row)
+    entries = [*index] if isinstance(index, tuple) else [index]
+    if any(not isinstance(e, (int, type(None))) and ":" not in str(e) and e != "..." for e in entries):
+        return None
+    where, _ = followed(entries, len(axes))
+    made: list[Axis] = [()] * len(at.out)
+    for old, (new,) in where.items():
+        kept = at.row.inputs[0].value.shape[old] == at.out[new]
+        kind = axes[old][0].kind if len(axes[old]) == 1 else UNKNOWN
+        made[new] = axes[old] if kept else at.follow.begin(at.out[new], kind)
+    return tuple(made)
+
+
+def reduced(at: Made) -> Axes | None:
+    axes, dim = at.follow.of(at.row), at.row.get("dim")
+    dims = dim if isinstance(dim, tuple) else (dim,)
+    gone = {d % len(axes) for d in dims if isinstance(d, int)} if axes else set()
+    if len(axes) == len(at.out):
+        return tuple(() if i in gone else axis for i, axis in enumerate(axes))
+    return tuple(axis for i, axis in enumerate(axes) if i not in gone)
+
+
+# ------------------------------------------------------------ rows that move axes
+def viewed(at: Made) -> Axes | None:
+    return regrouped(at.follow.of(at.row), at.out)
+
+
+def permuted(at: Made) -> Axes | None:
+    axes, order = at.follow.of(at.row), at.row.get("dims")
+    if not isinstance(order, tuple) or len(order) != len(axes):
+        return None
+    return tuple(axes[d % len(axes)] for d in order)
+
+
+def swapped(at: Made) -> Axes | None:
+    axes = [*at.follow.of(at.row)]
+    one, other = (at.row.get(name, default) for name, default in (("dim0", -2), ("dim1", -1)))
+    if len(axes) < 2 or not isinstance(one, int) or not isinstance(other, int):
+        return None
+    axes[one], axes[other] = axes[other], axes[one]
+    return tuple(axes)
+
+
+# ------------------------------------------------------------ rows that make axes
+def features(at: Made) -> Axes | None:
+    """A map of the last axis: linear layers, attention's output, recurrent layers."""
+    axes = at.follow.of(at.row)
+    return at.follow.renewed(axes, at.out, {len(at.out) - 1: FEATURES}) if len(axes) == len(at.out) else None
+
+
+def embedded(at: Made) -> Axes | None:
+    return (*at.follow.of(at.row), *at.follow.fresh(at.out[-1:], [FEATURES]))
+
+
+def windowed(at: Made) -> Axes | None:
+    """A convolution or a pooling: the axes that its window moves along begin here, those before them stay."""
+    _, slid = sliding(at.row)
+    kinds = dict.fromkeys(slid, POSITIONS)
+    if "conv" in at.row.short:
+        kinds[slid[0] - 1] = FEATURES
+    axes = at.follow.of(at.row)
+    if len(axes) == len(at.out) and not kinds.keys() & {slid[0] - 1} and slid[0] >= 1 and len(axes[slid[0] - 1]) == 1:
+        part = axes[slid[0] - 1][0]
+        axes = (*axes[: slid[0] - 1], (part._replace(kind=part.kind or FEATURES),), *axes[slid[0] :])
+    return at.follow.renewed(axes, at.out, kinds) if len(axes) == len(at.out) else None
+
+
+def spread(at: Made) -> Axes | None:
+    """Adaptive pools, interpolations: channels stay, positions begin here."""
+    axes = at.follow.of(at.row)
+    kinds = dict.fromkeys(range(2, len(at.out)), POSITIONS)
+    return at.follow.renewed(axes, at.out, kinds) if len(axes) == len(at.out) else None
+
+
+def shuffled(at: Made) -> Axes | None:
+    return at.follow.fresh(at.out, [BATCH, FEATURES, POSITIONS, POSITIONS])
+
+
+def product(at: Made) -> Axes | None:
+    """The rows of one matrix and the columns of the other."""
+    one, other = at.follow.of(at.row), at.follow.of(at.row, 1) if len(at.row.inputs) > 1 else ()
+    if len(one) != len(at.out) or len(other) != len(at.out) or len(at.out) < 2:
+        return None
+    return (*one[:-1], other[-1])
+
+
+def attended(at: Made) -> Axes | None:
+    """The positions of the queries, the features of the values."""
+    query, value = at.follow.of(at.row), at.follow.of(at.row, 2)
+    return (*query[:-1], value[-1]) if len(query) == len(value) == len(at.out) else None
+
+
+def begun(at: Made) -> Axes | None:
+    """Axes of which nothing is known."""
+    return at.follow.fresh(at.out)
+
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"), viewed),
+    "permute": permuted,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), swapped),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), taken),
+    **dict.fromkeys(("cat", "concat", "concatenate", "pad", "expand", "repeat", "broadcast_to"), resized),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "norm"), reduced),
+    **dict.fromkeys(("linear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"), features),
+    **dict.fromkeys(("interpolate", "upsample"), spread),
+    **{f"adaptive_{kind}_pool{d}d": spread for kind in ("avg", "max") for d in (1, 2, 3)},
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffled),
+    **dict.fromkeys(("matmul", "bmm", "baddbmm"), product),
+    **dict.fromkeys(("flip", "roll", "sort", "gather", "take", "einsum", "stack", "unfold", "fold"), begun),
+    "movedim": begun,
+    "scaled_dot_product_attention": attended,
+    "embedding": embedded,
+    "getitem": indexed,
+}
+"""Function (short name, without the underscore of an in-place one) → rule; what is not here is taken element by element
+where the shapes fit."""
