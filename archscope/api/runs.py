@@ -142,7 +142,9 @@ def summarize_plan(
         **how,
     )
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
-    return _joined(recording, title_of(plan), warnings, expected=plan.expected)
+    report = _joined(recording, title_of(plan), warnings, expected=plan.expected)
+    whole = [i for i in plan.inputs if not i.dtype.is_floating_point]
+    return replace(report, ranges=tuple((i.name, i.low, i.high) for i in whole))
 
 
 def room_for(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:

@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     Rule("layer-shape", "error", "conflict", "a layer is given sizes that are not those of its input"),
     Rule("product-shape", "error", "conflict", "operands of a matrix product or of an attention that do not fit"),
     Rule("view-shape", "error", "conflict", "a view of another number of elements"),
+    Rule("index-range", "error", "conflict", "numbers outside of the table that they index"),
     Rule("forward", "error", "conflict", "the forward pass failed for another reason"),
     Rule("expect-shape", "error", "expectation", "an output shape is not the expected one"),
     Rule("expect-preserves", "error", "expectation", "what should be preserved is not"),
@@ -57,6 +58,8 @@ RULES: tuple[Rule, ...] = (
     Rule("dropped-pixels", "note", "lint", "rows and columns that a window's rounding never reads"),
     Rule("dropout-before-norm", "warning", "lint", "dropout shifts the variance that a batch norm after it learns"),
     Rule("softmax-inside", "warning", "lint", "a softmax whose result goes through more layers"),
+    Rule("mixed-axes", "warning", "lint", "a view that mixes axes which should change places"),
+    Rule("linear-on-width", "warning", "lint", "a classifier that reads the columns of maps"),
     Rule("field-too-large", "note", "lint", "kernels that reach over the edges of a map they cover already"),
     Rule("field-too-small", "note", "lint", "a receptive field smaller than what it must see"),
 )

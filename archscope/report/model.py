@@ -151,6 +151,7 @@ class Report:
 
     title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
     backward, backward_total: the same of the backward pass; nothing, and None, where none was recorded.
+    ranges: (name, low, high) of the inputs of whole numbers, from `low` to `high - 1`, where a spec says so.
     """
 
     trace: Trace
@@ -159,6 +160,7 @@ class Report:
     title: str = ""
     views: Views = field(default=Views(), compare=False)
     backward_costs: tuple[Cost, ...] = ()
+    ranges: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def target(self) -> str:

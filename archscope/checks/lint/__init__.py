@@ -4,6 +4,8 @@
     joins     residual blocks that never add, additions that broadcast in silence
     norms     biases before norms, norms on norms, shared norms, dropout before norms
     maps      linear maps with nothing between them, softmaxes in the middle
+    layout    views that mix axes, classifiers along an image's width
+    ranges    numbers outside of the tables that they index
     sliding   input that windows skip or drop, kernels on padding, receptive fields
 
 A rule is a function from a Flow to findings. Its measure is how seldom it is wrong about a good net.
@@ -15,8 +17,10 @@ from collections.abc import Callable, Iterable
 
 from archscope.checks.lint.flow import Flow, merged
 from archscope.checks.lint.joins import residual_without_add, silent_broadcast
+from archscope.checks.lint.layout import linear_on_width, mixed_axes
 from archscope.checks.lint.maps import linear_linear, softmax_inside
 from archscope.checks.lint.norms import bias_before_norm, dropout_before_norm, repeated_norm, shared_norm
+from archscope.checks.lint.ranges import index_range
 from archscope.checks.lint.sliding import dropped_pixels, field_too_large, field_too_small, skipping_stride
 from archscope.checks.lint.unused import unused_params, unused_values
 from archscope.report import Finding, Report
@@ -32,6 +36,9 @@ LINTS: tuple[Callable[[Flow], Iterable[Finding]], ...] = (
     dropout_before_norm,
     linear_linear,
     softmax_inside,
+    mixed_axes,
+    linear_on_width,
+    index_range,
     skipping_stride,
     dropped_pixels,
     field_too_large,
