@@ -146,7 +146,7 @@ class GraphBuilder:
         def make() -> fx.Node:
             return self.graph.call_function(function, self.lowered(args))
 
-        return RuntimeList(self, make, Varying(metas), text)  # type: ignore[arg-type]
+        return RuntimeList(self, make, Varying(metas), text, args)  # type: ignore[arg-type]
 
     def size(self, tensor: Tensor, axis: int, text: str = "") -> Reading:
         """The length of one dimension of a tensor of this graph."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from archscope.compile.graphs import Here
 from archscope.compile.numbers import RuntimeList, RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.compile.turns import run_time_loop
@@ -28,7 +29,7 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     """The value after the last turn; every turn starts from the value before it."""
     workshop, around = walk.use.workshop, walk.use.workshop.turns
     try:
-        length = length_of(walk, step, start, scope)
+        length = length_of(walk, step, start, scope, path)
         if isinstance(length, (RuntimeNumber, RuntimeList)):
             found = run_time_loop(walk, step, length, start, scope, path)
             if found is not None:
@@ -56,16 +57,17 @@ def collect(step: Step, scope: Scope, value: object, collected: object) -> objec
     return value
 
 
-def length_of(walk: Walk, step: Step, prev: object, scope: Scope) -> object:
+def length_of(walk: Walk, step: Step, prev: object, scope: Scope, path: str) -> object:
     """What a loop goes through: a count, or a list. UNKNOWN for one that cannot be worked out, which is reported."""
     loop = step.loop
+    place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
+    walk.use.here = Here(path, place, text="for" if isinstance(loop, For) else "repeat")
     try:
         if isinstance(loop, Repeat):
             return count_of(walk, loop, prev, scope)
         assert isinstance(loop, For)
         return items_of(walk, loop, prev, scope)
     except Fault as fault:
-        place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
         walk.use.report(place, fault.message, fault.help)
         return UNKNOWN
 

@@ -24,6 +24,7 @@ from archscope.spec.evaluate import (
     Thing,
     arithmetic,
     compared,
+    is_number,
     known_by_halves,
     numeric,
     plain_call,
@@ -97,12 +98,27 @@ class RuntimeNumber(Thing):
         if at_run_time is None or apply is None:
             raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out", f"{symbol} takes tensors")
         if symbol in MEMBERSHIP:
-            return compared(symbol, apply, settled(left, host), settled(right, host))
+            return self._membership(symbol, apply, left, right, host)
         operands = plain(left), plain(right)
         value: Any = (compared if symbol in COMPARISONS else arithmetic)(symbol, apply, *operands)
         if not all(isinstance(operand, (int, float, list, tuple)) for operand in operands):
             return value  # no size is a word or None
         return computed(at_run_time, (left, right), value, f"{told(left)} {symbol} {told(right)}")
+
+    def _membership(self, symbol: str, apply: Callable, left: object, right: object, host: object) -> object:
+        numbers = isinstance(right, (list, tuple)) and all(map(is_number, right))
+        if not (numbers and is_number(left)):
+            return compared(symbol, apply, settled(left, host), settled(right, host))
+        held = compared("in", lambda a, b: a in b, plain(left), plain(right))
+        inside = computed(operator.contains, (right, left), held, f"{told(left)} in {told(right)}")
+        if symbol == "in":
+            return inside
+        return inside.unary("not", host) if isinstance(inside, RuntimeNumber) else not inside
+
+    def pick(self, items: Any, host: object) -> object:
+        if not all(map(is_number, items)):
+            return items[self.settled(host)]
+        return computed(operator.getitem, (items, self), plain(items[self.value]), f"{told(items)}[{self.text}]")
 
     def unary(self, symbol: str, host: object) -> object:
         if symbol == "+":
@@ -172,7 +188,7 @@ def readings_of(value: object) -> Iterator[Reading]:
     if isinstance(value, (list, tuple)):
         for part in value:
             yield from readings_of(part)
-    elif isinstance(value, RuntimeNumber):
+    elif isinstance(value, (RuntimeNumber, RuntimeList)):
         yield from value.readings()
 
 
@@ -238,13 +254,18 @@ def told(value: object) -> str:
 class RuntimeList(Thing):
     """A list that is made when the net runs. `metas`: its items at the sizes of the compilation.
 
-    make() gives the node of the list in its owner's graph.
+    make() gives the node of the list in its owner's graph. made_of: what it was made of. sample: what
+    an item would be, of a list that has none.
     """
+
+    lists = True
 
     owner: Use
     make: Callable[[], fx.Node]
     metas: Varying
     text: str
+    made_of: tuple = ()
+    sample: object = None
     count: Reading = field(init=False)
 
     def __post_init__(self) -> None:
@@ -259,6 +280,11 @@ class RuntimeList(Thing):
     @property
     def what(self) -> str:  # type: ignore[override]
         return f"a list of {len(self.metas)} values"
+
+    def readings(self) -> Iterator[Reading]:
+        """The numbers that it is made of, its length among them."""
+        yield self.count
+        yield from readings_of(self.made_of)
 
     def settled(self, host: object) -> Any:
         """Its items, for this length alone."""
@@ -312,13 +338,6 @@ def metas_of(value: object) -> Any:
     return rebuilt(value, metas_of) if isinstance(value, (list, tuple)) else getattr(value, "meta", plain(value))
 
 
-def lists_within(value: object) -> list[RuntimeList]:
-    """The lists of the run in a value."""
-    if isinstance(value, (list, tuple)):
-        return [found for part in value for found in lists_within(part)]
-    return [value] if isinstance(value, RuntimeList) else []
-
-
 @dataclass(frozen=True, eq=False)
 class NumberFunction(Thing):
     """A function of plain numbers and of lists, by its name."""
@@ -344,9 +363,11 @@ def number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
     text = f"{name}({', '.join(map(told, given))})"
     if name in LISTS and travels(args) and not kwargs:
         metas = plain_call(name, NUMBERS[name], metas_of(args), {})
-        return building(host, name).list_call(LISTS[name], args, metas, text)  # type: ignore[arg-type]
+        made = building(host, name).list_call(LISTS[name], args, metas, text)  # type: ignore[arg-type]
+        made.sample = 0 if name == "range" else None
+        return made
     value = plain_call(name, NUMBERS[name], plain(args), {key: plain(value) for key, value in kwargs.items()})
-    if name in LISTS or kwargs or lists_within(given) or not isinstance(value, (int, float)):
+    if name in LISTS or kwargs or not travels(args) or not isinstance(value, (int, float)):
         return plain_call(name, NUMBERS[name], settled(args, host), {k: settled(v, host) for k, v in kwargs.items()})
     return computed(AT_RUN_TIME.get(name, NUMBERS[name]), args, value, text)
 

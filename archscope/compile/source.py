@@ -168,6 +168,8 @@ class Writer:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
         if target in SIGNS:
             return f" {SIGNS[target]} ".join(self.operand(part) for part in args)
+        if target is operator.contains:
+            return f"{self.text(args[1])} in {self.text(args[0])}"
         if target in (operator.neg, operator.not_):
             return f"{'-' if target is operator.neg else 'not '}{self.operand(args[0])}"
         if target is getattr:

@@ -18,8 +18,10 @@ from archscope.compile.numbers import RuntimeList, RuntimeNumber, Varying, metas
 from archscope.compile.plan import BlockPlan, Loop
 from archscope.compile.scope import Scope
 from archscope.compile.use import Use
+from archscope.errors import Problems
 from archscope.spec.evaluate import UNKNOWN
 from archscope.spec.model import For, Step
+from archscope.spec.numbers import Fault
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -35,8 +37,10 @@ def run_time_loop(
     UNKNOWN where a turn has a problem, which is reported.
     """
     count = length.count if isinstance(length, RuntimeList) else length
-    if not count.value or not travels(start):
+    if not travels(start):
         return None
+    if not count.value:
+        return _never_run(walk, step, length, start, scope, path)
     first: Turn | None = None
     value, metas, expected = start, [], []
     for index in range(int(count.value)):
@@ -56,6 +60,27 @@ def run_time_loop(
     return as_loop(walk.use, first.use, length, start, metas, path)
 
 
+def _never_run(
+    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str
+) -> tuple[object, object] | None:
+    """A loop without a turn at these sizes: what a turn would be is seen on one that is not run, where that can be."""
+    workshop = walk.use.workshop
+    if isinstance(length, RuntimeList) and length.sample is None:
+        return None
+    kept = workshop.problems, workshop.mismatches, dict(workshop.warnings)
+    workshop.problems, workshop.mismatches = Problems(), Problems()
+    try:
+        turn = built_turn(walk, step, length, 0, start, scope, path)
+        sound = not workshop.problems and not workshop.mismatches and turn.value is not UNKNOWN
+    except Fault:
+        sound = False
+    finally:
+        workshop.problems, workshop.mismatches, workshop.warnings = kept
+    if not sound or not travels(turn.value) or has_weights(turn.use):
+        return None
+    return as_loop(walk.use, turn.use, length, start, [], path)
+
+
 @dataclass(frozen=True)
 class Turn:
     """One turn of a loop, built on its own: its graph, and what it gives."""
@@ -71,12 +96,14 @@ def built_turn(walk: Walk, step: Step, length: Length, index: int, before: objec
     around = walk.use
     plan = BlockPlan(around.plan.name, "", fx.Graph())
     use = Use(around.workshop, plan, around.frames, prefix=joined(around.prefix, path), around=around, door=around.door)
-    prev = use.wrap(use.graph.placeholder("prev"), metas_of(before), "prev")
+    itemized = isinstance(step.loop, For) and isinstance(length, RuntimeList)
+    nodes = [use.graph.placeholder(name) for name in ("prev", *(["item"] if itemized else []), "i")]
+    prev = use.wrap(nodes[0], metas_of(before), "prev")
     names: dict[str, object] = {}
     if isinstance(step.loop, For) and isinstance(length, RuntimeList):
-        item = use.wrap(use.graph.placeholder("item"), length.metas[index], "item")
-        names = row(walk, step.loop, item, step.loop.items.span)
-    number: Any = use.wrap(use.graph.placeholder("i"), index, "i")
+        meta = length.metas[index] if length.metas else length.sample
+        names = row(walk, step.loop, use.wrap(nodes[1], meta, "item"), step.loop.items.span)
+    number: Any = use.wrap(nodes[-1], index, "i")
     count: Any = length.count if isinstance(length, RuntimeList) else length
     first = number.joint("==", number, 0, use)
     last = number.joint("==", number, count.joint("-", count, 1, use), use)
@@ -119,7 +146,8 @@ def as_loop(
     node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None)
     last, every = (use.graph.call_function(operator.getitem, (node, index)) for index in (0, 1))
     use.parts |= {last: None, every: None}
-    return use.wrap(last, metas[-1]), RuntimeList(use, lambda: every, Varying(metas), joined(path))
+    value = use.wrap(last, metas[-1] if metas else metas_of(start))
+    return value, RuntimeList(use, lambda: every, Varying(metas), path)
 
 
 def loop(*args: object) -> object:

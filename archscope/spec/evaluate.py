@@ -15,6 +15,7 @@ import ast
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from archscope.errors import Span, did_you_mean
 from archscope.spec.harmless import harmless
@@ -43,6 +44,7 @@ class Thing:
     cure = ""  # how to make a tensor of it
     compares = False  # whether `<`, `==` … are operations of its own
     numeric = False  # whether it is a number that is worked out when the net runs
+    lists = False  # whether it is such a list
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         raise Fault(f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called")
@@ -74,6 +76,10 @@ class Thing:
     def settled(self, host: object) -> object:
         """The plain value that is built with; what is built then holds for nothing else."""
         raise Fault(f"a number belongs here, not {self.what}")
+
+    def pick(self, items: Sequence, host: object) -> object:
+        """The item of a plain list whose index this is."""
+        raise Fault(f"a list is indexed with a number, not {self.what}")
 
     def items(self, host: object) -> Sequence:
         """What `*` unpacks."""
@@ -208,8 +214,18 @@ class Evaluator:
         return capped(node.value)
 
     def _sequence(self, node: ast.List | ast.Tuple, source: Expression) -> object:
-        items = self._all(node.elts, source)
-        return tuple(items) if isinstance(node, ast.Tuple) else items
+        if isinstance(node, ast.Tuple):
+            return tuple(self._all(node.elts, source))
+        total: Any = []
+        for part in node.elts:
+            more = self._walk(part.value, source) if isinstance(part, ast.Starred) else [self._walk(part, source)]
+            if isinstance(more, Thing) and more.lists:
+                total = more.binary("+", total, swapped=True, host=self.host)
+            elif isinstance(total, Thing):
+                total = total.binary("+", list(self._unpacked(more)), swapped=False, host=self.host)
+            else:
+                total += self._unpacked(more)
+        return total
 
     def _binary(self, node: ast.BinOp, source: Expression) -> object:
         left, right = self._walk(node.left, source), self._walk(node.right, source)
@@ -327,8 +343,10 @@ class Evaluator:
             return UNKNOWN
         if isinstance(value, Thing):
             return value.subscript(index, self.host)
-        index = settled_index(index, self.host)
         try:
+            if numeric(index) and isinstance(value, (list, tuple)):
+                return index.pick(value, self.host)  # type: ignore[attr-defined]
+            index = settled_index(index, self.host)
             return value[index]  # type: ignore[index]
         except IndexError:
             count = len(value)  # type: ignore[arg-type]

@@ -25,6 +25,8 @@ def harmless(node: ast.expr, lookup: Callable[[str], object]) -> bool:
     if isinstance(node, ast.BinOp):
         return _harmless_operation(node) and harmless(node.left, lookup) and harmless(node.right, lookup)
     if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute):
+            return node.func.attr in ("size", "dim") and not node.keywords and all(map(is_whole, node.args))
         named = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS
         return named and bool(node.args) and not node.keywords and all(harmless(part, lookup) for part in node.args)
     if isinstance(node, ast.Subscript):
