@@ -25,9 +25,9 @@ from archscope.compile.use import Use, on_meta
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
-from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
 
 
 def block_plan(

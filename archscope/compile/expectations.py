@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from archscope.compile.numbers import RuntimeList, plain
 from archscope.compile.scope import Scope
 from archscope.compile.values import Tensor
-from archscope.spec.evaluate import UNKNOWN, shown
 from archscope.spec.model import Check, Constant, Data, Expected, Expression, Items, Table, Word
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, shown
 from archscope.units import parse_figure
 
 if TYPE_CHECKING:

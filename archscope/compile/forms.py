@@ -20,9 +20,9 @@ from archscope.compile.use import last_node, nodes_after
 from archscope.compile.values import Tensor
 from archscope.errors import Problem, Span
 from archscope.fit import meant_sum
-from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import Join, Residual, Step
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
 from archscope.trace import Site
 
 if TYPE_CHECKING:

@@ -10,13 +10,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from archscope.compile.numbers import RuntimeList, building, settled
-from archscope.compile.values import holds_tensor
-from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
+from archscope.compile.values import Tensor, holds_tensor
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
 
 if TYPE_CHECKING:
     from archscope.compile.use import Use
+
+
+LINSPACE = (
+    "linspace makes a tensor; for numbers write a list, or start + (end - start) * i / (n - 1) with i of range(n)"
+)
+
+
+def of_linspace(value: object) -> str:
+    """How to write numbers, where linspace is asked for them; empty for what is not made by it."""
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(of_linspace, value)), "")
+    waiting = [value.node] if isinstance(value, Tensor) else []
+    while waiting:
+        node = waiting.pop()
+        if node.target is torch.linspace:
+            return LINSPACE
+        waiting += node.all_input_nodes
+    return ""
 
 
 def as_argument(value: object, host: object) -> object:
@@ -45,7 +65,7 @@ class Kind(Thing):
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         given = (*args, *kwargs.values())
         if any(holds_tensor(v) for v in given):
-            cure = f"arguments first, then inputs: {self.name}(…)(x)"
+            cure = next(filter(None, map(of_linspace, given)), f"arguments first, then inputs: {self.name}(…)(x)")
             raise Fault(f"{self.name} is given a tensor where its arguments stand", cure)
         if known_by_halves(given):
             return UNKNOWN

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from archscope.compile.graphs import Here
+from archscope.compile.kinds import of_linspace
 from archscope.compile.numbers import RuntimeList, RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.compile.turns import run_time_loop
 from archscope.compile.workshop import MODULES
 from archscope.errors import Span
-from archscope.spec.evaluate import UNKNOWN, known_by_halves, shown
 from archscope.spec.model import For, Items, Repeat, Step
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, known_by_halves, shown
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -78,7 +79,8 @@ def items_of(walk: Walk, loop: For, prev: object, scope: Scope) -> object:
         loop.items, Scope(scope, {"prev": prev}), words=True, report=walk.use.report, host=walk.use
     )
     if items is not UNKNOWN and not isinstance(items, (list, tuple, RuntimeList)):
-        cure = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
+        example = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
+        cure = of_linspace(items) or example
         raise Fault(f"for … in: takes a list, not {shown(items)}", cure)
     return items
 

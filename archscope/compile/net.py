@@ -25,9 +25,9 @@ from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, UsageError, did_you_mean
-from archscope.spec.evaluate import UNKNOWN, shown
 from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
 from archscope.spec.names import names_read
+from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site
 
 

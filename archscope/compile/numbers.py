@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from torch import fx
 
 from archscope.compile.built import chosen, counted, fraction, listed, paired, turned, whole
-from archscope.spec.evaluate import (
-    BINARY,
-    COMPARE,
+from archscope.spec.evaluate import BINARY, COMPARE
+from archscope.spec.numbers import NUMBERS, Fault, multiply, power
+from archscope.spec.things import (
     UNKNOWN,
     Thing,
     arithmetic,
@@ -30,7 +30,6 @@ from archscope.spec.evaluate import (
     plain_call,
     shown,
 )
-from archscope.spec.numbers import NUMBERS, Fault, multiply, power
 
 if TYPE_CHECKING:
     from archscope.compile.use import Use
@@ -382,7 +381,8 @@ def of_the_run(value: object) -> bool:
 def building(host: object, name: str) -> Use:
     """The block being built; in `params`, `let` and signatures there is none, and tensors cannot be made."""
     if host is None:
-        raise Fault(f"{name} makes a tensor, which only steps can do", "move it into `layers:`")
+        numbers = "; a list of numbers is written [a, b], or made by range" if name == "linspace" else ""
+        raise Fault(f"{name} makes a tensor, which only steps can do", f"move it into `layers:`{numbers}")
     return host  # type: ignore[return-value]
 
 

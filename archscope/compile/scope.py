@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from archscope.compile.numbers import known
 from archscope.compile.values import Tensor
 from archscope.errors import Span
-from archscope.spec.evaluate import MISSING
 from archscope.spec.numbers import Fault
+from archscope.spec.things import MISSING
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.spec.evaluate import shown
 from archscope.spec.numbers import Fault
+from archscope.spec.things import shown
 from archscope.trace import Conflict, Says
 
 COUNTS = frozenset(

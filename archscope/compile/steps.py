@@ -28,7 +28,6 @@ from archscope.compile.signatures import signature
 from archscope.compile.use import Use, last_node, nodes_after
 from archscope.compile.values import Function, Pending, Tensor, holds_tensor
 from archscope.errors import Problem, Span, did_you_mean
-from archscope.spec.evaluate import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.model import (
     Body,
     Data,
@@ -43,6 +42,7 @@ from archscope.spec.model import (
     Word,
 )
 from archscope.spec.numbers import Fault
+from archscope.spec.things import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.trace import Site
 
 WHEN = "conditions are numbers and words known before the run"

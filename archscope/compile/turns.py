@@ -19,9 +19,9 @@ from archscope.compile.plan import BlockPlan, Loop
 from archscope.compile.scope import Scope
 from archscope.compile.use import Use
 from archscope.errors import Problems
-from archscope.spec.evaluate import UNKNOWN
 from archscope.spec.model import For, Step
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk

@@ -25,8 +25,8 @@ from archscope.compile.sense import check_dim
 from archscope.compile.values import Tensor, cure_of
 from archscope.errors import Frame, Problem, Span
 from archscope.fit import Dims, find
-from archscope.spec.evaluate import UNKNOWN, Thing, numeric
 from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, Thing, numeric
 from archscope.trace import Conflict, Site
 
 LARGEST = 2**60

@@ -16,8 +16,8 @@ from torch import fx
 from archscope.compile.functions import Entry, methods
 from archscope.compile.numbers import RuntimeList, RuntimeNumber, building, known, number_call
 from archscope.errors import did_you_mean
-from archscope.spec.evaluate import UNKNOWN, Thing, known_by_halves, shown
 from archscope.spec.numbers import NUMBERS, Fault
+from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
 
 if TYPE_CHECKING:
     from archscope.compile.use import Use

@@ -22,7 +22,7 @@ from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
 from archscope.compile.values import Function, Tensor
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
-from archscope.spec.evaluate import MISSING, UNKNOWN, Evaluator, Thing, known_by_halves, shown
+from archscope.spec.evaluate import Evaluator
 from archscope.spec.model import (
     Argument,
     Block,
@@ -41,6 +41,7 @@ from archscope.spec.model import (
 )
 from archscope.spec.names import names_read
 from archscope.spec.numbers import CONSTANTS, NUMBERS, Fault
+from archscope.spec.things import MISSING, UNKNOWN, Thing, known_by_halves, shown
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan

@@ -2,11 +2,8 @@
 
     Expression → (names from a lookup) → plain value | Thing | UNKNOWN
 
-A plain value is a number, word, list or tuple. A `Thing` is what the workshop knows and this floor does not (a
-tensor, a layer,
-a function): it answers for itself when it is called, added, indexed. After a fault has been reported the value is
-UNKNOWN, and whatever is
-made of UNKNOWN is UNKNOWN too: one mistake, one message.
+After a fault has been reported the value is UNKNOWN, and whatever is made of UNKNOWN is UNKNOWN too: one mistake, one
+message.
 """
 
 from __future__ import annotations
@@ -21,70 +18,19 @@ from archscope.errors import Span, did_you_mean
 from archscope.spec.harmless import harmless
 from archscope.spec.model import Expression
 from archscope.spec.numbers import Fault, capped, multiply, power
-
-
-class Unknown:
-    """The value of what could not be worked out; it has been reported already."""
-
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-
-UNKNOWN = Unknown()
-MISSING = object()
-
-
-class Thing:
-    """A value of the workshop. `what` names it in messages. Each operation it does not answer is a Fault.
-
-    host: the block being built, None outside of steps.
-    """
-
-    what = "value"
-    cure = ""  # how to make a tensor of it
-    compares = False  # whether `<`, `==` … are operations of its own
-    numeric = False  # whether it is a number that is worked out when the net runs
-    lists = False  # whether it is such a list
-
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
-        raise Fault(f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called")
-
-    def subscript(self, index: object, host: object) -> object:
-        raise Fault(f"{self.what} cannot be indexed", "tensors, lists and shapes are indexed")
-
-    def attribute(self, name: str, host: object) -> object:
-        raise Fault(f"{self.what} has no attribute {name!r}", "tensors have shape, size() and methods")
-
-    def unary(self, symbol: str, host: object) -> object:
-        raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
-
-    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
-        raise Fault(f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers")
-
-    def joint(self, symbol: str, left: object, right: object, host: object) -> object:
-        """An operation of two lists, in one of which this stands."""
-        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words")
-
-    def choice(self, here: object, otherwise: object) -> object:
-        """`here if self else otherwise`, of two numbers."""
-        raise Fault(f"{self.what} is neither true nor false", CONDITIONS)
-
-    def truth(self, host: object) -> bool:
-        """Whether it holds; what is built then holds for nothing else."""
-        raise Fault(f"{self.what} is neither true nor false", CONDITIONS)
-
-    def settled(self, host: object) -> object:
-        """The plain value that is built with; what is built then holds for nothing else."""
-        raise Fault(f"a number belongs here, not {self.what}")
-
-    def pick(self, items: Sequence, host: object) -> object:
-        """The item of a plain list whose index this is."""
-        raise Fault(f"a list is indexed with a number, not {self.what}")
-
-    def items(self, host: object) -> Sequence:
-        """What `*` unpacks."""
-        raise Fault(f"* takes a list, not {self.what}")
-
+from archscope.spec.things import (
+    MISSING,
+    UNKNOWN,
+    Thing,
+    arithmetic,
+    compared,
+    is_number,
+    known_by_halves,
+    number_within,
+    numeric,
+    plain_call,
+    shown,
+)
 
 BINARY: Mapping[type, tuple[str, Callable]] = {
     ast.Add: ("+", operator.add),
@@ -108,47 +54,12 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
     ast.Is: ("is", lambda a, b: a is b or (isinstance(a, (int, str)) and a == b)),
     ast.IsNot: ("is not", lambda a, b: not (a is b or (isinstance(a, (int, str)) and a == b))),
 }
-CONDITIONS = "conditions are made of numbers and words known before the run"
+
+
 HABITS = ("torch", "nn", "F", "self", "np")
 NO_LAYER = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
 UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
-
-
-def shown(value: object) -> str:
-    """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
-    return value.what if isinstance(value, Thing) else repr(value)
-
-
-def arithmetic(symbol: str, apply: Callable, left: object, right: object) -> object:
-    """An operation of plain values, capped. Raises Fault."""
-    try:
-        return capped(apply(left, right))
-    except ZeroDivisionError:
-        cure = "what is on the right must not be 0 here"
-        raise Fault(f"division by zero: {left} {symbol} {right}", cure) from None
-    except (TypeError, ValueError, OverflowError):
-        cure = f"{symbol} takes numbers (and + lists)"
-        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be worked out", cure) from None
-
-
-def compared(symbol: str, apply: Callable, left: object, right: object) -> bool:
-    """A comparison of plain values. Raises Fault."""
-    try:
-        return bool(apply(left, right))
-    except TypeError:
-        raise Fault(f"{shown(left)} {symbol} {shown(right)} cannot be compared", "compare numbers, or words") from None
-
-
-def plain_call(name: str, function: Callable, args: Sequence, kwargs: Mapping) -> object:
-    """A function of numbers, with Python's complaint as a Fault."""
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Thing):
-            raise Fault(f"{name} takes numbers, not {value.what}")
-    try:
-        return capped(function(*args, **kwargs))
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
-        raise Fault(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -364,30 +275,6 @@ def culprit(node: ast.expr, fault: Fault) -> ast.AST:
     """The part of a call that a fault speaks of: the keyword argument it names, else the call."""
     keywords = node.keywords if isinstance(node, ast.Call) else []
     return next((k for k in keywords if fault.argument and k.arg == fault.argument), node)
-
-
-def known_by_halves(value: object) -> bool:
-    """Whether UNKNOWN stands anywhere in a value."""
-    if isinstance(value, (list, tuple)):
-        return any(known_by_halves(v) for v in value)
-    return value is UNKNOWN
-
-
-def numeric(value: object) -> bool:
-    """Whether a value is a number that is worked out when the net runs."""
-    return isinstance(value, Thing) and value.numeric
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a number, plain or of the run."""
-    return isinstance(value, (int, float)) or numeric(value)
-
-
-def number_within(value: object) -> Thing | None:
-    """A number of the run that stands in a list, however deep; None without one."""
-    if isinstance(value, (list, tuple)):
-        return next(filter(None, map(number_within, value)), None)
-    return value if isinstance(value, Thing) and value.numeric else None
 
 
 def settled_index(index: object, host: object) -> object:
