@@ -112,7 +112,7 @@ class SizeError(ArchscopeError, RuntimeError):
     """
 
     def __init__(self, fact: str, path: str, place: str, rebuild: bool = True):
-        self.fact, self.path, self.place, self.rebuild = fact, path, place, rebuild
+        self.fact, self.path, self.place, self.rebuild, self.located = fact, path, place, rebuild, False
         super().__init__(f"{fact}\n  at {path or 'the net'}: {place}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, bool]]:

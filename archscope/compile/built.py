@@ -97,13 +97,16 @@ def class_of(code: Code) -> type[Net]:
 def locate(net: type[Net], error: Any) -> None:
     """Names the step in an error's message: the line that was at work in this block, then the blocks around it."""
     at, first = _line_of(net, error), not getattr(error, "located", False)
+    if first and isinstance(error, SizeError):  # it says where it is in this block
+        error.located = True
+        return
     if at is None or (first and not (len(error.args) == 1 and isinstance(error.args[0], str))):
         return
     error.located = True
-    if not first:
-        error.path = ".".join(filter(None, (at.path, error.path)))
-    elif not isinstance(error, SizeError):
+    if first:
         error.fact, error.path, error.place = error.args[0], at.path, f"{at.text} ({at.place})"
+    else:
+        error.path = ".".join(filter(None, (at.path, error.path)))
     error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
 
 

@@ -153,7 +153,7 @@ class GraphBuilder:
         key = tensor.node, axis
         if key not in self.sizes:
             read = lambda: self._read(tensor.node, "size", axis)  # noqa: E731
-            what = text or f"{tensor.node.name}.size({axis})"
+            what = text or f"{called(tensor.node)}.size({axis})"
             self.sizes[key] = Reading(self, read, tensor.meta.shape[axis], what)  # type: ignore[arg-type]
         return self.sizes[key]
 
@@ -162,7 +162,7 @@ class GraphBuilder:
         key = tensor.node, None
         if key not in self.sizes:
             read = lambda: self._read(tensor.node, "dim")  # noqa: E731
-            self.sizes[key] = Reading(self, read, tensor.meta.dim(), f"{tensor.node.name}.dim()")  # type: ignore[arg-type]
+            self.sizes[key] = Reading(self, read, tensor.meta.dim(), f"{called(tensor.node)}.dim()")  # type: ignore[arg-type]
         return self.sizes[key]
 
     def _read(self, node: fx.Node, method: str, *args: int) -> fx.Node:
@@ -209,3 +209,9 @@ class GraphBuilder:
     def _require(self, number: RuntimeNumber, wanted: object, at: Fixed) -> None:
         reading = self._made(number)
         self.graph.call_function(require, (reading, self.lowered(wanted), number.text, at.path, at.text))
+
+
+def called(node: fx.Node) -> str:
+    """A value as a reader knows it: by its step, or its own name."""
+    site = node.meta.get("site") or node.meta.get("step")
+    return site.path if site is not None and site.path else node.name

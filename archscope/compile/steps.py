@@ -104,6 +104,7 @@ class Walk:
         return UNKNOWN
 
     def _step(self, step: Step, prev: object, local: Scope, path: str) -> object:
+        self.use.here = Here(path, step.span)
         held = True if step.when is None else self.value(step.when, prev, local)
         if held is UNKNOWN:
             self._bind_all(step.target, local)

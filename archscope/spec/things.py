@@ -1,7 +1,7 @@
 """Values of expressions beside plain ones: what a `Thing` answers, what is unknown, and operations on plain values.
 
-A plain value is a number, word, list or tuple. A `Thing` is what the compiler knows and this package does not (a tensor,
-a layer, a function, a number of the run): it answers for itself when it is called, added, indexed.
+A plain value is a number, word, list or tuple. A `Thing` is what the compiler knows and this package does not (a
+tensor, a layer, a function, a number of the run): it answers for itself when it is called, added, indexed.
 """
 
 from __future__ import annotations
