@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,6 +126,20 @@ def rate(per_second: float, unit: str) -> str:
 def times(factor: float) -> str:
     """`1.74×`: three digits."""
     return f"{_rounded(Decimal(factor), (2, 1, 0))}×"
+
+
+def decimal(value: float) -> str:
+    """`0.1`, `1e-6`, `500000`, `1e6`: as short as it is told apart, else six digits."""
+    exact = repr(value or 0.0)
+    text = exact if sum(map(str.isdigit, exact.partition("e")[0].strip("-0."))) <= 9 else f"{value:.6g}"
+    if not math.isfinite(value):
+        return text
+    digits, _, exponent = f"{Decimal(text):e}".partition("e")
+    plain = text.removesuffix(".0") if "e" not in text else f"{Decimal(text):f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    large_or_small = value != 0 and not 1e-4 <= abs(value) < 1e6
+    scientific = f"{digits}e{int(exponent)}"
+    return scientific if large_or_small and len(scientific) < len(plain) else plain
 
 
 def shape(dims: Sequence[int]) -> str:

@@ -152,7 +152,7 @@ def residual(net: Sketch, path: str, x: Operand, channels: int, name: str = "Res
         y = conv(net, f"{path}.main.0", x, channels, 3, pad=1)
         y = same(net, f"{path}.main.1", "ReLU", y)
         y = conv(net, f"{path}.main.2", y, channels, 3, pad=1)
-        y = net.step(f"{path}.add", "add", "main + x", [y, x], y.value.shape)
+        y = net.step(f"{path}.add", "add", "main + prev", [y, x], y.value.shape)
         return same(net, f"{path}.1", "ReLU", y)
 
 

@@ -98,6 +98,33 @@ def test_change(was: int | None, now: int | None, text: str) -> None:
     assert units.change(was, now) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "0.1"),
+        (0.1 + 0.2, "0.3"),
+        (0.10000000149011612, "0.1"),
+        (2 / 110, "0.0181818"),
+        (0.1234567, "0.1234567"),
+        (2.0, "2"),
+        (-0.5, "-0.5"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1e6, "1e6"),
+        (1234567.0, "1234567"),
+        (500000.0, "500000"),
+        (1e-6, "1e-6"),
+        (2.5e-5, "2.5e-5"),
+        (0.0001, "0.0001"),
+        (1e300, "1e300"),
+        (float("-inf"), "-inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_decimal(value: float, text: str) -> None:
+    assert units.decimal(value) == text
+
+
 def test_count_and_shape() -> None:
     assert units.count(1_814_073_344) == "1,814,073,344"
     assert (units.signed(8448), units.signed(-12)) == ("+8,448", "-12")

@@ -8,6 +8,7 @@ compile_net(library, variant) → Plan
   use           its graph: a node for every function, layer and parameter
   values        what expressions are made of: Tensor, Size, Kind, Layer, Function
   layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
+  argument_text arguments in short, as tables show them; step_text, a written step with values for its names
   shapes        output shapes by rule, without running anything; what has no rule runs on meta
   functions     the functions and methods of the language
   expectations  `expect:` as something that can be checked
@@ -17,13 +18,13 @@ distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive
 """
 
+from archscope.compile.argument_text import describe
 from archscope.compile.assemble import build
 from archscope.compile.distinct import DistinctNet, block_at, distinct, uses
 from archscope.compile.drive import Ready, ready
 from archscope.compile.net import Override, compile_net, find_variant, variants_of
 from archscope.compile.outline import outline
 from archscope.compile.plan import InputSpec, Plan
-from archscope.compile.signatures import describe
 
 __all__ = [
     "DistinctNet",

@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from torch import fx
 
+from archscope.compile.argument_text import block_in_short
 from archscope.compile.expectations import expected_of
 from archscope.compile.graphs import Here
 from archscope.compile.kinds import Declaration, Kind, Layer
@@ -18,10 +20,10 @@ from archscope.compile.layers import flat, kwargs_key
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
 from archscope.compile.plan import BlockPlan, Fixed
 from archscope.compile.scope import Scope
-from archscope.compile.signatures import in_short
+from archscope.compile.step_text import data_text
 from archscope.compile.steps import Walk
 from archscope.compile.turns import drop_unused
-from archscope.compile.use import Use, on_meta
+from archscope.compile.use import Use, last_node, on_meta
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
@@ -83,9 +85,7 @@ def _formal(use: Use, value: object, place: tuple[str | int, ...]) -> object:
 
 def _in_short(block: Block, layer: Layer) -> str:
     """Required arguments bare, the others that were given with their names: `128, stride 2`."""
-    required = {a.name for a in block.arguments if a.default is None}
-    given = [(in_short("", {name: plain(value)}), name in required) for name, value in layer.arguments]
-    return ", ".join(text.split(" ", 1)[1] if bare and " " in text else text for text, bare in given)
+    return block_in_short(plain(layer.arguments), {a.name for a in block.arguments if a.default is None})
 
 
 def _source(workshop: Workshop, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
@@ -140,7 +140,7 @@ def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[T
     walk = Walk(use)
     value, labels = walk.sequence(block.layers, values[0] if values else None, scope, "")
     if block.returns is not None:
-        value = _returned(use, block.returns, labels, value)
+        value = _returned(walk, block.returns, labels, value)
     if known_by_halves(value) or _cannot_return(use, block, value):
         return None
     use.plan.expected += expected_of(use, block.expect, labels, value, values[0] if values else None, "")
@@ -171,9 +171,11 @@ def _cannot_return(use: Use, block: Block, value: object) -> bool:
     return True
 
 
-def _returned(use: Use, returns: Data, scope: Scope, prev: object) -> object:
-    inner = Scope(scope, {"prev": prev})
+def _returned(walk: Walk, returns: Data, scope: Scope, prev: object) -> object:
+    inner, use = Scope(scope, {"prev": prev}), walk.use
+    use.here, before = Here("return", returns.span), last_node(use.graph)
     value = use.workshop.data(returns, inner, words=False, report=use.report, host=use)
+    walk.give_sites(before, "return", returns.span, partial(described, returns))
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 
@@ -245,8 +247,10 @@ def _declare(use: Use, block: Block, scope: Scope, seen: Scope) -> None:
     """Declares a block's modules; `seen` is the scope that they are known in."""
     for entry in block.modules:
         use.here = Here(entry.name, entry.span)
-        walk = Walk(use)
+        walk, before = Walk(use), last_node(use.graph)
         value = walk.layer_value(entry.body, scope)
+        if isinstance(entry.body, Expression):
+            walk.give_sites(before, entry.name, entry.span, partial(described, entry.body))
         if isinstance(value, Kind):
             value = walk.bound(value, entry.span)
         if isinstance(value, Layer):
@@ -259,6 +263,11 @@ def _declare(use: Use, block: Block, scope: Scope, seen: Scope) -> None:
                     entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)"
                 )
             seen.table[entry.name] = UNKNOWN
+
+
+def described(data: Data, _: object) -> str:
+    """What a step is called that is written as data."""
+    return data_text(data)
 
 
 def _warn_of_ignored(use: Use, block: Block) -> None:

@@ -66,7 +66,8 @@ def residual(walk: Walk, form: Residual, prev: object, scope: Scope, path: str) 
         return UNKNOWN
     sides = {"main": main, "shortcut": shortcut}
     identity = shortcut is prev
-    site = Site(_join(path, "add"), "main + x" if identity else "main + shortcut", "step", "", form.span, strict=True)
+    name = "main + prev" if identity else "main + shortcut"
+    site = Site(_join(path, "add"), name, "step", "", form.span, strict=True)
     value = _strictly(walk, "residual", sides, operator.add, site, CURES[identity])
     return replace(value, inner=sides) if isinstance(value, Tensor) else value
 

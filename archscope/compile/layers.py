@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from archscope.compile import shapes
+from archscope.compile.argument_text import in_short
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.kinds import Kind, Layer
 from archscope.compile.sense import (
@@ -29,7 +30,7 @@ from archscope.compile.sense import (
     suitable,
     undivided,
 )
-from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, in_short, layer_classes, signature
+from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, layer_classes, signature
 from archscope.compile.values import Function
 from archscope.fit import told
 from archscope.spec.numbers import Fault

@@ -15,7 +15,9 @@ from archscope.compile.graphs import Here
 from archscope.compile.kinds import of_linspace
 from archscope.compile.numbers import RuntimeList, RuntimeNumber
 from archscope.compile.scope import Scope
+from archscope.compile.step_text import data_text
 from archscope.compile.turns import run_time_loop
+from archscope.compile.use import last_node
 from archscope.compile.workshop import MODULES
 from archscope.errors import Span
 from archscope.spec.model import For, Items, Repeat, Step
@@ -67,17 +69,18 @@ def length_of(walk: Walk, step: Step, prev: object, scope: Scope, path: str) -> 
         if isinstance(loop, Repeat):
             return count_of(walk, loop, prev, scope)
         assert isinstance(loop, For)
-        return items_of(walk, loop, prev, scope)
+        return items_of(walk, loop, prev, scope, f"{path}.in" if path else "in")
     except Fault as fault:
         walk.use.report(place, fault.message, fault.help)
         return UNKNOWN
 
 
-def items_of(walk: Walk, loop: For, prev: object, scope: Scope) -> object:
+def items_of(walk: Walk, loop: For, prev: object, scope: Scope, path: str) -> object:
     """The list of a `for`. Raises Fault."""
-    items = walk.use.workshop.data(
-        loop.items, Scope(scope, {"prev": prev}), words=True, report=walk.use.report, host=walk.use
-    )
+    workshop, inner = walk.use.workshop, Scope(scope, {"prev": prev})
+    walk.use.here, before = Here(path, loop.items.span, text=data_text(loop.items)), last_node(walk.use.graph)
+    items = workshop.data(loop.items, inner, words=True, report=walk.use.report, host=walk.use)
+    walk.give_sites(before, path, loop.items.span, lambda _: data_text(loop.items))
     if items is not UNKNOWN and not isinstance(items, (list, tuple, RuntimeList)):
         example = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
         cure = of_linspace(items) or example

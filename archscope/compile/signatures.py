@@ -2,7 +2,7 @@
 
     torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound (given, left to inference)
 
-Also the arguments in short for tables (`64, 7×7, stride 2, pad 3`). The schema is made from a snapshot:
+The schema is made from a snapshot:
 `python -m archscope.compile.signatures archscope/spec/signatures.json` writes it anew.
 """
 
@@ -15,11 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, Signature
-from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 
-import torch
 from torch import nn
 
 from archscope.errors import did_you_mean
@@ -190,7 +188,7 @@ def _bind(
     given = dict(zip(positional, args, strict=False))
     for name in kwargs:
         if name in given:
-            text = f"{cls.__name__} gets {name} twice: by position ({_value(given[name])}) and by name"
+            text = f"{cls.__name__} gets {name} twice: by position ({given[name]}) and by name"
             raise BindError("twice", name, text, signature_text(cls))
     return {**given, **kwargs}
 
@@ -218,123 +216,6 @@ def _too_many(cls: type, takes: int, given: int) -> BindError:
 def _missing_error(cls: type, names: list[str]) -> BindError:
     listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     return BindError("missing", names[0], f"{cls.__name__} needs {listed}", signature_text(cls))
-
-
-# The arguments in short, for tables.
-
-_ALWAYS = {"Dropout": "p", "Dropout1d": "p", "Dropout2d": "p", "Dropout3d": "p"}
-_BARE = {
-    "LeakyReLU": "negative_slope",
-    "PReLU": "num_parameters",
-    "GELU": "approximate",
-    "ELU": "alpha",
-    "CELU": "alpha",
-    "AlphaDropout": "p",
-    "Flatten": "start_dim",
-}
-_HIDDEN = ("bias", "inplace", "batch_first", "in_channels", "in_features", "input_size", "num_channels", "embed_dim")
-_HIDDEN_HERE = dict.fromkeys(("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer"), ("d_model",))
-_PHRASES = {
-    "num_layers": "{} layers",
-    "num_heads": "{} heads",
-    "nhead": "{} heads",
-    "num_groups": "{} groups",
-    "padding": "pad {}",
-    "output_padding": "output pad {}",
-    "padding_mode": "{}",
-    "mode": "{}",
-    "nonlinearity": "{}",
-    "activation": "{}",
-    "scale_factor": "×{}",
-}
-
-
-def in_short(name: str, arguments: Mapping[str, object]) -> str:
-    """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`, without defaults and widths of the input."""
-    cls = layer_classes().get(name)
-    if cls is None:
-        return ", ".join(_phrase(key, value) for key, value in arguments.items())
-    hidden = (*_HIDDEN, *_HIDDEN_HERE.get(name, ()))
-    shown = []
-    for parameter in signature(cls).parameters.values():
-        value = _collapsed(arguments.get(parameter.name, parameter.default))
-        if parameter.name not in hidden and not _is_default(name, parameter, value, arguments):
-            shown.append(_argument_text(name, parameter, value))
-    return ", ".join(shown)
-
-
-def _is_default(name: str, parameter: Parameter, value: object, arguments: Mapping[str, object]) -> bool:
-    if value is Parameter.empty:
-        return True
-    if parameter.name == "stride" and parameter.default is None:  # a pool's stride is its kernel size
-        return value in (None, _collapsed(arguments.get("kernel_size")))
-    if parameter.name in ("kdim", "vdim"):
-        return value in (None, arguments.get("embed_dim"))
-    if _ALWAYS.get(name) == parameter.name:
-        return False
-    plain = isinstance(value, int | float | bool | str)
-    return value is parameter.default or (plain and value == parameter.default)
-
-
-def _argument_text(name: str, parameter: Parameter, value: object) -> str:
-    if parameter.name == "kernel_size" and "Pool" not in name and isinstance(value, int) and name[-2:-1].isdigit():
-        return "×".join([str(value)] * int(name[-2]))
-    bare = (parameter.default is Parameter.empty and parameter.name not in _PHRASES) or parameter.name == "kernel_size"
-    if bare or parameter.name in (_ALWAYS.get(name), _BARE.get(name)):
-        return _value(value)
-    return _phrase(parameter.name, value)
-
-
-def _phrase(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return ("" if value else "no ") + name.replace("_", " ")
-    return _PHRASES.get(name, name.replace("_", " ") + " {}").format(_value(value))
-
-
-def _collapsed(value: object) -> object:
-    """A tuple of equal entries as the one entry: (3, 3) is 3."""
-    if isinstance(value, tuple | list) and value and all(entry == value[0] for entry in value):
-        return value[0]
-    return value
-
-
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, tuple | list):
-        sizes = 2 <= len(value) <= 3 and all(isinstance(entry, int) for entry in value)
-        return "×".join(map(str, value)) if sizes else f"({', '.join(map(_value, value))})"
-    if isinstance(value, nn.Module):
-        return type(value).__name__
-    return str(getattr(value, "__name__", getattr(value, "name", value)))  # a class, or a layer of the language
-
-
-_LIVE = {
-    "d_model": "self_attn.embed_dim",
-    "nhead": "self_attn.num_heads",
-    "dim_feedforward": "linear1.out_features",
-    "norm_first": "norm_first",
-}
-
-
-def describe(module: nn.Module) -> str:
-    """The arguments of a live torch.nn module in short, read from the attributes that carry their names."""
-    cls: type = type(module)
-    if layer_classes().get(cls.__name__) is not cls:
-        return ""
-    return in_short(cls.__name__, dict(_attributes(module)))
-
-
-def _attributes(module: nn.Module) -> Iterable[tuple[str, object]]:
-    cls: type = type(module)
-    for parameter in signature(cls).parameters.values():
-        path = _LIVE.get(parameter.name, parameter.name)
-        try:
-            value = attrgetter(path)(module)
-        except AttributeError:
-            continue
-        if not isinstance(value, torch.Tensor | nn.Module) and not callable(value):
-            yield parameter.name, value
 
 
 # The snapshot for the schema.

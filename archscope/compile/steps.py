@@ -10,6 +10,7 @@ level of its own, so that its branches read `layer1.0.main.3`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,7 @@ from archscope.compile.numbers import RuntimeList
 from archscope.compile.plan import Raw, is_number
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import signature
+from archscope.compile.step_text import step_text
 from archscope.compile.use import Use, last_node, nodes_after
 from archscope.compile.values import Function, Pending, Tensor, holds_tensor
 from archscope.errors import Problem, Span, did_you_mean
@@ -117,7 +119,7 @@ class Walk:
             for label in labels_of(step.target):
                 local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
             return prev
-        start = prev if step.source is None else self.value(step.source, prev, local)
+        start = prev if step.source is None else self.written(step.source, prev, local, joined(path, "from"))
         if not held:
             value, _ = self.branch(step.otherwise, start, local, path)
         else:
@@ -206,15 +208,20 @@ class Walk:
 
     def expression(self, expression: Expression, prev: object, scope: Scope, path: str) -> object:
         """A step written as one line."""
+        return self.written(expression, prev, scope, path, apply=True)
+
+    def written(self, expression: Expression, prev: object, scope: Scope, path: str, *, apply: bool = False) -> object:
+        """The value of an expression that may run something at a path. apply: a layer or function to prev."""
         inner = Scope(scope, {"prev": prev})
         self.use.here = here = Here(path, expression.span, count_layers(expression.tree, inner), text=expression.text)
-        before = last_node(self.use.graph)
-        value = self.use.workshop.evaluator(inner, self.use.report, self.use).value(expression)
+        before, workshop = last_node(self.use.graph), self.use.workshop
+        value = workshop.evaluator(inner, self.use.report, self.use).value(expression)
         self.use.here = here
-        value = self._applied(value, prev, expression.span)
-        if value is not UNKNOWN:
+        if apply:
+            value = self._applied(value, prev, expression.span)
+        if apply and value is not UNKNOWN:
             self._warn_of_hiding(expression, inner)
-        self._give_sites(before, Site(path, " ".join(expression.text.split()), "step", place=expression.span))
+        self.give_sites(before, path, expression.span, lambda nodes: step_text(expression, inner, workshop, nodes))
         return value
 
     def _applied(self, value: object, prev: object, span: Span) -> object:
@@ -254,15 +261,15 @@ class Walk:
             raise Fault("there is no value before this step", "name its input: Layer(…)(x)")
         return prev
 
-    def _give_sites(self, before: fx.Node | None, site: Site) -> None:
+    def give_sites(self, before: fx.Node | None, path: str, span: Span, text: Callable[[list[fx.Node]], str]) -> None:
         """Names the step that new nodes belong to, unless the step is one layer or block and nothing else."""
         new = [n for n in nodes_after(self.use.graph, before) if "step" not in n.meta and n.op != "placeholder"]
+        working = [n for n in new if n not in self.use.parts and n.op != "get_attr" and not is_number(n)]
         member = self.use.plan.members.get(str(new[0].target)) if len(new) == 1 and new[0].op == "get_attr" else None
         if isinstance(member, Raw):
-            new[0].meta["alone"] = True
-            site = site._replace(name="Parameter", kind="layer", text=member.text)
-        working = [n for n in new if n not in self.use.parts and n.op != "get_attr" and not is_number(n)]
-        if not (len(working) == 1 and "site" in working[0].meta):
+            new[0].meta |= {"alone": True, "step": Site(path, "Parameter", "layer", member.text, span)}
+        elif new and not (len(working) == 1 and "site" in working[0].meta):
+            site = Site(path, text(working), "step", place=span)
             for node in new:
                 node.meta["step"] = site
 

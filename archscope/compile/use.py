@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from typing import Any
 
 import torch
@@ -55,8 +56,13 @@ TAKEN = frozenset(dir(Net)) | {"training"}
 
 
 def attribute_name(path: str) -> str:
-    """A path as a module's attribute: labels that nn.Module uses itself (`type`, `forward`) get an underscore."""
-    return ".".join(part + "_" if part in TAKEN or part.startswith("_") else part for part in path.split("."))
+    """A path as a module's attribute: labels that nn.Module uses itself (`type`, `forward`) get an underscore.
+
+    What `from:` computes has a name beside the step's, not below it, where the step's own layer may stand: `h_from`.
+    """
+    parts = [part + "_" if part in TAKEN or part.startswith("_") else part for part in path.split(".")]
+    first, *rest = parts
+    return (f"{first}_" if iskeyword(first) else first) + "".join("._"[iskeyword(part)] + part for part in rest)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from tests.sketches import Sketch, conv
 def mismatched(**more: object) -> Report:
     net = Sketch("net.yaml", x=(1, 64, 56, 56))
     main = conv(net, "layer2.0.main.3", net["x"], 128, 3, pad=1, stride=2)
-    site = Site("layer2.0.add", "main + x", "step", "", Span("net.yaml", 12, 5), strict=True)
+    site = Site("layer2.0.add", "main + prev", "step", "", Span("net.yaml", 12, 5), strict=True)
     fault = Mismatch(site, "add", "add", (main, net["x"]), (1, 2, 3), row=1)
     report = net.report([main], mismatches=(replace(fault, **more),))
     return replace(report, findings=conflicts(report.index))

@@ -178,7 +178,7 @@ def test_a_conflict_on_another_axis_is_not_the_cause(axes: tuple[int, ...], aske
     y = residual(net, "0", net["x"], 4)
     trace = net.trace([y])
     added = next(row for row in trace.rows if row.path == "0.add")
-    broken = Mismatch(Site("0.add", "main + x", "step"), "add", "add", added.inputs[:2], axes, row=added.index)
+    broken = Mismatch(Site("0.add", "main + prev", "step"), "add", "add", added.inputs[:2], axes, row=added.index)
     lineage = AxisHistory(TraceIndex(trace))
     assert lineage.follows(y, asked, {added.index: broken}) is follows
     assert not lineage.follows(y, asked, {added.index: broken}, since=added.index)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 
 import pytest
-import torch
 from torch import nn
 
 from archscope.compile.signatures import (
@@ -15,8 +13,6 @@ from archscope.compile.signatures import (
     REFUSED,
     BindError,
     bind,
-    describe,
-    in_short,
     layer_classes,
     signature,
 )
@@ -158,69 +154,3 @@ def test_what_does_not_bind_says_why_and_what_to_do(name, args, kwargs, kind, ar
         bind(getattr(nn, name), args, kwargs)
     error = caught.value
     assert (error.kind, error.name, error.message, error.help) == (kind, argument, message, help)
-
-
-LIVE = [
-    (lambda: nn.Conv2d(3, 64, 7, 2, 3, bias=False), "64, 7×7, stride 2, pad 3"),
-    (lambda: nn.Conv2d(3, 16, 5), "16, 5×5"),
-    (lambda: nn.Conv2d(32, 32, 3, groups=32), "32, 3×3, groups 32"),
-    (lambda: nn.Conv2d(3, 8, (1, 7), padding="same"), "8, 1×7, pad same"),
-    (lambda: nn.Conv1d(3, 5, 3), "5, 3"),
-    (lambda: nn.ConvTranspose2d(3, 4, 2, 2), "4, 2×2, stride 2"),
-    (lambda: nn.MaxPool2d(2), "2"),
-    (lambda: nn.MaxPool2d(3, 2, 1), "3, stride 2, pad 1"),
-    (lambda: nn.AdaptiveAvgPool2d((1, 1)), "1"),
-    (lambda: nn.AdaptiveAvgPool2d((1, None)), "(1, None)"),
-    (lambda: nn.Linear(3, 10), "10"),
-    (lambda: nn.BatchNorm2d(64), "64"),
-    (lambda: nn.LayerNorm(768, eps=1e-6), "768, eps 1e-06"),
-    (lambda: nn.GroupNorm(8, 64), "8 groups"),
-    (lambda: nn.LSTM(5, 256, 2, bidirectional=True, batch_first=True), "256, 2 layers, bidirectional"),
-    (lambda: nn.RNN(3, 4, nonlinearity="relu"), "4, relu"),
-    (lambda: nn.MultiheadAttention(24, 12, batch_first=True), "12 heads"),
-    (lambda: nn.TransformerEncoderLayer(64, 8), "8 heads"),
-    (lambda: nn.Dropout(), "0.5"),
-    (lambda: nn.Softmax(-1), "dim -1"),
-    (lambda: nn.GELU("tanh"), "tanh"),
-    (lambda: nn.ReLU(inplace=True), ""),
-    (lambda: nn.LeakyReLU(0.2), "0.2"),
-    (lambda: nn.Flatten(), ""),
-    (lambda: nn.Flatten(2), "2"),
-    (lambda: nn.Embedding(100, 20, padding_idx=0), "100, 20, padding idx 0"),
-    (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), "×2, bilinear"),
-    (lambda: nn.ZeroPad2d((0, 1, 0, 1)), "pad (0, 1, 0, 1)"),
-]
-
-
-@pytest.mark.parametrize(("make", "text"), LIVE)
-def test_a_live_module_in_short(make, text):
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert describe(make()) == text
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "text"),
-    [
-        (
-            "Conv2d",
-            {"in_channels": 3, "out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3},
-            "64, 7×7, stride 2, pad 3",
-        ),
-        ("Conv2d", {"out_channels": 64, "kernel_size": [3, 3]}, "64, 3×3"),
-        ("BatchNorm2d", {}, ""),
-        ("BatchNorm2d", {"num_features": 64, "affine": False}, "64, no affine"),
-        ("MaxPool2d", {"kernel_size": 2, "stride": 2}, "2"),
-        ("Dropout", {}, "0.5"),
-        ("BasicBlock", {"channels": 64, "stride": 2, "act": nn.ReLU}, "channels 64, stride 2, act ReLU"),
-    ],
-)
-def test_written_arguments_in_short(name, arguments, text):
-    assert in_short(name, arguments) == text
-
-
-def test_a_module_of_the_authors_own_has_no_arguments_in_short():
-    class Linear(nn.Linear):
-        pass
-
-    assert describe(Linear(1, 2, device="meta")) == ""

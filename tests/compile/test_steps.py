@@ -334,3 +334,38 @@ def test_inside_an_expression_nothing_is_implicit(line: str, part: str) -> None:
 def test_a_call_with_a_tensor_is_not_applied_again() -> None:
     same(run(steps("Tanh", "relu(x)"), IMAGE), torch.relu(IMAGE))
     same(run(steps("Tanh", "relu"), IMAGE), torch.relu(torch.tanh(IMAGE)))
+
+
+# ------------------------------------------------------------ what stands beside the steps
+BESIDE = """
+input: [N, 4, 8]
+modules: {ones: "full([8], 1.0)"}
+layers:
+  - side: Linear(8)
+    from: Linear(8)(x) * ones
+  - h: tanh(prev + t)
+    for: t
+    in: x.unbind(1)
+    from: zeros(N, 8)
+return: {y: prev, z: Linear(4)(side)}
+"""
+
+
+def test_what_from_in_and_return_compute_has_a_path() -> None:
+    planned = plan(BESIDE)
+    sites = [node.meta.get("step") or node.meta.get("site") for node in planned.block.graph.nodes]
+    found = {site.path: f"{site.name} {site.text}".rstrip() for site in sites if site is not None}
+    assert found == {
+        "ones": "full([8], 1.0)",
+        "side.from": "Linear(8)(x) * ones",
+        "side": "Linear 8",
+        "h.from": "zeros(N, 8)",
+        "h.in": "x.unbind(1)",
+        **{f"h.{turn}": "tanh(prev + t)" for turn in range(4)},
+        "return": "Linear 4",
+    }
+    assert list(planned.block.members) == ["side_from", "side", "return_"]
+
+
+def test_a_net_with_layers_beside_its_steps_is_built_and_runs() -> None:
+    assert {name: tuple(value.shape) for name, value in run(BESIDE).items()} == {"y": (1, 8), "z": (1, 4, 4)}

@@ -102,7 +102,7 @@ def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[
 
 
 def is_residual(mismatch: Mismatch, *, forked: bool) -> bool:
-    """A residual's addition says so in its site (`main + x`); in Python it is an addition of two sides of one fork."""
+    """A residual's addition says so in its site, `main + prev`; in Python it is an addition of a fork's two sides."""
     if mismatch.kind != "add" or len(mismatch.operands) != 2:
         return False
     return mismatch.site.name.startswith("main +") if mismatch.site.strict else forked

@@ -1,0 +1,112 @@
+"""A written step as tables show it: the expression's text, with values in the place of names that stand for numbers.
+
+Linear(heads * d)(x).view(N, T, heads, d) → Linear(4096)(x).view(N, T, heads, d)
+Linear(2 * dim)(silu(c)), which is one layer's call → Linear 16 (silu(c))
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import fx
+
+from archscope.compile.argument_text import value_text
+from archscope.compile.kinds import Declaration, Kind, Layer, RawParameter
+from archscope.compile.numbers import plain
+from archscope.compile.scope import Scope
+from archscope.compile.workshop import Workshop
+from archscope.spec.evaluate import Evaluator
+from archscope.spec.model import Data, Expression, Items, Table, Word
+from archscope.spec.names import names_in
+from archscope.spec.numbers import Fault
+from archscope.spec.things import UNKNOWN, Thing
+from archscope.trace import Site
+
+
+def step_text(expression: Expression, scope: Scope, workshop: Workshop, working: Sequence[fx.Node]) -> str:
+    """What a step says of itself. working: the nodes that it made, the last one at the end."""
+    values = WithValues(expression, scope, workshop.evaluator(scope, ignored))
+    tree: ast.AST = expression.tree
+    called: Site | None = working[-1].meta.get("site") if working else None
+    if called is None or not isinstance(tree, ast.Call):
+        return values.whole()
+    layer = f"{called.name} {called.text}".rstrip()
+    if values.is_layer(tree):
+        return layer
+    given = ", ".join([*map(values.part, tree.args), *map(values.part, tree.keywords)])
+    return f"{layer} ({given})" if values.is_layer(tree.func) else values.whole()
+
+
+def ignored(*_: object) -> None:
+    """Told of faults in what is worked out again for its text: a branch that was not taken may have some."""
+
+
+@dataclass(frozen=True)
+class WithValues:
+    """Writes an expression with the values of what layers, blocks and parameters are told, else as its author did."""
+
+    expression: Expression
+    scope: Scope
+    evaluator: Evaluator
+
+    def whole(self) -> str:
+        return self.between(0, len(self.expression.text.encode()), self.expression.tree)
+
+    def part(self, node: ast.expr | ast.keyword) -> str:
+        return self.between(node.col_offset, node.end_col_offset, node)
+
+    def between(self, start: int, end: int | None, node: ast.AST) -> str:
+        """A stretch of the text, counted in bytes as Python's parser does, with values in it."""
+        text, pieces = self.expression.text.encode(), list[bytes]()
+        for argument, value in self.replaced(node):
+            pieces += [text[start : argument.col_offset], value.encode()]
+            start = argument.end_col_offset or argument.col_offset
+        return " ".join(b"".join([*pieces, text[start:end]]).decode().split())
+
+    def replaced(self, node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+        """The arguments that names stand in, from left to right, and their values."""
+        if not isinstance(node, ast.Call) or not self.is_layer(node, learned=True):
+            for child in ast.iter_child_nodes(node):
+                yield from self.replaced(child)
+            return
+        for argument in (*node.args, *(word.value for word in node.keywords)):
+            value = self.value(argument)
+            if value is None:
+                yield from self.replaced(argument)
+            else:
+                yield argument, value
+
+    def value(self, node: ast.expr) -> str | None:
+        """An argument's value as text; None where it stays as it is."""
+        if isinstance(node, ast.Starred) or not names_in(node) or (isinstance(node, ast.Call) and self.is_layer(node)):
+            return None
+        value = plain(self.evaluator.value(Expression(self.expression.text, self.expression.span, node)))
+        if value is UNKNOWN or (isinstance(value, Thing) and not isinstance(value, (Kind, Layer, Declaration))):
+            return None
+        return repr(value) if isinstance(value, str) else value_text(value)
+
+    def is_layer(self, node: ast.expr, *, learned: bool = False) -> bool:
+        """Whether a name, or a call of one, is a layer, a block or a declared module. learned: or Parameter's call."""
+        if isinstance(node, ast.Call):
+            kinds: tuple[type, ...] = (Kind, RawParameter) if learned else (Kind,)
+            return isinstance(node.func, ast.Name) and isinstance(self.found(node.func.id), kinds)
+        return isinstance(node, ast.Name) and isinstance(self.found(node.id), (Kind, Layer, Declaration))
+
+    def found(self, name: str) -> object:
+        try:
+            return self.scope.find(name)
+        except Fault:
+            return None
+
+
+def data_text(data: Data) -> str:
+    """YAML data as one line: `[start, zeros(N, 4)]`."""
+    if isinstance(data, Items):
+        return f"[{', '.join(map(data_text, data.items))}]"
+    if isinstance(data, Table):
+        return f"{{{', '.join(f'{name}: {data_text(part)}' for name, part in data.entries)}}}"
+    if isinstance(data, (Expression, Word)):
+        return " ".join(data.text.split())
+    return value_text(data.value)
