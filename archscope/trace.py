@@ -52,14 +52,6 @@ class Site(NamedTuple):
     conflict: Conflict | None = None
 
 
-class Call(NamedTuple):
-    """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top."""
-
-    index: int  # type: ignore[assignment]  # not tuple's method
-    parent: int
-    site: Site
-
-
 class Value(NamedTuple):
     """One tensor at a row's door. `id` is the edge; an in-place operation makes a new value."""
 
@@ -76,6 +68,18 @@ class Operand(NamedTuple):
 
     source: str
     value: Value
+
+
+class Call(NamedTuple):
+    """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top.
+
+    inputs: of a block, what it was given, each under the name that the block has for it.
+    """
+
+    index: int  # type: ignore[assignment]  # not tuple's method
+    parent: int
+    site: Site
+    inputs: tuple[Operand, ...] = ()
 
 
 class Kernel(NamedTuple):

@@ -43,9 +43,11 @@ class Sketch:
         return name
 
     @contextmanager
-    def call(self, path: str, name: str, text: str = "", kind: str = "block") -> Iterator[int]:
+    def call(self, path: str, name: str, text: str = "", kind: str = "block", **inputs: Operand) -> Iterator[int]:
+        """Inside, a site runs. inputs: what a block is given, by its own names."""
         place = Span(self.target, 10 + len(self.calls), 5)
-        self.calls.append(Call(len(self.calls), self.stack[-1], Site(path, name, kind, text, place)))
+        given = tuple(Operand(own, operand.value) for own, operand in inputs.items())
+        self.calls.append(Call(len(self.calls), self.stack[-1], Site(path, name, kind, text, place), given))
         self.stack.append(len(self.calls) - 1)
         yield self.stack[-1]
         self.stack.pop()
@@ -148,7 +150,7 @@ def residual_mnist(batch: int = 1) -> Report:
 
 
 def residual(net: Sketch, path: str, x: Operand, channels: int, name: str = "Residual") -> Operand:
-    with net.call(path, name):
+    with net.call(path, name, x=x):
         y = conv(net, f"{path}.main.0", x, channels, 3, pad=1)
         y = same(net, f"{path}.main.1", "ReLU", y)
         y = conv(net, f"{path}.main.2", y, channels, 3, pad=1)
@@ -179,7 +181,7 @@ def awkward() -> Report:
         x = net.row(
             "rnn", "LSTM", [x], (2, 7, 32), (1, 2, 32), (1, 2, 32), params=names, unpriced="aten.mkldnn_rnn_layer"
         )
-    with net.call("cross", "Cross"):
+    with net.call("cross", "Cross", query=x, memory=net["memory"]):
         x = net.layer("cross.pool", "Linear", "16", [x], (2, 7, 16), params=(16, 33), macs=7168)
         x = net.layer("cross.att", "Attention", "", [x, net["memory"]], (2, 7, 16), macs=4032)
         x = net.row("cross.add", "add", [x, net["memory"]], (2, 7, 16))

@@ -105,7 +105,7 @@ def saved_of(document: Any) -> Saved:
         return Saved(
             text(document["target"]),
             figures(document["totals"]),
-            tuple((text(row["path"]), figures(row)) for row in document["rows"]),
+            tuple((text(row["path"]) or text(row["op"]), figures(row)) for row in document["rows"]),
             tuple(units.shape(one["shape"]) for one in document["inputs"]),
         )
     except (KeyError, TypeError) as error:
@@ -194,7 +194,7 @@ class Held:
         return with_rest(parts, getattr(self.saved.figures, quantity))
 
     def after(self, quantity: str) -> Iterator[tuple[str, int]]:
-        parts = [(row.path, getattr(row, quantity)) for row in self.report.rows]
+        parts = [(row.path or row.op, getattr(row, quantity)) for row in self.report.rows]
         return with_rest(parts, getattr(self.report.total, quantity))
 
     def other_inputs(self) -> Iterator[str]:

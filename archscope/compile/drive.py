@@ -5,7 +5,7 @@ BlockPlan + laid-out layers + inputs → node after node, with enter(site) and l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from archscope.trace import Site
 class Watcher(Protocol):
     """Told where the run is."""
 
-    def enter(self, site: Site) -> object: ...
+    def enter(self, site: Site, inputs: Iterable[tuple[str, Any]] = ()) -> object: ...
 
     def leave(self) -> object: ...
 
@@ -87,8 +87,8 @@ class Drive:
 
     def _call(self, node: fx.Node, child: nn.Module, args: tuple, kwargs: dict, prefix: str) -> Any:
         site = _under(prefix, node.meta["site"])
-        self.watcher.enter(site)
         planned = node.meta.get("plan")
+        self.watcher.enter(site, named_inputs(planned, args))
         result = child(*args, **kwargs) if planned is None else self.run(planned, child, args, site.path)
         self.watcher.leave()
         return result
@@ -125,6 +125,14 @@ class Ready:
 def ready(plan: Plan, *, device: str, dtype: Any = None, train: bool = False, random: bool = False) -> Ready:
     """The net's layers on `device`: with PyTorch's initialisation if `random`, else with cheap finite weights."""
     return Ready(plan, lay_out(plan, device=device, dtype=dtype, random=random).train(train))
+
+
+def named_inputs(plan: BlockPlan | None, args: tuple) -> Iterable[tuple[str, Any]]:
+    """The inputs of a block's call by the block's own names; none of a layer's."""
+    if plan is None:
+        return ()
+    inputs = [node for node in plan.graph.nodes if node.op == "placeholder"]
+    return [(str(n.target), value) for n, value in zip(inputs, args, strict=True) if not is_number(n)]
 
 
 def _under(prefix: str, site: Site) -> Site:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
+from itertools import zip_longest
 from threading import get_ident
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.record.recorder import Recorder
+from archscope.record.tensors import tensors as tensors_in
 from archscope.trace import Site
 
 Text = Callable[[nn.Module], str]
@@ -82,6 +85,7 @@ class Sites:
         self._text, self._meet = text, meet
         self._texts: dict[Any, str] = {}
         self._kinds: dict[type, str] = {}
+        self._forwards: dict[Any, tuple[str, ...]] = {}
         self._found = {id(module): (module, self._site(module, path)) for path, module in modules}
 
     def of(self, module: nn.Module, caller: str) -> Site:
@@ -92,6 +96,15 @@ class Sites:
             found = module, self._site(module, f"{caller}.{name}" if caller else name)
             self._found[id(module)] = found
         return found[1]
+
+    def inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Named]:
+        """The tensors that a block is given, by the names of its `forward`'s arguments."""
+        key = module.__dict__.get("forward", type(module))
+        names = self._forwards.get(key)
+        if names is None:
+            names = self._forwards.setdefault(key, positional(module.forward))
+        given = [*zip_longest(names[: len(args)], args, fillvalue=names[-1] if names else "input"), *kwargs.items()]
+        return [(name, tensor) for name, value in given for tensor in tensors_in(value)]
 
     def _site(self, module: nn.Module, path: str) -> Site:
         kind = self._kinds.get(type(module)) or self._kinds.setdefault(type(module), kind_of(type(module)))
@@ -107,6 +120,15 @@ class Sites:
         except TypeError:  # an attribute that cannot be hashed
             return self._text(module)
         return text if text is not None else self._texts.setdefault(key, self._text(module))
+
+
+def positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a bound `forward`'s positional arguments; that of `*args` stands for all that are left."""
+    try:
+        parameters = signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple([p.name for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)])
 
 
 def is_none(value: object) -> bool:
@@ -150,7 +172,8 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != thread:
             return plain(module, *args, **kwargs)
-        recorder.enter(sites.of(module, recorder.site.path))
+        site = sites.of(module, recorder.site.path)
+        recorder.enter(site, sites.inputs(module, args, kwargs) if site.kind == "block" else ())
         try:
             return plain(module, *args, **kwargs)
         except BaseException as error:

@@ -8,7 +8,7 @@ The recorder holds no activation: values are known by identity through weak refe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -80,13 +80,16 @@ class Recorder(TorchFunctionMode):
         """Whether the run is over and its gradients are being derived."""
         return self._paused
 
-    def enter(self, site: Site) -> None:
-        """The run goes into a block, a layer or a step; while gradients are derived, nothing that runs again does."""
+    def enter(self, site: Site, inputs: Iterable[tuple[str, torch.Tensor]] = ()) -> None:
+        """The run goes into a block, a layer or a step; while gradients are derived, nothing that runs again does.
+
+        inputs: what a block is given, by the block's own names.
+        """
         if self._paused:
             return
         self._open.append((self._call, self.site))
         call = len(self.calls)
-        self.calls.append(Call(call, self._call, site))
+        self.calls.append(Call(call, self._call, site, self.values.named(inputs) if inputs else ()))
         self._call, self.site = call, site
         if site.conflict is not None:
             self._conflict = site.conflict

@@ -106,6 +106,15 @@ class Values:
                 found.append(item)
         return found
 
+    def named(self, inputs: Iterable[tuple[str, torch.Tensor]]) -> tuple[Operand, ...]:
+        """A block's inputs, as far as they have been seen, under the names that the block has for them."""
+        found = []
+        for name, tensor in inputs:
+            operand = self.known_operand(tensor)
+            if operand is not None:
+                found.append(Operand(name, (self.current(tensor) if self.written else operand).value))
+        return tuple(found)
+
     def learn(self, tensor: torch.Tensor, source: str) -> Operand:
         """A new value of this tensor, made by `source`."""
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])

@@ -80,7 +80,7 @@ def costs(total: Total) -> Data:
 def row_data(report: Report, row: PricedRow) -> Data:
     return {
         "index": row.index,
-        "path": row.path,
+        "path": row.path or row.op,
         "op": row.op,
         "function": row.row.function,
         "inputs": [operand_data(operand) for operand in report.index.activations(row.row)],

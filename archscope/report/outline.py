@@ -38,7 +38,7 @@ def unread(report: Report) -> Iterator[Line]:
     failure = report.trace.failure
     text = "parameters not reached" if failure and not failure.backward else "parameters that nothing reads"
     if report.unread:
-        yield Line("", "unread", "unread", text=text, total=params_total(report.unread))
+        yield Line("unread", "unread", "unread", text=text, total=params_total(report.unread))
 
 
 def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Line, ...]:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from archscope.errors import Span
-from archscope.trace import Call
+from archscope.trace import Call, Operand
 from archscope.trace_index import TraceIndex, together
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part of the tree before it has names and sums. rows: the indexes of all rows in it."""
+    """A part of the tree before it has names and sums. rows: the indexes of all rows in it. inputs: of a block, by its
+    own names."""
 
     path: str
     label: str
@@ -28,6 +29,7 @@ class Node:
     rows: range
     place: Span | None
     children: tuple[Node, ...] = ()
+    inputs: tuple[Operand, ...] = ()
 
 
 class Tree:
@@ -59,7 +61,7 @@ class Tree:
         opened = site.kind == "block" or (self.expand and (len(whole) > 1 or call.index in self.inside))
         children = self.below(call.index, made) if opened else ()
         label = relative(site.path, self.base(call.parent)) or site.name
-        return (Node(site.path, label, site.kind, site.name, site.text, whole, site.place, children),)
+        return (Node(site.path, label, site.kind, site.name, site.text, whole, site.place, children, call.inputs),)
 
     def below(self, parent: int, made: Mapping[int, tuple[Node, ...]]) -> tuple[Node, ...]:
         """Calls and direct rows below a call, as they ran; one without a row stands where the next with rows does."""
@@ -76,9 +78,10 @@ class Tree:
         return self.calls[parent].site.path if parent >= 0 else ""
 
     def row(self, index: int, parent: int) -> Node:
+        """A row that a block or a step ran itself; one of the net's own has its function's name for a path."""
         row = self.rows[index]
         label = relative(row.path, self.base(parent)) or row.op
-        return Node(row.path, label, "row", row.op, "", range(index, index + 1), row.place)
+        return Node(row.path or row.op, label, "row", row.op, "", range(index, index + 1), row.place)
 
 
 def relative(path: str, base: str) -> str:

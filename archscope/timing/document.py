@@ -71,7 +71,7 @@ def row_data(row: TimedRow, timing: Timing) -> Data:
     spent, known = row.spent, timing.ceilings is not None
     return {
         "index": row.index,
-        "path": row.path,
+        "path": row.path or row.priced.op,
         "op": row.priced.op,
         "function": row.priced.row.function,
         "device_s": spent.whole,

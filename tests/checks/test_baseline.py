@@ -113,6 +113,20 @@ def test_a_change_in_one_block_is_rolled_up_to_it() -> None:
     assert (inside.path, inside.says, inside.lines) == ("a", "a grew by 5", ("a.1  2 → 5  +3", "a.0  1 → 3  +2"))
 
 
+def test_what_the_net_runs_itself_goes_by_its_function() -> None:
+    def products(macs: int) -> Report:
+        sketch = Sketch("net.py:Net", x=(1, 8))
+        with sketch.call("", "Net"):
+            return sketch.report([sketch.row("", "matmul", [sketch["x"]], (1, 8), macs=macs)])
+
+    was, now = products(64).to_dict(), products(128)
+    assert [row["path"] for row in was["rows"]] == ["matmul"]
+    for path in ("matmul", ""):  # earlier versions left it empty
+        was["rows"][0]["path"] = path
+        (finding,) = drift(now, parsed(was, "base.json"))
+        assert finding.path == "matmul"
+
+
 def test_what_came_and_went() -> None:
     params, _ = drift(net(4, head=False), baseline(net(4, 4, head=False)))
     assert params.message.endswith("; layer1 was removed")

@@ -106,7 +106,7 @@ def test_sources_are_the_names_that_the_block_knows() -> None:
 def test_a_second_input_goes_by_its_own_name() -> None:
     sources = {line.path: line.sources for _, line in walk(outline(awkward()))}
     assert sources["cross"] == ("rnn", "memory")
-    assert sources["cross.pool"] == ("x",)
+    assert sources["cross.pool"] == ("query",)
     assert sources["cross.add"] == ("att", "memory")
 
 
@@ -127,7 +127,7 @@ def test_what_nothing_reads_has_a_line_and_what_is_read_again_is_shared() -> Non
     lines = outline(awkward())
     assert (lines[-1].kind, lines[-1].total.params) == ("unread", 5)
     assert {line.path: line.shared for line in lines} | {"head": True} == {
-        **dict.fromkeys(["embed", "rnn", "cross", "4", ""], False),
+        **dict.fromkeys(["embed", "rnn", "cross", "4", "unread"], False),
         "head": True,
     }
 

@@ -134,7 +134,7 @@ def test_the_document_holds_the_backward_pass() -> None:
     assert found["unpriced"] == [{"kernel": "aten._fft_c2r", "rows": [1]}]
     head, *_, scale = found["rows"]
     assert (head["path"], head["of"], head["macs"], head["flops"], head["bytes_read"]) == ("head", 12, 320, 640, 16)
-    assert (scale["path"], scale["of"], scale["op"]) == ("", None, "ScaleBackward")
+    assert (scale["path"], scale["of"], scale["op"]) == ("ScaleBackward", None, "ScaleBackward")
 
 
 def test_the_document_holds_findings() -> None:
