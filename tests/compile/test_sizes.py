@@ -61,18 +61,32 @@ def test_numbers_of_sizes_are_those_of_the_run(step: str, wanted: Callable[[torc
         assert torch.equal(built(x), wanted(x, length))
 
 
+POSITIONS = "input: [N, T, 4]\nparams: {T: 6}\nlayers:\n  - pos: Parameter(T, 4)\n  - x + pos\n"
+POOL = steps("a: relu", "pool: AvgPool2d(a.shape[3])")
+UNPACKED = B.format("a, b: split(4, dim=2)\n      - a + b")
+ARGUMENT = "input: [N, 4, 8]\nblocks:\n  B(n):\n    - f: Linear(n)\nlayers:\n  - B(x.shape[2] * 2)\n"
+SQUARE = "input: [N, S, S]\nparams: {S: 4}\nlayers:\n  - x * S\n"
+
+
 @pytest.mark.parametrize(
     ("text", "shape", "path", "line", "fact"),
     [
-        ("input: [N, T, 4]\nparams: {T: 6}\nlayers:\n  - pos: Parameter(T, 4)\n  - x + pos\n", (1, 9, 4), "pos", 4, "T is 9"),
-        (steps("- a: relu\n  - pool: AvgPool2d(a.shape[3])")[:-1].replace("  - - a", "  - a"), (1, 4, 8, 6), "pool", 4, "a.size(3) is 6"),
-        (B.format("{when: T > 6, do: relu}"), (1, 4, 5), "0.0", 6, "T > 6 is False here, but this net was built for True"),
-        (B.format("{do: Linear(T), repeat: T - 5}"), (1, 4, 9), "0.0", 6, "T is 9"),
-        (B.format("'a, b: split(4, dim=2)'").replace("'a, b: split(4, dim=2)'", "a, b: split(4, dim=2)\n      - a + b"), (1, 4, 12), "0.a", 6, "is 3 here, but this net was built for 2"),
-        ("input: [N, 4, 8]\nblocks:\n  B(n):\n    - f: Linear(n)\nlayers:\n  - B(x.shape[2] * 2)\n", (1, 4, 6), "0.f", 4, "is 6 here"),
-        ("input: [N, S, S]\nparams: {S: 4}\nlayers:\n  - x * S\n", (1, 4, 5), "0", 4, "is 5 here, but this net was built for 4"),
+        (POSITIONS, (1, 9, 4), "pos", 4, "T is 9 here, but this net was built for 6"),
+        (POOL, (1, 4, 8, 6), "pool", 4, "a.size(3) is 6 here, but this net was built for 8"),
+        (
+            B.format("{when: T > 6, do: relu}"),
+            (1, 4, 5),
+            "0.0",
+            6,
+            "T > 6 is False here, but this net was built for True",
+        ),
+        (B.format("{do: Linear(T), repeat: T - 5}"), (1, 4, 9), "0.0", 6, "T is 9 here, but this net was built for 8"),
+        (UNPACKED, (1, 4, 12), "0.a", 6, "is 3 here, but this net was built for 2"),
+        (ARGUMENT, (1, 4, 6), "0.f", 4, "is 6 here, but this net was built for 8"),
+        (SQUARE, (1, 4, 5), "0", 4, "is 5 here, but this net was built for 4"),
     ],
-)  # fmt: skip
+    ids=["parameter", "layer", "when", "repeat", "labels", "argument", "square"],
+)
 def test_what_a_size_decides_is_required(text: str, shape: tuple[int, ...], path: str, line: int, fact: str) -> None:
     with pytest.raises(SizeError) as refused:
         net(text)(example(shape))
@@ -117,8 +131,21 @@ layers:
 
 def test_a_residual_does_not_broadcast_at_any_size() -> None:
     text = steps("residual: Conv2d(4, 3, stride=2, padding=1)", shape="N, 4, 1, 1")
-    with pytest.raises(RuntimeError, match=r"adds equal shapes only, not .*\n  at add: main \+ x \(net.yaml:3\)"):
+    with pytest.raises(RuntimeError, match=r"adds equal shapes only, not .*\n  at add: main \+ prev \(net.yaml:3\)"):
         net(text)(example((2, 4, 2, 2)))
+
+
+NESTED = """
+input: [N, 4]
+blocks:
+  In:
+    - Tanh
+    - f: Linear(3)
+  Out:
+    - i: In
+layers:
+  - o: Out
+"""
 
 
 @pytest.mark.parametrize(
@@ -126,10 +153,11 @@ def test_a_residual_does_not_broadcast_at_any_size() -> None:
     [
         (steps("conv: Conv2d(8, 3)", "ReLU"), (1, 5, 8, 8), "at conv: Conv2d 8, 3×3 (net.yaml:3)"),
         (steps("Flatten", "head: Linear(3)"), (1, 4, 9, 9), "at head: Linear 3 (net.yaml:4)"),
-        ("input: [N, 4]\nblocks:\n  In: [Tanh, 'f: Linear(3)']\n  Out:\n    - i: In\nlayers:\n  - o: Out\n".replace("[Tanh, 'f: Linear(3)']", "\n    - Tanh\n    - f: Linear(3)"), (2, 5), "at o.i.f: Linear 3 (net.yaml:5)"),
+        (NESTED, (2, 5), "at o.i.f: Linear 3 (net.yaml:6)"),
         (steps("prev.view(N, 4, 64)"), (1, 4, 9, 9), "at 0: prev.view(N, 4, 64) (net.yaml:3)"),
     ],
-)  # fmt: skip
+    ids=["channels", "features", "nested", "view"],
+)
 def test_an_error_of_torchs_names_the_step(text: str, shape: tuple[int, ...], said: str) -> None:
     with pytest.raises(RuntimeError) as failed:
         net(text)(example(shape))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from archscope.compile.plan import BlockPlan
+from archscope.trace import Site
 from tests.compile.written import example, net, paths, plan, refused, run, same, shape_of, steps, weights
 
 IMAGE = example((2, 4, 8, 8))
@@ -351,17 +353,23 @@ return: {y: prev, z: Linear(4)(side)}
 """
 
 
+def sites_of(block: BlockPlan) -> list[Site]:
+    found = [node.meta.get("step") or node.meta.get("site") for node in block.graph.nodes]
+    return [site for site in found if site is not None]
+
+
 def test_what_from_in_and_return_compute_has_a_path() -> None:
     planned = plan(BESIDE)
-    sites = [node.meta.get("step") or node.meta.get("site") for node in planned.block.graph.nodes]
-    found = {site.path: f"{site.name} {site.text}".rstrip() for site in sites if site is not None}
+    loop = next(node.meta["loop"] for node in planned.block.graph.nodes if "loop" in node.meta)
+    assert (loop.path, loop.turns) == ("h", 4)
+    assert {site.name for site in sites_of(loop.turn)} == {"tanh(prev + t)"}
+    found = {site.path: f"{site.name} {site.text}".rstrip() for site in sites_of(planned.block)}
     assert found == {
         "ones": "full([8], 1.0)",
         "side.from": "Linear(8)(x) * ones",
         "side": "Linear 8",
         "h.from": "zeros(N, 8)",
         "h.in": "x.unbind(1)",
-        **{f"h.{turn}": "tanh(prev + t)" for turn in range(4)},
         "return": "Linear 4",
     }
     assert list(planned.block.members) == ["side_from", "side", "return_"]

@@ -49,13 +49,13 @@ class GraphAttention(nn.Module):
         super().__init__()
         self.join = join
         self.linear = nn.Linear(features, heads * out, bias=False)
-        self.to, self.source = nn.Parameter(torch.randn(heads, out)), nn.Parameter(torch.randn(heads, out))
+        self.target, self.source = nn.Parameter(torch.randn(heads, out)), nn.Parameter(torch.randn(heads, out))
         self.bias = nn.Parameter(torch.zeros(out if join == "mean" else heads * out))
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         n, nodes, _ = x.shape
-        h = self.linear(x).view(n, nodes, *self.to.shape)
-        scores = (h * self.to).sum(-1).unsqueeze(2) + (h * self.source).sum(-1).unsqueeze(1)
+        h = self.linear(x).view(n, nodes, *self.target.shape)
+        scores = (h * self.target).sum(-1).unsqueeze(2) + (h * self.source).sum(-1).unsqueeze(1)
         linked = (adjacency | torch.eye(nodes).bool()).unsqueeze(-1)
         weights = F.leaky_relu(scores, 0.2).masked_fill(~linked, -torch.inf).softmax(dim=2)
         gathered = torch.einsum("nvuh,nuhf->nvhf", weights, h)
