@@ -17,6 +17,10 @@ from archscope.compile.plan import BlockPlan, Shared
 
 def form_of(plan: BlockPlan) -> tuple[object, ...]:
     """The operations of a plan's graph in their order, with the layers and values that they use."""
+    return (*map(_captured, plan.captured), *_steps(plan))
+
+
+def _steps(plan: BlockPlan) -> list[object]:
     order: dict[fx.Node, object] = {}
     steps: list[object] = []
     for node in plan.graph.nodes:
@@ -26,7 +30,7 @@ def form_of(plan: BlockPlan) -> tuple[object, ...]:
         elif not (node.target is require and not _requires(node, order)):
             order[node] = f"step {len(steps)}"
             steps.append(_step(plan, node, order))
-    return (*map(_captured, plan.captured), *steps)
+    return steps
 
 
 def _requires(node: fx.Node, order: Mapping[fx.Node, object]) -> bool:
@@ -44,10 +48,10 @@ def _step(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) -> tu
     member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
     target: object = node.target if member is None else member
     if isinstance(member, BlockPlan):
-        target = form_of(member)
+        target = _steps(member)
     elif isinstance(member, Shared):
         target = id(member.declaration)
-    inner = form_of(node.meta["loop"].turn) if "loop" in node.meta else ()
+    inner = _steps(node.meta["loop"].turn) if "loop" in node.meta else []
     args = node.args[:2] if node.target is require else node.args  # the rest says where
     said, named = (fx.node.map_arg(part, order.__getitem__) for part in (args, node.kwargs))  # type: ignore[arg-type]
     return node.op, "" if node.op == "placeholder" else target, repr(said), repr(named), inner

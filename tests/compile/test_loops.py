@@ -1,0 +1,171 @@
+"""Loops whose length is a size are loops of the built net; those with weights of their own are written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from archscope.errors import SizeError
+from tests.compile.written import driven, example, net, plan, same
+
+CELL = """
+input: [N, T, 4]
+params: {T: 6}
+modules: {ih: Linear(4), hh: Linear(4)}
+layers:
+%s
+"""
+
+
+def loop(*lines: str) -> str:
+    return CELL % "\n".join(f"  {line}" for line in lines)
+
+
+FOLLOWED: dict[str, tuple[str, Callable[..., torch.Tensor]]] = {
+    "for": (
+        loop("- h: tanh(ih(t) + hh(prev))", "  from: zeros(N, 4)", "  for: t", "  in: x.unbind(1)"),
+        lambda x, ih, hh: cell(x, ih, hh)[-1],
+    ),
+    "repeat": (
+        loop("- h: tanh(ih(x[:, i]) + hh(prev))", "  from: zeros(N, 4)", "  repeat: T"),
+        lambda x, ih, hh: cell(x, ih, hh)[-1],
+    ),
+    "collect": (
+        loop(
+            *("- h: tanh(ih(t) + hh(prev))", "  from: zeros(N, 4)", "  for: t", "  in: x.unbind(1)", "  collect: all"),
+            "- stack([*all, all[-1]], dim=1) * len(all)",
+        ),
+        lambda x, ih, hh: torch.stack([*cell(x, ih, hh), cell(x, ih, hh)[-1]], 1) * x.shape[1],
+    ),
+    "steps": (
+        loop(
+            *("- do:", "    - a: ih(t)", "    - Dropout(0.5)", "    - residual: [hh, ReLU]"),
+            *("    - a + prev * (i + 1)", "  from: zeros(N, 4)", "  for: t", "  in: x.unbind(1)"),
+        ),
+        lambda x, ih, hh: stepped(x, ih, hh),
+    ),
+    "table": (
+        loop(
+            *("- do: prev + a * n - b", "  from: zeros(N, 4)", "  for: [n, a, b]"),
+            "  in: zip(range(1, T + 1), x.unbind(1), reversed(x.unbind(1)))",
+        ),
+        lambda x, ih, hh: tabled(x),
+    ),
+    "nested": (
+        loop(
+            *("- do:", "    - do: prev * 0.5 + t * u", "      for: u", "      in: x.unbind(1)"),
+            *("  from: zeros(N, 4)", "  for: t", "  in: x.unbind(1)"),
+        ),
+        lambda x, ih, hh: nested(x),
+    ),
+    "growing": (
+        loop(
+            *("- do: cat([prev, t.unsqueeze(1)], dim=1)", "  from: x[:, :1]", "  for: t", "  in: x.unbind(1)"),
+            "- prev.sum(1)",
+        ),
+        lambda x, ih, hh: torch.cat([x[:, :1], x], dim=1).sum(1),
+    ),
+    "edges": (
+        loop(
+            *("- do: prev + t * (2 if first else 3 if last else 1)", "  from: zeros(N, 4)"),
+            *("  for: t", "  in: x.unbind(1)"),
+        ),
+        lambda x, ih, hh: summed(
+            t * (2 if i == 0 else 3 if i == x.shape[1] - 1 else 1) for i, t in enumerate(x.unbind(1))
+        ),
+    ),
+}  # fmt: skip
+
+
+def cell(x: torch.Tensor, ih: torch.nn.Module, hh: torch.nn.Module) -> list[torch.Tensor]:
+    states = [torch.zeros(len(x), 4)]
+    for t in x.unbind(1):
+        states.append(torch.tanh(ih(t) + hh(states[-1])))
+    return states[1:]
+
+
+def stepped(x: torch.Tensor, ih: torch.nn.Module, hh: torch.nn.Module) -> torch.Tensor:
+    h = torch.zeros(len(x), 4)
+    for i, t in enumerate(x.unbind(1)):
+        a = ih(t)
+        h = a + (torch.relu(hh(a)) + a) * (i + 1)
+    return h
+
+
+def summed(parts) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    total = torch.zeros(())
+    for part in parts:
+        total = total + part
+    return total
+
+
+def tabled(x: torch.Tensor) -> torch.Tensor:
+    h = torch.zeros(len(x), 4)
+    for n, (a, b) in enumerate(zip(x.unbind(1), x.unbind(1)[::-1], strict=True)):
+        h = h + a * (n + 1) - b
+    return h
+
+
+def nested(x: torch.Tensor) -> torch.Tensor:
+    h = torch.zeros(len(x), 4)
+    for t in x.unbind(1):
+        for u in x.unbind(1):
+            h = h * 0.5 + t * u
+    return h
+
+
+@pytest.mark.parametrize(("text", "wanted"), FOLLOWED.values(), ids=FOLLOWED)
+def test_a_loop_follows_the_length_of_its_input(text: str, wanted: Callable[..., torch.Tensor]) -> None:
+    built = net(text)
+    members = dict(built.named_modules())
+    for shape in ((2, 6, 4), (3, 9, 4), (1, 2, 4)):
+        x = example(shape)
+        assert torch.equal(built(x), wanted(x, members.get("ih"), members.get("hh")))
+
+
+@pytest.mark.parametrize(("text", "wanted"), FOLLOWED.values(), ids=FOLLOWED)
+def test_the_recorders_way_gives_the_same(text: str, wanted: object) -> None:
+    x = example((1, 6, 4))
+    same(driven(text, net(text).state_dict(), (x,)), net(text)(x))
+
+
+def test_every_turn_of_a_loop_has_rows(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    import archscope
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text(FOLLOWED["for"][0])
+    report = archscope.summarize("net.yaml", input=(1, 3, 4))
+    linear = [row.path for row in report.rows if row.row.function.endswith("linear")]
+    assert linear == [f"h.{turn}" for turn in range(3) for _ in (0, 1)]
+    assert report.macs == 3 * 2 * 16
+
+
+def test_a_loop_with_weights_of_its_own_is_written_out() -> None:
+    text = loop("- do: Linear(4)", "  repeat: T")
+    built = net(text)
+    assert [name for name in built.state_dict() if name.endswith("weight")] == [f"0.{turn}.weight" for turn in range(6)]
+    assert "for " not in built.code
+    with pytest.raises(SizeError, match=r"T is 5 here, but this net was built for 6\n  at 0: T \(net.yaml:7\)"):
+        built(example((1, 5, 4)))
+
+
+def test_turns_that_are_built_differently_are_written_out() -> None:
+    text = loop("- do: [{when: i % 2, do: relu, else: tanh}]", "  repeat: T")
+    x = example((1, 6, 4))
+    assert torch.equal(net(text)(x), x.tanh().relu().tanh().relu().tanh().relu())
+    with pytest.raises(SizeError, match="T is 5 here"):
+        net(text)(x[:, :5])
+
+
+def test_a_layer_without_weights_is_one_for_all_turns() -> None:
+    text = loop("- do: [Dropout(0.1), Tanh]", "  repeat: T")
+    assert [name for name, _ in net(text).named_children()] == ["0"]
+    assert plan(text).parameter_count == 0
+
+
+def test_a_loop_without_a_turn_at_the_compiled_size_follows_too() -> None:
+    text = loop("- do: prev * 2", "  repeat: T - 6")
+    x = example((1, 8, 4))
+    assert torch.equal(net(text)(x), x * 4)
