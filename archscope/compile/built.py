@@ -22,7 +22,6 @@ from archscope.errors import SizeError
 from archscope.spec.numbers import make_divisible
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
-LEAVES = "".join(f"torch.fx.wrap('{name}')\n" for name in ("require", "require_rank", "require_equal"))
 LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
 """Errors of a forward whose message is made to name the step."""
 
@@ -85,7 +84,7 @@ def class_of(code: Code) -> type[Net]:
     file = f"<archscope {code.name} {abs(hash(code)):x}>"
     linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
     names = dict(NAMES)
-    exec(LEAVES, names)  # torch.fx shall not look into these
+    exec(LEAVES, names)
     exec(compile(code.source, file, "exec"), names)
     body = {"forward": names["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
     return type(code.name, (Net,), body)
@@ -191,5 +190,10 @@ CALLED: tuple[Callable[..., Any], ...] = (
     *REQUIREMENTS,
     *(chosen, whole, fraction, paired, counted, turned, listed, make_divisible),
 )
+LEAVES = "".join(
+    f"torch.fx.wrap('{name}')\n"
+    for name in (*(function.__name__ for function in CALLED), "len", "max", "min", "round", "sum")
+)
+"""Makes torch.fx write these calls down as they are, instead of looking into them."""
 NAMES: dict[str, Any] = {"torch": torch, "math": math, **{function.__name__: function for function in CALLED}}
 """The names that the text of a forward may use."""

@@ -24,7 +24,8 @@ from archscope.spec import Library, load
 from tests.compile.interpreter import Run, run
 from tests.compile.interpreter_values import UnlikeError, tensors_in
 
-PLACE = re.compile(r"[\w./-]+\.yaml:\d+")
+PLACE = re.compile(r"\n  at [\w. ]+: [^\n]*\([\w./-]+\.yaml:\d+\)")
+"""The step and its place, as an error of a built net says them."""
 SEED = 5
 
 

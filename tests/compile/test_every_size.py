@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from tests.compile.agreement import (
     step,
     subject,
 )
+from tests.compile.interpreter_values import tensors_in
 from tests.compile.written import Shape, example
 from tests.docs.pages import ROOT
 
@@ -229,6 +231,36 @@ def test_a_copy_of_a_net_is_the_same_net(case: Case, variant: str | None, way: C
         inputs = case.inputs(shape)
         wrong = same_bits(evaluated(other, inputs), evaluated(one.net, inputs))
         assert not wrong, shape
+
+
+@pytest.mark.law(keep=len(CASES))
+@pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
+def test_a_net_trains_and_comes_back_from_its_weights(case: Case, variant: str | None) -> None:
+    """Ten steps of SGD on one batch; a net that another seed made then takes its weights."""
+    file, shape = str(ROOT / "specs" / case.file), tuple(case.first)
+    net, other = (archscope.build(file, variant=variant, seed=n, input=shape, set=case.set) for n in (1, 2))
+    before = copy.deepcopy(net.state_dict())
+    optimizer, losses = torch.optim.SGD(net.parameters(), lr=1e-3), []
+    with seeded():
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss = sum(((out - 0.5) ** 2).mean() for out in tensors_in(net(*case.inputs(shape))))
+            assert isinstance(loss, torch.Tensor)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert all(math.isfinite(loss) for loss in losses)
+    assert any(not torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    other.load_state_dict(net.state_dict())
+    assert not same_bits(*(evaluated(one.eval(), case.inputs(shape)) for one in (net, other)))
+
+
+@pytest.mark.law
+@pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
+def test_torch_fx_takes_a_net(case: Case, variant: str | None) -> None:
+    one = built(case, variant)
+    other = torch.fx.symbolic_trace(one.net)
+    assert not same_bits(evaluated(other, one.first), evaluated(one.net, one.first))
 
 
 @pytest.mark.law

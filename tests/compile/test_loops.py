@@ -139,7 +139,7 @@ def test_every_turn_of_a_loop_has_rows(tmp_path, monkeypatch) -> None:  # type: 
     report = archscope.summarize("net.yaml", input=(1, 3, 4))
     linear = [row.path for row in report.rows if row.row.function.endswith("linear")]
     assert linear == [f"h.{turn}" for turn in range(3) for _ in (0, 1)]
-    assert report.macs == 3 * 2 * 16
+    assert report.total.macs == 3 * 2 * 16
 
 
 def test_a_loop_with_weights_of_its_own_is_written_out() -> None:
