@@ -43,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     Rule("baseline-target", "warning", "budget", "a target that the baseline does not hold"),
     Rule("unknown-rule", "warning", "lint", "a comment that is to ignore a rule, and names none"),
     Rule("unused-value", "warning", "lint", "a step whose value nothing uses"),
+    Rule("never-built", "warning", "lint", "a step whose `when:` holds in no turn of its loop"),
     Rule("unused-module", "warning", "lint", "a module that no forward pass reaches"),
     Rule("unused-weight", "warning", "lint", "a parameter that no forward pass reads"),
     Rule("unused-param", "warning", "lint", "a param of a spec that nothing reads"),

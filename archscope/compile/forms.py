@@ -57,6 +57,8 @@ def branch_names(step: Step) -> tuple[str, ...]:
 def residual(walk: Walk, form: Residual, prev: object, scope: Scope, path: str) -> object:
     """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
     added = True if form.when is None else walk.value(form.when, prev, scope)
+    if form.when is not None and added is not UNKNOWN:
+        walk.use.workshop.conditions.note(walk.use.workshop, form.when, scope)
     added = added.truth(walk.use) if isinstance(added, Thing) else added
     main, _ = walk.branch(form.main, prev, scope, _join(path, "main"))
     if added is UNKNOWN or not added:

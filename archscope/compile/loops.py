@@ -43,7 +43,7 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
             raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
         value, collected = start, []
         for i, names in enumerate(passes):
-            inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names})
+            inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names}, loop=step.loop)
             value = walk.body(step.body, value, inner, f"{path}.{i}" if path else str(i))
             collected.append(value)
             if value is UNKNOWN:

@@ -105,6 +105,7 @@ def compile_net(
     workshop.problems.raise_if_any(library.sources)
     block = _block(workshop, context, spec, variant, inputs, bound)
     warn_of_unread(workshop, spec)
+    workshop.conditions.warn(workshop)
     if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will
         for problem in workshop.mismatches:
             workshop.problems.add(problem)

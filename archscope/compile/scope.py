@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from archscope.compile.numbers import known
 from archscope.compile.values import Tensor
 from archscope.errors import Span
+from archscope.spec.model import For, Repeat
 from archscope.spec.numbers import Fault
 from archscope.spec.things import MISSING
 
@@ -42,6 +43,7 @@ class Scope:
     """One table of names; `parent` is asked next.
 
     skipped: the labels of steps that `when:` left out. later: the labels of steps still to come, with their lines.
+    loop: the loop whose names these are.
     """
 
     parent: Scope | None = None
@@ -50,6 +52,7 @@ class Scope:
     later: Mapping[str, int] = field(default_factory=dict)
     fallback: Callable[[str], object] = lambda name: MISSING
     known: Callable[[], Mapping[str, object]] = dict
+    loop: Repeat | For | None = None
 
     def chain(self) -> Iterator[Scope]:
         scope: Scope | None = self

@@ -111,6 +111,8 @@ class Walk:
         if held is UNKNOWN:
             self._bind_all(step.target, local)
             return UNKNOWN
+        if step.when is not None:
+            self.use.workshop.conditions.note(self.use.workshop, step.when, local, otherwise=bool(step.otherwise))
         if isinstance(held, Thing):
             if not held.numeric:
                 raise Fault(f"when: {held.what} is neither true nor false", WHEN)

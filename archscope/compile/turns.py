@@ -107,7 +107,7 @@ def built_turn(walk: Walk, step: Step, length: Length, index: int, before: objec
     count: Any = length.count if isinstance(length, RuntimeList) else length
     first = number.joint("==", number, 0, use)
     last = number.joint("==", number, count.joint("-", count, 1, use), use)
-    inner = Scope(scope, {"i": number, "first": first, "last": last, **names})
+    inner = Scope(scope, {"i": number, "first": first, "last": last, **names}, loop=step.loop)
     value = replace(walk, use=use).body(step.body, prev, inner, "")
     if value is not UNKNOWN and travels(value):
         use.graph.output(use.lowered(value))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from archscope.compile.conditions import Conditions
 from archscope.compile.functions import RANDOM, dtypes, functions
 from archscope.compile.kinds import Kind, Layer, RawParameter, as_argument
 from archscope.compile.layers import Foundry, bind_layer, flat
@@ -145,6 +146,7 @@ class Workshop:
     modules: int = 0
     largest: int = 0  # bytes of the largest result of one operation
     names: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
+    conditions: Conditions = field(default_factory=Conditions)
     turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 

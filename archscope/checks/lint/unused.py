@@ -13,12 +13,35 @@ TRAINING = "where only training reaches it, check with --train"
 
 
 def unused_values(flow: Flow) -> Iterator[Finding]:
-    """Rows that lead nowhere, where a layer's work is lost with them. Of specs the compiler has said so already."""
+    """Rows that lead nowhere, where a layer's work is lost with them. Of the steps of specs the compiler has said so
+    already; what it cannot see are blocks in a loop that do not read what the turn before gave."""
     for row in flow.rows:
         if row.place is None and row.index not in flow.index.alive and not flow.readers(row):
             lost = lonely(flow, row)
             if any(flow.index.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
                 yield found("unused-value", row, nowhere(flow, lost), help="use the value, or take its making out")
+    yield from unused_turns(flow)
+
+
+def unused_turns(flow: Flow) -> Iterator[Finding]:
+    """Steps of a spec that run several times at one place of its text, where the last turn alone leads somewhere."""
+    told = {finding.place for finding in flow.report.findings if finding.rule == "unused-value"}
+    turns: dict[tuple[object, ...], list[Row]] = {}
+    for row in flow.rows:
+        if row.place is not None and row.outputs:
+            places = tuple(call.site.place for call in flow.index.calls_around(row.call))
+            turns.setdefault((row.place, row.short, places), []).append(row)
+    for first, *rest in turns.values():
+        alive = [row.index in flow.index.alive for row in (first, *rest)]
+        if not rest or any(alive[:-1]) or not alive[-1] or flow.readers(first):
+            continue
+        if told & {first.place, *(call.site.place for call in flow.index.calls_around(first.call))}:
+            continue
+        lost = lonely(flow, first)
+        if any(flow.index.reads_params(one) for one in lost):
+            said = f"nothing uses this value in {units.count(len(rest))} of {units.count(len(rest) + 1)} turns"
+            help = "the turns after it do not read it: let the loop's body start from prev, or take the loop out"
+            yield found("unused-value", first, f"{said}: only the last one's leads to a result", help=help)
 
 
 def lonely(flow: Flow, end: Row) -> list[Row]:
