@@ -18,7 +18,7 @@ from archscope.compile.graphs import Here
 from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import flat, kwargs_key
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
-from archscope.compile.plan import BlockPlan, Fixed
+from archscope.compile.plan import BlockPlan, Fixed, Loop
 from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.steps import Walk
@@ -282,14 +282,7 @@ def _warn_of_ignored(use: Use, block: Block) -> None:
 
 def _warn_of_unused(use: Use, block: Block) -> None:
     """Steps whose value nothing uses, and declared modules that nothing calls."""
-    steps: dict[object, list[fx.Node]] = {}
-    for node in use.graph.nodes:
-        site = node.meta.get("step") or node.meta.get("site")
-        if site is not None:
-            steps.setdefault((site.place, site.path), []).append(node)
-    for nodes in steps.values():
-        if not any(user not in nodes for node in nodes for user in node.users):
-            _warn(use, "unused-value", nodes[0])
+    _warn_of_unused_steps(use, use.graph)
     called = {name.split(".")[0] for name in use.plan.members}
     for entry in block.modules:
         if entry.name not in called and entry.name + "_" not in called:
@@ -297,6 +290,28 @@ def _warn_of_unused(use: Use, block: Block) -> None:
                 entry.span, f"module {entry.name!r} is declared and never called", "call it, or take it out", use.frames
             )
             use.workshop.warn("unused-module", problem)
+
+
+def _warn_of_unused_steps(use: Use, graph: fx.Graph, *, gives: bool = True) -> None:
+    """The steps of a graph whose value nothing uses. gives: whether what it gives is used."""
+    steps: dict[object, list[fx.Node]] = {}
+    for node in graph.nodes:
+        site = node.meta.get("step") or node.meta.get("site")
+        if site is not None:
+            steps.setdefault((site.place, site.path), []).append(node)
+        if "loop" in node.meta:
+            _warn_of_unused_steps(use, node.meta["loop"].turn.graph, gives=_goes_on(node, node.meta["loop"]))
+    for nodes in steps.values():
+        users = [user for node in nodes for user in node.users if user not in nodes]
+        if not any(gives or user.op != "output" for user in users):
+            _warn(use, "unused-value", nodes[0])
+
+
+def _goes_on(node: fx.Node, loop: Loop) -> bool:
+    """Whether the value of every turn of a loop is used: by the next turn, or by who collects them all."""
+    before = next(iter(loop.turn.graph.nodes))
+    collected = any(user.args[1] == 1 and user.users for user in node.users)
+    return loop.turns < 2 or bool(before.users) or collected
 
 
 def _warn(use: Use, rule: str, node: fx.Node) -> None:
