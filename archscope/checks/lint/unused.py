@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from archscope import units
 from archscope.checks.lint.flow import LEVELS, Flow, found
 from archscope.report import Finding
-from archscope.trace import Param, Row
+from archscope.trace import Call, Param, Row
 
 TRAINING = "where only training reaches it, check with --train"
 
@@ -27,10 +27,10 @@ def unused_turns(flow: Flow) -> Iterator[Finding]:
     """Steps of a spec that run several times at one place of its text, where the last turn alone leads somewhere."""
     told = {finding.place for finding in flow.report.findings if finding.rule == "unused-value"}
     turns: dict[tuple[object, ...], list[Row]] = {}
+    where = positions(flow.report.trace.calls)
     for row in flow.rows:
         if row.place is not None and row.outputs:
-            places = tuple(call.site.place for call in flow.index.calls_around(row.call))
-            turns.setdefault((row.place, row.short, places), []).append(row)
+            turns.setdefault((row.place, row.short, where.get(row.call)), []).append(row)
     for first, *rest in turns.values():
         alive = [row.index in flow.index.alive for row in (first, *rest)]
         if not rest or any(alive[:-1]) or not alive[-1] or flow.readers(first):
@@ -42,6 +42,15 @@ def unused_turns(flow: Flow) -> Iterator[Finding]:
             said = f"nothing uses this value in {units.count(len(rest))} of {units.count(len(rest) + 1)} turns"
             help = "the turns after it do not read it: let the loop's body start from prev, or take the loop out"
             yield found("unused-value", first, f"{said}: only the last one's leads to a result", help=help)
+
+
+def positions(calls: Iterable[Call]) -> dict[int, int]:
+    """A number for the place in the text of each call and of those around it: turns of a loop have the same."""
+    numbers: dict[tuple[object, ...], int] = {}
+    found: dict[int, int] = {}
+    for call in calls:
+        found[call.index] = numbers.setdefault((found.get(call.parent), call.site.place), len(numbers))
+    return found
 
 
 def lonely(flow: Flow, end: Row) -> list[Row]:
