@@ -246,7 +246,7 @@ def _misfit(use: Use, block: Block, spec: Input, shape: tuple[int, ...], why: st
 def _declare(use: Use, block: Block, scope: Scope, seen: Scope) -> None:
     """Declares a block's modules; `seen` is the scope that they are known in."""
     for entry in block.modules:
-        use.here = Here(entry.name, entry.span)
+        use.here = Here(entry.name, entry.span, text=getattr(entry.body, "text", entry.name))
         walk, before = Walk(use), last_node(use.graph)
         value = walk.layer_value(entry.body, scope)
         if isinstance(entry.body, Expression):
