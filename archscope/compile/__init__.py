@@ -4,15 +4,18 @@ compile_net(library, variant) → Plan
   net           variants, inputs, overrides, ties; the whole net
   workshop      one compilation: what names mean in each file; scope is the chain of names
   blocks        one use of a block: dimensions, arguments, return; built once per distinct use
-  steps         its steps: when, loops, labels, the application rule; loops, forms (residual, concat, …)
-  use           its graph: a node for every function, layer and parameter
-  values        what expressions are made of: Tensor, Size, Kind, Layer, Function
+  steps         its steps: when, labels, the application rule; loops, forms (residual, concat, …), conditions
+  turns         a loop that follows a length of the run, as one node; likeness says whether its turns are alike
+  use           its graph: a node for every function, layer and parameter; graphs, values as nodes
+  values        what expressions are made of: Tensor, Function; kinds: layers, blocks, declared modules
+  numbers       numbers and lists that are worked out when the net runs
   layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
   argument_text arguments in short, as tables show them; step_text, a written step with values for its names
   shapes        output shapes by rule, without running anything; what has no rule runs on meta
   functions     the functions and methods of the language
   expectations  `expect:` as something that can be checked
-build(plan) → fx.GraphModule, one submodule for each use of a block        assemble, initialise
+build(plan) → Net, an nn.Module, with a submodule for each use of a block  assemble, initialise
+  source        a graph as Python; built, the classes that are made of it and what they require when they run
 outline(plan) → PlannedBlock, plain data for comparisons
 distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive
