@@ -184,3 +184,26 @@ class C51(nn.Module):
         chances = (value + advantage - advantage.mean(1, keepdim=True)).softmax(dim=-1)
         expected = (chances * torch.linspace(-10.0, 10.0, 21)).sum(-1)
         return {"expected": expected, "best": expected.argmax(dim=1), "chances": chances}
+
+
+# ------------------------------------------------------------ CapsNet
+def squash(x: Tensor) -> Tensor:
+    square = (x**2).sum(-1, keepdim=True)
+    return square / (1 + square) * x / torch.sqrt(square + 1e-8)
+
+
+class CapsNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(4 * 36, 10, 8, 12))
+        self.stem, self.primary = nn.Conv2d(1, 16, 9), nn.Conv2d(16, 32, 9, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[0]
+        x = self.primary(F.relu(self.stem(x))).view(n, 4, 8, -1)
+        votes = torch.einsum("nis,icsl->nicl", squash(x.permute(0, 1, 3, 2).reshape(n, -1, 8)), self.weights)
+        logits = torch.zeros(n, votes.shape[1], 10)
+        for _ in range(2):
+            high = squash((logits.softmax(dim=2).unsqueeze(-1) * votes).sum(1))
+            logits = logits + (votes * high.unsqueeze(1)).sum(-1)
+        return squash((logits.softmax(dim=2).unsqueeze(-1) * votes).sum(1)).norm(dim=-1)

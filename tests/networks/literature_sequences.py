@@ -232,3 +232,44 @@ class Tcn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.blocks(x)[:, :, -1])
+
+
+# ------------------------------------------------------------ ConvLSTM
+class ConvLstm(nn.Module):
+    def __init__(self, hidden: int = 8) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.give = nn.Parameter(torch.randn(hidden, 1, 1))
+        self.gates = nn.Conv2d(1 + hidden, 4 * hidden, 3, padding=1)
+        self.kept = nn.ParameterList([torch.randn(hidden, 1, 1), torch.randn(hidden, 1, 1)])
+        self.out = nn.Conv2d(hidden, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, _, height, width = x.shape
+        forget, take = self.kept
+        h = c = torch.zeros(n, self.hidden, height, width)
+        for frame in x.unbind(1):
+            i, f, o, g = self.gates(torch.cat([frame, h], dim=1)).chunk(4, dim=1)
+            c = torch.sigmoid(f + c * forget) * c + torch.sigmoid(i + c * take) * torch.tanh(g)
+            h = torch.sigmoid(o + c * self.give) * torch.tanh(c)
+        return torch.sigmoid(self.out(h))
+
+
+# ------------------------------------------------------------ PatchTST
+class PatchTst(nn.Module):
+    def __init__(self, dim: int = 24) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(1, 11, dim))
+        self.embed = nn.Linear(8, dim)
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(dim, 4, 2 * dim, batch_first=True) for _ in range(2))
+        self.out = nn.Linear(11 * dim, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, series = x.shape
+        centre = x.mean(1, keepdim=True)
+        spread = torch.sqrt(x.var(1, keepdim=True, unbiased=False) + 1e-5)
+        y = ((x - centre) / spread).transpose(1, 2).reshape(n * series, length)
+        y = self.embed(y.unfold(-1, 8, 4)) + self.positions
+        for layer in self.layers:
+            y = layer(y)
+        return self.out(y.flatten(1)).view(n, series, 12).transpose(1, 2) * spread + centre

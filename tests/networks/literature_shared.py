@@ -210,3 +210,21 @@ class Siamese(nn.Module):
         a, b = self.tower(first), self.tower(second)
         same = torch.sigmoid(self.same((a - b).abs()))
         return {"same": same, "distance": ((a - b) ** 2).sum(1).sqrt()}
+
+
+# ------------------------------------------------------------ gated graph network
+class Ggnn(nn.Module):
+    def __init__(self, dim: int = 16) -> None:
+        super().__init__()
+        self.embed, self.say, self.cell = nn.Embedding(12, dim), nn.Linear(dim, 3 * dim), nn.GRUCell(dim, dim)
+        self.gate, self.out = nn.Linear(2 * dim, 5), nn.Linear(2 * dim, 5)
+
+    def forward(self, kinds: Tensor, edges: Tensor) -> Tensor:
+        h = start = self.embed(kinds)
+        n, nodes, dim = h.shape
+        for _ in range(4):
+            said = self.say(h).view(n, nodes, 3, dim).transpose(1, 2)
+            heard = (edges.softmax(-1) @ said).sum(1).reshape(n * nodes, dim)
+            h = self.cell(heard, h.reshape(n * nodes, dim)).view(n, nodes, dim)
+        both = torch.cat([h, start], dim=-1)
+        return (torch.sigmoid(self.gate(both)) * torch.tanh(self.out(both))).sum(1)

@@ -83,6 +83,10 @@ def molecule(batch: int, atoms: int) -> Size:
     return ids(batch, atoms, high=10), (batch, atoms, 3)
 
 
+def relations(batch: int, nodes: int) -> Size:
+    return ids(batch, nodes, high=12), (batch, 3, nodes, nodes)
+
+
 def translation(batch: int, source: int, target: int) -> Size:
     return ids(batch, source, high=80), ids(batch, target, high=80)
 
@@ -168,6 +172,20 @@ NETS = [
     Net("mamba", sequences.Mamba, (tokens(1, 16, 100), tokens(2, 5, 100), tokens(3, 25, 100))),
     Net("rwkv", sequences.Rwkv, (tokens(1, 14, 100), tokens(2, 6, 100), tokens(3, 21, 100))),
     Net("tcn", sequences.Tcn, (one(1, 2, 50), one(2, 2, 20), one(3, 2, 81))),
+    Net("conv_lstm", sequences.ConvLstm, (one(1, 5, 1, 16, 20), one(2, 3, 1, 12, 12), one(3, 8, 1, 20, 9))),
+    Net("ggnn", shared.Ggnn, (relations(1, 10), relations(2, 4), relations(3, 15))),
+    Net(
+        "patchtst",
+        sequences.PatchTst,
+        (one(1, 48, 3), one(2, 48, 3), one(5, 48, 3)),
+        refused=(one(2, 64, 3), one(1, 40, 3)),
+    ),
+    Net(
+        "capsnet",
+        others.CapsNet,
+        (one(1, 1, 28, 28), one(2, 1, 28, 28), one(5, 1, 28, 28)),
+        refused=(one(2, 1, 32, 32), one(1, 1, 26, 30)),
+    ),
 ]
 
 
