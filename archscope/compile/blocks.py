@@ -77,7 +77,9 @@ def _formal(use: Use, value: object, place: tuple[str | int, ...]) -> object:
 
     def make() -> fx.Node:
         use.plan.captured.append(reading)
-        return use.placeholder(str(place[0]))
+        node = use.placeholder(str(place[0]))
+        node.meta["captured"] = True
+        return node
 
     reading = Reading(use, make, value.value, str(place[0]), argument=place)
     return reading

@@ -99,6 +99,7 @@ class GraphBuilder:
         if value not in self.nodes:
             text = getattr(value, "text", name)
             node = self.placeholder(text if text.isidentifier() else name)
+            node.meta["captured"] = True
             if isinstance(value, RuntimeNumber):
                 node.meta["number"], node.meta["of"] = value.value, value
             elif isinstance(value, Tensor):

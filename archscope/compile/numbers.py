@@ -9,6 +9,7 @@ that decides what is built) settles it: the net then refuses to run where the nu
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -342,7 +343,6 @@ class NumberFunction(Thing):
     """A function of plain numbers and of lists, by its name."""
 
     name: str
-    function: Callable
 
     @property
     def what(self) -> str:  # type: ignore[override]
@@ -354,6 +354,7 @@ class NumberFunction(Thing):
 
 def number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
     """A function of numbers and lists on plain values, or on values of the run. Raises Fault."""
+    args, kwargs = positional(NUMBERS[name], args, kwargs)
     given = (*args, *kwargs.values())
     if name == "len" and len(args) == 1 and isinstance(args[0], RuntimeList):
         return known(args[0].count)
@@ -362,13 +363,28 @@ def number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
     text = f"{name}({', '.join(map(told, given))})"
     if name in LISTS and travels(args) and not kwargs:
         metas = plain_call(name, NUMBERS[name], metas_of(args), {})
-        made = building(host, name).list_call(LISTS[name], args, metas, text)  # type: ignore[arg-type]
+        use: Any = host or owner_of(args)
+        made = use.list_call(LISTS[name], args, metas, text)
         made.sample = 0 if name == "range" else None
         return made
     value = plain_call(name, NUMBERS[name], plain(args), {key: plain(value) for key, value in kwargs.items()})
     if name in LISTS or kwargs or not travels(args) or not isinstance(value, (int, float)):
         return plain_call(name, NUMBERS[name], settled(args, host), {k: settled(v, host) for k, v in kwargs.items()})
     return computed(AT_RUN_TIME.get(name, NUMBERS[name]), args, value, text)
+
+
+def positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """A call's arguments without names, where the function has an order for them."""
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs) if kwargs else None
+    except (TypeError, ValueError):
+        bound = None
+    return (bound.args, bound.kwargs) if bound is not None else (args, kwargs)
+
+
+def owner_of(value: object) -> Use:
+    """The use whose graph the first number or list of the run in a value belongs to."""
+    return next(reading.owner for reading in readings_of(value))
 
 
 def of_the_run(value: object) -> bool:

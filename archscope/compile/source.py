@@ -73,7 +73,7 @@ class Writer:
 
     def code(self, target: str) -> Code:
         inputs = [node for node in self.plan.graph.nodes if node.op == "placeholder"]
-        said = ", ".join(self.name(node) + self.default(node) for node in inputs)
+        said = ", ".join(self.name(node) + self.default(node) for node in inputs)  # numbers and lists come last
         self.write(0, f"def forward(self, {said}):" if said else "def forward(self):")
         value = self.graph(self.plan.graph, 1, "")
         self.write(1, f"return {value}")
@@ -81,7 +81,7 @@ class Writer:
         return Code(name, "\n".join(self.lines) + "\n", tuple(self.steps), target)
 
     def default(self, node: fx.Node) -> str:
-        return f"={node.meta['number']!r}" if "number" in node.meta else ""
+        return f"={node.meta.get('number')!r}" if "captured" in node.meta else ""
 
     def name(self, node: fx.Node) -> str:
         """A node's name, unlike that of any other value of the forward."""

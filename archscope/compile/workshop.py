@@ -337,7 +337,7 @@ def torch_name(name: str) -> object:
     if entry is not None:
         return Function(name, entry)
     if name in NUMBERS:
-        return NumberFunction(name, NUMBERS[name])
+        return NumberFunction(name)
     return CONSTANTS.get(name, dtypes().get(name, MISSING))
 
 
