@@ -128,6 +128,11 @@ class Row(NamedTuple):
         """An attribute by its name."""
         return dict(self.attributes).get(name, default)
 
+    @property
+    def runs(self) -> bool:
+        """Whether anything is run for it; for a step that is a parameter nothing is."""
+        return self.function != "parameter"
+
 
 class Param(NamedTuple):
     """One name of one parameter. `tied_to` is the first name of the same storage, empty for that first name itself."""

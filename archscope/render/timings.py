@@ -262,7 +262,7 @@ def notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
             yield "watched function by function it takes longer: what torch fuses else (an encoder, say) is taken apart"
         if own.rows.astray:
             yield f"{own.rows.astray} more runs called other functions, and do not count"
-        unseen = sum(row.spent.seconds is None for row in timing.rows)
+        unseen = sum(row.spent.seconds is None and row.priced.row.runs for row in timing.rows)
         if unseen:
             yield f"not seen one by one, so of unknown time: {unseen} row{'s' * (unseen > 1)}"
     elif dict(timing.options).get("compile"):
