@@ -8,7 +8,7 @@ compile_net(library, variant) → Plan
   turns         a loop that follows a length of the run, as one node; likeness says whether its turns are alike
   use           its graph: a node for every function, layer and parameter; graphs, values as nodes
   values        what expressions are made of: Tensor, Function; kinds: layers, blocks, declared modules
-  numbers       numbers and lists that are worked out when the net runs
+  numbers       numbers and lists that are worked out when the net runs; number_functions, what is made of them
   layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
   argument_text arguments in short, as tables show them; step_text, a written step with values for its names
   shapes        output shapes by rule, without running anything; what has no rule runs on meta

@@ -9,7 +9,6 @@ that decides what is built) settles it: the net then refuses to run where the nu
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,18 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx
 
-from archscope.compile.built import chosen, counted, fraction, listed, paired, turned, whole
+from archscope.compile.built import chosen, listed
 from archscope.spec.evaluate import BINARY, COMPARE
-from archscope.spec.numbers import NUMBERS, Fault, multiply, power
+from archscope.spec.numbers import Fault, multiply, power
 from archscope.spec.things import (
-    UNKNOWN,
     Thing,
     arithmetic,
     compared,
     is_number,
-    known_by_halves,
     numeric,
-    plain_call,
     shown,
 )
 
@@ -48,8 +44,6 @@ OPERATIONS: Mapping[str, tuple[Callable, Callable]] = {
 BINARY_APPLY = dict(BINARY.values())
 COMPARISONS = frozenset(symbol for symbol, _ in COMPARE.values())
 MEMBERSHIP = frozenset(["in", "not in"])
-LISTS: Mapping[str, Callable] = {"range": range, "zip": paired, "enumerate": counted, "reversed": turned}
-"""Functions that give lists, as they are at run time."""
 INVERTIBLE = frozenset([operator.add, operator.sub, operator.mul])
 
 
@@ -338,69 +332,9 @@ def metas_of(value: object) -> Any:
     return rebuilt(value, metas_of) if isinstance(value, (list, tuple)) else getattr(value, "meta", plain(value))
 
 
-@dataclass(frozen=True, eq=False)
-class NumberFunction(Thing):
-    """A function of plain numbers and of lists, by its name."""
-
-    name: str
-
-    @property
-    def what(self) -> str:  # type: ignore[override]
-        return f"the function {self.name}"
-
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
-        return UNKNOWN if known_by_halves((*args, *kwargs.values())) else number_call(self.name, args, kwargs, host)
-
-
-def number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
-    """A function of numbers and lists on plain values, or on values of the run. Raises Fault."""
-    args, kwargs = positional(NUMBERS[name], args, kwargs)
-    given = (*args, *kwargs.values())
-    if name == "len" and len(args) == 1 and isinstance(args[0], RuntimeList):
-        return known(args[0].count)
-    if not of_the_run(given):
-        return plain_call(name, NUMBERS[name], args, kwargs)
-    text = f"{name}({', '.join(map(told, given))})"
-    if name in LISTS and travels(args) and not kwargs:
-        metas = plain_call(name, NUMBERS[name], metas_of(args), {})
-        use: Any = host or owner_of(args)
-        made = use.list_call(LISTS[name], args, metas, text)
-        made.sample = 0 if name == "range" else None
-        return made
-    value = plain_call(name, NUMBERS[name], plain(args), {key: plain(value) for key, value in kwargs.items()})
-    if name in LISTS or kwargs or not travels(args) or not isinstance(value, (int, float)):
-        return plain_call(name, NUMBERS[name], settled(args, host), {k: settled(v, host) for k, v in kwargs.items()})
-    return computed(AT_RUN_TIME.get(name, NUMBERS[name]), args, value, text)
-
-
-def positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """A call's arguments without names, where the function has an order for them."""
-    try:
-        bound = inspect.signature(function).bind(*args, **kwargs) if kwargs else None
-    except (TypeError, ValueError):
-        bound = None
-    return (bound.args, bound.kwargs) if bound is not None else (args, kwargs)
-
-
-def owner_of(value: object) -> Use:
-    """The use whose graph the first number or list of the run in a value belongs to."""
-    return next(reading.owner for reading in readings_of(value))
-
-
-def of_the_run(value: object) -> bool:
-    """Whether a value holds a number or a list that is worked out when the net runs."""
-    if isinstance(value, (list, tuple)):
-        return any(map(of_the_run, value))
-    return isinstance(value, (RuntimeNumber, RuntimeList))
-
-
 def building(host: object, name: str) -> Use:
     """The block being built; in `params`, `let` and signatures there is none, and tensors cannot be made."""
     if host is None:
         numbers = "; a list of numbers is written [a, b], or made by range" if name == "linspace" else ""
         raise Fault(f"{name} makes a tensor, which only steps can do", f"move it into `layers:`{numbers}")
     return host  # type: ignore[return-value]
-
-
-AT_RUN_TIME: Mapping[str, Callable] = {"int": whole, "float": fraction}
-"""What stands for a function of numbers when the net runs, where that is another one."""

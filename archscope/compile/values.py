@@ -14,7 +14,8 @@ import torch
 from torch import fx
 
 from archscope.compile.functions import Entry, methods
-from archscope.compile.numbers import RuntimeList, RuntimeNumber, building, known, number_call
+from archscope.compile.number_functions import number_call
+from archscope.compile.numbers import RuntimeList, RuntimeNumber, building, known
 from archscope.errors import did_you_mean
 from archscope.spec.numbers import NUMBERS, Fault
 from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown

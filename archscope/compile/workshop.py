@@ -18,7 +18,7 @@ from archscope.compile.conditions import Conditions
 from archscope.compile.functions import RANDOM, dtypes, functions
 from archscope.compile.kinds import Kind, Layer, RawParameter, as_argument
 from archscope.compile.layers import Foundry, bind_layer, flat
-from archscope.compile.numbers import NumberFunction
+from archscope.compile.number_functions import NumberFunction
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
 from archscope.compile.values import Function, Tensor
