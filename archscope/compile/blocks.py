@@ -18,7 +18,7 @@ from archscope.compile.graphs import Here
 from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import flat, kwargs_key
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
-from archscope.compile.plan import BlockPlan, Fixed, Loop
+from archscope.compile.plan import BlockPlan, Fixed, Loop, is_number
 from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.steps import Walk
@@ -299,7 +299,7 @@ def _warn_of_unused_steps(use: Use, graph: fx.Graph, *, gives: bool = True) -> N
     steps: dict[object, list[fx.Node]] = {}
     for node in graph.nodes:
         site = node.meta.get("step") or node.meta.get("site")
-        if site is not None:
+        if site is not None and not is_number(node):
             steps.setdefault((site.place, site.path), []).append(node)
         if "loop" in node.meta:
             _warn_of_unused_steps(use, node.meta["loop"].turn.graph, gives=_goes_on(node, node.meta["loop"]))
