@@ -27,15 +27,10 @@ def _steps(plan: BlockPlan) -> list[object]:
         number = node.meta.get("of")
         if number is not None and number.fixed:
             order[node] = number.value
-        elif not (node.target is require and not _requires(node, order)):
+        else:
             order[node] = f"step {len(steps)}"
             steps.append(_step(plan, node, order))
     return steps
-
-
-def _requires(node: fx.Node, order: Mapping[fx.Node, object]) -> bool:
-    """Whether a number is required that is not known."""
-    return isinstance(node.args[0], fx.Node) and isinstance(order[node.args[0]], str)
 
 
 def _captured(value: Any) -> object:
@@ -46,6 +41,9 @@ def _captured(value: Any) -> object:
 
 def _step(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) -> tuple[object, ...]:
     member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+    foreign = node.op == "call_module" and "own" not in node.meta and str(node.target) not in plan.declared
+    if foreign and not isinstance(member, Shared):  # in a turn's graph: a declared module of the block around it
+        member = None
     target: object = node.target if member is None else member
     if isinstance(member, BlockPlan):
         target = _steps(member)

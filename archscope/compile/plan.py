@@ -61,7 +61,8 @@ class BlockPlan:
     graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
     block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number gave), "of"
     (the number), "alone" (of a parameter that is a whole step), "loop" (a Loop), "plan" (of a call of a block: its plan
-    at these sizes), "captured" (of an input that is such a value).
+    at these sizes), "captured" (of an input that is such a value), "own" (of a
+    call of a member that is no declared module).
     declared: the members that are declared modules. captured: the values of blocks around it, and its own arguments,
     that come in as further inputs. fixed: the arguments that may have no other value.
     """

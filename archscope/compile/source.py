@@ -81,7 +81,7 @@ class Writer:
         return Code(name, "\n".join(self.lines) + "\n", tuple(self.steps), target)
 
     def default(self, node: fx.Node) -> str:
-        return f"={node.meta.get('number')!r}" if "captured" in node.meta else ""
+        return f"={self.text(node.meta.get('number'))}" if "captured" in node.meta else ""
 
     def name(self, node: fx.Node) -> str:
         """A node's name, unlike that of any other value of the forward."""

@@ -137,7 +137,7 @@ def as_loop(
 ) -> tuple[object, RuntimeList]:
     """The loop as a node of the graph around it; its value, and the list of every turn's."""
     members = turn.plan.members.items()
-    renamed = {name: use.add(member, joined(path, name.removeprefix("turn"))) for name, member in members}
+    renamed = {name: use.add(member, joined(path, name.removeprefix("."))) for name, member in members}
     rename(turn.graph, renamed)
     items = use.lowered(length) if isinstance(length, RuntimeList) else None
     count = None if items is not None else use.lowered(length)
@@ -156,9 +156,9 @@ def loop(*args: object) -> object:
 
 
 def rename(graph: fx.Graph, names: Mapping[str, str]) -> None:
-    """Gives the members that a graph calls their names in the block around it."""
+    """Gives the members of a turn that a graph calls their names in the block around it; a declared module has one."""
     for node in graph.nodes:
-        if node.op == "call_module":
+        if "own" in node.meta:
             node.target = names.get(node.target, node.target)
         if "loop" in node.meta:
             rename(node.meta["loop"].turn.graph, names)

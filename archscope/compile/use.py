@@ -207,7 +207,7 @@ class Use(GraphBuilder):
             return args
         conflict, shape = found
         conflicts.append(conflict)
-        node = self.graph.call_method("new_zeros", (args[0].node, shape))
+        node = self.graph.call_method("new_zeros", (self.lowered(args[0]), shape))
         return (Tensor(self, node, args[0].meta.new_empty(shape)), *args[1:])
 
     def _complain(self, conflicts: list[Conflict]) -> None:
@@ -246,6 +246,7 @@ class Use(GraphBuilder):
             site = site._replace(path=name if self.here.layers > 1 else self.here.path)
         node = self.graph.call_module(name, self.lowered(args), {k: self.lowered(v) for k, v in kwargs.items()})
         node.meta["site"] = site
+        node.meta |= {} if declared else {"own": True}
         if isinstance(member, BlockPlan):
             node.meta["plan"] = member
         return self.wrap(node, result)
@@ -265,7 +266,7 @@ class Use(GraphBuilder):
 
     def add(self, member: Recipe | Raw | Shared | BlockPlan, path: str | None = None) -> str:
         """Registers a member under a free name and counts it."""
-        name = attribute_name(path if path is not None else self.here.next()) or "turn"
+        name = attribute_name(path if path is not None else self.here.next()) or "."
         while name in self.plan.members:
             name += "_"
         self.plan.members[name] = member

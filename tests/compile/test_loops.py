@@ -169,3 +169,51 @@ def test_a_loop_without_a_turn_at_the_compiled_size_follows_too() -> None:
     text = loop("- do: prev * 2", "  repeat: T - 6")
     x = example((1, 8, 4))
     assert torch.equal(net(text)(x), x * 4)
+
+
+NAMES = """
+input: [N, T, 4]
+params: {T: 3}
+modules: {a: Linear(4)}
+layers:
+  - repeat: T
+    do:
+      - y: a(prev)
+      - a: Tanh()
+      - turn_left: Sigmoid()
+      - turn: ReLU()
+"""
+
+
+def test_labels_of_a_turn_may_be_those_of_the_block_around_it() -> None:
+    built, x = net(NAMES), example((2, 5, 4))
+    wanted = x
+    for _ in range(5):
+        wanted = built.get_submodule("a")(wanted).tanh().sigmoid().relu()
+    assert torch.equal(built(x), wanted)
+    same(driven(NAMES, built.state_dict(), (x[:1, :3],)), built(x[:1, :3]))
+
+
+def test_turns_that_settle_their_number_are_written_out() -> None:
+    text = loop("- do: acts[i]", "  repeat: T").replace(
+        "modules:", "let: {acts: [ReLU, Tanh, ReLU, ReLU, ReLU, ReLU]}\nmodules:"
+    )
+    x = example((1, 6, 4))
+    assert torch.equal(net(text)(x), x.relu().tanh().relu())
+    with pytest.raises(SizeError, match="T is 5 here"):
+        net(text)(x[:, :5])
+
+
+def test_a_layer_that_does_not_fit_in_a_loop_is_told_of_the_value_it_was_given(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    import archscope
+
+    monkeypatch.chdir(tmp_path)
+    text = loop("- h: flatten(0, 2)", "- from: x", "  repeat: T", "  do: ['prev + MaxPool2d(2)(h).sum()']")
+    (tmp_path / "net.yaml").write_text(text)
+    assert any("MaxPool2d" in finding.message for finding in archscope.summarize("net.yaml").findings)
+
+
+def test_a_number_that_a_block_takes_from_around_it_may_be_infinite() -> None:
+    text = "input: [N, T, 4]\nparams: {T: 3}\nblocks:\n  B(k): ['clamp(x, max=k)']\nlayers: [B(T * inf)]\n"
+    x = example((1, 4, 4))
+    assert torch.equal(net(text)(x), x)
