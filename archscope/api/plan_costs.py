@@ -47,11 +47,13 @@ def times(macs: int | None, count: int) -> int | None:
 
 @at_rest
 def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> PlanCosts | None:
-    """The MACs of a plan, by one recorded pass on meta; None where that pass fails."""
+    """The MACs of a plan, by one recorded pass on meta; None where it fails, or turns of a loop differ in size."""
     from archscope import targets
-    from archscope.compile import distinct
+    from archscope.compile import distinct, has_uneven_loops
     from archscope.record import record
 
+    if has_uneven_loops(plan.block):
+        return None
     kind = targets.dtype_of(dtype)
     net = distinct(plan, dtype=kind, train=train)
     called: list[int] = []

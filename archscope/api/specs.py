@@ -170,7 +170,7 @@ def build(
     place = targets.device_of(device)
     targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
     with targets.seeded(seed):
-        return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype))
+        return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype), settings=set)
 
 
 def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
@@ -196,7 +196,7 @@ def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
     if len(value) == 3 and isinstance(value[0], str):
         raise _own_range()
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
-    if not isinstance(shape, Sequence) or not all(isinstance(n, int) for n in shape):
+    if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
     return tuple(shape), dtype
 

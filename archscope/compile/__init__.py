@@ -23,7 +23,7 @@ ready(plan) → layers laid out, and a run that says where it is             ass
 
 from archscope.compile.argument_text import describe
 from archscope.compile.assemble import build
-from archscope.compile.distinct import DistinctNet, block_at, distinct, uses
+from archscope.compile.distinct import DistinctNet, block_at, distinct, has_uneven_loops, uses
 from archscope.compile.drive import Ready, ready
 from archscope.compile.net import Override, compile_net, find_variant, variants_of
 from archscope.compile.outline import outline
@@ -41,6 +41,7 @@ __all__ = [
     "describe",
     "distinct",
     "find_variant",
+    "has_uneven_loops",
     "outline",
     "ready",
     "uses",

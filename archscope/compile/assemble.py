@@ -29,13 +29,20 @@ class Container(nn.Module):
 
 @collector_at_rest()
 def build(
-    plan: Plan, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, random: bool = True
+    plan: Plan,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    random: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> Net:
     """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order
-    of execution; with cheap finite weights unless `random`.
+    of execution; with cheap finite weights unless `random`. settings: the params that the plan was given, for what an
+    error says of building it for another size.
     """
+    told = repr(plan.target) + (f", set={dict(settings)!r}" if settings else "")
     with _weights(random=random), torch.device(device):
-        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, plan.target)})
+        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, told)})
     return _finished(plan, module, dtype)
 
 

@@ -18,8 +18,8 @@ from archscope.compile.graphs import Here
 from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import flat, kwargs_key
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
-from archscope.compile.plan import BlockPlan, Fixed, Loop, is_number
-from archscope.compile.scope import Scope
+from archscope.compile.plan import BlockPlan, Fixed, Loop, is_number, keeps_all
+from archscope.compile.scope import Lazy, Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.steps import Walk
 from archscope.compile.turns import drop_unused
@@ -77,9 +77,7 @@ def _formal(use: Use, value: object, place: tuple[str | int, ...]) -> object:
 
     def make() -> fx.Node:
         use.plan.captured.append(reading)
-        node = use.placeholder(str(place[0]))
-        node.meta["captured"] = True
-        return node
+        return use.placeholder(str(place[0]))
 
     reading = Reading(use, make, value.value, str(place[0]), argument=place)
     return reading
@@ -165,6 +163,9 @@ def _nodes(use: Use, value: object) -> object:
 def _cannot_return(use: Use, block: Block, value: object) -> bool:
     if isinstance(value, Mapping) or flat(on_meta(value)):
         return False
+    if isinstance(value, Lazy):  # of a last step with several labels
+        use.report(block.layers[-1].span, "the last step keeps several values", "say which: return: [a, b]")
+        return True
     what = value.what if isinstance(value, Thing) else shown(value)
     place = block.returns.span if block.returns is not None else block.layers[-1].span if block.layers else block.span
     use.report(
@@ -312,8 +313,7 @@ def _warn_of_unused_steps(use: Use, graph: fx.Graph, *, gives: bool = True) -> N
 def _goes_on(node: fx.Node, loop: Loop) -> bool:
     """Whether the value of every turn of a loop is used: by the next turn, or by who collects them all."""
     before = next(iter(loop.turn.graph.nodes))
-    collected = any(user.args[1] == 1 and user.users for user in node.users)
-    return loop.turns < 2 or bool(before.users) or collected
+    return loop.turns < 2 or bool(before.users) or keeps_all(node)
 
 
 def _warn(use: Use, rule: str, node: fx.Node) -> None:

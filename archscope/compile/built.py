@@ -7,6 +7,7 @@ as the pickle of any module needs its class.
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import math
 from collections.abc import Callable, Iterable
@@ -37,7 +38,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Code:
-    """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net its target."""
+    """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net what `build` was
+    told of it, as Python.
+    """
 
     name: str
     source: str
@@ -49,14 +52,14 @@ class Code:
 
 
 class Net(nn.Module):
-    """One use of a block. `code` is its forward as Python."""
+    """One use of a block, as a module."""
 
     written: ClassVar[Code]
     calls_forward: ClassVar[bool] = True  # its call is that of any module, but for what errors say
 
     @property
     def code(self) -> str:
-        """The forward as Python, without the sizes that it was made for."""
+        """The forward as Python."""
         return self.written.source
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,10 +86,9 @@ def class_of(code: Code) -> type[Net]:
     """The class whose forward is the code."""
     file = f"<archscope {code.name} {abs(hash(code)):x}>"
     linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
-    names = dict(NAMES)
-    exec(LEAVES, names)
-    exec(compile(code.source, file, "exec"), names)
-    body = {"forward": names["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
+    made: dict[str, Any] = {}
+    exec(compile(code.source, file, "exec"), NAMES, made)
+    body = {"forward": made["forward"], "written": code, "__module__": __name__, "__qualname__": code.name}
     return type(code.name, (Net,), body)
 
 
@@ -114,7 +116,7 @@ def _way_out(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     shapes = dict(kwargs) or (shapes[0] if len(shapes) == 1 else shapes)
     if kwargs:
         shapes = {name: tuple(value.shape) for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
-    return f"archscope.build({target!r}, input={shapes}) builds it for this size"
+    return f"archscope.build({target}, input={shapes}) builds it for this size"
 
 
 def _line_of(net: type[Net], error: BaseException) -> Line | None:
@@ -130,10 +132,11 @@ def _line_of(net: type[Net], error: BaseException) -> Line | None:
 # What the text of a forward calls
 
 
-def require(got: Any, wanted: Any, what: str, path: str, place: str) -> None:
-    """Raises SizeError where a number is not the one that the net was built for."""
+def require(got: Any, wanted: Any, what: str, path: str, place: str, meant: str = "") -> None:
+    """Raises SizeError where a number is not the one that the net was built for, or not the other one that is meant."""
     if not is_tracing() and got != wanted:
-        raise SizeError(f"{what} is {got} here, but this net was built for {wanted}", path, place)
+        other = f"{meant} is" if meant else "this net was built for"
+        raise SizeError(f"{what} is {got} here, but {other} {wanted}", path, place, rebuild=not meant)
 
 
 def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
@@ -190,10 +193,13 @@ CALLED: tuple[Callable[..., Any], ...] = (
     *REQUIREMENTS,
     *(chosen, whole, fraction, paired, counted, turned, listed, make_divisible),
 )
-LEAVES = "".join(
-    f"torch.fx.wrap('{name}')\n"
-    for name in (*(function.__name__ for function in CALLED), "len", "max", "min", "round", "sum")
-)
-"""Makes torch.fx write these calls down as they are, instead of looking into them."""
-NAMES: dict[str, Any] = {"torch": torch, "math": math, **{function.__name__: function for function in CALLED}}
-"""The names that the text of a forward may use."""
+BUILTINS = ("len", "range", "enumerate", "min", "max", "abs", "round", "sum", "float")
+OWN: dict[str, Any] = {"torch": torch, "math": math, **{function.__name__: function for function in CALLED}}
+NAMES: dict[str, Any] = {
+    **OWN,
+    **{f"_{name}": value for name, value in OWN.items()},
+    **{f"_{name}": getattr(builtins, name) for name in BUILTINS},
+}
+"""The names that the text of a forward may use; with `_` before it where an input has the name."""
+for name in (*(function.__name__ for function in CALLED), "len", "max", "min", "round", "sum"):
+    exec(f"torch.fx.wrap({name!r})", NAMES)  # torch.fx writes such a call down, instead of looking into it

@@ -6,12 +6,12 @@ Plan → layers of each distinct BlockPlan → its steps run once; an equal use 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from archscope.compile.assemble import own_layers
 from archscope.compile.drive import Drive, Watcher
@@ -63,15 +63,30 @@ class DistinctNet:
 
 def distinct(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = False) -> DistinctNet:
     """The plan's distinct blocks, laid out on meta."""
-    blocks = {id(plan.block): plan.block}
-    waiting = [plan.block]
-    while waiting:
-        for _, block in calls(waiting.pop()):
-            if id(block) not in blocks:
-                blocks[id(block)] = block
-                waiting.append(block)
+    blocks = {id(block): block for block in (plan.block, *below(plan.block))}
     modules = {key: own_layers(block, device="meta", dtype=dtype).train(train) for key, block in blocks.items()}
     return DistinctNet(plan, tuple(blocks.values()), modules)
+
+
+def has_uneven_loops(block: BlockPlan) -> bool:
+    """Whether turns of a loop somewhere in a block differ in size, so that one of them does not stand for all."""
+    return any(uneven(one.graph) for one in (block, *below(block)))
+
+
+def below(block: BlockPlan) -> Iterator[BlockPlan]:
+    """The distinct blocks below a block, each once."""
+    seen, waiting = {id(block)}, [block]
+    while waiting:
+        for _, inner in calls(waiting.pop()):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append(inner)
+                yield inner
+
+
+def uneven(graph: fx.Graph) -> bool:
+    loops = [node.meta["loop"] for node in graph.nodes if "loop" in node.meta]
+    return any(not loop.even or uneven(loop.turn.graph) for loop in loops)
 
 
 def uses(block: BlockPlan) -> list[tuple[BlockPlan, int]]:

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from archscope.compile.assemble import lay_out
-from archscope.compile.plan import BlockPlan, Loop, Plan, is_number, last_uses
+from archscope.compile.plan import BlockPlan, Plan, is_number, keeps_all, last_uses
 from archscope.trace import Site
 
 
@@ -68,21 +68,22 @@ class Drive:
             return parameter
         args, kwargs = _with_values(node.args, values), _with_values(node.kwargs, values)
         if "loop" in node.meta:
-            return self._loop(node.meta["loop"], plan, module, args, prefix)
+            return self._loop(node, plan, module, args, prefix)
         if node.op == "call_function":
             return node.target(*args, **kwargs)  # type: ignore[operator]
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return self._call(node, _child(module, str(node.target)), args, kwargs, prefix)
 
-    def _loop(self, loop: Loop, plan: BlockPlan, module: nn.Module, args: tuple, prefix: str) -> Any:
-        """The last turn's value, and the list of every turn's."""
-        (value, items, count, captured), every = args, []
+    def _loop(self, node: fx.Node, plan: BlockPlan, module: nn.Module, args: tuple, prefix: str) -> Any:
+        """The last turn's value, and the list of every turn's, where it is read."""
+        (value, items, count, captured), every = args, list[Any]()
+        loop, kept = node.meta["loop"], keeps_all(node)
         path = f"{prefix}.{loop.path}" if prefix else loop.path
         for i, item in enumerate(items if loop.itemized else range(count)):
             given = (value, *((item,) if loop.itemized else ()), i, *captured)
             value = self._steps(loop.turn.graph, plan, module, given, f"{path}.{i}")
-            every.append(value)
+            every += [value] * kept
         return value, every
 
     def _call(self, node: fx.Node, child: nn.Module, args: tuple, kwargs: dict, prefix: str) -> Any:

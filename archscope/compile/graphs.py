@@ -18,7 +18,7 @@ from torch import fx
 
 from archscope.compile.built import require, require_rank
 from archscope.compile.layers import flat
-from archscope.compile.numbers import Computed, Reading, RuntimeList, RuntimeNumber, Varying, only_reading
+from archscope.compile.numbers import Computed, Reading, RuntimeList, RuntimeNumber, Varying, only_reading, told
 from archscope.compile.plan import BlockPlan, Fixed
 from archscope.compile.values import Tensor
 from archscope.errors import Frame, Span
@@ -99,7 +99,6 @@ class GraphBuilder:
         if value not in self.nodes:
             text = getattr(value, "text", name)
             node = self.placeholder(text if text.isidentifier() else name)
-            node.meta["captured"] = True
             if isinstance(value, RuntimeNumber):
                 node.meta["number"], node.meta["of"] = value.value, value
             elif isinstance(value, Tensor):
@@ -177,7 +176,7 @@ class GraphBuilder:
         """From here on the number has the value that it has in this compilation; when the net runs, it must."""
         at, number = at or self.place(), only_reading(number)
         if not isinstance(number, Reading):
-            self._require(number, number.value, at)
+            self._require(number, number.value, at._replace(path=self.path_in(self, at.path)))
             return
         number.known, owner = True, number.owner
         at = at._replace(path=self.path_in(owner, at.path))
@@ -204,12 +203,12 @@ class GraphBuilder:
     def path_in(self, owner: GraphBuilder, path: str) -> str:
         """A path of this graph as it reads in the graph of a block around it."""
         around = self.frames[: len(self.frames) - len(owner.frames)]
-        prefix = self.prefix if owner is not self else ""
-        return ".".join(filter(None, (*(frame.path for frame in reversed(around)), prefix, path)))
+        return ".".join(filter(None, (*(frame.path for frame in reversed(around)), self.prefix, path)))
 
     def _require(self, number: RuntimeNumber, wanted: object, at: Fixed) -> None:
-        reading = self._made(number)
-        self.graph.call_function(require, (reading, self.lowered(wanted), number.text, at.path, at.text))
+        meant = (told(wanted),) if isinstance(wanted, RuntimeNumber) and not wanted.fixed else ()
+        said = number.text, at.path, at.text, *meant
+        self.graph.call_function(require, (self._made(number), self.lowered(wanted), *said))
 
 
 def called(node: fx.Node) -> str:

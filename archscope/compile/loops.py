@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.compile.graphs import Here
 from archscope.compile.kinds import of_linspace
-from archscope.compile.numbers import RuntimeList, RuntimeNumber
+from archscope.compile.numbers import RuntimeList, RuntimeNumber, plain
 from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.turns import run_time_loop
@@ -33,14 +33,14 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     workshop, around = walk.use.workshop, walk.use.workshop.turns
     try:
         length = length_of(walk, step, start, scope, path)
+        workshop.turns *= max(1, turn_count(length))
+        if workshop.turns > MODULES:
+            raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
         if isinstance(length, (RuntimeNumber, RuntimeList)):
             found = run_time_loop(walk, step, length, start, scope, path)
             if found is not None:
                 return collect(step, scope, *found)
         passes = names_of_turns(walk, step, length)
-        workshop.turns *= max(1, len(passes))
-        if workshop.turns > MODULES:
-            raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
         value, collected = start, []
         for i, names in enumerate(passes):
             inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names}, loop=step.loop)
@@ -51,6 +51,12 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     finally:
         workshop.turns = around
     return collect(step, scope, value, collected)
+
+
+def turn_count(length: Any) -> int:
+    """How often a loop turns at these sizes."""
+    count = plain(length)
+    return 1 if count is UNKNOWN else count if isinstance(count, int) else len(count)
 
 
 def collect(step: Step, scope: Scope, value: object, collected: object) -> object:

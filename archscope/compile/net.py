@@ -9,7 +9,7 @@ import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import torch
 from torch import fx
@@ -20,13 +20,14 @@ from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.numbers import Reading
 from archscope.compile.plan import BlockPlan, InputSpec, Plan, calls
-from archscope.compile.scope import Scope
+from archscope.compile.scope import Lazy, Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, UsageError, did_you_mean
 from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
 from archscope.spec.names import names_read
+from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site
 
@@ -98,7 +99,9 @@ def compile_net(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
     workshop = Workshop(library, block_plan, ordered, strict, allow_python, foundry or Foundry(train))
-    bound = {**(settings or {}), **_bound_by(spec, overrides)}
+    sizes = _bound_by(spec, overrides)
+    _check_given_once(workshop.configured(spec, variant, settings or {}), settings or {}, sizes)
+    bound = {**(settings or {}), **sizes}
     context = workshop.configured(spec, variant, bound)
     _check_names(spec, settings or {})
     inputs = _inputs(workshop, context, spec, overrides, batch)
@@ -117,6 +120,14 @@ def compile_net(
     plan = _plan(workshop, spec, variant, block, inputs, ties)
     foreign = figures_elsewhere(settings or {}, overrides, batch)
     return replace(plan, expected=tuple(e for e in plan.expected if e.key not in foreign))
+
+
+def _check_given_once(context: Context, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
+    """A param that is an input's dimension may be given by its input or by itself, but not as two numbers."""
+    for name, size in sizes.items():
+        if name in settings and (said := context.scope.find(name)) != size:
+            cure = f"leave {name} out, it is the input's size, or give the input {said}"
+            raise UsageError(f"the param {name} is given as {shown(said)}, and as {size} by the input", cure)
 
 
 def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
@@ -239,22 +250,34 @@ def _block(
 def _sizes(use: Use, context: Context, spec: Spec, inputs: Sequence[InputSpec]) -> dict[str, object]:
     """Params that stand alone as a dimension of an input: what they are is read from the input."""
     params = {s.name for s in spec.params}
-    found: dict[str, list[tuple[str, int]]] = {}
+    found: dict[str, list[tuple[str, int, int]]] = {}
     for entry, made in zip(spec.inputs, inputs, strict=True):
         for axis, (dim, size) in enumerate(zip(entry.dims or (), made.shape, strict=False)):
-            if isinstance(dim.tree, ast.Name) and dim.text in params and context.scope.find(dim.text) == size:
-                found.setdefault(dim.text, []).append((entry.name, axis))
-    return {name: _size(use, name, places, context.scope.find(name)) for name, places in found.items()}
+            if isinstance(dim.tree, ast.Name) and dim.text in params:
+                found.setdefault(dim.text, []).append((entry.name, axis, size))
+    read = {name: _size(use, name, places, context) for name, places in found.items()}
+    return {name: value for name, value in read.items() if value is not None}
 
 
-def _size(use: Use, name: str, places: list[tuple[str, int]], value: Any) -> Reading:
-    """A param as the size of a dimension; where it stands for several, they must be equal."""
+def _size(use: Use, name: str, places: Sequence[tuple[str, int, int]], context: Context) -> object:
+    """A param as the size of a dimension. Where it stands for several, they must be equal if it is read at all."""
+    sizes = {size for *_, size in places}
+    if len(sizes) > 1:
+        return Lazy(partial(_disagreeing, name, places), name)
+    if context.scope.find(name) not in sizes:
+        return None
 
-    def reading(place: tuple[str, int], beside: tuple[Reading, ...] = ()) -> Reading:
-        entry, axis = place
-        return Reading(use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, name, beside=beside)
+    def reading(place: tuple[str, int, int], text: str, beside: tuple[Reading, ...] = ()) -> Reading:
+        entry, axis, value = place
+        return Reading(use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, text, beside=beside)
 
-    return reading(places[0], tuple(map(reading, places[1:])))
+    others = tuple(reading(place, f"{place[0]}.size({place[1]})") for place in places[1:])
+    return reading(places[0], name, others)
+
+
+def _disagreeing(name: str, places: Sequence[tuple[str, int, int]]) -> object:
+    told = ", ".join(f"{size} in dimension {axis} of {entry}" for entry, axis, size in places)
+    raise Fault(f"the param {name} is {told}", "the inputs must agree on it")
 
 
 def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from torch import fx
 
 from archscope.compile.layers import Foundry, Recipe
-from archscope.compile.plan import BlockPlan, Plan, Raw, Shared, is_number
+from archscope.compile.plan import BlockPlan, Plan, Raw, Shared, is_number, read_by
 from archscope.compile.signatures import INFERRED, signature
 from archscope.planned import PlannedBlock, PlannedStep
 from archscope.trace import Shape, Site
@@ -94,19 +94,6 @@ def plain(argument: object) -> object:
     if isinstance(argument, (tuple, list)):
         return tuple(map(plain, argument))
     return argument if isinstance(argument, (int, float, str, bool, type(None))) else repr(argument)
-
-
-def read_by(argument: object) -> Iterator[fx.Node]:
-    """Every node among arguments, in their order; one that stands twice is read twice."""
-    if isinstance(argument, fx.Node):
-        yield argument
-    elif isinstance(argument, (tuple, list)):
-        for part in argument:
-            yield from read_by(part)
-    elif isinstance(argument, dict):
-        yield from read_by(tuple(argument.values()))
-    elif isinstance(argument, slice):
-        yield from read_by((argument.start, argument.stop, argument.step))
 
 
 def outputs_of(graph: fx.Graph, nodes: Mapping[fx.Node, int]) -> tuple[tuple[str, int], ...]:

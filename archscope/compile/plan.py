@@ -60,8 +60,9 @@ class BlockPlan:
 
     graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
     block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number gave), "of"
-    (the number), "alone" (of a parameter that is a whole step), "loop" (a Loop), "plan" (of a call of a block: its plan
-    at these sizes), "captured" (of an input that is such a value), "own" (of a
+    (the number), "alone" (of a parameter that is a whole step), "loop" (a Loop), "line" (the Site of a list that a loop
+    goes through), "plan" (of a call of a block: its plan
+    at these sizes), "own" (of a
     call of a member that is no declared module).
     declared: the members that are declared modules. captured: the values of blocks around it, and its own arguments,
     that come in as further inputs. fixed: the arguments that may have no other value.
@@ -93,19 +94,38 @@ class Loop:
     """A loop whose length depends on sizes: a node with the arguments (start, items, count, captured values).
 
     turn: the graph of every turn; its inputs are the value before, the item (where there are items), the turn's number,
-    and what it captures. Its members are those of the block. turns: how many there are at these sizes. The node gives
-    the last value and the list of all.
+    and what it captures. Its members are those of the block. turns: how many there are at these sizes. even: whether
+    all turns are of the same sizes. The node gives the last value and the list of all.
     """
 
     turn: BlockPlan
     turns: int
     path: str
     itemized: bool
+    even: bool = True
 
 
 def is_number(node: fx.Node) -> bool:
     """Whether a node works out numbers, or requires one, and no tensor."""
     return "number" in node.meta or node.target in REQUIREMENTS
+
+
+def keeps_all(loop: fx.Node) -> bool:
+    """Whether the values of all turns of a loop are read, and not the last one alone."""
+    return any(user.args[1] == 1 and user.users for user in loop.users)
+
+
+def read_by(argument: object) -> Iterator[fx.Node]:
+    """Every node among arguments, in their order; one that stands twice is read twice."""
+    if isinstance(argument, fx.Node):
+        yield argument
+    elif isinstance(argument, (tuple, list)):
+        for part in argument:
+            yield from read_by(part)
+    elif isinstance(argument, dict):
+        yield from read_by(tuple(argument.values()))
+    elif isinstance(argument, slice):
+        yield from read_by((argument.start, argument.stop, argument.step))
 
 
 def calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:

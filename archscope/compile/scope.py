@@ -14,7 +14,7 @@ from archscope.compile.values import Tensor
 from archscope.errors import Span
 from archscope.spec.model import For, Repeat
 from archscope.spec.numbers import Fault
-from archscope.spec.things import MISSING
+from archscope.spec.things import MISSING, UNKNOWN
 
 
 @dataclass
@@ -32,9 +32,12 @@ class Lazy:
                 raise Fault(f"{self.name!r} is defined by itself", "give one of the values in the circle as a number")
             self.busy = True
             try:
-                self.value = self.work()
+                value = self.work()
             finally:
                 self.busy = False
+            if value is UNKNOWN:  # it has been reported, and is again where it is asked for again
+                return value
+            self.value = value
         return self.value
 
 

@@ -1,6 +1,7 @@
 """The graph of a block as Python: `def forward(self, x): …`, a line for each node, and which step each line is.
 
-Names are the graph's own. A value is deleted after its last use, so that a forward keeps no more than it needs.
+Names are the graph's own, those of inputs the spec's. A value is deleted after its last use; what a loop captures,
+after the loop.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import builtins
 import keyword
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from torch import fx
 
 from archscope.compile.built import CALLED, NAMES, REQUIREMENTS, Code, Line
 from archscope.compile.functions import functions
-from archscope.compile.plan import BlockPlan, Loop, is_number, last_uses
+from archscope.compile.plan import BlockPlan, Loop, is_number, keeps_all, last_uses, read_by
 from archscope.trace import Site
 
 SIGNS: Mapping[Callable, str] = {
@@ -69,19 +70,25 @@ class Writer:
     lines: list[str] = field(default_factory=list)
     steps: list[tuple[int, Line]] = field(default_factory=list)
     names: dict[fx.Node, str] = field(default_factory=dict)
+    inputs: dict[str, fx.Node] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {"self", *NAMES, *dir(builtins)})
 
     def code(self, target: str) -> Code:
         inputs = [node for node in self.plan.graph.nodes if node.op == "placeholder"]
-        said = ", ".join(self.name(node) + self.default(node) for node in inputs)  # numbers and lists come last
+        self.inputs = {str(node.target): node for node in inputs if not keyword.iskeyword(str(node.target))}
+        self.names = {node: name for name, node in self.inputs.items()}
+        self.taken |= self.inputs.keys()
+        said = ", ".join(map(self.name, inputs))
         self.write(0, f"def forward(self, {said}):" if said else "def forward(self):")
         value = self.graph(self.plan.graph, 1, "")
         self.write(1, f"return {value}")
         name = self.plan.name if self.plan.name.isidentifier() and not keyword.iskeyword(self.plan.name) else "Net"
         return Code(name, "\n".join(self.lines) + "\n", tuple(self.steps), target)
 
-    def default(self, node: fx.Node) -> str:
-        return f"={self.text(node.meta.get('number'))}" if "captured" in node.meta else ""
+    def known_as(self, name: str) -> str:
+        """A name of the module that the forward stands in, which an input may hide."""
+        first = name.split(".")[0]
+        return f"_{name}" if first in self.inputs else name
 
     def name(self, node: fx.Node) -> str:
         """A node's name, unlike that of any other value of the forward."""
@@ -107,43 +114,57 @@ class Writer:
         for node in graph.nodes:
             if node.op == "output":
                 return self.text(node.args[0])
-            if node.op != "placeholder":
+            ended = [v for v in uses.get(node, ()) if (v.op != "placeholder" or not prefix) and not is_number(v)]
+            if "loop" in node.meta:
+                ended = self.loop(node, node.meta["loop"], depth, prefix, ended)
+            elif node.op != "placeholder":
                 self.node(node, depth, prefix)
-            ended = [value for value in uses.get(node, ()) if value.op != "placeholder" or not prefix]
-            dead = [self.names[value] for value in ended if value in self.names and not is_number(value)]
-            if dead and node.op != "placeholder":
-                self.write(depth, f"del {', '.join(dead)}")
+            if node.op != "placeholder":
+                self.delete(depth, ended)
         raise AssertionError("a graph ends with its output")
 
     def node(self, node: fx.Node, depth: int, prefix: str) -> None:
-        site = node.meta.get("site") or node.meta.get("step")
-        if "loop" in node.meta:
-            self.loop(node, node.meta["loop"], depth, prefix)
-            return
+        site = node.meta.get("site") or node.meta.get("step") or node.meta.get("line")
         text = self.call(node)
         self.write(depth, text if node.target in REQUIREMENTS else f"{self.name(node)} = {text}", site, prefix)
 
-    def loop(self, node: fx.Node, loop: Loop, depth: int, prefix: str) -> None:
-        """A `for` of Python, whose turns hand on one value and keep all of them."""
+    def delete(self, depth: int, values: Iterable[fx.Node]) -> None:
+        """Lets go of values that nothing reads any more."""
+        names = [self.names[value] for value in values if value in self.names]
+        if names:
+            self.write(depth, f"del {', '.join(names)}")
+
+    def loop(self, node: fx.Node, loop: Loop, depth: int, prefix: str, ended: list[fx.Node]) -> list[fx.Node]:
+        """A `for` of Python, whose turns hand on one value and keep all of them, where they are read.
+
+        ended: the values that the loop is the last to read; gives those that are still to be deleted.
+        """
         start, items, count, captured = node.args
-        inputs = [inner for inner in loop.turn.graph.nodes if inner.op == "placeholder"]
-        prev, *more = inputs
+        prev, *more = [inner for inner in loop.turn.graph.nodes if inner.op == "placeholder"]
         item = more.pop(0) if loop.itemized else None
         number = more.pop(0)
         for outer, inner in zip(captured, more, strict=True):  # type: ignore[arg-type]
             self.names[inner] = self.text(outer)
-        kept = any(user.args[1] == 1 and user.users for user in node.users)
-        every = self.unlike("turns")
+        kept, every = keeps_all(node), self.unlike("turns")
         self.write(depth, f"{self.name(prev)} = {self.text(start)}")
+        throughout = {*read_by((items, count, captured))}
+        begun = [value for value in ended if value in {*read_by(start)} - throughout and value is not node]
+        self.delete(depth, begun)
         if kept:
             self.write(depth, f"{every} = []")
-        head = f"{self.name(number)}, {self.name(item)} in enumerate({self.text(items)})" if item else ""
-        self.write(depth, f"for {head or f'{self.name(number)} in range({self.text(count)})'}:")
-        value = self.graph(loop.turn.graph, depth + 1, ".".join(filter(None, (prefix, loop.path))) or " ")
+        numbered = f"{self.known_as('enumerate')}({self.text(items)})"
+        counted = f"{self.known_as('range')}({self.text(count)})"
+        names = f"{self.name(number)}, {self.name(item)}" if item else self.name(number)
+        self.write(depth, f"for {names} in {numbered if item else counted}:")
+        value = self.graph(loop.turn.graph, depth + 1, ".".join(filter(None, (prefix, loop.path))))
         self.write(depth + 1, f"{self.name(prev)} = {value}")
+        given = read_by(next(reversed(loop.turn.graph.nodes)).args[0])
+        self.delete(depth + 1, dict.fromkeys(n for n in given if n.op != "placeholder" and not is_number(n)))
         if kept:
             self.write(depth + 1, f"{every}.append({self.name(prev)})")
         self.write(depth, f"{self.name(node)} = {self.name(prev)}, {every if kept else None}")
+        self.write(depth, f"del {self.name(prev)}{f', {every}' * kept}")
+        return [value for value in ended if value not in begun]
 
     def unlike(self, name: str) -> str:
         count = 1
@@ -178,12 +199,12 @@ class Writer:
 
     def callee(self, target: Callable) -> str:
         if target in CALLED:
-            return target.__name__
+            return self.known_as(target.__name__)
         if target in PLAIN:
-            return PLAIN[target]
+            return self.known_as(PLAIN[target])
         if getattr(math, target.__name__, None) is target:
-            return f"math.{target.__name__}"
-        return torch_names()[id(target)]
+            return self.known_as(f"math.{target.__name__}")
+        return self.known_as(torch_names()[id(target)])
 
     def arguments(self, args: tuple, kwargs: Mapping[str, Any]) -> str:
         return ", ".join([*map(self.text, args), *(f"{name}={self.text(value)}" for name, value in kwargs.items())])
@@ -213,12 +234,12 @@ class Writer:
         if isinstance(value, slice):
             return f"slice({self.text(value.start)}, {self.text(value.stop)}, {self.text(value.step)})"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"float({str(value)!r})"
+            return f"{self.known_as('float')}({str(value)!r})"
         if callable(value):
             return self.callee(value)
         if value is Ellipsis:
             return "..."
-        return repr(value)  # a number, a word, None, a dtype
+        return self.known_as(repr(value)) if isinstance(value, torch.dtype) else repr(value)
 
 
 def member(path: str) -> str:

@@ -17,11 +17,10 @@ from archscope.compile.likeness import form_of
 from archscope.compile.numbers import RuntimeList, RuntimeNumber, Varying, metas_of, travels
 from archscope.compile.plan import BlockPlan, Loop
 from archscope.compile.scope import Scope
-from archscope.compile.use import Use
-from archscope.errors import Problems
+from archscope.compile.use import Use, last_node, nodes_after
 from archscope.spec.model import For, Step
-from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN
+from archscope.trace import Site
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -42,7 +41,7 @@ def run_time_loop(
     if not count.value:
         return _never_run(walk, step, length, start, scope, path)
     first: Turn | None = None
-    value, metas, expected = start, [], []
+    value, metas, expected, even = start, [], [], True
     for index in range(int(count.value)):
         turn = built_turn(walk, step, length, index, value, scope, path)
         if turn.value is UNKNOWN:
@@ -52,12 +51,18 @@ def run_time_loop(
         first = first or turn
         if turn is not first and form_of(turn.use.plan) != form_of(first.use.plan):
             return None
+        even = even and shapes_of(turn.use.plan) == shapes_of(first.use.plan)
         value = turn.value
         metas.append(metas_of(value))
         expected += [replace(e, path=joined(path, str(index), e.path)) for e in turn.use.plan.expected]
     assert first is not None
     walk.use.plan.expected += expected
-    return as_loop(walk.use, first.use, length, start, metas, path)
+    return as_loop(walk.use, first.use, length, start, metas, path, even=even)
+
+
+def shapes_of(plan: BlockPlan) -> list[object]:
+    """What the values of a graph measure, in their order."""
+    return [node.meta.get("shapes") for node in plan.graph.nodes]
 
 
 def _never_run(
@@ -67,18 +72,10 @@ def _never_run(
     workshop = walk.use.workshop
     if isinstance(length, RuntimeList) and length.sample is None:
         return None
-    kept = workshop.problems, workshop.mismatches, dict(workshop.warnings)
-    workshop.problems, workshop.mismatches = Problems(), Problems()
-    try:
+    with workshop.trial() as sound:
         turn = built_turn(walk, step, length, 0, start, scope, path)
-        sound = not workshop.problems and not workshop.mismatches and turn.value is not UNKNOWN
-    except Fault:
-        sound = False
-    finally:
-        workshop.problems, workshop.mismatches, workshop.warnings = kept
-    if not sound or not travels(turn.value) or has_weights(turn.use):
-        return None
-    return as_loop(walk.use, turn.use, length, start, [], path)
+    fits = sound() and turn.value is not UNKNOWN and travels(turn.value) and not has_weights(turn.use)
+    return as_loop(walk.use, turn.use, length, start, [], path) if fits else None
 
 
 @dataclass(frozen=True)
@@ -133,17 +130,20 @@ def _holds(module: nn.Module) -> bool:
 
 
 def as_loop(
-    use: Use, turn: Use, length: Length, start: object, metas: list[Any], path: str
+    use: Use, turn: Use, length: Length, start: object, metas: list[Any], path: str, *, even: bool = True
 ) -> tuple[object, RuntimeList]:
     """The loop as a node of the graph around it; its value, and the list of every turn's."""
     members = turn.plan.members.items()
     renamed = {name: use.add(member, joined(path, name.removeprefix("."))) for name, member in members}
     rename(turn.graph, renamed)
+    before = last_node(use.graph)
     items = use.lowered(length) if isinstance(length, RuntimeList) else None
     count = None if items is not None else use.lowered(length)
+    for made in nodes_after(use.graph, before):  # the list of a loop has no step of its own in tables, but in errors
+        made.meta["line"] = Site(joined(path, "in"), length.text, "step", "", use.here.span)
     captured = tuple(use.lowered(value) for value in turn.plan.captured)
     node = use.graph.call_function(loop, (use.lowered(start), items, count, captured))
-    node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None)
+    node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None, even=even)
     last, every = (use.graph.call_function(operator.getitem, (node, index)) for index in (0, 1))
     use.parts |= {last: None, every: None}
     value = use.wrap(last, metas[-1] if metas else metas_of(start))

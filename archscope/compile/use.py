@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from keyword import iskeyword
 from typing import Any
 
@@ -26,7 +27,7 @@ from archscope.compile.sense import check_dim
 from archscope.compile.values import Tensor, cure_of
 from archscope.errors import Frame, Problem, Span
 from archscope.fit import Dims, find
-from archscope.spec.numbers import Fault
+from archscope.spec.numbers import NUMBERS, Fault
 from archscope.spec.things import UNKNOWN, Thing, numeric
 from archscope.trace import Conflict, Site
 
@@ -103,6 +104,8 @@ class Use(GraphBuilder):
         self._refuse_things(name, (*args, *kwargs.values()))
         if name in LISTS and args and isinstance(args[0], Tensor):
             raise Fault(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
+        if name in NUMBERS and args and isinstance(args[0], (list, tuple, RuntimeList)):
+            raise Fault(f"{name} takes one tensor, not a list", f"for example {name}(stack(values), dim=0)")
         made = self._creation(name, kwargs)
         metas, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
         result: Any = self._function_result(name, function, metas, {**named, **made})
@@ -258,11 +261,20 @@ class Use(GraphBuilder):
             declared.made = member
             declared.member = owner.add(member, declared.name)
             owner.plan.declared[declared.member] = declared
+            self.workshop.declared.append(partial(self._undeclare, declared))
         if owner is home:
             return declared.member
         if declared not in home.shared:
             home.shared[declared] = home.add(Shared(declared), declared.name)
         return home.shared[declared]
+
+    def _undeclare(self, declared: Declaration) -> None:
+        """As before the first call of a module."""
+        owner, home = declared.owner.home, self.home
+        del owner.plan.declared[declared.member], owner.plan.members[declared.member]
+        if declared in home.shared:
+            del home.plan.members[home.shared.pop(declared)]
+        declared.made, declared.member = None, ""
 
     def add(self, member: Recipe | Raw | Shared | BlockPlan, path: str | None = None) -> str:
         """Registers a member under a free name and counts it."""

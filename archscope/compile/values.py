@@ -91,6 +91,11 @@ class Tensor(Thing):
         operands = (other, self) if swapped else (self, other)
         return building(host, symbol).function(name, function, operands, {})
 
+    @property
+    def rank(self) -> int:
+        """The number of dimensions."""
+        return self.meta.dim()
+
     def size(self, axis: int) -> object:
         """The length of one dimension, counted from 0, or from -1 at the end."""
         return known(self.owner.size(self, axis))
@@ -130,6 +135,10 @@ class Method(Thing):
         return building(host, self.name).function(self.name, self.name, (self.tensor, *args), kwargs)
 
 
+OF_A_NUMBER = frozenset(["sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "ceil", "floor"])
+"""Functions of one number: applied to prev they would be given no other."""
+
+
 class Sizes(tuple):  # noqa: SLOT001 - a tuple can have no slots for its tensor
     """The sizes of a tensor, each read when the net runs; the last one stays the last one."""
 
@@ -149,7 +158,7 @@ class Sizes(tuple):  # noqa: SLOT001 - a tuple can have no slots for its tensor
 def _axis(tensor: Tensor, axis: object, host: object) -> int:
     axis = axis.settled(host) if isinstance(axis, RuntimeNumber) else axis
     if not isinstance(axis, int) or not -tensor.meta.dim() <= axis < tensor.meta.dim():
-        raise Fault(f"{tensor.what} has no dimension {axis}", f"dimensions go from 0 to {tensor.meta.dim() - 1}")
+        raise Fault(f"{tensor.what} has no dimension {shown(axis)}", f"dimensions go from 0 to {tensor.meta.dim() - 1}")
     return int(axis)
 
 
@@ -185,6 +194,8 @@ class Function(Thing):
             try:
                 return number_call(self.name, args, kwargs, host)
             except Fault:
+                if self.name in OF_A_NUMBER:
+                    raise
                 return Pending(self, args, kwargs)
         return Pending(self, args, kwargs)
 

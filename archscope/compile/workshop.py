@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -146,6 +147,7 @@ class Workshop:
     modules: int = 0
     largest: int = 0  # bytes of the largest result of one operation
     names: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
+    declared: list[Callable[[], object]] = field(default_factory=list)  # what undoes the first call of each module
     conditions: Conditions = field(default_factory=Conditions)
     turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
@@ -172,6 +174,26 @@ class Workshop:
         if id(block) not in self.names:
             self.names[id(block)] = names_read(block)
         return self.names[id(block)]
+
+    @contextmanager
+    def trial(self) -> Iterator[Callable[[], bool]]:
+        """Inside, something is built that may not be meant to be: what it reports is not kept. Gives whether it was
+        sound; what was not is as if it had not been built, and neither is a trial that calls a module first.
+        """
+        kept = self.problems, self.mismatches, dict(self.warnings), dict(self.plans), self.modules
+        self.problems, self.mismatches, known = Problems(), Problems(), len(self.declared)
+        sound = False
+        try:
+            yield lambda: sound
+            sound = not (self.problems or self.mismatches or self.declared[known:])
+        except Fault:
+            pass
+        finally:
+            self.problems, self.mismatches, self.warnings, plans, self.modules = kept
+            if not sound:
+                self.plans = plans
+                while len(self.declared) > known:
+                    self.declared.pop()()
 
     # Values
 

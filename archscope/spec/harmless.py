@@ -26,11 +26,13 @@ def harmless(node: ast.expr, lookup: Callable[[str], object]) -> bool:
         return _harmless_operation(node) and harmless(node.left, lookup) and harmless(node.right, lookup)
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute):
-            return node.func.attr in ("size", "dim") and not node.keywords and all(map(is_whole, node.args))
+            sized = node.func.attr == "size" and len(node.args) == 1 and not node.keywords
+            return sized and _is_there(node.func.value, node.args[0], lookup)
         named = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS
         return named and bool(node.args) and not node.keywords and all(harmless(part, lookup) for part in node.args)
     if isinstance(node, ast.Subscript):
-        return isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and is_whole(node.slice)
+        shape = isinstance(node.value, ast.Attribute) and node.value.attr == "shape"
+        return shape and _is_there(node.value.value, node.slice, lookup)  # type: ignore[attr-defined]
     children = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
     return isinstance(node, NODES) and all(harmless(part, lookup) for part in children)
 
@@ -47,10 +49,14 @@ def is_numeric(value: object) -> bool:
     return isinstance(value, (int, float)) or bool(getattr(value, "numeric", False))
 
 
-def is_whole(node: ast.expr) -> bool:
-    """Whether an index is written as a number."""
-    inner = node.operand if isinstance(node, ast.UnaryOp) else node
-    return isinstance(inner, ast.Constant) and isinstance(inner.value, int)
+def _is_there(tensor: ast.expr, axis: ast.expr, lookup: Callable[[str], object]) -> bool:
+    """Whether a tensor that has a name has a dimension that is written as a number."""
+    inner = axis.operand if isinstance(axis, ast.UnaryOp) else axis
+    if not (isinstance(inner, ast.Constant) and isinstance(inner.value, int) and isinstance(tensor, ast.Name)):
+        return False
+    rank = getattr(found(tensor.id, lookup), "rank", None)
+    number = -inner.value if isinstance(axis, ast.UnaryOp) else inner.value
+    return isinstance(rank, int) and -rank <= number < rank
 
 
 def _harmless_operation(node: ast.BinOp) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from archscope.errors import SizeError
+from archscope.api.plan_costs import plan_costs
+from archscope.compile import has_uneven_loops
+from archscope.errors import SizeError, SpecError
 from tests.compile.written import driven, example, net, plan, same
 
 CELL = """
@@ -217,3 +220,84 @@ def test_a_number_that_a_block_takes_from_around_it_may_be_infinite() -> None:
     text = "input: [N, T, 4]\nparams: {T: 3}\nblocks:\n  B(k): ['clamp(x, max=k)']\nlayers: [B(T * inf)]\n"
     x = example((1, 4, 4))
     assert torch.equal(net(text)(x), x)
+
+
+NEVER = "input: [N, T, 4]\nparams: {T: 4}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NEVER + "blocks:\n  B: ['reshape(x, N, 7)']\nlayers:\n  - {repeat: T - 4, do: B}\n  - B\n",
+        NEVER + "let: {k: 8 // (T - 4)}\nlayers:\n  - {repeat: T - 4, do: prev * k}\n  - prev * k\n",
+    ],
+    ids=["block", "let"],
+)
+def test_what_a_turn_that_never_runs_hides_is_told_where_it_does_run(text: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        plan(text)
+    assert refused.value.problems[0].message
+
+
+def test_a_turn_that_never_runs_calls_no_module_first() -> None:
+    text = NEVER + "modules: {fc: Linear(4)}\nlayers:\n  - {repeat: T - 4, do: [fc, relu]}\n  - x[:, :, :3]\n  - fc\n"
+    assert net(text)(example((2, 4, 4))).shape == (2, 4, 4)
+
+
+def test_nested_loops_of_too_many_turns_are_refused() -> None:
+    text = "input: [N, T, 4]\nparams: {T: 2000}\nlayers:\n  - repeat: T\n    do: [{repeat: T, do: relu}]\n"
+    with pytest.raises(SpecError) as refused:
+        plan(text)
+    assert "nested loops of 4,000,000 turns" in refused.value.problems[0].message
+
+
+def test_a_size_that_is_required_in_a_loop_has_the_loops_path() -> None:
+    text = "input: [N, T, 4]\nparams: {T: 1}\nlayers:\n  - lp: [{a: relu}, {b: prev + 1, when: i < 1}]\n    repeat: T\n"
+    with pytest.raises(SizeError, match=r"i < 1 is False here.*\n  at lp.b: i < 1 \(net.yaml:4\)"):
+        net(text)(example((1, 3, 4)))
+
+
+def test_a_list_of_another_length_is_told_with_its_place() -> None:
+    text = loop("- do: prev + t * k", "  from: x[:, 0]", "  for: [t, k]", "  in: zip(x.unbind(1), range(6))")
+    with pytest.raises(ValueError, match=r"(?s)zip\(\).*\n  at 0.in: zip\(.*\(net.yaml:9\)"):
+        net(text)(example((1, 5, 4)))
+
+
+class Kept(torch.overrides.TorchFunctionMode):
+    """The most results of tanh that were alive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive, self.most = weakref.WeakSet[torch.Tensor](), 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if func is torch.nn.functional.tanh or getattr(func, "__name__", "") == "tanh":
+            self.alive.add(out)
+            self.most = max(self.most, len(self.alive))
+        return out
+
+
+@pytest.mark.parametrize("way", ["built", "driven"])
+def test_a_loop_keeps_no_more_than_its_state(way: str) -> None:
+    text, x = loop("- do: tanh", "  repeat: T"), example((1, 6, 4))
+    built = net(text)
+    with torch.no_grad(), Kept() as kept:
+        _ = built(x) if way == "built" else driven(text, built.state_dict(), (x,))
+    assert kept.most == 2
+
+
+def test_what_a_loop_costs_is_unknown_where_its_turns_differ() -> None:
+    grows = plan(FOLLOWED["growing"][0])
+    assert has_uneven_loops(grows.block)
+    assert plan_costs(grows) is None
+    assert not has_uneven_loops(plan(FOLLOWED["nested"][0]).block)
+
+
+def test_a_block_alone_wants_the_sizes_that_it_takes_from_around_it() -> None:
+    built = net("input: [N, T, 4]\nparams: {T: 3}\nblocks:\n  B(k): [x * k]\nlayers: [{b: B(T)}]\n")
+    x = example((1, 5, 4))
+    assert torch.equal(built(x), x * 5)
+    with pytest.raises(TypeError, match="'k'"):
+        built.get_submodule("b")(x)
+    assert torch.equal(built.get_submodule("b")(x, 5), x * 5)
