@@ -70,6 +70,11 @@ class Operand(NamedTuple):
     value: Value
 
 
+def join_path(*parts: str) -> str:
+    """Path segments joined by dots; empty ones add no level."""
+    return ".".join(filter(None, parts))
+
+
 class Call(NamedTuple):
     """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top.
 

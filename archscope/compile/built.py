@@ -21,6 +21,7 @@ from torch import nn
 
 from archscope.errors import SizeError
 from archscope.spec.numbers import make_divisible
+from archscope.trace import join_path
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
 LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
@@ -107,7 +108,7 @@ def locate(net: type[Net], error: Any) -> None:
     if first:
         error.fact, error.path, error.place = error.args[0], at.path, f"{at.text} ({at.place})"
     else:
-        error.path = ".".join(filter(None, (at.path, error.path)))
+        error.path = join_path(at.path, error.path)
     error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
 
 

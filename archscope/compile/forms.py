@@ -23,7 +23,7 @@ from archscope.fit import meant_sum
 from archscope.spec.model import Join, Residual, Step
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -60,16 +60,18 @@ def residual(walk: Walk, form: Residual, prev: object, scope: Scope, path: str) 
     if form.when is not None and added is not UNKNOWN:
         walk.use.workshop.conditions.note(walk.use.workshop, form.when, scope)
     added = added.truth(walk.use) if isinstance(added, Thing) else added
-    main, _ = walk.branch(form.main, prev, scope, _join(path, "main"))
+    main, _ = walk.branch(form.main, prev, scope, join_path(path, "main"))
     if added is UNKNOWN or not added:
         return UNKNOWN if added is UNKNOWN else main
-    shortcut, _ = walk.branch(form.shortcut, prev, scope, _join(path, "shortcut")) if form.shortcut else (prev, scope)
+    shortcut, _ = (
+        walk.branch(form.shortcut, prev, scope, join_path(path, "shortcut")) if form.shortcut else (prev, scope)
+    )
     if known_by_halves(main) or known_by_halves(shortcut):
         return UNKNOWN
     sides = {"main": main, "shortcut": shortcut}
     identity = shortcut is prev
     name = "main + prev" if identity else "main + shortcut"
-    site = Site(_join(path, "add"), name, "step", "", form.span, strict=True)
+    site = Site(join_path(path, "add"), name, "step", "", form.span, strict=True)
     value = _strictly(walk, "residual", sides, operator.add, site, CURES[identity])
     return replace(value, inner=sides) if isinstance(value, Tensor) else value
 
@@ -79,7 +81,7 @@ def join_branches(walk: Walk, form: Join, prev: object, scope: Scope, path: str)
     values: dict[str, object] = {}
     for index, branch in enumerate(form.branches):
         name = branch.name or str(index)
-        values[name], _ = walk.branch(branch.steps, prev, scope, _join(path, name))
+        values[name], _ = walk.branch(branch.steps, prev, scope, join_path(path, name))
     dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk.value(form.dim, prev, scope)
     dim = dim.settled(walk.use) if isinstance(dim, RuntimeNumber) else dim
     if known_by_halves(list(values.values())) or dim is UNKNOWN:
@@ -90,7 +92,7 @@ def join_branches(walk: Walk, form: Join, prev: object, scope: Scope, path: str)
 
 def _joined(walk: Walk, form: Join, values: dict[str, object], dim: object, path: str) -> object:
     operation, function = JOINS[form.kind]
-    site = Site(_join(path, operation), _described(form, values), "step", "", form.span, strict=form.kind == "add")
+    site = Site(join_path(path, operation), _described(form, values), "step", "", form.span, strict=form.kind == "add")
     if form.kind == "add":
         return _strictly(walk, "add", values, function, site, "every branch must give the same shape")
     if form.kind == "multiply":
@@ -182,7 +184,3 @@ def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-
-
-def _join(path: str, segment: str) -> str:
-    return f"{path}.{segment}" if path else segment

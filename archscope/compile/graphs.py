@@ -25,6 +25,7 @@ from archscope.errors import Frame, Span
 
 if TYPE_CHECKING:
     from archscope.compile.workshop import Workshop
+from archscope.trace import join_path
 
 
 @dataclass
@@ -203,7 +204,7 @@ class GraphBuilder:
     def path_in(self, owner: GraphBuilder, path: str) -> str:
         """A path of this graph as it reads in the graph of a block around it."""
         around = self.frames[: len(self.frames) - len(owner.frames)]
-        return ".".join(filter(None, (*(frame.path for frame in reversed(around)), self.prefix, path)))
+        return join_path(*(frame.path for frame in reversed(around)), self.prefix, path)
 
     def _require(self, number: RuntimeNumber, wanted: object, at: Fixed) -> None:
         meant = (told(wanted),) if isinstance(wanted, RuntimeNumber) and not wanted.fixed else ()

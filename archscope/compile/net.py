@@ -29,7 +29,7 @@ from archscope.spec.model import Constant, Expected, Expression, Input, Items, L
 from archscope.spec.names import names_read
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, shown
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ def _plan(
 
 def all_expected(block: BlockPlan, prefix: str = "") -> list[Expected]:
     """Every expectation, once for each use of its block, with full paths."""
-    found = [replace(e, path=".".join(filter(None, (prefix, e.path)))) for e in block.expected]
+    found = [replace(e, path=join_path(prefix, e.path)) for e in block.expected]
     for path, inner in calls(block):
-        found += all_expected(inner, ".".join(filter(None, (prefix, path))))
+        found += all_expected(inner, join_path(prefix, path))
     return found

@@ -19,7 +19,7 @@ from archscope.compile.built import REQUIREMENTS
 from archscope.compile.layers import Foundry, Recipe
 from archscope.errors import Problem
 from archscope.spec.model import Expected
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ def calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:
 def _calls(graph: fx.Graph, prefix: str) -> Iterator[tuple[str, BlockPlan]]:
     for node in graph.nodes:
         if "plan" in node.meta:
-            yield ".".join(filter(None, (prefix, node.meta["site"].path))), node.meta["plan"]
+            yield join_path(prefix, node.meta["site"].path), node.meta["plan"]
         if (loop := node.meta.get("loop")) is not None:
             for turn in range(loop.turns):
-                yield from _calls(loop.turn.graph, ".".join(filter(None, (prefix, loop.path, str(turn)))))
+                yield from _calls(loop.turn.graph, join_path(prefix, loop.path, str(turn)))
 
 
 def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

@@ -21,7 +21,7 @@ from torch import fx
 from archscope.compile.built import CALLED, NAMES, REQUIREMENTS, Code, Line
 from archscope.compile.functions import functions
 from archscope.compile.plan import BlockPlan, Loop, is_number, keeps_all, last_uses, read_by
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 SIGNS: Mapping[Callable, str] = {
     operator.add: "+",
@@ -106,7 +106,7 @@ class Writer:
         if site is not None:
             place = f"{site.place.file}:{site.place.line}" if site.place else ""
             said = f"{site.name} {site.text}".strip()
-            self.steps.append((len(self.lines), Line(".".join(filter(None, (prefix, site.path))), said, place)))
+            self.steps.append((len(self.lines), Line(join_path(prefix, site.path), said, place)))
 
     def graph(self, graph: fx.Graph, depth: int, prefix: str) -> str:
         """Writes the lines of a graph; gives its output as text."""
@@ -156,7 +156,7 @@ class Writer:
         counted = f"{self.known_as('range')}({self.text(count)})"
         names = f"{self.name(number)}, {self.name(item)}" if item else self.name(number)
         self.write(depth, f"for {names} in {numbered if item else counted}:")
-        value = self.graph(loop.turn.graph, depth + 1, ".".join(filter(None, (prefix, loop.path))))
+        value = self.graph(loop.turn.graph, depth + 1, join_path(prefix, loop.path))
         self.write(depth + 1, f"{self.name(prev)} = {value}")
         given = read_by(next(reversed(loop.turn.graph.nodes)).args[0])
         self.delete(depth + 1, dict.fromkeys(n for n in given if n.op != "placeholder" and not is_number(n)))

@@ -45,14 +45,9 @@ from archscope.spec.model import (
 )
 from archscope.spec.numbers import Fault
 from archscope.spec.things import MISSING, UNKNOWN, Thing, known_by_halves, shown
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 WHEN = "conditions are numbers and words known before the run"
-
-
-def joined(*parts: str) -> str:
-    """Path segments joined by dots; empty ones add no level."""
-    return ".".join(p for p in parts if p)
 
 
 def labels_of(target: Target | None) -> tuple[Label, ...]:
@@ -80,7 +75,7 @@ class Walk:
         for index, step in enumerate(steps):
             kept = labels_of(step.target)
             segment = "" if index == lone else kept[0].name if kept else str(index)
-            value = self.step(step, prev, local, joined(path, segment))
+            value = self.step(step, prev, local, join_path(path, segment))
             single = value is UNKNOWN or step.target is None or isinstance(step.target, Label)
             prev = value if single else self._only(kept, local)
         return prev, Scope(local, {"prev": prev}) if steps else local
@@ -121,7 +116,7 @@ class Walk:
             for label in labels_of(step.target):
                 local.skipped[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
             return prev
-        start = prev if step.source is None else self.written(step.source, prev, local, joined(path, "from"))
+        start = prev if step.source is None else self.written(step.source, prev, local, join_path(path, "from"))
         if not held:
             value, _ = self.branch(step.otherwise, start, local, path)
         else:

@@ -20,7 +20,7 @@ from archscope.compile.scope import Scope
 from archscope.compile.use import Use, last_node, nodes_after
 from archscope.spec.model import For, Step
 from archscope.spec.things import UNKNOWN
-from archscope.trace import Site
+from archscope.trace import Site, join_path
 
 if TYPE_CHECKING:
     from archscope.compile.steps import Walk
@@ -54,7 +54,7 @@ def run_time_loop(
         even = even and shapes_of(turn.use.plan) == shapes_of(first.use.plan)
         value = turn.value
         metas.append(metas_of(value))
-        expected += [replace(e, path=joined(path, str(index), e.path)) for e in turn.use.plan.expected]
+        expected += [replace(e, path=join_path(path, str(index), e.path)) for e in turn.use.plan.expected]
     assert first is not None
     walk.use.plan.expected += expected
     return as_loop(walk.use, first.use, length, start, metas, path, even=even)
@@ -92,7 +92,9 @@ def built_turn(walk: Walk, step: Step, length: Length, index: int, before: objec
 
     around = walk.use
     plan = BlockPlan(around.plan.name, "", fx.Graph())
-    use = Use(around.workshop, plan, around.frames, prefix=joined(around.prefix, path), around=around, door=around.door)
+    use = Use(
+        around.workshop, plan, around.frames, prefix=join_path(around.prefix, path), around=around, door=around.door
+    )
     itemized = isinstance(step.loop, For) and isinstance(length, RuntimeList)
     nodes = [use.graph.placeholder(name) for name in ("prev", *(["item"] if itemized else []), "i")]
     prev = use.wrap(nodes[0], metas_of(before), "prev")
@@ -134,13 +136,13 @@ def as_loop(
 ) -> tuple[object, RuntimeList]:
     """The loop as a node of the graph around it; its value, and the list of every turn's."""
     members = turn.plan.members.items()
-    renamed = {name: use.add(member, joined(path, name.removeprefix("."))) for name, member in members}
+    renamed = {name: use.add(member, join_path(path, name.removeprefix("."))) for name, member in members}
     rename(turn.graph, renamed)
     before = last_node(use.graph)
     items = use.lowered(length) if isinstance(length, RuntimeList) else None
     count = None if items is not None else use.lowered(length)
     for made in nodes_after(use.graph, before):  # the list of a loop has no step of its own in tables, but in errors
-        made.meta["line"] = Site(joined(path, "in"), length.text, "step", "", use.here.span)
+        made.meta["line"] = Site(join_path(path, "in"), length.text, "step", "", use.here.span)
     captured = tuple(use.lowered(value) for value in turn.plan.captured)
     node = use.graph.call_function(loop, (use.lowered(start), items, count, captured))
     node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None, even=even)
@@ -162,8 +164,3 @@ def rename(graph: fx.Graph, names: Mapping[str, str]) -> None:
             node.target = names.get(node.target, node.target)
         if "loop" in node.meta:
             rename(node.meta["loop"].turn.graph, names)
-
-
-def joined(*parts: str) -> str:
-    """Path segments joined by dots; empty ones add no level."""
-    return ".".join(filter(None, parts))

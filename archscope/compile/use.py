@@ -29,7 +29,7 @@ from archscope.errors import Frame, Problem, Span
 from archscope.fit import Dims, find
 from archscope.spec.numbers import NUMBERS, Fault
 from archscope.spec.things import UNKNOWN, Thing, numeric
-from archscope.trace import Conflict, Site
+from archscope.trace import Conflict, Site, join_path
 
 LARGEST = 2**60
 """How many numbers a tensor may have: more are refused before torch is asked for them."""
@@ -218,7 +218,7 @@ class Use(GraphBuilder):
             self.mismatch(Problem(self.here.span, conflict.fact, conflict.help, self.frames))
 
     def _apply_block(self, layer: Layer, declared: Declaration | None, args: tuple, kwargs: dict) -> object:
-        path = ".".join(filter(None, (self.prefix, self.here.path)))
+        path = join_path(self.prefix, self.here.path)
         frame = Frame(layer.kind.name, self.here.span, path)
         inputs = self.workshop.inputs_of(layer, args, kwargs)
         plan = self.workshop.block(layer, inputs, (frame, *self.frames))
@@ -228,7 +228,7 @@ class Use(GraphBuilder):
             _check_alike(declared, plan)
         given = dict(layer.arguments)
         for argument, at in plan.fixed:
-            settled_at = at._replace(path=".".join(filter(None, (self.here.path, at.path))))
+            settled_at = at._replace(path=join_path(self.here.path, at.path))
             if numeric(number := at_place(given, argument)) and not number.fixed:  # type: ignore[attr-defined]
                 self.fix(number, settled_at)  # type: ignore[arg-type]
         more = tuple(at_place(given, value.argument) if is_argument(value, plan) else value for value in plan.captured)

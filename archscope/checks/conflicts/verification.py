@@ -26,7 +26,7 @@ from archscope.checks.conflicts.effects import (
 )
 from archscope.errors import Problem, Span
 from archscope.planned import PlannedBlock
-from archscope.trace import Mismatch
+from archscope.trace import Mismatch, join_path
 from archscope.trace_index import TraceIndex
 
 MOST_INSTANCES = 64
@@ -259,7 +259,7 @@ def line_at(span: Span) -> Line:
 
 def block_path(problem: Problem) -> str:
     """The absolute path of the use of a block that a problem stands in."""
-    return ".".join(filter(None, (frame.path for frame in reversed(problem.chain))))
+    return join_path(*(frame.path for frame in reversed(problem.chain)))
 
 
 # ------------------------------------------------------------ what must stay
