@@ -155,7 +155,7 @@ class GraphBuilder:
         if key not in self.sizes:
             read = lambda: self._read(tensor.node, "size", axis)  # noqa: E731
             what = text or f"{called(tensor.node)}.size({axis})"
-            self.sizes[key] = Reading(self, read, tensor.meta.shape[axis], what)  # type: ignore[arg-type]
+            self.sizes[key] = Reading(self, read, tensor.meta.shape[axis], what, least=0.0)  # type: ignore[arg-type]
         return self.sizes[key]
 
     def rank(self, tensor: Tensor) -> Reading:

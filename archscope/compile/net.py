@@ -269,7 +269,9 @@ def _size(use: Use, name: str, places: Sequence[tuple[str, int, int]], context: 
 
     def reading(place: tuple[str, int, int], text: str, beside: tuple[Reading, ...] = ()) -> Reading:
         entry, axis, value = place
-        return Reading(use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, text, beside=beside)
+        return Reading(
+            use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, text, beside=beside, least=0.0
+        )
 
     others = tuple(reading(place, f"{place[0]}.size({place[1]})") for place in places[1:])
     return reading(places[0], name, others)

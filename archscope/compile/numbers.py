@@ -142,6 +142,7 @@ class Reading(RuntimeNumber):
     """A number that is read from a tensor, an argument or a loop; `make` makes its node in its owner's graph.
 
     argument: the argument of a block that it stands for, and its place in it. beside: sizes that are meant to be equal.
+    least: what it is never below; 0 of what is a size.
     """
 
     owner: Use
@@ -151,6 +152,7 @@ class Reading(RuntimeNumber):
     argument: tuple[str | int, ...] | None = None
     beside: tuple[Reading, ...] = ()
     known: bool = False
+    least: float | None = None
 
     @property
     def fixed(self) -> bool:
@@ -263,7 +265,7 @@ class RuntimeList(Thing):
     count: Reading = field(init=False)
 
     def __post_init__(self) -> None:
-        self.count = Reading(self.owner, self._counted, len(self.metas), f"len({self.text})")
+        self.count = Reading(self.owner, self._counted, len(self.metas), f"len({self.text})", least=0.0)
 
     def __repr__(self) -> str:
         return self.what

@@ -31,6 +31,7 @@ from archscope.spec.model import (
     Constant,
     Data,
     Definition,
+    Expression,
     Foreign,
     Import,
     Items,
@@ -90,6 +91,17 @@ class LittleFunction(Thing):
     @property
     def what(self) -> str:  # type: ignore[override]
         return f"the function {self.definition.name}"
+
+    @property
+    def takes(self) -> tuple[str, ...] | None:
+        """The names of its arguments; None where it is no expression."""
+        is_expression = isinstance(self.definition.value, Expression)
+        return tuple(a.name for a in self.definition.arguments or ()) if is_expression else None
+
+    @property
+    def tree(self) -> ast.expr:
+        """Its expression."""
+        return self.definition.value.tree  # type: ignore[union-attr]
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         if known_by_halves((*args, *kwargs.values())):

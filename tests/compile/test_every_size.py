@@ -200,6 +200,7 @@ def reloaded(net: nn.Module, _: tuple[torch.Tensor, ...]) -> nn.Module:
 def traced(net: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[..., Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, about torch.jit
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # that it fixes what `int` makes of a size
         return torch.jit.trace(net, inputs, check_trace=False)
 
 

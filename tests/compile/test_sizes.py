@@ -38,6 +38,15 @@ B = "input: [N, 4, 8]\nblocks:\n  B:\n    input: [N, C, T]\n    layers:\n      -
         ("x * (T if T > 8 else 1)", lambda x, t: x * (t if t > 8 else 1)),
         ("x * (1 if 6 < T <= 8 else x.size(0))", lambda x, t: x * (1 if 6 < t <= 8 else len(x))),
         ("x * (T > 6 and N)", lambda x, t: x * (t > 6 and len(x))),
+        (
+            "x * (2 if 1 < T <= 4 else (T + T) / max(1, min(T, 6)))",
+            lambda x, t: x * (2 if t <= 4 else 2 * t / min(t, 6)),
+        ),
+        ("x * (T / 1 if T % 2 == 0 else 1 ** 0.5)", lambda x, t: x * (t / 1 if t % 2 == 0 else 1.0)),
+        (
+            "x * (sqrt(T) if T > 6 else (1 + T % 4) ** -0.5)",
+            lambda x, t: x * (t**0.5 if t > 6 else (1 + t % 4) ** -0.5),
+        ),
         ("x * (not T > 6)", lambda x, t: x * (not t > 6)),
         ("x * (2 if T in [5, 12] else 3)", lambda x, t: x * (2 if t in [5, 12] else 3)),
         ("x * [T, 2, N][T % 3]", lambda x, t: x * [t, 2, len(x)][t % 3]),

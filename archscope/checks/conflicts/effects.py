@@ -17,6 +17,7 @@ from functools import cached_property
 
 from archscope.errors import Span
 from archscope.planned import PlannedBlock, PlannedStep
+from archscope.trace import join_path
 
 Line = tuple[str, int]
 """A file and a line in it."""
@@ -108,13 +109,9 @@ class Comparison:
         for change in self.own:
             if path and change.after is not None and change.after.name == "input":
                 continue  # what a block is given is told of at the step that gives it
-            yield replace(change, path=joined(path, change.path), use=path, around=around)
+            yield replace(change, path=join_path(path, change.path), use=path, around=around)
         for block, use, comparison in self.inside:
-            yield from comparison.changes(joined(path, use), (*around, (block, joined(path, use))))
-
-
-def joined(*parts: str) -> str:
-    return ".".join(filter(None, parts))
+            yield from comparison.changes(join_path(path, use), (*around, (block, join_path(path, use))))
 
 
 @dataclass
