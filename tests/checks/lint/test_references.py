@@ -29,7 +29,6 @@ JUDGED = {
     "tutorials/basic_block.yaml:as_printed": SLIP,
     "tutorials/basic_block_net.yaml:as_printed": SLIP | STAGE,
     "tutorials/basic_block_net.yaml": STAGE,
-    "tutorials/bottleneck_1x1.yaml:bottleneck": FACTORS,
     "tutorials/inception_block.yaml": PLAIN,
     "tutorials/inception_mnist.yaml": PLAIN | FACTORS,
 }
