@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archscope.checks.budgets import Budget
-    from archscope.report import Finding, Link, Report
+    from archscope.report import Finding, Report
 
 Judge = Callable[["Report"], Iterable["Finding"]]
 Options = Mapping[str, Any]
@@ -219,6 +219,7 @@ def gives(wanted: Any, batch: int | None) -> Judge:
 
 def compared(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
     """The outputs against the wanted shapes: one finding where they are others, with the steps that made them so."""
+    from archscope.render.expected_shapes import with_steps
     from archscope.report import Finding
 
     outputs = report.trace.outputs
@@ -226,8 +227,9 @@ def compared(report: Report, wanted: Sequence[Sequence[int | None]], key: str, f
     if len(got) != len(wanted):
         yield Finding(f"expect-{key}", "error", f"{fact}, got {len(got)} outputs{': ' * bool(got)}{listed(got)}")
     elif not all(map(fits, got, wanted)):
-        links = [link for pair in zip(outputs, wanted, strict=True) for link in steps(report, *pair)]
-        yield Finding(f"expect-{key}", "error", f"{fact}, got {listed(got)}", walk=tuple(links[-MOST_STEPS:]))
+        found = Finding(f"expect-{key}", "error", f"{fact}, got {listed(got)}")
+        found = with_steps(found, report.index, zip(outputs, wanted, strict=True))
+        yield replace(found, walk=found.walk[-MOST_STEPS:])
 
 
 def fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
@@ -237,22 +239,6 @@ def fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
 def listed(shapes: Iterable[Sequence[int | None]]) -> str:
     """`(2, 16, _, 28)`, several of them with `and`."""
     return " and ".join(str(tuple(shape)).replace("None", "_") for shape in shapes)
-
-
-def steps(report: Report, output: Any, wanted: Sequence[int | None]) -> Iterator[Link]:
-    """The rows that gave an output the sizes that are not wanted."""
-    from archscope.checks.conflicts.axis_history import AxisHistory
-    from archscope.render.conflicts import describe_change
-    from archscope.report import Link
-
-    shape = output.value.shape
-    alike = len(shape) == len(wanted)
-    axes = [axis for axis in range(len(shape)) if not alike or wanted[axis] not in (None, shape[axis])]
-    for change in AxisHistory(report.index).changes(output, axes):
-        if change.changed:
-            path, layer = change.row.path, report.index.layer_text(change.row)
-            said = (path, f"{layer}: {describe_change(change)}") if path else (f"{layer}:", describe_change(change))
-            yield Link(*said, change.row.place)
 
 
 # ------------------------------------------------------------ judging figures

@@ -188,6 +188,7 @@ def _joined(
     from archscope.checks import unmet
     from archscope.render import views
     from archscope.render.conflicts import conflicts
+    from archscope.render.expected_shapes import with_steps_of
 
     report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))
@@ -198,7 +199,8 @@ def _joined(
         fact = f"{what}: {failure.message}" if what else failure.message
         problem = Problem(where or Span(recording.trace.target, 0, 0), fact, cure)
         raise ForwardError(problem, replace(report, findings=(*found, *warnings))) from recording.error
-    return replace(report, findings=(*found, *unmet(expected, report), *warnings))
+    missed = (with_steps_of(finding, report.index, expected) for finding in unmet(expected, report))
+    return replace(report, findings=(*found, *missed, *warnings))
 
 
 def _recorded(subject: Subject, args: Any, kwargs: Any, *, train: bool, backward: bool, **how: Any) -> Recording:

@@ -66,7 +66,8 @@ def _shape(use: Use, check: Check, shape: tuple[int, ...], scope: Scope, path: s
         return None
     met = len(wanted) == len(shape) and all(w in (None, s) for w, s in zip(wanted, shape, strict=True))
     text = ", ".join("_" if w is None else str(w) for w in wanted)
-    return Expected(path, "shape", f"({text})", check.span, met, str(shape))
+    sizes = tuple(size if isinstance(size, int) else None for size in wanted)
+    return Expected(path, "shape", f"({text})", check.span, met, str(shape), sizes=sizes)
 
 
 def _entry(use: Use, item: Data, scope: Scope) -> object:
@@ -84,7 +85,9 @@ def _preserves(check: Check, shape: tuple[int, ...], before: tuple[int, ...], pa
         raise Fault(f"takes shape, channels or size, not {word or 'this'}")
     part = PRESERVED[word]
     same = shape[part] == before[part] and (word == "channels" or len(shape) == len(before))
-    return Expected(path, "preserves", f"{word} {before}", check.span, same, str(shape))
+    kept = range(len(before))[part]
+    sizes = tuple(size if axis in kept else None for axis, size in enumerate(before))
+    return Expected(path, "preserves", f"{word} {before}", check.span, same, str(shape), sizes=sizes)
 
 
 def _bounds(use: Use, value: Data, scope: Scope, *, exact: bool = False) -> tuple[int | None, int | None, str]:

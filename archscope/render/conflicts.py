@@ -12,18 +12,15 @@ from dataclasses import replace
 
 from archscope import units
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.causes import rounds
+from archscope.checks.conflicts.axis_names import SPATIAL, Names
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
-from archscope.checks.conflicts.input_sizes import legal_sizes, sizes_for
-from archscope.checks.conflicts.proposals.projections import stride_between
-from archscope.checks.conflicts.told_arguments import lies_elsewhere
+from archscope.checks.conflicts.size_data import sizes_data, view_factors
+from archscope.render.cures import axis_label, cure, explained
 from archscope.report import Finding, Link
-from archscope.report.windows import window_of
 from archscope.spec.tensor_calls import MOVES, VIEWS
 from archscope.trace import Failure, Operand, Row, Shape, Trace
 from archscope.trace_index import TraceIndex
 
-AXES = ("N", "C", "H", "W")
 WIDEST = 76
 """How wide a line of the layout may be, so that it fits a terminal with its indent."""
 MOST_OPERANDS = 4
@@ -31,6 +28,11 @@ MOST_OPERANDS = 4
 MOST_ALIKE = 3
 """From how many steps of one line on they are told as one."""
 GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
+WHAT = {
+    "residual": "the two sides of this residual cannot be added",
+    "pyramid": "the two levels of this pyramid cannot be added",
+}
+"""Relation → how the sentence begins."""
 RULES = {
     **dict.fromkeys(("product", "attention"), "product-shape"),
     "add": "add-shape",
@@ -60,8 +62,9 @@ def finding(diagnosis: Diagnosis) -> Finding:
         path=mismatch.site.path,
         place=mismatch.site.place,
         help=cure(diagnosis),
-        details=(*layout(diagnosis), *features(diagnosis)),
+        details=(*layout(diagnosis), *explained(diagnosis)),
         cause=diagnosis.cause,
+        sizes=sizes_data(diagnosis),
         walk=tuple(walk(diagnosis)),
         likely=diagnosis.likely,
         also=diagnosis.also,
@@ -81,13 +84,13 @@ def sentence(diagnosis: Diagnosis) -> str:
     """One sentence with the numbers in it."""
     mismatch = diagnosis.mismatch
     if mismatch.kind in ("layer", "view", "product", "attention"):
-        return mismatch.fact
+        return mismatch.fact + "".join(f": {factors}" for factors in view_factors(diagnosis))
     what = {
         "add": f"{mismatch.operation} cannot combine these",
         "multiply": f"{mismatch.operation} cannot combine these",
         "concat": f"{mismatch.operation} cannot join these",
     }[mismatch.kind]
-    what = "the two sides of this residual cannot be added" if diagnosis.residual else what
+    what = WHAT.get(diagnosis.relation, what)
     return f"{what}: {', '.join(sides_in_words(diagnosis))}; {disagreement(diagnosis)}"
 
 
@@ -121,99 +124,8 @@ def disagreement(diagnosis: Diagnosis) -> str:
         return f"they have {', '.join(str(len(shape)) for shape in shapes)} dimensions"
     axes, rank = diagnosis.mismatch.axes, max(map(len, shapes))
     sizes_at = {axis: [str(shape[axis - rank]) for shape in shapes if len(shape) >= rank - axis] for axis in axes}
-    parts = [f"{axis_name(axis, rank)} ({', '.join(found)})" for axis, found in sizes_at.items()]
+    parts = [f"{axis_label(diagnosis.axis_names, axis)} ({', '.join(found)})" for axis, found in sizes_at.items()]
     return "they differ in " + " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1] if parts else ""]))
-
-
-def axis_name(axis: int, rank: int) -> str:
-    return AXES[axis] if rank == len(AXES) else f"dim {axis}"
-
-
-def cure(diagnosis: Diagnosis) -> str:
-    """What to do, in words; a fix that was tried stands beside it."""
-    mismatch, cause = diagnosis.mismatch, diagnosis.cause
-    if mismatch.site.conflict is not None and mismatch.site.conflict.help:
-        return mismatch.site.conflict.help
-    if mismatch.kind == "layer" and mismatch.says is None and mismatch.axes:
-        return "a smaller kernel, more padding, or less pooling before it"
-    if lies_elsewhere(diagnosis):
-        return "bring the channels to dimension 1: transpose or permute the input"
-    if cause == "off-by-one" and mismatch.says is None:
-        return cure_of_sizes(diagnosis)
-    if diagnosis.residual and cause in ("channels", "stride"):
-        return cure_of_residual(diagnosis)
-    if mismatch.says is not None:
-        return f"{mismatch.says.argument}={mismatch.says.has} fits this input" * (mismatch.kind == "layer")
-    if mismatch.kind == "attention":
-        return (
-            ""
-            if mismatch.axes
-            else "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
-        )
-    if cause == "layout" and mismatch.kind == "concat":
-        return "join them along the dimension in which they differ, or bring them to one rank"
-    if cause == "layout" and mismatch.kind == "product":
-        return "transpose the right operand: (…, n, k) @ (…, k, m)"
-    if cause == "layout":
-        return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
-    return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
-
-
-def cure_of_residual(diagnosis: Diagnosis) -> str:
-    """A projection, unless no stride of one makes an image of the shortcut's size as large as that of main."""
-    main, shortcut = diagnosis.shapes[:2]
-    if len(main) == len(shortcut) == len(AXES) and not stride_between(main, shortcut):
-        return "bring main and shortcut to one size: no stride of a projection makes the one of the other"
-    return "project the shortcut so that it changes channels and size the way main does"
-
-
-def cure_of_sizes(diagnosis: Diagnosis) -> str:
-    """Which step rounds, or lacks its padding."""
-    changes = [change for side in diagnosis.sides for change in side if change.changed and change.window]
-    for change in changes:
-        if rounds(change):
-            before = next(before for axis, before, _ in change.axes if axis > 1)
-            where = f"{change.row.path} rounds {before} down"
-            return f"{where}: {legal(diagnosis)}pad or crop one side"
-    for change in changes:
-        window = window_of(change.row)
-        if window is not None and set(window.stride) == {1} and not window.transposed and window.reach(0) % 2:
-            wanted = window.reach(0) // 2
-            if window.padding[0] != wanted:
-                where = change.row.path or change.row.op
-                return f"padding={wanted} in {where} keeps the size of its input (kernel {window.kernel[0]})"
-    return "give the windows of both sides the same padding and rounding"
-
-
-def legal(diagnosis: Diagnosis) -> str:
-    """Input sizes that would do, where they are known."""
-    heights, widths = (", ".join(map(str, legal_sizes(diagnosis.index, back=back))) for back in (2, 1))
-    if not heights or not widths:
-        return "give an input whose sizes divide, or "
-    if heights == widths:
-        return f"inputs of {widths} fit, or "
-    return f"heights of {heights} and widths of {widths} fit, or "
-
-
-def features(diagnosis: Diagnosis) -> Iterator[str]:
-    """Of a Linear after a flattened image: what it gets and what it was told, as C×H×W; the input that would fit."""
-    rows = [change.row for side in diagnosis.sides for change in side if change.row.short in VIEWS]
-    says = diagnosis.mismatch.says
-    if not rows or says is None or not isinstance(says.said, int) or len(rows[-1].inputs[0].value.shape) != 4:
-        return
-    image = rows[-1].inputs[0]
-    _, depth, height, width = image.value.shape
-    if says.has != depth * height * width:
-        return
-    yield f"it gets    {depth}×{height}×{width} = {says.has}"
-    area, rest = divmod(says.said, depth)
-    side = round(area**0.5)
-    if rest or side * side != area:
-        return
-    yield f"it expects {depth}×{side}×{side} = {says.said}"
-    fitting = sizes_for(diagnosis.index, image, side)
-    if fitting:
-        yield f"an input of {fitting[0]}×{fitting[0]} would give that"
 
 
 # ------------------------------------------------------------ the layout
@@ -270,7 +182,8 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
     rows: list[Row] = []
     for change, alike in steps_told(diagnosis):
         rows.append(change.row)
-        text = f"{diagnosis.index.layer_text(change.row)}: {describe_change(change) or 'made here'}"
+        names = diagnosis.naming.of(change.made)
+        text = f"{diagnosis.index.layer_text(change.row)}: {describe_change(change, names) or 'made here'}"
         yield Link(
             change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place
         )
@@ -304,23 +217,29 @@ def uses(rows: Sequence[Row], index: TraceIndex) -> Iterator[Link]:
                 yield Link(call.site.path, text, call.site.place)
 
 
-def describe_change(change: Change) -> str:
-    """`64 → 128 channels, 56×56 → 28×28`."""
-    rank = len(change.shape)
+def describe_change(change: Change, names: Names) -> str:
+    """`64 → 128 channels, 56×56 → 28×28`. names: of the axes of what the step gives."""
     if change.row.short in (*VIEWS, *MOVES):
         old, new = change.row.inputs[0].value.shape, change.shape
         batch = int(old[:1] == new[:1] and len(new) > 1)
         return f"{units.shape(old[batch:])} → {units.shape(new[batch:])}"
-    channels = [(b, a) for axis, b, a in change.axes if axis == 1 and rank == len(AXES)]
-    spatial = [(b, a) for axis, b, a in change.axes if axis > 1 and rank == len(AXES)]
-    others = [(axis, b, a) for axis, b, a in change.axes if b not in (a, None) or axis]
-    others = [other for other in others if other[0] == 0 or rank != len(AXES)]
-    said = [f"{f'{b} → ' if b not in (a, None) else ''}{a} channel{'s' * (a != 1)}" for b, a in channels]
+    spatial = [(b, a) for axis, b, a in change.axes if names[axis] in SPATIAL]
+    word = "channel" if SPATIAL & set(names) else "feature"
+    said = [f"{resized(b, a)} {word}{'s' * (a != 1)}" for axis, b, a in change.axes if names[axis] == "C"]
     if spatial:
         before, after = ("×".join(str(pair[i]) for pair in spatial) for i in (0, 1))
         said.append(f"{before} → {after}" if before != after and None not in dict(spatial) else f"keeps {after}")
-    said += [f"dim {axis}: {b} → {a}" if b not in (a, None) else f"dim {axis} is {a}" for axis, b, a in others]
+    others = [(axis, b, a) for axis, b, a in change.axes if names[axis] not in ("C", *SPATIAL)]
+    said += [
+        f"{axis_label(names, axis)}: {b} → {a}" if b not in (a, None) else f"{axis_label(names, axis)} is {a}"
+        for axis, b, a in others
+        if b not in (a, None) or axis
+    ]
     return ", ".join(said)
+
+
+def resized(before: int | None, after: int) -> str:
+    return f"{before} → {after}" if before not in (after, None) else str(after)
 
 
 # ------------------------------------------------------------ failures

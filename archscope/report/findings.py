@@ -47,10 +47,11 @@ class Link:
 class Finding:
     """One thing found. level: `error`, `warning` or `note`. details: lines that lay out what `message` says.
 
-    cause: of a shape conflict, its class (`channels`, `stride`, `off-by-one`, `layout`, `batch`, `source`). walk: the
-    steps that made the sizes what they are, the likeliest culprit first. also: other paths where the same place of the
-    author's text has the same fault. likely: an earlier conflict may be the cause of this one. diagnosis: what a
-    conflict was found to be, for whoever looks for fixes.
+    cause: why, as a code: of a shape conflict its class (`channels`, `stride`, …), of other findings their rule. walk:
+    the steps that made the sizes what they are, the likeliest culprit first. also: other paths where the same place of
+    the author's text has the same fault. likely: an earlier conflict may be the cause of this one. sizes: of a conflict
+    the shapes, the axes that differ and the input sizes that would fit, as plain data. diagnosis: what a conflict was
+    found to be, for whoever looks for fixes.
     """
 
     rule: str
@@ -65,6 +66,7 @@ class Finding:
     walk: tuple[Link, ...] = ()
     also: tuple[str, ...] = ()
     likely: bool = False
+    sizes: Mapping[str, object] = field(default_factory=dict)
     diagnosis: Any = field(default=None, compare=False, repr=False)
 
 

@@ -146,8 +146,8 @@ class Expected:
     """One expectation, with what compiling found out about it.
 
     key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is
-    settled; for params and macs it is
-    None and `least`, `most` bound the figure (both included).
+    settled, and `sizes` are those that are wanted, None for any; for params and macs `met` is None, and `least`, `most`
+    bound the figure (both included).
     """
 
     path: str
@@ -158,6 +158,7 @@ class Expected:
     got: str = ""
     least: int | None = None
     most: int | None = None
+    sizes: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)

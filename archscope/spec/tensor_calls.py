@@ -60,7 +60,8 @@ def dims(call: ast.Call) -> list[ast.expr]:
 
 
 def other_dims(name: str, node: ast.expr, rank: int, kind: str) -> list[int]:
-    """Other dimensions than the written one, the likeliest first: the last, those from the second on, the batch.
+    """Other dimensions than the written one, the likeliest first: the last, those from the second on, for values that
+    are joined the batch.
 
     rank: of the function's first operand; 0: not known. kind: of the conflict. Images are joined along their channels,
     and nowhere else because a layer behind them was told other channels.
@@ -68,9 +69,10 @@ def other_dims(name: str, node: ast.expr, rank: int, kind: str) -> list[int]:
     present = ast.literal_eval(node)
     if name in JOINS and rank > 3 and kind in ("concat", "layer"):
         return [1] if kind == "concat" and present != 1 else []
+    batch = (0,) if name in JOINS else ()  # what takes the batch away fits a batch of 1 alone
     if not rank:
-        return [dim for dim in (-1, 1, 2, 3, 0) if dim != present]
-    return [dim for dim in (-1, *range(1, rank - 1), 0) if dim % rank != present % rank]
+        return [dim for dim in (-1, 1, 2, 3, *batch) if dim != present]
+    return [dim for dim in (-1, *range(1, rank - 1), *batch) if dim % rank != present % rank]
 
 
 def is_whole(node: ast.expr) -> bool:

@@ -100,10 +100,11 @@ def test_every_rule_and_every_cause_has_a_case() -> None:
     found = {(finding.rule, finding.cause) for case in CASES for finding in checked(case) if finding.cause}
     assert found >= {
         *(("residual-shape", cause) for cause in ("channels", "stride", "off-by-one", "layout", "batch")),
-        *(("concat-shape", cause) for cause in ("channels", "stride", "off-by-one", "source")),
-        *(("layer-shape", cause) for cause in ("channels", "off-by-one", "layout")),
+        *(("concat-shape", cause) for cause in ("channels", "stride", "off-by-one", "spatial-size", "source")),
+        *(("layer-shape", cause) for cause in ("channels", "layout", "input-size", "kernel-size")),
         *((rule, "channels") for rule in ("add-shape", "multiply-shape", "product-shape")),
-        ("view-shape", "layout"),
+        *(("add-shape", cause) for cause in ("input-size", "off-by-one")),
+        *(("view-shape", cause) for cause in ("layout", "divisibility")),
     }
 
 
@@ -141,7 +142,7 @@ def test_every_line_of_a_finding_stands(case: Case) -> None:
         for link in finding.walk:
             assert link.place is None or 1 <= link.place.line <= case.spec.count("\n")
         for line in (line for line in finding.details if set(line) <= {" ", "^"}):
-            sizes = [row for row in finding.details if row != line and not row.startswith(("it ", "an input"))]
+            sizes = finding.details[: finding.details.index(line)]
             for start, end in marks(line):
                 assert all(row[start:end].strip().isdigit() for row in sizes)
         assert "must match the size" not in finding.message

@@ -60,8 +60,13 @@ def adaptive(made: Made) -> Origins:
 
 
 def last_is_set(made: Made) -> Origins:
-    """A linear map, an embedding or a recurrent layer sets the last axis."""
+    """A linear map or a recurrent layer sets the last axis."""
     return () if made.axis == len(made.shape) - 1 else same_size(made)
+
+
+def embedded(made: Made) -> Origins:
+    """An embedding adds the last axis to those of its indexes."""
+    return () if made.axis == len(made.shape) - 1 else [(made.first, made.axis)]
 
 
 # ------------------------------------------------------------ lists, products
@@ -83,7 +88,10 @@ def product(made: Made) -> Origins:
     left, right = made.operands[0], made.operands[-1]
     if made.axis == len(made.shape) - 1 and len(made.operands) > 1 and len(right.value.shape) > 1:
         return [(right, len(right.value.shape) - 1)]
-    return [(left, made.axis)] if made.axis < len(left.value.shape) else ()
+    if len(right.value.shape) == 1:  # of a vector nothing is left
+        return [(left, made.axis)]
+    axis = made.axis - len(made.shape) + len(left.value.shape)
+    return [(left, axis)] if axis >= 0 else same_size(made)
 
 
 def attention(made: Made) -> Origins:
@@ -105,6 +113,13 @@ def swapped(made: Made) -> Origins:
     rank = len(made.shape)
     one, other = (whole(made.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
     return [(made.first, {one: other, other: one}.get(made.axis, made.axis))]
+
+
+def last_two_swapped(made: Made) -> Origins:
+    """`t()`, `.T`, `.mT` of a matrix."""
+    rank = len(made.shape)
+    last = {rank - 1: rank - 2, rank - 2: rank - 1} if rank > 1 else {}
+    return [(made.first, last.get(made.axis, made.axis))]
 
 
 def permuted(made: Made) -> Origins:
@@ -176,13 +191,15 @@ RULES: Mapping[str, Rule] = {
     **{f"conv_transpose{d}d": windowed(True) for d in (1, 2, 3)},
     **{f"{kind}_pool{d}d": windowed(False) for kind in ("max", "avg", "lp") for d in (1, 2, 3)},
     **{f"adaptive_{kind}_pool{d}d": adaptive for kind in ("avg", "max") for d in (1, 2, 3)},
-    **dict.fromkeys(("linear", "embedding", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), last_is_set),
+    **dict.fromkeys(("linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), last_is_set),
+    "embedding": embedded,
     **dict.fromkeys(("cat", "concat", "concatenate"), joined),
     "stack": stacked,
     **dict.fromkeys(("matmul", "bmm", "mm"), product),
     "scaled_dot_product_attention": attention,
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), viewed),
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), swapped),
+    **dict.fromkeys(("t", "T", "mT", "adjoint"), last_two_swapped),
     "permute": permuted,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "squeeze", "select", "unbind", "norm"), fewer),
     "unsqueeze": widened,

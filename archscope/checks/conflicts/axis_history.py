@@ -11,6 +11,7 @@ from functools import cached_property, reduce
 from operator import or_
 
 from archscope.checks.conflicts.axes import Made, origins
+from archscope.checks.conflicts.axis_names import AxisNames
 from archscope.spec.tensor_calls import MOVES
 from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex
@@ -26,6 +27,11 @@ class Change:
     row: Row
     axes: tuple[tuple[int, int | None, int], ...]
     shape: tuple[int, ...]
+
+    @property
+    def made(self) -> Value:
+        """The output whose axes these are."""
+        return next(value for value in self.row.outputs if value.shape == self.shape)
 
     @property
     def changed(self) -> bool:
@@ -52,6 +58,7 @@ class AxisHistory:
 
     def __init__(self, index: TraceIndex):
         self.index, self.trace = index, index.trace
+        self.axis_names = AxisNames(index)
 
     def real(self, operand: Operand) -> Operand:
         """The operand, or what stood there before a value that could be used was put in its place."""

@@ -1,70 +1,181 @@
-"""Why shapes do not fit: a conflict and the steps on its sides → its class, and the cure in words.
+"""Why shapes do not fit: a conflict and the steps on its sides → its class.
 
-layout      ranks differ, axes stand in another order, a view counts other elements
-batch       the batch dimension was changed
-channels    a layer makes or expects another number of channels or features
-stride      one side goes in larger steps than the other
-off-by-one  a window without its padding, or one that rounds
-source      another value was meant
+layout        ranks differ, axes stand in another order, a view counts other elements
+batch         the batch dimension was changed
+channels      a layer makes or expects another number of channels or features
+stride        one side goes in larger steps than the other
+off-by-one    one window without its padding, or one that rounds
+spatial-size  several windows that round or lack their padding
+kernel-size   a window larger than what it slides over
+input-size    made for an input of another size: a Linear behind a map, a table of positions, a size in the code
+divisibility  a number that does not divide what it should: heads, groups, windows
+source        another value was meant
+
+Each is a page of docs/rules/causes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.axis_names import JOINT, SPATIAL
+from archscope.checks.conflicts.size_model import ENLARGES
+from archscope.checks.conflicts.view_factors import factors_of
 from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
-ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
-CLASSES = ("layout", "batch", "channels", "stride", "off-by-one", "source")
+CLASSES = (
+    *("layout", "batch", "channels", "stride", "off-by-one", "spatial-size", "kernel-size", "input-size"),
+    *("divisibility", "source"),
+)
+DIVISORS = ("groups", "num_heads", "num_groups")
+"""Arguments that must divide a size."""
 
 
-def cause_of(mismatch: Mismatch, shapes: Sequence[Shape], sides: Sequence[Sequence[Change]]) -> str:
-    """The class of a conflict. `sides`: for each operand the steps since the fork."""
+@dataclass(frozen=True)
+class ConflictFacts:
+    """What a cause is read off: the shapes of the operands, the steps on each side since the fork, the names of the
+    axes counted in the widest shape, what a sum's operands are to each other."""
+
+    mismatch: Mismatch
+    shapes: Sequence[Shape]
+    sides: Sequence[Sequence[Change]]
+    names: Sequence[str] = ()
+    relation: str = ""
+
+    @property
+    def spatial(self) -> list[int]:
+        """The disagreeing axes that are an image's height or width, a sequence's length."""
+        images = len(self.shapes[0]) == 4 or any(slides(change) for side in self.sides for change in side)
+        return [axis for axis in self.mismatch.axes if is_spatial(self.name(axis), axis, images=images)]
+
+    def name(self, axis: int) -> str:
+        return self.names[axis] if axis < len(self.names) else ""
+
+
+def is_spatial(name: str, axis: int, *, images: bool) -> bool:
+    """Whether an axis is one of positions; without a name, in images, the ones behind the channels."""
+    return bool(SPATIAL & set(name.split(JOINT))) if name else images and axis > 1
+
+
+def cause_of(found: ConflictFacts) -> str:
+    """The class of a conflict."""
+    mismatch, shapes = found.mismatch, found.shapes
     if mismatch.kind == "view":
-        return "layout"
+        return "divisibility" if divides_badly(found) else "layout"
     if mismatch.kind == "layer":
-        return cause_of_layer(mismatch, shapes[0], sides)
+        return cause_of_layer(mismatch, shapes[0], found.sides)
+    if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
+        return "channels" if is_channels(found) else "input-size"
     if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"
     if mismatch.kind in ("product", "attention"):
         return "channels"
     if mismatch.axes == (0,) and len(shapes[0]) > 1:
         return "batch"
-    spatial = [axis for axis in mismatch.axes if axis > 1]
-    windows = any(slides(change) for side in sides for change in side)
-    if not spatial or (len(shapes[0]) != 4 and not windows):
+    windows = any(slides(change) for side in found.sides for change in side)
+    if not found.spatial:
         return "channels"
     if mismatch.kind == "concat" and not windows:
         return "layout"
-    return "stride" if len({strides(side) for side in sides}) > 1 else "off-by-one"
+    if any(sets_a_size(change) for side in found.sides for change in side):
+        return "input-size"
+    if not windows:
+        return "channels"
+    if len({strides(side) for side in found.sides}) > 1:
+        return "stride"
+    return "off-by-one" if all(len(deviating(side)) < 2 for side in found.sides) else "spatial-size"
+
+
+def without_ones(shape: Shape) -> Shape:
+    return tuple(size for size in shape if size != 1)
+
+
+def is_channels(found: ConflictFacts) -> bool:
+    """Whether a table has another number of channels than what it is added to."""
+    return bool(found.mismatch.axes) and all(found.name(axis) == "C" for axis in found.mismatch.axes)
+
+
+def divides_badly(found: ConflictFacts) -> bool:
+    """Whether a view splits an axis into numbers of which one was to divide it."""
+    says = found.mismatch.says
+    told = says.said if says is not None and isinstance(says.said, tuple) else ()
+    windows = [axis for axis, name in enumerate(found.names) if is_spatial(name, axis, images=False)]
+    return any(factors.divisor for factors in factors_of(told, found.shapes[0], windows))
+
+
+def sets_a_size(change: Change) -> bool:
+    """Whether a step resizes to a size that was written, whatever it gets."""
+    return change.row.short == "interpolate" and change.row.get("size") is not None
+
+
+def deviating(side: Sequence[Change]) -> list[Change]:
+    """The windows of one side that give another size than their stride alone would."""
+    return [change for change in side if deviates(change)]
+
+
+def deviates(change: Change) -> bool:
+    """Whether a window rounds or lacks its padding along one of the axes in question."""
+    window = window_of(change.row)
+    if window is None:
+        return False
+    for axis, before, after in change.axes:
+        spatial = axis - len(change.shape) + window.axes
+        step = window.stride[spatial] if spatial >= 0 else 0
+        even = before is None or not step or (after == before * step if window.transposed else after * step == before)
+        if not even:
+            return True
+    return False
 
 
 def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]]) -> str:
     """A layer was told a size: a Flatten is missing, or it was flattened from another size of image, or it is wrong."""
     says = mismatch.says
     if says is None:  # it cannot take its input at all: another rank, or an image smaller than the window
-        return "off-by-one" if mismatch.axes else "layout"
+        return "kernel-size" if mismatch.axes else "layout"
     if says.argument == "padding":
         return "off-by-one"
-    if len(shape) > 2 and says.argument == "in_features" and (prod(shape[1:]) == says.said or says.said in shape[1:-1]):
+    if says.argument in DIVISORS:
+        return "divisibility"
+    if is_told_elsewhere(mismatch, shape):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
     if flattened and resized and fits_another_image(says.said, flattened[-1]):
-        return "off-by-one"
+        return "input-size"
     return "channels"
 
 
-def fits_another_image(said: object, flattened: Change) -> bool:
-    """Whether a number of features is the channels that were flattened times a square: a map of another size."""
-    source = flattened.row.inputs[0].value.shape
-    if not isinstance(said, int) or len(source) < 4 or said % source[1]:
+def is_told_elsewhere(mismatch: Mismatch, shape: Shape) -> bool:
+    """Whether a layer over the last axis was told the size of another one, or of all of them together."""
+    says = mismatch.says
+    if says is None or len(shape) < 3 or says.argument not in ("in_features", "normalized_shape", "embed_dim"):
         return False
-    area = said // source[1]
-    return round(area**0.5) ** 2 == area
+    said = says.said[-1] if isinstance(says.said, tuple) and len(says.said) == 1 else says.said
+    return said in shape[1:-1] or (says.argument == "in_features" and prod(shape[1:]) == said)
+
+
+def fits_another_image(said: object, flattened: Change) -> bool:
+    """Whether a number of features is the channels that were flattened times the area of another map: any length of a
+    sequence, a square or a cube, or an area of the map's own ratio."""
+    source = flattened.row.inputs[0].value.shape
+    if not isinstance(said, int) or len(source) < 3 or said % source[1]:
+        return False
+    return map_of(said // source[1], source[2:]) is not None
+
+
+def map_of(area: int, given: Shape) -> Shape | None:
+    """The sides of a map of this area: of a square, a cube or a sequence; of a map as wide for its height as the given
+    one. None where there is no such map."""
+    side = round(area ** (1 / len(given)))
+    if side > 0 and side ** len(given) == area:
+        return (side,) * len(given)
+    first = round((area * given[0] ** len(given) / prod(given)) ** (1 / len(given))) if prod(given) else 0
+    scaled = tuple(round(size * first / given[0]) for size in given) if first else ()
+    return scaled if scaled and prod(scaled) == area else None
 
 
 def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from archscope.checks.conflicts.axis_history import AxisHistory, Change
-from archscope.checks.conflicts.causes import cause_of
+from archscope.checks.conflicts.axis_names import AxisNames, Names, of_images
+from archscope.checks.conflicts.causes import ConflictFacts, cause_of
+from archscope.checks.conflicts.input_sizes import Fit, fitting
+from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of
 from archscope.trace import Mismatch, Operand, Shape
 from archscope.trace_index import TraceIndex
 
-SIDES = ("main", "shortcut")
 OPERANDS = {
     "product": ("left", "right"),
     "attention": ("query", "key", "value", "mask"),
@@ -35,7 +38,11 @@ def diagnoses(index: TraceIndex) -> list[Diagnosis]:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork."""
+    """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork.
+
+    naming: the names of all axes of the run. axis_names: of those of the widest operand. relation: what a sum's
+    operands are to each other: `residual`, `table`, `pyramid` or "".
+    """
 
     mismatch: Mismatch
     index: TraceIndex
@@ -43,9 +50,20 @@ class Diagnosis:
     names: tuple[str, ...]
     sides: tuple[tuple[Change, ...], ...]
     cause: str
-    residual: bool
+    relation: str
     likely: bool
+    naming: AxisNames
+    axis_names: Names = ()
     also: tuple[str, ...] = ()
+
+    @property
+    def residual(self) -> bool:
+        return self.relation == "residual"
+
+    @cached_property
+    def fit(self) -> Fit | None:
+        """The sizes of an input at which the operands would fit; None where that is not known."""
+        return None if self.likely else fitting(self.index, self.mismatch)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -64,20 +82,39 @@ def diagnosed(same: Sequence[Mismatch], history: AxisHistory, earlier: Sequence[
     asked = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
     sides = tuple(tuple(history.changes(operand, own, since=since)) for operand, own in asked)
     mended = {before.row: before for before in earlier}
-    residual = is_residual(mismatch, forked=fork is not None)
+    met = Meeting(mismatch, operands, sides, fork, history)
+    relation = relation_of(met)
+    order = order_of(relation, met)
+    operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
+    names = axis_names(operands, history)
     elsewhere = (other.site.path for other in same[1:])
+    shapes = [operand.value.shape for operand in operands]
     return Diagnosis(
         mismatch=mismatch,
         index=history.index,
         operands=operands,
-        names=names_of(mismatch, operands, residual=residual),
+        names=names_of(mismatch, operands, relation),
         sides=sides,
-        cause=cause_of(mismatch, [operand.value.shape for operand in operands], sides),
-        residual=residual,
+        cause=cause_of(ConflictFacts(mismatch, shapes, sides, names, relation)),
+        relation=relation,
+        naming=history.axis_names,
         likely=any(history.follows(operand, own, mended, since=since) for operand, own in asked)
         or names_a_broken_size(mismatch, history.index, earlier),
+        axis_names=names,
         also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
+
+
+def axis_names(operands: Sequence[Operand], history: AxisHistory) -> Names:
+    """The names of the axes of the widest operand; where it has none, those that another one has, from the right.
+
+    Values with four axes that no layer has named are taken for images.
+    """
+    rank = max(len(operand.value.shape) for operand in operands)
+    known = [history.axis_names.of(operand.value) for operand in operands]
+    padded = [("",) * (rank - len(names)) + names for names in known]
+    found = tuple(next(filter(None, names), "") for names in zip(*padded, strict=True))
+    return of_images(2, rank) if rank == 4 and not any(found) else found
 
 
 def names_a_broken_size(mismatch: Mismatch, index: TraceIndex, earlier: Sequence[Mismatch]) -> bool:
@@ -101,16 +138,9 @@ def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[
     return [axis + shift for axis in axes if 0 <= axis + shift < rank]
 
 
-def is_residual(mismatch: Mismatch, *, forked: bool) -> bool:
-    """A residual's addition says so in its site, `main + prev`; in Python it is an addition of a fork's two sides."""
-    if mismatch.kind != "add" or len(mismatch.operands) != 2:
-        return False
-    return mismatch.site.name.startswith("main +") if mismatch.site.strict else forked
-
-
-def names_of(mismatch: Mismatch, operands: Sequence[Operand], *, residual: bool) -> tuple[str, ...]:
-    if residual:
-        return SIDES
+def names_of(mismatch: Mismatch, operands: Sequence[Operand], relation: str) -> tuple[str, ...]:
+    if relation in NAMES:
+        return NAMES[relation]
     if mismatch.kind in ("layer", "view"):
         return ("input",)
     if mismatch.kind in OPERANDS:

@@ -270,6 +270,8 @@ def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> 
         return replace(window, extra=values) if window.transposed and fits else None
     if row.get("padding") == "same":
         return None
+    if window.transposed and name == "kernel_size" and any(k < s for k, s in zip(values, window.stride, strict=True)):
+        return None  # it would leave holes
     changed = {"kernel_size": "kernel"}.get(name, name)
     if pool and name == "kernel_size" and any(k < s for k, s in zip(values, window.stride, strict=True)):
         return None  # it would skip pixels

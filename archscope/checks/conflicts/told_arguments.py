@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 
+from archscope.checks.conflicts.causes import is_told_elsewhere
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.report.windows import window_of
 from archscope.trace import Row, Says, Trace
@@ -40,6 +41,8 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
     mismatch = diagnosis.mismatch
     says, path = mismatch.says, mismatch.site.path
     if says is None or not isinstance(says.has, (int, tuple)) or lies_elsewhere(diagnosis):
+        return
+    if is_told_elsewhere(mismatch, diagnosis.shapes[0]):
         return
     present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
     source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
@@ -96,7 +99,8 @@ def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
     mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
     if mismatch.says is not None or not mismatch.axes or not 0 <= mismatch.row < len(trace.rows):
         return
-    rows = [trace.rows[mismatch.row], *(change.row for change in reversed(diagnosis.sides[0]))]
+    shrinks = (change.row for change in reversed(diagnosis.sides[0]) if lacks_padding(change.row))
+    rows = [trace.rows[mismatch.row], *shrinks]
     for distance, row in enumerate(row for row in rows if window_of(row) is not None):
         path, window = layer_path(row, trace), window_of(row)
         least = 1 if "pool" in row.short else 0  # a pool of 1 does nothing
@@ -104,6 +108,14 @@ def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
             yield LayerChange(path, {"kernel_size": size}, distance)
         if not distance and path and not least:
             yield from (LayerChange(path, {"padding": size}, distance) for size in (1, 2))
+
+
+def lacks_padding(row: Row) -> bool:
+    """Whether a window takes more from its input than its stride does."""
+    window = window_of(row)
+    if window is None or window.transposed:
+        return False
+    return any(window.reach(axis) > window.stride[axis] + 2 * window.padding[axis] for axis in range(window.axes))
 
 
 def layer_path(row: Row, trace: Trace) -> str:

@@ -15,7 +15,7 @@ A proposal is one change of one file's text. Whether it helps is not asked here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
@@ -62,7 +62,7 @@ __all__ = ["ORDER", "Pages", "Proposal", "proposals"]
 
 Source = Callable[[Case], Iterator[Proposal]]
 
-ORDER: Mapping[str, tuple[Source, ...]] = {
+ORDER: dict[str, tuple[Source, ...]] = {
     "channels": (
         *(unread, altered, joined_alone, moved_beside, told, grouped, head_counts, conditions, at_uses, projections),
         *(sizes_beside, transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged),
@@ -83,15 +83,17 @@ ORDER: Mapping[str, tuple[Source, ...]] = {
     ),
     "batch": (views, exchanged, sources, dimensions, other_dims, slips),
 }
+ORDER |= dict.fromkeys(("spatial-size", "kernel-size", "input-size"), ORDER["off-by-one"])
+ORDER["divisibility"] = ORDER["channels"]
 """Class of a cause → where proposals come from, the likeliest first."""
 
 SHOWING: Mapping[str, tuple[Source, ...]] = {
     "off-by-one": (all_paddings, paddings, roundings, kernels, input_sizes),
-    "channels": (channels, input_channels, sizes_beside, sizes_meant, head_counts),
+    "channels": (channels, input_channels, sizes_beside, sizes_meant),
+    "divisibility": (divisors, head_counts),
     "layout": (
         *(
             dimensions,
-            divisors,
             exchanged,
             expanded,
             exchanged_values,
@@ -107,6 +109,13 @@ SHOWING: Mapping[str, tuple[Source, ...]] = {
     "source": (sources,),
 }
 """Class of a cause → where proposals come from that show it when they help; the others show none."""
+FINER: Mapping[str, Sequence[str]] = {
+    "off-by-one": ("spatial-size", "kernel-size", "input-size"),
+    "channels": ("divisibility", "input-size"),
+    "layout": ("divisibility",),
+    "stride": ("kernel-size",),
+}
+"""A class that a proposal shows → those of a conflict that say more than it does."""
 CAUSE_SHOWN: Mapping[Source, str] = {source: cause for cause, known in SHOWING.items() for source in known}
 
 
@@ -116,6 +125,13 @@ def proposals(
     """Every proposal that is known for the conflict; those of another label say so by their cause."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
-    for source in order[diagnosis.cause]:
-        shown = CAUSE_SHOWN.get(source, "")
-        yield from (replace(one, cause=one.cause or shown, guess=source is slips) for one in source(case))
+    is_view = diagnosis.mismatch.kind == "view"
+    for source in order["layout" if is_view else diagnosis.cause]:
+        for one in source(case):
+            shown = one.cause or CAUSE_SHOWN.get(source, "")
+            yield replace(one, cause=as_precise(shown, diagnosis.cause), guess=source is slips)
+
+
+def as_precise(shown: str, cause: str) -> str:
+    """The class that a proposal shows; the conflict's own where that says the same more precisely."""
+    return cause if cause in FINER.get(shown, ()) else shown

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.causes import DIVISORS
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.errors import Span
 from archscope.spec.edits import Argument, CallSite, Page, parts
@@ -19,7 +20,8 @@ Pages = Mapping[str, Page]
 
 
 CAUSE_OF_ARGUMENT: Mapping[str, str] = {
-    **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features"), "channels"),
+    **dict.fromkeys(("in_channels", "out_channels", "num_features"), "channels"),
+    **dict.fromkeys(("groups", "num_heads", "num_groups"), "divisibility"),
     **dict.fromkeys(("in_features", "out_features"), "channels"),
     **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
     "stride": "stride",
@@ -29,8 +31,6 @@ CAUSE_OF_ARGUMENT: Mapping[str, str] = {
 
 DEEPEST = 4
 """How many uses of blocks inside each other a name is followed through."""
-DIVISORS = ("groups", "num_heads", "num_groups")
-"""Arguments that must divide a size, and are none."""
 
 
 @dataclass(frozen=True)

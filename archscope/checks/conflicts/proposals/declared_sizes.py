@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot, block_of
+from archscope.checks.conflicts.causes import DIVISORS, is_told_elsewhere
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of
 from archscope.checks.conflicts.proposals.layer_arguments import (
     at_the_use,
     by_new_argument,
@@ -28,6 +29,8 @@ def told(case: Case) -> Iterator[Proposal]:
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
+    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0]):
+        return
     if lies_elsewhere(case.diagnosis):
         step = channels_first(case.diagnosis)
         yield from spot.proposal(f"{step} before {path}", spot.page.with_step_before(spot.span, step))

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from archscope.checks.conflicts.input_sizes import given_size, is_legal, legal_sizes
+from archscope.checks.conflicts.input_sizes import Fit, fitting, is_near
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
@@ -16,45 +16,37 @@ MIXERS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
 
 
 def input_sizes(case: Case) -> Iterator[Proposal]:
-    """Other sizes of the input image: square, divisible by a power of two, a little larger or smaller, usual."""
-    if len({len(shape) for shape in case.diagnosis.shapes}) > 1:
-        return  # another size would at best broadcast by chance
-    for spot, entry in image_inputs(case):
-        spots = written(spot.page, entry)[2:]
-        sizes = [int(number.text) for number in spots if number.text.isdigit()]
-        if len(sizes) != 2:
-            continue
-        for height, width in nearest_legal(case):
-            text = rewritten(spot.page, {spots[0]: str(height), spots[1]: str(width)})
-            yield from spot.proposal(f"an input of {height}×{width}", text)
+    """Other sizes of an input, with which everything fits that follows from them, the nearest first."""
+    found = fitting(case.diagnosis.index, case.mismatch)
+    if found is None or len({len(shape) for shape in case.diagnosis.shapes}) > 1:
+        return  # of values of other ranks another size would at best broadcast by chance
+    for page in case.pages.values():
+        for entry in (one for one in page.spec.inputs if one.name == found.input):
+            spots = written(page, entry)
+            if any(axis.axis >= len(spots) or not spots[axis.axis].text.isdigit() for axis in found.axes):
+                continue
+            for shape in nearest(found, case):
+                new = {spots[axis.axis]: str(size) for axis, size in zip(found.axes, shape, strict=True)}
+                yield from Spot(page, entry.span).proposal(f"an input of {size_text(shape)}", rewritten(page, new))
 
 
-def nearest_legal(case: Case) -> list[tuple[int, int]]:
-    """The legal sizes of an image (height, width) next to the given one, the nearest first; an axis that fits stays.
+def size_text(shape: Sequence[int]) -> str:
+    """`720×1280`; of a sequence, `length 100`."""
+    return "×".join(map(str, shape)) if len(shape) > 1 else f"length {shape[0]}"
 
-    Where no layer says which size it wants, none of less than half or more than twice the given one: a net whose sizes
-    agree at 4×4 alone was not meant for 32×32.
-    """
-    index = case.diagnosis.index
-    given = [given_size(index, back=back) for back in (2, 1)]
-    axes = [
-        [own] if is_legal(index, back=back) else next_to(own, legal_sizes(index, back=back))
-        for own, back in zip(given, (2, 1), strict=True)
-    ]
-    pairs = [(height, width) for height in axes[0] for width in axes[1] if [height, width] != given]
+
+def nearest(found: Fit, case: Case) -> list[tuple[int, ...]]:
+    """The sizes of the free axes at which everything fits, the nearest to the given ones first; where no layer says
+    which size it wants, none of another order."""
+    given = tuple(axis.given for axis in found.axes)
+    shapes = [shape for shape in found.shapes if shape != given]
     if case.mismatch.says is None:
-        pairs = [pair for pair in pairs if all(own <= 2 * new <= 4 * own for new, own in zip(pair, given, strict=True))]
-    square = given[0] == given[1]
-    if not square and 4 * min(given) >= 3 * max(given):  # one side may be a slip of the other
-        pairs += [pair for size in given if (pair := (size, size)) not in pairs]
-    distance = {pair: sum(abs(new - own) / own for new, own in zip(pair, given, strict=True)) for pair in pairs}
-    return sorted(pairs, key=lambda pair: (square and pair[0] != pair[1], distance[pair]))
-
-
-def next_to(given: int, sizes: Sequence[int]) -> list[int]:
-    """The nearest size below, and the nearest above."""
-    below, above = [n for n in sizes if n < given][-1:], [n for n in sizes if n > given][:1]
-    return [*below, *above]
+        shapes = [one for one in shapes if is_near(one, given)]
+    square = len(set(given)) == 1
+    if len(given) == 2 and not square and 4 * min(given) >= 3 * max(given):  # one side may be a slip of the other
+        shapes += [pair for size in given if (pair := (size, size)) not in shapes]
+    distance = {one: sum(abs(new - own) / own for new, own in zip(one, given, strict=True)) for one in shapes}
+    return sorted(shapes, key=lambda one: (square and len(set(one)) > 1, distance[one]))
 
 
 def input_channels(case: Case) -> Iterator[Proposal]:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.causes import ENLARGES
-from archscope.checks.conflicts.input_sizes import resize_of
-from archscope.checks.conflicts.proposals.case import DIVISORS, Case, Proposal, Spot, block_of, expressions_around
+from archscope.checks.conflicts.causes import DIVISORS
+from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, expressions_around
+from archscope.checks.conflicts.size_model import ENLARGES, resize_of
 from archscope.report.windows import Window, window_of
 from archscope.spec.edits import CallSite, Page, Piece
 from archscope.trace import Row

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.proposals.case import DEEPEST, DIVISORS, Case, Proposal, Spot, argument_tree
+from archscope.checks.conflicts.causes import DIVISORS
+from archscope.checks.conflicts.proposals.case import DEEPEST, Case, Proposal, Spot, argument_tree
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
 from archscope.spec.names import names_in
 from archscope.trace import Call, Row, Shape

@@ -63,8 +63,8 @@ def projection(case: Case, words: dict[str, str]) -> list[str]:
 
 
 def stride_between(main: Shape, shortcut: Shape) -> int:
-    """The stride of a 1×1 convolution from one image size to the other; 0 where there is none."""
-    if len(main) != 4 or len(shortcut) != 4 or not main[2] or not main[3]:
+    """The stride of a convolution of size 1 from one image's or sequence's size to the other; 0 where there is none."""
+    if len(main) != len(shortcut) or len(main) < 3 or 0 in main[2:]:
         return 0
     stride = -(-shortcut[2] // main[2])
     fits = all(-(-before // stride) == after for before, after in zip(shortcut[2:], main[2:], strict=True) if stride)

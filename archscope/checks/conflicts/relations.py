@@ -1,0 +1,105 @@
+"""What an addition is, by what it adds: `residual`, `table` (of positions, of a bias) or `pyramid`; which side is main.
+
+operands, the rows of each since their fork → relation_of, order_of
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from archscope.checks.conflicts.axis_history import AxisHistory, Change
+from archscope.checks.conflicts.size_model import ENLARGES
+from archscope.checks.conflicts.size_origins import origin_of
+from archscope.report.windows import window_of
+from archscope.trace import Mismatch, Operand, Row
+
+NAMES = {"residual": ("main", "shortcut"), "pyramid": ("lateral", "top-down")}
+"""Relation → what its two sides are called, as `order_of` orders them."""
+SUMS = ("add", "multiply")
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Values that an operation combines: where each comes from since the row that made the last value they share."""
+
+    mismatch: Mismatch
+    operands: Sequence[Operand]
+    sides: Sequence[Sequence[Change]]
+    fork: int | None
+    history: AxisHistory
+
+
+def relation_of(met: Meeting) -> str:
+    """What the operands of a sum or a product are to each other; empty where nothing shows it.
+
+    A form of the spec says that it is a residual. In Python it is an addition of two sides that part at a value.
+    """
+    mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
+    if mismatch.kind in SUMS and table_among(mismatch, operands, history) is not None:
+        return "table"
+    if mismatch.kind != "add" or len(operands) != 2:
+        return ""
+    if mismatch.site.strict:
+        return "residual" if mismatch.site.name.startswith("main +") else ""
+    if fork is None:
+        return ""
+    direct = any(history.index.maker_index(operand.value.id) <= fork for operand in operands)
+    enlarged = [any(enlarges(change.row) for change in side) for side in sides]
+    return "pyramid" if sorted(enlarged) == [False, True] and not direct else "residual"
+
+
+def table_among(mismatch: Mismatch, operands: Sequence[Operand], history: AxisHistory) -> int | None:
+    """The operand all of whose disagreeing axes are a parameter's, a buffer's or those of what is made of them alone;
+    None where there is none, or more than one."""
+    rank = max(len(operand.value.shape) for operand in operands)
+    found = []
+    for number, operand in enumerate(operands):
+        axes = [axis - rank + len(operand.value.shape) for axis in mismatch.axes]
+        kinds = {origin_of(history.index, operand, axis).kind for axis in axes if axis >= 0}
+        found += [number] if kinds == {"table"} else []
+    return found[0] if len(found) == 1 else None
+
+
+def order_of(relation: str, met: Meeting) -> list[int]:
+    """The operands in the order of their names: of a residual, main before shortcut, by what they hold and not by how
+    the author wrote them; of a pyramid, the lateral side first."""
+    order = list(range(len(met.operands)))
+    if relation == "residual" and not met.mismatch.site.strict:
+        work = [effort(met.history, operand, met.fork) for operand in met.operands]
+        return sorted(order, key=lambda one: work[one], reverse=True)
+    if relation == "pyramid":
+        return sorted(order, key=lambda one: any(enlarges(change.row) for change in met.sides[one]))
+    return order
+
+
+def effort(history: AxisHistory, operand: Operand, fork: int | None) -> tuple[int, int, int]:
+    """What stands between the fork and an operand: layers that are no projection, layers with weights, rows.
+
+    A projection is a convolution of size 1, a Linear, a pool, a norm.
+    """
+    index = history.index
+    since = -1 if fork is None else fork
+    rows = {row for row in index.ancestors(operand).values() if row > since}
+    found = [index.trace.rows[row] for row in rows]
+    weighted = [row for row in found if weight_rank(row)]
+    return sum(is_work(row) for row in weighted), len(weighted), len(found)
+
+
+def weight_rank(row: Row) -> int:
+    """How many axes the weight of a layer has that mixes channels; 0 for every other row."""
+    mixes = "conv" in row.short or row.short in ("linear", "lstm", "gru", "multi_head_attention_forward")
+    return len(row.inputs[1].value.shape) if mixes and len(row.inputs) > 1 else 0
+
+
+def is_work(row: Row) -> bool:
+    window = window_of(row)
+    return row.short != "linear" and (window is None or set(window.kernel) != {1})
+
+
+def enlarges(row: Row) -> bool:
+    """Whether a row makes a larger map of one."""
+    window = window_of(row)
+    if window is not None:
+        return window.transposed and max(window.stride) > 1
+    return row.short in ENLARGES and row.outputs[0].shape[-1:] > row.inputs[0].value.shape[-1:]

@@ -1,0 +1,72 @@
+"""The sizes of a conflict as plain data: shapes, the axes that differ, what was told, inputs that would fit.
+
+Diagnosis → sizes_data → the `sizes` of its Finding, as JSON has them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archscope.checks.conflicts.axis_names import JOINT, SPATIAL
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.input_sizes import Fit
+from archscope.checks.conflicts.view_factors import Factors, factors_of
+
+
+def sizes_data(diagnosis: Diagnosis) -> Mapping[str, object]:
+    """`operands`: name, maker and shape of each. `axes`: those that differ, counted in the widest operand, with their
+    names and sizes. `told`: the argument of a layer or a view, and what its input has. `input_sizes`: see `fit_data`.
+    """
+    shapes, says = diagnosis.shapes, diagnosis.mismatch.says
+    rank = max(map(len, shapes))
+    pairs = zip(diagnosis.names, diagnosis.operands, strict=True)
+    return {
+        "operands": [{"name": name, "from": op.source, "shape": list(op.value.shape)} for name, op in pairs],
+        "axes": [
+            {
+                "axis": axis,
+                "name": diagnosis.axis_names[axis] or None,
+                "sizes": [shape[axis - rank] for shape in shapes if len(shape) >= rank - axis],
+            }
+            for axis in diagnosis.mismatch.axes
+            if axis < rank
+        ],
+        "told": {"argument": says.argument, "told": plain(says.said), "has": plain(says.has)} if says else None,
+        "input_sizes": fit_data(diagnosis.fit) if diagnosis.fit is not None else None,
+    }
+
+
+def fit_data(fit: Fit) -> Mapping[str, object]:
+    """The input's name; of each free axis its index, name and size now, the sizes next to it that fit (`fits`), and
+    the number whose multiples fit; `shapes`: whole combinations of sizes, where axes go together."""
+    return {
+        "input": fit.input,
+        "axes": [
+            {
+                "axis": axis.axis,
+                "name": axis.name,
+                "given": axis.given,
+                "fits": list(axis.sizes),
+                "multiples_of": axis.step or None,
+            }
+            for axis in fit.axes
+        ],
+        "shapes": [list(shape) for shape in fit.whole],
+    }
+
+
+def plain(value: object) -> object:
+    """A number, a text, or a list of these."""
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def view_factors(diagnosis: Diagnosis) -> list[Factors]:
+    """Of a view, the axes whose numbers do not multiply to what stands there."""
+    says = diagnosis.mismatch.says
+    if diagnosis.mismatch.kind != "view" or says is None or not isinstance(says.said, tuple):
+        return []
+    shape = diagnosis.shapes[0]
+    windows = [axis for axis, name in enumerate(diagnosis.axis_names) if SPATIAL & set(name.split(JOINT))]
+    return factors_of(says.said, shape, windows) if says.said else []

@@ -1,0 +1,94 @@
+"""Where the size of an axis comes from, in numbers: `196 = 14×14 of the parameter pos`, `65 = 8×8 + 1`.
+
+operand, axis → back along the axis ─ a view that merged axes, a list that added some ─→ SizeOrigin
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt, prod
+
+from archscope.checks.conflicts.axes import Made, Origins, origins
+from archscope.checks.conflicts.size_model import JOINED, VIEWED
+from archscope.trace import Operand, Row, Value
+from archscope.trace_index import TraceIndex
+
+
+@dataclass(frozen=True)
+class SizeOrigin:
+    """size = prod(factors) + more. factors: the axes that a view merged, or none. more: what a list added to them.
+
+    kind: `table` where it is an axis of a parameter, of a buffer, or of what is made of these alone; `map` where it
+    follows an input; "" where a row set it. name: of the table.
+    """
+
+    size: int
+    factors: tuple[int, ...]
+    more: int
+    kind: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        """`65 = 8×8 + 1`; the size alone where no view and no list made it."""
+        parts = "×".join(map(str, self.factors)) or str(self.size - self.more)
+        more = f" + {self.more}" if self.more else ""
+        return f"{self.size} = {parts}{more}" if self.factors or self.more else str(self.size)
+
+
+def origin_of(index: TraceIndex, operand: Operand, axis: int) -> SizeOrigin:
+    """Where an axis of an operand comes from."""
+    size = operand.value.shape[axis]
+    factors: tuple[int, ...] = ()
+    more, at, here = 0, axis, operand
+    while True:
+        row = index.maker(here)
+        if row is None:
+            inside = here.value.id in index.inputs
+            return SizeOrigin(size, factors, more, "map" if inside else "table", "" if inside else here.source)
+        is_table = here.value.id not in index.dependent
+        found = sources(index, row, here.value, at, is_table=is_table)
+        if not found:
+            return SizeOrigin(size, factors, more, "table" if is_table else "", name_of(index, row) if is_table else "")
+        if len(found) > 1 and row.short in JOINED:
+            here, at = max(found, key=lambda one: one[0].value.shape[one[1]])
+            more += 0 if factors else sum(op.value.shape[where] for op, where in found) - here.value.shape[at]
+            continue
+        before = [op.value.shape[where] for op, where in found]
+        if len(before) > 1 and not factors and row.short in VIEWED and prod(before) == here.value.shape[at]:
+            factors = tuple(before)
+        here, at = found[0]
+
+
+def sources(index: TraceIndex, row: Row, value: Value, axis: int, *, is_table: bool) -> Origins:
+    """What an axis follows; of what is made of parameters alone, theirs."""
+    operands = row.inputs if is_table or row.short in JOINED else index.activations(row)
+    return [one for one in origins(Made(row, operands, value.shape, axis)) if one[0].value.id != value.id]
+
+
+def name_of(index: TraceIndex, row: Row) -> str:
+    """The first parameter or buffer that a value is made of."""
+    waiting = [row]
+    while waiting:
+        for operand in waiting.pop().inputs:
+            maker = index.maker(operand)
+            if maker is None:
+                return operand.source
+            waiting.append(maker)
+    return ""
+
+
+def with_map_of(table: SizeOrigin, other: SizeOrigin) -> SizeOrigin:
+    """A table's size as a map has its own: less what a list added, the sides of a square."""
+    rest = table.size - other.more
+    side = isqrt(max(rest, 0))
+    if table.factors or not other.factors or len(other.factors) != 2 or side * side != rest or side < 2:
+        return table
+    return SizeOrigin(table.size, (side, side), other.more, table.kind, table.name)
+
+
+def origins_of(index: TraceIndex, operands: Sequence[tuple[Operand, int]]) -> list[SizeOrigin]:
+    """Of one axis of several operands, where each comes from; a table's as those of the maps beside it."""
+    found = [origin_of(index, operand, axis) for operand, axis in operands]
+    maps = [one for one in found if one.kind != "table" and one.factors]
+    return [with_map_of(one, maps[0]) if one.kind == "table" and maps else one for one in found]

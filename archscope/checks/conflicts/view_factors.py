@@ -1,0 +1,107 @@
+"""The numbers of a view that do not multiply to what they should: `512 = 6·85 + 2`.
+
+sizes that a view was told, sizes of its input ─ equal ones at both ends left out ─→ Factors of one axis
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from archscope.trace import Shape
+
+
+@dataclass(frozen=True)
+class Factors:
+    """One axis, or a few together, that a view was to split or merge: `size` stands there, `told` was written.
+
+    have: the axes of the input, whose product is `size`; one where the view was to split it. axis: the first of them.
+    divisor: the number of `told` that should divide `size` and does not; 0 where
+    none looks like that. is_window: whether it is the size of windows, else the number of heads.
+    """
+
+    size: int
+    told: tuple[int, ...]
+    axis: int
+    have: Shape
+    divisor: int = 0
+    is_window: bool = False
+
+    @property
+    def rest(self) -> int:
+        return self.size - prod(self.told)
+
+    def __str__(self) -> str:
+        """`512 = 6·85 + 2`, `323 = 19·17 is not 13`."""
+        if self.divisor:
+            return f"{self.size} = {dotted(self.told)} + {self.rest}"
+        return f"{self.here} is not {dotted(self.told)}{self.meant}"
+
+    @property
+    def meant(self) -> str:
+        """` = 47·60`: of a single number, with what it has in common with the axes that stand there."""
+        common = next((size for size in reversed(self.have) if size > 1 and self.told[-1] % size == 0), 0)
+        alone = len(self.told) == 1 and len(self.have) == 2 and common
+        return f" = {self.told[0] // common}·{common}" if alone else ""
+
+    @property
+    def here(self) -> str:
+        """`323 = 19·17`."""
+        return f"{self.size} = {dotted(self.have)}" if len(self.have) > 1 else str(self.size)
+
+
+def dotted(numbers: Sequence[int]) -> str:
+    """A product."""
+    return "·".join(map(str, numbers))
+
+
+def factors_of(told: Sequence[int], shape: Shape, windows: Collection[int] = ()) -> list[Factors]:
+    """The axes at which a view's numbers and its input part; none where they have no axis in common, or one is -1.
+
+    windows: the axes that are cut in windows, whose size is told behind their number; others into heads, whose number
+    comes first.
+    """
+    if -1 in told or prod(told) == prod(shape):
+        return []
+    start = 0
+    while start < min(len(told), len(shape)) and told[start] == shape[start]:
+        start += 1
+    end = 0
+    while end < min(len(told), len(shape)) - start and told[-1 - end] == shape[-1 - end]:
+        end += 1
+    said, have = tuple(told[start : len(told) - end]), shape[start : len(shape) - end]
+    if not said or not have or (start == 0 and len(have) == len(shape) > 1 and len(said) == len(told)):
+        return []
+    if len(have) == 1:
+        return [one_axis(have, said, start, is_window=start in windows)]
+    if len(said) == 2 * len(have):  # every axis is cut in two
+        pairs = [(size, said[2 * n : 2 * n + 2]) for n, size in enumerate(have)]
+        cut = [((size,), pair, start + n) for n, (size, pair) in enumerate(pairs) if prod(pair) != size]
+        return [one_axis(*one, is_window=one[-1] in windows) for one in cut]
+    return [one_axis(have, said, start, is_window=False)]
+
+
+def one_axis(have: Shape, told: tuple[int, ...], axis: int, *, is_window: bool) -> Factors:
+    """An axis and the numbers that are to be its factors, those left out that do divide what is left."""
+    left, rest = list(told), prod(have)
+    while len(left) > 2 and rest % left[0] == 0:
+        rest //= left.pop(0)
+    if len(left) == 2 and 0 < rest - prod(left) < max(left):
+        first, second = left
+        divisor, quotient = (second, first) if is_window else (first, second)
+        if rest // divisor == quotient:
+            return Factors(rest, (first, second), axis, have, divisor, is_window)
+    return Factors(prod(have), told, axis, have)
+
+
+def neighbours(size: int, divisor: int) -> tuple[int, int]:
+    """The multiples of a number next to a size: below it and above it."""
+    below = size // divisor * divisor
+    return below, below + divisor
+
+
+def nearest_divisors(size: int, near: int) -> tuple[int, ...]:
+    """The divisors of a size next to a number: the largest below it and the smallest above it, without 1 and itself."""
+    found = [number for number in range(2, size) if size % number == 0]
+    return tuple([n for n in found if n < near][-1:] + [n for n in found if n > near][:1])

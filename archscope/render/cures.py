@@ -1,0 +1,291 @@
+"""What to do about a conflict, in words; and where its sizes come from.
+
+    Diagnosis → cure: one sentence      explained: lines such as `pos has 65 = 8×8 + 1`, `an input of 32×32 fits`
+
+Only what arithmetic on the shapes shows is said. A fix that was tried stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.axis_names import Names
+from archscope.checks.conflicts.causes import deviates, is_told_elsewhere, map_of, sets_a_size
+from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.input_sizes import Axis, Fit
+from archscope.checks.conflicts.layer_changes import sides, windows
+from archscope.checks.conflicts.proposals.projections import stride_between
+from archscope.checks.conflicts.size_data import view_factors
+from archscope.checks.conflicts.size_origins import SizeOrigin, origins_of
+from archscope.checks.conflicts.told_arguments import lies_elsewhere
+from archscope.checks.conflicts.view_factors import Factors, nearest_divisors, neighbours
+from archscope.report.windows import window_of
+from archscope.spec.tensor_calls import VIEWS
+
+ACROSS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
+"""Name of an axis → how large an input is along it, in words."""
+SIZES = ("off-by-one", "spatial-size", "stride", "input-size")
+"""Causes that another size of the input may cure."""
+MOST_CHANGES = 2
+"""How many arguments of layers are told at most."""
+
+
+def axis_label(names: Names, axis: int) -> str:
+    """`H`; `dim 2` for an axis without a name."""
+    return (names[axis] if axis < len(names) else "") or f"dim {axis}"
+
+
+def cure(diagnosis: Diagnosis) -> str:
+    """What to do, in words; nothing for what follows from another conflict."""
+    mismatch = diagnosis.mismatch
+    if diagnosis.likely:
+        return ""
+    if diagnosis.cause == "kernel-size":
+        return cure_of_kernel(diagnosis)
+    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
+        return cure_of_axis(diagnosis)
+    if mismatch.site.conflict is not None and mismatch.site.conflict.help:
+        return "; or ".join([*size_of_layer(diagnosis), mismatch.site.conflict.help])
+    if mismatch.kind == "layer":
+        return cure_of_layer(diagnosis)
+    if mismatch.kind == "view":
+        fits = [f"{size_of_input(diagnosis.fit)} fits"] if diagnosis.fit is not None else []
+        divided = [factors for factors in view_factors(diagnosis) if factors.divisor]
+        return "; ".join([*(cure_of_view(diagnosis, factors) for factors in divided), *fits])
+    if diagnosis.relation == "table" and diagnosis.cause in ("input-size", "channels"):
+        return cure_of_table(diagnosis)
+    if diagnosis.cause in SIZES and (said := cure_of_sizes(diagnosis)):
+        return said
+    if diagnosis.residual and diagnosis.cause in ("channels", "stride"):
+        return cure_of_residual(diagnosis)
+    return cure_of_order(diagnosis)
+
+
+# ------------------------------------------------------------ layers, views
+def cure_of_layer(diagnosis: Diagnosis) -> str:
+    """Another order of axes, another input, the size that the input has."""
+    says = diagnosis.mismatch.says
+    if says is None:
+        return cure_of_order(diagnosis)
+    if lies_elsewhere(diagnosis):
+        return "bring the channels to dimension 1: transpose or permute the input"
+    return "; or ".join([*size_of_layer(diagnosis), f"{says.argument}={says.has} fits this input"])
+
+
+def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:
+    """Of a layer behind a map: the input that it was made for, the map that it was made for."""
+    says, image = diagnosis.mismatch.says, flattened_map(diagnosis)
+    if diagnosis.cause == "input-size" and says is not None:
+        if diagnosis.fit is not None:
+            yield f"{size_of_input(diagnosis.fit)} fits {says.argument}={says.said}"
+        if image is not None:
+            yield f"pool to {times(image[1])} before it is flattened"
+
+
+def cure_of_axis(diagnosis: Diagnosis) -> str:
+    """A Linear or LayerNorm that was told the size of another axis: that one comes last, or all are flattened."""
+    says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
+    assert says is not None
+    said = says.said[-1] if isinstance(says.said, tuple) else says.said
+    if said not in shape[1:-1]:
+        return f"flatten(1) before it: {times(shape[1:])} = {said}"
+    axis, rank = shape.index(said, 1), len(shape)
+    order = [*(one for one in range(rank) if one != axis), axis]
+    move = f"transpose(1, {rank - 1})" if rank == 3 else f"permute({', '.join(map(str, order))})"
+    return f"{said} stands in {axis_label(diagnosis.axis_names, axis)}, axis {axis}: {move} before it brings it last"
+
+
+def cure_of_kernel(diagnosis: Diagnosis) -> str:
+    """A window larger than what it slides over: the least input that would do, the largest kernel."""
+    fit, row, rows = diagnosis.fit, diagnosis.mismatch.row, diagnosis.index.trace.rows
+    window = window_of(rows[row]) if 0 <= row < len(rows) else None
+    image = diagnosis.shapes[0][-window.axes :] if window is not None else ()
+    largest = f"a kernel of at most {times(image)}" if image and min(image) > 0 else "a smaller kernel"
+    larger = f"{size_of_input(fit).replace('an input', 'an input at least')}, or " if fit is not None else ""
+    return f"{larger}{largest}, more padding, or less pooling before it"
+
+
+def cure_of_view(diagnosis: Diagnosis, factors: Factors) -> str:
+    """The numbers that do divide."""
+    near = nearest_divisors(factors.size, factors.divisor)
+    others = f"{' and '.join(map(str, near))} {'do' if len(near) > 1 else 'does'}" if near else ""
+    if not factors.is_window:
+        return ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
+    name = axis_label(diagnosis.axis_names, factors.axis)
+    below, above = (number for number in neighbours(factors.size, factors.divisor))
+    told = f"{factors.divisor} must divide {name}={factors.size}: its multiples next to it are {below} and {above}"
+    return f"{told}; {others}" if others else told
+
+
+# ------------------------------------------------------------ sizes
+def cure_of_table(diagnosis: Diagnosis) -> str:
+    """The input that a table was made for; of one with other channels, which two numbers must be one."""
+    fit, axes = diagnosis.fit, diagnosis.mismatch.axes
+    if diagnosis.cause == "channels" and len(axes) == 1:
+        found = sorted(table_sizes(diagnosis, axes[0]), key=lambda one: one.kind == "table")
+        other, table = found[0], found[-1]
+        return f"the table {table.name} has {table.size} channels for {other.size}: one of the two numbers is wrong"
+    return f"{size_of_input(fit)} fits the table; or resize the table" if fit is not None else "resize the table"
+
+
+def cure_of_sizes(diagnosis: Diagnosis) -> str:
+    """Which step rounds or has a fixed size, the inputs that would do, arguments that would."""
+    fit = diagnosis.fit
+    facts = list(map(fixed, set_sizes(diagnosis))) or [fact for side in diagnosis.sides for fact in roundings(side)]
+    other = " or ".join(other_windows(diagnosis)) if diagnosis.cause == "off-by-one" else ""
+    if diagnosis.cause == "stride" and (fit is None or not facts):
+        return ""
+    if not facts and fit is None and not other:
+        return "give the windows of both sides the same padding and rounding"
+    near = [f"{size_of_input(fit)} fits"] if fit is not None else []
+    near += [f"so does {other}" if near else f"{other} makes both of one size"] if other else []
+    return ": ".join(filter(None, [" and ".join(facts[:MOST_CHANGES]), "; ".join(near) or "pad or crop one side"]))
+
+
+def roundings(side: Sequence[Change]) -> list[str]:
+    """Of one side the first window that rounds; else the first that gives another size than its stride alone would."""
+    found = [(change, *numbers) for change in side for numbers in strays(change)]
+    strided = [one for one in found if one[1] % one[3]]
+    return [f"{one[0].row.path or one[0].row.op} {stray(*one)}" for one in (strided or found)[:1]]
+
+
+def strays(change: Change) -> list[tuple[int, int, int]]:
+    """Size before, size after and stride, on the first axis where a window's stride alone would give another size."""
+    window = window_of(change.row)
+    for axis, before, after in change.axes if window is not None and not window.transposed else ():
+        spatial = axis - len(change.shape) + window.axes if window is not None else -1
+        if window is not None and spatial >= 0 and before is not None and after * window.stride[spatial] != before:
+            return [(before, after, window.stride[spatial])]
+    return []
+
+
+def stray(change: Change, before: int, after: int, stride: int) -> str:
+    """`rounds 15/2 down to 7`, `makes 101 of 100 (kernel 2, padding 1)`."""
+    if before % stride and abs(after * stride - before) < stride:
+        return f"rounds {before}/{stride} {'up' if after * stride > before else 'down'} to {after}"
+    window = window_of(change.row)
+    assert window is not None
+    numbers = (("kernel", window.kernel), ("stride", window.stride), ("padding", window.padding))
+    said = [f"{name} {one[-1]}" for name, one in numbers if name != "stride" or one[-1] > 1]
+    return f"makes {after} of {before} ({', '.join(said)})"
+
+
+def set_sizes(diagnosis: Diagnosis) -> list[Change]:
+    """The steps that give a size that was written."""
+    return [change for side in diagnosis.sides for change in side if sets_a_size(change)]
+
+
+def fixed(change: Change) -> str:
+    """`soft.up gives 14×14 whatever it gets`."""
+    sizes = [after for _, _, after in change.axes]
+    return f"{change.row.path or change.row.op} gives {times(sizes)} whatever it gets"
+
+
+def other_windows(diagnosis: Diagnosis) -> list[str]:
+    """`ceil_mode=True in pool`: arguments of one layer with which the sides have one size, the nearest layer first."""
+    found: dict[str, str] = {}
+    at_fault = {change.row.path for side in diagnosis.sides for change in side if deviates(change)}
+    trace, cause = diagnosis.index.trace, diagnosis.cause
+    changes = [change for side in sides(diagnosis) for change in windows(side, trace, lambda _: {}, cause)]
+    for change in sorted(changes, key=lambda one: (one.path not in at_fault, not one.likely, one.distance)):
+        rounds = {"ceil_mode", "output_padding"} & change.arguments.keys()
+        if (change.likely or rounds) and change.distance >= 0 and "out_channels" not in change.arguments:
+            arguments = ", ".join(f"{name}={value}" for name, value in change.arguments.items())
+            found.setdefault(change.path, f"{arguments} in {change.path}")
+    return [text for path, text in found.items() if path in at_fault or not at_fault & found.keys()][:MOST_CHANGES]
+
+
+def size_of_input(fit: Fit) -> str:
+    """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`."""
+    if fit.whole:
+        return f"an input of {times(fit.whole[0])}" if len(fit.axes) > 1 else f"an input {fit.whole[0][0]} long"
+    alike: dict[tuple[object, ...], list[Axis]] = {}
+    for axis in fit.changed:
+        alike.setdefault((axis.sizes, axis.step), []).append(axis)
+    return "an input " + " and ".join(map(along, alike.values())) + rule(fit)
+
+
+def rule(fit: Fit) -> str:
+    """` (multiples of 4)`; ` (as any multiple of 32)` where other sizes do as well."""
+    steps = {axis.step for axis in fit.changed}
+    if len(steps) != 1 or 0 in steps:
+        return ""
+    step = steps.pop()
+    alone = all(size % step == 0 for axis in fit.changed for size in axis.sizes)
+    return f" (multiples of {step})" if alone else f" (as any multiple of {step})"
+
+
+def along(axes: Sequence[Axis]) -> str:
+    """`28 or 32 high and wide`."""
+    words = [ACROSS[axis.name] for axis in axes]
+    joined = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return f"{' or '.join(map(str, axes[0].sizes))} {joined}"
+
+
+def times(sizes: Sequence[int], sign: str = "×") -> str:
+    return sign.join(map(str, sizes))
+
+
+# ------------------------------------------------------------ values that meet
+def cure_of_residual(diagnosis: Diagnosis) -> str:
+    """A projection, unless no stride of one makes an image of the shortcut's size as large as that of main."""
+    main, shortcut = diagnosis.shapes[:2]
+    if len(main) == len(shortcut) > 2 and not stride_between(main, shortcut):
+        return "bring main and shortcut to one size: no stride of a projection makes the one of the other"
+    return "project the shortcut so that it changes channels and size the way main does"
+
+
+def cure_of_order(diagnosis: Diagnosis) -> str:
+    """One order of axes, one shape."""
+    mismatch, cause = diagnosis.mismatch, diagnosis.cause
+    if mismatch.kind == "attention":
+        mask = "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
+        return "" if mismatch.axes else mask
+    if cause == "layout" and mismatch.kind == "concat":
+        return "join them along the dimension in which they differ, or bring them to one rank"
+    if cause == "layout" and mismatch.kind == "product":
+        return "transpose the right operand: (…, n, k) @ (…, k, m)"
+    if cause == "layout":
+        return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
+    return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
+
+
+# ------------------------------------------------------------ where sizes come from
+def explained(diagnosis: Diagnosis) -> Iterator[str]:
+    """Of a Linear after a flattened map what it gets and what it was told; of a table and a map their sizes."""
+    image, says = flattened_map(diagnosis), diagnosis.mismatch.says
+    if image is not None and says is not None:
+        channels, wanted, given = image
+        yield f"it gets    {times((channels, *given))} = {says.has}"
+        yield f"it expects {times((channels, *wanted))} = {says.said}"
+    if diagnosis.relation == "table":
+        yield from sizes_told(diagnosis)
+
+
+def sizes_told(diagnosis: Diagnosis) -> Iterator[str]:
+    """`pos: 196 = 14×14`, `matmul: 4 = 2×2`, for every axis that differs."""
+    for axis in diagnosis.mismatch.axes:
+        for operand, origin in zip(diagnosis.operands, table_sizes(diagnosis, axis), strict=True):
+            who = f"the table {origin.name}" if origin.kind == "table" else operand.source
+            yield f"{who} has {origin} in {axis_label(diagnosis.axis_names, axis)}"
+
+
+def table_sizes(diagnosis: Diagnosis, axis: int) -> list[SizeOrigin]:
+    """Where the size of each operand on an axis comes from."""
+    own = [(op, at) for op in diagnosis.operands for at in own_axes(op, [axis], diagnosis.mismatch)]
+    return origins_of(diagnosis.index, own)
+
+
+def flattened_map(diagnosis: Diagnosis) -> tuple[int, tuple[int, ...], tuple[int, ...]] | None:
+    """Of a Linear behind a flattened map: its channels, the sides that the Linear was made for, the sides it has."""
+    rows = [change.row for side in diagnosis.sides for change in side if change.row.short in VIEWS]
+    says = diagnosis.mismatch.says
+    if not rows or says is None or not isinstance(says.said, int) or says.argument != "in_features":
+        return None
+    shape = rows[-1].inputs[0].value.shape
+    if len(shape) < 3 or says.has != prod(shape[1:]) or says.said % shape[1]:
+        return None
+    wanted = map_of(says.said // shape[1], shape[2:])
+    return (shape[1], wanted, shape[2:]) if wanted is not None else None
