@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "measurement": 1,
     "roofline": 1,
     "liveness": 1,
+    "warned": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,

@@ -5,9 +5,10 @@ BlockPlan → layers → a module for each use of a block (build), or bare conta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from warnings import catch_warnings
 
 import torch
 from torch import nn
@@ -66,8 +67,11 @@ def own_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dty
     return root.to(dtype) if dtype is not None else root
 
 
-def _weights(*, random: bool) -> AbstractContextManager[Any]:
-    return nullcontext() if random else without_initialisation()
+@contextmanager
+def _weights(*, random: bool) -> Iterator[None]:
+    """Inside, layers are made; what they warn of has been told when the net was compiled."""
+    with catch_warnings(action="ignore"), nullcontext() if random else without_initialisation():
+        yield
 
 
 def _finished(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:

@@ -30,6 +30,7 @@ from archscope.spec.names import names_read
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site, join_path
+from archscope.warned import attributed
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def compile_net(
     _check_names(spec, settings or {})
     inputs = _inputs(workshop, context, spec, overrides, batch)
     workshop.problems.raise_if_any(library.sources)
-    block = _block(workshop, context, spec, variant, inputs, bound)
+    with attributed(lambda: workshop.at or spec.span):
+        block = _block(workshop, context, spec, variant, inputs, bound)
     warn_of_unread(workshop, spec)
     workshop.conditions.warn(workshop)
     if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will

@@ -108,6 +108,7 @@ class Use(GraphBuilder):
             raise Fault(f"{name} takes one tensor, not a list", f"for example {name}(stack(values), dim=0)")
         made = self._creation(name, kwargs)
         metas, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
+        self.workshop.at = self.here.span
         result: Any = self._function_result(name, function, metas, {**named, **made})
         self.workshop.measure(result)
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
@@ -191,6 +192,7 @@ class Use(GraphBuilder):
         if declared and declared.made:
             layer = replace(layer, arguments=declared.made.arguments, struck=())
         conflicts: list[Conflict] = []
+        self.workshop.at = self.here.span
         args = self._suited(layer, args, conflicts)
         inputs, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
         recipe = foundry.complete(layer, tuple(t for t in inputs if isinstance(t, torch.Tensor)), conflicts.append)

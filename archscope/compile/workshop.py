@@ -161,6 +161,7 @@ class Workshop:
     names: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
     declared: list[Callable[[], object]] = field(default_factory=list)  # what undoes the first call of each module
     conditions: Conditions = field(default_factory=Conditions)
+    at: Span | None = None  # where torch is asked what a step gives
     turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 

@@ -27,6 +27,7 @@ from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
 from archscope.record.state import has_modes, kept_modes, kept_settings, kept_tensors, resting, set_mode, turn
 from archscope.record.trees import leaves
+from archscope.warned import attributed
 
 WENT_OTHERWISE = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
 NO_KERNELS = "rows have no time: the profiler saw no kernel (another is at work, or it needs a permission)"
@@ -116,6 +117,7 @@ class Course:
         )
 
 
+@attributed()
 def measured(workload: Workload, tally: Tally | None, rows: int, *, seconds: float, ask: Ask) -> Measurement:
     """Everything that can be measured of a workload that is `kept`.
 

@@ -19,6 +19,7 @@ from archscope.errors import UsageError
 from archscope.record.backward import loss_of
 from archscope.record.tensors import first_line
 from archscope.record.trees import leaves
+from archscope.warned import attributed
 
 Call = tuple[tuple[Any, ...], Mapping[str, Any]]
 Mark = Callable[[], object]
@@ -133,6 +134,7 @@ def compiled(module: nn.Module) -> Callable[..., Any]:
         raise UsageError(f"torch.compile: {first_line(error)}", "leave --compile out") from error
 
 
+@attributed()
 def first_call(workload: Workload) -> float:
     """Seconds of a first step, in which a module is compiled. Raises UsageError where that fails."""
     start = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -14,6 +15,8 @@ from archscope.errors import Span
 
 OWN = str(Path(__file__).parent.parent) + os.sep
 OUTSIDE = str(Path(__file__).parent / "run.py")
+WARNINGS = str(warnings.__file__)
+"""Where a warning that is made an error is raised."""
 TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
@@ -40,7 +43,7 @@ def raised_at(error: BaseException) -> Span | None:
 
 
 def is_authors(frame: FrameType) -> bool:
-    return not frame.f_code.co_filename.startswith((OWN, TORCH, "<"))
+    return not frame.f_code.co_filename.startswith((OWN, TORCH, WARNINGS, "<"))
 
 
 def span(frame: FrameType, instruction: int) -> Span:

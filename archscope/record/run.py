@@ -23,6 +23,7 @@ from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.state import Originals, kept_module, kept_state
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Trace
+from archscope.warned import attributed
 
 Named = tuple[str, torch.Tensor]
 Beside = Callable[[Recorder], AbstractContextManager[object]]
@@ -74,13 +75,15 @@ def once(
     originals = Originals(tensor for named in held.values() for _, tensor in named)
     with kept_state(grad=backward or grad):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
+        told = attributed(lambda: recorder.site.place)
         values = recorder.values
         ledger = ledger_of(recorder, held, device) if lives else None
         known = params(parameters, values)
         values.hold_buffers(buffers)
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
-            with shown(recorder, everywhere=kernels), recorder, ledger or nullcontext(), beside(recorder):
+            shows = shown(recorder, everywhere=kernels)
+            with told, shows, recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
@@ -88,7 +91,8 @@ def once(
         finally:
             originals.give_back()
         unseen = [*values.unseen(), *filled_unseen(recorder.entries, ends)]
-        forward, derived = recorder.read()
+        with attributed():
+            forward, derived = recorder.read()
         moments, lived = ledger.read(tensor for _, tensor in leaves(outputs)) if ledger else ((), ())
         trace = Trace(
             target=target,

@@ -15,6 +15,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from archscope import units
 from archscope.errors import UsageError, did_you_mean
 from archscope.targets.calls import taken
 from archscope.targets.ignored import INSTALLED, relative
+from archscope.warned import attributed
 
 FORMS = "net.yaml, net.yaml:variant, net.py:Net or package.module:factory"
 
@@ -107,12 +109,14 @@ def module_of(target: str, arguments: Mapping[str, Any], *, device: str = "cpu")
     return module_from(named(target), arguments, target, device=device)
 
 
+@attributed()
 def named(target: str) -> Any:
     """The class, factory or instance that a target names; its file is run. Raises UsageError."""
     source, name = _parted(target)
     return _attribute(_imported(source), name, target)
 
 
+@attributed()
 def module_from(found: Any, arguments: Mapping[str, Any], target: str, *, device: str = "cpu") -> nn.Module:
     """The module that was named, or that it makes of `arguments`. Raises UsageError."""
     ready = not arguments and isinstance(found, (nn.Module, torch.export.ExportedProgram))
@@ -221,7 +225,7 @@ def _told(error: BaseException) -> str:
 
 def _is_users(file: str) -> bool:
     path = Path(file)
-    ours = path.is_relative_to(Path(__file__).parent)
+    ours = path.is_relative_to(Path(__file__).parent.parent) or file == warnings.__file__
     return not ours and not file.startswith("<") and not (INSTALLED | {"importlib"}).intersection(path.parts)
 
 

@@ -27,6 +27,7 @@ from archscope.record.trees import leaves
 from archscope.targets.devices import device_of, dtype_of
 from archscope.targets.inputs import Door, mapped
 from archscope.targets.python import as_module, module_of
+from archscope.warned import attributed
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -189,6 +190,7 @@ def placed(subject: Subject, tree: Any) -> Any:
     return mapped(tree, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf)
 
 
+@attributed()
 def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Subject:
     """The subject with its lazy layers made by one forward pass; of a live module, a copy.
 
