@@ -1,12 +1,13 @@
 """What runs but is wrong or wasteful: Report → Flow → every rule → findings, equal ones of repeated blocks as one.
 
-    unused    values, modules and parameters that are paid for and not used
-    joins     residual blocks that never add, additions that broadcast in silence
-    norms     biases before norms, norms on norms, shared norms, dropout before norms
-    maps      linear maps with nothing between them, softmaxes in the middle
-    layout    views that mix axes, classifiers along an image's width
-    ranges    numbers outside of the tables that they index
-    sliding   input that windows skip or drop, kernels on padding, receptive fields
+    unused      values, modules and parameters that are paid for and not used
+    joins       residual blocks that never add
+    broadcasts  losses, sums and comparisons that broadcast in silence
+    norms       biases before norms, norms on norms, shared norms, dropout before norms
+    maps        linear maps with nothing between them, softmaxes in the middle
+    layout      views that mix axes, classifiers along an image's width
+    ranges      numbers outside of the tables that they index
+    sliding     input that windows skip or drop, kernels on padding, receptive fields
 
 A rule is a function from a Flow to findings. Its measure is how seldom it is wrong about a good net.
 """
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from archscope.checks.lint.broadcasts import silent_broadcast
 from archscope.checks.lint.flow import Flow, merged
-from archscope.checks.lint.joins import residual_without_add, silent_broadcast
+from archscope.checks.lint.joins import residual_without_add
 from archscope.checks.lint.layout import linear_on_width, mixed_axes
 from archscope.checks.lint.maps import linear_linear, softmax_inside
 from archscope.checks.lint.norms import bias_before_norm, dropout_before_norm, repeated_norm, shared_norm

@@ -1,4 +1,4 @@
-"""Where values meet: residual blocks that never add their input, and additions that broadcast in silence."""
+"""Where values should meet: residual blocks that never add their input."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import re
 from collections.abc import Collection, Iterator
 
 from archscope import units
-from archscope.checks.lint.flow import CONVOLUTIONS, LEVELS, LINEAR, NORMS, Flow, found, passes, plain
+from archscope.checks.lint.flow import LEVELS, LINEAR, Flow, plain
 from archscope.report import Finding
-from archscope.trace import Call, Operand, Row, Shape, Site, Value
+from archscope.trace import Call, Row, Site, Value
 
 JOINS = frozenset(["add", "sub", "rsub", "cat", "concat", "concatenate", "stack", "lerp", "addcmul", "where"])
-SUMS = frozenset(["add", "sub", "rsub"])
-BROADCASTS = SUMS | {"mul", "div"}
 RESIDUAL = re.compile(r"residual|res_?(?:net)?_?(?:block|unit)|basic_?block|skip", re.IGNORECASE)
 BOTTLENECK = re.compile(r"bottleneck", re.IGNORECASE)
 LABEL = re.compile(r"(?:.*\.)?res(?:idual)?_?(?:block)?_?\d*", re.IGNORECASE)
-SELECTS = frozenset(["squeeze", "getitem", "select", "flatten", "view", "reshape"])
 
 
-# ------------------------------------------------------------ residuals
 def residual_without_add(flow: Flow) -> Iterator[Finding]:
     """Blocks by their names: they keep their input's shape, and no addition or concatenation holds two ways of it."""
     faulty: set[int] = set()
@@ -79,74 +75,3 @@ def joined_after(flow: Flow, row: Row) -> bool:
         after = flow.reader(after)
         after = None if after is not None and plain(after) in LINEAR else after
     return False
-
-
-# ------------------------------------------------------------ broadcasts
-def silent_broadcast(flow: Flow) -> Iterator[Finding]:
-    """Sums (and two-sided products) of two activations of unequal shapes that nobody asked for."""
-    for row in flow.rows:
-        pair = flow.operands(row)
-        if plain(row) not in BROADCASTS or len(pair) != 2 or pair[0].value.shape == pair[1].value.shape:
-            continue
-        small, large = sorted(pair, key=lambda operand: (len(operand.value.shape), operand.value.bytes))
-        fact = clash(flow, row, small, large)
-        if fact:
-            one, other = (units.shape(operand.value.shape) for operand in pair)
-            made = units.shape(row.outputs[0].shape)
-            said = f"{one} and {other} are broadcast to {made}: {fact}"
-            details = [f"{operand.source or 'input'}  {units.shape(operand.value.shape)}" for operand in pair]
-            help = "make both of one shape, or write the broadcast out (unsqueeze, [:, None], keepdim=True)"
-            yield found("silent-broadcast", row, said, help=help, details=details)
-
-
-def clash(flow: Flow, row: Row, small: Operand, large: Operand) -> str:
-    """What is wrong with a broadcast; empty where it looks meant."""
-    one, other = small.value.shape, large.value.shape
-    if len(one) < len(other) and one:
-        if two_sided(one, other) or pairs_up(flow, small, large):
-            return "every element of one meets every element of the other"
-        if plain(row) in SUMS and batch_first(flow, one) and batch_first(flow, other) and len(one) > 1:
-            return f"the batch of one is laid along axis {len(other) - len(one)} of the other"
-    if plain(row) in SUMS and one_channel(one, other) and from_layers(flow, small) and from_layers(flow, large):
-        return f"one channel is added to each of {max(other[1], one[1])}"
-    return ""
-
-
-def two_sided(one: Shape, other: Shape) -> bool:
-    """Whether each is repeated along an axis of the other, axes that are not there among them."""
-    padded = (1,) * (len(other) - len(one)) + one
-    pairs = list(zip(padded, other, strict=True))
-    return any(a == 1 != b for a, b in pairs) and any(b == 1 != a for a, b in pairs)
-
-
-def pairs_up(flow: Flow, small: Operand, large: Operand) -> bool:
-    """(N) beside (N, 1), which is (N, N) for every batch but one of 1."""
-    batch, maker = flow.report.batch, flow.index.maker(small)
-    taken = maker is not None and maker.short in SELECTS
-    return taken and small.value.shape == (batch,) and large.value.shape == (batch, 1)
-
-
-def batch_first(flow: Flow, shape: Shape) -> bool:
-    return shape[0] == flow.report.batch
-
-
-def one_channel(one: Shape, other: Shape) -> bool:
-    """Maps that differ in their channels alone, of which one has a single one."""
-    maps = len(one) == len(other) > 3 and one[2:] == other[2:] and one[0] == other[0]
-    return maps and min(one[1], other[1]) == 1 and max(one[2:]) > 1
-
-
-def from_layers(flow: Flow, operand: Operand) -> bool:
-    """Whether a value is the net's first input, or comes from a convolution through norms, activations and the like."""
-    value = operand.value.id
-    while (row := flow.index.makers.get(value)) is not None:
-        if row.short in CONVOLUTIONS:
-            return True
-        if len(flow.operands(row)) != 1 or not (passes(row) or row.short in NORMS or same_size(row)):
-            return False
-        value = flow.operands(row)[0].value.id
-    return value == flow.report.trace.inputs[0].value.id
-
-
-def same_size(row: Row) -> bool:
-    return row.outputs[0].shape == row.inputs[0].value.shape
