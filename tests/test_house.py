@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "trace_index": 1,
     "cost": 1,
     "fit": 1,
+    "layer_rules": 1,
     "planned": 1,
     "config": 1,
     "statement": 1,

@@ -5,43 +5,26 @@ bound arguments → whole numbers where they belong        recipe + inputs → d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from archscope import layer_rules
+from archscope.layer_rules import uncounted
 from archscope.spec.numbers import Fault
 from archscope.spec.things import shown
 from archscope.trace import Conflict, Says
 
-COUNTS = frozenset(
-    [
-        *("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups", "in_features", "out_features"),
-        *("num_features", "num_channels", "num_groups", "hidden_size", "input_size", "num_layers", "num_heads"),
-        *("embed_dim", "nhead", "d_model", "dim_feedforward", "num_embeddings", "embedding_dim", "normalized_shape"),
-        *("num_encoder_layers", "num_decoder_layers", "in1_features", "in2_features", "upscale_factor"),
-    ]
-)
-"""Arguments that are whole numbers above zero, or several of them."""
-DIVIDED = {"groups": ("in_channels", "out_channels"), "num_groups": ("num_channels",), "num_heads": ("embed_dim",)}
 WINDOWS = tuple(f"{kind}{d}d" for kind in ("Conv", "MaxPool", "AvgPool") for d in (1, 2, 3))
 FLOATING = ("Conv", "Linear", "BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "LSTM", "GRU", "RNN")
 
 
 def check_count(layer: str, name: str, value: object) -> None:
     """Raises Fault where a size or a count is not a whole number above zero."""
-    if name not in COUNTS or value is None:
-        return
-    for number in value if isinstance(value, (tuple, list)) else (value,):
-        if number is None:
-            continue
-        if not isinstance(number, int) or isinstance(number, bool):
-            cure = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
-            raise Fault(f"{layer}: {name} takes a whole number, not {shown(value)}", cure, name)
-        if number < 1:
-            raise Fault(f"{layer}: {name} is {shown(value)}; it must be 1 or more", "give it a number above 0", name)
+    for found in uncounted(layer, name, value, show=shown):
+        raise Fault(found.fact, found.help, found.argument)
 
 
 def check_use(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
@@ -83,18 +66,9 @@ def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
 
 def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
     """Groups and heads that do not divide what they should."""
-    for divisor, names in DIVIDED.items():
-        count = arguments.get(divisor)
-        if not isinstance(count, int):
-            continue
-        sizes = {name: size for name in names if isinstance(size := arguments.get(name), int)}
-        for name, size in sizes.items():
-            if size % count:
-                fact = f"{layer}: {divisor}={count} does not divide {name}={size}"
-                fits = Says(divisor, count, nearest_divisor(math.gcd(*sizes.values()), count))
-                axis = -1 if divisor == "num_heads" else 1
-                yield Conflict(fact, f"{divisor} must divide {' and '.join(names)}", fits, (axis,))
-                break
+    for found in layer_rules.undivided(layer, arguments):
+        fits = Says(found.argument, arguments[found.argument], found.value)
+        yield Conflict(found.fact, found.help, fits, (1 if "groups" in found.argument else -1,))
 
 
 def overpadded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
@@ -104,11 +78,6 @@ def overpadded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Conflict]:
         fact = f"{layer}: a padding of {padding[0]} is more than half of the kernel, {kernel[0]}"
         says = Says("padding", padding[0], kernel[0] // 2)
         yield Conflict(fact, f"a padding of at most {kernel[0] // 2}", says)
-
-
-def nearest_divisor(size: int, count: int) -> int:
-    """The divisor of `size` that is nearest to `count`; of two, the larger."""
-    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: (abs(n - count), -n))
 
 
 def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:

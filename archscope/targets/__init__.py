@@ -12,6 +12,9 @@ forward_edits   edits of a forward
 constructors   where a layer is made: the call in its author's source
 substitution   a copy of a model with other layers, which shares all else
 python     `net.py:Net`, `package.module:factory` → nn.Module
+construction_errors   an exception of a constructor → what to say of it
+construction_frames, value_origins, shown_values   its way through constructors; where values came from; values, quoted
+refused_arguments, authors_errors   why torch's constructor refused; what the author's own code got wrong
 subjects   a target or live module → Subject: unwrapped, with its lazy layers made
 ignored    arguments that the author's classes accept and never read
 """

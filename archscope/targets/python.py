@@ -29,6 +29,7 @@ from torch import nn
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
 from archscope.targets.calls import taken
+from archscope.targets.construction_errors import cannot_be_imported, cannot_be_made, comes_from_a_constructor
 from archscope.targets.ignored import INSTALLED, relative
 from archscope.warned import attributed
 
@@ -198,6 +199,8 @@ def _imported(source: str) -> ModuleType:
     try:
         return _run(source) if source.endswith(".py") else importlib.import_module(source)
     except (Exception, SystemExit) as error:
+        if comes_from_a_constructor(error):
+            raise cannot_be_imported(source, error) from error
         raise UsageError(f"{source} cannot be imported: {_told(error)}", _cure(error, source)) from error
 
 
@@ -276,9 +279,7 @@ def _called(found: Any, arguments: Mapping[str, Any], target: str, device: str) 
     try:
         return found(**arguments)
     except (Exception, SystemExit) as error:  # the user's code raises what it likes
-        raise UsageError(
-            f"{target} cannot be made: {_told(error)}", "give its arguments with --arg name=value"
-        ) from error
+        raise cannot_be_made(target, error) from error
 
 
 def _check_arguments(found: Any, arguments: Mapping[str, Any], target: str) -> None:
