@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "cost": 1,
     "fit": 1,
     "layer_rules": 1,
+    "sequence_order": 1,
     "planned": 1,
     "config": 1,
     "statement": 1,

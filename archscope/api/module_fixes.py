@@ -21,7 +21,7 @@ from archscope.api.source_fixes import MOST_MACS, SourceSearch, listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.fix_search import WANTED
-from archscope.checks.conflicts.layer_changes import ATTENTION, after_failure, is_layers, layer_changes
+from archscope.checks.conflicts.layer_changes import SEQUENCES, after_failure, is_layers, layer_changes
 from archscope.checks.conflicts.told_arguments import LayerChange
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
@@ -94,7 +94,7 @@ def is_mendable(target: Any, report: Report) -> bool:
     failure, known = report.trace.failure, [f.diagnosis for f in report.findings if f.diagnosis is not None]
     if isinstance(target, (str, os.PathLike)) and known:
         return True
-    return (failure is not None and failure.site.name == ATTENTION) or any(map(is_layers, known))
+    return (failure is not None and failure.site.name in SEQUENCES) or any(map(is_layers, known))
 
 
 def search_of(target: Any, report: Report, options: Mapping[str, Any], device: str | None = None) -> Search | None:

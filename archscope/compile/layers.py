@@ -33,6 +33,7 @@ from archscope.compile.sense import (
 from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, layer_classes, signature
 from archscope.compile.values import Function
 from archscope.fit import told
+from archscope.sequence_order import misread
 from archscope.spec.numbers import Fault
 from archscope.trace import Conflict, Says
 
@@ -212,6 +213,7 @@ class Foundry:
         if result is None:
             check_axis(recipe.cls, dict(recipe.arguments), inputs)
             check_inputs(recipe, inputs, kwargs)
+            check_order(recipe, inputs, kwargs)
             result = guarded(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
         return result
 
@@ -230,6 +232,19 @@ def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) ->
     except TypeError as error:
         takes = ", ".join(name for name in list(forward.parameters)[1:])
         raise Fault(f"{recipe.name} takes ({takes}) as inputs: {error}", f"{recipe.name}(…)({takes})") from None
+
+
+def check_order(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
+    """Raises Fault where attention would take batches for lengths, or lengths for batches."""
+    if recipe.cls is not nn.MultiheadAttention:
+        return
+    bound = inspect.signature(recipe.cls.forward).bind(None, *inputs, **kwargs).arguments
+    masks = [bound.get(name) for name in ("key_padding_mask", "attn_mask")]
+    shapes = [tuple(mask.shape) for mask in masks if isinstance(mask, torch.Tensor) and mask.dim() == 2]
+    query, key = (tuple(tensor.shape) for tensor in (bound["query"], bound["key"]))
+    found = misread(query, key, shapes, batch_first=bool(dict(recipe.arguments).get("batch_first")))
+    if found is not None:
+        raise Fault(found.fact, found.cure)
 
 
 def raised(conflict: Conflict) -> None:

@@ -16,6 +16,7 @@ from archscope.checks.conflicts.axis_names import SPATIAL, Names
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
 from archscope.checks.conflicts.size_data import sizes_data, view_factors
 from archscope.render.cures import axis_label, cure, explained
+from archscope.render.sequences import cure_of, misread_by
 from archscope.report import Finding, Link
 from archscope.spec.tensor_calls import MOVES, VIEWS
 from archscope.trace import Failure, Operand, Row, Shape, Trace
@@ -249,11 +250,14 @@ def from_failure(failure: Failure, trace: Trace) -> Finding:
     what = failure.function or f"the {'backward' if failure.backward else 'forward'} pass"
     before = "the forward pass" if failure.backward else "what"
     ran = f"{before} ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
+    told = misread_by(failure)
+    otherwise = ran if trace.rows else GIVE_INPUT if failure.function else "no operation ran before it"
     return Finding(
         rule="forward",
         level="error",
-        message=f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
+        message=told.fact if told else f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
         path=failure.site.path,
         place=failure.site.place,
-        help=ran if trace.rows else GIVE_INPUT if failure.function else "no operation ran before it",
+        help=cure_of(told, failure, trace) if told else otherwise,
+        cause="layout" if told and told.batch_first is not None else "",
     )

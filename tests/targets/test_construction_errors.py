@@ -81,6 +81,24 @@ def test_groups_deep_in_a_net_are_told_with_the_way_and_their_values(folder: Pat
     assert error.help == "groups must divide in_channels=90 and out_channels=360: 9 and 10 are the nearest to 8 that do"
 
 
+def test_one_of_several_like_calls_is_told_by_its_arguments(folder: Path) -> None:
+    """Seunggu0305/VLCounter#6: five decoders, of which the last one has fewer channels than its norm has groups."""
+    text = """
+    class Decoder(nn.Module):
+        def __init__(self, cin, cout, flag=True):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(cin, cout, 3), nn.GroupNorm(8, cout)
+    class Net(nn.Module):
+        def __init__(self, dim=64):
+            super().__init__()
+            self.decoder = nn.ModuleList([Decoder(dim + 1, dim), Decoder(dim, dim), Decoder(dim, 1, flag=False)])
+    """
+    error = said_of(folder, text)
+    assert "GroupNorm: num_groups=8 does not divide num_channels=1" in error.message
+    assert "  in Decoder(cin=64, cout=1, flag=False), net.py:7: nn.GroupNorm(8, cout)" in error.message
+    assert error.help == "num_groups must divide num_channels=1: only 1 does"
+
+
 def test_every_command_says_it_with_exit_code_2(folder: Path) -> None:
     (folder / "net.py").write_text(HEAD + UNITS, encoding="utf-8")
     for command in ("check", "summary", "flops", "time"):

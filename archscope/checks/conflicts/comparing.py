@@ -5,7 +5,7 @@ before, after, replaced paths ─→ Compared: how many other rows give other sh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
@@ -51,7 +51,7 @@ def compared(
     conflict = {mismatch.row for mismatch in old.mismatches}
     touched, behind = before.index.descendants(own | conflict), before.index.descendants(conflict)
     changed = 0
-    for one, other in zip(old.rows, new.rows, strict=False):
+    for one, other in zip(rows_to_compare(old, paths), new.rows, strict=False):
         if (one.path, one.function) != (other.path, other.function):
             return None
         differs = [value.shape for value in one.outputs] != [value.shape for value in other.outputs]
@@ -61,6 +61,14 @@ def compared(
     left = {mismatch.row for mismatch in new.mismatches}
     priced = old.failure is None and others(old, diagnosis) == unfit(new)
     return Compared(changed, priced, frozenset(conflict - left), len(left))
+
+
+def rows_to_compare(old: Trace, paths: Collection[str]) -> Sequence[Row]:
+    """The rows of a run; of one that failed in a layer that was changed, without those that this layer began with."""
+    rows = list(old.rows)
+    while old.failure is not None and rows and rows[-1].path == old.failure.site.path and rows[-1].path in paths:
+        rows.pop()
+    return rows
 
 
 def with_more_rows(before: Report, after: Report, functions: Collection[str]) -> Compared | None:

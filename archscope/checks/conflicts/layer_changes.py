@@ -42,6 +42,8 @@ OPTIONS: Mapping[str, tuple[int, ...]] = {
 FIRST = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
 """Class of a cause → the order of the arguments, where it is another than that of OPTIONS."""
 ATTENTION = "MultiheadAttention"
+SEQUENCES = (ATTENTION, "LSTM", "GRU")
+"""Layers that are told whether batches or lengths come first."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def is_rearrangement(diagnosis: Diagnosis) -> bool:
 
 def after_failure(failure: Failure, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
     """What may mend a layer that raised on sequences in another order than it was told."""
-    if failure.site.name == ATTENTION:
+    if failure.site.name in SEQUENCES:
         yield from other_order(failure.site.path, arguments_at)
 
 
