@@ -36,6 +36,10 @@ class Demands:
     tolerance: Decimal
     object_size: tuple[int, int] | None
 
+    def wants(self, rule: str) -> bool:
+        """Whether a rule's findings are kept, wherever they are."""
+        return self.selection.keeps(Finding(rule, "warning", ""))
+
     def held(self, report: Report) -> tuple[Finding, ...]:
         """What a report does not meet, and what is wasteful about it."""
         against = drift(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()

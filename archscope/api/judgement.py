@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
+from archscope.api.module_sizes import summarize_at_sizes
+from archscope.api.other_sizes import SpecAtOtherSizes
 from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
@@ -96,8 +97,9 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
         plan = session.plan(target)
         report = summarize_plan(plan, **options, tell=session.options.get("progress"))
         found = fixes.with_fixes(target, plan, report) if report.trace.mismatches else report.findings
-        if session.may_depend_on_batch and not report.failed:
-            found = (*found, *_at_two_examples(target, session, fixes, options))
+        if not report.failed:
+            tried = SpecAtOtherSizes(target, session, fixes, plan, report, options)
+            found = (*found, *tried.findings(law.wants))
     except SpecError as error:
         return Ran(_problems(error))
     except ForwardError as error:
@@ -106,29 +108,15 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
     return Ran((*found, *law.held(report)), report)
 
 
-def _at_two_examples(target: str, session: Session, fixes: SpecFixes, options: Mapping[str, Any]) -> Iterator[Finding]:
-    """What does not fit at a batch of 2 in a net that fits at a batch of 1."""
-    try:
-        plan = session.plan(target, batch=2)
-        report = summarize_plan(plan, **options) if plan.mismatches else None
-    except SpecError as error:
-        found = _problems(error)
-    except ForwardError as error:
-        found = error.report.findings if error.report else ()  # type: ignore[attr-defined]
-    else:
-        found = fixes.with_fixes(target, plan, report, batch=2) if report is not None else ()
-    for finding in found:
-        if finding.level == "error" and not finding.rule.startswith("expect-"):
-            yield replace(finding, message=f"with 2 examples in a batch: {finding.message}")
-
-
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
+    other: tuple[Finding, ...] = ()
+    signature(summarize).bind(target, **options)
     try:
-        report = summarize(target, **{**options, "backward": False})
+        report, other = summarize_at_sizes(target, options, law.wants)
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
-    return Ran((*_with_module_fixes(target, report, options), *ignored, *law.held(report)), report)
+    return Ran((*_with_module_fixes(target, report, options), *other, *ignored, *law.held(report)), report)
 
 
 def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:

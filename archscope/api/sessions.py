@@ -5,7 +5,6 @@ file → Library, once ─ variant, edit? ─→ Plan; layers that were made for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,10 +16,6 @@ from archscope.spec import Library
 if TYPE_CHECKING:
     from archscope.compile import Plan
 
-BATCH_DEPENDENT = re.compile(
-    r"\b(view|reshape|unflatten|expand|repeat|tile|squeeze|conv[123]d|bmm|baddbmm|einsum|cat|stack|split|Parameter)\b"
-)
-"""Functions that can tie a net to one batch size."""
 COMPILED = ("variant", "set", "input", "batch", "train", "allow_python")
 """The options of a run that its compilation depends on."""
 
@@ -53,21 +48,18 @@ class Session:
         parts = split(self.target)
         return [self.target] if parts is not None and parts[1] else self.all_targets
 
-    @cached_property
-    def may_depend_on_batch(self) -> bool:
-        """Whether the net has steps that could fit one example only: they write sizes, or join along dimensions."""
-        named = "N" in (dim.text for entry in self.library.root.inputs for dim in (entry.dims or ())[:1])
-        given = self.options.get("input") is not None or self.options.get("batch") is not None
-        return named and not given and any(map(BATCH_DEPENDENT.search, self.library.sources.values()))
-
-    def plan(self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None) -> Plan:
-        """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold.
+    def plan(
+        self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None, input: Any = None
+    ) -> Plan:
+        """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold. batch, input:
+        other sizes than those of the options, as `summarize` takes them.
 
         Raises SpecError, UsageError.
         """
         options = {name: value for name, value in self.options.items() if name in COMPILED}
         library = self.library if edit is None else self.edited(*edit)
-        options = options if batch is None else {**options, "batch": batch}
+        if batch is not None or input is not None:
+            options |= {"batch": batch, "input": input}
         plan = compiled(library, target, strict=False, foundry=self._foundry, **options)
         self._foundry = plan.foundry
         return plan

@@ -61,6 +61,8 @@ RULES: tuple[Rule, ...] = (
     Rule("softmax-inside", "warning", "lint", "a softmax whose result goes through more layers"),
     Rule("mixed-axes", "warning", "lint", "a view that mixes axes which should change places"),
     Rule("linear-on-width", "warning", "lint", "a classifier that reads the columns of maps"),
+    Rule("one-batch", "warning", "lint", "the net fits this batch size only"),
+    Rule("square-only", "warning", "lint", "the net fits square images only"),
     Rule("field-too-large", "note", "lint", "kernels that reach over the edges of a map they cover already"),
     Rule("field-too-small", "note", "lint", "a receptive field smaller than what it must see"),
 )

@@ -11,6 +11,7 @@ layer_edits   edits where a layer is made, that give it another argument
 forward_edits   edits of a forward
 constructors   where a layer is made: the call in its author's source
 substitution   a copy of a model with other layers, which shares all else
+twins     a module's twin on meta, and the arguments of a call at other sizes
 python     `net.py:Net`, `package.module:factory` → nn.Module
 construction_errors   an exception of a constructor → what to say of it
 construction_frames, value_origins, shown_values   its way through constructors; where values came from; values, quoted
@@ -29,6 +30,7 @@ from archscope.targets.python import module_of, surroundings
 from archscope.targets.remaking import CallPlace, Remaking
 from archscope.targets.subjects import Subject, initialised, placed, subject
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
+from archscope.targets.twins import ResizeError, on_meta, resized
 
 __all__ = [
     "CallPlace",
@@ -37,6 +39,7 @@ __all__ = [
     "Door",
     "Remaking",
     "ReplacementError",
+    "ResizeError",
     "Subject",
     "Substitution",
     "arguments_of",
@@ -54,8 +57,10 @@ __all__ = [
     "module_of",
     "named_inputs",
     "names_of",
+    "on_meta",
     "placed",
     "refuse_too_big",
+    "resized",
     "seeded",
     "subject",
     "surroundings",

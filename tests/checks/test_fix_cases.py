@@ -145,7 +145,7 @@ def cured(name: str) -> Mended:
 def conflicts(name: str) -> list[Finding]:
     """Those of the first variant that has some."""
     found = (
-        [finding for finding in one.findings if finding.rule.endswith("-shape") and finding.details]
+        [finding for finding in one.findings if finding.details and (finding.rule.endswith("-shape") or finding.fixes)]
         for one in checked(name)
     )
     return next(filter(None, found))
@@ -290,7 +290,10 @@ def test_nothing_is_offered_for_lengths_of_attention() -> None:
 
 
 def test_one_example_only() -> None:
-    assert conflicts("stylegan2")[0].message.startswith("with 2 examples in a batch: ")
+    finding = conflicts("stylegan2")[0]
+    assert (finding.rule, finding.level, finding.cause) == ("one-batch", "warning", "layer-shape")
+    assert finding.message.startswith("at a batch of 2: ")
+    assert finding.fixes[0].description == "groups=N"
 
 
 def test_one_mistake_in_every_stage_is_told_once() -> None:

@@ -1,0 +1,157 @@
+"""A Python target that fits, run at another batch and at images that are wider than high.
+
+module, its report → runs where it ran, if that was quick; else of its twin on meta → warnings
+
+Nothing of the module is changed, and what its code prints is not printed again. Of a run that fails for another reason
+than the sizes nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from functools import cached_property
+from io import StringIO
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
+
+from archscope.api.other_sizes import Wants
+from archscope.api.runs import Given, at_rest, subject_of, summarize_subject
+from archscope.checks.conflicts.comparing import is_same_run
+from archscope.checks.other_sizes import ONE_BATCH, SQUARE_ONLY, batches, landscapes, lost_batch, told, turned_image
+from archscope.errors import ForwardError
+from archscope.report import Finding, Report
+from archscope.trace import Shape
+
+if TYPE_CHECKING:
+    from archscope.targets import Subject
+
+LIGHT = 200_000_000
+"""Up to how many multiply-adds a module runs again where it ran: loading the meta device takes longer than that."""
+QUICK = 0.5
+"""Up to how many seconds the run of a heavier one may have taken for the same."""
+LONGEST = 3.0
+"""How many seconds all runs at other sizes may take; a live module, which is not broken off, is run only if its own run
+took less."""
+OUTSIDE = ("meta", "memory", "allocate")
+"""Words in what ends a run for a reason that is no size of the net's."""
+
+
+@at_rest
+def summarize_at_sizes(target: Any, options: Mapping[str, Any], wants: Wants) -> tuple[Report, tuple[Finding, ...]]:
+    """What `summarize` gives of a Python target, and the warnings of the other sizes. Raises what that raises."""
+    from archscope import targets
+
+    given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
+    place, train = (options.get("device", "auto"), options.get("dtype")), bool(options.get("train"))
+    with targets.surroundings(target), targets.seeded(options.get("seed")):
+        subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
+        begun = perf_counter()
+        report = summarize_subject(subject, args, kwargs, given, train=train, backward=False)
+        spent = perf_counter() - begun
+        if report.failed or not subject.is_made:
+            return report, ()
+        on_meta = subject.device != "meta" and report.total.known > LIGHT and spent > QUICK
+        if subject.live and not on_meta and spent > LONGEST:
+            return report, ()
+        return report, ModuleAtOtherSizes(subject, args, kwargs, given, train, report, on_meta).findings(wants)
+
+
+@dataclass
+class ModuleAtOtherSizes:
+    """A module that fits. on_meta: whether its twin is run there, and not the module itself where it ran."""
+
+    subject: Subject
+    args: Any
+    kwargs: Any
+    given: Given
+    train: bool
+    report: Report
+    on_meta: bool
+
+    def findings(self, wants: Wants) -> tuple[Finding, ...]:
+        """The warnings; none where the author's code raises or takes too long."""
+        from archscope.targets.deadlines import Overdue
+
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
+                return tuple(self._within_time(wants))
+        except (Exception, SystemExit, Overdue):  # noqa: BLE001 - a run that nobody asked for may not end the check
+            return ()
+
+    def _within_time(self, wants: Wants) -> list[Finding]:
+        from archscope.targets.deadlines import deadline
+
+        live = self._ready[0].module is self.subject.module and self.subject.live
+        with nullcontext() if live else deadline(LONGEST):  # what is the caller's is not broken off
+            batch = self._at_another_batch() if wants(ONE_BATCH) else ()
+            return [*batch, *(self._in_landscape() if wants(SQUARE_ONLY) else ())]
+
+    def _at_another_batch(self) -> Iterator[Finding]:
+        other, guesses = batches(self.report.trace, self.given.batch)
+        first: Report | None = None
+        for shapes in guesses:
+            after = self._run(shapes)
+            if after is not None and not after.failed:
+                if self._is_trusted:
+                    yield from lost_batch(self.report, after, other // 2, other)
+                return
+            first = first or after
+        if first is not None and self._is_of_sizes(first):
+            yield from told(first.findings, ONE_BATCH, f"a batch of {other}")
+
+    def _in_landscape(self) -> Iterator[Finding]:
+        wanted = landscapes(self.report.trace)
+        for where, shapes in wanted.others if wanted is not None else ():
+            after = self._run(shapes)
+            if after is None or wanted is None:
+                continue
+            found = list(told(after.findings, SQUARE_ONLY, where)) if after.failed and self._is_of_sizes(after) else []
+            found += () if after.failed else turned_image(self.report, after, where)
+            if found and self._is_free(wanted.square):
+                yield from found
+
+    def _is_free(self, shapes: Sequence[Shape]) -> bool:
+        after = self._run(shapes)
+        return after is not None and not after.failed
+
+    # ------------------------------------------------------------ runs
+    def _is_of_sizes(self, after: Report) -> bool:
+        """Whether a run failed for its sizes: the same run at the sizes that are known to fit does not."""
+        failure = after.trace.failure
+        outside = failure is not None and any(word in failure.message for word in OUTSIDE)
+        return not outside and self._is_trusted
+
+    @cached_property
+    def _is_trusted(self) -> bool:
+        """Whether the module runs there as it ran for its report."""
+        if not self.on_meta:
+            return True
+        again = self._run([operand.value.shape for operand in self.report.trace.inputs])
+        return again is not None and is_same_run(self.report, again)
+
+    @cached_property
+    def _ready(self) -> tuple[Subject, Any, Any]:
+        """What is run: the module itself, or its twin. Raises ReplacementError."""
+        from archscope import targets
+        from archscope.record import walk
+
+        if not self.on_meta:
+            return replace(self.subject, live=True), self.args, self.kwargs
+        twin, args, kwargs = targets.on_meta(self.subject.module, self.args, self.kwargs)
+        return replace(self.subject, module=twin, live=True, device="meta", holding=walk(twin)), args, kwargs
+
+    def _run(self, shapes: Sequence[Shape]) -> Report | None:
+        """A recorded run with inputs of these shapes; None where they cannot be made."""
+        from archscope import targets
+
+        subject, args, kwargs = self._ready
+        try:
+            args, kwargs = targets.resized(subject.module, args, kwargs, shapes)
+            return summarize_subject(subject, args, kwargs, self.given, train=self.train, backward=False)
+        except targets.ResizeError:
+            return None
+        except ForwardError as error:
+            return error.report  # type: ignore[return-value]  # errors.py stands below the Report
