@@ -6,7 +6,7 @@ Layer + input Tensors → names → steps → return → BlockPlan
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,8 @@ from archscope.compile.argument_text import block_in_short
 from archscope.compile.expectations import expected_of
 from archscope.compile.graphs import Here
 from archscope.compile.kinds import Declaration, Kind, Layer
-from archscope.compile.layers import flat, kwargs_key
+from archscope.compile.layers import kwargs_key
+from archscope.compile.metas import flat, is_open
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
 from archscope.compile.plan import BlockPlan, Fixed, Loop, is_number, keeps_all
 from archscope.compile.scope import Lazy, Scope
@@ -36,8 +37,8 @@ def block_plan(
     workshop: Workshop, layer: Layer, inputs: tuple[Tensor, ...], frames: tuple[Frame, ...]
 ) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
-    shapes = kwargs_key(tuple(t.meta for t in inputs), {})
-    key = (layer.kind.source, layer.kind.name, _as_key(layer.arguments), shapes)
+    shapes, open_ranks = kwargs_key(tuple(t.meta for t in inputs), {}), tuple(is_open(t.meta) for t in inputs)
+    key = (layer.kind.source, layer.kind.name, _as_key(layer.arguments), shapes, open_ranks)
     if key not in workshop.plans:
         plan = BlockPlan(layer.kind.name, "", fx.Graph())
         use = Use(workshop, plan, frames)
@@ -127,10 +128,17 @@ def ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor,
     return tuple(given[n] for n in names)
 
 
-def build_block(use: Use, source: BlockSource, arguments: tuple, inputs: tuple[Tensor, ...]) -> BlockPlan | None:
-    """Fills the use's plan; None where the block's value is not known."""
+def build_block(
+    use: Use,
+    source: BlockSource,
+    arguments: tuple,
+    inputs: tuple[Tensor, ...],
+    *,
+    begun: Callable[[Scope], None] | None = None,
+) -> BlockPlan | None:
+    """Fills the use's plan; None where the block's value is not known. begun: what is done when there are inputs."""
     block, scope = source.block, Scope(source.context.scope, dict(arguments))
-    values = _inputs(use, block, inputs, scope)
+    values = _inputs(use, block, inputs, scope, begun)
     if values is None:
         return None
     use.workshop.add_defaults(block.arguments, scope, use.report)
@@ -182,7 +190,9 @@ def _returned(walk: Walk, returns: Data, scope: Scope, prev: object) -> object:
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 
-def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) -> list[Tensor] | None:
+def _inputs(
+    use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope, begun: Callable[[Scope], None] | None
+) -> list[Tensor] | None:
     """The inputs as Tensors of the graph, with their names and dimensions in the scope; None where one does not fit."""
     specs = block.inputs if block.inputs is not None else (Input("x", None, block.span),)
     values = []
@@ -198,6 +208,8 @@ def _inputs(use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope) ->
     for spec, value in zip(specs, values, strict=True):
         if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):
             return None
+    if begun is not None:
+        begun(scope)
     if values:
         _implicit(values[0], scope)
     return values
@@ -207,7 +219,7 @@ def _implicit(tensor: Tensor, scope: Scope) -> None:
     """`in_channels`, `in_features` and N, known without `input:`."""
     for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
         if tensor.meta.dim() >= rank and name not in scope.table:
-            scope.table[name] = tensor.owner.size(tensor, axis, name)
+            scope.table[name] = Lazy(partial(tensor.owner.size, tensor, axis, name), name)
 
 
 def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> bool:
@@ -216,6 +228,7 @@ def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: 
     if len(dims) != len(shape):
         _misfit(use, block, spec, shape, "the number of dimensions differs")
         return False
+    use.settle_rank(value, Fixed("", f"{spec.name} of {block.name} ({_place(spec.span)})"), declared=True)
     for axis, dim in enumerate(dims):
         if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
             scope.table.update({} if dim.text == "_" else {dim.text: use.size(value, axis, dim.text)})

@@ -24,7 +24,10 @@ from archscope.spec.numbers import make_divisible
 from archscope.trace import join_path
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
-LOCATED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError)
+LOCATED = (
+    *(RuntimeError, ValueError, TypeError, IndexError, AttributeError),
+    *(AssertionError, ArithmeticError, MemoryError),
+)
 """Errors of a forward whose message is made to name the step."""
 
 
@@ -102,11 +105,11 @@ def locate(net: type[Net], error: Any) -> None:
     if first and isinstance(error, SizeError):  # it says where it is in this block
         error.located = True
         return
-    if at is None or (first and not (len(error.args) == 1 and isinstance(error.args[0], str))):
+    if at is None or (first and not (error.args and isinstance(error.args[-1], str) and len(error.args) <= 2)):
         return
     error.located = True
     if first:
-        error.fact, error.path, error.place = error.args[0], at.path, f"{at.text} ({at.place})"
+        error.fact, error.path, error.place = error.args[-1], at.path, f"{at.text} ({at.place})"
     else:
         error.path = join_path(at.path, error.path)
     error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
@@ -133,17 +136,23 @@ def _line_of(net: type[Net], error: BaseException) -> Line | None:
 # What the text of a forward calls
 
 
-def require(got: Any, wanted: Any, what: str, path: str, place: str, meant: str = "") -> None:
+def require(got: Any, wanted: Any, what: str, path: str, place: str, meant: str = "", rebuild: bool = True) -> None:
     """Raises SizeError where a number is not the one that the net was built for, or not the other one that is meant."""
     if not is_tracing() and got != wanted:
         other = f"{meant} is" if meant else "this net was built for"
-        raise SizeError(f"{what} is {got} here, but {other} {wanted}", path, place, rebuild=not meant)
+        raise SizeError(f"{what} is {got} here, but {other} {wanted}", path, place, rebuild)
 
 
 def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
-    """Raises SizeError where an input has another number of dimensions than the net was built for."""
+    """Raises SizeError where an input has another number of dimensions than the net was built for.
+
+    TypeError where it is no tensor.
+    """
+    if not hasattr(tensor, "dim"):
+        raise TypeError(f"{place} takes a tensor, not {type(tensor).__name__}")
     if tensor.dim() != wanted:
-        fact = f"{name} has {tensor.dim()} dimensions here, {tuple(tensor.shape)}, but this net was built for {wanted}"
+        has = f"{tensor.dim()} dimension{'s' * (tensor.dim() != 1)}"
+        fact = f"{name} has {has} here, {tuple(tensor.shape)}, but this net was built for {wanted}"
         raise SizeError(fact, "", place, rebuild=False)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import fx
 
 from archscope.compile.built import require, require_rank
-from archscope.compile.layers import flat
+from archscope.compile.metas import flat, is_open
 from archscope.compile.numbers import Computed, Reading, RuntimeList, RuntimeNumber, Varying, only_reading, told
 from archscope.compile.plan import BlockPlan, Fixed
 from archscope.compile.values import Tensor
@@ -26,6 +26,9 @@ from archscope.errors import Frame, Span
 if TYPE_CHECKING:
     from archscope.compile.workshop import Workshop
 from archscope.trace import join_path
+
+INPUT_CHECKS = frozenset([require_rank])
+"""What is required of inputs before their sizes are read."""
 
 
 @dataclass
@@ -48,7 +51,8 @@ class GraphBuilder:
     """Builds the graph of one use of a block. `frames` is the chain of uses it stands in, innermost first.
 
     nodes: the node of every value that is not a tensor of this graph. parts: items of lists and tuples; those that
-    nothing uses are dropped. prefix: the path of the loop that a turn belongs to, below its block.
+    nothing uses are dropped. prefix: the path of the loop that a turn belongs to, below its block. ranked: what
+    requires the number of dimensions of a tensor; its sizes are read behind it.
     """
 
     workshop: Workshop
@@ -59,6 +63,7 @@ class GraphBuilder:
     parts: dict[fx.Node, None] = field(default_factory=dict)
     nodes: dict[object, fx.Node] = field(default_factory=dict)
     sizes: dict[tuple[fx.Node, int | None], Reading] = field(default_factory=dict)
+    ranked: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
     @property
     def graph(self) -> fx.Graph:
@@ -91,8 +96,6 @@ class GraphBuilder:
             self.nodes[value] = node
             if isinstance(value, RuntimeNumber):
                 node.meta["number"], node.meta["of"] = value.value, value
-            for other in value.beside if isinstance(value, Reading) else ():
-                self._require(other, value, self.place())
         return self.nodes[value]
 
     def captured(self, value: object, name: str) -> fx.Node:
@@ -113,9 +116,11 @@ class GraphBuilder:
         with self._first():
             return self.graph.placeholder(name)
 
-    def _first(self) -> Any:
-        """The place behind the inputs."""
-        behind = next((node for node in self.graph.nodes if node.op != "placeholder"), None)
+    def _first(self, passed: frozenset[Any] = frozenset()) -> Any:
+        """The place behind the inputs, and behind the calls that are passed."""
+        behind = next(
+            (node for node in self.graph.nodes if node.op != "placeholder" and node.target not in passed), None
+        )
         return nullcontext() if behind is None else self.graph.inserting_before(behind)
 
     # Nodes → values
@@ -168,7 +173,12 @@ class GraphBuilder:
 
     def _read(self, node: fx.Node, method: str, *args: int) -> fx.Node:
         """A number that is read from a tensor as soon as there is the tensor, which need not live on for it."""
-        with self._first() if node.op == "placeholder" else self.graph.inserting_after(node):
+        behind = self.ranked.get(node, node)
+        with (
+            self._first(INPUT_CHECKS)
+            if behind.op == "placeholder" or behind.target is require_rank
+            else self.graph.inserting_after(behind)
+        ):
             return self.graph.call_method(method, (node, *args))
 
     # What a net is built for
@@ -186,15 +196,28 @@ class GraphBuilder:
         else:
             owner._require(number, number.value, at)
 
-    def meet(self, size: Reading, wanted: object, at: Fixed) -> None:
+    def meet(self, size: Reading, wanted: object, at: Fixed, meant: str = "") -> None:
         """A size must be the number that a declaration says, when the net runs too."""
         if not (size.fixed and not (isinstance(wanted, RuntimeNumber) and not wanted.fixed)):
-            self._require(size, wanted, at)
+            self._require(size, wanted, at, meant, declared=True)
 
     def require_rank(self, tensor: Tensor, place: str) -> None:
         """A tensor must have as many dimensions as here when the net runs."""
-        self.graph.call_function(require_rank, (tensor.node, tensor.meta.dim(), tensor.node.name, place))
+        wanted = tensor.node, tensor.meta.dim(), tensor.node.name, place
+        self.ranked[tensor.node] = self.graph.call_function(require_rank, wanted)
         self.rank(tensor).known = True
+
+    def settle_rank(self, tensor: Tensor, at: Fixed, *, declared: bool = False) -> None:
+        """A tensor of this graph must have as many dimensions as here when the net runs, if sizes decide it.
+
+        declared: whether it may be no other one, however the net is built.
+        """
+        rank = self.rank(tensor)
+        if is_open(tensor.meta) and not rank.fixed:
+            rank.known, dims = True, self._made(rank)
+            with self.graph.inserting_after(dims):
+                said = rank.text, at.path, at.text, *(("", False) if declared else ())
+                self.ranked[tensor.node] = self.graph.call_function(require, (dims, rank.value, *said))
 
     def place(self) -> Fixed:
         """The step being built, for what it requires."""
@@ -206,9 +229,12 @@ class GraphBuilder:
         around = self.frames[: len(self.frames) - len(owner.frames)]
         return join_path(*(frame.path for frame in reversed(around)), self.prefix, path)
 
-    def _require(self, number: RuntimeNumber, wanted: object, at: Fixed) -> None:
-        meant = (told(wanted),) if isinstance(wanted, RuntimeNumber) and not wanted.fixed else ()
-        said = number.text, at.path, at.text, *meant
+    def _require(
+        self, number: RuntimeNumber, wanted: object, at: Fixed, meant: str = "", *, declared: bool = False
+    ) -> None:
+        if isinstance(wanted, RuntimeNumber) and not wanted.fixed:
+            meant = meant or told(wanted)
+        said = number.text, at.path, at.text, *((meant, False) if declared or meant else ())
         self.graph.call_function(require, (self._made(number), self.lowered(wanted), *said))
 
 

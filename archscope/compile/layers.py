@@ -19,6 +19,7 @@ from archscope.compile import shapes
 from archscope.compile.argument_text import in_short
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.kinds import Kind, Layer
+from archscope.compile.metas import flat
 from archscope.compile.sense import (
     check_axis,
     check_count,
@@ -277,15 +278,6 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
         fact = f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")
         raise Fault(fact, cure_of_torch(error, RUN)) from None
-
-
-def flat(values: object) -> list[torch.Tensor]:
-    """Every tensor in a nested value."""
-    if isinstance(values, torch.Tensor):
-        return [values]
-    if isinstance(values, Mapping):
-        values = tuple(values.values())
-    return [t for v in values for t in flat(v)] if isinstance(values, (list, tuple)) else []
 
 
 def shown_shape(tensor: torch.Tensor) -> str:

@@ -9,25 +9,23 @@ import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import fx
 
 from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
 from archscope.compile.collector import collector_at_rest
+from archscope.compile.dimensions import check_agreement, require_agreement, sizes_of_params
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
-from archscope.compile.numbers import Reading
 from archscope.compile.plan import BlockPlan, InputSpec, Plan, calls
-from archscope.compile.scope import Lazy, Scope
+from archscope.compile.scope import Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, UsageError, did_you_mean
 from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
 from archscope.spec.names import names_read
-from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site, join_path
 from archscope.warned import attributed
@@ -188,7 +186,10 @@ def _inputs(
     for entry in spec.inputs:
         for dim, size in zip(entry.dims or (), chosen[entry.name].shape if entry.name in chosen else (), strict=False):
             scope.table.update({"N": size} if dim.text == "N" else {})
-    return [i for entry in spec.inputs if (i := _input(workshop, scope, entry, chosen.get(entry.name)))]
+    found = [i for entry in spec.inputs if (i := _input(workshop, scope, entry, chosen.get(entry.name)))]
+    if len(found) == len(spec.inputs):
+        check_agreement(workshop, scope, spec, found)
+    return found
 
 
 def _input(workshop: Workshop, scope: Scope, entry: Input, override: Override | None) -> InputSpec | None:
@@ -244,44 +245,9 @@ def _block(
     block = net_block(spec)
     merged = {c.key: c for c in (*spec.expect, *variant.expect)}
     block = replace(block, expect=tuple(merged.values()))
-    context = workshop.configured(spec, variant, {**settings, **_sizes(use, context, spec, inputs)})
+    context = workshop.configured(spec, variant, {**settings, **sizes_of_params(use, context, spec, inputs)})
     source = BlockSource(replace(block, inputs=tuple(replace(i, dims=only_rank(i)) for i in spec.inputs)), context)
-    return build_block(use, source, (), tensors)
-
-
-def _sizes(use: Use, context: Context, spec: Spec, inputs: Sequence[InputSpec]) -> dict[str, object]:
-    """Params that stand alone as a dimension of an input: what they are is read from the input."""
-    params = {s.name for s in spec.params}
-    found: dict[str, list[tuple[str, int, int]]] = {}
-    for entry, made in zip(spec.inputs, inputs, strict=True):
-        for axis, (dim, size) in enumerate(zip(entry.dims or (), made.shape, strict=False)):
-            if isinstance(dim.tree, ast.Name) and dim.text in params:
-                found.setdefault(dim.text, []).append((entry.name, axis, size))
-    read = {name: _size(use, name, places, context) for name, places in found.items()}
-    return {name: value for name, value in read.items() if value is not None}
-
-
-def _size(use: Use, name: str, places: Sequence[tuple[str, int, int]], context: Context) -> object:
-    """A param as the size of a dimension. Where it stands for several, they must be equal if it is read at all."""
-    sizes = {size for *_, size in places}
-    if len(sizes) > 1:
-        return Lazy(partial(_disagreeing, name, places), name)
-    if context.scope.find(name) not in sizes:
-        return None
-
-    def reading(place: tuple[str, int, int], text: str, beside: tuple[Reading, ...] = ()) -> Reading:
-        entry, axis, value = place
-        return Reading(
-            use, lambda: use.lowered(use.size(use.inputs[entry], axis, name)), value, text, beside=beside, least=0.0
-        )
-
-    others = tuple(reading(place, f"{place[0]}.size({place[1]})") for place in places[1:])
-    return reading(places[0], name, others)
-
-
-def _disagreeing(name: str, places: Sequence[tuple[str, int, int]]) -> object:
-    told = ", ".join(f"{size} in dimension {axis} of {entry}" for entry, axis, size in places)
-    raise Fault(f"the param {name} is {told}", "the inputs must agree on it")
+    return build_block(use, source, (), tensors, begun=lambda scope: require_agreement(use, scope, spec, inputs))
 
 
 def _tie(workshop: Workshop, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:

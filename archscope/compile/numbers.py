@@ -141,7 +141,7 @@ class RuntimeNumber(Thing):
 class Reading(RuntimeNumber):
     """A number that is read from a tensor, an argument or a loop; `make` makes its node in its owner's graph.
 
-    argument: the argument of a block that it stands for, and its place in it. beside: sizes that are meant to be equal.
+    argument: the argument of a block that it stands for, and its place in it.
     least: what it is never below; 0 of what is a size.
     """
 
@@ -150,7 +150,6 @@ class Reading(RuntimeNumber):
     value: int | float | bool
     text: str
     argument: tuple[str | int, ...] | None = None
-    beside: tuple[Reading, ...] = ()
     known: bool = False
     least: float | None = None
 

@@ -75,11 +75,11 @@ class Writer:
 
     def code(self, target: str) -> Code:
         inputs = [node for node in self.plan.graph.nodes if node.op == "placeholder"]
-        self.inputs = {str(node.target): node for node in inputs if not keyword.iskeyword(str(node.target))}
+        said = [(str(node.target), node) for node in inputs]
+        self.inputs = {name: node for name, node in said if name != "self" and not keyword.iskeyword(name)}
         self.names = {node: name for name, node in self.inputs.items()}
         self.taken |= self.inputs.keys()
-        said = ", ".join(map(self.name, inputs))
-        self.write(0, f"def forward(self, {said}):" if said else "def forward(self):")
+        self.write(0, f"def forward({', '.join(['self', *map(self.name, inputs)])}):")
         value = self.graph(self.plan.graph, 1, "")
         self.write(1, f"return {value}")
         name = self.plan.name if self.plan.name.isidentifier() and not keyword.iskeyword(self.plan.name) else "Net"

@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from archscope.compile.layers import Recipe
 from archscope.compile.likeness import form_of
+from archscope.compile.metas import opened, same_ranks
 from archscope.compile.numbers import RuntimeList, RuntimeNumber, Varying, metas_of, travels
 from archscope.compile.plan import BlockPlan, Loop
 from archscope.compile.scope import Scope
@@ -29,25 +30,27 @@ Length = RuntimeNumber | RuntimeList
 
 
 def run_time_loop(
-    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str
+    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str, *, opening: bool = False
 ) -> tuple[object, object] | None:
     """The last turn's value and the list of all; None where the turns differ, so that the loop must be written out.
 
-    UNKNOWN where a turn has a problem, which is reported.
+    UNKNOWN where a turn has a problem, which is reported. opening: whether the ranks of values change in turns.
     """
     count = length.count if isinstance(length, RuntimeList) else length
     if not travels(start):
         return None
     if not count.value:
-        return _never_run(walk, step, length, start, scope, path)
+        return _never_run(walk, step, length, start, scope, path, opening=opening)
     first: Turn | None = None
     value, metas, expected, even = start, [], [], True
     for index in range(int(count.value)):
-        turn = built_turn(walk, step, length, index, value, scope, path)
+        turn = built_turn(walk, step, length, index, value, scope, path, opening=opening)
         if turn.value is UNKNOWN:
             return UNKNOWN, UNKNOWN
         if not travels(turn.value) or (first is None and has_weights(turn.use)):
             return None
+        if not opening and not same_ranks(metas_of(turn.value), metas_of(value)):
+            return run_time_loop(walk, step, length, start, scope, path, opening=True)
         first = first or turn
         if turn is not first and form_of(turn.use.plan) != form_of(first.use.plan):
             return None
@@ -57,7 +60,7 @@ def run_time_loop(
         expected += [replace(e, path=join_path(path, str(index), e.path)) for e in turn.use.plan.expected]
     assert first is not None
     walk.use.plan.expected += expected
-    return as_loop(walk.use, first.use, length, start, metas, path, even=even)
+    return as_loop(walk.use, first.use, length, start, metas, path, even=even, opening=opening)
 
 
 def shapes_of(plan: BlockPlan) -> list[object]:
@@ -66,16 +69,18 @@ def shapes_of(plan: BlockPlan) -> list[object]:
 
 
 def _never_run(
-    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str
+    walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str, *, opening: bool
 ) -> tuple[object, object] | None:
     """A loop without a turn at these sizes: what a turn would be is seen on one that is not run, where that can be."""
     workshop = walk.use.workshop
     if isinstance(length, RuntimeList) and length.sample is None:
         return None
     with workshop.trial() as sound:
-        turn = built_turn(walk, step, length, 0, start, scope, path)
+        turn = built_turn(walk, step, length, 0, start, scope, path, opening=opening)
     fits = sound() and turn.value is not UNKNOWN and travels(turn.value) and not has_weights(turn.use)
-    return as_loop(walk.use, turn.use, length, start, [], path) if fits else None
+    if fits and not opening and not same_ranks(metas_of(turn.value), metas_of(start)):
+        return _never_run(walk, step, length, start, scope, path, opening=True)
+    return as_loop(walk.use, turn.use, length, start, [], path, opening=opening) if fits else None
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ class Turn:
     value: object
 
 
-def built_turn(walk: Walk, step: Step, length: Length, index: int, before: object, scope: Scope, path: str) -> Turn:
+def built_turn(
+    walk: Walk, step: Step, length: Length, index: int, before: object, scope: Scope, path: str, *, opening: bool
+) -> Turn:
     """The turn of one number, which comes in as a number of the run."""
     from archscope.compile.loops import row
 
@@ -97,7 +104,7 @@ def built_turn(walk: Walk, step: Step, length: Length, index: int, before: objec
     )
     itemized = isinstance(step.loop, For) and isinstance(length, RuntimeList)
     nodes = [use.graph.placeholder(name) for name in ("prev", *(["item"] if itemized else []), "i")]
-    prev = use.wrap(nodes[0], metas_of(before), "prev")
+    prev = use.wrap(nodes[0], opened(metas_of(before)) if opening else metas_of(before), "prev")
     names: dict[str, object] = {}
     if isinstance(step.loop, For) and isinstance(length, RuntimeList):
         meta = length.metas[index] if length.metas else length.sample
@@ -132,7 +139,15 @@ def _holds(module: nn.Module) -> bool:
 
 
 def as_loop(
-    use: Use, turn: Use, length: Length, start: object, metas: list[Any], path: str, *, even: bool = True
+    use: Use,
+    turn: Use,
+    length: Length,
+    start: object,
+    metas: list[Any],
+    path: str,
+    *,
+    even: bool = True,
+    opening: bool = False,
 ) -> tuple[object, RuntimeList]:
     """The loop as a node of the graph around it; its value, and the list of every turn's."""
     members = turn.plan.members.items()
@@ -148,7 +163,8 @@ def as_loop(
     node.meta["loop"] = Loop(turn.plan, len(metas), path, itemized=items is not None, even=even)
     last, every = (use.graph.call_function(operator.getitem, (node, index)) for index in (0, 1))
     use.parts |= {last: None, every: None}
-    value = use.wrap(last, metas[-1] if metas else metas_of(start))
+    given = metas[-1] if metas else metas_of(start)
+    value = use.wrap(last, opened(given) if opening else given)
     return value, RuntimeList(use, lambda: every, Varying(metas), path)
 
 

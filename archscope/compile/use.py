@@ -19,11 +19,13 @@ from archscope.compile import shapes
 from archscope.compile.built import Net
 from archscope.compile.graphs import GraphBuilder
 from archscope.compile.kinds import Declaration, Kind, Layer
-from archscope.compile.layers import Recipe, flat, guarded
+from archscope.compile.layers import Recipe, guarded
 from archscope.compile.likeness import form_of
+from archscope.compile.metas import any_open, flat, leaves_open, opened
 from archscope.compile.numbers import Reading, RuntimeList, RuntimeNumber, Varying, plain, rebuilt
 from archscope.compile.plan import BlockPlan, Raw, Shared
 from archscope.compile.sense import check_dim
+from archscope.compile.signatures import layer_classes
 from archscope.compile.values import Tensor, cure_of
 from archscope.errors import Frame, Problem, Span
 from archscope.fit import Dims, find
@@ -111,6 +113,7 @@ class Use(GraphBuilder):
         self.workshop.at = self.here.span
         result: Any = self._function_result(name, function, metas, {**named, **made})
         self.workshop.measure(result)
+        result = opened(result) if leaves_open(name, args, kwargs, (metas, tuple(named.values()))) else result
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: self.lowered(v) for k, v in kwargs.items()} | self._on_device(made)
         node = create(function, self.lowered(args), run_time)  # type: ignore[arg-type]
@@ -199,6 +202,8 @@ class Use(GraphBuilder):
         self._complain(conflicts)
         result = foundry.output(recipe, inputs, named)
         self.workshop.measure(result)
+        foreign = layer_classes().get(recipe.name) is not recipe.cls
+        result = opened(result) if foreign or any_open((inputs, tuple(named.values()))) else result
         site = Site(self.here.path, recipe.name, "layer", foundry.text(recipe), self.here.span)
         site = site._replace(conflict=conflicts[0]) if conflicts and not self.workshop.strict else site
         return self._call(declared, recipe, site, args, kwargs, result)

@@ -14,11 +14,12 @@ import torch
 from torch import fx
 
 from archscope.compile.functions import Entry, methods
+from archscope.compile.metas import is_open
 from archscope.compile.number_functions import number_call
 from archscope.compile.numbers import RuntimeList, RuntimeNumber, building, known
 from archscope.errors import did_you_mean
 from archscope.spec.numbers import NUMBERS, Fault
-from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
+from archscope.spec.things import UNKNOWN, Parts, Thing, known_by_halves, shown
 
 if TYPE_CHECKING:
     from archscope.compile.use import Use
@@ -92,9 +93,9 @@ class Tensor(Thing):
         return building(host, symbol).function(name, function, operands, {})
 
     @property
-    def rank(self) -> int:
-        """The number of dimensions."""
-        return self.meta.dim()
+    def rank(self) -> int | None:
+        """The number of dimensions; None where sizes decide it."""
+        return None if is_open(self.meta) and not self.owner.rank(self).fixed else self.meta.dim()
 
     def size(self, axis: int) -> object:
         """The length of one dimension, counted from 0, or from -1 at the end."""
@@ -139,7 +140,7 @@ OF_A_NUMBER = frozenset(["sqrt", "exp", "log", "log2", "log10", "sin", "cos", "t
 """Functions of one number: applied to prev they would be given no other."""
 
 
-class Sizes(tuple):  # noqa: SLOT001 - a tuple can have no slots for its tensor
+class Sizes(Parts):
     """The sizes of a tensor, each read when the net runs; the last one stays the last one."""
 
     tensor: Tensor
@@ -153,6 +154,13 @@ class Sizes(tuple):  # noqa: SLOT001 - a tuple can have no slots for its tensor
         if isinstance(index, int) and -len(self) <= index < 0:
             return self.tensor.size(index)
         return super().__getitem__(index)
+
+    def whole(self, host: object) -> Sizes:
+        use: Any = host or self.tensor.owner
+        owner = self.tensor.owner
+        at = use.place()
+        owner.settle_rank(self.tensor, at._replace(path=use.path_in(owner, at.path)))
+        return self
 
 
 def _axis(tensor: Tensor, axis: object, host: object) -> int:

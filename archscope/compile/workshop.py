@@ -18,7 +18,8 @@ from torch import nn
 from archscope.compile.conditions import Conditions
 from archscope.compile.functions import RANDOM, dtypes, functions
 from archscope.compile.kinds import Kind, Layer, RawParameter, as_argument
-from archscope.compile.layers import Foundry, bind_layer, flat
+from archscope.compile.layers import Foundry, bind_layer
+from archscope.compile.metas import flat
 from archscope.compile.number_functions import NumberFunction
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes

@@ -21,6 +21,7 @@ from archscope.spec.numbers import Fault, capped, multiply, power
 from archscope.spec.things import (
     MISSING,
     UNKNOWN,
+    Parts,
     Thing,
     arithmetic,
     compared,
@@ -81,6 +82,11 @@ class Evaluator:
         return self._walk(expression.tree, expression)
 
     def _walk(self, node: ast.expr, source: Expression) -> object:
+        value = self._part(node, source)
+        return value.whole(self.host) if isinstance(value, Parts) else value
+
+    def _part(self, node: ast.expr, source: Expression) -> object:
+        """A value of which a part is taken."""
         try:
             return WALKERS[type(node)](self, node, source)
         except Fault as fault:
@@ -249,7 +255,9 @@ class Evaluator:
         raise Fault(f"{shown(value)} has no attribute {node.attr!r}")
 
     def _subscript(self, node: ast.Subscript, source: Expression) -> object:
-        value, index = self._walk(node.value, source), self._walk(node.slice, source)
+        value, index = self._part(node.value, source), self._walk(node.slice, source)
+        if isinstance(value, Parts) and not isinstance(index, int):
+            value = value.whole(self.host)
         if value is UNKNOWN or known_by_halves(index):
             return UNKNOWN
         if isinstance(value, Thing):

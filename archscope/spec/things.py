@@ -76,6 +76,14 @@ class Thing:
         raise Fault(f"* takes a list, not {self.what}")
 
 
+class Parts(tuple):  # noqa: SLOT001 - a tuple can have no slots for what it is made of
+    """A list whose parts may be had when its length is not known; `whole` gives it where the length matters."""
+
+    def whole(self, host: object) -> Parts:
+        """The list, for this length alone. host: the block being built."""
+        raise NotImplementedError
+
+
 def shown(value: object) -> str:
     """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
     return value.what if isinstance(value, Thing) else repr(value)

@@ -76,7 +76,6 @@ POSITIONS = "input: [N, T, 4]\nparams: {T: 6}\nlayers:\n  - pos: Parameter(T, 4)
 POOL = steps("a: relu", "pool: AvgPool2d(a.shape[3])")
 UNPACKED = B.format("a, b: split(4, dim=2)\n      - a + b")
 ARGUMENT = "input: [N, 4, 8]\nblocks:\n  B(n):\n    - f: Linear(n)\nlayers:\n  - B(x.shape[2] * 2)\n"
-SQUARE = "input: [N, S, S]\nparams: {S: 4}\nlayers:\n  - x * S\n"
 
 
 @pytest.mark.parametrize(
@@ -202,16 +201,6 @@ def test_linspace_in_let_tells_the_cure() -> None:
     with pytest.raises(SpecError) as refused:
         plan("input: [N, 4]\nlet: {rates: 'linspace(0, 1, 3)'}\nlayers:\n  - Dropout(rates[0])\n")
     assert "made by range" in refused.value.problems[0].help
-
-
-def test_a_param_of_two_dimensions_wants_them_equal_where_it_is_read() -> None:
-    built = net(SQUARE)
-    assert torch.equal(built(x := example((2, 6, 6))), x * 6)
-    with pytest.raises(SizeError, match=r"x.size\(2\) is 5 here, but S is 4\n  at 0: x \* S \(net.yaml:4\)") as refused:
-        built(example((1, 4, 5)))
-    assert "archscope.build" not in str(refused.value)
-    unread = net(SQUARE.replace("x * S", "relu"))
-    assert unread(example((1, 4, 5))).shape == (1, 4, 5)
 
 
 def test_inputs_that_disagree_on_a_param_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
