@@ -107,16 +107,17 @@ class ForwardError(ArchscopeError):
 class SizeError(ArchscopeError, RuntimeError):
     """A built net is run at a size that it was not built for, where that size decides how the net is built.
 
-    path: the step, from the net that was called. place: its text and `file:line` in the spec. rebuild: whether a net
-    can be built for that size.
+    path: the step, from the net that was called. place: its text and `file:line` in the spec. rebuild: whether another
+    net might take that size. help: the cure.
     """
 
-    def __init__(self, fact: str, path: str, place: str, rebuild: bool = True):
+    def __init__(self, fact: str, path: str, place: str, rebuild: bool = True, help: str = ""):
         self.fact, self.path, self.place, self.rebuild, self.located = fact, path, place, rebuild, False
-        super().__init__(f"{fact}\n  at {path or 'the net'}: {place}")
+        self.help = help
+        super().__init__(f"{fact}\n  at {path or 'the net'}: {place}" + (f"\n  help: {help}" if help else ""))
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str, bool]]:
-        return type(self), (self.fact, self.path, self.place, self.rebuild)
+    def __reduce__(self) -> tuple[type, tuple[str, str, str, bool, str]]:
+        return type(self), (self.fact, self.path, self.place, self.rebuild, self.help)
 
 
 @dataclass

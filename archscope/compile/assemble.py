@@ -19,6 +19,7 @@ from archscope.compile.initialise import without_initialisation
 from archscope.compile.layers import Recipe
 from archscope.compile.plan import BlockPlan, Plan, Raw, Shared
 from archscope.compile.source import code_of
+from archscope.compile.way_out import WayOut
 
 Made = Mapping[Any, nn.Module]
 """The modules that blocks around have declared, by their declaration."""
@@ -41,9 +42,11 @@ def build(
     of execution; with cheap finite weights unless `random`. settings: the params that the plan was given, for what an
     error says of building it for another size.
     """
-    told = repr(plan.target) + (f", set={dict(settings)!r}" if settings else "")
+    told = {name: value for name, value in (settings or {}).items() if name not in plan.sized}
+    said = repr(plan.target) + (f", set={told!r}" if told else "")
+    way_out = WayOut(said, plan.again, tuple(i.name for i in plan.inputs), plan.block.steps) if plan.again else None
     with _weights(random=random), torch.device(device):
-        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, told)})
+        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, way_out)})
     return _finished(plan, module, dtype)
 
 

@@ -11,7 +11,7 @@ import builtins
 import linecache
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ import torch
 import torch.fx
 from torch import nn
 
+from archscope.compile.way_out import WayOut
 from archscope.errors import SizeError
 from archscope.spec.numbers import make_divisible
 from archscope.trace import join_path
@@ -43,16 +44,20 @@ class Line:
 @dataclass(frozen=True)
 class Code:
     """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net what `build` was
-    told of it, as Python.
+    told of it, as Python, and how it is built for another size, which pickles do not hold.
     """
 
     name: str
     source: str
     lines: tuple[tuple[int, Line], ...]
     target: str = ""
+    way_out: WayOut | None = field(default=None, compare=False, repr=False)
 
     def __deepcopy__(self, memo: object) -> Code:
         return self
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.name, self.source, self.lines, self.target)
 
 
 class Net(nn.Module):
@@ -71,8 +76,9 @@ class Net(nn.Module):
             return super().__call__(*args, **kwargs)
         except LOCATED as error:
             locate(type(self), error)
-            if self.written.target and isinstance(error, SizeError) and error.rebuild:
-                error.args = (f"{error.args[0]}\n  help: {_way_out(self.written.target, args, kwargs)}",)
+            if self.written.way_out and isinstance(error, SizeError) and error.rebuild and not error.help:
+                error.help = self.written.way_out.help(args, kwargs)
+                error.args = SizeError(error.fact, error.path, error.place, help=error.help).args
             raise
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -113,14 +119,6 @@ def locate(net: type[Net], error: Any) -> None:
     else:
         error.path = join_path(at.path, error.path)
     error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
-
-
-def _way_out(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    shapes: Any = [tuple(value.shape) if isinstance(value, torch.Tensor) else value for value in args]
-    shapes = dict(kwargs) or (shapes[0] if len(shapes) == 1 else shapes)
-    if kwargs:
-        shapes = {name: tuple(value.shape) for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
-    return f"archscope.build({target}, input={shapes}) builds it for this size"
 
 
 def _line_of(net: type[Net], error: BaseException) -> Line | None:

@@ -9,13 +9,15 @@ import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import fx
 
 from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
 from archscope.compile.collector import collector_at_rest
-from archscope.compile.dimensions import check_agreement, require_agreement, sizes_of_params
+from archscope.compile.dimensions import alone, check_agreement, require_agreement, sizes_of_params
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, InputSpec, Plan, calls
@@ -119,7 +121,15 @@ def compile_net(
     workshop.problems.raise_if_any(library.sources)
     plan = _plan(workshop, spec, variant, block, inputs, ties)
     foreign = figures_elsewhere(settings or {}, overrides, batch)
-    return replace(plan, expected=tuple(e for e in plan.expected if e.key not in foreign))
+    sized = frozenset(alone(spec, inputs))
+    told = {name: value for name, value in (settings or {}).items() if name not in sized}
+    again = partial(_compiled_at, library, variant, settings=told, train=train, allow_python=allow_python)
+    expected = tuple(e for e in plan.expected if e.key not in foreign)
+    return replace(plan, expected=expected, sized=sized, again=again)
+
+
+def _compiled_at(library: Library, variant: Variant, shapes: Mapping[str, tuple[int, ...]], **options: Any) -> Plan:
+    return compile_net(library, variant, overrides=[Override(*entry) for entry in shapes.items()], **options)
 
 
 def _check_given_once(context: Context, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:

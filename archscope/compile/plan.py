@@ -8,7 +8,7 @@ Equal uses of a block share one BlockPlan; `assemble` makes a module of its own 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -172,7 +172,8 @@ class Plan:
 
     parameter_count: tied ones once. largest_bytes: of the inputs and outputs of the largest single operation.
     mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. foundry: the
-    layers that were made, for the next compilation.
+    layers that were made, for the next compilation. sized: the params that are dimensions of inputs. again: compiles
+    the same for other shapes of the inputs.
     """
 
     name: str
@@ -187,3 +188,5 @@ class Plan:
     top: Site
     mismatches: tuple[Problem, ...] = ()
     foundry: Foundry = field(default_factory=Foundry, compare=False, repr=False)
+    sized: frozenset[str] = frozenset()
+    again: Callable[[Mapping[str, tuple[int, ...]]], Plan] | None = field(default=None, compare=False, repr=False)

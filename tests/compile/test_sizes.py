@@ -103,7 +103,9 @@ def test_what_a_size_decides_is_required(text: str, shape: tuple[int, ...], path
     assert fact in message
     assert f"at {path}: " in message
     assert f"net.yaml:{line})" in message
-    assert f"archscope.build('net.yaml', input={shape}) builds it for this size" in message
+    ways = ["the spec does not compile at this size either: 2 labels, but the step gives 3 values (net.yaml:6)"]
+    ways += [f"archscope.build('net.yaml', input={shape}) builds it for this size"]
+    assert message.endswith(f"\n  help: {ways[text != UNPACKED]}")
     assert isinstance(refused.value, RuntimeError)
 
 
