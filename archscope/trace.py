@@ -78,7 +78,8 @@ def join_path(*parts: str) -> str:
 class Call(NamedTuple):
     """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top.
 
-    inputs: of a block, what it was given, each under the name that the block has for it.
+    inputs: of a block, what it was given, each under the name that the block has for it; of a block's `return:`, what
+    it gives as it is.
     """
 
     index: int  # type: ignore[assignment]  # not tuple's method

@@ -19,7 +19,7 @@ from archscope.compile.kinds import Declaration, Kind, Layer
 from archscope.compile.layers import kwargs_key
 from archscope.compile.metas import flat, is_open
 from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
-from archscope.compile.plan import BlockPlan, Fixed, Loop, is_number, keeps_all
+from archscope.compile.plan import RETURN, BlockPlan, Fixed, Loop, is_number, keeps_all
 from archscope.compile.scope import Lazy, Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.steps import Walk
@@ -184,9 +184,9 @@ def _cannot_return(use: Use, block: Block, value: object) -> bool:
 
 def _returned(walk: Walk, returns: Data, scope: Scope, prev: object) -> object:
     inner, use = Scope(scope, {"prev": prev}), walk.use
-    use.here, before = Here("return", returns.span), last_node(use.graph)
+    use.here, before = Here(RETURN, returns.span), last_node(use.graph)
     value = use.workshop.data(returns, inner, words=False, report=use.report, host=use)
-    walk.give_sites(before, "return", returns.span, partial(described, returns))
+    walk.give_sites(before, RETURN, returns.span, partial(described, returns))
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 

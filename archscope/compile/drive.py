@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from archscope.compile.assemble import lay_out
-from archscope.compile.plan import BlockPlan, Plan, is_number, keeps_all, last_uses
+from archscope.compile.plan import RETURN, BlockPlan, Plan, is_number, keeps_all, last_uses, read_by
 from archscope.trace import Site
 
 
@@ -45,7 +45,7 @@ class Drive:
         for node in graph.nodes:
             now = step if is_number(node) else node.meta.get("step")
             if now is not step:
-                self._change(step, now, prefix)
+                self._change(step, now, prefix, graph, values)
                 step = now
             if node.op == "output":
                 return _with_values(node.args[0], values)
@@ -54,11 +54,14 @@ class Drive:
                 del values[dead]
         raise AssertionError("a graph ends with its output")
 
-    def _change(self, old: Site | None, new: Site | None, prefix: str) -> None:
+    def _change(
+        self, old: Site | None, new: Site | None, prefix: str, graph: fx.Graph, values: Mapping[fx.Node, Any]
+    ) -> None:
         if old is not None:
             self.watcher.leave()
         if new is not None:
-            self.watcher.enter(_under(prefix, new))
+            given = [(node.name, values[node]) for node in passed_on(graph)] if new.path == RETURN else []
+            self.watcher.enter(_under(prefix, new), [(name, v) for name, v in given if isinstance(v, torch.Tensor)])
 
     def _node(self, plan: BlockPlan, module: nn.Module, node: fx.Node, values: dict, prefix: str) -> Any:
         if node.op == "get_attr":
@@ -134,6 +137,14 @@ def named_inputs(plan: BlockPlan | None, args: tuple) -> Iterable[tuple[str, Any
         return ()
     inputs = [node for node in plan.graph.nodes if node.op == "placeholder"]
     return [(str(n.target), value) for n, value in zip(inputs, args, strict=True) if not is_number(n)]
+
+
+def passed_on(graph: fx.Graph) -> list[fx.Node]:
+    """What a graph gives as it is: the values that `return:` names, and that what it works out does not read."""
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    working = {node for node in graph.nodes if (site := node.meta.get("step")) is not None and site.path == RETURN}
+    read = {value for node in working for value in node.all_input_nodes}
+    return [node for node in read_by(output.args[0]) if node not in working | read]
 
 
 def _under(prefix: str, site: Site) -> Site:

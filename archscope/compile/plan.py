@@ -21,6 +21,9 @@ from archscope.errors import Problem
 from archscope.spec.model import Expected
 from archscope.trace import Site, join_path
 
+RETURN = "return"
+"""The path of what a block's `return:` works out."""
+
 
 @dataclass(frozen=True)
 class Raw:

@@ -19,7 +19,7 @@ from archscope.trace_index import TraceIndex, together
 @dataclass(frozen=True)
 class Node:
     """A part of the tree before it has names and sums. rows: the indexes of all rows in it. inputs: of a block, by its
-    own names."""
+    own names; of a `return:`, what it gives as it is."""
 
     path: str
     label: str

@@ -71,7 +71,7 @@ def scoped(nodes: Sequence[Node], inputs: Iterable[Operand]) -> list[tuple[Node,
     while waiting:
         node, scope = waiting.pop()
         order.append((node, scope))
-        inner = Scope(node.children, node, scope, node.inputs)
+        inner = Scope(node.children, node, scope, () if node.kind == "step" else node.inputs)
         waiting += [(child, inner) for child in node.children]
     return order
 
@@ -119,6 +119,8 @@ class Wiring:
             rows = self.rows[node.rows.start : node.rows.stop]
             reads = [operand for row in rows for operand in self.read_by(row)]
             given = [value for row in rows for value in row.outputs]
+        if node.kind == "step":  # what `return:` gives as it is
+            reads += node.inputs
         outside = {op.value.id: op for op in reads if not self.is_inside(op, node)}
         return Flow(outside, tuple([value for value in given if self.is_read_outside(value, node.rows)]))
 

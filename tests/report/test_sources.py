@@ -292,3 +292,33 @@ def test_no_path_of_a_module_is_empty() -> None:
     assert all(row["path"] for row in rows)
     assert rows[-1]["path"] == "unread"
     assert all(row["path"] for row in [*report.to_dict()["rows"], *report.to_dict()["backward"]["rows"]])
+
+
+PASSED = """
+input: [N, 4]
+blocks:
+  B:
+    layers:
+      - a: Linear(4)
+      - b: relu
+      - c: tanh(a)
+    return: [b, c, a * 2 + 1, x]
+layers:
+  - cls: Linear(4)
+  - box, k, _, n: B
+return: {logits: cls, boxes: sigmoid(box) * 2, all: cls + k, x: x, n: n}
+"""
+
+
+def test_a_return_names_what_it_gives_as_it_is(tmp_path: Path) -> None:
+    report = summary(PASSED, tmp_path)
+    lines = sources(report)
+    assert lines["box.return"] == ("a", "b", "c", "x")
+    assert set(lines["return"]) == {"box", "cls", "x"}
+    inner = [(line.name, line.sources) for _, line in walk(outline(report, expand=True)) if line.label != "return"]
+    assert inner[-3:] == [("sigmoid", ("box",)), ("mul", ("sigmoid",)), ("add", ("cls", "box"))]
+
+
+def test_a_return_that_works_nothing_out_has_no_line(tmp_path: Path) -> None:
+    lines = sources(summary("input: [N, 4]\nlayers:\n  - a: Linear(4)\n  - b: relu\nreturn: [a, b]\n", tmp_path))
+    assert lines == {"a": ("x",), "b": ("a",)}
