@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,13 +34,17 @@ INPUT_CHECKS = frozenset([require_rank])
 
 @dataclass
 class Here:
-    """The step being built: its path and place, and how many layers its expression applies (several are numbered)."""
+    """The step being built: its path and place, and how many layers its expression applies (several are numbered).
+
+    why: what makes it need to know its numbers, where its own line does not tell.
+    """
 
     path: str = ""
     span: Span = field(default_factory=lambda: Span("", 0, 0))
     layers: int = 1
     applied: int = 0
     text: str = ""
+    why: str = ""
 
     def next(self) -> str:
         self.applied += 1
@@ -131,7 +136,8 @@ class GraphBuilder:
         if isinstance(result, torch.Tensor):
             return Tensor(self, node, result)  # type: ignore[arg-type]
         if isinstance(result, Varying):
-            return RuntimeList(self, lambda: node, result, text or node.name)  # type: ignore[arg-type]
+            said = text or self.here.text or node.name
+            return RuntimeList(self, lambda: node, result, said, named=bool(text))  # type: ignore[arg-type]
         if isinstance(result, (int, float)):
             node.meta["number"] = result
             return Reading(self, lambda: node, result, text or node.name)  # type: ignore[arg-type]
@@ -222,7 +228,7 @@ class GraphBuilder:
     def place(self) -> Fixed:
         """The step being built, for what it requires."""
         span = self.here.span
-        return Fixed(self.here.path, f"{self.here.text} ({span.file}:{span.line})".strip())
+        return Fixed(self.here.path, f"{self.here.text} ({span.file}:{span.line}){self.here.why}".strip())
 
     def path_in(self, owner: GraphBuilder, path: str) -> str:
         """A path of this graph as it reads in the graph of a block around it."""
@@ -239,6 +245,9 @@ class GraphBuilder:
 
 
 def called(node: fx.Node) -> str:
-    """A value as a reader knows it: by its step, or its own name."""
-    site = node.meta.get("site") or node.meta.get("step")
-    return site.path if site is not None and site.path else node.name
+    """A value as a reader knows it: by its label, else as the spec writes it, or by its own name."""
+    site, said = node.meta.get("site") or node.meta.get("step"), node.meta.get("said", "")
+    path = site.path if site is not None else ""
+    last = path.rpartition(".")[2]
+    path = "" if last.isdigit() or iskeyword(last) else path  # a position, or `in` and `from` of a step
+    return path if path and not (said.isidentifier() and said != "prev") else said or path or node.name

@@ -6,6 +6,7 @@ Numbers that the net is built for count as what they are, whether the graph read
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from torch import fx
@@ -20,16 +21,26 @@ def form_of(plan: BlockPlan) -> tuple[object, ...]:
     return (*map(_captured, plan.captured), *_steps(plan))
 
 
+def unlike_at(plan: BlockPlan, other: BlockPlan) -> fx.Node | None:
+    """The first node of a plan's graph that does not do what the other one does there."""
+    steps = zip_longest(_with_nodes(plan), _with_nodes(other), fillvalue=(None, None))
+    return next((node for (node, step), (_, there) in steps if step != there), None)
+
+
 def _steps(plan: BlockPlan) -> list[object]:
+    return [step for _, step in _with_nodes(plan)]
+
+
+def _with_nodes(plan: BlockPlan) -> list[tuple[fx.Node, object]]:
     order: dict[fx.Node, object] = {}
-    steps: list[object] = []
+    steps: list[tuple[fx.Node, object]] = []
     for node in plan.graph.nodes:
         number = node.meta.get("of")
         if number is not None and number.fixed:
             order[node] = number.value
         else:
             order[node] = f"step {len(steps)}"
-            steps.append(_step(plan, node, order))
+            steps.append((node, _step(plan, node, order)))
     return steps
 
 

@@ -38,8 +38,9 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
             raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
         if isinstance(length, (RuntimeNumber, RuntimeList)):
             found = run_time_loop(walk, step, length, start, scope, path)
-            if found is not None:
+            if not isinstance(found, str):
                 return collect(step, scope, *found)
+            walk.use.here.why = f"; its turns are written out, as {found}" * bool(found)
         passes = names_of_turns(walk, step, length)
         value, collected = start, []
         for i, names in enumerate(passes):

@@ -83,6 +83,8 @@ class RuntimeNumber(Thing):
             if other.compares or symbol not in COMPARISONS:
                 return other.binary(symbol, self, swapped=not swapped, host=host)
         left, right = (other, self) if swapped else (self, other)
+        if symbol == "*" and isinstance(other, list) and travels(other):
+            return repeated(host or next(self.readings()).owner, other, self)
         if symbol == "*" and isinstance(other, (list, tuple, str)):
             return arithmetic(symbol, BINARY_APPLY["*"], *(v.settled(host) if v is self else v for v in (left, right)))
         return self.joint(symbol, left, right, host)
@@ -97,7 +99,8 @@ class RuntimeNumber(Thing):
         value: Any = (compared if symbol in COMPARISONS else arithmetic)(symbol, apply, *operands)
         if not all(isinstance(operand, (int, float, list, tuple)) for operand in operands):
             return value  # no size is a word or None
-        return computed(at_run_time, (left, right), value, f"{told(left)} {symbol} {told(right)}")
+        text = f"{told(left)} {symbol} {told(right)}"
+        return computed(at_run_time, (left, right), value, text, named=symbol != "and")
 
     def _membership(self, symbol: str, apply: Callable, left: object, right: object, host: object) -> object:
         numbers = isinstance(right, (list, tuple)) and all(map(is_number, right))
@@ -123,7 +126,7 @@ class RuntimeNumber(Thing):
     def choice(self, here: object, otherwise: object) -> object:
         value = plain(here if self.value else otherwise)
         text = f"{told(here)} if {self.text} else {told(otherwise)}"
-        return computed(chosen, (here, self, otherwise), value, text)
+        return computed(chosen, (here, self, otherwise), value, text, named=False)
 
     def truth(self, host: object) -> bool:
         if not isinstance(self.value, bool):
@@ -163,12 +166,17 @@ class Reading(RuntimeNumber):
 
 @dataclass(eq=False, repr=False)
 class Computed(RuntimeNumber):
-    """A number made of others."""
+    """A number made of others. named: whether its text is one that a reader knows."""
 
     function: Callable
     args: tuple
     value: int | float | bool
     text: str
+    named: bool = True
+
+    def refer(self, text: str) -> None:
+        if not self.named:
+            self.text, self.named = text, True
 
     @property
     def fixed(self) -> bool:
@@ -187,9 +195,9 @@ def readings_of(value: object) -> Iterator[Reading]:
         yield from value.readings()
 
 
-def computed(function: Callable, args: tuple, value: int | float | bool, text: str) -> object:
+def computed(function: Callable, args: tuple, value: int | float | bool, text: str, *, named: bool = True) -> object:
     """A number made of others, plain where all of them are."""
-    made = Computed(function, args, value, text)
+    made = Computed(function, args, value, text, named)
     return value if made.fixed else made
 
 
@@ -239,10 +247,20 @@ def settled(value: object, host: object) -> Any:
 def told(value: object) -> str:
     """A number as messages name it: what it is made of."""
     if isinstance(value, (RuntimeNumber, RuntimeList)):
-        return f"({value.text})" if " " in value.text else value.text
+        return f"({value.text})" if _is_an_operation(value.text) else value.text
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(told, value))}]"
     return shown(value)
+
+
+def _is_an_operation(text: str) -> bool:
+    """Whether a space stands outside of brackets."""
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == " " and not depth:
+            return True
+    return False
 
 
 @dataclass(eq=False, repr=False)
@@ -250,7 +268,7 @@ class RuntimeList(Thing):
     """A list that is made when the net runs. `metas`: its items at the sizes of the compilation.
 
     make() gives the node of the list in its owner's graph. made_of: what it was made of. sample: what
-    an item would be, of a list that has none.
+    an item would be, of a list that has none. named: whether its text is one that a reader knows.
     """
 
     lists = True
@@ -261,6 +279,7 @@ class RuntimeList(Thing):
     text: str
     made_of: tuple = ()
     sample: object = None
+    named: bool = True
     count: Reading = field(init=False)
 
     def __post_init__(self) -> None:
@@ -268,6 +287,10 @@ class RuntimeList(Thing):
 
     def __repr__(self) -> str:
         return self.what
+
+    def refer(self, text: str) -> None:
+        if not self.named:
+            self.text, self.named, self.count.text = text, True, f"len({text})"
 
     def _counted(self) -> fx.Node:
         return self.owner.graph.call_function(len, (self.owner.lowered(self),))
@@ -315,10 +338,19 @@ class RuntimeList(Thing):
             use: Any = host or self.owner
             metas = (*metas_of(parts[0]), *metas_of(parts[1]))
             return use.list_call(listed, parts, metas, f"{told(parts[0])} + {told(parts[1])}")
+        if symbol == "*" and is_number(other) and isinstance(plain(other), int):
+            return repeated(host or self.owner, self, other)
         if symbol not in ("+", "*") or isinstance(other, Thing):
             raise Fault(f"{shown(self)} {symbol} {shown(other)} cannot be worked out", "a list takes + and an index")
         plain_parts = [list(settled(part, host)) if part is self else part for part in parts]
         return arithmetic(symbol, BINARY_APPLY[symbol], *plain_parts)
+
+
+def repeated(use: Any, items: list | RuntimeList, count: Any) -> RuntimeList:
+    """A list several times, when the net runs."""
+    made = use.list_call(operator.mul, (items, count), metas_of(items) * plain(count), f"{told(items)} * {told(count)}")
+    made.sample = next(iter(metas_of(items)), None)
+    return made
 
 
 def travels(value: object) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx, nn
 
+from archscope.compile.built import require
 from archscope.compile.layers import Recipe
-from archscope.compile.likeness import form_of
+from archscope.compile.likeness import form_of, unlike_at
 from archscope.compile.metas import opened, same_ranks
 from archscope.compile.numbers import RuntimeList, RuntimeNumber, Varying, metas_of, travels
 from archscope.compile.plan import BlockPlan, Loop
@@ -31,14 +32,14 @@ Length = RuntimeNumber | RuntimeList
 
 def run_time_loop(
     walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str, *, opening: bool = False
-) -> tuple[object, object] | None:
-    """The last turn's value and the list of all; None where the turns differ, so that the loop must be written out.
+) -> tuple[object, object] | str:
+    """The last turn's value and the list of all; where the loop must be written out, why, or an empty text.
 
     UNKNOWN where a turn has a problem, which is reported. opening: whether the ranks of values change in turns.
     """
     count = length.count if isinstance(length, RuntimeList) else length
     if not travels(start):
-        return None
+        return ""
     if not count.value:
         return _never_run(walk, step, length, start, scope, path, opening=opening)
     first: Turn | None = None
@@ -47,13 +48,15 @@ def run_time_loop(
         turn = built_turn(walk, step, length, index, value, scope, path, opening=opening)
         if turn.value is UNKNOWN:
             return UNKNOWN, UNKNOWN
-        if not travels(turn.value) or (first is None and has_weights(turn.use)):
-            return None
+        if not travels(turn.value):
+            return ""
+        if first is None and has_weights(turn.use):
+            return f"every turn has parameters or buffers of its own: {_told(_owner_of_weights(turn.use))}"
         if not opening and not same_ranks(metas_of(turn.value), metas_of(value)):
             return run_time_loop(walk, step, length, start, scope, path, opening=True)
         first = first or turn
         if turn is not first and form_of(turn.use.plan) != form_of(first.use.plan):
-            return None
+            return f"they differ at {_told(unlike_at(first.use.plan, turn.use.plan))}"
         even = even and shapes_of(turn.use.plan) == shapes_of(first.use.plan)
         value = turn.value
         metas.append(metas_of(value))
@@ -70,17 +73,17 @@ def shapes_of(plan: BlockPlan) -> list[object]:
 
 def _never_run(
     walk: Walk, step: Step, length: Length, start: object, scope: Scope, path: str, *, opening: bool
-) -> tuple[object, object] | None:
+) -> tuple[object, object] | str:
     """A loop without a turn at these sizes: what a turn would be is seen on one that is not run, where that can be."""
     workshop = walk.use.workshop
     if isinstance(length, RuntimeList) and length.sample is None:
-        return None
+        return ""
     with workshop.trial() as sound:
         turn = built_turn(walk, step, length, 0, start, scope, path, opening=opening)
     fits = sound() and turn.value is not UNKNOWN and travels(turn.value) and not has_weights(turn.use)
     if fits and not opening and not same_ranks(metas_of(turn.value), metas_of(start)):
         return _never_run(walk, step, length, start, scope, path, opening=True)
-    return as_loop(walk.use, turn.use, length, start, [], path, opening=opening) if fits else None
+    return as_loop(walk.use, turn.use, length, start, [], path, opening=opening) if fits else ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,28 @@ def has_weights(turn: Use) -> bool:
     """Whether a turn has parameters or buffers of its own, so that each turn must have its own."""
     members = [member for _, member in turn.plan.walk()]
     return any(not isinstance(member, Recipe) or _holds(turn.workshop.foundry.skeleton(member)) for member in members)
+
+
+def _owner_of_weights(turn: Use) -> fx.Node | None:
+    """The first node of a turn that calls, or is, what has parameters or buffers."""
+    for node in turn.graph.nodes:
+        member = turn.plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+        if member is not None and not (
+            isinstance(member, Recipe) and not _holds(turn.workshop.foundry.skeleton(member))
+        ):
+            return node
+    return None
+
+
+def _told(node: fx.Node | None) -> str:
+    """A node's step as messages name it."""
+    if node is None or node.op == "output":
+        return "what they give"
+    if node.target is require:
+        return str(node.args[4])
+    site = node.meta.get("site") or node.meta.get("step")
+    place = f" ({site.place.file}:{site.place.line})" if site is not None and site.place else ""
+    return f"{site.name} {site.text}".strip() + place if site is not None else node.name
 
 
 def _holds(module: nn.Module) -> bool:

@@ -347,7 +347,7 @@ def on_meta(value: object) -> Any:
     if isinstance(value, slice):
         return slice(on_meta(value.start), on_meta(value.stop), on_meta(value.step))
     if isinstance(value, RuntimeList):
-        return value.metas
+        return list(value.metas)
     return rebuilt(value, on_meta) if isinstance(value, (list, tuple)) else plain(value)
 
 

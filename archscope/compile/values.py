@@ -92,6 +92,9 @@ class Tensor(Thing):
         operands = (other, self) if swapped else (self, other)
         return building(host, symbol).function(name, function, operands, {})
 
+    def refer(self, text: str) -> None:
+        self.node.meta.setdefault("said", text)
+
     @property
     def rank(self) -> int | None:
         """The number of dimensions; None where sizes decide it."""

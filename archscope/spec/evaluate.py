@@ -58,6 +58,8 @@ COMPARE: Mapping[type, tuple[str, Callable]] = {
 
 
 HABITS = ("torch", "nn", "F", "self", "np")
+SAID = (ast.Call, ast.BinOp, ast.Subscript, ast.Compare, ast.BoolOp, ast.IfExp, ast.List)
+"""Expressions whose text names a value that has no other name."""
 NO_LAYER = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
 UNDEFINED = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
@@ -83,6 +85,8 @@ class Evaluator:
 
     def _walk(self, node: ast.expr, source: Expression) -> object:
         value = self._part(node, source)
+        if isinstance(value, Thing) and isinstance(node, SAID):
+            value.refer(source.piece(node))
         return value.whole(self.host) if isinstance(value, Parts) else value
 
     def _part(self, node: ast.expr, source: Expression) -> object:
@@ -251,6 +255,7 @@ class Evaluator:
         if value is UNKNOWN:
             return UNKNOWN
         if isinstance(value, Thing):
+            value.refer(source.piece(node.value))
             return value.attribute(node.attr, self.host)
         raise Fault(f"{shown(value)} has no attribute {node.attr!r}")
 

@@ -32,6 +32,12 @@ class Expression:
         prefix = self.text.encode()[: getattr(node, "col_offset", 0)]
         return self.span.shifted(len(prefix.decode(errors="ignore")))
 
+    def piece(self, node: ast.expr) -> str:
+        """The text of a node of the tree, as one line."""
+        if node.lineno != 1 or node.end_lineno != 1:
+            return ast.unparse(node)
+        return " ".join(self.text.encode()[node.col_offset : node.end_col_offset].decode(errors="ignore").split())
+
 
 @dataclass(frozen=True)
 class Constant:

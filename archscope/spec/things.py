@@ -67,6 +67,9 @@ class Thing:
         """The plain value that is built with; what is built then holds for nothing else."""
         raise Fault(f"a number belongs here, not {self.what}")
 
+    def refer(self, text: str) -> None:
+        """Told what it is called in the spec, for messages."""
+
     def pick(self, items: Sequence, host: object) -> object:
         """The item of a plain list whose index this is."""
         raise Fault(f"a list is indexed with a number, not {self.what}")
