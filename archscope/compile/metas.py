@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
-from archscope.compile.numbers import RuntimeList
+from archscope.compile.numbers import RuntimeList, RuntimeNumber
 
 DECIDED = frozenset(["squeeze", "cartesian_prod"])
 """Functions whose result has as many dimensions as sizes, or the length of a list, say."""
+COUNTED = frozenset(["flatten", "tensordot"])
+"""Functions whose result has as many dimensions as a number says, as `keepdim` does of others."""
 CERTAIN = frozenset(["view", "reshape", "permute", "bmm", "mm"])
 """Functions whose result has as many dimensions as their arguments say, whatever comes in."""
 MARK = "rank_is_open"
@@ -42,7 +44,11 @@ def any_open(metas: object) -> bool:
 def leaves_open(name: str, args: tuple, kwargs: Mapping[str, object], metas: object) -> bool:
     """Whether a function's result is such a value. metas: its arguments as meta tensors and numbers."""
     given = (*args, *kwargs.values())
-    if name in DECIDED or any(isinstance(value, RuntimeList) and not flat(value.metas) for value in given):
+    lists = [value for value in given if isinstance(value, RuntimeList)]
+    numbers = [value for value in given if isinstance(value, RuntimeNumber)]
+    if name in DECIDED or any(name == "meshgrid" or not flat(value.metas) for value in lists):
+        return True
+    if any(name in COUNTED or isinstance(value.value, bool) for value in numbers):
         return True
     return name not in CERTAIN and any_open(metas)
 

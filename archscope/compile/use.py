@@ -53,6 +53,8 @@ CERTAIN = frozenset(
 FLOATS = frozenset(["zeros", "ones", "eye", "linspace"])
 VARYING = frozenset(["unbind", "chunk", "split"])
 """Functions that give as many tensors as sizes say."""
+TOLD = frozenset(["tensor_split", "hsplit", "vsplit", "meshgrid"])
+"""Functions that give as many tensors as their arguments say."""
 LISTS = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 SOFT = frozenset(["softmax", "log_softmax", "softmin"])
 TAKEN = frozenset(dir(Net)) | {"training"}
@@ -117,7 +119,9 @@ class Use(GraphBuilder):
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: self.lowered(v) for k, v in kwargs.items()} | self._on_device(made)
         node = create(function, self.lowered(args), run_time)  # type: ignore[arg-type]
-        varies = name in VARYING and not any(isinstance(v, (list, tuple)) for v in (*args[1:], *kwargs.values()))
+        given = (*args, *kwargs.values())
+        varies = name in VARYING and not any(isinstance(v, (list, tuple)) for v in given)
+        varies = varies or (name in TOLD and any(isinstance(v, (RuntimeNumber, RuntimeList)) for v in given))
         return self.wrap(node, Varying(result) if varies else result)
 
     def _refuse_things(self, name: str, values: Iterable[object]) -> None:

@@ -80,6 +80,16 @@ def test_turns_that_change_the_rank_leave_it_open(turn: str) -> None:
         built(example((2, 3, 4)))
 
 
+@pytest.mark.parametrize("step", ["flatten(N)", "sum(-1, keepdim=N > 1)", "view([N, T] + [2] * (2 * N))"])
+def test_a_number_of_the_run_may_decide_the_rank(step: str) -> None:
+    built = net(HEAD + f"  - s: {step}\n  - x * len(s.shape)\n")
+    rank = {"f": 2, "s": 2, "v": 4}[step[0]]
+    assert torch.equal(built(x := example((1, 3, 4))), x * rank)
+    with pytest.raises(SizeError, match=rf"s.dim\(\) is {rank + 1 + (step[0] == 'v')} here") as refused:
+        built(example((2, 6, 4) if step[0] != "v" else (2, 6, 16)))
+    assert "at 1: x * len(s.shape) (net.yaml:5)" in str(refused.value)
+
+
 HEADED = """
 input: [N, 8, H, W]
 params: {H: 6, W: 6}

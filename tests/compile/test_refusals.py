@@ -83,16 +83,26 @@ def test_a_list_that_grows_is_refused_at_another_length() -> None:
         ("x[:, [*range(T), 0] * N]", lambda x, n, t: x[:, [*range(t), 0] * n]),
         ("x.repeat([1] * (x.dim() - 1) + [T])", lambda x, n, t: x.repeat(1, 1, t)),
         ("stack([x] * T)", lambda x, n, t: torch.stack([x] * t)),
+        ("cat(x.tensor_split(T, dim=1), dim=1)", lambda x, n, t: x),
+        (
+            "cat(x.tensor_split(max(1, T // 2), dim=1)[1:] + [x], dim=1)",
+            lambda x, n, t: torch.cat([*x.tensor_split(max(1, t // 2), dim=1)[1:], x], 1),
+        ),
+        ("x * len(x.flip(1).transpose(0, 1).vsplit(T))", lambda x, n, t: x * t),
+        (
+            "stack(meshgrid(x[0].unbind(1)[:N], indexing='ij'), dim=0).sum() + x",
+            lambda x, n, t: torch.stack(torch.meshgrid(*x[0].unbind(1)[:n], indexing="ij")).sum() + x,
+        ),
         ("x * sum([T, 2] * N)", lambda x, n, t: x * ((t + 2) * n)),
         ("{for: u, in: '[x, x.tanh()] * T', do: prev * 0.5 + u}", None),
     ],
 )
-def test_a_list_several_times_follows_the_run(step: str, wanted: object) -> None:
+def test_a_list_as_long_as_a_size_says_follows_the_run(step: str, wanted: object) -> None:
     built = net(f"{HEAD}  - {step}\n".replace("- x[", "- prev["))
     for batch, length in ((2, 6), (1, 3), (3, 8)):
         x = example((batch, length, 4))
         if callable(wanted):
-            assert torch.equal(built(x), wanted(x, batch, length))
+            assert torch.allclose(built(x), wanted(x, batch, length))
             continue
         value = x
         for u in [x, x.tanh()] * length:
