@@ -9,6 +9,7 @@ compile_net(library, variant) → Plan
   use           its graph: a node for every function, layer and parameter; graphs, values as nodes
   values        what expressions are made of: Tensor, Function; kinds: layers, blocks, declared modules
   numbers       numbers and lists that are worked out when the net runs; number_functions, what is made of them
+  metas         meta tensors in nested values, and ranks that sizes decide; dimensions, what a net's inputs agree on
   layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
   argument_text arguments in short, as tables show them; step_text, a written step with values for its names
   shapes        output shapes by rule, without running anything; what has no rule runs on meta
@@ -16,6 +17,7 @@ compile_net(library, variant) → Plan
   expectations  `expect:` as something that can be checked
 build(plan) → Net, an nn.Module, with a submodule for each use of a block  assemble, initialise
   source        a graph as Python; built, the classes that are made of it and what they require when they run
+  way_out       what helps where a built net refuses a size
 outline(plan) → PlannedBlock, plain data for comparisons
 distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive

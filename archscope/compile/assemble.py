@@ -44,9 +44,10 @@ def build(
     """
     told = {name: value for name, value in (settings or {}).items() if name not in plan.sized}
     said = repr(plan.target) + (f", set={told!r}" if told else "")
-    way_out = WayOut(said, plan.again, tuple(i.name for i in plan.inputs), plan.block.steps) if plan.again else None
     with _weights(random=random), torch.device(device):
-        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, way_out)})
+        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, said)})
+    if plan.again is not None:
+        module.way_out = WayOut(said, plan.again, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
     return _finished(plan, module, dtype)
 
 

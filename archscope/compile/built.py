@@ -11,7 +11,7 @@ import builtins
 import linecache
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -44,26 +44,23 @@ class Line:
 @dataclass(frozen=True)
 class Code:
     """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net what `build` was
-    told of it, as Python, and how it is built for another size, which pickles do not hold.
+    told of it, as Python.
     """
 
     name: str
     source: str
     lines: tuple[tuple[int, Line], ...]
     target: str = ""
-    way_out: WayOut | None = field(default=None, compare=False, repr=False)
 
     def __deepcopy__(self, memo: object) -> Code:
         return self
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return type(self), (self.name, self.source, self.lines, self.target)
-
 
 class Net(nn.Module):
-    """One use of a block, as a module."""
+    """One use of a block, as a module. way_out: of a whole net, how it is built for another size."""
 
     written: ClassVar[Code]
+    way_out: WayOut | None = None
     calls_forward: ClassVar[bool] = True  # its call is that of any module, but for what errors say
 
     @property
@@ -76,8 +73,8 @@ class Net(nn.Module):
             return super().__call__(*args, **kwargs)
         except LOCATED as error:
             locate(type(self), error)
-            if self.written.way_out and isinstance(error, SizeError) and error.rebuild and not error.help:
-                error.help = self.written.way_out.help(args, kwargs)
+            if self.way_out and isinstance(error, SizeError) and error.rebuild and not error.help:
+                error.help = self.way_out.help(args, kwargs)
                 error.args = SizeError(error.fact, error.path, error.place, help=error.help).args
             raise
 

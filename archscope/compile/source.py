@@ -21,7 +21,6 @@ from torch import fx
 from archscope.compile.built import CALLED, NAMES, REQUIREMENTS, Code, Line
 from archscope.compile.functions import functions
 from archscope.compile.plan import BlockPlan, Loop, is_number, keeps_all, last_uses, read_by
-from archscope.compile.way_out import WayOut
 from archscope.trace import Site, join_path
 
 SIGNS: Mapping[Callable, str] = {
@@ -47,9 +46,9 @@ PLAIN: Mapping[Callable, str] = {
 INDENT = "    "
 
 
-def code_of(plan: BlockPlan, way_out: WayOut | None = None) -> Code:
-    """The forward of a block. way_out: of a whole net, how it is built for another size."""
-    return Writer(plan).code(way_out)
+def code_of(plan: BlockPlan, target: str = "") -> Code:
+    """The forward of a block. target: of a whole net, what it is built from."""
+    return Writer(plan).code(target)
 
 
 @cache
@@ -74,7 +73,7 @@ class Writer:
     inputs: dict[str, fx.Node] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {"self", *NAMES, *dir(builtins)})
 
-    def code(self, way_out: WayOut | None) -> Code:
+    def code(self, target: str) -> Code:
         inputs = [node for node in self.plan.graph.nodes if node.op == "placeholder"]
         said = [(str(node.target), node) for node in inputs]
         self.inputs = {name: node for name, node in said if name != "self" and not keyword.iskeyword(name)}
@@ -84,7 +83,7 @@ class Writer:
         value = self.graph(self.plan.graph, 1, "")
         self.write(1, f"return {value}")
         name = self.plan.name if self.plan.name.isidentifier() and not keyword.iskeyword(self.plan.name) else "Net"
-        return Code(name, "\n".join(self.lines) + "\n", tuple(self.steps), way_out.target if way_out else "", way_out)
+        return Code(name, "\n".join(self.lines) + "\n", tuple(self.steps), target)
 
     def known_as(self, name: str) -> str:
         """A name of the module that the forward stands in, which an input may hide."""

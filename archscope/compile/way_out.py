@@ -23,13 +23,20 @@ NEITHER = "the spec does not compile at this size either"
 @dataclass(frozen=True, eq=False)
 class WayOut:
     """How a net is built for another size. target: what `build` was told, as Python. compiled: compiles the spec for
-    the shapes of the inputs, by their names. inputs: these names. steps: how many layers there are.
+    the shapes of the inputs, by their names. inputs: these names. steps: how many layers there are. Copies of a net
+    share it, and pickles do not hold it, as it holds the spec.
     """
 
     target: str
     compiled: Callable[[Mapping[str, tuple[int, ...]]], object]
     inputs: tuple[str, ...]
     steps: int
+
+    def __deepcopy__(self, memo: object) -> WayOut:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _nothing, ()
 
     def help(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The cure of a call that was refused; nothing where that cannot be told at little cost."""
@@ -47,5 +54,11 @@ class WayOut:
             return f"{NEITHER}: {problem.message} ({problem.span.file}:{problem.span.line})"
         except UsageError as refused:
             return f"{NEITHER}: {refused.message}"
+        except Exception:  # noqa: BLE001 - what a mode of torch's makes of it must not hide why the size is refused
+            return ""
         said = repr(next(iter(shapes.values()))) if len(self.inputs) == 1 else repr(shapes)
         return f"archscope.build({self.target}, input={said}) builds it for this size"
+
+
+def _nothing() -> None:
+    """What a pickle has in the place of a way out."""

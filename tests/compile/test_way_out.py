@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -67,11 +68,24 @@ def test_the_way_out_is_kept_by_a_pickle_of_the_error() -> None:
     assert (again.fact, again.path, again.help) == (error.fact, error.path, error.help)
 
 
-def test_a_pickle_of_the_net_does_not_hold_its_spec() -> None:
-    written = net(POSITIONS).written
-    assert written.way_out is not None
-    assert pickle.loads(pickle.dumps(written)) == written
-    assert pickle.loads(pickle.dumps(written)).way_out is None
+def test_a_pickle_of_the_net_does_not_hold_its_spec_and_a_copy_does() -> None:
+    built = net(POSITIONS)
+    again, twin = pickle.loads(pickle.dumps(built)), copy.deepcopy(built)
+    assert (again.way_out, twin.way_out) == (None, built.way_out)
+    for one, told in ((again, ""), (twin, "archscope.build('net.yaml', input=(1, 3, 4)) builds it for this size")):
+        with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
+            one(example((1, 3, 4)))
+        assert refused.value.help == told
+
+
+def test_nets_of_one_forward_have_ways_out_of_their_own() -> None:
+    """Both forwards are alike at this size, and one of the specs takes another size."""
+    other = POSITIONS + "  - {when: T > 6, do: view(7)}\n"
+    taken, refused = net(POSITIONS + "  - {when: T > 6, do: relu}\n"), net(other)
+    assert type(taken) is type(refused)
+    for built, told in ((taken, "builds it for this size"), (refused, "does not compile at this size either")):
+        with pytest.raises(SizeError, match=told):
+            built(example((2, 8, 4)))
 
 
 def test_a_param_that_the_input_gives_is_not_told_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +98,15 @@ def test_a_param_that_the_input_gives_is_not_told_twice(tmp_path: Path, monkeypa
     assert said == "archscope.build('net.yaml', set={'k': 3}, input=(2, 8, 4))"
     again = archscope.build("net.yaml", set={"k": 3}, input=(2, 8, 4), seed=0)
     assert isinstance(again(example((2, 8, 4))), torch.Tensor)
+
+
+def test_what_goes_wrong_on_the_way_out_does_not_hide_the_refusal() -> None:
+    built = net(POSITIONS)
+
+    def broken(_: object) -> object:
+        raise RuntimeError("a mode of torch's is on")
+
+    object.__setattr__(built.way_out, "compiled", broken)
+    with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
+        built(example((1, 3, 4)))
+    assert refused.value.help == ""
