@@ -7,14 +7,16 @@ Shapes tell all of it; torch's own messages are quoted only for what no shape ex
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from archscope import units
-from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.axis_history import Change, branches
 from archscope.checks.conflicts.axis_names import SPATIAL, Names
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
 from archscope.checks.conflicts.size_data import sizes_data, view_factors
+from archscope.errors import Span
 from archscope.render.cures import axis_label, cure, explained
 from archscope.render.sequences import cure_of, misread_by
 from archscope.report import Finding, Link
@@ -195,16 +197,19 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
 def steps_told(diagnosis: Diagnosis) -> Iterator[tuple[Change, int]]:
     """The steps to be told of; of many on one line (a loop's) the first, and how many others there are."""
     kept: list[Change] = []
-    for changes in diagnosis.sides:
-        kept += [change for change in changes if change.changed] or [change for change in changes if change.window]
-    same: dict[object, list[Change]] = {}
-    for number, change in enumerate(kept):
-        same.setdefault((change.row.place, change.row.short) if change.row.place else number, []).append(change)
-    for first, *others in same.values():
-        if len(others) < MOST_ALIKE:
-            yield from ((change, 0) for change in (first, *others))
-        else:
-            yield first, len(others)
+    for side in diagnosis.sides:
+        told = [change for change in side if change.changed] or [change for change in side if change.window]
+        kept += (change for branch in branches(side, diagnosis.index) for change in branch if change in told)
+    lines: list[tuple[Span | None, str]] = [(one.row.place, one.row.short) for one in kept if one.row.place]
+    alike = Counter(lines)
+    seen: set[object] = set()
+    for change in kept:
+        line = change.row.place, change.row.short
+        if alike[line] <= MOST_ALIKE:
+            yield change, 0
+        elif line not in seen:
+            yield change, alike[line] - 1
+        seen.add(line)
 
 
 def uses(rows: Sequence[Row], index: TraceIndex) -> Iterator[Link]:

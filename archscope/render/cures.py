@@ -12,7 +12,7 @@ from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.axis_names import Names
-from archscope.checks.conflicts.causes import deviates, is_told_elsewhere, map_of, sets_a_size
+from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, map_of, sets_a_size
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.checks.conflicts.input_sizes import Axis, Fit
 from archscope.checks.conflicts.layer_changes import sides, windows
@@ -52,10 +52,15 @@ def cure(diagnosis: Diagnosis) -> str:
         return cure_of_layer(diagnosis)
     if mismatch.kind == "view":
         fits = [f"{size_of_input(diagnosis.fit)} fits"] if diagnosis.fit is not None else []
+        if examples := examples_in_view(mismatch, diagnosis.shapes[0]):
+            one = prod(diagnosis.shapes[0][1:])
+            return f"{examples * one} = {examples}·{one}: {examples} examples in one row; flatten(1) keeps the batch"
         divided = [factors for factors in view_factors(diagnosis) if factors.divisor]
         return "; ".join([*(cure_of_view(diagnosis, factors) for factors in divided), *fits])
     if diagnosis.relation == "table" and diagnosis.cause in ("input-size", "channels"):
         return cure_of_table(diagnosis)
+    if diagnosis.relation == "positions":
+        return f"{size_of_input(diagnosis.fit)} fits" if diagnosis.fit is not None else ""
     if diagnosis.cause in SIZES and (said := cure_of_sizes(diagnosis)):
         return said
     if diagnosis.residual and diagnosis.cause in ("channels", "stride"):
@@ -254,22 +259,23 @@ def cure_of_order(diagnosis: Diagnosis) -> str:
 
 # ------------------------------------------------------------ where sizes come from
 def explained(diagnosis: Diagnosis) -> Iterator[str]:
-    """Of a Linear after a flattened map what it gets and what it was told; of a table and a map their sizes."""
+    """Of a Linear after a flattened map what it gets and what it was told; of tables and maps their sizes."""
     image, says = flattened_map(diagnosis), diagnosis.mismatch.says
     if image is not None and says is not None:
         channels, wanted, given = image
         yield f"it gets    {times((channels, *given))} = {says.has}"
         yield f"it expects {times((channels, *wanted))} = {says.said}"
-    if diagnosis.relation == "table":
+    if diagnosis.relation in ("table", "positions"):
         yield from sizes_told(diagnosis)
 
 
 def sizes_told(diagnosis: Diagnosis) -> Iterator[str]:
     """`pos: 196 = 14×14`, `matmul: 4 = 2×2`, for every axis that differs."""
     for axis in diagnosis.mismatch.axes:
+        where = f" in {axis_label(diagnosis.axis_names, axis)}" if diagnosis.relation == "table" else ""
         for operand, origin in zip(diagnosis.operands, table_sizes(diagnosis, axis), strict=True):
             who = f"the table {origin.name}" if origin.kind == "table" else operand.source
-            yield f"{who} has {origin} in {axis_label(diagnosis.axis_names, axis)}"
+            yield f"{who} has {origin}{where}"
 
 
 def table_sizes(diagnosis: Diagnosis, axis: int) -> list[SizeOrigin]:

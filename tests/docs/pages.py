@@ -23,7 +23,7 @@ from pathlib import Path
 import click.testing
 
 ROOT = Path(__file__).resolve().parents[2]
-RULE_PAGES = tuple(sorted((ROOT / "docs" / "rules").glob("*.md")))
+RULE_PAGES = tuple(sorted((ROOT / "docs" / "rules").rglob("*.md")))
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *RULE_PAGES)
 FENCE = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LIST = re.compile(r"(<!-- list: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

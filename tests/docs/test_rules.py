@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from archscope.checks.conflicts.causes import CLASSES
 from archscope.checks.rules import RULES, Rule
 from tests.docs.pages import ROOT, blocks, prose
 
 FOLDER = ROOT / "docs" / "rules"
+CAUSES = (*CLASSES, "broadcast")
 HEADINGS = ["Why", "The cure", "When it is meant"]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 
@@ -20,7 +22,20 @@ def page_of(rule: Rule) -> Path:
 
 
 def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == {"README", *(rule.code for rule in RULES)}
+    assert {path.stem for path in FOLDER.glob("*.md")} == {"README", *(rule.code for rule in RULES)}
+
+
+def test_every_cause_has_a_page_that_shows_it_and_a_line_of_the_index() -> None:
+    folder = FOLDER / "causes"
+    assert {path.stem for path in folder.iterdir()} == {"README", *CAUSES}
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    for cause in CAUSES:
+        text = (folder / f"{cause}.md").read_text(encoding="utf-8")
+        says = re.search(rf"^# {cause}\n\ncause · (.+)\n", text)
+        assert says
+        assert f"| [`{cause}`]({cause}.md) | {says[1]} |" in index
+        assert re.search(rf": (?:error|warning) [a-z-]+ \({cause}\)", text)
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Why", "The cure"]
 
 
 @each_rule

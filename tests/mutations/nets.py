@@ -96,4 +96,95 @@ layers:
   - Linear(6144, 10)
 expect: {shape: [N, 10]}
 """,
+    "own/landscape.yaml": """\
+name: Landscape
+input: [N, 3, 96, 160]
+blocks:
+  Conv(out, kernel=3, stride=1):
+    - Conv2d(out, kernel, stride=stride, padding=kernel // 2, bias=False)
+    - BatchNorm2d
+    - ReLU
+layers:
+  - a: Conv(8, stride=2)
+  - b: Conv(16, stride=2)
+  - Conv(32, stride=2)
+  - interpolate(scale_factor=2)
+  - cat([prev, b], dim=1)
+  - Conv(16)
+  - interpolate(scale_factor=2)
+  - cat([prev, a], dim=1)
+  - Conv2d(4, 1)
+expect: {shape: [N, 4, 48, 80]}
+""",
+    "own/waves.yaml": """\
+name: Waves
+input: [N, 2, 512]
+layers:
+  - a: Conv1d(8, 15, padding=7)
+  - b: Conv1d(16, 4, stride=2, padding=1)
+  - Conv1d(32, 4, stride=2, padding=1)
+  - residual:
+      - Conv1d(32, 5, padding=2)
+      - BatchNorm1d
+      - ReLU
+  - ConvTranspose1d(16, 4, stride=2, padding=1)
+  - cat([prev, b], dim=1)
+  - ConvTranspose1d(8, 4, stride=2, padding=1)
+  - prev + a
+  - Flatten
+  - Linear(4096, 10)
+expect: {shape: [N, 10]}
+""",
+    "own/volumes.yaml": """\
+name: Volumes
+input: [N, 1, 16, 24, 32]
+layers:
+  - a: Conv3d(4, 3, padding=1)
+  - MaxPool3d(2)
+  - residual:
+      main:
+        - Conv3d(8, 3, padding=1)
+        - BatchNorm3d
+        - ReLU
+      shortcut: Conv3d(8, 1)
+  - ConvTranspose3d(4, 2, stride=2)
+  - cat([prev, a], dim=1)
+  - Conv3d(2, 3, padding=1)
+expect: {shape: [N, 2, 16, 24, 32]}
+""",
+    "own/positions.yaml": """\
+name: Positions
+input: [N, 3, 64, 96]
+params: {dim: 32, patch: 8}
+layers:
+  - Conv2d(dim, patch, stride=patch)
+  - flatten(2)
+  - transpose(1, 2)
+  - cat([Parameter(1, 1, dim).expand(N, -1, -1), prev], dim=1)
+  - prev + Parameter(1, 97, dim)
+  - TransformerEncoderLayer(dim, 4, 64, batch_first=True)
+  - mean(1)
+  - Linear(dim, 10)
+expect: {shape: [N, 10]}
+""",
+    "own/pyramid.yaml": """\
+name: Pyramid
+input: [N, 3, 64, 96]
+layers:
+  - c2:
+      - Conv2d(8, 7, stride=4, padding=3)
+      - ReLU
+  - c3:
+      - Conv2d(16, 3, stride=2, padding=1)
+      - ReLU
+  - c4:
+      - Conv2d(32, 3, stride=2, padding=1)
+      - ReLU
+  - p4: Conv2d(12, 1)(c4)
+  - p3: Conv2d(12, 1)(c3) + interpolate(p4, scale_factor=2)
+  - p2: Conv2d(12, 1)(c2) + interpolate(p3, scale_factor=2)
+  - cat([p2, interpolate(p3, scale_factor=2)], dim=1)
+  - Conv2d(24, 5, 1)
+expect: {shape: [N, 5, 16, 24]}
+""",
 }

@@ -28,6 +28,8 @@ class Made:
         return self.operands[0]
 
 
+JOINED = ("cat", "concat", "concatenate")
+"""Functions that lay values one behind the other."""
 Origins = Sequence[tuple[Operand, int]]
 Rule = Callable[[Made], Origins]
 
@@ -193,7 +195,7 @@ RULES: Mapping[str, Rule] = {
     **{f"adaptive_{kind}_pool{d}d": adaptive for kind in ("avg", "max") for d in (1, 2, 3)},
     **dict.fromkeys(("linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), last_is_set),
     "embedding": embedded,
-    **dict.fromkeys(("cat", "concat", "concatenate"), joined),
+    **dict.fromkeys(JOINED, joined),
     "stack": stacked,
     **dict.fromkeys(("matmul", "bmm", "mm"), product),
     "scaled_dot_product_attention": attention,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import or_
 
-from archscope.checks.conflicts.axes import Made, origins
+from archscope.checks.conflicts.axes import JOINED, Made, origins
 from archscope.checks.conflicts.axis_names import AxisNames
 from archscope.spec.tensor_calls import MOVES
 from archscope.trace import Mismatch, Operand, Row, Value
@@ -152,3 +152,27 @@ class AxisHistory:
         }
         makers = (self.index.makers[value] for value in read if value in self.index.makers)
         return frozenset(row.index for row in makers if row.short == "new_zeros")
+
+
+def branches(side: Sequence[Change], index: TraceIndex) -> list[Sequence[Change]]:
+    """The steps of one side, each branch of its last list by itself: those before the branches, those of each in the
+    order of the list, the list and what follows."""
+    joins = [number for number, change in enumerate(side) if len(operands_of(change.row, index)) > 1]
+    if not joins:
+        return [side]
+    row = side[joins[-1]].row
+    reached = [frozenset(index.ancestors(operand).values()) for operand in operands_of(row, index)]
+    shared = frozenset.intersection(*reached)
+    before, rest = side[: joins[-1]], side[joins[-1] :]
+    trunk = [change for change in before if change.row.index in shared]
+    seen = {change.row.index for change in trunk}
+    found: list[Sequence[Change]] = [trunk]
+    for rows in reached:
+        found.append([change for change in before if change.row.index in rows - seen])
+        seen |= rows
+    return [*filter(None, found), rest]
+
+
+def operands_of(row: Row, index: TraceIndex) -> Sequence[Operand]:
+    """What a list joins; of every other row nothing."""
+    return index.activations(row) if row.short in (*JOINED, "stack") else ()

@@ -11,7 +11,7 @@ input-size    made for an input of another size: a Linear behind a map, a table 
 divisibility  a number that does not divide what it should: heads, groups, windows
 source        another value was meant
 
-Each is a page of docs/rules/causes.md.
+docs/rules/causes has a page for each.
 """
 
 from __future__ import annotations
@@ -65,11 +65,14 @@ def cause_of(found: ConflictFacts) -> str:
     """The class of a conflict."""
     mismatch, shapes = found.mismatch, found.shapes
     if mismatch.kind == "view":
-        return "divisibility" if divides_badly(found) else "layout"
+        rest = "divisibility" if divides_badly(found) else "layout"
+        return "batch" if examples_in_view(mismatch, shapes[0]) else rest
     if mismatch.kind == "layer":
         return cause_of_layer(mismatch, shapes[0], found.sides)
     if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
         return "channels" if is_channels(found) else "input-size"
+    if found.relation == "positions":
+        return "input-size"
     if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"
     if mismatch.kind in ("product", "attention"):
@@ -88,6 +91,15 @@ def cause_of(found: ConflictFacts) -> str:
     if len({strides(side) for side in found.sides}) > 1:
         return "stride"
     return "off-by-one" if all(len(deviating(side)) < 2 for side in found.sides) else "spatial-size"
+
+
+def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
+    """The number of examples that a view was written for: it has all features of several in one; 0 for other views."""
+    told = mismatch.says.said if mismatch.says is not None else ()
+    one = prod(shape[1:])
+    if not isinstance(told, tuple) or len(told) != 2 or told[0] not in (-1, 1) or one < 2 or told[1] % one:
+        return 0
+    return int(told[1] // one)
 
 
 def without_ones(shape: Shape) -> Shape:

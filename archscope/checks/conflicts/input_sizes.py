@@ -34,6 +34,7 @@ USUAL = (28, 32, 64, 96, 128, 224, 256)
 """Sizes of images that people use; others are multiples of the second one as a rule."""
 SUMS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")
 TOLD = ("linear", "layer_norm")
+PRODUCTS = ("matmul", "bmm", "mm")
 FREE = SPATIAL | {"T"}
 """The axes of an input whose size a user may choose, by name."""
 MOST_WHOLE = 3
@@ -133,7 +134,7 @@ class Search:
         known = [(one, holds) for one, holds in found if not (holds and any(size.frozen for size in one.sizes))]
         self.broken = [one for one, holds in known if not holds and (one.axes or self._is_own(one))]
         self.all = Demands([one for one, _ in known if one.axes])
-        self.is_made_for = any(size.is_fixed or len(one.sizes) == 1 for one in self.broken for size in one.sizes)
+        self.is_made_for = any(not size.axes() or len(one.sizes) == 1 for one in self.broken for size in one.sizes)
 
     def _is_own(self, demand: Demand) -> bool:
         return self.mismatch is not None and demand.row == self.mismatch.row
@@ -144,6 +145,8 @@ class Search:
             kind = row.short.removesuffix("_")
             if kind in SUMS or joined_axis(row) is not None:
                 yield from self._joins(row, strict=kind not in SUMS)
+            elif kind in PRODUCTS and len(row.inputs) == 2:
+                yield from self._summed(row)
             elif kind in TOLD and len(row.inputs) > 1:
                 yield from self._told(row)
         for mismatch in self.index.trace.mismatches:
@@ -162,6 +165,15 @@ class Search:
             found = [self.model.size(op.value, len(op.value.shape) - back) for op in there]
             known = tuple(size for size in found if size is not None)
             if len(known) == len(found) > 1:
+                yield Demand(known, row.index)
+
+    def _summed(self, row: Row) -> Iterator[Demand]:
+        """The last axis of the left operand, the last but one of the right one."""
+        left, right = (self.real(operand).value for operand in row.inputs)
+        if len(right.shape) > 1:
+            found = self.model.size(left, len(left.shape) - 1), self.model.size(right, len(right.shape) - 2)
+            known = tuple(size for size in found if size is not None)
+            if len(known) == 2:
                 yield Demand(known, row.index)
 
     def _told(self, row: Row) -> Iterator[Demand]:

@@ -1,4 +1,5 @@
-"""What an addition is, by what it adds: `residual`, `table` (of positions, of a bias) or `pyramid`; which side is main.
+"""What values that meet are to each other: `residual`, `table` (of positions, of a bias), `pyramid`, `positions` (of a
+map, beside features that a layer makes); which side of a residual is main.
 
 operands, the rows of each since their fork → relation_of, order_of
 """
@@ -38,6 +39,8 @@ def relation_of(met: Meeting) -> str:
     mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
     if mismatch.kind in SUMS and table_among(mismatch, operands, history) is not None:
         return "table"
+    if mismatch.kind == "product" and len(operands) == 2:
+        return "positions" if is_of_positions(operands, history) else ""
     if mismatch.kind != "add" or len(operands) != 2:
         return ""
     if mismatch.site.strict:
@@ -47,6 +50,13 @@ def relation_of(met: Meeting) -> str:
     direct = any(history.index.maker_index(operand.value.id) <= fork for operand in operands)
     enlarged = [any(enlarges(change.row) for change in side) for side in sides]
     return "pyramid" if sorted(enlarged) == [False, True] and not direct else "residual"
+
+
+def is_of_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:
+    """Whether one of the two sizes that a matrix product sums over is that of a flattened map, and the other is not."""
+    (left, right), index = operands, history.index
+    inner = [(left, len(left.value.shape) - 1), (right, max(len(right.value.shape) - 2, 0))]
+    return sum(bool(origin_of(index, operand, axis).factors) for operand, axis in inner) == 1
 
 
 def table_among(mismatch: Mismatch, operands: Sequence[Operand], history: AxisHistory) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from archscope.checks.conflicts.axes import Made, indexed, joined, origins, viewed
+from archscope.checks.conflicts.axes import JOINED, Made, indexed, joined, origins, viewed
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.report.windows import Window, window_of
 from archscope.trace import Operand, Row, Value
@@ -20,7 +20,6 @@ from archscope.trace_index import TraceIndex
 
 ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 VIEWED = ("view", "reshape", "flatten", "unflatten")
-JOINED = ("cat", "concat", "concatenate")
 LAYERS_THAT_PAD = "Pad"
 """Modules of torch.nn that pad have it in their names: what they pad is not worked out from sizes."""
 CUTS = ("getitem", "narrow", "expand", "repeat", "interpolate", "embedding", "index_select", "gather")
@@ -45,11 +44,6 @@ class Size:
     rule: Callable[..., int] | None = field(default=None, repr=False)
     axis: InputAxis | None = None
     frozen: bool = False
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether it is the same for every input."""
-        return self.axis is None and not self.of
 
     def ancestors(self) -> list[Size]:
         """The sizes that it is made from and itself, each once, each behind those that it is made from."""
@@ -176,6 +170,8 @@ class SizeModel:
             cut = slice_of(row, axis, value)
             return (None, False) if cut is None else (lambda n: len(range(*cut.indices(n))), cut == slice(None))
         before, after = source.now, value.shape[axis]
+        if row.short in ENLARGES and axis < 2:  # the batch, and the channels
+            return (lambda n: n) if before == after else None, True
         step = resize_of(row, before, after, back)
         padded = row.short == "pad" and before != after
         return step, not padded or (site is not None and LAYERS_THAT_PAD in site.name)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 
-from archscope.checks.conflicts.axes import Made, Origins, origins
-from archscope.checks.conflicts.size_model import JOINED, VIEWED
+from archscope.checks.conflicts.axes import JOINED, Made, Origins, origins
+from archscope.checks.conflicts.size_model import VIEWED
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 

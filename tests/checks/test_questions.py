@@ -1,0 +1,48 @@
+"""Questions that people asked in public, rebuilt: what check says of each, held against what an expert answered.
+
+questions/, reports/ → the nets; expected → rule, line, facts that an answer holds, words that mislead
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from archscope.cli import cli
+from tests.checks.questions.expected import QUESTIONS, Question
+from tests.checks.reports_expected import REPORTS
+
+FOLDER = Path(__file__).parent
+CASES = [("questions", question) for question in QUESTIONS] + [("reports", question) for question in REPORTS]
+each = pytest.mark.parametrize(("folder", "question"), CASES, ids=[f"{Path(q.file).stem}{q.target}" for _, q in CASES])
+
+
+def answer(folder: str, question: Question, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What check prints, on one line."""
+    monkeypatch.chdir(FOLDER / folder)
+    target = f"{question.file}:{question.target}" if question.target else question.file
+    given = [f"--arg={one}" for one in question.args] + [f"--input={one}" for one in question.inputs]
+    result = CliRunner().invoke(cli, ["check", target, *given])
+    assert result.exit_code == (0 if question.rule == "silent-broadcast" else 1), result.output
+    return " ".join(result.output.split())
+
+
+def missing(question: Question, text: str) -> list[object]:
+    """The facts that an answer lacks."""
+    bare = text.replace(question.file, "")
+    return [
+        fact for fact in question.facts if not any(one in bare for one in ([fact] if isinstance(fact, str) else fact))
+    ]
+
+
+@each
+def test_an_answer_says_what_an_expert_says(folder: str, question: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = answer(folder, question, monkeypatch)
+    first = re.match(rf"\S+?: (?:error|warning) {question.rule}\b", text)
+    assert first, text[:200]
+    assert f"{question.file}:{question.line}:" in text or question.target == "critic"
+    assert missing(question, text) == []
+    assert [words for words in question.never if words in text] == []
