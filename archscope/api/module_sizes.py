@@ -8,7 +8,7 @@ than the sizes nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +21,7 @@ from archscope.api.other_sizes import Wants
 from archscope.api.runs import Given, at_rest, subject_of, summarize_subject
 from archscope.checks.conflicts.comparing import is_same_run
 from archscope.checks.other_sizes import ONE_BATCH, SQUARE_ONLY, batches, landscapes, lost_batch, told, turned_image
-from archscope.errors import ForwardError
+from archscope.errors import ArchscopeError, ForwardError, Span
 from archscope.report import Finding, Report
 from archscope.trace import Shape
 
@@ -57,6 +57,31 @@ def summarize_at_sizes(target: Any, options: Mapping[str, Any], wants: Wants) ->
         if subject.live and not on_meta and spent > LONGEST:
             return report, ()
         return report, ModuleAtOtherSizes(subject, args, kwargs, given, train, report, on_meta).findings(wants)
+
+
+@at_rest
+def row_places(
+    target: Any, report: Report, rows: Collection[int], options: Mapping[str, Any]
+) -> Mapping[int, Span | None]:
+    """The lines of a Python target's code at which these rows are called; none where another run has other rows."""
+    from archscope import targets
+
+    given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
+    place, train = (options.get("device", "auto"), options.get("dtype")), bool(options.get("train"))
+    try:
+        with (
+            targets.surroundings(target),
+            targets.seeded(options.get("seed")),
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+            catch_warnings(action="ignore"),
+        ):
+            subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
+            again = summarize_subject(subject, args, kwargs, given, train=train, backward=False, located=rows)
+    except ArchscopeError:
+        return {}
+    functions = [[row.function for row in one.trace.rows] for one in (report, again)]
+    return {row: again.trace.rows[row].place for row in rows} if functions[0] == functions[1] else {}
 
 
 @dataclass

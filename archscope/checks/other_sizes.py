@@ -243,4 +243,4 @@ def pairs(before: Report, after: Report) -> Iterator[tuple[Row, Row]]:
 
 
 def told_at(row: Row, rule: str, message: str) -> Finding:
-    return Finding(rule, "warning", message, row.path, row.place, help=HELPS[rule], cause="view-shape")
+    return Finding(rule, "warning", message, row.path, row.place, help=HELPS[rule], cause="view-shape", row=row.index)

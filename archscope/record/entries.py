@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
+from archscope.errors import Span
 from archscope.record.attributes import attributes
 from archscope.record.functions import Function
 from archscope.record.invocation import Ghost, Invocation
@@ -80,8 +81,14 @@ def doors(inputs: Iterable[Operand]) -> list[tuple[Any, str]]:
     return [(operand[1][1], operand[1][2]) for operand in inputs]
 
 
-def rows(entries: Sequence[Entry], calls: Sequence[Call], parameters: Mapping[int, str]) -> Iterator[Row]:
+def rows(
+    entries: Sequence[Entry],
+    calls: Sequence[Call],
+    parameters: Mapping[int, str],
+    places: Mapping[int, Span | None],
+) -> Iterator[Row]:
     """The rows of a run. parameters: the values of what is learned, by their names; the first row to read one has it.
+    places: of rows whose line of the author's code was looked for; the others have that of their site.
 
     A layer's only row is called like the layer.
     """
@@ -107,7 +114,8 @@ def rows(entries: Sequence[Entry], calls: Sequence[Call], parameters: Mapping[in
         site = calls[call][2] if call >= 0 else NOWHERE
         op = site.name if site.kind == "layer" and alone[call] == 1 else function.op
         door = tuple(inputs), outputs, firsts, kernels, view
-        yield new(Row, (index, site.path, op, function.name, call, *door, site.place, named, function.op, -1))
+        where = site.place or places.get(index)
+        yield new(Row, (index, site.path, op, function.name, call, *door, where, named, function.op, -1))
 
 
 def signature(

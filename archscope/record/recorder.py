@@ -8,7 +8,7 @@ The recorder holds no activation: values are known by identity through weak refe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,9 @@ from torch._ops import OpOverload
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
+from archscope import errors
 from archscope.fit import find, unequal
+from archscope.record.author import place
 from archscope.record.backward import Derivation, Span, derive, ends, loss_of, next_number
 from archscope.record.entries import (
     NOWHERE,
@@ -50,12 +52,21 @@ class Recorder(TorchFunctionMode):
     """Sees every torch function of a run. A driver says where the run is: `enter(site)` … `leave()`.
 
     on_mismatch: what operands that do not fit do. originals: keeps what the model holds from being written for good.
-    derives: a backward pass follows, which a driver asks for: `derive(outputs)`.
+    derives: a backward pass follows, which a driver asks for: `derive(outputs)`. located: the indexes of the rows whose
+    line of the author's code is looked for; the others have that of their site, if any.
     """
 
-    def __init__(self, *, on_mismatch: OnMismatch, originals: Originals, derives: bool = False):
+    def __init__(
+        self,
+        *,
+        on_mismatch: OnMismatch,
+        originals: Originals,
+        derives: bool = False,
+        located: Collection[int] = frozenset(),
+    ):
         super().__init__()
-        self.on_mismatch, self.derives = on_mismatch, derives
+        self.on_mismatch, self.derives, self.located = on_mismatch, derives, located
+        self.places: dict[int, errors.Span | None] = {}
         self.calls: list[Call] = []
         self.entries: list[Entry] = []
         self.site = NOWHERE
@@ -185,6 +196,8 @@ class Recorder(TorchFunctionMode):
     ) -> None:
         """Writes a call down. What must be asked of living tensors is asked here; all else is left for later."""
         values, index = self.values, len(self.entries)
+        if index in self.located:
+            self.places[index] = place()
         if function.in_place and function.free and self._bookkeeping(tensors((args, kwargs))):
             return
         given = values.given(args)
@@ -296,7 +309,7 @@ class Recorder(TorchFunctionMode):
 
     def read(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """The rows of the forward pass, and those of the backward pass; asked when the run is over."""
-        forward = tuple(rows(self.entries, self.calls, self.values.parameters))
+        forward = tuple(rows(self.entries, self.calls, self.values.parameters, self.places))
         return forward, tuple(self.derivation.rows(forward)) if self.derivation is not None else ()
 
     def note(self, error: BaseException | None) -> None:

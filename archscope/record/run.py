@@ -7,7 +7,7 @@ record(run): and again by kernels      record_module(model): and again with grad
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,7 @@ def once(
     kernels: bool = False,
     grad: bool = False,
     lives: bool = False,
+    located: Collection[int] = frozenset(),
     beside: Beside = nullcontext,
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
@@ -63,7 +64,8 @@ def once(
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
     what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
-    with gradients, though nobody derives the run. lives: also what memory lived when. beside: who else looks on,
+    with gradients, though nobody derives the run. lives: also what memory lived when. located: the indexes of the rows
+    whose line of the author's code is told. beside: who else looks on,
     nearest to the run. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes,
     settings, random states and what the run wrote into the model and its inputs are given back as they were.
     """
@@ -74,7 +76,7 @@ def once(
     held = {"parameter": parameters, "buffer": buffers, "input": given}
     originals = Originals(tensor for named in held.values() for _, tensor in named)
     with kept_state(grad=backward or grad):
-        recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward)
+        recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
         told = attributed(lambda: recorder.site.place)
         values = recorder.values
         ledger = ledger_of(recorder, held, device) if lives else None

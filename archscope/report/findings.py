@@ -50,8 +50,9 @@ class Finding:
     cause: why, as a code: of a shape conflict its class (`channels`, `stride`, …), of other findings their rule. walk:
     the steps that made the sizes what they are, the likeliest culprit first. also: other paths where the same place of
     the author's text has the same fault. likely: an earlier conflict may be the cause of this one. sizes: of a conflict
-    the shapes, the axes that differ and the input sizes that would fit, as plain data. diagnosis: what a conflict was
-    found to be, for whoever looks for fixes.
+    the shapes, the axes that differ and the input sizes that would fit, as plain data. row: the index of
+    the row that it is about, for whoever looks for its place. diagnosis: what a conflict was found to be, for whoever
+    looks for fixes.
     """
 
     rule: str
@@ -67,6 +68,7 @@ class Finding:
     also: tuple[str, ...] = ()
     likely: bool = False
     sizes: Mapping[str, object] = field(default_factory=dict)
+    row: int = field(default=-1, compare=False, repr=False)
     diagnosis: Any = field(default=None, compare=False, repr=False)
 
 

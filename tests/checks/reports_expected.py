@@ -196,7 +196,7 @@ REPORTS = [
     Question(
         "f06_follow_on_and_python_gaps.py",
         "silent-broadcast",
-        24,
+        23,
         ("16×16",),
         ("UserWarning",),
         "Losses",

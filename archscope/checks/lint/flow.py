@@ -148,7 +148,8 @@ def plain(row: Row) -> str:
 
 def found(code: str, row: Row, message: str, *, help: str, level: str = "", details: Iterable[str] = ()) -> Finding:
     """A finding at a row; the level is the rule's own unless another is given."""
-    return Finding(code, level or LEVELS[code], message, row.path, row.place, help, details=tuple(details))
+    level = level or LEVELS[code]
+    return Finding(code, level, message, row.path, row.place, help, details=tuple(details), row=row.index)
 
 
 def merged(findings: Iterable[Finding]) -> Iterator[Finding]:

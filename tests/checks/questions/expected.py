@@ -130,7 +130,7 @@ QUESTIONS = [
     # 6 heads do not divide 512; 4 or 8 do.
     Question(
         "23_six_heads_512.py", "view-shape", 15,
-        ("6", "512", ("heads=4", "heads=8", "8 heads", "4 heads", "4 or 8")), ("86 instead of 85",),
+        ("6", "512", ("heads=4", "heads=8", "8 heads", "4 heads", "4 or 8", "4 and 8 do")), ("86 instead of 85",),
         "Attention", ("dim=512",), ("1x64x512",),
     ),
     # The input is (batch, steps, features), the layer takes the steps first.
