@@ -81,12 +81,12 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
 
 def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:
     """Of a layer behind a map: the input that it was made for, the map that it was made for."""
-    says, image = diagnosis.mismatch.says, flattened_map(diagnosis)
+    says, wanted = diagnosis.mismatch.says, wanted_map(diagnosis)
     if diagnosis.cause == "input-size" and says is not None:
         if diagnosis.fit is not None:
             yield f"{size_of_input(diagnosis.fit)} fits {says.argument}={says.said}"
-        if image is not None:
-            yield f"pool to {times(image[1])} before it is flattened"
+        if wanted:
+            yield f"pool to {times(wanted[1:])} before it is flattened"
 
 
 def cure_of_axis(diagnosis: Diagnosis) -> str:
@@ -99,7 +99,8 @@ def cure_of_axis(diagnosis: Diagnosis) -> str:
     axis, rank = shape.index(said, 1), len(shape)
     order = [*(one for one in range(rank) if one != axis), axis]
     move = f"transpose(1, {rank - 1})" if rank == 3 else f"permute({', '.join(map(str, order))})"
-    return f"{said} stands in {axis_label(diagnosis.axis_names, axis)}, axis {axis}: {move} before it brings it last"
+    name = "C, axis" if axis_label(diagnosis.axis_names, axis) == "C" else "axis"
+    return f"{said} stands in {name} {axis}: {move} before it brings it last"
 
 
 def cure_of_kernel(diagnosis: Diagnosis) -> str:
@@ -205,7 +206,7 @@ def other_windows(diagnosis: Diagnosis) -> list[str]:
 def size_of_input(fit: Fit) -> str:
     """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`."""
     if fit.whole:
-        return f"an input of {times(fit.whole[0])}" if len(fit.axes) > 1 else f"an input {fit.whole[0][0]} long"
+        return f"an input of {times(fit.whole)}" if len(fit.axes) > 1 else f"an input {fit.whole[0]} long"
     alike: dict[tuple[object, ...], list[Axis]] = {}
     for axis in fit.changed:
         alike.setdefault((axis.sizes, axis.step), []).append(axis)
@@ -262,9 +263,9 @@ def explained(diagnosis: Diagnosis) -> Iterator[str]:
     """Of a Linear after a flattened map what it gets and what it was told; of tables and maps their sizes."""
     image, says = flattened_map(diagnosis), diagnosis.mismatch.says
     if image is not None and says is not None:
-        channels, wanted, given = image
-        yield f"it gets    {times((channels, *given))} = {says.has}"
-        yield f"it expects {times((channels, *wanted))} = {says.said}"
+        yield f"it gets    {times(image)} = {says.has}"
+        if wanted := wanted_map(diagnosis):
+            yield f"it expects {times(wanted)} = {says.said}"
     if diagnosis.relation in ("table", "positions"):
         yield from sizes_told(diagnosis)
 
@@ -284,14 +285,20 @@ def table_sizes(diagnosis: Diagnosis, axis: int) -> list[SizeOrigin]:
     return origins_of(diagnosis.index, own)
 
 
-def flattened_map(diagnosis: Diagnosis) -> tuple[int, tuple[int, ...], tuple[int, ...]] | None:
-    """Of a Linear behind a flattened map: its channels, the sides that the Linear was made for, the sides it has."""
+def flattened_map(diagnosis: Diagnosis) -> tuple[int, ...] | None:
+    """Channels and sides of the map that was flattened for a Linear; None for other conflicts."""
     rows = [change.row for side in diagnosis.sides for change in side if change.row.short in VIEWS]
     says = diagnosis.mismatch.says
-    if not rows or says is None or not isinstance(says.said, int) or says.argument != "in_features":
+    if not rows or says is None or says.argument != "in_features":
         return None
     shape = rows[-1].inputs[0].value.shape
-    if len(shape) < 3 or says.has != prod(shape[1:]) or says.said % shape[1]:
-        return None
-    wanted = map_of(says.said // shape[1], shape[2:])
-    return (shape[1], wanted, shape[2:]) if wanted is not None else None
+    return shape[1:] if len(shape) > 2 and says.has == prod(shape[1:]) else None
+
+
+def wanted_map(diagnosis: Diagnosis) -> tuple[int, ...]:
+    """Channels and sides of the map that the Linear was made for; empty where there is no such map."""
+    image, says = flattened_map(diagnosis), diagnosis.mismatch.says
+    if image is None or says is None or not isinstance(says.said, int) or says.said % image[0]:
+        return ()
+    wanted = map_of(says.said // image[0], image[1:])
+    return (image[0], *wanted) if wanted is not None else ()

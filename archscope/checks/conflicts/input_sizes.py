@@ -37,8 +37,6 @@ TOLD = ("linear", "layer_norm")
 PRODUCTS = ("matmul", "bmm", "mm")
 FREE = SPATIAL | {"T"}
 """The axes of an input whose size a user may choose, by name."""
-MOST_WHOLE = 3
-"""How many whole shapes are told at most."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,12 @@ class Fit:
     """Sizes of one input at which everything fits.
 
     axes: those that a user may choose, each by itself. whole: where they go together, as a table of positions wants
-    height × width, the sizes of all of them at once, the nearest first.
+    height × width, the sizes of all of them at once.
     """
 
     input: str
     axes: tuple[Axis, ...]
-    whole: tuple[tuple[int, ...], ...] = ()
+    whole: tuple[int, ...] = ()
 
     @property
     def changed(self) -> tuple[Axis, ...]:
@@ -100,7 +98,7 @@ class Fit:
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """All sizes of the free axes at which everything fits, as they are told."""
-        return self.whole or tuple(product(*(axis.sizes for axis in self.axes)))
+        return (self.whole,) if self.whole else tuple(product(*(axis.sizes for axis in self.axes)))
 
 
 def fitting(index: TraceIndex, mismatch: Mismatch | None = None) -> Fit | None:
@@ -265,8 +263,8 @@ class Search:
             return None
         names = self.names.of(operand.value)
         axes = (Axis(operand.source, axis, names[axis], operand.value.shape[axis]) for _, axis in free)
-        near = sorted(found, key=lambda shape: preference(shape, given))
-        return Fit(operand.source, tuple(axes), tuple(near[:MOST_WHOLE]))
+        best = min(found, key=lambda shape: preference(shape, given))
+        return Fit(operand.source, tuple(axes), best)
 
 
 def is_near(shape: Sequence[int], given: Sequence[int]) -> bool:

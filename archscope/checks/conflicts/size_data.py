@@ -38,7 +38,7 @@ def sizes_data(diagnosis: Diagnosis) -> Mapping[str, object]:
 
 def fit_data(fit: Fit) -> Mapping[str, object]:
     """The input's name; of each free axis its index, name and size now, the sizes next to it that fit (`fits`), and
-    the number whose multiples fit; `shapes`: whole combinations of sizes, where axes go together."""
+    the number whose multiples fit; `whole`: the sizes of all axes at once, where they go together."""
     return {
         "input": fit.input,
         "axes": [
@@ -51,7 +51,7 @@ def fit_data(fit: Fit) -> Mapping[str, object]:
             }
             for axis in fit.axes
         ],
-        "shapes": [list(shape) for shape in fit.whole],
+        "whole": list(fit.whole) or None,
     }
 
 

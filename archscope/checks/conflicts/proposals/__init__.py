@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from archscope.checks.conflicts.causes import is_told_elsewhere
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.proposals.axis_order import (
     exchanged,
@@ -125,11 +126,18 @@ def proposals(
     """Every proposal that is known for the conflict; those of another label say so by their cause."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = Case(diagnosis, pages, signatures_of(blocks))
-    is_view = diagnosis.mismatch.kind == "view"
-    for source in order["layout" if is_view else diagnosis.cause]:
+    for source in sources_of(diagnosis, order):
         for one in source(case):
             shown = one.cause or CAUSE_SHOWN.get(source, "")
             yield replace(one, cause=as_precise(shown, diagnosis.cause), guess=source is slips)
+
+
+def sources_of(diagnosis: Diagnosis, order: Mapping[str, tuple[Source, ...]]) -> tuple[Source, ...]:
+    """Where proposals come from. A layer that was told the size of another axis is not told that of the last one."""
+    mismatch = diagnosis.mismatch
+    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
+        return unread, altered, moved_beside, flattened, transposed, unmoved
+    return order["layout" if mismatch.kind == "view" else diagnosis.cause]
 
 
 def as_precise(shown: str, cause: str) -> str:

@@ -98,7 +98,8 @@ def transposed(case: Case) -> Iterator[Proposal]:
     if spot is None:
         return
     for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.said):
-        step = f"transpose({axis}, {len(shape) - 1})"
+        order = [*(one for one in range(len(shape)) if one != axis), axis]
+        step = f"transpose({axis}, 2)" if len(shape) == 3 else f"permute({', '.join(map(str, order))})"
         text = spot.page.with_step_before(spot.span, step)
         yield from spot.proposal(f"{step} before {case.mismatch.site.path}", text)
     whole = spot.page.expression(spot.span)
