@@ -164,8 +164,9 @@ def test_no_path_of_a_machine(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
 def test_every_page_is_reached_from_the_readme(page: Path) -> None:
-    """The pages of the rules from their index."""
-    index = RULES_INDEX if page in RULE_PAGES and page != RULES_INDEX else README
+    """The pages of the rules and of the causes from their index, the index of the causes from that of the rules."""
+    index = page.with_name("README.md") if page in RULE_PAGES and page != RULES_INDEX else README
+    index = RULES_INDEX if page == index else index
     links = [link.partition("#")[0] for link in LINK.findall(index.read_text(encoding="utf-8"))]
     assert page.relative_to(index.parent).as_posix() in links
 

@@ -1,8 +1,10 @@
 """Shapes that do not fit: why, and what would mend it.
 
 TraceIndex → diagnosis   a Diagnosis of each mismatch: its operands, the steps of each since the fork, its cause
-               axis_history, axes   how each axis came to its size; causes   the class of a cause
-               input_sizes          which sizes of the input would fit
+               axis_history, axes   how each axis came to its size; axis_names   what it is called
+               relations            residual, table, pyramid; causes   the class of a cause
+               size_model, input_sizes   which sizes of the input would fit
+               size_origins, view_factors   sizes as products; size_data   all of it as plain data
 Diagnosis → proposals/   edits of a spec's text that may cure it        layer_changes   other arguments of a layer
 edit      → effects      what it changes in the compiled net, step by step
           → verification whether it cures the conflict and harms nothing   comparing   the same for runs of a model
