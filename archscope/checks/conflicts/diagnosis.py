@@ -14,6 +14,7 @@ from functools import cached_property
 from archscope.checks.conflicts.axis_history import AxisHistory, Change
 from archscope.checks.conflicts.axis_names import AxisNames, Names, of_images
 from archscope.checks.conflicts.causes import ConflictFacts, cause_of
+from archscope.checks.conflicts.demands import NetDemands
 from archscope.checks.conflicts.input_sizes import Fit, fitting
 from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of
 from archscope.trace import Mismatch, Operand, Shape
@@ -28,20 +29,20 @@ OPERANDS = {
 
 def diagnoses(index: TraceIndex) -> list[Diagnosis]:
     """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
-    found, history = index.trace.mismatches, AxisHistory(index)
+    found, demands = index.trace.mismatches, NetDemands(AxisHistory(index))
     alike: dict[object, list[int]] = {}
     for number, one in enumerate(found):
         place = one.site.place
         alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
-    return [diagnosed([found[n] for n in same], history, found[: same[0]]) for same in alike.values()]
+    return [diagnosed([found[n] for n in same], demands, found[: same[0]]) for same in alike.values()]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork.
 
-    naming: the names of all axes of the run. axis_names: of those of the widest operand. relation: what a sum's
-    operands are to each other: `residual`, `table`, `pyramid` or "".
+    demands: what must fit in the net, for all its conflicts. axis_names: of those of the widest operand. relation: what
+    operands are to each other: `residual`, `table`, `pyramid`, `positions` or "".
     """
 
     mismatch: Mismatch
@@ -52,9 +53,14 @@ class Diagnosis:
     cause: str
     relation: str
     likely: bool
-    naming: AxisNames
+    demands: NetDemands
     axis_names: Names = ()
     also: tuple[str, ...] = ()
+
+    @property
+    def naming(self) -> AxisNames:
+        """The names of the axes of every value of the run."""
+        return self.demands.names
 
     @property
     def residual(self) -> bool:
@@ -63,16 +69,16 @@ class Diagnosis:
     @cached_property
     def fit(self) -> Fit | None:
         """The sizes of an input at which the operands would fit; None where that is not known."""
-        return None if self.likely else fitting(self.index, self.mismatch)
+        return None if self.likely else fitting(self.demands, self.mismatch)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
         return tuple(operand.value.shape for operand in self.operands)
 
 
-def diagnosed(same: Sequence[Mismatch], history: AxisHistory, earlier: Sequence[Mismatch]) -> Diagnosis:
+def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[Mismatch]) -> Diagnosis:
     """The first of several mismatches at one place; other paths stand beside it."""
-    mismatch = same[0]
+    mismatch, history = same[0], demands.history
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
     operands = tuple(map(history.real, given)) if mismatch.site.conflict is not None else given
@@ -97,7 +103,7 @@ def diagnosed(same: Sequence[Mismatch], history: AxisHistory, earlier: Sequence[
         sides=sides,
         cause=cause_of(ConflictFacts(mismatch, shapes, sides, names, relation)),
         relation=relation,
-        naming=history.axis_names,
+        demands=demands,
         likely=any(history.follows(operand, own, mended, since=since) for operand, own in asked)
         or names_a_broken_size(mismatch, history.index, earlier),
         axis_names=names,

@@ -1,28 +1,22 @@
 """Which sizes of the inputs would do: what must fit in a net → the sizes next to the given ones at which it does.
 
-    TraceIndex → Demands (joins, layers that were told a size, windows) ─ SizeModel ─→ at any input: whether they hold
-              → fitting(index) → Fit: along each axis the next size below and above, or whole shapes
+    NetDemands, a conflict → fitting → Fit: along each axis of an input the next size below and above, or all at once
 
 Where no layer, table or window says which size it wants, sizes of less than half or more than twice the given one are
-none. Demands whose sizes cannot be followed back to an input are left out. So is one that holds in this run by a number
-that the author's code may have worked out from the run's sizes.
+none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product, takewhile
 from math import prod
 
-from archscope.checks.conflicts.axis_history import AxisHistory
-from archscope.checks.conflicts.axis_names import SPATIAL, AxisNames
-from archscope.checks.conflicts.size_model import InputAxis, Size, SizeModel, joined_axis, sizes_at, windowed
-from archscope.checks.conflicts.view_factors import factors_of
-from archscope.report.windows import window_of
-from archscope.trace import Mismatch, Operand, Row
-from archscope.trace_index import TraceIndex
+from archscope.checks.conflicts.axis_names import SPATIAL
+from archscope.checks.conflicts.demands import Demands, NetDemands
+from archscope.checks.conflicts.size_model import InputAxis
+from archscope.trace import Mismatch, Operand
 
 FARTHEST = 4
 """How many times the given size is looked at."""
@@ -32,27 +26,8 @@ LONGEST_RUN = 64
 """How many neighbouring sizes that fit are looked at for one that people use."""
 USUAL = (28, 32, 64, 96, 128, 224, 256)
 """Sizes of images that people use; others are multiples of the second one as a rule."""
-SUMS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")
-TOLD = ("linear", "layer_norm")
-PRODUCTS = ("matmul", "bmm", "mm")
 FREE = SPATIAL | {"T"}
 """The axes of an input whose size a user may choose, by name."""
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Sizes that must be equal, all of them at least 1."""
-
-    sizes: tuple[Size, ...]
-    row: int
-
-    def holds(self, found: Mapping[int, int]) -> bool:
-        values = {found[id(size)] for size in self.sizes}
-        return len(values) == 1 and min(values) > 0
-
-    @cached_property
-    def axes(self) -> frozenset[InputAxis]:
-        return frozenset().union(*(size.axes() for size in self.sizes))
 
 
 @dataclass(frozen=True)
@@ -101,119 +76,31 @@ class Fit:
         return (self.whole,) if self.whole else tuple(product(*(axis.sizes for axis in self.axes)))
 
 
-def fitting(index: TraceIndex, mismatch: Mismatch | None = None) -> Fit | None:
-    """The sizes of an input at which everything fits that can be followed; None where all does, or none is known.
+def fitting(net: NetDemands, mismatch: Mismatch) -> Fit | None:
+    """The sizes of an input at which everything fits that can be followed; None where none is known.
 
     mismatch: the conflict that must be gone.
     """
-    return Search(index, mismatch).fit()
-
-
-class Demands:
-    """Demands that are asked together at many sizes of the inputs."""
-
-    def __init__(self, demands: Sequence[Demand]):
-        self.demands = demands
-        self.sizes = list({id(s): s for one in demands for size in one.sizes for s in size.ancestors()}.values())
-
-    def hold(self, given: Mapping[InputAxis, int]) -> bool:
-        """Whether all hold where the axes of inputs are those given, others as they are."""
-        found = dict(zip(map(id, self.sizes), sizes_at(self.sizes, given), strict=True))
-        return all(one.holds(found) for one in self.demands)
+    return Search(net, mismatch).fit()
 
 
 class Search:
-    """The search for sizes of one net's inputs."""
+    """The search for sizes of an input at which one conflict, and all others, are gone."""
 
-    def __init__(self, index: TraceIndex, mismatch: Mismatch | None = None):
-        self.index, self.mismatch, self.real = index, mismatch, AxisHistory(index).real
-        self.model, self.names = SizeModel(index), AxisNames(index)
-        found = [(one, Demands([one]).hold({})) for one in self._demands()]
-        known = [(one, holds) for one, holds in found if not (holds and any(size.frozen for size in one.sizes))]
-        self.broken = [one for one, holds in known if not holds and (one.axes or self._is_own(one))]
-        self.all = Demands([one for one, _ in known if one.axes])
-        self.is_made_for = any(not size.axes() or len(one.sizes) == 1 for one in self.broken for size in one.sizes)
-
-    def _is_own(self, demand: Demand) -> bool:
-        return self.mismatch is not None and demand.row == self.mismatch.row
-
-    # -------------------------------------------------------- what must hold
-    def _demands(self) -> Iterator[Demand]:
-        for row in self.index.trace.rows:
-            kind = row.short.removesuffix("_")
-            if kind in SUMS or joined_axis(row) is not None:
-                yield from self._joins(row, strict=kind not in SUMS)
-            elif kind in PRODUCTS and len(row.inputs) == 2:
-                yield from self._summed(row)
-            elif kind in TOLD and len(row.inputs) > 1:
-                yield from self._told(row)
-        for mismatch in self.index.trace.mismatches:
-            if mismatch.kind == "layer" and mismatch.says is None and 0 <= mismatch.row < len(self.index.trace.rows):
-                yield from self._slides(self.index.trace.rows[mismatch.row])
-        if self.mismatch is not None and self.mismatch.kind == "view":
-            yield from self._viewed(self.mismatch)
-
-    def _joins(self, row: Row, *, strict: bool) -> Iterator[Demand]:
-        rank, along = len(row.outputs[0].shape), joined_axis(row)
-        operands = [op for op in map(self.real, row.inputs) if not strict or len(op.value.shape) == rank]
-        for back in range(1, rank + 1):
-            if along is not None and rank - back == along:
-                continue
-            there = [op for op in operands if len(op.value.shape) >= back and (strict or op.value.shape[-back] != 1)]
-            found = [self.model.size(op.value, len(op.value.shape) - back) for op in there]
-            known = tuple(size for size in found if size is not None)
-            if len(known) == len(found) > 1:
-                yield Demand(known, row.index)
-
-    def _summed(self, row: Row) -> Iterator[Demand]:
-        """The last axis of the left operand, the last but one of the right one."""
-        left, right = (self.real(operand).value for operand in row.inputs)
-        if len(right.shape) > 1:
-            found = self.model.size(left, len(left.shape) - 1), self.model.size(right, len(right.shape) - 2)
-            known = tuple(size for size in found if size is not None)
-            if len(known) == 2:
-                yield Demand(known, row.index)
-
-    def _told(self, row: Row) -> Iterator[Demand]:
-        """The last axes, as a layer in conflict was told, or as the weight has them."""
-        given, weight = self.real(row.inputs[0]).value, row.inputs[1].value
-        told = [m.says.said for m in self.index.trace.mismatches if m.row == row.index and m.says is not None]
-        said = told[0] if told and isinstance(told[0], (int, tuple)) else weight.shape
-        whole = (said,) if isinstance(said, int) else said
-        for back in range(1, 2 if row.short == "linear" else len(whole) + 1):
-            size = self.model.size(given, len(given.shape) - back) if len(given.shape) >= back else None
-            if size is not None and size.axes():
-                yield Demand((size, Size(whole[-back])), row.index)
-
-    def _slides(self, row: Row) -> Iterator[Demand]:
-        """A window must fit into what it reads."""
-        window, read = window_of(row), self.real(row.inputs[0]).value
-        for spatial in range(window.axes if window is not None else 0):
-            size = self.model.size(read, len(read.shape) - window.axes + spatial) if window is not None else None
-            if size is not None and window is not None and size.axes():
-                yield Demand((Size(size.now, (size,), windowed(window, spatial)),), row.index)
-
-    def _viewed(self, mismatch: Mismatch) -> Iterator[Demand]:
-        """A view of as many axes has the sizes that were written; windows divide the axes that they cut."""
-        value, told = self.real(mismatch.operands[0]).value, mismatch.says.said if mismatch.says is not None else ()
-        if not isinstance(told, tuple):
-            return
-        spatial = [axis for axis, name in enumerate(self.names.of(value)) if name in SPATIAL]
-        for axis in spatial if len(told) == len(value.shape) else ():
-            size = self.model.size(value, axis)
-            if size is not None and size.axes() and told[axis] != -1:
-                yield Demand((size, Size(told[axis])), mismatch.row)
-        for factors in factors_of(told, value.shape, spatial):
-            size = self.model.size(value, factors.axis) if factors.is_window else None
-            if size is not None and size.axes():
-                yield Demand((Size(0, (size,), divided_by(factors.divisor)),), mismatch.row)
+    def __init__(self, net: NetDemands, mismatch: Mismatch):
+        self.index, self.names = net.index, net.names
+        extra = list(net.of_view(mismatch)) if mismatch.kind == "view" else []
+        lost = [one for one, holds in zip(extra, Demands(extra).held({}), strict=True) if not holds]
+        self.own = [one for one in (*net.broken, *lost) if one.row == mismatch.row]
+        self.broken = [*self.own, *(one for one in net.broken if one.row != mismatch.row and one.axes)]
+        self.all = Demands([*net.followed, *extra])
+        self.is_made_for = any(one.is_told for one in self.broken)
 
     # -------------------------------------------------------- the search
     def fit(self) -> Fit | None:
         """The sizes of the input whose axes the broken demands depend on."""
         touched = frozenset().union(*(one.axes for one in self.broken))
-        own = self.mismatch is None or any(map(self._is_own, self.broken))
-        if not own or not all(one.axes for one in self.broken):
+        if not self.own or not all(one.axes for one in self.own):
             return None
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
@@ -270,11 +157,6 @@ class Search:
 def is_near(shape: Sequence[int], given: Sequence[int]) -> bool:
     """Whether no size is less than half or more than twice the given one: of another order it would be another net."""
     return all(own <= 2 * size <= 4 * own for own, size in zip(given, shape, strict=True))
-
-
-def divided_by(number: int) -> Callable[[int], int]:
-    """1 for a multiple of the number, 0 for every other size."""
-    return lambda size: int(size % number == 0)
 
 
 def limit(given: int) -> int:

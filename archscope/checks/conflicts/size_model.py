@@ -8,7 +8,7 @@ has no Size, and so has one whose rule does not give the number that the run had
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -16,7 +16,6 @@ from archscope.checks.conflicts.axes import JOINED, Made, indexed, joined, origi
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.report.windows import Window, window_of
 from archscope.trace import Operand, Row, Value
-from archscope.trace_index import TraceIndex
 
 ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 VIEWED = ("view", "reshape", "flatten", "unflatten")
@@ -36,7 +35,7 @@ class Size:
 
     now: what it is in this run. of: the sizes that it is made from. rule: from theirs to its own; 0 or less where
     something does not fit. axis: of an axis of an input, which. frozen: whether a number that the author's code may
-    have worked out from this run's sizes is in it.
+    have worked out from this run's sizes is in it. axes: the axes of inputs that it depends on.
     """
 
     now: int
@@ -44,26 +43,28 @@ class Size:
     rule: Callable[..., int] | None = field(default=None, repr=False)
     axis: InputAxis | None = None
     frozen: bool = False
+    axes: frozenset[InputAxis] = field(init=False, repr=False)
 
-    def ancestors(self) -> list[Size]:
-        """The sizes that it is made from and itself, each once, each behind those that it is made from."""
-        found: dict[int, Size] = {}
-        waiting: list[tuple[Size, bool]] = [(self, False)]
-        while waiting:
-            size, ready = waiting.pop()
-            if ready:
-                found.setdefault(id(size), size)
-            elif id(size) not in found:
-                waiting += [(size, True), *((one, False) for one in size.of)]
-        return list(found.values())
+    def __post_init__(self) -> None:
+        own = frozenset([self.axis]) if self.axis is not None else frozenset()
+        object.__setattr__(self, "axes", own.union(*(size.axes for size in self.of)))
 
-    def axes(self) -> frozenset[InputAxis]:
-        """The axes of inputs that it depends on."""
-        return frozenset(size.axis for size in self.ancestors() if size.axis is not None)
+
+def ordered(sizes: Iterable[Size]) -> list[Size]:
+    """Sizes and those that they are made from, each once, each behind those that it is made from."""
+    found: dict[int, Size] = {}
+    waiting: list[tuple[Size, bool]] = [(size, False) for size in sizes]
+    while waiting:
+        size, ready = waiting.pop()
+        if ready:
+            found.setdefault(id(size), size)
+        elif id(size) not in found:
+            waiting += [(size, True), *((one, False) for one in size.of)]
+    return list(found.values())
 
 
 def sizes_at(sizes: Sequence[Size], given: Mapping[InputAxis, int]) -> list[int]:
-    """The sizes where the axes of inputs are those given, others as they are; `sizes` as `ancestors` orders them."""
+    """The sizes where the axes of inputs are those given, others as they are; `sizes` as `ordered` orders them."""
     found: dict[int, int] = {}
     for size in sizes:
         if size.axis is not None:
@@ -76,17 +77,21 @@ def sizes_at(sizes: Sequence[Size], given: Mapping[InputAxis, int]) -> list[int]
     return [found[id(size)] for size in sizes]
 
 
+def value_of(size: Size) -> int:
+    """What its rule gives of the sizes that it is made from, as they are in this run."""
+    return size.now if size.rule is None else size.rule(*(one.now for one in size.of))
+
+
 class SizeModel:
     """The Sizes of one trace's values, each made when it is first asked for.
 
     Behind a conflict the run went on with made-up sizes, so there a rule need not give the number that the run had.
     """
 
-    def __init__(self, index: TraceIndex):
-        self.index = index
+    def __init__(self, history: AxisHistory):
+        self.index, self.real = history.index, history.real
         self.known: dict[InputAxis, Size | None] = {}
-        self.real = AxisHistory(index).real
-        self.made_up = index.descendants(mismatch.row for mismatch in index.trace.mismatches)
+        self.made_up = self.index.descendants(mismatch.row for mismatch in self.index.trace.mismatches)
 
     def size(self, value: Value, axis: int) -> Size | None:
         """How an axis of a value comes to its size; None where that is not known."""
@@ -130,7 +135,7 @@ class SizeModel:
         if len(known) != len(sources):
             return None
         made = self._of_row(row, value, axis, known)
-        fits = made is not None and (row.index in self.made_up or sizes_at(made.ancestors(), {})[-1] == now)
+        fits = made is not None and (row.index in self.made_up or value_of(made) == now)
         return made if fits else None
 
     def _may_follow(self, row: Row) -> bool:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from archscope.checks.conflicts.input_sizes import Fit, fitting, is_near
+from archscope.checks.conflicts.input_sizes import Fit, is_near
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, steps_around
 from archscope.spec.edits import Argument, Page, parts
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
@@ -17,7 +17,7 @@ MIXERS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
 
 def input_sizes(case: Case) -> Iterator[Proposal]:
     """Other sizes of an input, with which everything fits that follows from them, the nearest first."""
-    found = fitting(case.diagnosis.index, case.mismatch)
+    found = case.diagnosis.fit
     if found is None or len({len(shape) for shape in case.diagnosis.shapes}) > 1:
         return  # of values of other ranks another size would at best broadcast by chance
     for page in case.pages.values():
