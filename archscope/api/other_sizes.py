@@ -48,9 +48,12 @@ class SpecAtOtherSizes:
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
         """The warnings; what torch warns of has been said in the run that was asked for."""
-        with catch_warnings(action="ignore"):
-            batch = self._at_another_batch() if wants(ONE_BATCH) else ()
-            return (*batch, *(self._in_landscape() if wants(SQUARE_ONLY) else ()))
+        try:
+            with catch_warnings(action="ignore"):
+                batch = self._at_another_batch() if wants(ONE_BATCH) else ()
+                return (*batch, *(self._in_landscape() if wants(SQUARE_ONLY) else ()))
+        except ForwardError:  # of a run that nobody asked for
+            return ()
 
     def _at_another_batch(self) -> Iterator[Finding]:
         batch, how = self._another_batch()

@@ -71,7 +71,8 @@ def tell(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
     elif name in RECURRENT:
         axes.is_single |= rank == 2
         shape, state = row.inputs[0].value.shape, row.inputs[1].value.shape
-        sides = [axis for axis in (0, 1) if rank == 3 and shape[axis] == state[-2]]
+        known = rank == 3 and len(state) > 1  # a packed sequence has none of these axes
+        sides = [axis for axis in (0, 1) if known and shape[axis] == state[-2]]
         axes.batch = order[sides[0]] if len(sides) == 1 else axes.batch
 
 
@@ -166,7 +167,8 @@ HELPS: Mapping[str, str] = {
 def told(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding]:
     """The errors of a run at other sizes as warnings of the net; what may follow from another one is left out."""
     for finding in findings:
-        if finding.level == "error" and not finding.likely and not finding.rule.startswith("expect-"):
+        table = getattr(finding.diagnosis, "relation", "") == "table"  # what has its length was taken for a batch
+        if finding.level == "error" and not (finding.likely or table) and not finding.rule.startswith("expect-"):
             message = f"at {where}: {finding.message}"
             help = finding.help if finding.rule == "spec" and finding.help else HELPS[rule]
             fixes = tuple(replace(fix, macs=None) for fix in finding.fixes)  # they are those of another batch

@@ -87,7 +87,7 @@ def sentence(diagnosis: Diagnosis) -> str:
     """One sentence with the numbers in it."""
     mismatch = diagnosis.mismatch
     if mismatch.kind in ("layer", "view", "product", "attention"):
-        return mismatch.fact + "".join(f": {factors}" for factors in view_factors(diagnosis))
+        return mismatch.fact + "".join(f": {text}" for text in dict.fromkeys(map(str, view_factors(diagnosis))))
     what = {
         "add": f"{mismatch.operation} cannot combine these",
         "multiply": f"{mismatch.operation} cannot combine these",

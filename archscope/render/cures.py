@@ -12,7 +12,7 @@ from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.axis_names import Names
-from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, map_of, sets_a_size
+from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, map_for, sets_a_size
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.checks.conflicts.input_sizes import Axis, Fit
 from archscope.checks.conflicts.layer_changes import sides, windows
@@ -20,7 +20,8 @@ from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.checks.conflicts.size_data import view_factors
 from archscope.checks.conflicts.size_origins import SizeOrigin, origins_of
 from archscope.checks.conflicts.told_arguments import lies_elsewhere
-from archscope.checks.conflicts.view_factors import Factors, nearest_divisors, neighbours
+from archscope.checks.conflicts.view_factors import Factors, neighbours
+from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import window_of
 from archscope.spec.tensor_calls import VIEWS
 
@@ -51,12 +52,13 @@ def cure(diagnosis: Diagnosis) -> str:
     if mismatch.kind == "layer":
         return cure_of_layer(diagnosis)
     if mismatch.kind == "view":
-        fits = [f"{size_of_input(diagnosis.fit)} fits"] if diagnosis.fit is not None else []
+        follows = " where the number of windows follows the size" if "divisibility" in diagnosis.cause else ""
+        fits = [f"{size_of_input(diagnosis.fit)} fits{follows}"] if diagnosis.fit is not None else []
         if examples := examples_in_view(mismatch, diagnosis.shapes[0]):
             one = prod(diagnosis.shapes[0][1:])
             return f"{examples * one} = {examples}·{one}: {examples} examples in one row; flatten(1) keeps the batch"
         divided = [factors for factors in view_factors(diagnosis) if factors.divisor]
-        return "; ".join([*(cure_of_view(diagnosis, factors) for factors in divided), *fits])
+        return "; ".join(dict.fromkeys([*(cure_of_view(diagnosis, factors) for factors in divided), *fits]))
     if diagnosis.relation == "table" and diagnosis.cause in ("input-size", "channels"):
         return cure_of_table(diagnosis)
     if diagnosis.relation == "positions":
@@ -76,6 +78,8 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
         return cure_of_order(diagnosis)
     if lies_elsewhere(diagnosis):
         return "bring the channels to dimension 1: transpose or permute the input"
+    if diagnosis.cause == "layout" and isinstance(says.said, tuple):
+        return f"{says.argument} has {len(says.said)} dimensions, its input {len(diagnosis.shapes[0])}"
     return "; or ".join([*size_of_layer(diagnosis), f"{says.argument}={says.has} fits this input"])
 
 
@@ -109,13 +113,13 @@ def cure_of_kernel(diagnosis: Diagnosis) -> str:
     window = window_of(rows[row]) if 0 <= row < len(rows) else None
     image = diagnosis.shapes[0][-window.axes :] if window is not None else ()
     largest = f"a kernel of at most {times(image)}" if image and min(image) > 0 else "a smaller kernel"
-    larger = f"{size_of_input(fit).replace('an input', 'an input at least')}, or " if fit is not None else ""
+    larger = f"{size_of_input(fit, least='at least ')}, or " if fit is not None else ""
     return f"{larger}{largest}, more padding, or less pooling before it"
 
 
 def cure_of_view(diagnosis: Diagnosis, factors: Factors) -> str:
     """The numbers that do divide."""
-    near = nearest_divisors(factors.size, factors.divisor)
+    near = sorted(n for n in nearest_divisors(factors.size, factors.divisor) if 1 < n < factors.size)
     others = f"{' and '.join(map(str, near))} {'do' if len(near) > 1 else 'does'}" if near else ""
     if not factors.is_window:
         return ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
@@ -203,14 +207,14 @@ def other_windows(diagnosis: Diagnosis) -> list[str]:
     return [text for path, text in found.items() if path in at_fault or not at_fault & found.keys()][:MOST_CHANGES]
 
 
-def size_of_input(fit: Fit) -> str:
-    """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`."""
+def size_of_input(fit: Fit, *, least: str = "") -> str:
+    """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`, `an input at least 64 high`."""
     if fit.whole:
-        return f"an input of {times(fit.whole)}" if len(fit.axes) > 1 else f"an input {fit.whole[0]} long"
+        return f"an input of {least}{times(fit.whole)}" if len(fit.axes) > 1 else f"an input {least}{fit.whole[0]} long"
     alike: dict[tuple[object, ...], list[Axis]] = {}
     for axis in fit.changed:
         alike.setdefault((axis.sizes, axis.step), []).append(axis)
-    return "an input " + " and ".join(map(along, alike.values())) + rule(fit)
+    return f"an input {least}" + " and ".join(map(along, alike.values())) + rule(fit)
 
 
 def rule(fit: Fit) -> str:
@@ -298,7 +302,5 @@ def flattened_map(diagnosis: Diagnosis) -> tuple[int, ...] | None:
 def wanted_map(diagnosis: Diagnosis) -> tuple[int, ...]:
     """Channels and sides of the map that the Linear was made for; empty where there is no such map."""
     image, says = flattened_map(diagnosis), diagnosis.mismatch.says
-    if image is None or says is None or not isinstance(says.said, int) or says.said % image[0]:
-        return ()
-    wanted = map_of(says.said // image[0], image[1:])
-    return (image[0], *wanted) if wanted is not None else ()
+    told = says.said if says is not None else None
+    return map_for(told, image) if image is not None and isinstance(told, int) else ()

@@ -49,8 +49,9 @@ def cannot_be_imported(source: str, error: BaseException) -> UsageError:
 
 def whole_way(error: BaseException) -> tuple[list[Making], BaseException]:
     """What an exception came through, with the way of those that it was raised from; and the first of these."""
-    way, root = makings(error, OURS), error
-    while root.__cause__ is not None:
+    way, root, seen = makings(error, OURS), error, {id(error)}
+    while root.__cause__ is not None and id(root.__cause__) not in seen:
+        seen.add(id(root.__cause__))
         more = makings(root.__cause__, OURS)
         place = next((n for n, one in enumerate(way) if more and one.frame is more[0].frame), None)
         if place is None:

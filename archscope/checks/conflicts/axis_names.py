@@ -26,7 +26,9 @@ JOINT = "·"
 
 def of_images(spatial: int, rank: int) -> Names:
     """The axes of a batch of images or of one, where a layer slides along so many axes."""
-    names = IMAGES[spatial]
+    names = IMAGES.get(spatial)
+    if names is None:
+        return ()
     return {spatial + 2: ("N", "C", *names), spatial + 1: ("C", *names)}.get(rank, ())
 
 

@@ -120,8 +120,9 @@ def divides_badly(found: ConflictFacts) -> bool:
 
 
 def sets_a_size(change: Change) -> bool:
-    """Whether a step resizes to a size that was written, whatever it gets."""
-    return change.row.short == "interpolate" and change.row.get("size") is not None
+    """Whether a layer resizes to a written size, whatever it gets; a call may be told one that was worked out."""
+    row = change.row
+    return row.short == "interpolate" and row.op != row.short and row.get("size") is not None
 
 
 def deviating(side: Sequence[Change]) -> list[Change]:
@@ -150,6 +151,8 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "kernel-size" if mismatch.axes else "layout"
     if says.argument == "padding":
         return "off-by-one"
+    if isinstance(says.said, tuple) and isinstance(says.has, tuple) and len(says.said) != len(says.has):
+        return "layout"
     if says.argument in DIVISORS:
         return "divisibility"
     if is_told_elsewhere(mismatch, shape):
@@ -174,9 +177,17 @@ def fits_another_image(said: object, flattened: Change) -> bool:
     """Whether a number of features is the channels that were flattened times the area of another map: any length of a
     sequence, a square or a cube, or an area of the map's own ratio."""
     source = flattened.row.inputs[0].value.shape
-    if not isinstance(said, int) or len(source) < 3 or said % source[1]:
-        return False
-    return map_of(said // source[1], source[2:]) is not None
+    return isinstance(said, int) and len(source) > 2 and bool(map_for(said, source[1:]))
+
+
+def map_for(features: int, given: Shape) -> Shape:
+    """Channels and sides of the map that has so many features, with the channels of the given one; empty where there is
+    no such map."""
+    channels, *sides = given
+    if channels < 1 or features % channels:
+        return ()
+    found = map_of(features // channels, tuple(sides))
+    return (channels, *found) if found is not None else ()
 
 
 def map_of(area: int, given: Shape) -> Shape | None:

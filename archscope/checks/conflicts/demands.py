@@ -102,7 +102,8 @@ class NetDemands:
             elif kind in TOLD and len(row.inputs) > 1:
                 yield from self._told(row)
         for mismatch in self.index.trace.mismatches:
-            if mismatch.kind == "layer" and mismatch.says is None and 0 <= mismatch.row < len(self.index.trace.rows):
+            too_large = mismatch.kind == "layer" and mismatch.says is None and bool(mismatch.axes)
+            if too_large and 0 <= mismatch.row < len(self.index.trace.rows):
                 yield from self._slides(self.index.trace.rows[mismatch.row])
 
     def _joins(self, row: Row, *, strict: bool) -> Iterator[Demand]:

@@ -24,7 +24,7 @@ OPERANDS = {
     "product": ("left", "right"),
     "attention": ("query", "key", "value", "mask"),
 }
-"""What the operands of a product are called; where there is one more, it comes first and is added."""
+"""What the operands of a product are called."""
 
 
 def diagnoses(index: TraceIndex) -> list[Diagnosis]:
@@ -81,6 +81,7 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
     mismatch, history = same[0], demands.history
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
+    given = given[-2:] if mismatch.kind == "product" else given  # the bias of addmm is none of the two
     operands = tuple(map(history.real, given)) if mismatch.site.conflict is not None else given
     fork = None if alone else history.fork(operands)
     since = -1 if fork is None else fork
@@ -137,7 +138,8 @@ def names_a_broken_size(mismatch: Mismatch, index: TraceIndex, earlier: Sequence
 def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[int]:
     """The disagreeing axes, counted in this operand's own shape (they are aligned at the right)."""
     rank = len(operand.value.shape)
-    if mismatch.kind in ("product", "attention") and operand is not mismatch.operands[0] and mismatch.axes:
+    first = mismatch.operands[-2 if mismatch.kind == "product" and len(mismatch.operands) > 1 else 0]
+    if mismatch.kind in ("product", "attention") and operand is not first and mismatch.axes:
         return [rank - 2] if mismatch.kind == "product" and rank > 1 else [axis for axis in axes if axis < rank]
     widest = max(len(other.value.shape) for other in mismatch.operands)
     shift = 0 if mismatch.kind in ("layer", "view") else rank - widest
@@ -151,7 +153,6 @@ def names_of(mismatch: Mismatch, operands: Sequence[Operand], relation: str) -> 
         return ("input",)
     if mismatch.kind in OPERANDS:
         known = OPERANDS[mismatch.kind]
-        known = ("bias", *known) if mismatch.kind == "product" and len(operands) > len(known) else known
         return (*known, *(f"value {n + 1}" for n in range(len(known), len(operands))))[: len(operands)]
     beside = mismatch.site.path.rpartition(".")[0] + "."
     names = (operand.source.removeprefix(beside) for operand in operands)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product, takewhile
+from itertools import islice, product, takewhile
 from math import prod
 
 from archscope.checks.conflicts.axis_names import SPATIAL
-from archscope.checks.conflicts.demands import Demands, NetDemands
+from archscope.checks.conflicts.demands import Demand, Demands, NetDemands
 from archscope.checks.conflicts.size_model import InputAxis
 from archscope.trace import Mismatch, Operand
 
@@ -22,10 +22,16 @@ FARTHEST = 4
 """How many times the given size is looked at."""
 LEAST_RANGE = 512
 """Up to which size is looked in any case."""
+MOST_SIZES = 200_000
+"""How many sizes inside the net are worked out in one search."""
 LONGEST_RUN = 64
 """How many neighbouring sizes that fit are looked at for one that people use."""
+LARGEST_RULE = 1024
+"""Up to which number it is asked whether all its multiples do."""
 USUAL = (28, 32, 64, 96, 128, 224, 256)
-"""Sizes of images that people use; others are multiples of the second one as a rule."""
+"""Sizes of images that people use."""
+COMMON_FACTOR = 32
+"""What other sizes of images are multiples of, as a rule."""
 FREE = SPATIAL | {"T"}
 """The axes of an input whose size a user may choose, by name."""
 
@@ -95,12 +101,13 @@ class Search:
         self.broken = [*self.own, *(one for one in net.broken if one.row != mismatch.row and one.axes)]
         self.all = Demands([*net.followed, *extra])
         self.is_made_for = any(one.is_told for one in self.broken)
+        self.is_window = all(len(one.sizes) == 1 for one in self.own)
 
     # -------------------------------------------------------- the search
     def fit(self) -> Fit | None:
         """The sizes of the input whose axes the broken demands depend on."""
         touched = frozenset().union(*(one.axes for one in self.broken))
-        if not self.own or not all(one.axes for one in self.own):
+        if not self.own or not all(one.axes for one in self.own) or any(map(is_worked_out, self.own)):
             return None
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
@@ -131,19 +138,24 @@ class Search:
             return Axis(operand.source, axis[1], name, given, fits=True)
         broken = Demands([one for one in self.broken if one.axes & here == {axis}])
         does: Callable[[int], bool] = lambda n: broken.hold({axis: n}) and own.hold({axis: n})  # noqa: E731
-        below = next(filter(does, range(given - 1, 0, -1)), 0)
-        above = next(filter(does, range(given + 1, limit(given))), 0)
+        least, most = (1, limit(given)) if self.is_made_for else (-(-given // 2), 2 * given + 1)
+        number = max(MOST_SIZES // max(len(own.sizes), 1), 1)
+        below = next(filter(does, range(given - 1, max(least, given - number) - 1, -1)), 0)
+        above = next(filter(does, range(given + 1, min(most, given + number))), 0)
+        if self.is_window:
+            return Axis(operand.source, axis[1], name, given, below, above)
         if self.is_made_for:
             below, above = (usual(size, way, does) if size else 0 for size, way in ((below, -1), (above, 1)))
             return Axis(operand.source, axis[1], name, given, below, above)
-        near = [size if is_near([size], [given]) else 0 for size in (below, above)]
-        return Axis(operand.source, axis[1], name, given, near[0], near[1], rule(given, does))
+        return Axis(operand.source, axis[1], name, given, below, above, rule(given, does))
 
     def _together(self, operand: Operand, free: Sequence[InputAxis]) -> Fit | None:
         """Equal sizes on all axes, sizes in the given ratio, or one axis alone."""
         given = [operand.value.shape[axis] for _, axis in free]
         broken = Demands(self.broken)
-        pairs = ((shape, dict(zip(free, shape, strict=True))) for shape in dict.fromkeys(candidates(given)))
+        number = max(MOST_SIZES // max(len(broken.sizes), 1), 1)
+        shapes = islice(dict.fromkeys(candidates(given)), number)
+        pairs = ((shape, dict(zip(free, shape, strict=True))) for shape in shapes)
         tried = ((shape, at) for shape, at in pairs if self.is_made_for or is_near(shape, given))
         found = [shape for shape, at in tried if broken.hold(at) and self.all.hold(at)]
         if not found:
@@ -159,6 +171,11 @@ def is_near(shape: Sequence[int], given: Sequence[int]) -> bool:
     return all(own <= 2 * size <= 4 * own for own, size in zip(given, shape, strict=True))
 
 
+def is_worked_out(demand: Demand) -> bool:
+    """Whether a size in it is a number that the author's code may have worked out from the sizes of this run."""
+    return any(size.frozen for size in demand.sizes)
+
+
 def limit(given: int) -> int:
     """The first size that is not looked at."""
     return max(FARTHEST * given, LEAST_RANGE) + 1
@@ -169,12 +186,12 @@ def usual(first: int, way: int, does: Callable[[int], bool]) -> int:
     run = list(takewhile(does, range(first, max(first + way * LONGEST_RUN, 0), way)))
     if len(run) == LONGEST_RUN:
         return first
-    return next((n for n in run if n in USUAL), next((n for n in run if n % USUAL[1] == 0), first))
+    return next((n for n in run if n in USUAL), next((n for n in run if n % COMMON_FACTOR == 0), first))
 
 
 def rule(given: int, does: Callable[[int], bool]) -> int:
     """The least number of which the three multiples below the given size and the three above it do; 0: none is."""
-    for number in range(2, given // 2 + 1):
+    for number in range(2, min(given // 2, LARGEST_RULE) + 1):
         least = max(given // number - 2, 1) * number
         if all(map(does, range(least, least + 6 * number, number))):
             return number
@@ -194,4 +211,10 @@ def preference(shape: Sequence[int], given: Sequence[int]) -> tuple[object, ...]
     """Squares first, the usual ones among them, then the nearest."""
     square = len(set(shape)) == 1
     far = abs(prod(shape) - prod(given)) / max(prod(given), 1)
-    return not square, not (square and shape[0] in USUAL), not (square and shape[0] % 32 == 0), far, tuple(shape)
+    return (
+        not square,
+        not (square and shape[0] in USUAL),
+        not (square and shape[0] % COMMON_FACTOR == 0),
+        far,
+        tuple(shape),
+    )

@@ -52,7 +52,9 @@ def relation_of(met: Meeting) -> str:
     enlarged = [any(enlarges(change.row) for change in side) for side in sides]
     if sorted(enlarged) == [False, True] and not direct:
         return "pyramid"
-    return "residual" if any(effort(history, operand, fork)[0] == 0 for operand in operands) else ""
+    work = [effort(history, operand, fork) for operand in operands]
+    layers = any(weighted for _, weighted, _ in work) and min(len(operand.value.shape) for operand in operands) > 1
+    return "residual" if layers and any(own == 0 for own, _, _ in work) else ""
 
 
 def is_of_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:

@@ -140,12 +140,13 @@ class SizeModel:
 
     def _may_follow(self, row: Row) -> bool:
         """Whether a value that comes from no input may have a size of this run's: what is made anew, or cut out."""
-        waiting = [row]
-        while waiting:
-            one = waiting.pop()
+        waiting, seen = [row], {row.index}
+        for one in waiting:
             if not one.inputs or one.short in CUTS:
                 return True
-            waiting += [maker for maker in map(self.index.maker, one.inputs) if maker is not None]
+            makers = [maker for maker in map(self.index.maker, one.inputs) if maker is not None]
+            waiting += [maker for maker in makers if maker.index not in seen]
+            seen |= {maker.index for maker in makers}
         return False
 
     def _of_row(self, row: Row, value: Value, axis: int, sources: Sequence[Size]) -> Size | None:

@@ -68,13 +68,15 @@ def sources(index: TraceIndex, row: Row, value: Value, axis: int, *, is_table: b
 
 def name_of(index: TraceIndex, row: Row) -> str:
     """The first parameter or buffer that a value is made of."""
-    waiting = [row]
-    while waiting:
-        for operand in waiting.pop().inputs:
+    waiting, seen = [row], {row.index}
+    for one in waiting:
+        for operand in one.inputs:
             maker = index.maker(operand)
             if maker is None:
                 return operand.source
-            waiting.append(maker)
+            if maker.index not in seen:
+                seen.add(maker.index)
+                waiting.append(maker)
     return ""
 
 

@@ -57,12 +57,12 @@ def dotted(numbers: Sequence[int]) -> str:
 
 
 def factors_of(told: Sequence[int], shape: Shape, windows: Collection[int] = ()) -> list[Factors]:
-    """The axes at which a view's numbers and its input part; none where they have no axis in common, or one is -1.
+    """The axes at which a view's numbers and its input part; none where they have no axis in common, or one is -1 or 0.
 
     windows: the axes that are cut in windows, whose size is told behind their number; others into heads, whose number
     comes first.
     """
-    if -1 in told or prod(told) == prod(shape):
+    if prod(told) == prod(shape) or min(told, default=0) < 1 or min(shape, default=0) < 1:
         return []
     start = 0
     while start < min(len(told), len(shape)) and told[start] == shape[start]:
@@ -99,9 +99,3 @@ def neighbours(size: int, divisor: int) -> tuple[int, int]:
     """The multiples of a number next to a size: below it and above it."""
     below = size // divisor * divisor
     return below, below + divisor
-
-
-def nearest_divisors(size: int, near: int) -> tuple[int, ...]:
-    """The divisors of a size next to a number: the largest below it and the smallest above it, without 1 and itself."""
-    found = [number for number in range(2, size) if size % number == 0]
-    return tuple([n for n in found if n < near][-1:] + [n for n in found if n > near][:1])
