@@ -20,7 +20,7 @@ from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.checks.conflicts.size_data import view_factors
 from archscope.checks.conflicts.size_origins import SizeOrigin, origins_of
 from archscope.checks.conflicts.told_arguments import lies_elsewhere
-from archscope.checks.conflicts.view_factors import Factors, neighbours
+from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import window_of
 from archscope.spec.tensor_calls import VIEWS
@@ -65,7 +65,8 @@ def cure(diagnosis: Diagnosis) -> str:
         return f"{size_of_input(diagnosis.fit)} fits" if diagnosis.fit is not None else ""
     if diagnosis.cause in SIZES and (said := cure_of_sizes(diagnosis)):
         return said
-    if diagnosis.residual and diagnosis.cause in ("channels", "stride"):
+    others = [diagnosis.axis_names[axis] for axis in diagnosis.mismatch.axes if diagnosis.axis_names[axis:]]
+    if diagnosis.residual and diagnosis.cause in ("channels", "stride") and "T" not in others:
         return cure_of_residual(diagnosis)
     return cure_of_order(diagnosis)
 
@@ -122,7 +123,8 @@ def cure_of_view(diagnosis: Diagnosis, factors: Factors) -> str:
     near = sorted(n for n in nearest_divisors(factors.size, factors.divisor) if 1 < n < factors.size)
     others = f"{' and '.join(map(str, near))} {'do' if len(near) > 1 else 'does'}" if near else ""
     if not factors.is_window:
-        return ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
+        told = ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
+        return f"{told}; or {prod(factors.told)} = {dotted(factors.told)} must stand there"
     name = axis_label(diagnosis.axis_names, factors.axis)
     below, above = (number for number in neighbours(factors.size, factors.divisor))
     told = f"{factors.divisor} must divide {name}={factors.size}: its multiples next to it are {below} and {above}"
@@ -150,8 +152,8 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
     if not facts and fit is None and not other:
         return "give the windows of both sides the same padding and rounding"
     near = [f"{size_of_input(fit)} fits"] if fit is not None else []
-    near += [f"so does {other}" if near else f"{other} makes both of one size"] if other else []
-    return ": ".join(filter(None, [" and ".join(facts[:MOST_CHANGES]), "; ".join(near) or "pad or crop one side"]))
+    near += [f"{other} makes both of one size"] if other else []
+    return ": ".join(filter(None, [" and ".join(facts[:MOST_CHANGES]), "; or ".join(near) or "pad or crop one side"]))
 
 
 def roundings(side: Sequence[Change]) -> list[str]:
@@ -177,8 +179,13 @@ def stray(change: Change, before: int, after: int, stride: int) -> str:
         return f"rounds {before}/{stride} {'up' if after * stride > before else 'down'} to {after}"
     window = window_of(change.row)
     assert window is not None
-    numbers = (("kernel", window.kernel), ("stride", window.stride), ("padding", window.padding))
-    said = [f"{name} {one[-1]}" for name, one in numbers if name != "stride" or one[-1] > 1]
+    numbers = (
+        ("kernel", window.kernel),
+        ("stride", window.stride),
+        ("padding", window.padding),
+        ("dilation", window.dilation),
+    )
+    said = [f"{name} {one[-1]}" for name, one in numbers if name in ("kernel", "padding") or one[-1] > 1]
     return f"makes {after} of {before} ({', '.join(said)})"
 
 
@@ -209,12 +216,13 @@ def other_windows(diagnosis: Diagnosis) -> list[str]:
 
 def size_of_input(fit: Fit, *, least: str = "") -> str:
     """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`, `an input at least 64 high`."""
+    which = f"an input {fit.input}" if fit.is_one_of_several else "an input"
     if fit.whole:
-        return f"an input of {least}{times(fit.whole)}" if len(fit.axes) > 1 else f"an input {least}{fit.whole[0]} long"
+        return f"{which} of {least}{times(fit.whole)}" if len(fit.axes) > 1 else f"{which} {least}{fit.whole[0]} long"
     alike: dict[tuple[object, ...], list[Axis]] = {}
     for axis in fit.changed:
         alike.setdefault((axis.sizes, axis.step), []).append(axis)
-    return f"an input {least}" + " and ".join(map(along, alike.values())) + rule(fit)
+    return f"{which} {least}" + " and ".join(map(along, alike.values())) + rule(fit)
 
 
 def rule(fit: Fit) -> str:
@@ -271,7 +279,7 @@ def explained(diagnosis: Diagnosis) -> Iterator[str]:
         if wanted := wanted_map(diagnosis):
             yield f"it expects {times(wanted)} = {says.said}"
     if diagnosis.relation in ("table", "positions"):
-        yield from sizes_told(diagnosis)
+        yield from dict.fromkeys(sizes_told(diagnosis))
 
 
 def sizes_told(diagnosis: Diagnosis) -> Iterator[str]:

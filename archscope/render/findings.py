@@ -78,7 +78,8 @@ def way_back(finding: Finding, width: int) -> Iterator[str]:
     first = "where they part:" if finding.rule in JOINS else "made by:"
     for number, link in enumerate(finding.walk[:MOST_STEPS]):
         indent = "      " if number else "    "
-        word = "likely meant:" if link.path == MEANT else "then" if number else first
+        after_fix = number == 1 and finding.walk[0].path == MEANT
+        word = "likely meant:" if link.path == MEANT else "then" if number and not after_fix else first
         yield from wrapped(f"{word} {step(link, finding.place)}", width, indent, "        ")
     if len(finding.walk) > MOST_STEPS:
         yield f"      and {plural(len(finding.walk) - MOST_STEPS, 'more step')} (JSON has them all)"

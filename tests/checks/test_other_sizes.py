@@ -68,7 +68,7 @@ def test_square_only(name: str, input: Any, live: bool) -> None:
     assert (finding.rule, finding.level) == ("square-only", "warning")
     assert finding.message.startswith("at 6×12×6: " if name == "Volume" else "at 8×16: ")
     assert finding.help
-    assert finding.cause in ("view-shape", "residual-shape")
+    assert finding.cause in ("view-shape", "residual-shape", "add-shape")
 
 
 @each_way

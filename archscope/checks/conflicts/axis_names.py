@@ -66,6 +66,11 @@ def attending(row: Row, shape: Shape) -> Names:
     return ("N", "heads", "T", "C") if len(shape) == 4 else features_last(row, shape)
 
 
+def lengths_first(_: Row, shape: Shape) -> Names:
+    """Of nn.MultiheadAttention, which has turned sequences whose batch comes first."""
+    return ("T", "N", "C") if len(shape) == 3 else SEQUENCES.get(len(shape), ())
+
+
 Rule = Callable[[Row, Shape], Names]
 CERTAIN: Mapping[str, Rule] = {
     **{f"{kind}{n}d": sliding for kind in ("conv", "conv_transpose") for n in IMAGES},
@@ -79,6 +84,7 @@ USUAL: Mapping[str, Rule] = {
     "embedding": embedded,
     "layer_norm": over_last_axes,
     "scaled_dot_product_attention": attending,
+    "multi_head_attention_forward": lengths_first,
 }
 """The same of functions that read values of other layouts too: where no layer before has named the axes."""
 NEW_FEATURES = ("embedding", "linear", "bilinear", "lstm", "gru", "rnn_tanh", "rnn_relu")

@@ -31,6 +31,8 @@ CLASSES = (
     *("layout", "batch", "channels", "stride", "off-by-one", "spatial-size", "kernel-size", "input-size"),
     *("divisibility", "source"),
 )
+OVER_LAST = ("in_features", "normalized_shape", "embed_dim")
+"""Arguments of layers that read the last axis."""
 DIVISORS = ("groups", "num_heads", "num_groups")
 """Arguments that must divide a size."""
 
@@ -155,7 +157,7 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "layout"
     if says.argument in DIVISORS:
         return "divisibility"
-    if is_told_elsewhere(mismatch, shape):
+    if is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
@@ -164,10 +166,18 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
     return "channels"
 
 
+def are_channels_last(mismatch: Mismatch, shape: Shape) -> bool:
+    """Whether the last axis of a convolution's input has the channels that it was told, and no other has."""
+    says = mismatch.says
+    said = says.said if says is not None and says.argument == "in_channels" else None
+    rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
+    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1]
+
+
 def is_told_elsewhere(mismatch: Mismatch, shape: Shape) -> bool:
     """Whether a layer over the last axis was told the size of another one, or of all of them together."""
     says = mismatch.says
-    if says is None or len(shape) < 3 or says.argument not in ("in_features", "normalized_shape", "embed_dim"):
+    if says is None or len(shape) < 3 or says.argument not in (*OVER_LAST, "input_size"):
         return False
     said = says.said[-1] if isinstance(says.said, tuple) and len(says.said) == 1 else says.said
     return said in shape[1:-1] or (says.argument == "in_features" and prod(shape[1:]) == said)

@@ -39,6 +39,8 @@ def compared(
     old, new = before.trace, after.trace
     if not is_cured(old, new, diagnosis) or not keeps_inputs_and_outputs(before, after):
         return None
+    if joins_with_themselves(before) < joins_with_themselves(after):
+        return None
     if {mismatch.row for mismatch in new.mismatches} & follow_ons(before):
         return None  # what follows from the conflict is still there, so it is not gone
     if len(paths) > 1 and {mismatch.fact for mismatch in new.mismatches} - {
@@ -94,11 +96,19 @@ def with_more_rows(before: Report, after: Report, functions: Collection[str]) ->
     return cures_everything(before, after) if len(read(old)) == len(read(new)) else None
 
 
+def joins_with_themselves(report: Report) -> int:
+    """How many rows read one value twice, as `x + x` and `cat([a, a])` do."""
+    read = ([operand.value.id for operand in report.index.activations(row)] for row in report.trace.rows)
+    return sum(len(set(ids)) < len(ids) for ids in read)
+
+
 def cures_everything(before: Report, after: Report) -> Compared | None:
     """The same of a run whose rows may be others: a cure if nothing is wrong any more, every parameter is read that was
     read and is still there, and every input has an effect that had one."""
     old, new = before.trace, after.trace
     if new.failure is not None or new.mismatches or not old.mismatches:
+        return None
+    if joins_with_themselves(before) < joins_with_themselves(after):
         return None
     errors = any(finding.level == "error" for finding in after.findings)
     fewer = old.failure is None and len(old.outputs) != len(new.outputs)

@@ -9,7 +9,7 @@ none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product, takewhile
 from math import prod
 
@@ -64,12 +64,13 @@ class Fit:
     """Sizes of one input at which everything fits.
 
     axes: those that a user may choose, each by itself. whole: where they go together, as a table of positions wants
-    height × width, the sizes of all of them at once.
+    height × width, the sizes of all of them at once. is_one_of_several: whether the net has other inputs.
     """
 
     input: str
     axes: tuple[Axis, ...]
     whole: tuple[int, ...] = ()
+    is_one_of_several: bool = False
 
     @property
     def changed(self) -> tuple[Axis, ...]:
@@ -112,7 +113,8 @@ class Search:
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
         found = (self._of_input(operand, touched) for operand in inputs)
-        return next((fit for fit in found if fit is not None), None)
+        several = len(self.index.trace.inputs) > 1
+        return next((replace(fit, is_one_of_several=several) for fit in found if fit is not None), None)
 
     def _of_input(self, operand: Operand, axes: frozenset[InputAxis]) -> Fit | None:
         """Sizes of one input, where the others stay as they are."""

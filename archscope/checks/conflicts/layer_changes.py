@@ -16,6 +16,7 @@ from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.size_model import ENLARGES
 from archscope.checks.conflicts.told_arguments import (
     Arguments,
     ArgumentsAt,
@@ -218,7 +219,10 @@ def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> 
             more = wider(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
         goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
         odd = any(size >= window.reach(axis) for axis, size in enumerate(window.padding))
-        for arguments in rewindowed(change, window, behind, goals, FIRST.get(cause, tuple(OPTIONS))):
+        names = FIRST.get(cause, tuple(OPTIONS))
+        if any(step.row.short in ENLARGES for step in side.changes):  # a stride would take that back
+            names = tuple(name for name in names if name != "stride")
+        for arguments in rewindowed(change, window, behind, goals, names):
             likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))
             suspect = odd and "padding" in arguments  # its outermost positions see nothing of the image
             yield LayerChange(path, {**arguments, **more}, -1 if suspect else distance, likely or suspect)
@@ -234,7 +238,8 @@ def rewindowed(
 ) -> Iterator[Arguments]:
     """Arguments of a window with which all axes end at these sizes; one number where that will do, else one each."""
     for name in names:
-        for option in OPTIONS[name]:
+        half = (window.reach(0) // 2,) if name == "padding" else ()
+        for option in dict.fromkeys((*half, *OPTIONS[name])):
             trial = with_value(change.row, window, name, (option,) * window.axes)
             if trial is not None and trial != window and ends(change, trial, behind) == tuple(goals.values()):
                 yield argument(change.row, window, name, option)

@@ -49,12 +49,25 @@ def relation_of(met: Meeting) -> str:
     if fork is None:
         return ""
     direct = any(history.index.maker_index(operand.value.id) <= fork for operand in operands)
-    enlarged = [any(enlarges(change.row) for change in side) for side in sides]
-    if sorted(enlarged) == [False, True] and not direct:
+    if is_pyramid(operands, sides, history, direct=direct):
         return "pyramid"
     work = [effort(history, operand, fork) for operand in operands]
     layers = any(weighted for _, weighted, _ in work) and min(len(operand.value.shape) for operand in operands) > 1
     return "residual" if layers and any(own == 0 for own, _, _ in work) else ""
+
+
+def is_pyramid(
+    operands: Sequence[Operand], sides: Sequence[Sequence[Change]], history: AxisHistory, *, direct: bool
+) -> bool:
+    """Whether one side comes down from a smaller level that was made of the other: it shrinks, and enlarges again.
+    Where the other side is the fork itself, the enlarging is the last that is done."""
+    enlarged = [any(enlarges(change.row) for change in side) for side in sides]
+    if sorted(enlarged) != [False, True]:
+        return False
+    down = enlarged.index(True)
+    shrinks = any((window := window_of(change.row)) and max(window.stride) > 1 for change in sides[down])
+    last = history.index.maker(operands[down])
+    return shrinks and (not direct or (last is not None and last.short in ENLARGES))
 
 
 def is_of_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:

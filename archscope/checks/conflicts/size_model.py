@@ -21,7 +21,8 @@ ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 VIEWED = ("view", "reshape", "flatten", "unflatten")
 LAYERS_THAT_PAD = "Pad"
 """Modules of torch.nn that pad have it in their names: what they pad is not worked out from sizes."""
-CUTS = ("getitem", "narrow", "expand", "repeat", "interpolate", "embedding", "index_select", "gather")
+REPEATS = ("expand", "repeat")
+CUTS = (*REPEATS, "getitem", "narrow", "interpolate", "embedding", "index_select", "gather")
 """Functions whose numbers the author's code may work out from sizes, though they read a table."""
 Resize = Callable[[int], int]
 """What a row makes of the size of one axis."""
@@ -130,7 +131,7 @@ class SizeModel:
             given = value.id in self.index.inputs
             return Size(now, axis=(value.id, axis)) if given else Size(now)
         if value.id not in self.index.dependent:
-            return Size(now, frozen=self._may_follow(row))
+            return Size(now, frozen=not keeps(row, value, axis) and self._may_follow(row))
         known = [size for size in sources if size is not None]
         if len(known) != len(sources):
             return None
@@ -142,7 +143,7 @@ class SizeModel:
         """Whether a value that comes from no input may have a size of this run's: what is made anew, or cut out."""
         waiting, seen = [row], {row.index}
         for one in waiting:
-            if not one.inputs or one.short in CUTS:
+            if not one.inputs or (one.short in CUTS and one.short not in REPEATS):
                 return True
             makers = [maker for maker in map(self.index.maker, one.inputs) if maker is not None]
             waiting += [maker for maker in makers if maker.index not in seen]
@@ -181,6 +182,13 @@ class SizeModel:
         step = resize_of(row, before, after, back)
         padded = row.short == "pad" and before != after
         return step, not padded or (site is not None and LAYERS_THAT_PAD in site.name)
+
+
+def keeps(row: Row, value: Value, axis: int) -> bool:
+    """Whether a row repeats a table along other axes than this one."""
+    before = row.inputs[0].value.shape if row.inputs else ()
+    at = axis - len(value.shape) + len(before)
+    return row.short in REPEATS and at >= 0 and before[at] == value.shape[axis]
 
 
 def windowed(window: Window, axis: int) -> Resize:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 
-from archscope.checks.conflicts.causes import is_told_elsewhere
+from archscope.checks.conflicts.causes import are_channels_last, is_told_elsewhere
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.report.windows import window_of
 from archscope.trace import Row, Says, Trace
@@ -55,15 +55,13 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
 
 def lies_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether the last axis has the channels that a convolution was told: they are in another order."""
-    says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
-    said = says.said if says is not None and says.argument == "in_channels" else None
-    rank = {"1": 3, "2": 4}.get(diagnosis.mismatch.operation[-2:-1])
-    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1]
+    return are_channels_last(diagnosis.mismatch, diagnosis.shapes[0])
 
 
 def channels_first(diagnosis: Diagnosis) -> str:
     """The step that brings the channels of what a convolution gets to dimension 1."""
-    return "transpose(1, 2)" if len(diagnosis.shapes[0]) == 3 else "permute(0, 3, 1, 2)"
+    rank = len(diagnosis.shapes[0])
+    return "transpose(1, 2)" if rank == 3 else f"permute(0, {rank - 1}, {', '.join(map(str, range(1, rank - 1)))})"
 
 
 def is_rounder(says: Says) -> bool:

@@ -124,8 +124,11 @@ def on_the_walk(case: Case) -> list[tuple[int, Change]]:
 
 # ------------------------------------------------------------ values
 def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
-    """What an argument could be instead: by arithmetic, or as others beside it say it."""
+    """What an argument could be instead: by arithmetic, or as others beside it say it. A stride on a side that enlarges
+    would take that back."""
     window = window_of(change.row)
+    if name == "stride" and any(step.row.short in ENLARGES for step in case.diagnosis.sides[side]):
+        return
     for text in siblings(case, change.row, name):  # a name before the number that it stands for
         slides = window is not None and name not in CHANNELS and text.isdecimal()
         trial = with_value(window, name, int(text)) if window is not None and slides else None
