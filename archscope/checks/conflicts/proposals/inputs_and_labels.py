@@ -90,7 +90,18 @@ def sources(case: Case) -> Iterator[Proposal]:
     walked = (change.row for side in case.diagnosis.sides for change in side if change.row.short in MIXERS)
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row)), *(row.place for row in walked)]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
-        yield from renamed(spot)
+        yield from renamed(spot, case)
+
+
+def is_of_its_kind(case: Case, label: str) -> bool:
+    """Whether a label's value may stand in a sum or a product: it has the rank of an operand, and is 1 where that is.
+    Another one would be broadcast over it."""
+    if case.mismatch.kind not in ("add", "multiply"):
+        return True
+    rows = case.diagnosis.index.trace.rows
+    named = [row.outputs[0].shape for row in rows if row.outputs and f".{row.path}".endswith(f".{label}")]
+    ones = {tuple(size == 1 for size in shape) for shape in case.diagnosis.shapes}
+    return not named or any(tuple(size == 1 for size in shape) in ones for shape in named)
 
 
 def exchanged_values(case: Case) -> Iterator[Proposal]:
@@ -110,7 +121,7 @@ def exchanged_values(case: Case) -> Iterator[Proposal]:
                         yield from spot.proposal(f"{second.id}, {first.id} instead of {first.id}, {second.id}", text)
 
 
-def renamed(spot: Spot) -> Iterator[Proposal]:
+def renamed(spot: Spot, case: Case) -> Iterator[Proposal]:
     """Each name of the step that stands for a value, as another one that is known before it."""
     known = values_before(spot)
     for whole in spoken_at(spot):
@@ -118,7 +129,7 @@ def renamed(spot: Spot) -> Iterator[Proposal]:
             start, end = spot.page.segment(whole, node)
             said = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
             for label in known:
-                if label not in said:  # a value joined with itself is not what was meant
+                if label not in said and is_of_its_kind(case, label):  # joined with itself it is not what was meant
                     yield from spot.proposal(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
 
 
