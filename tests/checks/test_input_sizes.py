@@ -1,4 +1,4 @@
-"""Sizes of inputs that are told: each runs in PyTorch, none lies nearer. Names of axes, views in numbers, odd inputs."""
+"""Sizes of inputs that are told: each runs in PyTorch, none lies nearer. Names of axes, views in numbers, odd nets."""
 
 from __future__ import annotations
 
