@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
-from archscope.api.module_sizes import row_places, summarize_at_sizes
+from archscope.api.module_sizes import summarize_at_sizes
 from archscope.api.other_sizes import SpecAtOtherSizes
 from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
@@ -110,24 +109,14 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
 
 
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
-    other: tuple[Finding, ...] = ()
     signature(summarize).bind(target, **options)
     try:
-        report, other = summarize_at_sizes(target, options, law.wants)
+        report, held = summarize_at_sizes(target, options, law.wants, law.held)
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
+        held = law.held(report)
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
-    held = _located(target, report, (*other, *law.held(report)), options)
     return Ran((*_with_module_fixes(target, report, options), *ignored, *held), report)
-
-
-def _located(
-    target: Any, report: Report, findings: Sequence[Finding], options: Mapping[str, Any]
-) -> tuple[Finding, ...]:
-    """The findings about rows of a Python target with the lines of its code, which another run tells."""
-    rows = {finding.row for finding in findings if finding.row >= 0 and finding.place is None}
-    places = row_places(target, report, rows, options) if rows and not report.failed else {}
-    return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
 
 
 def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:

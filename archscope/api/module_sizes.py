@@ -8,7 +8,7 @@ than the sizes nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +21,7 @@ from archscope.api.other_sizes import Wants
 from archscope.api.runs import Given, at_rest, subject_of, summarize_subject
 from archscope.checks.conflicts.comparing import is_same_run
 from archscope.checks.other_sizes import ONE_BATCH, SQUARE_ONLY, batches, landscapes, lost_batch, told, turned_image
-from archscope.errors import ArchscopeError, ForwardError, Span
+from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Report
 from archscope.trace import Shape
 
@@ -40,8 +40,11 @@ OUTSIDE = ("meta", "memory", "allocate")
 
 
 @at_rest
-def summarize_at_sizes(target: Any, options: Mapping[str, Any], wants: Wants) -> tuple[Report, tuple[Finding, ...]]:
-    """What `summarize` gives of a Python target, and the warnings of the other sizes. Raises what that raises."""
+def summarize_at_sizes(
+    target: Any, options: Mapping[str, Any], wants: Wants, judge: Callable[[Report], tuple[Finding, ...]]
+) -> tuple[Report, tuple[Finding, ...]]:
+    """What `summarize` gives of a Python target, and the warnings of the other sizes and of `judge`, each with the line
+    of the code that it is about. Raises what `summarize` raises."""
     from archscope import targets
 
     given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
@@ -50,43 +53,14 @@ def summarize_at_sizes(target: Any, options: Mapping[str, Any], wants: Wants) ->
         subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
         begun = perf_counter()
         report = summarize_subject(subject, args, kwargs, given, train=train, backward=False)
-        spent = perf_counter() - begun
-        if report.failed or not subject.is_made:
-            return report, ()
-        on_meta = subject.device != "meta" and report.total.known > LIGHT and spent > QUICK
-        if subject.live and not on_meta and spent > LONGEST:
-            return report, ()
-        return report, ModuleAtOtherSizes(subject, args, kwargs, given, train, report, on_meta).findings(wants)
-
-
-@at_rest
-def row_places(
-    target: Any, report: Report, rows: Collection[int], options: Mapping[str, Any]
-) -> Mapping[int, Span | None]:
-    """The lines of a Python target's code at which these rows are called; none where another run has other rows."""
-    from archscope import targets
-
-    given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
-    place, train = (options.get("device", "auto"), options.get("dtype")), bool(options.get("train"))
-    try:
-        with (
-            targets.surroundings(target),
-            targets.seeded(options.get("seed")),
-            redirect_stdout(StringIO()),
-            redirect_stderr(StringIO()),
-            catch_warnings(action="ignore"),
-        ):
-            subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
-            again = summarize_subject(subject, args, kwargs, given, train=train, backward=False, located=rows)
-    except ArchscopeError:
-        return {}
-    functions = [[row.function for row in one.trace.rows] for one in (report, again)]
-    return {row: again.trace.rows[row].place for row in rows} if functions[0] == functions[1] else {}
+        module = ModuleAtOtherSizes(subject, args, kwargs, given, train, report, perf_counter() - begun)
+        found = (*module.findings(wants), *judge(report))
+        return report, module.with_places(found)
 
 
 @dataclass
 class ModuleAtOtherSizes:
-    """A module that fits. on_meta: whether its twin is run there, and not the module itself where it ran."""
+    """A module that has run. spent: how many seconds that took."""
 
     subject: Subject
     args: Any
@@ -94,12 +68,36 @@ class ModuleAtOtherSizes:
     given: Given
     train: bool
     report: Report
-    on_meta: bool
+    spent: float
+
+    @property
+    def on_meta(self) -> bool:
+        """Whether its twin is run there, and not the module itself where it ran."""
+        return self.subject.device != "meta" and self.report.total.known > LIGHT and self.spent > QUICK
+
+    def with_places(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """The findings about rows with the lines of the author's code that call them, which another run tells."""
+        rows = {finding.row for finding in findings if finding.row >= 0 and finding.place is None}
+        if not rows or self.report.failed:
+            return findings
+        again = (self.subject, self.args, self.kwargs, self.given)
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
+                after = summarize_subject(*again, train=self.train, backward=False, located=rows).trace.rows
+        except ArchscopeError:
+            return findings
+        if [row.function for row in after] != [row.function for row in self.report.trace.rows]:
+            return findings
+        places = {row: after[row].place for row in rows}
+        return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
-        """The warnings; none where the author's code raises or takes too long."""
+        """The warnings of other sizes; none where the author's code raises or takes too long."""
         from archscope.targets.deadlines import Overdue
 
+        is_slow = self.subject.live and not self.on_meta and self.spent > LONGEST
+        if self.report.failed or not self.subject.is_made or is_slow:
+            return ()
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
                 return tuple(self._within_time(wants))

@@ -13,6 +13,9 @@ from archscope.report import Report
 from archscope.trace import Row, Trace
 from archscope.trace_index import TraceIndex
 
+COMBINE = ("add", "sub", "mul", "div", "truediv", "cat", "concat", "stack", "conv1d", "conv2d", "conv3d")
+"""Functions that make nothing new of one value read twice."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -97,8 +100,9 @@ def with_more_rows(before: Report, after: Report, functions: Collection[str]) ->
 
 
 def joins_with_themselves(report: Report) -> int:
-    """How many rows read one value twice, as `x + x` and `cat([a, a])` do."""
-    read = ([operand.value.id for operand in report.index.activations(row)] for row in report.trace.rows)
+    """How many rows combine one value with itself, as `x + x` and `cat([a, a])` do."""
+    rows = (row for row in report.trace.rows if row.short.removesuffix("_") in COMBINE)
+    read = ([operand.value.id for operand in report.index.activations(row)] for row in rows)
     return sum(len(set(ids)) < len(ids) for ids in read)
 
 

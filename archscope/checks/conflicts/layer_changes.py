@@ -220,7 +220,8 @@ def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> 
         goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
         odd = any(size >= window.reach(axis) for axis, size in enumerate(window.padding))
         names = FIRST.get(cause, tuple(OPTIONS))
-        if any(step.row.short in ENLARGES for step in side.changes):  # a stride would take that back
+        ahead = side.changes[: len(side.changes) - distance - 1]
+        if any(step.row.short in ENLARGES for step in ahead):  # a stride would take that back
             names = tuple(name for name in names if name != "stride")
         for arguments in rewindowed(change, window, behind, goals, names):
             likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))

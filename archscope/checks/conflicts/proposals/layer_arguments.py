@@ -124,10 +124,11 @@ def on_the_walk(case: Case) -> list[tuple[int, Change]]:
 
 # ------------------------------------------------------------ values
 def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
-    """What an argument could be instead: by arithmetic, or as others beside it say it. A stride on a side that enlarges
+    """What an argument could be instead: by arithmetic, or as others beside it say it. A stride behind an enlargement
     would take that back."""
     window = window_of(change.row)
-    if name == "stride" and any(step.row.short in ENLARGES for step in case.diagnosis.sides[side]):
+    before = (step.row for step in case.diagnosis.sides[side] if step.row.index < change.row.index)
+    if name == "stride" and any(row.short in ENLARGES for row in before):
         return
     for text in siblings(case, change.row, name):  # a name before the number that it stands for
         slides = window is not None and name not in CHANNELS and text.isdecimal()
