@@ -19,7 +19,7 @@ from archscope.checks.conflicts.layer_changes import sides, windows
 from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.checks.conflicts.size_data import view_factors
 from archscope.checks.conflicts.size_origins import SizeOrigin, origins_of
-from archscope.checks.conflicts.told_arguments import lies_elsewhere
+from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import window_of
@@ -47,6 +47,8 @@ def cure(diagnosis: Diagnosis) -> str:
         return cure_of_kernel(diagnosis)
     if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
         return cure_of_axis(diagnosis)
+    if lies_elsewhere(diagnosis):
+        return f"the channels stand last: {channels_first(diagnosis)} before it brings them to dimension 1"
     if mismatch.site.conflict is not None and mismatch.site.conflict.help:
         return "; or ".join([*size_of_layer(diagnosis), mismatch.site.conflict.help])
     if mismatch.kind == "layer":
@@ -77,8 +79,6 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
     says = diagnosis.mismatch.says
     if says is None:
         return cure_of_order(diagnosis)
-    if lies_elsewhere(diagnosis):
-        return "bring the channels to dimension 1: transpose or permute the input"
     if diagnosis.cause == "layout" and isinstance(says.said, tuple):
         return f"{says.argument} has {len(says.said)} dimensions, its input {len(diagnosis.shapes[0])}"
     return "; or ".join([*size_of_layer(diagnosis), f"{says.argument}={says.has} fits this input"])

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from archscope.checks.conflicts.causes import is_told_elsewhere
+from archscope.checks.conflicts.causes import are_channels_last, is_told_elsewhere
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.proposals.axis_order import (
     exchanged,
@@ -133,10 +133,10 @@ def proposals(
 
 
 def sources_of(diagnosis: Diagnosis, order: Mapping[str, tuple[Source, ...]]) -> tuple[Source, ...]:
-    """Where proposals come from. A layer that was told the size of another axis is not told that of the last one."""
-    mismatch = diagnosis.mismatch
-    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
-        return unread, altered, moved_beside, flattened, transposed, unmoved
+    """Where proposals come from. A layer that was told the size of another axis is not told that of its own."""
+    mismatch, shape = diagnosis.mismatch, diagnosis.shapes[0]
+    if mismatch.kind == "layer" and (is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape)):
+        return unread, altered, told, moved_beside, flattened, transposed, unmoved
     return order["layout" if mismatch.kind == "view" else diagnosis.cause]
 
 
