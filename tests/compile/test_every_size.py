@@ -76,7 +76,7 @@ RESNETS = ("resnet18", "resnet50", "resnext50_32x4d", "resnext50_as_printed")
 CASES = (
     Case("convnext.yaml", IMAGE, {"depths": [1, 1, 2, 1], "dims": [8, 12, 16, 24], "num_classes": 5}),
     Case("densenet.yaml", IMAGE, {"growth": 4, "blocks": [1, 2, 2, 1], "stem": 8, "num_classes": 5}),
-    Case("efficientnet.yaml", IMAGE, {"width": 0.25, "depth": 0.4, "num_classes": 5}, ("b0", "b7")),
+    Case("efficientnet.yaml", IMAGE, {"width": 0.25, "depth": 0.4, "num_classes": 5}, ("b0", "b7"), square=True),
     Case("gpt2.yaml", (2, 6), {"vocab": 50, "context": 16, "dim": 16, "depth": 2, "heads": 2}, high=50),
     Case("llama3.yaml", (2, 6), {"vocab": 50, "depth": 2, **LLAMA}, high=50),
     Case("llama_block.yaml", (2, 6, 16), LLAMA),
