@@ -209,8 +209,7 @@ def other_windows(diagnosis: Diagnosis) -> list[str]:
     for change in sorted(changes, key=lambda one: (one.path not in at_fault, not one.likely, one.distance)):
         rounds = {"ceil_mode", "output_padding"} & change.arguments.keys()
         if (change.likely or rounds) and change.distance >= 0 and "out_channels" not in change.arguments:
-            arguments = ", ".join(f"{name}={value}" for name, value in change.arguments.items())
-            found.setdefault(change.path, f"{arguments} in {change.path}")
+            found.setdefault(change.path, str(change))
     return [text for path, text in found.items() if path in at_fault or not at_fault & found.keys()][:MOST_CHANGES]
 
 

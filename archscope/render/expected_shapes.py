@@ -11,6 +11,7 @@ from dataclasses import replace
 from archscope.checks.conflicts.axis_history import AxisHistory, Change
 from archscope.checks.conflicts.layer_changes import Side, windows
 from archscope.render.conflicts import describe_change
+from archscope.render.cures import MOST_CHANGES
 from archscope.report import Finding, Link
 from archscope.spec.model import Expected
 from archscope.trace import Operand
@@ -18,8 +19,6 @@ from archscope.trace_index import TraceIndex
 
 Sizes = Sequence[int | None]
 """Sizes that are wanted; None for any."""
-MOST_CHANGES = 2
-"""How many arguments are told at most."""
 
 
 def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Operand, Sizes]]) -> Finding:
@@ -75,7 +74,6 @@ def other_arguments(index: TraceIndex, operand: Operand, wanted: Sizes, changes:
     goals = {axis: goal for axis, (size, goal) in pairs if goal is not None and goal != size}
     found: dict[str, str] = {}
     for change in windows(Side(tuple(changes), shape, goals), index.trace, lambda _: {}, "off-by-one"):
-        arguments = ", ".join(f"{name}={value}" for name, value in change.arguments.items())
         if "out_channels" not in change.arguments:
-            found.setdefault(change.path, f"{arguments} in {change.path}")
+            found.setdefault(change.path, str(change))
     return list(found.values())

@@ -24,6 +24,11 @@ JOINT = "·"
 """Between the names of axes that a view merged."""
 
 
+def position_axes(names: Sequence[str]) -> list[int]:
+    """The axes of positions, those that a view merged among them: height, width, depth, length."""
+    return [axis for axis, name in enumerate(names) if SPATIAL & set(name.split(JOINT))]
+
+
 def of_images(spatial: int, rank: int) -> Names:
     """The axes of a batch of images or of one, where a layer slides along so many axes."""
     names = IMAGES.get(spatial)

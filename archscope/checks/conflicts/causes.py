@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.axis_names import JOINT, SPATIAL
+from archscope.checks.conflicts.axis_names import JOINT, SPATIAL, position_axes
 from archscope.checks.conflicts.size_model import ENLARGES
 from archscope.checks.conflicts.view_factors import factors_of
 from archscope.report.windows import window_of
@@ -117,8 +117,7 @@ def divides_badly(found: ConflictFacts) -> bool:
     """Whether a view splits an axis into numbers of which one was to divide it."""
     says = found.mismatch.says
     told = says.said if says is not None and isinstance(says.said, tuple) else ()
-    windows = [axis for axis, name in enumerate(found.names) if is_spatial(name, axis, images=False)]
-    return any(factors.divisor for factors in factors_of(told, found.shapes[0], windows))
+    return any(factors.divisor for factors in factors_of(told, found.shapes[0], position_axes(found.names)))
 
 
 def sets_a_size(change: Change) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archscope.checks.conflicts.axis_names import JOINT, SPATIAL
+from archscope.checks.conflicts.axis_names import position_axes
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.input_sizes import Fit
 from archscope.checks.conflicts.view_factors import Factors, factors_of
@@ -67,6 +67,4 @@ def view_factors(diagnosis: Diagnosis) -> list[Factors]:
     says = diagnosis.mismatch.says
     if diagnosis.mismatch.kind != "view" or says is None or not isinstance(says.said, tuple):
         return []
-    shape = diagnosis.shapes[0]
-    windows = [axis for axis, name in enumerate(diagnosis.axis_names) if SPATIAL & set(name.split(JOINT))]
-    return factors_of(says.said, shape, windows) if says.said else []
+    return factors_of(says.said, diagnosis.shapes[0], position_axes(diagnosis.axis_names))

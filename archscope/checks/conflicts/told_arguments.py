@@ -35,6 +35,10 @@ class LayerChange:
     likely: bool = True
     source: str = ""
 
+    def __str__(self) -> str:
+        """`output_padding=1 in decoder.4`."""
+        return f"{', '.join(f'{name}={value}' for name, value in self.arguments.items())} in {self.path}"
+
 
 def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
     """The size that the layer's input has, with what must divide it."""
