@@ -147,7 +147,7 @@ def concatenated(call: Called) -> Misfit | None:
         return Misfit("concat", (), shapes[0], unlike(shapes))
     if not -rank <= dim < rank:
         fact = f"there is no dimension {dim} in {' and '.join(map(str, shapes))}"
-        return Misfit("concat", (), along(shapes, rank - 1), fact)
+        return Misfit("concat", (), along(shapes, 1 if rank > 3 else rank - 1), fact)
     axes = beside(shapes, dim % rank)
     channels = rank == 4 and not beside(shapes, 1)  # images are joined along their channels
     meant = along(shapes, 1 if channels else dim % rank)

@@ -166,12 +166,12 @@ class Search:
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if left and not self._is_cured(diagnosis) and not self._comes_from(diagnosis, unfixed):
-                fixes = self._in_source(diagnosis)
+                fixes, cause = self._in_source(diagnosis)
                 told = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
                 changes = self._changes(finding, diagnosis) if not fixes and not told else None
                 left -= bool(fixes) or changes is not None
                 fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
-                finding = replace(finding, fixes=tuple(fixes))
+                finding = replace(finding, fixes=tuple(fixes), cause=cause or finding.cause)
                 unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
             found.append(finding)
         return tuple(found)
@@ -185,13 +185,13 @@ class Search:
     def _is_cured(self, diagnosis: Diagnosis | None) -> bool:
         return diagnosis is not None and (diagnosis.likely or diagnosis.mismatch.row in self.cured)
 
-    def _in_source(self, diagnosis: Diagnosis | None) -> list[Fix]:
-        """The best edits of the author's source; none of a live model's."""
+    def _in_source(self, diagnosis: Diagnosis | None) -> tuple[list[Fix], str]:
+        """The best edits of the author's source and the cause that they show; none of a live model's."""
         if diagnosis is None or self.in_source is None:
-            return []
-        found, cured = self.in_source.fixes(diagnosis)
+            return [], ""
+        found, cured, cause = self.in_source.fixes(diagnosis)
         self.cured |= cured
-        return found
+        return found, cause
 
     def _changes(self, finding: Finding, diagnosis: Diagnosis | None) -> Iterator[LayerChange] | None:
         failure = self.report.trace.failure

@@ -8,7 +8,7 @@ than the sizes nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -55,7 +55,7 @@ def summarize_at_sizes(
         report = summarize_subject(subject, args, kwargs, given, train=train, backward=False)
         module = ModuleAtOtherSizes(subject, args, kwargs, given, train, report, perf_counter() - begun)
         found = (*module.findings(wants), *judge(report))
-        return report, module.with_places(found)
+        return module.with_lines(), module.with_places(found)
 
 
 @dataclass
@@ -80,16 +80,30 @@ class ModuleAtOtherSizes:
         rows = {finding.row for finding in findings if finding.row >= 0 and finding.place is None}
         if not rows or self.report.failed:
             return findings
+        again = self._again(rows)
+        if again is None:
+            return findings
+        places = {row: again.trace.rows[row].place for row in rows}
+        return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
+
+    def with_lines(self) -> Report:
+        """The report; of a run with conflicts that of another run, whose steps tell the lines of the author's functions
+        that the values in conflict come through."""
+        index, found = self.report.index, self.report.trace.mismatches
+        ahead = {row for one in found for operand in one.operands for row in index.ancestors(operand).values()}
+        rows = {row for row in ahead if index.layer(self.report.trace.rows[row]) is None}
+        again = self._again(rows) if rows and self.spent <= LONGEST else None
+        return again or self.report
+
+    def _again(self, located: Collection[int]) -> Report | None:
+        """The report of another run with the lines of these rows; None where it cannot be run alike."""
         again = (self.subject, self.args, self.kwargs, self.given)
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
-                after = summarize_subject(*again, train=self.train, backward=False, located=rows).trace.rows
+                after = summarize_subject(*again, train=self.train, backward=False, located=located)
         except ArchscopeError:
-            return findings
-        if [row.function for row in after] != [row.function for row in self.report.trace.rows]:
-            return findings
-        places = {row: after[row].place for row in rows}
-        return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
+            return None
+        return after if is_same_run(self.report, after) else None
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
         """The warnings of other sizes; none where the author's code raises or takes too long."""

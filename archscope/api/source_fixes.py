@@ -18,6 +18,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.source_proposals import SourceProposals, parents
+from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT, as_precise
 from archscope.checks.conflicts.comparing import Compared, compared, cures_everything, with_more_rows
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.fix_search import WANTED, is_near, sound
@@ -90,19 +91,29 @@ class SourceSearch:
             return False
         return perf_counter() - begun <= MOST_SECONDS
 
-    def fixes(self, diagnosis: Diagnosis) -> tuple[list[Fix], frozenset[int]]:
-        """The best fixes, three at most, and the rows of the conflicts that the first one cures."""
+    def fixes(self, diagnosis: Diagnosis) -> tuple[list[Fix], frozenset[int], str]:
+        """The best fixes, three at most; the rows of the conflicts that the first one cures, the cause that it shows.
+
+        Another value in place of one is offered only where one value alone helps.
+        """
         passed: list[SourceTrial] = []
         patience = PATIENCE
         for number, edit in enumerate(islice(distinct(sound(self.proposals.edits(diagnosis))), self.most)):
             trial = self.attempt(edit, diagnosis, number)
             passed += [trial] if trial is not None else []
             done = [one for one in passed if not any(one.rank[:2])]
-            patience -= bool(done)
+            patience -= bool(done) and not edit.guess
             if not patience or len(done) == WANTED or (done and done[0].edit.own) or self.spent > ALL_SECONDS:
                 break
+        if sum(one.edit.is_other_value for one in passed) > 1:
+            passed = [one for one in passed if not one.edit.is_other_value]
         best = self.offered(sorted(passed, key=lambda one: one.rank))
-        return [fix_of(one) for one in best], best[0].compared.cured if best else frozenset()
+        if not best:
+            return [], frozenset(), diagnosis.cause
+        first = best[0]
+        shown = first.edit.cause or CAUSE_OF_ARGUMENT.get(first.edit.argument, "")
+        cause = as_precise(shown, diagnosis.cause) if not first.compared.left else diagnosis.cause
+        return [fix_of(one) for one in best], first.compared.cured, cause
 
     def offered(self, passed: Sequence[SourceTrial]) -> list[SourceTrial]:
         """The first, and those that leave as little and make a net of about the same size and cost."""

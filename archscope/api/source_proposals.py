@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from types import FunctionType
@@ -58,9 +58,12 @@ class SourceProposals:
         for path in paths:
             yield from layer_edits.own_edits(self.calls_of(path), self.names_at(path))
         for file, function in functions:
-            yield from forward_edits.unread_values(file, function)
-            yield from forward_edits.moves_beside(file, function)
-        yield from self.rearranged(diagnosis, functions)
+            yield from showing("source", forward_edits.unread_values(file, function))
+            yield from showing("layout", forward_edits.moves_beside(file, function))
+        if diagnosis.joined is not None:
+            for file, function in functions:
+                yield from showing("layout", forward_edits.joined_along(file, function, diagnosis.joined))
+        yield from showing("layout", self.rearranged(diagnosis, functions))
         for path in paths:
             yield from layer_edits.padding_edits(self.calls_of(path), self.names_at(path))
         for change in layer_changes(diagnosis, self.arguments_at):
@@ -71,7 +74,13 @@ class SourceProposals:
             yield from layer_edits.factor_edits(self.calls_of(path))
         ranks = self.ranks()
         for file, function in functions:
-            yield from forward_edits.forward_edits(file, function, ranks, diagnosis.mismatch.kind)
+            yield from showing("layout", forward_edits.other_orders(file, function, ranks, diagnosis.mismatch.kind))
+            yield from forward_edits.other_sizes(file, function)
+        place = diagnosis.mismatch.site.place
+        if place is not None:
+            for file, function in functions[:1]:
+                edits = forward_edits.other_values(file, function, place.line, place.column)
+                yield from (replace(edit, guess=True) for edit in showing("source", edits))
 
     def arguments(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
         """Another value of one argument of the layer at a path, or of several that one name gives."""
@@ -80,7 +89,8 @@ class SourceProposals:
         calls, names, present = self.calls_of(path), self.names_at(path), self.arguments_at(path)
         first = next(iter(changed)) if len(changed) == 1 else layer_edits.shared_node(calls, names, changed)
         if first:
-            yield from layer_edits.argument_edits(calls, names, first, changed[first], present.get(first))
+            edits = layer_edits.argument_edits(calls, names, first, changed[first], present.get(first))
+            yield from (replace(edit, argument=first) for edit in edits)
 
     def rearranged(self, diagnosis: Diagnosis, functions: Sequence[Function]) -> Iterator[SourceEdit]:
         """A flatten before a layer that was told as many features as its whole input has, one of images that are to be
@@ -145,6 +155,11 @@ class SourceProposals:
         own = function_at(file, place.line) if file is not None and place is not None else None
         first = [(file, own)] if file is not None and own is not None else []
         return list({id(node): (file, node) for file, node in [*first, *((d.file, d.node) for d in found)]}.values())
+
+
+def showing(cause: str, edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
+    """The edits, each with the class of the cause that it shows if it helps."""
+    return (replace(edit, cause=cause) for edit in edits)
 
 
 def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:

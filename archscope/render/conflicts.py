@@ -88,6 +88,8 @@ def sentence(diagnosis: Diagnosis) -> str:
     mismatch = diagnosis.mismatch
     if mismatch.kind in ("layer", "view", "product", "attention"):
         return mismatch.fact + "".join(f": {text}" for text in dict.fromkeys(map(str, view_factors(diagnosis))))
+    if mismatch.kind == "concat" and not mismatch.axes and len(set(map(len, diagnosis.shapes))) == 1:
+        return f"{mismatch.operation} cannot join these: {mismatch.fact}"
     what = {
         "add": f"{mismatch.operation} cannot combine these",
         "multiply": f"{mismatch.operation} cannot combine these",
@@ -196,7 +198,7 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
 
 def steps_told(diagnosis: Diagnosis) -> Iterator[tuple[Change, int]]:
     """The steps to be told of; of many on one line (a loop's) the first, and how many others there are."""
-    kept: list[Change] = []
+    kept: list[Change] = [diagnosis.rounded] if diagnosis.rounded is not None else []
     for side in diagnosis.sides:
         told = [change for change in side if change.changed] or [change for change in side if change.window]
         kept += (change for branch in branches(side, diagnosis.index) for change in branch if change in told)

@@ -45,6 +45,10 @@ def cure(diagnosis: Diagnosis) -> str:
         return ""
     if diagnosis.cause == "kernel-size":
         return cure_of_kernel(diagnosis)
+    if diagnosis.joined is not None:
+        says = mismatch.says
+        told = f" before it gives {says.argument}={says.said}" if says is not None else " fits"
+        return f"cat along dim={diagnosis.joined}{told}"
     if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
         return cure_of_axis(diagnosis)
     if lies_elsewhere(diagnosis):

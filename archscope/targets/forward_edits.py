@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from archscope.spec.tensor_calls import (
     ALONG,
+    JOINS,
     called,
     closed,
     dims,
@@ -33,15 +34,14 @@ ORDERED = (*SIZED, "permute", "scaled_dot_product_attention", "matmul", "bmm")
 """Functions whose arguments have an order that is easily mistaken."""
 
 
-def forward_edits(
+def other_orders(
     file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], kind: str
 ) -> Iterator[SourceEdit]:
-    """Other dimensions, sizes in another order, sums without a number, in calls of tensors' functions.
+    """Other dimensions, arguments in another order, in calls of tensors' functions.
 
     ranks: function → the rank of its first operand, where that is one thing. kind: of the conflict.
     """
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
-    for call in calls:
+    for call in tensor_calls(function):
         at = Writer(file, call, function)
         for node in dims(call):
             for new in other_dims(called(call), node, ranks.get(called(call), 0), kind):
@@ -51,6 +51,27 @@ def forward_edits(
             between = file.text[file.range(first)[1] : file.range(second)[0]]
             one, other = file.segment(first), file.segment(second)
             yield at.edit(start, end, f"{other}{between}{one}", f"{other}, {one} for {one}, {other}")
+
+
+def joined_along(file: SourceFile, function: ast.FunctionDef, dim: int) -> Iterator[SourceEdit]:
+    """Each concat along this dimension."""
+    for call in (one for one in tensor_calls(function) if called(one) in JOINS):
+        written = dims(call)
+        for node in written:
+            yield from Writer(file, call, function).replaced(node, str(dim), "dim", own=True)
+        if not written:
+            yield from Writer(file, call, function).added("dim", str(dim), own=True)
+
+
+def tensor_calls(function: ast.FunctionDef) -> list[ast.Call]:
+    """The calls of functions that work along a dimension or whose arguments have an order."""
+    return [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
+
+
+def other_sizes(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+    """Sums and products without their number, numbers beside the written one, in calls of tensors' functions."""
+    for call in tensor_calls(function):
+        at = Writer(file, call, function)
         for size in sizes(call):
             for part, rest in without_numbers(size):
                 yield from at.replaced(part, rest, "", own=True)
@@ -96,17 +117,44 @@ def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[Sourc
                     yield from Writer(file, one, function).replaced(node, name, "", own=True)
 
 
+def other_values(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
+    """Another value of the function in place of each that the statement around a place reads (both from 1), the newest
+    first; values that a loop may have made count as well."""
+    statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.AugAssign, ast.Return))]
+    around = [node for node in statements if node.lineno <= line <= (node.end_lineno or 0)]
+    before = sorted((one for one in statements if (one.end_lineno or 0) < line), key=lambda node: -node.lineno)
+    known = dict.fromkeys([*(name for one in before for name in stored(one)), *parameters(function)])
+    for statement in around[-1:]:
+        for node in (one for one in loads(statement) if one.id in known and is_at(statement, one, line, column)):
+            for name in (one for one in known if one != node.id):
+                yield from Writer(file, statement, function).replaced(node, name, "")
+
+
+def is_at(statement: ast.stmt, name: ast.Name, line: int, column: int) -> bool:
+    """Whether a name stands in the expression at a place."""
+    nodes = (node for node in ast.walk(statement) if isinstance(node, ast.expr))
+    here = [node for node in nodes if (node.lineno, node.col_offset + 1) == (line, column)]
+    return any(part is name for node in here for part in ast.walk(node))
+
+
 def is_read(function: ast.FunctionDef, name: str, first: int, last: int) -> bool:
     """Whether a function reads a name in the lines behind the first one, up to the last."""
     nodes = (node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
     return any(node.id == name and first < node.lineno <= last for node in nodes)
 
 
-def stored(statement: ast.Assign | ast.Return) -> list[str]:
-    return [target.id for target in getattr(statement, "targets", ()) if isinstance(target, ast.Name)]
+def stored(statement: ast.stmt) -> list[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    nodes = (part for target in targets if target is not None for part in elements(target))
+    return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
-def loads(statement: ast.Assign | ast.Return) -> list[ast.Name]:
+def elements(target: ast.expr) -> list[ast.expr]:
+    """What is assigned to: each part of `a, b = …`."""
+    return target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def loads(statement: ast.Assign | ast.AugAssign | ast.Return) -> list[ast.Name]:
     """The names that a statement reads."""
     nodes = ast.walk(statement.value) if statement.value is not None else ()
     return [node for node in nodes if isinstance(node, ast.Name)]

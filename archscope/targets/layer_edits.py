@@ -101,11 +101,9 @@ def elements(node: ast.AST) -> Sequence[ast.expr]:
 
 # ------------------------------------------------------------ another value of an argument
 def set_argument(place: CallPlace, names: Sequence[str], name: str, value: str, *, own: bool) -> Iterator[SourceEdit]:
-    node = arguments(place.node, names).get(name)
-    if node is not None:
-        yield from writer(place).replaced(node, value, name, own=own)
-    else:
-        yield from writer(place).added(name, value, own=own)
+    node, at = arguments(place.node, names).get(name), writer(place)
+    edits = at.replaced(node, value, name, own=own) if node is not None else at.added(name, value, own=own)
+    yield from (dataclasses.replace(edit, argument=name) for edit in edits)
 
 
 def argument_edits(

@@ -22,7 +22,8 @@ class SourceEdit:
 
     within: the function that it stands in. own: it takes away a number that an expression adds, or says an argument of
     the function as the function is told it, which is right wherever the function is called. guess: nothing but its
-    effect speaks for it.
+    effect speaks for it. argument: of a layer, that the edit gives another value. cause: what was wrong, by its class,
+    if the edit helps; "" where it shows nothing.
     """
 
     file: SourceFile
@@ -32,6 +33,8 @@ class SourceEdit:
     words: str
     own: bool = False
     guess: bool = False
+    argument: str = ""
+    cause: str = ""
 
     @property
     def text(self) -> str:
@@ -39,6 +42,11 @@ class SourceEdit:
         for start, end, new in sorted(self.pieces, reverse=True):
             changed = changed[:start] + new + changed[end:]
         return changed
+
+    @property
+    def is_other_value(self) -> bool:
+        """Whether another value takes a value's place, and nothing but its effect speaks for it."""
+        return self.guess and self.cause == "source"
 
     @property
     def function(self) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tests.mutations.places import Found, Text
 
 CAUSES: Mapping[str, frozenset[str]] = {
-    "channels": frozenset({"channels"}),
-    "given": frozenset({"channels"}),
-    "stride": frozenset({"stride"}),
+    "channels": frozenset({"channels", "divisibility"}),
+    "given": frozenset({"channels", "divisibility"}),
+    "stride": frozenset({"stride", "input-size", "kernel-size"}),
     "kernel": frozenset({"off-by-one", "spatial-size", "kernel-size", "input-size"}),
     "padding": frozenset({"off-by-one", "spatial-size", "kernel-size", "input-size"}),
     "heads": frozenset({"divisibility", "layout", "channels"}),
@@ -26,7 +26,10 @@ CAUSES: Mapping[str, frozenset[str]] = {
     "attention": frozenset({"channels", "layout", "source"}),
     "mask": frozenset({"channels", "layout", "off-by-one"}),
 }
-"""Kind → the causes that are right. A constant has those of what it decides."""
+"""Kind → the causes that are right. A constant has those of what it decides.
+
+Before a layer or a table that was made for one size of a map, or a window, a stride too much shows as the map's size.
+"""
 
 KINDS = (*CAUSES, "constant")
 WRONG_KERNELS: Mapping[int, tuple[int, ...]] = {1: (2, 3), 2: (3,), 3: (5, 2), 4: (3,), 5: (3, 4), 7: (6, 5), 16: (15,)}

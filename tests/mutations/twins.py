@@ -25,6 +25,7 @@ from tests.mutations.places import Found, Scope, Text
 from tests.mutations.uses import use_edits
 
 TWINS = ROOT / "tests/networks/twins.py"
+OTHERS = ROOT / "tests/mutations/python_nets.py"
 PLACED: tuple[Kind, ...] = (
     argument_edits,
     added,
@@ -49,6 +50,7 @@ class Network:
     shape: tuple[int, ...]
     vocab: int = 0
     slow: bool = False
+    file: Path = TWINS
 
     @property
     def input(self) -> Any:
@@ -56,7 +58,7 @@ class Network:
         return ("int64", self.shape) if self.vocab else self.shape
 
     def origin(self) -> Origin:
-        return Origin(f"python/{self.name}", source(self.made), "net.py", "net.py")
+        return Origin(f"python/{self.name}", source(self.made, self.file), "net.py", "net.py")
 
 
 MNIST, PHOTO, IMAGE = (1, 1, 28, 28), (1, 3, 128, 128), (1, 3, 224, 224)
@@ -82,12 +84,17 @@ NETWORKS = (
     Network("gpt2", "Gpt2(97, 32, 16, 2, 4)", (1, 12), vocab=97),
     Network("llama_block", "LlamaBlock(32, 4, 2, 48)", (1, 8, 32)),
     Network("lstm_classifier", "LstmClassifier(50, 8, 6, 2, 2)", (1, 12), vocab=50),
+    Network("landscape", "Landscape()", (1, 3, 96, 160), file=OTHERS),
+    Network("waves", "Waves()", (1, 2, 512), file=OTHERS),
+    Network("volumes", "Volumes()", (1, 1, 16, 24, 32), file=OTHERS),
+    Network("positions", "Positions()", (1, 3, 64, 96), file=OTHERS),
+    Network("pyramid", "Pyramid()", (1, 3, 64, 96), file=OTHERS),
 )
-"""The inputs and sizes are those of tests/networks/test_twins.py."""
+"""The inputs and sizes of the twins are those of tests/networks/test_twins.py."""
 
 
 # ------------------------------------------------------------ the source of one network
-def source(made: str, file: Path = TWINS) -> str:
+def source(made: str, file: Path) -> str:
     """A module of what an expression needs, and a function `network` that makes it."""
     text = file.read_text(encoding="utf-8")
     nodes = ast.parse(text).body

@@ -16,7 +16,7 @@ docs/rules/causes has a page for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -36,17 +36,39 @@ OVER_LAST = ("in_features", "normalized_shape", "embed_dim")
 DIVISORS = ("groups", "num_heads", "num_groups")
 """Arguments that must divide a size."""
 
+CAUSE_OF_ARGUMENT: Mapping[str, str] = {
+    **dict.fromkeys(("in_channels", "out_channels", "num_features", "in_features", "out_features"), "channels"),
+    **dict.fromkeys(DIVISORS, "divisibility"),
+    **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
+    "stride": "stride",
+}
+"""Argument of a layer → the class of the cause when it is wrong."""
+FINER: Mapping[str, Sequence[str]] = {
+    "off-by-one": ("spatial-size", "kernel-size", "input-size"),
+    "channels": ("divisibility", "input-size"),
+    "layout": ("divisibility",),
+    "stride": ("kernel-size",),
+}
+"""A class that a fix shows → those of a conflict that say more than it does."""
+
+
+def as_precise(shown: str, cause: str) -> str:
+    """The class that a fix shows; the conflict's own where that says the same more precisely, or nothing is shown."""
+    return cause if not shown or cause in FINER.get(shown, ()) else shown
+
 
 @dataclass(frozen=True)
 class ConflictFacts:
     """What a cause is read off: the shapes of the operands, the steps on each side since the fork, the names of the
-    axes counted in the widest shape, what a sum's operands are to each other."""
+    axes counted in the widest shape, what a sum's operands are to each other, the dimension along which values were
+    to be joined."""
 
     mismatch: Mismatch
     shapes: Sequence[Shape]
     sides: Sequence[Sequence[Change]]
     names: Sequence[str] = ()
     relation: str = ""
+    joined: int | None = None
 
     @property
     def spatial(self) -> list[int]:
@@ -69,8 +91,10 @@ def cause_of(found: ConflictFacts) -> str:
     if mismatch.kind == "view":
         rest = "divisibility" if divides_badly(found) else "layout"
         return "batch" if examples_in_view(mismatch, shapes[0]) else rest
+    if found.joined is not None:
+        return "layout"
     if mismatch.kind == "layer":
-        return cause_of_layer(mismatch, shapes[0], found.sides)
+        return cause_of_layer(mismatch, shapes[0], found.sides, found.names)
     if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
         return "channels" if is_channels(found) else "input-size"
     if found.relation == "positions":
@@ -145,7 +169,7 @@ def deviates(change: Change) -> bool:
     return False
 
 
-def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]]) -> str:
+def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]], names: Sequence[str]) -> str:
     """A layer was told a size: a Flatten is missing, or it was flattened from another size of image, or it is wrong."""
     says = mismatch.says
     if says is None:  # it cannot take its input at all: another rank, or an image smaller than the window
@@ -156,7 +180,7 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "layout"
     if says.argument in DIVISORS:
         return "divisibility"
-    if is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape):
+    if is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape, names):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
@@ -165,12 +189,13 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
     return "channels"
 
 
-def are_channels_last(mismatch: Mismatch, shape: Shape) -> bool:
-    """Whether the last axis of a convolution's input has the channels that it was told, and no other has."""
+def are_channels_last(mismatch: Mismatch, shape: Shape, names: Sequence[str]) -> bool:
+    """Whether the last axis of a convolution's input has the channels that it was told, and no other has; not where a
+    layer made dimension 1 the channels. names: of the axes."""
     says = mismatch.says
     said = says.said if says is not None and says.argument == "in_channels" else None
     rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
-    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1]
+    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and "C" not in names[1:2]
 
 
 def is_told_elsewhere(mismatch: Mismatch, shape: Shape) -> bool:
@@ -216,7 +241,7 @@ def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
     if len(ranks) > 1:
         batched = min(ranks) > 1 and len({shape[0] for shape in shapes}) == 1  # (N, C) beside (N, C, H, W)
         return batched or mismatch.site.strict or mismatch.kind not in ("add", "multiply") or not mismatch.axes
-    if mismatch.kind == "concat" and mismatch.axes == (1,) and len(shapes[0]) == 4:
+    if mismatch.kind == "concat" and (not mismatch.axes or (mismatch.axes == (1,) and len(shapes[0]) == 4)):
         return True
     if mismatch.kind == "product" and len(shapes[0]) > 1 and shapes[0][-1] == shapes[1][-1]:
         return True

@@ -16,7 +16,8 @@ from archscope.checks.conflicts.axis_names import AxisNames, Names, of_images
 from archscope.checks.conflicts.causes import ConflictFacts, cause_of
 from archscope.checks.conflicts.demands import NetDemands
 from archscope.checks.conflicts.input_sizes import Fit, fitting
-from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of
+from archscope.checks.conflicts.joins import joined_before, joined_beside
+from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of, rounded_level
 from archscope.trace import Mismatch, Operand, Shape
 from archscope.trace_index import TraceIndex
 
@@ -42,7 +43,9 @@ class Diagnosis:
     """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork.
 
     demands: what must fit in the net, for all its conflicts. axis_names: of those of the widest operand. relation: what
-    operands are to each other: `residual`, `table`, `pyramid`, `positions` or "".
+    operands are to each other: `residual`, `table`, `pyramid`, `positions` or "". joined: the dimension along which
+    the values before a layer, or those of a concat, were to be joined; None where nothing shows that. rounded: of a
+    pyramid or a concat, the window before both sides that gives what they share another size than its stride alone.
     """
 
     mismatch: Mismatch
@@ -55,6 +58,8 @@ class Diagnosis:
     likely: bool
     demands: NetDemands
     axis_names: Names = ()
+    joined: int | None = None
+    rounded: Change | None = None
     also: tuple[str, ...] = ()
 
     @property
@@ -94,6 +99,8 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
     order = order_of(relation, met)
     operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
     names = axis_names(operands, history)
+    joined = joined_before(mismatch, history.index) if mismatch.kind == "layer" else joined_beside(mismatch, history)
+    rounded = rounded_level(met, axes) if relation == "pyramid" or mismatch.kind == "concat" else None
     elsewhere = (other.site.path for other in same[1:])
     shapes = [operand.value.shape for operand in operands]
     return Diagnosis(
@@ -102,12 +109,14 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
         operands=operands,
         names=names_of(mismatch, operands, relation),
         sides=sides,
-        cause=cause_of(ConflictFacts(mismatch, shapes, sides, names, relation)),
+        cause=cause_of(ConflictFacts(mismatch, shapes, sides, names, relation, joined)),
         relation=relation,
         demands=demands,
         likely=any(history.follows(operand, own, mended, since=since) for operand, own in asked)
         or names_a_broken_size(mismatch, history.index, earlier),
         axis_names=names,
+        joined=joined,
+        rounded=rounded,
         also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
 

@@ -16,6 +16,7 @@ from archscope.checks.conflicts.axes import Made, origins
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import rounds
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.relations import centred
 from archscope.checks.conflicts.size_model import ENLARGES
 from archscope.checks.conflicts.told_arguments import (
     Arguments,
@@ -79,6 +80,10 @@ def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[Layer
         yield from told(diagnosis, arguments_at)
         yield from before_flattening(diagnosis, arguments_at)
         yield from smaller_kernels(diagnosis)
+    if diagnosis.rounded is not None:
+        path = layer_path(diagnosis.rounded.row, trace)
+        for name, value in centred(diagnosis.rounded.row) if path else ():
+            yield LayerChange(path, {name: value})
     behind = int(mismatch.kind == "layer")  # the layer itself is nearer
     for side in sides(diagnosis):
         for change in chain(widths(side, trace, arguments_at), windows(side, trace, arguments_at, diagnosis.cause)):

@@ -6,10 +6,11 @@ operands, the rows of each since their fork → relation_of, order_of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from archscope.checks.conflicts.axis_history import AxisHistory, Change
+from archscope.checks.conflicts.causes import deviates
 from archscope.checks.conflicts.size_model import ENLARGES
 from archscope.checks.conflicts.size_origins import origin_of
 from archscope.report.windows import window_of
@@ -68,6 +69,29 @@ def is_pyramid(
     shrinks = any((window := window_of(change.row)) and max(window.stride) > 1 for change in sides[down])
     last = history.index.maker(operands[down])
     return shrinks and (not direct or (last is not None and last.short in ENLARGES))
+
+
+def rounded_level(met: Meeting, axes: Sequence[int]) -> Change | None:
+    """The last window before the fork, if it gives another size along these axes than its stride alone would: a level
+    of an odd size cannot be halved and doubled."""
+    row = met.history.index.trace.rows[met.fork] if met.fork is not None and met.fork >= 0 else None
+    if row is None:
+        return None
+    level = Operand("", row.outputs[0])
+    windows = [change for change in met.history.changes(level, axes) if window_of(change.row) is not None]
+    return windows[-1] if windows and deviates(windows[-1]) else None
+
+
+def centred(row: Row) -> Iterator[tuple[str, int]]:
+    """The padding, or else the kernel, with which a window gives its input's size by its stride alone."""
+    window = window_of(row)
+    if window is None:
+        return
+    reach, padding = {window.reach(axis) for axis in range(window.axes)}, set(window.padding)
+    if len(reach) == 1 and (size := reach.pop()) % 2:
+        yield "padding", size // 2
+    if len(padding) == 1 and (size := padding.pop()) and set(window.dilation) == {1}:
+        yield "kernel_size", 2 * size + 1
 
 
 def is_of_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:

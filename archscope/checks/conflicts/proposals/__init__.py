@@ -15,10 +15,10 @@ A proposal is one change of one file's text. Whether it helps is not asked here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from archscope.checks.conflicts.causes import are_channels_last, is_told_elsewhere
+from archscope.checks.conflicts.causes import as_precise, is_told_elsewhere
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.proposals.axis_order import (
     exchanged,
@@ -41,6 +41,7 @@ from archscope.checks.conflicts.proposals.inputs_and_labels import (
 from archscope.checks.conflicts.proposals.layer_arguments import (
     all_paddings,
     at_uses,
+    before_both,
     channels,
     kernels,
     paddings,
@@ -57,6 +58,7 @@ from archscope.checks.conflicts.proposals.own_arguments import (
 )
 from archscope.checks.conflicts.proposals.projections import conditions, projections
 from archscope.checks.conflicts.proposals.typos import sizes_beside, slips
+from archscope.checks.conflicts.told_arguments import lies_elsewhere
 from archscope.spec.argument_names import signatures_of
 
 __all__ = ["ORDER", "Pages", "Proposal", "proposals"]
@@ -70,11 +72,11 @@ ORDER: dict[str, tuple[Source, ...]] = {
         *(multiplied, other_dims, exchanged_values, slips, strides, kernels, views),
     ),
     "stride": (
-        *(unread, altered, conditions, at_uses, projections, scales, strides, sources, channels),
+        *(unread, altered, before_both, conditions, at_uses, projections, scales, strides, sources, channels),
         *(paddings, kernels, as_beside_it, multiplied, other_dims, slips, input_sizes),
     ),
     "off-by-one": (
-        *(unread, altered, told, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
+        *(unread, altered, told, before_both, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
         *(as_beside_it, input_sizes, sources, views, channels, other_dims, slips),
     ),
     "layout": (
@@ -89,7 +91,7 @@ ORDER["divisibility"] = ORDER["channels"]
 """Class of a cause → where proposals come from, the likeliest first."""
 
 SHOWING: Mapping[str, tuple[Source, ...]] = {
-    "off-by-one": (all_paddings, paddings, roundings, kernels, input_sizes),
+    "off-by-one": (all_paddings, before_both, paddings, roundings, kernels, input_sizes),
     "channels": (channels, input_channels, sizes_beside, sizes_meant),
     "divisibility": (divisors, head_counts),
     "layout": (
@@ -110,13 +112,6 @@ SHOWING: Mapping[str, tuple[Source, ...]] = {
     "source": (sources,),
 }
 """Class of a cause → where proposals come from that show it when they help; the others show none."""
-FINER: Mapping[str, Sequence[str]] = {
-    "off-by-one": ("spatial-size", "kernel-size", "input-size"),
-    "channels": ("divisibility", "input-size"),
-    "layout": ("divisibility",),
-    "stride": ("kernel-size",),
-}
-"""A class that a proposal shows → those of a conflict that say more than it does."""
 CAUSE_SHOWN: Mapping[Source, str] = {source: cause for cause, known in SHOWING.items() for source in known}
 
 
@@ -135,11 +130,8 @@ def proposals(
 def sources_of(diagnosis: Diagnosis, order: Mapping[str, tuple[Source, ...]]) -> tuple[Source, ...]:
     """Where proposals come from. A layer that was told the size of another axis is not told that of its own."""
     mismatch, shape = diagnosis.mismatch, diagnosis.shapes[0]
-    if mismatch.kind == "layer" and (is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape)):
+    if diagnosis.joined is not None:
+        return unread, altered, other_dims
+    if mismatch.kind == "layer" and (is_told_elsewhere(mismatch, shape) or lies_elsewhere(diagnosis)):
         return unread, altered, told, moved_beside, flattened, transposed, unmoved
     return order["layout" if mismatch.kind == "view" else diagnosis.cause]
-
-
-def as_precise(shown: str, cause: str) -> str:
-    """The class that a proposal shows; the conflict's own where that says the same more precisely."""
-    return cause if cause in FINER.get(shown, ()) else shown

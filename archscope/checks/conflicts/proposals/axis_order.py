@@ -97,7 +97,8 @@ def exchanged(case: Case) -> Iterator[Proposal]:
 
 def other_dims(case: Case) -> Iterator[Proposal]:
     """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`."""
-    rows = (row for row in on_the_way(case) if row.short in ALONG)
+    own = [case.row] if case.row is not None else []
+    rows = {row.index: row for row in (*own, *on_the_way(case)) if row.short in ALONG}.values()
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from archscope.checks.conflicts.axis_history import AxisHistory
-from archscope.checks.conflicts.causes import DIVISORS
+from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT, DIVISORS
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.errors import Span
 from archscope.spec.edits import Argument, CallSite, Page, parts
@@ -17,16 +17,6 @@ from archscope.trace import Call, Mismatch, Row
 
 Pages = Mapping[str, Page]
 """The author's files by name; those of the standard library are not changed."""
-
-
-CAUSE_OF_ARGUMENT: Mapping[str, str] = {
-    **dict.fromkeys(("in_channels", "out_channels", "num_features"), "channels"),
-    **dict.fromkeys(("groups", "num_heads", "num_groups"), "divisibility"),
-    **dict.fromkeys(("in_features", "out_features"), "channels"),
-    **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
-    "stride": "stride",
-}
-"""Argument of a layer → the class of the cause when it is wrong."""
 
 
 DEEPEST = 4

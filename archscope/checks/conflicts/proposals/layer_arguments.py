@@ -14,6 +14,7 @@ from math import prod
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import DIVISORS
 from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, expressions_around
+from archscope.checks.conflicts.relations import centred
 from archscope.checks.conflicts.size_model import ENLARGES, resize_of
 from archscope.report.windows import Window, window_of
 from archscope.spec.edits import CallSite, Page, Piece
@@ -42,6 +43,14 @@ def all_paddings(case: Case) -> Iterator[Proposal]:
     if None not in pieces:
         text = spots[0].page.with_pieces([piece for piece in pieces if piece is not None])
         yield from spots[0].proposal(f"padding in {' and '.join(row.path for row in lacking.values())}", text)
+
+
+def before_both(case: Case) -> Iterator[Proposal]:
+    """The padding or the kernel of a window before both sides with which it gives a size that can be halved."""
+    rounded = case.diagnosis.rounded
+    if rounded is not None:
+        for name, value in centred(rounded.row):
+            yield from settings(case, rounded.row, name, str(value))
 
 
 def padded(case: Case, spot: Spot, row: Row) -> Piece | None:

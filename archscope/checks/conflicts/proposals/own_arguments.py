@@ -14,8 +14,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
+from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT
 from archscope.checks.conflicts.proposals.case import (
-    CAUSE_OF_ARGUMENT,
     DEEPEST,
     Case,
     Proposal,

@@ -1,0 +1,51 @@
+"""Values that were joined along another dimension than they were to be."""
+
+from __future__ import annotations
+
+from archscope.checks.conflicts.axes import JOINED
+from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.relations import table_among
+from archscope.trace import Mismatch
+from archscope.trace_index import TraceIndex
+
+OF_CHANNELS = ("in_channels", "num_features", "num_channels")
+"""Arguments of layers that count dimension 1."""
+OF_FEATURES = ("in_features", "normalized_shape", "input_size", "embed_dim")
+"""Arguments of layers that count the last dimension."""
+
+
+def joined_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
+    """The dimension along which a concat before a layer would give what the layer was told.
+
+    None where no concat made its input, up to steps that keep the shape, or where it joins along that dimension, or the
+    operands cannot be joined so.
+    """
+    says = mismatch.says
+    said = says.said[-1] if says is not None and isinstance(says.said, tuple) and len(says.said) == 1 else None
+    said = says.said if said is None and says is not None else said
+    argument = says.argument if says is not None else ""
+    row = index.maker(mismatch.operands[0]) if argument in (*OF_CHANNELS, *OF_FEATURES) else None
+    while row is not None and row.short not in JOINED:
+        kept = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
+        row = index.maker(kept[0]) if len(kept) == 1 else None
+    shapes = [one.value.shape for one in row.inputs] if row is not None else []
+    rank = len(shapes[0]) if shapes else 0
+    dim = 1 if argument in OF_CHANNELS else rank - 1
+    present = row.get("dim", 0) if row is not None else 0
+    if rank < 2 or not isinstance(present, int) or {len(shape) for shape in shapes} != {rank} or present % rank == dim:
+        return None
+    others = {shape[:dim] + shape[dim + 1 :] for shape in shapes}
+    return dim if len(others) == 1 and sum(shape[dim] for shape in shapes) == said else None
+
+
+def joined_beside(mismatch: Mismatch, history: AxisHistory) -> int | None:
+    """The dimension along which a table fits what a concat joins it to: the only one in which they differ.
+
+    None for two values that were computed: a skip of another size is no slip of the dimension.
+    """
+    if mismatch.kind != "concat" or len(mismatch.axes) != 1 or len(mismatch.operands) != 2:
+        return None
+    shapes = [operand.value.shape for operand in mismatch.operands]
+    (axis,) = mismatch.axes
+    differs = [dim for dim, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+    return axis if differs == [axis] and table_among(mismatch, mismatch.operands, history) is not None else None
