@@ -12,6 +12,7 @@ import dis
 import inspect
 import linecache
 import os
+import re
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from archscope.targets.source_files import SourceFile, Sources
 
 TORCH = str(Path(torch.__file__).parent) + os.sep
 LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+STORED_OR_LOADED = re.compile(r"(STORE|LOAD)_(?:FAST|DEREF)")
 FEW = 60
 """How long the text of all arguments of a call may be."""
 INNER = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>", "<lambda>")
@@ -195,7 +197,14 @@ def bound_anew(frame: FrameType) -> set[str]:
     every = list(dis.get_instructions(frame.f_code))
     turns = any(one.opname.startswith("JUMP_BACKWARD") for one in every)
     ran = every if turns else [one for one in every if one.offset < frame.f_lasti]
-    return {one.argval for one in ran if one.opname in ("STORE_FAST", "STORE_DEREF")}
+    return {name for one in ran for name in names_stored(one.opname, one.argval)}
+
+
+def names_stored(operation: str, argument: object) -> list[str]:
+    """The names that an instruction binds; from Python 3.13 on one does the work of two, and has both names."""
+    names = argument if isinstance(argument, tuple) else (argument,)
+    pairs = zip(STORED_OR_LOADED.findall(operation), names, strict=False)
+    return [name for verb, name in pairs if verb == "STORE" and isinstance(name, str)]
 
 
 def told_arguments(frame: FrameType) -> dict[str, object]:

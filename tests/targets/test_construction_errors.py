@@ -295,3 +295,20 @@ def said_of_missing(folder: Path) -> UsageError:
     with pytest.raises(UsageError) as caught:
         archscope.summarize("net.py:Net", input=(1, 3))
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("operation", "argument", "names"),
+    [
+        ("STORE_FAST", "a", ["a"]),
+        ("STORE_DEREF", "a", ["a"]),
+        ("STORE_FAST_STORE_FAST", ("a", "b"), ["a", "b"]),
+        ("STORE_FAST_LOAD_FAST", ("a", "b"), ["a"]),
+        ("LOAD_FAST_LOAD_FAST", ("a", "b"), []),
+        ("STORE_ATTR", "a", []),
+    ],
+)
+def test_an_instruction_of_python_3_13_binds_two_names(operation: str, argument: object, names: list[str]) -> None:
+    from archscope.targets.construction_frames import names_stored
+
+    assert names_stored(operation, argument) == names
