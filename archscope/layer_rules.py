@@ -105,11 +105,11 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def nearest_divisors(size: int, count: int) -> list[int]:
-    """The two divisors of `size` that are nearest to `count`, of two as near the larger first; one where it has one."""
+def nearest_divisors(size: int, count: int, *, most: int = 2) -> list[int]:
+    """The divisors of `size` that are nearest to `count`, the nearest first, of two as near the larger first."""
     small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
     every = {*small, *(size // n for n in small)}
-    return sorted(every, key=lambda n: (abs(n - count), -n))[:2]
+    return sorted(every, key=lambda n: (abs(n - count), -n))[:most]
 
 
 def divisors_in_words(size: int, count: int) -> str:

@@ -217,7 +217,7 @@ class Search:
                 break
         best = sorted(alike(passed), key=lambda one: one.rank)[:WANTED]
         self.cured |= best[0].compared.cured if best else frozenset()
-        return [self._fix(one) for one in best]
+        return list(dict.fromkeys(map(self._fix, best)))
 
     def _most(self) -> int:
         """How many changes are tried; on meta nothing is computed."""
@@ -313,7 +313,7 @@ class Search:
         also += f"; {listed(trial.apart)}, made by the same call, stay as they are" if one.is_apart else ""
         if constructor is None or text is None:
             where = f"`{trial.change.path}`" if trial.change.path else "the layer"
-            return Fix(f"{where}: {what}{also}", one.params, one.macs, checked=True)
+            return Fix(f"{where}: {what}{also}", one.params, one.macs, checked=True, leaves=one.compared.left)
         call = " ".join(constructor.text.split())
         place = f"`{call}` in `{constructor.function}`, line {constructor.place.line}"
         return Fix(
@@ -324,6 +324,7 @@ class Search:
             edit=diff(constructor.as_written(constructor.source), constructor.as_written(text), constructor.place.file),
             file=constructor.place.file,
             text=constructor.as_written(text),
+            leaves=one.compared.left,
         )
 
 

@@ -271,7 +271,7 @@ def kept_axes(row: Row) -> int:
 def distinct(edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
     seen: set[object] = set()
     for edit in edits:
-        key = edit.file.name, edit.pieces
+        key = edit.file.name, edit.text
         if key not in seen:
             seen.add(key)
             yield edit
@@ -290,6 +290,7 @@ def fix_of(trial: SourceTrial) -> Fix:
         edit=diff(before, after, edit.file.shown),
         file=edit.file.shown,
         text=after,
+        leaves=trial.compared.left,
     )
 
 

@@ -30,6 +30,7 @@ MOST_OPERANDS = 4
 """From how many operands on those of one shape share a line."""
 MOST_ALIKE = 3
 """From how many steps of one line on they are told as one."""
+LIKELY = " (this may follow from a conflict before it)"
 GIVE_INPUT = "does the model take other inputs? --input gives their shapes"
 WHAT = {
     "residual": "the two sides of this residual cannot be added",
@@ -51,17 +52,20 @@ def conflicts(index: TraceIndex) -> tuple[Finding, ...]:
     found = tuple(finding(diagnosis) for diagnosis in diagnoses(index))
     trace, failure = index.trace, index.trace.failure
     told = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
-    return (*found, from_failure(failure, trace)) if failure is not None and not told else found
+    if failure is None or told:
+        return found
+    behind = {row for operand in failure.operands for row in index.ancestors(operand).values()}
+    ended, follows = from_failure(failure, trace), any(mismatch.row in behind for mismatch in trace.mismatches)
+    return (*found, replace(ended, likely=True, message=ended.message + LIKELY) if follows else ended)
 
 
 # ------------------------------------------------------------ the finding
 def finding(diagnosis: Diagnosis) -> Finding:
     mismatch = diagnosis.mismatch
-    likely = " (this may follow from a conflict before it)" if diagnosis.likely else ""
     return Finding(
         rule="residual-shape" if diagnosis.residual else RULES[mismatch.kind],
         level="error",
-        message=sentence(diagnosis) + likely,
+        message=sentence(diagnosis) + LIKELY * diagnosis.likely,
         path=mismatch.site.path,
         place=mismatch.site.place,
         help=cure(diagnosis),
@@ -114,12 +118,40 @@ def sides_in_words(diagnosis: Diagnosis) -> Iterator[str]:
     """`main (1, 32, 8, 8) from main.2`, `value 2 (1, 16) from e.0 and 25 others (1, 16)`."""
     for operand, name, others in groups(diagnosis):
         more = f" and {others} other{'s' * (others > 1)} {operand.value.shape}" if others else ""
-        yield side(operand, name) + more
+        yield side(operand, name) + told_apart(operand, diagnosis) + more
 
 
 def side(operand: Operand, name: str) -> str:
     shape = f"{name} {operand.value.shape}"
     return shape if operand.source == name else f"{shape} from {operand.source}"
+
+
+def told_apart(operand: Operand, diagnosis: Diagnosis) -> str:
+    """What tells an operand from another one of its name: ` (line 7)`, ` after b`, ` (call 2)`; nothing where no other
+    has its name."""
+    index = diagnosis.index
+    alike = [other for other in diagnosis.operands if other.source == operand.source]
+    makers = [row for other in alike if (row := index.maker(other)) is not None]
+    own = index.maker(operand)
+    if own is None or len({row.index for row in makers}) < 2:
+        return ""
+    if own.place is not None and len({row.place for row in makers}) == len(makers):
+        line = f"line {own.place.line}"
+        alone = len({row.place.line for row in makers if row.place is not None}) == len(makers)
+        return f" ({line})" if alone else f" ({line}, column {own.place.column})"
+    before = [layer_before(row, index) for row in makers]
+    if len(set(before)) == len(before) and all(before):
+        return f" after {layer_before(own, index)}"
+    calls = [row.index for row in index.trace.rows if (row.path, row.short) == (own.path, own.short)]
+    return f" (call {calls.index(own.index) + 1})"
+
+
+def layer_before(row: Row, index: TraceIndex) -> str:
+    """The path of the nearest row before a row without one that has a path of its own; empty where there is none."""
+    here: Row | None = row
+    while here is not None and not (here is not row and here.path and here.path != row.path):
+        here = index.maker(here.inputs[0]) if here.inputs else None
+    return here.path if here is not None and not row.path.startswith(f"{here.path}.") else ""
 
 
 def disagreement(diagnosis: Diagnosis) -> str:
@@ -175,7 +207,7 @@ def made_by(operand: Operand, diagnosis: Diagnosis, *, short: bool = False) -> s
     layer = diagnosis.index.layer_text(row)
     made = f"{operand.source} {layer.split()[0] if short else layer}"
     if row.place is None:
-        return made
+        return made + told_apart(operand, diagnosis)
     here = conflict is not None and conflict.file == row.place.file
     return f"{made} (line {row.place.line})" if here else f"{made} ({row.place.file}:{row.place.line})"
 

@@ -13,17 +13,20 @@ from math import prod
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.axis_names import Names
 from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, map_for, sets_a_size
+from archscope.checks.conflicts.demands import refused_by_norm
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.checks.conflicts.input_sizes import Axis, Fit
 from archscope.checks.conflicts.layer_changes import sides, windows
 from archscope.checks.conflicts.proposals.projections import stride_between
 from archscope.checks.conflicts.size_data import view_factors
 from archscope.checks.conflicts.size_origins import SizeOrigin, origins_of
-from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
+from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere, told_axis
+from archscope.checks.conflicts.uneven_windows import Uneven, first_uneven
 from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import window_of
 from archscope.spec.tensor_calls import VIEWS
+from archscope.trace import Row
 
 ACROSS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
 """Name of an axis → how large an input is along it, in words."""
@@ -43,13 +46,19 @@ def cure(diagnosis: Diagnosis) -> str:
     mismatch = diagnosis.mismatch
     if diagnosis.likely:
         return ""
+    if emptied := emptying(diagnosis):
+        return f"{emptied.row.path or emptied.row.op} leaves nothing of it: {sizes_lost(emptied)}"
     if diagnosis.cause == "kernel-size":
         return cure_of_kernel(diagnosis)
+<<<<<<< HEAD
     if diagnosis.joined is not None:
         says = mismatch.says
         told = f" before it gives {says.argument}={says.said}" if says is not None else " fits"
         return f"cat along dim={diagnosis.joined}{told}"
     if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
+=======
+    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.axis_names):
+>>>>>>> 64c39c0 (checks: advice that holds: empty maps, axes by name, crops, norms, what a fix leaves; window arithmetic leaves render)
         return cure_of_axis(diagnosis)
     if lies_elsewhere(diagnosis):
         return f"the channels stand last: {channels_first(diagnosis)} before it brings them to dimension 1"
@@ -98,14 +107,26 @@ def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:
             yield f"pool to {times(wanted[1:])} before it is flattened"
 
 
+def emptying(diagnosis: Diagnosis) -> Change | None:
+    """The step that made the input of a layer empty; None for other conflicts."""
+    empty = diagnosis.mismatch.kind == "layer" and 0 in diagnosis.shapes[0]
+    steps = (change for side in diagnosis.sides for change in side if empty)
+    return next((step for step in steps if any(before and not after for _, before, after in step.axes)), None)
+
+
+def sizes_lost(change: Change) -> str:
+    """`40 → 0`."""
+    return ", ".join(f"{before} → {after}" for _, before, after in change.axes if before and not after)
+
+
 def cure_of_axis(diagnosis: Diagnosis) -> str:
     """A Linear or LayerNorm that was told the size of another axis: that one comes last, or all are flattened."""
-    says, shape = diagnosis.mismatch.says, diagnosis.shapes[0]
+    says, shape, axis = diagnosis.mismatch.says, diagnosis.shapes[0], told_axis(diagnosis)
     assert says is not None
     said = says.said[-1] if isinstance(says.said, tuple) else says.said
-    if said not in shape[1:-1]:
+    if axis is None:
         return f"flatten(1) before it: {times(shape[1:])} = {said}"
-    axis, rank = shape.index(said, 1), len(shape)
+    rank = len(shape)
     order = [*(one for one in range(rank) if one != axis), axis]
     move = f"transpose(1, {rank - 1})" if rank == 3 else f"permute({', '.join(map(str, order))})"
     name = "C, axis" if axis_label(diagnosis.axis_names, axis) == "C" else "axis"
@@ -117,7 +138,9 @@ def cure_of_kernel(diagnosis: Diagnosis) -> str:
     fit, row, rows = diagnosis.fit, diagnosis.mismatch.row, diagnosis.index.trace.rows
     window = window_of(rows[row]) if 0 <= row < len(rows) else None
     image = diagnosis.shapes[0][-window.axes :] if window is not None else ()
-    largest = f"a kernel of at most {times(image)}" if image and min(image) > 0 else "a smaller kernel"
+    needed = window.stride if window is not None and refused_by_norm(diagnosis.index.trace) is not None else ()
+    room = [size - step for size, step in zip(image, needed or (0,) * len(image), strict=True)]
+    largest = f"a kernel of at most {times(room)}" if room and min(room) > 0 else "a smaller kernel"
     larger = f"{size_of_input(fit, least='at least ')}, or " if fit is not None else ""
     return f"{larger}{largest}, more padding, or less pooling before it"
 
@@ -146,13 +169,22 @@ def cure_of_table(diagnosis: Diagnosis) -> str:
     return f"{size_of_input(fit)} fits the table; or resize the table" if fit is not None else "resize the table"
 
 
+def share_their_windows(diagnosis: Diagnosis) -> bool:
+    """Whether all sides go through the same layers: what differs is what these get."""
+    paths = [{change.row.path for change in side if change.window and change.row.path} for side in diagnosis.sides]
+    return len(paths) > 1 and bool(paths[0]) and all(one == paths[0] for one in paths)
+
+
 def cure_of_sizes(diagnosis: Diagnosis) -> str:
     """Which step rounds or has a fixed size, the inputs that would do, arguments that would."""
     fit = diagnosis.fit
-    facts = list(map(fixed, set_sizes(diagnosis))) or [fact for side in diagnosis.sides for fact in roundings(side)]
+    steps = [one for side in diagnosis.sides if (one := first_uneven(side)) is not None]
+    facts = list(map(fixed, set_sizes(diagnosis))) or list(map(uneven, steps))
     other = " or ".join(other_windows(diagnosis)) if diagnosis.cause == "off-by-one" else ""
     if diagnosis.cause == "stride" and (fit is None or not facts):
         return ""
+    if fit is None and share_their_windows(diagnosis):
+        return "both sides go through the same layers: give these inputs of one size, or resize what they give"
     if not facts and fit is None and not other:
         return "give the windows of both sides the same padding and rounding"
     near = [f"{size_of_input(fit)} fits"] if fit is not None else []
@@ -160,28 +192,15 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
     return ": ".join(filter(None, [" and ".join(facts[:MOST_CHANGES]), "; or ".join(near) or "pad or crop one side"]))
 
 
-def roundings(side: Sequence[Change]) -> list[str]:
-    """Of one side the first window that rounds; else the first that gives another size than its stride alone would."""
-    found = [(change, *numbers) for change in side for numbers in strays(change)]
-    strided = [one for one in found if one[1] % one[3]]
-    return [f"{one[0].row.path or one[0].row.op} {stray(*one)}" for one in (strided or found)[:1]]
-
-
-def strays(change: Change) -> list[tuple[int, int, int]]:
-    """Size before, size after and stride, on the first axis where a window's stride alone would give another size."""
-    window = window_of(change.row)
-    for axis, before, after in change.axes if window is not None and not window.transposed else ():
-        spatial = axis - len(change.shape) + window.axes if window is not None else -1
-        if window is not None and spatial >= 0 and before is not None and after * window.stride[spatial] != before:
-            return [(before, after, window.stride[spatial])]
-    return []
-
-
-def stray(change: Change, before: int, after: int, stride: int) -> str:
-    """`rounds 15/2 down to 7`, `makes 101 of 100 (kernel 2, padding 1)`."""
-    if before % stride and abs(after * stride - before) < stride:
-        return f"rounds {before}/{stride} {'up' if after * stride > before else 'down'} to {after}"
-    window = window_of(change.row)
+def uneven(found: Uneven) -> str:
+    """`pool rounds 15/2 down to 7`, `conv makes 101 of 100 (kernel 2, padding 1)`, `getitem crops 36 to 33: …`."""
+    before, after, stride, row = found.before, found.after, found.stride, found.change.row
+    who = row.path or row.op
+    if found.crop is not None and found.surplus > 0:
+        return f"{made_at(found.crop.row)} takes {found.cut} of the {found.surplus} that {who} adds"
+    if found.rounds:
+        return f"{who} rounds {before}/{stride} {'up' if after * stride > before else 'down'} to {after}"
+    window = window_of(row)
     assert window is not None
     numbers = (
         ("kernel", window.kernel),
@@ -190,7 +209,12 @@ def stray(change: Change, before: int, after: int, stride: int) -> str:
         ("dilation", window.dilation),
     )
     said = [f"{name} {one[-1]}" for name, one in numbers if name in ("kernel", "padding") or one[-1] > 1]
-    return f"makes {after} of {before} ({', '.join(said)})"
+    return f"{who} makes {after} of {before} ({', '.join(said)})"
+
+
+def made_at(row: Row) -> str:
+    """`the crop at line 7`, `the crop 3`."""
+    return f"the crop in line {row.place.line}" if row.place is not None else f"the crop {row.path}".rstrip()
 
 
 def set_sizes(diagnosis: Diagnosis) -> list[Change]:

@@ -116,10 +116,11 @@ def changes_elsewhere(fix: Fix) -> str:
 
 
 def title(number: int, fix: Fix) -> str:
-    """`fix 1, checked (+8,448 parameters, +6.42 M MACs)`."""
+    """`fix 1, checked (+8,448 parameters, +6.42 M MACs)`; `fix 1, checked, 2 other conflicts remain`."""
     prices = ((fix.params, units.count, "parameters"), (fix.macs, units.human, "MACs"))
     known = ", ".join(f"{'+' * (cost >= 0)}{write(cost)} {unit}" for cost, write, unit in prices if cost is not None)
-    return f"fix {number}{', checked' * fix.checked}{f' ({known})' if known else ''}"
+    left = f", {fix.leaves} other conflict{'s remain' if fix.leaves > 1 else ' remains'}" if fix.leaves else ""
+    return f"fix {number}{', checked' * fix.checked}{left}{f' ({known})' if known else ''}"
 
 
 def changed(fix: Fix) -> Iterator[str]:

@@ -126,5 +126,5 @@ def finding_data(finding: Finding) -> Data:
 
 def fix_data(fix: Fix) -> Data:
     """A fix without the whole text that it leads to: `edit` is the change."""
-    kept = ("description", "params", "macs", "checked", "edit", "file", "outside")
+    kept = ("description", "params", "macs", "checked", "edit", "file", "outside", "leaves")
     return {name: value for name, value in asdict(fix).items() if name in kept} | {"changes": list(fix.changes)}

@@ -16,7 +16,7 @@ class Fix:
     edit: the change as a unified diff of the spec, or of the Python file that makes the layer. file, text: that file
     and its whole text after the change; empty where there is none to change. changes: the steps that it changes though
     they do not lead to the conflict, each with its sizes. outside: whether steps outside the block of the conflict
-    change.
+    change. leaves: how many other conflicts are still there with it.
     """
 
     description: str
@@ -28,6 +28,7 @@ class Fix:
     text: str = ""
     changes: tuple[str, ...] = ()
     outside: bool = False
+    leaves: int = 0
 
 
 MEANT = "fix 1"

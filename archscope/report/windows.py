@@ -34,6 +34,12 @@ class Window:
         """How many spatial axes it slides along: the last ones."""
         return len(self.kernel)
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether torch slides it: an output padding must be smaller than the stride or the dilation."""
+        extras = zip(self.extra, self.stride, self.dilation, strict=True)
+        return not self.transposed or all(extra < max(stride, dilation) for extra, stride, dilation in extras)
+
     def reach(self, axis: int) -> int:
         """How many rows of the input one position covers, those between dilated taps included."""
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1

@@ -180,7 +180,7 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "layout"
     if says.argument in DIVISORS:
         return "divisibility"
-    if is_told_elsewhere(mismatch, shape) or are_channels_last(mismatch, shape, names):
+    if is_told_elsewhere(mismatch, shape, names) or are_channels_last(mismatch, shape, names):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
@@ -198,13 +198,28 @@ def are_channels_last(mismatch: Mismatch, shape: Shape, names: Sequence[str]) ->
     return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and "C" not in names[1:2]
 
 
-def is_told_elsewhere(mismatch: Mismatch, shape: Shape) -> bool:
+def is_told_elsewhere(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:
     """Whether a layer over the last axis was told the size of another one, or of all of them together."""
     says = mismatch.says
-    if says is None or len(shape) < 3 or says.argument not in (*OVER_LAST, "input_size"):
+    if says is None or len(shape) < 3 or says.argument not in (*OVER_LAST, "input_size") or 0 in shape:
         return False
-    said = says.said[-1] if isinstance(says.said, tuple) and len(says.said) == 1 else says.said
-    return said in shape[1:-1] or (says.argument == "in_features" and prod(shape[1:]) == said)
+    said = said_last(says.said)
+    return bool(axes_told(said, shape, names)) or (says.argument == "in_features" and prod(shape[1:]) == said)
+
+
+def said_last(said: object) -> object:
+    """The size that a layer was told of the last axis."""
+    return said[-1] if isinstance(said, tuple) and len(said) == 1 else said
+
+
+def axes_told(said: object, shape: Shape, names: Sequence[str]) -> list[int]:
+    """The axes but the batch and the last that have the size that a layer was told, channels first; of channels that
+    stand last none: an axis of positions that is as long is so by chance."""
+    found = [axis for axis in range(1, len(shape) - 1) if shape[axis] == said]
+    named = {axis: names[axis] for axis in range(len(shape)) if axis < len(names)}
+    if named.get(len(shape) - 1) == "C":
+        found = [axis for axis in found if not SPATIAL & set(named.get(axis, "").split(JOINT))]
+    return sorted(found, key=lambda axis: named.get(axis) != "C")
 
 
 def fits_another_image(said: object, flattened: Change) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.checks.conflicts.axis_names import SPATIAL
@@ -25,11 +26,12 @@ from archscope.checks.conflicts.size_model import (
 )
 from archscope.checks.conflicts.view_factors import factors_of
 from archscope.report.windows import window_of
-from archscope.trace import Mismatch, Row
+from archscope.trace import Mismatch, Operand, Row, Trace
 
 SUMS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")
 TOLD = ("linear", "layer_norm")
 PRODUCTS = ("matmul", "bmm", "mm")
+NORMS = ("instance_norm", "batch_norm")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class NetDemands:
                 yield from self._summed(row)
             elif kind in TOLD and len(row.inputs) > 1:
                 yield from self._told(row)
+        yield from self._normed()
         for mismatch in self.index.trace.mismatches:
             too_large = mismatch.kind == "layer" and mismatch.says is None and bool(mismatch.axes)
             if too_large and 0 <= mismatch.row < len(self.index.trace.rows):
@@ -146,6 +149,15 @@ class NetDemands:
             if size is not None and window is not None and size.axes:
                 yield Demand((Size(size.now, (size,), windowed(window, spatial)),), row.index)
 
+    def _normed(self) -> Iterator[Demand]:
+        """A norm that has refused a map of one position wants more than one along each axis."""
+        refused = refused_by_norm(self.index.trace)
+        value = self.real(refused).value if refused is not None else None
+        for axis in range(2, len(value.shape)) if value is not None else ():
+            size = self.model.size(value, axis) if value is not None else None
+            if value is not None and size is not None and size.axes:
+                yield Demand((Size(0, (size,), lambda n: int(n > 1)),), self.index.maker_index(value.id))
+
     def of_view(self, mismatch: Mismatch) -> Iterator[Demand]:
         """A view of as many axes has the sizes that were written; windows divide the axes that they cut."""
         value, told = self.real(mismatch.operands[0]).value, mismatch.says.said if mismatch.says is not None else ()
@@ -160,6 +172,16 @@ class NetDemands:
             size = self.model.size(value, factors.axis) if factors.is_window else None
             if size is not None and size.axes:
                 yield Demand((Size(0, (size,), divided_by(factors.divisor)),), mismatch.row)
+
+
+def refused_by_norm(trace: Trace) -> Operand | None:
+    """What a norm that needs several values of each channel has refused, since it has one; None for other failures."""
+    failure = trace.failure
+    if failure is None or not failure.function.endswith(NORMS) or not failure.operands:
+        return None
+    shape = failure.operands[0].value.shape
+    single = len(shape) > 2 and (prod(shape[2:]) if "instance" in failure.function else prod(shape[2:]) * shape[0]) == 1
+    return failure.operands[0] if single else None
 
 
 def divided_by(number: int) -> Callable[[int], int]:

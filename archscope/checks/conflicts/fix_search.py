@@ -164,6 +164,7 @@ def fix_of(trial: Trial, source: Callable[[str], str]) -> Fix:
         text=proposal.text,
         changes=(*map(change_in_words, trial.verdict.elsewhere), *trial.others),
         outside=trial.outside,
+        leaves=trial.verdict.left,
     )
 
 

@@ -22,7 +22,7 @@ from archscope.checks.conflicts.told_arguments import (
     Arguments,
     ArgumentsAt,
     LayerChange,
-    divisors,
+    divisor_near,
     layer_path,
     roundness,
     smaller_kernels,
@@ -201,7 +201,7 @@ def wider(
     name, groups = WIDTHS.get(row.short, "out_channels"), present.get("groups", 1)
     more: Arguments = {}
     if isinstance(groups, int) and width % groups and isinstance(present.get("in_channels"), int):
-        more = {"groups": divisors(gcd(width, int(str(present["in_channels"]))), groups)[0]}
+        more = {"groups": divisor_near(gcd(width, int(str(present["in_channels"]))), groups)}
     return LayerChange(path, {name: width, **more}, distance, likely)
 
 
@@ -279,8 +279,8 @@ def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> 
     if name == "ceil_mode":
         return replace(window, ceil=bool(values[0])) if pool else None
     if name == "output_padding":
-        fits = all(extra < stride for extra, stride in zip(values, window.stride, strict=True))
-        return replace(window, extra=values) if window.transposed and fits else None
+        more = replace(window, extra=values)
+        return more if window.transposed and more.is_accepted else None
     if row.get("padding") == "same":
         return None
     if window.transposed and name == "kernel_size" and any(k < s for k, s in zip(values, window.stride, strict=True)):
@@ -290,7 +290,7 @@ def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> 
         return None  # it would skip pixels
     trial: Window = replace(window, **{changed: values})  # type: ignore[arg-type]  # these fields are tuples
     wide = any(2 * p > k for p, k in zip(trial.padding, trial.kernel, strict=True))
-    return None if pool and wide else trial
+    return trial if trial.is_accepted and not (pool and wide) else None
 
 
 def ends(change: Change, trial: Window, behind: Sequence[Change]) -> Shape | None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 
-from archscope.checks.conflicts.causes import are_channels_last, is_told_elsewhere
+from archscope.checks.conflicts.causes import are_channels_last, axes_told, is_told_elsewhere, said_last
 from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import window_of
 from archscope.trace import Row, Says, Trace
 
@@ -44,9 +45,9 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
     """The size that the layer's input has, with what must divide it."""
     mismatch = diagnosis.mismatch
     says, path = mismatch.says, mismatch.site.path
-    if says is None or not isinstance(says.has, (int, tuple)) or lies_elsewhere(diagnosis):
+    if says is None or not isinstance(says.has, (int, tuple)) or not says.has or lies_elsewhere(diagnosis):
         return
-    if is_told_elsewhere(mismatch, diagnosis.shapes[0]):
+    if is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.axis_names):
         return
     present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
     source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
@@ -60,6 +61,13 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
 def lies_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether the last axis has the channels that a convolution was told: they are in another order."""
     return are_channels_last(diagnosis.mismatch, diagnosis.shapes[0], diagnosis.axis_names)
+
+
+def told_axis(diagnosis: Diagnosis) -> int | None:
+    """The axis that has the size that a layer was told of the last one; None where no single one has."""
+    says = diagnosis.mismatch.says
+    said = said_last(says.said) if says is not None else None
+    return next(iter(axes_told(said, diagnosis.shapes[0], diagnosis.axis_names)), None)
 
 
 def channels_first(diagnosis: Diagnosis) -> str:
@@ -87,13 +95,12 @@ def companions(argument: str, size: object, present: Arguments) -> Iterator[Argu
     elif size % parts == 0:
         yield {}
     else:
-        yield from ({word: number} for number in divisors(gcd(size, out), parts))
+        yield from ({word: number} for number in dict.fromkeys((divisor_near(gcd(size, out), parts), 1)))
 
 
-def divisors(size: int, near: int) -> list[int]:
-    """The divisors nearest to a number, the nearest first; 1 comes last."""
-    found = [number for number in range(2, size + 1) if size % number == 0]
-    return [*sorted(found, key=lambda number: (abs(number - near), number))[:1], 1]
+def divisor_near(size: int, count: int) -> int:
+    """The divisor above 1 that is nearest to a number, of two as near the larger; 1 where there is none."""
+    return next((number for number in nearest_divisors(size, count) if number > 1), 1)
 
 
 def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:

@@ -15,7 +15,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
     pieces,
     siblings_at,
 )
-from archscope.checks.conflicts.proposals.literals import divisors, multiples, nearest_divisors
+from archscope.checks.conflicts.proposals.literals import divisors, divisors_of_sizes, multiples
 from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.spec.edits import Argument
 from archscope.spec.model import Expression, Join
@@ -29,7 +29,7 @@ def told(case: Case) -> Iterator[Proposal]:
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
-    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0]):
+    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.axis_names):
         return
     if lies_elsewhere(case.diagnosis):
         step = channels_first(case.diagnosis)
@@ -74,7 +74,7 @@ def divided(case: Case, spot: Spot) -> Iterator[Proposal]:
         given = call.arguments.get(says.argument) if says is not None else None
         if says is not None and given is not None and given.text.isdecimal():
             best = [says.has] if isinstance(says.has, int) else []
-            for new in dict.fromkeys([*best, *nearest_divisors(case, int(given.text))]):
+            for new in dict.fromkeys([*best, *divisors_of_sizes(case, int(given.text))]):
                 if case.row is not None:
                     yield from by_new_argument(case, case.row, spot, call, says.argument, str(new))
                 words = f"{says.argument}={new} in {case.mismatch.site.path}"

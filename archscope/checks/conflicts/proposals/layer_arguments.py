@@ -142,7 +142,7 @@ def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
     for text in siblings(case, change.row, name):  # a name before the number that it stands for
         slides = window is not None and name not in CHANNELS and text.isdecimal()
         trial = with_value(window, name, int(text)) if window is not None and slides else None
-        if trial is None or ends_well(case, side, change, trial):
+        if not slides or (trial is not None and ends_well(case, side, change, trial)):
             yield text
     if name in CHANNELS:
         yield from (str(size) for size in wanted_channels(case, side, change))
@@ -215,14 +215,15 @@ def rewindowed(case: Case, side: int, change: Change, window: Window, name: str)
 
 
 def with_value(window: Window, name: str, value: int) -> Window | None:
-    """The window with one argument changed; None where it has no such argument."""
+    """The window with one argument changed; None where it has no such argument, or torch refuses it."""
     if name == "ceil_mode":
         return None if window.transposed else replace(window, ceil=True)
     if name == "output_padding" and not window.transposed:
         return None
     every = (value,) * window.axes
     changed = {"kernel_size": {"kernel": every}, "output_padding": {"extra": every}}.get(name, {name: every})
-    return replace(window, **changed)  # type: ignore[arg-type]  # the fields of these names are tuples
+    trial = replace(window, **changed)  # type: ignore[arg-type]  # the fields of these names are tuples
+    return trial if trial.is_accepted else None
 
 
 def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:

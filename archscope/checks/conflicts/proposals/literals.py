@@ -10,11 +10,13 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeGuard
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.causes import DIVISORS
 from archscope.checks.conflicts.proposals.case import DEEPEST, Case, Proposal, Spot, argument_tree
+from archscope.layer_rules import nearest_divisors
 from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
 from archscope.spec.names import names_in
 from archscope.trace import Call, Row, Shape
@@ -214,7 +216,7 @@ def divisors(case: Case) -> Iterator[Proposal]:
         value = literal.value
         if of_view and literal.name and literal.name not in dividing:
             continue  # a number of classes is none that must divide
-        for new in nearest_divisors(case, value) if value is not None and value > 1 else ():
+        for new in divisors_of_sizes(case, value) if value is not None and value > 1 else ():
             yield from literal.replaced(str(new))
 
 
@@ -239,7 +241,7 @@ def is_division(node: ast.AST) -> TypeGuard[ast.BinOp]:
     return isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod, ast.Div))
 
 
-def nearest_divisors(case: Case, value: int) -> list[int]:
+def divisors_of_sizes(case: Case, value: int) -> list[int]:
     """Divisors of every size in conflict that the number does not divide, the nearest first."""
     says = case.mismatch.says
     sizes = {size for shape in shapes_before(case) for size in shape[1:] if size % value}
@@ -247,8 +249,8 @@ def nearest_divisors(case: Case, value: int) -> list[int]:
         sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.said == value else set()
     found: dict[int, None] = {}
     for size in sorted(sizes):
-        able = (n for n in range(2, size + 1) if size % n == 0 and n != value)
-        found |= dict.fromkeys(sorted(able, key=lambda n: (abs(n - value), -n))[:NEAREST])
+        able = (n for n in nearest_divisors(size, value, most=NEAREST + 2) if n not in (1, value))
+        found |= dict.fromkeys(islice(able, NEAREST))
     return sorted(found, key=lambda n: (abs(n - value), -n))
 
 
