@@ -15,6 +15,7 @@ from archscope import units
 from archscope.checks.conflicts.axis_history import Change, branches
 from archscope.checks.conflicts.axis_names import SPATIAL, Names
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
+from archscope.checks.conflicts.refusals import refusal_of
 from archscope.checks.conflicts.size_data import sizes_data, view_factors
 from archscope.errors import Span
 from archscope.render.cures import axis_label, cure, explained
@@ -289,7 +290,17 @@ def from_failure(failure: Failure, trace: Trace) -> Finding:
     what = failure.function or f"the {'backward' if failure.backward else 'forward'} pass"
     before = "the forward pass" if failure.backward else "what"
     ran = f"{before} ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
-    told = misread_by(failure)
+    told, refusal = misread_by(failure), refusal_of(trace)
+    if told is None and refusal is not None:
+        return Finding(
+            rule="forward",
+            level="error",
+            message=refusal.fact,
+            path=failure.site.path,
+            place=failure.site.place,
+            help=refusal.cure,
+            cause=refusal.cause,
+        )
     otherwise = ran if trace.rows else GIVE_INPUT if failure.function else "no operation ran before it"
     return Finding(
         rule="forward",

@@ -112,3 +112,31 @@ def test_a_crop_that_takes_too_little_is_told_and_not_the_convolution_before_it(
 @pytest.mark.parametrize(("size", "count", "near"), [(90, 8, 9), (96, 5, 6), (7, 2, 7), (1, 4, 1), (30, 2, 2)])
 def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
     assert divisor_near(size, count) == near
+
+
+@pytest.mark.parametrize(
+    ("loss", "shapes", "fact", "cure"),
+    [
+        (nn.BCEWithLogitsLoss(), [(2, 1), (2,)], "wants a target of the input's shape, (2, 1); it is (2,)", "squeeze"),
+        (nn.BCEWithLogitsLoss(), [(2, 3), (2, 4)], "of the input's shape, (2, 3); it is (2, 4)", "bring"),
+        (nn.CrossEntropyLoss(), [(2, 8, 6, 6), (2, 7, 6)], "wants a target (2, 6, 6); it is (2, 7, 6)", "give"),
+        (nn.NLLLoss(), [(2, 5), (3,)], "(N, C, …), wants a target (2,); it is (3,)", "give"),
+        (nn.CrossEntropyLoss(), [(2, 9, 5), (2, 9)], "wants a target (2, 5); it is (2, 9)", "the classes stand last"),
+        (nn.MultiheadAttention(8, 2, kdim=6), [(3, 2, 8), (4, 2, 8), (4, 2, 8)], "kdim=6 but its key has 8", "kdim=8"),
+        (nn.MultiheadAttention(8, 2), [(3, 2, 8), (4, 2, 8), (4, 2, 6)], "vdim=8 but its value has 6", "vdim=6"),
+        (nn.InstanceNorm2d(4), [(2, 4, 1, 1)], "InstanceNorm2d needs more than one value", "a larger input"),
+    ],
+)
+def test_what_torch_refuses_is_told_in_our_words(
+    loss: nn.Module, shapes: list[tuple[int, ...]], fact: str, cure: str
+) -> None:
+    def forward(net: Any, *inputs: Tensor) -> Any:
+        given = list(inputs)
+        if isinstance(net.loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
+            given[1] = given[1].long() * 0
+        return net.loss(*given)
+
+    (found,) = findings(forward, shapes, loss=loss)
+    assert fact in found.message
+    assert found.help.startswith(cure)
+    assert "torch" not in found.message

@@ -1,0 +1,95 @@
+"""Calls that torch refused for the shapes of their operands, in our words: a Failure → Refusal; None for others.
+
+losses that want a class for each place, or a target of the input's shape; norms of one value; attention told another
+size of keys or values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from archscope.checks.conflicts.demands import refused_by_norm
+from archscope.trace import Failure, Operand, Shape, Trace
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What does not fit, what would, and the class of the cause."""
+
+    fact: str
+    cure: str
+    cause: str
+
+
+def refusal_of(trace: Trace) -> Refusal | None:
+    """Why the call that ended a run was refused, as far as its shapes tell."""
+    failure = trace.failure
+    if failure is None or failure.backward:
+        return None
+    if (lone := refused_by_norm(trace)) is not None:
+        fact = f"{layer_of(failure)} needs more than one value of each channel to train, its input {lone.value.shape}"
+        return Refusal(f"{fact} has one", "a larger input, or less pooling before it", "input-size")
+    rule = RULES.get(failure.function.rpartition(".")[2])
+    return rule(failure) if rule is not None else None
+
+
+def layer_of(failure: Failure) -> str:
+    return failure.site.name if failure.site.kind == "layer" else failure.function.rpartition(".")[2]
+
+
+def elementwise(failure: Failure) -> Refusal | None:
+    """A loss whose target must have the shape of its input."""
+    given, target = shapes_of(failure.operands[:2])
+    if given == target:
+        return None
+    fact = f"{layer_of(failure)} wants a target of the input's shape, {given}; it is {target}"
+    alike = without_ones(given) == without_ones(target)
+    squeezed = "squeeze or unsqueeze one of them: they differ in axes of size 1 only"
+    return Refusal(fact, squeezed if alike else "bring both to one shape", "layout" if alike else "channels")
+
+
+def classified(failure: Failure) -> Refusal | None:
+    """A loss over classes: logits (N, C, …), a class for each place (N, …)."""
+    logits, target = shapes_of(failure.operands[:2])
+    wanted = (*logits[:1], *logits[2:]) if len(logits) > 1 else ()
+    if not wanted or target in (wanted, logits):
+        return None
+    fact = f"{layer_of(failure)} of logits {logits}, which are (N, C, …), wants a target {wanted}; it is {target}"
+    if len(target) == len(logits) and sorted(without_ones(target)) == sorted(without_ones(wanted)):
+        return Refusal(fact, "squeeze the axis of size 1 of the target", "layout")
+    last = len(logits) > 2 and target == logits[:-1]
+    order = ", ".join(map(str, (0, len(logits) - 1, *range(1, len(logits) - 1))))
+    moved = f"the classes stand last: permute({order}) before it brings them to dimension 1"
+    return Refusal(fact, moved if last else "give each place of the logits one class", "layout" if last else "channels")
+
+
+def attending(failure: Failure) -> Refusal | None:
+    """Attention whose keys or values have another number of features than it was told."""
+    given = {one.source.rpartition(".")[2]: one.value.shape for one in failure.operands[3:]}
+    for word, operand in zip(("embed_dim", "kdim", "vdim"), failure.operands[:3], strict=True):
+        own = {"embed_dim": "q", "kdim": "k", "vdim": "v"}[word] + "_proj_weight"
+        weight = given.get(own, given.get("in_proj_weight"))
+        has = operand.value.shape[-1]
+        if weight is not None and len(weight) == 2 and weight[1] != has:
+            what = {"embed_dim": "query", "kdim": "key", "vdim": "value"}[word]
+            fact = f"{layer_of(failure)} says {word}={weight[1]} but its {what} has {has} features"
+            cure = f"{word}={has} fits it" if word != "embed_dim" else f"a query of {weight[1]} features fits it"
+            return Refusal(fact, cure, "channels")
+    return None
+
+
+def shapes_of(operands: Sequence[Operand]) -> list[Shape]:
+    return [operand.value.shape for operand in operands]
+
+
+def without_ones(shape: Shape) -> Shape:
+    return tuple(size for size in shape if size != 1)
+
+
+RULES: Mapping[str, Callable[[Failure], Refusal | None]] = {
+    **dict.fromkeys(("binary_cross_entropy", "binary_cross_entropy_with_logits"), elementwise),
+    **dict.fromkeys(("cross_entropy", "nll_loss"), classified),
+    "multi_head_attention_forward": attending,
+}
+"""Function → why it may have refused its operands."""
