@@ -50,15 +50,11 @@ def cure(diagnosis: Diagnosis) -> str:
         return f"{emptied.row.path or emptied.row.op} leaves nothing of it: {sizes_lost(emptied)}"
     if diagnosis.cause == "kernel-size":
         return cure_of_kernel(diagnosis)
-<<<<<<< HEAD
     if diagnosis.joined is not None:
         says = mismatch.says
         told = f" before it gives {says.argument}={says.said}" if says is not None else " fits"
         return f"cat along dim={diagnosis.joined}{told}"
-    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0]):
-=======
     if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.axis_names):
->>>>>>> 64c39c0 (checks: advice that holds: empty maps, axes by name, crops, norms, what a fix leaves; window arithmetic leaves render)
         return cure_of_axis(diagnosis)
     if lies_elsewhere(diagnosis):
         return f"the channels stand last: {channels_first(diagnosis)} before it brings them to dimension 1"

@@ -33,7 +33,7 @@ CLASSES = (
 )
 OVER_LAST = ("in_features", "normalized_shape", "embed_dim")
 """Arguments of layers that read the last axis."""
-DIVISORS = ("groups", "num_heads", "num_groups")
+DIVISORS = ("groups", "num_heads", "num_groups", "nhead")
 """Arguments that must divide a size."""
 
 CAUSE_OF_ARGUMENT: Mapping[str, str] = {

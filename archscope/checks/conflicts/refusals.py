@@ -1,11 +1,12 @@
 """Calls that torch refused for the shapes of their operands, in our words: a Failure → Refusal; None for others.
 
 losses that want a class for each place, or a target of the input's shape; norms of one value; attention told another
-size of keys or values
+size of keys or values; dimensions that are not there, permutations of another number of them
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ def refusal_of(trace: Trace) -> Refusal | None:
         fact = f"{layer_of(failure)} needs more than one value of each channel to train, its input {lone.value.shape}"
         return Refusal(f"{fact} has one", "a larger input, or less pooling before it", "input-size")
     rule = RULES.get(failure.function.rpartition(".")[2])
-    return rule(failure) if rule is not None else None
+    told = rule(failure) if rule is not None and len(failure.operands) > 1 else None
+    return told or without_dimension(failure)
 
 
 def layer_of(failure: Failure) -> str:
@@ -76,6 +78,21 @@ def attending(failure: Failure) -> Refusal | None:
             fact = f"{layer_of(failure)} says {word}={weight[1]} but its {what} has {has} features"
             cure = f"{word}={has} fits it" if word != "embed_dim" else f"a query of {weight[1]} features fits it"
             return Refusal(fact, cure, "channels")
+    return None
+
+
+def without_dimension(failure: Failure) -> Refusal | None:
+    """A function that was told a dimension which its operand does not have, or an order of more or fewer of them."""
+    shape = failure.operands[0].value.shape if failure.operands else ()
+    name, rank = failure.function.rpartition(".")[2], len(shape)
+    missing = re.search(r"Dimension out of range \(expected .*, but got (-?\d+)\)", failure.message)
+    if missing and rank and not -rank <= int(missing[1]) < rank:
+        fact = f"{name}: there is no dimension {missing[1]} in {shape}"
+        return Refusal(fact, f"its dimensions go from 0 to {rank - 1}", "layout")
+    order = re.search(r"length of the desired ordering .*len\(dims\) = (\d+)", failure.message)
+    if order and int(order[1]) != rank:
+        fact = f"{name} orders {order[1]} dimensions, its input {shape} has {rank}"
+        return Refusal(fact, f"name each dimension from 0 to {rank - 1} once", "layout")
     return None
 
 

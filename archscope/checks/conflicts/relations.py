@@ -73,13 +73,17 @@ def is_pyramid(
 
 def rounded_level(met: Meeting, axes: Sequence[int]) -> Change | None:
     """The last window before the fork, if it gives another size along these axes than its stride alone would: a level
-    of an odd size cannot be halved and doubled."""
+    of an odd size cannot be halved and doubled. Of a concat only one of stride 1, which was to keep the size."""
     row = met.history.index.trace.rows[met.fork] if met.fork is not None and met.fork >= 0 else None
     if row is None:
         return None
     level = Operand("", row.outputs[0])
     windows = [change for change in met.history.changes(level, axes) if window_of(change.row) is not None]
-    return windows[-1] if windows and deviates(windows[-1]) else None
+    if not windows or not deviates(windows[-1]):
+        return None
+    window = window_of(windows[-1].row)
+    keeps = window is not None and set(window.stride) == {1}
+    return windows[-1] if keeps or met.mismatch.kind != "concat" else None
 
 
 def centred(row: Row) -> Iterator[tuple[str, int]]:

@@ -18,7 +18,7 @@ from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, expr
 from archscope.report.rearranging import leading
 from archscope.spec import tensor_calls
 from archscope.spec.model import Expression, Join, Residual
-from archscope.spec.tensor_calls import ALONG, MOVES, VIEWS, called, dims, form_of, moved, suffix_of
+from archscope.spec.tensor_calls import ALONG, JOINS, MOVES, VIEWS, called, dims, form_of, moved, suffix_of
 from archscope.trace import Operand, Row, Shape
 
 PRODUCTS = ("matmul", "bmm")
@@ -96,8 +96,9 @@ def exchanged(case: Case) -> Iterator[Proposal]:
 
 
 def other_dims(case: Case) -> Iterator[Proposal]:
-    """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`."""
-    own = [case.row] if case.row is not None else []
+    """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`; for a concat the
+    one along which its values were to be joined, where that is known."""
+    own, meant = [case.row] if case.row is not None else [], case.diagnosis.joined
     rows = {row.index: row for row in (*own, *on_the_way(case)) if row.short in ALONG}.values()
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
@@ -108,7 +109,9 @@ def other_dims(case: Case) -> Iterator[Proposal]:
             rank = len(row.inputs[0].value.shape)
             for value in dims(node):
                 start, end = spot.page.segment(whole, value)
-                for new in tensor_calls.other_dims(row.short, value, rank, case.mismatch.kind):
+                joins = meant is not None and row.short in JOINS
+                found = tensor_calls.other_dims(row.short, value, rank, case.mismatch.kind)
+                for new in [meant] if joins else found:
                     said = f"{new} instead of {spot.page.text[start:end]}"
                     words = f"{said} as dimension of {row.short} on line {spot.span.line}"
                     yield from spot.proposal(words, spot.page.cut(start, end, str(new)))
