@@ -16,6 +16,7 @@ from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.input_trials import InputTrials
 from archscope.api.runs import Given, subject_of, summarize_subject
 from archscope.api.source_fixes import MOST_MACS, SourceSearch, listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
@@ -26,6 +27,7 @@ from archscope.checks.conflicts.told_arguments import LayerChange
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import diff
+from archscope.trace import Shape
 
 if TYPE_CHECKING:
     from archscope.targets import Constructor, Constructors, Remaking, Subject
@@ -149,6 +151,7 @@ class Search:
     constructors: Constructors = field(init=False)
     layers: Mapping[str, Any] = field(init=False)
     in_source: SourceSearch | None = None
+    inputs: InputTrials = field(init=False)
     cured: frozenset[int] = frozenset()  # the rows of conflicts that a fix of an earlier one cures too
 
     def __post_init__(self) -> None:
@@ -156,6 +159,7 @@ class Search:
 
         if self.remaking is not None:
             self.in_source = SourceSearch(self.remaking, self.report, self._run)
+        self.inputs = InputTrials(self.report, self.run_at)
         self.layers = dict(self.subject.holding.modules)
         self.constructors = targets.Constructors(self.subject.module)
 
@@ -165,6 +169,9 @@ class Search:
         unfixed: set[int] = set()
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
+            if self._is_light and not self._is_cured(diagnosis):
+                finding = self.inputs.told(finding)
+                diagnosis = finding.diagnosis
             if left and not self._is_cured(diagnosis) and not self._comes_from(diagnosis, unfixed):
                 fixes, cause = self._in_source(diagnosis)
                 told = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
@@ -175,6 +182,21 @@ class Search:
                 unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
             found.append(finding)
         return tuple(found)
+
+    @property
+    def _is_light(self) -> bool:
+        return self.subject.device == "meta" or self.report.total.known <= LIGHT
+
+    def run_at(self, shapes: Sequence[Shape]) -> Report | None:
+        """A recorded run with inputs of these shapes; None where they cannot be made."""
+        from archscope import targets
+
+        subject = replace(self.subject, live=True)
+        try:
+            args, kwargs = targets.resized(subject.module, self.args, self.kwargs, shapes)
+        except targets.ResizeError:
+            return None
+        return self._run(subject, args, kwargs)
 
     def _comes_from(self, diagnosis: Diagnosis | None, rows: set[int]) -> bool:
         """Whether a conflict reads what a row gives whose own conflict nothing cures: its sizes were made up."""
@@ -292,11 +314,13 @@ class Search:
 
         return self._run(replace(self.subject, module=model, live=True, holding=walk(model)))
 
-    def _run(self, subject: Subject) -> Report | None:
+    def _run(self, subject: Subject, args: Any = None, kwargs: Any = None) -> Report | None:
+        """A run with the arguments of the target's own call, or with others."""
+        given = (self.args, self.kwargs) if args is None else (args, kwargs)
         how = {"train": self.train, "backward": False}
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # the first run has printed it
-                return summarize_subject(subject, self.args, self.kwargs, self.given, **how)
+                return summarize_subject(subject, *given, self.given, **how)
         except ForwardError as error:
             return error.report  # type: ignore[return-value]  # errors.py stands below the Report
         except ArchscopeError:

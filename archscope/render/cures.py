@@ -181,9 +181,12 @@ def cure_of_sizes(diagnosis: Diagnosis) -> str:
         return ""
     if fit is None and share_their_windows(diagnosis):
         return "both sides go through the same layers: give these inputs of one size, or resize what they give"
+    if not facts and fit is None and diagnosis.relation == "inputs":
+        names = sorted({origin.name for _, origins in diagnosis.inputs_apart for origin in origins})
+        return f"the sizes of the inputs {' and '.join(names)} do not go together"
     if not facts and fit is None and not other:
         return "give the windows of both sides the same padding and rounding"
-    near = [f"{size_of_input(fit)} fits"] if fit is not None else []
+    near = [f"{fitting_inputs(diagnosis)} fits"] if fit is not None else []
     near += [f"{other} makes both of one size"] if other else []
     return ": ".join(filter(None, [" and ".join(facts[:MOST_CHANGES]), "; or ".join(near) or "pad or crop one side"]))
 
@@ -235,6 +238,12 @@ def other_windows(diagnosis: Diagnosis) -> list[str]:
         if (change.likely or rounds) and change.distance >= 0 and "out_channels" not in change.arguments:
             found.setdefault(change.path, str(change))
     return [text for path, text in found.items() if path in at_fault or not at_fault & found.keys()][:MOST_CHANGES]
+
+
+def fitting_inputs(diagnosis: Diagnosis) -> str:
+    """The input that fits, or where several follow inputs of their own, each that does."""
+    fits = diagnosis.fits if diagnosis.relation == "inputs" else diagnosis.fits[:1]
+    return " or ".join(map(size_of_input, fits))
 
 
 def size_of_input(fit: Fit, *, least: str = "") -> str:
@@ -303,6 +312,10 @@ def explained(diagnosis: Diagnosis) -> Iterator[str]:
             yield f"it expects {times(wanted)} = {says.said}"
     if diagnosis.relation in ("table", "positions"):
         yield from dict.fromkeys(sizes_told(diagnosis))
+    for axis, origins in diagnosis.inputs_apart:
+        where = axis_label(diagnosis.axis_names, axis)
+        for operand, origin in zip(diagnosis.operands, origins, strict=True):
+            yield f"{operand.source} has {origin} in {where}, from the input {origin.name}"
 
 
 def sizes_told(diagnosis: Diagnosis) -> Iterator[str]:

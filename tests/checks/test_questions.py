@@ -19,11 +19,8 @@ from tests.checks.reports_expected import REPORTS
 FOLDER = Path(__file__).parent
 OPEN = {
     "14_eeg_embedding.py": "the table and the layer are named with their sizes, not the argument emb_size",
-    "18_wave_of_7200.py": "conditions of two rates are called a residual, and 7168 samples are not named",
     "19_critic_of_16.py": "a Sequential of a factory has no line of its own",
-    "20_two_backbones.py": "the number of a view that was worked out from another branch is not followed back",
     "24_state_of_a_bilstm.py": "batch_first=True is a fix of the failure, not a finding about a layer's input",
-    "25_series_and_marks.py": "the input that is too short is shown by its steps, not by its name",
     "31_text_of_height_64.py": "an assertion of the author's own is quoted, and no size is worked out from it",
     "32_padding_as_causal.py": "a mask in the place of another is told by its shape, not by the argument meant",
 }

@@ -63,7 +63,7 @@ class AxisHistory:
     def real(self, operand: Operand) -> Operand:
         """The operand, or what stood there before a value that could be used was put in its place."""
         row = self.index.maker(operand)
-        return row.inputs[0] if row is not None and row.short == "new_zeros" and row.inputs else operand
+        return row.inputs[0] if row is not None and row.index in self.stand_ins and row.inputs else operand
 
     def fork(self, operands: Sequence[Operand]) -> int | None:
         """The index of the row that made the last value which all operands come from, themselves included.

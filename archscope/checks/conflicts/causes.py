@@ -76,6 +76,11 @@ class ConflictFacts:
         images = len(self.shapes[0]) == 4 or any(slides(change) for side in self.sides for change in side)
         return [axis for axis in self.mismatch.axes if is_spatial(self.name(axis), axis, images=images)]
 
+    @property
+    def is_of_positions(self) -> bool:
+        """Whether all disagreeing axes are."""
+        return bool(self.mismatch.axes) and self.spatial == list(self.mismatch.axes)
+
     def name(self, axis: int) -> str:
         return self.names[axis] if axis < len(self.names) else ""
 
@@ -97,7 +102,7 @@ def cause_of(found: ConflictFacts) -> str:
         return cause_of_layer(mismatch, shapes[0], found.sides, found.names)
     if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
         return "channels" if is_channels(found) else "input-size"
-    if found.relation == "positions":
+    if found.relation == "positions" or (found.relation == "inputs" and found.is_of_positions):
         return "input-size"
     if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"

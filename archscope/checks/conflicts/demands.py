@@ -173,6 +173,21 @@ class NetDemands:
             if size is not None and size.axes:
                 yield Demand((Size(0, (size,), divided_by(factors.divisor)),), mismatch.row)
 
+    def of_another_map(self, mismatch: Mismatch) -> Iterator[Demand]:
+        """A view was told the size of the positions of another map: both have the same height and width."""
+        value, said = self.real(mismatch.operands[0]).value, mismatch.says.said if mismatch.says is not None else ()
+        told = said if isinstance(said, tuple) else ()
+        spatial = [axis for axis, name in enumerate(self.names.of(value)) if name in SPATIAL]
+        rows = self.index.trace.rows[: max(mismatch.row, 0)]
+        for other in (output for row in reversed(rows) for output in row.outputs):
+            where = [axis for axis, name in enumerate(self.names.of(other)) if name in SPATIAL]
+            if len(where) == len(spatial) > 1 and prod(other.shape[axis] for axis in where) in told:
+                pairs = [
+                    (self.model.size(value, a), self.model.size(other, b)) for a, b in zip(spatial, where, strict=True)
+                ]
+                yield from (Demand((a, b), mismatch.row) for a, b in pairs if a is not None and b is not None)
+                return
+
 
 def refused_by_norm(trace: Trace) -> Operand | None:
     """What a norm that needs several values of each channel has refused, since it has one; None for other failures."""

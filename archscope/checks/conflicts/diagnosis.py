@@ -15,9 +15,10 @@ from archscope.checks.conflicts.axis_history import AxisHistory, Change
 from archscope.checks.conflicts.axis_names import AxisNames, Names, of_images
 from archscope.checks.conflicts.causes import ConflictFacts, cause_of
 from archscope.checks.conflicts.demands import NetDemands
-from archscope.checks.conflicts.input_sizes import Fit, fitting
+from archscope.checks.conflicts.input_sizes import Fit, all_fitting, perhaps_fitting
 from archscope.checks.conflicts.joins import joined_before, joined_beside
 from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of, rounded_level
+from archscope.checks.conflicts.size_origins import SizeOrigin, come_from_several_inputs, origins_of
 from archscope.trace import Mismatch, Operand, Shape
 from archscope.trace_index import TraceIndex
 
@@ -43,9 +44,11 @@ class Diagnosis:
     """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork.
 
     demands: what must fit in the net, for all its conflicts. axis_names: of those of the widest operand. relation: what
-    operands are to each other: `residual`, `table`, `pyramid`, `positions` or "". joined: the dimension along which
-    the values before a layer, or those of a concat, were to be joined; None where nothing shows that. rounded: of a
-    pyramid or a concat, the window before both sides that gives what they share another size than its stride alone.
+    operands are to each other: `residual`, `table`, `pyramid`, `positions`, `inputs` or "". joined: the dimension along
+    which the values before a layer, or those of a concat, were to be joined; None where nothing shows that. rounded: of
+    a pyramid or a concat, the window before both sides that gives what they share another size than its stride alone.
+    inputs_apart: where the sizes on every disagreeing axis follow inputs, and not all the same one, the axis with those
+    of each operand. tried: sizes of inputs that a run has shown to fit.
     """
 
     mismatch: Mismatch
@@ -60,7 +63,9 @@ class Diagnosis:
     axis_names: Names = ()
     joined: int | None = None
     rounded: Change | None = None
+    inputs_apart: tuple[tuple[int, tuple[SizeOrigin, ...]], ...] = ()
     also: tuple[str, ...] = ()
+    tried: tuple[Fit, ...] = ()
 
     @property
     def naming(self) -> AxisNames:
@@ -72,9 +77,19 @@ class Diagnosis:
         return self.relation == "residual"
 
     @cached_property
+    def fits(self) -> Sequence[Fit]:
+        """Of each input by itself the sizes at which the operands would fit; none where that is not known."""
+        return () if self.likely else self.tried or all_fitting(self.demands, self.mismatch)
+
+    @property
     def fit(self) -> Fit | None:
-        """The sizes of an input at which the operands would fit; None where that is not known."""
-        return None if self.likely else fitting(self.demands, self.mismatch)
+        """The first of these."""
+        return next(iter(self.fits), None)
+
+    @cached_property
+    def perhaps(self) -> Sequence[Fit]:
+        """Where nothing is known, sizes that are worth a run."""
+        return () if self.likely or self.fits else perhaps_fitting(self.demands, self.mismatch)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -88,13 +103,14 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
     given = mismatch.operands[:1] if alone else mismatch.operands
     given = given[-2:] if mismatch.kind == "product" else given  # the bias of addmm is none of the two
     operands = tuple(map(history.real, given)) if mismatch.site.conflict is not None else given
-    fork = None if alone else history.fork(operands)
+    apart = () if alone else inputs_apart(mismatch, operands, history.index)
+    fork = None if alone or apart else history.fork(operands)
     since = -1 if fork is None else fork
     axes = mismatch.axes or range(max(len(operand.value.shape) for operand in operands))
     asked = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
     sides = tuple(tuple(history.changes(operand, own, since=since)) for operand, own in asked)
     mended = {before.row: before for before in earlier}
-    met = Meeting(mismatch, operands, sides, fork, history)
+    met = Meeting(mismatch, operands, sides, fork, history, bool(apart))
     relation = relation_of(met)
     order = order_of(relation, met)
     operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
@@ -117,8 +133,23 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
         axis_names=names,
         joined=joined,
         rounded=rounded,
+        inputs_apart=apart,
         also=tuple(dict.fromkeys(path for path in elsewhere if path not in ("", mismatch.site.path))),
     )
+
+
+def inputs_apart(
+    mismatch: Mismatch, operands: Sequence[Operand], index: TraceIndex
+) -> tuple[tuple[int, tuple[SizeOrigin, ...]], ...]:
+    """The disagreeing axes with where the sizes of each operand come from, where these are several inputs."""
+    found = []
+    for axis in mismatch.axes if mismatch.kind in ("add", "multiply", "concat") else ():
+        own = [(op, at) for op in operands for at in own_axes(op, [axis], mismatch)]
+        origins = origins_of(index, own)
+        if len(origins) < len(operands) or not come_from_several_inputs(origins):
+            return ()
+        found.append((axis, tuple(origins)))
+    return tuple(found)
 
 
 def axis_names(operands: Sequence[Operand], history: AxisHistory) -> Names:

@@ -1,6 +1,6 @@
 """Which sizes of the inputs would do: what must fit in a net → the sizes next to the given ones at which it does.
 
-    NetDemands, a conflict → fitting → Fit: along each axis of an input the next size below and above, or all at once
+    NetDemands, a conflict → all_fitting → Fits: along each axis of an input the next sizes below and above, or all
 
 Where no layer, table or window says which size it wants, sizes of less than half or more than twice the given one are
 none.
@@ -83,20 +83,27 @@ class Fit:
         return (self.whole,) if self.whole else tuple(product(*(axis.sizes for axis in self.axes)))
 
 
-def fitting(net: NetDemands, mismatch: Mismatch) -> Fit | None:
-    """The sizes of an input at which everything fits that can be followed; None where none is known.
+def all_fitting(net: NetDemands, mismatch: Mismatch) -> list[Fit]:
+    """Of each input by itself the sizes at which everything fits that can be followed; none where none is known.
 
     mismatch: the conflict that must be gone.
     """
-    return Search(net, mismatch).fit()
+    return list(Search(net, mismatch).fits())
+
+
+def perhaps_fitting(net: NetDemands, mismatch: Mismatch) -> list[Fit]:
+    """The same where numbers of the author's code are taken to be what they are at any size, and those of a view to
+    be the sizes of another value: a run must show whether it is so."""
+    return list(Search(net, mismatch, guesses=True).fits())
 
 
 class Search:
     """The search for sizes of an input at which one conflict, and all others, are gone."""
 
-    def __init__(self, net: NetDemands, mismatch: Mismatch):
-        self.index, self.names = net.index, net.names
+    def __init__(self, net: NetDemands, mismatch: Mismatch, *, guesses: bool = False):
+        self.index, self.names, self.guesses = net.index, net.names, guesses
         extra = list(net.of_view(mismatch)) if mismatch.kind == "view" else []
+        extra += net.of_another_map(mismatch) if mismatch.kind == "view" and guesses else []
         lost = [one for one, holds in zip(extra, Demands(extra).held({}), strict=True) if not holds]
         self.own = [one for one in (*net.broken, *lost) if one.row == mismatch.row]
         self.broken = [*self.own, *(one for one in net.broken if one.row != mismatch.row and one.axes)]
@@ -105,16 +112,17 @@ class Search:
         self.is_window = all(len(one.sizes) == 1 for one in self.own)
 
     # -------------------------------------------------------- the search
-    def fit(self) -> Fit | None:
-        """The sizes of the input whose axes the broken demands depend on."""
+    def fits(self) -> Iterator[Fit]:
+        """The sizes of the inputs whose axes the broken demands depend on, of each where the others stay."""
         touched = frozenset().union(*(one.axes for one in self.broken))
-        if not self.own or not all(one.axes for one in self.own) or any(map(is_worked_out, self.own)):
-            return None
+        guessed = not self.guesses and any(map(is_worked_out, self.own))
+        if not self.own or not all(one.axes for one in self.own) or guessed:
+            return
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
         found = (self._of_input(operand, touched) for operand in inputs)
         several = len(self.index.trace.inputs) > 1
-        return next((replace(fit, is_one_of_several=several) for fit in found if fit is not None), None)
+        yield from (replace(fit, is_one_of_several=several) for fit in found if fit is not None)
 
     def _of_input(self, operand: Operand, axes: frozenset[InputAxis]) -> Fit | None:
         """Sizes of one input, where the others stay as they are."""

@@ -1,5 +1,5 @@
 """What values that meet are to each other: `residual`, `table` (of positions, of a bias), `pyramid`, `positions` (of a
-map, beside features that a layer makes); which side of a residual is main.
+map, beside features that a layer makes), `inputs` (their sizes follow several); which side of a residual is main.
 
 operands, the rows of each since their fork → relation_of, order_of
 """
@@ -23,13 +23,17 @@ SUMS = ("add", "multiply")
 
 @dataclass(frozen=True)
 class Meeting:
-    """Values that an operation combines: where each comes from since the row that made the last value they share."""
+    """Values that an operation combines: where each comes from since the row that made the last value they share.
+
+    apart: whether the sizes that differ follow several inputs.
+    """
 
     mismatch: Mismatch
     operands: Sequence[Operand]
     sides: Sequence[Sequence[Change]]
     fork: int | None
     history: AxisHistory
+    apart: bool = False
 
 
 def relation_of(met: Meeting) -> str:
@@ -41,6 +45,8 @@ def relation_of(met: Meeting) -> str:
     mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
     if mismatch.kind in SUMS and table_among(mismatch, operands, history) is not None:
         return "table"
+    if met.apart:
+        return "inputs"
     if mismatch.kind == "product" and len(operands) == 2:
         return "positions" if is_of_positions(operands, history) else ""
     if mismatch.kind != "add" or len(operands) != 2:

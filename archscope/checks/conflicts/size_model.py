@@ -19,6 +19,8 @@ from archscope.trace import Operand, Row, Value
 
 ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 VIEWED = ("view", "reshape", "flatten", "unflatten")
+FILLED = ("new_zeros", "new_ones", "new_full", "new_empty")
+"""Functions that make a value of a written shape; what they read says its type alone."""
 LAYERS_THAT_PAD = "Pad"
 """Modules of torch.nn that pad have it in their names: what they pad is not worked out from sizes."""
 REPEATS = ("expand", "repeat")
@@ -90,7 +92,7 @@ class SizeModel:
     """
 
     def __init__(self, history: AxisHistory):
-        self.index, self.real = history.index, history.real
+        self.index, self.real, self.stand_ins = history.index, history.real, history.stand_ins
         self.known: dict[InputAxis, Size | None] = {}
         self.made_up = self.index.descendants(mismatch.row for mismatch in self.index.trace.mismatches)
 
@@ -113,7 +115,7 @@ class SizeModel:
 
     def _sources(self, value: Value, axis: int) -> list[tuple[Operand, int]]:
         row = self.index.makers.get(value.id)
-        if row is None:
+        if row is None or (row.short in FILLED and row.index not in self.stand_ins):
             return []
         if row.short == "getitem" and slice_of(row, axis, value) is None:
             return []
@@ -153,7 +155,7 @@ class SizeModel:
     def _of_row(self, row: Row, value: Value, axis: int, sources: Sequence[Size]) -> Size | None:
         now, frozen = value.shape[axis], any(size.frozen for size in sources)
         if not sources:
-            return Size(now, frozen=row.short in VIEWED) if sets(row) else None
+            return Size(now, frozen=row.short in VIEWED or row.short in FILLED) if sets(row) else None
         if row.short in JOINED and len(sources) > 1:
             return Size(now, tuple(sources), lambda *parts: sum(parts), frozen=frozen)
         if row.short in VIEWED and not merges(row, value, axis):
@@ -203,7 +205,7 @@ def merges(row: Row, value: Value, axis: int) -> bool:
 
 def sets(row: Row) -> bool:
     """Whether a row that follows no axis is known to set this one: a layer's channels, an adaptive pool's sizes."""
-    if "adaptive" in row.short or row.short in ("linear", "embedding", "unsqueeze", "stack", *VIEWED):
+    if "adaptive" in row.short or row.short in ("linear", "embedding", "unsqueeze", "stack", *VIEWED, *FILLED):
         return True
     return "conv" in row.short or not row.inputs
 

@@ -20,7 +20,7 @@ class SizeOrigin:
     """size = prod(factors) + more. factors: the axes that a view merged, or none. more: what a list added to them.
 
     kind: `table` where it is an axis of a parameter, of a buffer, or of what is made of these alone; `map` where it
-    follows an input; "" where a row set it. name: of the table.
+    follows an input; "" where a row set it. name: of the table, or of the input.
     """
 
     size: int
@@ -45,7 +45,7 @@ def origin_of(index: TraceIndex, operand: Operand, axis: int) -> SizeOrigin:
         row = index.maker(here)
         if row is None:
             inside = here.value.id in index.inputs
-            return SizeOrigin(size, factors, more, "map" if inside else "table", "" if inside else here.source)
+            return SizeOrigin(size, factors, more, "map" if inside else "table", here.source)
         is_table = here.value.id not in index.dependent
         found = sources(index, row, here.value, at, is_table=is_table)
         if not found:
@@ -94,3 +94,8 @@ def origins_of(index: TraceIndex, operands: Sequence[tuple[Operand, int]]) -> li
     found = [origin_of(index, operand, axis) for operand, axis in operands]
     maps = [one for one in found if one.kind != "table" and one.factors]
     return [with_map_of(one, maps[0]) if one.kind == "table" and maps else one for one in found]
+
+
+def come_from_several_inputs(found: Sequence[SizeOrigin]) -> bool:
+    """Whether sizes that meet follow inputs, and not all of them the same one."""
+    return all(one.kind == "map" for one in found) and len({one.name for one in found}) > 1
