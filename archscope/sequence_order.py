@@ -7,7 +7,7 @@ Recorded runs of modules and specs that are compiled are told in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -16,10 +16,14 @@ ATTENTION = "MultiheadAttention"
 
 @dataclass(frozen=True)
 class Misread:
-    """What the axes are taken for, and the `batch_first` with which they would fit; None where neither would do."""
+    """What the axes are taken for, and the `batch_first` with which they would fit; None where neither would do.
+
+    mask: the argument that a mask belongs to which was given as another.
+    """
 
     fact: str
     batch_first: bool | None
+    mask: str = ""
 
     @property
     def cure(self) -> str:
@@ -46,6 +50,55 @@ def misread(query: Shape, key: Shape, masks: Iterable[Shape], *, batch_first: bo
             wanted = f"(batch, keys) = {right[0]} or (queries, keys) = {right[1]}"
             return Misread(f"{said}: a mask is {wanted}, not {mask}", not batch_first)
     return None
+
+
+def misplaced(query: Shape, key: Shape, masks: Mapping[str, Shape], *, batch_first: bool) -> Misread | None:
+    """A mask that has the shape of the other kind: (batch, keys) of padding, (queries, keys) of pairs; else None.
+
+    masks: `attn_mask` and `key_padding_mask`, those that there are.
+    """
+    if len(query) != 3 or len(key) != 3:
+        return None
+    batch, length = (0, 1) if batch_first else (1, 0)
+    wanted = {"attn_mask": (query[length], key[length]), "key_padding_mask": (key[batch], key[length])}
+    words = {"attn_mask": "(queries, keys)", "key_padding_mask": "(batch, keys)"}
+    for name, other in (("attn_mask", "key_padding_mask"), ("key_padding_mask", "attn_mask")):
+        if name in masks and masks[name] != wanted[name] and masks[name] == wanted[other]:
+            fact = f"{ATTENTION}: {name} is {words[name]} = {wanted[name]}, and {masks[name]} is {words[other]}"
+            return Misread(fact, None, other)
+    return None
+
+
+@dataclass(frozen=True)
+class StateMisfit:
+    """A recurrent layer's state that is none of its input's: in which axes, and the shape that would be.
+
+    batch_first: with which the layer would take it as it is; None where no order would do.
+    """
+
+    fact: str
+    axes: tuple[int, ...]
+    wanted: Shape
+    batch_first: bool | None = None
+
+
+def state_misfit(layer: str, given: Shape, state: Shape, whole: Shape, *, batch_first: bool) -> StateMisfit | None:
+    """What is wrong with a state; None where nothing is, or where input or state are no batches.
+
+    whole: the state's first and last size, as the layer has them: layers × directions, and features.
+    """
+    if len(given) != 3 or len(state) != 3:
+        return None
+    batch, length = (0, 1) if batch_first else (1, 0)
+    wanted = (whole[0], given[batch], whole[1])
+    if state == wanted:
+        return None
+    read = f"{layer}: its input {given} is read as {_axes(given, batch)}"
+    if state == (whole[0], given[length], whole[1]):
+        return StateMisfit(f"{read}, but its state {state} is of a batch of {state[1]}", (batch,), wanted, not batch_first)
+    axes = tuple(axis for axis in range(3) if state[axis] != wanted[axis])
+    fact = f"{read}, so its state is (layers × directions {whole[0]}, batch {wanted[1]}, {whole[1]}), not {state}"
+    return StateMisfit(fact, axes, wanted)
 
 
 def _axes(shape: Shape, batch: int) -> str:

@@ -175,7 +175,8 @@ class Mismatch:
 class Failure:
     """The pass raised: where, in which function, with which operands, and the first line of torch's message.
 
-    backward: the forward pass had run to its end, the backward pass did not.
+    backward: the forward pass had run to its end, the backward pass did not. named: the operands that the function was
+    given by name.
     """
 
     site: Site
@@ -183,6 +184,7 @@ class Failure:
     operands: tuple[Operand, ...]
     message: str
     backward: bool = False
+    named: tuple[tuple[str, Operand], ...] = ()
 
 
 class Moment(NamedTuple):

@@ -25,12 +25,10 @@ class Faults:
         """What was known to be wrong with a layer."""
         self._note(site, "layer", site.name, operands, conflict.axes, conflict.fact, conflict.says, row)
 
-    def refusal(self, site: Site, argument: str, said: int, operand: Operand, row: int) -> None:
-        """A layer has raised since it was told another size than its input has."""
-        shape = operand.value.shape
-        fact = told(site.name, argument, said, shape, shape[-1])
-        says = Says(argument, said, shape[-1])
-        self._note(site, "layer", site.name, (operand,), (len(shape) - 1,), fact, says, row)
+    def refusal(self, site: Site, says: Says, axes: tuple[int, ...], fact: str, operand: Operand, row: int) -> None:
+        """A layer has raised since it was told something else than its input or its state has."""
+        fact = fact or told(site.name, says.argument, says.said, operand.value.shape, says.has)
+        self._note(site, "layer", site.name, (operand,), axes, fact, says, row)
 
     def _note(
         self,
@@ -46,9 +44,16 @@ class Faults:
         here = site if site.place else site._replace(place=place())
         self.mismatches.append(Mismatch(here, kind, op, operands, axes, fact, says, row))
 
-    def failed_in(self, site: Site, function: str, operands: tuple[Operand, ...], error: BaseException) -> None:
-        """A function has raised."""
-        self._failure = error, Failure(site, function, operands, first_line(error))
+    def failed_in(
+        self,
+        site: Site,
+        function: str,
+        operands: tuple[Operand, ...],
+        named: tuple[tuple[str, Operand], ...],
+        error: BaseException,
+    ) -> None:
+        """A function has raised. named: of its operands those that were given by name."""
+        self._failure = error, Failure(site, function, operands, first_line(error), named=named)
 
     def failed_backward(self, site: Site, error: BaseException) -> None:
         """The backward pass has raised."""

@@ -20,7 +20,8 @@ from torch.nn.parameter import is_lazy
 
 from archscope.record.recorder import Recorder
 from archscope.record.tensors import tensors as tensors_in
-from archscope.trace import Site
+from archscope.sequence_order import state_misfit
+from archscope.trace import Says, Site
 
 Text = Callable[[nn.Module], str]
 Meet = Callable[[nn.Module], object]
@@ -150,13 +151,34 @@ SIZES: Mapping[type[nn.Module], str] = {
 """Layers that compare their input's last size with what they were told themselves, before any function runs."""
 
 
-def unfit(module: nn.Module, args: Any) -> tuple[str, int, torch.Tensor] | None:
-    """What such a layer was told, and its input, where they disagree."""
+Refusal = tuple[Says, tuple[int, ...], str, torch.Tensor]
+"""What a layer was told, the axes that disagree, the fact where the sizes alone do not tell it, and the tensor."""
+
+
+def unfit(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> Refusal | None:
+    """What such a layer was told, and its input or its state, where they disagree."""
     argument = SIZES.get(type(module))
     if argument is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].dim():
         return None
-    said = int(getattr(module, argument))
-    return (argument, said, args[0]) if args[0].shape[-1] != said else None
+    said, shape = int(getattr(module, argument)), tuple(args[0].shape)
+    if shape[-1] != said:
+        return Says(argument, said, shape[-1]), (len(shape) - 1,), "", args[0]
+    return unfit_state(module, args[0], [*args[1:2], kwargs.get("hx")][0]) if isinstance(module, nn.RNNBase) else None
+
+
+def unfit_state(layer: nn.RNNBase, given: torch.Tensor, state: Any) -> Refusal | None:
+    """The first state that a recurrent layer does not take with its input."""
+    states = state if isinstance(state, (tuple, list)) else [state]
+    rows, name, order = layer.num_layers * (1 + layer.bidirectional), type(layer).__name__, bool(layer.batch_first)
+    for number, one in enumerate(states):
+        width = layer.hidden_size if number or not layer.proj_size else layer.proj_size
+        shape = tuple(one.shape) if isinstance(one, torch.Tensor) else ()
+        found = state_misfit(name, tuple(given.shape), shape, (rows, width), batch_first=order)
+        if found is not None and found.batch_first is not None:
+            return Says("batch_first", order, found.batch_first), found.axes, found.fact, given
+        if found is not None:
+            return Says("hx", shape, found.wanted), found.axes, found.fact, one
+    return None
 
 
 @contextmanager
@@ -177,7 +199,7 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
         try:
             return plain(module, *args, **kwargs)
         except BaseException as error:
-            refusal = recorder.on_mismatch == "record" and unfit(module, args)
+            refusal = recorder.on_mismatch == "record" and unfit(module, args, kwargs)
             if refusal:
                 recorder.refuse(*refusal)
             recorder.note(error)

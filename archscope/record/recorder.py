@@ -37,7 +37,7 @@ from archscope.record.replay import Listening
 from archscope.record.state import Originals
 from archscope.record.tensors import as_dims, secret, shape_of, tensors
 from archscope.record.values import Values, examples, new
-from archscope.trace import Call, Conflict, Kernel, Operand, Row, Site, Value
+from archscope.trace import Call, Conflict, Kernel, Operand, Row, Says, Site, Value
 
 PARAMETER = Function("parameter", "Parameter", in_place=False, free=True, lowering=None)
 """Stands for the function of a step that is a parameter."""
@@ -152,8 +152,11 @@ class Recorder(TorchFunctionMode):
         except Exception as error:
             out = self._mended(function, args, kwargs) if self.on_mismatch == "record" else None
             if out is None:
-                operands = tuple(self.values.operand(tensor) for tensor in tensors((args, kwargs)))
-                self.faults.failed_in(self.site, function.name, operands, error)
+                operand = self.values.operand
+                operands = tuple(operand(tensor) for tensor in tensors((args, kwargs)))
+                by_name = ((name, value) for name, value in kwargs.items() if isinstance(value, torch.Tensor))
+                named = tuple((name, operand(tensor)) for name, tensor in by_name)
+                self.faults.failed_in(self.site, function.name, operands, named, error)
                 raise
         if isinstance(out, torch.Tensor):
             self._write(function, func, args, kwargs, [out], written)
@@ -285,9 +288,9 @@ class Recorder(TorchFunctionMode):
         whole = function.in_place or tuple(first.shape) == misfit.meant
         return (first if function.in_place else first.clone()) if whole else first.new_zeros(misfit.meant)
 
-    def refuse(self, argument: str, said: int, tensor: torch.Tensor) -> None:
-        """A layer has raised since it was told another size than its input has."""
-        self.faults.refusal(self.site, argument, said, self.values.operand(tensor), len(self.entries))
+    def refuse(self, says: Says, axes: tuple[int, ...], fact: str, tensor: torch.Tensor) -> None:
+        """A layer has raised since it was told something else than a tensor has: its input, or its state."""
+        self.faults.refusal(self.site, says, axes, fact, self.values.operand(tensor), len(self.entries))
 
     def derive(self, outputs: Any) -> Any:
         """The backward pass of what the run gave, if one was asked for; gives the outputs back."""

@@ -313,11 +313,11 @@ def from_failure(failure: Failure, trace: Trace) -> Finding:
         )
     otherwise = ran if trace.rows else GIVE_INPUT if failure.function else "no operation ran before it"
     return Finding(
-        rule="forward",
+        rule="product-shape" if told is not None and told.mask else "forward",
         level="error",
         message=told.fact if told else f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
         path=failure.site.path,
         place=failure.site.place,
         help=cure_of(told, failure, trace) if told else otherwise,
-        cause="layout" if told and told.batch_first is not None else "",
+        cause="layout" if told and (told.batch_first is not None or told.mask) else "",
     )

@@ -90,7 +90,8 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
         return cure_of_order(diagnosis)
     if diagnosis.cause == "layout" and isinstance(says.said, tuple):
         return f"{says.argument} has {len(says.said)} dimensions, its input {len(diagnosis.shapes[0])}"
-    return "; or ".join([*size_of_layer(diagnosis), f"{says.argument}={says.has} fits this input"])
+    told = f"a state of {says.has}" if says.argument == "hx" else f"{says.argument}={says.has}"
+    return "; or ".join([*size_of_layer(diagnosis), f"{told} fits this input"])
 
 
 def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:

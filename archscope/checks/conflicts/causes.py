@@ -181,6 +181,10 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "kernel-size" if mismatch.axes else "layout"
     if says.argument == "padding":
         return "off-by-one"
+    if says.argument == "batch_first":
+        return "layout"
+    if says.argument == "hx":
+        return "batch" if mismatch.axes == (1,) else "channels"
     if isinstance(says.said, tuple) and isinstance(says.has, tuple) and len(says.said) != len(says.has):
         return "layout"
     if says.argument in DIVISORS:

@@ -190,7 +190,7 @@ def names_of(mismatch: Mismatch, operands: Sequence[Operand], relation: str) -> 
     if relation in NAMES:
         return NAMES[relation]
     if mismatch.kind in ("layer", "view"):
-        return ("input",)
+        return ("state" if mismatch.says is not None and mismatch.says.argument == "hx" else "input",)
     if mismatch.kind in OPERANDS:
         known = OPERANDS[mismatch.kind]
         return (*known, *(f"value {n + 1}" for n in range(len(known), len(operands))))[: len(operands)]

@@ -8,7 +8,7 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product, takewhile
 from math import prod
@@ -154,10 +154,18 @@ class Search:
         above = next(filter(does, range(given + 1, min(most, given + number))), 0)
         if self.is_window:
             return Axis(operand.source, axis[1], name, given, below, above)
-        if self.is_made_for:
-            below, above = (usual(size, way, does) if size else 0 for size, way in ((below, -1), (above, 1)))
+        others = self.sizes_beside(operand)
+        if self.is_made_for or others:
+            near = ((below, -1), (above, 1))
+            below, above = (usual(size, way, does, others or USUAL) if size else 0 for size, way in near)
             return Axis(operand.source, axis[1], name, given, below, above)
         return Axis(operand.source, axis[1], name, given, below, above, rule(given, does))
+
+    def sizes_beside(self, operand: Operand) -> frozenset[int]:
+        """The sizes of the other inputs that the conflict is about."""
+        axes = frozenset().union(*(one.axes for one in self.own))
+        inputs = {other.value.id: other.value.shape for other in self.index.trace.inputs}
+        return frozenset(inputs[value][at] for value, at in axes if value in inputs and value != operand.value.id)
 
     def _together(self, operand: Operand, free: Sequence[InputAxis]) -> Fit | None:
         """Equal sizes on all axes, sizes in the given ratio, or one axis alone."""
@@ -191,12 +199,13 @@ def limit(given: int) -> int:
     return max(FARTHEST * given, LEAST_RANGE) + 1
 
 
-def usual(first: int, way: int, does: Callable[[int], bool]) -> int:
-    """The size to be told of the neighbouring ones from `first` on that do: one that people use, or the nearest."""
+def usual(first: int, way: int, does: Callable[[int], bool], known: Collection[int]) -> int:
+    """The size to be told of the neighbouring ones from `first` on that do: a known one, else one that people use, or
+    the nearest."""
     run = list(takewhile(does, range(first, max(first + way * LONGEST_RUN, 0), way)))
     if len(run) == LONGEST_RUN:
         return first
-    return next((n for n in run if n in USUAL), next((n for n in run if n % COMMON_FACTOR == 0), first))
+    return next((n for n in run if n in known), next((n for n in run if n % COMMON_FACTOR == 0), first))
 
 
 def rule(given: int, does: Callable[[int], bool]) -> int:

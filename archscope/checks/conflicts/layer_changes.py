@@ -30,7 +30,7 @@ from archscope.checks.conflicts.told_arguments import (
 )
 from archscope.report.windows import Window, window_of
 from archscope.spec.tensor_calls import MOVES, VIEWS
-from archscope.trace import Failure, Row, Shape, Trace
+from archscope.trace import Failure, Mismatch, Row, Shape, Trace
 
 WIDTHS = {"linear": "out_features", "embedding": "embedding_dim"}
 OPTIONS: Mapping[str, tuple[int, ...]] = {
@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, tuple[int, ...]] = {
 FIRST = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
 """Class of a cause → the order of the arguments, where it is another than that of OPTIONS."""
 ATTENTION = "MultiheadAttention"
-SEQUENCES = (ATTENTION, "LSTM", "GRU")
+SEQUENCES = (ATTENTION, "LSTM", "GRU", "RNN")
 """Layers that are told whether batches or lengths come first."""
 
 
@@ -72,7 +72,7 @@ def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[Layer
     mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
     if not is_layers(diagnosis):
         return
-    if mismatch.site.name == ATTENTION:
+    if is_ordered(mismatch):
         yield from other_order(mismatch.site.path, arguments_at)
     if is_rearrangement(diagnosis):
         return
@@ -92,8 +92,12 @@ def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[Layer
 
 def is_layers(diagnosis: Diagnosis) -> bool:
     """Whether another layer could mend a conflict at all: not where values stand in another order, nor what follows."""
-    attention = diagnosis.mismatch.site.name == ATTENTION
-    return (attention or not is_rearrangement(diagnosis)) and not diagnosis.likely
+    return (is_ordered(diagnosis.mismatch) or not is_rearrangement(diagnosis)) and not diagnosis.likely
+
+
+def is_ordered(mismatch: Mismatch) -> bool:
+    """Whether another order of batch and length in one layer may mend a conflict."""
+    return mismatch.site.name == ATTENTION or (mismatch.says is not None and mismatch.says.argument == "batch_first")
 
 
 def is_rearrangement(diagnosis: Diagnosis) -> bool:
