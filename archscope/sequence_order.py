@@ -95,7 +95,8 @@ def state_misfit(layer: str, given: Shape, state: Shape, whole: Shape, *, batch_
         return None
     read = f"{layer}: its input {given} is read as {_axes(given, batch)}"
     if state == (whole[0], given[length], whole[1]):
-        return StateMisfit(f"{read}, but its state {state} is of a batch of {state[1]}", (batch,), wanted, not batch_first)
+        fact = f"{read}, but its state {state} is of a batch of {state[1]}"
+        return StateMisfit(fact, (batch,), wanted, not batch_first)
     axes = tuple(axis for axis in range(3) if state[axis] != wanted[axis])
     fact = f"{read}, so its state is (layers × directions {whole[0]}, batch {wanted[1]}, {whole[1]}), not {state}"
     return StateMisfit(fact, axes, wanted)

@@ -16,6 +16,7 @@ from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.argument_trials import argument_fixes
 from archscope.api.input_trials import InputTrials
 from archscope.api.runs import Given, subject_of, summarize_subject
 from archscope.api.source_fixes import MOST_MACS, SourceSearch, listed
@@ -24,7 +25,7 @@ from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.fix_search import WANTED
 from archscope.checks.conflicts.layer_changes import SEQUENCES, after_failure, is_layers, layer_changes
 from archscope.checks.conflicts.told_arguments import LayerChange
-from archscope.errors import ArchscopeError, ForwardError
+from archscope.errors import ArchscopeError, ForwardError, Span
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import diff
 from archscope.trace import Shape
@@ -180,8 +181,15 @@ class Search:
                 fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
                 finding = replace(finding, fixes=tuple(fixes), cause=cause or finding.cause)
                 unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
-            found.append(finding)
+            found.append(finding if finding.place is not None else replace(finding, place=self._made_at(finding.path)))
         return tuple(found)
+
+    def _made_at(self, path: str) -> Span | None:
+        """The line that makes the layer at a path; of a named target, whose factory runs again for that."""
+        if self.in_source is None or not path or not self.in_source.is_possible:
+            return None
+        call = next(iter(self.in_source.proposals.calls_of(path)), None)
+        return call.file.place(call.node) if call is not None else None
 
     @property
     def _is_light(self) -> bool:
@@ -213,7 +221,13 @@ class Search:
             return [], ""
         found, cured, cause = self.in_source.fixes(diagnosis)
         self.cured |= cured
-        return found, cause
+        return [*self._in_arguments(diagnosis), *found][:WANTED], cause
+
+    def _in_arguments(self, diagnosis: Diagnosis) -> list[Fix]:
+        """Other values of the arguments that the target was given."""
+        if self.remaking is None or not self._is_light or not self.in_source or not self.in_source.is_possible:
+            return []
+        return argument_fixes(diagnosis, self.remaking, self.report, self._run)
 
     def _changes(self, finding: Finding, diagnosis: Diagnosis | None) -> Iterator[LayerChange] | None:
         failure = self.report.trace.failure

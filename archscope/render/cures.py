@@ -24,7 +24,7 @@ from archscope.checks.conflicts.told_arguments import channels_first, lies_elsew
 from archscope.checks.conflicts.uneven_windows import Uneven, first_uneven
 from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
-from archscope.report.windows import window_of
+from archscope.report.windows import Window, window_of
 from archscope.spec.tensor_calls import VIEWS
 from archscope.trace import Row
 
@@ -134,12 +134,18 @@ def cure_of_kernel(diagnosis: Diagnosis) -> str:
     """A window larger than what it slides over: the least input that would do, the largest kernel."""
     fit, row, rows = diagnosis.fit, diagnosis.mismatch.row, diagnosis.index.trace.rows
     window = window_of(rows[row]) if 0 <= row < len(rows) else None
-    image = diagnosis.shapes[0][-window.axes :] if window is not None else ()
+    image = largest_kernel(window, diagnosis.shapes[0]) if window is not None else ()
     needed = window.stride if window is not None and refused_by_norm(diagnosis.index.trace) is not None else ()
     room = [size - step for size, step in zip(image, needed or (0,) * len(image), strict=True)]
     largest = f"a kernel of at most {times(room)}" if room and min(room) > 0 else "a smaller kernel"
     larger = f"{size_of_input(fit, least='at least ')}, or " if fit is not None else ""
     return f"{larger}{largest}, more padding, or less pooling before it"
+
+
+def largest_kernel(window: Window, shape: Sequence[int]) -> list[int]:
+    """The largest kernel that fits an input of a shape with the padding and the dilation that a window has."""
+    ends = zip(shape[-window.axes :], window.padding, window.dilation, strict=True)
+    return [(size + 2 * padding - 1) // dilation + 1 for size, padding, dilation in ends]
 
 
 def cure_of_view(diagnosis: Diagnosis, factors: Factors) -> str:

@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -73,6 +73,12 @@ class Remaking:
 
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), catch_warnings(action="ignore"):
             return subject_from(make, self.target, self.device, self.dtype)
+
+    def with_arguments(self, **arguments: Any) -> Remaking:
+        """The same target made with other arguments; its file is not run again."""
+        other = replace(self, arguments={**self.arguments, **arguments})
+        vars(other)["found"] = self.found
+        return other
 
     @contextmanager
     def changed(self, file: str, text: str, seconds: float = 60.0) -> Iterator[Subject]:

@@ -110,10 +110,14 @@ def smaller_kernels(diagnosis: Diagnosis) -> Iterator[LayerChange]:
         return
     shrinks = (change.row for change in reversed(diagnosis.sides[0]) if lacks_padding(change.row))
     rows = [trace.rows[mismatch.row], *shrinks]
-    for distance, row in enumerate(row for row in rows if window_of(row) is not None):
+    sliding = [row for row in rows if window_of(row) is not None]
+    kernels = [window.kernel for row in sliding if (window := window_of(row)) is not None]
+    for distance, row in enumerate(sliding):
         path, window = layer_path(row, trace), window_of(row)
+        alike = window is not None and kernels.count(window.kernel) > 1  # then it is the input that is too small
         least = 1 if "pool" in row.short else 0  # a pool of 1 does nothing
-        for size in range(window.kernel[0] - 1, least, -1) if window is not None and path else ():
+        smaller = window is not None and path and not (alike and diagnosis.fit is not None)
+        for size in range(window.kernel[0] - 1, least, -1) if window is not None and smaller else ():
             yield LayerChange(path, {"kernel_size": size}, distance)
         if not distance and path and not least:
             yield from (LayerChange(path, {"padding": size}, distance) for size in (1, 2))
