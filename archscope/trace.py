@@ -172,11 +172,26 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a condition of the author's asks of one size of a value: to be `equals`, or a multiple of `divisor`.
+
+    text: of the size, as the author has written it.
+    """
+
+    operand: Operand
+    axis: int
+    text: str
+    equals: int = 0
+    divisor: int = 0
+
+
+@dataclass(frozen=True)
 class Failure:
     """The pass raised: where, in which function, with which operands, and the first line of torch's message.
 
     backward: the forward pass had run to its end, the backward pass did not. named: the operands that the function was
-    given by name.
+    given by name. local: where the author's code raised, the values of its function by name. asked: the sizes that are
+    not as its condition asks.
     """
 
     site: Site
@@ -185,6 +200,8 @@ class Failure:
     message: str
     backward: bool = False
     named: tuple[tuple[str, Operand], ...] = ()
+    local: tuple[tuple[str, Operand], ...] = ()
+    asked: tuple[Asked, ...] = ()
 
 
 class Moment(NamedTuple):

@@ -1,6 +1,6 @@
 """Arguments that a target was given and that a conflict is about: each is tried with the size that the other side has.
 
-    Diagnosis, `--arg emb_size=256` ─ 256 stands against 40 ─→ the target made with emb_size=40, and run ─→ Fix, checked
+Diagnosis, `--arg emb_size=256` ─ 256 stands against 40 ─→ the target made with emb_size=40, and run ─→ Fix, checked
 """
 
 from __future__ import annotations

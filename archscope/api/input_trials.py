@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from archscope.checks.conflicts.input_sizes import Fit
+from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.demands import NetDemands
+from archscope.checks.conflicts.input_sizes import Fit, asked_for
 from archscope.report import Finding, Report
-from archscope.trace import Shape
+from archscope.trace import Asked, Shape
 
 MOST_RUNS = 16
 """How many runs at other sizes one target is given."""
@@ -30,9 +32,20 @@ class InputTrials:
         """A conflict with the sizes of inputs that runs have shown to fit; as it is where none is known."""
         from archscope.render.conflicts import finding as in_words
 
+        failure = self.report.trace.failure
+        if failure is not None and failure.asked and finding.rule == "forward":
+            return self.told_of_condition(finding, failure.asked)
         diagnosis = finding.diagnosis
         found = self.fitting(diagnosis.perhaps) if diagnosis is not None else ()
         return in_words(replace(diagnosis, tried=found)) if found else finding
+
+    def told_of_condition(self, finding: Finding, asked: Sequence[Asked]) -> Finding:
+        """A failure with the sizes that the author's condition asks for, and the inputs that give them."""
+        from archscope.render.cures import condition_in_words, size_of_input
+
+        found = self.fitting(asked_for(NetDemands(AxisHistory(self.report.index)), asked))
+        told = replace(finding, details=tuple(map(condition_in_words, asked)))
+        return replace(told, help=f"{size_of_input(found[0])} fits", cause="input-size") if found else told
 
     def fitting(self, fits: Sequence[Fit]) -> tuple[Fit, ...]:
         """Those at all of whose shapes a run fits; of their multiples nothing is known."""

@@ -95,7 +95,7 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
 def is_mendable(target: Any, report: Report) -> bool:
     """Whether there is a conflict that another layer, or another text of a target that is named, may cure."""
     failure, known = report.trace.failure, [f.diagnosis for f in report.findings if f.diagnosis is not None]
-    if isinstance(target, (str, os.PathLike)) and known:
+    if (isinstance(target, (str, os.PathLike)) and known) or (failure is not None and failure.asked):
         return True
     return (failure is not None and failure.site.name in SEQUENCES) or any(map(is_layers, known))
 

@@ -252,6 +252,9 @@ def summarize_subject(
     recording = _recorded(subject, args, kwargs, train=train, backward=backward, **how)
     warnings = () if subject.live else ignored_arguments(subject.module)
     noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
+    if noted.failure is not None and noted.failure.local and recording.error is not None:
+        asked = targets.asked_sizes(recording.error, dict(noted.failure.local))
+        noted = replace(noted, failure=replace(noted.failure, asked=asked))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
     return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure)
 

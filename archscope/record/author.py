@@ -42,6 +42,14 @@ def raised_at(error: BaseException) -> Span | None:
     return found
 
 
+def raising_frame(error: BaseException) -> FrameType | None:
+    """The author's function that raised an exception by itself; None where something that it called did."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step.tb_frame if step is not None and is_authors(step.tb_frame) else None
+
+
 def is_authors(frame: FrameType) -> bool:
     return not frame.f_code.co_filename.startswith((OWN, TORCH, WARNINGS, "<"))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from archscope.fit import Misfit, told
-from archscope.record.author import place, raised_at
+from archscope.record.author import place, raised_at, raising_frame
 from archscope.record.tensors import first_line
 from archscope.trace import Conflict, Failure, Mismatch, Operand, Says, Site
+
+Known = Callable[[torch.Tensor], Operand | None]
 
 
 class Faults:
@@ -72,11 +77,17 @@ class Faults:
             error = error.__cause__ or error.__context__
         return None
 
-    def ended(self, site: Site, error: BaseException) -> Failure:
-        """The Failure that ended the run: of the torch function that raised it, else of the innermost Site."""
+    def ended(self, site: Site, error: BaseException, known: Known) -> Failure:
+        """The Failure that ended the run: of the torch function that raised it, else of the innermost Site.
+
+        known: a tensor → the operand that it was in the run.
+        """
         failure = self._noted(error) or Failure(site, "", (), named(error))
         where = failure.site if failure.site.place else failure.site._replace(place=raised_at(error))
-        return replace(failure, site=where)
+        frame = raising_frame(error)
+        local = {name: one for name, one in frame.f_locals.items() if isinstance(one, torch.Tensor)} if frame else {}
+        operands = ((name, known(tensor)) for name, tensor in local.items())
+        return replace(failure, site=where, local=tuple((name, one) for name, one in operands if one is not None))
 
 
 def named(error: BaseException) -> str:

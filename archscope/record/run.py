@@ -107,7 +107,7 @@ def once(
             rows=undrawn_row(unseen_rows(forward, unseen) if kernels else forward, outputs),
             params=known,
             mismatches=tuple(recorder.faults.mismatches),
-            failure=recorder.faults.ended(recorder.site, error) if error else None,
+            failure=recorder.faults.ended(recorder.site, error, values.known_operand) if error else None,
             backward=derived,
             loss=recorder.loss,
             notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (DERIVES,) if grad else (),

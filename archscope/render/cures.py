@@ -26,7 +26,7 @@ from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import Window, window_of
 from archscope.spec.tensor_calls import VIEWS
-from archscope.trace import Row
+from archscope.trace import Asked, Row
 
 ACROSS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
 """Name of an axis → how large an input is along it, in words."""
@@ -283,6 +283,14 @@ def along(axes: Sequence[Axis]) -> str:
 
 def times(sizes: Sequence[int], sign: str = "×") -> str:
     return sign.join(map(str, sizes))
+
+
+def condition_in_words(asked: Asked) -> str:
+    """`maps.size(2) is 3, not 1`: what an author's condition asks of a size."""
+    size = asked.operand.value.shape[asked.axis]
+    wanted = f"a multiple of {asked.divisor}" if asked.divisor else asked.equals
+    where = f"axis {asked.axis} of {asked.operand.source} {asked.operand.value.shape}"
+    return f"{asked.text} is {size}, not {wanted}: {where}"
 
 
 # ------------------------------------------------------------ values that meet

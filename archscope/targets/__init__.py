@@ -15,11 +15,13 @@ twins     a module's twin on meta, and the arguments of a call at other sizes
 python     `net.py:Net`, `package.module:factory` → nn.Module
 construction_errors   an exception of a constructor → what to say of it
 construction_frames, value_origins, shown_values   its way through constructors; where values came from; values, quoted
+asked_sizes   sizes that a condition of the author's asks for
 refused_arguments, authors_errors   why torch's constructor refused; what the author's own code got wrong
 subjects   a target or live module → Subject: unwrapped, with its lazy layers made
 ignored    arguments that the author's classes accept and never read
 """
 
+from archscope.targets.asked_sizes import asked_sizes
 from archscope.targets.calls import check_fit, cure_of, named_inputs
 from archscope.targets.constructors import Constructor, Constructors, constructor_of
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
@@ -43,6 +45,7 @@ __all__ = [
     "Subject",
     "Substitution",
     "arguments_of",
+    "asked_sizes",
     "check_fit",
     "constructor_of",
     "cure_of",

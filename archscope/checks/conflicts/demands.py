@@ -26,7 +26,7 @@ from archscope.checks.conflicts.size_model import (
 )
 from archscope.checks.conflicts.view_factors import factors_of
 from archscope.report.windows import window_of
-from archscope.trace import Mismatch, Operand, Row, Trace
+from archscope.trace import Asked, Mismatch, Operand, Row, Trace
 
 SUMS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")
 TOLD = ("linear", "layer_norm")
@@ -157,6 +157,23 @@ class NetDemands:
             size = self.model.size(value, axis) if value is not None else None
             if value is not None and size is not None and size.axes:
                 yield Demand((Size(0, (size,), lambda n: int(n > 1)),), self.index.maker_index(value.id))
+
+    def of(self, mismatch: Mismatch) -> list[Demand]:
+        """The broken demands of one conflict."""
+        return [one for one in self.broken if one.row == mismatch.row]
+
+    def extra(self, mismatch: Mismatch) -> list[Demand]:
+        """What one conflict asks for beside them."""
+        return list(self.of_view(mismatch)) if mismatch.kind == "view" else []
+
+    def of_asked(self, asked: Asked) -> Demand | None:
+        """What a condition of the author's asks of a size; None where that follows no input."""
+        size, rows = self.model.size(asked.operand.value, asked.axis), len(self.index.trace.rows)
+        if size is None or not size.axes:
+            return None
+        if asked.divisor:
+            return Demand((Size(0, (size,), divided_by(asked.divisor)),), rows)
+        return Demand((size, Size(asked.equals)), rows)
 
     def of_view(self, mismatch: Mismatch) -> Iterator[Demand]:
         """A view of as many axes has the sizes that were written; windows divide the axes that they cut."""

@@ -16,7 +16,7 @@ from math import prod
 from archscope.checks.conflicts.axis_names import SPATIAL
 from archscope.checks.conflicts.demands import Demand, Demands, NetDemands
 from archscope.checks.conflicts.size_model import InputAxis
-from archscope.trace import Mismatch, Operand
+from archscope.trace import Asked, Mismatch, Operand
 
 FARTHEST = 4
 """How many times the given size is looked at."""
@@ -88,25 +88,32 @@ def all_fitting(net: NetDemands, mismatch: Mismatch) -> list[Fit]:
 
     mismatch: the conflict that must be gone.
     """
-    return list(Search(net, mismatch).fits())
+    return list(Search(net, net.of(mismatch), extra=net.extra(mismatch)).fits())
 
 
 def perhaps_fitting(net: NetDemands, mismatch: Mismatch) -> list[Fit]:
     """The same where numbers of the author's code are taken to be what they are at any size, and those of a view to
     be the sizes of another value: a run must show whether it is so."""
-    return list(Search(net, mismatch, guesses=True).fits())
+    extra = [*net.extra(mismatch), *(net.of_another_map(mismatch) if mismatch.kind == "view" else ())]
+    return list(Search(net, net.of(mismatch), extra=extra, guesses=True).fits())
+
+
+def asked_for(net: NetDemands, asked: Sequence[Asked]) -> list[Fit]:
+    """Sizes of inputs at which sizes are as a condition of the author's asks: a run must show whether it is so."""
+    own = [net.of_asked(one) for one in asked]
+    known = [one for one in own if one is not None]
+    return list(Search(net, [], extra=known, guesses=True).fits()) if len(known) == len(own) > 0 else []
 
 
 class Search:
     """The search for sizes of an input at which one conflict, and all others, are gone."""
 
-    def __init__(self, net: NetDemands, mismatch: Mismatch, *, guesses: bool = False):
+    def __init__(self, net: NetDemands, own: Sequence[Demand], *, extra: Sequence[Demand] = (), guesses: bool = False):
+        """own: the broken demands of the conflict. extra: more of it, of which some may hold."""
         self.index, self.names, self.guesses = net.index, net.names, guesses
-        extra = list(net.of_view(mismatch)) if mismatch.kind == "view" else []
-        extra += net.of_another_map(mismatch) if mismatch.kind == "view" and guesses else []
         lost = [one for one, holds in zip(extra, Demands(extra).held({}), strict=True) if not holds]
-        self.own = [one for one in (*net.broken, *lost) if one.row == mismatch.row]
-        self.broken = [*self.own, *(one for one in net.broken if one.row != mismatch.row and one.axes)]
+        self.own = [*own, *lost]
+        self.broken = [*self.own, *(one for one in net.broken if one not in own and one.axes)]
         self.all = Demands([*net.followed, *extra])
         self.is_made_for = any(one.is_told for one in self.broken)
         self.is_window = all(len(one.sizes) == 1 for one in self.own)
