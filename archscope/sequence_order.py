@@ -18,12 +18,14 @@ ATTENTION = "MultiheadAttention"
 class Misread:
     """What the axes are taken for, and the `batch_first` with which they would fit; None where neither would do.
 
-    mask: the argument that a mask belongs to which was given as another.
+    mask: the argument that a mask belongs to which was given as another. repeated: how often it is to be repeated along
+    the batch instead; 0 for others.
     """
 
     fact: str
     batch_first: bool | None
     mask: str = ""
+    repeated: int = 0
 
     @property
     def cure(self) -> str:
@@ -52,8 +54,9 @@ def misread(query: Shape, key: Shape, masks: Iterable[Shape], *, batch_first: bo
     return None
 
 
-def misplaced(query: Shape, key: Shape, masks: Mapping[str, Shape], *, batch_first: bool) -> Misread | None:
-    """A mask that has the shape of the other kind: (batch, keys) of padding, (queries, keys) of pairs; else None.
+def misplaced(query: Shape, key: Shape, masks: Mapping[str, Shape], heads: int, *, batch_first: bool) -> Misread | None:
+    """A mask that has the shape of the other kind: (batch, keys) of padding, (queries, keys) of pairs; or one of pairs
+    for each example that is none for each head; else None.
 
     masks: `attn_mask` and `key_padding_mask`, those that there are.
     """
@@ -66,6 +69,11 @@ def misplaced(query: Shape, key: Shape, masks: Mapping[str, Shape], *, batch_fir
         if name in masks and masks[name] != wanted[name] and masks[name] == wanted[other]:
             fact = f"{ATTENTION}: {name} is {words[name]} = {wanted[name]}, and {masks[name]} is {words[other]}"
             return Misread(fact, None, other)
+    pairs, examples = wanted["attn_mask"], query[batch]
+    if heads > 1 and masks.get("attn_mask") == (examples, *pairs):
+        whole = (heads * examples, *pairs)
+        fact = f"{ATTENTION}: attn_mask is (queries, keys) = {pairs} or (batch × heads, queries, keys) = {whole}"
+        return Misread(f"{fact}, and {masks['attn_mask']} has no heads", None, "attn_mask", heads)
     return None
 
 

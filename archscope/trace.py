@@ -190,8 +190,8 @@ class Failure:
     """The pass raised: where, in which function, with which operands, and the first line of torch's message.
 
     backward: the forward pass had run to its end, the backward pass did not. named: the operands that the function was
-    given by name. local: where the author's code raised, the values of its function by name. asked: the sizes that are
-    not as its condition asks.
+    given by name; numbers: the whole numbers among its other arguments. local: where the author's code raised, the
+    values of its function by name. asked: the sizes that are not as its condition asks.
     """
 
     site: Site
@@ -200,6 +200,7 @@ class Failure:
     message: str
     backward: bool = False
     named: tuple[tuple[str, Operand], ...] = ()
+    numbers: tuple[int, ...] = ()
     local: tuple[tuple[str, Operand], ...] = ()
     asked: tuple[Asked, ...] = ()
 

@@ -55,10 +55,11 @@ class Faults:
         function: str,
         operands: tuple[Operand, ...],
         named: tuple[tuple[str, Operand], ...],
+        numbers: tuple[int, ...],
         error: BaseException,
     ) -> None:
-        """A function has raised. named: of its operands those that were given by name."""
-        self._failure = error, Failure(site, function, operands, first_line(error), named=named)
+        """A function has raised. named: of its operands those that were given by name. numbers: see Failure."""
+        self._failure = error, Failure(site, function, operands, first_line(error), named=named, numbers=numbers)
 
     def failed_backward(self, site: Site, error: BaseException) -> None:
         """The backward pass has raised."""

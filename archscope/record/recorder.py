@@ -156,7 +156,8 @@ class Recorder(TorchFunctionMode):
                 operands = tuple(operand(tensor) for tensor in tensors((args, kwargs)))
                 by_name = ((name, value) for name, value in kwargs.items() if isinstance(value, torch.Tensor))
                 named = tuple((name, operand(tensor)) for name, tensor in by_name)
-                self.faults.failed_in(self.site, function.name, operands, named, error)
+                numbers = tuple(one for one in args if type(one) is int)
+                self.faults.failed_in(self.site, function.name, operands, named, numbers, error)
                 raise
         if isinstance(out, torch.Tensor):
             self._write(function, func, args, kwargs, [out], written)

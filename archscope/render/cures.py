@@ -91,7 +91,10 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
     if diagnosis.cause == "layout" and isinstance(says.said, tuple):
         return f"{says.argument} has {len(says.said)} dimensions, its input {len(diagnosis.shapes[0])}"
     told = f"a state of {says.has}" if says.argument == "hx" else f"{says.argument}={says.has}"
-    return "; or ".join([*size_of_layer(diagnosis), f"{told} fits this input"])
+    fits = f"{told} fits this input"
+    if prod(wanted_map(diagnosis)[1:] or (2,)) == 1:  # it was told the channels, and the map was forgotten
+        return f"{fits}; or pool to {times(wanted_map(diagnosis)[1:])} before it is flattened"
+    return "; or ".join([*size_of_layer(diagnosis), fits])
 
 
 def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:

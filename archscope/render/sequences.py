@@ -24,7 +24,8 @@ def misread_by(failure: Failure) -> Misread | None:
     others = [one for one in operands[3:] if not one.source.startswith(f"{path}.")]
     masks = [one.value.shape for one in others if len(one.value.shape) == 2]
     named = {name: one.value.shape for name, one in failure.named}
-    return misread(query, key, masks, batch_first=turned) or misplaced(query, key, named, batch_first=turned)
+    heads = failure.numbers[1] if len(failure.numbers) > 1 else 0
+    return misread(query, key, masks, batch_first=turned) or misplaced(query, key, named, heads, batch_first=turned)
 
 
 def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,6 +64,8 @@ def holder_of(failure: Failure, trace: Trace, kinds: Sequence[str] = HOLDERS) ->
 
 def cure_of(found: Misread, failure: Failure, trace: Trace) -> str:
     """Which layer is to be told the order: the one that has made the attention, if that is one of torch's."""
+    if found.repeated:
+        return f"repeat_interleave({found.repeated}, dim=0) gives each of its {found.repeated} heads an example's mask"
     if found.mask:
         name, site = argument_for(found.mask, failure, trace)
         return f"{name} of the {site.name} `{site.path}` takes this mask" if site.path else f"{name} takes this mask"

@@ -77,9 +77,9 @@ class ConflictFacts:
         return [axis for axis in self.mismatch.axes if is_spatial(self.name(axis), axis, images=images)]
 
     @property
-    def is_of_positions(self) -> bool:
-        """Whether all disagreeing axes are."""
-        return bool(self.mismatch.axes) and self.spatial == list(self.mismatch.axes)
+    def is_of_sizes(self) -> bool:
+        """Whether no disagreeing axis is the batch or the channels."""
+        return all(axis > 0 and self.name(axis) not in ("N", "C") for axis in self.mismatch.axes)
 
     def name(self, axis: int) -> str:
         return self.names[axis] if axis < len(self.names) else ""
@@ -102,7 +102,7 @@ def cause_of(found: ConflictFacts) -> str:
         return cause_of_layer(mismatch, shapes[0], found.sides, found.names)
     if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
         return "channels" if is_channels(found) else "input-size"
-    if found.relation == "positions" or (found.relation == "inputs" and found.is_of_positions):
+    if found.relation == "positions" or (found.relation == "inputs" and found.is_of_sizes):
         return "input-size"
     if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"

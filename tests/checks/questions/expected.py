@@ -305,4 +305,54 @@ QUESTIONS = [
         "Decoder",
         inputs=("words=4x9x8", "memory=4x7x8", "mask=bool:4x9"),
     ),
+    # The state is for batches of 64: one of the input's own batch, (2, 4, 16), or drop the last batch.
+    Question(
+        "33_last_batch_of_4.py", "layer-shape", 16, ("64", "(2, 4, 16)"), (),
+        "Sentiment", inputs=("int64:4x20:0..100",),
+    ),
+    # Three halvings that are brought back: multiples of 8, here 16 or 24 slices.
+    Question(
+        "34_volume_of_18_slices.py", "add-shape", 20, ("16", "24", "deep"), ("project",),
+        "Volume", inputs=("1x4x18x64x64",),
+    ),
+    # 512×16×16 against 512×7×7: faces of 112×112.
+    Question(
+        "35_face_of_256.py", "layer-shape", 18, ("512×16×16", "512×7×7", "112"), (),
+        "Face", inputs=("1x3x256x256",),
+    ),
+    # The height is 960, the model is for 384.
+    Question(
+        "36_count_in_960.py", "forward", 15, ("the image does not match", "960", "384"), (),
+        "Counter", inputs=("1x3x960x384",),
+    ),
+    # The sequences stand lengths first, and the attention reads the batch first: no permute, or batch_first=False.
+    Question(
+        "37_text_mask_of_77.py", "forward", 16, ("77", "25", ("batch_first=False", "permute")), (),
+        "Text", inputs=("int64:25x77:0..100",),
+    ),
+    # A mask of three dimensions is (batch × heads, queries, keys): (12, 10, 10).
+    Question(
+        "38_mask_of_each_example.py", "product-shape", 12, ("(12, 10, 10)", "(3, 10, 10)", "heads"), (),
+        "Reader", inputs=("x=3x10x8", "mask=bool:3x10x10"),
+    ),
+    # Two prompts of one length: pad the input uncond to 154, or cut cond to 77.
+    Question(
+        "39_prompts_of_154.py", "concat-shape", 13, ("77", "154", "input uncond", "input cond"), (),
+        "Guided", inputs=("x=1x16x8", "uncond=1x77x8", "cond=1x154x8"),
+    ),
+    # A gray image: repeat it to three channels, or a first layer of one.
+    Question(
+        "40_gray_image.py", "layer-shape", 13, ("3", "1", ("in_channels=1", "Conv2d(1, 64", "repeat")), (),
+        "Net", inputs=("1x1x100x100",),
+    ),
+    # The features are of another extractor: feature_dim=2048.
+    Question(
+        "41_features_of_resnet.py", "layer-shape", 14, ("4096", "2048", "feature_dim=2048"), (),
+        "Anomaly", ("feature_dim=4096",), ("60x32x2048",),
+    ),
+    # 10×7×7 = 490: hidden_units * 7 * 7.
+    Question(
+        "42_hidden_units_10.py", "layer-shape", 16,
+        (("490", "10×7×7"), ("in_features=490", "7 * 7", "hidden_units * 49")), (), "TinyVgg", inputs=("32x1x28x28",),
+    ),
 ]
