@@ -166,8 +166,11 @@ class Search:
 
     def findings(self) -> tuple[Finding, ...]:
         """Every finding; a conflict that follows from no other with its fixes."""
+        from archscope.render.conflicts import cured_by
+
         left, found = MOST_FINDINGS, []
         unfixed: set[int] = set()
+        cures: dict[int, Finding] = {}
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if self._is_light and not self._is_cured(diagnosis):
@@ -181,6 +184,9 @@ class Search:
                 fixes = fixes or (self._fixes(changes, diagnosis) if changes is not None else [])
                 finding = replace(finding, fixes=tuple(fixes), cause=cause or finding.cause)
                 unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
+                cures |= dict.fromkeys(self.cured - cures.keys(), finding)
+            elif diagnosis is not None and diagnosis.mismatch.row in cures:
+                finding = cured_by(finding, cures[diagnosis.mismatch.row])
             found.append(finding if finding.place is not None else replace(finding, place=self._made_at(finding.path)))
         return tuple(found)
 

@@ -64,11 +64,12 @@ class SourceProposals:
             for file, function in functions:
                 yield from showing("layout", forward_edits.joined_along(file, function, diagnosis.joined))
         yield from showing("layout", self.rearranged(diagnosis, functions))
-        for path in paths:
+        windows = paths if diagnosis.cause != "channels" else []  # no window makes channels
+        for path in windows:
             yield from layer_edits.padding_edits(self.calls_of(path), self.names_at(path))
         for change in layer_changes(diagnosis, self.arguments_at):
             yield from self.arguments(change.path, change.arguments)
-        for path in reversed(paths):  # a stride stands in the first layer as a rule
+        for path in reversed(windows):  # a stride stands in the first layer as a rule
             yield from layer_edits.window_edits(self.calls_of(path), self.names_at(path))
         for path in paths:
             yield from layer_edits.factor_edits(self.calls_of(path))

@@ -16,7 +16,7 @@ docs/rules/causes has a page for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -189,7 +189,7 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "layout"
     if says.argument in DIVISORS:
         return "divisibility"
-    if is_told_elsewhere(mismatch, shape, names) or are_channels_last(mismatch, shape, names):
+    if is_told_elsewhere(mismatch, shape, names) or are_channels_last(mismatch, shape, sides):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.window and change.changed]
@@ -198,13 +198,18 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
     return "channels"
 
 
-def are_channels_last(mismatch: Mismatch, shape: Shape, names: Sequence[str]) -> bool:
+def are_channels_last(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]]) -> bool:
     """Whether the last axis of a convolution's input has the channels that it was told, and no other has; not where a
-    layer made dimension 1 the channels. names: of the axes."""
+    convolution made its dimension 1. sides: the steps that did."""
     says = mismatch.says
     said = says.said if says is not None and says.argument == "in_channels" else None
     rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
-    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and "C" not in names[1:2]
+    made = any(change.row.short.startswith("conv") and axis == 1 for change, axis in axes_of(sides))
+    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and not made
+
+
+def axes_of(sides: Sequence[Sequence[Change]]) -> Iterator[tuple[Change, int]]:
+    return ((change, axis) for side in sides for change in side for axis, _, _ in change.axes)
 
 
 def is_told_elsewhere(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:

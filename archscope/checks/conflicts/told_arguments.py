@@ -60,7 +60,7 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
 
 def lies_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether the last axis has the channels that a convolution was told: they are in another order."""
-    return are_channels_last(diagnosis.mismatch, diagnosis.shapes[0], diagnosis.axis_names)
+    return are_channels_last(diagnosis.mismatch, diagnosis.shapes[0], diagnosis.sides)
 
 
 def told_axis(diagnosis: Diagnosis) -> int | None:
