@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from archscope import units
-from archscope.checks.conflicts.axes import JOINED
 from archscope.checks.conflicts.axis_history import Change, branches
 from archscope.checks.conflicts.axis_names import SPATIAL, Names
 from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses, own_axes
+from archscope.checks.conflicts.joins import joining
 from archscope.checks.conflicts.refusals import refusal_of
 from archscope.checks.conflicts.size_data import sizes_data, view_factors
 from archscope.errors import Span
@@ -227,14 +227,17 @@ def walk(diagnosis: Diagnosis) -> Iterator[Link]:
             change.row.path or "forward", text + (f", and {alike} more like it" if alike else ""), change.row.place
         )
     yield from join_before(diagnosis, rows)
+    for row in diagnosis.idle_views:
+        kept = units.shape(row.outputs[0].shape[1:])
+        yield Link(row.path or "forward", f"{row.op}: leaves {kept} as it is", row.place)
     all_rows, own = diagnosis.index.trace.rows, diagnosis.mismatch.row
     yield from uses([*all_rows[own : own + 1], *rows], diagnosis.index)
 
 
 def join_before(diagnosis: Diagnosis, told: Sequence[Row]) -> Iterator[Link]:
     """The concat that made a layer's input, if it is not told of: it may lack a value, or join along another axis."""
-    row = diagnosis.index.maker(diagnosis.operands[0]) if diagnosis.mismatch.kind == "layer" else None
-    if row is not None and row.short in JOINED and row not in told:
+    row = joining(diagnosis.operands[0], diagnosis.index) if diagnosis.mismatch.kind == "layer" else None
+    if row is not None and row not in told:
         shapes = " and ".join(str(one.value.shape) for one in row.inputs)
         yield Link(row.path or "forward", f"{row.short}: joins {shapes} along dim {row.get('dim', 0)}", row.place)
 

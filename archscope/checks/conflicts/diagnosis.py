@@ -19,7 +19,8 @@ from archscope.checks.conflicts.input_sizes import Fit, all_fitting, perhaps_fit
 from archscope.checks.conflicts.joins import joined_before, joined_beside
 from archscope.checks.conflicts.relations import NAMES, Meeting, order_of, relation_of, rounded_level
 from archscope.checks.conflicts.size_origins import SizeOrigin, come_from_several_inputs, origins_of
-from archscope.trace import Mismatch, Operand, Shape
+from archscope.spec.tensor_calls import VIEWS
+from archscope.trace import Mismatch, Operand, Row, Shape
 from archscope.trace_index import TraceIndex
 
 OPERANDS = {
@@ -75,6 +76,15 @@ class Diagnosis:
     @property
     def residual(self) -> bool:
         return self.relation == "residual"
+
+    @cached_property
+    def idle_views(self) -> tuple[Row, ...]:
+        """Of operands of several ranks, the views on their way that left the shape as it was: `flatten(3)` of maps."""
+        if len(set(map(len, self.shapes))) < 2:
+            return ()
+        rows = {row for operand in self.operands for row in self.index.ancestors(operand).values() if row >= 0}
+        views = (self.index.trace.rows[row] for row in sorted(rows))
+        return tuple(row for row in views if row.short in VIEWS and row.inputs[0].value.shape == row.outputs[0].shape)
 
     @cached_property
     def fits(self) -> Sequence[Fit]:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from archscope.checks.conflicts.axes import JOINED
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.checks.conflicts.relations import table_among
-from archscope.trace import Mismatch
+from archscope.trace import Mismatch, Operand, Row
 from archscope.trace_index import TraceIndex
 
 OF_CHANNELS = ("in_channels", "num_features", "num_channels")
 """Arguments of layers that count dimension 1."""
 OF_FEATURES = ("in_features", "normalized_shape", "input_size", "embed_dim")
 """Arguments of layers that count the last dimension."""
+
+
+def joining(operand: Operand, index: TraceIndex) -> Row | None:
+    """The concat that made an operand, up to steps of one input that keep the shape; None where none did."""
+    row = index.maker(operand)
+    while row is not None and row.short not in JOINED:
+        kept = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
+        row = index.maker(kept[0]) if len(kept) == 1 else None
+    return row
 
 
 def joined_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
@@ -24,10 +33,7 @@ def joined_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
     said = says.said[-1] if says is not None and isinstance(says.said, tuple) and len(says.said) == 1 else None
     said = says.said if said is None and says is not None else said
     argument = says.argument if says is not None else ""
-    row = index.maker(mismatch.operands[0]) if argument in (*OF_CHANNELS, *OF_FEATURES) else None
-    while row is not None and row.short not in JOINED:
-        kept = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
-        row = index.maker(kept[0]) if len(kept) == 1 else None
+    row = joining(mismatch.operands[0], index) if argument in (*OF_CHANNELS, *OF_FEATURES) else None
     shapes = [one.value.shape for one in row.inputs] if row is not None else []
     rank = len(shapes[0]) if shapes else 0
     dim = 1 if argument in OF_CHANNELS else rank - 1

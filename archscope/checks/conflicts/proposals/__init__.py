@@ -23,6 +23,7 @@ from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.proposals.axis_order import (
     exchanged,
     expanded,
+    flattened_images,
     grouped,
     joined_alone,
     moved_beside,
@@ -80,7 +81,8 @@ ORDER: dict[str, tuple[Source, ...]] = {
         *(as_beside_it, input_sizes, sources, views, channels, other_dims, slips),
     ),
     "layout": (
-        *(unread, altered, moved_beside, permuted, expanded, other_dims, flattened, transposed, transposed_product),
+        *(unread, altered, moved_beside, permuted, expanded, other_dims, flattened, flattened_images, transposed),
+        transposed_product,
         *(views, divisors, dimensions, exchanged, sources, exchanged_values, sizes_meant, sizes_beside, multiplied),
         *(unmoved, slips, told, paddings, strides, channels, input_sizes),
     ),
@@ -101,6 +103,7 @@ SHOWING: Mapping[str, tuple[Source, ...]] = {
             expanded,
             exchanged_values,
             flattened,
+            flattened_images,
             moved_beside,
             other_dims,
             permuted,

@@ -118,10 +118,22 @@ def other_dims(case: Case) -> Iterator[Proposal]:
 
 
 def on_the_way(case: Case) -> list[Row]:
-    """The steps that made the operands, and those before them that changed a size."""
+    """The steps that made the operands, and those before them that changed a size; of operands of two ranks, views that
+    changed none."""
     makers = filter(None, map(case.diagnosis.index.maker, case.diagnosis.operands))
-    rows = [*makers, *(change.row for side in case.diagnosis.sides for change in side)]
+    idle = case.diagnosis.idle_views
+    rows = [*makers, *(change.row for side in case.diagnosis.sides for change in side), *idle]
     return list({row.index: row for row in rows}.values())
+
+
+def flattened_images(case: Case) -> Iterator[Proposal]:
+    """`flatten(2)` before a transpose of images that are joined or added to sequences."""
+    if {3, 4} == set(map(len, case.diagnosis.shapes)):
+        for row in on_the_way(case):
+            spot = case.spot(row.place) if row.short in MOVES and len(row.inputs[0].value.shape) == 4 else None
+            if spot is not None:
+                text = spot.page.with_step_before(spot.span, "flatten(2)")
+                yield from spot.proposal(f"flatten(2) before {row.short} on line {spot.span.line}", text)
 
 
 def mixes_axes(row: Row, first: int) -> bool:

@@ -1,0 +1,173 @@
+"""Slips of one word that an expert sees at once, by facts: the cause, what the walk names, the line that is mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import archscope
+from archscope.report import Finding
+
+HEAD = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+"""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """made: the lines of `__init__`; run: those of `forward`. fixed: the line that was meant; "" where nothing shows
+    it. told: what the finding says."""
+
+    made: str
+    run: str
+    input: tuple[int, ...]
+    cause: str
+    fixed: str
+    told: tuple[str, ...]
+
+    def written(self, folder: Path) -> str:
+        body = "".join(f"        {line}\n" for line in self.made.splitlines())
+        run = "".join(f"        {line}\n" for line in self.run.splitlines())
+        path = folder / "net.py"
+        path.write_text(f"{HEAD}{body}\n    def forward(self, x):\n{run}", encoding="utf-8")
+        return f"{path}:Net"
+
+
+TWO = "self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)\nself.head = nn.Conv2d(8, 5, 1)"
+LEVELS = """\
+self.c3 = nn.Conv2d(3, 16, {kernel}, stride=2, padding=1)
+self.c4 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+self.p3, self.p4 = nn.Conv2d(16, 12, 1), nn.Conv2d(32, 12, 1)"""
+PYRAMID = """\
+c3 = self.c3(x)
+return self.p3(c3) + F.interpolate(self.p4(self.c4(c3)), scale_factor=2)"""
+PATCHES = """\
+self.patches = nn.Conv2d(3, 32, 8, stride=8)
+self.token = nn.Parameter(torch.zeros(1, 1, 32))"""
+SLIPS = {
+    "cat along the height": Slip(
+        TWO,
+        "return self.head(torch.relu(torch.cat([self.a(x), self.b(x)], dim=2)))",
+        (1, 3, 8, 8),
+        "layout",
+        "return self.head(torch.relu(torch.cat([self.a(x), self.b(x)], dim=1)))",
+        ("cat along dim=1 before it gives in_channels=8", "joins (1, 4, 8, 8) and (1, 4, 8, 8) along dim 2"),
+    ),
+    "cat along the batch": Slip(
+        TWO,
+        "return self.head(torch.cat([self.a(x), self.b(x)]))",
+        (2, 3, 8, 8),
+        "layout",
+        "return self.head(torch.cat([self.a(x), self.b(x)], dim=1))",
+        ("cat along dim=1 before it gives in_channels=8",),
+    ),
+    "features along the length": Slip(
+        "self.one, self.head = nn.Linear(8, 8), nn.Linear(16, 2)",
+        "return self.head(torch.cat((self.one(x), x), dim=1))",
+        (2, 5, 8),
+        "layout",
+        "return self.head(torch.cat((self.one(x), x), dim=2))",
+        ("cat along dim=2 before it gives in_features=16",),
+    ),
+    "cat along a dimension that is not there": Slip(
+        TWO,
+        "return self.head(torch.cat([self.a(x), self.b(x)], dim=4))",
+        (2, 3, 8, 8),
+        "layout",
+        "return self.head(torch.cat([self.a(x), self.b(x)], dim=1))",
+        ("there is no dimension 4 in (2, 4, 8, 8) and (2, 4, 8, 8)",),
+    ),
+    "a token joined along the batch": Slip(
+        PATCHES,
+        "y = self.patches(x).flatten(2).transpose(1, 2)\nreturn torch.cat([self.token, y], dim=0)",
+        (1, 3, 64, 96),
+        "layout",
+        "return torch.cat([self.token, y], dim=1)",
+        ("cat along dim=1 fits",),
+    ),
+    "a transposition of a dimension that is not there": Slip(
+        PATCHES,
+        "return self.patches(x).flatten(2).transpose(1, 3)",
+        (1, 3, 64, 96),
+        "layout",
+        "",
+        ("transpose: there is no dimension 3 in (1, 32, 96)", "its dimensions go from 0 to 2"),
+    ),
+    "a permutation of too few dimensions": Slip(
+        PATCHES,
+        "return self.patches(x).permute(0, 2, 1)",
+        (1, 3, 64, 96),
+        "layout",
+        "",
+        ("permute orders 3 dimensions, its input (1, 32, 8, 12) has 4",),
+    ),
+    "an odd level": Slip(
+        LEVELS.format(kernel=5),
+        PYRAMID,
+        (1, 3, 32, 48),
+        "off-by-one",
+        "self.c3 = nn.Conv2d(3, 16, 5, stride=2, padding=2)",
+        ("c3", "32×48 → 15×23"),
+    ),
+    "a level of another name": Slip(
+        LEVELS.format(kernel=3),
+        PYRAMID.replace("self.p3(c3)", "self.p3(x)"),
+        (1, 3, 32, 48),
+        "source",
+        "return self.p3(c3) + F.interpolate(self.p4(self.c4(c3)), scale_factor=2)",
+        ("Conv2d says in_channels=16",),
+    ),
+}
+
+
+def first(target: str, **options: object) -> Finding:
+    (checked,) = archscope.check(target, **options)
+    return checked.findings[0]
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_is_told_and_mended(name: str, tmp_path: Path) -> None:
+    slip = SLIPS[name]
+    found = first(slip.written(tmp_path), input=slip.input)
+    said = "\n".join([found.message, found.help, *(f"{link.path} {link.text}" for link in found.walk)])
+    assert found.cause == slip.cause
+    assert [words for words in slip.told if words not in said] == []
+    added = [line[1:].strip() for fix in found.fixes[:1] for line in fix.edit.splitlines() if line[:1] == "+"]
+    assert [line for line in added if not line.startswith("++")] == ([slip.fixed] if slip.fixed else [])
+
+
+def test_steps_of_a_forward_have_their_lines(tmp_path: Path) -> None:
+    run = "y = self.patches(x)\ny = y.flatten(2)\ny = y.transpose(1, 2)\nreturn self.head(y.flatten(1))"
+    slip = Slip(f"{PATCHES}\nself.head = nn.Linear(30, 4)", run, (1, 3, 64, 96), "channels", "", ())
+    found = first(slip.written(tmp_path), input=slip.input)
+    lines = {link.text.partition(":")[0]: link.place.line for link in found.walk if link.place is not None}
+    assert lines["transpose"] == lines["flatten"] + 1
+
+
+POSITIONS = """\
+input: [N, 3, 64, 96]
+layers:
+  - Conv2d(32, 8, stride=8)
+  - flatten(2)
+  - transpose(1, 2)
+  - cat([Parameter(1, 1, 32).expand(N, -1, -1), prev], dim=1)
+"""
+
+
+@pytest.mark.parametrize("wrong", ["  - flatten(3)\n", ""])
+def test_images_that_were_to_be_flattened(wrong: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(POSITIONS.replace("  - flatten(2)\n", wrong), encoding="utf-8")
+    found = first(str(path))
+    assert found.cause == "layout"
+    assert any("leaves 32×8×12 as it is" in link.text for link in found.walk) == bool(wrong)
+    assert found.fixes[0].text == POSITIONS
