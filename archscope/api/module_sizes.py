@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LIGHT = 200_000_000
 """Up to how many multiply-adds a module runs again where it ran: loading the meta device takes longer than that."""
+HEAVY = 20_000_000_000
+"""Up to how many multiply-adds a module with conflicts runs again for the lines of its functions."""
 QUICK = 0.5
 """Up to how many seconds the run of a heavier one may have taken for the same."""
 LONGEST = 3.0
@@ -92,7 +94,7 @@ class ModuleAtOtherSizes:
         index, found = self.report.index, self.report.trace.mismatches
         ahead = {row for one in found for operand in one.operands for row in index.ancestors(operand).values()}
         rows = {row for row in ahead if index.layer(self.report.trace.rows[row]) is None}
-        again = self._again(rows) if rows and self.spent <= LONGEST else None
+        again = self._again(rows) if rows and self.report.total.known <= HEAVY else None
         return again or self.report
 
     def _again(self, located: Collection[int]) -> Report | None:
