@@ -11,6 +11,7 @@ TRANSPOSED = (("transposed", True),)
 BACK = (2, 6, 7, 5), (2, 4, 9, 7), (6, 4, 3, 3)
 UP = (2, 6, 11, 9), (2, 4, 9, 7), (4, 6, 3, 3)
 MIXING = (24, 8), (24,), (8, 8), (8,)
+POOLING = (24, 8), (24,), (4, 8), (4,)
 ENCODER = (2, 5, 8), *MIXING, (8,), (8,), (8,), (8,), (16, 8), (16,), (8, 16), (8,)
 LSTM = ((16, 5), (16, 4), (16,), (16,)) * 2
 EXPAND = (("expand1", (1, 3)), ("expand2", (0,)), ("expand3", (1, 2)))
@@ -63,6 +64,7 @@ KERNELS: list[tuple[str, tuple[Shape, ...], Shape, tuple[tuple[str, object], ...
     ("onednn.qconv_pointwise", ((2, 4, 9, 7), (6, 4, 3, 3), (6,), (6,)), (2, 6, 7, 5), (), 12 * 35 * 36),
     ("aten._flash_attention_forward", ((2, 5, 3, 8), (2, 7, 3, 8), (2, 7, 3, 8)), (2, 5, 3, 8), (), 6 * 35 * 16),
     ("aten._native_multi_head_attention", ((2, 5, 8),) * 3 + MIXING, (2, 5, 8), (), 10 * 4 * 64 + 2 * 25 * 16),
+    ("aten._native_multi_head_attention", ((2, 5, 8),) * 3 + POOLING, (2, 5, 4), (), 10 * 3 * 64 + 320 + 2 * 25 * 16),
     ("aten._transformer_encoder_layer_fwd", ENCODER, (2, 5, 8), (), 10 * 4 * 64 + 2 * 25 * 16 + 10 * 2 * 8 * 16),
     ("aten.mkldnn_rnn_layer", ((6, 2, 5), (16, 5), (16, 4), (16,), (16,), (2, 4), (2, 4)), (6, 2, 4), (), 12 * 16 * 9),
     ("aten._cudnn_rnn", ((6, 2, 5), *LSTM, (640,), (2, 2, 4), (2, 2, 4)), (6, 2, 8), (), 12 * 2 * 16 * 9),

@@ -191,11 +191,11 @@ def long_attention_backward(kernel: Kernel) -> int | None:
 
 
 def multi_head_attention(kernel: Kernel) -> int:
-    """q (B, L, D), k and v (B, S, D), packed weight (3·D, D), its bias, output weight (D, D)."""
-    query, key, value, weight = kernel.inputs[:4]
+    """q (B, L, D), k and v (B, S, D), packed weight (3·D, D), its bias, output weight (out, D)."""
+    query, key, value, weight, _, out = kernel.inputs[:6]
     batch, length, width = query
     inner = weight[0] // 3
-    projected = (length + key[1] + value[1]) * width * inner + length * inner * width
+    projected = (length + key[1] + value[1]) * width * inner + length * prod(out)
     return batch * (projected + length * key[1] * 2 * inner)
 
 

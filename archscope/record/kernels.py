@@ -148,7 +148,7 @@ def flexible_attention(call: Invocation) -> Kernels:
 
 
 def multi_head_attention(call: Invocation) -> Kernels | None:
-    """Projections of query, key and value, attention per head, output projection.
+    """Projections of query, key and value, attention per head, output projection (out, width).
 
     A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys: replay.
     """
@@ -161,7 +161,7 @@ def multi_head_attention(call: Invocation) -> Kernels | None:
     near, far = ((batch, heads, length, width // heads) for length in (query[0], source))
     projections = [product(shape, (shape[-1], width)) for shape in (query, key, value)]
     core = Kernel("aten.scaled_dot_product_attention", (near, far, far), (near,))
-    return (*projections, core, product(query, (width, width)))
+    return (*projections, core, product(query, call.shape(11, "out_proj_weight")[::-1]))
 
 
 def recurrent(call: Invocation) -> Kernels:

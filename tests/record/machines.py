@@ -96,14 +96,31 @@ FEED = 15 * 2 * 8 * 16
 class Attends(nn.Module):
     """Attention of one kind to a memory, or of a sequence to itself."""
 
-    def __init__(self, *, told: dict[str, Any] | None = None, **options: Any):
+    def __init__(self, *, told: dict[str, Any] | None = None, out: int = 8, **options: Any):
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, **options)
+        if out != 8:
+            self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(8, out)
         self.told = told or {}
 
     def forward(self, query: torch.Tensor, *memory: torch.Tensor) -> Any:
         key, value = memory or (query, query)
         return self.attention(query, key, value, **self.told)[0]
+
+
+class Pools(nn.Module):
+    """Attention with a projection for each of query, key and value, and one to `out` features."""
+
+    def __init__(self, out: int):
+        super().__init__()
+        self.q, self.k, self.v, self.c = (nn.Linear(8, width) for width in (8, 8, 8, out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        own = {f"{name}_proj_weight": getattr(self, name).weight for name in "qkv"}
+        bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
+        ends = self.c.weight, self.c.bias
+        told = x, x[:5], x[:5], 8, 2, None, bias, None, None, False, 0.0, *ends
+        return F.multi_head_attention_forward(*told, use_separate_proj_weight=True, **own)[0]
 
 
 def encoder(**options: Any) -> nn.TransformerEncoderLayer:
@@ -133,6 +150,9 @@ ATTENTION: dict[str, Machine] = {
         t(7, 3, 6),
         t(7, 3, 4),
     ),
+    "MultiheadAttention, narrow output": runs(CROSS - 15 * 8 * 4, lambda: Attends(out=4), QUERY, MEMORY, MEMORY),
+    "MultiheadAttention, wide output, unbatched": runs(5 * (3 * 64 + 8 * 9 + 5 * 16), lambda: Attends(out=9), t(5, 8)),
+    "attention pool": runs(3 * (7 + 5 + 5) * 64 + 3 * 7 * 8 * 3 + SCORED, lambda: Pools(3), MEMORY),
     "MultiheadAttention, learned key": runs(
         PROJECTED + 3 * 5 * 8 * 16, lambda: Attends(add_bias_kv=True), QUERY, MEMORY, MEMORY
     ),
