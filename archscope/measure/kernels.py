@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from torch._C._autograd import DeviceType
-from torch.overrides import TorchFunctionMode
 
 from archscope.measure.profiler import quiet_profile
 from archscope.measure.rows import NO_ROW, Tally, matched
 from archscope.measurement import RowTimes
 from archscope.record.backward import Span, next_number, span_of
+from archscope.record.overridden import Watcher, unnoticed
 
 LABEL = "archscope "
 RUNTIME = ("cuda", "cuLaunch", "cuMem")
@@ -40,7 +40,7 @@ class Labels:
     spans: list[Span] = field(default_factory=list)
 
 
-class Labelling(TorchFunctionMode):
+class Labelling(Watcher):
     """Puts a range that bears its number around every call of a function."""
 
     def __init__(self, labels: Labels):
@@ -71,7 +71,7 @@ def profiled(forward: Callable[[], Any], backward: Callable[[Any], object] | Non
     labels = Labels()
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with quiet_profile(activities=kinds) as profiler:
-        with Labelling(labels):
+        with unnoticed(), Labelling(labels):
             out = forward()
         if backward is not None:
             backward(out)

@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 from torch._ops import OpOverload
-from torch.overrides import TorchFunctionMode
 
 from archscope.measurement import RowTimes
 from archscope.record import Recorder
 from archscope.record.backward import Span, loss_of, next_number, nodes, span_of
+from archscope.record.overridden import Watcher, unnoticed
 
 NO_ROW = -1
 END = object()
@@ -32,7 +32,7 @@ CHAIN, CHAINS = 200, 7
 now = time.perf_counter_ns
 
 
-class Tally(TorchFunctionMode):
+class Tally(Watcher):
     """Stands before a recorder, and notes of every call of a function the row that it made, if that is one row."""
 
     def __init__(self, recorder: Recorder):
@@ -74,7 +74,7 @@ class Lap:
         return max(time - count * cost, 0.0)
 
 
-class Stopwatch(TorchFunctionMode):
+class Stopwatch(Watcher):
     """Reads the clock before and after every call of a function."""
 
     def __init__(self, lap: Lap):
@@ -133,7 +133,7 @@ class Relay:
 def lapped(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> Lap:
     """One run under the clock."""
     lap = Lap()
-    with Stopwatch(lap):
+    with unnoticed(), Stopwatch(lap):
         out = forward()
     if backward is not None:
         with Relay(lap).hooked(out):

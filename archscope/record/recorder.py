@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch._ops import OpOverload
 from torch.autograd import forward_ad
-from torch.overrides import TorchFunctionMode
 
 from archscope import errors
 from archscope.fit import find, unequal
@@ -33,6 +32,7 @@ from archscope.record.entries import (
 )
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe
+from archscope.record.overridden import Watcher
 from archscope.record.replay import Listening
 from archscope.record.state import Originals
 from archscope.record.tensors import as_dims, secret, shape_of, tensors
@@ -48,7 +48,7 @@ is_alias_of: Callable[[torch.Tensor, torch.Tensor], bool] = torch._C._is_alias_o
 """Whether two tensors lie in the same memory; also told on the meta device, where there is no address."""
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(Watcher):
     """Sees every torch function of a run. A driver says where the run is: `enter(site)` … `leave()`.
 
     on_mismatch: what operands that do not fit do. originals: keeps what the model holds from being written for good.

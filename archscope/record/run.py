@@ -18,6 +18,7 @@ from torch import nn
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
+from archscope.record.overridden import Space, spaces_of, unnoticed
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.state import Originals, kept_module, kept_state
@@ -58,6 +59,7 @@ def once(
     lives: bool = False,
     located: Collection[int] = frozenset(),
     beside: Beside = nullcontext,
+    spaces: Sequence[Space] = (),
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
@@ -66,8 +68,9 @@ def once(
     what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
     with gradients, though nobody derives the run. lives: also what memory lived when. located: the indexes of the rows
     whose line of the author's code is told. beside: who else looks on,
-    nearest to the run. An exception of the run ends in the recording, as `error` and in `trace.failure`. Modes,
-    settings, random states and what the run wrote into the model and its inputs are given back as they were.
+    nearest to the run. spaces: the names of an author's code that may lie in no module. An exception of the run ends in
+    the recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the
+    model and its inputs are given back as they were.
     """
     outputs: Any = None
     error: BaseException | None = None
@@ -85,7 +88,7 @@ def once(
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
             shows = shown(recorder, everywhere=kernels)
-            with told, shows, recorder, ledger or nullcontext(), beside(recorder):
+            with told, unnoticed(spaces), shows, recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
@@ -150,6 +153,7 @@ def record_module(
             backward=backward,
             parameters=held.parameters,
             buffers=held.buffers,
+            spaces=spaces_of({type(module) for _, module in held.modules}),
             **about,
             **how,
         )

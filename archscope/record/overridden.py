@@ -1,0 +1,145 @@
+"""Code that asks torch whether a function is overridden is answered as where nobody looks on.
+
+has_torch_function(tensors), asked by an author ─→ our modes step aside ─→ what torch says without them
+
+torch's own functions ask as well, and are seen by what they are told; the names that they ask by stay as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional
+from torch.jit import _builtins
+from torch.overrides import TorchFunctionMode
+
+Question = Callable[..., bool]
+Space = dict[str, Any]
+"""What a module's code knows by name."""
+
+QUESTIONS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+APART = frozenset([*sys.stdlib_module_names, "torch", "numpy", "sympy", "archscope"])
+"""Packages in which no author's code lies."""
+
+height: Callable[[], int] = torch._C._len_torch_function_stack
+mode_at: Callable[[int], Any] = torch._C._get_function_stack_at
+pop: Callable[[], Any] = torch._C._pop_torch_function_stack
+push: Callable[[Any], None] = torch._C._push_on_torch_function_stack
+
+
+class Watcher(TorchFunctionMode):
+    """A mode of ours: it sees every function, and no function shall notice."""
+
+
+@contextmanager
+def unnoticed(spaces: Sequence[Space] = ()) -> Iterator[None]:
+    """Inside, an author's code learns nothing of a Watcher when it asks whether a function is overridden.
+
+    spaces: the names of code that may lie in no module.
+    """
+    questions: list[Question] = [getattr(torch._C, f"_{name}") for name in QUESTIONS]
+    answers = [answered(question) for question in questions]
+    asked = dict(zip(map(id, questions), answers, strict=True))
+    plain = dict(zip(map(id, answers), questions, strict=True))
+    with ExitStack() as stack:
+        for name, answer in zip(QUESTIONS, answers, strict=True):
+            stack.enter_context(put(torch._C, f"_{name}", answer))
+            stack.enter_context(put(torch.overrides, name, answer))
+        stack.enter_context(shown_to_others(torch.nn.functional, dict(zip(QUESTIONS, answers, strict=True))))
+        stack.enter_context(scriptable(answers))
+        stack.enter_context(unfused())
+        exchange(asked, spaces)
+        stack.callback(exchange, plain, spaces)
+        yield
+
+
+def answered(question: Question) -> Question:
+    """The question, without the Watchers that are nearest to who asks."""
+
+    def answer(*args: Any) -> bool:
+        aside = []
+        while (top := height()) and isinstance(mode_at(top - 1), Watcher):
+            aside.append(pop())
+        try:
+            return question(*args)
+        finally:
+            for mode in reversed(aside):
+                push(mode)
+
+    return answer
+
+
+@contextmanager
+def put(owner: Any, name: str, value: object) -> Iterator[None]:
+    """Inside, an attribute has this value."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def shown_to_others(module: ModuleType, names: Mapping[str, object]) -> Iterator[None]:
+    """Inside, who looks into a module from without finds these; its own functions know what they knew."""
+    plain = type(module)
+    found = {name: property(lambda _, value=value: value) for name, value in names.items()}  # type: ignore[misc]
+    module.__class__ = type(plain.__name__, (plain,), found)
+    try:
+        yield
+    finally:
+        module.__class__ = plain
+
+
+@contextmanager
+def scriptable(answers: Iterable[Question]) -> Iterator[None]:
+    """Inside, a function that asks can be scripted as before."""
+    table = _builtins._get_builtin_table()
+    entries = {id(answer): "aten::has_torch_function" for answer in answers}
+    table.update(entries)
+    try:
+        yield
+    finally:
+        for key in entries:
+            del table[key]
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Inside, torch's encoder layers and attention do not run as one kernel, which would show nothing of them: they ask
+    as well, and would take that way where nobody looks on."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def exchange(things: Mapping[int, Question], spaces: Sequence[Space]) -> None:
+    """Puts one thing for another wherever an author's name stands for it."""
+    for space in [*of_authors(), *spaces]:
+        if not things.keys().isdisjoint(map(id, space.values())):
+            for name, value in list(space.items()):
+                space[name] = things.get(id(value), value)
+
+
+def of_authors() -> Iterator[Space]:
+    """The names of every module that is neither torch's nor Python's."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in APART and isinstance(module, ModuleType):
+            yield module.__dict__
+
+
+def spaces_of(classes: Iterable[type]) -> list[Space]:
+    """The names that the functions of classes know, wherever they were made."""
+    functions = (vars(kind).get("forward") for cls in classes for kind in cls.__mro__)
+    found = {id(f.__globals__): f.__globals__ for f in functions if isinstance(f, FunctionType)}
+    return [space for space in found.values() if str(space.get("__name__")).partition(".")[0] not in APART]
