@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -109,3 +111,80 @@ def test_a_formula_that_gives_no_number_is_named(formula: object, said: str) -> 
 def test_a_price_is_a_function() -> None:
     with pytest.raises(UsageError, match="not 12"):
         archscope.register_cost("archscope_tests::mixed", 12)  # type: ignore[arg-type]  # that is the case
+
+
+class Sums(nn.Module):
+    """Adds a tensor to itself, as somebody writes it."""
+
+    def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor]):
+        super().__init__()
+        self._forward = forward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._forward(x)
+
+
+def in_place(x: torch.Tensor) -> torch.Tensor:
+    y = x.clone()
+    y += x
+    return y
+
+
+FORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "function": lambda x: torch.add(x, x),
+    "operator": lambda x: x + x,
+    "of a number": lambda x: 1 + x,
+    "method": lambda x: x.add(x),
+    "in place": in_place,
+    "method in place": lambda x: x.clone().add_(x),
+    "aten": lambda x: torch.ops.aten.add(x, x),
+    "overload": lambda x: torch.ops.aten.add.Tensor(x, x),
+}
+NAMES = [torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.ops.aten.add, torch.ops.aten.add.Tensor, "torch.add"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("op", [*NAMES, "aten::add"], ids=str)
+def test_a_free_operator_has_a_price_in_every_form(op: object, form: str) -> None:
+    archscope.register_cost(op, lambda kernel: 1000)
+    assert archscope.summarize(Sums(FORMS[form]), input=(2, 4)).total.macs == 1000
+
+
+@pytest.mark.parametrize("op", [torch.relu, torch.nn.functional.relu, torch.Tensor.relu_, "aten::relu"], ids=str)
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.ReLU(inplace=True), Sums(torch.relu), Sums(lambda x: x.relu())], ids=str
+)
+def test_a_function_goes_by_all_its_names(op: object, layer: nn.Module) -> None:
+    archscope.register_cost(op, lambda kernel: 1000)
+    assert archscope.summarize(nn.Sequential(nn.Identity(), layer), input=(2, 4)).total.macs == 1000
+
+
+def test_a_function_of_linear_algebra_has_a_price() -> None:
+    archscope.register_cost(torch.linalg.norm, lambda kernel: 1000)
+    assert archscope.summarize(Sums(torch.linalg.norm), input=(2, 4)).total.macs == 1000
+
+
+def test_the_price_of_a_function_is_none_of_the_backward_pass() -> None:
+    archscope.register_cost(torch.add, lambda kernel: 1000)
+    report = archscope.summarize(Sums(lambda x: x + x), args=(torch.ones(2, 4, requires_grad=True),), train=True)
+    assert report.total.macs == 1000
+
+
+def test_of_the_names_of_one_operation_the_last_counts() -> None:
+    archscope.register_cost(torch.add, lambda kernel: 1000)
+    archscope.register_cost("aten::add", lambda kernel: 7)
+    archscope.register_cost(torch.Tensor.add, lambda kernel: 70)
+    assert archscope.summarize(Sums(lambda x: x + x), input=(2, 4)).total.macs == 70
+
+
+def test_a_custom_operator_is_an_operator() -> None:
+    archscope.register_cost(mixed, by_heads)
+    assert total(torch.eye(3)) == (None, (2 + 4) * 9, 1)
+
+
+@pytest.mark.parametrize(
+    "op", [by_heads, nn.Linear, "torch.nn.functional.nope", "aten::nope", torch.manual_seed], ids=str
+)
+def test_a_price_that_cannot_take_hold_is_refused(op: object) -> None:
+    with pytest.raises(UsageError, match="cannot take hold"):
+        archscope.register_cost(op, lambda kernel: 1000)

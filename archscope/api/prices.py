@@ -9,6 +9,12 @@ from archscope.cost import FORMULAS, Cost, Formula, plain_name, prices
 from archscope.errors import UsageError
 from archscope.trace import Kernel, Row
 
+SPACES = {"torch": "", "torch.Tensor": "", "torch.nn.functional": "", "torch.linalg": "linalg_", "torch.fft": "fft_"}
+"""Where torch's functions live → how the operators begin that they stand for."""
+
+IN_PLACE = {"iadd": "add", "isub": "sub", "imul": "mul", "idiv": "div", "itruediv": "div", "imod": "remainder"}
+"""Python's operators that write their first operand, by the operators that they are."""
+
 
 class Registry:
     """The formulas that were registered, by their operations' names: the one table of ours that a call changes."""
@@ -17,25 +23,46 @@ class Registry:
         self._formulas: Mapping[str, Formula] = {}
 
     def put(self, name: str, formula: Formula) -> None:
-        """A formula for `name`, instead of the one that it had."""
-        self._formulas = {**self._formulas, name: whole(name, formula)}
+        """A formula for `name`, instead of the one that it had; of names of one operation the last one counts."""
+        others = {known: before for known, before in self._formulas.items() if known != name}
+        self._formulas = {**others, name: whole(name, formula)}
 
     def prices(self, rows: Sequence[Row]) -> tuple[Cost, ...]:
         """The cost of every row; registered formulas go before ours, and one of a function before its kernels'."""
-        if self._formulas:
-            rows = [as_one_kernel(row) if self._prices_function(row) else row for row in rows]
-        return prices(rows, {**FORMULAS, **self._formulas})
+        if not self._formulas:
+            return prices(rows)
+        functions = {operator_of(name): formula for name, formula in self._formulas.items()}
+        own = {name: formula for name, formula in self._formulas.items() if not name.startswith("torch.")}
+        asked, found = [], {**FORMULAS, **own}
+        for row in rows:
+            operator = operator_of(row.function)
+            shown = operator in own and any(operator_of(kernel.name) == operator for kernel in row.kernels)
+            if operator in functions and not shown:
+                found[row.function] = functions[operator]
+                row = as_one_kernel(row)
+            asked.append(row)
+        return prices(asked, found)
 
-    def _prices_function(self, row: Row) -> bool:
-        """Whether a formula is meant for the row's function as a whole, which is no kernel itself."""
-        name = plain_name(row.function)
-        return name in self._formulas and all(plain_name(kernel.name) != name for kernel in row.kernels)
+
+def operator_of(name: str) -> str:
+    """The operator that a function or an operator of this name stands for: `torch.add`, `torch.Tensor.__radd__` and
+    `torch.ops.aten.add_.Tensor` are `aten.add`. Other names as they are."""
+    from archscope.record import short_name
+
+    plain = plain_name(name)
+    space, _, last = plain.rpartition(".")
+    if space in SPACES:
+        bare = short_name(last)
+        plain = f"aten.{SPACES[space]}{IN_PLACE.get(bare, bare)}"
+    if not plain.startswith("aten.") or plain.startswith("aten._"):
+        return plain
+    return ".".join(plain.split(".")[:2]).removesuffix("_")
 
 
 def as_one_kernel(row: Row) -> Row:
     """The row with its function as its only kernel."""
     shapes = tuple(operand.value.shape for operand in row.inputs), tuple(value.shape for value in row.outputs)
-    return row._replace(kernels=(Kernel(plain_name(row.function), *shapes, row.attributes),))
+    return row._replace(kernels=(Kernel(row.function, *shapes, row.attributes),))
 
 
 REGISTERED = Registry()
@@ -51,8 +78,9 @@ def register_cost(op: Any, formula: Formula | None = None) -> Callable[[Formula]
         @archscope.register_cost("mylib::attention")
         def attention(kernel): ...
 
-    It holds for every report that this process makes from now on; a second formula replaces the first. Raises
-    UsageError where `op` is no operation, and, when a report is priced, where a formula fails or gives no whole number.
+    It holds for every report that this process makes from now on, and for all forms of an operation: `torch.add` is
+    `a + a` too. A second formula replaces the first. Raises UsageError where `op` is no operation or its price cannot
+    take hold, and, when a report is priced, where a formula fails or gives no whole number.
     """
     name = name_of(op)
 
@@ -69,17 +97,24 @@ def register_cost(op: Any, formula: Formula | None = None) -> Callable[[Formula]
 
 def name_of(op: Any) -> str:
     """The name by which kernels of an operation go. Raises UsageError."""
+    from archscope import record
+
+    op = getattr(op, "_opoverload", op)  # what torch.library.custom_op makes of a function
     if isinstance(op, str):
         name = plain_name(op)
     elif callable(op) and hasattr(op, "__name__"):
-        from archscope.record import name_of_function
-
-        name = plain_name(name_of_function(op))
+        name = plain_name(record.name_of_function(op))
+        if not record.is_shown(op):
+            cure = "a function of torch's that it calls, or an operator made of it by torch.library.custom_op"
+            raise UsageError(f"a price of {name} cannot take hold: torch shows no call of it", cure)
     else:
         raise UsageError(f"{op!r} is no operation", 'torch.ops.mylib.attention, or its name: "mylib::attention"')
     if "." not in name:
         raise UsageError(f"{name!r} is no operation's name", 'with its library: "mylib::attention"')
-    return name
+    space, _, last = name.partition(".")
+    if isinstance(op, str) and space in ("torch", "aten") and not record.is_torchs(name):
+        raise UsageError(f"a price of {name} cannot take hold: torch has no such function", "torch.add, aten.add")
+    return name if space == "torch" else f"{space}.{last.partition('.')[0]}"  # an operator with all its overloads
 
 
 def whole(name: str, formula: Formula) -> Formula:

@@ -4,9 +4,11 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 """
 
 from archscope.record.functions import qualified as name_of_function
+from archscope.record.functions import short as short_name
 from archscope.record.modules import Holding, walk
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.run import DERIVES, Recording, record, record_module
+from archscope.record.shown import is_shown, is_torchs
 from archscope.record.state import resting
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "OnMismatch",
     "Recorder",
     "Recording",
+    "is_shown",
+    "is_torchs",
     "name_of_function",
     "record",
     "record_module",
     "resting",
+    "short_name",
     "walk",
 ]
