@@ -179,7 +179,7 @@ def _failed(error: BaseException, report: Report) -> ForwardError:
 def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, Options]:
     """What is measured, and the options to be shown."""
     from archscope import measure
-    from archscope.record import DERIVES
+    from archscope.record import DERIVES, NEEDS_GRADIENTS
 
     module, call = prepared.module, prepared.call
     if how.channels_last:
@@ -189,7 +189,7 @@ def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, Options]:
     called = measure.compiled(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
     options |= {"optimizer": how.stepping if optimizer is not None else None} if how.train else {}
-    grad = DERIVES in prepared.report.trace.notes
+    grad = not {DERIVES, NEEDS_GRADIENTS}.isdisjoint(prepared.report.trace.notes)
     workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
     return workload, tuple(options.items())
 

@@ -114,6 +114,13 @@ def widened(shape: Shape, axes: object) -> Shape:
     return tuple(out)
 
 
+def triangular_solution(kernel: Kernel) -> int:
+    """A triangular (…, n, n) against m columns or rows: each of n steps subtracts what is known, and divides by the
+    diagonal where that is not one."""
+    size, solved = max(kernel.inputs, key=lambda shape: shape[-1] == shape[-2])[-1], prod(kernel.outputs[0])
+    return solved * (size - 1) // 2 + (0 if kernel.get("unitriangular") else solved)
+
+
 # ------------------------------------------------------------ convolutions
 def convolution(kernel: Kernel) -> int | None:
     """Every output element sums in/groups × kernel products: the weight is (out, in/groups, *kernel).
@@ -162,18 +169,34 @@ def attention(kernel: Kernel) -> int:
     return prod(kernel.outputs[0][:-1]) * key[-2] * (query[-1] + value[-1])
 
 
+def flash_attention(kernel: Kernel) -> int | None:
+    """Attention over q (B, L, H, E), k (B, S, H, E), v (B, S, H, Ev); None for packed sequences, (tokens, H, E), and
+    for keys in pages."""
+    return rowwise(*kernel.inputs[:3])
+
+
 def long_attention(kernel: Kernel) -> int | None:
-    """Attention over q (B, L, H, E), k (B, S, H, E), v (B, S, H, Ev); None for packed sequences of several lengths."""
-    return None if packed(kernel.inputs) else rowwise(*kernel.inputs[:3])
+    """As flash attention; packed sequences lie in one batch, and their bounds (one axis) among the inputs."""
+    return None if bounded(kernel.inputs) else rowwise(*kernel.inputs[:3])
 
 
-def rowwise(query: Shape, key: Shape, value: Shape) -> int:
+def written_attention(kernel: Kernel) -> int | None:
+    """Flash attention that is handed its output, which comes first."""
+    return rowwise(*kernel.inputs[1:4])
+
+
+def rowwise(query: Shape, key: Shape, value: Shape) -> int | None:
+    if len(query) < 4 or key[0] != query[0]:
+        return None
     return prod(query[:-1]) * key[1] * (query[-1] + value[-1])
 
 
-def packed(inputs: Sequence[Shape]) -> bool:
-    """Whether bounds of sequences (one axis) lie among the inputs, or there is no batch axis."""
-    return len(inputs[0]) < 4 or any(len(shape) == 1 and shape[0] > 1 for shape in inputs)
+def bounded(inputs: Sequence[Shape]) -> bool:
+    return any(len(shape) == 1 and shape[0] > 1 for shape in inputs)
+
+
+def twice(macs: int | None) -> int | None:
+    return None if macs is None else 2 * macs
 
 
 def attention_backward(kernel: Kernel) -> int:
@@ -185,9 +208,14 @@ def attention_backward(kernel: Kernel) -> int:
     return 2 * prod(gradient[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
+def flash_attention_backward(kernel: Kernel) -> int | None:
+    """As attention's backward, in the layout (B, L, H, E); one axis more may be a random state's."""
+    return twice(rowwise(*kernel.inputs[1:4]))
+
+
 def long_attention_backward(kernel: Kernel) -> int | None:
-    """As attention's backward, in the layout (B, L, H, E)."""
-    return None if packed(kernel.inputs) else 2 * rowwise(*kernel.inputs[1:4])
+    """As flash attention's; None for packed sequences."""
+    return None if bounded(kernel.inputs) else twice(rowwise(*kernel.inputs[1:4]))
 
 
 def multi_head_attention(kernel: Kernel) -> int:
@@ -323,6 +351,7 @@ FORMULAS: Mapping[str, Formula] = {
     **named(distances, "_euclidean_dist"),
     **named(affine_grid, "affine_grid_generator cudnn_affine_grid_generator"),
     **named(trilinear, "_trilinear"),
+    **named(triangular_solution, "linalg_solve_triangular triangular_solve"),
     **named(convolution, "convolution _convolution convolution_overrideable mkldnn_convolution cudnn_convolution"),
     **named(convolution, "cudnn_convolution_relu cudnn_convolution_add_relu _conv_depthwise2d conv_depthwise3d"),
     **named(convolution, "miopen_convolution miopen_convolution_relu miopen_convolution_add_relu"),
@@ -343,8 +372,9 @@ FORMULAS: Mapping[str, Formula] = {
     **named(attention, "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_efficient_attention"),
     **named(attention, "_scaled_dot_product_cudnn_attention _scaled_dot_product_fused_attention_overrideable"),
     **named(attention, "_triton_scaled_dot_attention higher_order.flex_attention"),
-    **named(long_attention, "_flash_attention_forward _efficient_attention_forward"),
-    **named(long_attention, "_flash_attention_forward_no_dropout_inplace"),
+    **named(flash_attention, "_flash_attention_forward"),
+    **named(written_attention, "_flash_attention_forward_no_dropout_inplace"),
+    **named(long_attention, "_efficient_attention_forward"),
     **named(multi_head_attention, "_native_multi_head_attention _triton_multi_head_attention"),
     **named(encoder_layer, "_transformer_encoder_layer_fwd"),
     **named(recurrent, "_cudnn_rnn miopen_rnn"),
@@ -362,7 +392,8 @@ FORMULAS: Mapping[str, Formula] = {
     **named(attention_backward, "_scaled_dot_product_efficient_attention_backward"),
     **named(attention_backward, "_scaled_dot_product_cudnn_attention_backward"),
     **named(attention_backward, "_scaled_dot_product_fused_attention_overrideable_backward"),
-    **named(long_attention_backward, "_flash_attention_backward _efficient_attention_backward"),
+    **named(flash_attention_backward, "_flash_attention_backward"),
+    **named(long_attention_backward, "_efficient_attention_backward"),
     **named(recurrent_layer_backward, "mkldnn_rnn_layer_backward"),
     **named(recurrent_backward, "_cudnn_rnn_backward miopen_rnn_backward"),
 }

@@ -7,12 +7,13 @@ from archscope.record.functions import qualified as name_of_function
 from archscope.record.functions import short as short_name
 from archscope.record.modules import Holding, walk
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.run import DERIVES, Recording, record, record_module
+from archscope.record.run import DERIVES, NEEDS_GRADIENTS, Recording, record, record_module
 from archscope.record.shown import is_shown, is_torchs
 from archscope.record.state import resting
 
 __all__ = [
     "DERIVES",
+    "NEEDS_GRADIENTS",
     "Holding",
     "OnMismatch",
     "Recorder",

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from archscope.record.onlooker import Onlooker
-from archscope.record.replay import kernel
+from archscope.record.replay import kernels_of
 from archscope.record.state import memory
 from archscope.record.tensors import tensors
 from archscope.record.trees import leaves
@@ -103,8 +103,8 @@ class Derivation(Onlooker):
             if step.made.pop(operand.value.id, None) is None:
                 step.read[operand.value.id] = operand
         out = func(*args, **kwargs)
-        ran = kernel(func, args, kwargs, out)
-        step.kernels.append(asked(ran, node) if ran.name == RECURRENT else ran)
+        ran = kernels_of(func, args, kwargs, out)
+        step.kernels.extend([asked(kernel, node) if kernel.name == RECURRENT else kernel for kernel in ran])
         for tensor in tensors((out,)):
             value = self._values.learn(tensor, name).value
             step.made[value.id] = value

@@ -7,7 +7,7 @@ kernels of extensions ─→ empty memory that is read ─→ the same
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -28,6 +28,9 @@ BLANK = frozenset(["empty", "empty_like", "empty_permuted", "empty_strided", "ne
 
 BY_SHAPE = frozenset(["expand_as", "reshape_as", "type_as", "view_as"])
 """Functions that ask of an operand no more than what it looks like, as all do that are called `…_like` or `new_…`."""
+
+ADDING = frozenset(["addmm", "addmv", "addr", "addbmm", "baddbmm", "_addmm_activation", "sspaddmm"])
+"""Functions that add a product to their first operand, times beta: where that is 0, they do not look at it."""
 
 GRAPHS = (torch._C.ScriptFunction, torch._C.ScriptMethod)
 """How scripted and traced graphs are called."""
@@ -86,7 +89,7 @@ def filled_unseen(entries: Sequence[Entry], ends: Iterable[Operand]) -> list[Ope
             blank.update(value.id for value in outputs if value.bytes)
         elif blank and not function.always_writes and not asks_for_shape(function.op):
             inputs: list[Operand] = []
-            flat((args, *(value for name, value in kwargs.items() if name != "out")), inputs, [])
+            flat(looked_at(function.op, args, kwargs), inputs, [])
             hits = {operand.value.id: operand for operand in inputs if operand.value.id in blank}
             if view and hits:
                 blank.update(value.id for value in outputs)
@@ -94,6 +97,16 @@ def filled_unseen(entries: Sequence[Entry], ends: Iterable[Operand]) -> list[Ope
                 found |= hits
                 blank -= hits.keys()
     return [*found.values(), *(operand for operand in ends if operand.value.id in blank)]
+
+
+def looked_at(op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call without what it only writes, and without what it multiplies by a beta of 0."""
+    found = [*args, *(value for name, value in kwargs.items() if name != "out")]
+    if op in ADDING and (kwargs.get("beta") == 0 or (args and args[0] == 0)):  # formerly, beta came first
+        named = kwargs.get("input", kwargs.get("self"))
+        added = named if named is not None else next(value for value in args if isinstance(value, Operand))
+        found.remove(added)
+    return found
 
 
 def asks_for_shape(op: str) -> bool:

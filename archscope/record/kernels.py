@@ -107,6 +107,11 @@ def spread_product(call: Invocation) -> Kernels:
     return (Kernel("aten.affine_grid_generator", (call.shape(0, "theta"),), call.outputs),)
 
 
+def triangular_solution(call: Invocation) -> Kernels:
+    told = (("unitriangular", bool(call.kwargs.get("unitriangular", False))),)
+    return (Kernel("aten.linalg_solve_triangular", (call.shape(0, "self"), call.shape(1, "B")), call.outputs, told),)
+
+
 def bilinear(call: Invocation) -> Kernels:
     left, right = call.shape(0, "input1"), call.shape(1, "input2")
     rows = prod(left[:-1])
@@ -208,6 +213,7 @@ PLAIN: Mapping[str, Lowering] = {
     "inner": inner,
     "multi_head_attention_forward": multi_head_attention,
     "norm": norm,
+    **dict.fromkeys(("linalg_solve_triangular", "solve_triangular"), triangular_solution),
     "tensordot": told_product,
     "vecdot": vector_products,
 }
@@ -237,7 +243,7 @@ TOLD = frozenset(
     for names in (
         "_convolution convolution_overrideable _trilinear convolution_backward convolution_backward_overrideable",
         "_slow_conv2d_backward mps_convolution_backward mps_convolution_transpose_backward linear_backward",
-        "mkldnn_linear_backward matmul_backward",
+        "mkldnn_linear_backward matmul_backward linalg_solve_triangular triangular_solve",
     )
     for name in names.split()
 )

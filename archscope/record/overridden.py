@@ -10,19 +10,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
+import torch.export
 import torch.nn.functional
+from torch.distributions import Distribution
 from torch.jit import _builtins
 from torch.overrides import TorchFunctionMode
 
-Question = Callable[..., bool]
+Question = Callable[..., Any]
 Space = dict[str, Any]
 """What a module's code knows by name."""
 
 QUESTIONS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+MAKERS: tuple[tuple[Any, str], ...] = ((torch.jit, "trace"), (torch.jit, "trace_module"), (torch.export, "export"))
+"""What makes a graph of a module."""
+
+CHECKS: tuple[tuple[Any, str], ...] = ((Distribution, "__init__"), (Distribution, "_validate_sample"))
+"""How a distribution checks its own arguments."""
 
 APART = frozenset([*sys.stdlib_module_names, "torch", "numpy", "sympy", "archscope"])
 """Packages in which no author's code lies."""
@@ -38,10 +47,11 @@ class Watcher(TorchFunctionMode):
 
 
 @contextmanager
-def unnoticed(spaces: Sequence[Space] = ()) -> Iterator[None]:
-    """Inside, an author's code learns nothing of a Watcher when it asks whether a function is overridden.
+def unnoticed(spaces: Sequence[Space] = (), *, before: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Inside, an author's code learns nothing of a Watcher when it asks whether a function is overridden, and none sees
+    how a graph is made of a module, or how a distribution checks its arguments, which is no work of the model's.
 
-    spaces: the names of code that may lie in no module.
+    spaces: the names of code that may lie in no module. before: is called before a graph is made.
     """
     questions: list[Question] = [getattr(torch._C, f"_{name}") for name in QUESTIONS]
     answers = [answered(question) for question in questions]
@@ -53,7 +63,14 @@ def unnoticed(spaces: Sequence[Space] = ()) -> Iterator[None]:
             stack.enter_context(put(torch.overrides, name, answer))
         stack.enter_context(shown_to_others(torch.nn.functional, dict(zip(QUESTIONS, answers, strict=True))))
         stack.enter_context(scriptable(answers))
+        for owner, name in MAKERS:
+            make = getattr(owner, name)
+            asked[id(make)] = made = unseen(make, before)
+            plain[id(made)] = make
+            stack.enter_context(put(owner, name, made))
         stack.enter_context(unfused())
+        for owner, name in CHECKS:
+            stack.enter_context(put(owner, name, unseen(getattr(owner, name), lambda: None)))
         exchange(asked, spaces)
         stack.callback(exchange, plain, spaces)
         yield
@@ -63,16 +80,36 @@ def answered(question: Question) -> Question:
     """The question, without the Watchers that are nearest to who asks."""
 
     def answer(*args: Any) -> bool:
-        aside = []
-        while (top := height()) and isinstance(mode_at(top - 1), Watcher):
-            aside.append(pop())
-        try:
+        with aside():
             return question(*args)
-        finally:
-            for mode in reversed(aside):
-                push(mode)
 
     return answer
+
+
+def unseen(make: Callable[..., Any], before: Callable[[], object]) -> Callable[..., Any]:
+    """A function that no Watcher looks into. What makes a graph runs the module, on tensors without values or more than
+    once."""
+
+    @wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        with aside():
+            before()
+            return make(*args, **kwargs)
+
+    return made
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Inside, the Watchers that are nearest see nothing."""
+    watchers = []
+    while (top := height()) and isinstance(mode_at(top - 1), Watcher):
+        watchers.append(pop())
+    try:
+        yield
+    finally:
+        for watcher in reversed(watchers):
+            push(watcher)
 
 
 @contextmanager

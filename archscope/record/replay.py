@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from archscope.cost import FORMULAS
+from archscope.record import layouts
 from archscope.record.invocation import plain
 from archscope.record.onlooker import Onlooker
 from archscope.record.tensors import SPARSE, shape_of, stored, tensors
 from archscope.trace import Kernel, Shape
 
-ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask", "num_layers")
+ATTRIBUTES = ("transposed", "expand1", "expand2", "expand3", "output_mask", "mask", "num_layers", "unitriangular")
 """The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
 
 
@@ -30,7 +32,7 @@ class Listening(Onlooker):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        self.seen.append(kernel(func, args, kwargs, out))
+        self.seen.extend(kernels_of(func, args, kwargs, out))
         return out
 
 
@@ -48,6 +50,22 @@ def kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
         attributes.append(("nested", True))
     inputs, outputs = tuple(map(whole, read)), tuple(map(whole, made))
     return Kernel(func._schema.name.replace("::", "."), inputs, outputs, tuple(attributes))
+
+
+def kernels_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> tuple[Kernel, ...]:
+    """The kernel of an operator that ran; of a product of nested tensors one for each of their parts."""
+    one = kernel(func, args, kwargs, out)
+    if one.name not in FORMULAS or not one.get("nested"):
+        return (one,)
+    read, made = tensors([args, kwargs]), tensors(out)
+    try:
+        with torch._C.DisableTorchFunction():
+            parts = layouts.parted(*read, *made)
+    except (NotImplementedError, RuntimeError, ValueError):  # on meta nobody knows how long the parts are
+        return (one,)
+    told = tuple(attribute for attribute in one.attributes if attribute[0] != "nested")
+    shapes = [tuple(map(shape_of, part)) for part in parts]
+    return tuple(Kernel(one.name, part[: len(read)], part[len(read) :], told) for part in shapes)
 
 
 def whole(tensor: torch.Tensor) -> Shape:

@@ -30,6 +30,7 @@ Named = tuple[str, torch.Tensor]
 Beside = Callable[[Recorder], AbstractContextManager[object]]
 NOTHING_TO_DERIVE = "no backward pass: nothing that the forward pass gave requires a gradient"
 DERIVES = "the forward pass derives: it ran with gradients"
+NEEDS_GRADIENTS = "the forward pass asks for gradients: it ran with them"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def once(
     on_mismatch: OnMismatch = "record",
     backward: bool = False,
     kernels: bool = False,
-    grad: bool = False,
+    grad: str = "",
     lives: bool = False,
     located: Collection[int] = frozenset(),
     beside: Beside = nullcontext,
@@ -66,11 +67,11 @@ def once(
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
     (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
     what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
-    with gradients, though nobody derives the run. lives: also what memory lived when. located: the indexes of the rows
-    whose line of the author's code is told. beside: who else looks on,
-    nearest to the run. spaces: the names of an author's code that may lie in no module. An exception of the run ends in
-    the recording, as `error` and in `trace.failure`. Modes, settings, random states and what the run wrote into the
-    model and its inputs are given back as they were.
+    with gradients, though nobody derives the run, and why. lives: also what memory lived when. located: the indexes of
+    the rows whose line of the author's code is told. beside: who else looks on, nearest to the run. spaces: the names
+    of an author's code that may lie in no module. An exception of the run ends in the recording, as `error` and in
+    `trace.failure`. Modes, settings, random states and what the run wrote into the model and its inputs are given back
+    as they were.
     """
     outputs: Any = None
     error: BaseException | None = None
@@ -78,7 +79,7 @@ def once(
     given = [named for tree in inputs.values() for named in leaves(tree)]
     held = {"parameter": parameters, "buffer": buffers, "input": given}
     originals = Originals(tensor for named in held.values() for _, tensor in named)
-    with kept_state(grad=backward or grad):
+    with kept_state(grad=backward or bool(grad)):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
         told = attributed(lambda: recorder.site.place)
         values = recorder.values
@@ -88,7 +89,14 @@ def once(
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
             shows = shown(recorder, everywhere=kernels)
-            with told, unnoticed(spaces), shows, recorder, ledger or nullcontext(), beside(recorder):
+            with (
+                told,
+                unnoticed(spaces, before=originals.keep_all),
+                shows,
+                recorder,
+                ledger or nullcontext(),
+                beside(recorder),
+            ):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
@@ -113,7 +121,7 @@ def once(
             failure=recorder.faults.ended(recorder.site, error, values.known_operand) if error else None,
             backward=derived,
             loss=recorder.loss,
-            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (DERIVES,) if grad else (),
+            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (grad,) if grad else (),
             moments=moments,
             lives=lived,
         )
@@ -140,7 +148,7 @@ def record_module(
     """A pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
     inputs as `record` wants them.
 
-    It runs undisturbed first. Only where it failed it runs again: with gradients, where it derives something itself; on
+    It runs undisturbed first. Only where it failed it runs again: with gradients, where it may need them; on
     past operands that do not fit, to see all of them. A lazy layer that could not be made has no shapes to go on with.
     holding: what the model holds, where that is known.
     """
@@ -158,18 +166,26 @@ def record_module(
             **how,
         )
 
-    first, grad = look(on_mismatch="raise"), False
-    if not backward and wants_gradients(first.error):
-        first, grad = look(on_mismatch="raise", grad=True), True
+    first, grad = look(on_mismatch="raise"), ""
+    why = "" if backward else wants_gradients(first)
+    if why:
+        second = look(on_mismatch="raise", grad=why)
+        if why == DERIVES or second.error is None:
+            first, grad = second, why
     if first.trace.failure is not None and not first.trace.failure.backward:
         further = look(on_mismatch="record", grad=grad) if not held.waiting else first
         return further if further.trace.mismatches else first
     return first
 
 
-def wants_gradients(error: BaseException | None) -> bool:
-    """Whether a pass without gradients failed since the model derives something in it."""
-    return isinstance(error, RuntimeError) and re.search("n't require grad|not require grad", str(error)) is not None
+def wants_gradients(recording: Recording) -> str:
+    """Why a pass that failed without gradients is tried with them, as a note: its model derives something, or an
+    assertion of its author's, or what was said of gradients, may be about them; nothing where neither is so."""
+    error, failure = recording.error, recording.trace.failure
+    if isinstance(error, RuntimeError) and re.search("n't require grad|not require grad", str(error)):
+        return DERIVES
+    asserted = isinstance(error, AssertionError) and failure is not None and not failure.function
+    return NEEDS_GRADIENTS if asserted or re.search("grad(ient|_fn)|_grad", str(error)) else ""
 
 
 def drive(

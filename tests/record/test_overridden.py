@@ -90,7 +90,7 @@ def test_it_runs_what_runs_alone(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_under_the_clock_goes_as_the_recorded_one(way: str) -> None:
     lap = lapped(lambda: WAYS[way](torch.ones(2, 4)), None)
-    assert [func.__name__ for func in lap.functions].count("__matmul__") == 2
+    assert [func.__name__ for func in lap.functions].count("matmul") == 2
 
 
 def test_code_that_lies_in_no_module_is_answered() -> None:
