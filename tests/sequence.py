@@ -1,0 +1,97 @@
+"""The sequence of aten operators of a model: by itself, and while archscope looks on.
+
+make() → model, args, kwargs ─ alone(…), observed(…) ─→ (operator, shapes in, shapes out), one by one
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import archscope
+from archscope.record.backward import loss_of
+from archscope.record.onlooker import Onlooker
+from archscope.record.tensors import tensors
+
+Made = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
+Ran = tuple[str, tuple[object, ...], tuple[object, ...]]
+WAYS = ("eval", "train", "autocast")
+PASSES_ON = frozenset(
+    ["__torch_function__", "_specially", "__torch_dispatch__", "call", "run", "drive", "derive", "<listcomp>"]
+)
+"""The functions of archscope that run what the model calls."""
+
+
+class Operators(Onlooker):
+    """Writes down the operators that run under it, but for those that archscope needs for itself."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[Ran] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not is_ours():
+            self.ran.append((str(func), tuple(map(shape, tensors([args, kwargs]))), tuple(map(shape, tensors(out)))))
+        return out
+
+
+def is_ours() -> bool:
+    """Whether one of archscope's functions that are at work, from the nearest to the one that runs the model, does
+    something of its own."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name not in ("drive", "alone"):
+        if str(frame.f_globals.get("__name__")).startswith("archscope.") and frame.f_code.co_name not in PASSES_ON:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def shape(tensor: Tensor) -> object:
+    return "nested" if tensor.is_nested else tuple(tensor.shape)
+
+
+def alone(made: Made, *, train: bool) -> list[Ran]:
+    """In the mode that is asked for; in training with its backward pass."""
+    model, args, kwargs = made
+    with torch.set_grad_enabled(train), unfused(), Operators() as operators:
+        out = model.train(train)(*args, **kwargs)
+        loss = loss_of(out).tensors if train else ()
+        if loss:
+            torch.autograd.backward(loss, [torch.ones_like(tensor) for tensor in loss])
+    return operators.ran
+
+
+def observed(made: Made, *, train: bool) -> list[Ran]:
+    model, args, kwargs = made
+    with Operators() as operators:
+        archscope.summarize(model, args=args, kwargs=kwargs, train=train)
+    return operators.ran
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def in_one_way(run: Callable[..., list[Ran]], make: Callable[[], Made], way: str) -> list[Ran]:
+    """Of a model that is made anew, with the same random numbers each time."""
+    torch.manual_seed(0)
+    made = make()
+    cast: AbstractContextManager[object] = torch.autocast("cpu") if way == "autocast" else nullcontext()
+    with cast:
+        return run(made, train=way == "train")
