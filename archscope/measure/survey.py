@@ -25,7 +25,8 @@ from archscope.measure.workload import PARTS, Workload
 from archscope.measurement import Measurement, Samples
 from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
-from archscope.record.state import has_modes, kept_modes, kept_settings, kept_tensors, resting, set_mode, turn
+from archscope.record.originals import kept_tensors
+from archscope.record.state import has_modes, kept_modes, kept_settings, resting, set_mode, turn
 from archscope.record.trees import leaves
 from archscope.warned import attributed
 
@@ -73,7 +74,7 @@ def untouched(workload: Workload, holding: Holding) -> Iterator[None]:
             *(tensor for _, tensor in (*holding.parameters, *holding.buffers)),
             *(tensor for part in beside for tensor in (*part.parameters(), *part.buffers())),
             *(tensor for tree in given for _, tensor in leaves(tree)),
-            *belongings.tensors(),
+            *belongings.tensors,
         ]
         with kept_tensors({id(tensor): tensor for tensor in held}.values()):
             for tensor in held:

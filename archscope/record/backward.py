@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from archscope.record.onlooker import Onlooker
+from archscope.record.originals import memory
 from archscope.record.replay import kernels_of
-from archscope.record.state import memory
 from archscope.record.tensors import tensors
 from archscope.record.trees import leaves
 from archscope.record.values import CONSTANT, Values
@@ -77,12 +78,14 @@ class Step:
 class Derivation(Onlooker):
     """Writes down every kernel of the engine under the forward row that it derives.
 
-    keep: is told of a tensor before it is written, by a hook or a Function of the author's.
+    keep: is told of a tensor before it is written, by a hook or a Function of the author's. accumulates: whether the
+    leaves are given their gradients, after an engine that leaves that to us.
     """
 
     def __init__(self, values: Values, spans: Sequence[Span], keep: Callable[[torch.Tensor], object]):
         super().__init__()
         self._keep = keep
+        self.accumulates = False
         self.steps: dict[int | str, Step] = {}
         self._values = values
         self._starts = [start for start, _ in spans]
@@ -164,10 +167,44 @@ def scatters(kernel: Kernel) -> bool:
     return kernel.name.endswith("_backward")
 
 
-def derive(loss: Loss, derivation: Derivation) -> None:
-    """Runs autograd's engine; whatever gradients there were before are there again afterwards."""
+def derive(loss: Loss, derivation: Derivation, since: int) -> None:
+    """Runs autograd's engine; whatever gradients there were before are there again afterwards.
+
+    since: the number of the first node of the run. A graph that is older is the caller's: the pass ends there, with the
+    gradient of what the run has read of it.
+    """
+    gradients = [torch.ones_like(tensor) for tensor in loss.tensors]
     with kept_gradients(loss.tensors), derivation:
-        torch.autograd.backward(loss.tensors, [torch.ones_like(tensor) for tensor in loss.tensors])
+        leaves, older = borders(loss.tensors, since)
+        if not older:
+            torch.autograd.backward(loss.tensors, gradients)
+            return
+        edges = [*map(get_gradient_edge, leaves), *older]
+        found = torch.autograd.grad(loss.tensors, edges, gradients, allow_unused=True)
+        derivation.accumulates = True
+        for leaf, gradient in zip(leaves, found, strict=False):
+            if gradient is not None:
+                leaf.grad = gradient.detach()
+        derivation.accumulates = False
+
+
+def borders(outputs: Iterable[torch.Tensor], since: int) -> tuple[list[torch.Tensor], list[GradientEdge]]:
+    """The leaves of the graph behind tensors, and where it goes over into one that is older than a number."""
+    leaves: dict[int, torch.Tensor] = {}
+    older: dict[tuple[Any, int], GradientEdge] = {}
+    ahead: list[Any] = [get_gradient_edge(tensor) for tensor in outputs]
+    met: set[Any] = set()
+    while ahead:
+        edge = ahead.pop()
+        node: Any = edge.node
+        if node.name() == ACCUMULATE:
+            leaves[id(node.variable)] = node.variable
+        elif node._sequence_nr() < since:
+            older[node, edge.output_nr] = edge
+        elif node not in met:
+            met.add(node)
+            ahead.extend(GradientEdge(*following) for following in node.next_functions if following[0] is not None)
+    return [*leaves.values()], [*older.values()]
 
 
 @contextmanager
@@ -180,7 +217,8 @@ def kept_gradients(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
         yield
     finally:
         for leaf, gradient in before:
-            leaf.grad = gradient
+            with suppress(RuntimeError):  # of another dtype by now; what the run has met becomes what it was
+                leaf.grad = gradient
 
 
 def ends(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

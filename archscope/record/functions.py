@@ -40,6 +40,23 @@ UNCHECKED = frozenset(["scaled_dot_product_attention"])
 LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
 """What is done with a tensor outside of torch is not seen."""
 
+OPENING = frozenset(
+    f"torch.Tensor.{name}"
+    for name in ("data_ptr", "storage", "untyped_storage", "_typed_storage", "__cuda_array_interface__")
+)
+"""Functions that give a tensor's memory itself, which may be written then without a function."""
+
+SECRETLY_WRITING = frozenset(
+    [
+        *("fused_moving_avg_obs_fake_quant", "_fused_moving_avg_obs_fq_helper", "rrelu_with_noise"),
+        *("_native_batch_norm_legit", "_cummax_helper", "_cummin_helper"),
+    ]
+)
+"""Functions that write some of what they are given, though they are not called so: their operators' schemas tell."""
+
+FIRST = ("input", "self", "tensor", "tensors")
+"""What the argument is called that a function in place writes, where it is given by name."""
+
 PASSING = frozenset(["torch.Tensor.grad"])
 """What reads a tensor that something else made."""
 
@@ -109,6 +126,7 @@ class Function:
     fresh: bool = False
     written: Written | None = None
     leaves: bool = False
+    opens: bool = False
     passes: bool = False
     derives: bool = False
     named: bool = False
@@ -141,8 +159,9 @@ def describe(func: Callable[..., Any]) -> Function:
         is_free(name, op),
         lowered,
         fresh=lowered is not None or op in FRESH,
-        written=first if in_place else writing(func, op),
+        written=writing(func, op, in_place=in_place),
         leaves=name in LEAVING,
+        opens=name in LEAVING or name in OPENING,
         passes=name in PASSING,
         derives=name in DERIVING,
         named=op in NAMED or op in SPREAD,
@@ -154,24 +173,27 @@ def describe(func: Callable[..., Any]) -> Function:
 
 
 # ------------------------------------------------------------ what a call writes
-def writing(func: Any, op: str) -> Written | None:
+def writing(func: Any, op: str, *, in_place: bool) -> Written | None:
     """How to find what a function writes, if it does."""
     if op in WRITING_WHEN:
         return partial(when_asked, *WRITING_WHEN[op])
     if op in IN_PLACE_IF_TOLD:
         return first_if_told
-    schema = schema_of(func)
+    schema = schema_of(func, op)
     if schema is not None and schema.is_mutable:
         return partial(as_its_schema_says, schema)
+    if in_place:
+        return first
     return everything if op == "set" else None
 
 
-def first(args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    return tensors(args[:1])
+def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    named = [kwargs[name] for name in FIRST if name in kwargs] or list(kwargs.values())
+    return tensors(args[:1] or named)
 
 
 def first_if_told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
-    return args[:1] if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else ()
+    return first(args, kwargs) if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else ()
 
 
 def when_asked(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
@@ -185,8 +207,10 @@ def is_silent(func: Any) -> bool:
     return schema is not None and schema.is_mutable and not schema.returns
 
 
-def schema_of(func: Any) -> torch.FunctionSchema | None:
-    """What an operator says of its arguments; of several overloads, the plain one."""
+def schema_of(func: Any, op: str = "") -> torch.FunctionSchema | None:
+    """What an operator says of its arguments; of several overloads, the plain one. op: of a function that is none."""
+    if op in SECRETLY_WRITING and not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+        func = getattr(torch.ops.aten, op)
     operator = getattr(func, "default", None) if isinstance(func, torch._ops.OpOverloadPacket) else func
     return operator._schema if isinstance(operator, torch._ops.OpOverload) else None
 

@@ -67,7 +67,7 @@ class Ledger(Onlooker):
         if self._recorder.deriving:
             node = current_node()
             name = "" if node is None else node.name()
-            kind = "gradient" if name == ACCUMULATE else ""
+            kind = "gradient" if name == ACCUMULATE or self._recorder.accumulating else ""
             self._moments.append((node._sequence_nr(), name.rpartition("::")[2]) if name and not kind else None)
         else:
             self._moments.append(len(self._recorder.entries))

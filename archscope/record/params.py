@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from archscope.record.state import memory
+from archscope.record.originals import memory
 from archscope.record.values import Values, new
 from archscope.trace import Param
 

@@ -32,9 +32,9 @@ from archscope.record.entries import (
 )
 from archscope.record.faults import Faults
 from archscope.record.functions import Function, describe
+from archscope.record.originals import Originals
 from archscope.record.overridden import Watcher
 from archscope.record.replay import Listening
-from archscope.record.state import Originals
 from archscope.record.tensors import as_dims, secret, shape_of, tensors
 from archscope.record.values import Values, examples, new
 from archscope.trace import Call, Conflict, Kernel, Operand, Row, Says, Site, Value
@@ -75,8 +75,9 @@ class Recorder(Watcher):
         self.derivation: Derivation | None = None
         self.derives_nothing = False
         self._spans: list[Span] = []
-        self._start = self._ended = next_number()
+        self._start = self._ended = self._first = next_number()
         self._paused = False
+        self._engine: Derivation | None = None
         self._real: tuple[Kernel, ...] | None = None
         self._originals = originals
         self._open: list[tuple[int, Site]] = []
@@ -90,6 +91,11 @@ class Recorder(Watcher):
     def deriving(self) -> bool:
         """Whether the run is over and its gradients are being derived."""
         return self._paused
+
+    @property
+    def accumulating(self) -> bool:
+        """Whether the leaves are given their gradients by ourselves."""
+        return self._engine is not None and self._engine.accumulates
 
     def enter(self, site: Site, inputs: Iterable[tuple[str, torch.Tensor]] = ()) -> None:
         """The run goes into a block, a layer or a step; while gradients are derived, nothing that runs again does.
@@ -122,6 +128,12 @@ class Recorder(Watcher):
             self._start = self._ended = next_number()
             self._spans.append((self._start, self._ended))
 
+    def met(self, tensors: Iterable[torch.Tensor]) -> None:
+        """These were there before the run, and are as before afterwards."""
+        with torch._C.DisableTorchFunction():
+            for tensor in tensors:
+                self._originals.hold(tensor, known=True)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if kwargs is None:
             kwargs = {}
@@ -139,6 +151,10 @@ class Recorder(Watcher):
         for tensor in written:
             self.values.operand(tensor)
             self._originals.keep(tensor)
+        if function.opens:
+            for tensor in tensors((args, kwargs)):
+                self.values.operand(tensor)
+                self._originals.keep(tensor)
         if self.derives:
             if self._paused:
                 return func(*args, **kwargs)
@@ -300,14 +316,14 @@ class Recorder(Watcher):
         if loss is not None and loss.tensors:
             self._originals.keep_gradients()
             derivation = Derivation(self.values, self._spans, self._originals.keep)
-            self.loss, self._paused = loss.text, True
+            self.loss, self._paused, self._engine = loss.text, True, derivation
             try:
-                derive(loss, derivation)
+                derive(loss, derivation, self._first)
             except Exception as error:
                 self.faults.failed_backward(NOWHERE, error)
                 raise
             finally:
-                self._paused = False
+                self._paused, self._engine = False, None
             self.derivation = derivation
         return outputs
 

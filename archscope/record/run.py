@@ -18,10 +18,11 @@ from torch import nn
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
+from archscope.record.originals import Originals
 from archscope.record.overridden import Space, spaces_of, unnoticed
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.state import Originals, kept_module, kept_state
+from archscope.record.state import kept_module, kept_state
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Trace
 from archscope.warned import attributed
@@ -202,4 +203,5 @@ def drive(
     given = (*args, *kwargs.values())
     kept = kept_module(model, holding.modules, train=train, given=given)
     with kept as belongings, watched(Sites(holding.modules, text, belongings.keep), recorder):
+        recorder.met(belongings.tensors)
         return recorder.derive(model(*args, **kwargs))

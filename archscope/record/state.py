@@ -1,6 +1,6 @@
 """What a run must not change: taken before, given back after, also when the run raises.
 
-kept_state (the process) ⊃ kept_module (flags, what hangs on the model) ⊃ Originals (tensors, before they are written)
+kept_state (the process) ⊃ kept_module (flags, what hangs on the model) ⊃ Originals (tensors: see `originals`)
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import ReferenceType
-from weakref import ref as reference
 
 import torch
 from torch import nn, overrides
+from torch.autograd import forward_ad
 from torch.utils import _python_dispatch as dispatch
 
-from archscope.record.belongings import Belongings, kept_belongings, watched
+from archscope.record.belongings import Belongings, kept_belongings, noticed, watched
+from archscope.record.restoring import every
+
+saved: Any = torch._C._autograd
+"""Where torch keeps the hooks of what autograd saves, as a stack of pairs."""
 
 Pair = tuple[Callable[[], Any], Callable[[Any], object]]
 
@@ -32,6 +35,18 @@ def attribute(owner: Any, name: str) -> Pair:
 def set_filters(before: list[Any]) -> None:
     warnings.resetwarnings()
     warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub says that it cannot grow
+
+
+def graph_hooks_refused() -> str | None:
+    """The message with which torch refuses hooks of saved tensors, where it does."""
+    return saved._saved_tensors_hooks_get_disabled_error_message()
+
+
+def refuse_graph_hooks(message: str | None) -> None:
+    if message is None:
+        saved._saved_tensors_hooks_enable()
+    else:
+        saved._saved_tensors_hooks_disable(message)
 
 
 SETTINGS: tuple[Pair, ...] = (
@@ -50,7 +65,18 @@ SETTINGS: tuple[Pair, ...] = (
     (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
     (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
     *(attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
+    attribute(torch.backends.cudnn, "allow_tf32"),
     attribute(torch.backends.mkldnn, "enabled"),
+    attribute(torch.backends.opt_einsum, "enabled"),
+    attribute(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+    attribute(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+    (torch.__future__.get_swap_module_params_on_conversion, torch.__future__.set_swap_module_params_on_conversion),
+    (
+        torch.__future__.get_overwrite_module_params_on_conversion,
+        torch.__future__.set_overwrite_module_params_on_conversion,
+    ),
+    (torch.is_warn_always_enabled, torch.set_warn_always),
+    (graph_hooks_refused, refuse_graph_hooks),
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
     (lambda: warnings.filters[:], set_filters),
@@ -90,7 +116,7 @@ def kept_state(*, grad: bool) -> Iterator[None]:
 
     What was young before is made older, so that what a run makes can be told from it.
     """
-    with resting(), kept_settings(), kept_modes(), torch.set_grad_enabled(grad), uncompiled():
+    with resting(), kept_settings(), kept_modes(), left(), torch.set_grad_enabled(grad), uncompiled():
         gc.collect(0)
         yield
 
@@ -104,11 +130,12 @@ def kept_settings() -> Iterator[None]:
     try:
         yield
     finally:
-        for take, give_back, value in settings:
-            if take() != value:
-                give_back(value)
-        for give_back, state in states:
-            give_back(state)
+        every([(reset, pair) for pair in settings] + [(give_back, (state,)) for give_back, state in states])
+
+
+def reset(take: Callable[[], Any], give_back: Callable[[Any], object], value: Any) -> None:
+    if take() != value:
+        give_back(value)
 
 
 @contextmanager
@@ -135,6 +162,44 @@ def kept_modes() -> Iterator[None]:
             torch.autocast_decrement_nesting()
         if depth:
             torch.clear_autocast_cache()
+
+
+@contextmanager
+def left() -> Iterator[None]:
+    """What the run went into and never left is left: hooks of saved tensors, forward derivatives, inference mode."""
+    hooks, level = popped(), forward_ad._current_level
+    restacked(hooks)
+    entered: list[Any] = []
+    try:
+        with noticed(torch.inference_mode, "__enter__", entered.append):
+            yield
+    finally:
+        every([(restacked, (hooks,)), (leave_levels, (level,)), *((leave_inference, (one,)) for one in entered[::-1])])
+
+
+def popped() -> list[tuple[Any, Any]]:
+    """The hooks of saved tensors, taken off their stack, the lowest first."""
+    found = []
+    while (top := saved._top_saved_tensors_default_hooks(True)) is not None:
+        found.append(top)
+        saved._pop_saved_tensors_default_hooks()
+    return found[::-1]
+
+
+def restacked(hooks: list[tuple[Any, Any]]) -> None:
+    popped()
+    for pack, unpack in hooks:
+        saved._push_saved_tensors_default_hooks(pack, unpack)
+
+
+def leave_levels(level: int) -> None:
+    while forward_ad._current_level > level:
+        forward_ad.exit_dual_level()
+
+
+def leave_inference(mode: Any) -> None:
+    """A context that was left already is left a second time, which does nothing."""
+    mode._inference_mode_context.__exit__(None, None, None)
 
 
 def nesting() -> int:
@@ -192,14 +257,14 @@ def kept_module(
     """
     parts = [module for _, module in modules]
     flags = [(module, module.training) for module in parts if has_modes(module)]
-    try:
-        with kept_belongings(parts, given) as kept:
+    with kept_belongings(parts, given) as kept:
+        try:
             if has_modes(model) and model.training != train:
                 set_mode(model, parts, train=train)
             with watched(kept):
                 yield kept
-    finally:
-        turn(flags)
+        finally:
+            turn(flags)
 
 
 def has_modes(module: nn.Module) -> bool:
@@ -216,112 +281,9 @@ def set_mode(model: nn.Module, parts: Iterable[nn.Module], *, train: bool) -> No
 
 
 def turn(flags: Iterable[tuple[nn.Module, bool]]) -> None:
-    for module, training in flags:
-        if module.training != training:
-            module.training = training
+    every((put, flag) for flag in flags)
 
 
-class Originals:
-    """The values of tensors from before the run, each kept when it is about to be written for the first time."""
-
-    def __init__(self, held: Iterable[torch.Tensor]):
-        self._held = held
-        self._met: list[ReferenceType[torch.Tensor]] = []
-        self._by_memory: dict[int, list[ReferenceType[torch.Tensor]]] | None = None
-        self._kept: dict[int, Original] = {}
-        self._gradients: list[tuple[torch.Tensor, torch.Tensor | None]] = []
-        self._accumulated: list[Original] = []
-
-    def hold(self, tensor: torch.Tensor) -> None:
-        """Also this one, which the run has met and did not make."""
-        self._met.append(reference(tensor))
-
-    def keep(self, tensor: torch.Tensor) -> None:
-        """`tensor`, which may be a view, is going to be written: whatever is held in its memory is kept."""
-        if self._by_memory is None:
-            self._by_memory = {}
-            self._held = list(self._held)
-            self._met.extend(map(reference, self._held))
-        while self._met:
-            met = self._met.pop()
-            held = met()
-            if held is not None:
-                self._by_memory.setdefault(memory(held), []).append(met)
-        for met in self._by_memory.get(memory(tensor), ()):
-            held = met()
-            if held is not None and id(held) not in self._kept:
-                self._kept[id(held)] = original(held)
-
-    def keep_all(self) -> None:
-        """Before work that nobody can look into."""
-        self._held = list(self._held)
-        for held in self._held:
-            self.keep(held)
-
-    def keep_gradients(self) -> None:
-        """Before a backward pass that the model runs itself."""
-        self._held = list(self._held)
-        if not self._gradients:
-            self._gradients = [(held, held.grad) for held in self._held if held.is_leaf]
-            self._accumulated = [original(gradient) for _, gradient in self._gradients if gradient is not None]
-
-    def give_back(self) -> None:
-        """Writes back what has changed; a tensor that was given other memory gets its own again.
-
-        A pending backward pass of the caller's must not notice: it counts how often a tensor was written.
-        """
-        with torch._C.DisableTorchFunction(), torch.inference_mode():
-            for held, alias, value, count, derived, gradient in (*self._kept.values(), *self._accumulated):
-                if memory(held) != memory(alias) or held.shape != alias.shape:
-                    held.data = alias
-                if not held.is_meta and not (plain(held) and torch.equal(held, value)):
-                    held.copy_(value)
-                if held.requires_grad != derived:
-                    held.requires_grad_(derived)
-                if count is not None and held._version != count:
-                    set_versions((held,), (count,))
-                if held.is_leaf and held.grad is not gradient:
-                    held.grad = gradient
-            for leaf, gradient in self._gradients:
-                leaf.grad = gradient
-
-
-Original = tuple[torch.Tensor, torch.Tensor, torch.Tensor, "int | None", bool, "torch.Tensor | None"]
-"""A tensor, an alias of its memory, a copy of its values, how often it was written, whether it requires a gradient, and
-the gradient that it has."""
-
-set_versions: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
-    torch._C._autograd._unsafe_set_version_counter
-)
-
-
-def original(held: torch.Tensor) -> Original:
-    """Copied behind the back of whoever watches kernels: it is no work of the run's."""
-    count, gradient = None if held.is_inference() else held._version, held.grad if held.is_leaf else None
-    with dispatch._disable_current_modes():
-        alias = held.detach()
-        return held, alias, alias.clone(), count, held.requires_grad, gradient
-
-
-def plain(tensor: torch.Tensor) -> bool:
-    """Whether its values can be compared."""
-    return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized
-
-
-@contextmanager
-def kept_tensors(held: Iterable[torch.Tensor]) -> Iterator[None]:
-    """Tensors have their values again afterwards, whoever writes them."""
-    originals = Originals(held)
-    originals.keep_all()
-    try:
-        yield
-    finally:
-        originals.give_back()
-
-
-def memory(tensor: torch.Tensor) -> int:
-    """Which memory a tensor lies in, by the identity of its storage; its own identity where it has none."""
-    try:
-        return tensor.untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError):  # sparse tensors, wrappers of function transforms
-        return id(tensor)
+def put(module: nn.Module, training: bool) -> None:
+    if module.training != training:
+        module.training = training

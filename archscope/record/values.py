@@ -18,7 +18,7 @@ import torch
 from torch._C import _functorch as transforms
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from archscope.record.state import memory
+from archscope.record.originals import memory
 from archscope.record.tensors import shape_of
 from archscope.record.trees import leaves
 from archscope.trace import Operand, Value

@@ -22,7 +22,8 @@ from archscope import units
 from archscope.errors import UsageError
 from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
-from archscope.record.state import kept_state, kept_tensors
+from archscope.record.originals import kept_tensors
+from archscope.record.state import kept_state
 from archscope.record.trees import leaves
 from archscope.targets.devices import device_of, dtype_of
 from archscope.targets.inputs import Door, mapped

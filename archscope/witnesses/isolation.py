@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from torch import nn
 
 from archscope.record.modules import walk
-from archscope.record.state import kept_module, kept_state, kept_tensors
+from archscope.record.originals import kept_tensors
+from archscope.record.state import kept_module, kept_state
 
 
 @contextmanager

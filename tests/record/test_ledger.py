@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from archscope.record import Recorder, record
 from archscope.record.ledger import Ledger
-from archscope.record.state import Originals
+from archscope.record.originals import Originals
 from archscope.trace import Life, Moment, Trace
 from tests.record.runs import Holds, recorded, traced
 

@@ -1,0 +1,38 @@
+"""Giving back, step by step: every step is taken, whatever the others raise, and what failed is told at the end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from archscope.record.tensors import first_line
+
+Step = tuple[Callable[..., object], tuple[Any, ...]]
+"""A function and its arguments."""
+
+MOST = 3
+"""How many failures a message quotes."""
+
+
+class NotGivenBack(UserWarning):
+    """Something that a run has changed could not be made what it was before."""
+
+
+def every(steps: Iterable[Step]) -> None:
+    """Takes all steps. Warns of those that raised."""
+    failed = [text for text in (attempt(*step) for step in steps) if text]
+    if failed:
+        distinct = list(dict.fromkeys(failed))
+        more = f" (and {len(distinct) - MOST} more)" * (len(distinct) > MOST)
+        text = f"the run has changed what could not be given back: {'; '.join(distinct[:MOST])}{more}"
+        warnings.warn(text, NotGivenBack, stacklevel=2)
+
+
+def attempt(step: Callable[..., object], arguments: tuple[Any, ...]) -> str:
+    """What went wrong with a step; nothing where nothing did."""
+    try:
+        step(*arguments)
+    except Exception as error:  # noqa: BLE001 — a thing of the author's raises what it likes
+        return f"{type(arguments[0]).__name__}, {first_line(error)}"
+    return ""

@@ -1,0 +1,110 @@
+"""Everything that a model, its arguments and all that they reach are, as plain data that can be compared.
+
+snapshot(things) → path → what stands there        changes(before, after) → the paths that differ
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import random
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Snapshot = dict[str, object]
+
+ATOMS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, types.ModuleType)
+
+
+def snapshot(*things: Any) -> Snapshot:
+    """Each thing that is reached, once, under the first path that leads to it."""
+    found: Snapshot = {}
+    met: dict[int, Any] = {}
+    ahead: list[tuple[str, Any]] = [(str(index), thing) for index, thing in enumerate(things)]
+    while ahead:
+        path, thing = ahead.pop(0)
+        if isinstance(thing, ATOMS):
+            found[path] = thing
+            continue
+        found[path] = id(thing), type(thing).__qualname__
+        if id(thing) not in met:
+            met[id(thing)] = thing
+            found[f"{path}!"] = told(thing)
+            ahead.extend((f"{path}.{name}", inner) for name, inner in within(thing))
+    return found
+
+
+def changes(before: Snapshot, after: Snapshot) -> list[str]:
+    return [path for path in before | after if before.get(path, before) != after.get(path, after)]
+
+
+def within(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a thing holds, by name."""
+    if isinstance(thing, Tensor):
+        yield "grad", thing.grad if thing.is_leaf else None
+        yield "hooks", thing._backward_hooks
+        yield "vars", thing.__dict__ or None
+        return
+    if isinstance(thing, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
+        return
+    if isinstance(thing, dict):
+        yield from ((str(key), value) for key, value in thing.items())
+    elif isinstance(thing, (list, tuple, deque)):
+        yield from ((str(place), value) for place, value in enumerate(thing))
+    for kind in type(thing).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, types.MemberDescriptorType) and kind.__module__ not in ("builtins", "collections"):
+                yield name, getattr(thing, name, None)
+    yield from getattr(thing, "__dict__", {}).items()
+
+
+def told(thing: Any) -> object:
+    """What a thing is, beside what it holds."""
+    if isinstance(thing, Tensor):
+        return digest(thing)
+    if isinstance(thing, dict):
+        return [str(key) for key in thing]
+    if isinstance(thing, (list, tuple, deque)):
+        return len(thing)
+    if isinstance(thing, (set, frozenset)):
+        return sorted(map(str, thing))
+    if isinstance(thing, bytearray):
+        return bytes(thing)
+    if isinstance(thing, np.ndarray):
+        return thing.tobytes()
+    if isinstance(thing, torch.Generator):
+        return thing.get_state().numpy().tobytes()
+    if isinstance(thing, random.Random):
+        return thing.getstate()
+    return str(thing.bit_generator.state) if isinstance(thing, np.random.Generator) else None
+
+
+def digest(tensor: Tensor) -> tuple[object, ...]:
+    """Kind, layout, memory, contents, version and history of a tensor."""
+    kind = tensor.dtype, str(tensor.device), tensor.layout, tuple(tensor.shape)
+    history = tensor.requires_grad, tensor.is_leaf, id(tensor.grad_fn) if tensor.grad_fn is not None else None
+    version = None if tensor.is_inference() else tensor._version
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return *kind, *history, version, str(tensor.detach())
+    place = tensor.stride(), tensor.storage_offset(), tensor.data_ptr(), tensor.untyped_storage().nbytes()
+    return *kind, *place, *history, version, contents(tensor)
+
+
+def contents(tensor: Tensor) -> str:
+    """The elements, in short; nothing on meta."""
+    if tensor.is_meta or not tensor.numel():
+        return ""
+    plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    return hashlib.sha256(plain.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def settled(*things: Any) -> Snapshot:
+    """A snapshot when nothing is left that only the cycle collector would find."""
+    gc.collect()
+    return snapshot(*things)
