@@ -188,6 +188,13 @@ def derive(loss: Loss, derivation: Derivation, since: int) -> None:
         derivation.accumulates = False
 
 
+def retaining(args: tuple[Any, ...], kwargs: dict[str, Any], since: int) -> dict[str, Any]:
+    """The named arguments of a backward pass that the model runs itself: through a graph that is older, so that this
+    is not used up."""
+    outputs = [tensor for tensor in tensors(args[:1]) if tensor.requires_grad]
+    return {**kwargs, "retain_graph": True} if borders(outputs, since)[1] else kwargs
+
+
 def borders(outputs: Iterable[torch.Tensor], since: int) -> tuple[list[torch.Tensor], list[GradientEdge]]:
     """The leaves of the graph behind tensors, and where it goes over into one that is older than a number."""
     leaves: dict[int, torch.Tensor] = {}
@@ -208,9 +215,9 @@ def borders(outputs: Iterable[torch.Tensor], since: int) -> tuple[list[torch.Ten
 
 
 @contextmanager
-def kept_gradients(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
+def kept_gradients(outputs: Sequence[torch.Tensor]) -> Iterator[None]:
     """Inside, no leaf of the graph has a gradient yet; afterwards each has the one that it had."""
-    before = [(leaf, leaf.grad) for leaf in ends(tensors)]
+    before = [(leaf, leaf.grad) for leaf in ends(outputs)]
     try:
         for leaf, _ in before:
             leaf.grad = None

@@ -86,26 +86,28 @@ def watched(kept: Belongings) -> Iterator[None]:
     """Inside, whatever changes a module or takes a hook away has it kept before."""
     with ExitStack() as stack:
         for name in CHANGES:
-            stack.enter_context(noticed(nn.Module, name, lambda module: kept.keep(module)))
-        stack.enter_context(noticed(RemovableHandle, "remove", lambda handle: kept.keep(*tables_of(handle))))
+            stack.enter_context(noticed(nn.Module, name, lambda module, *_: kept.keep(module)))
+        stack.enter_context(noticed(RemovableHandle, "remove", lambda handle, *_: kept.keep(*tables_of(handle))))
         yield
 
 
 @contextmanager
-def noticed(owner: type, name: str, notice: Callable[[Any], object]) -> Iterator[None]:
-    """Inside, a method tells of the object that it is going to change; what other threads change is theirs."""
-    plain, thread = getattr(owner, name), get_ident()
+def noticed(owner: Any, name: str, notice: Callable[..., object]) -> Iterator[None]:
+    """Inside, a method or function tells of what it is going to change; what other threads change is theirs."""
+    plain, own, thread = getattr(owner, name), name in vars(owner), get_ident()
 
-    def method(thing: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(*args: Any, **kwargs: Any) -> Any:
         if get_ident() == thread:
-            notice(thing)
-        return plain(thing, *args, **kwargs)
+            notice(*args)
+        return plain(*args, **kwargs)
 
     setattr(owner, name, method)
     try:
         yield
     finally:
         setattr(owner, name, plain)
+        if not own:
+            delattr(owner, name)
 
 
 def tables_of(handle: RemovableHandle) -> list[Table]:

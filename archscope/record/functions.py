@@ -76,7 +76,7 @@ WRITING_WHEN: Mapping[str, tuple[int, str]] = {
 
 IN_PLACE_IF_TOLD = frozenset(
     [
-        *("relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "silu", "mish", "threshold"),
+        *("relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "silu", "mish", "_threshold"),
         *("hardswish", "hardsigmoid", "dropout", "alpha_dropout", "feature_alpha_dropout"),
         *(f"dropout{n}d" for n in (1, 2, 3)),
     ]

@@ -14,6 +14,7 @@ from weakref import ref as reference
 import torch
 from torch.utils import _python_dispatch as dispatch
 
+from archscope.record.belongings import noticed
 from archscope.record.keepsakes import refill_table, same_table
 from archscope.record.restoring import Step, every
 
@@ -95,6 +96,14 @@ class Originals:
             held = met()
             if held is not None and id(held) not in self._kept:
                 self._kept[id(held)] = original(held, lend=held is tensor)
+
+    def keep_both(self, *tensors: Any) -> None:
+        """Before these are given other memory, or one another's, by what no function shows."""
+        with torch._C.DisableTorchFunction():
+            for tensor in tensors:
+                if isinstance(tensor, torch.Tensor):
+                    self.hold(tensor)
+                    self.keep(tensor)
 
     def keep_all(self) -> None:
         """Before work that nobody can look into."""
@@ -197,12 +206,12 @@ def rejoin(before: Mark, views: bool) -> None:
 
 def clear(tensor: torch.Tensor) -> None:
     """Takes the history away. Torch refuses to do that to a view, so a new one takes its place."""
-    if not tensor._is_view():
-        tensor.detach_()
-        return
-    with torch.inference_mode(False), torch.no_grad():
-        fresh = tensor._base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())  # type: ignore[union-attr]  # a view has one
-        swap(tensor, fresh)
+    with torch.inference_mode(False), torch.enable_grad():
+        if tensor._base is None:
+            tensor.detach_()
+        else:
+            fresh = tensor._base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+            swap(tensor, fresh)
 
 
 def rewrite(kept: Original) -> None:
@@ -272,6 +281,16 @@ def reserved(tensor: torch.Tensor) -> int:
     with suppress(NotImplementedError, RuntimeError):
         return tensor.untyped_storage().nbytes()
     return 0
+
+
+@contextmanager
+def exchanges_noticed(originals: Originals) -> Iterator[None]:
+    """Inside, tensors are kept before they get other memory by ways that torch shows to nobody."""
+    with (
+        noticed(torch.Tensor, "set_", originals.keep_both),
+        noticed(torch._C, "_swap_tensor_impl", originals.keep_both),
+    ):
+        yield
 
 
 @contextmanager

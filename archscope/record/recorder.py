@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from archscope import errors
 from archscope.fit import find, unequal
 from archscope.record.author import place
-from archscope.record.backward import Derivation, Span, derive, ends, loss_of, next_number
+from archscope.record.backward import Derivation, Span, derive, ends, loss_of, next_number, retaining
 from archscope.record.entries import (
     NOWHERE,
     Entry,
@@ -197,6 +197,7 @@ class Recorder(Watcher):
         if out is None and (function.derives or forward_ad._current_level >= 0 or any(map(overrides, types))):
             if function.derives:
                 self._originals.keep_gradients()
+                kwargs = retaining(args, kwargs, self._first)
             else:
                 self.values.wrapped = True
             with Listening() as real:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import ReferenceType
+
+import torch
 
 from archscope.record.tensors import first_line
+from archscope.units import shape
 
 Step = tuple[Callable[..., object], tuple[Any, ...]]
 """A function and its arguments."""
@@ -34,5 +38,14 @@ def attempt(step: Callable[..., object], arguments: tuple[Any, ...]) -> str:
     try:
         step(*arguments)
     except Exception as error:  # noqa: BLE001 — a thing of the author's raises what it likes
-        return f"{type(arguments[0]).__name__}, {first_line(error)}"
+        return f"{called(arguments[0])}: {first_line(error)}"
     return ""
+
+
+def called(thing: Any) -> str:
+    """What a message calls the thing of a step: its class, and of a tensor its shape."""
+    tensor = getattr(thing, "tensor", thing)
+    tensor = tensor() if isinstance(tensor, ReferenceType) else tensor
+    if isinstance(tensor, torch.Tensor):
+        return f"{type(tensor).__name__} of {shape(tuple(tensor.shape))}"
+    return type(thing).__name__

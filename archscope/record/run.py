@@ -18,7 +18,7 @@ from torch import nn
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
-from archscope.record.originals import Originals
+from archscope.record.originals import Originals, exchanges_noticed
 from archscope.record.overridden import Space, spaces_of, unnoticed
 from archscope.record.params import params
 from archscope.record.recorder import OnMismatch, Recorder
@@ -93,6 +93,7 @@ def once(
             with (
                 told,
                 unnoticed(spaces, before=originals.keep_all),
+                exchanges_noticed(originals),
                 shows,
                 recorder,
                 ledger or nullcontext(),

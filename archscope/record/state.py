@@ -76,6 +76,7 @@ SETTINGS: tuple[Pair, ...] = (
         torch.__future__.set_overwrite_module_params_on_conversion,
     ),
     (torch.is_warn_always_enabled, torch.set_warn_always),
+    (lambda: vars(torch._tensor_str.PRINT_OPTS).copy(), vars(torch._tensor_str.PRINT_OPTS).update),
     (graph_hooks_refused, refuse_graph_hooks),
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),

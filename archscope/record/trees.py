@@ -53,7 +53,25 @@ def parts(tree: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
         yield from () if isinstance(tree, CLOSED) else enumerate(tree)
     elif not isinstance(tree, CLOSED) and not callable(tree) and id(tree) not in seen:
         seen.add(id(tree))
-        yield from attributes(tree)
+        yield from named(tree)
+
+
+def named(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The attributes of an object; of a table in one of them, that the object gives as attributes of its own, these."""
+    gives = hasattr(type(value), "__getattr__")
+    for name, held in attributes(value):
+        if gives and isinstance(held, Mapping) and all(given_by(value, key) is item for key, item in held.items()):
+            yield from held.items()
+        else:
+            yield name, held
+
+
+def given_by(value: Any, key: Any) -> Any:
+    """An attribute of an object; None where it has none of that name."""
+    try:
+        return getattr(value, key)
+    except Exception:  # noqa: BLE001 — somebody else's `__getattr__` raises what it likes
+        return None
 
 
 def attributes(value: Any) -> Iterator[tuple[str, Any]]:

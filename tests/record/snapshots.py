@@ -92,15 +92,15 @@ def digest(tensor: Tensor) -> tuple[object, ...]:
     version = None if tensor.is_inference() else tensor._version
     if tensor.layout is not torch.strided or tensor.is_nested:
         return *kind, *history, version, str(tensor.detach())
-    place = tensor.stride(), tensor.storage_offset(), tensor.data_ptr(), tensor.untyped_storage().nbytes()
+    place = tensor.stride(), tensor.storage_offset(), tensor.untyped_storage()._cdata, tensor.untyped_storage().nbytes()
     return *kind, *place, *history, version, contents(tensor)
 
 
 def contents(tensor: Tensor) -> str:
-    """The elements, in short; nothing on meta."""
-    if tensor.is_meta or not tensor.numel():
+    """The elements, in short; nothing on meta, or where the memory for them is gone."""
+    if tensor.is_meta or not tensor.numel() or tensor.untyped_storage().nbytes() < tensor.nbytes:
         return ""
-    plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    plain = tensor.detach().clone(memory_format=torch.contiguous_format)  # NumPy would forbid its memory to be resized
     return hashlib.sha256(plain.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
