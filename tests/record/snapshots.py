@@ -11,11 +11,15 @@ import random
 import types
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+import archscope
+from archscope.errors import ForwardError
 
 Snapshot = dict[str, object]
 
@@ -108,3 +112,15 @@ def settled(*things: Any) -> Snapshot:
     """A snapshot when nothing is left that only the cycle collector would find."""
     gc.collect()
     return snapshot(*things)
+
+
+WAYS: dict[str, dict[str, Any]] = {"eval": {}, "train": {"train": True}, "autocast": {"train": True}}
+"""The options of an analysis in each of the ways in which models are run."""
+
+
+def changed_by_analysis(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], way: str) -> list[str]:
+    """The paths of what an analysis leaves changed; what ends the model ends it here too."""
+    before = settled(model, args, kwargs)
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"), suppress(ForwardError):
+        archscope.summarize(model, args=args, kwargs=kwargs, **WAYS[way])
+    return changes(before, settled(model, args, kwargs))

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import archscope
 from archscope.record.originals import Originals
 from archscope.record.restoring import NotGivenBack, every
-from tests.record.snapshots import changes, settled
+from tests.record.snapshots import WAYS, changed_by_analysis, changes, settled
+from tests.record.test_machines import TABLE
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
@@ -125,6 +126,24 @@ def test_everything_is_as_it_was(name: str, train: bool, recwarn: pytest.Warning
     assert changes(before, settled(model, x)) == []
     assert process() == around
     assert not [one for one in recwarn if one.category is NotGivenBack]
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_machine_is_as_it_was(name: str, way: str) -> None:
+    model, args = TABLE[name].make()
+    assert changed_by_analysis(model, args, {}, way) == []
+
+
+@pytest.mark.law(keep=2)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("variant", ["resnet.yaml:resnet18", "mobilenet_v2.yaml", "lstm_classifier.yaml", "vit.yaml"])
+def test_every_built_spec_is_as_it_was(variant: str, way: str) -> None:
+    model = archscope.build(f"specs/{variant}")
+    shapes = [value.shape for _, value in archscope.summarize(f"specs/{variant}", device="meta").trace.inputs]
+    drawn = [torch.zeros(shape, dtype=torch.int64 if len(shape) < 3 else torch.float32) for shape in shapes]
+    assert changed_by_analysis(model, tuple(drawn), {}, way) == []
 
 
 @pytest.mark.parametrize("name", DEEDS)
