@@ -77,9 +77,16 @@ def unnoticed(spaces: Sequence[Space] = (), *, before: Callable[[], object] = la
 
 
 def answered(question: Question) -> Question:
-    """The question, without the Watchers that are nearest to who asks."""
+    """The question; an author's code is answered without the Watchers that are nearest to it.
 
-    def answer(*args: Any) -> bool:
+    Functions of torch's that hand themselves over by the answer are answered as they are everywhere; those that
+    `wrap_torch_function` has made are an author's.
+    """
+
+    def answer(*args: Any) -> Any:
+        asking = str(sys._getframe(1).f_globals.get("__name__"))
+        if asking.partition(".")[0] == "torch" and asking != torch.overrides.__name__:
+            return question(*args)
         with aside():
             return question(*args)
 

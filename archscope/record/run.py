@@ -65,20 +65,16 @@ def once(
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
-    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds
-    (`named_parameters(remove_duplicate=False)`), so that ties show. backward: with gradients, for a driver that derives
-    what the run gave. kernels: operators that no function shows are rows too, and so are tensors out of nowhere. grad:
-    with gradients, though nobody derives the run, and why. lives: also what memory lived when. located: the indexes of
-    the rows whose line of the author's code is told. beside: who else looks on, nearest to the run. spaces: the names
-    of an author's code that may lie in no module. An exception of the run ends in the recording, as `error` and in
-    `trace.failure`. Modes, settings, random states and what the run wrote into the model and its inputs are given back
-    as they were.
+    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds, so
+    that ties show. backward: with gradients, for a driver that derives what the run gave. kernels: also operators that
+    no function shows, and tensors out of nowhere, as rows. grad: why it runs with gradients that nobody derives. lives:
+    also what memory lived when. located: the rows whose line of the author's code is told. beside: who else looks on.
+    spaces: the names of code that may lie in no module. An exception ends in the recording. All is given back after.
     """
     outputs: Any = None
     error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
-    given = [named for tree in inputs.values() for named in leaves(tree)]
-    held = {"parameter": parameters, "buffer": buffers, "input": given}
+    held = {"parameter": parameters, "buffer": buffers, "input": [n for tree in inputs.values() for n in leaves(tree)]}
     originals = Originals(tensor for named in held.values() for _, tensor in named)
     with kept_state(grad=backward or bool(grad)):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
