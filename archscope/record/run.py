@@ -86,15 +86,8 @@ def once(
         doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
         try:
             shows = shown(recorder, everywhere=kernels)
-            with (
-                told,
-                unnoticed(spaces, before=originals.keep_all),
-                exchanges_noticed(originals),
-                shows,
-                recorder,
-                ledger or nullcontext(),
-                beside(recorder),
-            ):
+            plain, kept = unnoticed(spaces, before=originals.keep_all), exchanges_noticed(originals)
+            with told, plain, kept, shows, recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding

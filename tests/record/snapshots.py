@@ -25,6 +25,9 @@ Snapshot = dict[str, object]
 
 ATOMS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, types.ModuleType)
 
+MARKS = ("_dynamo_dynamic_indices", "_dynamo_dynamic_range", "_dynamo_hint_overrides", "_specialize_on")
+"""What torch writes anew into a size of a nested tensor whenever that is used, with nobody looking on too."""
+
 
 def snapshot(*things: Any) -> Snapshot:
     """Each thing that is reached, once, under the first path that leads to it."""
@@ -53,7 +56,7 @@ def within(thing: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(thing, Tensor):
         yield "grad", thing.grad if thing.is_leaf else None
         yield "hooks", thing._backward_hooks
-        yield "vars", thing.__dict__ or None
+        yield from ((f"vars.{name}", value) for name, value in vars(thing).items() if name not in MARKS)
         return
     if isinstance(thing, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
         return
