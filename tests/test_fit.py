@@ -72,7 +72,7 @@ def joined(function: Callable[..., Any], *, new: bool) -> Callable[[Random], Dra
         args = () if said else (dim,)
         alike = {len(shape) for shape in others} <= {len(first)}
         channels = rank == 4 and dim < rank and fit(first, others, 1)
-        better = 1 if channels else dim if dim < rank else rank - 1
+        better = 1 if channels or dim >= rank > 3 else dim if dim < rank else rank - 1
         rest = [first if new else fitting(first, shape, better) for shape in others] if new or alike else []
         mended = (list(map(made, (first, *rest))), dim if new else better)
         return Drawn(function, (list(map(made, (first, *others))), *args), said, mended)

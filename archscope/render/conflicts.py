@@ -137,13 +137,13 @@ def told_apart(operand: Operand, diagnosis: Diagnosis) -> str:
     own = index.maker(operand)
     if own is None or len({row.index for row in makers}) < 2:
         return ""
-    if own.place is not None and len({row.place for row in makers}) == len(makers):
-        line = f"line {own.place.line}"
-        alone = len({row.place.line for row in makers if row.place is not None}) == len(makers)
-        return f" ({line})" if alone else f" ({line}, column {own.place.column})"
+    if own.place is not None and len({row.place.line for row in makers if row.place is not None}) == len(makers):
+        return f" (line {own.place.line})"
     before = [layer_before(row, index) for row in makers]
     if len(set(before)) == len(before) and all(before):
         return f" after {layer_before(own, index)}"
+    if own.place is not None and len({row.place for row in makers}) == len(makers):
+        return f" (line {own.place.line}, column {own.place.column})"
     calls = [row.index for row in index.trace.rows if (row.path, row.short) == (own.path, own.short)]
     return f" (call {calls.index(own.index) + 1})"
 

@@ -11,9 +11,10 @@ import pytest
 from archscope.targets import CallPlace
 from archscope.targets.forward_edits import (
     flattened_images,
-    forward_edits,
     moved_operands,
     moves_beside,
+    other_orders,
+    other_sizes,
     unread_values,
 )
 from archscope.targets.layer_edits import argument_edits, flatten_edits, own_edits, padding_edits, window_edits
@@ -694,11 +695,16 @@ FORWARDS: dict[str, tuple[str, list[str], list[str]]] = {
 }
 
 
+def edits_of(file: SourceFile) -> list[SourceEdit]:
+    function = function_in(file)
+    return [*other_orders(file, function, {}, "concat"), *other_sizes(file, function)]
+
+
 @pytest.mark.parametrize("name", FORWARDS)
 def test_what_a_forward_may_have_been_meant_to_say(name: str) -> None:
     said, wanted, unwanted = FORWARDS[name]
     file = file_of(f"def forward(self, x, y):\n    return {said}\n")
-    found = [line.removeprefix("return ") for line in lines(forward_edits(file, function_in(file), {}, "concat"))]
+    found = [line.removeprefix("return ") for line in lines(edits_of(file))]
     assert [line for line in wanted if line not in found] == []
     assert [line for line in unwanted if line in found] == []
     assert said not in found
@@ -707,29 +713,29 @@ def test_what_a_forward_may_have_been_meant_to_say(name: str) -> None:
 @pytest.mark.parametrize("said", ["x.softmax(1)", "x.cumsum(1)"])
 def test_the_first_number_of_a_method_may_be_its_dimension(said: str) -> None:
     file = file_of(f"def forward(self, x):\n    return {said}\n")
-    assert f"return {said.replace('1', '2')}" in lines(forward_edits(file, function_in(file), {}, "concat"))
+    assert f"return {said.replace('1', '2')}" in lines(edits_of(file))
 
 
 @pytest.mark.parametrize("said", ["torch.split(x, 4, 1)", "torch.chunk(x, 4, 1)"])
 def test_the_size_of_a_function_is_no_dimension(said: str) -> None:
     file = file_of(f"def forward(self, x):\n    return {said}\n")
-    assert all("x, 4," in line for line in lines(forward_edits(file, function_in(file), {}, "concat")))
+    assert all("x, 4," in line for line in lines(edits_of(file)))
 
 
 def test_what_is_left_without_a_number_keeps_its_brackets() -> None:
     file = file_of("def forward(self, x):\n    return x.view(b, c - 2 * (n + m))\n")
-    found = lines(forward_edits(file, function_in(file), {}, "concat"))
+    found = lines(edits_of(file))
     assert "return x.view(b, c - n + m)" not in found
 
 
 def test_sizes_in_a_tuple_are_exchanged_too() -> None:
     file = file_of("def forward(self, x):\n    return x.view((b, c, n))\n")
-    assert "return x.view((b, n, c))" in lines(forward_edits(file, function_in(file), {}, "concat"))
+    assert "return x.view((b, n, c))" in lines(edits_of(file))
 
 
 def test_exchanged_arguments_keep_what_stands_between_them() -> None:
     file = file_of("def forward(self, x):\n    return x.view(b,  c)\n")
-    (edit,) = forward_edits(file, function_in(file), {}, "concat")
+    (edit,) = edits_of(file)
     assert changed(edit) == "return x.view(c,  b)"
 
 

@@ -125,7 +125,8 @@ def diagnosed(same: Sequence[Mismatch], demands: NetDemands, earlier: Sequence[M
     order = order_of(relation, met)
     operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
     names = axis_names(operands, history)
-    joined = joined_before(mismatch, history.index) if mismatch.kind == "layer" else joined_beside(mismatch, history)
+    beside = joined_beside(mismatch, history, names, apart=bool(apart))
+    joined = joined_before(mismatch, history.index) if mismatch.kind == "layer" else beside
     rounded = rounded_level(met, axes) if relation == "pyramid" or mismatch.kind == "concat" else None
     elsewhere = (other.site.path for other in same[1:])
     shapes = [operand.value.shape for operand in operands]

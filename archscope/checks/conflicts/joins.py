@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from archscope.checks.conflicts.axes import JOINED
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.checks.conflicts.relations import table_among
@@ -44,14 +46,19 @@ def joined_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
     return dim if len(others) == 1 and sum(shape[dim] for shape in shapes) == said else None
 
 
-def joined_beside(mismatch: Mismatch, history: AxisHistory) -> int | None:
-    """The dimension along which a table fits what a concat joins it to: the only one in which they differ.
+def joined_beside(mismatch: Mismatch, history: AxisHistory, names: Sequence[str], *, apart: bool) -> int | None:
+    """The dimension along which a table fits what a concat joins it to, or tokens of one input those of another: the
+    only one in which they differ.
 
-    None for two values that were computed: a skip of another size is no slip of the dimension.
+    names: of the axes. apart: the sizes come from several inputs. None for two values that were computed of one: a skip
+    of another size is no slip of the dimension.
     """
     if mismatch.kind != "concat" or len(mismatch.axes) != 1 or len(mismatch.operands) != 2:
         return None
     shapes = [operand.value.shape for operand in mismatch.operands]
     (axis,) = mismatch.axes
     differs = [dim for dim, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
-    return axis if differs == [axis] and table_among(mismatch, mismatch.operands, history) is not None else None
+    if differs != [axis]:
+        return None
+    tokens = apart and axis < len(names) and names[axis] == "T"
+    return axis if tokens or table_among(mismatch, mismatch.operands, history) is not None else None

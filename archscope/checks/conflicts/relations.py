@@ -78,8 +78,8 @@ def is_pyramid(
 
 
 def rounded_level(met: Meeting, axes: Sequence[int]) -> Change | None:
-    """The last window before the fork, if it gives another size along these axes than its stride alone would: a level
-    of an odd size cannot be halved and doubled. Of a concat only one of stride 1, which was to keep the size."""
+    """The last window before the fork, if it gives another size along these axes than its stride alone would, and an
+    odd one, which cannot be halved and doubled. Of a concat only one of stride 1, which was to keep the size."""
     row = met.history.index.trace.rows[met.fork] if met.fork is not None and met.fork >= 0 else None
     if row is None:
         return None
@@ -89,6 +89,8 @@ def rounded_level(met: Meeting, axes: Sequence[int]) -> Change | None:
         return None
     window = window_of(windows[-1].row)
     keeps = window is not None and set(window.stride) == {1}
+    if not any(after % 2 for _, _, after in windows[-1].axes):
+        return None
     return windows[-1] if keeps or met.mismatch.kind != "concat" else None
 
 

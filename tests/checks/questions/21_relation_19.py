@@ -9,12 +9,8 @@ class Relation(nn.Module):
         super().__init__()
         self.width = width
         self.embed = nn.Sequential(
-            nn.Conv2d(3, width, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(width, width, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
+            nn.Conv2d(3, width, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(width, width, 3), nn.ReLU(), nn.MaxPool2d(2),
         )
         self.compare = nn.Conv2d(2 * width, 1, 3)
 

@@ -11,7 +11,9 @@ class Coat(nn.Module):
         super().__init__()
         self.heads = heads
         widths = [3, dim, dim, dim]
-        self.stages = nn.Sequential(*[nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)])
+        self.stages = nn.Sequential(
+            *[nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)]
+        )
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.qkv = nn.Linear(dim, 3 * dim)
         places = (image // 16) ** 2

@@ -7,20 +7,11 @@ class Reader(nn.Module):
     def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d((2, 2), (2, 1), (0, 1)),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d((2, 2), (2, 1), (0, 1)),
-            nn.Conv2d(width, width, 2),
-            nn.ReLU(),
+            nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d((2, 2), (2, 1), (0, 1)),
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d((2, 2), (2, 1), (0, 1)),
+            nn.Conv2d(width, width, 2), nn.ReLU(),
         )
         self.rnn = nn.LSTM(width, width, bidirectional=True)
         self.head = nn.Linear(2 * width, 37)

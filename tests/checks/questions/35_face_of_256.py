@@ -9,7 +9,9 @@ class Face(nn.Module):
     def __init__(self, width: int = 512) -> None:
         super().__init__()
         widths = (3, 16, 32, 64, width)
-        self.body = nn.Sequential(*[nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
+        self.body = nn.Sequential(
+            *[nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)]
+        )
         self.fc = nn.Linear(width * 7 * 7, 16)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,12 +7,8 @@ class TinyVgg(nn.Module):
     def __init__(self, hidden_units: int = 10, classes: int = 10) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(1, hidden_units, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(hidden_units, hidden_units, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
+            nn.Conv2d(1, hidden_units, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(hidden_units, hidden_units, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         )
         self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(hidden_units, classes))
 

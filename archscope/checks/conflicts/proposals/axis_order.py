@@ -98,7 +98,8 @@ def exchanged(case: Case) -> Iterator[Proposal]:
 def other_dims(case: Case) -> Iterator[Proposal]:
     """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`; for a concat the
     one along which its values were to be joined, where that is known."""
-    own, meant = [case.row] if case.row is not None else [], case.diagnosis.joined
+    meant = case.diagnosis.joined
+    own = [case.row] if case.row is not None and meant is not None else []
     rows = {row.index: row for row in (*own, *on_the_way(case)) if row.short in ALONG}.values()
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
