@@ -24,7 +24,7 @@ def belongings() -> dict[str, Any]:
         "grad mode": torch.is_grad_enabled(),
         "inference mode": torch.is_inference_mode_enabled(),
         "default dtype": torch.get_default_dtype(),
-        "default device": str(torch.get_default_device()),
+        "default device": str(torch.empty(0).device),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "fused attention path": torch.backends.mha.get_fastpath_enabled(),
         "function modes": torch.overrides._len_torch_function_stack(),

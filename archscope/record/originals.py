@@ -12,6 +12,8 @@ from weakref import ReferenceType
 from weakref import ref as reference
 
 import torch
+from torch._C import _functorch as transforms
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_of_transforms
 from torch.utils import _python_dispatch as dispatch
 
 from archscope.record.belongings import noticed
@@ -75,8 +77,9 @@ class Originals:
     def hold(self, tensor: torch.Tensor, *, known: bool = False) -> None:
         """Also this one, which the run has met and did not make; and what it is a view of.
 
-        known: it was there before the run for certain.
+        known: it was there before the run for certain. Of what a function transform has wrapped the innermost counts.
         """
+        tensor = innermost(tensor)
         before = self._marks.get(id(tensor))
         if before is None or before.tensor() is not tensor:
             made = mark(tensor, known=known)
@@ -86,7 +89,11 @@ class Originals:
                 self.hold(tensor._base, known=known)
 
     def keep(self, tensor: torch.Tensor) -> None:
-        """`tensor`, which may be a view, is going to be written: whatever is held in its memory is kept."""
+        """`tensor`, which may be a view, is going to be written: whatever is held in its memory is kept.
+
+        What a function transform has wrapped is written where the innermost tensor lies.
+        """
+        written, tensor = tensor, innermost(tensor)
         while self._unsorted:
             met = self._unsorted.pop()
             held = met()
@@ -95,7 +102,7 @@ class Originals:
         for met in self._by_memory.get(memory(tensor), ()):
             held = met()
             if held is not None and id(held) not in self._kept:
-                self._kept[id(held)] = original(held, lend=held is tensor)
+                self._kept[id(held)] = original(held, lend=held is written)
 
     def keep_both(self, *tensors: Any) -> None:
         """Before these are given other memory, or one another's, by what no function shows."""
@@ -159,11 +166,12 @@ def node_of(tensor: torch.Tensor) -> Node | None:
 
 
 def original(held: torch.Tensor, *, lend: bool) -> Original:
-    """Copied behind the back of whoever watches kernels: it is no work of the run's.
+    """Copied behind the back of whoever watches kernels: it is no work of the run's. Outside of function transforms
+    (vmap, grad, jvp) too: they wrap what they make, and a wrapper of a transform that is over must not be touched.
 
     lend: the run writes another tensor in the same memory in the place of one that has a history, where it can.
     """
-    with dispatch._disable_current_modes():
+    with dispatch._disable_current_modes(), outside_of_transforms():
         alias = held.detach()
         values, size = alias.clone(), reserved(alias)
         own = lent(held, alias) if lend and held.grad_fn is not None and torch.is_grad_enabled() else None
@@ -256,6 +264,13 @@ def recount(before: Mark, kept: bool) -> None:
 
 
 # ------------------------------------------------------------ memory
+def innermost(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, or the one inside all that function transforms have wrapped around it."""
+    while transforms.is_functorch_wrapped_tensor(tensor):
+        tensor = transforms.get_unwrapped(tensor)
+    return tensor
+
+
 def form(tensor: torch.Tensor) -> object:
     """How a tensor lies in its memory."""
     if not plain(tensor):

@@ -145,7 +145,7 @@ def kept_modes() -> Iterator[None]:
 
     Weights that autocast has cast meanwhile, without gradients, are forgotten: its user's own casts need them.
     """
-    functions, device = overrides._get_current_function_mode_stack(), getattr(local, "device_context", None)
+    functions, device = overrides._get_current_function_mode_stack(), dict(vars(local))
     kernels = len(dispatch._get_current_dispatch_mode_stack())
     depth = nesting()
     try:
@@ -158,7 +158,8 @@ def kept_modes() -> Iterator[None]:
                 overrides._pop_mode()
             for mode in functions:
                 overrides._push_mode(mode)
-        local.device_context = device
+        vars(local).clear()
+        vars(local).update(device)
         while nesting() > depth:
             torch.autocast_decrement_nesting()
         if depth:

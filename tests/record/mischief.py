@@ -293,7 +293,7 @@ def world() -> dict[str, object]:
     methods = ("__call__", "__setattr__", "__delattr__", "register_buffer", "register_parameter", "add_module")
     return {
         "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
-        "defaults": (torch.get_default_dtype(), str(torch.get_default_device())),
+        "defaults": (torch.get_default_dtype(), str(torch.empty(0).device)),
         "default device": getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), nested()),
         "determinism": (torch.get_deterministic_debug_mode(), torch.get_float32_matmul_precision()),
