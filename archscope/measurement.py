@@ -155,7 +155,7 @@ class RowTimes:
     @property
     def known(self) -> float:
         """The sum of all that is known."""
-        return sum(time for time in (*self.forward, *self.backward) if time is not None) + self.ownerless
+        return math.fsum(time for time in (*self.forward, *self.backward, self.ownerless) if time is not None)
 
 
 @dataclass(frozen=True)

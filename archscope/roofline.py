@@ -240,10 +240,10 @@ class Group:
 def groups(points: Iterable[Point]) -> tuple[Group, ...]:
     """The points by what holds them; a kind without any is left out."""
     every = tuple(points)
-    whole = sum(point.seconds for point in every)
+    whole = math.fsum(point.seconds for point in every)
     found = [(kind, tuple(point for point in every if point.bound == kind)) for kind in KINDS]
     return tuple(
-        Group(kind, held, sum(point.seconds for point in held) / whole if whole else 0.0)
+        Group(kind, held, math.fsum(point.seconds for point in held) / whole if whole else 0.0)
         for kind, held in found
         if held
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import fsum
 
 from archscope.liveness import Memory
 from archscope.measurement import Load, Machine, Measurement, RowTimes, Samples
@@ -86,7 +87,7 @@ def timed_training() -> Timing:
     whole = (times.known + optimizer) / 0.95
     parts = tuple(
         (name, samples(part))
-        for name, part in (("forward", sum(forward)), ("backward", sum(backward)), ("optimizer", optimizer))
+        for name, part in (("forward", fsum(forward)), ("backward", fsum(backward)), ("optimizer", optimizer))
     )
     measurement = Measurement(GPU, samples(whole), parts, times, samples(whole * 0.97), load=Load(None, 3 * 1024**3))
     memory = Footprint(Memory(4096, 64, 1024, 4096, 8192, 20_480, 65_536, 1, True), 64_000, 80 * 1024**3, 12)

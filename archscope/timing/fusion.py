@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from archscope.report import Report
 from archscope.trace import Row
@@ -44,7 +45,7 @@ def fusible(report: Report, seconds: Sequence[float | None]) -> tuple[Fusible, .
         kind = next(kind for kind, names in GROUPS.items() if short in names)
         found.setdefault(kind, []).append((index, saved))
     groups = [
-        Fusible(kind, sum(saved for _, saved in rows), tuple(index for index, _ in rows))
+        Fusible(kind, fsum(saved for _, saved in rows), tuple(index for index, _ in rows))
         for kind, rows in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: -group.seconds))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import fsum
 from typing import Any
 
 from archscope.liveness import OPTIMIZERS, Memory, learned_sizes
@@ -287,7 +288,7 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
     spent = Spent(
         seconds=forward,
         backward=backward,
-        least=sum(one.known for one in there),
+        least=fsum(one.known for one in there),
         sure=all(one.seconds is not None for one in there),
         flops=None if any(total.unpriced for total, _ in steps) else sum(2 * total.known for total, _ in steps),
         moved=sum(total.read + total.written for total, _ in steps),
@@ -321,7 +322,7 @@ def summed(parts: Sequence[Spent]) -> Spent:
     return Spent(
         seconds=total_of([part.seconds for part in parts]),
         backward=total_of([part.backward for part in parts]),
-        least=sum(part.least for part in parts),
+        least=fsum(part.least for part in parts),
         sure=all(part.sure for part in parts),
         flops=None if any(part.flops is None for part in parts) else sum(part.flops or 0 for part in parts),
         moved=sum(part.moved for part in parts),
@@ -331,7 +332,7 @@ def summed(parts: Sequence[Spent]) -> Spent:
 
 def total_of(seconds: Sequence[float | None]) -> float | None:
     """None where one of them is not known."""
-    return None if None in seconds else sum(second for second in seconds if second is not None)
+    return None if None in seconds else fsum(second for second in seconds if second is not None)
 
 
 def gathered(items: Iterable[tuple[Kind, float]]) -> tuple[tuple[Kind, float], ...]:

@@ -300,6 +300,7 @@ def test_a_plain_model_is_gone_without_the_cycle_collector() -> None:
 
 
 def test_memory_does_not_grow() -> None:
+    """Of two stretches the one that grows less: a leak grows in both, an interpreter that warms up in one."""
     model, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()), torch.ones(2, 3, 8, 8)
 
     def rounds(count: int) -> int:
@@ -311,7 +312,8 @@ def test_memory_does_not_grow() -> None:
     tracemalloc.start()
     try:
         settled = rounds(5)
-        assert rounds(50) - settled < 50_000
+        once = rounds(50)
+        assert min(once - settled, rounds(50) - once) < 50_000
     finally:
         tracemalloc.stop()
 
