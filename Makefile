@@ -4,11 +4,16 @@
 # make bench     the figures of speed and memory, measured on this machine, beside the other tools that are installed
 # make clean     takes away what these made
 #
-# Needs make and a Python from 3.11 on with venv and pip: `make PYTHON=python3.12 test` names another one.
+# Needs make and a Python from 3.11 on with venv and pip. `make test PYTHON=python3.13` and `make test TORCH=2.15.0` run
+# the tests with another Python or torch, in an environment of their own (.venv-2.15.0-3.13): ruff and mypy judge the
+# code by the pinned versions, so they are left out there.
 
 PYTHON ?= python3
+TORCH ?=
 WORKERS ?= 2
-VENV := .venv
+PINNED := $(shell sed -n 's/^torch==//p' constraints.txt)
+ANOTHER := $(TORCH)$(filter command,$(origin PYTHON))
+VENV := .venv$(if $(ANOTHER),-$(or $(TORCH),$(PINNED))-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -18,7 +23,7 @@ demo: $(READY)
 	$(BIN)/archscope summary specs/tutorials/residual_mnist.yaml
 	$(BIN)/archscope flops --compare specs/tutorials/bottleneck_1x1.yaml
 
-test: lint
+test: $(if $(ANOTHER),$(READY),lint)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 
 test-all: $(READY)
@@ -35,11 +40,12 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/memory.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("archscope needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@sed 's/^torch==.*/torch==$(or $(TORCH),$(PINNED))/' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[test]'
 	@touch $@
