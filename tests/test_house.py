@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "roofline": 1,
     "liveness": 1,
     "warned": 1,
+    "tried": 1,
     "compile": 2,
     "record": 2,
     "targets": 2,
