@@ -143,7 +143,7 @@ def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
 
     TypeError where it is no tensor.
     """
-    if not hasattr(tensor, "dim"):
+    if not isinstance(tensor, (torch.Tensor, torch.fx.Proxy)):
         raise TypeError(f"{place} takes a tensor, not {type(tensor).__name__}")
     if tensor.dim() != wanted:
         has = f"{tensor.dim()} dimension{'s' * (tensor.dim() != 1)}"

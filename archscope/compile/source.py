@@ -158,7 +158,7 @@ class Writer:
         self.write(depth, f"for {names} in {numbered if item else counted}:")
         value = self.graph(loop.turn.graph, depth + 1, join_path(prefix, loop.path))
         self.write(depth + 1, f"{self.name(prev)} = {value}")
-        given = read_by(next(reversed(loop.turn.graph.nodes)).args[0])
+        given = read_by(loop.turn.graph.output_node().args[0])
         self.delete(depth + 1, dict.fromkeys(n for n in given if n.op != "placeholder" and not is_number(n)))
         if kept:
             self.write(depth + 1, f"{every}.append({self.name(prev)})")

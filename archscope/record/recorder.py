@@ -149,12 +149,10 @@ class Recorder(Watcher):
         if "out" in kwargs:
             written = *written, *tensors((kwargs["out"],))
         for tensor in written:
-            self.values.operand(tensor)
-            self._originals.keep(tensor)
+            self._before_writing(tensor)
         if function.opens:
             for tensor in tensors((args, kwargs)):
-                self.values.operand(tensor)
-                self._originals.keep(tensor)
+                self._before_writing(tensor)
         if self.derives:
             if self._paused:
                 return func(*args, **kwargs)
@@ -184,6 +182,14 @@ class Recorder(Watcher):
                 self._write(function, func, args, kwargs, made, written)
         self._real = None
         return out
+
+    def _before_writing(self, tensor: torch.Tensor) -> None:
+        """What a backward pass writes (a hook, the engine itself, which adds gradients up) is no value of the run."""
+        if not self._paused:
+            self.values.operand(tensor)
+        elif self.values.known_operand(tensor) is None:
+            self._originals.hold(tensor)
+        self._originals.keep(tensor)
 
     def _specially(self, function: Function, func: Any, args: Any, kwargs: Any, types: Any) -> Any:
         """A call that is compared before it runs, or is answered without running."""

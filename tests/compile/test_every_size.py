@@ -259,6 +259,8 @@ def test_a_net_trains_and_comes_back_from_its_weights(case: Case, variant: str |
 @pytest.mark.law
 @pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
 def test_torch_fx_takes_a_net(case: Case, variant: str | None) -> None:
+    if torch.__version__ < "2.9" and case.file.startswith("llama"):
+        pytest.skip("arange of torch 2.8 takes no proxy, and rotary positions need one")
     one = built(case, variant)
     other = torch.fx.symbolic_trace(one.net)
     assert not same_bits(evaluated(other, one.first), evaluated(one.net, one.first))
