@@ -54,7 +54,7 @@ def cure(diagnosis: Diagnosis) -> str:
         says = mismatch.says
         told = f" before it gives {says.argument}={says.said}" if says is not None else " fits"
         return f"cat along dim={diagnosis.joined}{told}"
-    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.axis_names):
+    if mismatch.kind == "layer" and is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.known_names):
         return cure_of_axis(diagnosis)
     if lies_elsewhere(diagnosis):
         return f"the channels stand last: {channels_first(diagnosis)} before it brings them to dimension 1"

@@ -99,7 +99,7 @@ def cause_of(found: ConflictFacts) -> str:
     if found.joined is not None:
         return "layout"
     if mismatch.kind == "layer":
-        return cause_of_layer(mismatch, shapes[0], found.sides, found.names)
+        return cause_of_layer(mismatch, shapes[0], found.sides, found.names if any(found.sides) else ())
     if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
         return "channels" if is_channels(found) else "input-size"
     if found.relation == "positions" or (found.relation == "inputs" and found.is_of_sizes):

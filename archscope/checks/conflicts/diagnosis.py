@@ -74,6 +74,12 @@ class Diagnosis:
         return self.demands.names
 
     @property
+    def known_names(self) -> Names:
+        """The names of the axes where steps before the conflict gave them; none where it is the layer in conflict that
+        names what it reads."""
+        return self.axis_names if any(self.sides) else ()
+
+    @property
     def residual(self) -> bool:
         return self.relation == "residual"
 

@@ -47,7 +47,7 @@ def told(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChang
     says, path = mismatch.says, mismatch.site.path
     if says is None or not isinstance(says.has, (int, tuple)) or not says.has or lies_elsewhere(diagnosis):
         return
-    if is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.axis_names):
+    if is_told_elsewhere(mismatch, diagnosis.shapes[0], diagnosis.known_names):
         return
     present, maker = arguments_at(path), next(iter(reversed(diagnosis.sides[0])), None)
     source = layer_path(maker.row, diagnosis.index.trace) if maker is not None else ""
@@ -67,7 +67,7 @@ def told_axis(diagnosis: Diagnosis) -> int | None:
     """The axis that has the size that a layer was told of the last one; None where no single one has."""
     says = diagnosis.mismatch.says
     said = said_last(says.said) if says is not None else None
-    return next(iter(axes_told(said, diagnosis.shapes[0], diagnosis.axis_names)), None)
+    return next(iter(axes_told(said, diagnosis.shapes[0], diagnosis.known_names)), None)
 
 
 def channels_first(diagnosis: Diagnosis) -> str:

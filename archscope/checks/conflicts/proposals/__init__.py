@@ -135,7 +135,7 @@ def sources_of(diagnosis: Diagnosis, order: Mapping[str, tuple[Source, ...]]) ->
     mismatch, shape = diagnosis.mismatch, diagnosis.shapes[0]
     if diagnosis.joined is not None:
         return unread, altered, other_dims
-    told_elsewhere = is_told_elsewhere(mismatch, shape, diagnosis.axis_names)
+    told_elsewhere = is_told_elsewhere(mismatch, shape, diagnosis.known_names)
     if mismatch.kind == "layer" and (told_elsewhere or lies_elsewhere(diagnosis)):
         return unread, altered, told, moved_beside, flattened, transposed, unmoved
     return order["layout" if mismatch.kind == "view" else diagnosis.cause]

@@ -29,7 +29,7 @@ def told(case: Case) -> Iterator[Proposal]:
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
-    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.axis_names):
+    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.known_names):
         return
     if lies_elsewhere(case.diagnosis):
         step = channels_first(case.diagnosis)
