@@ -29,6 +29,10 @@ MARKS = ("_dynamo_dynamic_indices", "_dynamo_dynamic_range", "_dynamo_hint_overr
 """What torch writes anew into a size of a nested tensor whenever that is used, with nobody looking on too."""
 
 
+TORCHS_OWN = ("torch._ops", "torch.fx", "torch.export", "torch._C", "torch.jit")
+"""Where torch's classes are that keep what they have worked out once."""
+
+
 def snapshot(*things: Any) -> Snapshot:
     """Each thing that is reached, once, under the first path that leads to it."""
     found: Snapshot = {}
@@ -59,6 +63,8 @@ def within(thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"vars.{name}", value) for name, value in vars(thing).items() if name not in MARKS)
         return
     if isinstance(thing, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
+        return
+    if type(thing).__module__.startswith(TORCHS_OWN):
         return
     if isinstance(thing, dict):
         yield from ((str(key), value) for key, value in thing.items())
@@ -104,8 +110,13 @@ def digest(tensor: Tensor) -> tuple[object, ...]:
 
 
 def contents(tensor: Tensor) -> str:
-    """The elements, in short; nothing on meta, or where the memory for them is gone."""
-    if tensor.is_meta or not tensor.numel() or tensor.untyped_storage().nbytes() < tensor.nbytes:
+    """The elements, in short; nothing of other kinds of tensors, on meta, or where the memory for them is gone."""
+    if (
+        type(tensor) not in (Tensor, nn.Parameter)
+        or tensor.is_meta
+        or not tensor.numel()
+        or tensor.untyped_storage().nbytes() < tensor.nbytes
+    ):
         return ""
     plain = tensor.detach().clone(memory_format=torch.contiguous_format)  # NumPy would forbid its memory to be resized
     return hashlib.sha256(plain.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
