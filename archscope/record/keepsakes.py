@@ -34,6 +34,12 @@ DATA = (argparse.Namespace, SimpleNamespace, UserDict, UserList, UserString, Cha
 TORCHS = ("torch.distributions.", "torch.optim.", "torch.amp.", "torch.nn.utils.", "torch.nn.attention.")
 """Where torch's classes are, other than modules, whose instances hold what is put into them."""
 
+CONTAINERS = frozenset([dict, OrderedDict, list, tuple, set, frozenset, deque])
+"""Python's own containers, which have no attributes."""
+
+OWN = frozenset(vars(nn.Module()))
+"""The attributes of every module."""
+
 Table = dict[Any, Any]
 
 Scripted = torch.jit._script.RecursiveScriptModule
@@ -125,10 +131,12 @@ def inside(thing: Any) -> Iterable[Any]:
         return (thing.__self__,)
     elif isinstance(thing, functools.partial):
         return (thing.func, *thing.args, *thing.keywords.values())
-    elif is_torchs(thing):
-        return attached(thing)
+    if type(thing) in CONTAINERS:
+        return entries
     if isinstance(thing, nn.Module):
-        entries += vars(thing).values()
+        entries += attached(thing)
+        if is_torchs(thing):
+            return entries
     elif has_attributes(thing):
         entries += (attributes_of(thing) or {}).values()
         entries += [held_in(slot, thing) for slot in members(type(thing))]
@@ -137,15 +145,13 @@ def inside(thing: Any) -> Iterable[Any]:
     return [*entries, *filter(is_authors, type(thing).__mro__)]
 
 
-def attached(layer: nn.Module) -> Iterator[Any]:
-    """What somebody has hung on one of torch's own layers: hooks, and attributes that are neither plain nor its own."""
-    for name, value in vars(layer).items():
-        kind = type(value)
-        if kind is dict or kind is OrderedDict:
-            if name not in ("_parameters", "_buffers"):
-                yield from value.values()
-        elif not isinstance(value, PLAIN) and kind is not set and kind is not tuple:
+def attached(module: nn.Module) -> Iterator[Any]:
+    """The modules in a module, its hooks, and what its author has given it."""
+    for name, value in vars(module).items():
+        if name not in OWN:
             yield value
+        elif name not in ("_parameters", "_buffers") and isinstance(value, dict):
+            yield from base(value).values(value)
 
 
 # ------------------------------------------------------------ attributes
@@ -156,7 +162,7 @@ def is_torchs(thing: Any) -> bool:
 
 def has_attributes(thing: Any) -> bool:
     """Whether it is an object whose attributes may be written, of somebody's own class or of one that holds data."""
-    if isinstance(thing, (nn.Module, type, FunctionType, MethodType, torch.Tensor)):
+    if type(thing) in CONTAINERS or isinstance(thing, (nn.Module, type, FunctionType, MethodType, torch.Tensor)):
         return False
     kind = type(thing)
     return isinstance(thing, DATA) or is_authors(kind) or kind.__module__.startswith(TORCHS)

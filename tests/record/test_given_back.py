@@ -116,7 +116,7 @@ def process() -> tuple[object, ...]:
     return hooks, level, torch.is_warn_always_enabled(), torch.backends.opt_einsum.enabled
 
 
-@pytest.mark.law(keep=2 * len(DEEDS))
+@pytest.mark.law(keep=len(DEEDS))
 @pytest.mark.parametrize("name", DEEDS)
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 def test_everything_is_as_it_was(name: str, train: bool, recwarn: pytest.WarningsRecorder) -> None:
