@@ -1,11 +1,12 @@
 """archscope: neural networks written in YAML, one line of PyTorch a step; what they are and what they cost.
 
-    net = archscope.build("specs/resnet.yaml:resnet50")            an ordinary nn.Module
-    report = archscope.summarize("specs/resnet.yaml:resnet50")     rows, totals, findings; print(report) is the table
+    net = archscope.build("specs:resnet:resnet50")                 an ordinary nn.Module
+    report = archscope.summarize("specs:resnet:resnet50")          rows, totals, findings; print(report) is the table
     report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
+    archscope.networks()                                           the networks that come with archscope
     archscope.device()                                             what this device can do at most
     archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
-    archscope.time("specs/resnet.yaml:resnet50")                   what it takes on this device, row by row
+    archscope.time("specs:resnet:resnet50")                        what it takes on this device, row by row
     archscope.register_cost("mylib::attention", formula)           prices what archscope cannot
 
 The functions live in `archscope.api`; they and torch are imported when they are first used.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         cross_check,
         device,
         load,
+        networks,
         register_cost,
         repair,
         schema,
@@ -39,6 +41,7 @@ __all__ = [
     "cross_check",
     "device",
     "load",
+    "networks",
     "register_cost",
     "repair",
     "schema",

@@ -25,6 +25,7 @@ from archscope.cli.options import scalar
 from archscope.comparison import compare
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
+from archscope.spec.catalog import Network
 from archscope.trace import Failure, Site
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import residual_mnist, stages, trained
@@ -57,6 +58,9 @@ class FakeLibrary(ModuleType):
 
     def check(self, *targets: str, **options: Any) -> Any:
         return self.give("check", targets, options)
+
+    def networks(self, *targets: str) -> Any:
+        return self.give("networks", targets, {})
 
     def schema(self) -> Any:
         return self.give("schema", (), {})
@@ -123,7 +127,7 @@ def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], e
         (["summary", "net.yaml", "--batch", "0"], "0 is not in the range"),
         (["summary", "net.yaml", "--format", "xml"], "'xml' is not one of"),
         (["sumary", "net.yaml"], "did you mean 'summary'?"),
-        (["nonsense"], "commands: check, device, flops, schema, summary, time"),
+        (["nonsense"], "commands: check, device, flops, list, schema, summary, time"),
         (["check", "net.yaml", "--max-params", "5 apples"], "'5 apples' is not a figure such as 12.4M"),
         (["check", "net.yaml", "--max-macs", "-1"], "'-1' is no limit such as 5M"),
         (["check", "net.yaml", "--tolerance", "2"], "'2' is no tolerance such as 2% or 0.02"),
@@ -512,7 +516,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["summary", "--help"], ["summray"], ["flops", "a", "--by", "x"]]
+    "arguments", [["--help"], ["--version"], ["list"], ["summary", "--help"], ["summray"], ["flops", "a", "--by", "x"]]
 )
 def test_help_and_mistakes_do_not_import_torch(arguments: list[str]) -> None:
     program = "import sys; from archscope.cli import ended; ended(sys.argv[1:]); print('torch' in sys.modules)"
@@ -547,12 +551,13 @@ def test_one_command_is_one_library_call(library: FakeLibrary) -> None:
         "schema": (lambda: {"type": "object"}, "schema"),
         "time": (timed_mnist, "time"),
         "device": (ceilings, "device"),
+        "list": (lambda: [Network("specs:a", "A net"), Network("specs:b", "Another")], "networks"),
     }
     assert answers.keys() == cli.commands.keys()
     for command, (answer, function) in answers.items():
         library.calls.clear()
         library.answer = answer()
-        assert run(command, *(["net.yaml"] if command not in ("schema", "device") else [])).exit_code == 0
+        assert run(command, *(["net.yaml"] if command not in ("schema", "device", "list") else [])).exit_code == 0
         assert [name for name, _, _ in library.calls] == [function]
 
 

@@ -242,7 +242,15 @@ def test_no_room_off_the_workshop_floor_imports_torch_on_its_way_in() -> None:
     assert done.returncode == 0, done.stderr or "torch was imported"
 
 
-OTHER_PROJECT = re.compile(r"pip3? install [^\n]*?(?<![\w/.-])archscope(?![\w/.-])")
+NAME = r"(?<![\w/.:-])archscope(?![\w/.:-])"
+TOOLS = r"(?:pip3?|pipx|conda|mamba|easy_install|uv|uvx|poetry|pdm|rye|hatch)"
+VERBS = r"(?:install|add|run|upgrade|download|wheel)"
+OTHER_PROJECT = re.compile(
+    rf"\b{TOOLS}\b(?: \w+)? {VERBS}\b(?:[^\n]|\\\n)*?{NAME}"  # a command that installs it
+    rf"|[\"'](?<![\w-])archscope(?:\[[\w,-]*\] *(?:[=<>~!]=?[^\"']*)?|[=<>~!]=[^\"']*)[\"']"  # a requirement
+    rf"|^ *- *archscope(?:\[[\w,-]*\])?(?:[=<>~!]=?.*)?$|^archscope(?:\[[\w,-]*\])?[=<>~!]=",  # in a list of them
+    re.MULTILINE,
+)
 """An installation by the name that another project has on the public package index."""
 
 
@@ -253,16 +261,29 @@ def test_no_text_installs_the_other_project_of_this_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "found"),  # @ stands for the name, so that this file itself holds no such line
     [
-        ("pip" + " install archscope", True),
-        ("pip" + " install 'archscope[pictures]'", True),
-        ("pip" + " install .", False),
-        ("pip" + " install git+https://example.com/archscope.git", False),
+        ("pip install @", True),
+        ("pip install '@[pictures]'", True),
+        ("python -m pip install --upgrade @", True),
+        ("pip install torch \\\n    @", True),
+        ("uv pip install @", True),
+        ("uv add @", True),
+        ("pipx install @", True),
+        ('test = ["@[pictures]"]', True),
+        ('"@>=0.1"', True),
+        ("torch\n@==0.1\n", True),
+        ("dependencies:\n  - @\n", True),
+        ("pip install .", False),
+        ("pip install torch-@", False),
+        ("pip install git+https://example.com/@.git", False),
+        ("pip uninstall @", False),
+        ('"torch-@[pictures]"', False),
+        ("- run: @ check", False),
     ],
 )
 def test_the_other_project_is_recognised(text: str, found: bool) -> None:
-    assert bool(OTHER_PROJECT.search(text)) is found
+    assert bool(OTHER_PROJECT.search(text.replace("@", "archscope"))) is found
 
 
 # ------------------------------------------------------------ each check can complain

@@ -1,4 +1,4 @@
-"""One function per wish: load, build, summarize, compare, cross_check, time, device, check, schema.
+"""One function per wish: networks, load, build, summarize, compare, cross_check, time, device, check, schema.
 
 target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
 specs                        runs                                              judgement
@@ -6,6 +6,7 @@ specs                        runs                                              j
                              timings                  devices
 """
 
+from archscope.api.choices import networks
 from archscope.api.crosschecks import cross_check
 from archscope.api.devices import device
 from archscope.api.judgement import check, compare
@@ -23,6 +24,7 @@ __all__ = [
     "cross_check",
     "device",
     "load",
+    "networks",
     "plan_of",
     "register_cost",
     "repair",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from archscope import units
 from archscope.errors import UsageError
-from archscope.spec import Library
+from archscope.spec import Library, packaged
 from archscope.spec import load as load_spec
+from archscope.spec.variants import find_variant, variants_of
 
 if TYPE_CHECKING:
     from archscope.compile import Override, Plan
@@ -33,7 +34,13 @@ def load(
     text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk. known:
     files that were read before; one of the same text is not parsed again.
     """
-    return load_spec(os.fspath(path), text=text, texts=texts or {}, known=known)
+    return load_spec(named(path), text=text, texts=texts or {}, known=known)
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """A file as messages call it: `specs:resnet` is `specs:resnet.yaml`."""
+    text = os.fspath(path)
+    return (packaged.split(text) or (text, None))[0] if text.startswith(packaged.PREFIX) else text
 
 
 def schema() -> dict[str, Any]:
@@ -56,8 +63,6 @@ def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str
 
 def targets_of(library: Library) -> list[str]:
     """The targets of a spec's variants; none for a library of blocks."""
-    from archscope.compile import variants_of
-
     root = library.root
     if root.layers is None:
         return []
@@ -69,6 +74,8 @@ def split(target: Any) -> tuple[str, str | None] | None:
     if not isinstance(target, (str, os.PathLike)):
         return None
     text = os.fspath(target)
+    if text.startswith(packaged.PREFIX):
+        return packaged.split(text)
     match = SPEC.fullmatch(text)
     if match and not os.path.isfile(text):
         return match["file"], match["variant"]
@@ -128,7 +135,7 @@ def compiled(
 
     Raises SpecError, UsageError.
     """
-    from archscope.compile import compile_net, find_variant
+    from archscope.compile import compile_net
     from archscope.spec.settings import settings_of
 
     refuse_two_batches(input, batch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.metadata
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import repairs
+from archscope.cli import installed, repairs
+from archscope.cli.catalog import listing
 from archscope.cli.devices import device
 from archscope.cli.options import CHECK_OPTIONS, OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
 from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
@@ -48,15 +48,9 @@ class Commands(click.Group):
 # ------------------------------------------------------------ commands
 def tell_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(f"archscope {version()}")
+        click.echo(f"archscope {installed.version()}")
+        click.echo(f"{told}\n" if (told := installed.conflict()) else "", nl=False, err=True)
         ctx.exit()
-
-
-def version() -> str:
-    try:
-        return importlib.metadata.version("archscope")
-    except importlib.metadata.PackageNotFoundError:
-        return "(run from a source tree)"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,8 +58,8 @@ def version() -> str:
 def cli() -> None:
     """Neural networks written in YAML or Python: shapes, parameters, MACs, times of every step.
 
-    TARGET is a spec (net.yaml, net.yaml:variant) or Python code that gives a module (net.py:Net,
-    package.module:factory).
+    TARGET is a spec (net.yaml, net.yaml:variant), a network that comes with archscope (specs:resnet:resnet50) or
+    Python code that gives a module (net.py:Net, package.module:factory).
     """
 
 
@@ -185,6 +179,7 @@ def schema(output: str | None) -> None:
 
 cli.add_command(time)
 cli.add_command(device)
+cli.add_command(listing)
 
 
 # ------------------------------------------------------------ calls and renderings
@@ -316,5 +311,11 @@ def ended(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except ImportError as error:
+        told = installed.broken_by(error)
+        if not told:
+            raise
+        click.echo(told, err=True)
+        return WRONG
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

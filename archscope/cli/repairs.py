@@ -16,6 +16,7 @@ import click
 from archscope.cli.output import Refusal, deliver, write_whole
 from archscope.errors import UsageError
 from archscope.report import Checked, Fix
+from archscope.spec.packaged import PREFIX
 
 if TYPE_CHECKING:
     from archscope.api import Repair
@@ -83,7 +84,7 @@ def write(repairs: Sequence[Repair], output: str | None = None) -> None:
             names = ", ".join(latest) or "no file"
             raise UsageError(f"-o takes one mended spec; {names} would change", "name one target that can be mended")
         (file, (before, after)), target = next(iter(latest.items())), repairs[0].target
-        if not target.startswith(file):
+        if not target.startswith(file.removesuffix(".yaml") if file.startswith(PREFIX) else file):
             raise UsageError(f"what mends {target} stands in {file}", "leave -o out, or check that file")
         deliver(mended_text(before, after), output)
     for file, before, after in changed if output is None else ():
@@ -101,7 +102,10 @@ def mended_text(before: str, after: str) -> str:
 
 
 def write_file(file: str, before: str, after: str) -> None:
-    """Raises UsageError where the file has changed meanwhile, Refusal where it cannot be written."""
+    """Raises UsageError where the file comes with archscope or has changed meanwhile, Refusal where it cannot be
+    written."""
+    if file.startswith(PREFIX):
+        raise UsageError(f"{file} comes with archscope and is not changed", "-o FILE writes the changed spec to FILE")
     path = Path(file)
     try:
         data = path.read_bytes()

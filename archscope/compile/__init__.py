@@ -1,7 +1,7 @@
 """From what was written to what runs: Spec → Plan (graphs and recipes, on shapes alone) → nn.Module.
 
 compile_net(library, variant) → Plan
-  net           variants, inputs, overrides, ties; the whole net
+  net           inputs, overrides, ties; the whole net
   workshop      one compilation: what names mean in each file; scope is the chain of names
   blocks        one use of a block: dimensions, arguments, return; built once per distinct use
   steps         its steps: when, labels, the application rule; loops, forms (residual, concat, …), conditions
@@ -27,7 +27,7 @@ from archscope.compile.argument_text import describe
 from archscope.compile.assemble import build
 from archscope.compile.distinct import DistinctNet, block_at, distinct, has_uneven_loops, uses
 from archscope.compile.drive import Ready, ready
-from archscope.compile.net import Override, compile_net, find_variant, variants_of
+from archscope.compile.net import Override, compile_net
 from archscope.compile.outline import outline
 from archscope.compile.plan import InputSpec, Plan
 
@@ -42,10 +42,8 @@ __all__ = [
     "compile_net",
     "describe",
     "distinct",
-    "find_variant",
     "has_uneven_loops",
     "outline",
     "ready",
     "uses",
-    "variants_of",
 ]

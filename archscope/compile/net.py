@@ -6,7 +6,6 @@ Library → variant → params and inputs → BlockPlan of the top level → tie
 from __future__ import annotations
 
 import ast
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, UsageError, did_you_mean
-from archscope.spec.model import Constant, Expected, Expression, Input, Items, Library, Setting, Spec, Tie, Variant
+from archscope.spec.model import Expected, Expression, Input, Library, Setting, Spec, Tie, Variant
 from archscope.spec.names import names_read
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site, join_path
@@ -40,39 +39,6 @@ class Override:
     name: str
     shape: tuple[int, ...]
     dtype: str = ""
-
-
-def variants_of(spec: Spec) -> tuple[Variant, ...]:
-    """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
-    base = spec.variants or (Variant("", (), (), spec.span),)
-    axes = [[replace(s, value=v) for v in s.value.items] for s in spec.matrix if isinstance(s.value, Items)]
-    if not axes:
-        return base
-    return tuple(_crossed(variant, chosen) for variant in base for chosen in itertools.product(*axes))
-
-
-def _crossed(variant: Variant, chosen: Sequence[Setting]) -> Variant:
-    texts = (f"{s.name}={_text(s)}" for s in chosen)
-    name = ",".join(filter(None, (variant.name, *texts)))
-    return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
-
-
-def _text(setting: Setting) -> str:
-    value = setting.value
-    return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
-
-
-def find_variant(spec: Spec, name: str | None) -> Variant:
-    """The variant called `name`; the first one without a name. Raises UsageError."""
-    known = variants_of(spec)
-    if not name:
-        return known[0]
-    for variant in known:
-        if variant.name == name:
-            return variant
-    names = [v.name for v in known if v.name]
-    near = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has no variants")
-    raise UsageError(f"{spec.file} has no variant {name!r}", near)
 
 
 @collector_at_rest()

@@ -8,6 +8,8 @@
       steps       lists of steps, modifiers, forms, labels
       parse       sections of a file → Spec
       load        imports, sandboxed
+      packaged    the networks that come with the package; folders, a folder for its specs
+      variants    the nets of one file; catalog, what there is to choose from
     dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
     model holds the nouns, evaluate gives expressions their values, schema describes the language to editors.
 

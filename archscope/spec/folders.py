@@ -1,4 +1,7 @@
-"""A folder stands for its specs: targets → targets, where a folder is every .yaml and .yml file in it and below."""
+"""A folder stands for its specs: targets → targets, where a folder is every .yaml and .yml file in it and below.
+
+`specs:` is every network that comes with the package.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import UsageError
+from archscope.spec import packaged
 
 
 def spread(targets: Iterable[Any]) -> Iterator[Any]:
@@ -16,6 +20,8 @@ def spread(targets: Iterable[Any]) -> Iterator[Any]:
         named = os.fspath(target) if isinstance(target, os.PathLike) else target
         if isinstance(named, str) and os.path.isdir(named):
             yield from specs_below(named)
+        elif named == packaged.PREFIX:
+            yield from (f"{packaged.PREFIX}{name}.yaml" for name in packaged.names())
         else:
             yield named
 

@@ -16,6 +16,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from archscope.errors import Problem, Problems, Span, SpecError, did_you_mean
+from archscope.spec import packaged
 from archscope.spec.expression import short
 from archscope.spec.model import Import, Library, Spec
 from archscope.spec.nodes import Misread
@@ -42,12 +43,13 @@ def load(
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
     try:
+        real = packaged.real(path)
         given = texts.get(path) if text is None else text
-        content = read_file(path, Span(path, 1, 1), path) if given is None else given
+        content = read_file(real, Span(path, 1, 1), path) if given is None else given
     except Misread as fault:
         raise SpecError([fault.problem]) from None
-    loading = Loading(allowed_folder(path), texts, known)
-    loading.add(Source(path, os.path.realpath(path)), content, ())
+    loading = Loading(allowed_folder(real), texts, known)
+    loading.add(Source(path, os.path.realpath(real)), content, ())
     loading.problems.raise_if_any(loading.sources)
     return Library(loading.files[path], loading.files, loading.sources)
 
@@ -157,8 +159,15 @@ class Loading:
         if not inside(real, self.folder):
             cure = "imports stay in the spec's directory, or in the current one where it lies inside that"
             raise Misread(one.span, f"import {short(one.source)} leaves the directory of the spec", cure)
-        name = os.path.normpath(os.path.join(os.path.dirname(importer.name), one.source))
+        name = name_beside(importer.name, one.source)
         return Source(name if name not in self.files else one.source, real)
+
+
+def name_beside(importer: str, source: str) -> str:
+    """What messages call a file that another one imports."""
+    if importer.startswith(packaged.PREFIX):
+        return packaged.beside(importer, source)
+    return os.path.normpath(os.path.join(os.path.dirname(importer), source))
 
 
 def standard(one: Import) -> Source:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from archscope.api import build, plan_of
-from archscope.compile import Override, find_variant, variants_of
+from archscope.compile import Override
 from archscope.errors import SpecError, UsageError
 from archscope.spec import load
 from archscope.spec.settings import settings_of
+from archscope.spec.variants import find_variant, variants_of
 from tests.compile.written import example, inputs_of, net, plan, refused, run, same, shape_of, steps, weights
 
 # Inputs

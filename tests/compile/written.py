@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from archscope.api import load
-from archscope.compile import Plan, build, compile_net, find_variant, ready
+from archscope.compile import Plan, build, compile_net, ready
 from archscope.errors import Span, SpecError
+from archscope.spec.variants import find_variant
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,23 @@
+"""`archscope list`: the networks that there are to choose from."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import OUTPUT
+from archscope.cli.output import deliver, refusing
+
+
+@click.command(name="list")
+@click.argument("targets", nargs=-1, metavar="[FILE…]")
+@OUTPUT
+def listing(targets: tuple[str, ...], output: str | None) -> None:
+    """The networks that come with archscope, or the variants of FILE.
+
+    A folder stands for its specs. Nothing is run.
+    """
+    with refusing():
+        from archscope import api
+        from archscope.render import catalog, views
+
+        deliver(catalog.text(api.networks(*targets), views.terminal_width()), output)

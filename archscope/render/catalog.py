@@ -1,0 +1,44 @@
+"""Networks to choose from, as text: one line for each file, or for each variant of one file."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from archscope.spec.catalog import Network
+
+LEAST = 30
+"""The narrowest column of sentences."""
+
+
+def text(networks: Sequence[Network], width: int = 80) -> str:
+    """The variants of one file, or a line for each of several."""
+    return variants(networks[0], width) if len(networks) == 1 else files(networks, width)
+
+
+def files(networks: Sequence[Network], width: int) -> str:
+    rows = [(one.target, str(len(one.variants) or ""), one.about) for one in networks]
+    return "\n".join(columns([("network", "variants", "what it is"), *rows], width)) + "\n"
+
+
+def variants(one: Network, width: int) -> str:
+    """A file's variants, each as a target with what it sets."""
+    head = textwrap.wrap(f"{one.target}: {one.about}", width)
+    rows = [(target, settings) for target, settings in one.variants]
+    return "\n".join([*head, *(["", *columns([("variant", "sets"), *rows], width)] if rows else [])]) + "\n"
+
+
+def columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Rows with their cells in columns; the last column is wrapped to what is left of the width."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    room = max(width - sum(widths) - 2 * len(widths), LEAST)
+    return [line for row in rows for line in cells(row, widths, room)]
+
+
+def cells(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]:
+    first = "  ".join(
+        cell.rjust(size) if cell.isdigit() else cell.ljust(size) for cell, size in zip(row, widths, strict=False)
+    )
+    last = textwrap.wrap(row[-1], room) or [""]
+    indent = " " * (len(first) + 2)
+    return [f"{first}  {last[0]}".rstrip(), *(indent + line for line in last[1:])]

@@ -1,0 +1,65 @@
+"""What there is to choose from: a file → its networks with what each sets, and the first sentence of its head."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from archscope.errors import SpecError
+from archscope.spec import dump, packaged
+from archscope.spec.load import load
+from archscope.spec.model import Library, Variant
+from archscope.spec.variants import variants_of
+
+SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A file of networks. target: how a command line names it. about: a sentence on it. variants: the target of each
+    variant with the params that it sets, as text; none for a library of blocks and for a file without variants.
+    """
+
+    target: str
+    about: str
+    variants: tuple[tuple[str, str], ...] = ()
+
+
+def network(file: str) -> Network:
+    """What a file holds. Raises SpecError where it cannot be read."""
+    library = load(file)
+    target = short(file)
+    found = () if library.root.layers is None else variants_of(library.root)
+    return Network(target, about(library), tuple((f"{target}:{one.name}", sets(one)) for one in found if one.name))
+
+
+def network_or_why_not(file: str) -> Network:
+    """What a file holds, or that it cannot be read."""
+    try:
+        return network(file)
+    except SpecError:
+        return Network(short(file), f"cannot be read: `archscope check {file}` says why")
+
+
+def short(file: str) -> str:
+    """`specs:resnet.yaml` → `specs:resnet`; any other file as it is."""
+    return file.removesuffix(".yaml") if file.startswith(packaged.PREFIX) else file
+
+
+def about(library: Library) -> str:
+    """The first sentence of the comment at the head of a file, else the network's name."""
+    root = library.root
+    head = []
+    for line in library.sources[root.file].splitlines():
+        if not line.startswith("#"):
+            break
+        head.append(line.lstrip("# ").strip())
+    found = SENTENCE.match(" ".join(head))
+    said = found[0] if found else ""
+    blocks = ", ".join(block.name for block in root.blocks)
+    return said.rstrip(".") or (root.name if root.layers is not None else f"a library of blocks: {blocks}")
+
+
+def sets(variant: Variant) -> str:
+    """`block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
+    return ", ".join(f"{one.name}={dump.text(dump.data(one.value))}" for one in variant.settings)

@@ -1,0 +1,43 @@
+"""The nets of one file: its variants times its matrix."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from archscope.errors import UsageError, did_you_mean
+from archscope.spec.model import Constant, Items, Setting, Spec, Variant
+
+
+def variants_of(spec: Spec) -> tuple[Variant, ...]:
+    """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
+    base = spec.variants or (Variant("", (), (), spec.span),)
+    axes = [[replace(s, value=v) for v in s.value.items] for s in spec.matrix if isinstance(s.value, Items)]
+    if not axes:
+        return base
+    return tuple(_crossed(variant, chosen) for variant in base for chosen in itertools.product(*axes))
+
+
+def _crossed(variant: Variant, chosen: Sequence[Setting]) -> Variant:
+    texts = (f"{s.name}={_text(s)}" for s in chosen)
+    name = ",".join(filter(None, (variant.name, *texts)))
+    return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
+
+
+def _text(setting: Setting) -> str:
+    value = setting.value
+    return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
+
+
+def find_variant(spec: Spec, name: str | None) -> Variant:
+    """The variant called `name`; the first one without a name. Raises UsageError."""
+    known = variants_of(spec)
+    if not name:
+        return known[0]
+    for variant in known:
+        if variant.name == name:
+            return variant
+    names = [v.name for v in known if v.name]
+    near = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has no variants")
+    raise UsageError(f"{spec.file} has no variant {name!r}", near)

@@ -1,0 +1,143 @@
+"""What an installation is: its name, what it brings, and what it says of another distribution of the same import."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from archscope.cli import cli, ended, installed
+from archscope.spec import packaged
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+class Distribution:
+    """An installed distribution as importlib.metadata shows it; `metadata` as a leftover of a build has none."""
+
+    def __init__(self, version: str, *, metadata: bool = True):
+        self.version, self.metadata = version, metadata
+
+    def read_text(self, name: str) -> str | None:
+        return "Metadata-Version: 2.1" if self.metadata and name == "METADATA" else None
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Distribution]:
+    """The distributions of this environment."""
+    there: dict[str, Distribution] = {}
+
+    def distribution(name: str) -> Distribution:
+        if name not in there:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    return there
+
+
+# ------------------------------------------------------------ the name
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    assert PROJECT["name"] == installed.OURS == "torch-archscope"
+    assert PROJECT["scripts"] == {"archscope": "archscope.cli:main"}
+    assert PROJECT["readme"] == "README.md"
+    assert {"Repository", "Changelog"} <= PROJECT["urls"].keys()
+
+
+def test_what_the_cross_check_asks_is_installed_with_it() -> None:
+    named = {text.partition(">")[0] for text in PROJECT["dependencies"]}
+    assert {"torch", "click", "tabulate", "fvcore", "torchinfo"} <= named
+
+
+def test_the_version_is_that_of_our_distribution(found: dict[str, Distribution]) -> None:
+    assert installed.version() == "(run from a source tree)"
+    found["torch-archscope"] = Distribution("3.1")
+    assert CliRunner().invoke(cli, ["--version"]).output == "archscope 3.1\n"
+
+
+def test_another_distribution_of_this_name_is_told(found: dict[str, Distribution]) -> None:
+    found.update({"torch-archscope": Distribution("3.1"), "archscope": Distribution("9.9")})
+    result = CliRunner().invoke(cli, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, "archscope 3.1\n")
+    assert "a distribution called archscope (9.9) is installed beside this one" in result.stderr
+    assert "pip uninstall archscope, then install torch-archscope again" in result.stderr
+
+
+def test_what_a_build_left_in_a_checkout_is_not_installed(found: dict[str, Distribution]) -> None:
+    found["archscope"] = Distribution("0.1", metadata=False)
+    assert installed.conflict() == ""
+
+
+def test_a_module_of_ours_that_is_missing_is_put_down_to_the_other(
+    found: dict[str, Distribution], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "archscope.spec.schema", None)  # cannot be imported
+    with pytest.raises(ImportError):
+        ended(["schema"])
+    found["archscope"] = Distribution("9.9")
+    assert ended(["schema"]) == 2
+    assert "pip uninstall archscope" in capsys.readouterr().err
+
+
+def test_an_import_error_of_others_is_theirs(found: dict[str, Distribution]) -> None:
+    found["archscope"] = Distribution("9.9")
+    assert installed.broken_by(ImportError("no module named numpy", name="numpy")) == ""
+
+
+# ------------------------------------------------------------ the wheel
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a wheel of the tracked files installs."""
+    source, wheels, site = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "site"))
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(wheels)], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = wheels.iterdir()
+    assert wheel.name.startswith("torch_archscope-")
+    zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def installed_python(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in an empty folder, with the installed wheel."""
+    environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+
+
+def test_a_wheel_brings_the_package_alone(site: Path) -> None:
+    assert sorted(path.name.partition("-")[0] for path in site.iterdir()) == ["archscope", "torch_archscope"]
+
+
+def test_a_wheel_brings_every_file_of_the_package_and_every_network(site: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "archscope", "specs"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    wanted = {name if name.startswith("archscope/") else f"archscope/{name}" for name in listed.stdout.split()}
+    assert [name for name in sorted(wanted) if not (site / name).is_file()] == []
+
+
+def test_an_installation_has_the_networks_in_any_folder(site: Path, tmp_path: Path) -> None:
+    program = "import archscope; print(archscope.__file__); print(*(one.target for one in archscope.networks()))"
+    done = installed_python(site, tmp_path, "-c", program)
+    file, names = done.stdout.splitlines()
+    assert Path(file).is_relative_to(site)
+    assert names.split() == [f"specs:{name}" for name in packaged.names()]
+    done = installed_python(site, tmp_path, "-m", "archscope", "summary", "specs:resnet:resnet50", "--device", "meta")
+    assert (done.returncode, "25,557,032 parameters" in done.stdout) == (0, True), done.stderr
