@@ -230,14 +230,14 @@ def graphs(timing: Timing) -> Iterator[str]:
 
 
 def limits(timing: Timing) -> Iterator[str]:
-    """`2.9 ms at best: 71 % of the roofline`, and what would go if it were fused."""
+    """`2.9 ms at best: 71 % of the roofline`, and what fusing could save."""
     if not timing.least:
         return
     sure = "" if timing.whole.sure else "at least "
     share = f": {percent(timing.of_roofline, 1.0)} of the roofline" if timing.of_roofline else ""
     yield f"{sure}{units.duration(timing.least)} at best{share}"
     for group in timing.worth:
-        yield f"{units.duration(group.seconds)} would go with fused {group.kind}"
+        yield f"{units.duration(group.seconds)} could be saved by fusing {group.kind}"
 
 
 def memory(footprint: Footprint) -> Iterator[str]:

@@ -25,6 +25,7 @@ from archscope.measurement import Load
 from archscope.roofline import Ceilings
 from archscope.spec.data import CHECKS, FORMS, MODIFIERS, PRESERVES, RESERVED
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
+from tests.docs import picture
 from tests.docs.pages import (
     ALL,
     LINK,
@@ -169,6 +170,49 @@ def test_every_page_is_reached_from_the_readme(page: Path) -> None:
     index = RULES_INDEX if page == index else index
     links = [link.partition("#")[0] for link in LINK.findall(index.read_text(encoding="utf-8"))]
     assert page.relative_to(index.parent).as_posix() in links
+
+
+# ------------------------------------------------------------ the front door
+FOR_DEVELOPERS = {"house.md", "measurements.md"}
+JARGON = re.compile(r"\b(?:witness(?:es)?|mend(?:ed|s|ing)?|struck|yardstick|hopeless|would go with)\b", re.IGNORECASE)
+"""Words of ours that say nothing to a reader who is new."""
+PRICES = re.compile(r"\b(?:un)?pric(?:ed?|es|ing)\b", re.IGNORECASE)
+"""What docs/cost.md defines; the README does without."""
+
+
+def words_for_readers(page: Path) -> str:
+    """A page without its blocks and without what stands as code in it."""
+    return re.sub(r"`[^`\n]+`", "", prose(page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in FOR_DEVELOPERS], ids=lambda page: page.name
+)
+def test_a_user_needs_no_words_of_ours(page: Path) -> None:
+    assert JARGON.findall(words_for_readers(page)) == []
+    assert page != README or PRICES.findall(words_for_readers(page)) == []
+
+
+def test_the_readme_installs_early_and_shows_one_picture() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    commands = [number for number, line in enumerate(lines, 1) if line.startswith("pip install ")]
+    assert commands[0] < 40
+    assert any(line.startswith(".venv\\Scripts\\activate") for line in lines[:40])
+    assert [line for line in lines if line.startswith("![")] == [lines[6]]
+    assert f"({picture.PICTURE.relative_to(ROOT).as_posix()})" in lines[6]
+
+
+@pytest.mark.moves_rng
+def test_the_picture_is_what_check_prints() -> None:
+    """`python -m tests.docs.update` draws it anew."""
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.current()
+
+
+def test_texts_for_developers_stand_apart() -> None:
+    text = README.read_text(encoding="utf-8")
+    apart = text.partition("## For developers of archscope")[2]
+    assert all(f"(docs/{name})" in apart for name in FOR_DEVELOPERS)
+    assert {name for name in FOR_DEVELOPERS if f"(docs/{name})" in text.removesuffix(apart)} == set()
 
 
 # ------------------------------------------------------------ nothing is left out

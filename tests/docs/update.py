@@ -9,6 +9,7 @@ from unittest import mock
 
 import torch
 
+from tests.docs import picture
 from tests.docs.pages import LIST, PAGES, blocks, lay_out, listed, lists, rewritten
 
 
@@ -30,6 +31,7 @@ def main() -> None:
     with mock.patch.object(torch.cuda, "is_available", return_value=False):
         for page in PAGES:
             page.write_text(updated(page), encoding="utf-8")
+        picture.PICTURE.write_text(picture.current(), encoding="utf-8")
 
 
 if __name__ == "__main__":
