@@ -141,3 +141,40 @@ def test_an_installation_has_the_networks_in_any_folder(site: Path, tmp_path: Pa
     assert names.split() == [f"specs:{name}" for name in packaged.names()]
     done = installed_python(site, tmp_path, "-m", "archscope", "summary", "specs:resnet:resnet50", "--device", "meta")
     assert (done.returncode, "25,557,032 parameters" in done.stdout) == (0, True), done.stderr
+
+
+PLAY = """
+import os, sys
+from pathlib import Path
+import archscope
+from tests.docs.pages import PAGES, agrees, blocks, played, turns
+
+print(Path(archscope.__file__).is_relative_to(sys.argv[1]))
+for block in blocks(PAGES[0]):
+    if block.file:
+        Path(block.file).write_text(block.text, encoding="utf-8")
+    elif block.language == "console":
+        for said, done in zip(turns(block.text), played(block.text), strict=True):
+            print(said.command if agrees(said.output, done.output) else f"$ {done.command}\\n{done.output}")
+"""
+
+
+def test_the_readmes_commands_work_after_a_plain_install(site: Path, tmp_path: Path) -> None:
+    """In a folder that holds only the files which the README has the reader write."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PLAY, str(site)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    from_site, *commands = done.stdout.splitlines()
+    assert (done.returncode, from_site) == (0, "True"), done.stderr
+    assert [command for command in commands if not command.startswith("archscope ")] == []
+    assert {command.split()[1] for command in commands} >= {"summary", "check", "flops"}
