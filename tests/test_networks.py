@@ -88,6 +88,24 @@ def test_a_name_that_no_network_has(name: str, help: str) -> None:
     assert run("summary", f"specs:{name}").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("target", "help"),
+    [
+        ("resnet", "specs:resnet comes with archscope"),
+        ("ResNet50", "specs:resnet:resnet50 comes with archscope"),
+        ("lenet", "specs:tutorials/lenet comes with archscope"),
+        ("nonsense", "or a network that `archscope list` shows"),
+        ("specs/resnet.yaml", "specs:resnet comes with archscope"),
+        ("specs/tutorials/lenet.yaml:x", "specs:tutorials/lenet comes with archscope"),
+        ("specs/nonsense.yaml", "check the path"),
+    ],
+)
+def test_what_is_not_there_but_comes_with_the_package(target: str, help: str) -> None:
+    result = run("summary", target)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith(help)
+
+
 def test_a_network_of_the_package_is_not_changed() -> None:
     with pytest.raises(UsageError, match="comes with archscope and is not changed"):
         write_file("specs:resnet.yaml", "before", "after")

@@ -41,6 +41,19 @@ def network_or_why_not(file: str) -> Network:
         return Network(short(file), f"cannot be read: `archscope check {file}` says why")
 
 
+def suggestion(word: str) -> str:
+    """Which network of the package a word names, as a help; empty where it names none, nor a variant of one."""
+    name = packaged.found(word.lower())
+    named = [f"{packaged.PREFIX}{name}"] if name else variants_called(word.lower())
+    return f"{named[0]} comes with archscope" if len(named) == 1 else ""
+
+
+def variants_called(name: str) -> list[str]:
+    """The targets of all variants of that name in the networks of the package, but for those of the tutorials."""
+    files = (network(f"{packaged.PREFIX}{one}.yaml") for one in packaged.names() if "/" not in one)
+    return [target for one in files for target, _ in one.variants if target.rpartition(":")[2] == name]
+
+
 def short(file: str) -> str:
     """`specs:resnet.yaml` → `specs:resnet`; any other file as it is."""
     return file.removesuffix(".yaml") if file.startswith(packaged.PREFIX) else file

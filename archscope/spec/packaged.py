@@ -71,6 +71,13 @@ def real(file: str) -> str:
     return str(folder() / f"{there}.yaml")
 
 
+def suggestion(path: str) -> str:
+    """A help for a file that is not there, `specs/resnet.yaml`: which network it may mean; empty where it is none."""
+    name = path.replace("\\", "/").rpartition("specs/")[2].removesuffix(".yaml")
+    there = found(name)
+    return f"{PREFIX}{there} comes with archscope" if there else ""
+
+
 def beside(importer: str, source: str) -> str:
     """What messages call a file that `importer`, one of these networks, imports."""
     return PREFIX + posixpath.normpath(posixpath.join(posixpath.dirname(importer.removeprefix(PREFIX)), source))

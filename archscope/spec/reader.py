@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
+from archscope.spec import packaged
 from archscope.spec.brackets import scan, whole
 from archscope.spec.nodes import MAX_INTEGER, Mapping, Misread, Node, Scalar, Sequence, resolve
 from archscope.spec.syntax import explain
@@ -47,12 +48,13 @@ def read_file(path: str, span: Span, shown: str) -> str:
 
 
 def nearby(path: str) -> str:
-    """A suggestion among the files of the same directory."""
+    """A suggestion among the files of the same directory, else among the networks that come with the package."""
     folder, name = os.path.split(path)
     try:
-        return did_you_mean(name, sorted(os.listdir(folder or "."))[:1000]) or "check the path"
+        near = did_you_mean(name, sorted(os.listdir(folder or "."))[:1000])
     except OSError:
-        return "check the path"
+        near = ""
+    return near or packaged.suggestion(path) or "check the path"
 
 
 def decode(data: bytes, path: str, span: Span) -> str:

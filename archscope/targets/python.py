@@ -28,12 +28,13 @@ from torch import nn
 
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
+from archscope.spec.catalog import suggestion
 from archscope.targets.calls import taken
 from archscope.targets.construction_errors import cannot_be_imported, cannot_be_made, comes_from_a_constructor
 from archscope.targets.ignored import INSTALLED, relative
 from archscope.warned import attributed
 
-FORMS = "net.yaml, net.yaml:variant, net.py:Net or package.module:factory"
+FORMS = "net.yaml, net.yaml:variant, net.py:Net, package.module:factory, or a network that `archscope list` shows"
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def _parted(target: str) -> tuple[str, str]:
     dotted = package and all(part.isidentifier() for part in target.split("."))
     raise UsageError(
         f"{target!r} is neither a spec nor a Python target",
-        f"a colon comes before the name: {package}:{last}" if dotted else FORMS,
+        f"a colon comes before the name: {package}:{last}" if dotted else suggestion(target) or FORMS,
     )
 
 
