@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archscope.api import (
+        again,
         build,
         check,
         compare,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "again",
     "build",
     "check",
     "compare",

@@ -1,18 +1,22 @@
-"""Reports side by side: (Report, …) → Comparison: labels, totals, and the changes of each against the first."""
+"""Reports side by side: (Report, …) → Comparison: labels, totals, and the changes of each against one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from archscope.errors import UsageError, did_you_mean
 from archscope.report import Report, Views
+
+KEPT = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
+"""What of a report's document an entry of a comparison's holds."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One quantity of the first target and of another; None where it is not known (unpriced)."""
+    """One quantity of the target that all are held against, and of another; None where it is not known (unpriced)."""
 
     name: str
     first: int | None
@@ -26,13 +30,22 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Reports in the order given. `labels`: the targets, as variants alone where all are of one file."""
+    """Reports in the order given. names: of each, where it was given one. against: the place of the report that all
+    are held against."""
 
     reports: tuple[Report, ...]
     views: Views = field(default=Views(), compare=False)
+    names: tuple[str, ...] = ()
+    against: int = 0
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
+        """The names given; else the targets, as variants alone where all are of one file."""
+        given = self.names or ("",) * len(self.reports)
+        return tuple(name or own for name, own in zip(given, self._own_labels, strict=True))
+
+    @property
+    def _own_labels(self) -> tuple[str, ...]:
         targets = [report.target for report in self.reports]
         parts = [target.rpartition(":") for target in targets]
         one_file = len(targets) > 1 and len({file for file, _, _ in parts}) == 1 and all(file for file, _, _ in parts)
@@ -44,18 +57,22 @@ class Comparison:
         return any(report.total.unpriced for report in self.reports)
 
     def changes(self, index: int) -> tuple[Change, Change]:
-        """MACs and parameters of the report at `index` against the first's."""
-        first, this = self.reports[0].total, self.reports[index].total
+        """MACs and parameters of the report at `index` against those of the one at `against`."""
+        first, this = self.reports[self.against].total, self.reports[index].total
         return Change("MACs", first.macs, this.macs), Change("parameters", first.params, this.params)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.comparison/1`; ratios are against the first target."""
-        return {"schema": "archscope.comparison/1", "targets": [self._entry(i) for i in range(len(self.reports))]}
+        """The JSON document `archscope.comparison/1`; ratios are against the target that `against` names."""
+        return {
+            "schema": "archscope.comparison/1",
+            "against": self.labels[self.against] if self.reports else None,
+            "targets": [self._entry(i) for i in range(len(self.reports))],
+        }
 
     def _entry(self, index: int) -> dict[str, Any]:
         report, (macs, params) = self.reports[index], self.changes(index)
         data = report.to_dict()
-        kept = {key: data[key] for key in ("target", "device", "dtype", "mode", "inputs", "totals", "findings")}
+        kept = {key: data[key] for key in KEPT}
         return {**kept, "label": self.labels[index], "ratios": {"params": params.ratio, "macs": macs.ratio}}
 
     def __repr__(self) -> str:
@@ -68,6 +85,21 @@ class Comparison:
         return self.views.html(self) if self.views.html else None
 
 
-def compare(reports: Iterable[Report], *, views: Views = Views()) -> Comparison:  # noqa: B008 - frozen
-    """The reports as one comparison; the first is what the others are held against."""
-    return Comparison(tuple(reports), views)
+def compare(
+    reports: Iterable[Report],
+    *,
+    views: Views = Views(),  # noqa: B008 - frozen
+    names: Sequence[str] = (),
+    against: str | None = None,
+) -> Comparison:
+    """The reports as one comparison. names: of each; an empty one stands for its target. against: the label or target
+    of the one that all are held against, the first where none is named. Raises UsageError for one that is none."""
+    made = Comparison(tuple(reports), views, tuple(names))
+    if against is None:
+        return made
+    targets = [report.target for report in made.reports]
+    for known in (made.labels, targets):
+        if against in known:
+            return replace(made, against=list(known).index(against))
+    near = did_you_mean(against, [*made.labels, *targets]) or f"it compares {', '.join(made.labels)}"
+    raise UsageError(f"nothing that is compared is called {against!r}", near)

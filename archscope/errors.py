@@ -5,6 +5,7 @@ ArchscopeError                 everything this package raises on purpose
 ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
 ├── UsageError                 a wrong target, option or argument; what and a cure
 ├── ForwardError               the forward pass failed: what had run so far, and the failing step
+├── FindingsError              a net that runs has findings that are errors
 └── SizeError                  a built net was run at a size that decides how it is built; also a RuntimeError
 """
 
@@ -97,11 +98,22 @@ class UsageError(ArchscopeError):
 
 
 class ForwardError(ArchscopeError):
-    """The forward pass raised. `report` holds the rows so far; `problem` names the failing step."""
+    """The forward pass raised. `report` holds the rows so far; `problem` names the failing step.
 
-    def __init__(self, problem: Problem, report: object = None):
+    text: what is said instead of the problem.
+    """
+
+    def __init__(self, problem: Problem, report: object = None, text: str = ""):
         self.problem, self.report = problem, report
-        super().__init__("\n".join(problem.lines()))
+        super().__init__(text or "\n".join(problem.lines()))
+
+
+class FindingsError(ArchscopeError):
+    """A net that runs, with findings that are errors: an expectation that is not met. `report` holds them."""
+
+    def __init__(self, text: str, report: object = None):
+        self.report = report
+        super().__init__(text)
 
 
 class SizeError(ArchscopeError, RuntimeError):

@@ -1,4 +1,4 @@
-"""One function per wish: networks, load, build, summarize, compare, cross_check, time, device, check, schema.
+"""One function per wish: networks, load, build, summarize, again, compare, cross_check, time, device, check, schema.
 
 target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
 specs                        runs                                              judgement
@@ -12,12 +12,14 @@ from archscope.api.devices import device
 from archscope.api.judgement import check, compare
 from archscope.api.prices import register_cost
 from archscope.api.repairs import Repair, repair
+from archscope.api.requests import again
 from archscope.api.runs import summarize
 from archscope.api.specs import build, load, plan_of, schema, split, variants
 from archscope.api.timings import time, time_grid
 
 __all__ = [
     "Repair",
+    "again",
     "build",
     "check",
     "compare",

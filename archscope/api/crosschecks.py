@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.requests import with_request
 from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize, title_of
 from archscope.api.specs import plan_of, split
 from archscope.errors import UsageError
@@ -49,15 +50,19 @@ def cross_check(
     not installed or crashes says so in its place. Raises SpecError, UsageError, ForwardError.
     """
     given, tell = Given(input, args, kwargs, batch), progress or (lambda _: None)
+    asked = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
+    asked |= {"dtype": dtype, "train": train, "backward": False, "seed": seed, "allow_python": allow_python}
     if split(target) is None:
         from archscope import targets
 
         with targets.surroundings(target):
-            return _checked(_of_module(target, set or {}, given, device, dtype, train, seed), tell)
+            found = _checked(_of_module(target, set or {}, given, device, dtype, train, seed), tell)
+        return replace(found, report=with_request(found.report, target, asked))
     if given.by_call:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
     plan = plan_of(target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python)
-    return _checked(_of_plan(plan, device, dtype, train, seed), tell)
+    found = _checked(_of_plan(plan, device, dtype, train, seed), tell)
+    return replace(found, report=with_request(found.report, target, asked))
 
 
 def _checked(asked: Asked, tell: Progress) -> CrossCheck:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
 from archscope.api.module_sizes import summarize_at_sizes
 from archscope.api.other_sizes import SpecAtOtherSizes
+from archscope.api.requests import with_request
 from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
@@ -22,17 +23,38 @@ if TYPE_CHECKING:
     from archscope.comparison import Comparison
 
 
-def compare(*wanted: Any, **options: Any) -> Comparison:
+def compare(*wanted: Any, against: str | None = None, **options: Any) -> Comparison:
     """Reports side by side, the first as the yardstick; a spec without a variant stands for all its variants.
 
-    `options` are those of `summarize`; the backward pass is not compared. Raises what `summarize` raises.
+    wanted: targets, or mappings of names to targets. against: the name or target of another yardstick. `options` are
+    those of `summarize`; the backward pass is not compared. A net that fails is compared by what ran of it. Raises what
+    else `summarize` raises.
     """
     from archscope.comparison import compare as compared
     from archscope.render import views
 
-    targets = [t for target in wanted for t in (variants(target) if isinstance(target, str) else [target])]
-    wishes = {**options, "backward": False}
-    return compared([summarize(target, **wishes) for target in targets], views=views.COMPARISON)
+    named = [pair for target in wanted for pair in _named(target)]
+    reports = [_ran_so_far(target, {**options, "backward": False}) for _, target in named]
+    return compared(reports, views=views.COMPARISON, names=[name for name, _ in named], against=against)
+
+
+def _named(target: Any) -> Iterator[tuple[str, Any]]:
+    """Each target with its name, empty where it has none; several variants of a named one are told apart."""
+    for name, one in target.items() if isinstance(target, Mapping) else [("", target)]:
+        found: list[Any] = variants(one) if isinstance(one, str) else [one]
+        for variant in found:
+            parts = split(variant) if isinstance(variant, str) else None
+            told = f"{name}:{parts[1]}" if parts and len(found) > 1 else str(name)
+            yield (told if name else ""), variant
+
+
+def _ran_so_far(target: Any, options: Mapping[str, Any]) -> Report:
+    try:
+        return summarize(target, **options)
+    except ForwardError as error:
+        if not isinstance(error.report, Report):
+            raise
+        return error.report
 
 
 def check(
@@ -105,7 +127,7 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         found = report.findings
-    return Ran((*found, *law.held(report)), report)
+    return Ran((*found, *law.held(report)), with_request(report, target, session.options))
 
 
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
@@ -116,7 +138,8 @@ def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         held = law.held(report)
     ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
-    return Ran((*_with_module_fixes(target, report, options), *ignored, *held), report)
+    found = _with_module_fixes(target, report, options)
+    return Ran((*found, *ignored, *held), with_request(report, target, options))
 
 
 def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from archscope.api.prices import REGISTERED
+from archscope.api.requests import with_request
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, from_problem, join
@@ -68,23 +69,29 @@ def summarize(
     Shapes that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for
     wrong use, ForwardError (with the report so far) where the forward pass fails.
     """
-    given = Given(input, args, kwargs, batch)
-    derives = train if backward is None else backward
+    how = {"device": device, "dtype": dtype, "train": train, "seed": seed}
+    given = {"input": input, "batch": batch, "args": args, "kwargs": kwargs}
+    compiled = {"set": set, "allow_python": allow_python, "texts": texts}
+    options: dict[str, Any] = {**how, **given, **compiled, "backward": backward}
+    try:
+        return with_request(_summarized(target, variant, options, progress), target, options)
+    except ForwardError as error:
+        if isinstance(error.report, Report):
+            error.report = with_request(error.report, target, options)
+        raise
+
+
+def _summarized(target: Any, variant: str | None, options: Mapping[str, Any], tell: Progress | None) -> Report:
+    """What `summarize` gives, without how it was asked for."""
+    given = Given(*(options[name] for name in ("input", "args", "kwargs", "batch")))
+    how = {name: options[name] for name in ("device", "dtype", "train", "seed")}
+    derives = how["train"] if options["backward"] is None else options["backward"]
     if split(target) is None:
-        return summarize_module(target, set or {}, given, device, dtype, train, derives, seed)
+        return summarize_module(target, options["set"] or {}, given, **how, backward=derives)
     refuse_call(given)
-    plan = plan_of(
-        target,
-        variant=variant,
-        set=set,
-        input=input,
-        batch=batch,
-        train=train,
-        allow_python=allow_python,
-        strict=False,
-        texts=texts,
-    )
-    return summarize_plan(plan, device=device, dtype=dtype, train=train, backward=derives, seed=seed, tell=progress)
+    own = {name: options[name] for name in ("set", "input", "batch", "train", "allow_python", "texts")}
+    plan = plan_of(target, variant=variant, **own, strict=False)
+    return summarize_plan(plan, **how, backward=derives, tell=tell)
 
 
 def refuse_call(given: Given) -> None:

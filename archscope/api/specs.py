@@ -14,7 +14,7 @@ from archscope import units
 from archscope.errors import UsageError
 from archscope.spec import Library, packaged
 from archscope.spec import load as load_spec
-from archscope.spec.variants import find_variant, variants_of
+from archscope.spec.variants import chosen_variant, variants_of
 
 if TYPE_CHECKING:
     from archscope.compile import Override, Plan
@@ -139,12 +139,12 @@ def compiled(
     from archscope.spec.settings import settings_of
 
     refuse_two_batches(input, batch)
-    parts = split(target)
+    parts, settings = split(target), settings_of(set or {})
     return compile_net(
         library,
-        find_variant(library.root, variant or (parts[1] if parts else None)),
+        chosen_variant(library.root, variant or (parts[1] if parts else None), settings),
         foundry=foundry,
-        settings=settings_of(set or {}),
+        settings=settings,
         overrides=_overrides(input, [i.name for i in library.root.inputs]),
         batch=batch or 1,
         strict=strict,

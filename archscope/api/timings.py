@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.capacity import cure_of, largest_batch, refuse_too_big
 from archscope.api.devices import device as ceilings_of
+from archscope.api.requests import with_request
 from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
 from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean
@@ -52,8 +53,10 @@ def time(
     """
     how = _wanted(wanted)
     given = Given(input, args, kwargs, batch)
+    asked = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
+    asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
     with prepared(target, variant, set or {}, given, device, dtype, how) as ready:
-        return _timing(ready, how)
+        return _timing(replace(ready, report=with_request(ready.report, target, asked)), how)
 
 
 def time_grid(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import units
+from archscope.cli.combinations import refuse_given_twice
 from archscope.cli.inputs import kept, read_inputs
 from archscope.errors import UsageError, did_you_mean
 
@@ -77,6 +78,14 @@ def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[
     from archscope.render.columns import NAMES
 
     return names_among(NAMES, option, text)
+
+
+def cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """As `column_names`, and those of a comparison."""
+    from archscope.render.columns import NAMES
+    from archscope.render.comparisons import NAMES as COMPARED
+
+    return names_among(tuple(dict.fromkeys([*NAMES, *COMPARED])), option, text)
 
 
 def names_among(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -190,18 +199,29 @@ OUTLINE_OPTIONS = (
     click.option("--depth", type=click.IntRange(1), help="Show only so many levels."),
     click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
 )
-VIEW_OPTIONS = stacked(
-    OUTLINE_OPTIONS[0],
-    click.option("--columns", default="", metavar="A,B", callback=column_names, help="Columns to show, in this order."),
-    click.option("--sort", default="", metavar="COLUMN", callback=column_names, help="Largest first, without nesting."),
-    OUTLINE_OPTIONS[1],
-    click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
-    OUTPUT,
-)
+
+
+def view_options(
+    read: Callable[[click.Context, click.Parameter, str], tuple[str, ...]],
+) -> Callable[[Command], Command]:
+    """What is shown, and where. read: the columns that there are."""
+    return stacked(
+        OUTLINE_OPTIONS[0],
+        click.option("--columns", default="", metavar="A,B", callback=read, help="Columns to show, in this order."),
+        click.option("--sort", default="", metavar="COLUMN", callback=read, help="Largest first, without nesting."),
+        OUTLINE_OPTIONS[1],
+        click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
+        OUTPUT,
+    )
+
+
+VIEW_OPTIONS = view_options(column_names)
+FLOPS_VIEW_OPTIONS = view_options(cost_columns)
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
+    refuse_given_twice(options)
     own = {name: given for name, given in kept(options).items() if name not in ("arg", "quiet", "verbose")}
     progress = (lambda message: click.echo(message, err=True)) if options["verbose"] else None
     return {**own, "set": {**options["set"], **options["arg"]}, "progress": progress}

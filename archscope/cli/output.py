@@ -90,17 +90,24 @@ def write_whole(path: Path, text: str | bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def tell_findings(reports: Sequence[Report], quiet: bool) -> None:
-    """Findings go to standard error; `--quiet` keeps the errors."""
+def shows_errors(format: str, output: str | None) -> bool:
+    """Whether a reader has the errors in front of them already: a table stands above, on the same terminal."""
+    to_terminal = output in (None, "-") and sys.stdout.isatty() and sys.stderr.isatty()
+    return to_terminal and format == "table"
+
+
+def tell_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
+    """Findings go to standard error; `--quiet` keeps the errors. beside: the errors stand there already."""
     from archscope.render import findings, views
 
     for report in reports:
-        kept = [finding for finding in report.findings if finding.level == "error" or not quiet]
+        levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
+        kept = [finding for finding in report.findings if finding.level in levels]
         told = findings.text(kept, target=report.target, width=views.terminal_width())
         click.echo(told, nl=False, err=True)
 
 
-def finish(reports: Sequence[Report], quiet: bool) -> None:
-    tell_findings(reports, quiet)
+def finish(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
+    tell_findings(reports, quiet, beside=beside)
     if any(report.failed for report in reports):
         click.get_current_context().exit(FOUND)

@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import installed, repairs
+from archscope.cli import combinations, installed, repairs
 from archscope.cli.catalog import listing
 from archscope.cli.devices import device
-from archscope.cli.options import CHECK_OPTIONS, OUTPUT, RUN_OPTIONS, VIEW_OPTIONS, library_options, wish_of
-from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing
+from archscope.cli.options import (
+    CHECK_OPTIONS,
+    FLOPS_VIEW_OPTIONS,
+    OUTPUT,
+    RUN_OPTIONS,
+    VIEW_OPTIONS,
+    library_options,
+    wish_of,
+)
+from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing, shows_errors
 from archscope.cli.project import filled, targets_of
 from archscope.cli.timings import time
 from archscope.errors import ForwardError, UsageError, did_you_mean
@@ -80,22 +88,25 @@ def summary(
     """The table of a net: path, layer, output shape, parameters, MACs, share."""
     with refusing():
         wish = wish_of(depth, columns, sort, expand)
+        combinations.refuse_ignored(wish, format, parts=False, train=options["train"])
         report = summarized(target, options)
-        deliver(shown(report, "summary", wish, format), output)
-    finish([report], options["quiet"])
+        deliver(shown(report, "summary", wish, format, options["quiet"]), output)
+    finish([report], options["quiet"], beside=shows_errors(format, output))
 
 
 @cli.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
-@click.option("--by", type=click.Choice(["module", "type", "depth"]), default="module", show_default=True)
-@click.option("--compare", is_flag=True, help="Targets, or the variants of a spec, side by side.")
+@click.option("--by", type=click.Choice(["module", "type", "depth"]), help="[default: module]")
+@click.option("--compare", is_flag=True, help="Targets (or NAME=TARGET), or the variants of a spec, side by side.")
+@click.option("--against", metavar="NAME", help="What --compare holds the others against, else the first.")
 @click.option("--cross-check", "cross", is_flag=True, help="Beside fvcore, torchinfo and FlopCounterMode, and why.")
 @RUN_OPTIONS
-@VIEW_OPTIONS
+@FLOPS_VIEW_OPTIONS
 def flops(
     targets: tuple[str, ...],
-    by: str,
+    by: str | None,
     compare: bool,
+    against: str | None,
     cross: bool,
     depth: int | None,
     columns: tuple[str, ...],
@@ -107,21 +118,19 @@ def flops(
 ) -> None:
     """Costs by module, type or depth, compared, or cross-checked."""
     with refusing():
-        wish = wish_of(depth, columns, sort, expand, by)
+        wish, quiet = wish_of(depth, columns, sort, expand, by or ""), options["quiet"]
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
-        if cross:
-            checks = [cross_checked(target, options) for target in with_folders(targets)]
-            deliver(several([shown_cross_check(check, format) for check in checks], format), output)
-            reports: Sequence[Report] = [check.report for check in checks]
-        elif compare:
-            comparison = compared(with_folders(targets), options)
-            deliver(shown_comparison(comparison, format), output)
-            reports = comparison.reports
+        if compare:
+            combinations.refuse_beside_comparison(wish, format)
+            comparison = compared(targets, {**options, "against": against})
+            deliver(shown_comparison(comparison, wish, format, quiet), output)
+            reports: Sequence[Report] = comparison.reports
         else:
-            reports = [summarized(target, options) for target in with_folders(targets)]
-            deliver(several([shown(report, "flops", wish, format) for report in reports], format), output)
-    finish(reports, options["quiet"])
+            combinations.refuse_without_comparison(wish, targets, against)
+            reports, texts = costs(with_folders(targets), wish, format, options, cross=cross)
+            deliver(several(texts, format), output)
+    finish(reports, options["quiet"], beside=shows_errors(format, output))
 
 
 @cli.command(cls=repairs.WithFix)
@@ -144,6 +153,8 @@ def check(
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
     with refusing():
+        if diff:
+            combinations.refuse_beside_diff(format, level)
         if repairs.wanted(fix, diff, options):
             choice = {"choice": None if fix == repairs.EACH else fix}
             found = judged(targets, options | choice, saving=save_baseline is not None, repairing=True)
@@ -196,11 +207,25 @@ def summarized(target: str, options: Mapping[str, Any]) -> Report:
         return error.report  # type: ignore[return-value]  # errors.py stands below the Report
 
 
+def costs(
+    targets: Sequence[str], wish: Wish, format: str, options: Mapping[str, Any], *, cross: bool
+) -> tuple[list[Report], list[str]]:
+    """The report of each target, and its document; with `cross` beside the witnesses."""
+    if cross:
+        combinations.refuse_beside_cross_check(wish)
+        checks = [cross_checked(target, options) for target in targets]
+        return [check.report for check in checks], [shown_cross_check(check, format) for check in checks]
+    combinations.refuse_ignored(wish, format, parts=True, train=options["train"])
+    reports = [summarized(target, options) for target in targets]
+    return reports, [shown(report, "flops", wish, format, options["quiet"]) for report in reports]
+
+
 def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
     from archscope import api
 
+    wanted, own = combinations.compared_targets(targets), library_options(options)
     with contextlib.redirect_stdout(sys.stderr):
-        return api.compare(*targets, **library_options(options))
+        return api.compare(*wanted, **own)
 
 
 def cross_checked(target: str, options: Mapping[str, Any]) -> CrossCheck:
@@ -251,22 +276,33 @@ def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: 
     return findings.report(checked, level=least, width=views.terminal_width(), quiet=quiet)
 
 
-def shown(report: Report, command: str, wish: Wish, format: str) -> str:
+def shown(report: Report, command: str, wish: Wish, format: str, quiet: bool = False) -> str:
     from archscope.render import data, sheet
 
     if format == "json":
         return data.dumped(report.to_dict() if command == "summary" else data.flops_document(report, wish))
     if format == "csv":
         return (data.summary_csv if command == "summary" else data.flops_csv)(report, wish)
-    return laid_out((sheet.summary if command == "summary" else sheet.flops)(report, wish), format)
+    page = (sheet.summary if command == "summary" else sheet.flops)(report, wish)
+    return laid_out(with_found(page, [report], format, quiet), format)
 
 
-def shown_comparison(comparison: Comparison, format: str) -> str:
-    from archscope.render import data, sheet
+def with_found(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
+    """The page with its findings: in a table the errors, since standard error has the rest."""
+    from archscope.render import views
+
+    level, width = ("error", views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
+    return views.with_findings(page, reports, level=level, width=width)
+
+
+def shown_comparison(comparison: Comparison, wish: Wish, format: str, quiet: bool = False) -> str:
+    from archscope.render import comparisons, data
 
     if format == "json":
         return data.dumped(comparison.to_dict())
-    return data.comparison_csv(comparison) if format == "csv" else laid_out(sheet.comparison(comparison), format)
+    if format == "csv":
+        return data.comparison_csv(comparison, wish)
+    return laid_out(with_found(comparisons.sheet(comparison, wish), comparison.reports, format, quiet), format)
 
 
 def shown_cross_check(check: CrossCheck, format: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli.combinations import refuse_ignored, refuse_without_rows
 from archscope.cli.options import (
     FORMATS,
     OUTLINE_OPTIONS,
@@ -108,7 +109,7 @@ def time(
     """Actual time and memory on this device, row by row, and how far from its limit."""
     with refusing():
         wish = wish_of(depth, columns, sort, expand, by or "")
-        refuse_before(picture, output, wish, options)
+        refuse_before(picture, output, format, wish, options)
         found = measured(target, options)
         deliver(shown(found, wish, format), output)
         if picture is not None:
@@ -117,8 +118,10 @@ def time(
         click.get_current_context().exit(INTERRUPTED)
 
 
-def refuse_before(picture: str | None, output: str | None, wish: Wish, options: Mapping[str, Any]) -> None:
+def refuse_before(picture: str | None, output: str | None, format: str, wish: Wish, options: Mapping[str, Any]) -> None:
     """What can be known to fail is refused before anything is measured. Raises UsageError."""
+    refuse_ignored(wish, format, parts=False, train=options["train"])
+    refuse_without_rows(wish, options)
     several = len(options["batch"]) > 1 or len(options["dtype"]) > 1
     if several and (wish.columns or wish.sort or wish.by or wish.depth or wish.expand):
         raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")

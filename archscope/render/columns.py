@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archscope import units
-from archscope.report import Line, Report, Total, receptive
+from archscope.report import FAILS, Finding, Line, Report, Total, receptive, set_text
 from archscope.trace import Shape, Value
 
 Shorten = Callable[[str, int], str]
@@ -35,8 +35,29 @@ def layer(line: Line, _: Report) -> str:
     return line.text if alone else f"{line.name} {line.text}".rstrip()
 
 
-def path(line: Line, _: Report) -> str:
-    return f"{line.label}  ×{line.times}" if line.times > 1 and line.kind != "sum" else line.label
+def path(line: Line, report: Report) -> str:
+    """`conv1`, `layer2.0-2  ×3`; of a net that does not run `add  fails` and `fc  assumed`."""
+    times = f"×{line.times}" if line.times > 1 and line.kind != "sum" else ""
+    return "  ".join(filter(None, [line.label, times, state(line, report)]))
+
+
+def state(line: Line, report: Report) -> str:
+    """`fails` where a row of the line does, `assumed` where its sizes rest on one that does, else nothing."""
+    return FAILS if line.kind == "failed" else report.soundness.of(line.rows)
+
+
+def found(line: Line, report: Report) -> str:
+    """`error residual-shape: the two sides …`: the findings at the line, as a data file holds them."""
+    return "; ".join(in_short(finding) for finding in report.findings if line.path in (finding.path, *finding.also))
+
+
+def in_short(finding: Finding) -> str:
+    return f"{finding.level} {finding.rule}: {finding.message}"
+
+
+def asked(report: Report) -> str:
+    """What was set: `width=8, block=Basic`."""
+    return set_text(report.request.set) if report.request else ""
 
 
 def sources(line: Line, _: Report) -> str:
@@ -176,6 +197,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
     Column("field", "field", field, field, right=True),
+    Column("state", "state", state, state),
+    Column("findings", "findings", found, found),
+    Column("set", "set", lambda _, report: asked(report), lambda _, report: asked(report)),
 )
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 BACKWARD: tuple[str, ...] = ("backward", "backward_read", "backward_written")

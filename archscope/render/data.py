@@ -9,14 +9,28 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.render.columns import BACKWARD, NAMES, Column, chosen, usual
-from archscope.render.sheet import Wish
-from archscope.report import LEVELS, Checked, Line, Report, breakdown, finding_data, leaves, outline, prune, unfolded
+from archscope.render.columns import BACKWARD, NAMES, Column, asked, chosen, in_short, usual
+from archscope.render.comparisons import values
+from archscope.render.sheet import Wish, sorted_by
+from archscope.report import (
+    LEVELS,
+    Checked,
+    Finding,
+    Line,
+    Report,
+    breakdown,
+    finding_data,
+    leaves,
+    outline,
+    prune,
+    unfolded,
+)
 
 SUMMARY_CSV = tuple(name for name in NAMES if name != "calls")
-FLOPS_CSV = ("path", "calls", "params", "macs", "flops", "share", "read", "written", *BACKWARD)
-PARTS = tuple(name for name in FLOPS_CSV if name != "share")
-COMPARED = ("params", "trainable_params", "param_bytes", "macs", "flops", "unpriced")
+STATED = ("state", "findings", "set")
+"""The columns that say whether figures can be relied on, and what they are of."""
+FLOPS_CSV = ("path", "calls", "params", "macs", "flops", "share", "read", "written", *BACKWARD, *STATED)
+PARTS = tuple(name for name in FLOPS_CSV if name not in ("share", *STATED))
 
 
 def dumped(document: Any) -> str:
@@ -32,20 +46,46 @@ def table(rows: Iterable[Sequence[object]]) -> str:
 
 def summary_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """One line per written step (with `expand`: per row), none folded: every column sums to the report's total."""
-    return lines_csv(report, single(report, wish), wish.columns or usual(SUMMARY_CSV, report))
+    return stated_csv(report, single(report, wish), wish, SUMMARY_CSV)
 
 
 def single(report: Report, wish: Wish) -> list[Line]:
-    """The leaves of the outline, none folded."""
+    """The leaves of the outline, none folded, in the order that is wished for."""
     lines = outline(report, expand=True) if wish.expand else unfolded(report)
     return [line for _, line in leaves(prune(lines, wish.depth) if wish.depth else lines)]
 
 
+def stated_csv(report: Report, lines: Iterable[Line], wish: Wish, usually: Sequence[str]) -> str:
+    """The lines, and below them each finding that is of none of them, with its path and no figures. Where the net does
+    not do what it should, or a param was set, the columns that say so follow those that were chosen."""
+    names = wish.columns or usual(usually, report)
+    said = [*(STATED[:2] if report.failed else ()), *(STATED[2:] if asked(report) else ())]
+    columns = chosen((*names, *(name for name in said if name not in names)))
+    shown = sorted_by(wish.sort, list(lines), report)
+    return table(
+        [
+            [column.data or column.name for column in columns],
+            *([column.value(line, report) for column in columns] for line in shown),
+            *(of_no_line(finding, columns, report) for finding in loose(report, shown)),
+        ]
+    )
+
+
+def loose(report: Report, lines: Iterable[Line]) -> list[Finding]:
+    """The findings that are of none of the lines."""
+    paths = {line.path for line in lines}
+    return [finding for finding in report.findings if paths.isdisjoint((finding.path, *finding.also))]
+
+
+def of_no_line(finding: Finding, columns: Iterable[Column], report: Report) -> list[object]:
+    cells = {"path": finding.path, "findings": in_short(finding), "set": asked(report)}
+    return [cells.get(column.name) for column in columns]
+
+
 def flops_csv(report: Report, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """The costs by module, type or depth; the lines are disjoint."""
-    lines = breakdown(report, wish.by or "module", depth=wish.depth)
-    names = wish.columns or usual(FLOPS_CSV, report)
-    return lines_csv(report, [line for _, line in leaves(lines)], names)
+    lines = breakdown(report, wish.by or "module", depth=wish.depth, expand=wish.expand)
+    return stated_csv(report, [line for _, line in leaves(lines)], wish, FLOPS_CSV)
 
 
 def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str], extra: Sequence[Column] = ()) -> str:
@@ -57,18 +97,16 @@ def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str], extra
 def flops_document(report: Report, wish: Wish = Wish()) -> dict[str, Any]:  # noqa: B008 - frozen
     """The report's document with `by` and the `parts` of that breakdown."""
     by = wish.by or "module"
-    columns = chosen(usual(PARTS, report))
+    columns = chosen(usual(PARTS if not report.runs else (*PARTS, "state"), report))
     parts: list[dict[str, Any]] = [
         {column.data or column.name: column.value(line, report) for column in columns} | {"rows": list(line.rows)}
-        for _, line in leaves(breakdown(report, by, depth=wish.depth))
+        for _, line in leaves(breakdown(report, by, depth=wish.depth, expand=wish.expand))
     ]
     return {**report.to_dict(), "by": by, "parts": parts}
 
 
-def comparison_csv(comparison: Comparison) -> str:
-    entries: list[dict[str, Any]] = comparison.to_dict()["targets"]
-    rows = [[entry["target"], entry["label"], *(entry["totals"][key] for key in COMPARED)] for entry in entries]
-    return table([["target", "label", *COMPARED], *rows])
+def comparison_csv(comparison: Comparison, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
+    return table(values(comparison, wish))
 
 
 def findings_document(checked: Iterable[Checked]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archscope import units
 from archscope.errors import Span
 from archscope.render.folding import Told, parts, told
-from archscope.report import LEVELS, MEANT, Checked, Finding, Fix, Link
+from archscope.report import LEVELS, MEANT, Checked, Finding, Fix, Link, Report
 
 WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
 """What a line is not broken in: shapes, commands, percentages."""
@@ -26,6 +26,26 @@ MOST_CHANGES = 3
 def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
     """Every finding as it is printed; one without a place stands under its target."""
     return "".join(f"{line}\n" for one in told([Checked(target, tuple(findings))]) for line in lines(one, width))
+
+
+def of(report: Report, *, level: str = "note", width: int = 80) -> str:
+    """The findings of a report down to a level; and which command looks for fixes, where the net does not run."""
+    kept = Checked(report.target, report.findings).least(level).findings
+    told_of = text(kept, target=report.target, width=width)
+    return (
+        told_of if report.runs else told_of + "".join(f"{line}\n" for line in wrapped(fixing(report), width, "", "  "))
+    )
+
+
+def fixing(report: Report) -> str:
+    """`` `archscope check net.yaml` looks for fixes; `archscope check --fix net.yaml` applies …``."""
+    asked = report.request
+    command = asked.command("check") if asked else None
+    if command is None or asked is None:
+        return "`archscope.check`, with what was given to `summarize`, looks for fixes"
+    fixable = not asked.python and not {"set", "input"} & set(asked.options)
+    applied = f"; `{asked.command('check --fix')}` applies those that change nothing else" if fixable else ""
+    return f"`{command}` looks for fixes{applied}"
 
 
 def lines(one: Told, width: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ def text(sheet: Sheet) -> str:
         "</table>",
         paragraph(" · ".join(sheet.foot)),
         *map(paragraph, sheet.notes),
+        preformatted(sheet.found) if sheet.found else "",
     ]
     return "\n".join(filter(None, parts)) + "\n"
 
@@ -37,4 +38,4 @@ def paragraph(phrase: str) -> str:
 
 
 def preformatted(words: str) -> str:
-    return f"<pre>{escape(words)}</pre>\n"
+    return f"<pre>{escape(words.rstrip())}</pre>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tabulate import tabulate
@@ -24,7 +25,9 @@ def text(sheet: Sheet) -> str:
     )
     title, *facts = map(escaped, sheet.head or ("",))
     head = " · ".join([f"**{title}**", *facts]) if title else ""
-    return paragraphs([head, table, escaped(" · ".join(sheet.foot)), *map(escaped, sheet.notes)])
+    return paragraphs(
+        [head, table, escaped(" · ".join(sheet.foot)), *map(escaped, sheet.notes), fenced(sheet.found.splitlines())]
+    )
 
 
 def escaped(cell: str) -> str:
@@ -33,6 +36,17 @@ def escaped(cell: str) -> str:
     for mark in ("\\", "|", "*", "_", "<", "[", "`"):
         words = words.replace(mark, "\\" + mark)
     return INDENT * ((len(cell) - len(cell.lstrip(" "))) // 2) + words
+
+
+def fenced(lines: Iterable[str], *, language: str = "text") -> str:
+    """The lines as they are, as code; nothing where there is none."""
+    body = "\n".join(lines)
+    fence = "`" * max(3, longest_run(body) + 1)
+    return f"{fence}{language}\n{body}\n{fence}" if body else ""
+
+
+def longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def paragraphs(parts: Iterable[str]) -> str:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
@@ -23,7 +22,7 @@ from archscope.render.findings import (
     title,
 )
 from archscope.render.folding import Told, told
-from archscope.render.markdown import escaped, paragraphs
+from archscope.render.markdown import escaped, fenced, longest_run, paragraphs
 from archscope.report import Checked, Figures, Finding
 
 
@@ -107,16 +106,6 @@ def code(text: str) -> str:
     marks = "`" * (longest_run(text) + 1)
     gap = " " * (text.startswith("`") or text.endswith("`"))
     return f"{marks}{gap}{text}{gap}{marks}"
-
-
-def fenced(lines: Iterable[str], *, language: str = "text") -> str:
-    body = "\n".join(lines)
-    fence = "`" * max(3, longest_run(body) + 1)
-    return f"{fence}{language}\n{body}\n{fence}" if body else ""
-
-
-def longest_run(text: str) -> int:
-    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def indented(block: str) -> str:

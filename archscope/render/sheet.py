@@ -1,4 +1,4 @@
-"""Report or Comparison → Sheet: headers, rows of text, a bottom line, sentences around them; not yet laid out."""
+"""Report → Sheet: headers, rows of text, a bottom line, sentences around them; not yet laid out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope import units
-from archscope.comparison import Change, Comparison
-from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, chosen, inner, usual
-from archscope.report import Line, PricedRow, Report, Total, breakdown, leaves, outline, prune, unfolded, walk
+from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, asked, chosen, inner, state, usual
+from archscope.report import (
+    ASSUMED,
+    FAILS,
+    Line,
+    PricedRow,
+    Report,
+    Total,
+    breakdown,
+    leaves,
+    outline,
+    prune,
+    unfolded,
+    walk,
+)
 from archscope.report.lines import NOTHING
 from archscope.trace import Operand
 
@@ -26,7 +38,7 @@ class Heading:
 @dataclass(frozen=True)
 class Sheet:
     """A table before layout. head, foot: lines of phrases (` · ` between them). notes: whole sentences below. cure: for
-    columns that do not fit."""
+    columns that do not fit. found: findings as text that is already laid out, below all."""
 
     head: tuple[str, ...]
     headings: tuple[Heading, ...]
@@ -35,6 +47,7 @@ class Sheet:
     foot: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cure: str = "--columns chooses"
+    found: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ def shown(report: Report, wish: Wish) -> tuple[Line, ...]:
 def flops(report: Report, wish: Wish = Wish(), *, names: Sequence[str] = (), extra: Sequence[Column] = ()) -> Sheet:
     """The costs by module, type or depth. names, extra: as `summary` takes them."""
     by = wish.by or "module"
-    lines = list(arranged(breakdown(report, by, depth=wish.depth), wish, report, extra))
+    lines = list(arranged(breakdown(report, by, depth=wish.depth, expand=wish.expand), wish, report, extra))
     usually = names or (FLOPS if by == "module" else FLOPS_BY)
     columns = chosen(wish.columns or usual(usually, report), extra)
     return sheet(report, lines, tuple(replace(c, header=by) if c.name == "path" else c for c in columns))
@@ -84,9 +97,14 @@ def arranged(
     if not wish.sort:
         yield from ((level - 1, line) for level, line in walk(lines))
         return
-    (column,) = chosen([wish.sort], extra)
     flat = [replace(line, label=line.path or line.label) for _, line in leaves(lines)]
-    yield from ((0, line) for line in sorted(flat, key=lambda line: rank(column, line, report)))
+    yield from ((0, line) for line in sorted_by(wish.sort, flat, report, extra))
+
+
+def sorted_by(name: str, lines: Sequence[Line], report: Report, extra: Sequence[Column] = ()) -> list[Line]:
+    """The lines by a column, or as they stand where it has no name."""
+    columns = chosen([name], extra) if name else ()
+    return sorted(lines, key=lambda line: [rank(column, line, report) for column in columns])
 
 
 def rank(column: Column, line: Line, report: Report) -> tuple[bool, object]:
@@ -116,7 +134,12 @@ def head(report: Report) -> tuple[str, ...]:
     trace = report.trace
     inputs = ", ".join(described(operand, report.batch) for operand in trace.inputs)
     batch = f"batch {report.batch}" if report.batch is not None else ""
-    return tuple(filter(None, [report.title or report.target, inputs, batch, f"{trace.device}, {trace.mode}"]))
+    return tuple(filter(None, [title(report), inputs, batch, f"{trace.device}, {trace.mode}"]))
+
+
+def title(report: Report) -> str:
+    """`ResNet:resnet50`; where params were set, `ResNet:resnet50 with block=Basic`."""
+    return " with ".join(filter(None, [report.title or report.target, asked(report)]))
 
 
 def described(operand: Operand, batch: int | None) -> str:
@@ -126,9 +149,10 @@ def described(operand: Operand, batch: int | None) -> str:
 def foot(report: Report) -> tuple[str, ...]:
     """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation priced`, in phrases."""
     total = report.total
+    of = "" if report.runs else "of a net that does not run: "
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
     return (
-        f"{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
+        f"{of}{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
         *products(total, report.backward_total, report.trace.loss),
         *unpriced(report),
     )
@@ -167,7 +191,7 @@ def unpriced(report: Report) -> tuple[str, ...]:
     broken = ("the backward pass broke off: it is not counted",) if failure is not None else ()
     rows = report.total.unpriced + sum(row.total.unpriced for row in report.backward)
     if not rows:
-        return broken or ("every operation priced",)
+        return broken or ("every operation priced" if report.runs else "sizes behind what fails are assumed",)
     kernels = [f"{name} (at {where(at, report.rows)})" for name, at in report.unpriced.items()]
     kernels += [f"{name} (backward at {where(at, report.backward)})" for name, at in report.backward_unpriced.items()]
     return (*broken, f"{rows} operation{'s' * (rows > 1)} unpriced: {', '.join(kernels)}")
@@ -179,6 +203,7 @@ def where(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:
 
 
 def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
+    yield from states(report, lines)
     if any(line.times > 1 and line.kind != "sum" for line in lines):
         yield "×N: N equal parts in one line; figures sum over all N"
     if report.total.unpriced or report.backward_unpriced:
@@ -194,50 +219,15 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
     yield from report.trace.notes
 
 
+def states(report: Report, lines: Sequence[Line]) -> Iterator[str]:
+    """What the marks of lines say, where there are any."""
+    marks = {state(line, report) for line in lines}
+    if FAILS in marks:
+        yield "fails: it does not run"
+    if ASSUMED in marks:
+        yield "assumed: sizes and costs behind what fails, as if that had given what was meant"
+
+
 def listed(names: Sequence[str]) -> str:
     """The first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-# ------------------------------------------------------------ comparisons
-def comparison(compared: Comparison) -> Sheet:
-    """The targets below each other, and what each costs against the first."""
-    first = compared.labels[0] if compared.labels else ""
-    headings = (
-        Heading("path", ""),
-        Heading("params", "params", right=True),
-        Heading("macs", "MACs", right=True),
-        Heading("human", "", right=True),
-        Heading("against", f"against {first}" if len(compared.reports) > 1 else ""),
-    )
-    rows = [compared_row(compared, index) for index in range(len(compared.reports))]
-    hints = ["≥: some operations have no price, so these are lower bounds"] if compared.unpriced else []
-    return Sheet((), headings, tuple(rows), notes=tuple(hints))
-
-
-def compared_row(compared: Comparison, index: int) -> tuple[str, ...]:
-    total = compared.reports[index].total
-    least = "≥" if total.unpriced else ""
-    macs = (least + units.count(total.known), least + units.human(total.known))
-    return (
-        compared.labels[index],
-        units.count(total.params),
-        *macs,
-        sentence(compared.changes(index) if index else ()),
-    )
-
-
-def sentence(changes: Sequence[Change]) -> str:
-    """`9.68× fewer MACs, 9.68× fewer parameters`."""
-    return ", ".join(filter(None, (phrase(change) for change in changes)))
-
-
-def phrase(change: Change) -> str:
-    if change.first is None or change.this is None:
-        return f"{change.name} not compared (unpriced)"
-    if change.first == change.this:
-        return f"the same {change.name}"
-    if not change.first or not change.this:
-        return f"{units.count(change.this)} {change.name} instead of {units.count(change.first)}"
-    word = "fewer" if change.this < change.first else "more"
-    return f"{units.ratio(max(change.first, change.this), min(change.first, change.this))} {word} {change.name}"

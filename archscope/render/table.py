@@ -1,4 +1,4 @@
-"""Sheet → text of a given width: layer texts are cut first, then the least columns go; numbers are never cut."""
+"""Sheet → text of a given width: layers and targets are cut first, then the least columns go; numbers are never cut."""
 
 from __future__ import annotations
 
@@ -14,18 +14,34 @@ DOT = " · "
 MOVED = ("backward_written", "backward_read", "written", "read")
 TIMED = ("intensity", "bandwidth", "runs", "iqr", "graph", "rate", "best", "backward_time", "measured", "predicted")
 LEAST_FIRST = (
-    *("place", "rows", *MOVED, "human", "from", "calls", "flops", "share", *TIMED, "output", "backward", "layer"),
+    *(
+        "place",
+        "rows",
+        "findings",
+        "set",
+        "state",
+        *MOVED,
+        "human",
+        "from",
+        "calls",
+        "flops",
+        "share",
+        *TIMED,
+        "output",
+        "backward",
+        "layer",
+    ),
 )
-SHORTEST_LAYER, SHORTEST_FROM = 20, 12
+SHORTEST_LAYER, SHORTEST_FROM, SHORTEST_TARGET = 20, 12, 24
 
 
 def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
-    fitted, gone = fit(below(sheet, "against", width), width)
+    fitted, gone = fit(sheet, width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; {sheet.cure}"] if gone else []
     notes = [line for note in (*fitted.notes, *left_out) for line in hung(note, width)]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]
-    return "\n".join(gathered(parts)) + "\n"
+    return "\n".join(gathered(parts)) + "\n" + sheet.found
 
 
 def gathered(parts: Iterable[Sequence[str]]) -> list[str]:
@@ -94,19 +110,9 @@ def kept(sheet: Sheet, gone: Sequence[str]) -> Sheet:
     return sheet
 
 
-def below(sheet: Sheet, name: str, width: int) -> Sheet:
-    """Where the table is too wide, a column of sentences goes below it, each after its row's name."""
-    at = position(sheet, name)
-    if at is None or total_width(sheet) <= width:
-        return sheet
-    sentences = tuple(f"{row[0]}: {row[at]}" for row in sheet.rows if row[at])
-    heading = sheet.headings[at].header
-    return replace(without(sheet, at), notes=(f"{heading}:", *sentences, *sheet.notes))
-
-
 def shortened(sheet: Sheet, width: int) -> Sheet:
     """Layer texts cut as far as needed and bearable, then the names of what a line reads."""
-    for name, least in (("layer", SHORTEST_LAYER), ("from", SHORTEST_FROM)):
+    for name, least in (("layer", SHORTEST_LAYER), ("from", SHORTEST_FROM), ("target", SHORTEST_TARGET)):
         at, excess = position(sheet, name), total_width(sheet) - width
         if at is None or excess <= 0:
             continue

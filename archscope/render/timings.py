@@ -13,7 +13,7 @@ from archscope import units
 from archscope.measurement import Samples
 from archscope.render import data
 from archscope.render.columns import Column
-from archscope.render.sheet import Heading, Sheet, Wish, flops, head, summary
+from archscope.render.sheet import Heading, Sheet, Wish, flops, head, sorted_by, summary
 from archscope.report import Line, Report, breakdown, leaves
 from archscope.timing import Footprint, Spent, Timing
 
@@ -321,10 +321,11 @@ def csv(timing: Timing, wish: Wish = Wish()) -> str:  # noqa: B008 - frozen
     """One line per written step, or part; times that are not known are empty cells."""
     report, extra = timing.report, columns(timing)
     if wish.by:
-        lines = [line for _, line in leaves(breakdown(report, wish.by, depth=wish.depth))]
+        lines = [line for _, line in leaves(breakdown(report, wish.by, depth=wish.depth, expand=wish.expand))]
         usually: Sequence[str] = ("path", "calls", *CSV[3:], *TIMES)
     else:
         lines, usually = data.single(report, wish), (*CSV, *TIMES)
     where = ", ".join(machine(timing))
     extra = (*extra, Column("machine", "machine", lambda *_: where, lambda *_: where))
+    lines = sorted_by(wish.sort, lines, report, extra)
     return data.lines_csv(report, lines, (*(wish.columns or usually), "machine"), extra)

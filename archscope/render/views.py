@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from archscope.render import crosschecks, findings, html, sheet, table
+from archscope.comparison import Comparison
+from archscope.render import comparisons, crosschecks, findings, html, sheet, table
 from archscope.report import Report, Views
 
 
@@ -23,16 +25,34 @@ def shown_as(laid: Callable[[Any], sheet.Sheet]) -> Views:
     )
 
 
+def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80) -> sheet.Sheet:
+    """The sheet with the findings of its reports, down to a level, below it."""
+    return replace(page, found="".join(findings.of(report, level=level, width=width) for report in reports))
+
+
 def report_text(report: Report) -> str:
-    found = findings.text(report.findings, target=report.target, width=terminal_width())
-    return "\n".join(filter(None, [table.text(sheet.summary(report), width=terminal_width()), found])).rstrip("\n")
+    width = terminal_width()
+    return table.text(with_findings(sheet.summary(report), [report], width=width), width=width).rstrip("\n")
 
 
 def report_html(report: Report) -> str:
-    found = findings.text(report.findings, target=report.target)
-    return html.text(sheet.summary(report)) + (html.preformatted(found) if found else "")
+    return html.text(with_findings(sheet.summary(report), [report]))
 
 
-REPORT = Views(report_text, report_html)
-COMPARISON = shown_as(sheet.comparison)
+def errors_text(report: Report) -> str:
+    return findings.of(report, level="error").rstrip("\n")
+
+
+def comparison_text(compared: Comparison) -> str:
+    width = terminal_width()
+    page = with_findings(comparisons.sheet(compared), compared.reports, level="error", width=width)
+    return table.text(page, width=width).rstrip("\n")
+
+
+def comparison_html(compared: Comparison) -> str:
+    return html.text(with_findings(comparisons.sheet(compared), compared.reports, level="error"))
+
+
+REPORT = Views(report_text, report_html, errors_text)
+COMPARISON = Views(comparison_text, comparison_html)
 CROSS_CHECK = shown_as(crosschecks.sheet)

@@ -5,8 +5,12 @@ from archscope.report.findings import MEANT, Finding, Fix, Link, from_problem
 from archscope.report.lines import Line, leaves, prune, walk
 from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
 from archscope.report.outline import breakdown, outline, unfolded
+from archscope.report.request import Request, options_of, request, set_text
+from archscope.report.soundness import ASSUMED, FAILS
 
 __all__ = [
+    "ASSUMED",
+    "FAILS",
     "LEVELS",
     "MEANT",
     "Checked",
@@ -17,6 +21,7 @@ __all__ = [
     "Link",
     "PricedRow",
     "Report",
+    "Request",
     "Total",
     "Views",
     "breakdown",
@@ -24,8 +29,11 @@ __all__ = [
     "from_problem",
     "join",
     "leaves",
+    "options_of",
     "outline",
     "prune",
+    "request",
+    "set_text",
     "unfolded",
     "walk",
 ]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from archscope.report.model import PricedRow, Report, Total
 
 Data = dict[str, Any]
+NO_NET = "a net that does not run"
+"""What the totals are of, where a row fails or the run broke off."""
 
 
 def document(report: Report) -> Data:
@@ -21,19 +23,27 @@ def document(report: Report) -> Data:
     return {
         "schema": "archscope.report/1",
         "target": trace.target,
+        "ok": report.ok,
+        "runs": report.runs,
         "device": trace.device,
         "dtype": trace.dtype,
         "mode": trace.mode,
         "inputs": [{"name": operand.source, **value(operand.value)} for operand in trace.inputs],
+        "asked": report.request.to_dict() if report.request else None,
         "outputs": [{"name": operand.source, **value(operand.value)} for operand in trace.outputs],
-        "totals": totals(report.total),
-        "rows": [row_data(report, row) for row in report.rows],
+        "totals": totals(report.total) | ({} if report.runs else {"of": NO_NET}),
+        "rows": [row_data(report, row) | state(report, row) for row in report.rows],
         "unpriced": unpriced(report.unpriced),
         "unread": [param.name for param in report.unread],
         "backward": None if report.backward_total is None else backward(report, report.backward_total),
         "findings": [finding_data(finding) for finding in report.findings],
         "notes": list(trace.notes),
     }
+
+
+def state(report: Report, row: PricedRow) -> Data:
+    """Whether a row `fails` or has `assumed` sizes; None where it is as it is written. Nothing of a net that runs."""
+    return {} if report.runs else {"state": report.soundness.of([row.index]) or None}
 
 
 def unpriced(kernels: Mapping[str, Sequence[int]]) -> list[Data]:

@@ -15,9 +15,10 @@ NOTHING = Total()
 @dataclass(frozen=True)
 class Line:
     """One line. path: in full; label: as its parent shows it (`0-2` after folding). kind: group, block, layer, step,
-    row, unread, backward (of no row) or sum. sources: what it reads, by the names its block knows. rows: the indexes
-    that `total` sums; a line folded from `times` equal ones, and every line below it, sums over all of them. backward:
-    the sums of what derives these rows. shared: reads parameters that an earlier line counts."""
+    row, failed (what ended the run), unread, backward (of no row) or sum. sources: what it reads, by the names its
+    block knows. rows: the indexes that `total` sums; a line folded from `times` equal ones, and every line below it,
+    sums over all of them. backward: the sums of what derives these rows. shared: reads parameters that an earlier line
+    counts."""
 
     path: str
     label: str

@@ -14,11 +14,13 @@ from typing import Any
 
 from archscope import units
 from archscope.cost import Cost, prices
-from archscope.errors import Span
+from archscope.errors import FindingsError, ForwardError, Problem, Span
 from archscope.report.document import document
 from archscope.report.findings import Finding
 from archscope.report.reach import Field
 from archscope.report.receptive import fields as receptive_fields
+from archscope.report.request import Request
+from archscope.report.soundness import Soundness, soundness
 from archscope.trace import Param, Row, Trace
 from archscope.trace_index import TraceIndex
 
@@ -138,20 +140,22 @@ class Checked:
 
 @dataclass(frozen=True)
 class Views:
-    """How a report or comparison shows itself: as text, and as HTML in a notebook. The renderings live above, and are
-    handed down by whoever makes the report."""
+    """How a report or comparison shows itself: as text, and as HTML in a notebook; and the findings of a report that
+    are errors, as text. The renderings live above, and are handed down by whoever makes the report."""
 
     text: Callable[[Any], str] = repr
     html: Callable[[Any], str] | None = None
+    errors: Callable[[Any], str] = lambda report: "\n".join(f.message for f in report.findings if f.level == "error")
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """One recorded forward pass with its costs: `rows`, `total`, `findings`, `to_dict()`; `str()` is the table.
+    """One recorded forward pass with its costs: `rows`, `total`, `ok`, `findings`, `to_dict()`; `str()` is the table.
 
     title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
     backward, backward_total: the same of the backward pass; nothing, and None, where none was recorded.
     ranges: (name, low, high) of the inputs of whole numbers, from `low` to `high - 1`, where a spec says so.
+    request: how it was asked for.
     """
 
     trace: Trace
@@ -161,6 +165,7 @@ class Report:
     views: Views = field(default=Views(), compare=False)
     backward_costs: tuple[Cost, ...] = ()
     ranges: tuple[tuple[str, int, int], ...] = ()
+    request: Request | None = field(default=None, compare=False)
 
     @property
     def target(self) -> str:
@@ -265,6 +270,33 @@ class Report:
         """Whether a finding is an error: the run broke off, shapes did not fit, an expectation was not met."""
         return any(finding.level == "error" for finding in self.findings)
 
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return not self.failed
+
+    @cached_property
+    def soundness(self) -> Soundness:
+        """Which rows fail, and which stand behind those, so that their sizes are assumed."""
+        return soundness(self.index)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the forward pass runs to its end as it is written. Else the totals are those of an assumed net."""
+        return self.soundness.runs
+
+    def raise_for_errors(self) -> None:
+        """Raises ForwardError where the net does not run, FindingsError where another finding is an error, both with
+        the text of all these findings; silence is success."""
+        found = [finding for finding in self.findings if finding.level == "error"]
+        if not found:
+            return
+        told = self.views.errors(self)
+        if self.runs and self.trace.failure is None:
+            raise FindingsError(told, self)
+        place = found[0].place or Span(self.target, 0, 0)
+        raise ForwardError(Problem(place, found[0].message, found[0].help), self, told)
+
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The receptive field of every row."""
@@ -276,7 +308,10 @@ class Report:
 
     def __repr__(self) -> str:
         total = self.total
-        return f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.known)} MACs>"
+        broken = "" if self.runs else ", does not run"
+        return (
+            f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.known)} MACs{broken}>"
+        )
 
     def __str__(self) -> str:
         return self.views.text(self)

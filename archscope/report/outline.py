@@ -25,7 +25,18 @@ def outline(report: Report, *, expand: bool = False, depth: int | None = None) -
 def unfolded(report: Report, *, rows: bool = False) -> tuple[Line, ...]:
     """Every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
     nodes = tuple(groups(Tree(report.index, rows).top(), ""))
-    return (*Wiring(report).lines(nodes), *ownerless(report), *unread(report))
+    return (*Wiring(report).lines(nodes), *broken_off(report), *ownerless(report), *unread(report))
+
+
+def broken_off(report: Report) -> Iterator[Line]:
+    """The step that ended the forward pass: it has no row, and a price that nobody knows."""
+    failure = report.trace.failure
+    if failure is None or failure.backward:
+        return
+    site, sources = failure.site, tuple(operand.source for operand in failure.operands)
+    path = site.path or failure.function or "forward"
+    name = site.name if site.path else ""
+    yield Line(path, path, "failed", name, site.text, sources, total=Total(unpriced=1), place=site.place)
 
 
 def ownerless(report: Report) -> Iterator[Line]:
@@ -41,11 +52,11 @@ def unread(report: Report) -> Iterator[Line]:
         yield Line("unread", "unread", "unread", text=text, total=params_total(report.unread))
 
 
-def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Line, ...]:
-    """The report's costs by `module` (top-level parts, or `depth` levels of them), `type` (layer or function) or
-    `depth` (how deep the lines stand). `times` counts what was summed."""
+def breakdown(report: Report, by: str, *, depth: int | None = None, expand: bool = False) -> tuple[Line, ...]:
+    """The report's costs by `module` (top-level parts, or `depth` levels of them; `expand` folds none), `type` (layer
+    or function) or `depth` (how deep the lines stand). `times` counts what was summed."""
     if by == "module":
-        return outline(report, depth=depth or 1)
+        return outline(report, depth=depth or 1, expand=expand)
     if by == "depth":
         deep = sorted(leaves(unfolded(report)), key=lambda pair: pair[0])
         return tuple(gathered((f"level {level}", line) for level, line in deep))
@@ -55,7 +66,7 @@ def breakdown(report: Report, by: str, *, depth: int | None = None) -> tuple[Lin
 
 def kinds_of(line: Line, report: Report) -> Iterator[tuple[str, Line]]:
     """A layer is of its class's kind; of a step every row is of its own."""
-    if line.kind in ("layer", "unread", "backward"):
+    if line.kind in ("layer", "failed", "unread", "backward"):
         yield line.name or line.label, line
         return
     for index in line.rows:

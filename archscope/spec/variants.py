@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from archscope.errors import UsageError, did_you_mean
@@ -41,3 +41,31 @@ def find_variant(spec: Spec, name: str | None) -> Variant:
     names = [v.name for v in known if v.name]
     near = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has no variants")
     raise UsageError(f"{spec.file} has no variant {name!r}", near)
+
+
+def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]) -> Variant:
+    """The variant called `name`; without a name the first whose matrix has the values that are set.
+
+    Raises UsageError where a net of a matrix, which is called after its values, is given another one.
+    """
+    axes = {setting.name for setting in spec.matrix} & settings.keys()
+    told = find_variant(spec, name)
+    fitting = [one for one in variants_of(spec) if not contradicted(one, axes, settings)]
+    if not contradicted(told, axes, settings):
+        return told
+    if fitting and not name:
+        return fitting[0]
+    clash = contradicted(told, axes, settings)
+    said = " and ".join(f"{one.name}={_text(one)}" for one in clash)
+    given = ", ".join(f"{one.name}={_text(settings[one.name])}" for one in clash)
+    names = [one.name for one in fitting]
+    first = told.name.partition(",")[0]
+    named = [one for one in names if one.partition(",")[0] == first] or names
+    cure = f"name {spec.file}:{named[0]}" if named else f"leave it out, or add it to the matrix: {', '.join(axes)}"
+    raise UsageError(f"{spec.file}:{told.name} is the net with {said}, and {given} is set", cure)
+
+
+def contradicted(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:
+    """The values of a variant, on axes of the matrix, that are set to others."""
+    own = {setting.name: setting for setting in variant.settings}
+    return [own[name] for name in own if name in axes and own[name].value != settings[name].value]

@@ -20,6 +20,7 @@ from archscope.comparison import compare
 from archscope.crosscheck import CrossCheck, cross_check
 from archscope.errors import Span
 from archscope.render import (
+    comparisons,
     crosschecks,
     data,
     findings,
@@ -181,9 +182,9 @@ CASES: dict[str, Callable[[], str]] = {
     "crosscheck.html": lambda: html.text(crosschecks.sheet(crossed())),
     "crosscheck.csv": lambda: crosschecks.csv(crossed()),
     "crosscheck.json": lambda: data.dumped(crossed().to_dict()),
-    "compare.80.txt": lambda: table.text(sheet.comparison(bottleneck()), width=80),
-    "compare.60.txt": lambda: table.text(sheet.comparison(bottleneck()), width=60),
-    "compare.unpriced.txt": at(120, sheet.comparison, compare([residual_mnist(), awkward(), stages()])),
+    "compare.80.txt": lambda: table.text(comparisons.sheet(bottleneck()), width=80),
+    "compare.60.txt": lambda: table.text(comparisons.sheet(bottleneck()), width=60),
+    "compare.unpriced.txt": at(120, comparisons.sheet, compare([residual_mnist(), awkward(), stages()])),
     "findings.txt": lambda: findings.report(checked()),
     "findings.60.txt": lambda: findings.report(checked(), width=60, level="note"),
     "findings.repeated.txt": lambda: findings.report(repeated()),
@@ -192,7 +193,7 @@ CASES: dict[str, Callable[[], str]] = {
     "held.md": lambda: pull_request.text(held()),
     "mnist.md": lambda: markdown.text(sheet.summary(residual_mnist())),
     "awkward.md": lambda: markdown.text(sheet.summary(awkward())),
-    "compare.md": lambda: markdown.text(sheet.comparison(bottleneck())),
+    "compare.md": lambda: markdown.text(comparisons.sheet(bottleneck())),
     "awkward.html": lambda: html.text(sheet.summary(awkward())),
     "stages.csv": lambda: data.summary_csv(stages()),
     "awkward.csv": lambda: data.summary_csv(awkward(), EVERYTHING),
@@ -247,9 +248,13 @@ def test_layer_texts_are_cut_before_a_column_goes() -> None:
     assert "from" in text
 
 
-def test_a_comparison_too_wide_puts_its_sentences_below() -> None:
-    text = table.text(sheet.comparison(bottleneck()), width=60)
-    assert "bottleneck: 9.68× fewer MACs, 9.68× fewer parameters" in text
+def test_a_comparison_fits_its_width_with_its_ratios() -> None:
+    long = replace(stages(), trace=replace(stages().trace, target="a/very/long/way/to/the/folder/of/some/network.yaml"))
+    both = compare([long, residual_mnist()])
+    lines = table.text(comparisons.sheet(both), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("…") and "network.yaml" in line for line in lines)
+    assert sum("ratio" in line for line in lines) == 2, "the headers, and what they are held against"
 
 
 def test_another_room_may_add_a_column() -> None:

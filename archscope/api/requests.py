@@ -1,0 +1,56 @@
+"""How a report was asked for, and the same report again: summarize(…) → Report with its Request → JSON → again(…)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from archscope.api.specs import split
+from archscope.errors import UsageError
+from archscope.report import Report, options_of, request
+
+SAID = ("set", "input", "args", "kwargs", "batch", "device", "dtype", "train", "backward", "seed", "allow_python")
+"""The options of `summarize` that a report's figures depend on; the variant stands in the target."""
+
+
+def with_request(report: Report, target: Any, options: Mapping[str, Any]) -> Report:
+    """The report with how it was asked for."""
+    told = {name: options.get(name) for name in (*SAID, "texts")}
+    live = not isinstance(target, str | os.PathLike)
+    return replace(report, request=request(report.target, told, python=split(target) is None, live=live))
+
+
+def again(document: Mapping[str, Any] | str | os.PathLike[str], *, target: Any = None, **options: Any) -> Report:
+    """The report that a JSON document of a report holds, made anew: its target with the set values, inputs, batch,
+    device, dtype and mode that it was made with.
+
+    document: the document, or the file that holds it. target: of a live module, which no document holds, or to take
+    another one. options: those of `summarize`, instead of the document's. Raises UsageError where the document does not
+    say all, and what `summarize` raises.
+    """
+    from archscope.api.runs import summarize
+
+    told = asked_in(document)
+    missing = [name for name in told["unsaid"] if name not in options and (name != "target" or target is None)]
+    if missing:
+        needed = ", ".join(f"{name}=…" for name in missing)
+        raise UsageError(f"a JSON document does not hold {' and '.join(missing)} of this report", f"again(…, {needed})")
+    return summarize(told["target"] if target is None else target, **{**options_of(told), **options})
+
+
+def asked_in(document: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+    """What a document says of how it was asked for. Raises UsageError."""
+    cure = "archscope summary TARGET --format json -o report.json makes one"
+    if not isinstance(document, Mapping):
+        try:
+            document = json.loads(Path(document).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{document} holds no report: {error}", cure) from None
+    told = document.get("asked") if isinstance(document, Mapping) else None
+    if not isinstance(told, Mapping) or "target" not in told or "unsaid" not in told:
+        raise UsageError("this document does not say how its report was asked for", cure)
+    return told

@@ -1,0 +1,224 @@
+"""How a report was asked for, as plain data that JSON holds, and as a command line.
+
+summarize(target, input=("int64", (1, 9)), …) → Request ─ to_dict() ─→ {"target": …, "input": {"dtype": …, …}, …}
+options_of(that data) → keyword arguments of `summarize`
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LIVE = "target"
+FLAGS = ("batch", "device", "dtype", "seed", "train", "allow_python")
+"""The options that a command line spells as they are called."""
+
+
+class UnsaidError(ValueError):
+    """A value that plain data, or a command line, cannot say."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call of `summarize`. options: its keyword arguments that are not the defaults, as plain data. python: whether
+    the target is Python code. unsaid: what of the call is no data: `target` of a live module, options by their names.
+    """
+
+    target: str
+    options: Mapping[str, Any]
+    python: bool = False
+    unsaid: tuple[str, ...] = ()
+
+    @property
+    def set(self) -> Mapping[str, Any]:
+        """The params of the spec, or arguments of the Python target, that were given a value."""
+        return self.options.get("set", {})
+
+    @property
+    def live(self) -> bool:
+        return LIVE in self.unsaid
+
+    def to_dict(self) -> dict[str, Any]:
+        """The target and the options; `unsaid`, what is needed beside them; `command`, None where none can say it."""
+        return {
+            "target": self.target,
+            **self.options,
+            "unsaid": list(self.unsaid),
+            "command": self.command("summary"),
+        }
+
+    def command(self, name: str) -> str | None:
+        """`archscope check net.yaml --set width=8`; None where a command line cannot say it."""
+        try:
+            words = ["archscope", *name.split(), self.target, *self._words()]
+        except UnsaidError:
+            return None
+        return None if self.unsaid else shlex.join(words)
+
+    def _words(self) -> Iterator[str]:
+        """Raises UnsaidError."""
+        if {"args", "backward"} & set(self.options):
+            raise UnsaidError("args, backward")
+        flag = "--arg" if self.python else "--set"
+        for key, value in self.set.items():
+            yield from (flag, f"{key}={plain_text(value)}")
+        for text in input_texts(self.options.get("input")):
+            yield from ("--input", text)
+        for key, value in self.options.get("kwargs", {}).items():
+            yield from ("--input", f"{key}=={plain_text(value)}")
+        for key in FLAGS:
+            value = self.options.get(key)
+            if value is not None:
+                yield f"--{key.replace('_', '-')}"
+                yield from [] if value is True else [str(value)]
+
+
+def request(target: str, options: Mapping[str, Any], *, python: bool = False, live: bool = False) -> Request:
+    """The call of `summarize` with these options as a Request."""
+    said: dict[str, Any] = {}
+    unsaid = [LIVE] if live else []
+    for name, value in options.items():
+        if is_default(name, value, options):
+            continue
+        try:
+            refuse_unsaid(name, value)
+            said[name] = input_data(value) if name == "input" else data(value)
+        except UnsaidError:
+            unsaid.append(name)
+    return Request(target, said, python, tuple(unsaid))
+
+
+def is_default(name: str, value: object, options: Mapping[str, Any]) -> bool:
+    if name == "backward":
+        return value is None or value == bool(options.get("train"))
+    return value is None or value is False or value == "auto" or (isinstance(value, Mapping) and not value)
+
+
+def refuse_unsaid(name: str, value: object) -> None:
+    """Raises UnsaidError for texts of files, and for a tuple among arguments, of which JSON would make a list."""
+    if name == "texts" or (name in ("args", "kwargs") and "(" in repr(value)):
+        raise UnsaidError(name)
+
+
+def set_text(values: Mapping[str, Any]) -> str:
+    """`width=8, block=Basic`."""
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
+
+
+def shown(value: object) -> str:
+    try:
+        return plain_text(value)
+    except UnsaidError:
+        return type(value).__name__
+
+
+# ------------------------------------------------------------ as data
+def data(value: object) -> Any:
+    """Numbers, words, lists and mappings as JSON holds them. Raises UnsaidError for anything else."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): data(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [data(part) for part in value]
+    raise UnsaidError(type(value).__name__)
+
+
+def input_data(value: object) -> Any:
+    """What `input` says: a shape as a list of sizes; with a dtype or bounds, a mapping that names them."""
+    if isinstance(value, list | tuple) and len(value) in (2, 3) and isinstance(value[0], str) and is_list(value[1]):
+        bounds = dict(zip(("low", "high"), value[2], strict=True)) if len(value) == 3 else {}
+        return data({"dtype": value[0], "shape": value[1], **bounds})
+    if isinstance(value, list | tuple):
+        return [input_data(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(key): input_data(part) for key, part in value.items()}
+    return data(value)
+
+
+def is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def is_shape(value: object) -> bool:
+    return isinstance(value, list) and all(type(size) is int for size in value)
+
+
+def is_described(value: object) -> bool:
+    return isinstance(value, Mapping) and is_shape(value.get("shape"))
+
+
+def input_of(told: Any) -> Any:
+    """The reverse of `input_data`: shapes as tuples, with their dtype and bounds as `summarize` takes them."""
+    if is_described(told) and set(told) <= {"dtype", "shape", "low", "high"}:
+        shape, bounds = tuple(told["shape"]), [told[key] for key in ("low", "high") if key in told]
+        if "dtype" not in told:
+            return {**told, "shape": shape}
+        return (told["dtype"], shape, *([tuple(bounds)] if len(bounds) == 2 else []))
+    if is_shape(told):
+        return tuple(told)
+    if isinstance(told, Mapping):
+        return {key: input_of(part) for key, part in told.items()}
+    return [input_of(part) for part in told] if isinstance(told, list) else told
+
+
+def options_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `summarize` that a Request's data holds."""
+    own = {name: value for name, value in told.items() if name not in ("target", "unsaid", "command")}
+    return own | ({"input": input_of(own["input"])} if "input" in own else {})
+
+
+# ------------------------------------------------------------ as words
+def plain_text(value: object) -> str:
+    """A value as `--set` and `--arg` read it. Raises UnsaidError."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple | Mapping):
+        return repr(data(value))
+    raise UnsaidError(type(value).__name__)
+
+
+def input_texts(told: Any) -> Iterator[str]:
+    """Every `--input` of a command. Raises UnsaidError."""
+    if told is None:
+        return
+    if is_shape(told) or is_described(told) or isinstance(told, str):
+        yield tensor_text(told)
+    elif isinstance(told, list) and not any(isinstance(part, list) and not is_shape(part) for part in told):
+        yield from (tensor_text(part) for part in told)
+    else:
+        yield from (f"{path}={text}" for path, text in named_texts("", told))
+
+
+def named_texts(path: str, told: Any) -> Iterator[tuple[str, str]]:
+    if is_shape(told) or is_described(told) or not isinstance(told, list | Mapping):
+        yield path, tensor_text(told)
+        return
+    parts: Sequence[tuple[object, Any]] = list(told.items() if isinstance(told, Mapping) else enumerate(told))
+    for key, part in parts:
+        yield from named_texts(f"{path}.{key}" if path else str(key), part)
+
+
+def tensor_text(told: Any) -> str:
+    """`int64:1x128:0..50257`. Raises UnsaidError."""
+    if isinstance(told, str):
+        return told
+    if is_described(told):
+        low, high = told.get("low"), told.get("high")
+        dtype = f"{told['dtype']}:" if "dtype" in told else ""
+        return dtype + sizes_text(told["shape"]) + ("" if high is None else f":{low or 0}..{high}")
+    if is_shape(told):
+        return sizes_text(told)
+    raise UnsaidError(type(told).__name__)
+
+
+def sizes_text(shape: Sequence[int]) -> str:
+    if not shape:
+        raise UnsaidError("the shape of one number")
+    return "x".join(map(str, shape))
