@@ -37,7 +37,7 @@ def layer(line: Line, _: Report) -> str:
 
 def path(line: Line, report: Report) -> str:
     """`conv1`, `layer2.0-2  ×3`; of a net that does not run `add  fails` and `fc  assumed`."""
-    times = f"×{line.times}" if line.times > 1 and line.kind != "sum" else ""
+    times = f"×{line.times}" if line.times > 1 and line.kind not in ("sum", "failed") else ""
     return "  ".join(filter(None, [line.label, times, state(line, report)]))
 
 
@@ -48,7 +48,15 @@ def state(line: Line, report: Report) -> str:
 
 def found(line: Line, report: Report) -> str:
     """`error residual-shape: the two sides …`: the findings at the line, as a data file holds them."""
-    return "; ".join(in_short(finding) for finding in report.findings if line.path in (finding.path, *finding.also))
+    return "; ".join(in_short(finding) for finding in report.findings if stands_at(finding, line, report))
+
+
+def stands_at(finding: Finding, line: Line, report: Report) -> bool:
+    """Whether a finding is of a line: of its path, or of the step that ended the run."""
+    failure = report.trace.failure
+    ended = line.kind == "failed" and finding.level == "error" and failure is not None
+    paths = (finding.path, *finding.also)
+    return line.path in paths or (ended and failure is not None and failure.site.path in paths)
 
 
 def in_short(finding: Finding) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.render.columns import BACKWARD, NAMES, Column, asked, chosen, in_short, usual
+from archscope.render.columns import BACKWARD, NAMES, Column, asked, chosen, in_short, stands_at, usual
 from archscope.render.comparisons import values
 from archscope.render.sheet import Wish, sorted_by
 from archscope.report import (
@@ -73,12 +73,12 @@ def stated_csv(report: Report, lines: Iterable[Line], wish: Wish, usually: Seque
 
 def loose(report: Report, lines: Iterable[Line]) -> list[Finding]:
     """The findings that are of none of the lines."""
-    paths = {line.path for line in lines}
-    return [finding for finding in report.findings if paths.isdisjoint((finding.path, *finding.also))]
+    shown = list(lines)
+    return [f for f in report.findings if not any(stands_at(f, line, report) for line in shown)]
 
 
 def of_no_line(finding: Finding, columns: Iterable[Column], report: Report) -> list[object]:
-    cells = {"path": finding.path, "findings": in_short(finding), "set": asked(report)}
+    cells = {"path": finding.path or "net", "findings": in_short(finding), "set": asked(report)}
     return [cells.get(column.name) for column in columns]
 
 

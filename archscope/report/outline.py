@@ -83,4 +83,5 @@ def gathered(pairs: Iterable[tuple[str, Line]]) -> Iterator[Line]:
     for key, same in found.items():
         rows = tuple(index for line in same for index in line.rows)
         total, backward = Total.of(line.total for line in same), Total.of(line.backward for line in same)
-        yield Line(key, key, "sum", total=total, rows=rows, times=len(same), backward=backward)
+        kind = "failed" if any(line.kind == "failed" for line in same) else "sum"
+        yield Line(key, key, kind, total=total, rows=rows, times=len(same), backward=backward)
