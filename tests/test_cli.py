@@ -375,6 +375,7 @@ def test_the_command_line_goes_first(
 
 def test_without_a_target_the_projects_specs_are_checked(library: FakeLibrary, folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "specs").mkdir()
     for name in ("b.yaml", "a.yaml", "c.txt"):
         (folder / "more").mkdir(exist_ok=True)
         (folder / "more" / name).write_text("")
@@ -395,6 +396,7 @@ def test_below_the_project_paths_still_lead_there(
 ) -> None:
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "src").mkdir()
+    (folder / "specs").mkdir()
     monkeypatch.chdir(folder / "src")
     assert asked(library)["baseline"] == "../ci/base.json"
     assert library.calls[-1][1] == ("../specs",)

@@ -15,7 +15,7 @@ from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize,
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
 from archscope.api.specs import split, variants
-from archscope.errors import ForwardError, SpecError
+from archscope.errors import ForwardError, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, from_problem
 from archscope.spec.folders import spread
 
@@ -66,13 +66,15 @@ def check(
     select: Iterable[str] | str = (),
     ignore: Iterable[str] | str = (),
     object_size: tuple[int, int] | None = None,
+    keep_going: bool = False,
     **options: Any,
 ) -> list[Checked]:
     """Everything that is wrong with each target, and with each variant of a spec; a folder stands for its specs.
 
     max_params, max_macs: budgets, such as "5M". baseline: a file of reports that targets may not differ from by more
     than the tolerance ("2%", 0.02). select, ignore: codes and families of rules. object_size: (height, width) of what a
-    receptive field must see. `options` are those of `summarize`. Raises UsageError.
+    receptive field must see. keep_going: a target that cannot be read or made is a finding, and the others are checked.
+    `options` are those of `summarize`. Raises UsageError.
     """
     law = demands(
         select=select,
@@ -83,7 +85,20 @@ def check(
         tolerance=tolerance,
         object_size=object_size,
     )
+    if keep_going:
+        return [checked for target in wanted for checked in _checked_or_told(target, law, options)]
     return [checked for target in spread(wanted) for checked in _checked(target, law, options)]
+
+
+def _checked_or_told(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Checked]:
+    """What is found about a target, or about each spec of a folder; why one cannot be read is a finding of it."""
+    try:
+        each = list(spread([target]))
+        if each != [target]:
+            return [checked for one in each for checked in _checked_or_told(one, law, options)]
+        return _checked(target, law, options)
+    except UsageError as error:
+        return [Checked(str(target), (Finding("spec", "error", error.message, help=error.help),))]
 
 
 def _checked(target: Any, law: Demands, options: Mapping[str, Any]) -> list[Checked]:

@@ -20,7 +20,9 @@ Command = Callable[..., None]
 INPUT_HELP = "1x3x224x224, x=int64:1x128:0..50257, batch.image=1x3x32x32; scale==2.0 is a plain value."
 WORDS = {"true": True, "false": False, "null": None, "none": None}
 FORMATS = ("table", "markdown", "csv", "json", "html")
-CHECK_FORMATS = ("table", "markdown", "json")
+CHECK_FORMATS = ("table", "markdown", "json", "lines", "github", "sarif")
+FOR_MACHINES = CHECK_FORMATS[2:]
+"""Formats that hold every target, also one that cannot be read."""
 LEVELS = ("note", "warning", "error")
 
 

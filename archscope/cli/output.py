@@ -107,7 +107,8 @@ def tell_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> No
         click.echo(told, nl=False, err=True)
 
 
-def finish(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
+def finish(reports: Sequence[Report], quiet: bool, *, beside: bool, code: int = 0) -> None:
+    """Tells the findings, and ends with the exit code. code: of what has no report."""
     tell_findings(reports, quiet, beside=beside)
-    if any(report.failed for report in reports):
-        click.get_current_context().exit(FOUND)
+    if code or any(report.failed for report in reports):
+        click.get_current_context().exit(code or FOUND)

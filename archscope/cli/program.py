@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import combinations, installed, repairs
+from archscope.cli import combinations, folders, installed, repairs
 from archscope.cli.catalog import listing
 from archscope.cli.devices import device
 from archscope.cli.options import (
     CHECK_OPTIONS,
     FLOPS_VIEW_OPTIONS,
+    FOR_MACHINES,
     OUTPUT,
     RUN_OPTIONS,
     VIEW_OPTIONS,
@@ -118,7 +119,7 @@ def flops(
 ) -> None:
     """Costs by module, type or depth, compared, or cross-checked."""
     with refusing():
-        wish, quiet = wish_of(depth, columns, sort, expand, by or ""), options["quiet"]
+        wish, quiet, code = wish_of(depth, columns, sort, expand, by or ""), options["quiet"], 0
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
         if compare:
@@ -128,9 +129,10 @@ def flops(
             reports: Sequence[Report] = comparison.reports
         else:
             combinations.refuse_without_comparison(wish, targets, against)
-            reports, texts = costs(with_folders(targets), wish, format, options, cross=cross)
-            deliver(several(texts, format), output)
-    finish(reports, options["quiet"], beside=shows_errors(format, output))
+            found, texts = costs(targets, wish, format, options, cross=cross)
+            reports, code = found.reports, found.code
+            deliver(several(texts, format, of=found.wanted), output)
+    finish(reports, options["quiet"], beside=shows_errors(format, output), code=code)
 
 
 @cli.command(cls=repairs.WithFix)
@@ -161,7 +163,8 @@ def check(
             checked = repairs.checked_of(found)
             repairs.tell_unmended(found)
         else:
-            checked = judged(targets, options, saving=save_baseline is not None)
+            going_on = {"keep_going": format in FOR_MACHINES}
+            checked = judged(targets, options | going_on, saving=save_baseline is not None)
         if fix is not None:
             repairs.write(found, output)
         text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
@@ -209,15 +212,16 @@ def summarized(target: str, options: Mapping[str, Any]) -> Report:
 
 def costs(
     targets: Sequence[str], wish: Wish, format: str, options: Mapping[str, Any], *, cross: bool
-) -> tuple[list[Report], list[str]]:
-    """The report of each target, and its document; with `cross` beside the witnesses."""
+) -> tuple[folders.Summarized, list[str]]:
+    """The report of each target, and its document; with `cross` beside other tools' figures."""
     if cross:
         combinations.refuse_beside_cross_check(wish)
-        checks = [cross_checked(target, options) for target in targets]
-        return [check.report for check in checks], [shown_cross_check(check, format) for check in checks]
+        checks = [cross_checked(target, options) for target in with_folders(targets)]
+        reports = tuple(check.report for check in checks)
+        return folders.Summarized(reports, len(checks)), [shown_cross_check(check, format) for check in checks]
     combinations.refuse_ignored(wish, format, parts=True, train=options["train"])
-    reports = [summarized(target, options) for target in targets]
-    return reports, [shown(report, "flops", wish, format, options["quiet"]) for report in reports]
+    found = folders.summarized_each(targets, options, summarized)
+    return found, [shown(report, "flops", wish, format, options["quiet"]) for report in found.reports]
 
 
 def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
@@ -266,13 +270,19 @@ def baseline(checked: Sequence[Checked]) -> str:
 
 
 def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
-    from archscope.render import data, findings, pull_request, views
+    from archscope.render import annotations, data, findings, pull_request, sarif, views
 
     least = "error" if quiet else level
     if format == "json":
         return data.dumped(data.findings_document([item.least(least) for item in checked]))
-    if format == "markdown":
-        return pull_request.text(checked, level=least)
+    texts = {
+        "markdown": pull_request.text,
+        "lines": annotations.lines,
+        "github": annotations.github,
+        "sarif": sarif.text,
+    }
+    if format in texts:
+        return texts[format](checked, level=least)
     return findings.report(checked, level=least, width=views.terminal_width(), quiet=quiet)
 
 
@@ -321,9 +331,9 @@ def laid_out(page: Any, format: str) -> str:
     return markdown.text(page) if format == "markdown" else html.text(page)
 
 
-def several(texts: Sequence[str], format: str) -> str:
-    """The documents of several targets as one."""
-    if len(texts) == 1:
+def several(texts: Sequence[str], format: str, *, of: int) -> str:
+    """The documents of several targets as one. of: how many were wanted."""
+    if of == 1:
         return texts[0]
     if format == "csv":
         raise UsageError("CSV holds one target", "name one, or use --compare")

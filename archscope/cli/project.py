@@ -8,9 +8,10 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from archscope.config import Config
+from archscope.config import Config, place
 from archscope.errors import UsageError
 
 NO_TARGET = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
@@ -20,10 +21,20 @@ def targets_of(targets: Sequence[str], project: Config) -> tuple[str, ...]:
     """The targets, else the project's specs. Raises UsageError where there are none."""
     if targets:
         return tuple(targets)
-    found = [path for written in project.specs for path in matching(near(project, written))]
+    found = [path for written in project.specs for path in there(project, written)]
     if not found:
         raise UsageError("no target", NO_TARGET)
     return tuple(found)
+
+
+def there(project: Config, written: str) -> list[str]:
+    """What an entry of `specs` stands for. Raises UsageError, with its place, for a path that leads nowhere."""
+    found = matching(near(project, written))
+    if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is no file's name
+        text = Path(project.file).read_text(encoding="utf-8")
+        fact = f"{place(text, project.file, 'specs')}: specs: there is no {written}"
+        raise UsageError(fact, "its entries are files, folders and patterns, from the folder of that file")
+    return found
 
 
 def matching(path: str) -> list[str]:
