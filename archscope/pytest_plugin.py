@@ -25,6 +25,7 @@ from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocat
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
+    from archscope.config import Config
     from archscope.errors import ArchscopeError, Span
     from archscope.report import Finding, Report
     from archscope.spec.model import Expected
@@ -43,25 +44,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    wanted = frozenset(path for said in configured(config) for path in found(said))
-    if wanted:
-        config.pluginmanager.register(Specs(wanted), "archscope-specs")
-
-
-def configured(config: pytest.Config) -> Iterator[Path]:
-    """The paths and patterns of the command line, of pytest's settings and of `[tool.archscope]`, from the root."""
     home = config.inipath.parent if config.inipath else config.rootpath
+    project = project_at(home)
+    wanted = frozenset(path for said in configured(config, home, project) for path in found(said))
+    if wanted:
+        config.pluginmanager.register(Specs(wanted, project), "archscope-specs")
+
+
+def configured(config: pytest.Config, home: Path, project: Config | None) -> Iterator[Path]:
+    """The paths and patterns of the command line, of pytest's settings and of `[tool.archscope]`, from the root."""
     yield from (config.invocation_params.dir / said for said in config.getoption("archscope_specs"))
     yield from (home / said for said in config.getini("archscope_specs"))
-    if is_mentioned(home):
-        from archscope.config import read
-        from archscope.errors import UsageError
-
-        try:
-            project = read(home)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
+    if project is not None:
         yield from (Path(project.located(said)) for said in project.specs)
+
+
+def project_at(home: Path) -> Config | None:
+    """What the project asks for; None where it says nothing of archscope. Raises UsageError."""
+    if not is_mentioned(home):
+        return None
+    from archscope.config import read
+    from archscope.errors import UsageError
+
+    try:
+        return read(home)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def is_mentioned(folder: Path) -> bool:
@@ -87,17 +95,22 @@ class Specs:
     """Collects the spec files at or below the wanted paths; a plugin of its own, only where there are such paths."""
 
     wanted: frozenset[Path]
+    project: Config | None = None
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if file_path.suffix not in SUFFIXES or self.wanted.isdisjoint([file_path, *file_path.parents]):
             return None
-        node: SpecFile = SpecFile.from_parent(parent, path=file_path)
+        node: SpecFile = SpecFile.from_parent(parent, path=file_path, project=self.project)
         node.add_marker("archscope")
         return node
 
 
 class SpecFile(pytest.File):
     """A spec: its variants; its tests where it has none; one `check` where it is a library or cannot be read."""
+
+    def __init__(self, *, project: Config | None = None, **node: Any):
+        super().__init__(**node)
+        self.project = project
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         subjects = self.subjects()
@@ -118,7 +131,7 @@ class SpecFile(pytest.File):
                 targets = api.variants(near(self.path))
         except ArchscopeError:  # `check` says why
             return ()
-        return [Subject(self.path, parts[1]) for target in targets if (parts := api.split(target))]
+        return [Subject(self.path, parts[1], self.project) for target in targets if (parts := api.split(target))]
 
 
 class Variant(pytest.Collector):
@@ -147,6 +160,9 @@ def tests(parent: pytest.Collector, subject: Subject) -> Iterator[pytest.Item | 
     yield SpecTest.from_parent(parent, name="check", ask=subject.faults, place=(subject.path, None))
     expected = subject.expected
     yield from expectations(parent, subject, [e for e in expected if not e.path])
+    for name in subject.budgets:
+        ask = partial(subject.over, name)
+        yield SpecTest.from_parent(parent, name=f"max-{name}", ask=ask, place=(subject.path, None))
     for path in dict.fromkeys(e.path for e in expected if e.path):
         own = [e for e in expected if e.path == path]
         yield Part.from_parent(parent, name=path, subject=subject, expected=own)
@@ -225,10 +241,11 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one run of a net showed: its faults, and whatever speaks against each expectation."""
+    """What one run of a net showed: its faults, whatever speaks against each expectation, and its report."""
 
     faults: Sequence[Finding] = ()
     unmet: Mapping[Expected, Sequence[Finding]] = field(default_factory=dict)
+    report: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +254,7 @@ class Subject:
 
     path: Path
     variant: str | None
+    project: Config | None = None
 
     @property
     def target(self) -> str:
@@ -273,7 +291,7 @@ class Subject:
             report = error.report  # type: ignore[assignment]  # the ground knows no reports
         except ArchscopeError as error:
             return Verdict(problems(error))
-        return Verdict(other_errors(report.findings), {one: against(one, report) for one in self.expected})
+        return Verdict(other_errors(report.findings), {one: against(one, report) for one in self.expected}, report)
 
     def faults(self) -> Sequence[Finding]:
         """Every error that is no expectation, as `archscope check` tells it, with the fixes that it tries."""
@@ -288,6 +306,27 @@ class Subject:
 
     def unmet(self, expected: Expected) -> Sequence[Finding]:
         return self.verdict.unmet.get(expected, self.verdict.faults)
+
+    @property
+    def budgets(self) -> Sequence[str]:
+        """Of what the project sets a budget: `params`, `macs`; of nothing where the net cannot be compiled."""
+        if self.project is None or self.compiled.plan is None:
+            return ()
+        most = {"params": self.project.max_params, "macs": self.project.max_macs}
+        return [name for name, limit in most.items() if limit is not None]
+
+    def over(self, quantity: str) -> Sequence[Finding]:
+        """What is over the project's budget, unless a rule or a comment that ignores it says that this is meant."""
+        from archscope import api
+        from archscope.api.demands import Ran, demands
+        from archscope.checks.budgets import over
+
+        project, report = self.project, self.verdict.report
+        if report is None or project is None:
+            return self.verdict.faults
+        law = demands(**{name: getattr(project, name) for name in ("select", "ignore", "max_params", "max_macs")})
+        kept = law.checked(self.target, Ran(over(report, law.budget), report), api.load(self.path).sources).findings
+        return [finding for finding in kept if finding.rule == f"budget-{quantity}"]
 
 
 def against(expected: Expected, report: Report) -> Sequence[Finding]:
@@ -337,44 +376,9 @@ class SpecTest(pytest.Item):
 
 
 # ------------------------------------------------------------ a fixture
-@dataclass(frozen=True)
-class Summaries:
-    """`archscope.summarize`, worked out once for a target and options that stay the same."""
-
-    made: dict[object, Report] = field(default_factory=dict)
-
-    def __call__(self, target: Any, **options: Any) -> Report:
-        from archscope import api
-
-        key = identity(target, options)
-        if key is None:
-            return api.summarize(target, **options)
-        if key not in self.made:
-            self.made[key] = api.summarize(target, **options)
-        return self.made[key]
-
-
-def identity(target: Any, options: Mapping[str, Any]) -> object:
-    """What a summary depends on: a spec by its texts; None where it may change, as a live module does."""
-    from archscope import api
-
-    if not isinstance(target, (str, os.PathLike)) or not is_plain(options):
-        return None
-    parts = api.split(target)
-    texts = tuple(api.load(parts[0]).sources.items()) if parts else ()
-    return os.getcwd(), os.fspath(target), texts, repr(sorted(options.items()))
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a value is what it says: numbers and texts, and lists and mappings of such."""
-    if isinstance(value, Mapping):
-        return all(map(is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(is_plain, value))
-    return value is None or isinstance(value, (str, int, float))
-
-
 @pytest.fixture(scope="session")
 def archscope_summary() -> Callable[..., Report]:
     """`archscope_summary(target, **options)` is `archscope.summarize`, remembered for the session."""
+    from archscope.api.remembered import Summaries
+
     return Summaries()

@@ -362,6 +362,39 @@ def test_the_check_of_being_left_alone_can_complain(pytester: pytest.Pytester) -
     assert ended(pytester) == {"failed": 1}  # torch is here
 
 
+# ------------------------------------------------------------ budgets
+BUDGETS = '[tool.archscope]\nspecs = ["nets"]\nmax-params = 200\nmax-macs = "1M"\n'
+
+
+@pytest.mark.usefixtures("nets")
+def test_a_budget_is_a_test_of_every_variant(pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("pyproject.toml").write_text(BUDGETS)
+    budgets = [f"nets/net.yaml::{name}::max-{what}" for name in ("narrow", "wide") for what in ("params", "macs")]
+    assert [id for id in listed(pytester) if "::max-" in id] == budgets
+    assert [listed(pytester, id) for id in budgets] == [[id] for id in budgets]
+    result = pytester.runpytest_inprocess(*budgets)
+    assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "nets/net.yaml: error budget-params: 296 parameters, 96 more than the budget*",
+            f"FAILED {budgets[2]} - *",
+        ]
+    )
+
+
+@pytest.mark.usefixtures("nets")
+@pytest.mark.parametrize("ignored", ['ignore = ["budget-params"]\n', 'select = ["conflict"]\n'])
+def test_a_budget_that_is_ignored_does_not_fail(pytester: pytest.Pytester, ignored: str) -> None:
+    pytester.path.joinpath("pyproject.toml").write_text(BUDGETS + ignored)
+    assert ended(pytester, "-k", "max-")["passed"] == 4
+
+
+def test_a_comment_of_a_spec_ignores_its_budget(nets: Path, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("pyproject.toml").write_text(BUDGETS)
+    (nets / "net.yaml").write_text(f"# archscope: ignore[budget] it is meant\n{NET}")
+    assert ended(pytester, "-k", "max-")["passed"] == 4
+
+
 # ------------------------------------------------------------ the fixture
 REMEMBERED = """
 from pathlib import Path
