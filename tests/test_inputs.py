@@ -23,8 +23,27 @@ DOOR = Door("cpu", "float16")
 X = torch.ones(2, 3)
 
 
+def array(rows: list[Any]) -> Any:
+    """numpy's array, of doubles or of whole numbers."""
+    tensor = torch.tensor(rows)
+    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
+
+
+class Holder:
+    """An object with a tensor in it, of which nobody knows more."""
+
+    def __init__(self) -> None:
+        self.tensor = X
+
+
+HOLDER = Holder()
+PAIR = collections.namedtuple("PAIR", "a b")(X, X)
+
+
 def shapes(tree: Any) -> Any:
-    """The tree with `dtype[sizes]` in place of its tensors."""
+    """The tree with `dtype[sizes]` in place of its tensors; named tuples are no trees."""
+    if hasattr(tree, "_fields"):
+        return tree
     if isinstance(tree, torch.Tensor):
         return f"{str(tree.dtype)[6:]}{list(tree.shape)}"
     if isinstance(tree, dict):
@@ -38,6 +57,12 @@ def shapes(tree: Any) -> Any:
     [
         (["1x3"], (1, 3), {}),
         (["1, 3"], (1, 3), {}),
+        (["1 3 28 28"], (1, 3, 28, 28), {}),
+        (["(1, 3)"], (1, 3), {}),
+        (["[1,3]"], (1, 3), {}),
+        (["(8,)"], (8,), {}),
+        (["1 x 3"], (1, 3), {}),
+        (["x=int64:(1, 8):0..9"], {"x": ("int64", (1, 8), (0, 9))}, {}),
         (["1×3", "2x4"], [(1, 3), (2, 4)], {}),
         (["int64:"], ("int64", ()), {}),
         (["x="], {"x": ()}, {}),
@@ -69,7 +94,8 @@ def test_inputs_as_they_are_written(texts: list[str], tensors: Any, values: dict
         (["big"], "'big' is no shape such as 1x3x224x224"),
         ([""], "is no shape"),
         (["1x-3"], "'1x-3' is no shape"),
-        (["(1, 3)"], "is no shape"),
+        (["(1, three)"], "is no shape"),
+        (["1 -3"], "is no shape"),
         (["x=2.0"], "'2.0' is no shape .*; a plain value follows '==': scale==2.0"),
         (["x=none"], "; a plain value follows '=='"),
         (["int64:1x8:0-9"], "is no shape"),
@@ -133,6 +159,19 @@ def test_brackets_that_cannot_be_read(text: str) -> None:
             {"batch": {"image": "float16[2]", "ids": ["int64[1]"]}},
         ),
         (collections.UserDict(x=X), (), {"x": "float32[2, 3]"}),
+        (array([[1.5, 2.0]]), ("float16[1, 2]",), {}),
+        (array([[1, 2]]), ("int64[1, 2]",), {}),
+        (
+            {"x": array([[1.5]]), "ids": [array([3]), X]},
+            (),
+            {"x": "float16[1, 1]", "ids": ["int64[1]", "float32[2, 3]"]},
+        ),
+        (HOLDER, (HOLDER,), {}),
+        ([HOLDER, (2,)], (HOLDER, "float16[2]"), {}),
+        ({"x": HOLDER}, (), {"x": HOLDER}),
+        (PAIR, (PAIR,), {}),
+        ([X, 3], ("float32[2, 3]", 3), {}),
+        ([[X, 3], {"y": X}], (["float32[2, 3]", 3], {"y": "float32[2, 3]"}), {}),
         ({"value": (2,), "key": (3,)}, (), {"value": "float16[2]", "key": "float16[3]"}),
     ],
 )
@@ -168,6 +207,38 @@ def test_inputs_as_the_library_takes_them(given: Any, args: tuple[Any, ...], kwa
 def test_inputs_that_cannot_be_meant(given: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         arguments(DOOR, given, (), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "wanted"),
+    [
+        (((2, 3),), {}, (("float16[2, 3]",), {})),
+        ([("int64", (1, 8)), [2, 3]], {}, (("int64[1, 8]", "float16[2, 3]"), {})),
+        ((), {"x": (2, 3), "n": 4}, ((), {"x": "float16[2, 3]", "n": 4})),
+        ((), {"x": {"shape": (2,), "high": 9}}, ((), {"x": "int64[2]"})),
+        (({"a": (2, 3), "b": "word"},), {}, (({"a": "float16[2, 3]", "b": "word"},), {})),
+        ((X, (2, 2)), {"size": (4, 4)}, (("float32[2, 3]", (2, 2)), {"size": (4, 4)})),
+        (([X], (2, 2)), {}, ((["float32[2, 3]"], (2, 2)), {})),
+        ((2.5, None, "word"), {}, ((2.5, None, "word"), {})),
+    ],
+)
+def test_shapes_among_the_arguments_of_a_call(args: Any, kwargs: Any, wanted: Any) -> None:
+    """Where a tensor is among them, they are what they are."""
+    got = arguments(DOOR, None, args, kwargs, None)
+    assert (shapes(got[0]), shapes(got[1])) == wanted
+
+
+def test_plain_values_beside_inputs_are_what_they_are() -> None:
+    assert arguments(DOOR, (2,), (), {"size": (4, 4)}, None)[1] == {"size": (4, 4)}
+
+
+def test_the_batch_of_shapes_among_the_arguments() -> None:
+    assert shapes(arguments(DOOR, None, ((1, 3),), {}, 8)[0]) == ("float16[8, 3]",)
+
+
+def test_an_array_that_is_no_tensor_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"an array of object is no tensor"):
+        arguments(DOOR, array([[1]]).astype(object), (), {}, None)
 
 
 def test_whole_numbers_are_zero_or_within_their_range() -> None:

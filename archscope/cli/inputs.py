@@ -4,7 +4,7 @@ input := [path =] tensor  |  path == value
 tensor := [dtype :] shape [: low .. high]
 path  := name or position ( . name or position )*
 
-1x3x224x224                          (1, 3, 224, 224)
+1x3x224x224, 1 3 224 224, (1, 3, 224, 224)   (1, 3, 224, 224)
 tokens=int64:1x128:0..50257          {"tokens": ("int64", (1, 128), (0, 50257))}
 batch.image=1x3x32x32                {"batch": {"image": (1, 3, 32, 32)}}
 pair.0=1x4, pair.1=1x4               {"pair": [(1, 4), (1, 4)]}
@@ -50,7 +50,7 @@ def inputs_of(texts: Sequence[str], read: Callable[[str], Any]) -> Inputs:
 
 def tensor(text: str) -> Any:
     """`int64:1x128:0..9` → ("int64", (1, 128), (0, 9)). Raises ValueError."""
-    match = TENSOR.fullmatch(text.replace(" ", ""))
+    match = TENSOR.fullmatch(tight(text))
     if not match:
         raise ValueError(f"{text!r} is no shape such as {EXAMPLES}{plain(text)}")
     shape = tuple(int(size) for size in re.findall(r"\d+", match["shape"] or ""))
@@ -58,6 +58,12 @@ def tensor(text: str) -> Any:
     if bounds and not match["dtype"]:
         return {"shape": shape, "low": bounds[0], "high": bounds[1]}
     return (match["dtype"], shape, *([bounds] if bounds else [])) if match["dtype"] else shape
+
+
+def tight(text: str) -> str:
+    """`1 3 28 28`, `(1, 3, 28, 28)` and `1 x 3` as `1x3x28x28`: without brackets and spaces, sizes joined by x."""
+    bare = re.sub(r"[(\[]\s*(\d[^()\[\]]*?),?\s*[)\]]", r"\1", text.strip())
+    return re.sub(r"(?<=\d)\s+(?=\d)", "x", bare).replace(" ", "")
 
 
 def plain(text: str) -> str:

@@ -1,11 +1,13 @@
 """Inputs: what a user says of them → trees of tensors, as arguments of a call.
 
     input := tensor | shape | (dtype, shape) | (dtype, shape, (low, high)) | {shape, dtype, low, high}
-           | None | True | 2.5 | [input, …] | (input, …) | {name: input, …}
+           | array | object | None | True | 2.5 | [input, …] | (input, …) | {name: input, …}
     shape := (1, 3, 224, 224) | [1, 3, 224, 224]
 
 At the top a mapping is arguments by name, a list or tuple of inputs is arguments by position, anything else is one
-argument. Whole numbers are drawn from low to high - 1, and without a range they are 0, always a legal token.
+argument. Whole numbers are drawn from low to high - 1, and without a range they are 0, always a legal token. Arrays
+(numpy's, and what shows itself as one) become tensors, of floats in the model's dtype; other objects go in as they are.
+A call's own arguments may be shapes where there is no tensor among them, and no `input`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Number
 from typing import Any
 
 import torch
@@ -72,6 +74,18 @@ class Door:
         refuse_too_big(needed, self.device, what)
         return example(wanted.shape, dtype, self.device, low=wanted.low, high=wanted.high)
 
+    def placed(self, leaf: Any) -> Any:
+        """A leaf of a tree of inputs as a module is given it. Raises UsageError."""
+        if isinstance(leaf, Wanted):
+            return self.made(leaf)
+        if not _is_array(leaf):
+            return leaf
+        try:
+            tensor = torch.tensor(leaf)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(f"an array of {leaf.dtype} is no tensor: {error}", "give it as a torch.Tensor") from None
+        return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else None)
+
 
 def inputs_of(
     door: Door, given: Any, args: Any, kwargs: Any, batch: int | None
@@ -80,11 +94,37 @@ def inputs_of(
     positional, named = _checked(args, kwargs)
     if given is not None and positional:
         raise UsageError("inputs are given twice, by input and by args", "tensors may stand in input as well")
-    wanted = _top(given)
+    wanted = _top(given) if given is not None else _of_call(positional, named)
     if batch is not None:
         wanted = _batched(wanted, batch)
-    listed, by_name = mapped(wanted, lambda leaf: door.made(leaf) if isinstance(leaf, Wanted) else leaf)
-    return (*positional, *listed), _merged(by_name, named, "")
+    listed, by_name = mapped(wanted, door.placed)
+    return tuple(listed), by_name if given is None else _merged(by_name, named, "")
+
+
+def _of_call(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """A call's own arguments; shapes among them are inputs to make where no tensor is among them."""
+    if any(isinstance(leaf, torch.Tensor) for leaf in leaves((positional, named))):
+        return list(positional), named
+    by_place = [_shapes_in(value, f"argument {place}") for place, value in enumerate(positional)]
+    return by_place, {name: _shapes_in(value, f"argument {name}") for name, value in named.items()}
+
+
+def _shapes_in(given: Any, name: str) -> Any:
+    """The tree with a Wanted for each shape, all else as it is."""
+    if type(given) is dict and not _is_long(given):
+        return {key: _shapes_in(value, f"{name}.{key}") for key, value in given.items()}
+    if _is_tree(given):
+        return type(given)([_shapes_in(value, f"{name}.{place}") for place, value in enumerate(given)])
+    return _leaf(given, name) if _is_long(given) or _is_shape(given) else given
+
+
+def _is_shape(given: Any) -> bool:
+    """Whether sizes stand there, or a dtype with sizes."""
+    if type(given) not in (list, tuple, torch.Size) or not given:
+        return False
+    if isinstance(given[0], (str, torch.dtype)):
+        return len(given) in (2, 3) and str(given[0]).removeprefix("torch.") in DTYPES and _is_shape(given[1])
+    return all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in given)
 
 
 def _checked(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -107,7 +147,7 @@ def _top(given: Any) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(given, Mapping) and not _is_long(given):
         return [], {str(name): _read(value, f"input {name}") for name, value in given.items()}
     if _is_tree(given):
-        return [_read(value, f"input {place}") for place, value in enumerate(given)], {}
+        return list(_listed(given, "input ")), {}
     return [_leaf(given, "the input")], {}
 
 
@@ -116,14 +156,34 @@ def _read(given: Any, name: str) -> Any:
     if isinstance(given, Mapping) and not _is_long(given):
         return {key: _read(value, f"{name}.{key}") for key, value in given.items()}
     if _is_tree(given):
-        return type(given)([_read(value, f"{name}.{place}") for place, value in enumerate(given)])
+        return _listed(given, name + ".")
     if given is None or isinstance(given, (bool, float, complex)):
         return given
     return _leaf(given, name)
 
 
+def _listed(given: Any, name: str) -> Any:
+    """A list or tuple of inputs; a whole number in it is a plain value."""
+    read = [value if _is_number(value) else _read(value, f"{name}{place}") for place, value in enumerate(given)]
+    return type(given)(read)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Integral)
+
+
+def _is_array(given: Any) -> bool:
+    return hasattr(given, "__array_interface__") and not isinstance(given, (torch.Tensor, Integral))
+
+
+def _is_object(given: Any) -> bool:
+    """Whether a value can be no shape, dtype, range or number: a dataclass, a named tuple, what a library made."""
+    is_named = isinstance(given, tuple) and hasattr(given, "_fields")
+    return is_named or not isinstance(given, (str, bytes, Number, Sequence, Mapping, torch.dtype))
+
+
 def _leaf(given: Any, name: str) -> Any:
-    if isinstance(given, torch.Tensor):
+    if isinstance(given, torch.Tensor) or _is_array(given) or (given is not None and _is_object(given)):
         return given
     if _is_long(given):
         return _wanted(given["shape"], given.get("dtype"), (given.get("low"), given.get("high")), name)
@@ -135,7 +195,14 @@ def _leaf(given: Any, name: str) -> Any:
 
 def _is_tree(given: Any) -> bool:
     """Whether a list or tuple holds inputs, and is neither a shape nor a shape with its dtype."""
-    return type(given) in (list, tuple) and len(given) > 0 and not any(map(_is_size, given))
+    if type(given) not in (list, tuple) or not given or isinstance(given[0], (str, torch.dtype)):
+        return False
+    return not any(map(_is_size, given)) or any(map(_is_input, given))
+
+
+def _is_input(item: Any) -> bool:
+    """What no shape holds, and no shape with its dtype."""
+    return isinstance(item, (torch.Tensor, list, tuple, Mapping)) or _is_array(item)
 
 
 def _is_size(item: Any) -> bool:
