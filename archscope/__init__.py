@@ -54,9 +54,18 @@ __all__ = [
 ]
 
 
+OTHERS = {
+    "summary": "archscope.summarize(model, input=(1, 3, 224, 224)); print it for the table",
+    "profile": "archscope.summarize(model, input=(1, 3, 224, 224)).total",
+    "flops": "archscope.summarize(model, input=(1, 3, 224, 224)).total",
+}
+"""What a newcomer may look for, by the names of other tools and of our commands → our call."""
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module 'archscope' has no attribute {name!r}")
+        call = f"; it is {OTHERS[name]}" if name in OTHERS else ""
+        raise AttributeError(f"module 'archscope' has no attribute {name!r}{call}")
     from archscope import api
 
     return getattr(api, name)

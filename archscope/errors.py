@@ -4,6 +4,7 @@ Archscope exceptions
 ArchscopeError                 everything this package raises on purpose
 ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
 ├── UsageError                 a wrong target, option or argument; what and a cure
+│   └── KeywordError           a keyword that a call does not have; also a TypeError
 ├── ForwardError               the forward pass failed: what had run so far, and the failing step
 ├── FindingsError              a net that runs has findings that are errors
 └── SizeError                  a built net was run at a size that decides how it is built; also a RuntimeError
@@ -95,6 +96,10 @@ class UsageError(ArchscopeError):
     def __init__(self, message: str, help: str = ""):
         self.message, self.help = message, help
         super().__init__(message + (f"\n  help: {help}" if help else ""))
+
+
+class KeywordError(UsageError, TypeError):
+    """A keyword that a call of ours does not have."""
 
 
 class ForwardError(ArchscopeError):

@@ -236,7 +236,8 @@ class Trace:
     """One recorded pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value.
 
     rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
-    moments, lives: what memory lived when, in both passes, where that was asked for.
+    moments, lives: what memory lived when, in both passes, where that was asked for. ran: whether anything was run; not
+    where there is no input, and the parameters are all that is known.
     """
 
     target: str
@@ -255,3 +256,4 @@ class Trace:
     loss: str = ""
     moments: tuple[Moment, ...] = ()
     lives: tuple[Life, ...] = ()
+    ran: bool = True

@@ -249,8 +249,11 @@ def test_a_pending_backward_survives_a_summary() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (nn.Linear, r"Linear is a class, not a module\n  help: an instance: Linear\(…\)"),
-        (lambda: nn.Linear(4, 3), "a function is no target\n  help: call it"),
+        (
+            nn.Linear,
+            r"Linear cannot be made without 'in_features' and 'out_features'\n  help: set={\"in_features\": …, ",
+        ),
+        (lambda: 3, "<lambda> gives an int, not a torch.nn.Module"),
         (3, "3 is no target\n  help: a live nn.Module"),
         (torch.ones(2), "a tensor is no target"),
     ],

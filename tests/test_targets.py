@@ -250,9 +250,9 @@ def test_tensors_go_where_a_target_was_put(folder: Path) -> None:
         (
             "net.py:Sized",
             {},
-            r"without 'width' and 'depth'\n  help: --arg width=… --arg depth=… \(it is Sized\(width, depth",
+            r"without 'width' and 'depth'\n  help: set={.width.: …, .depth.: …} \(it is Sized\(width, depth",
         ),
-        ("net.py:instance", {"set": {"width": 2}}, "is an instance, which takes no arguments\n  help: leave --arg out"),
+        ("net.py:instance", {"set": {"width": 2}}, "is an instance, which takes no arguments\n  help: leave them out"),
         ("net.py:widths", {}, "{'a': 3}, no class, function or instance"),
         (
             "net.py:pair",
@@ -297,5 +297,5 @@ def test_what_needs_values_is_told_where_there_are_some(folder: Path, name: str,
     if device == "cpu":
         assert archscope.summarize(f"net.py:{name}", input=(1, 4)).trace.failure is None
         return
-    with pytest.raises(ForwardError, match=r"help: meta has no values .* --device cpu"):
+    with pytest.raises(ForwardError, match=r"help: meta has no values .* device=\"cpu\""):
         archscope.summarize(f"net.py:{name}", input=(1, 4), device=device)

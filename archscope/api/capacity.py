@@ -74,4 +74,4 @@ def refuse_too_big(predicted: Memory | None, device: str, what: str) -> None:
 def cure_of(error: BaseException | None) -> str:
     """What helps where memory did not suffice."""
     full = type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error)
-    return "a smaller batch needs less memory; --device meta needs none" if full else ""
+    return 'a smaller batch needs less memory; device="meta" needs none' if full else ""

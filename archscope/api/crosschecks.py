@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.keywords import one_input, told
 from archscope.api.requests import with_request
 from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize, title_of
 from archscope.api.specs import plan_of, split
@@ -28,9 +29,10 @@ class Asked:
     notes: tuple[str, ...] = ()
 
 
+@told()
 def cross_check(
     target: Any,
-    *,
+    *inputs: Any,
     variant: str | None = None,
     set: Mapping[str, Any] | None = None,
     input: Any = None,
@@ -49,6 +51,7 @@ def cross_check(
     Options are those of `summarize`. A spec is built as a module, which all of them run, we too. A witness that is
     not installed or crashes says so in its place. Raises SpecError, UsageError, ForwardError.
     """
+    input = one_input(inputs, input)
     given, tell = Given(input, args, kwargs, batch), progress or (lambda _: None)
     asked = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
     asked |= {"dtype": dtype, "train": train, "backward": False, "seed": seed, "allow_python": allow_python}

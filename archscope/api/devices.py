@@ -44,7 +44,7 @@ def device(
 
     tell, place = progress or (lambda _: None), targets.device_of(name)
     if place == "meta":
-        raise UsageError("meta computes nothing, so it has no ceilings", "--device cpu, or cuda")
+        raise UsageError("meta computes nothing, so it has no ceilings", 'device="cpu", or cuda')
     with with_settings(place, threads=threads):
         here = machine(place)
         path = folder() / f"{key(here)}.json"

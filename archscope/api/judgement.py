@@ -8,6 +8,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
+from archscope.api.keywords import told
 from archscope.api.module_sizes import summarize_at_sizes
 from archscope.api.other_sizes import SpecAtOtherSizes
 from archscope.api.requests import with_request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from archscope.comparison import Comparison
 
 
+@told(summarize)
 def compare(*wanted: Any, against: str | None = None, **options: Any) -> Comparison:
     """Reports side by side, the first as the yardstick; a spec without a variant stands for all its variants.
 
@@ -57,6 +59,7 @@ def _ran_so_far(target: Any, options: Mapping[str, Any]) -> Report:
         return error.report
 
 
+@told(summarize)
 def check(
     *wanted: Any,
     max_params: int | str | None = None,
@@ -152,9 +155,16 @@ def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         held = law.held(report)
-    ignored = () if isinstance(target, (str, os.PathLike)) else ignored_arguments(target)
+    ignored = () if is_made(target) else ignored_arguments(target)  # of what we made, its report has them
     found = _with_module_fixes(target, report, options)
     return Ran((*found, *ignored, *held), with_request(report, target, options))
+
+
+def is_made(target: Any) -> bool:
+    """Whether a Python target is no live module, but made of what it names."""
+    from archscope import targets
+
+    return isinstance(target, (str, os.PathLike)) or targets.is_maker(target)
 
 
 def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
 from archscope.api.requests import with_request
 from archscope.api.specs import plan_of, split
@@ -38,13 +39,20 @@ class Given:
         return self.args is not None or self.kwargs is not None
 
     @property
+    def is_one_shape(self) -> bool:
+        """Whether the one input is made of a shape of whole numbers, and nobody says its batch."""
+        sizes = isinstance(self.input, (tuple, list)) and all(isinstance(size, int) for size in self.input)
+        return sizes and not self.by_call and self.batch is None
+
+    @property
     def nothing(self) -> bool:
         return self.input is None and not self.by_call
 
 
+@told()
 def summarize(
     target: Any,
-    *,
+    *inputs: Any,
     variant: str | None = None,
     set: Mapping[str, Any] | None = None,
     input: Any = None,
@@ -63,12 +71,15 @@ def summarize(
     """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
     train: in training mode. backward: the backward pass as well; with `train`, unless this says no.
-    input: a shape, `("int64", shape)`, a list of them, or a mapping by name. A live module may be given `args` and
+    input: a shape, `("int64", shape)`, a list of them, or a mapping by name; what stands after the target without a
+    name is the same. Without any, a Python model is not run: its parameters are listed. target: also a class or a
+    function that makes a module, of the arguments in `set`. A live module may be given `args` and
     `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
     factory. texts: what files of a spec are taken to hold, by name, instead of what stands on the disk.
     Shapes that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for
     wrong use, ForwardError (with the report so far) where the forward pass fails.
     """
+    input = one_input(inputs, input)
     how = {"device": device, "dtype": dtype, "train": train, "seed": seed}
     given = {"input": input, "batch": batch, "args": args, "kwargs": kwargs}
     compiled = {"set": set, "allow_python": allow_python, "texts": texts}
@@ -151,7 +162,14 @@ def summarize_plan(
     warnings = tuple(from_problem(problem, rule=rule, level="warning") for rule, problem in plan.warnings)
     report = _joined(recording, title_of(plan), warnings, expected=plan.expected)
     whole = [i for i in plan.inputs if not i.dtype.is_floating_point]
-    return replace(report, ranges=tuple((i.name, i.low, i.high) for i in whole))
+    ranges = tuple((i.name, i.low, i.high) for i in whole)
+    noted = replace(report.trace, notes=(*report.trace.notes, *plan.notes))
+    return replace(report, trace=noted, ranges=ranges, unjudged=tuple(map(expectation_in_words, plan.unjudged)))
+
+
+def expectation_in_words(expected: Expected) -> str:
+    """`shape (1, _, 7, 7) of layer4`."""
+    return f"{expected.key} {expected.wanted}{f' of {expected.path}' if expected.path else ''}"
 
 
 def room_for(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:
@@ -246,7 +264,10 @@ def summarize_module(
     from archscope import targets
 
     with targets.surroundings(target), targets.seeded(seed):
-        subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
+        found = targets.subject(target, arguments, device=device, dtype=dtype)
+        if given.nothing and given.batch is None and targets.needs_inputs(found.module):
+            return parameters_of(found, train=train)
+        subject, args, kwargs = ready_of(found, given)
         return summarize_subject(subject, args, kwargs, given, train=train, backward=backward)
 
 
@@ -272,9 +293,29 @@ def subject_of(
     """A module that is ready to be called, and the arguments of the call. Raises UsageError."""
     from archscope import targets
 
-    subject = targets.subject(target, arguments, device=device, dtype=dtype)
+    return ready_of(targets.subject(target, arguments, device=device, dtype=dtype), given)
+
+
+def ready_of(subject: Subject, given: Given) -> tuple[Subject, tuple[Any, ...], dict[str, Any]]:
+    """A module with its lazy layers made, and the arguments of the call. Raises UsageError."""
+    from archscope import targets
+
     args, kwargs = _arguments(subject, given)
+    if given.is_one_shape and len(args) == 1:
+        args, note = targets.with_batch(subject, args)
+        subject = replace(subject, notes=(*subject.notes, note)) if note else subject
     return targets.initialised(subject, args, kwargs), args, kwargs
+
+
+def parameters_of(subject: Subject, *, train: bool) -> Report:
+    """What is known of a module without an input: its parameters. Nothing of it is run, for its forward needs one."""
+    from archscope import targets
+    from archscope.render import views
+
+    trace = _recorded(subject, (), {}, train=train, backward=False).trace
+    notes = (targets.without_inputs(subject.module), *trace.notes, *subject.notes)
+    known = replace(trace, failure=None, rows=(), outputs=(), notes=notes, ran=False)
+    return join(known, pricing=REGISTERED.prices, title=subject.title, views=views.REPORT)
 
 
 def _arguments(subject: Subject, given: Given) -> tuple[tuple[Any, ...], dict[str, Any]]:

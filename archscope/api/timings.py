@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.capacity import cure_of, largest_batch, refuse_too_big
 from archscope.api.devices import device as ceilings_of
+from archscope.api.keywords import keywords, one_input, refusal
 from archscope.api.requests import with_request
 from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
@@ -30,7 +31,7 @@ Options = tuple[tuple[str, object], ...]
 
 def time(
     target: Any,
-    *,
+    *inputs: Any,
     variant: str | None = None,
     set: Mapping[str, Any] | None = None,
     input: Any = None,
@@ -52,8 +53,8 @@ def time(
     so far. Raises SpecError, UsageError, ForwardError.
     """
     how = _wanted(wanted)
-    given = Given(input, args, kwargs, batch)
-    asked = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
+    given = Given(one_input(inputs, input), args, kwargs, batch)
+    asked = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
     asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
     with prepared(target, variant, set or {}, given, device, dtype, how) as ready:
         return _timing(replace(ready, report=with_request(ready.report, target, asked)), how)
@@ -120,17 +121,17 @@ def _part(ask: Ask, done: int, of: int) -> Ask:
 
 
 def _wanted(options: Mapping[str, Any]) -> Wanted:
-    """Raises TypeError for an option that there is none of, UsageError for one that makes no sense."""
+    """Raises KeywordError for an option that there is none of, UsageError for one that makes no sense."""
     unknown = [name for name in options if name not in Wanted.__dataclass_fields__]
     if unknown:
-        raise TypeError(f"time() got an unexpected keyword argument {unknown[0]!r}")
+        raise refusal("time", unknown[0], [*keywords(time), *Wanted.__dataclass_fields__])
     wanted = Wanted(**options)
     if not isinstance(wanted.seconds, int | float) or not 0 < wanted.seconds < math.inf:
         raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
     _refuse_many_threads(wanted.threads)
     _refuse_unknown_optimizer(wanted.optimizer)
     if wanted.optimizer is not None and not wanted.train:
-        raise UsageError("an optimizer steps in training only", "--train; train=True in Python")
+        raise UsageError("an optimizer steps in training only", "train=True")
     return wanted
 
 
@@ -175,7 +176,7 @@ def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options, in
 
 def _failed(error: BaseException, report: Report) -> ForwardError:
     said, kind = " ".join(str(error).split())[:200], type(error).__name__
-    cure = cure_of(error) or ("--optimizer sgd" if "sparse gradients" in said else "")
+    cure = cure_of(error) or ('optimizer="sgd"' if "sparse gradients" in said else "")
     return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
 
 

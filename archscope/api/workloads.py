@@ -80,7 +80,7 @@ def prepared(
 
     place = targets.device_of(device)
     if how.tf32 is not None and not place.startswith("cuda"):
-        raise UsageError("TF32 is for GPUs", "--device cuda, where there is one")
+        raise UsageError("TF32 is for GPUs", 'device="cuda", where there is one')
     with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
         if split(target) is None:
             with targets.surroundings(target):

@@ -41,7 +41,7 @@ class Selection:
             if code not in NAMES:
                 raise UsageError(f"there is no rule {code!r}", hint(code))
         if rules_of(selection.ignore) & ALWAYS:
-            raise UsageError("mistakes in a spec cannot be ignored", "leave 'spec' out of --ignore")
+            raise UsageError("mistakes in a spec cannot be ignored", "leave 'spec' out")
         return selection
 
     def keeps(self, finding: Finding) -> bool:

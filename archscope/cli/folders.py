@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli.output import FOUND, WRONG
+from archscope.cli.wording import as_options
 from archscope.errors import ArchscopeError, ForwardError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def summarized_each(targets: Sequence[str], options: Mapping[str, Any], summariz
                 raise
             if each != list(targets) and is_library(target):
                 continue
-            click.echo(str(error) if target in str(error) else f"{target}: {error}", err=True)
+            said = as_options(str(error))
+            click.echo(said if target in said else f"{target}: {said}", err=True)
             code = max(code, FOUND if isinstance(error, ForwardError) else WRONG)
     return Summarized(tuple(reports), len(each), code)
 

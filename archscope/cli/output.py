@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from archscope.cli.wording import as_options
 from archscope.errors import ArchscopeError, ForwardError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def refusing() -> Iterator[None]:
     except OSError as error:
         raise Refusal(f"cannot write: {(error.strerror or str(error)).lower()}") from None
     except ArchscopeError as error:
-        raise (BrokenOff if isinstance(error, ForwardError) else Refusal)(str(error)) from None
+        raise (BrokenOff if isinstance(error, ForwardError) else Refusal)(as_options(str(error))) from None
 
 
 def leave() -> NoReturn:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import combinations, folders, installed, repairs
+from archscope.cli import combinations, folders, installed, repairs, wording
 from archscope.cli.catalog import listing
 from archscope.cli.devices import device
 from archscope.cli.options import (
@@ -165,6 +165,7 @@ def check(
         else:
             going_on = {"keep_going": format in FOR_MACHINES}
             checked = judged(targets, options | going_on, saving=save_baseline is not None)
+        checked = wording.of_checked(checked)
         if fix is not None:
             repairs.write(found, output)
         text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
@@ -203,11 +204,11 @@ def summarized(target: str, options: Mapping[str, Any]) -> Report:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the model itself prints is no part of the report
-            return api.summarize(target, **library_options(options))
+            return wording.of_report(api.summarize(target, **library_options(options)))
     except ForwardError as error:
         if error.report is None:
             raise
-        return error.report  # type: ignore[return-value]  # errors.py stands below the Report
+        return wording.of_report(error.report)  # type: ignore[arg-type]  # errors.py stands below the Report
 
 
 def costs(

@@ -67,7 +67,15 @@ def _shape(use: Use, check: Check, shape: tuple[int, ...], scope: Scope, path: s
     met = len(wanted) == len(shape) and all(w in (None, s) for w, s in zip(wanted, shape, strict=True))
     text = ", ".join("_" if w is None else str(w) for w in wanted)
     sizes = tuple(size if isinstance(size, int) else None for size in wanted)
-    return Expected(path, "shape", f"({text})", check.span, met, str(shape), sizes=sizes)
+    fixed = len(wanted) == len(shape) and all(
+        w in (None, s) or _is_written_out(item) for item, w, s in zip(check.value.items, wanted, shape, strict=True)
+    )
+    return Expected(path, "shape", f"({text})", check.span, met, str(shape), sizes=sizes, fixed=fixed and not met)
+
+
+def _is_written_out(item: Data) -> bool:
+    """Whether a size is a number, and follows from nothing."""
+    return isinstance(item, Constant) or (isinstance(item, Expression) and item.text.strip().isdecimal())
 
 
 def _entry(use: Use, item: Data, scope: Scope) -> object:

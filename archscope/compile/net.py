@@ -6,7 +6,7 @@ Library → variant → params and inputs → BlockPlan of the top level → tie
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from archscope import units
 from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
 from archscope.compile.collector import collector_at_rest
 from archscope.compile.dimensions import alone, check_agreement, require_agreement, sizes_of_params
@@ -24,7 +25,7 @@ from archscope.compile.scope import Scope
 from archscope.compile.use import LARGEST, Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
-from archscope.errors import Problem, Span, UsageError, did_you_mean
+from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
 from archscope.spec.model import Expected, Expression, Input, Library, Setting, Spec, Tie, Variant
 from archscope.spec.names import names_read
 from archscope.spec.things import UNKNOWN, shown
@@ -66,6 +67,7 @@ def compile_net(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
     workshop = Workshop(library, block_plan, ordered, strict, allow_python, foundry or Foundry(train))
+    overrides, notes = _with_batch(spec, overrides)
     sizes = _bound_by(spec, overrides)
     _check_given_once(workshop.configured(spec, variant, settings or {}), settings or {}, sizes)
     bound = {**(settings or {}), **sizes}
@@ -90,12 +92,23 @@ def compile_net(
     sized = frozenset(alone(spec, inputs))
     told = {name: value for name, value in (settings or {}).items() if name not in sized}
     again = partial(_compiled_at, library, variant, settings=told, train=train, allow_python=allow_python)
-    expected = tuple(e for e in plan.expected if e.key not in foreign)
-    return replace(plan, expected=expected, sized=sized, again=again)
+    at_home = partial(_compiled_at, library, variant, {}, settings=settings, train=train, allow_python=allow_python)
+    elsewhere = bool(overrides) and any(e.fixed for e in plan.expected) and _differs(plan, at_home)
+    unjudged = tuple(e for e in plan.expected if e.key in foreign or (elsewhere and e.fixed))
+    expected = tuple(e for e in plan.expected if e not in unjudged)
+    return replace(plan, expected=expected, unjudged=unjudged, sized=sized, again=again, notes=notes)
 
 
 def _compiled_at(library: Library, variant: Variant, shapes: Mapping[str, tuple[int, ...]], **options: Any) -> Plan:
     return compile_net(library, variant, overrides=[Override(*entry) for entry in shapes.items()], **options)
+
+
+def _differs(plan: Plan, at_home: Callable[..., Plan]) -> bool:
+    """Whether a plan's inputs have other sizes than the file says."""
+    try:
+        return [i.shape for i in plan.inputs] != [i.shape for i in at_home(strict=False).inputs]
+    except SpecError:  # at the file's own sizes there is no net
+        return True
 
 
 def _check_given_once(context: Context, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
@@ -131,6 +144,20 @@ def warn_of_unread(workshop: Workshop, spec: Spec) -> None:
 
 
 # Inputs
+
+
+def _with_batch(spec: Spec, overrides: Sequence[Override]) -> tuple[list[Override], tuple[str, ...]]:
+    """Overrides that lack the batch `N` alone with a batch of 1, and notes that say so."""
+    found, notes = list(_chosen(spec, overrides).values()), []
+    ranks = {entry.name: len(entry.dims or ()) for entry in spec.inputs if entry.dims and entry.dims[0].text == "N"}
+    for place, override in enumerate(found):
+        if len(override.shape) + 1 == ranks.get(override.name, 0):
+            found[place] = replace(override, shape=(1, *override.shape))
+            shapes = [units.shape(one.shape) for one in (override, found[place])]
+            notes.append(
+                f"{override.name}: {shapes[0]} was taken as one example, {shapes[1]}, as the spec's input has N"
+            )
+    return found, tuple(notes)
 
 
 def _chosen(spec: Spec, overrides: Sequence[Override]) -> dict[str, Override]:

@@ -175,8 +175,9 @@ class Plan:
 
     parameter_count: tied ones once. largest_bytes: of the inputs and outputs of the largest single operation.
     mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. foundry: the
-    layers that were made, for the next compilation. sized: the params that are dimensions of inputs. again: compiles
-    the same for other shapes of the inputs.
+    layers that were made, for the next compilation. sized: the params that are dimensions of inputs. unjudged: what is
+    expected, and says nothing of these sizes. notes: of how the inputs were taken. again: compiles the same for other
+    shapes of the inputs.
     """
 
     name: str
@@ -192,4 +193,6 @@ class Plan:
     mismatches: tuple[Problem, ...] = ()
     foundry: Foundry = field(default_factory=Foundry, compare=False, repr=False)
     sized: frozenset[str] = frozenset()
+    unjudged: tuple[Expected, ...] = ()
+    notes: tuple[str, ...] = ()
     again: Callable[[Mapping[str, tuple[int, ...]]], Plan] | None = field(default=None, compare=False, repr=False)

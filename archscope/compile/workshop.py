@@ -292,7 +292,7 @@ class Workshop:
 
     def _foreign(self, foreign: Foreign) -> object:
         if not self.allow_python:
-            raise Fault(f"{foreign.name} is Python code, {foreign.target}", "add --allow-python to run it")
+            raise Fault(f"{foreign.name} is Python code, {foreign.target}", "allow_python=True runs it")
         module, _, attribute = foreign.target.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)

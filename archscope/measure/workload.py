@@ -131,7 +131,7 @@ def compiled(module: nn.Module) -> Callable[..., Any]:
     try:
         return torch.compile(module)
     except RuntimeError as error:  # a Python or a system that the compiler does not know
-        raise UsageError(f"torch.compile: {first_line(error)}", "leave --compile out") from error
+        raise UsageError(f"torch.compile: {first_line(error)}", "leave compile=True out") from error
 
 
 @attributed()
@@ -143,7 +143,7 @@ def first_call(workload: Workload) -> float:
     except StepError as failure:
         if not isinstance(failure.__cause__, torch._dynamo.exc.TorchDynamoException):
             raise
-        raise UsageError(f"torch.compile: {first_line(failure.__cause__)}", "leave --compile out") from failure
+        raise UsageError(f"torch.compile: {first_line(failure.__cause__)}", "leave compile=True out") from failure
     return time.perf_counter() - start
 
 

@@ -155,7 +155,8 @@ def report(checked: Sequence[Checked], *, level: str = "warning", width: int = 8
     """What `check` prints: the findings of each target, then how many there are of what. quiet: says nothing of those
     below the level."""
     found = told(item.least(level) for item in checked)
-    last = "; ".join([summary(checked, level=level), *([] if quiet else hidden(checked, level)), *cure(found)])
+    beside = [] if quiet else [*hidden(checked, level), *unjudged(checked)]
+    last = "; ".join([summary(checked, level=level), *beside, *cure(found)])
     return "\n".join([*by_target(found, width, named=len(checked) > 1), *wrapped(last, width, "", "  ")]) + "\n"
 
 
@@ -192,6 +193,13 @@ def hidden(checked: Sequence[Checked], level: str) -> Iterator[str]:
     if found:
         least = max(below.index(one.finding.level) for one in found)
         yield f"{conjoined(counts(found))} not shown (--level {below[least]})"
+
+
+def unjudged(checked: Iterable[Checked]) -> Iterator[str]:
+    """`3 expectations not judged, since the input has other sizes than in the file`."""
+    number = sum(len(item.report.unjudged) for item in checked if item.report)
+    if number:
+        yield f"{plural(number, 'expectation')} not judged, for the file means them at its own sizes"
 
 
 def cure(found: Sequence[Told]) -> Iterator[str]:

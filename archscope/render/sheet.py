@@ -153,7 +153,7 @@ def foot(report: Report) -> tuple[str, ...]:
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
     return (
         f"{of}{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
-        *products(total, report.backward_total, report.trace.loss),
+        *(products(total, report.backward_total, report.trace.loss) if report.trace.ran else ()),
         *unpriced(report),
     )
 
@@ -185,6 +185,8 @@ def least(total: Total) -> str:
 
 def unpriced(report: Report) -> tuple[str, ...]:
     """What is not counted: the rest of a pass that broke off, and the operations without a price, by kernel."""
+    if not report.trace.ran:
+        return ("nothing was run: what it costs is not known",)
     failure = report.trace.failure
     if failure is not None and not failure.backward:
         return ("the forward pass broke off: what did not run is not counted",)
@@ -212,10 +214,12 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
         yield "backward: MACs of the backward pass; MACs, share, FLOPs: of the forward pass"
     if any(line.shared for line in lines):
         yield "shared: parameters that an earlier line counts"
-    broke_off = report.trace.failure is not None and not report.trace.failure.backward
+    broke_off = not report.trace.ran or (report.trace.failure is not None and not report.trace.failure.backward)
     if report.unread and not broke_off:
         word = "not seen to be read" if any(row.op == "unseen" for row in report.rows) else "never read"
         yield f"{word}: {listed([param.name for param in report.unread])}"
+    if report.unjudged:
+        yield f"expected at the file's own sizes, and not judged at these: {listed(report.unjudged)}"
     yield from report.trace.notes
 
 

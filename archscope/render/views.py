@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.comparison import Comparison
+from archscope.errors import UsageError, did_you_mean
 from archscope.render import comparisons, crosschecks, findings, html, sheet, table
+from archscope.render.columns import NAMES
 from archscope.report import Report, Views
 
 
@@ -32,7 +34,8 @@ def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = 
 
 def report_text(report: Report) -> str:
     width = terminal_width()
-    return table.text(with_findings(sheet.summary(report), [report], width=width), width=width).rstrip("\n")
+    page = replace(sheet.summary(report), cure=CURE)
+    return table.text(with_findings(page, [report], width=width), width=width).rstrip("\n")
 
 
 def report_html(report: Report) -> str:
@@ -53,6 +56,21 @@ def comparison_html(compared: Comparison) -> str:
     return html.text(with_findings(comparisons.sheet(compared), compared.reports, level="error"))
 
 
-REPORT = Views(report_text, report_html, errors_text)
+def report_table(
+    report: Report, *, depth: int | None = None, columns: Sequence[str] = (), sort: str = "", expand: bool = False
+) -> str:
+    """The table alone, with what a reader wishes. Raises UsageError for what it cannot be."""
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    for name in (*names, *filter(None, [sort])):
+        if name not in NAMES:
+            raise UsageError(f"no column {name!r}", did_you_mean(name, NAMES) or f"columns: {', '.join(NAMES)}")
+    if depth is not None and (not isinstance(depth, int) or depth < 1):
+        raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")
+    page = sheet.summary(report, sheet.Wish(names, depth, sort, expand))
+    return table.text(replace(page, cure=CURE), width=terminal_width()).rstrip("\n")
+
+
+CURE = "report.table(columns=…) chooses"
+REPORT = Views(report_text, report_html, errors_text, report_table)
 COMPARISON = Views(comparison_text, comparison_html)
 CROSS_CHECK = shown_as(crosschecks.sheet)

@@ -140,12 +140,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class Views:
-    """How a report or comparison shows itself: as text, and as HTML in a notebook; and the findings of a report that
-    are errors, as text. The renderings live above, and are handed down by whoever makes the report."""
+    """How a report or comparison shows itself: as text, as HTML in a notebook; its errors as text; the table that a
+    reader wishes. The renderings live above, and are handed down by whoever makes the report."""
 
     text: Callable[[Any], str] = repr
     html: Callable[[Any], str] | None = None
     errors: Callable[[Any], str] = lambda report: "\n".join(f.message for f in report.findings if f.level == "error")
+    table: Callable[..., str] = repr
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,6 +155,7 @@ class Report:
 
     title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
     backward, backward_total: the same of the backward pass; nothing, and None, where none was recorded.
+    unjudged: what a spec expects that says nothing of these sizes, in words.
     ranges: (name, low, high) of the inputs of whole numbers, from `low` to `high - 1`, where a spec says so.
     request: how it was asked for.
     """
@@ -166,6 +168,7 @@ class Report:
     backward_costs: tuple[Cost, ...] = ()
     ranges: tuple[tuple[str, int, int], ...] = ()
     request: Request | None = field(default=None, compare=False)
+    unjudged: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -240,7 +243,7 @@ class Report:
     def total(self) -> Total:
         """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
         costs, failure = self.costs, self.trace.failure
-        unfinished = int(failure is not None and not failure.backward)
+        unfinished = int(not self.trace.ran or (failure is not None and not failure.backward))
         return replace(
             params_total(param for param in self.trace.params if not param.tied_to),
             known=sum(cost.known for cost in costs),
@@ -305,6 +308,11 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.report/1`; unknown is None."""
         return document(self)
+
+    def table(self, **wishes: Any) -> str:
+        """The table as text. depth: only so many levels. columns: these, by name. sort: by which column, the largest
+        first. expand: every repeat and every row."""
+        return self.views.table(self, **wishes)
 
     def __repr__(self) -> str:
         total = self.total

@@ -7,12 +7,15 @@ whatever number of rows it ran; a row that a block ran itself is a line of its o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from archscope import units
 from archscope.report.lines import NOTHING, Line, leaves, prune
 from archscope.report.model import Report, Total, params_total
 from archscope.report.repeats import folded
 from archscope.report.tree import Tree, groups
 from archscope.report.wiring import Wiring
+from archscope.trace import Param
 
 
 def outline(report: Report, *, expand: bool = False, depth: int | None = None) -> tuple[Line, ...]:
@@ -46,10 +49,24 @@ def ownerless(report: Report) -> Iterator[Line]:
 
 
 def unread(report: Report) -> Iterator[Line]:
+    if not report.trace.ran:
+        yield from held(report)
+        return
     failure = report.trace.failure
     text = "parameters not reached" if failure and not failure.backward else "parameters that nothing reads"
     if report.unread:
         yield Line("unread", "unread", "unread", text=text, total=params_total(report.unread))
+
+
+def held(report: Report) -> Iterator[Line]:
+    """A line for each module that holds parameters, with their names and shapes; of a tied one, whose it is."""
+    holders: dict[str, list[Param]] = {}
+    for param in report.trace.params:
+        holders.setdefault(param.name.rpartition(".")[0], []).append(param)
+    for path, params in holders.items():
+        text = ", ".join(f"{p.name.rpartition('.')[2]} {p.tied_to or units.shape(p.shape)}" for p in params)
+        own = params_total(param for param in params if not param.tied_to)
+        yield Line(path, path or "the model itself", "unread", text=text, total=replace(own, unpriced=1))
 
 
 def breakdown(report: Report, by: str, *, depth: int | None = None, expand: bool = False) -> tuple[Line, ...]:

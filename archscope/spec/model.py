@@ -153,7 +153,8 @@ class Expected:
 
     key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is
     settled, and `sizes` are those that are wanted, None for any; for params and macs `met` is None, and `least`, `most`
-    bound the figure (both included).
+    bound the figure (both included). fixed: of a shape that is not met, whether it differs only where it says a number,
+    and not what follows from the inputs.
     """
 
     path: str
@@ -165,6 +166,7 @@ class Expected:
     least: int | None = None
     most: int | None = None
     sizes: tuple[int | None, ...] = ()
+    fixed: bool = False
 
 
 @dataclass(frozen=True)

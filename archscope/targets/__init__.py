@@ -18,11 +18,12 @@ construction_frames, value_origins, shown_values   its way through constructors;
 asked_sizes   sizes that a condition of the author's asks for
 refused_arguments, authors_errors   why torch's constructor refused; what the author's own code got wrong
 subjects   a target or live module → Subject: unwrapped, with its lazy layers made
+unbatched  an input that was given without its batch
 ignored    arguments that the author's classes accept and never read
 """
 
 from archscope.targets.asked_sizes import asked_sizes
-from archscope.targets.calls import check_fit, cure_of, named_inputs
+from archscope.targets.calls import check_fit, cure_of, named_inputs, needs_inputs, without_inputs
 from archscope.targets.constructors import Constructor, Constructors, constructor_of
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
@@ -30,9 +31,10 @@ from archscope.targets.inputs import Door, example, inputs_of, without_history
 from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
 from archscope.targets.python import module_of, surroundings
 from archscope.targets.remaking import CallPlace, Remaking
-from archscope.targets.subjects import Subject, initialised, placed, subject
+from archscope.targets.subjects import Subject, initialised, is_maker, placed, subject
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
 from archscope.targets.twins import ResizeError, on_meta, resized
+from archscope.targets.unbatched import with_batch
 
 __all__ = [
     "CallPlace",
@@ -56,10 +58,12 @@ __all__ = [
     "ignored_arguments",
     "initialised",
     "inputs_of",
+    "is_maker",
     "is_torch_layer",
     "module_of",
     "named_inputs",
     "names_of",
+    "needs_inputs",
     "on_meta",
     "placed",
     "refuse_too_big",
@@ -67,7 +71,9 @@ __all__ = [
     "seeded",
     "subject",
     "surroundings",
+    "with_batch",
     "with_layer",
     "with_layers",
     "without_history",
+    "without_inputs",
 ]

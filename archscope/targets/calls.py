@@ -12,9 +12,9 @@ from torch import fx, nn
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
 
-SHAPES = "--input gives their shapes: --input 1x3x224x224; input=(1, 3, 224, 224) in Python"
+SHAPES = "input=(1, 3, 224, 224) gives their shapes"
 NO_VALUES = ("meta tensor", "Meta backend", "device meta", "meta device", "fake impl", "data-independent")
-VALUES = "meta has no values and knows few special operators: --device cpu computes them"
+VALUES = 'meta has no values and knows few special operators: device="cpu" computes them'
 LONGEST = 160
 
 
@@ -81,6 +81,25 @@ def check_fit(module: nn.Module, name: str, args: tuple[Any, ...], kwargs: Mappi
         fact = f"takes no input {unknown!r}" if unknown else f"does not take these inputs: {error}"
         near = did_you_mean(unknown, signature.parameters)
         raise UsageError(f"{name} {fact}", near or _cure(signature, args, kwargs)) from None
+
+
+def needs_inputs(module: nn.Module) -> bool:
+    """Whether a module cannot be called without arguments, as far as its forward's signature tells."""
+    signature = signature_of(module)
+    if signature is None or not _is_called_plainly(module):
+        return False
+    try:
+        signature.bind()
+    except TypeError:
+        return True
+    return False
+
+
+def without_inputs(module: nn.Module) -> str:
+    """What to say of a report without a run."""
+    signature = signature_of(module)
+    assert signature is not None
+    return f"no input was given, so what runs is not known; {_cure(signature, (), {})}"
 
 
 def _cure(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from archscope.targets.value_origins import assignment, function_of, origins, st
 OURS = str(Path(__file__).parent.parent) + os.sep
 FIRST, LAST = 3, 5
 """How many makings of a long way are told, at its two ends."""
-NO_ARGUMENTS = "give its arguments with --arg name=value"
+NO_ARGUMENTS = "give its arguments with set=…"
 
 
 def cannot_be_made(target: str, error: BaseException) -> UsageError:

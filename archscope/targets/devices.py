@@ -34,7 +34,7 @@ def device_of(name: str) -> str:
         raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:0 … or meta") from None
     if device.type == "cuda" and not _has_cuda(device.index):
         raise UsageError(
-            f"there is no device {name!r} here", "--device cpu runs on the CPU, --device meta without memory"
+            f"there is no device {name!r} here", 'device="cpu" runs on the CPU, device="meta" without memory'
         )
     if device.type not in ("cpu", "cuda", "meta"):
         raise UsageError(f"device {name!r} is not supported", "auto, cpu, cuda, cuda:0 … or meta")
@@ -84,7 +84,7 @@ def refuse_too_big(needed: int, device: str, what: str) -> None:
     if free is not None and needed > free:
         raise UsageError(
             f"{what} needs at least {units.size(needed)}, {device} has {units.size(free)} free",
-            "--device meta analyses it without memory (all figures but time)",
+            'device="meta" analyses it without memory (all figures but time)',
         )
 
 

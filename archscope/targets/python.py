@@ -267,7 +267,7 @@ def _near(holder: Any, part: str) -> str:
 
 def _called(found: Any, arguments: Mapping[str, Any], target: str, device: str) -> Any:
     if isinstance(found, (nn.Module, torch.export.ExportedProgram)):
-        raise UsageError(f"{target} is an instance, which takes no arguments", "leave --arg out")
+        raise UsageError(f"{target} is an instance, which takes no arguments", "leave them out")
     if not callable(found):
         raise UsageError(f"{target} is {units.short(found)}, no class, function or instance", NAME_ONE)
     _check_arguments(found, arguments, target)
@@ -300,7 +300,6 @@ def _check_arguments(found: Any, arguments: Mapping[str, Any], target: str) -> N
         )
         raise UsageError(f"{target} cannot be made: it has no argument {unknown[0]!r}", near)
     if missing:
-        cure = (
-            f"{' '.join(f'--arg {name}=…' for name in missing)} (it is {taken(signature, target.rpartition(':')[2])})"
-        )
+        given = ", ".join(f'"{name}": …' for name in missing)
+        cure = f"set={{{given}}} (it is {taken(signature, target.rpartition(':')[2])})"
         raise UsageError(f"{target} cannot be made without {' and '.join(map(repr, missing))}", cure)

@@ -27,7 +27,7 @@ from archscope.record.state import kept_state
 from archscope.record.trees import leaves
 from archscope.targets.devices import device_of, dtype_of
 from archscope.targets.inputs import Door, mapped
-from archscope.targets.python import as_module, module_of
+from archscope.targets.python import as_module, module_from, module_of
 from archscope.warned import attributed
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -64,12 +64,17 @@ class Subject:
 
 
 def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None) -> Subject:
-    """A live module, which stays as it is, or one made by a Python target, put where `device` and `dtype` say.
+    """A live module, which stays as it is, or one made by a Python target, a class or a function, put where `device`
+    and `dtype` say.
 
     Raises UsageError.
     """
     if isinstance(target, (str, os.PathLike)):
         return _made(os.fspath(target), arguments, device_of(device), dtype)
+    if is_maker(target):
+        name = getattr(target, "__name__", type(target).__name__)
+        place = device_of(device)
+        return subject_from(lambda: module_from(target, arguments, name, device=place), name, place, dtype)
     if not isinstance(target, (nn.Module, torch.export.ExportedProgram)):
         raise _no_target(target)
     if arguments:
@@ -98,16 +103,14 @@ def subject_from(make: Callable[[], nn.Module], target: str, device: str, dtype:
     return _subject(module, target, live=False, notes=notes, device=device)
 
 
+def is_maker(target: Any) -> bool:
+    """Whether a live target is a class or function that makes a module."""
+    return callable(target) and not isinstance(target, (nn.Module, torch.export.ExportedProgram, torch.Tensor))
+
+
 def _no_target(target: Any) -> UsageError:
-    cure = 'a live nn.Module, or its import path as text: "net.py:Net"'
-    if isinstance(target, type):
-        return UsageError(
-            f"{target.__name__} is a class, not a module", f"an instance: {target.__name__}(…); or {cure}"
-        )
-    if callable(target):
-        return UsageError("a function is no target", "call it, and give the module that it returns")
     what = "a tensor" if isinstance(target, torch.Tensor) else units.short(target)
-    return UsageError(f"{what} is no target", cure)
+    return UsageError(f"{what} is no target", 'a live nn.Module, or its import path as text: "net.py:Net"')
 
 
 def _said(error: Exception) -> str:
@@ -201,14 +204,19 @@ def initialised(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, An
     if subject.is_made:
         return subject
     module = _copied(subject.module) if subject.live else subject.module
+    aside(subject, module, args, kwargs)
+    made = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
+    holding = walk(module)
+    return replace(subject, module=module, holding=holding, notes=(*subject.notes, *made, *_unmade(holding)))
+
+
+def aside(subject: Subject, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """One forward pass of a subject's module, or of a copy, that leaves nothing behind; what ends it is not raised."""
     given = (*args, *kwargs.values())
     belongings = kept_belongings([part for _, part in subject.holding.modules if subject.live], given)
     tensors = kept_tensors([tensor for value in given for _, tensor in leaves(value)])
     with kept_state(grad=False), belongings, tensors, _in_eval(module), suppress(Exception):
         module(*args, **kwargs)
-    made = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
-    holding = walk(module)
-    return replace(subject, module=module, holding=holding, notes=(*subject.notes, *made, *_unmade(holding)))
 
 
 def _unmade(holding: Holding) -> Iterator[str]:

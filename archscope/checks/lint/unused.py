@@ -9,7 +9,7 @@ from archscope.checks.lint.flow import LEVELS, Flow, found
 from archscope.report import Finding
 from archscope.trace import Call, Param, Row
 
-TRAINING = "where only training reaches it, check with --train"
+TRAINING = "where only training reaches it, check with train=True"
 
 
 def unused_values(flow: Flow) -> Iterator[Finding]:

@@ -1,0 +1,60 @@
+"""Messages speak of keyword arguments, as Python has them; the command line says them as its options.
+
+input=(1, 3, 224, 224) → --input 1x3x224x224          device="cpu" → --device cpu          train=True → --train
+
+This is the one place that decides it: whatever a message, a finding or a report's note says passes here on its way out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archscope.report import Checked, Finding, Report
+
+
+def sizes(match: re.Match[str]) -> str:
+    return "--input " + "x".join(re.findall(r"\d+", match[1]))
+
+
+def arguments(match: re.Match[str]) -> str:
+    return " ".join(f"--arg {name}=…" for name in re.findall(r"\w+", match[1]))
+
+
+OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"\binput=\(((?:\d+, )*\d+,?)\)"), sizes),
+    (re.compile(r"\binput=(?=…)"), "--input "),
+    (re.compile(r"\b(device|dtype|optimizer)=\"(\w+)\""), r"--\1 \2"),
+    (re.compile(r"\bset=\{((?:\"\w+\": …(?:, )?)+)\}"), arguments),
+    (re.compile(r"\bset=…"), "--arg name=value"),
+    (re.compile(r"\bbatch=(\d+)"), r"--batch \1"),
+    (re.compile(r"\btrain=True\b"), "--train"),
+    (re.compile(r"\bcompile=True\b"), "--compile"),
+    (re.compile(r"\ballow_python=True\b"), "--allow-python"),
+    (re.compile(r"\bseconds=(?=…)"), "--seconds "),
+)
+
+
+def as_options(text: str) -> str:
+    """A message of the library's in the words of the command line."""
+    for pattern, said in OPTIONS:
+        text = pattern.sub(said, text)
+    return text
+
+
+def of_finding(finding: Finding) -> Finding:
+    """A finding with its help in the words of the command line; what it quotes of an author's text stays."""
+    return replace(finding, help=as_options(finding.help))
+
+
+def of_report(report: Report) -> Report:
+    notes = tuple(map(as_options, report.trace.notes))
+    trace = report.trace if notes == report.trace.notes else replace(report.trace, notes=notes)
+    return replace(report, trace=trace, findings=tuple(map(of_finding, report.findings)))
+
+
+def of_checked(checked: Iterable[Checked]) -> list[Checked]:
+    return [replace(item, findings=tuple(map(of_finding, item.findings))) for item in checked]

@@ -1,0 +1,82 @@
+"""An input that was given without its batch: the first layer shows it → the input with a batch of 1, and a note.
+
+Conv2d(3, …) and 3×28×28 → 1×3×28×28          Linear(784, …) and 784 → 1×784
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope import units
+from archscope.targets.subjects import Subject, aside
+
+CHANNELS: tuple[tuple[type[nn.Module], int], ...] = (
+    (nn.Conv1d, 1),
+    (nn.Conv2d, 2),
+    (nn.Conv3d, 3),
+    (nn.ConvTranspose1d, 1),
+    (nn.ConvTranspose2d, 2),
+    (nn.ConvTranspose3d, 3),
+    (nn.BatchNorm2d, 2),
+    (nn.BatchNorm3d, 3),
+)
+"""Layers that read channels, with the number of axes behind them."""
+
+
+class ReachedError(Exception):
+    """Ends a run at its first layer."""
+
+
+def with_batch(subject: Subject, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], str]:
+    """The one input with a batch of 1 where the first layer shows that it has none, and a note that says so."""
+    (given,) = args
+    parts = [part for part in subject.module.modules() if not list(part.children())]
+    if not isinstance(given, torch.Tensor) or not lacks_batch(parts, tuple(given.shape)):
+        return args, ""
+    if not reaches(subject, given, parts[0]):
+        return args, ""
+    whole = given.unsqueeze(0).clone()
+    shown = type(parts[0]).__name__
+    what = f"{units.shape(tuple(given.shape))} was taken as one example, {units.shape(tuple(whole.shape))}"
+    return (whole,), f"{what}, as the first layer ({shown}) shows; a tensor goes in as it is"
+
+
+def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
+    """Whether a shape is one example of what the first layer reads."""
+    first = parts[0] if parts else None
+    for kind, axes in CHANNELS:
+        if isinstance(first, kind):
+            return len(shape) == axes + 1 and shape[0] == getattr(
+                first, "in_channels", getattr(first, "num_features", 0)
+            )
+    if isinstance(first, nn.Linear):
+        return shape == (first.in_features,)
+    second = parts[1] if len(parts) > 1 else None
+    flat = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
+    return (
+        flat
+        and isinstance(second, nn.Linear)
+        and bool(shape)
+        and shape[0] != 1
+        and math.prod(shape) == second.in_features
+    )
+
+
+def reaches(subject: Subject, given: torch.Tensor, layer: nn.Module) -> bool:
+    """Whether a call gives its input to a layer with the shape that it has. The call ends there."""
+    found: list[tuple[int, ...]] = []
+
+    def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
+        found.append(tuple(args[0].shape) if args and isinstance(args[0], torch.Tensor) else ())
+        raise ReachedError
+
+    hook = layer.register_forward_pre_hook(stop)
+    try:
+        aside(subject, subject.module, (given,), {})
+    finally:
+        hook.remove()
+    return found[:1] == [tuple(given.shape)]
