@@ -33,7 +33,7 @@ MOST_OPERANDS = 4
 MOST_ALIKE = 3
 """From how many steps of one line on they are told as one."""
 LIKELY = " (this may follow from a conflict before it)"
-GIVE_INPUT = "does the model take other inputs? input=(1, 3, 224, 224) gives their shapes"
+GIVE_INPUT = "does the model take other inputs? input=… gives their shapes"
 WHAT = {
     "residual": "the two sides of this residual cannot be added",
     "pyramid": "the two levels of this pyramid cannot be added",
