@@ -125,7 +125,7 @@ class ModuleAtOtherSizes:
 
         live = self._ready[0].module is self.subject.module and self.subject.live
         with nullcontext() if live else deadline(LONGEST):  # what is the caller's is not broken off
-            batch = self._at_another_batch() if wants(ONE_BATCH) else ()
+            batch = self._at_another_batch() if wants(ONE_BATCH) and not self.subject.guessed else ()
             return [*batch, *(self._in_landscape() if wants(SQUARE_ONLY) else ())]
 
     def _at_another_batch(self) -> Iterator[Finding]:

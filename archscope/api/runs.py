@@ -303,7 +303,7 @@ def ready_of(subject: Subject, given: Given) -> tuple[Subject, tuple[Any, ...], 
     args, kwargs = _arguments(subject, given)
     if given.is_one_shape and len(args) == 1:
         args, note = targets.with_batch(subject, args)
-        subject = replace(subject, notes=(*subject.notes, note)) if note else subject
+        subject = replace(subject, notes=(*subject.notes, note), guessed=True) if note else subject
     return targets.initialised(subject, args, kwargs), args, kwargs
 
 

@@ -39,7 +39,7 @@ class Subject:
 
     device, dtype: where its tensors live and what they are, as a report says it. door: where its inputs go.
     live: it is the caller's, who gets it back as it was. holding: its modules and tensors. notes: what a reader must
-    know of how it was looked at.
+    know of how it was looked at. guessed: whether its input got a batch that nobody gave.
     """
 
     module: nn.Module
@@ -50,6 +50,7 @@ class Subject:
     live: bool
     holding: Holding
     notes: tuple[str, ...] = ()
+    guessed: bool = False
 
     @property
     def is_made(self) -> bool:
