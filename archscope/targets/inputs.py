@@ -173,7 +173,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_array(given: Any) -> bool:
-    return hasattr(given, "__array_interface__") and not isinstance(given, (torch.Tensor, Integral))
+    """Whether it is an array of NumPy's kind; of its class alone, so that no `__getattr__` of the caller's is asked."""
+    return hasattr(type(given), "__array_interface__") and not isinstance(given, (torch.Tensor, Integral))
 
 
 def _is_object(given: Any) -> bool:

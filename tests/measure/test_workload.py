@@ -253,7 +253,7 @@ def test_a_python_that_cannot_compile_is_told_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "compile", refuse)
     with pytest.raises(UsageError, match=r"not supported on Python 3\.99") as raised:
         compiled(net())
-    assert "leave --compile out" in str(raised.value)
+    assert "leave compile=True out" in str(raised.value)
     assert "and more" not in str(raised.value)
 
 
