@@ -64,16 +64,25 @@ def unnoticed(spaces: Sequence[Space] = (), *, before: Callable[[], object] = la
         stack.enter_context(shown_to_others(torch.nn.functional, dict(zip(QUESTIONS, answers, strict=True))))
         stack.enter_context(scriptable(answers))
         for owner, name in MAKERS:
-            make = getattr(owner, name)
-            asked[id(make)] = made = unseen(make, before)
-            plain[id(made)] = make
-            stack.enter_context(put(owner, name, made))
+            for make in versions(getattr(owner, name)):
+                asked[id(make)] = made = unseen(make, before)
+                plain[id(made)] = make
+            stack.enter_context(put(owner, name, asked[id(getattr(owner, name))]))
         stack.enter_context(unfused())
         for owner, name in CHECKS:
             stack.enter_context(put(owner, name, unseen(getattr(owner, name), lambda: None)))
         exchange(asked, spaces)
         stack.callback(exchange, plain, spaces)
         yield
+
+
+def versions(make: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """A function, and those that it wraps: torch._dynamo wraps torch.jit.trace when it is imported, and whoever has
+    imported that by name before has the inner one."""
+    found: Callable[..., Any] | None = make
+    while found is not None:
+        yield found
+        found = getattr(found, "__wrapped__", None)
 
 
 def answered(question: Question) -> Question:
