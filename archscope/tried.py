@@ -6,7 +6,7 @@ import logging
 import re
 
 OLDEST, NEWEST = "2.8", "2.15"
-"""The versions of torch that the whole of the tests was run with, besides the one that is pinned."""
+"""The oldest and the newest torch that tests of recording, costs and witnesses were run with, beside the pinned one."""
 
 
 def numbers(version: str) -> tuple[int, ...]:
