@@ -6,8 +6,8 @@ make() → model, args, kwargs ─ alone(…), observed(…) ─→ (operator, s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import archscope
 from archscope.record.backward import loss_of
 from archscope.record.onlooker import Onlooker
+from archscope.record.overridden import unfused
 from archscope.record.tensors import tensors
 
 Made = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
@@ -76,16 +77,6 @@ def observed(made: Made, *, train: bool) -> list[Ran]:
     with Operators() as operators:
         archscope.summarize(model, args=args, kwargs=kwargs, train=train)
     return operators.ran
-
-
-@contextmanager
-def unfused() -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def in_one_way(run: Callable[..., list[Ran]], make: Callable[[], Made], way: str) -> list[Ran]:

@@ -28,7 +28,8 @@ CAUSES: Mapping[str, frozenset[str]] = {
 }
 """Kind → the causes that are right. A constant has those of what it decides.
 
-Before a layer or a table that was made for one size of a map, or a window, a stride too much shows as the map's size.
+Before a layer or a table that was made for one size of a map, or a window, a stride too much shows as the map's size; a
+width that groups or heads must divide shows as divisibility.
 """
 
 KINDS = (*CAUSES, "constant")

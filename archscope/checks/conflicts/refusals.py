@@ -69,10 +69,10 @@ def classified(failure: Failure) -> Refusal | None:
 def attending(failure: Failure) -> Refusal | None:
     """Attention whose keys or values have another number of features than it was told."""
     given = {one.source.rpartition(".")[2]: one.value.shape for one in failure.operands[3:]}
-    for word, operand in zip(("embed_dim", "kdim", "vdim"), failure.operands[:3], strict=True):
+    for word, operand in zip(("embed_dim", "kdim", "vdim"), failure.operands[:3], strict=False):
         own = {"embed_dim": "q", "kdim": "k", "vdim": "v"}[word] + "_proj_weight"
         weight = given.get(own, given.get("in_proj_weight"))
-        has = operand.value.shape[-1]
+        has = operand.value.shape[-1] if operand.value.shape else 0
         if weight is not None and len(weight) == 2 and weight[1] != has:
             what = {"embed_dim": "query", "kdim": "key", "vdim": "value"}[word]
             fact = f"{layer_of(failure)} says {word}={weight[1]} but its {what} has {has} features"
