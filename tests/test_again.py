@@ -124,9 +124,22 @@ def test_the_title_csv_and_json_tell_what_was_set() -> None:
 def test_a_net_of_a_matrix_is_not_given_a_value_that_its_name_denies() -> None:
     code, text = run("summary", "matrix.yaml:Act=ReLU,width=8", "--set", "Act=GELU")
     assert code == 2
-    assert "is the net with Act=ReLU, and Act=GELU is set" in text
+    assert "is the net with Act=ReLU, and Act=GELU is given" in text
     assert "help: name matrix.yaml:Act=GELU,width=8" in text
     assert run("summary", "matrix.yaml", "--set", "width=16")[1].startswith("matrix:Act=ReLU,width=16 with width=16")
     assert run("summary", "matrix.yaml:Act=ReLU,width=8", "--set", "Act=ReLU")[0] == 0
     code, text = run("summary", "matrix.yaml", "--set", "width=32")
     assert (code, "add it to the matrix" in text) == (2, True)
+
+
+def test_a_net_of_a_matrix_is_not_given_an_input_that_its_name_denies() -> None:
+    spec = "input: [N, 3, size, size]\nparams: {size: 8}\nmatrix: {size: [8, 16]}\nlayers:\n  - Conv2d(2, 3)\n"
+    Path("sized.yaml").write_text(spec, encoding="utf-8")
+    code, text = run("summary", "sized.yaml:size=8", "--input", "1x3x16x16")
+    assert code == 2
+    assert "sized.yaml:size=8 is the net with size=8, and size=16 is given" in text
+    assert "help: name sized.yaml:size=16" in text
+    assert run("summary", "sized.yaml", "--input", "3x16x16")[1].startswith("sized:size=16 · ")
+    assert run("summary", "sized.yaml", "--input", "1x3x12x12")[0] == 2
+    assert run("flops", "--compare", "sized.yaml", "--input", "1x3x16x16")[0] == 2
+    assert run("summary", "sized.yaml:size=8", "--input", "2x3x8x8")[0] == 0

@@ -119,7 +119,7 @@ def test_without_an_input_the_parameters_are_told(folder: Path) -> None:
     text = str(report)
     for told in ("conv   weight 4×3×3×3, bias 4", "fc     weight 10×2704, bias 10", "nothing was run", "forward(x)"):
         assert told in text
-    assert "every operation priced" not in text
+    assert "every operation counted" not in text
     assert "MACs ·" not in text
     done = run("summary", "net.py:Net")
     assert (done.exit_code, "weight 4×3×3×3, bias 4" in done.stdout) == (0, True)

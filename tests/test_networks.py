@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,20 @@ def test_the_list_of_files_and_folders() -> None:
     assert several[1].split(maxsplit=1) == ["nets/blocks.yaml", "a library of blocks: Twice"]
     assert several[2].split(maxsplit=2) == ["nets/net.yaml", "2", "A small net"]
     assert several[3].split(maxsplit=1)[1].startswith("cannot be read: `archscope check")
+
+
+def test_the_list_as_json() -> None:
+    Path("nets").mkdir()
+    Path("nets/net.yaml").write_text(NET, encoding="utf-8")
+    Path("nets/wrong.yaml").write_text("layrs: []\n", encoding="utf-8")
+    document = json.loads(run("list", "nets", "--format", "json").stdout)
+    assert document["schema"] == "archscope.list/1"
+    net, wrong = document["networks"]
+    assert (net["target"], net["about"]) == ("nets/net.yaml", "A small net")
+    assert net["variants"][1] == {"target": "nets/net.yaml:large", "set": {"width": 8}}
+    assert wrong == {"target": "nets/wrong.yaml", "about": None, "variants": []}
+    [resnet] = json.loads(run("list", "specs:resnet", "--format", "json").stdout)["networks"]
+    assert resnet["variants"][2]["set"] == {"block": "Bottleneck", "blocks_per_stage": [3, 4, 6, 3]}
 
 
 @pytest.mark.parametrize(

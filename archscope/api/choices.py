@@ -7,7 +7,7 @@ import os
 from archscope.api.specs import named, split
 from archscope.errors import UsageError
 from archscope.spec import packaged
-from archscope.spec.catalog import Network, network, network_or_why_not
+from archscope.spec.catalog import Network, network, network_if_readable
 from archscope.spec.folders import spread
 
 
@@ -18,7 +18,7 @@ def networks(*targets: str | os.PathLike[str]) -> list[Network]:
     where the only file cannot be read, UsageError for a Python target and a folder without a spec.
     """
     files = [_file(target) for target in spread(targets or (packaged.PREFIX,))]
-    read = network if len(files) == 1 else network_or_why_not
+    read = network if len(files) == 1 else network_if_readable
     return [read(file) for file in files]
 
 

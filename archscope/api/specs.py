@@ -135,17 +135,19 @@ def compiled(
 
     Raises SpecError, UsageError.
     """
-    from archscope.compile import compile_net
+    from archscope.compile import compile_net, sizes_given
     from archscope.spec.settings import settings_of
 
     refuse_two_batches(input, batch)
-    parts, settings = split(target), settings_of(set or {})
+    parts, spec = split(target), library.root
+    overrides = _overrides(input, [i.name for i in spec.inputs])
+    given = settings_of({**sizes_given(spec, overrides), **(set or {})})
     return compile_net(
         library,
-        chosen_variant(library.root, variant or (parts[1] if parts else None), settings),
+        chosen_variant(spec, variant or (parts[1] if parts else None), given),
         foundry=foundry,
-        settings=settings,
-        overrides=_overrides(input, [i.name for i in library.root.inputs]),
+        settings=settings_of(set or {}),
+        overrides=overrides,
         batch=batch or 1,
         strict=strict,
         train=train,

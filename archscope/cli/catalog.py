@@ -10,14 +10,19 @@ from archscope.cli.output import deliver, refusing
 
 @click.command(name="list")
 @click.argument("targets", nargs=-1, metavar="[FILE…]")
+@click.option("--format", "format", type=click.Choice(("table", "json")), default="table", show_default=True)
 @OUTPUT
-def listing(targets: tuple[str, ...], output: str | None) -> None:
+def listing(targets: tuple[str, ...], format: str, output: str | None) -> None:
     """The networks that come with archscope, or the variants of FILE.
 
     A folder stands for its specs. Nothing is run.
     """
     with refusing():
         from archscope import api
-        from archscope.render import catalog, views
+        from archscope.render import catalog, data, views
 
-        deliver(catalog.text(api.networks(*targets), views.terminal_width()), output)
+        networks = api.networks(*targets)
+        if format == "json":
+            deliver(data.dumped(catalog.document(networks)), output)
+        else:
+            deliver(catalog.text(networks, views.terminal_width()), output)

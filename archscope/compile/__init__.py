@@ -27,7 +27,7 @@ from archscope.compile.argument_text import describe
 from archscope.compile.assemble import build
 from archscope.compile.distinct import DistinctNet, block_at, distinct, has_uneven_loops, uses
 from archscope.compile.drive import Ready, ready
-from archscope.compile.net import Override, compile_net
+from archscope.compile.net import Override, compile_net, sizes_given
 from archscope.compile.outline import outline
 from archscope.compile.plan import InputSpec, Plan
 
@@ -45,5 +45,6 @@ __all__ = [
     "has_uneven_loops",
     "outline",
     "ready",
+    "sizes_given",
     "uses",
 ]

@@ -171,6 +171,11 @@ def _chosen(spec: Spec, overrides: Sequence[Override]) -> dict[str, Override]:
     return chosen
 
 
+def sizes_given(spec: Spec, overrides: Sequence[Override]) -> dict[str, int]:
+    """The params whose sizes the shapes of the inputs give, with these sizes. Raises UsageError."""
+    return {} if spec.layers is None else _bound_by(spec, _with_batch(spec, overrides)[0])
+
+
 def _bound_by(spec: Spec, overrides: Sequence[Override]) -> dict[str, int]:
     """Params that stand alone as a dimension take the size that an override gives them."""
     params, bound = {s.name for s in spec.params}, {}

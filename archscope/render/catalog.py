@@ -1,9 +1,10 @@
-"""Networks to choose from, as text: one line for each file, or for each variant of one file."""
+"""Networks to choose from: as text, one line for each file, or for each variant of one file; as JSON, all of it."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from archscope.spec.catalog import Network
 
@@ -17,15 +18,34 @@ def text(networks: Sequence[Network], width: int = 80) -> str:
 
 
 def files(networks: Sequence[Network], width: int) -> str:
-    rows = [(one.target, str(len(one.variants) or ""), one.about) for one in networks]
+    rows = [(one.target, str(len(one.variants) or ""), about(one)) for one in networks]
     return "\n".join(columns([("network", "variants", "what it is"), *rows], width)) + "\n"
 
 
 def variants(one: Network, width: int) -> str:
     """A file's variants, each as a target with what it sets."""
-    head = textwrap.wrap(f"{one.target}: {one.about}", width)
-    rows = [(target, settings) for target, settings in one.variants]
+    head = textwrap.wrap(f"{one.target}: {about(one)}", width)
+    rows = [(variant.target, str(variant)) for variant in one.variants]
     return "\n".join([*head, *(["", *columns([("variant", "sets"), *rows], width)] if rows else [])]) + "\n"
+
+
+def about(one: Network) -> str:
+    return one.about if one.about is not None else f"cannot be read: `archscope check {one.target}` says why"
+
+
+def document(networks: Sequence[Network]) -> dict[str, Any]:
+    """The JSON document `archscope.list/1`."""
+    return {
+        "schema": "archscope.list/1",
+        "networks": [
+            {
+                "target": one.target,
+                "about": one.about,
+                "variants": [{"target": variant.target, "set": dict(variant.settings)} for variant in one.variants],
+            }
+            for one in networks
+        ],
+    }
 
 
 def columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:

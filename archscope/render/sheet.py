@@ -147,7 +147,7 @@ def described(operand: Operand, batch: int | None) -> str:
 
 
 def foot(report: Report) -> tuple[str, ...]:
-    """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation priced`, in phrases."""
+    """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation counted`, in phrases."""
     total = report.total
     of = "" if report.runs else "of a net that does not run: "
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
@@ -193,10 +193,10 @@ def unpriced(report: Report) -> tuple[str, ...]:
     broken = ("the backward pass broke off: it is not counted",) if failure is not None else ()
     rows = report.total.unpriced + sum(row.total.unpriced for row in report.backward)
     if not rows:
-        return broken or ("every operation priced" if report.runs else "sizes behind what fails are assumed",)
+        return broken or ("every operation counted" if report.runs else "sizes behind what fails are assumed",)
     kernels = [f"{name} (at {where(at, report.rows)})" for name, at in report.unpriced.items()]
     kernels += [f"{name} (backward at {where(at, report.backward)})" for name, at in report.backward_unpriced.items()]
-    return (*broken, f"{rows} operation{'s' * (rows > 1)} unpriced: {', '.join(kernels)}")
+    return (*broken, f"MACs not known of {rows} operation{'s' * (rows > 1)}: {', '.join(kernels)}")
 
 
 def where(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:

@@ -37,6 +37,7 @@ def document(report: Report) -> Data:
         "unread": [param.name for param in report.unread],
         "backward": None if report.backward_total is None else backward(report, report.backward_total),
         "findings": [finding_data(finding) for finding in report.findings],
+        "unjudged": list(report.unjudged),
         "notes": list(trace.notes),
     }
 

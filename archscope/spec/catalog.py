@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from archscope.errors import SpecError
 from archscope.spec import dump, packaged
@@ -15,14 +17,26 @@ SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
 
 
 @dataclass(frozen=True)
+class NetworkVariant:
+    """A variant of a file. target: how a command line names it. settings: the params that it sets, as YAML's values."""
+
+    target: str
+    settings: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """`block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
+        return ", ".join(f"{name}={dump.text(value)}" for name, value in self.settings.items())
+
+
+@dataclass(frozen=True)
 class Network:
-    """A file of networks. target: how a command line names it. about: a sentence on it. variants: the target of each
-    variant with the params that it sets, as text; none for a library of blocks and for a file without variants.
+    """A file of networks. target: how a command line names it. about: a sentence on it, None where the file cannot be
+    read. variants: none for a library of blocks and for a file without variants.
     """
 
     target: str
-    about: str
-    variants: tuple[tuple[str, str], ...] = ()
+    about: str | None
+    variants: tuple[NetworkVariant, ...] = ()
 
 
 def network(file: str) -> Network:
@@ -30,15 +44,15 @@ def network(file: str) -> Network:
     library = load(file)
     target = short(file)
     found = () if library.root.layers is None else variants_of(library.root)
-    return Network(target, about(library), tuple((f"{target}:{one.name}", sets(one)) for one in found if one.name))
+    return Network(target, about(library), tuple(named_variant(target, one) for one in found if one.name))
 
 
-def network_or_why_not(file: str) -> Network:
-    """What a file holds, or that it cannot be read."""
+def network_if_readable(file: str) -> Network:
+    """What a file holds; about nothing where it cannot be read."""
     try:
         return network(file)
     except SpecError:
-        return Network(short(file), f"cannot be read: `archscope check {file}` says why")
+        return Network(short(file), None)
 
 
 def suggestion(word: str) -> str:
@@ -51,7 +65,7 @@ def suggestion(word: str) -> str:
 def variants_called(name: str) -> list[str]:
     """The targets of all variants of that name in the networks of the package, but for those of the tutorials."""
     files = (network(f"{packaged.PREFIX}{one}.yaml") for one in packaged.names() if "/" not in one)
-    return [target for one in files for target, _ in one.variants if target.rpartition(":")[2] == name]
+    return [variant.target for one in files for variant in one.variants if variant.target.rpartition(":")[2] == name]
 
 
 def short(file: str) -> str:
@@ -73,6 +87,6 @@ def about(library: Library) -> str:
     return said.rstrip(".") or (root.name if root.layers is not None else f"a library of blocks: {blocks}")
 
 
-def sets(variant: Variant) -> str:
-    """`block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
-    return ", ".join(f"{one.name}={dump.text(dump.data(one.value))}" for one in variant.settings)
+def named_variant(target: str, variant: Variant) -> NetworkVariant:
+    settings = {one.name: dump.data(one.value) for one in variant.settings}
+    return NetworkVariant(f"{target}:{variant.name}", settings)

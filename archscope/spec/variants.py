@@ -44,7 +44,7 @@ def find_variant(spec: Spec, name: str | None) -> Variant:
 
 
 def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]) -> Variant:
-    """The variant called `name`; without a name the first whose matrix has the values that are set.
+    """The variant called `name`; without a name the first whose matrix has the values that are given.
 
     Raises UsageError where a net of a matrix, which is called after its values, is given another one.
     """
@@ -62,7 +62,7 @@ def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
     first = told.name.partition(",")[0]
     named = [one for one in names if one.partition(",")[0] == first] or names
     cure = f"name {spec.file}:{named[0]}" if named else f"leave it out, or add it to the matrix: {', '.join(axes)}"
-    raise UsageError(f"{spec.file}:{told.name} is the net with {said}, and {given} is set", cure)
+    raise UsageError(f"{spec.file}:{told.name} is the net with {said}, and {given} is given", cure)
 
 
 def contradicted(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:

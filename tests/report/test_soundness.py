@@ -55,7 +55,7 @@ def test_every_format_carries_the_finding_and_is_1(command: list[str], format: s
     assert result.exit_code == 1
     assert "the two sides of this residual cannot be added" in " ".join(result.stdout.split())
     assert "fails" in result.stdout or '"runs": false' in result.stdout
-    assert "every operation priced" not in result.stdout
+    assert "every operation counted" not in result.stdout
 
 
 @pytest.mark.parametrize("format", ["table", "markdown", "html"])
