@@ -79,7 +79,12 @@ def test_all_networks_together_are_a_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "help"), [("reznet", "did you mean 'resnet'?"), ("xyz", "`archscope list` shows the networks")]
+    ("name", "help"),
+    [
+        ("reznet", "did you mean 'resnet'?"),
+        ("xyz", "`archscope list` shows the networks"),
+        ("resnet50", "specs:resnet:resnet50 comes with archscope"),
+    ],
 )
 def test_a_name_that_no_network_has(name: str, help: str) -> None:
     with pytest.raises(SpecError) as caught:

@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.flattened_maps import flattened_map, wanted_map
 from archscope.checks.conflicts.layer_changes import layer_changes
 from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.trace_index import TraceIndex
@@ -67,8 +68,11 @@ class SourceProposals:
         windows = paths if diagnosis.cause != "channels" else []  # no window makes channels
         for path in windows:
             yield from layer_edits.padding_edits(self.calls_of(path), self.names_at(path))
+        sizes = list(self.sizes(diagnosis))
+        yield from sizes
         for change in layer_changes(diagnosis, self.arguments_at):
-            yield from self.arguments(change.path, change.arguments)
+            if not (sizes and set(change.arguments) == {"in_features"}):
+                yield from self.arguments(change.path, change.arguments)
         for path in reversed(windows):  # a stride stands in the first layer as a rule
             yield from layer_edits.window_edits(self.calls_of(path), self.names_at(path))
         for path in paths:
@@ -82,6 +86,16 @@ class SourceProposals:
             for file, function in functions[:1]:
                 edits = forward_edits.other_values(file, function, place.line, place.column)
                 yield from (replace(edit, guess=True) for edit in showing("source", edits))
+
+    def sizes(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
+        """The sizes of the map that there is in the product that a Linear was told."""
+        from archscope.targets import layer_edits
+
+        given, wanted, path = flattened_map(diagnosis), wanted_map(diagnosis), diagnosis.mismatch.site.path
+        if given is not None and wanted:
+            calls, names = self.calls_of(path), self.names_at(path)
+            edits = layer_edits.size_edits(calls, names, "in_features", wanted[1:], given[1:])
+            yield from (replace(edit, argument="in_features") for edit in edits)
 
     def arguments(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
         """Another value of one argument of the layer at a path, or of several that one name gives."""

@@ -11,7 +11,7 @@ from archscope.render.sheet import Heading, Sheet, head, unpriced
 from archscope.statement import Statement
 
 HEADINGS = (
-    Heading("path", "witness"),
+    Heading("path", "counter"),
     Heading("params", "params", right=True),
     Heading("macs", "MACs", right=True),
     Heading("off", "difference", right=True),

@@ -12,9 +12,10 @@ from math import prod
 
 from archscope.checks.conflicts.axis_history import Change
 from archscope.checks.conflicts.axis_names import Names
-from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, map_for, sets_a_size
+from archscope.checks.conflicts.causes import deviates, examples_in_view, is_told_elsewhere, sets_a_size
 from archscope.checks.conflicts.demands import refused_by_norm
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.flattened_maps import flattened_map, wanted_map
 from archscope.checks.conflicts.input_sizes import Axis, Fit
 from archscope.checks.conflicts.layer_changes import sides, windows
 from archscope.checks.conflicts.proposals.projections import stride_between
@@ -25,13 +26,14 @@ from archscope.checks.conflicts.uneven_windows import Uneven, first_uneven
 from archscope.checks.conflicts.view_factors import Factors, dotted, neighbours
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import Window, window_of
-from archscope.spec.tensor_calls import VIEWS
 from archscope.trace import Asked, Row
 
 ACROSS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
 """Name of an axis → how large an input is along it, in words."""
 SIZES = ("off-by-one", "spatial-size", "stride", "input-size")
 """Causes that another size of the input may cure."""
+AXES_OF_A_BATCH = {"1d": "NCL", "2d": "NCHW", "3d": "NCDHW"}
+"""End of a layer's name → the axes of its input, with a batch."""
 MOST_CHANGES = 2
 """How many arguments of layers are told at most."""
 
@@ -90,11 +92,23 @@ def cure_of_layer(diagnosis: Diagnosis) -> str:
         return cure_of_order(diagnosis)
     if diagnosis.cause == "layout" and isinstance(says.said, tuple):
         return f"{says.argument} has {len(says.said)} dimensions, its input {len(diagnosis.shapes[0])}"
+    if axes := read_without_batch(diagnosis):
+        shape = diagnosis.shapes[0]
+        return f"{shape} is read as one example {times(axes[1:])}; with a batch it has {len(axes)} axes: {times(axes)}"
     told = f"a state of {says.has}" if says.argument == "hx" else f"{says.argument}={says.has}"
     fits = f"{told} fits this input"
     if prod(wanted_map(diagnosis)[1:] or (2,)) == 1:  # it was told the channels, and the map was forgotten
         return f"{fits}; or pool to {times(wanted_map(diagnosis)[1:])} before it is flattened"
     return "; or ".join([*size_of_layer(diagnosis), fits])
+
+
+def read_without_batch(diagnosis: Diagnosis) -> str:
+    """The axes `NCHW` that a convolution takes, where its input has the channels second and is an axis short, so that
+    PyTorch reads it as one example without a batch; empty for other conflicts."""
+    says, shape, operation = diagnosis.mismatch.says, diagnosis.shapes[0], diagnosis.mismatch.operation
+    axes = AXES_OF_A_BATCH.get(operation[-2:].lower(), "")
+    short = says is not None and says.argument == "in_channels" and len(shape) == len(axes) - 1 > 1
+    return axes if short and says is not None and shape[1] == says.said else ""
 
 
 def size_of_layer(diagnosis: Diagnosis) -> Iterator[str]:
@@ -349,20 +363,3 @@ def table_sizes(diagnosis: Diagnosis, axis: int) -> list[SizeOrigin]:
     """Where the size of each operand on an axis comes from."""
     own = [(op, at) for op in diagnosis.operands for at in own_axes(op, [axis], diagnosis.mismatch)]
     return origins_of(diagnosis.index, own)
-
-
-def flattened_map(diagnosis: Diagnosis) -> tuple[int, ...] | None:
-    """Channels and sides of the map that was flattened for a Linear; None for other conflicts."""
-    rows = [change.row for side in diagnosis.sides for change in side if change.row.short in VIEWS]
-    says = diagnosis.mismatch.says
-    if not rows or says is None or says.argument != "in_features":
-        return None
-    shape = rows[-1].inputs[0].value.shape
-    return shape[1:] if len(shape) > 2 and says.has == prod(shape[1:]) else None
-
-
-def wanted_map(diagnosis: Diagnosis) -> tuple[int, ...]:
-    """Channels and sides of the map that the Linear was made for; empty where there is no such map."""
-    image, says = flattened_map(diagnosis), diagnosis.mismatch.says
-    told = says.said if says is not None else None
-    return map_for(told, image) if image is not None and isinstance(told, int) else ()

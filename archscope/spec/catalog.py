@@ -58,7 +58,12 @@ def network_if_readable(file: str) -> Network:
 def suggestion(word: str) -> str:
     """Which network of the package a word names, as a help; empty where it names none, nor a variant of one."""
     name = packaged.found(word.lower())
-    named = [f"{packaged.PREFIX}{name}"] if name else variants_called(word.lower())
+    return f"{packaged.PREFIX}{name} comes with archscope" if name else suggestion_of_variant(word)
+
+
+def suggestion_of_variant(word: str) -> str:
+    """Which variant of a network of the package a word names, as a help; empty where it is none or several."""
+    named = variants_called(word.lower())
     return f"{named[0]} comes with archscope" if len(named) == 1 else ""
 
 

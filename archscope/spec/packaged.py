@@ -66,7 +66,10 @@ def real(file: str) -> str:
     name = file.removeprefix(PREFIX).removesuffix(".yaml")
     there = found(name)
     if there is None:
-        cure = did_you_mean(name, names()) or "`archscope list` shows the networks that come with archscope"
+        from archscope.spec.catalog import suggestion_of_variant  # it reads files by this module
+
+        near = suggestion_of_variant(name) or did_you_mean(name, names())
+        cure = near or "`archscope list` shows the networks that come with archscope"
         raise Misread(Span(file, 0, 0), f"no network called {name!r} comes with archscope", cure)
     return str(folder() / f"{there}.yaml")
 

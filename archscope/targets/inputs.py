@@ -308,8 +308,8 @@ def _batched(wanted: Any, batch: int) -> Any:
         raise UsageError(f"a batch is a whole number from 1, not {batch!r}", "batch=8")
     firsts = [leaf.shape[0] for leaf in leaves(wanted) if isinstance(leaf, Wanted) and leaf.shape]
     if not firsts:
-        cure = "input=(1, 3, 224, 224) gives one; tensors have a batch of their own"
-        raise UsageError("batch is for inputs that are given as shapes", cure)
+        cure = "give a shape with it: input=(1, 3, 224, 224)"
+        raise UsageError(f"batch={batch} has no shape to change: a tensor has a batch of its own", cure)
     return mapped(wanted, lambda leaf: _resized(leaf, firsts[0], batch))
 
 

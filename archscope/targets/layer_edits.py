@@ -7,6 +7,7 @@ calls that made a layer, argument, value ─→ where that number stands: in the
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -43,6 +44,33 @@ def factor_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
         for name, node in written(place.node):
             for part, rest in without_numbers(node, (ast.Mult,)):
                 yield from writer(place).replaced(part, rest, name if part is node else "")
+
+
+def size_edits(
+    calls: Sequence[CallPlace], names: Sequence[str], argument: str, wanted: Sequence[int], given: Sequence[int]
+) -> Iterator[SourceEdit]:
+    """The sizes of a map in the product that an argument is: `width * 16 * 16` for `width * 14 * 14`, `16**2` for
+    `14**2`. wanted, given: the map that the number was made for, and the one that there is."""
+    for place in calls[:1]:
+        node = arguments(place.node, names).get(argument)
+        if isinstance(node, ast.BinOp):
+            text = ast.unparse(OtherSizes(wanted, given).visit(copy.deepcopy(node)))
+            if text != ast.unparse(node):
+                yield from writer(place).replaced(node, text, argument)
+
+
+class OtherSizes(ast.NodeTransformer):
+    """Each number that is the size of a map along an axis becomes that of another map, each axis once."""
+
+    def __init__(self, wanted: Sequence[int], given: Sequence[int]) -> None:
+        self.axes = list(zip(wanted, given, strict=True))
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        axis = next((axis for axis in self.axes if type(node.value) is int and axis[0] == node.value), None)
+        if axis is None:
+            return node
+        self.axes.remove(axis)
+        return ast.Constant(axis[1])
 
 
 def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:

@@ -141,3 +141,25 @@ def test_what_torch_refuses_is_told_in_our_words(
     assert fact in found.message
     assert found.help.startswith(cure)
     assert "torch" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "help"),
+    [
+        (
+            nn.Conv2d(3, 8, 3),
+            (1, 3, 28),
+            "(1, 3, 28) is read as one example C×H×W; with a batch it has 4 axes: N×C×H×W",
+        ),
+        (nn.Conv1d(3, 8, 3), (2, 3), "(2, 3) is read as one example C×L; with a batch it has 3 axes: N×C×L"),
+        (nn.Conv2d(3, 8, 3), (4, 5, 28), "in_channels=4 fits this input"),
+    ],
+    ids=["2-D", "1-D", "other channels"],
+)
+def test_an_axis_too_few_is_not_answered_with_other_channels(
+    layer: nn.Module, shape: tuple[int, ...], help: str
+) -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.conv(x)
+
+    assert findings(forward, shape, conv=layer)[0].help == help

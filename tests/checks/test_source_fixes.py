@@ -55,6 +55,47 @@ SHARED = """
             return nn.Sequential(nn.Conv2d(a, b, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(b), nn.ReLU())
 """
 CASES: dict[str, Case] = {
+    "the sizes of a map in a product": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self, width=8):
+                super().__init__()
+                self.conv = nn.Conv2d(3, width, 3, padding=1)
+                self.fc = nn.Linear(width * 14 * 14, 10)
+
+            def forward(self, x):
+                return self.fc(F.max_pool2d(self.conv(x), 2).flatten(1))
+        """,
+        "self.fc = nn.Linear(width * 8 * 8, 10)",
+    ),
+    "the side of a map, squared": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(3, 8, 3, padding=1)
+                self.fc = nn.Linear(8 * 7**2, 10)
+
+            def forward(self, x):
+                return self.fc(F.max_pool2d(self.conv(x), 2).flatten(1))
+        """,
+        "self.fc = nn.Linear(8 * 8 ** 2, 10)",
+    ),
+    "the sizes of a map that is no square": Case(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(3, 8, 3, padding=1)
+                self.fc = nn.Linear(in_features=7 * 7 * 8, out_features=10)
+
+            def forward(self, x):
+                return self.fc(F.max_pool2d(self.conv(x), 2).flatten(1))
+        """,
+        "self.fc = nn.Linear(in_features=8 * 12 * 8, out_features=10)",
+        input=(2, 3, 16, 24),
+        never=["8 * 8 * 12"],
+    ),
     "a width in a class": Case(
         """
         class Net(nn.Module):
