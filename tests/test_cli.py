@@ -686,3 +686,22 @@ def test_a_name_that_is_no_file_is_refused(file: str) -> None:
 
 def test_a_dash_is_standard_output() -> None:
     assert json.loads(run("schema", "-o", "-").stdout)["$schema"]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.json", "{"), ("a.CSV", "path,"), ("a.md", "**"), ("a.html", "<p>"), ("a.txt", "Net"), ("json", "Net")],
+)
+def test_the_end_of_a_files_name_says_its_format(name: str, start: str) -> None:
+    Path("net.yaml").write_text("name: Net\ninput: [N, 3]\nlayers: [ReLU]\n", encoding="utf-8")
+    assert run("summary", "net.yaml", "-o", name).exit_code == 0
+    assert Path(name).read_text(encoding="utf-8").startswith(start)
+    assert run("summary", "net.yaml", "--format", "table", "-o", name).exit_code == 0
+    assert Path(name).read_text(encoding="utf-8").startswith("Net")
+
+
+def test_a_format_that_a_command_does_not_have_is_not_taken_from_a_name() -> None:
+    Path("net.yaml").write_text("name: Net\ninput: [N, 3]\nlayers: [ReLU]\n", encoding="utf-8")
+    assert run("check", "net.yaml", "-o", "a.csv").exit_code == run("check", "net.yaml", "-o", "a.sarif").exit_code == 0
+    assert Path("a.csv").read_text(encoding="utf-8") == "no problems in net.yaml\n"
+    assert json.loads(Path("a.sarif").read_text(encoding="utf-8"))["version"] == "2.1.0"

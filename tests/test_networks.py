@@ -76,6 +76,8 @@ def test_variants_of_a_network_are_targets() -> None:
 
 def test_all_networks_together_are_a_target() -> None:
     assert list(spread(["specs:", "net.yaml"])) == [*(f"specs:{name}.yaml" for name in packaged.names()), "net.yaml"]
+    tutorials = [f"specs:{name}.yaml" for name in packaged.names() if name.startswith("tutorials/")]
+    assert list(spread(["specs:tutorials"])) == list(spread(["specs:tutorials/"])) == tutorials != []
 
 
 @pytest.mark.parametrize(

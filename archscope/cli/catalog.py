@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import OUTPUT
+from archscope.cli.options import OUTPUT, format_option
 from archscope.cli.output import deliver, refusing
 
 
 @click.command(name="list")
 @click.argument("targets", nargs=-1, metavar="[FILE…]")
-@click.option("--format", "format", type=click.Choice(("table", "json")), default="table", show_default=True)
+@format_option(("table", "json"))
 @OUTPUT
 def listing(targets: tuple[str, ...], format: str, output: str | None) -> None:
     """The networks that come with archscope, or the variants of FILE.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import OUTPUT
+from archscope.cli.options import OUTPUT, format_option
 from archscope.cli.output import deliver, refusing
 from archscope.cli.progress import doing
 
@@ -21,7 +21,7 @@ FORMATS = ("table", "markdown", "csv", "json")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.")
 @click.option("--again", is_flag=True, help="Measure anew, whatever is kept.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
-@click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option(FORMATS)
 @OUTPUT
 def device(device: str, threads: int | None, again: bool, verbose: bool, format: str, output: str | None) -> None:
     """What this device can do at most: products, bytes, launches."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,8 @@ FORMATS = ("table", "markdown", "csv", "json", "html")
 CHECK_FORMATS = ("table", "markdown", "json", "lines", "github", "sarif")
 FOR_MACHINES = CHECK_FORMATS[2:]
 """Formats that hold every target, also one that cannot be read."""
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html", ".sarif": "sarif"}
+"""End of the file that is written → its format, where none is asked for."""
 LEVELS = ("note", "warning", "error")
 
 
@@ -176,6 +179,20 @@ RUN_OPTIONS = stacked(
     ),
     *MANNER,
 )
+
+
+def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
+    """`--format`; where it is left out, the end of the name of `--output` says it, else it is a table."""
+
+    def chosen(context: click.Context, _: click.Parameter, format: str | None) -> str:
+        by_name = SUFFIXES.get(PurePath(context.params.get("output") or "").suffix.lower())
+        return format or (by_name if by_name in formats else formats[0]) or formats[0]
+
+    return click.option(
+        "--format", "format", type=click.Choice(formats), callback=chosen, help="[default: as the name of FILE ends, else table]"
+    )
+
+
 CHECK_OPTIONS = stacked(
     click.option("--max-params", metavar="FIGURE", callback=read_by(units.limit), help="Budget of parameters: 5M."),
     click.option("--max-macs", metavar="FIGURE", callback=read_by(units.limit), help="Budget of MACs: 1.5G."),
@@ -194,9 +211,9 @@ CHECK_OPTIONS = stacked(
     click.option(
         "--level", type=click.Choice(LEVELS), default="warning", show_default=True, help="The least that is shown."
     ),
-    click.option("--format", "format", type=click.Choice(CHECK_FORMATS), default="table", show_default=True),
+    format_option(CHECK_FORMATS),
 )
-OUTPUT = click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+OUTPUT = click.option("-o", "--output", metavar="FILE", is_eager=True, help="Write to FILE, whole or not at all.")
 OUTLINE_OPTIONS = (
     click.option("--depth", type=click.IntRange(1), help="Show only so many levels."),
     click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
@@ -212,7 +229,7 @@ def view_options(
         click.option("--columns", default="", metavar="A,B", callback=read, help="Columns to show, in this order."),
         click.option("--sort", default="", metavar="COLUMN", callback=read, help="Largest first, without nesting."),
         OUTLINE_OPTIONS[1],
-        click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
+        format_option(FORMATS),
         OUTPUT,
     )
 

@@ -17,6 +17,7 @@ from archscope.cli.options import (
     OUTLINE_OPTIONS,
     OUTPUT,
     TARGET_OPTIONS,
+    format_option,
     library_options,
     listed,
     names_among,
@@ -84,7 +85,7 @@ LAYOUT_OPTIONS: Callable[[Any], Any] = stacked(
         "--sort", default="", metavar="COLUMN", callback=timing_columns, help="Largest first, without nesting."
     ),
     *OUTLINE_OPTIONS,
-    click.option("--format", "format", type=click.Choice(FORMATS), default="table", show_default=True),
+    format_option(FORMATS),
     OUTPUT,
 )
 

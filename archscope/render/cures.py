@@ -298,7 +298,7 @@ def along(axes: Sequence[Axis]) -> str:
     return f"{' or '.join(map(str, axes[0].sizes))} {joined}"
 
 
-def times(sizes: Sequence[int], sign: str = "×") -> str:
+def times(sizes: Sequence[int] | str, sign: str = "×") -> str:
     return sign.join(map(str, sizes))
 
 

@@ -1,6 +1,6 @@
 """A folder stands for its specs: targets → targets, where a folder is every .yaml and .yml file in it and below.
 
-`specs:` is every network that comes with the package.
+`specs:` is every network that comes with the package, `specs:tutorials` those of a subfolder.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def spread(targets: Iterable[Any]) -> Iterator[Any]:
         named = os.fspath(target) if isinstance(target, os.PathLike) else target
         if isinstance(named, str) and os.path.isdir(named):
             yield from specs_below(named)
-        elif named == packaged.PREFIX:
-            yield from (f"{packaged.PREFIX}{name}.yaml" for name in packaged.names())
+        elif isinstance(named, str) and (inside := packaged.below(named)):
+            yield from inside
         else:
             yield named
 

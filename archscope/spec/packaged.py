@@ -37,6 +37,14 @@ def found(name: str) -> str | None:
     return next((one for one in names() if name in (one, one.rpartition("/")[2])), None)
 
 
+def below(target: str) -> list[str]:
+    """The files of `specs:`, which are all, or of a subfolder, `specs:tutorials`; none of another target."""
+    folder = target.removeprefix(PREFIX).rstrip("/")
+    if not target.startswith(PREFIX) or found(folder):
+        return []
+    return [f"{PREFIX}{name}.yaml" for name in names() if not folder or name.startswith(f"{folder}/")]
+
+
 def split(target: str) -> tuple[str, str | None] | None:
     """`specs:resnet:resnet50` → (`specs:resnet.yaml`, `resnet50`); None for what is no network of ours.
 
