@@ -97,7 +97,16 @@ def test_an_input_may_stand_after_the_target() -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "call", [archscope.summarize, archscope.check, archscope.compare, archscope.cross_check, archscope.time]
+    "call",
+    [
+        archscope.summarize,
+        archscope.check,
+        archscope.compare,
+        archscope.cross_check,
+        archscope.time,
+        archscope.repair,
+        archscope.build,
+    ],
 )
 def test_a_keyword_of_another_tool_names_ours(call: Any, keyword: str, help: str) -> None:
     with pytest.raises(KeywordError, match=rf"{call.__name__} has no argument '{keyword}'\n  help: .*{help}") as raised:

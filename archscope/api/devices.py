@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archscope.api.keywords import told
 from archscope.errors import UsageError
 from archscope.roofline import SCHEMA, Ceilings, from_dict
 
@@ -29,6 +30,7 @@ LISTENING = 0.3
 """Seconds in which it shows whether the machine is busy."""
 
 
+@told()
 def device(
     name: str = "auto", *, again: bool = False, threads: int | None = None, progress: Progress | None = None
 ) -> Ceilings:

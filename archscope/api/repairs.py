@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from archscope.api.judgement import check
+from archscope.api.keywords import told
+from archscope.api.runs import summarize
 from archscope.api.specs import load, split
 from archscope.errors import SpecError, UsageError
 from archscope.report import Checked, Fix
@@ -43,6 +45,7 @@ class Repair:
         return "".join(diff(before, with_ends_of(text, before), file) for file, before, text in texts)
 
 
+@told(check, summarize)
 def repair(
     *wanted: Any, choice: int | None = None, texts: Mapping[str, str] | None = None, **options: Any
 ) -> list[Repair]:

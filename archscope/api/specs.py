@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archscope import units
+from archscope.api.keywords import told
 from archscope.errors import UsageError
 from archscope.spec import Library, packaged
 from archscope.spec import load as load_spec
@@ -155,6 +156,7 @@ def compiled(
     )
 
 
+@told()
 def build(
     target: str | os.PathLike[str],
     variant: str | None = None,

@@ -189,7 +189,11 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
         return format or (by_name if by_name in formats else formats[0]) or formats[0]
 
     return click.option(
-        "--format", "format", type=click.Choice(formats), callback=chosen, help="[default: as the name of FILE ends, else table]"
+        "--format",
+        "format",
+        type=click.Choice(formats),
+        callback=chosen,
+        help="[default: as the name of FILE ends, else table]",
     )
 
 

@@ -327,6 +327,7 @@ def shown_cross_check(check: CrossCheck, format: str) -> str:
 def laid_out(page: Any, format: str) -> str:
     from archscope.render import html, markdown, table, views
 
+    page = wording.of_page(page)
     if format == "table":
         return table.text(page, width=views.terminal_width())
     return markdown.text(page) if format == "markdown" else html.text(page)

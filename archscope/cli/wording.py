@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from archscope.render.sheet import Sheet
     from archscope.report import Checked, Finding, Report
 
 
@@ -34,7 +35,7 @@ OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...
     (re.compile(r"\btrain=True\b"), "--train"),
     (re.compile(r"\bcompile=True\b"), "--compile"),
     (re.compile(r"\ballow_python=True\b"), "--allow-python"),
-    (re.compile(r"\bseconds=(?=…)"), "--seconds "),
+    (re.compile(r"\b(seconds|columns)=…"), r"--\1"),
 )
 
 
@@ -54,6 +55,11 @@ def of_report(report: Report) -> Report:
     notes = tuple(map(as_options, report.trace.notes))
     trace = report.trace if notes == report.trace.notes else replace(report.trace, notes=notes)
     return replace(report, trace=trace, findings=tuple(map(of_finding, report.findings)))
+
+
+def of_page(page: Sheet) -> Sheet:
+    """A page with its remarks in the words of the command line."""
+    return replace(page, notes=tuple(map(as_options, page.notes)), cure=as_options(page.cure))
 
 
 def of_checked(checked: Iterable[Checked]) -> list[Checked]:

@@ -46,7 +46,7 @@ class Sheet:
     total: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    cure: str = "--columns chooses"
+    cure: str = "columns=… chooses"
     found: str = ""
 
 

@@ -308,7 +308,7 @@ def disturbed(timing: Timing) -> Iterator[str]:
     if own.load is not None and own.load.bytes:
         yield f"others hold {units.size(own.load.bytes)} of the device's memory, and may be at work on it"
     if own.whole is not None and own.whole.noisy and isfinite(own.whole.margin):
-        yield f"noisy: the median is sure to ±{units.duration(own.whole.margin)} only; --seconds gives it longer"
+        yield f"noisy: the median is sure to ±{units.duration(own.whole.margin)} only; seconds=… gives it longer"
     if own.whole is not None and abs(own.whole.drift) > DRIFT:
         word = "slower" if own.whole.drift > 0 else "faster"
         yield f"the runs became {word} as they went on, by {percent(abs(own.whole.drift), 1.0)}"

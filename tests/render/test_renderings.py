@@ -238,7 +238,7 @@ def test_no_width_cuts_a_number(width: int) -> None:
 
 def test_a_column_that_goes_is_named() -> None:
     narrow = table.text(sheet.summary(residual_mnist()), width=60)
-    assert "left out at this width (60): from, share; --columns chooses" in narrow.replace("\n", " ")
+    assert "left out at this width (60): from, share; columns=… chooses" in narrow.replace("\n", " ")
     assert "left out" not in table.text(sheet.summary(residual_mnist()), width=120)
 
 
