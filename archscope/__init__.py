@@ -14,9 +14,10 @@ The functions live in `archscope.api`; they and torch are imported when they are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # by this name type checkers know it; `typing` itself takes long to import
+    from typing import Any
 
-if TYPE_CHECKING:
     from archscope.api import (
         again,
         build,

@@ -14,11 +14,12 @@ import click
 
 from archscope.cli.wording import as_options
 from archscope.errors import ArchscopeError, ForwardError
+from archscope.interrupts import current
 
 if TYPE_CHECKING:
     from archscope.report import Report
 
-FOUND, WRONG, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FOUND, WRONG, PIPE_CLOSED = 1, 2, 141
 
 
 class Refusal(click.ClickException):
@@ -58,7 +59,10 @@ def leave() -> NoReturn:
 
 
 def deliver(text: str | bytes, output: str | None) -> None:
-    """To standard output (also as `-`), or to a file that is written whole or not at all."""
+    """To standard output (also as `-`), or to a file that is written whole or not at all. Nothing after Ctrl-C, also
+    where somebody has swallowed its exception."""
+    if current().pending:
+        raise KeyboardInterrupt
     if output in (None, "-"):
         click.echo(text, nl=False)
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,10 +31,11 @@ from archscope.cli.options import (
     library_options,
     wish_of,
 )
-from archscope.cli.output import FOUND, INTERRUPTED, WRONG, deliver, finish, refusing, shows_errors
+from archscope.cli.output import FOUND, WRONG, deliver, finish, refusing, shows_errors
 from archscope.cli.project import filled, targets_of
 from archscope.cli.timings import time
 from archscope.errors import ForwardError, UsageError, did_you_mean
+from archscope.interrupts import INTERRUPTED, Interrupts
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
@@ -342,14 +344,17 @@ def several(texts: Sequence[str], format: str, *, of: int) -> str:
     return f"[{','.join(text.rstrip() for text in texts)}]\n" if format == "json" else "\n".join(texts)
 
 
-def main() -> None:
-    """The program: a closed pipe and Ctrl-C end it quietly. The collector runs rarely: imports leave no garbage."""
+def prepare(interrupts: Interrupts) -> None:
+    """What the program changes of the process. The collector runs rarely: imports leave no garbage."""
     gc.set_threshold(100_000)
     warnings.filterwarnings("ignore", module=r"torch\.")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    sys.exit(ended(sys.argv[1:]))
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda it: None if it.exc_type is KeyboardInterrupt else before(it)  # it is not forgotten
+    if os.name == "posix":
+        interrupts.watch()
 
 
 def ended(arguments: Sequence[str]) -> int:

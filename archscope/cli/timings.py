@@ -24,9 +24,10 @@ from archscope.cli.options import (
     stacked,
     wish_of,
 )
-from archscope.cli.output import INTERRUPTED, deliver, refusing, write_whole
+from archscope.cli.output import deliver, refusing, write_whole
 from archscope.cli.progress import doing, progress
 from archscope.errors import UsageError
+from archscope.interrupts import INTERRUPTED, current
 from archscope.liveness import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def time(
     with refusing():
         wish = wish_of(depth, columns, sort, expand, by or "")
         refuse_before(picture, output, format, wish, options)
+        current().awaited = True  # what is measured by then is told
         found = measured(target, options)
         deliver(shown(found, wish, format), output)
         if picture is not None:

@@ -1,0 +1,228 @@
+"""Ctrl-C ends the program with 130, wherever it is and whatever is made of its exception; no more is said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from archscope.interrupts import INTERRUPTED, Interrupts
+
+LIMIT = 20.0
+"""Seconds after which a child has failed; the goal is two."""
+READY = "from archscope.interrupts import heeded; heeded(); print('ready', flush=True)\n"
+PROGRAM = READY + "from archscope.cli import main; main()"
+MODELS = """
+import pathlib, time
+import torch
+from torch import nn
+
+
+def wait(seconds=60):
+    pathlib.Path("here").touch()
+    time.sleep(seconds)
+
+
+class Sleeps(nn.Module):
+    def forward(self, x):
+        wait()
+        return x
+
+
+class Swallows(nn.Module):
+    def forward(self, x):
+        while True:
+            try:
+                wait(0.05)
+            except BaseException:
+                pass
+
+
+class SwallowsOnce(nn.Module):
+    def forward(self, x):
+        try:
+            wait()
+        except BaseException:
+            pass
+        return x
+
+
+class Turns(nn.Module):
+    def forward(self, x):
+        try:
+            wait()
+        except BaseException as error:
+            raise RuntimeError("turned") from error
+
+
+class TurnsWhileMade(nn.Module):
+    def __init__(self):
+        super().__init__()
+        try:
+            wait()
+        except BaseException as error:
+            raise ValueError("turned") from error
+
+
+class Deleted:
+    def __del__(self):
+        wait(1)
+
+
+class InDel(nn.Module):
+    def forward(self, x):
+        held = Deleted()
+        del held
+        return x + x[:1, :3]
+
+
+class InBackward(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.layer(x)
+        if y.requires_grad:
+            y.register_hook(lambda gradient: wait())
+        return y
+
+
+class InKernel(nn.Module):
+    def forward(self, x):
+        pathlib.Path("here").touch()
+        torch.linalg.eigvals(torch.randn(4000, 4000))
+        return x
+
+
+class Misfit(nn.Module):  # a search for fixes makes it again
+    def __init__(self, width=8):
+        super().__init__()
+        if pathlib.Path("first").exists():
+            wait()
+        pathlib.Path("first").touch()
+        self.a, self.b = nn.Linear(4, width), nn.Linear(9, 4)
+
+    def forward(self, x):
+        return self.b(self.a(x))
+"""
+WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(60)\n"
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A child that heeds Ctrl-C from its first line on."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, output, messages of a child after Ctrl-C."""
+    child.send_signal(signal.SIGINT)
+    try:
+        output, messages = child.communicate(timeout=LIMIT)
+    finally:
+        child.kill()
+    return child.returncode, output, messages.strip()
+
+
+def is_there(path: Path) -> None:
+    end = time.monotonic() + 3 * LIMIT
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} has not come"
+        time.sleep(0.02)
+
+
+COMMANDS = {
+    "a forward pass": ("summary", "Sleeps", ()),
+    "of check": ("check", "Sleeps", ("--format", "json")),
+    "one that swallows it": ("summary", "Swallows", ()),
+    "one that swallows it and goes on": ("check", "SwallowsOnce", ("--format", "json")),
+    "one that makes another of it": ("check", "Turns", ("--format", "sarif")),
+    "a constructor": ("check", "TurnsWhileMade", ("--format", "github")),
+    "a finaliser": ("check", "InDel", ("--format", "lines")),
+    "a backward pass": ("summary", "InBackward", ("--train",)),
+    "a kernel": ("summary", "InKernel", ()),
+    "a search for fixes": ("check", "Misfit", ()),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_ctrl_c_ends_a_run_and_is_no_finding(case: str, tmp_path: Path) -> None:
+    command, name, more = COMMANDS[case]
+    (tmp_path / "net.py").write_text(MODELS)
+    child = started(tmp_path, command, f"net.py:{name}", "--input", "4x4", "--device", "cpu", *more)
+    is_there(tmp_path / "here")
+    time.sleep(0.05)
+    assert ended(child) == (INTERRUPTED, "", "")
+
+
+def test_ctrl_c_ends_an_import(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(WAITS)
+    child = started(tmp_path, "summary", "net.py:Net")
+    is_there(tmp_path / "here")
+    assert ended(child) == (INTERRUPTED, "", "")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0])
+def test_ctrl_c_ends_it_from_the_first_moment_on(delay: float, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(MODELS)
+    child = started(tmp_path, "summary", "net.py:Sleeps", "--input", "4x4")
+    time.sleep(delay)
+    assert ended(child) == (INTERRUPTED, "", "")
+
+
+MEASURED = """
+import pathlib, time
+from torch import nn
+
+start = time.monotonic()
+
+
+class Net(nn.Linear):
+    runs = 0
+
+    def forward(self, x):
+        type(self).runs += 1
+        time.sleep(self.runs % 7 / 1000)  # so that the measurement is not sure early
+        if time.monotonic() > start + 5:  # by then it is warm
+            pathlib.Path("here").touch()
+        return super().forward(x)
+"""
+
+
+def test_what_was_measured_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(MEASURED)
+    asked = ("--arg", "in_features=4", "--arg", "out_features=4", "--input", "4x4", "--seconds", "20")
+    child = started(tmp_path, "time", "net.py:Net", *asked, "--no-roofline", "--device", "cpu")
+    is_there(tmp_path / "here")
+    time.sleep(1)
+    code, output, _ = ended(child)
+    assert (code, "interrupted: what was measured so far" in output) == (INTERRUPTED, True)
+
+
+def test_a_program_in_the_background_goes_on_ignoring_it(tmp_path: Path) -> None:
+    program = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{READY}"
+    program += "import os; os.kill(os.getpid(), signal.SIGINT)\nfrom archscope.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, "schema"], capture_output=True, check=False, timeout=LIMIT)
+    assert done.returncode == 0
+
+
+def test_a_handler_in_charge_raises_and_remembers() -> None:
+    interrupts = Interrupts()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGINT, None)
+    assert interrupts.pending
+    interrupts.awaited = True
+    assert not interrupts.pending
