@@ -8,15 +8,13 @@ A project that names no specs pays for the reading of its settings: neither torc
 
 from __future__ import annotations
 
-import gc
 import glob
 import os
-import warnings
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +22,18 @@ import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 if TYPE_CHECKING:
-    from archscope.compile import Plan
+    from archscope.api.subjects import Subject
     from archscope.config import Config
-    from archscope.errors import ArchscopeError, Span
+    from archscope.errors import Span
     from archscope.report import Finding, Report
     from archscope.spec.model import Expected
 
 MARKER = "archscope: a check or an expectation of a spec"
 SUFFIXES = (".yaml", ".yml")
+TRUSTED = "archscope_trusted"
+ALLOWING = ("--allow-python", "--archscope-allow-python")
+NO_TESTS = "Python code is no test here, and `archscope check --allow-python` runs it"
+NOT_RUN = "Python code, not run: --allow-python on the command line runs it"
 
 
 # ------------------------------------------------------------ settings
@@ -39,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     about = "files and folders whose specs are tests; patterns too"
     group = parser.getgroup("archscope", "networks as specs")
     group.addoption("--archscope-specs", action="append", default=[], metavar="PATH", help=about)
+    allowing = "run the Python code that specs name in `python:`; counts on the command line, not in addopts"
+    group.addoption(*ALLOWING, action="store_true", dest="archscope_allow_python", help=allowing)
     parser.addini("archscope_specs", f"{about} (from the folder of this file)", type="args", default=[])
 
 
@@ -47,8 +51,24 @@ def pytest_configure(config: pytest.Config) -> None:
     home = config.inipath.parent if config.inipath else config.rootpath
     project = project_at(home)
     wanted = frozenset(path for said in configured(config, home, project) for path in found(said))
-    if wanted:
-        config.pluginmanager.register(Specs(wanted, project), "archscope-specs")
+    python = tuple(filter(is_python, project.specs if project else ()))
+    if wanted or python:
+        told = getattr(config, "workerinput", {}).get(TRUSTED)  # to a worker of pytest-xdist
+        may_run = frozenset(trusted(config) if told is None else map(Path, told))
+        config.pluginmanager.register(Specs(wanted, project, may_run, python), "archscope-specs")
+
+
+def trusted(config: pytest.Config) -> Iterator[Path]:
+    """Below which paths specs may run Python code: everywhere with --allow-python, else what --archscope-specs names.
+
+    The settings of a checkout, which may be anybody's, say nothing of it: `addopts` does not count.
+    """
+    own = [*map(str, config.invocation_params.args), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    if config.getoption("archscope_allow_python") and not frozenset(ALLOWING).isdisjoint(own):
+        yield Path(config.rootpath.anchor)
+    for said in config.getoption("archscope_specs"):
+        if said in own or f"--archscope-specs={said}" in own:
+            yield from found(config.invocation_params.dir / said)
 
 
 def configured(config: pytest.Config, home: Path, project: Config | None) -> Iterator[Path]:
@@ -56,7 +76,13 @@ def configured(config: pytest.Config, home: Path, project: Config | None) -> Ite
     yield from (config.invocation_params.dir / said for said in config.getoption("archscope_specs"))
     yield from (home / said for said in config.getini("archscope_specs"))
     if project is not None:
-        yield from (Path(project.located(said)) for said in project.specs)
+        yield from (Path(project.located(said)) for said in project.specs if not is_python(said))
+
+
+def is_python(said: str) -> bool:
+    """`net.py:Net`, `package.module:factory`: what `archscope check` may run, and is no spec."""
+    source, colon, _ = said.rpartition(":")
+    return bool(colon) and not source.endswith(SUFFIXES)
 
 
 def project_at(home: Path) -> Config | None:
@@ -96,11 +122,25 @@ class Specs:
 
     wanted: frozenset[Path]
     project: Config | None = None
+    trusted: frozenset[Path] = frozenset()
+    python: tuple[str, ...] = ()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """A worker of pytest-xdist does not know the command line."""
+        node.workerinput[TRUSTED] = list(map(str, self.trusted))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """A line each on specs whose Python code was not run, and on Python code that the project names."""
+        skipped = [one.nodeid for one in terminalreporter.stats.get("skipped", []) if NOT_RUN in str(one.longrepr)]
+        for fact, names in ((NOT_RUN, skipped), (NO_TESTS, self.python)):
+            if names:
+                terminalreporter.write_line(f"archscope: {fact}: {', '.join(names)}")
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if file_path.suffix not in SUFFIXES or self.wanted.isdisjoint([file_path, *file_path.parents]):
             return None
-        node: SpecFile = SpecFile.from_parent(parent, path=file_path, project=self.project)
+        node: SpecFile = SpecFile.from_parent(parent, path=file_path, specs=self)
         node.add_marker("archscope")
         return node
 
@@ -108,11 +148,13 @@ class Specs:
 class SpecFile(pytest.File):
     """A spec: its variants; its tests where it has none; one `check` where it is a library or cannot be read."""
 
-    def __init__(self, *, project: Config | None = None, **node: Any):
+    def __init__(self, *, specs: Specs, **node: Any):
         super().__init__(**node)
-        self.project = project
+        self.specs = specs
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        from archscope.api.subjects import reading
+
         subjects = self.subjects()
         if not subjects:
             yield SpecTest.from_parent(self, name="check", ask=partial(reading, self.path), place=(self.path, None))
@@ -124,6 +166,7 @@ class SpecFile(pytest.File):
 
     def subjects(self) -> Sequence[Subject]:
         from archscope import api
+        from archscope.api.subjects import Subject, near, quiet
         from archscope.errors import ArchscopeError
 
         try:
@@ -131,7 +174,10 @@ class SpecFile(pytest.File):
                 targets = api.variants(near(self.path))
         except ArchscopeError:  # `check` says why
             return ()
-        return [Subject(self.path, parts[1], self.project) for target in targets if (parts := api.split(target))]
+        project = self.specs.project
+        allowed = not self.specs.trusted.isdisjoint([self.path, *self.path.parents])
+        split = filter(None, map(api.split, targets))
+        return [Subject(self.path, variant, project, allowed) for _, variant in split]
 
 
 class Variant(pytest.Collector):
@@ -157,7 +203,10 @@ class Part(pytest.Collector):
 
 
 def tests(parent: pytest.Collector, subject: Subject) -> Iterator[pytest.Item | pytest.Collector]:
-    yield SpecTest.from_parent(parent, name="check", ask=subject.faults, place=(subject.path, None))
+    ask = left_out if subject.compiled.foreign else subject.faults
+    yield SpecTest.from_parent(parent, name="check", ask=ask, place=(subject.path, None))
+    if subject.compiled.foreign:
+        return
     expected = subject.expected
     yield from expectations(parent, subject, [e for e in expected if not e.path])
     for name in subject.budgets:
@@ -166,6 +215,10 @@ def tests(parent: pytest.Collector, subject: Subject) -> Iterator[pytest.Item | 
     for path in dict.fromkeys(e.path for e in expected if e.path):
         own = [e for e in expected if e.path == path]
         yield Part.from_parent(parent, name=path, subject=subject, expected=own)
+
+
+def left_out() -> Sequence[Finding]:
+    pytest.skip(NOT_RUN)
 
 
 def expectations(parent: pytest.Collector, subject: Subject, expected: Iterable[Expected]) -> Iterator[pytest.Item]:
@@ -184,158 +237,6 @@ def where(span: Span, spec: Path) -> tuple[Path, int | None]:
         if path.is_file():
             return path, span.line - 1 if span.line else None
     return spec, None
-
-
-def near(path: Path) -> str:
-    """A file as messages name it: from the current directory, where it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-# ------------------------------------------------------------ what the tests ask
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What torch warns of while a net is compiled or run on shapes is no matter of the project's `filterwarnings`.
-
-    Python's cycle collector rests meanwhile: it would go through all of torch and all tests again and again.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def reading(path: Path) -> Sequence[Finding]:
-    """What is wrong with the text of a spec."""
-    from archscope import api
-    from archscope.errors import ArchscopeError
-
-    try:
-        api.variants(near(path))
-    except ArchscopeError as error:
-        return problems(error)
-    return ()
-
-
-def problems(error: ArchscopeError) -> Sequence[Finding]:
-    from archscope.errors import SpecError
-    from archscope.report import Finding, from_problem
-
-    if isinstance(error, SpecError):
-        return [from_problem(problem, sources=error.sources) for problem in error.problems]
-    return [Finding("spec", "error", str(error))]
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A net's plan, or why there is none."""
-
-    plan: Plan | None = None
-    faults: Sequence[Finding] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one run of a net showed: its faults, whatever speaks against each expectation, and its report."""
-
-    faults: Sequence[Finding] = ()
-    unmet: Mapping[Expected, Sequence[Finding]] = field(default_factory=dict)
-    report: Report | None = None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One variant of a spec: compiled when its tests are listed, run on shapes alone when the first of them asks."""
-
-    path: Path
-    variant: str | None
-    project: Config | None = None
-
-    @property
-    def target(self) -> str:
-        return f"{near(self.path)}:{self.variant}" if self.variant else near(self.path)
-
-    @cached_property
-    def compiled(self) -> Compiled:
-        from archscope import api
-        from archscope.errors import ArchscopeError
-
-        try:
-            with quiet():
-                return Compiled(api.plan_of(self.target, strict=False, allow_python=True))
-        except ArchscopeError as error:
-            return Compiled(faults=problems(error))
-
-    @property
-    def expected(self) -> Sequence[Expected]:
-        """None of a net that cannot be compiled; its `check` says why."""
-        return self.compiled.plan.expected if self.compiled.plan else ()
-
-    @cached_property
-    def verdict(self) -> Verdict:
-        from archscope.api import runs
-        from archscope.checks import other_errors
-        from archscope.errors import ArchscopeError, ForwardError
-
-        if self.compiled.plan is None:
-            return Verdict(self.compiled.faults)
-        try:
-            with quiet():
-                report = runs.summarize_plan(self.compiled.plan, device="meta")
-        except ForwardError as error:
-            report = error.report  # type: ignore[assignment]  # the ground knows no reports
-        except ArchscopeError as error:
-            return Verdict(problems(error))
-        return Verdict(other_errors(report.findings), {one: against(one, report) for one in self.expected}, report)
-
-    def faults(self) -> Sequence[Finding]:
-        """Every error that is no expectation, as `archscope check` tells it, with the fixes that it tries."""
-        from archscope import api
-        from archscope.checks import other_errors
-
-        if not self.verdict.faults:
-            return ()
-        with quiet():
-            checked = api.check(self.target, device="meta", allow_python=True)
-        return other_errors(finding for one in checked for finding in one.findings)
-
-    def unmet(self, expected: Expected) -> Sequence[Finding]:
-        return self.verdict.unmet.get(expected, self.verdict.faults)
-
-    @property
-    def budgets(self) -> Sequence[str]:
-        """Of what the project sets a budget: `params`, `macs`; of nothing where the net cannot be compiled."""
-        if self.project is None or self.compiled.plan is None:
-            return ()
-        most = {"params": self.project.max_params, "macs": self.project.max_macs}
-        return [name for name, limit in most.items() if limit is not None]
-
-    def over(self, quantity: str) -> Sequence[Finding]:
-        """What is over the project's budget, unless a rule or a comment that ignores it says that this is meant."""
-        from archscope import api
-        from archscope.api.demands import Ran, demands
-        from archscope.checks.budgets import over
-
-        project, report = self.project, self.verdict.report
-        if report is None or project is None:
-            return self.verdict.faults
-        law = demands(**{name: getattr(project, name) for name in ("select", "ignore", "max_params", "max_macs")})
-        kept = law.checked(self.target, Ran(over(report, law.budget), report), api.load(self.path).sources).findings
-        return [finding for finding in kept if finding.rule == f"budget-{quantity}"]
-
-
-def against(expected: Expected, report: Report) -> Sequence[Finding]:
-    """What speaks against an expectation; after a forward pass that failed no figure is known."""
-    from archscope.checks import other_errors, unmet
-
-    if report.trace.failure and expected.met is None:
-        return other_errors(report.findings)
-    return unmet([expected], report)
 
 
 # ------------------------------------------------------------ one test
@@ -362,6 +263,7 @@ class SpecTest(pytest.Item):
         """The findings as `archscope check` prints them, and the first of them for pytest's summary."""
         if not isinstance(excinfo.value, FoundError):
             return super().repr_failure(excinfo, style)
+        from archscope.api.subjects import near
         from archscope.render.findings import text
 
         findings = excinfo.value.findings

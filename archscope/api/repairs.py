@@ -65,6 +65,7 @@ def repair(
 def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
     after: dict[str, str] = {}
     fixes: list[Fix] = []
+    texts = _sources(target, given)  # before it is checked: whoever edits a file meanwhile has changed it since
     checked = check(target, **options, texts=given)
     most = MOST if choice is None else 1
     is_spec = isinstance(target, str) and split(target) is not None
@@ -72,7 +73,7 @@ def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any],
         fixes.append(fix)
         after = {**after, fix.file: fix.text}
         checked = check(target, **options, texts={**given, **after})
-    before = {file: text for file, text in _sources(target, given).items() if file in after}
+    before = {file: text for file, text in texts.items() if file in after}
     return Repair(str(target), tuple(fixes), before, after, tuple(checked))
 
 

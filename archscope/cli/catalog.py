@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.files import refuse_outputs
 from archscope.cli.options import OUTPUT, format_option
 from archscope.cli.output import deliver, refusing
 
@@ -21,6 +22,7 @@ def listing(targets: tuple[str, ...], format: str, output: str | None) -> None:
         from archscope import api
         from archscope.render import catalog, data, views
 
+        refuse_outputs([output], targets)
         networks = api.networks(*targets)
         if format == "json":
             deliver(data.dumped(catalog.document(networks)), output)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope.cli.files import refuse_outputs
 from archscope.cli.options import OUTPUT, format_option
 from archscope.cli.output import deliver, refusing
 from archscope.cli.progress import doing
@@ -28,6 +29,7 @@ def device(device: str, threads: int | None, again: bool, verbose: bool, format:
     with refusing():
         from archscope import api
 
+        refuse_outputs([output], [])
         with doing(verbose=verbose) as tell:
             ceilings = api.device(device, again=again, threads=threads, progress=tell)
         deliver(shown(ceilings, format), output)

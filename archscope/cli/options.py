@@ -162,7 +162,9 @@ MANNER = (
     click.option(
         "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
     ),
-    click.option("--allow-python", is_flag=True, help="Let a spec's `python:` import and run code."),
+    click.option(
+        "--allow-python", is_flag=True, help="Let specs (`python:`) and pyproject.toml name Python code that is run."
+    ),
     click.option("--quiet", is_flag=True, help="No warnings."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from archscope.cli.files import unwritable, write_whole
 from archscope.cli.wording import as_options
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.interrupts import current
@@ -66,33 +66,11 @@ def deliver(text: str | bytes, output: str | None) -> None:
     if output in (None, "-"):
         click.echo(text, nl=False)
         return
-    if not output or output.endswith(os.sep):
-        raise Refusal(f"cannot write {output!r}: it names no file\n  help: name a file")
+    assert output is not None
     try:
         write_whole(Path(output), text)
     except OSError as error:
-        raise Refusal(f"cannot write {output}: {(error.strerror or str(error)).lower()}") from None
-
-
-def write_whole(path: Path, text: str | bytes) -> None:
-    """Into a temporary file beside it, then moved over it. What is no plain file (a pipe) is written directly."""
-    content = text.encode() if isinstance(text, str) else text
-    if path.exists() and not path.is_file() and not path.is_dir():
-        path.write_bytes(content)
-        return
-    path = path.resolve() if path.is_symlink() else path
-    if path.is_dir():
-        raise Refusal(f"cannot write {path}: it is a directory\n  help: name a file in it")
-    if path.exists() and not path.stat().st_mode & 0o222:
-        raise Refusal(f"cannot write {path}: it is read-only\n  help: chmod u+w {path}")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(content)
-        if path.exists():
-            shutil.copymode(path, draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        raise unwritable(output, error) from None
 
 
 def shows_errors(format: str, output: str | None) -> bool:

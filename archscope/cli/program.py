@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from archscope import config
 from archscope.cli import combinations, folders, installed, repairs, wording
 from archscope.cli.catalog import listing
 from archscope.cli.devices import device
+from archscope.cli.files import refuse_outputs
 from archscope.cli.options import (
     CHECK_OPTIONS,
     FLOPS_VIEW_OPTIONS,
@@ -31,7 +33,7 @@ from archscope.cli.options import (
     library_options,
     wish_of,
 )
-from archscope.cli.output import FOUND, WRONG, deliver, finish, refusing, shows_errors
+from archscope.cli.output import FOUND, WRONG, Refusal, deliver, finish, refusing, shows_errors
 from archscope.cli.project import filled, targets_of
 from archscope.cli.timings import time
 from archscope.errors import ForwardError, UsageError, did_you_mean
@@ -72,6 +74,11 @@ def cli() -> None:
     TARGET is a spec (net.yaml, net.yaml:variant), a network that comes with archscope (specs:resnet:resnet50) or
     Python code that gives a module (net.py:Net, package.module:factory).
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        gone = "is gone" if isinstance(error, FileNotFoundError) else "cannot be read"
+        raise Refusal(f"the current directory {gone}\n  help: cd to a folder that is there") from None
 
 
 @cli.command()
@@ -92,6 +99,7 @@ def summary(
     with refusing():
         wish = wish_of(depth, columns, sort, expand)
         combinations.refuse_ignored(wish, format, parts=False, train=options["train"])
+        refuse_outputs([output], [target])
         report = summarized(target, options)
         deliver(shown(report, "summary", wish, format, options["quiet"]), output)
     finish([report], options["quiet"], beside=shows_errors(format, output))
@@ -124,6 +132,7 @@ def flops(
         wish, quiet, code = wish_of(depth, columns, sort, expand, by or ""), options["quiet"], 0
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
+        refuse_outputs([output], [combinations.named(target)[1] for target in targets])
         if compare:
             combinations.refuse_beside_comparison(wish, format)
             comparison = compared(targets, {**options, "against": against})
@@ -159,14 +168,19 @@ def check(
     with refusing():
         if diff:
             combinations.refuse_beside_diff(format, level)
+        project = config.read(Path())
+        wanted = targets_of(targets, project, allow_python=options["allow_python"])
+        refuse_outputs([output, save_baseline], [*wanted, project.file])
+        refuse_outputs([output], filter(None, [options["baseline"]]))
+        ask = partial(judged, wanted, project, saving=save_baseline is not None)
         if repairs.wanted(fix, diff, options):
             choice = {"choice": None if fix == repairs.EACH else fix}
-            found = judged(targets, options | choice, saving=save_baseline is not None, repairing=True)
+            found = ask(options | choice, repairing=True)
             checked = repairs.checked_of(found)
             repairs.tell_unmended(found)
         else:
             going_on = {"keep_going": format in FOR_MACHINES}
-            checked = judged(targets, options | going_on, saving=save_baseline is not None)
+            checked = ask(options | going_on)
         checked = wording.of_checked(checked)
         if fix is not None:
             repairs.write(found, output)
@@ -191,6 +205,7 @@ def schema(output: str | None) -> None:
         from archscope import api
         from archscope.render import data
 
+        refuse_outputs([output], [])
         deliver(data.dumped(api.schema()), output)
 
 
@@ -248,12 +263,12 @@ def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(spread(targets))
 
 
-def judged(targets: Sequence[str], options: Mapping[str, Any], *, saving: bool, repairing: bool = False) -> list[Any]:
+def judged(
+    wanted: Sequence[str], project: config.Config, options: Mapping[str, Any], *, saving: bool, repairing: bool = False
+) -> list[Any]:
     """What the library's `check` finds, or what its `repair` would change."""
     from archscope import api
 
-    project = config.read(Path())
-    wanted = targets_of(targets, project)
     ask = api.repair if repairing else api.check
     with contextlib.redirect_stdout(sys.stderr):
         return list(ask(*wanted, **library_options(filled(options, project, saving=saving))))

@@ -11,20 +11,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archscope.config import Config, place
+import click
+
+from archscope.config import FILE, Config, place
 from archscope.errors import UsageError
 
 NO_TARGET = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
 
 
-def targets_of(targets: Sequence[str], project: Config) -> tuple[str, ...]:
-    """The targets, else the project's specs. Raises UsageError where there are none."""
+def targets_of(targets: Sequence[str], project: Config, *, allow_python: bool) -> tuple[str, ...]:
+    """The targets, else the project's specs. Its Python code is left out and named on standard error, unless the
+    command line allows it: a checkout may be anybody's. Raises UsageError where nothing is left."""
     if targets:
         return tuple(targets)
     found = [path for written in project.specs for path in there(project, written)]
     if not found:
         raise UsageError("no target", NO_TARGET)
-    return tuple(found)
+    skipped = [] if allow_python else list(filter(is_python, found))
+    named = ", ".join(skipped)
+    if len(skipped) == len(found):
+        cure = f"--allow-python runs it, and so does archscope check {' '.join(skipped[:1])}"
+        raise UsageError(f"{project.file} names nothing but Python code, which was not run: {named}", cure)
+    if skipped:
+        click.echo(f"not run, since only {FILE} names it: {named}; --allow-python runs Python code", err=True)
+    return tuple(path for path in found if path not in skipped)
+
+
+def is_python(target: str) -> bool:
+    from archscope.api.specs import split
+
+    return split(target) is None and not os.path.isdir(target)
 
 
 def there(project: Config, written: str) -> list[str]:

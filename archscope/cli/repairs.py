@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.cli.output import Refusal, deliver, write_whole
+from archscope.cli.files import changed, refuse_unwritable, unwritable, write_whole
+from archscope.cli.output import deliver
 from archscope.errors import UsageError
 from archscope.report import Checked, Fix
 from archscope.spec.packaged import PREFIX
 
 if TYPE_CHECKING:
     from archscope.api import Repair
-
-AGAIN = "run check again: it looks at the file as it is now"
-
 
 EACH = -1
 """`--fix` without a number: the first fix of each conflict that changes nothing else."""
@@ -75,10 +73,10 @@ def is_spec(target: str) -> bool:
 def write(repairs: Sequence[Repair], output: str | None = None) -> None:
     """Writes every changed file, or the one mended spec to `output`, and says on standard error what was changed.
 
-    Raises UsageError where `output` cannot hold all of it, or nothing was mended.
+    Raises UsageError where `output` cannot hold all of it, nothing was mended, or a file may not be written.
     """
-    changed = [(file, repair.before[file], text) for repair in repairs for file, text in repair.after.items()]
-    latest = {file: (before, after) for file, before, after in changed}
+    steps = [(file, repair.before[file], text) for repair in repairs for file, text in repair.after.items()]
+    latest = {file: (before, after) for file, before, after in steps}
     if output is not None:
         if len(latest) != 1:
             names = ", ".join(latest) or "no file"
@@ -87,8 +85,9 @@ def write(repairs: Sequence[Repair], output: str | None = None) -> None:
         if not target.startswith(file.removesuffix(".yaml") if file.startswith(PREFIX) else file):
             raise UsageError(f"what mends {target} stands in {file}", "leave -o out, or check that file")
         deliver(mended_text(before, after), output)
-    for file, before, after in changed if output is None else ():
-        write_file(file, before, after)
+    else:
+        first = {file: before for file, before, _ in reversed(steps)}
+        write_files({file: (first[file], after) for file, (_, after) in latest.items()})
     for repair in repairs:
         for fix in repair.fixes:
             click.echo(f"{output if output not in (None, '-') else fix.file}: fixed: {fix.description}", err=True)
@@ -101,20 +100,37 @@ def mended_text(before: str, after: str) -> str:
     return with_ends_of(after, before)
 
 
+def write_files(texts: Mapping[str, tuple[str, str]]) -> None:
+    """Writes files: name → what was read, and what is to be there. All of them are looked at before the first is
+    written. Raises UsageError as `write_file` does."""
+    for file, (before, _) in texts.items():
+        bytes_as_read(file, before)
+    for file, (before, after) in texts.items():
+        write_file(file, before, after)
+
+
 def write_file(file: str, before: str, after: str) -> None:
-    """Raises UsageError where the file comes with archscope or has changed meanwhile, Refusal where it cannot be
-    written."""
+    """Raises UsageError where the file comes with archscope, has changed meanwhile or cannot be written."""
+    held = bytes_as_read(file, before)
+    mark = codecs.BOM_UTF8 if held.startswith(codecs.BOM_UTF8) else b""
+    try:
+        write_whole(Path(file), mark + mended_text(before, after).encode(), instead_of=held)
+    except OSError as error:
+        raise unwritable(file, error) from None
+
+
+def bytes_as_read(file: str, before: str) -> bytes:
+    """What a file holds, the same as when it was read. Raises UsageError as `write_file` does."""
     if file.startswith(PREFIX):
         raise UsageError(f"{file} comes with archscope and is not changed", "-o FILE writes the changed spec to FILE")
-    path = Path(file)
+    refuse_unwritable(file)
     try:
-        data = path.read_bytes()
-        if data.decode("utf-8-sig", errors="replace") != before:
-            raise UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
-        mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
-        write_whole(path, mark + mended_text(before, after))
+        data = Path(file).read_bytes()
     except OSError as error:
-        raise Refusal(f"cannot write {file}: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(file, error) from None
+    if data.decode("utf-8-sig", errors="replace") != before:
+        raise changed(file)
+    return data
 
 
 def diff_of(repairs: Iterable[Repair]) -> str:

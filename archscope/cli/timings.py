@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli.combinations import refuse_ignored, refuse_without_rows
+from archscope.cli.files import refuse_outputs, unwritable, write_whole
 from archscope.cli.options import (
     FORMATS,
     OUTLINE_OPTIONS,
@@ -24,7 +25,7 @@ from archscope.cli.options import (
     stacked,
     wish_of,
 )
-from archscope.cli.output import deliver, refusing, write_whole
+from archscope.cli.output import deliver, refusing
 from archscope.cli.progress import doing, progress
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPTED, current
@@ -111,7 +112,8 @@ def time(
     """Actual time and memory on this device, row by row, and how far from its limit."""
     with refusing():
         wish = wish_of(depth, columns, sort, expand, by or "")
-        refuse_before(picture, output, format, wish, options)
+        refuse_outputs([output, picture], [target])
+        refuse_before(picture, format, wish, options)
         current().awaited = True  # what is measured by then is told
         found = measured(target, options)
         deliver(shown(found, wish, format), output)
@@ -121,16 +123,13 @@ def time(
         click.get_current_context().exit(INTERRUPTED)
 
 
-def refuse_before(picture: str | None, output: str | None, format: str, wish: Wish, options: Mapping[str, Any]) -> None:
+def refuse_before(picture: str | None, format: str, wish: Wish, options: Mapping[str, Any]) -> None:
     """What can be known to fail is refused before anything is measured. Raises UsageError."""
     refuse_ignored(wish, format, parts=False, train=options["train"])
     refuse_without_rows(wish, options)
     several = len(options["batch"]) > 1 or len(options["dtype"]) > 1
     if several and (wish.columns or wish.sort or wish.by or wish.depth or wish.expand):
         raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")
-    for path in (picture, output):
-        if path not in (None, "-") and not Path(str(path)).parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {Path(str(path)).parent}", "make it first")
     if picture is None:
         return
     if not picture.lower().endswith(PICTURES):
@@ -174,7 +173,10 @@ def draw(found: Any, picture: str) -> None:
     unknown = sum(row.spent.flops is None for row in found.rows)
     rest = f", without {unknown} row{'s' * (unknown > 1)} of unknown FLOPs" if unknown else ""
     image = pictures.roofline(points, found.ceilings, title=f"{report.title}, batch {report.batch}{rest}")
-    write_whole(Path(picture), image(Path(picture).suffix.lower()))
+    try:
+        write_whole(Path(picture), image(Path(picture).suffix.lower()))
+    except OSError as error:
+        raise unwritable(picture, error) from None
 
 
 def shown(found: Timing | Grid, wish: Wish, format: str) -> str:

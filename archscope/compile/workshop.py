@@ -27,6 +27,7 @@ from archscope.compile.values import Function, Tensor
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
 from archscope.spec.evaluate import Evaluator
 from archscope.spec.model import (
+    RUNS_IT,
     Argument,
     Block,
     Constant,
@@ -292,7 +293,7 @@ class Workshop:
 
     def _foreign(self, foreign: Foreign) -> object:
         if not self.allow_python:
-            raise Fault(f"{foreign.name} is Python code, {foreign.target}", "allow_python=True runs it")
+            raise Fault(f"{foreign.name} is Python code, {foreign.target}", RUNS_IT)
         module, _, attribute = foreign.target.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)

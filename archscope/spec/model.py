@@ -272,6 +272,10 @@ class Import:
     file: str = field(default="", compare=False)
 
 
+RUNS_IT = "allow_python=True runs it"
+"""The cure where Python code that a spec names may not be run."""
+
+
 @dataclass(frozen=True)
 class Foreign:
     """`python:` `Name: package.module:Class`, used only with --allow-python."""

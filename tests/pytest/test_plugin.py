@@ -431,3 +431,39 @@ def test_for_the_whole_session(archscope_summary, turn, seen=[]):
 def test_a_summary_is_remembered(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_own=REMEMBERED)
     assert ended(pytester) == {"passed": 4}
+
+
+# ------------------------------------------------------------ Python code
+FOREIGN = "input: [N, 4]\npython: {Own: own:Own}\nlayers: [Own]\nexpect: {shape: [N, 4]}\n"
+OWN = "import pathlib\npathlib.Path('ran').touch()\nfrom torch import nn\n\n\nclass Own(nn.Identity):\n    pass\n"
+LEFT_OUT = "archscope: Python code, not run: --allow-python on the command line runs it: net.yaml::check"
+
+
+@pytest.fixture
+def checkout(pytester: pytest.Pytester) -> Path:
+    """A checkout whose settings ask for everything that they may."""
+    pytester.makepyfile(own=OWN)
+    pytester.syspathinsert()
+    pytester.path.joinpath("net.yaml").write_text(FOREIGN)
+    pytester.makepyprojecttoml(
+        "[tool.archscope]\nspecs = ['net.yaml', 'own.py:Own']\n"
+        "[tool.pytest.ini_options]\naddopts = '--allow-python --archscope-specs=net.yaml'\n"
+    )
+    return pytester.path
+
+
+def test_the_settings_of_a_checkout_do_not_let_specs_run_code(pytester: pytest.Pytester, checkout: Path) -> None:
+    result = pytester.runpytest_subprocess()
+    assert (result.parseoutcomes(), (checkout / "ran").exists()) == ({"skipped": 1}, False)
+    result.stdout.fnmatch_lines([LEFT_OUT, "archscope: Python code is no test here*: own.py:Own"])
+
+
+@pytest.mark.parametrize("option", ["--allow-python", "--archscope-allow-python", "--archscope-specs=net.yaml"])
+def test_the_command_line_does(pytester: pytest.Pytester, checkout: Path, option: str) -> None:
+    result = pytester.runpytest_subprocess(option)
+    assert (result.parseoutcomes(), (checkout / "ran").exists()) == ({"passed": 2}, True)
+
+
+def test_a_worker_is_told(pytester: pytest.Pytester, checkout: Path) -> None:
+    assert pytester.runpytest_subprocess("-n1").parseoutcomes() == {"skipped": 1}
+    assert pytester.runpytest_subprocess("-n1", "--allow-python").parseoutcomes() == {"passed": 2}

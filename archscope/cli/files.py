@@ -1,0 +1,151 @@
+"""Files that a command writes: outputs → refused before anything is done, or written whole or not at all.
+
+text → a draft beside the file, of its owner and mode → moved over the file
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from archscope.errors import SpecError, UsageError
+
+AGAIN = "run check again: it looks at the file as it is now"
+
+
+# ------------------------------------------------------------ before
+def refuse_outputs(outputs: Iterable[str | None], read: Iterable[str]) -> None:
+    """Raises UsageError where an output cannot be written, is another output too, or is a file that is read.
+
+    read: targets and other files that the command reads.
+    """
+    paths = [output for output in outputs if output not in (None, "-")]
+    for at, output in enumerate(paths):
+        assert output is not None
+        refuse_unwritable(output)
+        if any(os.path.realpath(output) == os.path.realpath(str(other)) for other in paths[:at]):
+            raise UsageError(f"{output} is to hold two outputs", "name two files")
+    there = [path for path in paths if path and os.path.isfile(path)]
+    for path, source in ((path, source) for path in there for source in sources_of(read)):
+        if os.path.exists(source) and os.path.samefile(path, source):
+            which = "it" if os.path.abspath(path) == os.path.abspath(source) else f"it is {source}, which"
+            raise UsageError(f"cannot write {path}: {which} is read here, and would be lost", "name another file")
+
+
+def refuse_unwritable(output: str) -> None:
+    """Raises UsageError where a file cannot be written."""
+    if not output or output.endswith(os.sep):
+        raise UsageError(f"cannot write {output!r}: it names no file", "name a file")
+    if os.path.isdir(output):
+        raise UsageError(f"cannot write {output}: it is a directory", "name a file in it")
+    try:
+        there = mode_of(output)
+        if there is not None and not there & 0o222:
+            raise UsageError(f"cannot write {output}: it is read-only", f"chmod u+w {output}")
+        if there is not None and not os.access(output, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        if there is None or stat.S_ISREG(there):
+            drafted(Path(os.path.realpath(output)).parent, b"").unlink()
+    except OSError as error:
+        raise unwritable(output, error) from None
+
+
+def unwritable(output: str, error: OSError) -> UsageError:
+    reason = (error.strerror or str(error)).lower()
+    folder = os.path.dirname(output)
+    made = isinstance(error, FileNotFoundError) and folder and not os.path.isdir(folder)
+    return UsageError(f"cannot write {output}: {reason}", f"there is no folder {folder}: make it first" if made else "")
+
+
+def mode_of(path: str) -> int | None:
+    """The mode of a file; None where there is none. Raises OSError for a name that no file can have."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def sources_of(read: Iterable[str]) -> Iterator[str]:
+    """The files behind targets: specs with all that they import, Python files, those of a folder."""
+    from archscope.spec.folders import spread
+
+    for target in read:
+        with suppress(UsageError):  # its own command says what is wrong with it
+            for one in spread([target]):
+                yield from files_of(one)
+
+
+def files_of(target: str) -> Iterator[str]:
+    from archscope import api
+    from archscope.spec import packaged
+    from archscope.spec.nodes import Misread
+
+    parts = api.split(target)
+    yield from (target, target.rpartition(":")[0])
+    if parts is None:
+        return
+    try:
+        named = list(api.load(parts[0]).sources)
+    except SpecError as error:
+        named = [parts[0], *error.sources]
+    for name in named:
+        with suppress(Misread):
+            yield packaged.real(name)
+
+
+# ------------------------------------------------------------ writing
+def write_whole(path: Path, text: str | bytes, *, instead_of: bytes | None = None) -> None:
+    """Into a draft beside it, then moved over it. What is no plain file (a pipe) is written directly.
+
+    instead_of: what the file must hold still. Raises UsageError where it does not, OSError where it cannot be written.
+    """
+    content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
+    path = Path(os.path.realpath(path))
+    refuse_unwritable(str(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    draft = drafted(path.parent, content)
+    try:
+        if instead_of is not None and path.read_bytes() != instead_of:
+            raise changed(str(path))
+        if is_like(draft, path):
+            os.replace(draft, path)
+        else:  # somebody else's, who lets us write: theirs it stays
+            path.write_bytes(content)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def changed(file: str) -> UsageError:
+    return UsageError(f"{file} has changed since it was checked; nothing was written to it", AGAIN)
+
+
+def drafted(folder: Path, content: bytes) -> Path:
+    """A new file in a folder, with this content. Raises OSError."""
+    draft = folder / f".archscope-{secrets.token_hex(8)}.tmp"
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        draft.write_bytes(content)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def is_like(draft: Path, path: Path) -> bool:
+    """Whether the draft could be given owner and mode of the file that it replaces, where there is one."""
+    if not path.exists():
+        return True
+    wanted, own = path.stat(), draft.stat()
+    try:
+        if hasattr(os, "chown") and (wanted.st_uid, wanted.st_gid) != (own.st_uid, own.st_gid):
+            os.chown(draft, wanted.st_uid, wanted.st_gid)
+        draft.chmod(stat.S_IMODE(wanted.st_mode))
+    except PermissionError:
+        return False
+    return True
