@@ -24,10 +24,14 @@ from typing import Any
 
 from archscope import units
 from archscope.errors import Span, UsageError, did_you_mean
+from archscope.plain_files import plain_text
 
 FILE = "pyproject.toml"
 SECTION = re.compile(r"^\s*\[tool\.archscope\]\s*(?:#.*)?$", re.MULTILINE)
-SIZE = re.compile(r"\s*([1-9]\d*)\s*[x×,]\s*([1-9]\d*)\s*")
+SIZE = re.compile(r"\s*([1-9]\d{0,9})\s*[x×,]\s*([1-9]\d{0,9})\s*")
+QUOTED = re.compile(r""""[^"]*"|'[^']*'|#.*""")
+MAX_BYTES, MAX_PARTS = 1 << 20, 500
+"""Of the file; of a key with dots: the reader of TOML takes the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def read(folder: Path) -> Config:
 
 def text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return plain_text(path, most=MAX_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"cannot read {path}: {reason}") from None
@@ -72,10 +76,16 @@ def text_of(path: Path) -> str:
 
 def parsed(text: str, file: str) -> Config:
     """`[tool.archscope]` of a pyproject.toml's text."""
+    if any(QUOTED.sub("", line).count(".") > MAX_PARTS for line in text.splitlines()):
+        raise UsageError(f"{file}: a key of more than {MAX_PARTS} parts", "a shorter one")
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}: no TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # of int, which reads so many digits and no more; of the reader
+        deep = isinstance(error, RecursionError)
+        fact = "values are nested too deep" if deep else "a number has too many digits"
+        raise UsageError(f"{file}: {fact} to be read", "a shorter one") from None
     section = document.get("tool", {})
     section = section.get("archscope", {}) if isinstance(section, Mapping) else {}
     if not isinstance(section, Mapping):

@@ -1,5 +1,7 @@
 """Ground: where a thing stands (`Span`), what is wrong with it (`Problem`), and the exceptions that carry problems.
 
+`visible` is what any text of a spec, a file name, a model or torch passes before a terminal sees it.
+
 Archscope exceptions
 ArchscopeError                 everything this package raises on purpose
 ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
@@ -13,8 +15,26 @@ ArchscopeError                 everything this package raises on purpose
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+UNSEEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # controls, which a terminal obeys, save newline and tab
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # the direction of writing
+    "\\u2028\\u2029\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]"  # other ends of lines, marks, bytes that are no UTF-8
+)
+"""Characters that a reader does not see, and that change what the others look like."""
+
+
+def visible(text: str) -> str:
+    """The text with each such character as its number, `\\u001b`, which JSON reads as the character again."""
+    return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """The same, with newlines and tabs as `\\n` and `\\t`."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 @dataclass(frozen=True, order=True)
@@ -63,7 +83,7 @@ class Problem:
         out += [f"  {frame}" for frame in self.chain]
         if self.help:
             out.append(f"  help: {self.help}")
-        return out
+        return [visible(line) for line in out]
 
 
 def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
@@ -74,7 +94,8 @@ def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
     line = lines[span.line - 1]
     lead = len(line) - len(line.lstrip())
     start = max(lead, span.column - 60)
-    return ["    " + line[start : start + 100].rstrip(), "    " + " " * (span.column - 1 - start) + "^"]
+    before = one_line(line[start : max(start, span.column - 1)].ljust(span.column - 1 - start))
+    return ["    " + one_line(line[start : start + 100].rstrip()), "    " + " " * len(before) + "^"]
 
 
 class ArchscopeError(Exception):
@@ -95,7 +116,7 @@ class UsageError(ArchscopeError):
 
     def __init__(self, message: str, help: str = ""):
         self.message, self.help = message, help
-        super().__init__(message + (f"\n  help: {help}" if help else ""))
+        super().__init__(visible(message + (f"\n  help: {help}" if help else "")))
 
 
 class KeywordError(UsageError, TypeError):

@@ -264,13 +264,14 @@ class SpecTest(pytest.Item):
         if not isinstance(excinfo.value, FoundError):
             return super().repr_failure(excinfo, style)
         from archscope.api.subjects import near
+        from archscope.errors import one_line
         from archscope.render.findings import text
 
         findings = excinfo.value.findings
         entry = ReprEntryNative([text(findings, target=near(self.path))])
         first = findings[0].place
         file, line = (first.file, first.line) if first else (near(self.path), 0)
-        crash = ReprFileLocation(file, line, findings[0].message)
+        crash = ReprFileLocation(one_line(file), line, one_line(findings[0].message))
         return ReprExceptionInfo(reprtraceback=ReprTraceback([entry], None, "native"), reprcrash=crash)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

@@ -6,11 +6,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 SCALE = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15}
+WIDE = Context(prec=100)
+"""Digits enough for every figure that is shown."""
+MOST = 1 << 128
+"""No figure of a network is larger."""
+LONGEST = 40
+"""How long a figure may be as it is written."""
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 FIGURE = re.compile(r"([+-]?\d[\d_]*(?:\.\d+)?)\s*([kKMGTP]?)")
 
@@ -51,7 +57,7 @@ def _scaled(number: int, base: int, prefixes: Sequence[str], *, decimals: tuple[
 def _rounded(value: Decimal, decimals: Sequence[int]) -> str:
     """`value` with as many decimals as its whole digits *after* rounding leave room for (9.996 → 10.0)."""
     for limit, places in zip((10, 100, None), decimals, strict=True):
-        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE)
         if limit is None or abs(rounded) < limit:
             return str(rounded)
     raise AssertionError("the last limit takes everything")
@@ -149,7 +155,10 @@ def shape(dims: Sequence[int]) -> str:
 
 def short(value: object) -> str:
     """A value as messages quote it, cut where it is long."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # of an integer with too many digits
+        text = "a number with thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
@@ -174,9 +183,9 @@ def parse_figure(text: str) -> Figure:
 
     Raises ValueError where the text is no such figure, or names a fraction of one (`12.4`).
     """
-    match = FIGURE.fullmatch(text.strip())
+    match = FIGURE.fullmatch(text.strip()) if len(text) <= LONGEST else None
     if not match:
-        raise ValueError(f"{text!r} is not a figure such as 12.4M, 1.81G or 11_689_512")
+        raise ValueError(f"{short(text)} is not a figure such as 12.4M, 1.81G or 11_689_512")
     digits, prefix = match[1].replace("_", ""), match[2]
     value = Decimal(digits).scaleb(SCALE[prefix])
     if value != value.to_integral_value():
@@ -188,7 +197,7 @@ def parse_figure(text: str) -> Figure:
 def limit(value: object) -> Figure:
     """The most that something may have: a whole number, or a figure such as `5M`. Raises ValueError."""
     figure = value if isinstance(value, Figure) else None
-    if isinstance(value, (int, str)) and not isinstance(value, bool):
+    if isinstance(value, (int, str)) and not isinstance(value, bool) and (isinstance(value, str) or abs(value) < MOST):
         figure = parse_figure(str(value))
     if figure is None or figure.value < 0:
         raise ValueError(f"{short(value)} is no limit such as 5M or 5_000_000")
@@ -197,10 +206,12 @@ def limit(value: object) -> Figure:
 
 def tolerance(value: object) -> Decimal:
     """`2%`, `0.02` and 0.02 → 0.02. Raises ValueError; a bare number from 1 on is more likely meant as percent."""
-    text = str(value).strip() if isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool) else ""
+    known = isinstance(value, (float, str, Decimal)) or (isinstance(value, int) and abs(value) < MOST)
+    text = str(value).strip() if known and not isinstance(value, bool) else ""
+    text = text if len(text) <= LONGEST else ""
     percent = PERCENT.fullmatch(text)
     if percent:
         return Decimal(percent[1]) / 100
-    if re.fullmatch(r"\d*\.?\d+(?:[eE]-\d+)?", text) and Decimal(text) < 1:
+    if re.fullmatch(r"\d*\.?\d+(?:[eE]-\d{1,3})?", text) and Decimal(text) < 1:
         return Decimal(text)
     raise ValueError(f"{short(value)} is no tolerance such as 2% or 0.02")

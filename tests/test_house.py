@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[str, int] = {
     "errors": 0,
     "interrupts": 0,
+    "plain_files": 0,
     "units": 0,
     "spec": 1,
     "trace": 1,

@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from archscope.api.specs import split
 from archscope.errors import UsageError
+from archscope.plain_files import plain_text
 from archscope.report import Report, options_of, request
 
+MAX_BYTES = 1 << 28
 SAID = ("set", "input", "args", "kwargs", "batch", "device", "dtype", "train", "backward", "seed", "allow_python")
 """The options of `summarize` that a report's figures depend on; the variant stands in the target."""
 
@@ -47,8 +48,8 @@ def asked_in(document: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[st
     cure = "archscope summary TARGET --format json -o report.json makes one"
     if not isinstance(document, Mapping):
         try:
-            document = json.loads(Path(document).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            document = json.loads(plain_text(document, most=MAX_BYTES))
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{document} holds no report: {error}", cure) from None
     told = document.get("asked") if isinstance(document, Mapping) else None
     if not isinstance(told, Mapping) or "target" not in told or "unsaid" not in told:

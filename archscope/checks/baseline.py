@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,11 +20,13 @@ from typing import Any
 from archscope import units
 from archscope.checks.growth import grown
 from archscope.errors import Span, UsageError, did_you_mean
+from archscope.plain_files import plain_text
 from archscope.report import Figures, Finding, Report
 
 SCHEMA = "archscope.report/1"
 NAMES = {"params": "parameters", "macs": "MACs"}
 UNREAD = "(unread)"
+MAX_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,16 @@ def read(file: str | os.PathLike[str]) -> Baseline:
     name = os.fspath(file)
     renew = f"archscope check TARGET… --save-baseline {name} writes one"
     try:
-        with open(name, encoding="utf-8") as stream:
-            text = stream.read()
+        text = plain_text(name, most=MAX_BYTES)
     except UnicodeDecodeError:
         raise UsageError(f"{name}: not UTF-8, so no baseline", renew) from None
     except OSError as error:
         raise UsageError(f"cannot read the baseline {name}: {(error.strerror or str(error)).lower()}", renew) from None
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: of int too, which reads so many digits and no more
         where = Span(name, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else name
-        raise UsageError(f"{where}: no JSON, so no baseline", renew) from None
+        raise UsageError(f"{where}: no JSON that can be read, so no baseline", renew) from None
     try:
         return parsed(document, name)
     except ValueError as error:
@@ -90,8 +92,8 @@ def parsed(document: Any, file: str) -> Baseline:
     """Raises ValueError with what is wrong."""
     documents = document if isinstance(document, list) else [document]
     saved = tuple(saved_of(one) for one in documents)
-    names = [spelled(one.target) for one in saved]
-    twice = next((one.target for one in saved if names.count(spelled(one.target)) > 1), None)
+    named = Counter(spelled(one.target) for one in saved)
+    twice = next((one.target for one in saved if named[spelled(one.target)] > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} stands in it twice")
     return Baseline(file, saved)
@@ -118,7 +120,7 @@ def figures(data: Mapping[str, Any]) -> Figures:
 
 
 def whole(value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < units.MOST):
         return value
     raise TypeError
 

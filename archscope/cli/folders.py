@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from archscope.cli.output import FOUND, WRONG
+from archscope.cli.output import FOUND, WRONG, echo
 from archscope.cli.wording import as_options
 from archscope.errors import ArchscopeError, ForwardError
 
@@ -45,7 +43,7 @@ def summarized_each(targets: Sequence[str], options: Mapping[str, Any], summariz
             if each != list(targets) and is_library(target):
                 continue
             said = as_options(str(error))
-            click.echo(said if target in said else f"{target}: {said}", err=True)
+            echo(said if target in said else f"{target}: {said}", err=True)
             code = max(code, FOUND if isinstance(error, ForwardError) else WRONG)
     return Summarized(tuple(reports), len(each), code)
 

@@ -23,6 +23,8 @@ PATH = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 TENSOR = re.compile(
     r"(?:(?P<dtype>[a-z][a-z0-9]*):)?(?P<shape>\d+(?:[x,×]\d+)*)?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?"
 )
+LONGEST = 30
+"""How many digits a number may have."""
 EXAMPLES = "1x3x224x224, x=1,128, x=int64:1x128:0..50257 or batch.image=1x3x32x32"
 
 
@@ -53,6 +55,9 @@ def tensor(text: str) -> Any:
     match = TENSOR.fullmatch(tight(text))
     if not match:
         raise ValueError(f"{text!r} is no shape such as {EXAMPLES}{plain(text)}")
+    longest = max(map(len, re.findall(r"\d+", text)), default=0)
+    if longest > LONGEST:
+        raise ValueError(f"a number of {longest:,} digits is too large")
     shape = tuple(int(size) for size in re.findall(r"\d+", match["shape"] or ""))
     bounds = (int(match["low"]), int(match["high"])) if match["high"] else None
     if bounds and not match["dtype"]:

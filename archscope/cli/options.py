@@ -12,6 +12,7 @@ import click
 from archscope import units
 from archscope.cli.combinations import refuse_given_twice
 from archscope.cli.inputs import kept, read_inputs
+from archscope.cli.output import echo
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
     refuse_given_twice(options)
     own = {name: given for name, given in kept(options).items() if name not in ("arg", "quiet", "verbose")}
-    progress = (lambda message: click.echo(message, err=True)) if options["verbose"] else None
+    progress = (lambda message: echo(message, err=True)) if options["verbose"] else None
     return {**own, "set": {**options["set"], **options["arg"]}, "progress": progress}
 
 

@@ -13,7 +13,7 @@ import click
 
 from archscope.cli.files import unwritable, write_whole
 from archscope.cli.wording import as_options
-from archscope.errors import ArchscopeError, ForwardError
+from archscope.errors import ArchscopeError, ForwardError, visible
 from archscope.interrupts import current
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Refusal(click.ClickException):
     exit_code = WRONG
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file=file or sys.stderr)
+        echo(self.message, file=file or sys.stderr)
 
 
 class BrokenOff(Refusal):
@@ -58,17 +58,26 @@ def leave() -> NoReturn:
     sys.exit(PIPE_CLOSED)
 
 
-def deliver(text: str | bytes, output: str | None) -> None:
+def echo(text: str, *, nl: bool = True, err: bool = False, file: IO[Any] | None = None) -> None:
+    """What the program says passes here, and nothing in it that a terminal would obey."""
+    click.echo(visible(text), nl=nl, err=err, file=file)
+
+
+def deliver(text: str, output: str | None, *, verbatim: bool = False) -> None:
     """To standard output (also as `-`), or to a file that is written whole or not at all. Nothing after Ctrl-C, also
-    where somebody has swallowed its exception."""
+    where somebody has swallowed its exception. verbatim: it is a file's content, or a patch of one, so that only a
+    terminal sees it without what it would obey."""
     if current().pending:
         raise KeyboardInterrupt
     if output in (None, "-"):
-        click.echo(text, nl=False)
+        if verbatim and not sys.stdout.isatty():
+            click.echo(text.encode(errors="surrogateescape"), nl=False)
+        else:
+            echo(text, nl=False)
         return
     assert output is not None
     try:
-        write_whole(Path(output), text)
+        write_whole(Path(output), text if verbatim else visible(text))
     except OSError as error:
         raise unwritable(output, error) from None
 
@@ -87,7 +96,7 @@ def tell_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> No
         levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
         kept = [finding for finding in report.findings if finding.level in levels]
         told = findings.text(kept, target=report.target, width=views.terminal_width())
-        click.echo(told, nl=False, err=True)
+        echo(told, nl=False, err=True)
 
 
 def finish(reports: Sequence[Report], quiet: bool, *, beside: bool, code: int = 0) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import sys
 import warnings
@@ -33,10 +34,10 @@ from archscope.cli.options import (
     library_options,
     wish_of,
 )
-from archscope.cli.output import FOUND, WRONG, Refusal, deliver, finish, refusing, shows_errors
+from archscope.cli.output import FOUND, WRONG, Refusal, deliver, echo, finish, refusing, shows_errors
 from archscope.cli.project import filled, targets_of
 from archscope.cli.timings import time
-from archscope.errors import ForwardError, UsageError, did_you_mean
+from archscope.errors import ForwardError, UsageError, did_you_mean, visible
 from archscope.interrupts import INTERRUPTED, Interrupts
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Commands(click.Group):
 # ------------------------------------------------------------ commands
 def tell_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(f"archscope {installed.version()}")
-        click.echo(f"{told}\n" if (told := installed.conflict()) else "", nl=False, err=True)
+        echo(f"archscope {installed.version()}")
+        echo(f"{told}\n" if (told := installed.conflict()) else "", nl=False, err=True)
         ctx.exit()
 
 
@@ -186,9 +187,9 @@ def check(
             repairs.write(found, output)
         text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
         if fix is not None and output == "-":
-            click.echo(text, nl=False, err=True)  # standard output has the mended spec
+            echo(text, nl=False, err=True)  # standard output has the mended spec
         else:
-            deliver(text, None if fix is not None else output)
+            deliver(text, None if fix is not None else output, verbatim=diff)
         if save_baseline is not None:
             deliver(baseline(checked), save_baseline)
     if diff and repairs.mended(found):
@@ -283,7 +284,7 @@ def baseline(checked: Sequence[Checked]) -> str:
         raise UsageError("no target ran, so there is no baseline to save", "mend what check finds first")
     for item in checked:
         if item.target not in ran:
-            click.echo(f"not in the baseline, since it did not run: {item.target}", err=True)
+            echo(f"not in the baseline, since it did not run: {item.target}", err=True)
     return data.dumped([report.to_dict() for report in ran.values()])
 
 
@@ -366,6 +367,8 @@ def prepare(interrupts: Interrupts) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    written = warnings.formatwarning
+    warnings.formatwarning = lambda *given, **how: visible(written(*given, **how))
     before = sys.unraisablehook
     sys.unraisablehook = lambda it: None if it.exc_type is KeyboardInterrupt else before(it)  # it is not forgotten
     if os.name == "posix":
@@ -377,13 +380,15 @@ def ended(arguments: Sequence[str]) -> int:
     try:
         return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        echo(said.getvalue(), nl=False, err=True)
         return error.exit_code
     except ImportError as error:
         told = installed.broken_by(error)
         if not told:
             raise
-        click.echo(told, err=True)
+        echo(told, err=True)
         return WRONG
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

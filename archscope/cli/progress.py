@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from archscope.cli.output import echo
+from archscope.errors import one_line
+
 PATIENCE = 2.0
 """Seconds without a word."""
 STEPS = 1000
@@ -42,8 +45,9 @@ def doing(*, verbose: bool) -> Iterator[Callable[[str], None]]:
     def tell(what: str) -> None:
         nonlocal widest
         if verbose:
-            click.echo(what, err=True)
+            echo(what, err=True)
         elif sys.stderr.isatty() and monotonic() - start >= PATIENCE:
+            what = one_line(what)
             click.echo(f"\r{what:<{widest}}", nl=False, err=True)
             widest = len(what)
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
-from archscope.config import FILE, Config, place
+from archscope.cli.output import echo
+from archscope.config import FILE, Config, place, text_of
 from archscope.errors import UsageError
 
 NO_TARGET = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
@@ -33,7 +32,7 @@ def targets_of(targets: Sequence[str], project: Config, *, allow_python: bool) -
         cure = f"--allow-python runs it, and so does archscope check {' '.join(skipped[:1])}"
         raise UsageError(f"{project.file} names nothing but Python code, which was not run: {named}", cure)
     if skipped:
-        click.echo(f"not run, since only {FILE} names it: {named}; --allow-python runs Python code", err=True)
+        echo(f"not run, since only {FILE} names it: {named}; --allow-python runs Python code", err=True)
     return tuple(path for path in found if path not in skipped)
 
 
@@ -47,7 +46,7 @@ def there(project: Config, written: str) -> list[str]:
     """What an entry of `specs` stands for. Raises UsageError, with its place, for a path that leads nowhere."""
     found = matching(near(project, written))
     if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is no file's name
-        text = Path(project.file).read_text(encoding="utf-8")
+        text = text_of(Path(project.file))
         fact = f"{place(text, project.file, 'specs')}: specs: there is no {written}"
         raise UsageError(fact, "its entries are files, folders and patterns, from the folder of that file")
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli.files import changed, refuse_unwritable, unwritable, write_whole
-from archscope.cli.output import deliver
+from archscope.cli.output import deliver, echo
 from archscope.errors import UsageError
 from archscope.report import Checked, Fix
 from archscope.spec.packaged import PREFIX
@@ -56,12 +56,12 @@ def tell_unmended(repairs: Iterable[Repair]) -> None:
         left = [finding for item in repair.checked for finding in item.errors().findings]
         choices = next((finding.fixes for finding in left if finding.fixes), ())
         if choices and choices[0].outside and is_spec(repair.target):
-            click.echo(f"{repair.target}: fix 1 changes more than the block of the conflict; choose one:", err=True)
+            echo(f"{repair.target}: fix 1 changes more than the block of the conflict; choose one:", err=True)
             for number, fix in enumerate(choices, start=1):
-                click.echo(f"  --fix {number}  {fix.description}", err=True)
+                echo(f"  --fix {number}  {fix.description}", err=True)
         elif not repair.fixes and left:
             why = "no checked fix" if is_spec(repair.target) else "only specs are changed, Python code is not"
-            click.echo(f"{repair.target}: {why}", err=True)
+            echo(f"{repair.target}: {why}", err=True)
 
 
 def is_spec(target: str) -> bool:
@@ -84,13 +84,13 @@ def write(repairs: Sequence[Repair], output: str | None = None) -> None:
         (file, (before, after)), target = next(iter(latest.items())), repairs[0].target
         if not target.startswith(file.removesuffix(".yaml") if file.startswith(PREFIX) else file):
             raise UsageError(f"what mends {target} stands in {file}", "leave -o out, or check that file")
-        deliver(mended_text(before, after), output)
+        deliver(mended_text(before, after), output, verbatim=True)
     else:
         first = {file: before for file, before, _ in reversed(steps)}
         write_files({file: (first[file], after) for file, (_, after) in latest.items()})
     for repair in repairs:
         for fix in repair.fixes:
-            click.echo(f"{output if output not in (None, '-') else fix.file}: fixed: {fix.description}", err=True)
+            echo(f"{output if output not in (None, '-') else fix.file}: fixed: {fix.description}", err=True)
 
 
 def mended_text(before: str, after: str) -> str:

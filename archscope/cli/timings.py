@@ -48,7 +48,7 @@ def timing_columns(_: click.Context, option: click.Parameter, text: str) -> tupl
 
 def batch_size(text: str) -> int:
     """Raises ValueError."""
-    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
         raise ValueError(f"{text!r} is no batch size such as 8, or 1,8,64")
     return int(text)
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from archscope.errors import one_line
 from archscope.render.findings import title
 from archscope.render.folding import Told, told
 from archscope.report import Checked, Finding
@@ -27,7 +28,8 @@ def lines(checked: Iterable[Checked], *, level: str = "warning") -> str:
 def line(one: Told) -> str:
     finding = one.finding
     row, column = (max(1, finding.place.line), max(1, finding.place.column)) if finding.place else (1, 1)
-    return f"{file_of(one)}:{row}:{column}: {finding.level} {finding.rule} {' '.join(fact(finding).split())}"
+    said = " ".join(fact(finding).split())
+    return one_line(f"{file_of(one)}:{row}:{column}: {finding.level} {finding.rule} {said}")
 
 
 def github(checked: Iterable[Checked], *, level: str = "warning") -> str:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from archscope.errors import visible
 from archscope.spec.catalog import Network
 
 LEAST = 30
@@ -14,7 +15,7 @@ LEAST = 30
 
 def text(networks: Sequence[Network], width: int = 80) -> str:
     """The variants of one file, or a line for each of several."""
-    return variants(networks[0], width) if len(networks) == 1 else files(networks, width)
+    return visible(variants(networks[0], width) if len(networks) == 1 else files(networks, width))
 
 
 def files(networks: Sequence[Network], width: int) -> str:

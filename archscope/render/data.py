@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archscope.comparison import Comparison
+from archscope.errors import visible
 from archscope.render.columns import BACKWARD, NAMES, Column, asked, chosen, in_short, stands_at, usual
 from archscope.render.comparisons import values
 from archscope.render.sheet import Wish, sorted_by
@@ -34,7 +35,8 @@ PARTS = tuple(name for name in FLOPS_CSV if name not in ("share", *STATED))
 
 
 def dumped(document: Any) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    """The document as JSON; what a terminal would obey is escaped in its texts, and read back as it is."""
+    return visible(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:

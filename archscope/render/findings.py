@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from archscope import units
-from archscope.errors import Span
+from archscope.errors import Span, one_line, visible
 from archscope.render.folding import Told, parts, told
 from archscope.report import LEVELS, MEANT, Checked, Finding, Fix, Link, Report
 
@@ -25,7 +25,8 @@ MOST_CHANGES = 3
 
 def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
     """Every finding as it is printed; one without a place stands under its target."""
-    return "".join(f"{line}\n" for one in told([Checked(target, tuple(findings))]) for line in lines(one, width))
+    found = told([Checked(target, tuple(findings))])
+    return visible("".join(f"{line}\n" for one in found for line in lines(one, width)))
 
 
 def of(report: Report, *, level: str = "note", width: int = 80) -> str:
@@ -51,7 +52,7 @@ def fixing(report: Report) -> str:
 def lines(one: Told, width: int) -> Iterator[str]:
     finding = one.finding
     yield from wrapped(headline(finding, one.target), width, "", "    ")
-    yield from (f"    {detail}".rstrip() for detail in finding.details)
+    yield from (f"    {one_line(detail)}".rstrip() for detail in finding.details)
     for word, names in (("at", finding.also), ("in", one.elsewhere)):
         if names:
             yield from wrapped(f"also {word} {listed(names)}", width, "    ", "      ")
@@ -81,7 +82,7 @@ def listed(names: Sequence[str]) -> str:
 
 def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
     """The line broken between words; a word that is wider stays whole."""
-    held = WHOLE.sub(lambda match: match[0].replace(" ", HELD), line)
+    held = WHOLE.sub(lambda match: match[0].replace(" ", HELD), visible(line))
     broken = textwrap.wrap(
         held,
         max(width, len(hanging) + 20),
@@ -119,7 +120,7 @@ def step(link: Link, place: Span | None) -> str:
 def fixed(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str]:
     elsewhere = f" in {fix.file}" if fix.file and place and fix.file != place.file else ""
     yield from wrapped(f"{title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
-    yield from (f"    {line}" for line in changed(fix))
+    yield from (f"    {one_line(line)}" for line in changed(fix))
     yield from wrapped_if(changes_elsewhere(fix), width)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from archscope.render.sheet import Sheet
+from archscope.render.sheet import Sheet, legible
 
 
 def text(sheet: Sheet) -> str:
     """A paragraph, a table with aligned cells, and a paragraph for each line below; every text is escaped."""
+    sheet = legible(sheet)
     sides = ["right" if heading.right else "left" for heading in sheet.headings]
     parts = [
         paragraph(" · ".join(sheet.head)),

@@ -7,18 +7,22 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from archscope.render.sheet import Sheet
+from archscope.errors import one_line
+from archscope.render.sheet import Sheet, legible
 
 INDENT = "&nbsp;&nbsp;"
+MARKS = re.compile(r"[\\|*_<\[`&~]")
+BLOCK = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#>+=.)-])")
 
 
 def text(sheet: Sheet) -> str:
     """Headline in bold, table, bottom line in bold, sentences; what Markdown would read as markup is escaped."""
+    sheet = legible(sheet)
     rows = [[escaped(cell) for cell in row] for row in sheet.rows]
     rows += [[f"**{escaped(cell)}**" if cell else "" for cell in sheet.total]] if sheet.total else []
     table = tabulate(
         rows,
-        headers=[heading.header for heading in sheet.headings],
+        headers=[escaped(heading.header) for heading in sheet.headings],
         tablefmt="pipe",
         colalign=["right" if heading.right else "left" for heading in sheet.headings],
         disable_numparse=True,
@@ -26,16 +30,19 @@ def text(sheet: Sheet) -> str:
     title, *facts = map(escaped, sheet.head or ("",))
     head = " · ".join([f"**{title}**", *facts]) if title else ""
     return paragraphs(
-        [head, table, escaped(" · ".join(sheet.foot)), *map(escaped, sheet.notes), fenced(sheet.found.splitlines())]
+        [head, table, sentence(" · ".join(sheet.foot)), *map(sentence, sheet.notes), fenced(sheet.found.splitlines())]
     )
 
 
 def escaped(cell: str) -> str:
     """The cell with its indentation kept and nothing in it that Markdown would take for markup."""
-    words = cell.lstrip(" ")
-    for mark in ("\\", "|", "*", "_", "<", "[", "`"):
-        words = words.replace(mark, "\\" + mark)
+    words = MARKS.sub(r"\\\g<0>", one_line(cell).lstrip(" "))
     return INDENT * ((len(cell) - len(cell.lstrip(" "))) // 2) + words
+
+
+def sentence(words: str) -> str:
+    """The words as a paragraph: what would make a heading, a list or a quotation of it is escaped too."""
+    return BLOCK.sub(r"\1\\\2", escaped(words))
 
 
 def fenced(lines: Iterable[str], *, language: str = "text") -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archscope import units
-from archscope.errors import UsageError
+from archscope.errors import UsageError, one_line
 from archscope.roofline import Ceilings, Group, Kind, Point, groups
 
 if TYPE_CHECKING:
@@ -122,13 +122,18 @@ def fill(figure: Figure, canvas: FigureCanvasAgg, points: Sequence[Point], ceili
     panels = list(laid_out(figure, points, ceilings))
     for panel in panels:
         scatter(panel)
-    figure.suptitle(f"{title}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(f"{plain(title)}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
     figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color=GROUND)
     legend(figure, groups(points))
     canvas.draw()
     figure.set_layout_engine("none")
     for panel in panels:
         name_heaviest(panel, canvas, points)
+
+
+def plain(text: str) -> str:
+    """A text that is no formula to matplotlib."""
+    return one_line(text).replace("$", r"\$")
 
 
 def subtitle(ceilings: Ceilings) -> str:

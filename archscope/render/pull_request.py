@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from archscope import units
+from archscope.errors import one_line
 from archscope.render.findings import (
     changed,
     changes_elsewhere,
@@ -72,7 +73,12 @@ def verdict(item: Checked) -> str:
 # ------------------------------------------------------------ findings
 def told_once(one: Told) -> str:
     """A list item: the headline, then the layout in a fence, where else, the way back, the cure and the fixes."""
-    blocks = [head(one), fenced(one.finding.details), *map(escaped, elsewhere(one)), *way_back(one.finding)]
+    blocks = [
+        head(one),
+        fenced(map(one_line, one.finding.details)),
+        *map(escaped, elsewhere(one)),
+        *way_back(one.finding),
+    ]
     if one.finding.help:
         blocks.append(f"*help:* {escaped(one.finding.help)}")
     for at, fix in enumerate(one.finding.fixes, 1):
@@ -103,6 +109,7 @@ def way_back(finding: Finding) -> Iterator[str]:
 
 def code(text: str) -> str:
     """As code, in more backticks than it holds in a row."""
+    text = one_line(text)
     marks = "`" * (longest_run(text) + 1)
     gap = " " * (text.startswith("`") or text.endswith("`"))
     return f"{marks}{gap}{text}{gap}{marks}"

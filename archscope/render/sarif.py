@@ -5,6 +5,7 @@ Each fault is told once, as in the table. Files are relative to the current dire
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,6 @@ def result(one: Told, index: int) -> dict[str, Any]:
 def place(span: Span) -> dict[str, Any]:
     """A file, and the line and column in it where there are some."""
     path = shown_path(span.file)
-    uri = Path(path).as_uri() if Path(path).is_absolute() else quote(path)
+    uri = Path(path).as_uri() if Path(path).is_absolute() else quote(os.fsencode(path))
     region = {"region": {"startLine": span.line, "startColumn": max(1, span.column)}} if span.line else {}
     return {"artifactLocation": {"uri": uri}, **region}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope import units
+from archscope.errors import one_line, visible
 from archscope.render.columns import FLOPS, FLOPS_BY, SUMMARY, Column, Shorten, asked, chosen, inner, state, usual
 from archscope.report import (
     ASSUMED,
@@ -48,6 +49,24 @@ class Sheet:
     notes: tuple[str, ...] = ()
     cure: str = "columns=… chooses"
     found: str = ""
+
+
+def legible(page: Sheet) -> Sheet:
+    """The sheet without characters that would change how it looks, each cell and sentence on one line."""
+
+    def lines(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(map(one_line, texts))
+
+    return replace(
+        page,
+        head=lines(page.head),
+        headings=tuple(replace(heading, header=one_line(heading.header)) for heading in page.headings),
+        rows=tuple(map(lines, page.rows)),
+        total=lines(page.total),
+        foot=lines(page.foot),
+        notes=lines(page.notes),
+        found=visible(page.found),
+    )
 
 
 @dataclass(frozen=True)

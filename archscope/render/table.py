@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tabulate import tabulate
 
-from archscope.render.sheet import Heading, Sheet
+from archscope.render.sheet import Heading, Sheet, legible
 
 GAP = 2
 DOT = " · "
@@ -37,7 +37,7 @@ SHORTEST_LAYER, SHORTEST_FROM, SHORTEST_TARGET = 20, 12, 24
 
 def text(sheet: Sheet, *, width: int = 80) -> str:
     """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
-    fitted, gone = fit(sheet, width)
+    fitted, gone = fit(legible(sheet), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; {sheet.cure}"] if gone else []
     notes = [line for note in (*fitted.notes, *left_out) for line in hung(note, width)]
     parts = [wrapped(sheet.head, width), grid(fitted), [*wrapped(sheet.foot, width), *notes]]

@@ -196,7 +196,8 @@ def refusal(node: ast.AST) -> tuple[str, str]:
 def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
     value = node.value
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        return node, f"an integer of {len(str(value))} digits is too large", f"integers go up to {MAX_INTEGER:,}"
+        size = f"{len(str(value))} digits" if value.bit_length() < 10_000 else f"{value.bit_length():,} bits"
+        return node, f"an integer of {size} is too large", f"integers go up to {MAX_INTEGER:,}"
     if isinstance(value, float) and value == float("inf"):
         return node, "a number too large for a float", "the largest is about 1.8e308"
     if isinstance(value, complex | bytes):

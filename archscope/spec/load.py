@@ -149,7 +149,7 @@ class Loading:
         refused = (
             "an absolute path" if os.path.isabs(one.source) else
             "not a .yaml file" if not one.source.endswith(".yaml") else
-            "not a path" if "\0" in one.source else ""
+            "not a path" if not is_path(one.source) else ""
         )  # fmt: skip
         if refused:
             near = did_you_mean(f"std/{one.source}", standard_names()) if "yaml" in refused else ""
@@ -161,6 +161,14 @@ class Loading:
             raise Misread(one.span, f"import {short(one.source)} leaves the directory of the spec", cure)
         name = name_beside(importer.name, one.source)
         return Source(name if name not in self.files else one.source, real)
+
+
+def is_path(source: str) -> bool:
+    """Whether a file could be called so."""
+    try:
+        return b"\0" not in os.fsencode(source)
+    except UnicodeEncodeError:
+        return False
 
 
 def name_beside(importer: str, source: str) -> str:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+
+from archscope.errors import visible
+
+UNQUOTED = re.compile(r'[\n\t"\\]')
 
 
 def diff(before: str, after: str, file: str) -> str:
     """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
-    lines = difflib.unified_diff(old, new, f"a/{file}", f"b/{file}", n=2)
+    lines = difflib.unified_diff(old, new, quoted(f"a/{file}"), quoted(f"b/{file}"), n=2)
     return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def quoted(name: str) -> str:
+    """A name as git writes it in a patch: in quotes, with numbers for bytes that are not to be seen, if it has some."""
+    if visible(name) == name and not UNQUOTED.search(name):
+        return name
+    parts = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\{byte:03o}" for byte in os.fsencode(name)
+    )
+    return f'"{"".join(parts)}"'
 
 
 def with_ends_of(text: str, like: str) -> str:
