@@ -80,16 +80,16 @@ def sources_of(read: Iterable[str]) -> Iterator[str]:
 
 
 def files_of(target: str) -> Iterator[str]:
-    from archscope import api
+    from archscope.api.specs import load, split
     from archscope.spec import packaged
     from archscope.spec.nodes import Misread
 
-    parts = api.split(target)
+    parts = split(target)
     yield from (target, target.rpartition(":")[0])
     if parts is None:
         return
     try:
-        named = list(api.load(parts[0]).sources)
+        named = list(load(parts[0]).sources)
     except SpecError as error:
         named = [parts[0], *error.sources]
     for name in named:

@@ -164,7 +164,9 @@ MANNER = (
         "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
     ),
     click.option(
-        "--allow-python", is_flag=True, help="Let specs (`python:`) and pyproject.toml name Python code that is run."
+        "--allow-python",
+        is_flag=True,
+        help="Run the Python code that a spec's `python:` names, and in check pyproject.toml.",
     ),
     click.option("--quiet", is_flag=True, help="No warnings."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
