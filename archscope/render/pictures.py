@@ -122,18 +122,13 @@ def fill(figure: Figure, canvas: FigureCanvasAgg, points: Sequence[Point], ceili
     panels = list(laid_out(figure, points, ceilings))
     for panel in panels:
         scatter(panel)
-    figure.suptitle(f"{plain(title)}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(f"{one_line(title)}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
     figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color=GROUND)
     legend(figure, groups(points))
     canvas.draw()
     figure.set_layout_engine("none")
     for panel in panels:
         name_heaviest(panel, canvas, points)
-
-
-def plain(text: str) -> str:
-    """A text that is no formula to matplotlib."""
-    return one_line(text).replace("$", r"\$")
 
 
 def subtitle(ceilings: Ceilings) -> str:
