@@ -143,3 +143,27 @@ def test_a_net_of_a_matrix_is_not_given_an_input_that_its_name_denies() -> None:
     assert run("summary", "sized.yaml", "--input", "1x3x12x12")[0] == 2
     assert run("flops", "--compare", "sized.yaml", "--input", "1x3x16x16")[0] == 2
     assert run("summary", "sized.yaml:size=8", "--input", "2x3x8x8")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "judged"),
+    [
+        ([], True),
+        (["--set", "depth=2"], True),
+        (["--set", "width=8"], True),
+        (["--input", "1x3x8x8"], True),
+        (["--input", "2x3x8x8"], True),
+        (["--batch", "2"], True),
+        (["--set", "width=9"], False),
+        (["--input", "1x3x9x9"], False),
+    ],
+    ids=str,
+)
+def test_what_is_given_as_the_file_has_it_changes_no_expectation(arguments: list[str], judged: bool) -> None:
+    text = (
+        "input: [N, 3, 8, 8]\nparams: {width: 4, depth: 2}\nvariants: {small: {width: 8}}\n"
+        "layers:\n  - Conv2d(width, depth + 1)\n  - Flatten\n  - Linear(10)\nexpect: {params: 1}\n"
+    )
+    Path("sizes.yaml").write_text(text, encoding="utf-8")
+    code, said = run("summary", "sizes.yaml:small", *arguments)
+    assert (code, "not judged at these" in said) == ((1, False) if judged else (0, True))

@@ -319,3 +319,24 @@ def test_each_door_speaks_its_own_words(
 def test_notes_of_a_report_speak_as_their_door_does(folder: Path) -> None:
     assert "input=(1, 3, 224, 224) gives" in str(archscope.summarize("net.py:Net"))
     assert "--input 1x3x224x224 gives" in run("summary", "net.py:Net").stdout
+
+
+# ------------------------------------------------------------ the batch
+@pytest.mark.parametrize(
+    ("layer", "shapes", "batch"),
+    [
+        (nn.TransformerEncoderLayer(8, 2, 16), [(6, 2, 8)], None),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), [(6, 2, 8)], 6),
+        (nn.TransformerEncoderLayer(8, 2, 16, norm_first=True), [(6, 2, 8)], None),
+        (nn.LSTM(8, 4), [(6, 2, 8)], None),
+        (nn.LSTM(8, 4, batch_first=True), [(6, 2, 8)], 6),
+        (nn.GRU(8, 4), [(6, 8)], None),
+        (nn.MultiheadAttention(8, 2), [(6, 2, 8)] * 3, None),
+        (nn.MultiheadAttention(8, 2, batch_first=True), [(6, 2, 8)] * 3, 6),
+        (nn.Linear(8, 2), [(6, 2, 8)], 6),
+    ],
+)
+def test_a_length_that_comes_first_is_no_batch(
+    layer: nn.Module, shapes: list[tuple[int, ...]], batch: int | None
+) -> None:
+    assert archscope.summarize(layer, *shapes).batch == batch

@@ -88,12 +88,13 @@ def compile_net(
     _check_owners(workshop, spec)
     workshop.problems.raise_if_any(library.sources)
     plan = _plan(workshop, spec, variant, block, inputs, ties)
-    foreign = figures_elsewhere(settings or {}, overrides, batch)
     sized = frozenset(alone(spec, inputs))
     told = {name: value for name, value in (settings or {}).items() if name not in sized}
     again = partial(_compiled_at, library, variant, settings=told, train=train, allow_python=allow_python)
-    at_home = partial(_compiled_at, library, variant, {}, settings=settings, train=train, allow_python=allow_python)
-    elsewhere = bool(overrides) and any(e.fixed for e in plan.expected) and _differs(plan, at_home)
+    options = {"batch": _batch_given(spec, overrides, batch), "train": train, "allow_python": allow_python}
+    at_home = partial(_compiled_at, library, variant, {}, settings=settings, **options)
+    elsewhere = bool(overrides) and bool(plan.expected) and _differs(plan, at_home)
+    foreign = figures_elsewhere(elsewhere or bool(set_otherwise(spec, variant, settings or {})), options["batch"])
     unjudged = tuple(e for e in plan.expected if e.key in foreign or (elsewhere and e.fixed))
     expected = tuple(e for e in plan.expected if e not in unjudged)
     return replace(plan, expected=expected, unjudged=unjudged, sized=sized, again=again, notes=notes)
@@ -101,6 +102,14 @@ def compile_net(
 
 def _compiled_at(library: Library, variant: Variant, shapes: Mapping[str, tuple[int, ...]], **options: Any) -> Plan:
     return compile_net(library, variant, overrides=[Override(*entry) for entry in shapes.items()], **options)
+
+
+def _batch_given(spec: Spec, overrides: Sequence[Override], batch: int) -> int:
+    """The size that the first input's shape gives `N`, else the batch."""
+    chosen = _chosen(spec, overrides)
+    named = ((entry.dims or (), chosen[entry.name].shape) for entry in spec.inputs if entry.name in chosen)
+    sizes = (size for dims, shape in named for dim, size in zip(dims, shape, strict=False) if dim.text == "N")
+    return next(sizes, batch)
 
 
 def _differs(plan: Plan, at_home: Callable[..., Plan]) -> bool:
@@ -127,11 +136,17 @@ def _check_names(spec: Spec, settings: Mapping[str, object]) -> None:
             raise UsageError(f"{spec.file} has no param {name!r}", near)
 
 
-def figures_elsewhere(settings: Mapping[str, object], overrides: Sequence[Override], batch: int) -> frozenset[str]:
+def figures_elsewhere(otherwise: bool, batch: int) -> frozenset[str]:
     """The expected figures that say nothing of this run: a file's figures are meant for its own sizes, one input."""
-    if settings or overrides:
+    if otherwise:
         return frozenset(["params", "macs"])
     return frozenset(["macs"]) if batch != 1 else frozenset()
+
+
+def set_otherwise(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
+    """The params that are set to another value than they have in this variant."""
+    own = {one.name: one.value for one in (*spec.params, *variant.settings)}
+    return [name for name, one in settings.items() if not (isinstance(one, Setting) and one.value == own.get(name))]
 
 
 def warn_of_unread(workshop: Workshop, spec: Spec) -> None:

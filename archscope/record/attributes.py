@@ -48,6 +48,7 @@ NAMED: Mapping[str, Names] = {
     "unfold": ("", "kernel_size", "dilation", "padding", "stride"),
     "scaled_dot_product_attention": ("", "", "", "", "dropout_p", "is_causal"),
     "batch_norm": ("", "", "", "", "", "training"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), (*[""] * 8, "batch_first")),  # not of packed sequences
 }
 """Function (short name) → the names of its positional arguments; an empty name is not kept."""
 

@@ -254,9 +254,12 @@ class Report:
 
     @cached_property
     def batch(self) -> int | None:
-        """The batch size: dimension 0 of every input, where they agree."""
+        """The batch size: dimension 0 of every input, where they agree. None where a layer that takes the sequence
+        first (`batch_first=False`) shows that this dimension is the length."""
         sizes = {operand.value.shape[0] for operand in self.trace.inputs if operand.value.shape}
-        return sizes.pop() if len(sizes) == 1 else None
+        size = sizes.pop() if len(sizes) == 1 else None
+        sequences = (row.inputs[0].value.shape for row in self.trace.rows if takes_length_first(row))
+        return None if any(length == size != batch for length, batch, _ in sequences) else size
 
     @cached_property
     def unpriced(self) -> dict[str, tuple[int, ...]]:
@@ -326,6 +329,14 @@ class Report:
 
     def _repr_html_(self) -> str | None:
         return self.views.html(self) if self.views.html else None
+
+
+def takes_length_first(row: Row) -> bool:
+    """Whether a row reads sequences as (length, batch, features)."""
+    if not row.inputs or len(row.inputs[0].value.shape) != 3:
+        return False
+    recurrent = row.short in ("lstm", "gru", "rnn_tanh", "rnn_relu") and not row.get("batch_first")
+    return recurrent or row.short == "multi_head_attention_forward"
 
 
 def without_price(rows: Iterable[PricedRow]) -> dict[str, tuple[int, ...]]:
