@@ -18,6 +18,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 UNSEEN = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # controls, which a terminal obeys, save newline and tab
@@ -88,7 +89,7 @@ class Problem:
 
 def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
     """The line that `span` points at and a caret below the column; nothing where the text is not known."""
-    lines = sources.get(span.file, "").splitlines()
+    lines = lines_of(sources.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
         return []
     line = lines[span.line - 1]
@@ -96,6 +97,12 @@ def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
     start = max(lead, span.column - 60)
     before = one_line(line[start : max(start, span.column - 1)].ljust(span.column - 1 - start))
     return ["    " + one_line(line[start : start + 100].rstrip()), "    " + " " * len(before) + "^"]
+
+
+@lru_cache(maxsize=16)
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, which many problems may have a place in."""
+    return text.splitlines()
 
 
 class ArchscopeError(Exception):
@@ -158,13 +165,23 @@ class SizeError(ArchscopeError, RuntimeError):
         return type(self), (self.fact, self.path, self.place, self.rebuild, self.help)
 
 
+MOST_PROBLEMS = 100
+"""How many problems are collected; then it ends with those."""
+
+
 @dataclass
 class Problems:
-    """Collects problems while work goes on; each (place, message) is kept once."""
+    """Collects problems while work goes on; each (place, message) is kept once. sources: the texts, for excerpts."""
 
     found: dict[tuple[Span, str], Problem] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, problem: Problem) -> None:
+        """Keeps a problem. Raises SpecError where there are too many."""
+        if len(self.found) >= MOST_PROBLEMS and (problem.span, problem.message) not in self.found:
+            fact = f"more than {MOST_PROBLEMS} problems: from here on none is looked for"
+            self.found[problem.span, fact] = Problem(problem.span, fact, "mend those above first")
+            self.raise_if_any(self.sources)
         self.found.setdefault((problem.span, problem.message), problem)
 
     def __iter__(self) -> Iterator[Problem]:

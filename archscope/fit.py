@@ -67,7 +67,7 @@ def find(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, layer: st
     rule = RULES.get(name)
     try:
         return rule(Called(layer or name, args, kwargs)) if rule else None
-    except (IndexError, TypeError, ValueError, AttributeError):  # a call that no signature allows
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):  # a call that no signature allows
         return None
 
 
@@ -231,13 +231,13 @@ def viewed(call: Called) -> Misfit | None:
     shape = call.shapes()[0]
     rest = call.args[1:] or tuple(value for value in call.kwargs.values() if not isinstance(value, Dims))
     sizes = tuple(rest[0]) if len(rest) == 1 and isinstance(rest[0], (tuple, list)) else rest
-    fixed, whole = prod(n for n in sizes if n != -1), prod(shape)
-    if (fixed and whole % fixed == 0) if -1 in sizes else fixed == whole:
+    odd = any(type(n) is not int or n < -1 for n in sizes)
+    fixed, whole = 0 if odd else prod(n for n in sizes if n != -1), prod(shape)
+    if odd or ((fixed and whole % fixed == 0) if -1 in sizes else fixed == whole):
         return None
     first = shape[0] if shape and sizes and sizes[0] == -1 else max(whole // fixed, 1) if fixed else 1
     meant = tuple(first if n == -1 else n for n in sizes)
-    wanted = f"a multiple of {fixed:,}" if -1 in sizes else f"{fixed:,}"
-    fact = f"{call.name}{sizes} wants {wanted} numbers, {shape} has {whole:,}"
+    fact = f"{call.name}{sizes} wants {'a multiple of ' * (-1 in sizes)}{fixed:,} numbers, {shape} has {whole:,}"
     return Misfit("view", (), meant, fact, Says("shape", sizes, shape))
 
 

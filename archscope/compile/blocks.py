@@ -28,6 +28,7 @@ from archscope.compile.use import Use, last_node, on_meta
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, NetSource, Workshop
 from archscope.errors import Frame, Problem, Span
+from archscope.spec.budget import BLOCK
 from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
@@ -49,6 +50,7 @@ def block_plan(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
         plan.text = _in_short(source.block, layer)
+        workshop.budget.value(BLOCK)
         workshop.building.append(source)
         turns, workshop.turns = workshop.turns, 1
         try:

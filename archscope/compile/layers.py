@@ -17,6 +17,7 @@ from torch import nn
 
 from archscope.compile import shapes
 from archscope.compile.argument_text import in_short
+from archscope.compile.bounds import check_layer
 from archscope.compile.initialise import without_initialisation
 from archscope.compile.kinds import Kind, Layer
 from archscope.compile.metas import flat
@@ -35,6 +36,7 @@ from archscope.compile.signatures import INFERRED, RANKS, BindError, bind, layer
 from archscope.compile.values import Function
 from archscope.fit import told
 from archscope.sequence_order import misread
+from archscope.spec.complaints import cure_of, in_words
 from archscope.spec.numbers import Fault
 from archscope.trace import Conflict, Says
 
@@ -71,6 +73,7 @@ def bind_layer(kind: Kind, args: tuple, kwargs: dict) -> Layer:
     arguments = {name: _worded(kind, name, value) for name, value in bound.arguments.items()}
     for name, value in arguments.items():
         check_count(kind.name, name, value)
+    check_layer(kind.name, arguments)
     return Layer(kind, tuple(arguments.items()), bound.struck)
 
 
@@ -127,6 +130,7 @@ class Foundry:
             check_rank(name, given, inputs[0])
             for argument, axis, index in INFERRED.get(name, ()):
                 if index < len(inputs) and (argument in layer.struck or argument in given):
+                    check_axes(name, inputs[index], axis)
                     given[argument] = self._inferred(name, argument, given.get(argument), inputs[index], axis, complain)
             for conflict in undivided(name, given):
                 complain(replace(conflict, axes=tuple(axis % inputs[0].dim() for axis in conflict.axes)))
@@ -188,7 +192,7 @@ class Foundry:
                 with without_initialisation(), torch.device("meta"):
                     self.skeletons[recipe] = recipe.make().train(self.train)
             except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
-                raise Fault(f"{recipe.name}: {in_words(error)}", cure_of_torch(error, CONSTRUCTOR)) from None
+                raise Fault(f"{recipe.name}: {in_words(error)}", cure_of(error, CONSTRUCTOR)) from None
         return self.skeletons[recipe]
 
     def try_out(self, layer: Layer) -> None:
@@ -262,6 +266,14 @@ def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> 
     raise Fault(f"{name} wants {axes} but its input is {shape}", rank_cure(len(allowed[-1]), shape))
 
 
+def check_axes(name: str, tensor: torch.Tensor, axis: int) -> None:
+    """Raises Fault where a layer's input has not the axis that its arguments follow from."""
+    needed = axis + 1 if axis >= 0 else -axis
+    if tensor.dim() < needed:
+        fact = f"{name} wants {needed} dimension{'s' * (needed > 1)} or more but its input is {tuple(tensor.shape)}"
+        raise Fault(fact, "bring the input to that rank: unsqueeze, reshape, or a reduction less before it")
+
+
 def _axes(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str, ...]:
     return ("N", "T", "F") if axes == ("T", "N", "F") and given.get("batch_first") else axes
 
@@ -277,25 +289,8 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
         seen = [shown_shape(v) for v in flat(inputs)]
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
         fact = f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")
-        raise Fault(fact, cure_of_torch(error, RUN)) from None
+        raise Fault(fact, cure_of(error, RUN)) from None
 
 
 def shown_shape(tensor: torch.Tensor) -> str:
     return str(tuple(tensor.shape))
-
-
-def cure_of_torch(error: BaseException, otherwise: str) -> str:
-    """The cure for torch's complaint."""
-    return "smaller sizes" if "overflow" in str(error).lower() else otherwise
-
-
-def in_words(error: BaseException) -> str:
-    """torch's complaint; that a size overflows is said in plain words."""
-    text = first_line(error)
-    return "a tensor of more than 2⁶³ bytes" if "overflow" in text.lower() else text
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, without a full stop."""
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__).rstrip(". ")

@@ -18,8 +18,8 @@ from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.compile.turns import run_time_loop
 from archscope.compile.use import last_node
-from archscope.compile.workshop import MODULES
 from archscope.errors import Span
+from archscope.spec.budget import STEPS
 from archscope.spec.model import For, Items, Repeat, Step
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, known_by_halves, shown
@@ -34,8 +34,8 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     try:
         length = length_of(walk, step, start, scope, path)
         workshop.turns *= max(1, turn_count(length))
-        if workshop.turns > MODULES:
-            raise Fault(f"nested loops of {workshop.turns:,} turns; at most {MODULES:,} are allowed", "a smaller count")
+        if workshop.turns > STEPS:
+            raise Fault(f"nested loops of {workshop.turns:,} turns; at most {STEPS:,} are allowed", "a smaller count")
         if isinstance(length, (RuntimeNumber, RuntimeList)):
             found = run_time_loop(walk, step, length, start, scope, path)
             if not isinstance(found, str):
@@ -128,6 +128,6 @@ def count_of(walk: Walk, loop: Repeat, prev: object, scope: Scope) -> object:
     number = count.value if isinstance(count, RuntimeNumber) else count
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         raise Fault(f"repeat: takes a whole number, not {shown(count)}", "for example repeat: 3")
-    if number > MODULES:
-        raise Fault(f"repeat: {number:,} turns; at most {MODULES:,} are allowed", "a smaller count")
+    if number > STEPS:
+        raise Fault(f"repeat: {number:,} turns; at most {STEPS:,} are allowed", "a smaller count")
     return count

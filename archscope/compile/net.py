@@ -16,13 +16,14 @@ from torch import fx
 
 from archscope import units
 from archscope.compile.blocks import block_plan, build_block, net_block, only_rank, ordered
+from archscope.compile.bounds import INTEGER, LARGEST, RANK
 from archscope.compile.collector import collector_at_rest
 from archscope.compile.dimensions import alone, check_agreement, require_agreement, sizes_of_params
 from archscope.compile.functions import dtypes
 from archscope.compile.layers import Foundry, Recipe
 from archscope.compile.plan import BlockPlan, InputSpec, Plan, calls
 from archscope.compile.scope import Scope
-from archscope.compile.use import LARGEST, Use, attribute_name
+from archscope.compile.use import Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
@@ -224,12 +225,21 @@ def _input(workshop: Workshop, scope: Scope, entry: Input, override: Override | 
     sizes = override.shape if override else tuple(_whole(workshop, scope, d, 1) for d in entry.dims or ())
     if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
         return None
-    if (needed := _bytes(sizes, dtype)) > LARGEST * dtype.itemsize:  # type: ignore[arg-type]
-        workshop.report(
-            entry.span, f"input {entry.name} of {shown(sizes)} would take {needed:,} bytes", "smaller sizes"
-        )
+    if fact := _too_large(sizes, dtype, low, high):  # type: ignore[arg-type]
+        workshop.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
         return None
     return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
+
+
+def _too_large(sizes: Sequence[int], dtype: torch.dtype, low: int, high: int | None) -> str:
+    """What no tensor can be; empty for an input that can be made."""
+    if len(sizes) > RANK:
+        return f"has {len(sizes)} dimensions; at most {RANK} are allowed"
+    if max((low, high or 0)) >= INTEGER:
+        return f"holds numbers up to {max(low, high or 0):,}; at most {INTEGER - 1:,} are allowed"
+    if (needed := _bytes(sizes, dtype)) > LARGEST * dtype.itemsize or max(sizes, default=0) > LARGEST:
+        return f"of {shown(tuple(sizes))} would take {needed:,} bytes"
+    return ""
 
 
 def _whole(workshop: Workshop, scope: Scope, expression: Expression | None, default: int | None) -> object:

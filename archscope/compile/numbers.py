@@ -18,7 +18,7 @@ from torch import fx
 
 from archscope.compile.built import chosen, listed
 from archscope.spec.evaluate import BINARY, COMPARE
-from archscope.spec.numbers import Fault, multiply, power
+from archscope.spec.numbers import Fault, multiply, power, remainder
 from archscope.spec.things import (
     Thing,
     arithmetic,
@@ -36,6 +36,7 @@ OPERATIONS: Mapping[str, tuple[Callable, Callable]] = {
     **{symbol: (apply, apply) for symbol, apply in COMPARE.values()},
     "*": (operator.mul, multiply),
     "**": (operator.pow, power),
+    "%": (operator.mod, remainder),
     "is": (operator.eq, operator.eq),
     "is not": (operator.ne, operator.ne),
     "and": (operator.and_, operator.and_),

@@ -5,6 +5,7 @@ bound arguments → whole numbers where they belong        recipe + inputs → d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from archscope import layer_rules
+from archscope.compile.bounds import LARGEST
 from archscope.layer_rules import uncounted
 from archscope.spec.numbers import Fault
 from archscope.spec.things import shown
@@ -53,7 +55,8 @@ def suitable(
     if kernel is None or padding is None or dilation is None:
         return ()
     ends = zip(shape[2:], kernel, padding, dilation, strict=True)
-    return (*shape[:2], *(max(size, d * (k - 1) + 1 - 2 * p) for size, k, p, d in ends))
+    meant = (*shape[:2], *(max(size, d * (k - 1) + 1 - 2 * p) for size, k, p, d in ends))
+    return meant if math.prod(meant) <= LARGEST else ()
 
 
 def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -29,7 +29,8 @@ from archscope.compile.signatures import signature
 from archscope.compile.step_text import step_text
 from archscope.compile.use import Use, last_node, nodes_after
 from archscope.compile.values import Function, Pending, Tensor, holds_tensor
-from archscope.errors import Problem, Span, did_you_mean
+from archscope.errors import ArchscopeError, Problem, Span, did_you_mean
+from archscope.spec.complaints import cure_of, in_words
 from archscope.spec.model import (
     Body,
     Data,
@@ -47,6 +48,7 @@ from archscope.spec.numbers import Fault
 from archscope.spec.things import MISSING, UNKNOWN, Thing, known_by_halves, shown
 from archscope.trace import Site, join_path
 
+CHANGE = "other arguments, or another layer or function"
 WHEN = "conditions are numbers and words known before the run"
 
 
@@ -97,6 +99,10 @@ class Walk:
             return self._step(step, prev, local, path)
         except Fault as fault:
             self.use.report(step.span, fault.message, fault.help)
+        except ArchscopeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what a step calls raises what it likes
+            self.use.report(step.span, f"this step cannot be tried: {in_words(error)}", cure_of(error, CHANGE))
         self._bind_all(step.target, local)
         return UNKNOWN
 

@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from archscope.compile import shapes
+from archscope.compile.bounds import LARGEST, RANK, check_call, check_result
 from archscope.compile.built import Net
 from archscope.compile.graphs import GraphBuilder
 from archscope.compile.kinds import Declaration, Kind, Layer
@@ -33,8 +34,6 @@ from archscope.spec.numbers import NUMBERS, Fault
 from archscope.spec.things import UNKNOWN, Thing, numeric
 from archscope.trace import Conflict, Site, join_path
 
-LARGEST = 2**60
-"""How many numbers a tensor may have: more are refused before torch is asked for them."""
 CURES = {
     **dict.fromkeys(("add", "multiply"), "the dimensions must be equal, or 1, counted from the right"),
     "concat": "the branches must give the same sizes there",
@@ -106,6 +105,10 @@ class Use(GraphBuilder):
     def function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         """A function or method (by name) on values; the result as Tensors. Raises Fault."""
         self._refuse_things(name, (*args, *kwargs.values()))
+        if isinstance(function, str) and not args:  # a method, whose tensor is named
+            args, kwargs = (kwargs.get("input"),), {key: v for key, v in kwargs.items() if key != "input"}
+            if not isinstance(args[0], Tensor):
+                raise Fault(f"{name} is given no tensor", f"its tensor stands first: {name}(x, …)")
         if name in LISTS and args and isinstance(args[0], Tensor):
             raise Fault(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
         if name in NUMBERS and args and isinstance(args[0], (list, tuple, RuntimeList)):
@@ -113,8 +116,11 @@ class Use(GraphBuilder):
         made = self._creation(name, kwargs)
         metas, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
         self.workshop.at = self.here.span
+        check_call(name, metas, named)
         result: Any = self._function_result(name, function, metas, {**named, **made})
+        check_result(name, result)
         self.workshop.measure(result)
+        self._spend(1)
         result = opened(result) if leaves_open(name, args, kwargs, (metas, tuple(named.values()))) else result
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: self.lowered(v) for k, v in kwargs.items()} | self._on_device(made)
@@ -159,10 +165,10 @@ class Use(GraphBuilder):
     def _mended(self, name: str, args: tuple, kwargs: dict) -> torch.Tensor | None:
         """Where operands do not fit: a problem, or, for an analysis, a value of the shape that was meant."""
         misfit = find(name, tuple(map(as_dims, args)), {k: as_dims(v) for k, v in kwargs.items()})
-        if misfit is None:
+        if misfit is None or math.prod(misfit.meant) > LARGEST or len(misfit.meant) > RANK:
             return None
         self.unfit(misfit.fact, CURES.get(misfit.kind, ""))
-        return flat(args)[0].new_empty(misfit.meant)
+        return flat((args, kwargs))[0].new_empty(misfit.meant)
 
     def _fitting_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
         result = shapes.function_output(name, args, kwargs)
@@ -205,6 +211,7 @@ class Use(GraphBuilder):
         recipe = foundry.complete(layer, tuple(t for t in inputs if isinstance(t, torch.Tensor)), conflicts.append)
         self._complain(conflicts)
         result = foundry.output(recipe, inputs, named)
+        check_result(recipe.name, result)
         self.workshop.measure(result)
         foreign = layer_classes().get(recipe.name) is not recipe.cls
         result = opened(result) if foreign or any_open((inputs, tuple(named.values()))) else result
@@ -293,14 +300,20 @@ class Use(GraphBuilder):
         while name in self.plan.members:
             name += "_"
         self.plan.members[name] = member
-        self.workshop.spend(member.steps if isinstance(member, BlockPlan) else 1)
-        self.plan.steps += member.steps if isinstance(member, BlockPlan) else 1
+        self._spend(max(member.steps, 1) if isinstance(member, BlockPlan) else 1)
         return name
+
+    def _spend(self, steps: int) -> None:
+        """Counts steps of the net. Raises Fault where it has too many."""
+        self.plan.steps += steps
+        self.workshop.budget.step(steps)
 
     # Parameters
 
     def parameter(self, shape: tuple[int, ...], init: float | None) -> Tensor:
         """A learned tensor of this step. Raises Fault for one that no memory can hold."""
+        if len(shape) > RANK:
+            raise Fault(f"Parameter has {len(shape)} dimensions; at most {RANK} are allowed", "fewer dimensions")
         if math.prod(shape) > LARGEST:
             count = math.prod(shape)
             raise Fault(f"Parameter{shape} has {count:,} numbers; at most {LARGEST:,} are allowed", "smaller sizes")

@@ -25,6 +25,7 @@ from archscope.compile.scope import Lazy, Scope
 from archscope.compile.signatures import REFUSED, layer_classes
 from archscope.compile.values import Function, Tensor
 from archscope.errors import Frame, Problem, Problems, Span, did_you_mean
+from archscope.spec.budget import Budget
 from archscope.spec.evaluate import Evaluator
 from archscope.spec.model import (
     RUNS_IT,
@@ -50,9 +51,6 @@ from archscope.spec.things import MISSING, UNKNOWN, Thing, known_by_halves, show
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan
-
-MODULES = 1_000_000
-"""How many layers a net may have, and how many turns its nested loops: a million are legal, 10¹² are not."""
 
 Report = Callable[[Span, str, str], None]
 
@@ -158,7 +156,7 @@ class Workshop:
     plans: dict[tuple, BlockPlan | None] = field(default_factory=dict)
     building: list[BlockSource] = field(default_factory=list)
     contexts: dict[str, Context] = field(default_factory=dict)
-    modules: int = 0
+    budget: Budget = field(default_factory=Budget)
     largest: int = 0  # bytes of the largest result of one operation
     names: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
     declared: list[Callable[[], object]] = field(default_factory=list)  # what undoes the first call of each module
@@ -168,6 +166,7 @@ class Workshop:
     base: Scope = field(init=False)
 
     def __post_init__(self) -> None:
+        self.problems.sources = self.mismatches.sources = self.library.sources
         self.base = Scope(table={"Parameter": RawParameter()}, fallback=torch_name, known=torch_names)
 
     # Problems
@@ -177,12 +176,6 @@ class Workshop:
 
     def warn(self, rule: str, problem: Problem) -> None:
         self.warnings.setdefault((rule, problem.span), (rule, problem))
-
-    def spend(self, count: int) -> None:
-        """Counts layers, and stops a net that has too many before memory is used. Raises Fault."""
-        self.modules += count
-        if self.modules > MODULES:
-            raise Fault(f"more than {MODULES:,} layers", "is a repeat count meant to be that large?")
 
     def names_read(self, block: Block) -> frozenset[str]:
         """Every name that a block reads, found once for all its uses."""
@@ -195,7 +188,7 @@ class Workshop:
         """Inside, something is built that may not be meant to be: what it reports is not kept. Gives whether it was
         sound; what was not is as if it had not been built, and neither is a trial that calls a module first.
         """
-        kept = self.problems, self.mismatches, dict(self.warnings), dict(self.plans), self.modules
+        kept = self.problems, self.mismatches, dict(self.warnings), dict(self.plans), self.budget.steps
         self.problems, self.mismatches, known = Problems(), Problems(), len(self.declared)
         sound = False
         try:
@@ -204,7 +197,7 @@ class Workshop:
         except Fault:
             pass
         finally:
-            self.problems, self.mismatches, self.warnings, plans, self.modules = kept
+            self.problems, self.mismatches, self.warnings, plans, self.budget.steps = kept
             if not sound:
                 self.plans = plans
                 while len(self.declared) > known:
@@ -213,7 +206,7 @@ class Workshop:
     # Values
 
     def evaluator(self, scope: Scope, report: Report | None = None, host: object = None) -> Evaluator:
-        return Evaluator(scope.find, scope.names, report or self.report, host)
+        return Evaluator(scope.find, scope.names, report or self.report, host, self.budget)
 
     def data(
         self, value: Data, scope: Scope, *, words: bool, report: Report | None = None, host: object = None

@@ -33,7 +33,7 @@ def reduced(seen: Seen) -> Field:
         return elementwise(seen)
     rank, dim = len(seen.shape), seen.row.get("dim")
     dims = dim if isinstance(dim, tuple) else (dim,)
-    gone = {d % rank for d in dims if isinstance(d, int)} or (set(range(rank)) if dim is None else set())
+    gone = {d % rank for d in dims if isinstance(d, int)} or (set(range(rank)) if dim in (None, ()) else set())
     field = tuple(mixed(reach, gone) for reach in seen.field)
     kept = [axis for axis in range(rank) if axis not in gone] if len(seen.out) < rank else list(range(rank))
     return moved(field, {old: [new] for new, old in enumerate(kept)}, seen.out)

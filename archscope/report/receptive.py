@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, gcd
 
 from archscope.report.mixing import along, attention, elementwise, everything, features, kept, product, reduced
 from archscope.report.reach import Field, Moves, Reach, Rule, Seen, mixed, moved, shifted, unknown
@@ -59,11 +59,18 @@ def positions(operand: Operand, trace: Trace) -> tuple[int, ...]:
     return tuple(range(2, len(shape))) if len(shape) > 3 else (1,) if len(shape) > 1 else ()
 
 
+ODD = (LookupError, ArithmeticError, TypeError, ValueError)
+"""What a rule meets in a row that it was not written for."""
+
+
 def reached(seen: Seen) -> Field:
-    """One output's field, by the row's rule; what is whole stays so."""
+    """One output's field, by the row's rule, unknown where the rule does not know the row; what is whole stays so."""
     short = seen.row.short.removesuffix("_")
     rule = windowed if sliding(seen.row)[0] else RULES.get(short, elementwise)
-    made = rule(seen)
+    try:
+        made = rule(seen)
+    except ODD:
+        made = unknown(seen)
     whole = {i for field in seen.fields for i, reach in enumerate(field) if reach.whole}
     return tuple(replace(reach, whole=reach.whole or i in whole) for i, reach in enumerate(made))
 
@@ -103,7 +110,9 @@ def resized(seen: Seen) -> Field:
 
 def covered(size: int, outputs: int) -> int:
     """The widest bin of an adaptive pooling."""
-    return max(-(-(i + 1) * size // outputs) - i * size // outputs for i in range(outputs))
+    whole, rest = divmod(size, outputs)
+    shared = gcd(size, outputs)  # the bins begin at all multiples of it, in parts of 1 / outputs
+    return whole + (0 if rest == 0 else 1 if rest == shared else 2)
 
 
 def scaled(seen: Seen, moves: Moves) -> Field:

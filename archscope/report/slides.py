@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from math import gcd
 
 from archscope.report.windows import Window, window_of
 from archscope.trace import Row
@@ -32,9 +34,10 @@ class Slide:
     @property
     def read(self) -> Fraction:
         """The share of positions that the stride lets some output read, edges aside."""
-        return Fraction(len({i * self.dilation % self.stride for i in range(self.kernel)}), self.stride)
+        different = self.stride // gcd(self.dilation, self.stride)  # the places that any kernel could reach
+        return Fraction(min(self.kernel, different), self.stride)
 
-    @property
+    @cached_property
     def tail(self) -> int:
         """How many positions at the end come after the last one that is read."""
         return self.size - 1 - max(map(self._last, range(self.kernel)))
@@ -45,7 +48,7 @@ class Slide:
         steps = min(self.outputs - 1, (self.size - 1 - start) // self.stride)
         return max(-1, start + steps * self.stride) if steps >= 0 else -1
 
-    @property
+    @cached_property
     def meets(self) -> int:
         """How many of the kernel's positions ever lie on the input, and not on its padding."""
         return sum(self._last(offset) >= 0 for offset in range(self.kernel))

@@ -72,6 +72,8 @@ def window_of(row: Row) -> Window | None:
     if row.get("padding") == "same":
         spare = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         sides, extra = tuple(n // 2 for n in spare), tuple(n % 2 for n in spare)
+    if min(*kernel, *stride, *dilation) < 1:
+        return None  # no window slides so
     ceil = row.get("ceil_mode") is True
     return Window(kernel, stride, sides, dilation, extra, match[1] == "conv_transpose", ceil)
 

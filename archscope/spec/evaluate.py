@@ -11,13 +11,16 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.errors import Span, did_you_mean
+from archscope.errors import ArchscopeError, Span, did_you_mean
+from archscope.spec.budget import EXPRESSION, Budget
+from archscope.spec.complaints import cure_of, in_words
+from archscope.spec.expression import short
 from archscope.spec.harmless import harmless
 from archscope.spec.model import Expression
-from archscope.spec.numbers import Fault, capped, multiply, power
+from archscope.spec.numbers import Fault, capped, multiply, power, remainder
 from archscope.spec.things import (
     MISSING,
     UNKNOWN,
@@ -39,7 +42,7 @@ BINARY: Mapping[type, tuple[str, Callable]] = {
     ast.Mult: ("*", multiply),
     ast.Div: ("/", operator.truediv),
     ast.FloorDiv: ("//", operator.floordiv),
-    ast.Mod: ("%", operator.mod),
+    ast.Mod: ("%", remainder),
     ast.Pow: ("**", power),
     ast.MatMult: ("@", operator.matmul),
 }
@@ -71,16 +74,18 @@ class Evaluator:
     nearest first.
 
     Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the
-    block being built.
+    block being built. budget: what is counted there.
     """
 
     lookup: Callable[[str], object]
     names: Callable[[], Iterable[Iterable[str]]]
     report: Callable[[Span, str, str], None]
     host: object = None
+    budget: Budget = field(default_factory=Budget)
 
     def value(self, expression: Expression) -> object:
-        """The value of the whole expression."""
+        """The value of the whole expression. Raises Fault where the spec has worked out too much."""
+        self.budget.value(EXPRESSION)
         return self._walk(expression.tree, expression)
 
     def _walk(self, node: ast.expr, source: Expression) -> object:
@@ -92,11 +97,18 @@ class Evaluator:
     def _part(self, node: ast.expr, source: Expression) -> object:
         """A value of which a part is taken."""
         try:
-            return WALKERS[type(node)](self, node, source)
+            value = WALKERS[type(node)](self, node, source)
+            self.budget.items(value)
+            return value
         except Fault as fault:
             self.report(source.at(culprit(node, fault)), fault.message, fault.help)
         except RecursionError:
             self.report(source.span, "an expression nested too deeply", "name its parts with `let`")
+        except ArchscopeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is called raises what it likes
+            fact = f"{short(source.piece(node))} cannot be worked out: {in_words(error)}"
+            self.report(source.at(node), fact, cure_of(error, "other arguments, or another function"))
         return UNKNOWN
 
     def _all(self, nodes: Iterable[ast.expr], source: Expression) -> list:
@@ -272,6 +284,8 @@ class Evaluator:
                 return index.pick(value, self.host)  # type: ignore[attr-defined]
             index = settled_index(index, self.host)
             return value[index]  # type: ignore[index]
+        except ValueError:
+            raise Fault("a slice in steps of 0", "steps of 1 or more, or of -1 or less") from None
         except IndexError:
             count = len(value)  # type: ignore[arg-type]
             cure = f"indices go from 0 to {count - 1}" if count else "the list is empty"

@@ -91,6 +91,9 @@ class Loading:
     read: dict[str, str] = field(default_factory=dict)  # real path → name
     broken: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.problems.sources = self.sources
+
     def add(self, source: Source, text: str, chain: tuple[Source, ...]) -> None:
         """Parses one file, then everything it imports; `chain` leads from the root to its importer."""
         self.sources[source.name] = text

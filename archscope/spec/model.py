@@ -6,8 +6,10 @@ Equality ignores places, so `parse(dump(spec)) == spec`.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from archscope.errors import Span
@@ -313,6 +315,30 @@ class Spec:
     returns: Data | None = None
     ties: tuple[Tie, ...] = ()
     expect: tuple[Check, ...] = ()
+
+    @cached_property
+    def nets(self) -> Mapping[str, Variant]:
+        """Every net of the file by its name: the variants times the matrix; one without a name where it has neither."""
+        base = self.variants or (Variant("", (), (), self.span),)
+        axes = [[replace(s, value=v) for v in s.value.items] for s in self.matrix if isinstance(s.value, Items)]
+        found: dict[str, Variant] = {}
+        for variant in base:
+            for chosen in itertools.product(*axes):
+                net = crossed(variant, chosen) if axes else variant
+                found.setdefault(net.name, net)
+        return found
+
+
+def crossed(variant: Variant, chosen: tuple[Setting, ...]) -> Variant:
+    """A variant with one value of each axis of the matrix, called after them."""
+    name = ",".join(filter(None, (variant.name, *(f"{one.name}={value_text(one)}" for one in chosen))))
+    return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
+
+
+def value_text(setting: Setting) -> str:
+    """The value of a setting as the names of nets have it."""
+    value = setting.value
+    return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ value → capped → value, or a Fault
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 INTEGER_BITS = 128
 LENGTH = 1_000_000
@@ -48,6 +50,31 @@ def multiply(left: object, right: object) -> object:
     return left * right  # type: ignore[operator]
 
 
+def remainder(left: object, right: object) -> object:
+    if isinstance(left, str):  # Python would fill the word in, at any width
+        raise TypeError
+    return left % right  # type: ignore[operator]
+
+
+def rounded(number: float, digits: int | None = None) -> float:
+    """`round`, of which a large number of digits is refused: it would work out that power of 10."""
+    if digits is not None and abs(digits) > INTEGER_BITS:
+        raise ValueError(f"{digits} digits; at most {INTEGER_BITS} are allowed")
+    return round(number, digits)
+
+
+def summed(values: Iterable[Any], start: Any = 0) -> Any:
+    """`sum`, of lists too, which are joined in one go."""
+    if not isinstance(start, list):
+        return sum(values, start)
+    parts = [start, *values]
+    if sum(map(len, parts)) > LENGTH:
+        raise ValueError(f"a list of more than {LENGTH:,} items")
+    if not all(isinstance(part, list) for part in parts):
+        raise TypeError("lists are added to lists alone")
+    return list(itertools.chain(*parts))
+
+
 def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
     """The multiple of `divisor` nearest to `value`, never under 0.9 × value (MobileNetV2's rule for channel counts)."""
     rounded = max(least or divisor, int(value + divisor / 2) // divisor * divisor)
@@ -66,11 +93,11 @@ NUMBERS: Mapping[str, Callable] = {
     "min": min,
     "max": max,
     "abs": abs,
-    "round": round,
+    "round": rounded,
     "int": int,
     "float": float,
     "len": len,
-    "sum": sum,
+    "sum": summed,
     "range": bounded_range,
     "zip": lambda *lists: list(zip(*lists, strict=True)),
     "enumerate": lambda items, start=0: list(enumerate(items, start)),

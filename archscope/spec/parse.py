@@ -11,6 +11,7 @@ Every independent problem of a file is collected; one function reads a section, 
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
@@ -66,6 +67,8 @@ from archscope.spec.reader import read
 from archscope.spec.steps import layer_call, listed
 
 VERSION = 1
+MOST_VARIANTS = 10_000
+"""How many nets a file may have."""
 FILE_KEYS = (
     *("archscope", "name", "note", "input", "inputs", "params", "variants", "matrix", "import", "python"),
     *("blocks", "let", "modules", "layers", "return", "tie", "expect"),
@@ -79,7 +82,7 @@ VARIANT = re.compile(r"\w[\w.+-]*")
 
 def parse_text(text: str, file: str = "<text>") -> Spec:
     """The spec in `text`; `file` names it in messages. Raises SpecError with every problem found."""
-    problems = Problems()
+    problems = Problems(sources={file: text})
     spec = parse(text, file, problems)
     problems.raise_if_any({file: text})
     assert spec is not None
@@ -176,6 +179,7 @@ class File:
         top = self.top
         top.one("archscope", None, check_version)
         params = self.settings("params")
+        variants = top.each("variants", lambda entry: self.variant(params, *entry))
         spec = Spec(
             name=top.one("name", default_name(self.file), lambda node: spec_name(scalar(node, "name"))),
             file=self.file,
@@ -183,8 +187,8 @@ class File:
             note=top.note(),
             inputs=top.inputs(shapes=True),
             params=params,
-            variants=top.each("variants", lambda entry: self.variant(params, *entry)),
-            matrix=self.matrix(params),
+            variants=variants,
+            matrix=self.matrix(params, variants),
             imports=top.each("import", lambda entry: self.imported(*entry)),
             python=top.each("python", foreign),
             blocks=top.each("blocks", lambda entry: self.block(*entry)),
@@ -231,7 +235,7 @@ class File:
     def settings(self, key: str) -> tuple[Setting, ...]:
         return self.top.each(key, setting)
 
-    def matrix(self, params: tuple[Setting, ...]) -> tuple[Setting, ...]:
+    def matrix(self, params: tuple[Setting, ...], variants: tuple[Variant, ...]) -> tuple[Setting, ...]:
         """`param: [values]`, of declared params."""
 
         def read_one(entry: tuple[Scalar, Node]) -> Setting:
@@ -242,7 +246,14 @@ class File:
                 raise Misread(value.span, f"matrix {key.text!r} has no values", "write [1, 2, 3]")
             return Setting(key.text, items, key.span)
 
-        return self.top.each("matrix", read_one)
+        found = self.top.each("matrix", read_one)
+        count = math.prod(len(s.value.items) for s in found if isinstance(s.value, Items))
+        count *= max(len(variants), 1)
+        if count > MOST_VARIANTS:
+            fact = f"the matrix makes {count:,} nets; at most {MOST_VARIANTS:,} are allowed"
+            self.problems.add(Problem(found[0].span, fact, "fewer values, or fewer params in the matrix"))
+            return ()
+        return found
 
     def variant(self, params: tuple[Setting, ...], key: Scalar, value: Node) -> Variant:
         """`name: {param: value, …, expect: {…}}`."""

@@ -7,6 +7,7 @@ tensor, a layer, a function, a number of the run): it answers for itself when it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from reprlib import Repr
 
 from archscope.spec.numbers import Fault, capped
 
@@ -89,7 +90,22 @@ class Parts(tuple):  # noqa: SLOT001 - a tuple can have no slots for what it is 
 
 def shown(value: object) -> str:
     """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
-    return value.what if isinstance(value, Thing) else repr(value)
+    return value.what if isinstance(value, Thing) else WRITER.repr(value)
+
+
+class Writer(Repr):
+    """Python's `repr`, of a long list or word its beginning and end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxstring = self.maxother = self.maxlong = 200
+
+    def repr_instance(self, x: object, level: int) -> str:
+        return x.what if isinstance(x, Thing) else super().repr_instance(x, level)
+
+
+WRITER = Writer()
 
 
 def numeric(value: object) -> bool:

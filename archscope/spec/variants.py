@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 
 from archscope.errors import UsageError, did_you_mean
-from archscope.spec.model import Constant, Items, Setting, Spec, Variant
+from archscope.spec.model import Setting, Spec, Variant, value_text
 
 
 def variants_of(spec: Spec) -> tuple[Variant, ...]:
     """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
-    base = spec.variants or (Variant("", (), (), spec.span),)
-    axes = [[replace(s, value=v) for v in s.value.items] for s in spec.matrix if isinstance(s.value, Items)]
-    if not axes:
-        return base
-    return tuple(_crossed(variant, chosen) for variant in base for chosen in itertools.product(*axes))
-
-
-def _crossed(variant: Variant, chosen: Sequence[Setting]) -> Variant:
-    texts = (f"{s.name}={_text(s)}" for s in chosen)
-    name = ",".join(filter(None, (variant.name, *texts)))
-    return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
-
-
-def _text(setting: Setting) -> str:
-    value = setting.value
-    return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
+    return tuple(spec.nets.values())
 
 
 def find_variant(spec: Spec, name: str | None) -> Variant:
     """The variant called `name`; the first one without a name. Raises UsageError."""
-    known = variants_of(spec)
     if not name:
-        return known[0]
-    for variant in known:
-        if variant.name == name:
-            return variant
-    names = [v.name for v in known if v.name]
-    near = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has no variants")
+        return next(iter(spec.nets.values()))
+    if name in spec.nets:
+        return spec.nets[name]
+    names = [known for known in spec.nets if known]
+    near = did_you_mean(name, names) or (f"it has {', '.join(names[:20])}" if names else "it has no variants")
     raise UsageError(f"{spec.file} has no variant {name!r}", near)
 
 
@@ -50,14 +31,14 @@ def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
     """
     axes = {setting.name for setting in spec.matrix} & settings.keys()
     told = find_variant(spec, name)
-    fitting = [one for one in variants_of(spec) if not contradicted(one, axes, settings)]
-    if not contradicted(told, axes, settings):
+    clash = contradicted(told, axes, settings)
+    if not clash:
         return told
+    fitting = [one for one in variants_of(spec) if not contradicted(one, axes, settings)]
     if fitting and not name:
         return fitting[0]
-    clash = contradicted(told, axes, settings)
-    said = " and ".join(f"{one.name}={_text(one)}" for one in clash)
-    given = ", ".join(f"{one.name}={_text(settings[one.name])}" for one in clash)
+    said = " and ".join(f"{one.name}={value_text(one)}" for one in clash)
+    given = ", ".join(f"{one.name}={value_text(settings[one.name])}" for one in clash)
     names = [one.name for one in fitting]
     first = told.name.partition(",")[0]
     named = [one for one in names if one.partition(",")[0] == first] or names

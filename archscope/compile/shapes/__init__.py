@@ -17,7 +17,7 @@ import torch
 from archscope.compile.shapes import functions, layers
 from archscope.compile.shapes.certain import Unsure, sound
 
-DOUBTS = (Unsure, TypeError, AttributeError, IndexError, ValueError, RuntimeError)
+DOUBTS = (Unsure, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RuntimeError)
 """What a rule meets in arguments that it was not written for."""
 
 

@@ -52,8 +52,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def reshape(input: Tensor, *shape: object) -> Tensor:
     sure(shape)
     sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+    sure(all(is_int(size) and size >= -1 for size in sizes) and sizes.count(-1) <= 1)  # type: ignore[operator]
     known = math.prod(size for size in sizes if size != -1)  # type: ignore[misc]
-    sure(all(is_int(size) and size >= -1 for size in sizes) and sizes.count(-1) <= 1 and known > 0)  # type: ignore[operator]
+    sure(known > 0)
     sure(input.numel() % known == 0 if -1 in sizes else input.numel() == known)
     try:
         return input.view(sizes)  # type: ignore[arg-type]
