@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from archscope.api.capacity import cure_of
 from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
 from archscope.api.requests import with_request
@@ -179,7 +181,9 @@ def room_for(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:
 
     place, kind = targets.device_of(device), targets.dtype_of(dtype)
     width = kind.itemsize if kind else 4
-    targets.refuse_too_big(plan.parameter_count * width + plan.largest_bytes, place, plan.target)
+    inputs = sum(math.prod(i.shape) * (kind or i.dtype).itemsize for i in plan.inputs)
+    needed = plan.parameter_count * width + max(inputs, plan.largest_bytes)
+    targets.refuse_too_big(needed, place, plan.target)
     return place, kind
 
 
@@ -215,6 +219,7 @@ def _joined(
     from archscope.render.conflicts import conflicts
     from archscope.render.expected_shapes import with_steps_of
 
+    cure = cure or cure_of(recording.error)
     report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))
     if recording.trace.failure is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LISTS: Mapping[str, Callable] = {"range": range, "zip": paired, "enumerate": counted, "reversed": turned}
 """Functions that give lists, as they are at run time."""
-AT_RUN_TIME: Mapping[str, Callable] = {"int": whole, "float": fraction}
+AT_RUN_TIME: Mapping[str, Callable] = {"int": whole, "float": fraction, "sum": sum, "round": round}
 """What stands for a function of numbers when the net runs, where that is another one."""
 
 

@@ -11,11 +11,11 @@ from archscope.spec.numbers import LENGTH, Fault
 
 STEPS = 100_000
 """How many steps a net may have, those of its blocks counted at every use, and how many turns its nested loops."""
-WORK = 10_000_000
+WORK = 5_000_000
 """How many values the expressions of a spec may work out, items of lists among them."""
-EXPRESSION = 50
+EXPRESSION = 100
 """What one expression takes, in values, beside the lists in it."""
-BLOCK = 2_000
+BLOCK = 4_000
 """What it takes to build a block for arguments or shapes that it was not built for yet."""
 CURE = "is a repeat count meant to be that large?"
 

@@ -63,8 +63,20 @@ def _free_on_cpu() -> int | None:
         available = int(found["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
-    allowed = _free_in_group()
-    return available if allowed is None else min(available, allowed)
+    limits = [limit for limit in (_free_in_group(), _free_of_process()) if limit is not None]
+    return min([available, *limits])
+
+
+def _free_of_process() -> int | None:
+    """What the limit of this process's addresses (`ulimit -v`) leaves; None where there is none."""
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if most == resource.RLIM_INFINITY else max(0, most - used)
 
 
 def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -32,6 +32,7 @@ from archscope.spec.catalog import suggestion
 from archscope.targets.calls import taken
 from archscope.targets.construction_errors import cannot_be_imported, cannot_be_made, comes_from_a_constructor
 from archscope.targets.ignored import INSTALLED, relative
+from archscope.targets.rationed import Rationed
 from archscope.warned import attributed
 
 FORMS = "net.yaml, net.yaml:variant, net.py:Net, package.module:factory, or a network that `archscope list` shows"
@@ -278,7 +279,10 @@ def _called(found: Any, arguments: Mapping[str, Any], target: str, device: str) 
         ):  # what needs values while it is made is made on the CPU
             return found(**arguments)
     try:
-        return found(**arguments)
+        with Rationed(target):
+            return found(**arguments)
+    except UsageError:  # there is no room for it
+        raise
     except (Exception, SystemExit) as error:  # the user's code raises what it likes
         raise cannot_be_made(target, error) from error
 

@@ -1,0 +1,99 @@
+"""The child: cases from standard input, one line of JSON each, what came of each to standard output.
+
+It holds the limit of memory; its parent ends it where a case takes too long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+MEMORY = 12_000_000_000
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(1)
+    tell = os.fdopen(os.dup(1), "w")
+    file = Path(sys.argv[1])
+    warmed(file)
+    answer(tell, "ready")
+    for line in sys.stdin:
+        case = json.loads(line)
+        began = time.perf_counter()
+        code, place = outcome(KINDS[case["kind"]], case, file)
+        spent = time.perf_counter() - began
+        told = {"code": code, "place": place, "seconds": round(spent, 3)}
+        answer(tell, json.dumps(told))
+
+
+def answer(to: TextIO, line: str) -> None:
+    to.write(line + "\n")
+    to.flush()
+
+
+def warmed(file: Path) -> None:
+    """What a first run imports is no part of a case's time."""
+    text = "input: [N, 4, 8, 8]\nlayers: ['Conv2d(4, 3)(x).cumsum(1).var()']\n"
+    outcome(spec_checked, {"text": text, "command": "check"}, file)
+
+
+def outcome(run: Callable[[Any, Path], int], case: Any, file: Path) -> tuple[int, str]:
+    """The exit code, and where a traceback comes from; empty without one."""
+    quiet = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            return run(case, file), ""
+    except SystemExit as error:
+        return int(error.code or 0), ""
+    except BaseException as error:  # noqa: BLE001 - whatever comes through is what is looked for
+        return -1, place_of(error)
+
+
+def place_of(error: BaseException) -> str:
+    """`IndexError at report/reach.py:91`: the exception and the innermost line of ours."""
+    ours = [one for one in traceback.extract_tb(error.__traceback__) if f"{os.sep}archscope{os.sep}" in one.filename]
+    last = ours[-1] if ours else traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}: {str(error)[:80]}"
+
+
+def spec_checked(case: Any, file: Path) -> int:
+    from archscope.cli.program import ended
+
+    file.write_text(case["text"], "utf-8")
+    return ended([case["command"], str(file), *case.get("options", ())])
+
+
+def model_summarized(case: Any, _: Path) -> int:
+    import archscope
+    from archscope.errors import ArchscopeError
+    from tests.fuzz.changes import live_model
+
+    made = live_model(case["seed"])
+    if made is None:
+        return 0
+    model, shape = made
+    try:
+        archscope.summarize(model, input=shape, device="meta" if case["seed"] % 2 else "cpu")
+        return 0
+    except ArchscopeError:
+        return 1
+
+
+KINDS = {"spec": spec_checked, "model": model_summarized}
+
+if __name__ == "__main__":
+    main()
