@@ -34,6 +34,10 @@ STEPS_FOR_CHOICE = 1_000
 """Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
 MOST_CONFLICTS = 8
 """For how many conflicts of a target fixes are looked for."""
+LEAST, FEW = 12, 4
+"""How many proposals are tried for a conflict at least; and for one of many conflicts."""
+MANY = 40
+"""With more conflicts a file is wrong as a whole: fixes are looked for of the first alone, and few are tried."""
 NOT_BUILT = ("groups", "padding")
 """Arguments with which a layer cannot be made at all, so that it has no parameters before it is mended."""
 
@@ -62,7 +66,8 @@ class SpecFixes:
         """
         from archscope.render.conflicts import cured_by
 
-        before, left, findings = compiled_net(plan), MOST_CONFLICTS, []
+        many = len(report.trace.mismatches) > MANY
+        before, left, findings = compiled_net(plan), 1 if many else MOST_CONFLICTS, []
         figured, exact, cure = is_figured(plan.expected), is_exact(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
@@ -71,20 +76,25 @@ class SpecFixes:
             elif diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left -= 1
                 attempts = Attempts(self, target, before, report, diagnosis, figured, exact, batch)
-                finding, cures_all = self._with_fixes(finding, diagnosis, attempts)
+                finding, cures_all = self._with_fixes(finding, diagnosis, attempts, least=FEW if many else LEAST)
                 cure = finding if cures_all else None
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
-    def _with_fixes(self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts) -> tuple[Finding, bool]:
-        """The finding with its fixes, and whether the first one leaves nothing wrong in any variant."""
+    def _with_fixes(
+        self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts, least: int
+    ) -> tuple[Finding, bool]:
+        """The finding with its fixes, and whether the first one leaves nothing wrong in any variant.
+
+        least: so many proposals are tried, however large the net.
+        """
         from archscope.checks.conflicts.fix_search import WANTED, offered, search, sound, with_fixes
         from archscope.checks.conflicts.proposals import proposals
 
         key = finding.rule, finding.place
         edits = distinct_texts(chain(self.found.get(key, ()), sound(proposals(diagnosis, self.pages))))
         edits = filter(attempts.is_worth_trying, edits)
-        most = min(max(MOST_STEPS // max(attempts.steps, 1), 12), 80)
+        most = least if least < LEAST else min(max(MOST_STEPS // max(attempts.steps, 1), least), 80)
         small = attempts.steps * len(self.session.all_targets) <= STEPS_FOR_CHOICE
         found = search(edits, attempts.attempt, most=most, wanted=WANTED if small else 1)
         passed = [trial for trial in found if attempts.suits_every_variant(trial)]

@@ -20,7 +20,7 @@ from archscope.compile.turns import run_time_loop
 from archscope.compile.use import last_node
 from archscope.errors import Span
 from archscope.spec.budget import STEPS
-from archscope.spec.model import For, Items, Repeat, Step
+from archscope.spec.model import Body, For, Items, Repeat, Step
 from archscope.spec.numbers import Fault
 from archscope.spec.things import UNKNOWN, known_by_halves, shown
 
@@ -36,6 +36,8 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
         workshop.turns *= max(1, turn_count(length))
         if workshop.turns > STEPS:
             raise Fault(f"nested loops of {workshop.turns:,} turns; at most {STEPS:,} are allowed", "a smaller count")
+        if (least := workshop.turns * steps_in(step.body)) > STEPS:
+            raise Fault(f"loops of {least:,} steps or more; at most {STEPS:,} are allowed", "a smaller count")
         if isinstance(length, (RuntimeNumber, RuntimeList)):
             found = run_time_loop(walk, step, length, start, scope, path)
             if not isinstance(found, str):
@@ -52,6 +54,13 @@ def turns(walk: Walk, step: Step, start: object, scope: Scope, path: str) -> obj
     finally:
         workshop.turns = around
     return collect(step, scope, value, collected)
+
+
+def steps_in(body: Body) -> int:
+    """How many steps a body has at least; loops in it count their turns themselves."""
+    if isinstance(body, tuple):
+        return sum(steps_in(step.body) for step in body)
+    return steps_in(body.body) if isinstance(body, Step) else 1
 
 
 def turn_count(length: Any) -> int:

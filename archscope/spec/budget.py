@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from archscope.spec.numbers import LENGTH, Fault
 
-STEPS = 100_000
+STEPS = 20_000
 """How many steps a net may have, those of its blocks counted at every use, and how many turns its nested loops."""
 WORK = 5_000_000
 """How many values the expressions of a spec may work out, items of lists among them."""

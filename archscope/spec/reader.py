@@ -25,7 +25,7 @@ Event = Any
 """PyYAML's events; their marks and flags are untyped, or typed as if they could be missing."""
 
 MAX_BYTES = 1 << 20
-MAX_NODES = 100_000
+MAX_NODES = 30_000
 MAX_DEPTH = 60
 
 
