@@ -1,6 +1,7 @@
 # make demo      a first look: sets up .venv, then one summary and one comparison
 # make test      what must hold: ruff, mypy, pytest with a sample of each law
 # make test-all  every case of every law; CI runs it after make test
+# make fuzz      a hundred thousand odd specs and models, in children with limits; EXAMPLES=1000 SEED=1 for others
 # make bench     the figures of speed and memory, measured on this machine, beside the other tools that are installed
 # make clean     takes away what these made
 #
@@ -11,13 +12,15 @@
 PYTHON ?= python3
 TORCH ?=
 WORKERS ?= 2
+EXAMPLES ?= 100000
+SEED ?= 0
 PINNED := $(shell sed -n 's/^torch==//p' constraints.txt)
 ANOTHER := $(TORCH)$(filter command,$(origin PYTHON))
 VENV := .venv$(if $(ANOTHER),-$(or $(TORCH),$(PINNED))-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all fuzz lint bench clean
 
 demo: $(READY)
 	$(BIN)/archscope summary specs/tutorials/residual_mnist.yaml
@@ -28,6 +31,9 @@ test: $(if $(ANOTHER),$(READY),lint)
 
 test-all: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m law --laws=all
+
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --examples $(EXAMPLES) --seed $(SEED) --workers $(WORKERS)
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

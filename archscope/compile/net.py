@@ -28,7 +28,6 @@ from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
 from archscope.spec.model import Expected, Expression, Input, Library, Setting, Spec, Tie, Variant
-from archscope.spec.names import names_read
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site, join_path
 from archscope.warned import attributed
@@ -152,7 +151,7 @@ def set_otherwise(spec: Spec, variant: Variant, settings: Mapping[str, Setting |
 
 def warn_of_unread(workshop: Workshop, spec: Spec) -> None:
     """Params that nothing in the file reads."""
-    read = names_read(spec)
+    read = spec.names_read
     for setting in spec.params:
         if setting.name not in read:
             fact = f"nothing reads the param {setting.name!r}"

@@ -317,6 +317,13 @@ class Spec:
     expect: tuple[Check, ...] = ()
 
     @cached_property
+    def names_read(self) -> frozenset[str]:
+        """Every name that the file reads."""
+        from archscope.spec.names import names_read
+
+        return names_read(self)
+
+    @cached_property
     def nets(self) -> Mapping[str, Variant]:
         """Every net of the file by its name: the variants times the matrix; one without a name where it has neither."""
         base = self.variants or (Variant("", (), (), self.span),)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 MEMORY = 12_000_000_000
+LONGEST = 100_000
+"""How many characters of what was printed are told."""
 
 
 def main() -> None:
@@ -34,9 +36,9 @@ def main() -> None:
     for line in sys.stdin:
         case = json.loads(line)
         began = time.perf_counter()
-        code, place = outcome(KINDS[case["kind"]], case, file)
+        code, place, text = outcome(KINDS[case["kind"]], case, file)
         spent = time.perf_counter() - began
-        told = {"code": code, "place": place, "seconds": round(spent, 3)}
+        told = {"code": code, "place": place, "text": text[:LONGEST], "seconds": round(spent, 3)}
         answer(tell, json.dumps(told))
 
 
@@ -51,16 +53,17 @@ def warmed(file: Path) -> None:
     outcome(spec_checked, {"text": text, "command": "check"}, file)
 
 
-def outcome(run: Callable[[Any, Path], int], case: Any, file: Path) -> tuple[int, str]:
-    """The exit code, and where a traceback comes from; empty without one."""
+def outcome(run: Callable[[Any, Path], int], case: Any, file: Path) -> tuple[int, str, str]:
+    """The exit code; where a traceback comes from, empty without one; what was printed, unfolded."""
     quiet = io.StringIO()
     try:
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            return run(case, file), ""
+            code, place = run(case, file), ""
     except SystemExit as error:
-        return int(error.code or 0), ""
+        code, place = int(error.code or 0), ""
     except BaseException as error:  # noqa: BLE001 - whatever comes through is what is looked for
-        return -1, place_of(error)
+        code, place = -1, place_of(error)
+    return code, place, " ".join(quiet.getvalue().split())
 
 
 def place_of(error: BaseException) -> str:
@@ -93,7 +96,13 @@ def model_summarized(case: Any, _: Path) -> int:
         return 1
 
 
-KINDS = {"spec": spec_checked, "model": model_summarized}
+def asleep(case: Any, _: Path) -> int:
+    """What takes too long, for the test of the parent."""
+    time.sleep(case["seconds"])
+    return 0
+
+
+KINDS = {"sleep": asleep, "spec": spec_checked, "model": model_summarized}
 
 if __name__ == "__main__":
     main()

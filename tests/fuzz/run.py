@@ -34,17 +34,21 @@ COMMANDS = (
     *(("check", ()), ("check", ())),
     *(("summary", ("--device", "meta")), ("flops", ("--device", "meta", "--format", "json"))),
 )
+PART = 250
+"""How many cases are drawn from one seed, and asked of one child."""
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a case. code: the exit code, -1 of a traceback, -2 where the child was ended or died."""
+    """What came of a case. code: the exit code, -1 of a traceback, -2 where the child was ended or died. text: what was
+    printed, on one line."""
 
     case: Any
     code: int
     place: str
     seconds: float
+    text: str = ""
 
     @property
     def fell(self) -> bool:
@@ -69,16 +73,15 @@ def answers(wanted: Sequence[Any], *, limit: float = LIMIT) -> Iterator[Answer]:
     with tempfile.TemporaryDirectory() as folder:
         waiting = list(wanted)
         while waiting:
-            child = started(Path(folder) / "net.yaml")
-            try:
-                while waiting:
-                    answer = asked(child, waiting.pop(0), limit)
-                    yield answer
-                    if answer.code == -2:
-                        break
-            finally:
-                child.kill()
-                child.wait()
+            with started(Path(folder) / "net.yaml") as child:
+                try:
+                    while waiting:
+                        answer = asked(child, waiting.pop(0), limit)
+                        yield answer
+                        if answer.code == -2:
+                            break
+                finally:
+                    child.kill()
 
 
 def started(file: Path) -> subprocess.Popen[str]:
@@ -102,7 +105,7 @@ def asked(child: subprocess.Popen[str], case: Any, limit: float) -> Answer:
         died = child.poll() is not None
         return Answer(case, -2, "died" if died else f"no answer in {limit:g} s", time.perf_counter() - began)
     told = json.loads(line)
-    return Answer(case, told["code"], told["place"], told["seconds"])
+    return Answer(case, told["code"], told["place"], told["seconds"], told["text"])
 
 
 def line_of(child: subprocess.Popen[str], seconds: float) -> str:
@@ -116,12 +119,13 @@ def figures(found: Sequence[Answer]) -> str:
     """What is told of a run."""
     codes = Counter(answer.code for answer in found)
     slow = [answer for answer in found if answer.seconds > GOAL and not answer.fell]
+    late = [answer for answer in slow if answer.code == 2]
     times = sorted(answer.seconds for answer in found)
     return "\n".join(
         [
             f"{len(found):,} cases: {codes[0]:,} fine, {codes[1]:,} with findings, {codes[2]:,} refused",
             f"{codes[-1]:,} tracebacks, {codes[-2]:,} without an answer in {LIMIT:g} s",
-            f"{len(slow):,} answered later than {GOAL:g} s",
+            f"{len(slow):,} answered later than {GOAL:g} s, {len(late):,} of them refused",
             f"median {times[len(times) // 2]:.3f} s, longest {times[-1]:.1f} s",
         ]
     )
@@ -134,7 +138,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--save", type=Path, help="a folder for the cases that fell or were slow")
     options = parser.parse_args()
-    sizes = [min(1000, options.examples - at) for at in range(0, options.examples, 1000)]
+    sizes = [min(PART, options.examples - at) for at in range(0, options.examples, PART)]
     found: list[Answer] = []
     alone = Lock()  # hypothesis draws in one thread at a time
 
