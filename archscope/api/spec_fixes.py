@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 6_000
 """How many distinct steps are compiled for one conflict at most, over all proposals."""
+MOST_IN_ALL = 24_000
+"""After how many compiled steps no further conflict of a spec, in whatever variant, gets a search for fixes."""
 STEPS_FOR_CHOICE = 1_000
 """Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
 MOST_CONFLICTS = 8
@@ -50,6 +52,7 @@ class SpecFixes:
     pages: Mapping[str, Page] = field(init=False)
     variants: OtherVariants = field(init=False)
     found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
+    spent: int = 0  # steps that were compiled to try proposals
 
     def __post_init__(self) -> None:
         self.variants = OtherVariants(self.session)
@@ -74,7 +77,7 @@ class SpecFixes:
             if cure is not None and diagnosis is not None:
                 finding = cured_by(finding, cure)
             elif diagnosis is not None and finding.place is not None and not finding.likely and left:
-                left -= 1
+                left = left - 1 if self.spent < MOST_IN_ALL else 0
                 attempts = Attempts(self, target, before, report, diagnosis, figured, exact, batch)
                 finding, cures_all = self._with_fixes(finding, diagnosis, attempts, least=FEW if many else LEAST)
                 cure = finding if cures_all else None
@@ -146,6 +149,7 @@ class Attempts:
 
     def attempt(self, proposal: Proposal) -> Trial | None:
         """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
+        self.fixes.spent += self.steps
         try:
             return self._attempt(proposal)
         except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises

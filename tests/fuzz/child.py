@@ -1,6 +1,6 @@
 """The child: cases from standard input, one line of JSON each, what came of each to standard output.
 
-It holds the limit of memory; its parent ends it where a case takes too long.
+It holds the limits of memory and of processor time for each case; its parent ends it where it waits too long.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -35,9 +36,11 @@ def main() -> None:
     answer(tell, "ready")
     for line in sys.stdin:
         case = json.loads(line)
-        began = time.perf_counter()
+        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[2]))  # ends the process
+        began = time.process_time()
         code, place, text = outcome(KINDS[case["kind"]], case, file)
-        spent = time.perf_counter() - began
+        spent = time.process_time() - began
+        signal.setitimer(signal.ITIMER_PROF, 0)
         told = {"code": code, "place": place, "text": text[:LONGEST], "seconds": round(spent, 3)}
         answer(tell, json.dumps(told))
 
