@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_STEPS = 6_000
 """How many distinct steps are compiled for one conflict at most, over all proposals."""
 MOST_IN_ALL = 24_000
-"""After how many compiled steps, over all variants of a spec, one more conflict of a variant gets a search for fixes."""
+"""After so many compiled steps, over all variants, fixes are looked for of one conflict of each further variant."""
 STEPS_FOR_CHOICE = 1_000
 """Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
 MOST_CONFLICTS = 8
