@@ -15,9 +15,6 @@ from typing import Any
 
 from archscope.trace import Life, Trace
 
-GRANULE = 512
-"""CUDA's caching allocator hands out multiples of so many bytes."""
-
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -102,7 +99,7 @@ def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     """
     if trace.failure is not None or not trace.lives:
         return None
-    lives = [life._replace(bytes=on(trace.device, life.bytes)) for life in trace.lives]
+    lives = [life._replace(bytes=allocated(life.bytes, trace.traits.granule)) for life in trace.lives]
     made = [life for life in lives if life.born >= 0]
     left = [life for life in made if life.died is None]
     params, buffers, inputs = (total(life for life in lives if life.kind == kind) for kind in HELD)
@@ -111,7 +108,8 @@ def memory_of(trace: Trace, *, optimizer: str = "") -> Memory | None:
     states = OPTIMIZERS[optimizer].states * sum(learned) if optimizer and trace.backward else 0
     peak, row, backward = highest(made, trace)
     if optimizer and trace.backward:
-        step = total(life for life in left if life.kind != "output") + scratch(optimizer, trace.device, learned)
+        step = total(life for life in left if life.kind != "output")
+        step += scratch(optimizer, learned, joint=trace.traits.joint_steps)
         if step > peak:
             peak, row, backward = step, None, False
     start = sum(not moment.backward for moment in trace.moments)
@@ -139,16 +137,18 @@ def highest(made: Sequence[Life], trace: Trace) -> tuple[int, int | None, bool]:
 def learned_sizes(trace: Trace) -> list[int]:
     """The bytes of every parameter that is trained, in their order: a row reads it, and it is not frozen."""
     read = {name for row in trace.rows for name in row.params}
-    return [on(trace.device, param.bytes) for param in trace.params if param.trainable and param.name in read]
+    return [
+        allocated(param.bytes, trace.traits.granule) for param in trace.params if param.trainable and param.name in read
+    ]
 
 
-def scratch(optimizer: str, device: str, learned: Sequence[int]) -> int:
-    """What the optimizer needs on top in its step: torch's Adam makes the root of its second moments, on CUDA those of
-    all parameters together. On CPU it goes from one to the next, and the quotient of that root, and what it made of
-    the parameter before, live beside it. SGD makes nothing."""
+def scratch(optimizer: str, learned: Sequence[int], *, joint: bool) -> int:
+    """What the optimizer needs on top in its step: torch's Adam makes the root of its second moments, where steps are
+    `joint` those of all parameters together. Else it goes from one to the next, and the quotient of that root, and what
+    it made of the parameter before, live beside it. SGD makes nothing."""
     if not optimizer.startswith("adam"):
         return 0
-    if device.startswith("cuda"):
+    if joint:
         return sum(learned)
     return max((before + 2 * size for before, size in pairwise([0, *learned])), default=0)
 
@@ -188,11 +188,6 @@ def following(low: tuple[int, int | None], other: tuple[int, int | None] | None,
         return 8 * low[0]
     rise = Fraction((other[1] or 0) - (low[1] or 0), other[0] - low[0])
     return max(low[0] + 1, low[0] + floor((available - (low[1] or 0)) / rise))
-
-
-def on(device: str, size: int) -> int:
-    """The bytes that a piece of memory takes there."""
-    return allocated(size, GRANULE) if device.startswith("cuda") else size
 
 
 def allocated(size: int, granularity: int) -> int:

@@ -7,8 +7,10 @@ Machine (what it was measured on, and under which settings), Load (what else it 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from archscope.traits import HOST, Traits
 
 NOISY = 0.1
 """An interquartile range above this share of the median is too wide to be quoted without saying so."""
@@ -89,6 +91,7 @@ class Machine:
     driver: str
     versions: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, object], ...]
+    traits: Traits = field(default=HOST, compare=False)
 
     @property
     def kind(self) -> str:

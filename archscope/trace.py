@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from archscope.errors import Span
+from archscope.traits import HOST, Traits
 
 Shape = tuple[int, ...]
 
@@ -237,7 +238,7 @@ class Trace:
 
     rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
     moments, lives: what memory lived when, in both passes, where that was asked for. ran: whether anything was run; not
-    where there is no input, and the parameters are all that is known.
+    where there is no input, and the parameters are all that is known. traits: of the device.
     """
 
     target: str
@@ -257,3 +258,4 @@ class Trace:
     moments: tuple[Moment, ...] = ()
     lives: tuple[Life, ...] = ()
     ran: bool = True
+    traits: Traits = HOST

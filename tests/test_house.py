@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "interrupts": 0,
     "plain_files": 0,
     "units": 0,
+    "traits": 0,
     "spec": 1,
     "trace": 1,
     "trace_index": 1,
@@ -40,6 +41,7 @@ FLOORS: dict[str, int] = {
     "liveness": 1,
     "warned": 1,
     "tried": 1,
+    "backends": 2,
     "compile": 2,
     "record": 2,
     "targets": 2,
@@ -67,6 +69,10 @@ STAIRS: dict[tuple[str, str], str] = {
     ("witnesses", "record"): "what a run must not change is kept in one place",
     ("targets", "record"): "and what a module holds is read in one place",
     ("measure", "record"): "what a measured run must not change, too; and what time a row took is told of its calls",
+    **dict.fromkeys(
+        (("record", "backends"), ("targets", "backends"), ("witnesses", "backends"), ("measure", "backends")),
+        "what a device can do, and what it holds, is asked in one place",
+    ),
     ("roofline", "measurement"): "ceilings are those of a machine",
     ("liveness", "trace"): "what lived when is a noun of the trace",
 }
@@ -182,6 +188,32 @@ def tells_what_it_is(source: Source) -> Iterator[str]:
         yield f"{source.path}:1: no docstring that tells what the module does"
 
 
+ACCELERATORS = frozenset({"cuda", "mps", "xpu", "hip", "hpu"})
+SWITCHES = frozenset({"cuda", "cudnn", "mps"})
+
+
+def devices_are_asked_in_their_room(source: Source) -> Iterator[str]:
+    """No `torch.cuda`, no `torch.backends.cuda`, no comparison with the name of an accelerator outside `backends`."""
+    if source.room == "backends":
+        return
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="torch"), attr=attr) if attr in ACCELERATORS:
+                yield f"{source.path}:{node.lineno}: torch.{attr} outside the room for devices"
+            case ast.Attribute(value=ast.Attribute(attr="backends"), attr=attr) if attr in SWITCHES:
+                yield f"{source.path}:{node.lineno}: torch.backends.{attr} outside the room for devices"
+            case ast.Compare() | ast.Subscript() | ast.MatchValue() | ast.Call(func=ast.Attribute(attr="startswith")):
+                told = [part for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                yield from (
+                    f"{source.path}:{part.lineno}: asks for {part.value!r} outside the room for devices"
+                    for part in told
+                    if part.value in ACCELERATORS
+                )
+    for line, name in imported(source.tree):
+        if name.startswith("torch.") and ACCELERATORS & set(name.split(".")):
+            yield f"{source.path}:{line}: {name} outside the room for devices"
+
+
 def functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
     """Every function and the lines of its body."""
     for node in ast.walk(tree):
@@ -213,6 +245,7 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     only_the_door_prints,
     nothing_global,
     tells_what_it_is,
+    devices_are_asked_in_their_room,
     is_short,
 )
 
@@ -311,6 +344,13 @@ BAD = [
     (nothing_global, "cost.py", "def f():\n    global seen\n    seen = 1", "global seen"),
     (nothing_global, "cost.py", "seen: dict[str, int] = {}", "an empty container"),
     (tells_what_it_is, "cost.py", "PRICE = 1", "no docstring"),
+    (devices_are_asked_in_their_room, "measure/runs.py", "torch.cuda.synchronize()", "torch.cuda outside"),
+    (devices_are_asked_in_their_room, "api.py", "if device.startswith('cuda'): pass", "asks for 'cuda' outside"),
+    (devices_are_asked_in_their_room, "api.py", "gpu = x.device.type != 'mps'", "asks for 'mps' outside"),
+    (devices_are_asked_in_their_room, "api.py", "gpu = kind in ('xpu', 'cpu')", "asks for 'xpu' outside"),
+    (devices_are_asked_in_their_room, "api.py", "WORDS = {}['cuda']", "asks for 'cuda' outside"),
+    (devices_are_asked_in_their_room, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
+    (devices_are_asked_in_their_room, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
     (is_short, "cost.py", "a = 1\n" * 401, "401 lines, more than 400"),
 ]
@@ -323,6 +363,9 @@ GOOD = [
     (only_the_door_prints, "cli.py", "print(1)"),
     (nothing_global, "cost.py", "def f():\n    a = 1\n    def g():\n        nonlocal a"),
     (tells_what_it_is, "spec/__init__.py", ""),
+    (devices_are_asked_in_their_room, "backends/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
+    (devices_are_asked_in_their_room, "record/kernels.py", "NAMES = 'double cuda float xpu'.split()"),
+    (devices_are_asked_in_their_room, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
 ]
 

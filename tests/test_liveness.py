@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.api.runs import summarize_plan
 from archscope.api.specs import plan_of
+from archscope.backends.cuda import CUDA
 from archscope.liveness import Memory, allocated, fitting, memory_of
 from archscope.record import record_module
 from archscope.trace import Failure, Life, Moment, Trace
@@ -170,7 +171,7 @@ def test_the_optimizers_step_is_the_peak_where_what_it_makes_is_more_than_what_a
     assert plain is not None
     assert plain.work < memory.work
     assert plain.row is not None
-    on_gpu = memory_of(replace(trace, device="cuda:0"), optimizer="adamw")
+    on_gpu = memory_of(replace(trace, device="cuda:0", traits=CUDA), optimizer="adamw")
     assert on_gpu is not None
     assert on_gpu.work == 512 + 512 + weight + 3584 + on_gpu.gradients
 
@@ -219,7 +220,7 @@ def test_a_pass_that_makes_nothing() -> None:
 
 def test_cuda_hands_out_whole_granules_and_tells_what_a_kernel_takes_for_itself() -> None:
     lives = (Life(100, -1, None, "parameter"), Life(513, 0, None), Life(1, 0, 1))
-    trace = Trace("t", "cuda:0", "float32", "eval", (), (), (), (), (), lives=lives)
+    trace = Trace("t", "cuda:0", "float32", "eval", (), (), (), (), (), lives=lives, traits=CUDA)
     memory = memory_of(replace(trace, moments=(Moment(0, False, 7), Moment(1, False, 4000))))
     assert memory is not None
     assert (memory.params, memory.work) == (512, 1024 + 4000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import fsum
 
+from archscope.backends.cuda import CUDA
 from archscope.liveness import Memory
 from archscope.measurement import Load, Machine, Measurement, RowTimes, Samples
 from archscope.report import Report
@@ -29,6 +30,7 @@ GPU = replace(
     driver="550.54",
     versions=(*CPU.versions, ("cuda", "13.0"), ("cudnn", "91002")),
     settings=(("threads", 4), ("tf32", False), ("tf32_conv", True)),
+    traits=CUDA,
 )
 
 

@@ -76,10 +76,11 @@ def prepared(
 ) -> Iterator[Prepared]:
     """The target, ready to be measured, under the settings wanted. Raises SpecError, UsageError, ForwardError."""
     from archscope import targets
+    from archscope.backends import traits_of
     from archscope.measure import with_settings
 
     place = targets.device_of(device)
-    if how.tf32 is not None and not place.startswith("cuda"):
+    if how.tf32 is not None and not traits_of(place).tf32:
         raise UsageError("TF32 is for GPUs", 'device="cuda", where there is one')
     with with_settings(place, threads=how.threads, tf32=how.tf32), targets.seeded(how.seed or 0):
         if split(target) is None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import torch
 
+from archscope.backends import Backend, Clock, backend_of
 from archscope.measure.machine import load, machine, with_settings
 from archscope.roofline import TF32, Ceilings
 
@@ -39,9 +41,9 @@ RUN = 0.001
 
 
 def measure_ceilings(device: str, *, tell: Tell = lambda _: None, seconds: float = 8.0) -> Ceilings:
-    """The ceilings of `cpu` or `cuda[:i]` under the settings of now, in about so many seconds."""
-    bench, probe = Bench(torch.device(device)), load(device)
-    with torch.inference_mode(), bench.entered():
+    """The ceilings of a device under the settings of now, in about so many seconds."""
+    bench, probe = Bench(device), load(device)
+    with torch.inference_mode(), bench.backend.current():
         tell("launch cost")
         launch = bench.launch(LAUNCH * seconds)
         peaks = tuple(_peaks(bench, PRODUCTS * seconds, tell))
@@ -56,14 +58,15 @@ def measure_ceilings(device: str, *, tell: Tell = lambda _: None, seconds: float
 class Bench:
     """A device with its clock."""
 
-    place: torch.device
+    place: str
 
-    @property
-    def is_gpu(self) -> bool:
-        return self.place.type == "cuda"
+    @cached_property
+    def backend(self) -> Backend:
+        return backend_of(self.place)
 
-    def entered(self) -> AbstractContextManager[object]:
-        return torch.cuda.device(self.place) if self.is_gpu else nullcontext()
+    @cached_property
+    def _clock(self) -> Clock:
+        return self.backend.clock()
 
     def filled(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Random numbers from 0 to 1 (zeros would let a GPU run faster), not from torch's own generator."""
@@ -72,12 +75,12 @@ class Bench:
 
     def clock(self, call: Call, times: int) -> float:
         """Seconds of so many calls."""
-        if self.is_gpu:
-            return _by_events(call, times)
-        start = time.perf_counter()
+        start = self._clock.mark()
         for _ in range(times):
             call()
-        return time.perf_counter() - start
+        end = self._clock.mark()
+        self._clock.wait()
+        return self._clock.between(start, end)
 
     def best(self, call: Call, seconds: float) -> float:
         """The least seconds of one call, of all runs that fit in `seconds`, but at least two."""
@@ -92,57 +95,37 @@ class Bench:
         return best / times
 
     def best_small(self, call: Call, seconds: float) -> float:
-        """The same of a short call. On a GPU many are replayed as one graph, since starting each of them by hand would
-        take longer than it lasts."""
-        return self.best(_captured(call), seconds) / IN_GRAPH if self.is_gpu else self.best(call, seconds)
+        """The same of a short call; many at one launch, where starting each of them by hand would take longer than it
+        lasts."""
+        several = self.backend.repeated(call, IN_GRAPH)
+        return self.best(call, seconds) if several is None else self.best(several, seconds) / IN_GRAPH
 
     def launch(self, seconds: float) -> float:
         """Seconds of one kernel, on CPU of one function, on a single number."""
         return self.best_small(_adding(self.filled(3)), seconds)
 
 
-def _by_events(call: Call, times: int) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    for _ in range(times):
-        call()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1000
-
-
-def _captured(call: Call) -> Call:
-    """Replays a CUDA graph of the call, `IN_GRAPH` times over."""
-    call()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
-        for _ in range(IN_GRAPH):
-            call()
-    return graph.replay
-
-
 # ------------------------------------------------------------ matrix products
 def _peaks(bench: Bench, seconds: float, tell: Tell) -> Iterator[tuple[str, float | None]]:
     """FLOP/s by dtype, float32 first, since others are held against it."""
-    each = seconds / (len(DTYPES) + bench.is_gpu)
+    each = seconds / (len(DTYPES) + bench.backend.traits.tf32)
     first: float | None = None
     for dtype in DTYPES:
         name = str(dtype).removeprefix("torch.")
         tell(f"products in {name}")
-        with with_settings(str(bench.place), tf32=False):
+        with with_settings(bench.place, tf32=False):
             peak = _peak(bench, dtype, each, first)
         first = first or peak
         yield name, peak
-        if bench.is_gpu and dtype == torch.float32:
+        if bench.backend.traits.tf32 and dtype == torch.float32:
             tell(f"products in {TF32}")
-            with with_settings(str(bench.place), tf32=True):
-                yield TF32, _peak(bench, dtype, each, None) if _has_tensor_cores(bench) else None
+            with with_settings(bench.place, tf32=True):
+                yield TF32, _peak(bench, dtype, each, None) if bench.backend.has_tf32() else None
 
 
 def _peak(bench: Bench, dtype: torch.dtype, seconds: float, against: float | None) -> float | None:
     """FLOP/s of the best product found; None where the device lacks the dtype, or is hopeless beside `against`."""
-    if bench.is_gpu and dtype == torch.bfloat16 and not _has_tensor_cores(bench):
+    if bench.backend.traits.tf32 and dtype == torch.bfloat16 and not bench.backend.has_tf32():
         return None
     best: float | None = None
     with suppress(RuntimeError):  # no such product, or no memory for a larger one: what was seen before stays
@@ -151,11 +134,6 @@ def _peak(bench: Bench, dtype: torch.dtype, seconds: float, against: float | Non
                 return None
             best = max(rate, best or 0.0)
     return best
-
-
-def _has_tensor_cores(bench: Bench) -> bool:
-    """Those that know TF32 and bfloat16."""
-    return torch.cuda.get_device_capability(bench.place) >= (8, 0)
 
 
 def _rates(bench: Bench, dtype: torch.dtype, seconds: float) -> Iterator[float]:
@@ -206,7 +184,7 @@ def _rate(bench: Bench, product: Product, dtype: torch.dtype, seconds: float) ->
 # ------------------------------------------------------------ bytes
 def _bandwidths(bench: Bench, seconds: float) -> Iterator[tuple[int, float]]:
     """(working set, bytes per second), large sets first; small ones are left out where that took far too long."""
-    here = machine(str(bench.place))
+    here = machine(bench.place)
     sizes, end = _sizes(here.cache, here.memory), time.perf_counter() + 2 * seconds
     memory = bench.filled(SMALLEST // 4).repeat(sizes[-1] // SMALLEST)
     each = seconds / len(sizes) / len(MOVING)

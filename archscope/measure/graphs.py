@@ -1,61 +1,31 @@
-"""A step as one CUDA graph: what is left of its time when nothing is launched from Python.
+"""A step as one graph: what is left of its time when nothing is launched from Python.
 
 warm-up on a side stream → a step that may not wait for the GPU → capture → replay
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-import torch
-
+from archscope.backends import backend_of
 from archscope.measure.workload import StepError, Workload
 from archscope.record.tensors import first_line
-
-WARM = 3
-"""Steps on a side stream before the capture, as torch asks for."""
 
 
 def captured(workload: Workload) -> tuple[Callable[[], object] | None, str]:
     """What replays the step; or None, and why it cannot be captured: it waits for the GPU, or changes shapes.
 
-    What waits for the GPU is looked for before, as far as torch tells of it, since a capture that breaks off may leave
-    torch's generators and allocator in its state. The optimizer can be captured from then on, which makes it slower
-    where it is not.
+    The optimizer can be captured from then on, which makes it slower where it is not.
     """
-    device = torch.device(workload.device)
-    if device.type != "cuda":
+    backend = backend_of(workload.device)
+    if not backend.traits.queued:
         return None, "a CUDA graph needs a GPU"
-    graph, side, usual = torch.cuda.CUDAGraph(), torch.cuda.Stream(device), torch.cuda.current_stream(device)
     try:
         make_capturable(workload)
-        side.wait_stream(usual)
-        with torch.cuda.stream(side):
-            for _ in range(WARM):
-                workload.step()
-            with waiting_refused():
-                workload.step()
-        usual.wait_stream(side)
-        workload.forget()
-        with torch.cuda.graph(graph, stream=side):
-            workload.step()
+        return backend.capture(workload.step, workload.forget), ""
     except (StepError, RuntimeError) as error:
-        torch.cuda.set_stream(usual)
-        cause = error.__cause__ or error.__context__ or error
+        cause = error.__cause__ or error
         return None, f"{type(cause).__name__}: {first_line(cause)}"
-    return graph.replay, ""
-
-
-@contextmanager
-def waiting_refused() -> Iterator[None]:
-    """Inside, torch raises where it would wait for the GPU."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 def make_capturable(workload: Workload) -> None:

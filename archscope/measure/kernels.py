@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 
-from archscope.measure.profiler import quiet_profile
+from archscope.backends import Backend, quiet_profile
 from archscope.measure.rows import NO_ROW, Tally, matched
 from archscope.measurement import RowTimes
 from archscope.record.backward import Span, next_number, span_of
@@ -66,16 +66,17 @@ class KernelTimes:
     ownerless: float = 0.0
 
 
-def profiled(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> tuple[Labels, KernelTimes]:
+def profiled(
+    forward: Callable[[], Any], backward: Callable[[Any], object] | None, backend: Backend
+) -> tuple[Labels, KernelTimes]:
     """One run under the profiler."""
     labels = Labels()
-    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with quiet_profile(activities=kinds) as profiler:
+    with quiet_profile(activities=backend.activities) as profiler:
         with unnoticed(), Labelling(labels):
             out = forward()
         if backward is not None:
             backward(out)
-        torch.cuda.synchronize()
+        backend.wait()
     return labels, kernel_times(profiler.events() or [], labels.spans)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
-from archscope.measure.clocks import Clock
+from archscope.backends import Clock
 from archscope.measurement import Samples
 
 Case = Callable[[], object]

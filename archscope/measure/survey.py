@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 
-from archscope.measure.clocks import Clock, clock_of
+from archscope.backends import Clock, backend_of, busy
 from archscope.measure.graphs import captured
 from archscope.measure.kernels import kernel_row_times, profiled
 from archscope.measure.machine import load, machine
 from archscope.measure.memory import peak_of
-from archscope.measure.profiler import busy
 from archscope.measure.rows import Lap, Tally, lapped, row_times
 from archscope.measure.runs import Ask, Collected, collect
 from archscope.measure.workload import PARTS, Workload
@@ -47,8 +46,7 @@ def kept(workload: Workload, *, live: bool) -> Iterator[None]:
         stack.enter_context(resting())
         stack.enter_context(kept_settings())
         stack.enter_context(kept_modes())
-        if torch.device(workload.device).type == "cuda":
-            stack.enter_context(torch.cuda.device(workload.device))
+        stack.enter_context(backend_of(workload.device).current())
         stack.enter_context(torch.set_grad_enabled(workload.train or workload.grad))
         if live:
             stack.enter_context(untouched(workload, holding))
@@ -125,8 +123,8 @@ def measured(workload: Workload, tally: Tally | None, rows: int, *, seconds: flo
     tally: of the recorded run, which had so many rows; None where rows are not timed. A KeyboardInterrupt ends it with
     what is known so far; whatever else the model raises goes on.
     """
-    host = torch.device(workload.device).type != "cuda"
-    course = Course(workload, clock_of(workload.device))
+    backend = backend_of(workload.device)
+    host, course = not backend.traits.queued, Course(workload, backend.clock())
     cases: dict[str, Callable[[], object]] = {"whole": course.whole}
     if tally is not None and host:
         cases["rows"] = course.lap
@@ -164,7 +162,7 @@ def with_rows(
         for _ in range(0 if collected.interrupted or busy() else PROFILED):
             workload.forget()
             forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
-            runs.append(profiled(forward, workload.backward if workload.train else None))
+            runs.append(profiled(forward, workload.backward if workload.train else None, backend_of(workload.device)))
         times, why = kernel_row_times(runs, tally, rows, backward=workload.train), NO_KERNELS
         measured = not collected.interrupted
     return replace(found, rows=times, notes=(*found.notes, *([why] if measured and times is None else [])))

@@ -3,8 +3,8 @@
     run ─ kernel by kernel ─→ new storages, each with a weak reference that tells when it goes ─→ Moments, Lives
 
 Storages, and not tensors: views cost nothing, what is written in place costs nothing, and what only autograd's graph
-holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, only CUDA's
-allocator tells (Gauge).
+holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, only a
+device's own allocator tells (Gauge).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from weakref import KeyedRef
 
 import torch
 
+from archscope.backends import Gauge, backend_of
 from archscope.record.backward import ACCUMULATE, current_node
 from archscope.record.onlooker import Onlooker
 from archscope.record.recorder import Recorder
@@ -26,23 +27,6 @@ Held = Mapping[str, Sequence[tuple[str, torch.Tensor]]]
 
 Node = tuple[int, str]
 """A node of autograd's: its number and its name."""
-
-
-class Gauge:
-    """What a kernel needs for itself on a CUDA device: how far its allocator's high-water mark lies above what is left.
-
-    The mark is begun anew for every kernel; nobody can give it back.
-    """
-
-    def __init__(self, device: str):
-        self._device = device
-
-    def start(self) -> None:
-        torch.cuda.reset_peak_memory_stats(self._device)
-
-    def scratch(self) -> int:
-        stats = torch.cuda.memory.memory_stats_as_nested_dict(self._device)["allocated_bytes"]["all"]
-        return stats["peak"] - stats["current"]
 
 
 class Ledger(Onlooker):
@@ -142,4 +126,4 @@ def ledger_of(recorder: Recorder, held: Held, device: str) -> Ledger:
     """
     if device == "meta":
         torch.empty((), device="meta").relu()
-    return Ledger(recorder, held, Gauge(device) if device.startswith("cuda") else None)
+    return Ledger(recorder, held, backend_of(device).gauge())

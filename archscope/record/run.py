@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from archscope.backends import devices_in, leading, traits_of
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
@@ -115,6 +116,7 @@ def once(
             notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (grad,) if grad else (),
             moments=moments,
             lives=lived,
+            traits=traits_of(leading(devices_in(device))),
         )
     return Recording(trace, outputs, error, bool(unseen))
 

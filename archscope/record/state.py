@@ -19,13 +19,13 @@ from torch import nn, overrides
 from torch.autograd import forward_ad
 from torch.utils import _python_dispatch as dispatch
 
+from archscope import backends
+from archscope.backends import Pair, settings
 from archscope.record.belongings import Belongings, kept_belongings, noticed, watched
 from archscope.record.restoring import every
 
 saved: Any = torch._C._autograd
 """Where torch keeps the hooks of what autograd saves, as a stack of pairs."""
-
-Pair = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 def attribute(owner: Any, name: str) -> Pair:
@@ -51,7 +51,6 @@ def refuse_graph_hooks(message: str | None) -> None:
 
 SETTINGS: tuple[Pair, ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
@@ -60,16 +59,8 @@ SETTINGS: tuple[Pair, ...] = (
     (torch.autograd.is_multithreading_enabled, torch.autograd.set_multithreading_enabled),
     attribute(torch.utils.deterministic, "fill_uninitialized_memory"),
     attribute(torch.backends.quantized, "engine"),
-    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
-    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
-    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
-    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
-    *(attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
-    attribute(torch.backends.cudnn, "allow_tf32"),
     attribute(torch.backends.mkldnn, "enabled"),
     attribute(torch.backends.opt_einsum, "enabled"),
-    attribute(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
-    attribute(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
     (torch.__future__.get_swap_module_params_on_conversion, torch.__future__.set_swap_module_params_on_conversion),
     (
         torch.__future__.get_overwrite_module_params_on_conversion,
@@ -79,6 +70,7 @@ SETTINGS: tuple[Pair, ...] = (
     (lambda: vars(torch._tensor_str.PRINT_OPTS).copy(), vars(torch._tensor_str.PRINT_OPTS).update),
     (graph_hooks_refused, refuse_graph_hooks),
     (sys.getrecursionlimit, sys.setrecursionlimit),
+    *settings(),
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
     (lambda: warnings.filters[:], set_filters),
 )
@@ -93,11 +85,7 @@ local = torch._GLOBAL_DEVICE_CONTEXT
 
 def random_states() -> list[Pair]:
     """The generators of this process: of every device that is in use, and numpy's where somebody imported it."""
-    pairs: list[Pair] = [(torch.get_rng_state, torch.set_rng_state), (random.getstate, random.setstate)]
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        pairs.append((torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all))
-    if torch.backends.mps.is_available():
-        pairs.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
+    pairs: list[Pair] = [*backends.random_states(), (random.getstate, random.setstate)]
     drawn = sys.modules.get("numpy.random")  # numpy imports it when it is first used
     if drawn is not None:
         pairs.append((drawn.get_state, drawn.set_state))
@@ -125,7 +113,7 @@ def kept_state(*, grad: bool) -> Iterator[None]:
 @contextmanager
 def kept_settings() -> Iterator[None]:
     """The process's settings and random states."""
-    pairs = (*SETTINGS, *autocast("cpu"), *autocast("cuda"))
+    pairs = (*SETTINGS, *(pair for kind in backends.KINDS if kind != "meta" for pair in autocast(kind)))
     settings = [(take, give_back, take()) for take, give_back in pairs]
     states = [(give_back, take()) for take, give_back in random_states()]
     try:

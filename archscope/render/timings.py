@@ -24,7 +24,6 @@ TIMES = ("time", "backward_time", "of_time", "bound", "best", "roofline", "rate"
 """The columns that only a timing has."""
 DRIFT = 0.2
 """A change from the first third of the runs to the last that a reader must know of."""
-BETWEEN = {"cpu": "Python between the rows", "cuda": "the GPU waits for launches"}
 
 WHOLE = (
     Heading("path", ""),
@@ -167,7 +166,7 @@ def others(timing: Timing) -> Iterator[tuple[str, str, float]]:
     if timing.optimizer:
         yield "optimizer", str(dict(timing.options).get("optimizer", "")), timing.optimizer
     if timing.between:
-        yield "between", BETWEEN[timing.measurement.machine.kind], timing.between
+        yield "between", timing.measurement.machine.traits.idle, timing.between
 
 
 def rested(headings: Sequence[Heading], name: str, text: str, value: float, timing: Timing) -> tuple[str, ...]:
@@ -184,7 +183,7 @@ def machine(timing: Timing) -> Iterator[str]:
     yield from ([f"driver {own.driver}"] if own.driver else [])
     options = dict(timing.options)
     yield from (name for name in ("compile", "channels_last") if options.get(name))
-    if own.kind == "cuda":
+    if own.traits.tf32:
         yield f"TF32 {'on' if own.setting('tf32') else 'off'}"
 
 
@@ -225,7 +224,7 @@ def graphs(timing: Timing) -> Iterator[str]:
     own, cost = timing.measurement, timing.launch_cost
     if own.graph is not None and cost is not None:
         yield f"{units.duration(own.graph.median)} as a CUDA graph: launches cost {seconds(cost)}"
-    elif own.machine.kind == "cuda" and own.no_graph:
+    elif own.machine.traits.queued and own.no_graph:
         yield f"no CUDA graph: {own.no_graph}"
 
 

@@ -19,6 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from archscope import units
+from archscope.backends import kept_generators
 from archscope.errors import UsageError
 from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
@@ -94,7 +95,7 @@ def _made(target: str, arguments: Mapping[str, Any], device: str, dtype: str | N
 def subject_from(make: Callable[[], nn.Module], target: str, device: str, dtype: str | None) -> Subject:
     """The module that a Python target makes, put on a device. Raises UsageError."""
     kind = dtype_of(dtype)
-    with torch.random.fork_rng():
+    with kept_generators(device):
         made = make()
     try:
         module, notes = _unwrapped(made.to(device=device, dtype=kind))

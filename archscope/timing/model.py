@@ -18,6 +18,7 @@ from archscope.roofline import TF32, Bound, Ceilings, Kind, Point, bound
 from archscope.timing.document import document
 from archscope.timing.fusion import Fusible, fusible
 from archscope.trace import Row
+from archscope.traits import Traits
 
 NOTHING = Total()
 
@@ -276,7 +277,7 @@ def point_of(rows: Sequence[TimedRow]) -> Point:
 # ------------------------------------------------------------ rows
 def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: Ceilings | None) -> TimedRow:
     index = priced.index
-    forward = None if times is None else seen(times.forward[index], priced, report.trace.device)
+    forward = None if times is None else seen(times.forward[index], priced, report.trace.traits)
     derived = report.derived.get(index)
     backward = times.backward[index] if times and times.backward else None
     if derived is None:
@@ -297,9 +298,9 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
     return TimedRow(priced, spent, there, dtype)
 
 
-def seen(seconds: float | None, priced: PricedRow, device: str) -> float | None:
+def seen(seconds: float | None, priced: PricedRow, traits: Traits) -> float | None:
     """Products that took a GPU no time were computed elsewhere, where nobody looked."""
-    return None if seconds == 0 and priced.cost.known and device.startswith("cuda") else seconds
+    return None if seconds == 0 and priced.cost.known and traits.queued else seconds
 
 
 def least_of(total: Total, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as trees
 
+from archscope.backends import settle
+
 T = TypeVar("T")
 
 
@@ -48,8 +50,3 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     result = work()
     settle()
     return result, time.perf_counter() - start
-
-
-def settle() -> None:
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.synchronize()

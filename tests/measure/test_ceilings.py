@@ -67,12 +67,12 @@ def test_the_best_of_runs_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room.Bench, "clock", lambda self, call, times: next(took))
     monkeypatch.setattr(time, "perf_counter", lambda: moments.pop(0))
     moments = [0.0, 0.5, 0.9, 2.0]
-    assert room.Bench(torch.device("cpu")).best(lambda: None, 1.0) == 1.0
+    assert room.Bench("cpu").best(lambda: None, 1.0) == 1.0
 
 
 def test_short_calls_are_timed_in_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room.Bench, "clock", lambda self, call, times: times * 1e-5)
-    assert room.Bench(torch.device("cpu")).best(lambda: None, 0.0) == pytest.approx(1e-5)
+    assert room.Bench("cpu").best(lambda: None, 0.0) == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize("slower", [10, 1000])
@@ -83,7 +83,7 @@ def test_a_half_type_that_is_taken_apart_in_software_is_no_ceiling(
         return 1e12 / (1 if dtype in (torch.float32, torch.float64) else slower)
 
     monkeypatch.setattr(room, "_rate", rate)
-    peaks = dict(room._peaks(room.Bench(torch.device("cpu")), 0.1, lambda what: None))
+    peaks = dict(room._peaks(room.Bench("cpu"), 0.1, lambda what: None))
     half = 1e11 if slower == 10 else None
     assert peaks == {"float32": 1e12, "bfloat16": half, "float16": half, "float64": 1e12}
 
@@ -93,7 +93,7 @@ def test_a_dtype_without_products_has_no_peak(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError('"addmm_impl_cpu_" not implemented')
 
     monkeypatch.setattr(room, "_rate", rate)
-    assert room._peak(room.Bench(torch.device("cpu")), torch.float16, 0.1, 1e12) is None
+    assert room._peak(room.Bench("cpu"), torch.float16, 0.1, 1e12) is None
 
 
 @pytest.mark.usefixtures("one_thread")

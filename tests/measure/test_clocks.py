@@ -12,7 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archscope.measure.clocks import CudaClock, HostClock, clock_of
+from archscope.backends import backend_of
+from archscope.backends.cpu import HostClock
+from archscope.backends.cuda import CudaClock
 from archscope.measurement import Samples
 
 seconds = st.lists(st.integers(1, 10**9).map(lambda n: n / 2**20), min_size=1, max_size=40)
@@ -104,7 +106,7 @@ def test_every_order_of_few_runs_gives_the_same() -> None:
 def test_on_a_processor_a_clock_counts_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([10.0, 10.25])
     monkeypatch.setattr(HostClock, "mark", staticmethod(lambda: next(ticks)))
-    clock = clock_of("cpu")
+    clock = backend_of("cpu").clock()
     first, second = clock.mark(), clock.mark()
     clock.wait()
     assert isinstance(clock, HostClock)
@@ -112,14 +114,14 @@ def test_on_a_processor_a_clock_counts_seconds(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_clock_never_runs_backwards() -> None:
-    clock = clock_of("cpu")
+    clock = backend_of("cpu").clock()
     marks = [clock.mark() for _ in range(100)]
     assert all(clock.between(first, second) >= 0 for first, second in pairwise(marks))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
 def test_a_gpu_has_its_own_clock(device: str) -> None:
-    assert isinstance(clock_of(device), CudaClock)
+    assert isinstance(backend_of(device).clock(), CudaClock)
 
 
 def test_what_takes_longer_to_mark_is_sampled_longer() -> None:
@@ -129,7 +131,7 @@ def test_what_takes_longer_to_mark_is_sampled_longer() -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_waits_for_its_own_work() -> None:
-    clock = clock_of("cuda")
+    clock = backend_of("cuda").clock()
     first = clock.mark()
     torch.cuda._sleep(20_000_000)
     second = clock.mark()

@@ -15,6 +15,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from torch.utils.checkpoint import checkpoint
 
+from archscope.backends import backend_of
+from archscope.backends.profiler import quiet_profile
 from archscope.measure import Tally, Workload, kept
 from archscope.measure.kernels import (
     ENGINE,
@@ -28,7 +30,6 @@ from archscope.measure.kernels import (
     owner,
     profiled,
 )
-from archscope.measure.profiler import quiet_profile
 from archscope.measure.rows import NO_ROW
 from tests.measure.models import MODELS
 from tests.measure.timed import noted, ticks
@@ -323,7 +324,9 @@ def test_rows_account_for_a_busy_model(train: bool) -> None:
         torch.cuda.synchronize()
         work.forget()
         run: Callable[[Any], object] | None = work.backward if train else None
-        times = kernel_row_times([profiled(work.forward, run)], tally, len(trace.rows), backward=train)
+        times = kernel_row_times(
+            [profiled(work.forward, run, backend_of("cuda"))], tally, len(trace.rows), backward=train
+        )
     assert times is not None
     assert None not in times.forward
     assert times.known >= 0.9 * start.elapsed_time(end) / 1000

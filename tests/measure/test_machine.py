@@ -6,7 +6,6 @@ import importlib
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import pytest
 import torch
 
+from archscope.backends import precision
 from archscope.measure.machine import Probe, load, machine, with_settings
 
 room = importlib.import_module("archscope.measure.machine")
+processor = importlib.import_module("archscope.backends.processor")
 
 
 def test_a_processor_says_what_it_is() -> None:
@@ -38,12 +39,12 @@ def test_a_processor_says_what_it_is() -> None:
 )
 def test_the_name_of_a_processor(text: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(room, "INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "INFO", tmp_path / "cpuinfo")
     assert machine("cpu").name == name
 
 
 def test_a_processor_without_a_name_has_one_nevertheless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "INFO", tmp_path / "none")
+    monkeypatch.setattr(processor, "INFO", tmp_path / "none")
     assert machine("cpu").name
 
 
@@ -63,67 +64,22 @@ def test_the_last_cache(
         (tmp_path / name).mkdir()
         (tmp_path / name / "level").write_text(f"{level}\n")
         (tmp_path / name / "size").write_text(f"{size}\n")
-    monkeypatch.setattr(room, "CACHES", tmp_path)
-    monkeypatch.setattr(room, "_asked", lambda name: "")
+    monkeypatch.setattr(processor, "CACHES", tmp_path)
+    monkeypatch.setattr(processor, "_asked", lambda name: "")
     assert machine("cpu").cache == cache
 
 
 # ------------------------------------------------------------ settings
 def everything() -> list[Any]:
-    """Threads and all that torch says of TF32; what it refuses to say is None."""
-    readers: list[Callable[[], Any]] = [
-        torch.get_num_threads,
-        torch.get_float32_matmul_precision,
-        lambda: torch.backends.cuda.matmul.allow_tf32,
-        lambda: torch.backends.cudnn.allow_tf32,
-        *(lambda place=place: place.fp32_precision for place in room._places()),
-    ]
-    return [room._read(reader, None) for reader in readers]
+    return [torch.get_num_threads(), precision.held()]
 
 
-def by_flags() -> None:
-    torch.backends.cuda.matmul.allow_tf32 = True
-    torch.backends.cudnn.allow_tf32 = False
-
-
-def by_name() -> None:
-    torch.set_float32_matmul_precision("medium")
-
-
-def by_precision() -> None:
-    products, convolutions, *_ = room._places()
-    products.fp32_precision = "tf32"
-    convolutions.fp32_precision = "ieee"
-
-
-def by_both() -> None:
-    by_flags()
-    by_precision()
-
-
-@pytest.fixture
-def settings_of_before() -> Iterator[None]:
-    places, precision, flag = room._places(), torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    named = [place.fp32_precision for place in places]
-    yield
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32 = flag
-    for place, value in zip(places, named, strict=True):
-        place.fp32_precision = value
-
-
-@pytest.mark.usefixtures("settings_of_before")
 @pytest.mark.parametrize("on", [True, False])
-@pytest.mark.parametrize("given", [lambda: None, by_flags, by_name, by_precision, by_both])
-def test_settings_are_given_back(given: Callable[[], None], on: bool) -> None:
-    if given in (by_precision, by_both) and not room.TWO_APIS:
-        pytest.skip("this torch has one way to set TF32")
-    given()
+def test_settings_are_given_back(on: bool) -> None:
     before, threads = everything(), torch.get_num_threads() + 1
     with with_settings("cuda", threads=threads, tf32=on):
         assert torch.get_num_threads() == threads
-        assert room._tf32() == (on, on)
-        assert torch.backends.cuda.matmul.allow_tf32 is on
+        assert precision.tf32() == (on, on)
     assert everything() == before
     with suppress(KeyboardInterrupt), with_settings("cuda", threads=threads, tf32=on):
         raise KeyboardInterrupt
@@ -167,7 +123,7 @@ def test_busy_is_all_but_idle_on_the_cores_of_this_process(
 ) -> None:
     (tmp_path / "stat").write_text(STAT)
     monkeypatch.setattr(room, "STAT", tmp_path / "stat")
-    monkeypatch.setattr(room, "_cores", lambda: frozenset(cores))
+    monkeypatch.setattr(room, "cores", lambda: frozenset(cores))
     assert room._busy() == ticks / os.sysconf("SC_CLK_TCK")
 
 

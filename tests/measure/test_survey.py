@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from archscope.backends.cpu import Cpu
 from archscope.measure import StepError, Workload, kept, measured, optimizer_of, survey
 from archscope.measurement import Measurement
 from tests.measure.timed import noted
@@ -68,7 +69,7 @@ def test_parts_are_those_of_the_runs_that_count(monkeypatch: pytest.MonkeyPatch)
         def between(self, first: int, second: int) -> float:
             return float(second - first)
 
-    monkeypatch.setattr(survey, "clock_of", lambda _: Counting())
+    monkeypatch.setattr(Cpu, "clock", lambda self: Counting())
     found = measure(job(net(), train=True), rows=False)
     assert found.whole is not None
     assert set(found.whole.seconds) == {5.0}

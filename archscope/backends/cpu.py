@@ -1,0 +1,141 @@
+"""The processor, whose work is done when its call returns; and meta, which does none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any, ClassVar
+
+import torch
+from torch.profiler import ProfilerActivity
+
+from archscope.backends import processor
+from archscope.backends.profiler import quiet_profile
+from archscope.backends.protocol import Call, Pair, Refusal
+from archscope.measurement import Machine
+from archscope.traits import HOST, Traits
+
+ALLOCATION = "[memory]"
+"""What the profiler calls an event that gives or takes memory."""
+
+
+class HostClock:
+    """Of work that is done when its call returns."""
+
+    least = 1e-4
+    mark = staticmethod(time.perf_counter)
+
+    def wait(self) -> None:
+        """There is nothing to wait for."""
+
+    def between(self, first: float, second: float) -> float:
+        return second - first
+
+
+class Cpu:
+    """The processor that this process runs on."""
+
+    traits: ClassVar[Traits] = HOST
+    activities: ClassVar[Sequence[ProfilerActivity]] = ()
+
+    def __init__(self, device: str = "cpu"):
+        """There is one, whatever its name."""
+
+    @classmethod
+    def is_here(cls) -> bool:
+        return True
+
+    @classmethod
+    def refusal(cls, device: str) -> Refusal | None:
+        """It is always there."""
+
+    @classmethod
+    def is_awake(cls) -> bool:
+        return True
+
+    @classmethod
+    def random_states(cls) -> Sequence[Pair]:
+        return ((torch.get_rng_state, torch.set_rng_state),)
+
+    @classmethod
+    def settings(cls) -> Sequence[Pair]:
+        return ()
+
+    @classmethod
+    def seed(cls, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)
+
+    @classmethod
+    def settle(cls) -> None:
+        """There is nothing to wait for."""
+
+    def wake(self) -> None:
+        """It never sleeps."""
+
+    def current(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def wait(self) -> None:
+        """There is nothing to wait for."""
+
+    def clock(self) -> HostClock:
+        return HostClock()
+
+    def gauge(self) -> None:
+        """No allocator tells what a kernel needs for itself."""
+
+    def peak_of(self, run: Call) -> int | None:
+        """By the sum of all that was given and taken so far. The profiler does not know what was there before, so that
+        taking it away does not count. None where it saw nothing at all."""
+        with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+            given = run()
+        del given
+        results = seen.profiler.kineto_results if seen.profiler else None
+        events: list[Any] = [event for event in results.events() if event.name() == ALLOCATION] if results else []
+        sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+        return max(accumulate(sizes, initial=0)) if sizes else None
+
+    def free_bytes(self) -> int | None:
+        return processor.free_bytes()
+
+    def held_by_others(self) -> int | None:
+        """Its memory is the system's, whose free part says it."""
+
+    def machine(self) -> Machine:
+        return processor.processor()
+
+    def has_tf32(self) -> bool:
+        return False
+
+    def capture(self, step: Call, forget: Call) -> None:
+        """It has no graphs."""
+
+    def repeated(self, call: Call, times: int) -> None:
+        """Its functions are called one by one in use, too."""
+
+
+class Meta(Cpu):
+    """Shapes alone: the processor works them out, and nothing has memory or takes time."""
+
+    traits: ClassVar[Traits] = replace(HOST, kind="meta")
+
+    @classmethod
+    def random_states(cls) -> Sequence[Pair]:
+        return ()
+
+    @classmethod
+    def seed(cls, seed: int) -> None:
+        """It draws nothing."""
+
+    def peak_of(self, run: Call) -> int | None:
+        """It has no memory."""
+
+    def free_bytes(self) -> int | None:
+        """It needs none."""
+
+    def machine(self) -> Machine:
+        """The processor, by that name."""
+        return replace(super().machine(), device="meta", name="meta")

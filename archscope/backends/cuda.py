@@ -1,0 +1,278 @@
+"""A GPU by CUDA: its events, its caching allocator, its graphs, its switches. What calls `torch.cuda` stands here."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch.profiler import ProfilerActivity
+
+from archscope.backends import precision, processor
+from archscope.backends.protocol import Call, Pair, Refusal
+from archscope.measurement import Machine
+from archscope.traits import Traits
+
+CUDA = Traits(kind="cuda", granule=512, queued=True, joint_steps=True, tf32=True, idle="the GPU waits for launches")
+DRIVER = Path("/proc/driver/nvidia/version")
+CONTEXT = 2 * 1024**3
+"""Bytes that a process may hold on a GPU beside its tensors; what is missing beyond that belongs to others."""
+
+WARM = 3
+"""Steps on a side stream before a capture, as torch asks for."""
+
+FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
+CUDNN = ("enabled", "benchmark", "deterministic")
+REDUCED = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
+ELSEWHERE = 'device="cpu" runs on the CPU, device="meta" without memory'
+
+
+class CudaClock:
+    """Events in the current stream: between two of them lies what the GPU did meanwhile, its waiting included. A sample
+    begins with a GPU that waits for its first kernel, so it lasts long beside that."""
+
+    least = 5e-3
+
+    def __init__(self, place: torch.device):
+        self._place = place
+
+    def mark(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._place))
+        return event
+
+    def wait(self) -> None:
+        torch.cuda.synchronize(self._place)
+
+    def between(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
+        return first.elapsed_time(second) / 1000
+
+
+class CudaGauge:
+    """How far the allocator's high-water mark lies above what is left. The mark is begun anew for every kernel; nobody
+    can give it back."""
+
+    def __init__(self, place: torch.device):
+        self._place = place
+
+    def start(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._place)
+
+    def scratch(self) -> int:
+        stats = torch.cuda.memory.memory_stats_as_nested_dict(self._place)["allocated_bytes"]["all"]
+        return int(stats["peak"] - stats["current"])
+
+
+class Cuda:
+    """One GPU: `cuda`, the current one, or `cuda:1`."""
+
+    traits: ClassVar[Traits] = CUDA
+    activities: ClassVar[Sequence[ProfilerActivity]] = (ProfilerActivity.CPU, ProfilerActivity.CUDA)
+
+    def __init__(self, device: str):
+        self._place = torch.device(device)
+
+    # -------------------------------------------------------- of the kind
+    @classmethod
+    def is_here(cls) -> bool:
+        return torch.cuda.is_available()
+
+    @classmethod
+    def refusal(cls, device: str) -> Refusal | None:
+        if torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count():
+            return None
+        return Refusal(f"there is no device {device!r} here", ELSEWHERE)
+
+    @classmethod
+    def is_awake(cls) -> bool:
+        return torch.cuda.is_available() and torch.cuda.is_initialized()
+
+    @classmethod
+    def random_states(cls) -> Sequence[Pair]:
+        return ((torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all),) if cls.is_awake() else ()
+
+    @classmethod
+    def settings(cls) -> Sequence[Pair]:
+        """Torch has them where there is no GPU, too."""
+        gpu: Any = torch.backends.cuda
+        return (
+            *((getattr(gpu, f"{name}_enabled"), getattr(gpu, f"enable_{name}")) for name in FUSED_ATTENTION),
+            *(_attribute(torch.backends.cudnn, name) for name in CUDNN),
+            *(_attribute(torch.backends.cuda.matmul, name) for name in REDUCED),
+        )
+
+    @classmethod
+    def seed(cls, seed: int) -> None:
+        if cls.is_awake():
+            torch.cuda.manual_seed_all(seed)
+
+    @classmethod
+    def settle(cls) -> None:
+        if cls.is_awake():
+            torch.cuda.synchronize()
+
+    # -------------------------------------------------------- time and memory
+    def wake(self) -> None:
+        torch.cuda.init()
+
+    def current(self) -> AbstractContextManager[object]:
+        return torch.cuda.device(self._place)
+
+    def wait(self) -> None:
+        torch.cuda.synchronize(self._place)
+
+    def clock(self) -> CudaClock:
+        return CudaClock(self._place)
+
+    def gauge(self) -> CudaGauge:
+        return CudaGauge(self._place)
+
+    def peak_of(self, run: Call) -> int:
+        """By the allocator's high-water mark, which this begins anew. The run must have run before, so that what
+        libraries keep for good is there already."""
+        self.wait()
+        torch.cuda.reset_peak_memory_stats(self._place)
+        before = torch.cuda.memory_allocated(self._place)
+        given = run()
+        self.wait()
+        del given
+        return torch.cuda.max_memory_allocated(self._place) - before
+
+    def free_bytes(self) -> int:
+        idle = torch.cuda.memory_reserved(self._place) - torch.cuda.memory_allocated(self._place)
+        return int(torch.cuda.mem_get_info(self._place)[0]) + idle
+
+    def held_by_others(self) -> int:
+        """Beyond what this process's own context may."""
+        free, total = torch.cuda.mem_get_info(self._place)
+        rest = total - free - torch.cuda.memory_reserved(self._place)
+        return rest if rest > CONTEXT else 0
+
+    # -------------------------------------------------------- what it is
+    def machine(self) -> Machine:
+        index = torch.cuda.current_device() if self._place.index is None else self._place.index
+        properties = torch.cuda.get_device_properties(index)
+        products, convolutions = precision.tf32()
+        found = torch.backends.cudnn
+        return Machine(
+            device=f"cuda:{index}",
+            name=properties.name,
+            cores=properties.multi_processor_count,
+            memory=properties.total_memory,
+            cache=properties.L2_cache_size,
+            driver=_driver(),
+            versions=(
+                *processor.software(),
+                ("cuda", torch.version.cuda or ""),
+                ("cudnn", str(found.version())),
+            ),
+            settings=(
+                ("threads", torch.get_num_threads()),
+                ("tf32", products),
+                ("tf32_conv", convolutions),
+                ("cudnn_benchmark", found.benchmark),
+                ("cudnn_deterministic", found.deterministic),
+            ),
+            traits=CUDA,
+        )
+
+    def has_tf32(self) -> bool:
+        return torch.cuda.get_device_capability(self._place) >= (8, 0)
+
+    # -------------------------------------------------------- graphs
+    def capture(self, step: Call, forget: Call) -> Call:
+        """What waits for the GPU is looked for before, as far as torch tells of it. A capture that breaks off leaves
+        nothing behind: no work that is still going on, no allocator that keeps its memory apart, no generator that
+        waits for a replay."""
+        graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._place)
+        usual = torch.cuda.current_stream(self._place)
+        try:
+            side.wait_stream(usual)
+            with torch.cuda.stream(side):
+                for _ in range(WARM):
+                    step()
+                with _waiting_refused():
+                    step()
+            usual.wait_stream(side)
+            forget()
+            self._record(graph, side, step)
+        except BaseException:
+            with suppress(RuntimeError):
+                self.wait()
+            raise
+        return graph.replay
+
+    def repeated(self, call: Call, times: int) -> Call:
+        """As one graph, since starting each by hand would take longer than it lasts."""
+        call()
+        graph = torch.cuda.CUDAGraph()
+
+        def several() -> None:
+            for _ in range(times):
+                call()
+
+        self._record(graph, torch.cuda.Stream(self._place), several)
+        return graph.replay
+
+    def _record(self, graph: torch.cuda.CUDAGraph, side: torch.cuda.Stream, step: Call) -> None:
+        """What the step launches, in memory of the graph's own. Raises what the step raises, else what torch does."""
+        self.wait()
+        gc.collect()
+        torch.cuda.empty_cache()
+        pool = torch.cuda.graph_pool_handle()
+        with torch.cuda.stream(side):
+            graph.capture_begin(pool=pool)
+            try:
+                step()
+            except BaseException:
+                with suppress(RuntimeError):
+                    self._end(graph, pool)
+                raise
+            self._end(graph, pool)
+
+    def _end(self, graph: torch.cuda.CUDAGraph, pool: Any) -> None:
+        """Torch ends a capture that something broke with an error, and forgets what the capture had changed then: the
+        allocator still puts aside what is asked for, and the generator still counts for the graph."""
+        try:
+            graph.capture_end()
+        except RuntimeError:
+            index = torch.cuda.current_device() if self._place.index is None else self._place.index
+            made: Any = torch._C
+            made._cuda_endAllocateToPool(index, pool)
+            made._cuda_releasePool(index, pool)
+            generator: Any = torch.cuda.default_generators[index]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
+
+
+@contextmanager
+def _waiting_refused() -> Iterator[None]:
+    """Inside, torch raises where it would wait for the GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def _attribute(owner: Any, name: str) -> Pair:
+    def take() -> Any:
+        return getattr(owner, name)
+
+    return take, lambda value: setattr(owner, name, value)
+
+
+def _driver() -> str:
+    """The driver's version; where only that can be had, the CUDA version that it serves."""
+    with suppress(OSError):
+        found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", DRIVER.read_text())
+        if found:
+            return found[1]
+    asked: Callable[[], int] = torch._C._cuda_getDriverVersion  # type: ignore[attr-defined]  # only where torch has CUDA
+    served = asked()
+    return f"CUDA {served // 1000}.{served % 1000 // 10}"

@@ -1,0 +1,115 @@
+"""What a processor says of itself: its name, cores, memory and last cache → Machine; and what of its memory is free."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from archscope.measurement import Machine
+
+INFO = Path("/proc/cpuinfo")
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+BINARY = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def processor() -> Machine:
+    """The processor, and the software on it."""
+    return Machine(
+        device="cpu",
+        name=_processor_name(),
+        cores=len(cores()),
+        memory=memory(),
+        cache=_last_cache(),
+        driver="",
+        versions=software(),
+        settings=(("threads", torch.get_num_threads()),),
+    )
+
+
+def software() -> tuple[tuple[str, str], ...]:
+    return ("python", platform.python_version()), ("torch", torch.__version__)
+
+
+def _processor_name() -> str:
+    with suppress(OSError):
+        found = re.search(r"^(?:model name|Model|cpu model)\s*:(.+)$", INFO.read_text(), re.MULTILINE)
+        if found:
+            return " ".join(found[1].split())
+    return _asked("machdep.cpu.brand_string") or platform.processor() or platform.machine() or "processor"
+
+
+def _asked(name: str) -> str:
+    """What macOS says of its hardware; empty elsewhere."""
+    if sys.platform != "darwin":
+        return ""
+    return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def cores() -> frozenset[int]:
+    """The processor cores that this process may use, by number."""
+    if sys.platform == "linux":
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has."""
+    if sys.platform == "win32":
+        kilobytes = ctypes.c_ulonglong()
+        ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
+        return kilobytes.value * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _last_cache() -> int | None:
+    """Bytes of the processor's last cache, as the system states it; None where it does not."""
+    levels: dict[int, int] = {}
+    for folder in CACHES.glob("index*"):
+        with suppress(OSError, ValueError, KeyError, IndexError):
+            text = (folder / "size").read_text().strip()
+            levels[int((folder / "level").read_text())] = int(text[:-1]) * BINARY[text[-1]]
+    told = _asked("hw.perflevel0.l2cachesize")
+    return levels[max(levels)] if levels else int(told) if told.isdigit() else None
+
+
+def free_bytes() -> int | None:
+    """What the system, a container's limit and the process's own leave; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as lines:
+            found = dict(line.split(":", 1) for line in lines)
+        available = int(found["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    limits = [limit for limit in (_free_in_group(), _free_of_process()) if limit is not None]
+    return min([available, *limits])
+
+
+def _free_of_process() -> int | None:
+    """What the limit of this process's addresses (`ulimit -v`) leaves; None where there is none."""
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if most == resource.RLIM_INFINITY else max(0, most - used)
+
+
+def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container's limit leaves: of its control group, files in the cache do not count; None where there is no
+    limit."""
+    try:
+        most, used = int((group / "memory.max").read_text()), int((group / "memory.current").read_text())
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return max(0, most - used + int(told["inactive_file"]))
+    except (OSError, KeyError, ValueError):
+        return None

@@ -1,0 +1,125 @@
+"""TF32 and its like: every way that torch has to set them is read, kept and given back, whatever they are mixed with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import permutations
+
+import pytest
+import torch
+from torch import nn
+
+import archscope
+from archscope.backends import precision
+from archscope.record.state import kept_settings
+
+BACKENDS = torch.backends
+needs_names = pytest.mark.skipif(not precision.NAMED, reason="this torch has no fp32_precision")
+
+
+def by_name(place: precision.Place, value: str) -> Callable[[], None]:
+    return lambda: precision.put(place, value)
+
+
+def by_flags(products: bool, convolutions: bool) -> Callable[[], None]:
+    def given() -> None:
+        BACKENDS.cuda.matmul.allow_tf32 = products
+        BACKENDS.cudnn.allow_tf32 = convolutions
+
+    return given
+
+
+WAYS: dict[str, Callable[[], None]] = {
+    "nothing": lambda: None,
+    **{f"flags {one} {two}": by_flags(one, two) for one in (True, False) for two in (True, False)},
+    **{f"matmul {level}": lambda level=level: torch.set_float32_matmul_precision(level) for level in ("high", "medium")},
+}
+if precision.NAMED:
+    WAYS |= {f"{place} {value}": by_name(place, value) for place in precision.PLACES for value in ("tf32", "ieee")}
+    WAYS |= {f"{place} bf16": by_name(place, "bf16") for place in precision.ON_CPU}
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = precision.held()
+    yield
+    precision.give_back(before)
+    assert precision.held() == before
+
+
+def effects() -> list[str]:
+    """What torch does in each place."""
+    return [precision.effective(place) for place in precision.PLACES] if precision.NAMED else []
+
+
+@pytest.mark.law(keep=24)
+@pytest.mark.parametrize("first", WAYS)
+@pytest.mark.parametrize("second", WAYS)
+def test_what_is_set_is_given_back(first: str, second: str) -> None:
+    WAYS[first]()
+    WAYS[second]()
+    before, seen = precision.held(), effects()
+    for on in (True, False):
+        with suppress(KeyboardInterrupt), precision.tf32_set(on):
+            assert precision.tf32() == (on, on)
+            assert BACKENDS.cuda.matmul.allow_tf32 is on
+            assert BACKENDS.cudnn.allow_tf32 is on
+            raise KeyboardInterrupt
+        assert (precision.held(), effects()) == (before, seen)
+    for way in WAYS.values():
+        way()
+        precision.give_back(before)
+        assert (precision.held(), effects()) == (before, seen)
+
+
+@needs_names
+def test_a_place_that_says_nothing_is_told_from_one_that_says_the_same() -> None:
+    precision.put(precision.GENERIC, "tf32")
+    silent = precision.held()
+    precision.put(precision.PRODUCTS, "tf32")
+    assert precision.held() != silent
+    precision.give_back(silent)
+    precision.put(precision.GENERIC, "none")
+    assert precision.effective(precision.PRODUCTS) == "none"
+
+
+NEW = {
+    "products": lambda: setattr(BACKENDS.cuda.matmul, "fp32_precision", "tf32"),
+    "everything": lambda: setattr(BACKENDS, "fp32_precision", "tf32"),
+    "a processor's products": lambda: setattr(BACKENDS.mkldnn.matmul, "fp32_precision", "bf16"),
+    "convolutions": lambda: setattr(BACKENDS.cudnn.conv, "fp32_precision", "ieee"),
+}
+
+
+@needs_names
+@pytest.mark.moves_rng
+@pytest.mark.parametrize("way", NEW)
+def test_a_model_is_analysed_under_the_switches_of_torch_2_9(way: str) -> None:
+    """The flags of old, which raise when they are read then, are not."""
+    NEW[way]()
+    before, model = precision.held(), nn.Linear(4, 4)
+    assert archscope.summarize(model, input=(2, 4)).total.macs == 32
+    timing = archscope.time(model, input=(2, 4), seconds=0.02, roofline=False, fit=False)
+    assert timing.total is not None
+    assert precision.held() == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_run_sets_is_given_back(way: str) -> None:
+    before = precision.held()
+    with kept_settings():
+        WAYS[way]()
+    assert precision.held() == before
+
+
+def test_ways_are_told_apart() -> None:
+    """The tests above would pass if nothing were read at all."""
+    found = []
+    start = precision.held()
+    for way in WAYS.values():
+        way()
+        found.append(precision.held())
+        precision.give_back(start)
+    assert all(one != other for one, other in permutations(set(found), 2))
+    assert len(set(found)) > len(WAYS) // 2
