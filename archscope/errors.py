@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -203,3 +204,15 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     known = {c.lower(): c for c in alike or names}
     near = difflib.get_close_matches(word.lower(), known, n=2, cutoff=0.7) if len(word) > 1 else []
     return "did you mean " + " or ".join(repr(known[n]) for n in near) + "?" if near else ""
+
+
+def without_frames(error: BaseException) -> None:
+    """Takes from an exception, and from those behind it, what it keeps of where it was raised: the frames hold whatever
+    was made there, tensors too."""
+    behind: BaseException | None = error
+    met: set[int] = set()
+    while behind is not None and id(behind) not in met:
+        met.add(id(behind))
+        traceback.clear_frames(behind.__traceback__)
+        behind.__traceback__ = None
+        behind = behind.__cause__ or behind.__context__

@@ -51,8 +51,9 @@ class Ceilings:
 
     @property
     def disturbed(self) -> bool:
-        """Whether others left the processor fewer cores than it has threads, so that it may do more than was seen."""
-        return self.load.disturbs(self.machine)
+        """Whether others left the processor fewer cores than it has threads, or may have been at work on the device, so
+        that it may do more than was seen."""
+        return self.load.disturbs(self.machine) or bool(self.load.bytes)
 
     def bandwidth(self, moved: int) -> float:
         """Bytes per second where `moved` bytes are at work: linear over the logarithm between two sets that were

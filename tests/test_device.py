@@ -19,10 +19,11 @@ import torch
 from click.testing import CliRunner, Result
 
 import archscope
+from archscope.backends.cuda import CUDA
 from archscope.cli import cli
 from archscope.errors import UsageError
 from archscope.measure import machine
-from archscope.measurement import Load
+from archscope.measurement import Load, Machine
 from archscope.roofline import Ceilings
 
 room = importlib.import_module("archscope.api.devices")
@@ -150,6 +151,23 @@ def test_what_was_disturbed_is_measured_anew_when_it_is_quiet(
     monkeypatch.setattr(room, "is_quiet", lambda kept: True)
     assert [archscope.device("cpu").peak("float32") for _ in range(2)] == [400e9, 400e9]
     assert measuring.times == 2
+
+
+def gpu(**changes: Any) -> Machine:
+    return replace(machine("cpu"), device="cuda:0", traits=CUDA, **changes)
+
+
+def test_threads_of_the_processor_do_not_change_what_a_gpu_can_do() -> None:
+    one, two = ((("threads", count), ("tf32", False)) for count in (1, 2))
+    assert room.key(gpu(settings=one)) == room.key(gpu(settings=two))
+    assert room.key(gpu(driver="1")) != room.key(gpu(driver="2"))
+    here = machine("cpu")
+    assert room.key(replace(here, settings=one)) != room.key(replace(here, settings=two))
+
+
+@pytest.mark.parametrize(("others", "disturbed"), [(None, False), (0, False), (3 * 2**30, True)])
+def test_what_was_measured_beside_others_on_a_gpu_is_not_kept_for_good(others: int | None, disturbed: bool) -> None:
+    assert replace(ceilings(), machine=gpu(), load=Load(None, others)).disturbed is disturbed
 
 
 WRITER = """

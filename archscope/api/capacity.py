@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from archscope.errors import ArchscopeError
+from archscope import units
+from archscope.errors import ArchscopeError, UsageError, without_frames
 from archscope.liveness import Memory, fitting
 
 if TYPE_CHECKING:
@@ -71,7 +72,15 @@ def refuse_too_big(predicted: Memory | None, device: str, what: str) -> None:
         targets.refuse_too_big(needed, device, f"{what}, beside its parameters,")
 
 
-def cure_of(error: BaseException | None) -> str:
-    """What helps where memory did not suffice."""
-    full = type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in str(error)
-    return 'a smaller batch needs less memory; device="meta" needs none' if full else ""
+def refuse_out_of_memory(error: BaseException | None, device: str, what: str) -> None:
+    """Raises UsageError where memory did not suffice, without the frames that keep alive what was made until then."""
+    from archscope.backends import backend_of, devices_in, leading, out_of_memory
+
+    if error is None or not out_of_memory(error):
+        return
+    place = leading(devices_in(device))
+    others = backend_of(place).held_by_others()
+    fact = f"{what}: {place} is out of memory: {' '.join(str(error).split())[:200] or type(error).__name__}"
+    beside = f"; other processes hold {units.size(others)} of it" if others else ""
+    without_frames(error)
+    raise UsageError(fact + beside, 'a smaller batch needs less memory; device="meta" needs none')

@@ -91,7 +91,7 @@ def key(machine: Machine) -> str:
     parts = (
         SCHEMA,
         *(machine.device, machine.name, machine.driver, machine.version("torch"), machine.cores),
-        machine.setting("threads"),
+        machine.setting("threads") if machine.kind == "cpu" else None,
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

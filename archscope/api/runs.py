@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from archscope.api.capacity import cure_of
+from archscope.api.capacity import refuse_out_of_memory
 from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
 from archscope.api.requests import with_request
@@ -219,10 +219,10 @@ def _joined(
     from archscope.render.conflicts import conflicts
     from archscope.render.expected_shapes import with_steps_of
 
-    cure = cure or cure_of(recording.error)
     report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))
     if recording.trace.failure is not None:
+        refuse_out_of_memory(recording.error, recording.trace.device, recording.trace.target)
         failure = recording.trace.failure
         where = failure.site.place
         what = "the backward pass" if failure.backward else failure.function
@@ -309,6 +309,7 @@ def ready_of(subject: Subject, given: Given) -> tuple[Subject, tuple[Any, ...], 
     if given.is_one_shape and len(args) == 1:
         args, note = targets.with_batch(subject, args)
         subject = replace(subject, notes=(*subject.notes, note), guessed=True) if note else subject
+    subject = targets.among_inputs(subject, args, kwargs)
     return targets.initialised(subject, args, kwargs), args, kwargs
 
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.capacity import cure_of, largest_batch, refuse_too_big
+from archscope.api.capacity import largest_batch, refuse_out_of_memory, refuse_too_big
 from archscope.api.devices import device as ceilings_of
 from archscope.api.keywords import keywords, one_input, refusal
 from archscope.api.requests import with_request
 from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
-from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean
+from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean, without_frames
 from archscope.liveness import OPTIMIZERS, Memory, memory_of
 from archscope.measurement import Measurement
 from archscope.timing import Footprint, Grid, Timing
@@ -86,6 +86,7 @@ def time_grid(
         except KeyboardInterrupt:
             break
         except ArchscopeError as error:
+            without_frames(error)
             first = first or error
             refused.append(f"{kind or ''} batch {size}: {error}".strip())
         if timings and timings[-1].measurement.interrupted:
@@ -170,13 +171,15 @@ def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options, in
             free = targets.free_bytes(prepared.device)
     except (measure.StepError, RuntimeError) as failure:
         cause = failure.__cause__ or failure
+        failure.__cause__ = None
+        refuse_out_of_memory(cause, prepared.device, f"{prepared.report.target}, while it was timed")
         raise _failed(cause, prepared.report) from cause
     return replace(found, compile_seconds=compile_seconds), options, free
 
 
 def _failed(error: BaseException, report: Report) -> ForwardError:
     said, kind = " ".join(str(error).split())[:200], type(error).__name__
-    cure = cure_of(error) or ('optimizer="sgd"' if "sparse gradients" in said else "")
+    cure = 'optimizer="sgd"' if "sparse gradients" in said else ""
     return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
 
 

@@ -153,7 +153,7 @@ def _of_module(
     report = recorded(subject, args, kwargs, beside=watch.over)
     _refuse_misfits(report)
     predict = None if subject.live or given.input is None or given.by_call else on_meta
-    place = subject.door.device
+    place = subject.working_on
     return Prepared(subject.module, (args, kwargs), report, place, subject.live, watch.tally, predict)
 
 

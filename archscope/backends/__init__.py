@@ -64,6 +64,17 @@ def traits_of(device: str) -> Traits:
     return HOST if kind is None else kind.traits
 
 
+def is_on(tensor: torch.Tensor, device: str) -> bool:
+    """Whether a tensor lives on a device; `cuda` is each of its kind."""
+    place = torch.device(device)
+    return tensor.device.type == place.type and place.index in (None, tensor.device.index)
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory did not suffice, on whatever device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def settings() -> tuple[Pair, ...]:
     """The process's settings for all kinds of devices."""
     return PRECISION, *(pair for kind in KINDS.values() for pair in kind.settings())
@@ -113,9 +124,11 @@ __all__ = [
     "backend_of",
     "busy",
     "devices_in",
+    "is_on",
     "kept_generators",
     "kind_of",
     "leading",
+    "out_of_memory",
     "quiet_profile",
     "random_states",
     "settings",

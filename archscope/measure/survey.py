@@ -106,7 +106,8 @@ class Course:
         self.laps.append(lapped(lambda: workload.forward(this, module=workload.plain), backward))
 
     def parts(self, warm: int) -> tuple[tuple[str, Samples], ...]:
-        """The parts of every step after the warm-up."""
+        """The parts of every step after the warm-up; of a step that was broken off, its marks may not be passed yet."""
+        self.clock.wait()
         steps = [marks for marks in self.marks[warm:] if len(marks) == len(PARTS) + 1]
         between = self.clock.between
         return tuple(

@@ -148,16 +148,23 @@ def first_call(workload: Workload) -> float:
 
 
 def in_channels_last(module: nn.Module, call: Call) -> tuple[nn.Module, Call]:
-    """The module and the images among its inputs with channels next to each other in memory (NHWC)."""
+    """The module and the images and volumes among its inputs with channels next to each other in memory (NHWC)."""
     args, kwargs = call
-    moved = {name: nhwc(value) for name, value in kwargs.items()}
-    return module.to(memory_format=torch.channels_last), (nhwc(args), moved)  # type: ignore[call-overload]  # its stub
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = laid(tensor.data)
+    return module, (nhwc(args), {name: nhwc(value) for name, value in kwargs.items()})
+
+
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""By the number of axes."""
+
+
+def laid(tensor: torch.Tensor) -> torch.Tensor:
+    layout = LAYOUTS.get(tensor.dim()) if tensor.layout is torch.strided else None
+    return tensor if layout is None else tensor.contiguous(memory_format=layout)
 
 
 def nhwc(tree: Any) -> Any:
-    def laid(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-
     return changed(tree, laid)
 
 

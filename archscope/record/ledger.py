@@ -15,7 +15,7 @@ from weakref import KeyedRef
 
 import torch
 
-from archscope.backends import Gauge, backend_of
+from archscope.backends import Gauge, backend_of, devices_in, is_on, leading, traits_of
 from archscope.record.backward import ACCUMULATE, current_node
 from archscope.record.onlooker import Onlooker
 from archscope.record.recorder import Recorder
@@ -30,11 +30,15 @@ Node = tuple[int, str]
 
 
 class Ledger(Onlooker):
-    """Sees the memory that every kernel under it makes, and is told when it goes; keeps none of it alive."""
+    """Sees the memory that every kernel under it makes, and is told when it goes; keeps none of it alive.
 
-    def __init__(self, recorder: Recorder, held: Held, gauge: Gauge | None = None):
+    only: the device whose memory counts; empty where all does.
+    """
+
+    def __init__(self, recorder: Recorder, held: Held, gauge: Gauge | None = None, only: str = ""):
         super().__init__()
         self._gauge = gauge
+        self._only = only
         self._scratch: dict[int, int] = {}
         self._recorder = recorder
         self._complete = True
@@ -66,6 +70,8 @@ class Ledger(Onlooker):
 
     def _see(self, tensor: torch.Tensor, born: int, kind: str) -> None:
         """A tensor that a kernel gave: its memory is new, has grown, or is known."""
+        if self._only and not is_on(tensor, self._only):
+            return
         try:
             with torch._C.DisableTorchFunction():
                 storage = tensor.untyped_storage()
@@ -119,11 +125,14 @@ class Ledger(Onlooker):
 
 
 def ledger_of(recorder: Recorder, held: Held, device: str) -> Ledger:
-    """The ledger of a run on a device.
+    """The ledger of a run on a device; of several the memory of the one that sets the pace.
 
     The first kernel on meta makes torch load its compiler, which keeps what is alive at that moment; so it comes before
     the run.
     """
-    if device == "meta":
+    devices = devices_in(device)
+    place = leading(devices)
+    if "meta" in devices:
         torch.empty((), device="meta").relu()
-    return Ledger(recorder, held, backend_of(device).gauge())
+    only = place if len(devices) > 1 or traits_of(place).queued else ""
+    return Ledger(recorder, held, backend_of(place).gauge(), only)

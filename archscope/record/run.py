@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.backends import devices_in, leading, traits_of
+from archscope.backends import devices_in, leading, out_of_memory, traits_of
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
@@ -160,6 +160,8 @@ def record_module(
         )
 
     first, grad = look(on_mismatch="raise"), ""
+    if out_of_memory(first.error):  # what the failed pass holds is alive as long as its frames
+        return first
     why = "" if backward else wants_gradients(first)
     if why:
         second = look(on_mismatch="raise", grad=why)

@@ -76,10 +76,14 @@ def notes(ceilings: Ceilings) -> Iterator[str]:
 
 def disturbed(ceilings: Ceilings) -> Iterator[str]:
     """What others did meanwhile."""
-    if ceilings.disturbed:
-        yield f"others kept {ceilings.load.cores:.1f} cores busy meanwhile: it is measured anew when they are done"
-    if ceilings.load.bytes:
-        yield f"others held {units.size(ceilings.load.bytes)} of this device meanwhile"
+    load = ceilings.load
+    if load.disturbs(ceilings.machine):
+        yield f"others kept {load.cores:.1f} cores busy meanwhile: it is measured anew when they are done"
+    if load.bytes:
+        yield (
+            f"others held {units.size(load.bytes)} of this device meanwhile, and may have been at work on it: "
+            "it is measured anew when they are gone"
+        )
 
 
 # ------------------------------------------------------------ for programs

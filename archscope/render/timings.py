@@ -184,7 +184,14 @@ def machine(timing: Timing) -> Iterator[str]:
     options = dict(timing.options)
     yield from (name for name in ("compile", "channels_last") if options.get(name))
     if own.traits.tf32:
-        yield f"TF32 {'on' if own.setting('tf32') else 'off'}"
+        yield tf32(bool(own.setting("tf32")), bool(own.setting("tf32_conv")))
+
+
+def tf32(products: bool, convolutions: bool) -> str:
+    """Torch has a setting for products, and one for convolutions and recurrent layers."""
+    if products == convolutions:
+        return "TF32 on" if products else "TF32 off"
+    return "TF32 for products only" if products else "TF32 for convolutions only"
 
 
 def foot(timing: Timing) -> Iterator[str]:
@@ -301,7 +308,7 @@ def disturbed(timing: Timing) -> Iterator[str]:
     """What makes the figures worth less: other work on the machine, runs that differ, a Ctrl-C."""
     own = timing.measurement
     if timing.ceilings is not None and timing.ceilings.disturbed:
-        yield "the ceilings were measured while others kept the device busy: archscope device --again"
+        yield "the ceilings were measured while others may have kept the device busy: archscope device --again"
     if own.load is not None and own.load.disturbs(own.machine):
         yield f"other work kept {own.load.cores:.1f} of {own.machine.cores} cores busy meanwhile: times are too long"
     if own.load is not None and own.load.bytes:

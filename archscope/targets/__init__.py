@@ -31,7 +31,7 @@ from archscope.targets.inputs import Door, example, inputs_of, without_history
 from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
 from archscope.targets.python import module_of, surroundings
 from archscope.targets.remaking import CallPlace, Remaking
-from archscope.targets.subjects import Subject, initialised, is_maker, placed, subject
+from archscope.targets.subjects import Subject, among_inputs, initialised, is_maker, placed, subject
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
 from archscope.targets.twins import ResizeError, on_meta, resized
 from archscope.targets.unbatched import with_batch
@@ -46,6 +46,7 @@ __all__ = [
     "ResizeError",
     "Subject",
     "Substitution",
+    "among_inputs",
     "arguments_of",
     "asked_sizes",
     "check_fit",

@@ -19,7 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from archscope import units
-from archscope.backends import kept_generators
+from archscope.backends import JOINED, devices_in, kept_generators, leading, traits_of
 from archscope.errors import UsageError
 from archscope.record import Holding, walk
 from archscope.record.belongings import kept_belongings
@@ -57,6 +57,11 @@ class Subject:
     def is_made(self) -> bool:
         """Whether no lazy layer waits for its first input."""
         return not self.holding.waiting
+
+    @property
+    def working_on(self) -> str:
+        """The device that sets the pace: a GPU, if the model or its inputs are on one."""
+        return leading(devices_in(self.device))
 
     @property
     def title(self) -> str:
@@ -148,7 +153,7 @@ def _subject(module: nn.Module, name: str, *, live: bool, notes: Sequence[str], 
         what = f"weights that are packed as {_listed(packed.values())}"
         notes = (*notes, f"{what} are no parameters, and not counted: {_first_three(list(packed))}")
     shown = _listed(packed.values()) if packed and not kinds else kinds[0] if kinds else _whole(tensors, door.dtype)
-    return Subject(module, name, " + ".join(devices), shown, door, live, holding, tuple(notes))
+    return Subject(module, name, JOINED.join(devices), shown, door, live, holding, tuple(notes))
 
 
 def _listed(names: Any) -> str:
@@ -194,6 +199,18 @@ def placed(subject: Subject, tree: Any) -> Any:
         return tree
     device = torch.device(subject.door.device)
     return mapped(tree, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf)
+
+
+def among_inputs(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Subject:
+    """The subject with devices that only its inputs name: all where a live module has no tensors of its own, else
+    a GPU where it is on none."""
+    holding = subject.holding
+    named = dict.fromkeys(str(leaf.device) for tree in (*args, *kwargs.values()) for _, leaf in leaves(tree))
+    own = devices_in(subject.device) if holding.parameters or holding.buffers or holding.waiting else []
+    if not subject.live or not named or any(traits_of(one).queued for one in own):
+        return subject
+    added = [one for one in named if one not in own and (not own or traits_of(one).queued)]
+    return replace(subject, device=JOINED.join([*own, *added]))
 
 
 @attributed()

@@ -1,4 +1,4 @@
-"""TF32 and its like: every way that torch has to set them is read, kept and given back, whatever they are mixed with."""
+"""TF32 and its like: every way that torch has to set them is read, kept and given back, in any mixture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def by_flags(products: bool, convolutions: bool) -> Callable[[], None]:
 WAYS: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,
     **{f"flags {one} {two}": by_flags(one, two) for one in (True, False) for two in (True, False)},
-    **{f"matmul {level}": lambda level=level: torch.set_float32_matmul_precision(level) for level in ("high", "medium")},
+    "products high": lambda: torch.set_float32_matmul_precision("high"),
+    "products medium": lambda: torch.set_float32_matmul_precision("medium"),
 }
 if precision.NAMED:
     WAYS |= {f"{place} {value}": by_name(place, value) for place in precision.PLACES for value in ("tf32", "ieee")}

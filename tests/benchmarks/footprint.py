@@ -46,7 +46,7 @@ def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[Mem
     row = "optimizer step" if predicted.row is None else f"{rows[predicted.row].path} {rows[predicted.row].short}"
     module = build(plan, device=device).train(train)
     inputs = tuple(api.runs.examples(plan, device, None).values())
-    workload = Workload(module, module, [(inputs, {})], device, train, optimizer_of("adamw", module, device))
+    workload = Workload(module, module, [(inputs, {})], device, train, optimizer_of("adamw", module))
     with torch.set_grad_enabled(train):
         workload.step()
         workload.forget()

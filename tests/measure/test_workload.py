@@ -209,6 +209,18 @@ def test_without_tensors_there_is_one_turn() -> None:
     assert len(turns(((torch.zeros(0),), {}), 1000)) == 1
 
 
+def test_volumes_have_their_channels_last_too() -> None:
+    module = nn.Sequential(nn.Conv3d(3, 4, 1), nn.Conv3d(4, 4, 1)).requires_grad_(True)
+    volume, image = torch.rand(2, 3, 4, 4, 4), torch.rand(2, 3, 4, 4)
+    moved, (args, _) = in_channels_last(module, ((volume, image), {}))
+    assert moved is module
+    assert args[0].is_contiguous(memory_format=torch.channels_last_3d)
+    assert args[1].is_contiguous(memory_format=torch.channels_last)
+    assert module[1].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert module[1].weight.requires_grad
+    assert torch.equal(args[0], volume)
+
+
 def test_images_have_their_channels_last_and_all_else_stays() -> None:
     module, image, vector = net(), torch.rand(2, 3, 5, 5), torch.rand(2, 3)
     before, weights = module(image), module[4].weight

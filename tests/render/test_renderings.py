@@ -426,3 +426,20 @@ if __name__ == "__main__" and "--update" in sys.argv:
         old.unlink()
     for case, render in CASES.items():
         (GOLDEN / case).write_text(render(), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("products", "convolutions", "said"),
+    [
+        (True, True, "TF32 on"),
+        (False, False, "TF32 off"),
+        (False, True, "TF32 for convolutions only"),
+        (True, False, "TF32 for products only"),
+    ],
+)
+def test_the_head_tells_products_from_convolutions(products: bool, convolutions: bool, said: str) -> None:
+    timing = timed_training()
+    settings = (("tf32", products), ("tf32_conv", convolutions))
+    machine = replace(timing.measurement.machine, settings=settings)
+    shown = timings.sheet(replace(timing, measurement=replace(timing.measurement, machine=machine)))
+    assert said in shown.head

@@ -1,0 +1,109 @@
+"""A GPU that is none: a backend with the traits of one, whose clock is asynchronous and whose memory is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+from torch.profiler import ProfilerActivity
+
+from archscope import backends
+from archscope.backends.cpu import Cpu
+from archscope.backends.cuda import CUDA
+from archscope.backends.protocol import Call
+from archscope.measurement import Machine
+from archscope.traits import Traits
+
+
+class Moment:
+    """An event that the device has passed or not."""
+
+    def __init__(self) -> None:
+        self.time, self.passed = time.perf_counter(), False
+
+
+class QueuedClock:
+    """Its moments cannot be asked before somebody has waited."""
+
+    least = 3e-3
+
+    def __init__(self) -> None:
+        self.ahead: list[Moment] = []
+
+    def mark(self) -> Moment:
+        self.ahead.append(Moment())
+        return self.ahead[-1]
+
+    def wait(self) -> None:
+        for moment in self.ahead:
+            moment.passed = True
+        self.ahead.clear()
+
+    def between(self, first: Moment, second: Moment) -> float:
+        if not (first.passed and second.passed):
+            raise RuntimeError("Both events must be completed before calculating elapsed time.")
+        return second.time - first.time
+
+
+class Scratch:
+    """Every kernel needs a hundred bytes for itself."""
+
+    def start(self) -> None: ...
+
+    def scratch(self) -> int:
+        return 100
+
+
+class FakeGpu(Cpu):
+    """The processor as if it were a GPU. graph: what a capture does."""
+
+    traits: ClassVar[Traits] = CUDA
+    activities: ClassVar[Sequence[ProfilerActivity]] = (ProfilerActivity.CPU,)
+    free: ClassVar[int] = 2**34
+    others: ClassVar[int] = 0
+
+    def __init__(self, device: str = "cpu"):
+        self._device = device
+
+    def clock(self) -> QueuedClock:  # type: ignore[override]  # another clock
+        return QueuedClock()
+
+    def gauge(self) -> Scratch:  # type: ignore[override]  # the processor has none
+        return Scratch()
+
+    def peak_of(self, run: Call) -> int:
+        run()
+        return 1000
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def held_by_others(self) -> int:
+        return self.others
+
+    def machine(self) -> Machine:
+        settings = (("threads", 1), ("tf32", False), ("tf32_conv", True))
+        return replace(super().machine(), device=self._device, settings=settings, traits=CUDA)
+
+    def capture(self, step: Call, forget: Call) -> Call:  # type: ignore[override]  # the processor has none
+        step()
+        return step
+
+    def repeated(self, call: Call, times: int) -> Call:  # type: ignore[override]  # the processor has none
+        def several() -> None:
+            for _ in range(times):
+                call()
+
+        return several
+
+
+@contextmanager
+def pretending(monkeypatch: pytest.MonkeyPatch, kind: str, gpu: type[FakeGpu] = FakeGpu) -> Iterator[type[FakeGpu]]:
+    """Inside, devices of a kind are fake GPUs."""
+    with monkeypatch.context() as patch:
+        patch.setitem(backends.KINDS, kind, gpu)  # type: ignore[arg-type]  # a mapping that nobody else changes
+        yield gpu

@@ -1,0 +1,242 @@
+"""The room for devices: which one sets the pace, what a GPU without memory leaves behind, who is woken."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakSet
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import archscope
+from archscope import backends, targets
+from archscope.cli import cli
+from archscope.errors import UsageError
+from archscope.measure import Workload, kept, measured, optimizer_of
+from archscope.record import record_module
+from tests.backends.fakes import FakeGpu, pretending
+
+pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
+QUICK: dict[str, Any] = {"seconds": 0.01, "roofline": False}
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeGpu]]:
+    """The processor is taken for a GPU."""
+    with pretending(monkeypatch, "cpu") as found:
+        yield found
+
+
+# ------------------------------------------------------------ which device
+def test_a_module_without_tensors_is_timed_where_its_inputs_are() -> None:
+    timing = archscope.time(nn.GELU(), args=(torch.empty(2, 3, device="meta"),), **QUICK)
+    assert (timing.measurement.machine.device, timing.report.trace.device) == ("meta", "meta")
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "works"),
+    [
+        (nn.GELU(), "meta", "meta"),
+        (nn.Linear(3, 3), "cpu + meta", "meta"),
+        (nn.Linear(3, 3, device="meta"), "meta", "meta"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, device="meta")), "cpu + meta", "meta"),
+    ],
+)
+def test_a_gpu_among_parameters_and_inputs_sets_the_pace(
+    model: nn.Module, device: str, works: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pretending(monkeypatch, "meta"):
+        found = targets.among_inputs(targets.subject(model, {}), (torch.empty(2, 3, device="meta"),), {})
+        assert (found.device, found.working_on) == (device, works)
+
+
+def test_a_processors_input_makes_no_second_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretending(monkeypatch, "meta"):
+        model = nn.Linear(3, 3, device="meta")
+        found = targets.among_inputs(targets.subject(model, {}), (), {"mask": torch.zeros(3)})
+        assert found.device == "meta"
+
+
+def test_a_model_on_two_devices_is_recorded_with_the_memory_of_the_one_that_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Split(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.here, self.there = nn.Linear(4, 4), nn.Linear(4, 8, device="meta")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.there(torch.empty_like(self.here(x), device="meta"))
+
+    model, x = Split(), torch.ones(2, 4)
+    with pretending(monkeypatch, "meta"):
+        trace = record_module(
+            model, (x,), {}, target="Split", device="cpu + meta", dtype="float32", inputs={"x": x}, lives=True
+        ).trace
+    made = [life.bytes for life in trace.lives if life.born >= 0]
+    assert made == [2 * 4 * 4, 2 * 8 * 4], "of two linear layers, the first one's result is in other memory"
+    assert trace.traits.granule == 512
+    assert {moment.scratch for moment in trace.moments} == {100}
+
+
+def test_the_pace_of_one_device_is_its_own() -> None:
+    assert [backends.leading([one]) for one in ("cpu", "meta", "cuda:1")] == ["cpu", "meta", "cuda:1"]
+    assert backends.leading(["cpu", "cuda:1", "cuda:0"]) == "cuda:1"
+    assert backends.devices_in("cuda:0 + cpu") == ["cuda:0", "cpu"]
+
+
+# ------------------------------------------------------------ no memory
+MADE: WeakSet[torch.Tensor] = WeakSet()
+BEGAN: list[tuple[int, int]] = []
+
+
+class Greedy(nn.Module):
+    """Notes how much of earlier passes is there, and fails with more than four examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_meta:
+            BEGAN.append((x.shape[0], len(MADE)))
+        held = [self.fc(x), torch.zeros(100)]
+        if x.shape[0] > 4 and not x.is_meta:
+            MADE.add(held[1])
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return held[0]
+
+
+def greedy() -> nn.Module:
+    return Greedy()
+
+
+def test_what_a_pass_without_memory_has_made_is_gone_when_the_next_one_begins() -> None:
+    MADE.clear()
+    BEGAN.clear()
+    grid = archscope.time_grid(greedy, input=(1, 4), batch=(1, 64, 2), device="cpu", **QUICK)
+    assert len(grid.timings) == 2
+    assert [size for size, _ in BEGAN].count(64) == 1, "no second look"
+    assert {there for size, there in BEGAN if size == 2} == {0}
+    assert "out of memory" in grid.refused[0]
+    assert "a smaller batch needs less memory" in grid.refused[0]
+
+
+@pytest.mark.parametrize("look", [archscope.summarize, archscope.time])
+def test_out_of_memory_is_told_with_its_cure_and_who_else_holds_some(look: Any, gpu: type[FakeGpu]) -> None:
+    MADE.clear()
+    gpu.others = 3 * 2**30
+    try:
+        with pytest.raises(UsageError, match=r"cpu is out of memory: .*; other processes hold 3.00 GiB of it\n.*batch"):
+            look(Greedy(), args=(torch.ones(64, 4),), **(QUICK if look is archscope.time else {}))
+    finally:
+        gpu.others = 0
+    gc.collect()
+    assert not MADE
+
+
+def test_out_of_memory_while_it_is_timed() -> None:
+    class Later(nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return x + 1
+
+    with pytest.raises(UsageError, match="while it was timed: cpu is out of memory: CUDA out of memory"):
+        archscope.time(Later(), input=(2, 4), **QUICK)
+
+
+def test_the_command_says_it_in_two_lines_and_exits_with_two(tmp_path: Any) -> None:
+    (tmp_path / "greedy.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory.')\n"
+    )
+    for command in ("summary", "time"):
+        done = CliRunner().invoke(cli, [command, f"{tmp_path}/greedy.py:Net", "--input", "2x4", "--device", "cpu"])
+        assert done.exit_code == 2
+        assert len(done.stderr.splitlines()) == 2
+        assert "help: a smaller batch needs less memory; --device meta needs none" in done.stderr
+
+
+# ------------------------------------------------------------ asleep
+def test_work_on_a_processor_wakes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def woken(*_given: Any, **_how: Any) -> Any:
+        raise AssertionError("a GPU was woken")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    for name in ("init", "get_rng_state", "get_rng_state_all", "manual_seed_all", "device_count", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, woken)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", woken)
+    for device in ("cpu", "meta"):
+        archscope.summarize(greedy, input=(1, 4), device=device, seed=3)
+        archscope.cross_check(greedy, input=(1, 4), device=device, seed=3)
+    archscope.time(greedy, input=(1, 4), device="cpu", seed=3, **QUICK)
+
+
+def test_random_states_of_gpus_that_are_awake_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    states, seeds = [torch.tensor([7])], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: list(states))
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda found: states.__setitem__(slice(None), found))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    before = torch.get_rng_state()
+    with backends.kept_generators(seed=5):
+        states[0] = torch.tensor([8])
+        torch.rand(3)
+    assert (states, seeds) == ([torch.tensor([7])], [5])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------ a queue
+def work() -> Workload:
+    module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    return Workload(module, module, [((torch.rand(3, 4),), {})], "cpu", True, optimizer_of("sgd", module))
+
+
+def test_an_interrupt_in_a_step_keeps_what_was_measured(gpu: type[FakeGpu]) -> None:
+    """Of the step that is broken off, the marks are in the queue still."""
+    job, rounds, calls = work(), [], []
+
+    def broken(*_given: Any) -> None:
+        calls.extend(rounds)
+        if len(calls) > 1:  # the second of the steps in a sample that no one has waited for yet
+            raise KeyboardInterrupt
+
+    job.plain[2].register_forward_pre_hook(broken)
+    with kept(job, live=True):
+        found = measured(job, None, 0, seconds=0.5, ask=lambda _: rounds.append(1) if not rounds else None)
+    assert found.interrupted
+    assert found.whole is not None
+    assert [name for name, _ in found.parts] == (["forward", "backward", "optimizer"])
+
+
+ALIVE: list[int] = []
+
+
+class Knot(nn.Module):
+    """Its activations hold each other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        box: dict[str, Any] = {"y": x * 2}
+        box["self"] = box
+        MADE.add(box["y"])
+        ALIVE.append(len(MADE))
+        return box["y"].relu()
+
+
+def test_activations_in_cycles_do_not_pile_up() -> None:
+    MADE.clear()
+    ALIVE.clear()
+    timing = archscope.time(Knot(), args=(torch.rand(512, 512),), seconds=0.2, rows=False, roofline=False)
+    assert timing.total is not None
+    assert len(ALIVE) > 50
+    assert max(ALIVE) <= 2 * timing.total.each + 4
