@@ -3,16 +3,14 @@
     Workload (module, inputs that take turns, optimizer) ─ kept as in use ─→ collect → Measurement
     device → Machine → Ceilings
 
-machine    what is measured on: names, versions, settings, other load
+machine    settings that times depend on, and what others do meanwhile
 ceilings   what the device can do at most
 workload   what is measured, and what one step of it does
-clocks     what tells the time: the process's clock, CUDA events
 runs       warm-up and interleaved rounds, until the median is sure or the time is spent
 rows       on CPU: clocks around every function, and around the kernels that derive it
 kernels    on a GPU: the profiler's kernels, put down to rows
-graphs     a step as a CUDA graph
+graphs     a step as one graph
 memory     bytes at the highest
-profiler   torch's profiler, quiet
 survey     all of it, for one workload
 """
 

@@ -1,15 +1,16 @@
 """How long each row's kernels take on a GPU: the profiler's own times, put down to rows.
 
-Labels (a range around each function) → profiler → events → kernel → the range it was launched in → row
+Labels (a range around each function) → profiler → events → kernel → its launch → the range that this stands in → row
                                          backward: node → its sequence number → the function that gave it out → row
 
-Kernels' own durations do not depend on what Python does meanwhile, so that launches and waiting do not count.
+Kernels' own durations do not depend on what Python does meanwhile, so that launches and waiting do not count. Where
+several run at once, each has its part of that time: rows sum to the time in which the GPU was at work.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +23,11 @@ from archscope.measurement import RowTimes
 from archscope.record.backward import Span, next_number, span_of
 from archscope.record.overridden import Watcher, unnoticed
 
-LABEL = "archscope "
+LABEL, RUN = "archscope call ", "archscope run "
 RUNTIME = ("cuda", "cuLaunch", "cuMem")
 """How calls of CUDA's runtime and driver begin: theirs are numbers of their own, which may be an operator's too."""
-BACKWARD_SCOPE = 1
-"""What the profiler calls an event of a node (`RecordScope::BACKWARD_FUNCTION`)."""
+USER_SCOPE, BACKWARD_SCOPE = 7, 1
+"""What the profiler calls a range (`RecordScope::USER_SCOPE`), and an event of a node (`BACKWARD_FUNCTION`)."""
 
 ENGINE = "autograd::engine::evaluate_function: "
 """The event around it, in which the engine adds gradients up, and sums those of what was broadcast."""
@@ -41,17 +42,17 @@ class Labels:
 
 
 class Labelling(Watcher):
-    """Puts a range that bears its number around every call of a function."""
+    """Puts a range that bears its number, and that of the run, around every call of a function."""
 
-    def __init__(self, labels: Labels):
+    def __init__(self, labels: Labels, run: int = 0):
         super().__init__()
-        self._labels = labels
+        self._labels, self._run = labels, run
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         labels, index, number = self._labels, len(self._labels.functions), next_number()
         labels.functions.append(func)
         labels.spans.append((number, number))
-        with torch.profiler.record_function(f"{LABEL}{index}"):
+        with torch.profiler.record_function(f"{LABEL}{self._run} {index}"):
             out = func(*args, **(kwargs or {}))
         labels.spans[index] = number, next_number()
         return out
@@ -65,39 +66,132 @@ class KernelTimes:
     backward: dict[int, float] = field(default_factory=dict)
     ownerless: float = 0.0
 
+    def add(self, call: int | None, derived: bool, seconds: float) -> None:
+        if call is None:
+            self.ownerless += seconds
+        else:
+            times = self.backward if derived else self.forward
+            times[call] = times.get(call, 0.0) + seconds
+
+
+Profiled = tuple[Labels, KernelTimes]
+
 
 def profiled(
-    forward: Callable[[], Any], backward: Callable[[Any], object] | None, backend: Backend
-) -> tuple[Labels, KernelTimes]:
-    """One run under the profiler."""
-    labels = Labels()
+    forward: Callable[[], Any],
+    backward: Callable[[Any], object] | None,
+    backend: Backend,
+    *,
+    before: Callable[[], object] = lambda: None,
+    times: int = 1,
+) -> list[Profiled]:
+    """So many runs in one session of the profiler, since a GPU that idles between sessions slows down. before: is
+    called before each."""
+    runs = [Labels() for _ in range(times)]
     with quiet_profile(activities=backend.activities) as profiler:
-        with unnoticed(), Labelling(labels):
-            out = forward()
-        if backward is not None:
-            backward(out)
-        backend.wait()
-    return labels, kernel_times(profiler.events() or [], labels.spans)
+        for number, labels in enumerate(runs):
+            before()
+            with torch.profiler.record_function(f"{RUN}{number}"):
+                with unnoticed(), Labelling(labels, number):
+                    out = forward()
+                if backward is not None:
+                    backward(out)
+                del out
+                backend.wait()
+    return list(zip(runs, kernel_times(profiler.events() or [], runs), strict=True))
 
 
-def kernel_times(events: Iterable[Any], spans: Sequence[Span]) -> KernelTimes:
-    """The profiler's events → seconds by call. An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`,
-    `cpu_parent`, `kernels`, among which a range has its own shadow on the GPU, which is no kernel."""
-    found, every = KernelTimes(), list(events)
-    nodes = Nodes(
-        spans, {event.thread for event in every if event.name.startswith(LABEL) and event.device_type == DeviceType.CPU}
-    )
-    for event in every:
-        spent = sum(kernel.duration for kernel in event.kernels if kernel.name != event.name) * 1e-6
-        if not spent or event.name.startswith(RUNTIME):
-            continue
-        call, derived = owner(event, nodes)
-        if call is None:
-            found.ownerless += spent
-        else:
-            times = found.backward if derived else found.forward
-            times[call] = times.get(call, 0.0) + spent
+def kernel_times(events: Iterable[Any], runs: Sequence[Labels]) -> list[KernelTimes]:
+    """The profiler's events → seconds by call, for each run.
+
+    An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`, `cpu_parent`, `time_range`, `device_type`. On
+    the GPU's timeline it has the `id` of the call of the runtime that launched it; a range has a shadow there.
+    """
+    found, every = [KernelTimes() for _ in runs], list(events)
+    timeline = Timeline(every, runs)
+    for kernel, seconds in shared(kernels_among(every)):
+        run, call, derived = timeline.owner_of(kernel)
+        if run is not None:
+            found[run].add(call, derived, seconds)
     return found
+
+
+def kernels_among(events: Sequence[Any]) -> list[Any]:
+    """What ran on the GPU: kernels, copies, fillings, but no shadow of a range."""
+    ranges = {event.name for event in events if event.device_type == DeviceType.CPU and event.scope == USER_SCOPE}
+    return [
+        event
+        for event in events
+        if event.device_type != DeviceType.CPU and not event.is_user_annotation and event.name not in ranges
+    ]
+
+
+def shared(kernels: Sequence[Any]) -> Iterator[tuple[Any, float]]:
+    """Each kernel with its seconds; of a time in which several ran on one device, each has an equal part."""
+    for device in {kernel.device_index for kernel in kernels}:
+        own = [kernel for kernel in kernels if kernel.device_index == device]
+        moments = [(kernel.time_range.start, True, at) for at, kernel in enumerate(own)]
+        moments += [(kernel.time_range.end, False, at) for at, kernel in enumerate(own)]
+        spent, running, last = [0.0] * len(own), set[int](), 0.0
+        for moment, begins, at in sorted(moments):
+            for other in running:
+                spent[other] += (moment - last) / len(running)
+            last = moment
+            (running.add if begins else running.discard)(at)
+        yield from ((kernel, time * 1e-6) for kernel, time in zip(own, spent, strict=True))
+
+
+class Timeline:
+    """What the host did meanwhile: which call launched a kernel."""
+
+    def __init__(self, events: Sequence[Any], runs: Sequence[Labels]):
+        host = [event for event in events if event.device_type == DeviceType.CPU]
+        labels = [event for event in host if event.name.startswith(LABEL)]
+        self._launches = {event.id: event for event in host if event.name.startswith(RUNTIME)}
+        self._linked = linked(host)
+        self._inside = [*labels, *(event for event in host if of_node(event))]
+        self._runs = [(int(e.name.removeprefix(RUN)), e) for e in host if e.name.startswith(RUN)]
+        self._nodes = Nodes([span for run in runs for span in run.spans], {event.thread for event in labels})
+        self._calls = [(number, call) for number, run in enumerate(runs) for call in range(len(run.functions))]
+
+    def owner_of(self, kernel: Any) -> tuple[int | None, int | None, bool]:
+        """The run and the call that a kernel belongs to, and whether it derives that call."""
+        launch = self._launches.get(kernel.id)
+        if launch is None:
+            operators = self._linked.get((kernel.name, kernel.time_range.end - kernel.time_range.start), [])
+            event = operators.pop() if operators else None
+        else:
+            event = launch.cpu_parent or self.innermost(launch.time_range.start)
+        told, derived = owner(event, self._nodes)
+        if isinstance(told, tuple):
+            return *told, derived
+        if told is not None:
+            return *self._calls[told], derived
+        at = (launch or event or kernel).time_range.start
+        return next((number for number, run in self._runs if covers(run, at)), None), None, derived
+
+    def innermost(self, moment: float) -> Any:
+        """The range or node, of whatever thread, in which something was launched outside of any operator."""
+        around = [event for event in self._inside if covers(event, moment)]
+        return max(around, key=lambda event: event.time_range.start, default=None)
+
+
+def covers(event: Any, moment: float) -> bool:
+    return bool(event.time_range.start <= moment < event.time_range.end)
+
+
+def linked(host: Sequence[Any]) -> Mapping[tuple[str, float], list[Any]]:
+    """Operators by what the profiler says that they launched, for kernels whose launch it did not see."""
+    found: dict[tuple[str, float], list[Any]] = {}
+    for event in host:
+        for kernel in event.kernels if not event.name.startswith(RUNTIME) else ():
+            found.setdefault((kernel.name, kernel.duration), []).append(event)
+    return found
+
+
+def of_node(event: Any) -> bool:
+    """Whether an event is a node of autograd's, or what the engine does for one."""
+    return bool(event.sequence_nr >= 0 and (event.scope == BACKWARD_SCOPE or event.name.startswith(ENGINE)))
 
 
 class Nodes:
@@ -117,20 +211,20 @@ class Nodes:
         return span_of(event.sequence_nr, self._starts, self._spans)
 
 
-def owner(event: Any, nodes: Nodes) -> tuple[int | None, bool]:
-    """The call that an event belongs to, by the range or the node that it stands in; whether it derives that call."""
+def owner(event: Any, nodes: Nodes) -> tuple[tuple[int, int] | int | None, bool]:
+    """What an event belongs to, and whether it derives that: the run and call of the range that it stands in, or the
+    call, of all runs, that gave out the node that it stands in."""
     while event is not None:
         if event.name.startswith(LABEL):
-            return int(event.name.removeprefix(LABEL)), False
-        if event.sequence_nr >= 0 and (event.scope == BACKWARD_SCOPE or event.name.startswith(ENGINE)):
+            run, call = event.name.removeprefix(LABEL).split()
+            return (int(run), int(call)), False
+        if not event.name.startswith(RUNTIME) and of_node(event):
             return nodes.call_of(event), True
         event = event.cpu_parent
     return None, False
 
 
-def kernel_row_times(
-    runs: Sequence[tuple[Labels, KernelTimes]], tally: Tally, count: int, *, backward: bool
-) -> RowTimes | None:
+def kernel_row_times(runs: Sequence[Profiled], tally: Tally, count: int, *, backward: bool) -> RowTimes | None:
     """Seconds of each of `count` rows, the median of the runs; None where these did not go as the recorded run, or the
     profiler saw no kernel."""
     alike = [times for labels, times in runs if labels.functions == runs[0][0].functions]

@@ -1,6 +1,6 @@
 """A workload → its time as a whole, in parts and by rows, as a CUDA graph, and the memory that it needs.
 
-kept ─ as it is called in use ⊃ collect: whole and rows in turn → kernels' own times → peak → graph → Measurement
+kept ─ as it is called in use ⊃ collect: whole and rows in turn → peak → graph → kernels' own times → Measurement
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from archscope.backends import Clock, backend_of, busy
 from archscope.measure.graphs import captured
-from archscope.measure.kernels import kernel_row_times, profiled
+from archscope.measure.kernels import Profiled, kernel_row_times, profiled
 from archscope.measure.machine import load, machine
 from archscope.measure.memory import peak_of
 from archscope.measure.rows import Lap, Tally, lapped, row_times
@@ -31,8 +31,8 @@ from archscope.warned import attributed
 
 WENT_OTHERWISE = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
 NO_KERNELS = "rows have no time: the profiler saw no kernel (another is at work, or it needs a permission)"
-PROFILED = 5
-"""Runs under the profiler: kernels' own times differ little."""
+DROPPED, PROFILED = 2, 5
+"""Runs under the profiler, of which the first do not count: kernels' own times differ little."""
 
 
 @contextmanager
@@ -140,11 +140,13 @@ def measured(workload: Workload, tally: Tally | None, rows: int, *, seconds: flo
         interrupted=collected.interrupted,
     )
     try:
-        if tally is not None:
+        if tally is not None and host:
             found = with_rows(found, course, collected, tally, rows, host=host)
         if not collected.interrupted:
             found = replace(found, peak=peak(workload), held=workload.held)
             found = with_graph(found, workload, course.clock, seconds=seconds / 4)
+        if tally is not None and not host:  # the profiler's library stays, and makes every launch slower
+            found = with_rows(found, course, collected, tally, rows, host=host)
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
     return found
@@ -159,18 +161,25 @@ def with_rows(
         laps: Sequence[Lap] = course.laps[collected.warm.get("rows", 0) :]
         times, measured, why = row_times(laps, tally, rows, backward=workload.train), bool(laps), WENT_OTHERWISE
     else:
-        runs = []
-        for _ in range(0 if collected.interrupted or busy() else PROFILED):
-            workload.forget()
-            forward = lambda: workload.forward(module=workload.plain)  # noqa: E731 — one run
-            runs.append(profiled(forward, workload.backward if workload.train else None, backend_of(workload.device)))
-        times, why = kernel_row_times(runs, tally, rows, backward=workload.train), NO_KERNELS
+        runs = [] if collected.interrupted or busy() else under_profiler(workload)
+        times = kernel_row_times(runs, tally, rows, backward=workload.train)
+        why = WENT_OTHERWISE if any(seen.forward for _, seen in runs) else NO_KERNELS
         measured = not collected.interrupted
     return replace(found, rows=times, notes=(*found.notes, *([why] if measured and times is None else [])))
 
 
+def under_profiler(workload: Workload) -> list[Profiled]:
+    """Runs in one session, without the first ones, in which the GPU's clock rises."""
+    backward, backend = workload.backward if workload.train else None, backend_of(workload.device)
+
+    def forward() -> Any:
+        return workload.forward(module=workload.plain)
+
+    return profiled(forward, backward, backend, before=workload.forget, times=DROPPED + PROFILED)[DROPPED:]
+
+
 def with_graph(found: Measurement, workload: Workload, clock: Clock, *, seconds: float) -> Measurement:
-    """And the step as a CUDA graph, at the very end: what a capture leaves behind disturbs nothing then."""
+    """And the step as one graph."""
     replay, refused = captured(workload)
     if replay is None:
         return replace(found, no_graph=refused)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,10 +19,12 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.backends import backend_of
 from archscope.backends.profiler import quiet_profile
-from archscope.measure import Tally, Workload, kept
+from archscope.measure import Tally, Workload, kept, kernels
 from archscope.measure.kernels import (
     ENGINE,
     LABEL,
+    RUN,
+    RUNTIME,
     KernelTimes,
     Labelling,
     Labels,
@@ -29,8 +33,10 @@ from archscope.measure.kernels import (
     kernel_times,
     owner,
     profiled,
+    shared,
 )
 from archscope.measure.rows import NO_ROW
+from tests.backends.fakes import FakeGpu
 from tests.measure.models import MODELS
 from tests.measure.timed import noted, ticks
 
@@ -47,6 +53,17 @@ class Ran(NamedTuple):
     duration: float
 
 
+class Interval(NamedTuple):
+    start: float
+    end: float
+
+    def elapsed_us(self) -> float:
+        return self.end - self.start
+
+
+NEVER = Interval(0.0, 0.0)
+
+
 @dataclass
 class Event:
     """What `kernels.py` reads of a profiler's event."""
@@ -59,16 +76,31 @@ class Event:
     thread: int = MAIN
     fwd_thread: int = 0
     device_type: DeviceType = DeviceType.CPU
+    id: int = 0
+    time_range: Interval = NEVER
+    device_index: int = 0
+    is_user_annotation: bool = False
+
+
+def on_gpu(name: str, start: float, end: float, number: int, *, stream: int = 7, device: int = 0) -> Event:
+    return Event(
+        *(name, None, (), FORWARD, -1, stream, 0, DeviceType.CUDA), number, Interval(start, end), device_index=device
+    )
+
+
+def launch(number: int, parent: Event | None, at: float = 0.0) -> Event:
+    """A call of the runtime, whose own sequence number may be an operator's, too."""
+    return Event("cudaLaunchKernel", parent, sequence_nr=11, id=number, time_range=Interval(at, at + 1.0))
 
 
 def a_range(call: int, parent: Event | None = None, kernels: Sequence[Ran] = ()) -> Event:
-    name = f"{LABEL}{call}"
+    name = f"{LABEL}0 {call}"
     return Event(name, parent, (Ran(name, 1000.0), *kernels), USER)
 
 
 def shadow(call: int, thread: int) -> Event:
     """A range as the GPU's own timeline has it."""
-    return Event(f"{LABEL}{call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
+    return Event(f"{LABEL}0 {call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
 
 
 def node(name: str, number: int, *, thread: int = MAIN) -> tuple[Event, Event]:
@@ -77,8 +109,23 @@ def node(name: str, number: int, *, thread: int = MAIN) -> tuple[Event, Event]:
     return around, Event(name, around, (), BACKWARD, number, ENGINES, thread)
 
 
+def ran(events: Sequence[Event]) -> list[Event]:
+    """Events, and beside each kernel that one has its launch and what the GPU did, one after the other."""
+    made, now = list(events), 0.0
+    for event in events:
+        for kernel in event.kernels:
+            number = len(made)
+            made += [launch(number, event), on_gpu(kernel.name, now, now + kernel.duration, number)]
+            now += kernel.duration
+    return made
+
+
 def found(events: Sequence[Event], spans: Sequence[tuple[int, int]] = ()) -> KernelTimes:
-    return kernel_times(events, spans)
+    """The times of one run, which lasts as long as anything does."""
+    run = Event(f"{RUN}0", scope=USER, time_range=Interval(-1.0, 1e9))
+    calls = max([len(spans), *(int(event.name.split()[-1]) + 1 for event in events if event.name.startswith(LABEL))])
+    labels = Labels([torch.relu] * calls, list(spans))
+    return kernel_times([run, *ran(events)], [labels])[0]
 
 
 SPANS = [(10, 12), (12, 12), (12, 13), (13, 20)]
@@ -158,6 +205,101 @@ def test_nothing_is_lost_and_nothing_counts_twice() -> None:
     assert whole == pytest.approx((2**12 - 1) * 1e-6)
 
 
+# ------------------------------------------------------------ launches and streams
+def test_a_kernel_that_no_operator_launched_belongs_to_the_range_around_its_launch() -> None:
+    """Triton from plain Python, or an extension: the profiler links such a kernel to nothing."""
+    first = Event(f"{LABEL}0 0", scope=USER, time_range=Interval(0.0, 10.0))
+    inner = Event(f"{LABEL}0 1", first, scope=USER, time_range=Interval(4.0, 8.0))
+    events = [first, inner, launch(1, None, 5.0), launch(2, None, 9.0), launch(3, None, 12.0)]
+    events += [on_gpu(f"triton_{n}", 100.0 * n, 100.0 * n + n, n) for n in (1, 2, 3)]
+    times = found(events)
+    assert {call: ticks(seconds) for call, seconds in times.forward.items()} == {1: 1_000, 0: 2_000}
+    assert times.ownerless == pytest.approx(3e-6), "launched outside of all functions, but in the run"
+
+
+def test_a_kernel_that_a_nodes_own_code_launches_derives_its_call() -> None:
+    around = replace(node("DoublingBackward", 12)[0], time_range=Interval(20.0, 30.0))
+    inside = replace(node("DoublingBackward", 12)[1], cpu_parent=around, time_range=Interval(21.0, 29.0))
+    first = Event(f"{LABEL}0 0", scope=USER, time_range=Interval(0.0, 10.0))
+    events = [first, around, inside, launch(1, None, 25.0), on_gpu("triton", 100.0, 104.0, 1)]
+    times = found(events, SPANS)
+    assert {call: ticks(seconds) for call, seconds in times.backward.items()} == {2: 4_000}
+
+
+def test_what_runs_at_once_is_a_union_and_no_sum() -> None:
+    """cuDNN's recurrent layers run on several streams."""
+    first, second = a_range(0), a_range(1)
+    events = [
+        *(first, launch(1, first), launch(2, first), on_gpu("a", 0, 10, 1, stream=7), on_gpu("b", 5, 15, 2, stream=8)),
+        *(second, launch(3, second), on_gpu("c", 13, 20, 3, stream=9)),
+    ]
+    times = found(events)
+    assert {call: ticks(seconds) for call, seconds in times.forward.items()} == {0: 14_000, 1: 6_000}
+    assert times.forward[0] + times.forward[1] == pytest.approx(20e-6)
+
+
+def test_two_gpus_at_once_do_not_share_a_time() -> None:
+    first = a_range(0)
+    events = [first, launch(1, first), launch(2, first), on_gpu("a", 0, 10, 1), on_gpu("b", 0, 10, 2, device=1)]
+    assert found(events).forward == {0: pytest.approx(20e-6)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_sum_to_the_time_in_which_anything_ran(seed: int) -> None:
+    dice = random.Random(seed)
+    starts = [dice.uniform(0, 100) for _ in range(40)]
+    events = [on_gpu("k", start, start + dice.uniform(0, 9), at) for at, start in enumerate(starts)]
+    covered, last = 0.0, 0.0
+    for start, end in sorted((e.time_range.start, e.time_range.end) for e in events):
+        covered += max(0.0, end - max(start, last))
+        last = max(last, end)
+    assert sum(seconds for _, seconds in shared(events)) == pytest.approx(covered * 1e-6)
+
+
+def test_a_kernel_whose_launch_was_not_seen_is_taken_from_the_operator_that_is_told() -> None:
+    first = a_range(0)
+    linear = Event("aten::addmm", first, [Ran("gemm", 8.0)])
+    run = Event(f"{RUN}0", scope=USER, time_range=Interval(-1.0, 1e9))
+    events = [run, first, linear, on_gpu("gemm", 0.0, 8.0, 99), on_gpu("lost", 10.0, 13.0, 98)]
+    (times,) = kernel_times(events, [Labels([torch.relu], [(0, 0)])])
+    assert times == KernelTimes({0: pytest.approx(8e-6)}, {}, pytest.approx(3e-6))
+
+
+def test_runs_of_one_session_are_told_apart() -> None:
+    events, spans = [], [[(10, 12)], [(20, 22)], [(30, 32)]]
+    for number in range(3):
+        start, first = 100.0 * number, 10 * number
+        call = Event(f"{LABEL}{number} 0", scope=USER, time_range=Interval(start, start + 5.0))
+        around, inside = node("AddmmBackward0", first + 11)
+        events += [
+            Event(f"{RUN}{number}", scope=USER, time_range=Interval(start, start + 50.0)),
+            *(call, around, inside),
+            *(launch(first + 1, call), launch(first + 2, inside), launch(first + 3, None, start + 20)),
+            on_gpu("f", start, start + 1 + number, first + 1),
+            on_gpu("b", start + 10, start + 12, first + 2),
+            on_gpu("x", start + 20, start + 23, first + 3),
+        ]
+    times = kernel_times(events, [Labels([torch.relu], span) for span in spans])
+    assert [ticks(one.forward[0]) for one in times] == [1_000, 2_000, 3_000]
+    assert [(ticks(one.backward[0]), ticks(one.ownerless)) for one in times] == [(2_000, 3_000)] * 3
+
+
+def test_one_session_serves_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, began = [], []
+
+    @contextmanager
+    def session(**how: Any) -> Iterator[Any]:
+        sessions.append(how)
+        with quiet_profile(**how) as profiler:
+            yield profiler
+
+    monkeypatch.setattr(kernels, "quiet_profile", session)
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), torch.rand(3, 4)
+    runs = profiled(lambda: model(x), None, FakeGpu(), before=lambda: began.append(1), times=4)
+    assert (len(sessions), len(began)) == (1, 4)
+    assert [labels.functions for labels, _ in runs] == [[F.linear, F.relu]] * 4
+
+
 # ------------------------------------------------------------ runs → rows
 class Notes(Tally):
     def __init__(self, *calls: tuple[Any, int]):
@@ -165,11 +307,11 @@ class Notes(Tally):
 
 
 TALLY = Notes((torch.add, 0), (torch.relu, NO_ROW), (torch.mm, 2))
-RUN = Labels([torch.add, torch.relu, torch.mm], [])
+CALLED = Labels([torch.add, torch.relu, torch.mm], [])
 
 
 def test_rows_are_the_median_of_the_runs() -> None:
-    runs = [(RUN, KernelTimes({0: forward, 1: 9.0, 2: 1.0}, {0: 2.0}, 4.0)) for forward in (5.0, 3.0, 900.0)]
+    runs = [(CALLED, KernelTimes({0: forward, 1: 9.0, 2: 1.0}, {0: 2.0}, 4.0)) for forward in (5.0, 3.0, 900.0)]
     times = kernel_row_times(runs, TALLY, 3, backward=True)
     assert times is not None
     assert (times.forward, times.backward) == ((5.0, None, 1.0), (2.0, None, 0.0))
@@ -177,14 +319,14 @@ def test_rows_are_the_median_of_the_runs() -> None:
 
 
 def test_inference_derives_nothing() -> None:
-    times = kernel_row_times([(RUN, KernelTimes({0: 1.0}))], TALLY, 3, backward=False)
+    times = kernel_row_times([(CALLED, KernelTimes({0: 1.0}))], TALLY, 3, backward=False)
     assert times is not None
     assert times.backward == ()
 
 
 def test_runs_that_went_another_way_do_not_count() -> None:
     other = Labels([torch.add], [])
-    runs = [(RUN, KernelTimes({0: 1.0})), (other, KernelTimes({0: 100.0})), (RUN, KernelTimes({0: 3.0}))]
+    runs = [(CALLED, KernelTimes({0: 1.0})), (other, KernelTimes({0: 100.0})), (CALLED, KernelTimes({0: 3.0}))]
     times = kernel_row_times(runs, TALLY, 3, backward=False)
     assert times is not None
     assert (times.forward[0], times.runs) == (2.0, 2)
@@ -194,8 +336,8 @@ def test_runs_that_went_another_way_do_not_count() -> None:
     "runs",
     [
         [],
-        [(RUN, KernelTimes())],
-        [(RUN, KernelTimes({}, {0: 1.0}, 5.0))],
+        [(CALLED, KernelTimes())],
+        [(CALLED, KernelTimes({}, {0: 1.0}, 5.0))],
         [(Labels([torch.mm], []), KernelTimes({0: 1.0}))],
     ],
 )
@@ -237,9 +379,11 @@ def test_every_operator_of_a_step_finds_its_call(name: str) -> None:
     labels, events = watched(model.train(), args)
     nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
     owners = {id(event): owner(event, nodes) for event in events}
-    ranges = {int(event.name.removeprefix(LABEL)) for event in events if event.name.startswith(LABEL)}
+    ranges = {int(event.name.split()[-1]) for event in events if event.name.startswith(LABEL)}
     assert ranges == set(range(len(labels.functions)))
     for event in events:
+        if event.name.startswith(RUNTIME):
+            continue
         call, derived = owners[id(event)]
         parents = {parent.name for parent in ancestors(event)}
         inside = any(parent.startswith(ENGINE) for parent in parents)
@@ -297,7 +441,7 @@ def test_rows_sum_to_what_the_profiler_sees(train: bool) -> None:
     events = list(profiler.events() or ())
     on_gpu = [event for event in events if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
     whole = sum(event.time_range.elapsed_us() for event in on_gpu) * 1e-6
-    times = kernel_times(events, labels.spans)
+    (times,) = kernel_times(events, [labels])
     known = sum(times.forward.values()) + sum(times.backward.values())
     assert known + times.ownerless == pytest.approx(whole, rel=0.03)
     assert known >= 0.9 * whole
@@ -325,7 +469,7 @@ def test_rows_account_for_a_busy_model(train: bool) -> None:
         work.forget()
         run: Callable[[Any], object] | None = work.backward if train else None
         times = kernel_row_times(
-            [profiled(work.forward, run, backend_of("cuda"))], tally, len(trace.rows), backward=train
+            profiled(work.forward, run, backend_of("cuda"), times=3)[1:], tally, len(trace.rows), backward=train
         )
     assert times is not None
     assert None not in times.forward
