@@ -241,11 +241,15 @@ class Cuda:
             graph.capture_end()
         except RuntimeError:
             index = torch.cuda.current_device() if self._place.index is None else self._place.index
-            made: Any = torch._C
-            made._cuda_endAllocateToPool(index, pool)
-            made._cuda_releasePool(index, pool)
+            allocator: Any = torch._C
             generator: Any = torch.cuda.default_generators[index]
-            generator.graphsafe_set_state(generator.clone_state())
+            for mend in (
+                lambda: allocator._cuda_endAllocateToPool(index, pool),
+                lambda: allocator._cuda_releasePool(index, pool),
+                lambda: generator.graphsafe_set_state(generator.clone_state()),
+            ):
+                with suppress(RuntimeError):
+                    mend()
             raise
 
 

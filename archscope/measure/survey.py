@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from archscope.backends import Clock, backend_of, busy
+from archscope.backends import Clock, backend_of, busy, is_on
 from archscope.measure.graphs import captured
 from archscope.measure.kernels import Profiled, kernel_row_times, profiled
 from archscope.measure.machine import load, machine
@@ -31,6 +31,8 @@ from archscope.warned import attributed
 
 WENT_OTHERWISE = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
 NO_KERNELS = "rows have no time: the profiler saw no kernel (another is at work, or it needs a permission)"
+ROOM = 0.25
+"""The share of what a GPU has free that copies of a live module's tensors may take."""
 DROPPED, PROFILED = 2, 5
 """Runs under the profiler, of which the first do not count: kernels' own times differ little."""
 
@@ -74,11 +76,20 @@ def untouched(workload: Workload, holding: Holding) -> Iterator[None]:
             *(tensor for tree in given for _, tensor in leaves(tree)),
             *belongings.tensors,
         ]
-        with kept_tensors({id(tensor): tensor for tensor in held}.values()):
+        distinct = list({id(tensor): tensor for tensor in held}.values())
+        with kept_tensors(distinct, aside=aside(distinct, workload.device)):
             for tensor in held:
                 if tensor.is_leaf and tensor.grad is not None:
                     tensor.grad = None
             yield
+
+
+def aside(held: Sequence[torch.Tensor], device: str) -> str | None:
+    """Where copies of tensors go: to the processor's memory, if they would take much of what a GPU has free."""
+    backend = backend_of(device)
+    free = backend.free_bytes() if backend.traits.queued else None
+    size = sum(tensor.numel() * tensor.element_size() for tensor in held if is_on(tensor, device))
+    return "cpu" if free is not None and size > ROOM * free else None
 
 
 @dataclass

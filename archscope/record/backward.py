@@ -90,6 +90,17 @@ class Derivation(Onlooker):
         self._values = values
         self._starts = [start for start, _ in spans]
         self._spans = spans
+        self._own: set[Any] = set()
+
+    @contextmanager
+    def of(self, outputs: Iterable[torch.Tensor]) -> Iterator[None]:
+        """Inside, the nodes behind the outputs are those of the run. What is run again while they are derived has nodes
+        of its own, which another thread may number from the start."""
+        self._own = set(nodes(outputs))
+        try:
+            yield
+        finally:
+            self._own = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -100,7 +111,7 @@ class Derivation(Onlooker):
         if node is None or node.name() == ACCUMULATE:
             return func(*args, **kwargs)
         name = node.name().rpartition("::")[2]
-        step = self.steps.setdefault(self.place_of(node._sequence_nr(), name), Step(name))
+        step = self.steps.setdefault(self.place_of(node), Step(name))
         for tensor in tensors((args, kwargs)):
             operand = self._values.known_operand(tensor) or self.saved(tensor, step)
             if step.made.pop(operand.value.id, None) is None:
@@ -120,14 +131,10 @@ class Derivation(Onlooker):
             step.saved[place] = self._values.learn(tensor, CONSTANT)
         return step.saved[place]
 
-    def place_of(self, number: int, name: str) -> int | str:
-        """The step of a node, by its number and its name."""
-        row = self.row_of(number)
-        return name if row is None else row
-
-    def row_of(self, number: int) -> int | None:
-        """The forward row in whose time a node came to be."""
-        return span_of(number, self._starts, self._spans)
+    def place_of(self, node: Any) -> int | str:
+        """The step of a node that is at work: the forward row in whose time it came to be, else its name."""
+        row = span_of(node._sequence_nr(), self._starts, self._spans) if node in self._own else None
+        return str(node.name().rpartition("::")[2]) if row is None else row
 
     def rows(self, forward: Sequence[Row]) -> Iterator[Row]:
         """One row for each step, in the order in which they ran."""
@@ -174,7 +181,7 @@ def derive(loss: Loss, derivation: Derivation, since: int) -> None:
     gradient of what the run has read of it.
     """
     gradients = [torch.ones_like(tensor) for tensor in loss.tensors]
-    with kept_gradients(loss.tensors), derivation:
+    with kept_gradients(loss.tensors), derivation.of(loss.tensors), derivation:
         leaves, older = borders(loss.tensors, since)
         if not older:
             torch.autograd.backward(loss.tensors, gradients)

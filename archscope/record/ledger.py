@@ -25,8 +25,8 @@ from archscope.trace import Life, Moment
 Held = Mapping[str, Sequence[tuple[str, torch.Tensor]]]
 """What is there before the run: a kind of Life → its tensors, by name."""
 
-Node = tuple[int, str]
-"""A node of autograd's: its number and its name."""
+Place = tuple[int] | int | str
+"""The entry of a kernel of the forward pass; of the backward pass, the place of its step."""
 
 
 class Ledger(Onlooker):
@@ -42,7 +42,7 @@ class Ledger(Onlooker):
         self._scratch: dict[int, int] = {}
         self._recorder = recorder
         self._complete = True
-        self._moments: list[int | Node | None] = []
+        self._moments: list[Place | None] = []
         self._lives: list[Life] = []
         self._deaths: dict[int, int] = {}
         self._alive: dict[int, tuple[int, KeyedRef[int, Any]]] = {}
@@ -56,9 +56,9 @@ class Ledger(Onlooker):
             node = current_node()
             name = "" if node is None else node.name()
             kind = "gradient" if name == ACCUMULATE or self._recorder.accumulating else ""
-            self._moments.append((node._sequence_nr(), name.rpartition("::")[2]) if name and not kind else None)
+            self._moments.append(self._recorder.step_of(node) if name and not kind else None)
         else:
-            self._moments.append(len(self._recorder.entries))
+            self._moments.append((len(self._recorder.entries),))
         if self._gauge:
             self._gauge.start()
         out = func(*args, **(kwargs or {}))
@@ -117,10 +117,10 @@ class Ledger(Onlooker):
         last = -1
         for index, at in enumerate(self._moments):
             scratch = self._scratch.get(index)
-            if isinstance(at, int):
-                yield Moment(at, False, scratch)
+            if isinstance(at, tuple):
+                yield Moment(at[0], False, scratch)
             else:
-                last = steps[derivation.place_of(*at)] if derivation and at else last
+                last = last if at is None else steps.get(at, last)
                 yield Moment(last, True, scratch)
 
 

@@ -63,9 +63,13 @@ class Original(NamedTuple):
 
 
 class Originals:
-    """What tensors were before the run. `give_back` makes them that again."""
+    """What tensors were before the run. `give_back` makes them that again.
 
-    def __init__(self, held: Iterable[torch.Tensor]):
+    aside: the device that keeps copies of values, where the tensors' own device has no room; None for their own.
+    """
+
+    def __init__(self, held: Iterable[torch.Tensor], *, aside: str | None = None):
+        self._aside = aside
         self._marks: dict[int, Mark] = {}
         self._unsorted: list[ReferenceType[torch.Tensor]] = []
         self._by_memory: dict[int, list[ReferenceType[torch.Tensor]]] = {}
@@ -102,7 +106,7 @@ class Originals:
         for met in self._by_memory.get(memory(tensor), ()):
             held = met()
             if held is not None and id(held) not in self._kept:
-                self._kept[id(held)] = original(held, lend=held is written)
+                self._kept[id(held)] = original(held, lend=held is written, aside=self._aside)
 
     def keep_both(self, *tensors: Any) -> None:
         """Before these are given other memory, or one another's, by what no function shows."""
@@ -165,7 +169,7 @@ def node_of(tensor: torch.Tensor) -> Node | None:
     return None if node is None else (node._sequence_nr(), node.name())
 
 
-def original(held: torch.Tensor, *, lend: bool) -> Original:
+def original(held: torch.Tensor, *, lend: bool, aside: str | None = None) -> Original:
     """Copied behind the back of whoever watches kernels: it is no work of the run's. Outside of function transforms
     (vmap, grad, jvp) too: they wrap what they make, and a wrapper of a transform that is over must not be touched.
 
@@ -173,7 +177,7 @@ def original(held: torch.Tensor, *, lend: bool) -> Original:
     """
     with dispatch._disable_current_modes(), outside_of_transforms():
         alias = held.detach()
-        values, size = alias.clone(), reserved(alias)
+        values, size = alias.clone() if aside is None else alias.to(aside, copy=True), reserved(alias)
         own = lent(held, alias) if lend and held.grad_fn is not None and torch.is_grad_enabled() else None
         return Original(held, alias, size, values, own)
 
@@ -229,7 +233,9 @@ def rewrite(kept: Original) -> None:
         tensor.data = alias
     if reserved(alias) < kept.bytes:
         alias.untyped_storage().resize_(kept.bytes)
-    if not tensor.is_meta and not (plain(tensor) and torch.equal(tensor, values)):
+    if tensor.is_meta:
+        return
+    if not (plain(tensor) and tensor.device == values.device and torch.equal(tensor, values)):
         tensor.copy_(values)
 
 
@@ -309,9 +315,9 @@ def exchanges_noticed(originals: Originals) -> Iterator[None]:
 
 
 @contextmanager
-def kept_tensors(held: Iterable[torch.Tensor]) -> Iterator[None]:
-    """Tensors have their values again afterwards, whoever writes them."""
-    originals = Originals(held)
+def kept_tensors(held: Iterable[torch.Tensor], *, aside: str | None = None) -> Iterator[None]:
+    """Tensors have their values again afterwards, whoever writes them. aside: the device that keeps copies of them."""
+    originals = Originals(held, aside=aside)
     originals.keep_all()
     try:
         yield

@@ -334,6 +334,10 @@ class Recorder(Watcher):
             self.derivation = derivation
         return outputs
 
+    def step_of(self, node: Any) -> int | str | None:
+        """The place of the step that a node belongs to, while gradients are derived."""
+        return None if self._engine is None else self._engine.place_of(node)
+
     def read(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """The rows of the forward pass, and those of the backward pass; asked when the run is over."""
         forward = tuple(rows(self.entries, self.calls, self.values.parameters, self.places))

@@ -13,6 +13,8 @@ from torch import nn
 from archscope.backends.cpu import Cpu
 from archscope.measure import StepError, Workload, kept, measured, optimizer_of, survey
 from archscope.measurement import Measurement
+from archscope.record.originals import kept_tensors
+from tests.backends.fakes import pretending
 from tests.measure.timed import noted
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
@@ -234,3 +236,29 @@ def test_all_is_given_back_after_an_exception(error: BaseException) -> None:
     assert not hasattr(module[0], "extra")
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
     assert [part.training for part in module] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(("free", "home"), [(10**6, None), (300, "cpu")])
+def test_copies_of_a_large_model_do_not_lie_on_the_gpu(
+    free: int, home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = [torch.zeros(20), torch.zeros(5)]
+    with pretending(monkeypatch, "cpu") as gpu:
+        monkeypatch.setattr(gpu, "free", free)
+        assert survey.aside(tensors, "cpu") == home
+    assert survey.aside(tensors, "cpu") is None, "a processor has no other memory"
+
+
+def test_values_that_lie_elsewhere_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor, view = torch.arange(6.0), torch.ones(2, 3)
+    with kept_tensors([tensor, view], aside="cpu"):
+        tensor.mul_(3)
+        view.t_().add_(1)
+        monkeypatch.setattr(torch, "equal", refuse_two_devices)
+    assert torch.Tensor.eq(tensor, torch.arange(6.0)).all()
+    assert view.shape == (2, 3)
+    assert view.eq(1).all()
+
+
+def refuse_two_devices(*_given: Any) -> bool:
+    return False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import archscope
 from archscope.errors import ForwardError
@@ -311,3 +312,30 @@ def test_a_conflict_of_shapes_is_told_and_nothing_is_derived() -> None:
     report = trained(nn.Sequential(nn.Linear(8, 8), nn.Linear(4, 4)), rows())
     assert [finding.rule for finding in report.findings] == ["layer-shape"]
     assert (report.backward_total, report.trace.notes) == (None, ())
+
+
+class Nested(nn.Module):
+    """Checkpoints within each other, so deep that the engine derives the innermost in another thread, which numbers its
+    nodes from the start."""
+
+    def __init__(self, depth: int):
+        super().__init__()
+        self.first, self.body, self.last, self.depth = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4), depth
+
+    def nested(self, left: int, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self.nested, left - 1, x, use_reentrant=True) if left else self.body(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.nested(self.depth, self.first(x).relu()))
+
+
+@pytest.mark.parametrize("depth", [1, 70])
+def test_nodes_of_a_pass_that_is_run_again_are_of_no_row(depth: int) -> None:
+    report = archscope.summarize(Nested(depth), args=(torch.rand(2, 8),), train=True)
+    found = {f"{priced.row.path} {priced.row.op}".strip(): priced.cost.macs for priced in report.backward}
+    assert {name: macs for name, macs in found.items() if macs} == {
+        "first Linear": 2 * 8 * 16,
+        "last Linear": 2 * 2 * 16 * 4,
+        "AddmmBackward0": 2 * 2 * 16 * 16,
+        "CheckpointFunctionBackward": depth * 2 * 16 * 16,
+    }
