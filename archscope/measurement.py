@@ -119,6 +119,25 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Here:
+    """A device that something could be measured on: what it is, the bytes that are free and that others hold; or, where
+    it cannot be used, why, and what helps."""
+
+    device: str
+    machine: Machine | None = None
+    free: int | None = None
+    others: int | None = None
+    why: str = ""
+    help: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.machine is None:
+            return {"device": self.device, "usable": False, "why": self.why, "help": self.help}
+        own = {"usable": True, "free_bytes": self.free, "held_by_others_bytes": self.others}
+        return {**self.machine.to_dict(), "device": self.device, **own}
+
+
+@dataclass(frozen=True)
 class Load:
     """What others did with a machine while it was measured; None where that cannot be known.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from archscope.errors import UsageError
 from archscope.roofline import SCHEMA, Ceilings, from_dict
 
 if TYPE_CHECKING:
-    from archscope.measurement import Machine
+    from archscope.measurement import Here, Machine
 
 Progress = Callable[[str], object]
 LISTENING = 0.3
@@ -47,6 +48,8 @@ def device(
     tell, place = progress or (lambda _: None), targets.device_of(name)
     if place == "meta":
         raise UsageError("meta computes nothing, so it has no ceilings", 'device="cpu", or cuda')
+    if name == "auto":
+        tell_overlooked(place)
     with with_settings(place, threads=threads):
         here = machine(place)
         path = folder() / f"{key(here)}.json"
@@ -58,6 +61,31 @@ def device(
             kept = measured(place, tell).raised(kept)
             write(path, kept, tell)
         return replace(kept, machine=here, text=views.shown_as(devices.sheet).text)
+
+
+def here() -> tuple[str, tuple[Here, ...]]:
+    """What `auto` is, and every device that something could be measured on, or why it cannot. Measures nothing."""
+    from archscope.backends import KINDS, automatic, backend_of
+    from archscope.measurement import Here
+
+    found: list[Here] = []
+    for kind in KINDS.values():
+        for name in kind.names():
+            backend = backend_of(name)
+            found.append(Here(name, backend.machine(), backend.free_bytes(), backend.held_by_others()))
+        refusal = kind.refusal(kind.traits.kind) if not kind.is_here() else None
+        if refusal is not None:
+            found.append(Here(kind.traits.kind, why=refusal.fact, help=refusal.cure))
+    return automatic(), tuple(found)
+
+
+def tell_overlooked(place: str) -> None:
+    """Says, where the process's log goes, that the processor is taken though the machine has more."""
+    from archscope.backends import overlooked
+
+    refusal = overlooked(place)
+    if refusal is not None:
+        logging.getLogger("archscope").warning("the GPU of this machine is not used: %s", refusal.fact)
 
 
 def measured(place: str, tell: Progress) -> Ceilings:

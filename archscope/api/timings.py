@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.capacity import largest_batch, refuse_out_of_memory, refuse_too_big
 from archscope.api.devices import device as ceilings_of
+from archscope.api.devices import tell_overlooked
 from archscope.api.keywords import keywords, one_input, refusal
 from archscope.api.requests import with_request
 from archscope.api.runs import Given
@@ -57,6 +58,8 @@ def time(
     asked = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
     asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
     with prepared(target, variant, set or {}, given, device, dtype, how) as ready:
+        if device == "auto" and not ready.live:
+            tell_overlooked(ready.device)
         return _timing(replace(ready, report=with_request(ready.report, target, asked)), how)
 
 
@@ -150,6 +153,9 @@ def _timing(prepared: Prepared, how: Wanted) -> Timing:
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
     found, options, free = _measured(prepared, how)
+    if prepared.report.trace.device != prepared.device:
+        told = f"the model and its inputs lie on {prepared.report.trace.device}: what {prepared.device} does is timed"
+        found = replace(found, notes=(*found.notes, told))
     if found.whole is None:
         raise KeyboardInterrupt
     footprint, interrupted = _footprint(prepared, predicted, found, free, how)
@@ -209,10 +215,11 @@ def _footprint(
     batch = prepared.report.batch
     available = None if free is None or found.held is None else free + found.held
     known = Footprint(predicted, measured, available)
+    usable = None if available is None else int(available * (1 - found.machine.traits.spare))
     if found.interrupted or not how.fit or None in (prepared.predict, predicted, available, batch):
         return known, False
     try:
-        largest = largest_batch(prepared.predict, predicted, batch, available)  # type: ignore[arg-type]  # none is None
+        largest = largest_batch(prepared.predict, predicted, batch, usable)  # type: ignore[arg-type]  # none is None
     except KeyboardInterrupt:
         return known, True
     return replace(known, largest_batch=largest), False

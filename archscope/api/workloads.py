@@ -115,7 +115,7 @@ def _of_spec(
         )
 
     def recorded(plan: Any, place: str, **beside: Any) -> Report:
-        own = {"train": how.train, "backward": how.train, "lives": True, **beside}
+        own = {"train": how.train, "backward": how.train, "lives": True, "like": fusing(device), **beside}
         return summarize_plan(plan, device=place, dtype=dtype, **own)
 
     def on_meta(plan: Any) -> Memory | None:
@@ -138,12 +138,13 @@ def _of_module(
     target: Any, arguments: Mapping[str, Any], given: Given, device: str, dtype: str | None, how: Wanted
 ) -> Prepared:
     subject, args, kwargs = subject_of(target, arguments, given, device, dtype)
+    place = subject.working_on
     if subject.live and how.channels_last:
         raise UsageError("a live module is measured as it is", "model.to(memory_format=torch.channels_last) first")
     watch = Watch()
 
     def recorded(subject: Subject, args: Any, kwargs: Any, **beside: Any) -> Report:
-        own = {"train": how.train, "backward": how.train, "lives": True, **beside}
+        own = {"train": how.train, "backward": how.train, "lives": True, "like": fusing(place), **beside}
         return summarize_subject(subject, args, kwargs, given, **own)
 
     def on_meta(batch: int) -> Memory | None:
@@ -153,8 +154,14 @@ def _of_module(
     report = recorded(subject, args, kwargs, beside=watch.over)
     _refuse_misfits(report)
     predict = None if subject.live or given.input is None or given.by_call else on_meta
-    place = subject.working_on
     return Prepared(subject.module, (args, kwargs), report, place, subject.live, watch.tally, predict)
+
+
+def fusing(device: str) -> str:
+    """The device whose fused kernels memory on meta is predicted for: that which is measured, else the one at hand."""
+    from archscope.backends import automatic
+
+    return automatic() if device == "meta" else device
 
 
 class Watch:

@@ -49,6 +49,13 @@ def automatic() -> str:
     return next((name for name, kind in KINDS.items() if kind.traits.queued and kind.is_here()), "cpu")
 
 
+def overlooked(device: str) -> Refusal | None:
+    """Why the processor was taken though the machine has more; None where it has not."""
+    if traits_of(device).queued:
+        return None
+    return next(filter(None, (kind.overlooked() for kind in KINDS.values())), None)
+
+
 def devices_in(text: str) -> list[str]:
     """The devices in a report's word for where a model lives."""
     return text.split(JOINED)
@@ -129,6 +136,7 @@ __all__ = [
     "kind_of",
     "leading",
     "out_of_memory",
+    "overlooked",
     "quiet_profile",
     "random_states",
     "settings",

@@ -49,6 +49,14 @@ class Cpu:
         return True
 
     @classmethod
+    def names(cls) -> Sequence[str]:
+        return ("cpu",)
+
+    @classmethod
+    def overlooked(cls) -> Refusal | None:
+        """It is always used."""
+
+    @classmethod
     def refusal(cls, device: str) -> Refusal | None:
         """It is always there."""
 
@@ -87,6 +95,9 @@ class Cpu:
     def gauge(self) -> None:
         """No allocator tells what a kernel needs for itself."""
 
+    def choose_at_once(self) -> None:
+        """They try none."""
+
     def peak_of(self, run: Call) -> int | None:
         """By the sum of all that was given and taken so far. The profiler does not know what was there before, so that
         taking it away does not count. None where it saw nothing at all."""
@@ -121,6 +132,10 @@ class Meta(Cpu):
     """Shapes alone: the processor works them out, and nothing has memory or takes time."""
 
     traits: ClassVar[Traits] = replace(HOST, kind="meta")
+
+    @classmethod
+    def names(cls) -> Sequence[str]:
+        return ()
 
     @classmethod
     def random_states(cls) -> Sequence[Pair]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +18,9 @@ from archscope.backends.protocol import Call, Pair, Refusal
 from archscope.measurement import Machine
 from archscope.traits import Traits
 
-CUDA = Traits(kind="cuda", granule=512, queued=True, joint_steps=True, tf32=True, idle="the GPU waits for launches")
+CUDA = Traits(
+    kind="cuda", granule=512, queued=True, joint_steps=True, tf32=True, spare=0.05, idle="the GPU waits for launches"
+)
 DRIVER = Path("/proc/driver/nvidia/version")
 CONTEXT = 2 * 1024**3
 """Bytes that a process may hold on a GPU beside its tensors; what is missing beyond that belongs to others."""
@@ -82,10 +85,24 @@ class Cuda:
         return torch.cuda.is_available()
 
     @classmethod
+    def names(cls) -> Sequence[str]:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count() if cls.is_here() else 0)]
+
+    @classmethod
+    def overlooked(cls) -> Refusal | None:
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+        return None if cls.is_here() or hidden or not DRIVER.exists() else _unusable()
+
+    @classmethod
     def refusal(cls, device: str) -> Refusal | None:
-        if torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count():
+        fact, names = f"there is no device {device!r} here", cls.names()
+        if not names:
+            why = _unusable()
+            return Refusal(f"{fact}: {why.fact}", f"{why.cure}; {ELSEWHERE}")
+        if (torch.device(device).index or 0) < len(names):
             return None
-        return Refusal(f"there is no device {device!r} here", ELSEWHERE)
+        there = f"there are {names[0]} to {names[-1]}" if names[1:] else f"there is {names[0]}"
+        return Refusal(f"{fact}: {there}", f'device="{names[0]}"')
 
     @classmethod
     def is_awake(cls) -> bool:
@@ -130,6 +147,9 @@ class Cuda:
 
     def gauge(self) -> CudaGauge:
         return CudaGauge(self._place)
+
+    def choose_at_once(self) -> None:
+        torch.backends.cudnn.benchmark = False
 
     def peak_of(self, run: Call) -> int:
         """By the allocator's high-water mark, which this begins anew. The run must have run before, so that what
@@ -251,6 +271,24 @@ class Cuda:
                 with suppress(RuntimeError):
                     mend()
             raise
+
+
+def _unusable() -> Refusal:
+    """Why torch can use no GPU, and what helps."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return Refusal(
+            f"this torch, {torch.__version__}, is built without CUDA", "install a torch that is built for CUDA"
+        )
+    try:
+        torch.cuda.init()
+        said = "torch finds no GPU"
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+    if "too old" in said:
+        cure = f"update the driver, or install a torch that is built for an older CUDA than {torch.version.cuda}"
+    else:
+        cure = "nvidia-smi says whether there is a GPU and a driver; CUDA_VISIBLE_DEVICES hides GPUs"
+    return Refusal(said, cure)
 
 
 @contextmanager

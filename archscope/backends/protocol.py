@@ -64,6 +64,14 @@ class Backend(Protocol):
         """Whether there is such a device, and torch can use it."""
 
     @classmethod
+    def names(cls) -> Sequence[str]:
+        """The devices of the kind that torch can use and something can be measured on."""
+
+    @classmethod
+    def overlooked(cls) -> Refusal | None:
+        """Why a device that the machine has cannot be used; None where it can, or there is none."""
+
+    @classmethod
     def refusal(cls, device: str) -> Refusal | None:
         """Why this device cannot be used; None where it can."""
 
@@ -100,6 +108,10 @@ class Backend(Protocol):
 
     def gauge(self) -> Gauge | None:
         """None where no allocator tells."""
+
+    def choose_at_once(self) -> None:
+        """Libraries no longer try all their algorithms when they meet a shape, since trials need memory that later runs
+        do not; one of the `settings`, which whoever asks gives back."""
 
     def peak_of(self, run: Call) -> int | None:
         """Bytes on top of what was allocated when the run began, at its highest; None where they cannot be told."""

@@ -28,7 +28,7 @@ def arguments(match: re.Match[str]) -> str:
 OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\binput=\(((?:\d+, )*\d+,?)\)"), sizes),
     (re.compile(r"\binput=…"), "--input"),
-    (re.compile(r"\b(device|dtype|optimizer)=\"(\w+)\""), r"--\1 \2"),
+    (re.compile(r"\b(device|dtype|optimizer)=\"([\w:]+)\""), r"--\1 \2"),
     (re.compile(r"\bset=\{((?:\"\w+\": …(?:, )?)+)\}"), arguments),
     (re.compile(r"\bset=…"), "--arg name=value"),
     (re.compile(r"\bbatch=(\d+)"), r"--batch \1"),

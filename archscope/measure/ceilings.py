@@ -1,4 +1,4 @@
-"""What a device can do at most: launch cost, then matrix products per dtype, then bytes per working set → Ceilings.
+"""What a device can do at most: matrix products per dtype, then bytes per working set, then launch cost → Ceilings.
 
 A ceiling is the best that was ever seen: of several sizes, shapes and functions, and of many runs of each.
 """
@@ -35,6 +35,9 @@ LONG, LARGEST_SIDE = 0.02, 16384
 """Seconds that a product lasts before larger ones are not tried; the side of the largest square."""
 
 SMALLEST, LARGEST, MOST = 32 * 1024, 256 * 1024**2, 1024**3
+BEYOND, BEYOND_QUEUED = 2, 16
+"""How many times the last cache a working set is that lies in memory; a GPU's cache still serves a part of a few."""
+
 IN_GRAPH = 50
 RUN = 0.001
 """Seconds that a run must last, so that the clock's own cost is nothing."""
@@ -44,11 +47,11 @@ def measure_ceilings(device: str, *, tell: Tell = lambda _: None, seconds: float
     """The ceilings of a device under the settings of now, in about so many seconds."""
     bench, probe = Bench(device), load(device)
     with torch.inference_mode(), bench.backend.current():
-        tell("launch cost")
-        launch = bench.launch(LAUNCH * seconds)
         peaks = tuple(_peaks(bench, PRODUCTS * seconds, tell))
         tell("bytes per second")
         bandwidths = _falling(_bandwidths(bench, BYTES * seconds))
+        tell("launch cost")
+        launch = bench.launch(LAUNCH * seconds)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Ceilings(machine(device), peaks, bandwidths, launch, now, probe.seen())
 
@@ -83,7 +86,9 @@ class Bench:
         return self._clock.between(start, end)
 
     def best(self, call: Call, seconds: float) -> float:
-        """The least seconds of one call, of all runs that fit in `seconds`, but at least two."""
+        """The least seconds of one call, of all runs that fit in `seconds`, but at least two. The first call, in which
+        libraries get ready, does not count."""
+        self.clock(call, 1)
         end = time.perf_counter() + seconds
         times, best = 1, self.clock(call, 1)
         while best < RUN:
@@ -185,7 +190,8 @@ def _rate(bench: Bench, product: Product, dtype: torch.dtype, seconds: float) ->
 def _bandwidths(bench: Bench, seconds: float) -> Iterator[tuple[int, float]]:
     """(working set, bytes per second), large sets first; small ones are left out where that took far too long."""
     here = machine(bench.place)
-    sizes, end = _sizes(here.cache, here.memory), time.perf_counter() + 2 * seconds
+    beyond = BEYOND_QUEUED if bench.backend.traits.queued else BEYOND
+    sizes, end = _sizes(here.cache, here.memory, beyond), time.perf_counter() + 2 * seconds
     memory = bench.filled(SMALLEST // 4).repeat(sizes[-1] // SMALLEST)
     each = seconds / len(sizes) / len(MOVING)
     idle = [bench.best_small(moving(memory[:48])[0], each) for moving in MOVING]
@@ -202,10 +208,10 @@ def _moved(bench: Bench, memory: torch.Tensor, moving: Moving, idle: float, seco
     return moved / max(took - idle, took / 3)
 
 
-def _sizes(cache: int | None, memory: int) -> list[int]:
+def _sizes(cache: int | None, memory: int, beyond: int = BEYOND) -> list[int]:
     """Working sets in bytes, doubling from 32 KiB to 256 MiB or what no cache holds, as far as memory allows."""
     largest = LARGEST
-    while largest < min(2 * (cache or 0), MOST):
+    while largest < min(beyond * (cache or 0), MOST):
         largest *= 2
     sizes = [SMALLEST]
     while sizes[-1] < min(largest, memory // 16):

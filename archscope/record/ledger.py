@@ -125,7 +125,7 @@ class Ledger(Onlooker):
 
 
 def ledger_of(recorder: Recorder, held: Held, device: str) -> Ledger:
-    """The ledger of a run on a device; of several the memory of the one that sets the pace.
+    """The ledger of a run on a device, within `kept_settings`; of several the memory of the one that sets the pace.
 
     The first kernel on meta makes torch load its compiler, which keeps what is alive at that moment; so it comes before
     the run.
@@ -134,5 +134,6 @@ def ledger_of(recorder: Recorder, held: Held, device: str) -> Ledger:
     place = leading(devices)
     if "meta" in devices:
         torch.empty((), device="meta").relu()
+    backend_of(place).choose_at_once()
     only = place if len(devices) > 1 or traits_of(place).queued else ""
     return Ledger(recorder, held, backend_of(place).gauge(), only)

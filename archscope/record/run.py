@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from archscope.backends import devices_in, leading, out_of_memory, traits_of
+from archscope.record.fused import fused_as
 from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
 from archscope.record.ledger import ledger_of
 from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
@@ -60,6 +61,7 @@ def once(
     kernels: bool = False,
     grad: str = "",
     lives: bool = False,
+    like: str = "",
     located: Collection[int] = frozenset(),
     beside: Beside = nullcontext,
     spaces: Sequence[Space] = (),
@@ -69,8 +71,9 @@ def once(
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds, so
     that ties show. backward: with gradients, for a driver that derives what the run gave. kernels: also operators that
     no function shows, and tensors out of nowhere, as rows. grad: why it runs with gradients that nobody derives. lives:
-    also what memory lived when. located: the rows whose line of the author's code is told. beside: who else looks on.
-    spaces: the names of code that may lie in no module. An exception ends in the recording. All is given back after.
+    also what memory lived when; on meta, `like` names the device whose fused attention that is. located: the rows whose
+    line of the author's code is told. beside: who else looks on. spaces: the names of code that may lie in no module.
+    An exception ends in the recording. All is given back after.
     """
     outputs: Any = None
     error: BaseException | None = None
@@ -88,7 +91,8 @@ def once(
         try:
             shows = shown(recorder, everywhere=kernels)
             plain, kept = unnoticed(spaces, before=originals.keep_all), exchanges_noticed(originals)
-            with told, plain, kept, shows, recorder, ledger or nullcontext(), beside(recorder):
+            attention = fused_as(like if lives and device == "meta" else "")
+            with told, plain, kept, shows, attention, recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
-from archscope.measurement import Machine
+from archscope.measurement import Here, Machine
 from archscope.render.data import table
 from archscope.render.sheet import Heading, Sheet
 from archscope.roofline import Ceilings
@@ -84,6 +84,44 @@ def disturbed(ceilings: Ceilings) -> Iterator[str]:
             f"others held {units.size(load.bytes)} of this device meanwhile, and may have been at work on it: "
             "it is measured anew when they are gone"
         )
+
+
+# ------------------------------------------------------------ which are here
+HERE_HEADINGS = (
+    Heading("path", "device"),
+    Heading("name", "what"),
+    Heading("memory", "memory", right=True),
+    Heading("free", "free", right=True),
+    Heading("others", "others hold", right=True),
+)
+
+
+def here_sheet(auto: str, found: Sequence[Here]) -> Sheet:
+    """Every device at hand; those that cannot be used are told below."""
+    return Sheet(
+        head=(),
+        headings=HERE_HEADINGS,
+        rows=tuple(here_row(one) for one in found if one.machine is not None),
+        foot=(f"auto: {auto}",),
+        notes=tuple(f"{one.why}; {one.help}" for one in found if one.machine is None),
+    )
+
+
+def here_row(one: Here) -> tuple[str, ...]:
+    assert one.machine is not None
+    sizes = (one.machine.memory, one.free, one.others)
+    return one.device, one.machine.name, *("" if size is None else units.size(size) for size in sizes)
+
+
+def here_csv(found: Sequence[Here]) -> str:
+    """One line for every device, `usable` or not."""
+    head = ("device", "usable", "name", "memory_bytes", "free_bytes", "held_by_others_bytes", "why")
+    documents = [one.to_dict() for one in found]
+    return table([head, *([document.get(name) for name in head] for document in documents)])
+
+
+def here_document(auto: str, found: Sequence[Here]) -> dict[str, object]:
+    return {"schema": "archscope.devices/1", "auto": auto, "devices": [one.to_dict() for one in found]}
 
 
 # ------------------------------------------------------------ for programs

@@ -50,8 +50,10 @@ def refuse_too_big(needed: int, device: str, what: str) -> None:
     """Raises UsageError, with both figures, where `needed` bytes are more than the device has free."""
     free = free_bytes(device)
     if free is not None and needed > free:
+        others = backend_of(device).held_by_others()
+        beside = f"; other processes hold {units.size(others)} of it" if others else ""
         raise UsageError(
-            f"{what} needs at least {units.size(needed)}, {device} has {units.size(free)} free",
+            f"{what} needs at least {units.size(needed)}, {device} has {units.size(free)} free{beside}",
             'device="meta" analyses it without memory (all figures but time)',
         )
 

@@ -14,6 +14,7 @@ from torch import nn
 
 import archscope
 from archscope import backends, targets
+from archscope.backends.cuda import Cuda
 from archscope.cli import cli
 from archscope.errors import UsageError
 from archscope.measure import Workload, kept, measured, optimizer_of
@@ -240,3 +241,36 @@ def test_activations_in_cycles_do_not_pile_up() -> None:
     assert timing.total is not None
     assert len(ALIVE) > 50
     assert max(ALIVE) <= 2 * timing.total.each + 4
+
+
+# ------------------------------------------------------------ memory that cannot be had
+def test_the_largest_batch_leaves_room_for_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = "specs/tutorials/lenet.yaml"
+    whole = archscope.time(spec, device="cpu", **QUICK).memory
+    with pretending(monkeypatch, "cpu") as gpu:
+        monkeypatch.setattr(gpu, "free", whole.available)
+        memory = archscope.time(spec, device="cpu", **QUICK).memory
+    assert whole.largest_batch is not None
+    assert memory.largest_batch is not None
+    assert memory.largest_batch < 0.99 * whole.largest_batch
+
+
+def test_trials_of_algorithms_are_no_part_of_the_predicted_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    class Convolving(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.backends.cudnn.benchmark)
+            return x.relu()
+
+    class Trying(FakeGpu):
+        choose_at_once = Cuda.choose_at_once
+
+    x = torch.ones(2)
+    about = {"target": "t", "device": "cpu", "dtype": "float32", "inputs": {"x": x}}
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with pretending(monkeypatch, "cpu", Trying):
+        record_module(Convolving(), (x,), {}, lives=True, **about)
+        assert torch.backends.cudnn.benchmark
+        record_module(Convolving(), (x,), {}, **about)
+    assert seen == [False, True]

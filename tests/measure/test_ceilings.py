@@ -40,6 +40,22 @@ def test_working_sets_double_until_no_cache_holds_them(cache: int | None, memory
     assert all(after == 2 * before for before, after in pairwise(sizes))
 
 
+def test_a_gpus_cache_serves_no_part_of_the_largest_set() -> None:
+    assert room._sizes(60 * MIB, 140 * GIB, room.BEYOND_QUEUED)[-1] == GIB
+
+
+def test_a_slow_first_call_does_not_decide_how_many_calls_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def clock(self: room.Bench, call: room.Call, times: int) -> float:
+        asked.append(times)
+        return 1.0 if len(asked) == 1 else times * 1e-6
+
+    monkeypatch.setattr(room.Bench, "clock", clock)
+    assert room.Bench("cpu").best(lambda: None, 0.0) == pytest.approx(1e-6)
+    assert max(asked) * 1e-6 >= room.RUN
+
+
 def test_no_set_is_slower_than_a_larger_one() -> None:
     assert room._falling([(8, 10.0), (4, 30.0), (2, 20.0), (1, 50.0)]) == ((1, 50.0), (2, 30.0), (4, 30.0), (8, 10.0))
 
@@ -63,7 +79,7 @@ def test_what_is_moved_is_what_is_read_and_written(moving: room.Moving) -> None:
 
 
 def test_the_best_of_runs_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
-    took = iter([5.0, 3.0, 1.0, 4.0])
+    took = iter([0.1, 5.0, 3.0, 1.0, 4.0])  # the first call does not count
     monkeypatch.setattr(room.Bench, "clock", lambda self, call, times: next(took))
     monkeypatch.setattr(time, "perf_counter", lambda: moments.pop(0))
     moments = [0.0, 0.5, 0.9, 2.0]

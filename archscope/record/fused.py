@@ -1,0 +1,96 @@
+"""Attention on meta as another device has it: fused, where that device fuses it, so that its memory is predicted.
+
+meta takes attention apart, and has the scores of every head at once; a fused kernel has none of them, and keeps a
+number for each query. Whether a device fuses a call, torch says of stand-ins there with few queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.attention import SDPBackend
+from torch.overrides import TorchFunctionMode
+
+FEW = 16
+"""Queries and keys of a stand-in, at most; and its batch and heads are one."""
+
+attention = functional.scaled_dot_product_attention
+NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+
+
+class Fused(TorchFunctionMode):
+    """Answers attention on meta by a fused kernel, where `device` would."""
+
+    def __init__(self, device: str):
+        super().__init__()
+        self._device = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is attention:
+            return self.answer(*args, **kwargs)
+        if func is functional.multi_head_attention_forward:  # inside of a function no mode sees what it calls
+            with replaced(functional, attention.__name__, self.answer):
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def answer(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """What attention gives."""
+        told = {**dict(zip(NAMES, args, strict=False)), **kwargs}
+        fuses = told["query"].is_meta and is_fused(told, self._device)
+        return fused(told) if fuses else attention(*args, **kwargs)
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def fused(told: dict[str, Any]) -> torch.Tensor:
+    """By the kernel of a processor, which has shapes on meta, forward and backward. What it makes is as large as what
+    others make: the result, and a number for each query of each head."""
+    run: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    mask, scale = told.get("attn_mask"), told.get("scale")
+    output, _ = run(
+        *(told["query"], told["key"], told["value"], 0.0, bool(told.get("is_causal"))), attn_mask=mask, scale=scale
+    )
+    return output
+
+
+def is_fused(told: dict[str, Any], device: str) -> bool:
+    """Whether a device has a fused kernel for a call."""
+    mask = told.get("attn_mask")
+    how: dict[str, Any] = {"dropout_p": told.get("dropout_p") or 0.0, "is_causal": bool(told.get("is_causal"))}
+    how |= {"scale": told.get("scale"), "enable_gqa": bool(told.get("enable_gqa"))}
+    with torch._C.DisableTorchFunction():
+        query, key, value = (small(told[name], device, told[name].shape[-1]) for name in ("query", "key", "value"))
+        try:
+            chosen = torch._fused_sdp_choice(
+                query, key, value, None if mask is None else small(mask, device, FEW), **how
+            )
+        except RuntimeError:  # operands that do not fit, which the call itself will say
+            return False
+    return chosen != SDPBackend.MATH.value
+
+
+def small(tensor: torch.Tensor, device: str, last: int) -> torch.Tensor:
+    """A stand-in: as many heads, of the same size, and laid out alike along the last axis, which is at most so long."""
+    sizes = [1] * len(tensor.shape[:-3]) + [*tensor.shape[-3:]]
+    sizes[-2:] = [min(sizes[-2], FEW), min(sizes[-1], last)] if len(sizes) > 1 else sizes[-2:]
+    step = 1 if tensor.stride(-1) == 1 else 2
+    made = torch.empty(*sizes[:-1], step * sizes[-1], dtype=tensor.dtype, device=device)[..., ::step]
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def fused_as(device: str) -> AbstractContextManager[object]:
+    """Inside, attention on meta is fused where a device would fuse it; with an empty name, nothing is changed."""
+    return Fused(device) if device else nullcontext()

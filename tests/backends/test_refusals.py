@@ -1,0 +1,158 @@
+"""No GPU: one line with the reason, the cure, exit code 2; nothing else takes its place. And which devices are here."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import archscope
+from archscope import backends, targets
+from archscope.backends import cuda
+from archscope.cli import cli
+from archscope.errors import UsageError
+from tests.backends.fakes import FakeGpu, pretending
+
+LENET = str(Path(__file__).parents[2] / "specs/tutorials/lenet.yaml")
+OLD = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading "
+    "and installing a new version from the URL: https://example.com"
+)
+TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040)"
+ABSENT = "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver"
+
+
+def raising(text: str) -> Any:
+    def init() -> None:
+        raise RuntimeError(text)
+
+    return init
+
+
+def with_cuda(monkeypatch: pytest.MonkeyPatch, *, count: int = 0, said: str = "") -> None:
+    """A torch that is built for CUDA, with so many GPUs, or a reason why there is none."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "init", raising(said) if said else lambda: None)
+
+
+def refused(device: str) -> tuple[int, list[str]]:
+    done = CliRunner().invoke(cli, ["time", LENET, "--device", device, "--seconds", "0.01"])
+    assert done.stdout == ""
+    return done.exit_code, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_torch_without_cuda(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, (fact, cure) = refused(device)
+    assert code == 2
+    assert fact == f"there is no device {device!r} here: this torch, {torch.__version__}, is built without CUDA"
+    assert cure.startswith("  help: install a torch that is built for CUDA; --device cpu runs on the CPU")
+
+
+@pytest.mark.parametrize(
+    ("said", "fact", "cure"),
+    [
+        (
+            OLD,
+            "The NVIDIA driver on your system is too old (found version 11040)",
+            "update the driver, or install a torch",
+        ),
+        (ABSENT, "Found no NVIDIA driver on your system", "nvidia-smi says whether there is a GPU and a driver"),
+        ("No CUDA GPUs are available", "No CUDA GPUs are available", "CUDA_VISIBLE_DEVICES hides GPUs"),
+    ],
+)
+def test_a_driver_that_does_not_serve(said: str, fact: str, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cuda(monkeypatch, said=said)
+    code, lines = refused("cuda")
+    assert (code, len(lines)) == (2, 2)
+    assert lines[0] == f"there is no device 'cuda' here: {fact}"
+    assert cure in lines[1]
+
+
+@pytest.mark.parametrize(("count", "there"), [(1, "there is cuda:0"), (4, "there are cuda:0 to cuda:3")])
+def test_a_number_that_is_not_there(count: int, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cuda(monkeypatch, count=count)
+    assert refused("cuda:7") == (2, [f"there is no device 'cuda:7' here: {there}", "  help: --device cuda:0"])
+    assert targets.device_of(f"cuda:{count - 1}") == f"cuda:{count - 1}"
+
+
+def test_memory_that_others_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crowded(FakeGpu):
+        free = 1000
+        others = 3 * 2**30
+
+    with (
+        pretending(monkeypatch, "cpu", Crowded),
+        pytest.raises(UsageError, match=r"1000 B free; other processes hold 3\.00 GiB of it\n  help: "),
+    ):
+        archscope.summarize(LENET, batch=64, device="cpu")
+
+
+# ------------------------------------------------------------ not in silence
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("driver", [False, True])
+def test_the_processor_is_not_taken_in_silence(
+    driver: bool, hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_cuda(monkeypatch, said=OLD)
+    monkeypatch.setattr(cuda, "DRIVER", tmp_path / "version")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "" if hidden else "0")
+    if driver:
+        (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02")
+    with caplog.at_level(logging.WARNING, logger="archscope"):
+        timing = archscope.time(LENET, seconds=0.01, roofline=False, rows=False, fit=False)
+        archscope.time(LENET, device="cpu", seconds=0.01, roofline=False, rows=False, fit=False)
+    assert timing.measurement.machine.device == "cpu"
+    told = [record.getMessage() for record in caplog.records]
+    expected = "the GPU of this machine is not used: The NVIDIA driver on your system is too old (found version 11040)"
+    assert told == ([expected] if driver and not hidden else [])
+
+
+# ------------------------------------------------------------ which are here
+def listed(*options: str) -> str:
+    done = CliRunner().invoke(cli, ["device", "--list", *options])
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_devices_are_listed_and_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archscope.api.devices.measured", lambda *_given: pytest.fail("it was measured"))
+    with_cuda(monkeypatch, said=OLD)
+    text = " ".join(listed().split())
+    assert "auto: cpu" in text
+    assert "there is no device 'cuda' here: The NVIDIA driver on your system is too old" in text
+    document = json.loads(listed("--format", "json"))
+    assert (document["schema"], document["auto"]) == ("archscope.devices/1", "cpu")
+    here, gone = document["devices"]
+    assert (here["device"], here["usable"], here["memory_bytes"] > 2**28) == ("cpu", True, True)
+    assert (gone["device"], gone["usable"]) == ("cuda", False)
+    assert gone["help"].startswith("update the driver")
+    assert listed("--format", "csv").splitlines()[0].startswith("device,usable,name,memory_bytes")
+
+
+def test_gpus_are_listed_by_number_with_who_else_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Two(FakeGpu):
+        others = 3 * 2**30
+
+        @classmethod
+        def names(cls) -> list[str]:
+            return ["cuda:0", "cuda:1"]
+
+    with pretending(monkeypatch, "cuda", Two):
+        assert backends.automatic() == "cuda"
+        document = json.loads(listed("--format", "json"))
+        table = listed()
+    assert document["auto"] == "cuda"
+    assert [one["device"] for one in document["devices"]] == ["cpu", "cuda:0", "cuda:1"]
+    assert {one["held_by_others_bytes"] for one in document["devices"]} == {None, 3 * 2**30}
+    assert table.count("3.00 GiB") == 2
