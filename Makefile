@@ -3,6 +3,7 @@
 # make test-all  every case of every law; CI runs it after make test
 # make fuzz      a hundred thousand odd specs and models, in children with limits; EXAMPLES=1000 SEED=1 for others
 # make bench     the figures of speed and memory, measured on this machine, beside the other tools that are installed
+# make gpu       what is known of a GPU, anew: with $(PYTHON) as it is, no network; ONLY= sections, BUDGET= seconds
 # make clean     takes away what these made
 #
 # Needs make and a Python from 3.11 on with venv and pip. `make test PYTHON=python3.13` and `make test TORCH=2.15.0` run
@@ -20,7 +21,7 @@ VENV := .venv$(if $(ANOTHER),-$(or $(TORCH),$(PINNED))-$(shell $(PYTHON) -c 'imp
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all fuzz lint bench clean
+.PHONY: demo test test-all fuzz lint bench gpu clean
 
 demo: $(READY)
 	$(BIN)/archscope summary specs/tutorials/residual_mnist.yaml
@@ -44,6 +45,9 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/work.py
 	$(BIN)/python tests/benchmarks/peers.py
 	$(BIN)/python tests/benchmarks/memory.py
+
+gpu:
+	ONLY="$(ONLY)" BUDGET="$(BUDGET)" $(PYTHON) tests/benchmarks/gpu.py
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
