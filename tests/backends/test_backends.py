@@ -17,7 +17,8 @@ from archscope import backends, targets
 from archscope.backends.cuda import Cuda
 from archscope.cli import cli
 from archscope.errors import UsageError
-from archscope.measure import Workload, kept, measured, optimizer_of
+from archscope.measure import Workload, kept, measured, optimizer_of, survey
+from archscope.measure.kernels import KernelTimes, Labels
 from archscope.record import record_module
 from tests.backends.fakes import FakeGpu, pretending
 
@@ -274,3 +275,54 @@ def test_trials_of_algorithms_are_no_part_of_the_predicted_memory(monkeypatch: p
         assert torch.backends.cudnn.benchmark
         record_module(Convolving(), (x,), {}, **about)
     assert seen == [False, True]
+
+
+# ------------------------------------------------------------ what is measured, and in which order
+def test_a_model_on_two_devices_says_which_one_is_timed() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.here, self.there = nn.Linear(4, 4), nn.Linear(4, 4, device="meta")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.here(x)
+
+    timing = archscope.time(Half(), args=(torch.ones(2, 4),), **QUICK)
+    assert timing.total is not None
+    assert "the model and its inputs lie on cpu + meta: what cpu does is timed" in timing.measurement.notes
+
+
+def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it leaves in the process would make the launches of all else slower."""
+    order: list[str] = []
+
+    class Noting(FakeGpu):
+        def peak_of(self, run: Any) -> int:
+            order.append("peak")
+            return super().peak_of(run)
+
+        def capture(self, step: Any, forget: Any) -> Any:
+            order.append("graph")
+            return super().capture(step, forget)
+
+    monkeypatch.setattr(survey, "under_profiler", lambda _: order.append("profiler") or [])
+    with pretending(monkeypatch, "cpu", Noting):
+        archscope.time(nn.ReLU(), args=(torch.ones(2),), **QUICK)
+    assert order == ["peak", "graph", "profiler"]
+
+
+@pytest.mark.parametrize(
+    ("functions", "times", "note"),
+    [
+        ([torch.nn.functional.relu], KernelTimes(), survey.NO_KERNELS),
+        ([torch.add], KernelTimes({0: 1.0}), survey.WENT_OTHERWISE),
+        ([torch.nn.functional.relu], KernelTimes({0: 1.0}), ""),
+    ],
+)
+def test_why_rows_have_no_time(
+    functions: list[Any], times: KernelTimes, note: str, monkeypatch: pytest.MonkeyPatch, gpu: type[FakeGpu]
+) -> None:
+    monkeypatch.setattr(survey, "under_profiler", lambda _: [(Labels(functions), times)] * 3)
+    timing = archscope.time(nn.ReLU(), args=(torch.ones(2),), **QUICK)
+    assert [told for told in timing.measurement.notes if told.startswith("rows have")] == [note] * bool(note)
+    assert (timing.measurement.rows is None) is bool(note)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -227,12 +229,44 @@ def devices() -> dict[str, Any]:
     return {"bare": bare.measurement.machine.device, "split": tried(lambda: seconds_of(split, x))}
 
 
+DOUBLING = """
+import torch, triton, triton.language as tl
+
+@triton.jit
+def kernel(x, y, count, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y + at, 2 * tl.load(x + at, mask=at < count), mask=at < count)
+
+class Doubling(torch.nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        kernel[(triton.cdiv(x.numel(), 1024),)](x, y, x.numel(), BLOCK=1024)
+        return y
+"""
+
+
+def by_triton() -> dict[str, Any]:
+    """Rows and what no row launched, beside the profiler's sum, of a kernel that no operator launches."""
+    if DRY:
+        return {"skipped": NO_GPU}
+    folder = Path(tempfile.mkdtemp())
+    (folder / "doubling.py").write_text(DOUBLING)
+    sys.path.insert(0, str(folder))
+    layer = import_module("doubling").Doubling()
+    model, x = nn.Sequential(nn.Linear(2048, 2048), layer).to(DEVICE), torch.rand(8192, 2048, device=DEVICE)
+    ours = archscope.time(model, args=(x,), seconds=SECONDS / 5, roofline=False)
+    rows = ours.measurement.rows
+    with torch.no_grad():
+        seen = of_profiler(lambda: model(x))
+    return {"known": rows and rows.known, "elsewhere": rows and rows.ownerless, "profiler": seen}
+
+
 def kernels() -> dict[str, Any]:
-    """Overlapping streams: the rows' share of the whole is at most 100 %."""
+    """Overlapping streams: the rows' share of the whole is at most 100 %. And a kernel of Triton's."""
     width = 16 if DRY else 512
     model, x = nn.LSTM(width, width, 2).to(DEVICE), torch.rand(8, 8, width, device=DEVICE)
     ours = archscope.time(model, args=(x,), seconds=SECONDS / 2, roofline=False)
-    return {"accounted": ours.accounted, "no_graph": ours.measurement.no_graph}
+    return {"accounted": ours.accounted, "no_graph": ours.measurement.no_graph, "triton": tried(by_triton)}
 
 
 class Greedy(nn.Module):
