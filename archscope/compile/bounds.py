@@ -64,6 +64,13 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "fold": ("input", "output_size", "kernel_size", "dilation", "padding", "stride"),
 }
 """Function that slides a window → its arguments in their order."""
+REDUCTIONS = frozenset(
+    [
+        *("mean", "nanmean", "sum", "nansum", "amax", "amin", "aminmax", "std", "var", "std_mean", "var_mean"),
+        *("logsumexp", "count_nonzero", "all", "any"),
+    ]
+)
+"""Functions that take the dimensions to reduce; PyTorch takes an empty list as all of them, NumPy as none."""
 ABOVE_ZERO = ("kernel_size", "stride", "dilation", "groups")
 SMALLER = "smaller numbers"
 
@@ -76,6 +83,9 @@ def check_call(name: str, args: tuple, kwargs: Mapping[str, Any]) -> None:
     _check_plain(name, (*args, *kwargs.values()))
     if (pieces := pieces_of(name, args, kwargs)) > PIECES:
         raise Fault(f"{name} would give {pieces:,} tensors; at most {PIECES:,} are allowed", "fewer and larger pieces")
+    if name in REDUCTIONS and kwargs.get("dim", args[1] if len(args) > 1 else None) in ([], ()):
+        fact = f"{name}: an empty list names no dimension"
+        raise Fault(fact, "leave it out to reduce over all dimensions, the batch too", "dim")
     if IMAGES.fullmatch(name):
         _check_image(name, args, kwargs)
 

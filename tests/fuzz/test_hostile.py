@@ -57,6 +57,8 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "digits": (FLAT, "Linear(round(7, -10**9))", "takes a whole number"),
     "a sum of lists": (FLAT, "Linear(len(sum([[1, 2]] * 700000, [])))", "more than 1,000,000 items"),
     # no dimensions
+    "a mean over none": (IMAGE, "mean(x, [])", "an empty list names no dimension"),
+    "a maximum over none": (IMAGE, "x.amax(dim=())", "an empty list names no dimension"),
     "a scalar input": ("[]", "Linear(3)", "wants 1 dimension or more"),
     "a scalar to a norm": (IMAGE, "LayerNorm(prev.sum())", ""),
     "a scalar to a layer": (FLAT, "Linear(3)(x.mean())", "wants 1 dimension or more"),
@@ -134,7 +136,7 @@ def test_it_is_refused_at_its_place(asked: dict[str, Answer], why: str):
 
 def test_a_sound_spec_is_not_refused(asked: dict[str, Answer]):
     del asked  # the limits of the others are those of this one
-    text = "input: [N, 4, 8, 8]\nlayers:\n  - chunk(4, dim=1)\n  - cat(prev, dim=1)\n  - Conv2d(8, 3)\n  - mean([])\n"
+    text = "input: [N, 4, 8, 8]\nlayers:\n  - chunk(4, dim=1)\n  - cat(prev, 1)\n  - Conv2d(8, 3)\n  - mean([2, 3])\n"
     (answer,) = answers([{"kind": "spec", "command": "check", "text": text}])
     assert answer.code == 0, answer.text
 
