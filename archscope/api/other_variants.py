@@ -41,12 +41,15 @@ class OtherVariants:
     plans: dict[str, Plan | None] = field(default_factory=dict)
 
     def outcome(self, target: str, proposal: Proposal, lines: LineMap, *, every: bool = False) -> Outcome:
-        """What an edit does to the variants beside one; of many a sample, unless all are wanted."""
+        """What an edit does to the variants beside one; of many a sample, unless all that are sound are wanted."""
         others = [other for other in self.session.all_targets if other != target]
         tried = others if every else others[:: max(-(-len(others) // SAMPLE), 1)]
         wrong, changes = 0, []
         for other in tried:
-            before, after = self._sound_plan(other), self._edited(other, proposal)
+            before = self._sound_plan(other)
+            if before is None and every:
+                continue  # what is wrong already cannot break
+            after = self._edited(other, proposal)
             if before is not None and after is None:
                 return Outcome(breaks=True)
             wrong += after is None

@@ -32,6 +32,8 @@ MOST_STEPS = 6_000
 """How many distinct steps are compiled for one conflict at most, over all proposals."""
 MOST_IN_ALL = 24_000
 """After so many compiled steps, over all variants, fixes are looked for of one conflict of each further variant."""
+MOST_VARIANTS = 16
+"""For how many variants of a file fixes are looked for."""
 STEPS_FOR_CHOICE = 1_000
 """Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
 MOST_CONFLICTS = 8
@@ -53,6 +55,7 @@ class SpecFixes:
     variants: OtherVariants = field(init=False)
     found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
     spent: int = 0  # steps that were compiled to try proposals
+    searched: int = 0  # variants for which fixes were looked for
 
     def __post_init__(self) -> None:
         self.variants = OtherVariants(self.session)
@@ -71,6 +74,8 @@ class SpecFixes:
 
         many = len(report.trace.mismatches) > MANY
         before, left, findings = compiled_net(plan), 1 if many else MOST_CONFLICTS, []
+        left *= self.searched < MOST_VARIANTS
+        self.searched += 1
         figured, exact, cure = is_figured(plan.expected), is_exact(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
