@@ -28,6 +28,9 @@ Case = Sequence[tuple[Options, int | None]]
 """One size: for each batch the options of a run, and the batch size (None where the input is given whole)."""
 
 MOST_STEPS = 6
+WHOLE = "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
+WITHOUT_MOST = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
+"""Budgets as `check` calls them → as `assert_within` does."""
 
 
 def assert_preserves_shape(
@@ -40,9 +43,11 @@ def assert_preserves_shape(
     AssertionError with the layers that made another shape of it, UsageError for a call that says nothing.
     """
     __tracebackhide__ = True
+    refuse_unknown(assert_preserves_shape, options)
     flat = [size for listed in sizes for size in (listed if is_list_of_sizes(listed) else [listed])]
     tried = cases(block, flat, input, batches, options)
-    settle(block, [[Trial(run, preserves) for run, _ in case] for case in tried])
+    runs = zip(tried, flat or [None], strict=True)
+    settle(block, [[Trial(run, preserves, whole=size) for run, _ in case] for case, size in runs])
 
 
 def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any) -> None:
@@ -53,36 +58,57 @@ def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[
     In an output None stands for any size; several outputs are a list of shapes. Raises AssertionError, UsageError.
     """
     __tracebackhide__ = True
+    refuse_unknown(assert_shape, options)
     if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (is_whole(input, options) and len(shapes) > 1):
         raise usage(f"{len(shapes)} shapes say no pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))")
     given, wanted = (shapes[::2], shapes[1::2]) if len(shapes) > 1 else ((), shapes)
     tried = cases(block, given, input, batches, options)
-    pairs = zip(tried, wanted, strict=True)
-    settle(block, [[Trial(run, gives(shape, batch)) for run, batch in case] for case, shape in pairs])
+    runs = zip(tried, wanted, given or [None] * len(tried), strict=True)
+    settle(block, [[Trial(run, gives(shape, batch), whole=size) for run, batch in case] for case, shape, size in runs])
 
 
 def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options: Any) -> None:
     """At most so many parameters and MACs: a whole number, "25M", or (least, most), where None is no bound.
 
-    `options` are those of `archscope.summarize`: `input=(1, 3, 224, 224)`, … Parameters alone need no input. MACs that
-    are not known, since an operation has no price, are not within anything. Raises AssertionError, UsageError.
+    `options` are those of `archscope.summarize`: `input=(1, 3, 224, 224)`, … Parameters alone need no input; where
+    there is one, the model must run on it. MACs that are not known, since an operation has no price, are not within
+    anything. Raises AssertionError, UsageError.
     """
     __tracebackhide__ = True
+    refuse_unknown(assert_within, options)
     least, most = bounds(params, macs)
-    if macs is not None and not is_spec(model) and not is_whole(options.get("input"), options):
+    given = is_spec(model) or is_whole(options.get("input"), options)
+    if macs is not None and not given:
         raise usage(f"the MACs of {named(model)} depend on its input", "for example input=(1, 3, 224, 224)")
-    trial = Trial(options, lambda report: outside(report, least, most), needs_run=macs is not None)
+    trial = Trial(options, lambda report: outside(report, least, most), needs_run=given)
     settle(model, [[trial]])
+
+
+def refuse_unknown(call: Callable[..., None], options: Options) -> None:
+    """Raises KeywordError for an option that neither the assert nor `archscope.summarize` has."""
+    from archscope.api import keywords, summarize
+    from archscope.errors import KeywordError
+
+    known = {*keywords.keywords(call), *keywords.keywords(summarize)} - {"block", "model", "target"}
+    own = WITHOUT_MOST if "params" in known else {}
+    for name in options:
+        if name in own:
+            raise KeywordError(f"{call.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
+    keywords.refuse_unknown(call.__name__, options, known)
 
 
 # ------------------------------------------------------------ what is tried
 @dataclass(frozen=True)
 class Trial:
-    """One run: its options, who judges its report, and whether a forward pass that fails decides the matter."""
+    """One run: its options, who judges its report, and whether a forward pass that fails decides the matter.
+
+    whole: the sizes of an example, which may have been meant as a whole input.
+    """
 
     options: Options
     judge: Judge
     needs_run: bool = True
+    whole: Any = None
 
 
 def cases(block: Any, sizes: Sequence[Any], input: Any, batches: Sequence[int], options: Options) -> list[Case]:
@@ -167,8 +193,23 @@ def failed(block: Any, trial: Trial) -> Failed | None:
         report, cause = error.report, error.__cause__  # type: ignore[assignment]  # the ground knows no reports
     faults = other_errors(report.findings) if trial.needs_run else []
     found = faults or list(trial.judge(report))
+    if not found:
+        return None
     own = cause if faults and all(fault.rule == "forward" for fault in faults) else None
-    return told(report, options, found, cause=own and outside_of_us(own)) if found else None
+    first = told(report, options, found, cause=own and outside_of_us(own))
+    meant = bool(faults) and trial.whole is not None and runs(block, {**options, "input": trial.whole})
+    return replace(first, text=f"{first.text}\n{WHOLE.format(trial.whole)}") if meant else first
+
+
+def runs(block: Any, options: Options) -> bool:
+    """Whether a run of the block finds nothing."""
+    from archscope.api import summarize
+    from archscope.errors import ArchscopeError
+
+    try:
+        return not summarize(block, **{**options, "backward": False}).failed
+    except ArchscopeError:
+        return False
 
 
 def told(subject: Any, options: Options, findings: Sequence[Finding], *, cause: BaseException | None = None) -> Failed:

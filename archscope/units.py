@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
 
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -160,6 +161,12 @@ def short(value: object) -> str:
     except ValueError:  # of an integer with too many digits
         text = "a number with thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def torch_name(value: object) -> Any:
+    """What a dtype or device of torch's is called, `float16`, `cuda:0`; other values as they are."""
+    ours = type(value).__module__ == "torch" and type(value).__name__ in ("dtype", "device")
+    return str(value).removeprefix("torch.") if ours else value
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
-"""Keywords of our calls: one that there is not → an error that says what to write, also for those of other tools.
+"""Keywords of our calls: one that there is not → an error that says what to write, also for those of other tools; the
+values of the others as plain ones.
 
 summarize(net, input_size=(1, 3, 224, 224)) → "summarize has no argument 'input_size'", help: input=(1, 3, 224, 224)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
+from archscope.api.given_options import plain_options
 from archscope.errors import KeywordError, UsageError, did_you_mean
 
 P = ParamSpec("P")
@@ -38,9 +40,9 @@ OURS: dict[str, str] = {
 
 
 def told(*beside: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A call whose unknown keywords are refused with what to write. beside: calls whose keywords it passes on.
+    """A call whose unknown keywords are refused with what to write, and whose known ones are given plain values.
 
-    Raises KeywordError, which is a TypeError too.
+    beside: calls whose keywords it passes on. Raises KeywordError, which is a TypeError too, and UsageError.
     """
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
@@ -49,10 +51,9 @@ def told(*beside: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, 
 
         @wraps(call)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for keyword in kwargs:
-                if keyword not in known:
-                    raise refusal(name, keyword, known)
-            return call(*args, **kwargs)
+            refuse_unknown(name, kwargs, known)
+            plain: Any = plain_options(kwargs)  # the same keywords
+            return call(*args, **plain)
 
         return checked
 
@@ -63,6 +64,13 @@ def keywords(call: Callable[..., Any]) -> Iterable[str]:
     """The arguments that a call takes by name."""
     by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return [name for name, parameter in signature(call).parameters.items() if parameter.kind in by_name]
+
+
+def refuse_unknown(name: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raises KeywordError for the first keyword that is not known."""
+    for keyword in given:
+        if keyword not in known:
+            raise refusal(name, keyword, known)
 
 
 def refusal(name: str, keyword: str, known: Iterable[str]) -> KeywordError:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from archscope.api.specs import split
+from archscope.api.specs import as_shapes, split
 from archscope.errors import UsageError
 from archscope.plain_files import plain_text
 from archscope.report import Report, options_of, request
+from archscope.units import short
 
 MAX_BYTES = 1 << 28
 SAID = ("set", "input", "args", "kwargs", "batch", "device", "dtype", "train", "backward", "seed", "allow_python")
@@ -21,17 +22,21 @@ SAID = ("set", "input", "args", "kwargs", "batch", "device", "dtype", "train", "
 def with_request(report: Report, target: Any, options: Mapping[str, Any]) -> Report:
     """The report with how it was asked for."""
     told = {name: options.get(name) for name in (*SAID, "texts")}
-    live = not isinstance(target, str | os.PathLike)
-    return replace(report, request=request(report.target, told, python=split(target) is None, live=live))
+    live, python = not isinstance(target, str | os.PathLike), split(target) is None
+    if not python:
+        told["input"] = as_shapes(told["input"])
+    return replace(report, request=request(report.target, told, python=python, live=live))
 
 
-def again(document: Mapping[str, Any] | str | os.PathLike[str], *, target: Any = None, **options: Any) -> Report:
+def again(
+    document: Report | Mapping[str, Any] | str | os.PathLike[str], *, target: Any = None, **options: Any
+) -> Report:
     """The report that a JSON document of a report holds, made anew: its target with the set values, inputs, batch,
     device, dtype and mode that it was made with.
 
-    document: the document, or the file that holds it. target: of a live module, which no document holds, or to take
-    another one. options: those of `summarize`, instead of the document's. Raises UsageError where the document does not
-    say all, and what `summarize` raises.
+    document: the document, the file that holds it, or the report itself. target: of a live module, which no document
+    holds, or to take another one. options: those of `summarize`, instead of the document's. Raises UsageError where the
+    document does not say all, and what `summarize` raises.
     """
     from archscope.api.runs import summarize
 
@@ -43,9 +48,13 @@ def again(document: Mapping[str, Any] | str | os.PathLike[str], *, target: Any =
     return summarize(told["target"] if target is None else target, **{**options_of(told), **options})
 
 
-def asked_in(document: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+def asked_in(document: Report | Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
     """What a document says of how it was asked for. Raises UsageError."""
     cure = "archscope summary TARGET --format json -o report.json makes one"
+    if isinstance(document, Report):
+        document = {} if document.request is None else {"asked": document.request.to_dict()}
+    if not isinstance(document, Mapping | str | os.PathLike):
+        raise UsageError(f"a document is a report, its JSON or the file that holds it, not {short(document)}", cure)
     if not isinstance(document, Mapping):
         try:
             document = json.loads(plain_text(document, most=MAX_BYTES))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from archscope import units
 from archscope.api.capacity import refuse_out_of_memory
 from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
@@ -15,6 +16,7 @@ from archscope.api.requests import with_request
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, from_problem, join
+from archscope.report.request import is_made_of
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
@@ -42,9 +44,26 @@ class Given:
 
     @property
     def is_one_shape(self) -> bool:
-        """Whether the one input is made of a shape of whole numbers, and nobody says its batch."""
-        sizes = isinstance(self.input, (tuple, list)) and all(isinstance(size, int) for size in self.input)
-        return sizes and not self.by_call and self.batch is None
+        """Whether there is one input, and it is made of a shape."""
+        return not self.by_call and is_made_of(self._one)
+
+    @property
+    def _one(self) -> Any:
+        """What the one input is made of, without its name."""
+        if not isinstance(self.input, Mapping) or is_made_of(self.input):
+            return self.input
+        return next(iter(self.input.values())) if len(self.input) == 1 else None
+
+    def in_a_batch(self) -> Given:
+        """The same with the batch, else 1, as another size before those of the one shape."""
+        one, batch = self._one, self.batch or 1
+        if isinstance(one, Mapping):
+            whole: Any = {**one, "shape": (batch, *one["shape"])}
+        else:
+            named = isinstance(units.torch_name(one[0]), str)
+            whole = (one[0], (batch, *one[1]), *one[2:]) if named else (batch, *one)
+        given = whole if one is self.input else dict.fromkeys(self.input, whole)
+        return replace(self, input=given, batch=None)
 
     @property
     def nothing(self) -> bool:
@@ -305,10 +324,14 @@ def ready_of(subject: Subject, given: Given) -> tuple[Subject, tuple[Any, ...], 
     """A module with its lazy layers made, and the arguments of the call. Raises UsageError."""
     from archscope import targets
 
-    args, kwargs = _arguments(subject, given)
-    if given.is_one_shape and len(args) == 1:
-        args, note = targets.with_batch(subject, args)
-        subject = replace(subject, notes=(*subject.notes, note), guessed=True) if note else subject
+    alone = _arguments(subject, replace(given, batch=None) if given.is_one_shape else given)
+    layer = targets.missing_batch(subject, *alone) if given.is_one_shape else ""
+    if layer:
+        args, kwargs = _arguments(subject, given.in_a_batch())
+        note = targets.as_one_example(layer, alone, (args, kwargs))
+        subject = replace(subject, notes=(*subject.notes, note), guessed=given.batch is None)
+    else:
+        args, kwargs = alone if given.batch is None else _arguments(subject, given)
     subject = targets.among_inputs(subject, args, kwargs)
     return targets.initialised(subject, args, kwargs), args, kwargs
 

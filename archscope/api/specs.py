@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Number
 from typing import TYPE_CHECKING, Any
 
 from archscope import units
@@ -99,7 +100,6 @@ def plan_of(
     parts = split(target)
     if parts is None:
         raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
-    refuse_two_batches(input, batch)
     return compiled(
         load(parts[0], texts=texts),
         target,
@@ -111,12 +111,6 @@ def plan_of(
         allow_python=allow_python,
         strict=strict,
     )
-
-
-def refuse_two_batches(input: Any, batch: int | None) -> None:
-    """Raises UsageError where the batch size is given twice."""
-    if batch and input is not None:
-        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
 
 
 def compiled(
@@ -139,7 +133,6 @@ def compiled(
     from archscope.compile import compile_net, sizes_given
     from archscope.spec.settings import settings_of
 
-    refuse_two_batches(input, batch)
     parts, spec = split(target), library.root
     overrides = _overrides(input, [i.name for i in spec.inputs])
     given = settings_of({**sizes_given(spec, overrides), **(set or {})})
@@ -149,7 +142,7 @@ def compiled(
         foundry=foundry,
         settings=settings_of(set or {}),
         overrides=overrides,
-        batch=batch or 1,
+        batch=batch,
         strict=strict,
         train=train,
         allow_python=allow_python,
@@ -192,7 +185,7 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
         return []
     if isinstance(input, Mapping):
         given = list(input.items())
-    elif isinstance(input, list) and not all(isinstance(n, int) for n in input):
+    elif isinstance(input, list) and not all(isinstance(n, Integral) for n in input):
         given = [(names[i] if i < len(names) else f"#{i + 1}", value) for i, value in enumerate(input)]
     else:
         given = [("", input)]
@@ -200,6 +193,7 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
 
 
 def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
+    value = as_shapes(value)
     cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
     if isinstance(value, str) or not isinstance(value, Sequence):
         ranged = isinstance(value, Mapping) and "shape" in value
@@ -207,9 +201,24 @@ def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
     if len(value) == 3 and isinstance(value[0], str):
         raise _own_range()
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
-    if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n >= 0 for n in shape):
+    if not isinstance(shape, Sequence) or not all(isinstance(n, Integral) and int(n) >= 0 for n in shape):
         raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
-    return tuple(shape), dtype
+    return tuple(int(n) for n in shape), dtype
+
+
+def as_shapes(given: Any) -> Any:
+    """Inputs of a spec with the shapes and dtypes of tensors and arrays in their place, since a spec reads no values.
+    Floats of an array take the dtype of the spec's input, as they take that of a module's weights."""
+    if isinstance(given, Mapping):
+        return {name: as_shapes(value) for name, value in given.items()}
+    if type(given) in (list, tuple):
+        return type(given)(as_shapes(value) for value in given)
+    if not all(hasattr(type(given), name) for name in ("shape", "dtype")) or isinstance(given, Number):
+        return units.torch_name(given)
+    kind, shape = units.torch_name(given.dtype), tuple(int(size) for size in given.shape)
+    of_array = not isinstance(kind, str)
+    kind = str(kind) if of_array else kind
+    return shape if of_array and kind.startswith("float") else (kind, shape)
 
 
 def _own_range() -> UsageError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archscope.api.capacity import largest_batch, refuse_out_of_memory, refuse_too_big
 from archscope.api.devices import device as ceilings_of
 from archscope.api.devices import tell_overlooked
+from archscope.api.given_options import plain_option, plain_options
 from archscope.api.keywords import keywords, one_input, refusal
 from archscope.api.requests import with_request
 from archscope.api.runs import Given
@@ -53,7 +54,11 @@ def time(
     ask (told the share that is done). A live module stays as it is. A KeyboardInterrupt ends it, with what is measured
     so far. Raises SpecError, UsageError, ForwardError.
     """
-    how = _wanted(wanted)
+    how = _wanted(plain_options(wanted))
+    set, batch = plain_option("set", set), plain_option("batch", batch)
+    device, dtype, variant = (
+        plain_option(name, value) for name, value in (("device", device), ("dtype", dtype), ("variant", variant))
+    )
     given = Given(one_input(inputs, input), args, kwargs, batch)
     asked = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
     asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
@@ -74,6 +79,7 @@ def time_grid(
     that cannot run is told with its reason; where none can, the first reason is raised."""
     from archscope.render import grids, views
 
+    dtype = [plain_option("dtype", kind) for kind in dtype]
     cells = [(size, kind) for kind in dtype for size in batch]
     if not cells:
         raise UsageError("there is no batch size, or no dtype, to time", "batch=(1, 8)")

@@ -49,7 +49,7 @@ def compile_net(
     *,
     settings: Mapping[str, Setting | object] | None = None,
     overrides: Sequence[Override] = (),
-    batch: int = 1,
+    batch: int | None = None,
     strict: bool = True,
     train: bool = False,
     allow_python: bool = False,
@@ -67,13 +67,13 @@ def compile_net(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
     workshop = Workshop(library, block_plan, ordered, strict, allow_python, foundry or Foundry(train))
-    overrides, notes = _with_batch(spec, overrides)
+    overrides, notes = _with_batch(spec, overrides, batch)
     sizes = _bound_by(spec, overrides)
     _check_given_once(workshop.configured(spec, variant, settings or {}), settings or {}, sizes)
     bound = {**(settings or {}), **sizes}
     context = workshop.configured(spec, variant, bound)
     _check_names(spec, settings or {})
-    inputs = _inputs(workshop, context, spec, overrides, batch)
+    inputs = _inputs(workshop, context, spec, overrides, batch or 1)
     workshop.problems.raise_if_any(library.sources)
     with attributed(lambda: workshop.at or spec.span):
         block = _block(workshop, context, spec, variant, inputs, bound)
@@ -91,7 +91,7 @@ def compile_net(
     sized = frozenset(alone(spec, inputs))
     told = {name: value for name, value in (settings or {}).items() if name not in sized}
     again = partial(_compiled_at, library, variant, settings=told, train=train, allow_python=allow_python)
-    options = {"batch": _batch_given(spec, overrides, batch), "train": train, "allow_python": allow_python}
+    options = {"batch": _batch_given(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
     at_home = partial(_compiled_at, library, variant, {}, settings=settings, **options)
     elsewhere = bool(overrides) and bool(plan.expected) and _differs(plan, at_home)
     foreign = figures_elsewhere(elsewhere or bool(set_otherwise(spec, variant, settings or {})), options["batch"])
@@ -161,17 +161,24 @@ def warn_of_unread(workshop: Workshop, spec: Spec) -> None:
 # Inputs
 
 
-def _with_batch(spec: Spec, overrides: Sequence[Override]) -> tuple[list[Override], tuple[str, ...]]:
-    """Overrides that lack the batch `N` alone with a batch of 1, and notes that say so."""
+def _with_batch(
+    spec: Spec, overrides: Sequence[Override], batch: int | None = None
+) -> tuple[list[Override], tuple[str, ...]]:
+    """Overrides that lack the batch `N` alone with that batch, else 1, and notes that say so.
+
+    Raises UsageError where a batch is given and all of them have one.
+    """
     found, notes = list(_chosen(spec, overrides).values()), []
     ranks = {entry.name: len(entry.dims or ()) for entry in spec.inputs if entry.dims and entry.dims[0].text == "N"}
     for place, override in enumerate(found):
         if len(override.shape) + 1 == ranks.get(override.name, 0):
-            found[place] = replace(override, shape=(1, *override.shape))
+            found[place] = replace(override, shape=(batch or 1, *override.shape))
             shapes = [units.shape(one.shape) for one in (override, found[place])]
             notes.append(
                 f"{override.name}: {shapes[0]} was taken as one example, {shapes[1]}, as the spec's input has N"
             )
+    if batch and overrides and not notes:
+        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
     return found, tuple(notes)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.errors import UsageError, did_you_mean
+from archscope.errors import KeywordError, UsageError, did_you_mean
 from archscope.render import comparisons, crosschecks, findings, html, sheet, table
 from archscope.render.columns import NAMES
 from archscope.report import Report, Views
@@ -57,9 +57,19 @@ def comparison_html(compared: Comparison) -> str:
 
 
 def report_table(
-    report: Report, *, depth: int | None = None, columns: Sequence[str] = (), sort: str = "", expand: bool = False
+    report: Report,
+    *,
+    depth: int | None = None,
+    columns: Sequence[str] = (),
+    sort: str = "",
+    expand: bool = False,
+    **unknown: object,
 ) -> str:
-    """The table alone, with what a reader wishes. Raises UsageError for what it cannot be."""
+    """The table alone, with what a reader wishes. Raises UsageError for what it cannot be, KeywordError for a wish that
+    there is none of."""
+    for wish in unknown:
+        hint = INSTEAD.get(wish) or did_you_mean(wish, WISHES) or f"arguments: {', '.join(WISHES)}"
+        raise KeywordError(f"table has no argument {wish!r}", hint)
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in (*names, *filter(None, [sort])):
         if name not in NAMES:
@@ -70,6 +80,15 @@ def report_table(
     return table.text(replace(page, cure=CURE), width=terminal_width()).rstrip("\n")
 
 
+WISHES = ("columns", "depth", "expand", "sort")
+INSTEAD = {
+    "max_depth": "depth=2",
+    "col_names": 'columns=("path", "output", "params", "macs")',
+    "width": "the table is as wide as the terminal, which the environment variable COLUMNS overrides",
+    "col_width": "the table is as wide as the terminal, which the environment variable COLUMNS overrides",
+    "format": "a table is text; archscope summary --format markdown, csv, json or html writes the others",
+}
+"""What other tools and our command line call a wish → what to write."""
 CURE = "report.table(columns=…) chooses"
 REPORT = Views(report_text, report_html, errors_text, report_table)
 COMPARISON = Views(comparison_text, comparison_html)

@@ -7,9 +7,13 @@ options_of(that data) → keyword arguments of `summarize`
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
+
+from archscope import units
+from archscope.spec.data import DTYPES
 
 LIVE = "target"
 FLAGS = ("batch", "device", "dtype", "seed", "train", "allow_python")
@@ -83,7 +87,7 @@ def request(target: str, options: Mapping[str, Any], *, python: bool = False, li
         if is_default(name, value, options):
             continue
         try:
-            refuse_unsaid(name, value)
+            refuse_unsaid(name, value, options)
             said[name] = input_data(value) if name == "input" else data(value)
         except UnsaidError:
             unsaid.append(name)
@@ -93,13 +97,45 @@ def request(target: str, options: Mapping[str, Any], *, python: bool = False, li
 def is_default(name: str, value: object, options: Mapping[str, Any]) -> bool:
     if name == "backward":
         return value is None or value == bool(options.get("train"))
-    return value is None or value is False or value == "auto" or (isinstance(value, Mapping) and not value)
+    if isinstance(value, str):
+        return value == "auto"
+    return value is None or value is False or (isinstance(value, Mapping) and not value)
 
 
-def refuse_unsaid(name: str, value: object) -> None:
-    """Raises UnsaidError for texts of files, and for a tuple among arguments, of which JSON would make a list."""
-    if name == "texts" or (name in ("args", "kwargs") and "(" in repr(value)):
+def refuse_unsaid(name: str, value: object, options: Mapping[str, Any]) -> None:
+    """Raises UnsaidError for texts of files, and for a tuple among arguments, of which JSON would make a list, unless
+    it is a shape that an input is made of."""
+    shapes = name == "args" or options.get("input") is None  # beside inputs of their own, arguments go in as they are
+    if name == "texts" or (name in ("args", "kwargs") and holds_tuples(list(parts_of(value)), shapes)):
         raise UnsaidError(name)
+
+
+def holds_tuples(parts: Sequence[object], shapes: bool) -> bool:
+    """Whether a tuple is among the parts, or in them. shapes: one that an input is made of does not count."""
+    for part in parts:
+        if shapes and is_made_of(part):
+            continue
+        if isinstance(part, tuple) or holds_tuples(list(parts_of(part)), shapes):
+            return True
+    return False
+
+
+def parts_of(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def is_made_of(value: object) -> bool:
+    """Whether an argument is sizes, or describes sizes, of which a call makes an input."""
+    if isinstance(value, Mapping):
+        return {"shape", "dtype", "low", "high"}.issuperset(value) and is_made_of(value.get("shape"))
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    first = units.torch_name(value[0])
+    if isinstance(first, str):
+        return len(value) in (2, 3) and first in DTYPES and is_made_of(value[1])
+    return all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in value)
 
 
 def set_text(values: Mapping[str, Any]) -> str:
@@ -116,9 +152,15 @@ def shown(value: object) -> str:
 
 # ------------------------------------------------------------ as data
 def data(value: object) -> Any:
-    """Numbers, words, lists and mappings as JSON holds them. Raises UnsaidError for anything else."""
+    """Numbers, words, lists and mappings as JSON holds them, torch's dtypes by name. Raises UnsaidError for anything
+    else."""
+    value = units.torch_name(value)
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, Integral):  # numpy's, for example
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     if isinstance(value, Mapping):
         return {str(key): data(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -128,7 +170,7 @@ def data(value: object) -> Any:
 
 def input_data(value: object) -> Any:
     """What `input` says: a shape as a list of sizes; with a dtype or bounds, a mapping that names them."""
-    if isinstance(value, list | tuple) and len(value) in (2, 3) and isinstance(value[0], str) and is_list(value[1]):
+    if isinstance(value, list | tuple) and is_named(value) and is_list(value[1]):
         bounds = dict(zip(("low", "high"), value[2], strict=True)) if len(value) == 3 else {}
         return data({"dtype": value[0], "shape": value[1], **bounds})
     if isinstance(value, list | tuple):
@@ -136,6 +178,11 @@ def input_data(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): input_data(part) for key, part in value.items()}
     return data(value)
+
+
+def is_named(value: Sequence[object]) -> bool:
+    """Whether a dtype, or a word, stands before one or two other things."""
+    return len(value) in (2, 3) and isinstance(units.torch_name(value[0]), str)
 
 
 def is_list(value: object) -> bool:

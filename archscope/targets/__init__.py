@@ -34,7 +34,7 @@ from archscope.targets.remaking import CallPlace, Remaking
 from archscope.targets.subjects import Subject, among_inputs, initialised, is_maker, placed, subject
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
 from archscope.targets.twins import ResizeError, on_meta, resized
-from archscope.targets.unbatched import with_batch
+from archscope.targets.unbatched import as_one_example, missing_batch
 
 __all__ = [
     "CallPlace",
@@ -48,6 +48,7 @@ __all__ = [
     "Substitution",
     "among_inputs",
     "arguments_of",
+    "as_one_example",
     "asked_sizes",
     "check_fit",
     "constructor_of",
@@ -61,6 +62,7 @@ __all__ = [
     "inputs_of",
     "is_maker",
     "is_torch_layer",
+    "missing_batch",
     "module_of",
     "named_inputs",
     "names_of",
@@ -72,7 +74,6 @@ __all__ = [
     "seeded",
     "subject",
     "surroundings",
-    "with_batch",
     "with_layer",
     "with_layers",
     "without_history",

@@ -1,4 +1,4 @@
-"""An input that was given without its batch: the first layer shows it → the input with a batch of 1, and a note.
+"""An input that was given without its batch: the first layer shows it → the input in a batch, and a note.
 
 Conv2d(3, …) and 3×28×28 → 1×3×28×28          Linear(784, …) and 784 → 1×784
 """
@@ -6,12 +6,14 @@ Conv2d(3, …) and 3×28×28 → 1×3×28×28          Linear(784, …) and 784 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from archscope import units
+from archscope.targets.inputs import leaves
 from archscope.targets.subjects import Subject, aside
 
 CHANNELS: tuple[tuple[type[nn.Module], int], ...] = (
@@ -31,18 +33,20 @@ class ReachedError(Exception):
     """Ends a run at its first layer."""
 
 
-def with_batch(subject: Subject, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], str]:
-    """The one input with a batch of 1 where the first layer shows that it has none, and a note that says so."""
-    (given,) = args
+def missing_batch(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The first layer, by its class, where it shows that the one input of a call has no batch; else nothing."""
+    (given,) = (*args, *kwargs.values())
     parts = [part for part in subject.module.modules() if not list(part.children())]
     if not isinstance(given, torch.Tensor) or not lacks_batch(parts, tuple(given.shape)):
-        return args, ""
-    if not reaches(subject, given, parts[0]):
-        return args, ""
-    whole = given.unsqueeze(0).clone()
-    shown = type(parts[0]).__name__
-    what = f"{units.shape(tuple(given.shape))} was taken as one example, {units.shape(tuple(whole.shape))}"
-    return (whole,), f"{what}, as the first layer ({shown}) shows; a tensor goes in as it is"
+        return ""
+    return type(parts[0]).__name__ if reaches(subject, args, kwargs, parts[0]) else ""
+
+
+def as_one_example(layer: str, alone: tuple[Any, Any], whole: tuple[Any, Any]) -> str:
+    """A note that says how an input was taken. alone, whole: the arguments of a call without and with the batch."""
+    shapes = [units.shape(tuple(next(leaves(list(arguments))).shape)) for arguments in (alone, whole)]
+    what = f"{shapes[0]} was taken as one example, {shapes[1]}"
+    return f"{what}, as the first layer ({layer}) shows; a tensor goes in as it is"
 
 
 def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
@@ -66,8 +70,9 @@ def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
     )
 
 
-def reaches(subject: Subject, given: torch.Tensor, layer: nn.Module) -> bool:
-    """Whether a call gives its input to a layer with the shape that it has. The call ends there."""
+def reaches(subject: Subject, args: tuple[Any, ...], kwargs: Mapping[str, Any], layer: nn.Module) -> bool:
+    """Whether a call gives its one input to a layer with the shape that it has. The call ends there."""
+    (given,) = (*args, *kwargs.values())
     found: list[tuple[int, ...]] = []
 
     def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
@@ -76,7 +81,7 @@ def reaches(subject: Subject, given: torch.Tensor, layer: nn.Module) -> bool:
 
     hook = layer.register_forward_pre_hook(stop)
     try:
-        aside(subject, subject.module, (given,), {})
+        aside(subject, subject.module, args, kwargs)
     finally:
         hook.remove()
     return found[:1] == [tuple(given.shape)]
