@@ -40,8 +40,15 @@ class Demands:
         """Whether a rule's findings are kept, wherever they are."""
         return self.selection.keeps(Finding(rule, "warning", ""))
 
+    @property
+    def of_parameters(self) -> bool:
+        """Whether a budget of parameters is all that is asked for, which needs no run."""
+        return self.budget.max_params is not None and self.budget.max_macs is None and self.baseline is None
+
     def held(self, report: Report) -> tuple[Finding, ...]:
-        """What a report does not meet, and what is wasteful about it."""
+        """What a report does not meet, and what is wasteful about it; without a run, its parameters are all."""
+        if not report.trace.ran:
+            return over(report, self.budget)
         against = drift(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()
         return (*over(report, self.budget), *against, *lint(report, object_size=self.object_size))
 

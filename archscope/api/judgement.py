@@ -75,7 +75,8 @@ def check(
     """Everything that is wrong with each target, and with each variant of a spec; a folder stands for its specs.
 
     max_params, max_macs: budgets, such as "5M". baseline: a file of reports that targets may not differ from by more
-    than the tolerance ("2%", 0.02). select, ignore: codes and families of rules. object_size: (height, width) of what a
+    than the tolerance ("2%", 0.02). Where a module that needs an input has none, a budget of parameters alone is judged
+    without a run. select, ignore: codes and families of rules. object_size: (height, width) of what a
     receptive field must see. keep_going: a target that cannot be read or made is a finding, and the others are checked.
     `options` are those of `summarize`. Raises UsageError.
     """
@@ -151,7 +152,7 @@ def _ran_spec(target: str, law: Demands, session: Session, fixes: SpecFixes) -> 
 def _ran(target: Any, law: Demands, options: Mapping[str, Any]) -> Ran:
     signature(summarize).bind(target, **options)
     try:
-        report, held = summarize_at_sizes(target, options, law.wants, law.held)
+        report, held = summarize_at_sizes(target, options, law.wants, law.held, runs=not law.of_parameters)
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
         held = law.held(report)

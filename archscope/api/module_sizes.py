@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
 
 from archscope.api.other_sizes import Wants
-from archscope.api.runs import Given, at_rest, subject_of, summarize_subject
+from archscope.api.runs import Given, at_rest, is_without_inputs, parameters_of, ready_of, summarize_subject
 from archscope.checks.conflicts.comparing import is_same_run
 from archscope.checks.other_sizes import ONE_BATCH, SQUARE_ONLY, batches, landscapes, lost_batch, told, turned_image
 from archscope.errors import ArchscopeError, ForwardError
@@ -43,21 +43,31 @@ OUTSIDE = ("meta", "memory", "allocate")
 
 @at_rest
 def summarize_at_sizes(
-    target: Any, options: Mapping[str, Any], wants: Wants, judge: Callable[[Report], tuple[Finding, ...]]
+    target: Any,
+    options: Mapping[str, Any],
+    wants: Wants,
+    judge: Callable[[Report], tuple[Finding, ...]],
+    *,
+    runs: bool = True,
 ) -> tuple[Report, tuple[Finding, ...]]:
     """What `summarize` gives of a Python target, and the warnings of the other sizes and of `judge`, each with the line
-    of the code that it is about. Raises what `summarize` raises."""
+    of the code that it is about. runs: whether a target that is given no input, and needs one, is refused; else what is
+    known of its parameters is all. Raises what `summarize` raises."""
     from archscope import targets
 
     given = Given(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
     place, train = (options.get("device", "auto"), options.get("dtype")), bool(options.get("train"))
     with targets.surroundings(target), targets.seeded(options.get("seed")):
-        subject, args, kwargs = subject_of(target, options.get("set") or {}, given, *place)
+        found = targets.subject(target, options.get("set") or {}, device=place[0], dtype=place[1])
+        if not runs and is_without_inputs(found, given):
+            report = parameters_of(found, train=train)
+            return report, judge(report)
+        subject, args, kwargs = ready_of(found, given)
         begun = perf_counter()
         report = summarize_subject(subject, args, kwargs, given, train=train, backward=False)
         module = ModuleAtOtherSizes(subject, args, kwargs, given, train, report, perf_counter() - begun)
-        found = (*module.findings(wants), *judge(report))
-        return module.with_lines(), module.with_places(found)
+        told = (*module.findings(wants), *judge(report))
+        return module.with_lines(), module.with_places(told)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from archscope import units
 from archscope.api.capacity import refuse_out_of_memory
+from archscope.api.input_cures import cure_of_numbers
 from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
 from archscope.api.requests import with_request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from archscope.record import Recording
     from archscope.spec.model import Expected
     from archscope.targets import Subject
+    from archscope.trace import Trace
 
 Progress = Callable[[str], object]
 P = ParamSpec("P")
@@ -64,6 +66,13 @@ class Given:
             whole = (one[0], (batch, *one[1]), *one[2:]) if named else (batch, *one)
         given = whole if one is self.input else dict.fromkeys(self.input, whole)
         return replace(self, input=given, batch=None)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether every tensor among the inputs is made of a shape."""
+        from archscope.targets import is_given
+
+        return not is_given([self.input, self.args, self.kwargs])
 
     @property
     def nothing(self) -> bool:
@@ -228,25 +237,31 @@ def _joined(
     *,
     expected: Sequence[Expected] = (),
     cure: str = "",
+    first: str = "",
 ) -> Report:
     """The priced report: its conflicts, the expectations that it does not meet, the warnings. Raises ForwardError.
 
-    cure: of a forward pass that failed for no reason that shows in shapes.
+    cure: of a forward pass that failed for no reason that shows in shapes. first: what cures the first conflict.
     """
     from archscope.checks import unmet
+    from archscope.checks.conflicts.refusals import refusal_of
     from archscope.render import views
     from archscope.render.conflicts import conflicts
     from archscope.render.expected_shapes import with_steps_of
 
     report = join(recording.trace, pricing=REGISTERED.prices, title=title, views=views.REPORT)
     found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in conflicts(report.index))
+    if found and first:
+        found = (replace(found[0], help=first), *found[1:])
     if recording.trace.failure is not None:
         refuse_out_of_memory(recording.error, recording.trace.device, recording.trace.target)
         failure = recording.trace.failure
         where = failure.site.place
         what = "the backward pass" if failure.backward else failure.function
+        refused = refusal_of(recording.trace)
         fact = f"{what}: {failure.message}" if what else failure.message
-        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, cure)
+        fact = refused.fact if refused is not None and refused.wanted else fact
+        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, first or cure)
         raise ForwardError(problem, replace(report, findings=(*found, *warnings))) from recording.error
     missed = (with_steps_of(finding, report.index, expected) for finding in unmet(expected, report))
     return replace(report, findings=(*found, *missed, *warnings))
@@ -289,7 +304,7 @@ def summarize_module(
 
     with targets.surroundings(target), targets.seeded(seed):
         found = targets.subject(target, arguments, device=device, dtype=dtype)
-        if given.nothing and given.batch is None and targets.needs_inputs(found.module):
+        if is_without_inputs(found, given):
             return parameters_of(found, train=train)
         subject, args, kwargs = ready_of(found, given)
         return summarize_subject(subject, args, kwargs, given, train=train, backward=backward)
@@ -308,7 +323,26 @@ def summarize_subject(
         asked = targets.asked_sizes(recording.error, dict(noted.failure.local))
         noted = replace(noted, failure=replace(noted.failure, asked=asked))
     cure = targets.cure_of(subject.module, recording.error, inputs=not given.nothing) if recording.error else ""
-    return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure)
+    cure = cure or cure_of_numbers(noted, made=given.is_made, live=subject.live)
+    first = _batch_cure(subject, args, kwargs, noted, train=train) if given.is_one_shape else ""
+    return _joined(replace(recording, trace=noted), subject.title, warnings, cure=cure, first=first)
+
+
+def _batch_cure(subject: Subject, args: Any, kwargs: Any, trace: Trace, *, train: bool) -> str:
+    """The one input with its batch, where it is a single row of whole numbers that the module does not run on and a
+    batch with this row alone is what it runs on; else nothing."""
+    from archscope import targets
+
+    (given,) = trace.inputs or (None,)
+    broken = trace.failure is not None or trace.mismatches
+    if not broken or given is None or len(given.value.shape) != 1 or not given.value.dtype.startswith("int"):
+        return ""
+    whole = targets.in_one_batch((args, kwargs))
+    after = _recorded(subject, *whole, train=train, backward=False).trace
+    if after.failure is not None or after.mismatches:
+        return ""
+    size = given.value.shape[0]
+    return f'input=("{given.value.dtype}", (1, {size})) runs: the batch stands before the {size} numbers'
 
 
 def subject_of(
@@ -334,6 +368,13 @@ def ready_of(subject: Subject, given: Given) -> tuple[Subject, tuple[Any, ...], 
         args, kwargs = alone if given.batch is None else _arguments(subject, given)
     subject = targets.among_inputs(subject, args, kwargs)
     return targets.initialised(subject, args, kwargs), args, kwargs
+
+
+def is_without_inputs(subject: Subject, given: Given) -> bool:
+    """Whether a module is given no input, and cannot be called without one."""
+    from archscope import targets
+
+    return given.nothing and given.batch is None and targets.needs_inputs(subject.module)
 
 
 def parameters_of(subject: Subject, *, train: bool) -> Report:

@@ -21,6 +21,8 @@ from archscope.spec.variants import chosen_variant, variants_of
 if TYPE_CHECKING:
     from archscope.compile import Override, Plan
 
+TEXT = re.compile(r"^\s*\{?\s*(input|inputs|layers|params|blocks|imports|variants)\s*:(\s|$)", re.MULTILINE)
+"""A key of the language at the beginning of a line."""
 SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
 
 
@@ -72,10 +74,13 @@ def targets_of(library: Library) -> list[str]:
 
 
 def split(target: Any) -> tuple[str, str | None] | None:
-    """A spec's file and variant; None for a Python target."""
+    """A spec's file and variant; None for a Python target. Raises UsageError for the text of a spec."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     text = os.fspath(target)
+    if TEXT.search(text) and not os.path.exists(text):
+        cure = "write it to a file and name that; or name a file and give its text: " + 'texts={"net.yaml": text}'
+        raise UsageError(f"a target is the name of a file, and this is its text: {units.short(text)}", cure)
     if text.startswith(packaged.PREFIX):
         return packaged.split(text)
     match = SPEC.fullmatch(text)

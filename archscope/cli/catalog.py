@@ -23,8 +23,9 @@ def listing(targets: tuple[str, ...], format: str, output: str | None) -> None:
         from archscope.render import catalog, data, views
 
         refuse_outputs([output], targets)
-        networks = api.networks(*targets)
+        networks = api.networks(*targets, keep_going=format == "json")
         if format == "json":
             deliver(data.dumped(catalog.document(networks)), output)
+            api.networks(*targets)  # says why the only file cannot be read
         else:
             deliver(catalog.text(networks, views.terminal_width()), output)

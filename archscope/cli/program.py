@@ -183,6 +183,7 @@ def check(
             going_on = {"keep_going": format in FOR_MACHINES}
             checked = ask(options | going_on)
         checked = wording.of_checked(checked)
+        tell_unrun(checked)
         if fix is not None:
             repairs.write(found, output)
         text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
@@ -275,17 +276,29 @@ def judged(
         return list(ask(*wanted, **library_options(filled(options, project, saving=saving))))
 
 
+def tell_unrun(checked: Sequence[Checked]) -> None:
+    """Names on standard error what was not run, so that its parameters alone were judged, and what it needs for it."""
+    for item in checked:
+        if item.report is not None and not item.report.trace.ran:
+            echo(f"{item.target}: {wording.as_options(item.report.trace.notes[0])}", err=True)
+
+
 def baseline(checked: Sequence[Checked]) -> str:
     """The reports of all targets that ran to their end; the others are named on standard error."""
     from archscope.render import data
 
-    ran = {item.target: item.report for item in checked if item.report and item.report.trace.failure is None}
+    ran = {item.target: item.report for item in checked if item.report and is_whole(item.report)}
     if not ran:
         raise UsageError("no target ran, so there is no baseline to save", "mend what check finds first")
     for item in checked:
         if item.target not in ran:
             echo(f"not in the baseline, since it did not run: {item.target}", err=True)
     return data.dumped([report.to_dict() for report in ran.values()])
+
+
+def is_whole(report: Report) -> bool:
+    """Whether it is of a run that went to its end."""
+    return report.trace.ran and report.trace.failure is None
 
 
 def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:

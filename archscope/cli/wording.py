@@ -25,9 +25,23 @@ def arguments(match: re.Match[str]) -> str:
     return " ".join(f"--arg {name}=…" for name in re.findall(r"\w+", match[1]))
 
 
+INPUT = r"\(\"(\w+)\", (\((?:\d+, )*\d+,?\))(?:, \((\d+), (\d+)\))?\)"
+"""An input with its dtype, and its range, as Python writes it: `("int64", (1, 12), (0, 100))`."""
+
+
+def with_dtype(match: re.Match[str]) -> str:
+    """`int64:1x12:0..100`."""
+    dtype, shape, low, high = match.groups()
+    sizes = "x".join(re.findall(r"\d+", shape))
+    return f"{dtype}:{sizes}" + (f":{low}..{high}" if low else "")
+
+
 OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\binput=\(((?:\d+, )*\d+,?)\)"), sizes),
     (re.compile(r"\binput=…"), "--input"),
+    (re.compile(r"\binput=" + INPUT), lambda match: f"--input {with_dtype(match)}"),
+    (re.compile(INPUT), with_dtype),
+    (re.compile(r"; or name a file and give its text: texts=\{.*?\}"), ""),
     (re.compile(r"\b(device|dtype|optimizer)=\"([\w:]+)\""), r"--\1 \2"),
     (re.compile(r"\bset=\{((?:\"\w+\": …(?:, )?)+)\}"), arguments),
     (re.compile(r"\bset=…"), "--arg name=value"),

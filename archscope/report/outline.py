@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from archscope import units
-from archscope.report.lines import NOTHING, Line, leaves, prune
+from archscope.report.lines import NOTHING, Line, leaves, prune, rebuilt
 from archscope.report.model import Report, Total, params_total
 from archscope.report.repeats import folded
 from archscope.report.tree import Tree, groups
@@ -28,7 +28,27 @@ def outline(report: Report, *, expand: bool = False, depth: int | None = None) -
 def unfolded(report: Report, *, rows: bool = False) -> tuple[Line, ...]:
     """Every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
     nodes = tuple(groups(Tree(report.index, rows).top(), ""))
-    return (*Wiring(report).lines(nodes), *broken_off(report), *ownerless(report), *unread(report))
+    lines = without_ended(Wiring(report).lines(nodes), report)
+    return (*lines, *broken_off(report), *ownerless(report), *unread(report))
+
+
+def without_ended(lines: Iterable[Line], report: Report) -> tuple[Line, ...]:
+    """The lines without the empty one of the layer that ended the forward pass, and without blocks that held it alone:
+    it has a line of its own."""
+    found, failure = tuple(lines), report.trace.failure
+    path = failure.site.path if failure is not None and not failure.backward else ""
+    ended = [line for _, line in leaves(found) if path and line.path == path and line.kind == "layer" and not line.rows]
+    if not ended:
+        return found
+    dropped: set[int] = set()
+
+    def make(_: int, line: Line, below: tuple[Line, ...]) -> Line:
+        made = replace(line, children=tuple(child for child in below if id(child) not in dropped))
+        if line is ended[-1] or (below and not made.children and not made.rows):
+            dropped.add(id(made))
+        return made
+
+    return tuple(line for line in rebuilt(found, make) if id(line) not in dropped)
 
 
 def broken_off(report: Report) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from archscope.errors import SpecError
 from archscope.spec import dump, packaged
 from archscope.spec.load import load
 from archscope.spec.model import Library, Variant
-from archscope.spec.variants import variants_of
+from archscope.spec.variants import find_variant, variants_of
 
 SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
 
@@ -39,18 +39,21 @@ class Network:
     variants: tuple[NetworkVariant, ...] = ()
 
 
-def network(file: str) -> Network:
-    """What a file holds. Raises SpecError where it cannot be read."""
+def network(file: str, variant: str | None = None) -> Network:
+    """What a file holds, or one variant of it. Raises SpecError where it cannot be read, UsageError where it has no
+    such variant."""
     library = load(file)
     target = short(file)
     found = () if library.root.layers is None else variants_of(library.root)
+    if variant is not None:
+        found = (find_variant(library.root, variant),)
     return Network(target, about(library), tuple(named_variant(target, one) for one in found if one.name))
 
 
-def network_if_readable(file: str) -> Network:
-    """What a file holds; about nothing where it cannot be read."""
+def network_if_readable(file: str, variant: str | None = None) -> Network:
+    """The same; about nothing where the file cannot be read."""
     try:
-        return network(file)
+        return network(file, variant)
     except SpecError:
         return Network(short(file), None)
 

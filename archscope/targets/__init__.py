@@ -27,7 +27,7 @@ from archscope.targets.calls import check_fit, cure_of, named_inputs, needs_inpu
 from archscope.targets.constructors import Constructor, Constructors, constructor_of
 from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
-from archscope.targets.inputs import Door, example, inputs_of, without_history
+from archscope.targets.inputs import Door, example, in_one_batch, inputs_of, is_given, without_history
 from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
 from archscope.targets.python import module_of, surroundings
 from archscope.targets.remaking import CallPlace, Remaking
@@ -58,8 +58,10 @@ __all__ = [
     "example",
     "free_bytes",
     "ignored_arguments",
+    "in_one_batch",
     "initialised",
     "inputs_of",
+    "is_given",
     "is_maker",
     "is_torch_layer",
     "missing_batch",

@@ -279,6 +279,20 @@ def mapped(tree: Any, made: Callable[[Any], Any]) -> Any:
     return {key: mapped(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
 
 
+def in_one_batch(tree: Any) -> Any:
+    """The tree with its tensors as the only ones of a batch."""
+    return mapped(tree, lambda leaf: leaf.unsqueeze(0).clone() if isinstance(leaf, torch.Tensor) else leaf)
+
+
+def is_given(tree: Any) -> bool:
+    """Whether a tensor, an array or another object is in a tree of inputs."""
+    if isinstance(tree, Mapping):
+        return any(map(is_given, tree.values()))
+    if type(tree) in (list, tuple):
+        return any(map(is_given, tree))
+    return tree is not None and (_is_array(tree) or isinstance(tree, torch.Tensor) or _is_object(tree))
+
+
 def without_history(tree: Any) -> Any:
     """The tree with tensors that somebody computed cut off from what is behind them: deriving ours must not use up
     theirs. They are copies that ask for a gradient and, no leaves, may be written in place as before."""

@@ -1,7 +1,8 @@
 """Calls that torch refused for the shapes of their operands, in our words: a Failure → Refusal; None for others.
 
 losses that want a class for each place, or a target of the input's shape; norms of one value; attention told another
-size of keys or values; dimensions that are not there, permutations of another number of them
+size of keys or values; dimensions that are not there, permutations of another number of them; tables that are looked up
+by floats, or by numbers beyond their rows; operands of another dtype than the weights
 """
 
 from __future__ import annotations
@@ -10,17 +11,29 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from archscope import units
 from archscope.checks.conflicts.demands import refused_by_norm
 from archscope.trace import Failure, Operand, Shape, Trace
+
+INDICES = ("int64", "int32")
+BEYOND = re.compile("index out of range|not in the valid range")
+TYPES = re.compile("same dtype|same datatype|should be the same|scalar type|not match weight dtype|promoting")
+"""What torch says of numbers beyond a table, and of dtypes that differ."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What does not fit, what would, and the class of the cause."""
+    """What does not fit, what would, and the class of the cause of shapes that do not fit.
+
+    wanted: of an operand whose numbers do not fit, the dtype that would; rows: of a table, for how many numbers it has
+    one.
+    """
 
     fact: str
     cure: str
-    cause: str
+    cause: str = ""
+    wanted: str = ""
+    rows: int = 0
 
 
 def refusal_of(trace: Trace) -> Refusal | None:
@@ -33,7 +46,7 @@ def refusal_of(trace: Trace) -> Refusal | None:
         return Refusal(f"{fact} has one", "a larger input, or less pooling before it", "input-size")
     rule = RULES.get(failure.function.rpartition(".")[2])
     told = rule(failure) if rule is not None and len(failure.operands) > 1 else None
-    return told or without_dimension(failure)
+    return told or without_dimension(failure) or unlike_weights(failure)
 
 
 def layer_of(failure: Failure) -> str:
@@ -96,6 +109,39 @@ def without_dimension(failure: Failure) -> Refusal | None:
     return None
 
 
+def looked_up(failure: Failure) -> Refusal | None:
+    """A table that is looked up by floats, or by numbers that it has no rows for."""
+    indices, table = failure.operands[:2]
+    shape = table.value.shape
+    if not is_float(table.value.dtype) or len(shape) != 2:
+        return None
+    given = f"{indices.source}, {units.shape(indices.value.shape)} {indices.value.dtype}"
+    if indices.value.dtype not in INDICES and "scalar type" in failure.message:
+        fact = f"{layer_of(failure)} wants the numbers of its rows, int64 or int32; it is given {given}"
+        return Refusal(fact, "whole numbers", wanted="int64")
+    if BEYOND.search(failure.message):
+        rows = f"{units.count(shape[0])} rows, for 0 to {units.count(shape[0] - 1)}"
+        fact = f"{layer_of(failure)} has a table of {rows}, and {indices.source} holds a number beyond them"
+        cure = "numbers that the table has rows for, or a larger table"
+        return Refusal(fact, cure, wanted=indices.value.dtype, rows=shape[0])
+    return None
+
+
+def unlike_weights(failure: Failure) -> Refusal | None:
+    """A layer whose input has another dtype than all of its weights, where torch says that it is for their types."""
+    given, *others = failure.operands or (None,)
+    weights = {one.value.dtype for one in others if one.source.rpartition(".")[2] in ("weight", "bias")}
+    if given is None or len(weights) != 1 or given.value.dtype in weights or not TYPES.search(failure.message):
+        return None
+    (own,) = weights
+    fact = f"{layer_of(failure)} has {own} weights; it is given {given.source}, "
+    return Refusal(f"{fact}{units.shape(given.value.shape)} {given.value.dtype}", f"bring it to {own}", wanted=own)
+
+
+def is_float(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
+
+
 def shapes_of(operands: Sequence[Operand]) -> list[Shape]:
     return [operand.value.shape for operand in operands]
 
@@ -107,6 +153,7 @@ def without_ones(shape: Shape) -> Shape:
 RULES: Mapping[str, Callable[[Failure], Refusal | None]] = {
     **dict.fromkeys(("binary_cross_entropy", "binary_cross_entropy_with_logits"), elementwise),
     **dict.fromkeys(("cross_entropy", "nll_loss"), classified),
+    **dict.fromkeys(("embedding", "embedding_bag"), looked_up),
     "multi_head_attention_forward": attending,
 }
 """Function → why it may have refused its operands."""
