@@ -259,3 +259,8 @@ class Trace:
     lives: tuple[Life, ...] = ()
     ran: bool = True
     traits: Traits = HOST
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was run, to its end."""
+        return self.ran and self.failure is None

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.given_inputs import Given
 from archscope.api.keywords import one_input, told
 from archscope.api.requests import with_request
-from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize, title_of
+from archscope.api.runs import Progress, examples, room_for, subject_of, summarize, title_of
 from archscope.api.specs import plan_of, split
 from archscope.errors import UsageError
 

@@ -8,11 +8,12 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.demands import Demands, Ran, demands
+from archscope.api.given_inputs import Given
 from archscope.api.keywords import told
 from archscope.api.module_sizes import summarize_at_sizes
 from archscope.api.other_sizes import SpecAtOtherSizes
 from archscope.api.requests import with_request
-from archscope.api.runs import Given, ignored_arguments, refuse_call, summarize, summarize_plan
+from archscope.api.runs import ignored_arguments, refuse_call, summarize, summarize_plan
 from archscope.api.sessions import Session
 from archscope.api.spec_fixes import SpecFixes
 from archscope.api.specs import split, variants

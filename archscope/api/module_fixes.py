@@ -17,8 +17,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.argument_trials import argument_fixes
+from archscope.api.given_inputs import Given
 from archscope.api.input_trials import InputTrials
-from archscope.api.runs import Given, subject_of, summarize_subject
+from archscope.api.runs import subject_of, summarize_subject
 from archscope.api.source_fixes import MOST_MACS, SourceSearch, listed
 from archscope.checks.conflicts.comparing import Compared, compared, is_same_run
 from archscope.checks.conflicts.diagnosis import Diagnosis

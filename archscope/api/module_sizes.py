@@ -17,8 +17,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
 
+from archscope.api.given_inputs import Given
 from archscope.api.other_sizes import Wants
-from archscope.api.runs import Given, at_rest, is_without_inputs, parameters_of, ready_of, summarize_subject
+from archscope.api.runs import at_rest, is_without_inputs, parameters_of, ready_of, summarize_subject
 from archscope.checks.conflicts.comparing import is_same_run
 from archscope.checks.other_sizes import ONE_BATCH, SQUARE_ONLY, batches, landscapes, lost_batch, told, turned_image
 from archscope.errors import ArchscopeError, ForwardError

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from archscope import units
 from archscope.api.capacity import refuse_out_of_memory
+from archscope.api.given_inputs import Given
 from archscope.api.input_cures import cure_of_numbers
 from archscope.api.keywords import one_input, told
 from archscope.api.prices import REGISTERED
@@ -17,7 +17,6 @@ from archscope.api.requests import with_request
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, from_problem, join
-from archscope.report.request import is_made_of
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
@@ -29,54 +28,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str], object]
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a module is called with, as its user says it: inputs to make, the arguments themselves, or both."""
-
-    input: Any = None
-    args: Sequence[Any] | None = None
-    kwargs: Mapping[str, Any] | None = None
-    batch: int | None = None
-
-    @property
-    def by_call(self) -> bool:
-        return self.args is not None or self.kwargs is not None
-
-    @property
-    def is_one_shape(self) -> bool:
-        """Whether there is one input, and it is made of a shape."""
-        return not self.by_call and is_made_of(self._one)
-
-    @property
-    def _one(self) -> Any:
-        """What the one input is made of, without its name."""
-        if not isinstance(self.input, Mapping) or is_made_of(self.input):
-            return self.input
-        return next(iter(self.input.values())) if len(self.input) == 1 else None
-
-    def in_a_batch(self) -> Given:
-        """The same with the batch, else 1, as another size before those of the one shape."""
-        one, batch = self._one, self.batch or 1
-        if isinstance(one, Mapping):
-            whole: Any = {**one, "shape": (batch, *one["shape"])}
-        else:
-            named = isinstance(units.torch_name(one[0]), str)
-            whole = (one[0], (batch, *one[1]), *one[2:]) if named else (batch, *one)
-        given = whole if one is self.input else dict.fromkeys(self.input, whole)
-        return replace(self, input=given, batch=None)
-
-    @property
-    def is_made(self) -> bool:
-        """Whether every tensor among the inputs is made of a shape."""
-        from archscope.targets import is_given
-
-        return not is_given([self.input, self.args, self.kwargs])
-
-    @property
-    def nothing(self) -> bool:
-        return self.input is None and not self.by_call
 
 
 @told()

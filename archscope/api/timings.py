@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from archscope.api.capacity import largest_batch, refuse_out_of_memory, refuse_too_big
 from archscope.api.devices import device as ceilings_of
 from archscope.api.devices import tell_overlooked
+from archscope.api.given_inputs import Given
 from archscope.api.given_options import plain_option, plain_options
 from archscope.api.keywords import keywords, one_input, refusal
 from archscope.api.requests import with_request
-from archscope.api.runs import Given
 from archscope.api.workloads import Ask, Prepared, Wanted, prepared
 from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean, without_frames
 from archscope.liveness import OPTIMIZERS, Memory, memory_of

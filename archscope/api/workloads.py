@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.capacity import Predict, refuse_by_prediction
-from archscope.api.runs import Given, Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
+from archscope.api.given_inputs import Given
+from archscope.api.runs import Progress, examples, room_for, subject_of, summarize_plan, summarize_subject
 from archscope.api.specs import plan_of, split
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.liveness import Memory, memory_of

@@ -7,6 +7,7 @@ import click
 from archscope.cli.files import refuse_outputs
 from archscope.cli.options import OUTPUT, format_option
 from archscope.cli.output import deliver, refusing
+from archscope.errors import SpecError
 
 
 @click.command(name="list")
@@ -23,9 +24,13 @@ def listing(targets: tuple[str, ...], format: str, output: str | None) -> None:
         from archscope.render import catalog, data, views
 
         refuse_outputs([output], targets)
-        networks = api.networks(*targets, keep_going=format == "json")
+        try:
+            networks = api.networks(*targets)
+        except SpecError:
+            if format == "json":  # which holds every file, also one that cannot be read
+                deliver(data.dumped(catalog.document(api.networks(*targets, keep_going=True))), output)
+            raise
         if format == "json":
             deliver(data.dumped(catalog.document(networks)), output)
-            api.networks(*targets)  # says why the only file cannot be read
         else:
             deliver(catalog.text(networks, views.terminal_width()), output)

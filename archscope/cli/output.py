@@ -17,7 +17,7 @@ from archscope.errors import ArchscopeError, ForwardError, visible
 from archscope.interrupts import current
 
 if TYPE_CHECKING:
-    from archscope.report import Report
+    from archscope.report import Checked, Report
 
 FOUND, WRONG, PIPE_CLOSED = 1, 2, 141
 
@@ -97,6 +97,13 @@ def tell_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> No
         kept = [finding for finding in report.findings if finding.level in levels]
         told = findings.text(kept, target=report.target, width=views.terminal_width())
         echo(told, nl=False, err=True)
+
+
+def tell_unrun(checked: Sequence[Checked]) -> None:
+    """Names on standard error what was not run, so that its parameters alone were judged, and what it needs for it."""
+    for item in checked:
+        if item.report is not None and not item.report.trace.ran:
+            echo(f"{item.target}: {as_options(item.report.trace.notes[0])}", err=True)
 
 
 def finish(reports: Sequence[Report], quiet: bool, *, beside: bool, code: int = 0) -> None:

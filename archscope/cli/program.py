@@ -34,7 +34,7 @@ from archscope.cli.options import (
     library_options,
     wish_of,
 )
-from archscope.cli.output import FOUND, WRONG, Refusal, deliver, echo, finish, refusing, shows_errors
+from archscope.cli.output import FOUND, WRONG, Refusal, deliver, echo, finish, refusing, shows_errors, tell_unrun
 from archscope.cli.project import filled, targets_of
 from archscope.cli.timings import time
 from archscope.errors import ForwardError, UsageError, did_you_mean, visible
@@ -276,29 +276,17 @@ def judged(
         return list(ask(*wanted, **library_options(filled(options, project, saving=saving))))
 
 
-def tell_unrun(checked: Sequence[Checked]) -> None:
-    """Names on standard error what was not run, so that its parameters alone were judged, and what it needs for it."""
-    for item in checked:
-        if item.report is not None and not item.report.trace.ran:
-            echo(f"{item.target}: {wording.as_options(item.report.trace.notes[0])}", err=True)
-
-
 def baseline(checked: Sequence[Checked]) -> str:
     """The reports of all targets that ran to their end; the others are named on standard error."""
     from archscope.render import data
 
-    ran = {item.target: item.report for item in checked if item.report and is_whole(item.report)}
+    ran = {item.target: item.report for item in checked if item.report and item.report.trace.finished}
     if not ran:
         raise UsageError("no target ran, so there is no baseline to save", "mend what check finds first")
     for item in checked:
         if item.target not in ran:
             echo(f"not in the baseline, since it did not run: {item.target}", err=True)
     return data.dumped([report.to_dict() for report in ran.values()])
-
-
-def is_whole(report: Report) -> bool:
-    """Whether it is of a run that went to its end."""
-    return report.trace.ran and report.trace.failure is None
 
 
 def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
