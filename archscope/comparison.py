@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 from archscope.errors import UsageError, did_you_mean
 from archscope.report import Report, Views
+from archscope.spec import packaged
 
 KEPT = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
 """What of a report's document an entry of a comparison's holds."""
@@ -30,8 +32,8 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Reports in the order given. names: of each, where it was given one. against: the place of the report that all
-    are held against."""
+    """Reports in the order given; `str()` is the table. names: of each, where it was given one. against: the place of
+    the report that all are held against."""
 
     reports: tuple[Report, ...]
     views: Views = field(default=Views(), compare=False)
@@ -40,26 +42,28 @@ class Comparison:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The names given; else the targets, as variants alone where all are of one file."""
+        """The names given; else the targets, as variants alone where all are of one file. Those that are called alike
+        are numbered."""
         given = self.names or ("",) * len(self.reports)
-        return tuple(name or own for name, own in zip(given, self._own_labels, strict=True))
+        return numbered([name or own for name, own in zip(given, self._own_labels, strict=True)])
 
     @property
     def _own_labels(self) -> tuple[str, ...]:
         targets = [report.target for report in self.reports]
         parts = [target.rpartition(":") for target in targets]
-        one_file = len(targets) > 1 and len({file for file, _, _ in parts}) == 1 and all(file for file, _, _ in parts)
+        files = {file for file, _, _ in parts}
+        one_file = len(targets) > 1 and len(files) == 1 and not files & {"", packaged.PREFIX.rstrip(":")}
         return tuple(name for _, _, name in parts) if one_file else tuple(targets)
 
-    @property
-    def unpriced(self) -> bool:
-        """Whether a report holds operations without a price."""
-        return any(report.total.unpriced for report in self.reports)
-
-    def changes(self, index: int) -> tuple[Change, Change]:
-        """MACs and parameters of the report at `index` against those of the one at `against`."""
-        first, this = self.reports[self.against].total, self.reports[index].total
-        return Change("MACs", first.macs, this.macs), Change("parameters", first.params, this.params)
+    def changes(self, index: int) -> tuple[Change, Change, Change]:
+        """MACs, parameters and MACs of the backward pass of the report at `index` against those of the one at
+        `against`."""
+        first, this = self.reports[self.against], self.reports[index]
+        return (
+            Change("MACs", first.total.macs, this.total.macs),
+            Change("parameters", first.total.params, this.total.params),
+            Change("backward MACs", backward_macs(first), backward_macs(this)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.comparison/1`; ratios are against the target that `against` names."""
@@ -70,10 +74,16 @@ class Comparison:
         }
 
     def _entry(self, index: int) -> dict[str, Any]:
-        report, (macs, params) = self.reports[index], self.changes(index)
+        report, (macs, params, backward) = self.reports[index], self.changes(index)
         data = report.to_dict()
         kept = {key: data[key] for key in KEPT}
-        return {**kept, "label": self.labels[index], "ratios": {"params": params.ratio, "macs": macs.ratio}}
+        derived = data["backward"] and {key: data["backward"][key] for key in ("loss", "totals")}
+        ratios = {"params": params.ratio, "macs": macs.ratio, "backward_macs": backward.ratio}
+        return {**kept, "backward": derived, "label": self.labels[index], "ratios": ratios}
+
+    def table(self, **wishes: Any) -> str:
+        """The table as text. columns: these, by name. sort: by which column, the largest first."""
+        return self.views.table(self, **wishes)
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.labels)}>"
@@ -83,6 +93,22 @@ class Comparison:
 
     def _repr_html_(self) -> str | None:
         return self.views.html(self) if self.views.html else None
+
+
+def backward_macs(report: Report) -> int | None:
+    return None if report.backward_total is None else report.backward_total.macs
+
+
+def numbered(labels: Sequence[str]) -> tuple[str, ...]:
+    """`Net (1)`, `Net (2)` where two are called `Net`; what stands alone stays as it is."""
+    found, seen, taken = [], Counter[str](), set(labels)
+    for label in labels:
+        told = label
+        while labels.count(label) > 1 and (told == label or told in taken):
+            seen[label] += 1
+            told = f"{label} ({seen[label]})"
+        found.append(told)
+    return tuple(found)
 
 
 def compare(

@@ -60,7 +60,7 @@ def test_a_module_called_specs_is_a_python_target_still(file: str) -> None:
 def test_a_network_is_summarized_by_its_name() -> None:
     report = archscope.summarize("specs:resnet:resnet18", device="meta")
     assert (report.total.params, report.total.macs) == (11_689_512, 1_814_073_344)
-    assert report.target == "specs:resnet.yaml:resnet18"
+    assert report.target == "specs:resnet:resnet18"
 
 
 def test_a_network_finds_what_it_imports() -> None:
@@ -70,7 +70,7 @@ def test_a_network_finds_what_it_imports() -> None:
 
 def test_variants_of_a_network_are_targets() -> None:
     direct, bottleneck = archscope.variants("specs:bottleneck_1x1")
-    assert direct == "specs:tutorials/bottleneck_1x1.yaml:direct"
+    assert direct == "specs:tutorials/bottleneck_1x1:direct"
     assert archscope.summarize(bottleneck, device="meta").total.params == 15_872
 
 

@@ -30,14 +30,14 @@ def compare(*wanted: Any, against: str | None = None, **options: Any) -> Compari
     """Reports side by side, the first as the yardstick; a spec without a variant stands for all its variants.
 
     wanted: targets, or mappings of names to targets. against: the name or target of another yardstick. `options` are
-    those of `summarize`; the backward pass is not compared. A net that fails is compared by what ran of it. Raises what
-    else `summarize` raises.
+    those of `summarize`. A net that fails is compared by what ran of it; of one that is given no input the parameters
+    are known. Raises what else `summarize` raises.
     """
     from archscope.comparison import compare as compared
     from archscope.render import views
 
     named = [pair for target in wanted for pair in _named(target)]
-    reports = [_ran_so_far(target, {**options, "backward": False}) for _, target in named]
+    reports = [_ran_so_far(target, options) for _, target in named]
     return compared(reports, views=views.COMPARISON, names=[name for name, _ in named], against=against)
 
 

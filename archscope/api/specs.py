@@ -55,7 +55,8 @@ def schema() -> dict[str, Any]:
 
 
 def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str]:
-    """The targets of a spec's variants (`net.yaml:small`, …); the target itself where it names one or has none.
+    """The targets of a spec's variants (`net.yaml:small`, `specs:resnet:resnet18`, …); the target itself where it names
+    one or has none.
 
     A library of blocks has no net, so no target. texts: as `load` takes them. Raises SpecError.
     """
@@ -70,7 +71,8 @@ def targets_of(library: Library) -> list[str]:
     root = library.root
     if root.layers is None:
         return []
-    return [f"{root.file}:{v.name}" if v.name else root.file for v in variants_of(root)]
+    file = packaged.short(root.file)
+    return [f"{file}:{v.name}" if v.name else file for v in variants_of(root)]
 
 
 def split(target: Any) -> tuple[str, str | None] | None:

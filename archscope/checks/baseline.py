@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ SCHEMA = "archscope.report/1"
 NAMES = {"params": "parameters", "macs": "MACs"}
 UNREAD = "(unread)"
 MAX_BYTES = 1 << 28
+PACKAGED = re.compile(r"^(specs:[^:]+?)\.ya?ml(?=:|$)")
+"""A network of the package by its file's name, as older baselines have it."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class Baseline:
 
 
 def spelled(target: str) -> str:
-    """`./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`."""
-    return posixpath.normpath(target.replace("\\", "/"))
+    """`./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`; of the package, `specs:a.yaml:small` →
+    `specs:a:small`."""
+    plain = posixpath.normpath(target.replace("\\", "/"))
+    return PACKAGED.sub(r"\1", plain)
 
 
 def is_tail(one: str, other: str) -> bool:

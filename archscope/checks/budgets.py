@@ -50,12 +50,12 @@ def over_params(report: Report, most: Figure | None) -> Iterator[Finding]:
 
 def over_macs(report: Report, most: Figure | None) -> Iterator[Finding]:
     """Where some operation has no price the known MACs are a lower bound: over the budget it is enough."""
-    known, unpriced = report.total.known, report.total.unpriced
-    if most is None or (known <= most.value and not unpriced):
+    known, partial = report.total.known, report.total.partial
+    if most is None or (known <= most.value and not partial):
         return
     layers = largest(report, lambda line: line.total.known)
     if known > most.value:
-        yield made("macs", f"{'at least ' * bool(unpriced)}{units.count(known)} MACs, {excess(known, most)}", layers)
+        yield made("macs", f"{'at least ' * partial}{units.count(known)} MACs, {excess(known, most)}", layers)
     elif report.trace.failure is None:
         yield unknown(report, most)
 
@@ -77,10 +77,11 @@ def made(quantity: str, fact: str, details: tuple[str, ...]) -> Finding:
 def unknown(report: Report, most: Figure) -> Finding:
     rows = report.total.unpriced
     have = "operation has" if rows == 1 else "operations have"
+    reason = f"{rows} {have} no price" if report.trace.ran else "nothing was run"
     return Finding(
         "budget-macs",
         "error",
-        f"the MACs are not known, so the budget of {written(most)} cannot be judged: {rows} {have} no price",
+        f"the MACs are not known, so the budget of {written(most)} cannot be judged: {reason}",
         details=unpriced(report),
         help="take the operation out, or judge this target by its parameters alone",
     )

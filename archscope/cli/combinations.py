@@ -34,6 +34,11 @@ def refuse_ignored(wish: Wish, format: str, *, parts: bool, train: bool) -> None
         )
     if wish.by in ("type", "depth"):
         refuse_these(wish, ("depth", "expand"), f"--by {wish.by} sums over all levels", "leave it out, or --by module")
+    refuse_without_backward(wish, train=train)
+
+
+def refuse_without_backward(wish: Wish, *, train: bool) -> None:
+    """Columns of a backward pass that is not recorded."""
     for name in (*wish.columns, wish.sort):
         if BACKWARD.fullmatch(name) and not train:
             raise UsageError(f"{name} is empty: no backward pass is recorded", "--train records it")
@@ -47,7 +52,7 @@ def refuse_without_rows(wish: Wish, options: Mapping[str, Any]) -> None:
             refuse_these(wish, ("sort", "depth", "expand"), fact, f"leave it out, or --{flag.replace('_', '-')}")
 
 
-def refuse_beside_comparison(wish: Wish, format: str) -> None:
+def refuse_beside_comparison(wish: Wish, format: str, *, train: bool) -> None:
     """What a comparison would ignore."""
     from archscope.render.comparisons import NAMES
 
@@ -57,6 +62,7 @@ def refuse_beside_comparison(wish: Wish, format: str) -> None:
     if format == "json":
         refuse_these(wish, ("columns", "sort"), "a JSON document holds everything", "--format csv, or leave it out")
     refuse_unknown(wish, NAMES, "a comparison")
+    refuse_without_backward(wish, train=train)
 
 
 def refuse_beside_cross_check(wish: Wish) -> None:

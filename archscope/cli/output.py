@@ -89,14 +89,12 @@ def shows_errors(format: str, output: str | None) -> bool:
 
 
 def tell_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
-    """Findings go to standard error; `--quiet` keeps the errors. beside: the errors stand there already."""
+    """Findings go to standard error, each once, with the other targets that have it; `--quiet` keeps the errors.
+    beside: the errors stand there already."""
     from archscope.render import findings, views
 
-    for report in reports:
-        levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
-        kept = [finding for finding in report.findings if finding.level in levels]
-        told = findings.text(kept, target=report.target, width=views.terminal_width())
-        echo(told, nl=False, err=True)
+    levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
+    echo(findings.of_levels(reports, levels, width=views.terminal_width()), nl=False, err=True)
 
 
 def tell_unrun(checked: Sequence[Checked]) -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def flops(
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
         refuse_outputs([output], [combinations.named(target)[1] for target in targets])
         if compare:
-            combinations.refuse_beside_comparison(wish, format)
+            combinations.refuse_beside_comparison(wish, format, train=options["train"])
             comparison = compared(targets, {**options, "against": against})
             deliver(shown_comparison(comparison, wish, format, quiet), output)
             reports: Sequence[Report] = comparison.reports
@@ -249,7 +250,8 @@ def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
 
     wanted, own = combinations.compared_targets(targets), library_options(options)
     with contextlib.redirect_stdout(sys.stderr):
-        return api.compare(*wanted, **own)
+        found = api.compare(*wanted, **own)
+    return replace(found, reports=tuple(map(wording.of_report, found.reports)))
 
 
 def cross_checked(target: str, options: Mapping[str, Any]) -> CrossCheck:

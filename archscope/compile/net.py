@@ -27,6 +27,7 @@ from archscope.compile.use import Use, attribute_name
 from archscope.compile.values import Tensor
 from archscope.compile.workshop import BlockSource, Context, Workshop
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
+from archscope.spec import packaged
 from archscope.spec.model import Expected, Expression, Input, Library, Setting, Spec, Tie, Variant
 from archscope.spec.things import UNKNOWN, shown
 from archscope.trace import Site, join_path
@@ -345,7 +346,8 @@ def _plan(
             full = f"{name}.{parameter}" if parameter else name
             counts[full] = 0 if full in tied else _bytes(shape, torch.uint8)
     top = Site("", spec.name, "block", variant.name, spec.span)
-    target = f"{spec.file}:{variant.name}" if variant.name else spec.file
+    file = packaged.short(spec.file)
+    target = f"{file}:{variant.name}" if variant.name else file
     return Plan(
         name=spec.name,
         target=target,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archscope import units
-from archscope.report import FAILS, Finding, Line, Report, Total, receptive, set_text
+from archscope.report import FAILS, UNRUN, Finding, Line, Report, Total, receptive, set_text
 from archscope.trace import Shape, Value
 
 Shorten = Callable[[str, int], str]
@@ -38,12 +38,20 @@ def layer(line: Line, _: Report) -> str:
 def path(line: Line, report: Report) -> str:
     """`conv1`, `layer2.0-2  ×3`; of a net that does not run `add  fails` and `fc  assumed`."""
     times = f"×{line.times}" if line.times > 1 and line.kind not in ("sum", "failed") else ""
-    return "  ".join(filter(None, [line.label, times, state(line, report)]))
+    return "  ".join(filter(None, [line.label, times, "" if is_unrun(line) else state(line, report)]))
 
 
 def state(line: Line, report: Report) -> str:
-    """`fails` where a row of the line does, `assumed` where its sizes rest on one that does, else nothing."""
+    """`fails` where a row of the line does, `assumed` where its sizes rest on one that does, `not run` of what no
+    operation was seen of, else nothing."""
+    if is_unrun(line):
+        return UNRUN
     return FAILS if line.kind == "failed" else report.soundness.of(line.rows)
+
+
+def is_unrun(line: Line) -> bool:
+    """Whether nothing but its parameters is known of a line. Of what ended the run it is known that it was called."""
+    return bool(line.total.unrun) and not line.rows and line.kind != "failed"
 
 
 def found(line: Line, report: Report) -> str:
@@ -97,19 +105,30 @@ def number(quantity: int) -> str:
     return units.count(quantity) if quantity else ""
 
 
-def known(quantity: int, total: Total) -> str:
+def known(quantity: int, total: Total, write: Callable[[int], str] = units.count) -> str:
     """A number of operations: `?` where nothing of it is known, `≥` where a part is not."""
-    if not total.unpriced:
-        return number(quantity)
-    return f"≥{units.count(quantity)}" if quantity else "?"
+    return least(quantity, total.partial, write)
+
+
+def least(quantity: int, partial: bool, write: Callable[[int], str]) -> str:
+    """A sum; where it lacks a part `≥` and what is known of it, `?` for nothing."""
+    if not partial:
+        return write(quantity) if quantity else ""
+    return f"≥{write(quantity)}" if quantity else "?"
 
 
 def share(line: Line, report: Report) -> str:
     return units.share(line.total.known, report.total.known)
 
 
-def byte_size(quantity: int) -> str:
-    return units.size(quantity) if quantity else ""
+def calls(line: Line) -> int | None:
+    """How many lines were summed; None of what did not run."""
+    return None if is_unrun(line) else line.times
+
+
+def rows(line: Line) -> int | None:
+    """How many operations a line has; None of what did not run."""
+    return None if is_unrun(line) else len(line.rows)
 
 
 def by_commas(text: str, width: int) -> str:
@@ -135,10 +154,20 @@ def shape_lists(line: Line, _: Report) -> str:
     return " ".join(units.shape(value.shape) for value in line.outputs)
 
 
-def byte_column(name: str, count: Callable[[Line], int]) -> Column:
+def fraction(line: Line, report: Report) -> float | None:
+    """The share as a number; None where the line's MACs are not known."""
+    return None if line.total.partial else units.fraction(line.total.known, report.total.known)
+
+
+def moved(quantity: int, total: Total) -> str:
+    """Bytes: `?` and `≥` where something did not run."""
+    return least(quantity, bool(total.unrun), units.size)
+
+
+def byte_column(name: str, text: Callable[[Total], str], value: Callable[[Total], int | None]) -> Column:
     """A column of bytes, human in tables and exact in data."""
     return Column(
-        name, name, lambda line, _: byte_size(count(line)), lambda line, _: count(line), f"bytes_{name}", True, True
+        name, name, lambda line, _: text(line.total), lambda line, _: value(line.total), f"bytes_{name}", True, True
     )
 
 
@@ -174,9 +203,7 @@ COLUMNS: tuple[Column, ...] = (
     backward_column(
         "backward", "backward", lambda total: known(total.known, total), lambda total: total.macs, "backward_macs"
     ),
-    Column(
-        "share", "share", share, lambda line, report: units.fraction(line.total.known, report.total.known), right=True
-    ),
+    Column("share", "share", share, fraction, right=True),
     Column(
         "flops",
         "FLOPs",
@@ -185,24 +212,24 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
         total=True,
     ),
-    byte_column("read", lambda line: line.total.read),
-    byte_column("written", lambda line: line.total.written),
+    byte_column("read", lambda total: moved(total.read, total), lambda total: total.bytes_read),
+    byte_column("written", lambda total: moved(total.written, total), lambda total: total.bytes_written),
     backward_column(
         "backward_read",
         "backward read",
-        lambda total: byte_size(total.read),
-        lambda total: total.read,
+        lambda total: moved(total.read, total),
+        lambda total: total.bytes_read,
         "backward_bytes_read",
     ),
     backward_column(
         "backward_written",
         "backward written",
-        lambda total: byte_size(total.written),
-        lambda total: total.written,
+        lambda total: moved(total.written, total),
+        lambda total: total.bytes_written,
         "backward_bytes_written",
     ),
-    Column("calls", "calls", lambda line, _: str(line.times), lambda line, _: line.times, right=True),
-    Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: len(line.rows), right=True),
+    Column("calls", "calls", lambda line, _: str(calls(line) or "?"), lambda line, _: calls(line), right=True),
+    Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: rows(line), right=True),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
     Column("field", "field", field, field, right=True),
     Column("state", "state", state, state),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from archscope import units
 from archscope.comparison import Comparison
-from archscope.render.columns import asked, in_short
+from archscope.render.columns import asked, in_short, known, moved
 from archscope.render.sheet import Heading, Sheet, Wish
-from archscope.report import FAILS, Report, set_text
+from archscope.report import FAILS, UNRUN, Report, Total, set_text
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Figure:
 
 def label(compared: Comparison, index: int) -> str:
     """`resnet50`; of a net that does not run `broken  fails`."""
-    return compared.labels[index] + ("" if compared.reports[index].runs else f"  {FAILS}")
+    return "  ".join(filter(None, [compared.labels[index], state(compared.reports[index])]))
 
 
-def known(report: Report, text: str) -> str:
-    return f"≥{text}" if report.total.unpriced else text
+def state(report: Report) -> str:
+    """`fails` of a net that does not run, `not run` of one that was given no input, else nothing."""
+    return FAILS if report.broken else "" if report.trace.ran else UNRUN
 
 
 def quantity(name: str, header: str, value: Callable[[Report], int], text: Callable[[int], str], data: str) -> Figure:
@@ -41,15 +42,42 @@ def quantity(name: str, header: str, value: Callable[[Report], int], text: Calla
     return Figure(name, header, lambda c, i: text(value(c.reports[i])), lambda c, i: value(c.reports[i]), data or name)
 
 
-def products(name: str, header: str, factor: int, write: Callable[[int], str], data: str = "") -> Figure:
-    """MACs, or what follows from them: a lower bound where an operation has no price."""
+def summed(
+    name: str, header: str, text: Callable[[Total], str], value: Callable[[Total], int | None], data: str
+) -> Figure:
+    """A figure of the forward pass that may not be known, or in part."""
     return Figure(
         name,
         header,
-        lambda c, i: known(c.reports[i], write(factor * c.reports[i].total.known)),
-        lambda c, i: None if c.reports[i].total.unpriced else factor * c.reports[i].total.known,
+        lambda c, i: text(c.reports[i].total) or "0",
+        lambda c, i: value(c.reports[i].total),
+        data,
+    )
+
+
+def products(name: str, header: str, factor: int, write: Callable[[int], str], data: str = "") -> Figure:
+    """MACs, or what follows from them: a lower bound where an operation has no price, or something did not run."""
+    return summed(
+        name,
+        header,
+        lambda total: known(factor * total.known, total, write),
+        lambda total: None if total.macs is None else factor * total.macs,
         data or name,
     )
+
+
+def derived(name: str, header: str, write: Callable[[int], str], data: str = "") -> Figure:
+    """MACs of the backward pass; unknown where there was none."""
+
+    def text(compared: Comparison, index: int) -> str:
+        total = compared.reports[index].backward_total
+        return "?" if total is None else known(total.known, total, write) or "0"
+
+    def value(compared: Comparison, index: int) -> int | None:
+        total = compared.reports[index].backward_total
+        return None if total is None else total.macs
+
+    return Figure(name, header, text, value, data or name)
 
 
 def ratio(name: str, position: int) -> Figure:
@@ -78,26 +106,43 @@ FIGURES: tuple[Figure, ...] = (
     products("macs", "MACs", 1, units.count),
     products("human", "", 1, units.human, "macs"),
     ratio("macs_ratio", 0),
+    derived("backward", "backward", units.count, "backward_macs"),
+    derived("backward_human", "", units.human),
+    ratio("backward_ratio", 2),
     products("flops", "FLOPs", 2, units.count),
-    quantity("read", "read", lambda r: r.total.read, units.size, "bytes_read"),
-    quantity("written", "written", lambda r: r.total.written, units.size, "bytes_written"),
-    quantity("unpriced", "unpriced", lambda r: r.total.unpriced, units.count, ""),
-    Figure(
-        "state",
-        "state",
-        lambda c, i: "" if c.reports[i].runs else FAILS,
-        lambda c, i: "" if c.reports[i].runs else FAILS,
-        right=False,
+    summed("read", "read", lambda total: moved(total.read, total), lambda total: total.bytes_read, "bytes_read"),
+    summed(
+        "written",
+        "written",
+        lambda total: moved(total.written, total),
+        lambda total: total.bytes_written,
+        "bytes_written",
     ),
+    Figure(
+        "unpriced",
+        "unpriced",
+        lambda c, i: "?" if c.reports[i].total.unrun else units.count(c.reports[i].total.unpriced),
+        lambda c, i: None if c.reports[i].total.unrun else c.reports[i].total.unpriced,
+        "",
+    ),
+    Figure("state", "state", lambda c, i: state(c.reports[i]), lambda c, i: state(c.reports[i]), right=False),
     Figure("findings", "findings", lambda c, i: found(c, i), lambda c, i: found(c, i), right=False),
     Figure("set", "set", lambda c, i: asked(c.reports[i]), lambda c, i: asked(c.reports[i]), right=False),
 )
-NAMES: tuple[str, ...] = tuple(figure.name for figure in FIGURES if figure.name != "human")
-USUAL = ("target", "params", "params_ratio", "macs", "human", "macs_ratio")
+NAMES: tuple[str, ...] = tuple(figure.name for figure in FIGURES if not figure.name.endswith("human"))
+BACKWARD = ("backward", "backward_human", "backward_ratio")
+"""The columns of the backward pass, where one was recorded."""
+USUAL = ("target", "params", "params_ratio", "macs", "human", "macs_ratio", *BACKWARD)
 CSV = (
-    *("target", "label", "params", "trainable", "param_bytes", "macs", "flops", "unpriced"),
-    *("params_ratio", "macs_ratio", "state", "findings", "set"),
+    *("target", "label", "params", "trainable", "param_bytes", "macs", "flops", "backward", "unpriced"),
+    *("params_ratio", "macs_ratio", "backward_ratio", "state", "findings", "set"),
 )
+
+
+def usual(names: Sequence[str], compared: Comparison) -> tuple[str, ...]:
+    """Columns that nobody asked for by name: those of the backward pass only where one was asked for."""
+    derives = any(report.backward_total is not None for report in compared.reports)
+    return tuple(name for name in names if derives or name not in BACKWARD)
 
 
 def found(compared: Comparison, index: int) -> str:
@@ -129,7 +174,7 @@ def order(compared: Comparison, sort: str) -> list[int]:
 def sheet(compared: Comparison, wish: Wish = Wish()) -> Sheet:  # noqa: B008 - frozen
     """The targets below each other, with their ratios to one of them."""
     one = len(compared.reports) < 2
-    names = wish.columns or tuple(name for name in USUAL if not (one and name.endswith("_ratio")))
+    names = wish.columns or tuple(name for name in usual(USUAL, compared) if not (one and name.endswith("_ratio")))
     figures = chosen(names)
     return Sheet(
         head=tuple(head(compared)),
@@ -164,19 +209,38 @@ def head(compared: Comparison) -> Iterator[str]:
 def notes(compared: Comparison, names: Sequence[str]) -> Iterator[str]:
     if any(name.endswith("_ratio") for name in names):
         yield f"ratio: ÷ {compared.labels[compared.against]}"
-    if compared.unpriced:
+    reports = compared.reports
+    if any(report.total.unpriced for report in reports):
         yield "≥: some operations have no price, so these are lower bounds"
-    if not all(report.runs for report in compared.reports):
+    if any(report.broken and report.finished for report in reports):
         yield "fails: a net that does not run; its figures are of what would run if it fitted"
+    if any(not report.finished and report.trace.ran for report in reports):
+        yield "fails: the forward pass broke off; what did not run is not known, and counted nowhere"
+    if not all(report.trace.ran for report in reports):
+        yield "not run: its parameters are all that is known"
+    if "backward" in names:
+        yield "backward: MACs of the backward pass; MACs: of the forward pass"
+    yield from told_of(compared)
+
+
+def told_of(compared: Comparison) -> Iterator[str]:
+    """The remarks on the runs, each once, with the targets that it is of where it is not of all."""
+    named: dict[str, list[str]] = {}
+    for name, report in zip(compared.labels, compared.reports, strict=True):
+        for note in report.trace.notes:
+            named.setdefault(note, []).append(name)
+    for note, names in named.items():
+        yield note if len(names) == len(compared.reports) else f"{', '.join(names)}: {note}"
 
 
 # ------------------------------------------------------------ for programs
 def values(compared: Comparison, wish: Wish = Wish()) -> list[list[object]]:  # noqa: B008 - frozen
     """The headers, and one line for each target. Where a net does not do what it should, or a param was set, the
     columns that say so follow those that were chosen."""
-    names = wish.columns or CSV
+    names = wish.columns or usual(CSV, compared)
     failed, was_set = any(r.failed for r in compared.reports), any(asked(r) for r in compared.reports)
-    said = [*(("state", "findings") if failed else ()), *(("set",) if was_set else ())]
+    unsure = failed or any(map(state, compared.reports))
+    said = [*(("state",) if unsure else ()), *(("findings",) if failed else ()), *(("set",) if was_set else ())]
     figures = chosen((*names, *(name for name in said if name not in names)))
     lines = ([figure.value(compared, index) for figure in figures] for index in order(compared, wish.sort))
     return [[figure.data or figure.name for figure in figures], *lines]

@@ -99,7 +99,7 @@ def lines_csv(report: Report, lines: Iterable[Line], names: Sequence[str], extra
 def flops_document(report: Report, wish: Wish = Wish()) -> dict[str, Any]:  # noqa: B008 - frozen
     """The report's document with `by` and the `parts` of that breakdown."""
     by = wish.by or "module"
-    columns = chosen(usual(PARTS if not report.runs else (*PARTS, "state"), report))
+    columns = chosen(usual(PARTS if report.runs else (*PARTS, "state"), report))
     parts: list[dict[str, Any]] = [
         {column.data or column.name: column.value(line, report) for column in columns} | {"rows": list(line.rows)}
         for _, line in leaves(breakdown(report, by, depth=wish.depth, expand=wish.expand))

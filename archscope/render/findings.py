@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from archscope import units
 from archscope.errors import Span, one_line, visible
@@ -25,17 +25,25 @@ MOST_CHANGES = 3
 
 def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
     """Every finding as it is printed; one without a place stands under its target."""
-    found = told([Checked(target, tuple(findings))])
-    return visible("".join(f"{line}\n" for one in found for line in lines(one, width)))
+    return found_in(told([Checked(target, tuple(findings))]), width)
 
 
-def of(report: Report, *, level: str = "note", width: int = 80) -> str:
-    """The findings of a report down to a level; and which command looks for fixes, where the net does not run."""
-    kept = Checked(report.target, report.findings).least(level).findings
-    told_of = text(kept, target=report.target, width=width)
-    return (
-        told_of if report.runs else told_of + "".join(f"{line}\n" for line in wrapped(fixing(report), width, "", "  "))
-    )
+def of(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> str:
+    """The findings of reports down to a level, each once; and which commands look for fixes, where nets do not run."""
+    found = told(Checked(report.target, report.findings).least(level) for report in reports)
+    each = found_in(found, width, named=len(reports) > 1)
+    fixes = dict.fromkeys(fixing(report) for report in reports if report.broken)
+    return each + "".join(f"{line}\n" for fix in fixes for line in wrapped(fix, width, "", "  "))
+
+
+def of_levels(reports: Sequence[Report], levels: Collection[str], *, width: int = 80) -> str:
+    """The findings of reports that have one of these levels, each once."""
+    kept = (Checked(r.target, tuple(f for f in r.findings if f.level in levels)) for r in reports)
+    return found_in(told(kept), width, named=len(reports) > 1)
+
+
+def found_in(found: Iterable[Told], width: int, *, named: bool = False) -> str:
+    return visible("".join(f"{line}\n" for line in by_target(found, width, named=named)))
 
 
 def fixing(report: Report) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from archscope.report import Checked, Finding
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-VARIANT = re.compile(r"(?P<file>.+\.ya?ml):(?P<variant>.+)")
+VARIANT = re.compile(r"(?P<file>.+\.ya?ml|specs:[^:]+):(?P<variant>.+)")
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def described(operand: Operand, batch: int | None) -> str:
 def foot(report: Report) -> tuple[str, ...]:
     """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation counted`, in phrases."""
     total = report.total
-    of = "" if report.runs else "of a net that does not run: "
+    of = "of a net that does not run: " if report.broken else ""
     trained = "" if total.trainable_params == total.params else f"{units.count(total.trainable_params)} trainable, "
     return (
         f"{of}{units.count(total.params)} parameters ({trained}{units.size(total.param_bytes)})",
@@ -199,20 +199,19 @@ def flops_of(total: Total) -> str:
 
 
 def least(total: Total) -> str:
-    return "at least " if total.unpriced else ""
+    return "at least " if total.partial else ""
 
 
 def unpriced(report: Report) -> tuple[str, ...]:
     """What is not counted: the rest of a pass that broke off, and the operations without a price, by kernel."""
     if not report.trace.ran:
         return ("nothing was run: what it costs is not known",)
-    failure = report.trace.failure
-    if failure is not None and not failure.backward:
+    if not report.finished:
         return ("the forward pass broke off: what did not run is not counted",)
-    broken = ("the backward pass broke off: it is not counted",) if failure is not None else ()
+    broken = ("the backward pass broke off: it is not counted",) if report.trace.failure is not None else ()
     rows = report.total.unpriced + sum(row.total.unpriced for row in report.backward)
     if not rows:
-        return broken or ("every operation counted" if report.runs else "sizes behind what fails are assumed",)
+        return broken or ("sizes behind what fails are assumed" if report.broken else "every operation counted",)
     kernels = [f"{name} (at {where(at, report.rows)})" for name, at in report.unpriced.items()]
     kernels += [f"{name} (backward at {where(at, report.backward)})" for name, at in report.backward_unpriced.items()]
     return (*broken, f"MACs not known of {rows} operation{'s' * (rows > 1)}: {', '.join(kernels)}")
@@ -227,14 +226,13 @@ def notes(report: Report, lines: Sequence[Line]) -> Iterator[str]:
     yield from states(report, lines)
     if any(line.times > 1 and line.kind != "sum" for line in lines):
         yield "×N: N equal parts in one line; figures sum over all N"
-    if report.total.unpriced or report.backward_unpriced:
+    if report.total.partial or report.backward_unpriced:
         yield "?: not known; ≥: without what is not known"
     if report.backward_total is not None:
         yield "backward: MACs of the backward pass; MACs, share, FLOPs: of the forward pass"
     if any(line.shared for line in lines):
         yield "shared: parameters that an earlier line counts"
-    broke_off = not report.trace.ran or (report.trace.failure is not None and not report.trace.failure.backward)
-    if report.unread and not broke_off:
+    if report.unread and report.finished:
         word = "not seen to be read" if any(row.op == "unseen" for row in report.rows) else "never read"
         yield f"{word}: {listed([param.name for param in report.unread])}"
     if report.unjudged:

@@ -29,7 +29,7 @@ def shown_as(laid: Callable[[Any], sheet.Sheet]) -> Views:
 
 def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80) -> sheet.Sheet:
     """The sheet with the findings of its reports, down to a level, below it."""
-    return replace(page, found="".join(findings.of(report, level=level, width=width) for report in reports))
+    return replace(page, found=findings.of(reports, level=level, width=width))
 
 
 def report_text(report: Report) -> str:
@@ -43,7 +43,7 @@ def report_html(report: Report) -> str:
 
 
 def errors_text(report: Report) -> str:
-    return findings.of(report, level="error").rstrip("\n")
+    return findings.of([report], level="error").rstrip("\n")
 
 
 def comparison_text(compared: Comparison) -> str:
@@ -54,6 +54,22 @@ def comparison_text(compared: Comparison) -> str:
 
 def comparison_html(compared: Comparison) -> str:
     return html.text(with_findings(comparisons.sheet(compared), compared.reports, level="error"))
+
+
+def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
+    """The table alone, with what a reader wishes. Raises UsageError for a column that there is not."""
+    names = known_columns(columns, sort, comparisons.NAMES)
+    page = comparisons.sheet(compared, sheet.Wish(names, sort=sort))
+    return table.text(replace(page, cure="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip("\n")
+
+
+def known_columns(columns: Sequence[str], sort: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns, one of which may be a text. Raises UsageError for one that is none."""
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    for name in (*names, *filter(None, [sort])):
+        if name not in known:
+            raise UsageError(f"no column {name!r}", did_you_mean(name, known) or f"columns: {', '.join(known)}")
+    return names
 
 
 def report_table(
@@ -70,10 +86,7 @@ def report_table(
     for wish in unknown:
         hint = INSTEAD.get(wish) or did_you_mean(wish, WISHES) or f"arguments: {', '.join(WISHES)}"
         raise KeywordError(f"table has no argument {wish!r}", hint)
-    names = (columns,) if isinstance(columns, str) else tuple(columns)
-    for name in (*names, *filter(None, [sort])):
-        if name not in NAMES:
-            raise UsageError(f"no column {name!r}", did_you_mean(name, NAMES) or f"columns: {', '.join(NAMES)}")
+    names = known_columns(columns, sort, NAMES)
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")
     page = sheet.summary(report, sheet.Wish(names, depth, sort, expand))
@@ -91,5 +104,5 @@ INSTEAD = {
 """What other tools and our command line call a wish → what to write."""
 CURE = "report.table(columns=…) chooses"
 REPORT = Views(report_text, report_html, errors_text, report_table)
-COMPARISON = Views(comparison_text, comparison_html)
+COMPARISON = Views(comparison_text, comparison_html, table=comparison_table)
 CROSS_CHECK = shown_as(crosschecks.sheet)

@@ -6,13 +6,14 @@ from archscope.report.lines import Line, leaves, prune, walk
 from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
 from archscope.report.outline import breakdown, outline, unfolded
 from archscope.report.request import Request, options_of, request, set_text
-from archscope.report.soundness import ASSUMED, FAILS
+from archscope.report.soundness import ASSUMED, FAILS, UNRUN
 
 __all__ = [
     "ASSUMED",
     "FAILS",
     "LEVELS",
     "MEANT",
+    "UNRUN",
     "Checked",
     "Figures",
     "Finding",

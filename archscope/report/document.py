@@ -19,7 +19,7 @@ NO_NET = "a net that does not run"
 
 
 def document(report: Report) -> Data:
-    trace = report.trace
+    trace, done = report.trace, report.finished
     return {
         "schema": "archscope.report/1",
         "target": trace.target,
@@ -30,11 +30,11 @@ def document(report: Report) -> Data:
         "mode": trace.mode,
         "inputs": [{"name": operand.source, **value(operand.value)} for operand in trace.inputs],
         "asked": report.request.to_dict() if report.request else None,
-        "outputs": [{"name": operand.source, **value(operand.value)} for operand in trace.outputs],
-        "totals": totals(report.total) | ({} if report.runs else {"of": NO_NET}),
+        "outputs": [{"name": operand.source, **value(operand.value)} for operand in trace.outputs] if done else None,
+        "totals": totals(report.total) | ({"of": NO_NET} if report.broken else {}),
         "rows": [row_data(report, row) | state(report, row) for row in report.rows],
-        "unpriced": unpriced(report.unpriced),
-        "unread": [param.name for param in report.unread],
+        "unpriced": unpriced(report.unpriced) if trace.ran else None,
+        "unread": [param.name for param in report.unread] if done else None,
         "backward": None if report.backward_total is None else backward(report, report.backward_total),
         "findings": [finding_data(finding) for finding in report.findings],
         "unjudged": list(report.unjudged),
@@ -44,7 +44,7 @@ def document(report: Report) -> Data:
 
 def state(report: Report, row: PricedRow) -> Data:
     """Whether a row `fails` or has `assumed` sizes; None where it is as it is written. Nothing of a net that runs."""
-    return {} if report.runs else {"state": report.soundness.of([row.index]) or None}
+    return {"state": report.soundness.of([row.index]) or None} if report.broken else {}
 
 
 def unpriced(kernels: Mapping[str, Sequence[int]]) -> list[Data]:
@@ -77,13 +77,13 @@ def totals(total: Total) -> Data:
 
 
 def costs(total: Total) -> Data:
-    least = {"macs_at_least": total.known} if total.unpriced else {}
+    least = {"macs_at_least": total.known} if total.partial else {}
     return {
         "macs": total.macs,
         "flops": total.flops,
-        "bytes_read": total.read,
-        "bytes_written": total.written,
-        "unpriced": total.unpriced,
+        "bytes_read": total.bytes_read,
+        "bytes_written": total.bytes_written,
+        "unpriced": None if total.unrun else total.unpriced,
         **least,
     }
 

@@ -27,8 +27,9 @@ from archscope.trace_index import TraceIndex
 
 @dataclass(frozen=True)
 class Total:
-    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price;
-    where there is one, `macs` and `flops` are not known (None), and the `known` MACs are a lower bound."""
+    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price,
+    `unrun` the parts that did not run; where there is one, `macs` and `flops` are not known (None), and the `known`
+    MACs are a lower bound. Of what did not run `read` and `written` are a lower bound too."""
 
     params: int = 0
     trainable_params: int = 0
@@ -37,16 +38,32 @@ class Total:
     read: int = 0
     written: int = 0
     unpriced: int = 0
+    unrun: int = 0
+
+    @property
+    def partial(self) -> bool:
+        """Whether the known MACs are not all."""
+        return bool(self.unpriced or self.unrun)
 
     @property
     def macs(self) -> int | None:
-        """Multiply-adds; None where an operation has no price."""
-        return None if self.unpriced else self.known
+        """Multiply-adds; None where an operation has no price, or something did not run."""
+        return None if self.partial else self.known
 
     @property
     def flops(self) -> int | None:
         """2 × MACs."""
         return None if self.macs is None else 2 * self.macs
+
+    @property
+    def bytes_read(self) -> int | None:
+        """None where something did not run."""
+        return None if self.unrun else self.read
+
+    @property
+    def bytes_written(self) -> int | None:
+        """None where something did not run."""
+        return None if self.unrun else self.written
 
     def __add__(self, other: Total) -> Total:
         return Total.of((self, other))
@@ -242,14 +259,14 @@ class Report:
     @cached_property
     def total(self) -> Total:
         """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
-        costs, failure = self.costs, self.trace.failure
-        unfinished = int(not self.trace.ran or (failure is not None and not failure.backward))
+        costs = self.costs
         return replace(
             params_total(param for param in self.trace.params if not param.tied_to),
             known=sum(cost.known for cost in costs),
             read=sum(cost.read for cost in costs),
             written=sum(cost.written for cost in costs),
-            unpriced=sum(1 for cost in costs if cost.unpriced) + unfinished,
+            unpriced=sum(1 for cost in costs if cost.unpriced),
+            unrun=int(not self.finished),
         )
 
     @cached_property
@@ -278,7 +295,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no finding is an error."""
+        """Whether no finding is an error. Where nothing was run, nothing was found."""
         return not self.failed
 
     @cached_property
@@ -287,9 +304,20 @@ class Report:
         return soundness(self.index)
 
     @property
-    def runs(self) -> bool:
-        """Whether the forward pass runs to its end as it is written. Else the totals are those of an assumed net."""
-        return self.soundness.runs
+    def finished(self) -> bool:
+        """Whether a forward pass was run to its end, be it with assumed sizes."""
+        failure = self.trace.failure
+        return self.trace.ran and (failure is None or failure.backward)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the forward pass was run and does not run as it is written: its totals are of an assumed net."""
+        return not self.soundness.runs
+
+    @property
+    def runs(self) -> bool | None:
+        """Whether the forward pass runs to its end as it is written; None where nothing was run, for want of inputs."""
+        return self.soundness.runs if self.trace.ran else None
 
     def raise_for_errors(self) -> None:
         """Raises ForwardError where the net does not run, FindingsError where another finding is an error, both with
@@ -298,7 +326,7 @@ class Report:
         if not found:
             return
         told = self.views.errors(self)
-        if self.runs and self.trace.failure is None:
+        if not self.broken and self.trace.failure is None:
             raise FindingsError(told, self)
         place = found[0].place or Span(self.target, 0, 0)
         raise ForwardError(Problem(place, found[0].message, found[0].help), self, told)
@@ -319,10 +347,10 @@ class Report:
 
     def __repr__(self) -> str:
         total = self.total
-        broken = "" if self.runs else ", does not run"
-        return (
-            f"<Report {self.target}: {units.count(total.params)} parameters, {units.count(total.known)} MACs{broken}>"
-        )
+        least = "at least " if total.partial else ""
+        macs = f"{least}{units.count(total.known)} MACs" if self.trace.ran else "nothing was run"
+        broken = ", does not run" if self.broken else ""
+        return f"<Report {self.target}: {units.count(total.params)} parameters, {macs}{broken}>"
 
     def __str__(self) -> str:
         return self.views.text(self)

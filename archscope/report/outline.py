@@ -59,7 +59,7 @@ def broken_off(report: Report) -> Iterator[Line]:
     site, sources = failure.site, tuple(operand.source for operand in failure.operands)
     path = site.path or failure.function or "forward"
     name = site.name if site.path else ""
-    yield Line(path, path, "failed", name, site.text, sources, total=Total(unpriced=1), place=site.place)
+    yield Line(path, path, "failed", name, site.text, sources, total=Total(unrun=1), place=site.place)
 
 
 def ownerless(report: Report) -> Iterator[Line]:
@@ -72,10 +72,10 @@ def unread(report: Report) -> Iterator[Line]:
     if not report.trace.ran:
         yield from held(report)
         return
-    failure = report.trace.failure
-    text = "parameters not reached" if failure and not failure.backward else "parameters that nothing reads"
+    text = "parameters that nothing reads" if report.finished else "parameters not reached"
     if report.unread:
-        yield Line("unread", "unread", "unread", text=text, total=params_total(report.unread))
+        own = replace(params_total(report.unread), unrun=int(not report.finished))
+        yield Line("unread", "unread", "unread", text=text, total=own)
 
 
 def held(report: Report) -> Iterator[Line]:
@@ -86,7 +86,7 @@ def held(report: Report) -> Iterator[Line]:
     for path, params in holders.items():
         text = ", ".join(f"{p.name.rpartition('.')[2]} {p.tied_to or units.shape(p.shape)}" for p in params)
         own = params_total(param for param in params if not param.tied_to)
-        yield Line(path, path or "the model itself", "unread", text=text, total=replace(own, unpriced=1))
+        yield Line(path, path or "the model itself", "unread", text=text, total=replace(own, unrun=1))
 
 
 def breakdown(report: Report, by: str, *, depth: int | None = None, expand: bool = False) -> tuple[Line, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from archscope.trace_index import TraceIndex
 
-FAILS, ASSUMED = "fails", "assumed"
+FAILS, ASSUMED, UNRUN = "fails", "assumed", "not run"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def network(file: str, variant: str | None = None) -> Network:
     """What a file holds, or one variant of it. Raises SpecError where it cannot be read, UsageError where it has no
     such variant."""
     library = load(file)
-    target = short(file)
+    target = packaged.short(file)
     found = () if library.root.layers is None else variants_of(library.root)
     if variant is not None:
         found = (find_variant(library.root, variant),)
@@ -55,7 +55,7 @@ def network_if_readable(file: str, variant: str | None = None) -> Network:
     try:
         return network(file, variant)
     except SpecError:
-        return Network(short(file), None)
+        return Network(packaged.short(file), None)
 
 
 def suggestion(word: str) -> str:
@@ -74,11 +74,6 @@ def variants_called(name: str) -> list[str]:
     """The targets of all variants of that name in the networks of the package, but for those of the tutorials."""
     files = (network(f"{packaged.PREFIX}{one}.yaml") for one in packaged.names() if "/" not in one)
     return [variant.target for one in files for variant in one.variants if variant.target.rpartition(":")[2] == name]
-
-
-def short(file: str) -> str:
-    """`specs:resnet.yaml` → `specs:resnet`; any other file as it is."""
-    return file.removesuffix(".yaml") if file.startswith(packaged.PREFIX) else file
 
 
 def about(library: Library) -> str:

@@ -82,6 +82,11 @@ def real(file: str) -> str:
     return str(folder() / f"{there}.yaml")
 
 
+def short(file: str) -> str:
+    """A file as a target names it: `specs:resnet.yaml` → `specs:resnet`; any other file as it is."""
+    return file.removesuffix(".yaml") if file.startswith(PREFIX) else file
+
+
 def suggestion(path: str) -> str:
     """A help for a file that is not there, `specs/resnet.yaml`: which network it may mean; empty where it is none."""
     name = path.replace("\\", "/").rpartition("specs/")[2].removesuffix(".yaml")

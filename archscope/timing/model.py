@@ -291,7 +291,7 @@ def timed(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: C
         backward=backward,
         least=fsum(one.known for one in there),
         sure=all(one.seconds is not None for one in there),
-        flops=None if any(total.unpriced for total, _ in steps) else sum(2 * total.known for total, _ in steps),
+        flops=None if any(total.partial for total, _ in steps) else sum(2 * total.known for total, _ in steps),
         moved=sum(total.read + total.written for total, _ in steps),
         held=gathered((one.kind, one.known) for one in there),
     )

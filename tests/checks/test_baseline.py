@@ -194,6 +194,8 @@ def test_a_run_that_broke_off_is_not_held_to_its_macs() -> None:
         ("specs/a.yaml", "a.yaml", False),
         ("/ci/myspecs/a.yaml", "specs/a.yaml", False),
         ("net.py:Net", "net.py:Net", True),
+        ("specs:resnet.yaml:resnet18", "specs:resnet:resnet18", True),
+        ("specs:resnet.yaml:resnet18", "specs:resnet:resnet34", False),
     ],
 )
 def test_spellings_of_a_target(saved: str, target: str, found: bool) -> None:
