@@ -71,25 +71,26 @@ def text_of(path: Path) -> str:
         return plain_text(path, most=MAX_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"cannot read {path}: {reason}") from None
+        raise UsageError(f"cannot be read: {reason}", place=Span(str(path), 0, 0)) from None
 
 
 def parsed(text: str, file: str) -> Config:
     """`[tool.archscope]` of a pyproject.toml's text."""
+    whole = Span(file, 0, 0)
     if any(QUOTED.sub("", line).count(".") > MAX_PARTS for line in text.splitlines()):
-        raise UsageError(f"{file}: a key of more than {MAX_PARTS} parts", "a shorter one")
+        raise UsageError(f"a key of more than {MAX_PARTS} parts", "a shorter one", whole)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file}: no TOML: {error}") from None
+        raise UsageError(f"no TOML: {error}", place=whole) from None
     except (ValueError, RecursionError) as error:  # of int, which reads so many digits and no more; of the reader
         deep = isinstance(error, RecursionError)
         fact = "values are nested too deep" if deep else "a number has too many digits"
-        raise UsageError(f"{file}: {fact} to be read", "a shorter one") from None
+        raise UsageError(f"{fact} to be read", "a shorter one", whole) from None
     section = document.get("tool", {})
     section = section.get("archscope", {}) if isinstance(section, Mapping) else {}
     if not isinstance(section, Mapping):
-        raise UsageError(f"{file}: tool.archscope is {units.short(section)}", "write a section: [tool.archscope]")
+        raise UsageError(f"tool.archscope is {units.short(section)}", "write a section: [tool.archscope]", whole)
     values = {key.replace("-", "_"): value_of(key, value, place(text, file, key)) for key, value in section.items()}
     return Config(**values, file=file)
 
@@ -109,13 +110,13 @@ def value_of(key: str, value: Any, where: Span) -> Any:
     """A key's value, read."""
     if key not in READERS:
         cure = did_you_mean(key, READERS) or f"keys: {', '.join(READERS)}"
-        raise UsageError(f"{where}: unknown key {key!r} in [tool.archscope]", cure)
+        raise UsageError(f"unknown key {key!r} in [tool.archscope]", cure, where)
     read_value, example = READERS[key]
     try:
         return read_value(value)
     except ValueError as error:
         said = str(error) or f"{units.short(value)} is no value for it"
-        raise UsageError(f"{where}: {key}: {said}", f"for example {key} = {example}") from None
+        raise UsageError(f"{key}: {said}", f"for example {key} = {example}", where) from None
 
 
 # ------------------------------------------------------------ readers: raise ValueError

@@ -120,11 +120,12 @@ class SpecError(ArchscopeError):
 
 
 class UsageError(ArchscopeError):
-    """A wrong target, option or argument: what is wrong, and the cure."""
+    """A wrong target, option or argument: what is wrong, and the cure. place: where that is written, in a file."""
 
-    def __init__(self, message: str, help: str = ""):
-        self.message, self.help = message, help
-        super().__init__(visible(message + (f"\n  help: {help}" if help else "")))
+    def __init__(self, message: str, help: str = "", place: Span | None = None):
+        self.message, self.help, self.place = message, help, place
+        said = f"{place}: {message}" if place else message
+        super().__init__(visible(said + (f"\n  help: {help}" if help else "")))
 
 
 class KeywordError(UsageError, TypeError):

@@ -107,7 +107,7 @@ def test_mistakes_in_a_spec_are_kept(folder: Path) -> None:
         ({"max_params": "5 apples"}, "max_params: '5 apples' is not a figure"),
         ({"max_macs": -1}, "max_macs: -1 is no limit"),
         ({"tolerance": 2}, "tolerance: 2 is no tolerance"),
-        ({"baseline": "no.json"}, "cannot read the baseline no.json: no such file or directory"),
+        ({"baseline": "no.json"}, "no.json: the baseline cannot be read: no such file or directory"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )

@@ -185,7 +185,7 @@ def test_json_holds_every_target(folder: Path) -> None:
 def test_wrong_options_are_no_findings(folder: Path) -> None:
     done = run("check", "nets/fits.yaml", "--format", "json", "--baseline", "none.json")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "cannot read the baseline none.json" in done.stderr
+    assert "none.json: the baseline cannot be read" in done.stderr
 
 
 # ------------------------------------------------------------ what a project names

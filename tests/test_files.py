@@ -225,10 +225,13 @@ def test_python_code_that_only_a_project_names_is_not_run(folder: Path) -> None:
 def test_a_project_of_python_code_alone_is_a_wrong_use(entries: str, folder: Path) -> None:
     Path("net.py").write_text(MODEL)
     Path("pyproject.toml").write_text(PROJECT.format(entries))
-    result = run("check", "--format", "json", "-o", "found.json")
+    result = run("check")
     assert (result.exit_code, result.stdout, Path("ran").exists()) == (2, "", False)
     assert "names nothing but Python code, which was not run: net.py" in result.stderr
     assert "help: --allow-python runs it" in result.stderr
+    result = run("check", "--format", "json", "-o", "found.json")
+    assert (result.exit_code, result.stdout, Path("ran").exists()) == (2, "", False)
+    assert "names nothing but Python code, which was not run: net.py" in Path("found.json").read_text()
 
 
 def test_it_runs_where_the_command_line_allows_or_names_it(folder: Path) -> None:

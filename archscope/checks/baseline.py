@@ -79,18 +79,19 @@ def read(file: str | os.PathLike[str]) -> Baseline:
     try:
         text = plain_text(name, most=MAX_BYTES)
     except UnicodeDecodeError:
-        raise UsageError(f"{name}: not UTF-8, so no baseline", renew) from None
+        raise UsageError("not UTF-8, so no baseline", renew, Span(name, 0, 0)) from None
     except OSError as error:
-        raise UsageError(f"cannot read the baseline {name}: {(error.strerror or str(error)).lower()}", renew) from None
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"the baseline cannot be read: {reason}", renew, Span(name, 0, 0)) from None
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: of int too, which reads so many digits and no more
-        where = Span(name, error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else name
-        raise UsageError(f"{where}: no JSON that can be read, so no baseline", renew) from None
+        at = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (0, 0)
+        raise UsageError("no JSON that can be read, so no baseline", renew, Span(name, *at)) from None
     try:
         return parsed(document, name)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}", renew) from None
+        raise UsageError(str(error), renew, Span(name, 0, 0)) from None
 
 
 def parsed(document: Any, file: str) -> Baseline:

@@ -111,6 +111,11 @@ def named(text: str) -> tuple[str, str]:
     return (match["name"], match["target"]) if match else ("", text)
 
 
+def target_of(wanted: Any) -> str:
+    """What a target as `compare` takes it is, without its name."""
+    return wanted if isinstance(wanted, str) else str(next(iter(wanted.values())))
+
+
 def compared_targets(texts: Sequence[str]) -> list[Any]:
     """Targets as the library's `compare` takes them; folders spread, names as mappings."""
     from archscope.spec.folders import spread

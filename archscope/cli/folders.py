@@ -1,19 +1,26 @@
-"""`flops FOLDER`: every spec in it → its report on meta; one that cannot be had is told, and the others follow."""
+"""`flops FOLDER`, `flops --compare FOLDER`: every spec in it → its report on meta; one that cannot be had is told, and
+the others follow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from archscope.cli.output import FOUND, WRONG, echo
+from archscope.cli.combinations import target_of
+from archscope.cli.output import FOUND, WRONG, BrokenOff, echo
 from archscope.cli.wording import as_options
-from archscope.errors import ArchscopeError, ForwardError
+from archscope.errors import ArchscopeError, ForwardError, UsageError
 
 if TYPE_CHECKING:
+    from archscope.comparison import Comparison
+    from archscope.crosscheck import CrossCheck
     from archscope.report import Report
 
+T = TypeVar("T")
+R = TypeVar("R")
 Summarize = Callable[[str, Mapping[str, Any]], "Report"]
+Compare = Callable[[Any, Mapping[str, Any]], "Comparison"]
 
 
 @dataclass(frozen=True)
@@ -28,24 +35,68 @@ class Summarized:
 
 def summarized_each(targets: Sequence[str], options: Mapping[str, Any], summarize: Summarize) -> Summarized:
     """The reports of several targets, in their order; of one alone, whatever stops it is raised."""
+    each = spread_out(targets)
+    options = on_meta(options) if each != list(targets) else options
+    reports, code = each_of(each, lambda target: summarize(target, options), folder=each != list(targets))
+    return Summarized(tuple(reports), len(each), code)
+
+
+def cross_checked_each(
+    targets: Sequence[str], cross_check: Callable[[str], CrossCheck]
+) -> tuple[list[CrossCheck], int]:
+    """The cross-checks of several targets, and the exit code of those that have none; of one alone, whatever stops it
+    is raised."""
+    each = spread_out(targets)
+    return each_of(each, cross_check, folder=each != list(targets))
+
+
+def compared_each(
+    targets: Sequence[Any], options: Mapping[str, Any], compare: Compare, *, folder: bool
+) -> tuple[Comparison, int]:
+    """The comparison of those targets that have reports, and the exit code of the others; of one alone, whatever stops
+    it is raised. targets: as the library's `compare` takes them. folder: whether one of them was a folder."""
+    from archscope.comparison import compare as joined
+
+    options = on_meta(options) if folder else options
+    parts, code = each_of(targets, lambda target: compare(target, options), folder=folder)
+    reports = [report for part in parts for report in part.reports]
+    if not reports:
+        raise UsageError("there is no net to compare", "name specs that hold a net, or Python code that gives one")
+    names = [name for part in parts for name in part.names]
+    return joined(reports, views=parts[0].views, names=names, against=options["against"]), code
+
+
+def each_of(targets: Sequence[T], get: Callable[[T], R], *, folder: bool) -> tuple[list[R], int]:
+    """What can be had of several targets, and the exit code of the others, of which each is told why; of one alone that
+    is raised. folder: whether one of them was a folder, whose libraries of blocks are passed over."""
+    found, code = list[R](), 0
+    for target in targets:
+        try:
+            found.append(get(target))
+        except (ArchscopeError, BrokenOff) as error:
+            if len(targets) == 1:
+                raise
+            if not (folder and isinstance(target, str) and is_library(target)):
+                code = max(code, tell(target_of(target), error))
+    return found, code
+
+
+def spread_out(targets: Sequence[str]) -> list[str]:
     from archscope.spec.folders import spread
 
-    each = list(spread(targets))
-    if options["device"] == "auto" and each != list(targets):
-        options = {**options, "device": "meta"}  # costs are the same there, and no net is too big
-    reports, code = [], 0
-    for target in each:
-        try:
-            reports.append(summarize(target, options))
-        except ArchscopeError as error:
-            if len(each) == 1:
-                raise
-            if each != list(targets) and is_library(target):
-                continue
-            said = as_options(str(error))
-            echo(said if target in said else f"{target}: {said}", err=True)
-            code = max(code, FOUND if isinstance(error, ForwardError) else WRONG)
-    return Summarized(tuple(reports), len(each), code)
+    return list(spread(targets))
+
+
+def on_meta(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a folder: costs are the same on meta, and no net is too big there."""
+    return {**options, "device": "meta"} if options["device"] == "auto" else options
+
+
+def tell(target: str, error: ArchscopeError | BrokenOff) -> int:
+    """Says why a target has no report, and gives the exit code of that."""
+    said = as_options(str(error))
+    echo(said if target in said else f"{target}: {said}", err=True)
+    return FOUND if isinstance(error, ForwardError | BrokenOff) else WRONG
 
 
 def is_library(target: str) -> bool:

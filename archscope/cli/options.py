@@ -180,7 +180,9 @@ RUN_OPTIONS = stacked(
     ),
     click.option("--dtype", metavar="NAME", help="float32, bfloat16, float16, …"),
     click.option(
-        "--train", is_flag=True, help="Training mode, eval otherwise; summary and flops show the backward pass."
+        "--train",
+        is_flag=True,
+        help="Training mode, eval otherwise; summary and flops, not --cross-check, show the backward pass.",
     ),
     *MANNER,
 )

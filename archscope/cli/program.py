@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import combinations, folders, installed, repairs, wording
+from archscope.cli import checking, combinations, folders, installed, repairs, wording
 from archscope.cli.catalog import listing
 from archscope.cli.devices import device
 from archscope.cli.files import refuse_outputs
@@ -36,16 +36,17 @@ from archscope.cli.options import (
     wish_of,
 )
 from archscope.cli.output import FOUND, WRONG, Refusal, deliver, echo, finish, refusing, shows_errors, tell_unrun
-from archscope.cli.project import filled, targets_of
+from archscope.cli.project import targets_of
+from archscope.cli.reports import explaining, summarized
 from archscope.cli.timings import time
-from archscope.errors import ForwardError, UsageError, did_you_mean, visible
+from archscope.errors import UsageError, did_you_mean, visible
 from archscope.interrupts import INTERRUPTED, Interrupts
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
     from archscope.crosscheck import CrossCheck
     from archscope.render.sheet import Wish
-    from archscope.report import Checked, Report
+    from archscope.report import Report
 
 
 class Commands(click.Group):
@@ -137,7 +138,7 @@ def flops(
         refuse_outputs([output], [combinations.named(target)[1] for target in targets])
         if compare:
             combinations.refuse_beside_comparison(wish, format, train=options["train"])
-            comparison = compared(targets, {**options, "against": against})
+            comparison, code = compared(targets, {**options, "against": against})
             deliver(shown_comparison(comparison, wish, format, quiet), output)
             reports: Sequence[Report] = comparison.reports
         else:
@@ -167,14 +168,17 @@ def check(
 
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
-    with refusing():
+    said = checking.as_document(
+        format, level, output, baseline=options["baseline"], files=[*targets, options["baseline"], save_baseline]
+    )
+    with refusing(), contextlib.nullcontext() if fix is not None or diff else said:
         if diff:
             combinations.refuse_beside_diff(format, level)
         project = config.read(Path())
         wanted = targets_of(targets, project, allow_python=options["allow_python"])
         refuse_outputs([output, save_baseline], [*wanted, project.file])
         refuse_outputs([output], filter(None, [options["baseline"]]))
-        ask = partial(judged, wanted, project, saving=save_baseline is not None)
+        ask = partial(checking.judged, wanted, project, named=bool(targets), saving=save_baseline is not None)
         if repairs.wanted(fix, diff, options):
             choice = {"choice": None if fix == repairs.EACH else fix}
             found = ask(options | choice, repairing=True)
@@ -187,13 +191,13 @@ def check(
         tell_unrun(checked)
         if fix is not None:
             repairs.write(found, output)
-        text = repairs.diff_of(found) if diff else shown_checks(checked, format, level, quiet=options["quiet"])
+        text = repairs.diff_of(found) if diff else checking.shown(checked, format, level, quiet=options["quiet"])
         if fix is not None and output == "-":
             echo(text, nl=False, err=True)  # standard output has the mended spec
         else:
             deliver(text, None if fix is not None else output, verbatim=diff)
         if save_baseline is not None:
-            deliver(baseline(checked), save_baseline)
+            deliver(checking.baseline(checked), save_baseline)
     if diff and repairs.mended(found):
         click.get_current_context().exit(FOUND)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
@@ -218,94 +222,44 @@ cli.add_command(listing)
 
 
 # ------------------------------------------------------------ calls and renderings
-def summarized(target: str, options: Mapping[str, Any]) -> Report:
-    """The report; of a forward pass that failed, what ran so far."""
-    from archscope import api
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what the model itself prints is no part of the report
-            return wording.of_report(api.summarize(target, **library_options(options)))
-    except ForwardError as error:
-        if error.report is None:
-            raise
-        return wording.of_report(error.report)  # type: ignore[arg-type]  # errors.py stands below the Report
-
-
 def costs(
     targets: Sequence[str], wish: Wish, format: str, options: Mapping[str, Any], *, cross: bool
 ) -> tuple[folders.Summarized, list[str]]:
     """The report of each target, and its document; with `cross` beside other tools' figures."""
     if cross:
         combinations.refuse_beside_cross_check(wish)
-        checks = [cross_checked(target, options) for target in with_folders(targets)]
-        reports = tuple(check.report for check in checks)
-        return folders.Summarized(reports, len(checks)), [shown_cross_check(check, format) for check in checks]
+        checks, code = folders.cross_checked_each(targets, lambda target: cross_checked(target, options))
+        wanted = len(folders.spread_out(targets))
+        texts = [shown_cross_check(check, format, options["quiet"]) for check in checks]
+        return folders.Summarized(tuple(check.report for check in checks), wanted, code), texts
     combinations.refuse_ignored(wish, format, parts=True, train=options["train"])
     found = folders.summarized_each(targets, options, summarized)
     return found, [shown(report, "flops", wish, format, options["quiet"]) for report in found.reports]
 
 
-def compared(targets: Sequence[str], options: Mapping[str, Any]) -> Comparison:
+def compared(targets: Sequence[str], options: Mapping[str, Any]) -> tuple[Comparison, int]:
+    """The targets side by side, and the exit code of those that have no report."""
+    wanted = combinations.compared_targets(targets)
+    folder = [combinations.named(target)[1] for target in targets] != [combinations.target_of(one) for one in wanted]
+    found, code = folders.compared_each(wanted, options, compared_alone, folder=folder)
+    return replace(found, reports=tuple(map(wording.of_report, found.reports))), code
+
+
+def compared_alone(target: Any, options: Mapping[str, Any]) -> Comparison:
+    """One target, or all variants of a spec."""
     from archscope import api
 
-    wanted, own = combinations.compared_targets(targets), library_options(options)
+    own = library_options({name: value for name, value in options.items() if name != "against"})
     with contextlib.redirect_stdout(sys.stderr):
-        found = api.compare(*wanted, **own)
-    return replace(found, reports=tuple(map(wording.of_report, found.reports)))
+        return api.compare(target, **own)
 
 
 def cross_checked(target: str, options: Mapping[str, Any]) -> CrossCheck:
     from archscope import api
 
-    with contextlib.redirect_stdout(sys.stderr):
-        return api.cross_check(target, **library_options(options))
-
-
-def with_folders(targets: Sequence[str]) -> tuple[str, ...]:
-    from archscope.spec.folders import spread
-
-    return tuple(spread(targets))
-
-
-def judged(
-    wanted: Sequence[str], project: config.Config, options: Mapping[str, Any], *, saving: bool, repairing: bool = False
-) -> list[Any]:
-    """What the library's `check` finds, or what its `repair` would change."""
-    from archscope import api
-
-    ask = api.repair if repairing else api.check
-    with contextlib.redirect_stdout(sys.stderr):
-        return list(ask(*wanted, **library_options(filled(options, project, saving=saving))))
-
-
-def baseline(checked: Sequence[Checked]) -> str:
-    """The reports of all targets that ran to their end; the others are named on standard error."""
-    from archscope.render import data
-
-    ran = {item.target: item.report for item in checked if item.report and item.report.trace.finished}
-    if not ran:
-        raise UsageError("no target ran, so there is no baseline to save", "mend what check finds first")
-    for item in checked:
-        if item.target not in ran:
-            echo(f"not in the baseline, since it did not run: {item.target}", err=True)
-    return data.dumped([report.to_dict() for report in ran.values()])
-
-
-def shown_checks(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
-    from archscope.render import annotations, data, findings, pull_request, sarif, views
-
-    least = "error" if quiet else level
-    if format == "json":
-        return data.dumped(data.findings_document([item.least(least) for item in checked]))
-    texts = {
-        "markdown": pull_request.text,
-        "lines": annotations.lines,
-        "github": annotations.github,
-        "sarif": sarif.text,
-    }
-    if format in texts:
-        return texts[format](checked, level=least)
-    return findings.report(checked, level=least, width=views.terminal_width(), quiet=quiet)
+    with explaining(target, options), contextlib.redirect_stdout(sys.stderr):
+        found = api.cross_check(target, **library_options(options))
+    return replace(found, report=wording.of_report(found.report))
 
 
 def shown(report: Report, command: str, wish: Wish, format: str, quiet: bool = False) -> str:
@@ -337,12 +291,14 @@ def shown_comparison(comparison: Comparison, wish: Wish, format: str, quiet: boo
     return laid_out(with_found(comparisons.sheet(comparison, wish), comparison.reports, format, quiet), format)
 
 
-def shown_cross_check(check: CrossCheck, format: str) -> str:
+def shown_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> str:
     from archscope.render import crosschecks, data
 
     if format == "json":
         return data.dumped(check.to_dict())
-    return crosschecks.csv(check) if format == "csv" else laid_out(crosschecks.sheet(check), format)
+    if format == "csv":
+        return crosschecks.csv(check)
+    return laid_out(with_found(crosschecks.sheet(check), [check.report], format, quiet), format)
 
 
 def laid_out(page: Any, format: str) -> str:

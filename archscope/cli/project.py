@@ -13,7 +13,7 @@ from typing import Any
 
 from archscope.cli.output import echo
 from archscope.config import FILE, Config, place, text_of
-from archscope.errors import UsageError
+from archscope.errors import Span, UsageError
 
 NO_TARGET = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
 
@@ -30,7 +30,8 @@ def targets_of(targets: Sequence[str], project: Config, *, allow_python: bool) -
     named = ", ".join(skipped)
     if len(skipped) == len(found):
         cure = f"--allow-python runs it, and so does archscope check {' '.join(skipped[:1])}"
-        raise UsageError(f"{project.file} names nothing but Python code, which was not run: {named}", cure)
+        where = Span(project.file, 0, 0)
+        raise UsageError(f"it names nothing but Python code, which was not run: {named}", cure, where)
     if skipped:
         echo(f"not run, since only {FILE} names it: {named}; --allow-python runs Python code", err=True)
     return tuple(path for path in found if path not in skipped)
@@ -47,8 +48,8 @@ def there(project: Config, written: str) -> list[str]:
     found = matching(near(project, written))
     if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is no file's name
         text = text_of(Path(project.file))
-        fact = f"{place(text, project.file, 'specs')}: specs: there is no {written}"
-        raise UsageError(fact, "its entries are files, folders and patterns, from the folder of that file")
+        cure = "its entries are files, folders and patterns, from the folder of that file"
+        raise UsageError(f"specs: there is no {written}", cure, place(text, project.file, "specs"))
     return found
 
 
@@ -89,4 +90,4 @@ def check_codes(project: Config) -> None:
     try:
         Selection.of(project.select, project.ignore)
     except UsageError as error:
-        raise UsageError(f"{project.file}: {error.message}", error.help) from None
+        raise UsageError(error.message, error.help, Span(project.file, 0, 0)) from None

@@ -27,6 +27,7 @@ from archscope.cli.options import (
 )
 from archscope.cli.output import deliver, refusing
 from archscope.cli.progress import doing, progress
+from archscope.cli.reports import explaining
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPTED, current
 from archscope.liveness import OPTIMIZERS
@@ -146,9 +147,11 @@ def measured(target: str, options: Mapping[str, Any]) -> Timing | Grid:
     from archscope import api
 
     batches, dtypes = options["batch"], options["dtype"]
+    first: dict[str, Any] = {name: next(iter(options[name]), None) for name in ("batch", "dtype")}
     how = library_options({name: given for name, given in options.items() if name not in ("batch", "dtype")})
     how["rows"], how["roofline"] = not how.pop("no_rows"), not how.pop("no_roofline")
     with (
+        explaining(target, {**options, **first}),
         contextlib.redirect_stdout(sys.stderr),
         doing(verbose=options["verbose"]) as how["progress"],
         progress("measuring", quiet=options["quiet"]) as tell,
@@ -157,7 +160,7 @@ def measured(target: str, options: Mapping[str, Any]) -> Timing | Grid:
             return api.time_grid(
                 target, batch=batches or (None,), dtype=dtypes or (None,), **{**how, "rows": False}, ask=tell
             )
-        return api.time(target, batch=next(iter(batches), None), dtype=next(iter(dtypes), None), **how, ask=tell)
+        return api.time(target, **first, **how, ask=tell)
 
 
 def interrupted(found: Timing | Grid) -> bool:

@@ -10,6 +10,8 @@ from archscope.report import Report, Views
 from archscope.statement import Statement
 
 UNEXPLAINED = "unexplained"
+KEPT = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "totals", "unpriced", "findings")
+"""What of our report's document a cross-check's holds."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class CrossCheck:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.crosscheck/1`; unknown is None."""
         data = self.report.to_dict()
-        kept = {key: data[key] for key in ("target", "device", "dtype", "mode", "inputs", "totals", "unpriced")}
+        kept = {key: data[key] for key in KEPT}
         witnesses = [account.to_dict(self.seconds) for account in self.accounts]
         return {"schema": "archscope.crosscheck/1", **kept, "seconds": self.seconds, "witnesses": witnesses}
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from archscope import units
 from archscope.crosscheck import Account, CrossCheck, Difference
+from archscope.render.columns import in_short, known
 from archscope.render.data import table
 from archscope.render.sheet import Heading, Sheet, head, unpriced
+from archscope.report import FAILS
 from archscope.statement import Statement
 
 HEADINGS = (
@@ -28,15 +30,15 @@ def sheet(check: CrossCheck) -> Sheet:
         head=head(check.report),
         headings=HEADINGS,
         rows=(ours(check), *(theirs(account, check) for account in check.accounts)),
-        foot=tuple(filter(None, [*versions(check), *(unpriced(check.report) if check.report.total.unpriced else ())])),
+        foot=(*versions(check), *(unpriced(check.report) if check.report.total.partial or check.report.broken else ())),
         notes=tuple(notes(check)),
     )
 
 
 def ours(check: CrossCheck) -> tuple[str, ...]:
     total = check.report.total
-    macs = "≥" * bool(total.unpriced) + units.count(total.known)
-    return "archscope", units.count(total.params), macs, "", units.duration(check.seconds), ""
+    name = f"archscope  {FAILS}" if check.report.broken else "archscope"
+    return name, units.count(total.params), known(total.known, total) or "0", "", units.duration(check.seconds), ""
 
 
 def theirs(account: Account, check: CrossCheck) -> tuple[str, ...]:
@@ -72,7 +74,11 @@ def versions(check: CrossCheck) -> Iterator[str]:
 
 # ------------------------------------------------------------ what differs, and why
 def notes(check: CrossCheck) -> Iterator[str]:
+    if check.report.broken:
+        yield "fails: a net that does not run, so there is nothing to hold against each other"
     yield "all ran without gradients, one after another; FlopCounterMode counts FLOPs, here they are halved"
+    if check.report.trace.mode == "train":
+        yield "train: in training mode; all count the forward pass, the backward pass is counted by none of them"
     if any(", unfused" in account.statement.witness for account in check.accounts):
         yield "unfused: once more, with attention, recurrent layers and fast paths taken apart into plain products"
     yield from check.report.trace.notes
@@ -117,7 +123,9 @@ def csv(check: CrossCheck) -> str:
 
 def lines(check: CrossCheck) -> Iterator[Sequence[object]]:
     total = check.report.total
-    yield "archscope", None, "counted", "total", None, None, total.params, total.macs, check.seconds, None
+    status = FAILS if check.report.broken else "counted"
+    found = "; ".join(map(in_short, check.report.findings)) or None
+    yield "archscope", None, status, "total", None, None, total.params, total.macs, check.seconds, found
     for account in check.accounts:
         own = account.statement
         who = own.witness, own.version or None, own.status

@@ -19,6 +19,7 @@ from archscope.report import (
     Finding,
     Line,
     Report,
+    apart,
     breakdown,
     finding_data,
     leaves,
@@ -58,12 +59,12 @@ def single(report: Report, wish: Wish) -> list[Line]:
 
 
 def stated_csv(report: Report, lines: Iterable[Line], wish: Wish, usually: Sequence[str]) -> str:
-    """The lines, and below them each finding that is of none of them, with its path and no figures. Where the net does
-    not do what it should, or a param was set, the columns that say so follow those that were chosen."""
+    """The lines, each apart, and below them each finding that is of none of them, with its path and no figures. Where
+    the net does not do what it should, or a param was set, the columns that say so follow those that were chosen."""
     names = wish.columns or usual(usually, report)
     said = [*(STATED[:2] if report.failed else ()), *(STATED[2:] if asked(report) else ())]
     columns = chosen((*names, *(name for name in said if name not in names)))
-    shown = sorted_by(wish.sort, list(lines), report)
+    shown = sorted_by(wish.sort, apart(lines, report), report)
     return table(
         [
             [column.data or column.name for column in columns],

@@ -31,7 +31,7 @@ def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> s
 def of(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> str:
     """The findings of reports down to a level, each once; and which commands look for fixes, where nets do not run."""
     found = told(Checked(report.target, report.findings).least(level) for report in reports)
-    each = found_in(found, width, named=len(reports) > 1)
+    each = found_in(found, width)
     fixes = dict.fromkeys(fixing(report) for report in reports if report.broken)
     return each + "".join(f"{line}\n" for fix in fixes for line in wrapped(fix, width, "", "  "))
 
@@ -39,11 +39,13 @@ def of(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> st
 def of_levels(reports: Sequence[Report], levels: Collection[str], *, width: int = 80) -> str:
     """The findings of reports that have one of these levels, each once."""
     kept = (Checked(r.target, tuple(f for f in r.findings if f.level in levels)) for r in reports)
-    return found_in(told(kept), width, named=len(reports) > 1)
+    return found_in(told(kept), width)
 
 
-def found_in(found: Iterable[Told], width: int, *, named: bool = False) -> str:
-    return visible("".join(f"{line}\n" for line in by_target(found, width, named=named)))
+def found_in(found: Sequence[Told], width: int) -> str:
+    """The findings as text; where several targets share places, below their target, unless the place names it."""
+    several = len({target for one in found for target in (one.target, *one.others)}) > 1
+    return visible("".join(f"{line}\n" for line in by_target(found, width, named=several, files=False)))
 
 
 def fixing(report: Report) -> str:
@@ -169,11 +171,12 @@ def report(checked: Sequence[Checked], *, level: str = "warning", width: int = 8
     return "\n".join([*by_target(found, width, named=len(checked) > 1), *wrapped(last, width, "", "  ")]) + "\n"
 
 
-def by_target(found: Iterable[Told], width: int, *, named: bool) -> Iterator[str]:
-    """The findings, below their target where it has a name of its own to be told."""
+def by_target(found: Iterable[Told], width: int, *, named: bool, files: bool = True) -> Iterator[str]:
+    """The findings, below their target where it has a name of its own to be told. files: also a file's name."""
     head = ""
     for one in found:
-        if named and one.finding.place and one.target != head:
+        place = one.finding.place
+        if named and place and one.target != head and (files or one.target != place.file):
             head = one.target
             yield head
         yield from lines(one, width)

@@ -15,6 +15,7 @@ from archscope.report import (
     PricedRow,
     Report,
     Total,
+    apart,
     breakdown,
     leaves,
     outline,
@@ -116,7 +117,7 @@ def arranged(
     if not wish.sort:
         yield from ((level - 1, line) for level, line in walk(lines))
         return
-    flat = [replace(line, label=line.path or line.label) for _, line in leaves(lines)]
+    flat = [replace(line, label=line.path or line.label) for line in apart([line for _, line in leaves(lines)], report)]
     yield from ((0, line) for line in sorted_by(wish.sort, flat, report, extra))
 
 

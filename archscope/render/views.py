@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.comparison import Comparison
+from archscope.crosscheck import CrossCheck
 from archscope.errors import KeywordError, UsageError, did_you_mean
 from archscope.render import comparisons, crosschecks, findings, html, sheet, table
 from archscope.render.columns import NAMES
@@ -54,6 +55,16 @@ def comparison_text(compared: Comparison) -> str:
 
 def comparison_html(compared: Comparison) -> str:
     return html.text(with_findings(comparisons.sheet(compared), compared.reports, level="error"))
+
+
+def cross_check_text(check: CrossCheck) -> str:
+    width = terminal_width()
+    page = with_findings(crosschecks.sheet(check), [check.report], level="error", width=width)
+    return table.text(page, width=width).rstrip("\n")
+
+
+def cross_check_html(check: CrossCheck) -> str:
+    return html.text(with_findings(crosschecks.sheet(check), [check.report], level="error"))
 
 
 def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
@@ -105,4 +116,4 @@ INSTEAD = {
 CURE = "report.table(columns=…) chooses"
 REPORT = Views(report_text, report_html, errors_text, report_table)
 COMPARISON = Views(comparison_text, comparison_html, table=comparison_table)
-CROSS_CHECK = shown_as(crosschecks.sheet)
+CROSS_CHECK = Views(cross_check_text, cross_check_html)

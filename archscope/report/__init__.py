@@ -2,7 +2,7 @@
 
 from archscope.report.document import finding_data
 from archscope.report.findings import MEANT, Finding, Fix, Link, from_problem
-from archscope.report.lines import Line, leaves, prune, walk
+from archscope.report.lines import Line, apart, leaves, prune, walk
 from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
 from archscope.report.outline import breakdown, outline, unfolded
 from archscope.report.request import Request, options_of, request, set_text
@@ -25,6 +25,7 @@ __all__ = [
     "Request",
     "Total",
     "Views",
+    "apart",
     "breakdown",
     "finding_data",
     "from_problem",

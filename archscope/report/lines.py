@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from archscope.errors import Span
-from archscope.report.model import Total
-from archscope.trace import Value
+from archscope.report.model import Report, Total
+from archscope.trace import Operand, Value
 
 NOTHING = Total()
 
@@ -16,9 +16,9 @@ NOTHING = Total()
 class Line:
     """One line. path: in full; label: as its parent shows it (`0-2` after folding). kind: group, block, layer, step,
     row, failed (what ended the run), unread, backward (of no row) or sum. sources: what it reads, by the names its
-    block knows. rows: the indexes that `total` sums; a line folded from `times` equal ones, and every line below it,
-    sums over all of them. backward: the sums of what derives these rows. shared: reads parameters that an earlier line
-    counts."""
+    block knows; reads: the same as values. rows: the indexes that `total` sums; a line folded from `times` equal ones,
+    and every line below it, sums over all of them. backward: the sums of what derives these rows. shared: reads
+    parameters that an earlier line counts."""
 
     path: str
     label: str
@@ -34,6 +34,7 @@ class Line:
     place: Span | None = None
     children: tuple[Line, ...] = ()
     backward: Total = NOTHING
+    reads: tuple[Operand, ...] = field(default=(), compare=False, repr=False)
 
 
 def walk(lines: Iterable[Line]) -> Iterator[tuple[int, Line]]:
@@ -48,6 +49,19 @@ def walk(lines: Iterable[Line]) -> Iterator[tuple[int, Line]]:
 def leaves(lines: Iterable[Line]) -> Iterator[tuple[int, Line]]:
     """The lines without children, with their level (1 at the top). Their totals sum to the report's."""
     return ((level, line) for level, line in walk(lines) if not line.children)
+
+
+def apart(lines: Iterable[Line], report: Report) -> list[Line]:
+    """Lines that stand alone, without the blocks around them: the sources of each by the paths of the others. What none
+    of them makes goes by the path of what made it, or by the name of the net's input."""
+    alone = list(lines)
+    paths = {index: line.path for line in alone for index in line.rows}
+
+    def named(line: Line) -> tuple[str, ...]:
+        makers = [(operand, report.index.maker_index(operand.value.id)) for operand in line.reads]
+        return tuple(dict.fromkeys(paths.get(maker, operand.source) for operand, maker in makers))
+
+    return [replace(line, sources=named(line)) for line in alone]
 
 
 def rebuilt(lines: Iterable[Line], make: Callable[[int, Line, tuple[Line, ...]], Line]) -> tuple[Line, ...]:

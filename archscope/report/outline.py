@@ -56,10 +56,11 @@ def broken_off(report: Report) -> Iterator[Line]:
     failure = report.trace.failure
     if failure is None or failure.backward:
         return
-    site, sources = failure.site, tuple(operand.source for operand in failure.operands)
+    site, reads = failure.site, tuple(op for op in failure.operands if op.value.id in report.index.flowing)
     path = site.path or failure.function or "forward"
     name = site.name if site.path else ""
-    yield Line(path, path, "failed", name, site.text, sources, total=Total(unrun=1), place=site.place)
+    sources, unknown = tuple(operand.source for operand in reads), Total(unrun=1)
+    yield Line(path, path, "failed", name, site.text, sources, total=unknown, place=site.place, reads=reads)
 
 
 def ownerless(report: Report) -> Iterator[Line]:

@@ -160,6 +160,7 @@ class Wiring:
             place=node.place,
             children=children,
             backward=between(self.derived, rows) if self.derived else NOTHING,
+            reads=tuple(self.flows[id(node)].reads.values()),
         )
 
     def sources(self, node: Node, scope: Scope) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def test_the_table(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "Small · x 8×6×6 float32 · batch 1 · cpu, eval"
-    assert lines[2].split() == ["witness", "params", "MACs", "difference", "time", "÷", "ours"]
+    assert lines[2].split() == ["counter", "params", "MACs", "difference", "time", "÷", "ours"]
     assert [line.split()[0] for line in lines[3:7]] == ["archscope", "fvcore", "torchinfo", "FlopCounterMode"]
     assert [line.split()[2] for line in lines[3:6]] == [f"{MACS:,}", f"{MACS + 128:,}", f"{MACS + 64 + 5 + 8:,}"]
     assert "  +128  1 × BatchNorm2d counted, though it holds no products" in lines
@@ -101,7 +101,7 @@ def test_csv_sums(folder: Path) -> None:
 
 
 def test_markdown_and_html_and_several_targets(folder: Path) -> None:
-    assert "| witness " in run("net.yaml", "--format", "markdown").stdout
+    assert "| counter " in run("net.yaml", "--format", "markdown").stdout
     assert '<table class="archscope">' in run("net.yaml", "--format", "html").stdout
     both = json.loads(run("net.yaml", "net.yaml", "--format", "json").stdout)
     assert [document["schema"] for document in both] == ["archscope.crosscheck/1"] * 2
