@@ -113,6 +113,11 @@ class Misfit(nn.Module):  # a search for fixes makes it again
 WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(60)\n"
 
 
+def heed() -> None:
+    """In a child: Ctrl-C is heeded, also where the tests run in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A child that heeds Ctrl-C from its first line on."""
     child = subprocess.Popen(
@@ -121,6 +126,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
