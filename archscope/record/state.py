@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn, overrides
 from torch.autograd import forward_ad
+from torch.backends import opt_einsum
 from torch.utils import _python_dispatch as dispatch
 
 from archscope import backends
@@ -60,7 +61,7 @@ SETTINGS: tuple[Pair, ...] = (
     attribute(torch.utils.deterministic, "fill_uninitialized_memory"),
     attribute(torch.backends.quantized, "engine"),
     attribute(torch.backends.mkldnn, "enabled"),
-    attribute(torch.backends.opt_einsum, "enabled"),
+    attribute(opt_einsum, "enabled"),
     (torch.__future__.get_swap_module_params_on_conversion, torch.__future__.set_swap_module_params_on_conversion),
     (
         torch.__future__.get_overwrite_module_params_on_conversion,
