@@ -6,14 +6,15 @@ number for each query. Whether a device fuses a call, torch says of stand-ins th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend
 from torch.overrides import TorchFunctionMode
+
+from archscope.record.overridden import put
 
 FEW = 16
 """Queries and keys of a stand-in, at most; and its batch and heads are one."""
@@ -34,7 +35,7 @@ class Fused(TorchFunctionMode):
         if func is attention:
             return self.answer(*args, **kwargs)
         if func is functional.multi_head_attention_forward:  # inside of a function no mode sees what it calls
-            with replaced(functional, attention.__name__, self.answer):
+            with put(functional, attention.__name__, self.answer):
                 return func(*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -43,16 +44,6 @@ class Fused(TorchFunctionMode):
         told = {**dict(zip(NAMES, args, strict=False)), **kwargs}
         fuses = told["query"].is_meta and is_fused(told, self._device)
         return fused(told) if fuses else attention(*args, **kwargs)
-
-
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 def fused(told: dict[str, Any]) -> torch.Tensor:
