@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +19,17 @@ from archscope.traits import HOST, Traits
 
 ALLOCATION = "[memory]"
 """What the profiler calls an event that gives or takes memory."""
+
+
+def highest(sizes: Iterable[int]) -> int:
+    """The largest sum of bytes that were given (above 0) and taken (below 0). What is taken and was not given here was
+    there before, and does not count: the profiler mostly leaves it out, and tells it where an address is used again."""
+    alive = most = 0
+    for size in sizes:
+        if alive + size >= 0:
+            alive += size
+            most = max(most, alive)
+    return most
 
 
 class HostClock:
@@ -99,15 +109,14 @@ class Cpu:
         """They try none."""
 
     def peak_of(self, run: Call) -> int | None:
-        """By the sum of all that was given and taken so far. The profiler does not know what was there before, so that
-        taking it away does not count. None where it saw nothing at all."""
+        """By the sum of all that was given and taken so far. None where the profiler saw nothing at all."""
         with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
             given = run()
         del given
         results = seen.profiler.kineto_results if seen.profiler else None
         events: list[Any] = [event for event in results.events() if event.name() == ALLOCATION] if results else []
         sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-        return max(accumulate(sizes, initial=0)) if sizes else None
+        return highest(sizes) if sizes else None
 
     def free_bytes(self) -> int | None:
         return processor.free_bytes()

@@ -10,6 +10,7 @@ from torch import nn
 
 from archscope.api.runs import examples, summarize_plan
 from archscope.api.specs import build, plan_of
+from archscope.backends.cpu import highest
 from archscope.liveness import Memory, memory_of
 from archscope.measure import Workload, optimizer_of
 from archscope.measure.memory import peak_of
@@ -43,6 +44,14 @@ def test_the_peak_of_a_run_on_cpu(run: Any, peak: int) -> None:
 def test_what_was_there_before_and_goes_does_not_count() -> None:
     before = [torch.empty(10_000)]
     assert peak_of(lambda: (before.clear(), torch.empty(5)), "cpu") == 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [([20], 20), ([-40_000, 20], 20), ([100, -40_000, 20], 120), ([100, -100, 60], 100), ([-5], 0), ([], 0)],
+)
+def test_what_is_taken_and_was_not_given_does_not_count(sizes: list[int], most: int) -> None:
+    assert highest(sizes) == most
 
 
 def test_a_device_without_an_allocator_has_no_peak() -> None:
