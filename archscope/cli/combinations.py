@@ -67,7 +67,7 @@ def refuse_beside_comparison(wish: Wish, format: str, *, train: bool) -> None:
 
 def refuse_beside_cross_check(wish: Wish) -> None:
     """What a cross-check would ignore."""
-    refuse_these(wish, FLAGS, "--cross-check has a line for each witness", "leave --cross-check out for it")
+    refuse_these(wish, FLAGS, "--cross-check has a line for each counter", "leave --cross-check out for it")
 
 
 def refuse_without_comparison(wish: Wish, targets: Sequence[str], against: str | None) -> None:

@@ -45,8 +45,8 @@ def wanted(fix: int | None, diff: bool, options: Mapping[str, Any]) -> bool:
     if fix is not None and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
     if (fix is not None or diff) and (options["set"] or options["arg"] or options["input"] is not None):
-        cure = "leave --set, --arg and --input out; only specs are mended, Python code is not"
-        raise UsageError("a file is mended at its own sizes", cure)
+        cure = "leave --set, --arg and --input out; --fix changes specs, not Python code"
+        raise UsageError("--fix changes a file for its own sizes alone", cure)
     return fix is not None or diff
 
 
