@@ -39,6 +39,11 @@ def one_line(text: str) -> str:
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @dataclass(frozen=True, order=True)
 class Span:
     """A place in a text: file, 1-based line, 1-based column; line 0 is the file as a whole."""

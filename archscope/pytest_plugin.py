@@ -1,7 +1,7 @@
 """The pytest plugin: spec files as tests, one for each expectation of each variant.
 
     configured paths → SpecFile → Variant (compiled on shapes alone) → Part (a path) → SpecTest, one per expectation
-                                  └ Subject: run once, when the first of its tests asks → findings ┘
+                                  └ VariantUnderTest: run once, when the first of its tests asks → findings ┘
 
 A project that names no specs pays for the reading of its settings: neither torch nor yaml is imported there.
 """
@@ -22,7 +22,7 @@ import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 if TYPE_CHECKING:
-    from archscope.api.subjects import Subject
+    from archscope.api.spec_tests import VariantUnderTest
     from archscope.config import Config
     from archscope.errors import Span
     from archscope.report import Finding, Report
@@ -153,7 +153,7 @@ class SpecFile(pytest.File):
         self.specs = specs
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        from archscope.api.subjects import reading
+        from archscope.api.spec_tests import reading
 
         subjects = self.subjects()
         if not subjects:
@@ -164,9 +164,9 @@ class SpecFile(pytest.File):
             else:
                 yield from tests(self, subject)
 
-    def subjects(self) -> Sequence[Subject]:
+    def subjects(self) -> Sequence[VariantUnderTest]:
         from archscope import api
-        from archscope.api.subjects import Subject, near, quiet
+        from archscope.api.spec_tests import VariantUnderTest, near, quiet
         from archscope.errors import ArchscopeError
 
         try:
@@ -177,13 +177,13 @@ class SpecFile(pytest.File):
         project = self.specs.project
         allowed = not self.specs.trusted.isdisjoint([self.path, *self.path.parents])
         split = filter(None, map(api.split, targets))
-        return [Subject(self.path, variant, project, allowed) for _, variant in split]
+        return [VariantUnderTest(self.path, variant, project, allowed) for _, variant in split]
 
 
 class Variant(pytest.Collector):
     """One variant of a spec: `check`, the expectations of the whole net, and the paths that have some."""
 
-    def __init__(self, *, subject: Subject, **node: Any):
+    def __init__(self, *, subject: VariantUnderTest, **node: Any):
         super().__init__(**node)
         self.subject = subject
 
@@ -194,7 +194,7 @@ class Variant(pytest.Collector):
 class Part(pytest.Collector):
     """A path inside a net, with its expectations."""
 
-    def __init__(self, *, subject: Subject, expected: Sequence[Expected], **node: Any):
+    def __init__(self, *, subject: VariantUnderTest, expected: Sequence[Expected], **node: Any):
         super().__init__(**node)
         self.subject, self.expected = subject, expected
 
@@ -202,7 +202,7 @@ class Part(pytest.Collector):
         return expectations(self, self.subject, self.expected)
 
 
-def tests(parent: pytest.Collector, subject: Subject) -> Iterator[pytest.Item | pytest.Collector]:
+def tests(parent: pytest.Collector, subject: VariantUnderTest) -> Iterator[pytest.Item | pytest.Collector]:
     ask = left_out if subject.compiled.foreign else subject.faults
     yield SpecTest.from_parent(parent, name="check", ask=ask, place=(subject.path, None))
     if subject.compiled.foreign:
@@ -221,7 +221,9 @@ def left_out() -> Sequence[Finding]:
     pytest.skip(NOT_RUN)
 
 
-def expectations(parent: pytest.Collector, subject: Subject, expected: Iterable[Expected]) -> Iterator[pytest.Item]:
+def expectations(
+    parent: pytest.Collector, subject: VariantUnderTest, expected: Iterable[Expected]
+) -> Iterator[pytest.Item]:
     """One test for each; of several with one key, the second is called `shape-2`."""
     seen: Counter[str] = Counter()
     for one in expected:
@@ -263,7 +265,7 @@ class SpecTest(pytest.Item):
         """The findings as `archscope check` prints them, and the first of them for pytest's summary."""
         if not isinstance(excinfo.value, FoundError):
             return super().repr_failure(excinfo, style)
-        from archscope.api.subjects import near
+        from archscope.api.spec_tests import near
         from archscope.errors import one_line
         from archscope.render.findings import text
 

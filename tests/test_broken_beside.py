@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 import archscope
-from archscope.cli import cli
+from tests.commands import run
 
 BROKEN = """\
 input: [N, 8, 16, 16]
@@ -49,12 +48,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return tmp_path
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def rows(text: str) -> list[dict[str, str]]:

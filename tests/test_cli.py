@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 import archscope
 from archscope import units
@@ -28,6 +27,7 @@ from archscope.report import Checked, Finding, Report, from_problem
 from archscope.spec.catalog import Network
 from archscope.trace import Failure, Site
 from tests.checks.test_conflicts import mismatched
+from tests.commands import run
 from tests.sketches import residual_mnist, stages, trained
 from tests.timed import ceilings, timed_mnist
 
@@ -79,12 +79,6 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
     monkeypatch.setattr(archscope, "api", fake, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     return fake
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 # ------------------------------------------------------------ options

@@ -12,11 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import archscope
-from archscope.cli import cli, progress
+from archscope.cli import progress
 from archscope.errors import UsageError
+from tests import commands
 from tests.timed import grid, timed_mnist, timed_training
 
 LENET = str(Path(__file__).parent.parent / "specs/tutorials/lenet.yaml")
@@ -53,9 +54,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
 
 
 def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, ["time", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return commands.run("time", *arguments)
 
 
 @pytest.mark.parametrize(

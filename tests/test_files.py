@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from archscope import api
 from archscope.api import repairs as looking
-from archscope.cli import cli, files
+from archscope.cli import files
 from archscope.errors import UsageError
+from tests.commands import run
 from tests.test_repairs import BROKEN, FIXED, SHARED, USER
 
 SOUND = "input: [N, 8]\nlayers: [Linear(4)]\n"
@@ -29,12 +29,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def texts(folder: Path) -> dict[str, str]:

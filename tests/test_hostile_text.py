@@ -18,6 +18,7 @@ from archscope.cli import cli
 from archscope.errors import Problem, Span, UsageError, one_line, visible
 from archscope.plain_files import plain_text
 from archscope.spec.text_diff import diff
+from tests import commands
 
 LIMIT = 20.0
 OBEYED = re.compile(
@@ -39,8 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str) -> Result:
     """The result, after a look at what it says."""
-    result = CliRunner().invoke(cli, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    result = commands.run(*arguments)
     for data in (result.stdout_bytes, result.stderr_bytes):
         found = OBEYED.search(data.decode())
         assert not found, f"{found[0]!r} in {data!r}" if found else ""

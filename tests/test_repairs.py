@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from archscope.cli import cli, repairs
+from archscope.cli import repairs
 from archscope.errors import UsageError
+from tests import commands
 
 BROKEN = """\
 # a net
@@ -62,9 +63,7 @@ def put(name: str, text: str) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, ["check", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return commands.run("check", *arguments)
 
 
 def names(folder: Path) -> list[str]:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import archscope
 from archscope.api import capacity
-from archscope.cli import cli
 from archscope.errors import ForwardError, UsageError
 from archscope.measurement import Samples
+from tests import commands
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 LENET = str(Path(__file__).parent.parent / "specs/tutorials/lenet.yaml")
@@ -23,9 +23,7 @@ QUICK: dict[str, Any] = {"seconds": 0.01, "roofline": False}
 
 
 def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, ["time", *arguments, "--seconds", "0.01", "--no-roofline", "--device", "cpu"])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return commands.run("time", *arguments, "--seconds", "0.01", "--no-roofline", "--device", "cpu")
 
 
 class Again(nn.Module):

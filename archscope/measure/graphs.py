@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archscope.backends import backend_of
+from archscope.errors import first_line
 from archscope.measure.workload import StepError, Workload
-from archscope.record.tensors import first_line
 
 
 def captured(workload: Workload) -> tuple[Callable[[], object] | None, str]:

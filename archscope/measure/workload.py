@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.errors import UsageError
+from archscope.errors import UsageError, first_line
 from archscope.record.backward import loss_of
-from archscope.record.tensors import first_line
 from archscope.record.trees import leaves
 from archscope.warned import attributed
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
+from archscope.errors import first_line
 from archscope.fit import Misfit, told
 from archscope.record.author import place, raised_at, raising_frame
-from archscope.record.tensors import first_line
 from archscope.trace import Conflict, Failure, Mismatch, Operand, Says, Site
 
 Known = Callable[[torch.Tensor], Operand | None]

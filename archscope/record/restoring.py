@@ -9,7 +9,7 @@ from weakref import ReferenceType
 
 import torch
 
-from archscope.record.tensors import first_line
+from archscope.errors import first_line
 from archscope.units import shape
 
 Step = tuple[Callable[..., object], tuple[Any, ...]]

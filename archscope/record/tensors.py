@@ -66,8 +66,3 @@ def as_dims(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: as_dims(item) for key, item in tree.items()}
     return tuple(as_dims(item) for item in tree) if isinstance(tree, (list, tuple)) else tree
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its class where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

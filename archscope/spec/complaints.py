@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from archscope.errors import first_line
+
 LONGEST = 300
 """How many characters of a complaint are shown."""
 
 
 def in_words(error: BaseException) -> str:
     """The complaint; that a size overflows is said in plain words."""
-    text = first_line(error)
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
-    return "a tensor of more than 2⁶³ bytes" if "overflow" in text.lower() else text
+    text = first_line(error).rstrip(". ")
+    if "overflow" in text.lower():
+        return "a tensor of more than 2⁶³ bytes"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def cure_of(error: BaseException, otherwise: str) -> str:
     """The cure for the complaint."""
     overflows = isinstance(error, MemoryError) or "overflow" in str(error).lower()
     return "smaller sizes" if overflows else otherwise
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, without a full stop."""
-    text = str(error).strip().splitlines()
-    line = (text[0] if text else type(error).__name__).rstrip(". ")
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from measure import machine
 from tabulate import tabulate
+from targets import TARGETS
 
 from archscope import api
 from archscope.compile import build
@@ -24,15 +24,7 @@ from archscope.liveness import Memory, memory_of
 from archscope.measure import Workload, optimizer_of
 from archscope.measure.memory import peak_of
 
-SPECS = Path(__file__).resolve().parents[2] / "specs"
-MODELS = {
-    "resnet18": "resnet.yaml:resnet18",
-    "resnet50": "resnet.yaml:resnet50",
-    "densenet121": "densenet.yaml",
-    "vit_b_16": "vit.yaml:vit_b_16",
-    "gpt2": "gpt2.yaml",
-    "unet": "unet.yaml",
-}
+MODELS = ("resnet18", "resnet50", "densenet121", "vit_b_16", "gpt2", "unet")
 HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "in all", "the peak stands at")
 
 
@@ -59,7 +51,7 @@ def lines(models: list[str], batches: list[int], device: str) -> Iterator[list[s
     for name in models:
         for batch in batches:
             for train in (False, True):
-                predicted, row, measured = footprint(f"{SPECS}/{MODELS[name]}", batch, device, train=train)
+                predicted, row, measured = footprint(TARGETS[name], batch, device, train=train)
                 sizes = f"{predicted.peak / 1e6:,.1f}", f"{(predicted.held + measured) / 1e6:,.1f}"
                 ratios = predicted.work / measured, predicted.peak / (predicted.held + measured)
                 yield [name, str(batch), "train" if train else "eval", *sizes, *(f"{r:.3f}" for r in ratios), row]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from targets import TARGETS
 from torch import nn
 from torch.utils import benchmark
 from torch.utils.checkpoint import checkpoint
@@ -30,15 +31,6 @@ from archscope.measure.ceilings import measure_ceilings
 from archscope.measure.graphs import captured
 from archscope.measure.kernels import kernels_among, profiled, shared
 
-SPECS = Path(__file__).resolve().parents[2] / "specs"
-MODELS = {
-    "resnet50": "resnet.yaml:resnet50",
-    "vit_b_16": "vit.yaml:vit_b_16",
-    "gpt2": "gpt2.yaml",
-    "unet": "unet.yaml",
-    "lstm": "lstm_classifier.yaml",
-    "lenet": "tutorials/lenet.yaml",
-}
 DRY = sys.argv[3:] == ["dry"]
 DEVICE = "cpu" if DRY else "cuda"
 SECONDS = 0.05 if DRY else 1.0
@@ -124,7 +116,7 @@ def ceilings() -> dict[str, Any]:
 
 # ------------------------------------------------------------ one net beside other tools
 def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
-    target, kind = f"{SPECS}/{MODELS[model]}", getattr(torch, dtype)
+    target, kind = TARGETS[model], getattr(torch, dtype)
     plan = api.plan_of(target, batch=batch, train=train)
     module = build(plan, device=DEVICE, dtype=kind).train(train)
     inputs = tuple(api.runs.examples(plan, DEVICE, kind).values())

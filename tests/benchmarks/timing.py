@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 from measure import machine
 from tabulate import tabulate
+from targets import TARGETS
 from torch.utils import benchmark
 
 import archscope
@@ -36,20 +36,13 @@ from archscope import api
 from archscope.compile import build
 from archscope.measure.kernels import RUNTIME
 
-SPECS = Path(__file__).resolve().parents[2] / "specs"
-MODELS = {
-    "resnet50": "resnet.yaml:resnet50",
-    "vit_b_16": "vit.yaml:vit_b_16",
-    "gpt2": "gpt2.yaml",
-    "unet": "unet.yaml",
-    "lstm": "lstm_classifier.yaml",
-}
+MODELS = ("resnet50", "vit_b_16", "gpt2", "unet", "lstm")
 PROFILED = 5
 HEADERS = ("model", "batch", "dtype", "ours", "IQR", "whole", "rows", "profiler", "worst kind", "deepspeed")
 
 
 def measured(name: str, batch: int, dtype: str, device: str, seconds: float) -> list[str]:
-    target = f"{SPECS}/{MODELS[name]}"
+    target = TARGETS[name]
     plan = api.plan_of(target, batch=batch)
     module = build(plan, device=device, dtype=getattr(torch, dtype)).eval()
     inputs = tuple(api.runs.examples(plan, device, getattr(torch, dtype)).values())

@@ -8,11 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import archscope
-from archscope.cli import cli
 from archscope.errors import ArchscopeError, FindingsError, ForwardError
+from tests.commands import run
 
 BROKEN = """\
 input: [N, 8, 16, 16]
@@ -36,12 +35,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "failing.py").write_text(FAILING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def lines(text: str) -> list[dict[str, str]]:

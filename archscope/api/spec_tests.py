@@ -1,4 +1,4 @@
-"""What pytest asks of one variant of a spec: Subject, compiled once, run once on shapes alone → findings."""
+"""What pytest asks of one variant of a spec: VariantUnderTest, compiled once, run once on shapes alone → findings."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Subject:
+class VariantUnderTest:
     """One variant of a spec: compiled when its tests are listed, run on shapes alone when the first of them asks."""
 
     path: Path
