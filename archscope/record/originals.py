@@ -144,7 +144,8 @@ class Originals:
             yield from ((rejoin, (one, views)) for one in marks)
         yield from ((rewrite, (kept,)) for kept in self._kept.values())
         yield from ((remark, (one,)) for one in marks)
-        yield from ((recount, (one, id(one.tensor()) in self._kept)) for one in marks)
+        # of a tensor and its view, which are counted as one, the one that was met first was written less
+        yield from ((recount, (one, id(one.tensor()) in self._kept)) for one in reversed(marks))
 
 
 def mark(tensor: torch.Tensor, *, known: bool) -> Mark:

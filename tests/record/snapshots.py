@@ -101,7 +101,8 @@ def told(thing: Any) -> object:
 def digest(tensor: Tensor) -> tuple[object, ...]:
     """Kind, layout, memory, contents, version and history of a tensor."""
     kind = tensor.dtype, str(tensor.device), tensor.layout, tuple(tensor.shape)
-    history = tensor.requires_grad, tensor.is_leaf, id(tensor.grad_fn) if tensor.grad_fn is not None else None
+    node: Any = tensor.grad_fn  # torch 2.8 makes its Python object anew for each who asks
+    history = tensor.requires_grad, tensor.is_leaf, None if node is None else (node._sequence_nr(), node.name())
     version = None if tensor.is_inference() else tensor._version
     if tensor.layout is not torch.strided or tensor.is_nested:
         return *kind, *history, version, str(tensor.detach())

@@ -234,6 +234,33 @@ def test_values_written_over_a_graph_get_it_back() -> None:
     model.value.sum().backward()
 
 
+def test_a_view_that_is_met_after_its_base_was_written_keeps_no_later_count() -> None:
+    class Hidden:
+        """Where nobody looks for tensors before the run."""
+
+        def __init__(self, view: Tensor):
+            self.give = lambda: view
+
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(4, 4))
+            self.hidden = Hidden(self.weight.detach().t())
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                self.weight.clamp_(-1, 1)
+            return x @ self.hidden.give()
+
+    model, x = Views(), torch.rand(2, 4)
+    loss = (x @ model.weight).square().sum()
+    written = model.weight._version
+    for train in (False, True):
+        archscope.summarize(model, args=(x,), train=train)
+        assert (model.weight._version, model.hidden.give()._version) == (written, written)
+    loss.backward()
+
+
 # ------------------------------------------------------------ objects
 class Graph:
     """Gives what stands in its table as its attributes."""
