@@ -23,6 +23,8 @@ from archscope.record.tensors import tensors
 Made = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 Ran = tuple[str, tuple[object, ...], tuple[object, ...]]
 WAYS = ("eval", "train", "autocast")
+DETACH = "aten.detach.default"
+"""A gradient that is put down is detached; torch 2.8 says so once more for every mode that looks on."""
 PASSES_ON = frozenset(
     ["__torch_function__", "_specially", "__torch_dispatch__", "call", "run", "drive", "derive", "<listcomp>"]
 )
@@ -41,8 +43,10 @@ class Operators(Onlooker):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if not is_ours():
-            self.ran.append((str(func), tuple(map(shape, tensors([args, kwargs]))), tuple(map(shape, tensors(out)))))
+        ran = str(func), tuple(map(shape, tensors([args, kwargs]))), tuple(map(shape, tensors(out)))
+        again = ran[0] == DETACH and ran == (self.ran or [None])[-1]
+        if not again and not is_ours():
+            self.ran.append(ran)
         return out
 
 
