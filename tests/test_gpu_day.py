@@ -122,6 +122,8 @@ def test_make_says_how_it_is_called(gpu: ModuleType, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ONLY", "")
     monkeypatch.setenv("BUDGET", "")
     assert (gpu.asked([]).only, gpu.asked([]).budget) == ([], 400.0)
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # set by the make of `make test`
+        monkeypatch.delenv(name, raising=False)
     told = subprocess.run(
         ["make", "-n", "gpu", "ONLY=train", "BUDGET=200", "PYTHON=some-python"],
         capture_output=True,
