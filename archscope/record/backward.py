@@ -112,10 +112,11 @@ class Derivation(Onlooker):
             return func(*args, **kwargs)
         name = node.name().rpartition("::")[2]
         step = self.steps.setdefault(self.place_of(node), Step(name))
-        for tensor in tensors((args, kwargs)):
-            operand = self._values.known_operand(tensor) or self.saved(tensor, step)
-            if step.made.pop(operand.value.id, None) is None:
-                step.read[operand.value.id] = operand
+        with torch._C.DisableTorchFunction():  # before torch 2.13 the recorder's mode sees what is asked here, too
+            for tensor in tensors((args, kwargs)):
+                operand = self._values.known_operand(tensor) or self.saved(tensor, step)
+                if step.made.pop(operand.value.id, None) is None:
+                    step.read[operand.value.id] = operand
         out = func(*args, **kwargs)
         ran = kernels_of(func, args, kwargs, out)
         step.kernels.extend([asked(kernel, node) if kernel.name == RECURRENT else kernel for kernel in ran])
@@ -224,15 +225,17 @@ def borders(outputs: Iterable[torch.Tensor], since: int) -> tuple[list[torch.Ten
 @contextmanager
 def kept_gradients(outputs: Sequence[torch.Tensor]) -> Iterator[None]:
     """Inside, no leaf of the graph has a gradient yet; afterwards each has the one that it had."""
-    before = [(leaf, leaf.grad) for leaf in ends(outputs)]
-    try:
+    with torch._C.DisableTorchFunction():
+        before = [(leaf, leaf.grad) for leaf in ends(outputs)]
         for leaf, _ in before:
             leaf.grad = None
+    try:
         yield
     finally:
-        for leaf, gradient in before:
-            with suppress(RuntimeError):  # of another dtype by now; what the run has met becomes what it was
-                leaf.grad = gradient
+        with torch._C.DisableTorchFunction():
+            for leaf, gradient in before:
+                with suppress(RuntimeError):  # of another dtype by now; what the run has met becomes what it was
+                    leaf.grad = gradient
 
 
 def ends(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

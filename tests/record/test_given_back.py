@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
+from archscope.record import originals
 from archscope.record.originals import Originals
 from archscope.record.restoring import NotGivenBack, every
 from tests.record.snapshots import WAYS, changed_by_analysis, changes, settled
@@ -400,6 +401,19 @@ def test_a_write_that_nobody_sees_is_told() -> None:
 
     with pytest.warns(NotGivenBack, match=r"Tensor of .*4.* no function shows"):
         archscope.summarize(Hidden(), args=(torch.rand(2),))
+
+
+def test_a_step_of_training_copies_nothing_that_the_model_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Tensor] = []
+    real = originals.original
+    monkeypatch.setattr(originals, "original", lambda held, **how: copied.append(held) or real(held, **how))
+    model = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
+    archscope.summarize(model, input=(2, 3, 4), train=True, backward=True)
+    assert not copied
+    norm = nn.BatchNorm1d(3)
+    archscope.summarize(nn.Sequential(model, norm), input=(2, 3, 4), train=True, backward=True)
+    ours = {id(held) for held in (*norm.parameters(), *norm.buffers())}
+    assert {id(norm.running_mean), id(norm.running_var)} <= {id(held) for held in copied} <= ours
 
 
 def test_originals_keep_nothing_alive() -> None:
