@@ -289,9 +289,20 @@ OTHER_PROJECT = re.compile(
 """An installation by the name that another project has on the public package index."""
 
 
+def tracked() -> list[str]:
+    """The files of the repository, by their paths in it."""
+    return subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
+
+
+def test_nothing_lies_at_the_top_but_what_a_tool_or_a_reader_looks_for_there() -> None:
+    folders = {"archscope", "tests", "specs", "docs", ".ci"}
+    files = {"README.md", "LICENSE", "Makefile", "pyproject.toml", "setup.py", "constraints.txt"}
+    optional = {".gitignore", ".pre-commit-hooks.yaml", "mkdocs.yml"}
+    assert {name.partition("/")[0] for name in tracked()} - optional == folders | files
+
+
 def test_no_text_installs_the_other_project_of_this_name() -> None:
-    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True)
-    paths = [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+    paths = [path for name in tracked() if (path := ROOT / name).is_file()]
     assert not [path for path in paths if OTHER_PROJECT.search(path.read_text(encoding="utf-8", errors="replace"))]
 
 
