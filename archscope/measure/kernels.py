@@ -127,11 +127,13 @@ def kernels_among(events: Sequence[Any]) -> list[Any]:
 
 
 def shared(kernels: Sequence[Any]) -> Iterator[tuple[Any, float]]:
-    """Each kernel with its seconds; of a time in which several ran on one device, each has an equal part."""
+    """Each kernel with its seconds; of a time in which several ran on one device, each has an equal part. One whose end
+    the profiler did not see, or that took no time, has none."""
     for device in {kernel.device_index for kernel in kernels}:
         own = [kernel for kernel in kernels if kernel.device_index == device]
-        moments = [(kernel.time_range.start, True, at) for at, kernel in enumerate(own)]
-        moments += [(kernel.time_range.end, False, at) for at, kernel in enumerate(own)]
+        ran = [(kernel.time_range.start, kernel.time_range.end, at) for at, kernel in enumerate(own)]
+        lasting = [(start, end, at) for start, end, at in ran if end > start]
+        moments = [(start, True, at) for start, _, at in lasting] + [(end, False, at) for _, end, at in lasting]
         spent, running, last = [0.0] * len(own), set[int](), 0.0
         for moment, begins, at in sorted(moments):
             for other in running:

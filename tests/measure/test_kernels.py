@@ -256,6 +256,15 @@ def test_shares_sum_to_the_time_in_which_anything_ran(seed: int) -> None:
     assert sum(seconds for _, seconds in shared(events)) == pytest.approx(covered * 1e-6)
 
 
+@pytest.mark.parametrize("end", [6.0, 2.0])
+def test_what_took_no_time_takes_none_from_what_runs_later(end: float) -> None:
+    """A filling of few bytes may end as it begins; of one that is cut off, the end may be told before the beginning."""
+    first = a_range(0)
+    events = [first, launch(1, first), launch(2, first), on_gpu("Memset", 6, end, 1), on_gpu("gemm", 5, 15, 2)]
+    assert [seconds for _, seconds in shared(events[3:])] == [0.0, pytest.approx(10e-6)]
+    assert found(events).forward == {0: pytest.approx(10e-6)}
+
+
 def test_a_kernel_whose_launch_was_not_seen_is_taken_from_the_operator_that_is_told() -> None:
     first = a_range(0)
     linear = Event("aten::addmm", first, [Ran("gemm", 8.0)])
