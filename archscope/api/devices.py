@@ -45,7 +45,7 @@ def device(
     from archscope.measure import machine, with_settings
     from archscope.render import devices, views
 
-    tell, place = progress or (lambda _: None), targets.device_of(name)
+    tell, place = progress or (lambda _: None), targets.opened(name)
     if place == "meta":
         raise UsageError("meta computes nothing, so it has no ceilings", 'device="cpu", or cuda')
     if name == "auto":
@@ -72,6 +72,10 @@ def here() -> tuple[str, tuple[Here, ...]]:
     for kind in KINDS.values():
         for name in kind.names():
             backend = backend_of(name)
+            refusal = backend.unopened()
+            if refusal is not None:
+                found.append(Here(name, why=refusal.fact, help=refusal.cure))
+                continue
             found.append(Here(name, backend.machine(), backend.free_bytes(), backend.held_by_others()))
         refusal = kind.refusal(kind.traits.kind) if not kind.is_here() else None
         if refusal is not None:

@@ -158,7 +158,7 @@ def room_for(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:
     where memory does not suffice."""
     from archscope import targets
 
-    place, kind = targets.device_of(device), targets.dtype_of(dtype)
+    place, kind = targets.opened(device), targets.dtype_of(dtype)
     width = kind.itemsize if kind else 4
     inputs = sum(math.prod(i.shape) * (kind or i.dtype).itemsize for i in plan.inputs)
     needed = plan.parameter_count * width + max(inputs, plan.largest_bytes)

@@ -178,7 +178,7 @@ def build(
     from archscope import compile as workshop
     from archscope import targets
 
-    place = targets.device_of(device)
+    place = targets.opened(device)
     targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
     with targets.seeded(seed):
         return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype), settings=set)

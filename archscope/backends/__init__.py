@@ -77,9 +77,14 @@ def is_on(tensor: torch.Tensor, device: str) -> bool:
     return tensor.device.type == place.type and place.index in (None, tensor.device.index)
 
 
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What torch says where no allocator of its own but a system, CUDA itself or a library of its had no memory."""
+
+
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether memory did not suffice, on whatever device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in NO_MEMORY)
 
 
 def settings() -> tuple[Pair, ...]:

@@ -90,6 +90,9 @@ class Cpu:
     def settle(cls) -> None:
         """There is nothing to wait for."""
 
+    def unopened(self) -> Refusal | None:
+        """It works already."""
+
     def wake(self) -> None:
         """It never sleeps."""
 

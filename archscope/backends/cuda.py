@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +35,13 @@ FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
 CUDNN = ("enabled", "benchmark", "deterministic")
 REDUCED = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
 ELSEWHERE = 'device="cpu" runs on the CPU, device="meta" without memory'
+WHO = "nvidia-smi says which process"
+UNOPENED = {
+    "out of memory": f"other work holds its memory, {WHO}",
+    "busy or unavailable": f"another process has it for itself, {WHO}",
+    "no kernel image": "this torch is not built for this GPU: install one that is",
+}
+"""What helps against errors with which a GPU that is there refuses all work."""
 
 
 class CudaClock:
@@ -82,7 +92,10 @@ class Cuda:
     # -------------------------------------------------------- of the kind
     @classmethod
     def is_here(cls) -> bool:
-        return torch.cuda.is_available()
+        """Torch warns where a driver does not serve; whoever asks for a GPU is told that as a refusal."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.cuda.is_available()
 
     @classmethod
     def names(cls) -> Sequence[str]:
@@ -106,7 +119,7 @@ class Cuda:
 
     @classmethod
     def is_awake(cls) -> bool:
-        return torch.cuda.is_available() and torch.cuda.is_initialized()
+        return torch.cuda.is_initialized()
 
     @classmethod
     def random_states(cls) -> Sequence[Pair]:
@@ -133,6 +146,15 @@ class Cuda:
             torch.cuda.synchronize()
 
     # -------------------------------------------------------- time and memory
+    def unopened(self) -> Refusal | None:
+        try:
+            _touch(self._place)
+        except RuntimeError as error:
+            said = _in_short(error)
+            cure = next((cure for words, cure in UNOPENED.items() if words in said), "nvidia-smi says how it is")
+            return Refusal(f"{self._place} is here, but cannot be used: {said}", f"{cure}; {ELSEWHERE}")
+        return None
+
     def wake(self) -> None:
         torch.cuda.init()
 
@@ -207,19 +229,24 @@ class Cuda:
     def capture(self, step: Call, forget: Call) -> Call:
         """What waits for the GPU is looked for before, as far as torch tells of it. A capture that breaks off leaves
         nothing behind: no work that is still going on, no allocator that keeps its memory apart, no generator that
-        waits for a replay."""
+        waits for a replay. What the step warns of it has said before."""
         graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._place)
         usual = torch.cuda.current_stream(self._place)
         try:
-            side.wait_stream(usual)
-            with torch.cuda.stream(side):
-                for _ in range(WARM):
-                    step()
-                with _waiting_refused():
-                    step()
-            usual.wait_stream(side)
-            forget()
-            self._record(graph, side, step)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                side.wait_stream(usual)
+                with torch.cuda.stream(side):
+                    for _ in range(WARM):
+                        step()
+                    with _waiting_refused():
+                        step()
+                usual.wait_stream(side)
+                forget()
+                gc.collect()
+                self.wait()
+                torch.cuda.empty_cache()
+                self._record(graph, side, step)
         except BaseException:
             with suppress(RuntimeError):
                 self.wait()
@@ -227,8 +254,10 @@ class Cuda:
         return graph.replay
 
     def repeated(self, call: Call, times: int) -> Call:
-        """As one graph, since starting each by hand would take longer than it lasts."""
+        """As one graph, since starting each by hand would take longer than it lasts. Nothing is cleared away before, as
+        is done for a whole step: that takes far longer than the calls."""
         call()
+        self.wait()
         graph = torch.cuda.CUDAGraph()
 
         def several() -> None:
@@ -240,9 +269,6 @@ class Cuda:
 
     def _record(self, graph: torch.cuda.CUDAGraph, side: torch.cuda.Stream, step: Call) -> None:
         """What the step launches, in memory of the graph's own. Raises what the step raises, else what torch does."""
-        self.wait()
-        gc.collect()
-        torch.cuda.empty_cache()
         pool = torch.cuda.graph_pool_handle()
         with torch.cuda.stream(side):
             graph.capture_begin(pool=pool)
@@ -283,12 +309,27 @@ def _unusable() -> Refusal:
         torch.cuda.init()
         said = "torch finds no GPU"
     except (RuntimeError, AssertionError) as error:
-        said = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        said = _in_short(error)
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if "too old" in said:
         cure = f"update the driver, or install a torch that is built for an older CUDA than {torch.version.cuda}"
+    elif hidden is not None and "No CUDA GPUs" in said:
+        cure = f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all other GPUs: unset it"
     else:
         cure = "nvidia-smi says whether there is a GPU and a driver; CUDA_VISIBLE_DEVICES hides GPUs"
     return Refusal(said, cure)
+
+
+def _in_short(error: BaseException) -> str:
+    """What is the matter, of what torch says with it; where it cites CUDA, what CUDA says."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    cited = re.search(r"\bError \d+: .+|(?<=CUDA error: ).+", said)
+    return cited[0] if cited else re.split(r"\. | - ", said)[0].rstrip(".")
+
+
+def _touch(place: torch.device) -> None:
+    """The first thing that a GPU must be able to do: some memory, a kernel, a result."""
+    torch.ones(1, device=place).neg().item()
 
 
 @contextmanager
@@ -310,11 +351,14 @@ def _attribute(owner: Any, name: str) -> Pair:
 
 
 def _driver() -> str:
-    """The driver's version; where only that can be had, the CUDA version that it serves."""
+    """The driver's version; where only that can be had, the CUDA version that it serves; else nothing."""
     with suppress(OSError):
         found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", DRIVER.read_text())
         if found:
             return found[1]
-    asked: Callable[[], int] = torch._C._cuda_getDriverVersion  # type: ignore[attr-defined]  # only where torch has CUDA
-    served = asked()
-    return f"CUDA {served // 1000}.{served % 1000 // 10}"
+    served = ctypes.c_int()
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        if library.cuDriverGetVersion(ctypes.byref(served)) == 0:
+            return f"CUDA {served.value // 1000}.{served.value % 1000 // 10}"
+    return ""

@@ -95,6 +95,9 @@ class Backend(Protocol):
     def settle(cls) -> None:
         """Waits for all devices of the kind that are in use."""
 
+    def unopened(self) -> Refusal | None:
+        """Why a device that is there refuses to work, which its first, tiny work shows; None where it does not."""
+
     def wake(self) -> None:
         """Makes torch ready for the device, as its first tensor there would."""
 

@@ -25,7 +25,7 @@ ignored    arguments that the author's classes accept and never read
 from archscope.targets.asked_sizes import asked_sizes
 from archscope.targets.calls import check_fit, cure_of, named_inputs, needs_inputs, without_inputs
 from archscope.targets.constructors import Constructor, Constructors, constructor_of
-from archscope.targets.devices import device_of, dtype_of, free_bytes, refuse_too_big, seeded
+from archscope.targets.devices import device_of, dtype_of, free_bytes, opened, refuse_too_big, seeded
 from archscope.targets.ignored import ignored_arguments
 from archscope.targets.inputs import Door, example, in_one_batch, inputs_of, is_given, without_history
 from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
@@ -70,6 +70,7 @@ __all__ = [
     "names_of",
     "needs_inputs",
     "on_meta",
+    "opened",
     "placed",
     "refuse_too_big",
     "resized",

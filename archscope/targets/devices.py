@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -23,14 +24,17 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 def device_of(name: str) -> str:
-    """`auto` is the first CUDA device if there is one, else the CPU.
+    """`auto` is the first CUDA device if there is one, else the CPU. Of a kind that there is one of, numbers are left
+    out, as torch does.
 
     Raises UsageError for a device that is not there.
     """
     if name == "auto":
         return automatic()
     try:
-        kind = kind_of(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some names are no longer used
+            kind = kind_of(name)
     except RuntimeError:
         raise UsageError(f"unknown device {name!r}", KNOWN) from None
     if kind is None:
@@ -38,7 +42,16 @@ def device_of(name: str) -> str:
     refusal = kind.refusal(name)
     if refusal is not None:
         raise UsageError(*refusal)
-    return name
+    return name if kind.traits.queued else kind.traits.kind
+
+
+def opened(device: str) -> str:
+    """The device, as `device_of` has it, when it has shown that it works. Raises UsageError."""
+    place = device_of(device)
+    refusal = backend_of(place).unopened()
+    if refusal is not None:
+        raise UsageError(*refusal)
+    return place
 
 
 def free_bytes(device: str) -> int | None:

@@ -26,7 +26,7 @@ from archscope.record.belongings import kept_belongings
 from archscope.record.originals import kept_tensors
 from archscope.record.state import kept_state
 from archscope.record.trees import leaves
-from archscope.targets.devices import device_of, dtype_of
+from archscope.targets.devices import device_of, dtype_of, opened
 from archscope.targets.inputs import Door, mapped
 from archscope.targets.python import as_module, module_from, module_of
 from archscope.warned import attributed
@@ -77,10 +77,10 @@ def subject(target: Any, arguments: Mapping[str, Any], *, device: str = "auto", 
     Raises UsageError.
     """
     if isinstance(target, (str, os.PathLike)):
-        return _made(os.fspath(target), arguments, device_of(device), dtype)
+        return _made(os.fspath(target), arguments, opened(device), dtype)
     if is_maker(target):
         name = getattr(target, "__name__", type(target).__name__)
-        place = device_of(device)
+        place = opened(device)
         return subject_from(lambda: module_from(target, arguments, name, device=place), name, place, dtype)
     if not isinstance(target, (nn.Module, torch.export.ExportedProgram)):
         raise _no_target(target)

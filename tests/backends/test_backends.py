@@ -141,6 +141,22 @@ def test_out_of_memory_is_told_with_its_cure_and_who_else_holds_some(look: Any, 
     assert not MADE
 
 
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED"), False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (None, False),
+    ],
+)
+def test_who_says_that_memory_did_not_suffice(error: BaseException | None, is_it: bool) -> None:
+    assert backends.out_of_memory(error) is is_it
+
+
 def test_out_of_memory_while_it_is_timed() -> None:
     class Later(nn.Module):
         calls = 0

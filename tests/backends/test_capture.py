@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +60,7 @@ class FakeCuda:
         yield
 
     def set_mode(self, mode: Any) -> None:
+        warnings.warn("Synchronization debug mode is a prototype feature", stacklevel=1)
         self.mode = mode
 
     def generator(self) -> Any:
@@ -97,6 +100,13 @@ def test_a_step_is_captured_in_memory_of_its_own(fake: FakeCuda) -> None:
     assert fake.log == ["wait for stream"] * 2 + ["forget", "synchronize", "empty cache", "begin in pool 1", "end"]
     replay()
     assert fake.log[-1] == "replay"
+
+
+def test_what_torch_says_of_a_capture_is_no_news_for_its_user(fake: FakeCuda) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Cuda("cuda").capture(lambda: None, fake.note("forget"))
+    assert not told
 
 
 class Breaking(nn.Module):
@@ -154,9 +164,11 @@ def test_a_capture_that_only_its_end_breaks_is_told(fake: FakeCuda) -> None:
     assert fake.log[-5:] == WHOLE
 
 
-def test_many_short_calls_are_one_graph(fake: FakeCuda) -> None:
+def test_many_short_calls_are_one_graph(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[bool] = []
+    monkeypatch.setattr(gc, "collect", fake.note("collect"))
     several = Cuda("cuda:0").repeated(lambda: ran.append(fake.capturing), 5)
     assert ran == [False] + [True] * 5
+    assert fake.log == ["synchronize", "begin in pool 1", "end"], "clearing away takes longer than the calls"
     several()
     assert fake.log[-1] == "replay"
