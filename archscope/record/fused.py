@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from archscope.record.overridden import put
 
 FEW = 16
-"""Queries and keys of a stand-in, at most; and its batch and heads are one."""
+"""Queries and keys of a stand-in, at most."""
 
 attention = functional.scaled_dot_product_attention
 NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
@@ -48,13 +48,18 @@ class Fused(TorchFunctionMode):
 
 def fused(told: dict[str, Any]) -> torch.Tensor:
     """By the kernel of a processor, which has shapes on meta, forward and backward. What it makes is as large as what
-    others make: the result, and a number for each query of each head."""
+    others make: the result, and a number for each query of each head. It knows one size of heads only: where values
+    have another, the smaller ones are filled up."""
     run: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    mask, scale = told.get("attn_mask"), told.get("scale")
-    output, _ = run(
-        *(told["query"], told["key"], told["value"], 0.0, bool(told.get("is_causal"))), attn_mask=mask, scale=scale
-    )
-    return output
+    mask, scale, last = told.get("attn_mask"), told.get("scale"), told["value"].shape[-1]
+    size = max(last, told["query"].shape[-1])
+    operands = [widened(told[name], size) for name in NAMES[:3]]
+    output, _ = run(*operands, 0.0, bool(told.get("is_causal")), attn_mask=mask, scale=scale)
+    return output if last == size else output[..., :last]
+
+
+def widened(tensor: torch.Tensor, size: int) -> torch.Tensor:
+    return tensor if tensor.shape[-1] == size else functional.pad(tensor, (0, size - tensor.shape[-1]))
 
 
 def is_fused(told: dict[str, Any], device: str) -> bool:
@@ -74,7 +79,8 @@ def is_fused(told: dict[str, Any], device: str) -> bool:
 
 
 def small(tensor: torch.Tensor, device: str, last: int) -> torch.Tensor:
-    """A stand-in: as many heads, of the same size, and laid out alike along the last axis, which is at most so long."""
+    """A stand-in of one example: as many heads of the same size, laid out alike along the last axis, which is at most
+    so long."""
     sizes = [1] * len(tensor.shape[:-3]) + [*tensor.shape[-3:]]
     sizes[-2:] = [min(sizes[-2], FEW), min(sizes[-1], last)] if len(sizes) > 1 else sizes[-2:]
     step = 1 if tensor.stride(-1) == 1 else 2

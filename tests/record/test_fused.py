@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import archscope
 from archscope.liveness import Memory, memory_of
+from archscope.record import fused as fusing
 from archscope.record import record_module
 from archscope.record.fused import is_fused
 
@@ -93,6 +94,19 @@ def test_torch_says_what_a_processor_fuses(shapes: Any, how: dict[str, Any], fus
     made = (torch.empty(shape, device="meta") for shape in shapes)
     operands = dict(zip(("query", "key", "value"), made, strict=True))
     assert is_fused({**operands, **how}, "cpu") is fused
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_values_may_have_heads_of_another_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU fuses them, a processor does not."""
+    monkeypatch.setattr(fusing, "is_fused", lambda *_given: True)
+    shapes = [(2, 4, 4096, 64), (2, 4, 4096, 64), (2, 4, 4096, size)]
+    operands = [torch.empty(shape, device="meta", requires_grad=True) for shape in shapes]
+    with fusing.fused_as("cuda"):
+        output = F.scaled_dot_product_attention(*operands)
+    assert output.shape == shapes[2]
+    output.backward(torch.empty_like(output))
+    assert [operand.grad.shape for operand in operands if operand.grad is not None] == shapes
 
 
 def test_what_the_user_switched_off_is_not_used() -> None:
