@@ -282,20 +282,20 @@ class Cuda:
 
     def _end(self, graph: torch.cuda.CUDAGraph, pool: Any) -> None:
         """Torch ends a capture that something broke with an error, and forgets what the capture had changed then: the
-        allocator still puts aside what is asked for, and the generator still counts for the graph."""
+        allocator still puts aside what is asked for, and the generator still counts for the graph. Where only the last
+        step failed, which makes a graph of what was captured, the allocator refuses to end twice: then the graph gives
+        its memory back itself."""
         try:
             graph.capture_end()
         except RuntimeError:
             index = torch.cuda.current_device() if self._place.index is None else self._place.index
             allocator: Any = torch._C
             generator: Any = torch.cuda.default_generators[index]
-            for mend in (
-                lambda: allocator._cuda_endAllocateToPool(index, pool),
-                lambda: allocator._cuda_releasePool(index, pool),
-                lambda: generator.graphsafe_set_state(generator.clone_state()),
-            ):
-                with suppress(RuntimeError):
-                    mend()
+            with suppress(RuntimeError):
+                allocator._cuda_endAllocateToPool(index, pool)
+                allocator._cuda_releasePool(index, pool)
+            with suppress(RuntimeError):
+                generator.graphsafe_set_state(generator.clone_state())
             raise
 
 

@@ -164,6 +164,20 @@ def test_a_capture_that_only_its_end_breaks_is_told(fake: FakeCuda) -> None:
     assert fake.log[-5:] == WHOLE
 
 
+def test_a_graph_that_cannot_be_made_gives_its_memory_back_once(
+    fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch has told the allocator of the end then, and would abort the process if the memory were given back twice."""
+
+    def ended_already(*_given: Any) -> None:
+        raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+
+    fake.breaks = True
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", ended_already, raising=False)
+    assert captured(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))[0] is None
+    assert fake.log[-3:] == ["end", *WHOLE[3:]]
+
+
 def test_many_short_calls_are_one_graph(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[bool] = []
     monkeypatch.setattr(gc, "collect", fake.note("collect"))
