@@ -69,10 +69,10 @@ def test_the_table_counts_goals(gpu: ModuleType, tmp_path: Path) -> None:
     }
     text = "\n".join(found.table())
     for words in (
-        "rows within 3 % of the profiler's: 1 of 2",
-        "rows within 5 % of the whole, where the GPU is busy: 1 of 2",
-        "memory within 5 %: 1 of 2",
-        "the whole within 5 % of torch.utils.benchmark: 1 of 1",
+        "rows within 3 % of the profiler's: 1 of 2, 2 without a figure",
+        "rows within 5 % of the whole, where the GPU is busy: 1 of 2, 1 without a figure",
+        "memory within 5 %: 1 of 2, 2 without a figure",
+        "the whole within 5 % of torch.utils.benchmark: 1 of 1, 3 without a figure",
         "nets64: vit_b_16 64 float32: ended after 9 s",
     ):
         assert words in text
@@ -85,6 +85,8 @@ if name == "hangs":
     time.sleep(60)
 if name == "fails":
     sys.exit("it broke")
+if name == "babbles":
+    sys.exit(print("no document"))
 print("a word")
 print('{"x": 1}')
 """
@@ -95,13 +97,14 @@ def test_what_hangs_or_fails_costs_itself_only(
 ) -> None:
     script = tmp_path / "sections.py"
     script.write_text(SECTIONS)
-    jobs = [("suspicion", {"name": name}) for name in ("works", "fails", "hangs", "late")]
+    jobs = [("suspicion", {"name": name}) for name in ("works", "fails", "babbles", "hangs", "late")]
     monkeypatch.setattr(gpu, "SECTIONS", script)
     monkeypatch.setattr(gpu, "PLAN", {"suspicions": (8.0, jobs), "never": (5.0, jobs[:1])})
     assert day(gpu, tmp_path, "--only", "suspicions").run() == 1
-    works, fails, hangs, late = json.loads((tmp_path / "gpu.json").read_text())["sections"]["suspicions"]
+    works, fails, babbles, hangs, late = json.loads((tmp_path / "gpu.json").read_text())["sections"]["suspicions"]
     assert works["x"] == 1
     assert "it broke" in fails["failed"]
+    assert babbles["failed"] == "its last line is no document: no document"
     assert hangs["failed"].startswith("ended after ")
     assert late["left out"] == "no time"
     assert "suspicions: fails: " in capsys.readouterr().out

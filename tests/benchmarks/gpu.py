@@ -140,9 +140,11 @@ class Day:
         )
         try:
             out, err = job.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
+        except BaseException as broken:  # also Ctrl-C, which the process of a session of its own does not hear of
             os.killpg(job.pid, signal.SIGKILL)
             job.communicate()
+            if not isinstance(broken, subprocess.TimeoutExpired):
+                raise
             return {"failed": f"ended after {limit:.0f} s"}
         lines = out.strip().splitlines()
         if what == "tests":
@@ -150,7 +152,10 @@ class Day:
             return {"tests": lines[-1] if lines else "", **({"failed": wrong or err[-800:]} if job.returncode else {})}
         if job.returncode or not lines:
             return {"failed": err.strip()[-800:] or f"exit code {job.returncode}"}
-        return json.loads(lines[-1])
+        try:
+            return dict(json.loads(lines[-1]))
+        except ValueError:
+            return {"failed": f"its last line is no document: {lines[-1][:200]}"}
 
     def environment(self) -> dict[str, str]:
         """The user's own cache of ceilings is left alone."""
@@ -177,11 +182,19 @@ class Day:
                 [f"{label(line):24}", *(cell(line.get(key), scale, digits) for key, _, scale, digits in COLUMNS)]
             )
         for key, off, words in GOALS:
-            counted = [line for line in lines if key != "accounted" or (line.get("busy") or 0) >= BUSY]
+            counted = [line for line in lines if key != "accounted" or may_be_busy(line)]
             ratios = [line[key] for line in counted if line.get(key) is not None]
-            yield f"{words}: {sum(abs(ratio - 1) <= off for ratio in ratios)} of {len(ratios)}"
+            unknown = len(counted) - len(ratios)
+            without = f", {unknown} without a figure" if unknown else ""
+            yield f"{words}: {sum(abs(ratio - 1) <= off for ratio in ratios)} of {len(ratios)}{without}"
         for name, section in self.found["sections"].items():
             yield from (f"{name}: {label(line)}: {str(line['failed'])[-300:]}" for line in section if "failed" in line)
+
+
+def may_be_busy(line: dict[str, Any]) -> bool:
+    """Whether the GPU was kept busy, as far as that is known."""
+    share = line.get("busy")
+    return share is None or share >= BUSY
 
 
 def label(line: dict[str, Any]) -> str:

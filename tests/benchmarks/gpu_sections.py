@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 import archscope
 from archscope import api
 from archscope.backends import backend_of, quiet_profile
+from archscope.backends.precision import NAMED
 from archscope.compile import build
 from archscope.measure import Workload, kept, optimizer_of
 from archscope.measure.ceilings import measure_ceilings
@@ -175,6 +176,8 @@ def of_profiler(run: Callable[[], object]) -> float | None:
 def precision() -> dict[str, Any]:
     """Under torch's recommended switch a model is analysed."""
     model, x = nn.Linear(64, 64).to(DEVICE), torch.rand(8, 64, device=DEVICE)
+    if not NAMED:
+        return {"skipped": "this torch has one interface only"}
     torch.backends.cuda.matmul.fp32_precision = "tf32"  # type: ignore[attr-defined]  # from torch 2.9 on
     return {
         "summarize": tried(lambda: archscope.summarize(model, args=(x,)).total.macs),
