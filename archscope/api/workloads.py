@@ -159,10 +159,14 @@ def _of_module(
 
 
 def fusing(device: str) -> str:
-    """The device whose fused kernels memory on meta is predicted for: that which is measured, else the one at hand."""
-    from archscope.backends import automatic
+    """The device whose fused kernels memory on meta is predicted for: that which is measured, else the one at hand, if
+    it can be asked."""
+    from archscope.backends import automatic, backend_of
 
-    return automatic() if device == "meta" else device
+    if device != "meta":
+        return device
+    found = automatic()
+    return found if backend_of(found).unopened() is None else "cpu"
 
 
 class Watch:

@@ -16,6 +16,7 @@ from torch import nn
 
 import archscope
 from archscope import backends, targets
+from archscope.api.workloads import fusing
 from archscope.backends import cuda
 from archscope.cli import cli
 from archscope.errors import UsageError
@@ -154,6 +155,15 @@ def test_a_live_model_on_the_processor_does_not_open_a_gpu(monkeypatch: pytest.M
     monkeypatch.setattr(cuda, "_touch", lambda _: pytest.fail("the GPU was opened"))
     timing = archscope.time(nn.GELU(), args=(torch.ones(2),), seconds=0.01, roofline=False, rows=False)
     assert timing.measurement.machine.device == "cpu"
+
+
+@pytest.mark.parametrize(("said", "asked"), [("", "cuda"), ("CUDA error: out of memory", "cpu")])
+def test_memory_on_meta_is_that_of_a_gpu_which_can_be_asked(
+    said: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cuda(monkeypatch, count=1)
+    monkeypatch.setattr(cuda, "_touch", lambda _: raising(said)() if said else None)
+    assert (fusing("meta"), fusing("cuda:1"), fusing("cpu")) == (asked, "cuda:1", "cpu")
 
 
 def test_a_gpu_that_refuses_all_work_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
