@@ -31,6 +31,7 @@ class Session:
     options: Mapping[str, Any]
     library: Library = field(init=False)
     _foundry: Any = None
+    _edited: dict[tuple[str, str], Library] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = split(self.target)
@@ -65,5 +66,9 @@ class Session:
         return plan
 
     def edited(self, file: str, text: str) -> Library:
-        """The library with another text in one file; the other files are not read again. Raises SpecError."""
-        return load(self.library.root.file, texts={**self.library.sources, file: text}, known=self.library)
+        """The library with another text in one file, which is read once; the others are not read again. Raises
+        SpecError."""
+        if (file, text) not in self._edited:
+            texts = {**self.library.sources, file: text}
+            self._edited[file, text] = load(self.library.root.file, texts=texts, known=self.library)
+        return self._edited[file, text]

@@ -35,6 +35,8 @@ CHECKS: tuple[tuple[Any, str], ...] = ((Distribution, "__init__"), (Distribution
 
 APART = frozenset([*sys.stdlib_module_names, "torch", "numpy", "sympy", "archscope"])
 """Packages in which no author's code lies."""
+APART_MET: set[str] = set()
+"""The modules of these packages that were imported when a run began: thousands, at which no other run need look."""
 
 height: Callable[[], int] = torch._C._len_torch_function_stack
 mode_at: Callable[[int], Any] = torch._C._get_function_stack_at
@@ -186,8 +188,9 @@ def exchange(things: Mapping[int, Question], spaces: Sequence[Space]) -> None:
 
 def of_authors() -> Iterator[Space]:
     """The names of every module that is neither torch's nor Python's."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in APART and isinstance(module, ModuleType):
+    APART_MET.update(name for name in sys.modules.keys() - APART_MET if name.partition(".")[0] in APART)
+    for name in sys.modules.keys() - APART_MET:
+        if isinstance(module := sys.modules.get(name), ModuleType):
             yield module.__dict__
 
 

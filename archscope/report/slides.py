@@ -5,6 +5,7 @@ Window, sizes of input and output → Slide → positions read, positions left o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -40,7 +41,16 @@ class Slide:
     @cached_property
     def tail(self) -> int:
         """How many positions at the end come after the last one that is read."""
-        return self.size - 1 - max(map(self._last, range(self.kernel)))
+        return self.size - 1 - max(map(self._last, self._telling()))
+
+    def _telling(self) -> Iterable[int]:
+        """Positions of the kernel among which is the one that reads last: of those that every output reads, the last;
+        of those after it, a round of the stride, which repeats."""
+        room = self.size - 1 + self.padding - (self.outputs - 1) * self.stride
+        inside = min(room // self.dilation, self.kernel - 1)  # the last that every output reads
+        turn = self.stride // gcd(self.dilation, self.stride)
+        after = max(inside + 1, 0)
+        return (max(inside, 0), *range(after, min(after + turn, self.kernel)))
 
     def _last(self, offset: int) -> int:
         """The last position that the kernel's position `offset` lies on; -1 where it meets padding alone."""
@@ -51,7 +61,11 @@ class Slide:
     @cached_property
     def meets(self) -> int:
         """How many of the kernel's positions ever lie on the input, and not on its padding."""
-        return sum(self._last(offset) >= 0 for offset in range(self.kernel))
+        if self.stride > self.size:  # a step may jump over the input
+            return sum(self._last(offset) >= 0 for offset in range(self.kernel))
+        first = -(-(self.padding - (self.outputs - 1) * self.stride) // self.dilation)
+        last = (self.padding + self.size - 1) // self.dilation
+        return max(0, min(last, self.kernel - 1) - max(first, 0) + 1)
 
 
 def sliding(row: Row) -> tuple[Window | None, tuple[int, ...]]:

@@ -25,6 +25,8 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...]]] = [
     ),
     (nn.LSTM(5, 7, proj_size=3, bidirectional=True), (2, 3, 5)),
     (nn.RNN(5, 7, nonlinearity="relu"), (2, 3, 5)),
+    *((nn.Linear(5, 7, bias=bias), shape) for bias in (True, False) for shape in ((5,), (2, 5), (2, 3, 5), (0, 2, 5))),
+    *((kind(), (2, 3, 5)) for kind in (nn.ReLU, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh)),
 ]
 
 
@@ -79,3 +81,18 @@ def test_what_does_not_fit_is_left_to_torch() -> None:
     (mismatch,) = traced(net, torch.empty(2, 4, 3, 3, device="meta")).mismatches
     assert mismatch.says is not None
     assert (mismatch.says.said, mismatch.says.has) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: nn.functional.linear(x.mT, torch.empty(3, 3, device="meta")),  # not contiguous
+        lambda x: nn.functional.linear(x, torch.empty(5, device="meta")),  # a weight without rows
+        lambda x: nn.functional.relu(x.mT),
+        lambda x: nn.functional.relu(x, inplace=True),
+    ],
+)
+def test_what_is_not_plain_is_left_to_torch(call: Any) -> None:
+    with Asked() as asked, torch.no_grad():
+        call(torch.empty(2, 3, 5, device="meta"))
+    assert asked.compared == []
