@@ -14,6 +14,7 @@ from archscope import api
 from archscope.api import repairs as looking
 from archscope.cli import files
 from archscope.errors import UsageError
+from archscope.spec import folders
 from tests.commands import run
 from tests.test_repairs import BROKEN, FIXED, SHARED, USER
 
@@ -56,6 +57,11 @@ def dotted(path: Path) -> Path:
     return Path(".") / ".." / path.parent.name / path.name
 
 
+def through_nothing(path: Path) -> str:
+    """`none/../net.yaml`, where there is no folder `none`."""
+    return os.path.join("none", "..", path.name)
+
+
 COMMANDS = {
     "summary": ["summary", "net.yaml", "-o"],
     "a variant": ["summary", "net.yaml:small", "-o"],
@@ -70,9 +76,9 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("way", [same, linked, hard_linked, dotted])
+@pytest.mark.parametrize("way", [same, linked, hard_linked, dotted, through_nothing])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_spec_is_not_overwritten(command: str, way: Callable[[Path], Path], folder: Path) -> None:
+def test_a_spec_is_not_overwritten(command: str, way: Callable[[Path], Path | str], folder: Path) -> None:
     for name in ("net.yaml", "other.yaml"):
         Path(name).write_text(SOUND)
     output = way(folder / "net.yaml")
@@ -108,7 +114,7 @@ def test_one_file_holds_one_output(folder: Path) -> None:
     assert (result.exit_code, "is to hold two outputs" in result.stderr, os.listdir()) == (2, True, ["net.yaml"])
 
 
-@pytest.mark.parametrize("output", ["none/x", "there", "x/", "", "n" * 300, "shut", "circle"])
+@pytest.mark.parametrize("output", ["none/x", "there", "x/", "", "n" * 300, "shut", "circle", "a\0b"])
 @pytest.mark.parametrize("option", ["-o", "--save-baseline"])
 def test_nothing_is_mended_where_an_output_cannot_be_written(output: str, option: str, folder: Path) -> None:
     Path("net.yaml").write_text(BROKEN)
@@ -244,3 +250,58 @@ def test_a_project_does_not_allow_itself(key: str, folder: Path) -> None:
     result = run("check")
     assert (result.exit_code, Path("ran").exists()) == (2, False)
     assert f"unknown key '{key}'" in result.stderr
+
+
+# ------------------------------------------------------------ what its name says
+@pytest.mark.parametrize(
+    ("command", "name", "told"),
+    [
+        (["summary", "net.yaml"], "x.sarif", "summary writes no sarif"),
+        (["flops", "net.yaml"], "x.SARIF", "flops writes no sarif"),
+        (["time", "net.yaml"], "x.sarif", "time writes no sarif"),
+        (["check", "net.yaml"], "x.csv", "check writes no csv"),
+        (["list"], "x.html", "list writes no html"),
+    ],
+)
+def test_a_name_that_says_a_format_which_there_is_not_is_refused(command: list[str], name: str, told: str) -> None:
+    Path("net.yaml").write_text(SOUND)
+    result = run(*command, "-o", name)
+    assert (result.exit_code, result.stdout, os.listdir()) == (2, "", ["net.yaml"])
+    assert told in result.stderr
+    assert "help: a name that ends in .json" in result.stderr
+
+
+def test_a_format_that_is_asked_for_needs_no_name() -> None:
+    Path("net.yaml").write_text(SOUND)
+    assert run("summary", "net.yaml", "--format", "table", "-o", "x.sarif").exit_code == 0
+    assert Path("x.sarif").read_text().startswith("net ")
+
+
+# ------------------------------------------------------------ folders, pipes
+def test_too_large_a_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "MOST_ENTRIES", 50)
+    for i in range(10):
+        Path(f"f{i}").mkdir()
+        for j in range(10):
+            Path(f"f{i}", f"{j}.txt").touch()
+    Path("f0", "net.yaml").write_text(SOUND)
+    result = run("check", ".")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "more than 50 files and folders in ." in result.stderr
+    assert run("check", "f0").exit_code == 0
+
+
+def test_a_baseline_may_come_from_a_pipe(folder: Path) -> None:
+    """`--baseline <(git show main:b.json)`; not where somebody's pyproject.toml names one, which might never end."""
+    Path("net.yaml").write_text(SOUND)
+    run("check", "net.yaml", "--save-baseline", "b.json")
+    reader, writer = os.pipe()
+    os.write(writer, Path("b.json").read_bytes())
+    os.close(writer)
+    assert run("check", "net.yaml", "--baseline", f"/dev/fd/{reader}").exit_code == 0
+    os.close(reader)
+    os.mkfifo("pipe")
+    Path("pyproject.toml").write_text("[tool.archscope]\nbaseline = 'pipe'\n")
+    result = run("check", "net.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "baseline: it is a pipe\n  help: a file; only --baseline may name a pipe" in result.stderr

@@ -337,3 +337,26 @@ def test_what_is_seen_stays_and_what_is_not_seen_is_shown() -> None:
 def test_a_patch_quotes_a_name_as_git_does() -> None:
     assert diff("a\n", "b\n", "net.yaml").startswith("--- a/net.yaml\n+++ b/net.yaml\n")
     assert diff("a\n", "b\n", "a\udcff\n.yaml").startswith('--- "a/a\\377\\012.yaml"\n+++ "b/a\\377\\012.yaml"\n')
+
+
+# ------------------------------------------------------------ numbers
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 300, "0x" + "f" * 5000, "1_0" * 200])
+@pytest.mark.parametrize("option", ["--set", "--arg"])
+def test_a_number_that_is_too_long_is_told_in_short(option: str, number: str, folder: Path) -> None:
+    Path("net.yaml").write_text("params: {w: 4}\ninput: [N, 8]\nlayers:\n  - Linear(w)\n")
+    result = run("summary", "net.yaml", option, f"w={number}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is a number of more than 200 digits" in result.stderr
+    assert len(result.stderr) < 400
+
+
+@pytest.mark.parametrize("value", [10**5000, [4, -(10**40)]], ids=["a number", "a list"])
+def test_nor_is_one_that_python_holds(value: object, folder: Path) -> None:
+    Path("net.yaml").write_text("params: {w: 4}\ninput: [N, 8]\nlayers:\n  - Linear(w)\n")
+    with pytest.raises(UsageError, match=r"set w: a number of [\d,]+ bits"):
+        archscope.summarize("net.yaml", set={"w": value})
+
+
+def test_a_long_word_is_told_in_short(folder: Path) -> None:
+    Path("net.yaml").write_text("params: {w: 4}\ninput: [N, 8]\nlayers:\n  - Linear(w)\n")
+    assert len(run("summary", "net.yaml", "--set", f"w='{'x' * 5000}'").stderr) < 600

@@ -73,11 +73,11 @@ def is_tail(one: str, other: str) -> bool:
 
 # ------------------------------------------------------------ reading
 def read(file: str | os.PathLike[str]) -> Baseline:
-    """The baseline in a file. Raises UsageError with the cure where it cannot be read or is something else."""
+    """The baseline in a file, or from a pipe. Raises UsageError with the cure where it cannot be read or is none."""
     name = os.fspath(file)
     renew = f"archscope check TARGET… --save-baseline {name} writes one"
     try:
-        text = plain_text(name, most=MAX_BYTES)
+        text = plain_text(name, most=MAX_BYTES, pipes=True)
     except UnicodeDecodeError:
         raise UsageError("not UTF-8, so no baseline", renew, Span(name, 0, 0)) from None
     except OSError as error:

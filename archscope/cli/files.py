@@ -5,6 +5,7 @@ text → a draft beside the file, of its owner and mode → moved over the file
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -29,9 +30,9 @@ def refuse_outputs(outputs: Iterable[str | None], read: Iterable[str]) -> None:
         refuse_unwritable(output)
         if any(os.path.realpath(output) == os.path.realpath(str(other)) for other in paths[:at]):
             raise UsageError(f"{output} is to hold two outputs", "name two files")
-    there = [path for path in paths if path and os.path.isfile(path)]
+    there = [path for path in paths if path and os.path.isfile(os.path.realpath(path))]
     for path, source in ((path, source) for path in there for source in sources_of(read)):
-        if os.path.exists(source) and os.path.samefile(path, source):
+        if os.path.exists(source) and os.path.samefile(os.path.realpath(path), source):
             which = "it" if os.path.abspath(path) == os.path.abspath(source) else f"it is {source}, which"
             raise UsageError(f"cannot write {path}: {which} is read here, and would be lost", "name another file")
 
@@ -46,7 +47,7 @@ def refuse_unwritable(output: str) -> None:
         there = mode_of(output)
         if there is not None and not there & 0o222:
             raise UsageError(f"cannot write {output}: it is read-only", f"chmod u+w {output}")
-        if there is not None and not os.access(output, os.W_OK):
+        if there is not None and not os.access(os.path.realpath(output), os.W_OK):
             raise PermissionError(13, "Permission denied")
         if there is None or stat.S_ISREG(there):
             drafted(Path(os.path.realpath(output)).parent, b"").unlink()
@@ -64,9 +65,11 @@ def unwritable(output: str, error: OSError) -> UsageError:
 def mode_of(path: str) -> int | None:
     """The mode of a file; None where there is none. Raises OSError for a name that no file can have."""
     try:
-        return os.stat(path).st_mode
+        return os.stat(os.path.realpath(path)).st_mode
     except FileNotFoundError:
         return None
+    except ValueError as error:  # of a character that no name has
+        raise OSError(errno.EINVAL, str(error)) from None
 
 
 def sources_of(read: Iterable[str]) -> Iterator[str]:

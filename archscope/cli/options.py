@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ FOR_MACHINES = CHECK_FORMATS[2:]
 """Formats that hold every target, also one that cannot be read."""
 SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html", ".sarif": "sarif"}
 """End of the file that is written → its format, where none is asked for."""
+NUMBER = re.compile(r"[+-]?(\d[\d_]*|0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)")
+MOST_DIGITS = 200
+"""How long a number may be written: more digits than any figure of a net has."""
 LEVELS = ("note", "warning", "error")
 
 
@@ -54,6 +58,8 @@ def scalar(text: str) -> Any:
     """A param of a spec: numbers, lists, true, false and null are read, anything else is left to the language."""
     if text.lower() in WORDS:
         return WORDS[text.lower()]
+    if len(text) > MOST_DIGITS and NUMBER.fullmatch(text):
+        raise ValueError(f"{text[:20]}… is a number of more than {MOST_DIGITS} digits")
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -192,8 +198,13 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
     """`--format`; where it is left out, the end of the name of `--output` says it, else it is a table."""
 
     def chosen(context: click.Context, _: click.Parameter, format: str | None) -> str:
-        by_name = SUFFIXES.get(PurePath(context.params.get("output") or "").suffix.lower())
-        return format or (by_name if by_name in formats else formats[0]) or formats[0]
+        output = context.params.get("output") or ""
+        by_name = SUFFIXES.get(PurePath(output).suffix.lower(), formats[0])
+        if format is None and by_name not in formats:
+            able = [suffix for suffix, name in SUFFIXES.items() if name in formats]
+            cure = f"a name that ends in {' or '.join(able)}, or --format, which the name need not say"
+            raise click.UsageError(f"{context.info_name} writes no {by_name}, as {output} is called\n  help: {cure}")
+        return format or by_name
 
     return click.option(
         "--format",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archscope.cli.files import mode_of
 from archscope.cli.output import echo
 from archscope.config import FILE, Config, place, text_of
 from archscope.errors import Span, UsageError
@@ -68,6 +70,8 @@ def filled(options: Mapping[str, Any], project: Config, *, saving: bool) -> dict
     with, unless the command line names one."""
     check_codes(project)
     baseline = near(project, project.baseline) if project.baseline and not saving else None
+    if baseline is not None and stat.S_ISFIFO(mode_of(baseline) or 0):
+        raise UsageError("baseline: it is a pipe", "a file; only --baseline may name a pipe", Span(project.file, 0, 0))
     own = {
         "max_params": project.max_params,
         "max_macs": project.max_macs,

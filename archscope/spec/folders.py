@@ -13,6 +13,9 @@ from typing import Any
 from archscope.errors import UsageError
 from archscope.spec import packaged
 
+MOST_ENTRIES = 100_000
+"""How many files and folders are looked at for the specs of one folder."""
+
 
 def spread(targets: Iterable[Any]) -> Iterator[Any]:
     """The targets in their order, the files of a folder by name. Raises UsageError for a folder without a spec."""
@@ -27,7 +30,15 @@ def spread(targets: Iterable[Any]) -> Iterator[Any]:
 
 
 def specs_below(folder: str) -> list[str]:
-    found = sorted(str(path) for path in Path(folder).rglob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+    """The specs in a folder and below, by name. Raises UsageError where there is none, and for too large a folder."""
+    found: list[str] = []
+    met = 0
+    for inside, folders, names in os.walk(folder):
+        met += len(folders) + len(names)
+        if met > MOST_ENTRIES:
+            fact = f"there are more than {MOST_ENTRIES:,} files and folders in {folder}"
+            raise UsageError(fact, "name the folder that holds the specs")
+        found += [str(Path(inside, name)) for name in names if name.endswith((".yaml", ".yml"))]
     if not found:
         raise UsageError(f"no .yaml file in {folder}", "name a spec, or a folder of specs")
-    return found
+    return sorted(found)
