@@ -25,6 +25,10 @@ COUNTS = frozenset(
     ]
 )
 """Arguments that are whole numbers above zero, or several of them."""
+ONE_NUMBER = COUNTS - {"kernel_size", "stride", "dilation", "normalized_shape"}
+"""Those that are one number."""
+MOST_TRIED = 100_000
+"""Up to which number divisors are looked for."""
 DIVIDED = {
     "groups": ("in_channels", "out_channels"),
     "num_groups": ("num_channels",),
@@ -63,6 +67,10 @@ def unsuited(layer: str, arguments: Mapping[str, Any], *, show: Callable[[object
 def uncounted(layer: str, name: str, value: object, *, show: Callable[[object], str] = repr) -> Iterator[Unsuited]:
     """The first number that is no whole number above zero, where `name` is a size or a count."""
     if name not in COUNTS or value is None:
+        return
+    if name in ONE_NUMBER and isinstance(value, (tuple, list)):
+        whole = _whole(value[0] if value else 1)
+        yield Unsuited(name, f"{layer}: {name} takes a whole number, not {show(value)}", "give it one number", whole)
         return
     for number in value if isinstance(value, (tuple, list)) else (value,):
         if number is None:
@@ -106,8 +114,9 @@ def is_count(value: object) -> bool:
 
 
 def nearest_divisors(size: int, count: int, *, most: int = 2) -> list[int]:
-    """The divisors of `size` that are nearest to `count`, the nearest first, of two as near the larger first."""
-    small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
+    """The divisors of `size` that are nearest to `count`, the nearest first, of two as near the larger first. Of a size
+    above the square of MOST_TRIED, those that have a divisor up to it on one side."""
+    small = [n for n in range(1, min(math.isqrt(size), MOST_TRIED) + 1) if size % n == 0]
     every = {*small, *(size // n for n in small)}
     return sorted(every, key=lambda n: (abs(n - count), -n))[:most]
 

@@ -30,8 +30,12 @@ ALONG = 1_000_000
 """Up to how many positions along an axis a window reaches, an image is resized or padded."""
 IMAGE = 1_000_000_000
 """How many positions an image may be told to have."""
-DEEP = 1_000
+DEEP = 100
 """How many layers one layer may stack."""
+FEW = {"block_diag": 200, "chain_matmul": 100, "einsum": 52, "cartesian_prod": RANK, "meshgrid": RANK}
+"""Functions of which torch's work grows faster than the tensors, or whose result has an axis for each: how many."""
+FEATURES = 2_000
+"""How many features a bilinear map may give."""
 
 WINDOWED = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool|max_unpool)[123]d(_with_indices)?")
 LAYERS_OF_IMAGES = re.compile(
@@ -61,9 +65,11 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "lp_pool": ("input", "norm_type", "kernel_size", "stride"),
     "max_unpool": ("input", "indices", "kernel_size", "stride", "padding"),
     "unfold": ("input", "kernel_size", "dilation", "padding", "stride"),
+    "pixel_shuffle": ("input", "upscale_factor"),
+    "pixel_unshuffle": ("input", "downscale_factor"),
     "fold": ("input", "output_size", "kernel_size", "dilation", "padding", "stride"),
 }
-"""Function that slides a window → its arguments in their order."""
+"""Function of images → its arguments in their order."""
 REDUCTIONS = frozenset(
     [
         *("mean", "nanmean", "sum", "nansum", "amax", "amin", "aminmax", "std", "var", "std_mean", "var_mean"),
@@ -71,23 +77,27 @@ REDUCTIONS = frozenset(
     ]
 )
 """Functions that take the dimensions to reduce; PyTorch takes an empty list as all of them, NumPy as none."""
-ABOVE_ZERO = ("kernel_size", "stride", "dilation", "groups")
+METHOD_UNFOLD = ("input", "dimension", "size", "step")
+ABOVE_ZERO = ("kernel_size", "stride", "dilation", "groups", "step", "upscale_factor", "downscale_factor")
 SMALLER = "smaller numbers"
 
 
-def check_call(name: str, args: tuple, kwargs: Mapping[str, Any]) -> None:
+def check_call(name: str, args: tuple, kwargs: Mapping[str, Any], *, method: bool = False) -> None:
     """Raises Fault where a function is given, or would give, more than a spec may ask for.
 
     name: the function's or the method's; then the first argument is its tensor.
     """
     _check_plain(name, (*args, *kwargs.values()))
+    _check_few(name, (*args, *kwargs.values()))
     if (pieces := pieces_of(name, args, kwargs)) > PIECES:
         raise Fault(f"{name} would give {pieces:,} tensors; at most {PIECES:,} are allowed", "fewer and larger pieces")
     if name in REDUCTIONS and kwargs.get("dim", args[1] if len(args) > 1 else None) in ([], ()):
         fact = f"{name}: an empty list names no dimension"
         raise Fault(fact, "leave it out to reduce over all dimensions, the batch too", "dim")
     if IMAGES.fullmatch(name):
-        _check_image(name, args, kwargs)
+        _check_image(name, args, kwargs, method=method)
+    if name == "bilinear" and len(args) > 2 and isinstance(args[2], torch.Tensor):
+        _check_features(name, args[2].shape[0] if args[2].dim() else 1)
 
 
 def check_layer(name: str, arguments: Mapping[str, object]) -> None:
@@ -98,6 +108,12 @@ def check_layer(name: str, arguments: Mapping[str, object]) -> None:
         if isinstance(count, int) and count > DEEP:
             fact = f"{name}: {argument} is {count:,}; at most {DEEP:,} are allowed"
             raise Fault(fact, "a smaller number", argument)
+    shape = arguments.get("normalized_shape")
+    if isinstance(shape, (list, tuple)) and len(shape) > RANK:
+        fact = f"{name}: normalized_shape has {len(shape):,} dimensions; at most {RANK} are allowed"
+        raise Fault(fact, "fewer", "normalized_shape")
+    if name == "Bilinear":
+        _check_features(name, arguments.get("out_features"))
     if LAYERS_OF_IMAGES.fullmatch(name):
         for argument, value in arguments.items():
             if argument in POSITIONS:
@@ -126,6 +142,19 @@ def _check_plain(name: str, values: Any) -> None:
             raise Fault(fact, "fewer and larger ones")
         if isinstance(value, int) and not -INTEGER <= value < INTEGER:
             raise Fault(f"{name} is given {shown(value)}, a number of more than 64 bits", "a smaller number")
+
+
+def _check_few(name: str, values: Any) -> None:
+    """Raises Fault where a function is given more tensors than it can take in a short time."""
+    if name in FEW and (count := sum(isinstance(value, torch.Tensor) for value in within(values))) > FEW[name]:
+        raise Fault(f"{name} is given {count:,} tensors; at most {FEW[name]:,} are allowed", "fewer tensors")
+
+
+def _check_features(name: str, features: object) -> None:
+    """Raises Fault where a bilinear map gives more features than torch can work out, one after the other."""
+    if _is_whole(features) and features > FEATURES:
+        fact = f"{name}: out_features is {features:,}; at most {FEATURES:,} are allowed"
+        raise Fault(fact, SMALLER, "out_features")
 
 
 def within(values: Any) -> Iterator[object]:
@@ -179,11 +208,10 @@ def _size(tensor: torch.Tensor, dim: object) -> int:
 # Images and the windows that slide over them
 
 
-def _check_image(name: str, args: tuple, kwargs: Mapping[str, Any]) -> None:
+def _check_image(name: str, args: tuple, kwargs: Mapping[str, Any], *, method: bool) -> None:
     match = WINDOWED.fullmatch(name)
-    names = PARAMETERS.get(match[1] if match else name, ())
-    method = name == "unfold" and len(args) > 1 and len(args) + len(kwargs) == 4 and not isinstance(args[1], tuple)
-    given = _named(args, kwargs, *names) if not method else {}
+    names = METHOD_UNFOLD if method and name == "unfold" else PARAMETERS.get(match[1] if match else name, ())
+    given = _named(args, kwargs, *names)
     for place, value in enumerate(args):
         _check_along(name, names[place] if place < len(names) else "size", value)
     for argument, value in kwargs.items():

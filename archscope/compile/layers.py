@@ -38,6 +38,7 @@ from archscope.fit import told
 from archscope.sequence_order import misread
 from archscope.spec.complaints import cure_of, in_words
 from archscope.spec.numbers import Fault
+from archscope.spec.things import shown
 from archscope.trace import Conflict, Says
 
 CONSTRUCTOR = "these arguments do not go together; PyTorch says why"
@@ -58,6 +59,10 @@ class Recipe:
     @property
     def name(self) -> str:
         return self.cls.__name__
+
+
+MOST_SHAPES = 6
+"""Of how many inputs a complaint tells the shapes."""
 
 
 def _made(value: object) -> object:
@@ -92,7 +97,7 @@ def _worded(kind: Kind, name: str, value: object) -> object:
     boolean = isinstance(parameter.default, bool)
     cure = f"{name}=True or {name}=False" if boolean else f"give {name} a number"
     wanted = "true or false" if boolean else "no words"
-    raise Fault(f"{kind.name}: {name} takes {wanted}, not {value!r}", cure, name)
+    raise Fault(f"{kind.name}: {name} takes {wanted}, not {shown(value)}", cure, name)
 
 
 def takes_words(parameter: inspect.Parameter) -> bool:
@@ -287,7 +292,9 @@ def guarded(name: str, run: Callable[[], object], inputs: tuple) -> object:
         raise
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         seen = [shown_shape(v) for v in flat(inputs)]
-        inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else f"its inputs are {', '.join(seen)}"
+        more = f" and {len(seen) - MOST_SHAPES:,} more" if len(seen) > MOST_SHAPES else ""
+        several = f"its inputs are {', '.join(seen[:MOST_SHAPES])}{more}"
+        inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else several
         fact = f"{name}: {in_words(error)}" + (f" ({inputs_text})" if seen else "")
         raise Fault(fact, cure_of(error, RUN)) from None
 

@@ -116,7 +116,7 @@ class Use(GraphBuilder):
         made = self._creation(name, kwargs)
         metas, named = on_meta(args), {k: on_meta(v) for k, v in kwargs.items()}
         self.workshop.at = self.here.span
-        check_call(name, metas, named)
+        check_call(name, metas, named, method=isinstance(function, str))
         result: Any = self._function_result(name, function, metas, {**named, **made})
         check_result(name, result)
         self.workshop.measure(result)

@@ -39,8 +39,19 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "no stride": (IMAGE, "conv2d(x, ones(3, 4, 1, 1), stride=0)", "it must be 1 or more"),
     "no stride of a transposed one": (IMAGE, "conv_transpose2d(x, ones(4, 3, 1, 1), None, (0, 1))", "must be 1 or"),
     "an empty kernel": (IMAGE, "MaxPool2d(())", ""),
-    "layers of an LSTM": (ROWS, "LSTM(8, num_layers=10**8)", "at most 1,000 are allowed"),
-    "layers of a Transformer": (ROWS, "Transformer(nhead=2, num_decoder_layers=10**7)", "at most 1,000 are allowed"),
+    "layers of an LSTM": (ROWS, "LSTM(8, num_layers=10**8)", "at most 100 are allowed"),
+    "layers of a Transformer": (ROWS, "Transformer(nhead=2, num_decoder_layers=10**7)", "at most 100 are allowed"),
+    "features of a bilinear map": (FLAT, "Bilinear(8, 8, 10**11)(x, x)", "out_features is 100,000,000,000"),
+    "features of a bilinear function": (FLAT, "bilinear(x, x, ones(10**6, 8, 8))", "at most 2,000 are allowed"),
+    "a diagonal of blocks": (FLAT, "block_diag(*[x] * 9000)", "is given 9,000 tensors; at most 200"),
+    "a grid of many axes": (FLAT, "meshgrid(*[x[0]] * 70)", "is given 70 tensors; at most 64"),
+    "a chain of products": (FLAT, "chain_matmul(*[ones(8, 8)] * 2000)", "at most 100 are allowed"),
+    "groups of a large size": (IMAGE, "Conv2d(2**62 - 57, 3, groups=7)", "groups=7 does not divide"),
+    "dimensions of a norm": (FLAT, "LayerNorm([1] * 9000)", "normalized_shape has 9,000 dimensions"),
+    "a step of windows": (IMAGE, "x.unfold(2, 3, 2**62)", "unfold: step is 4,611,686,018,427,387,904"),
+    "no step of windows": (IMAGE, "x.unfold(2, 3, 0)", "unfold: step is 0; it must be 1 or more"),
+    "no factor": (IMAGE, "pixel_unshuffle(x, 0)", "downscale_factor is 0; it must be 1 or more"),
+    "a list as a size": (FLAT, "Linear((1,))", "out_features takes a whole number, not (1,)"),
     # values of other kinds
     "2⁶³": (IMAGE, "x.view(2**63)", "more than 64 bits"),
     "a size of 10³⁰": (FLAT, "Linear(10**30)", "more than 64 bits"),
@@ -132,6 +143,26 @@ def test_it_is_refused_at_its_place(asked: dict[str, Answer], why: str):
     assert answer.code in (1, 2), answer.place
     assert said in answer.text
     assert "net.yaml:" in answer.text or said.startswith("an integer")
+
+
+def test_a_complaint_tells_a_few_shapes_of_many(asked: dict[str, Answer]):
+    del asked
+    step = "chain_matmul(*[x] * 90)"
+    (answer,) = answers([{"kind": "spec", "command": "check", "text": f'input: {FLAT}\nlayers:\n  - "{step}"\n'}])
+    assert "(1, 8) and 84 more)" in answer.text
+    assert answer.text.count("(1, 8)") == 6
+
+
+def test_what_is_large_and_sound_is_answered_in_time(asked: dict[str, Answer]):
+    del asked
+    kernel = "input: [N, 1, 8]\nlayers:\n  - Conv1d(1, 10**6, padding=10**6)\n"
+    steps = "input: [N, 8]\nlayers:\n  - do: [relu, Linear(8)]\n    repeat: 1000\n"
+    variants = "".join(f"  v{i}: {{w: {i + 4}}}\n" for i in range(200))
+    several = "params: {w: 4}\nvariants:\n" + variants + "input: [N, 8]\nlayers:\n  - Linear(w)\n  - Linear(%s, 3)\n"
+    texts = {"kernel": kernel, "steps": steps, "sound": several % "w", "broken": several % "w + 1"}
+    wanted = [{"kind": "spec", "command": "check", "text": text} for text in texts.values()]
+    found = dict(zip(texts, answers(wanted), strict=True))
+    assert {name: answer.code for name, answer in found.items()} == {"kernel": 0, "steps": 0, "sound": 0, "broken": 1}
 
 
 def test_a_sound_spec_is_not_refused(asked: dict[str, Answer]):
