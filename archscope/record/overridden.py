@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -35,8 +35,6 @@ CHECKS: tuple[tuple[Any, str], ...] = ((Distribution, "__init__"), (Distribution
 
 APART = frozenset([*sys.stdlib_module_names, "torch", "numpy", "sympy", "archscope"])
 """Packages in which no author's code lies."""
-APART_MET: set[str] = set()
-"""The modules of these packages that were imported when a run began: thousands, at which no other run need look."""
 
 height: Callable[[], int] = torch._C._len_torch_function_stack
 mode_at: Callable[[int], Any] = torch._C._get_function_stack_at
@@ -188,10 +186,15 @@ def exchange(things: Mapping[int, Question], spaces: Sequence[Space]) -> None:
 
 def of_authors() -> Iterator[Space]:
     """The names of every module that is neither torch's nor Python's."""
-    APART_MET.update(name for name in sys.modules.keys() - APART_MET if name.partition(".")[0] in APART)
-    for name in sys.modules.keys() - APART_MET:
-        if isinstance(module := sys.modules.get(name), ModuleType):
+    for name, module in list(sys.modules.items()):
+        if not lies_apart(name) and isinstance(module, ModuleType):
             yield module.__dict__
+
+
+@cache
+def lies_apart(module: str) -> bool:
+    """Whether no author's code lies in a module; thousands are asked about twice in every run."""
+    return module.partition(".")[0] in APART
 
 
 def spaces_of(classes: Iterable[type]) -> list[Space]:
