@@ -360,3 +360,12 @@ def test_nor_is_one_that_python_holds(value: object, folder: Path) -> None:
 def test_a_long_word_is_told_in_short(folder: Path) -> None:
     Path("net.yaml").write_text("params: {w: 4}\ninput: [N, 8]\nlayers:\n  - Linear(w)\n")
     assert len(run("summary", "net.yaml", "--set", f"w='{'x' * 5000}'").stderr) < 600
+
+
+# ------------------------------------------------------------ models
+def test_a_model_that_answers_for_no_attribute_is_looked_at(folder: Path) -> None:
+    own = (
+        "    def forward(self, x):\n        return x\n\n    def __getattr__(self, name):\n        raise OSError(name)\n"
+    )
+    Path("m.py").write_text(f"from torch import nn\n\n\nclass M(nn.Module):\n{own}")
+    assert run("summary", "m.py:M", "--input", "1x8").exit_code == 0

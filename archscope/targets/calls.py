@@ -117,7 +117,7 @@ def cure_of(module: nn.Module, error: BaseException, *, inputs: bool) -> str:
 
 def _is_called_plainly(module: nn.Module) -> bool:
     own = type(module).__call__ is not nn.Module.__call__ or module._forward_pre_hooks
-    return isinstance(module, fx.GraphModule) or getattr(module, "calls_forward", False) or not own
+    return isinstance(module, fx.GraphModule) or getattr(type(module), "calls_forward", False) or not own
 
 
 def named_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
