@@ -9,15 +9,15 @@ from functools import cached_property
 from typing import Any
 
 from archscope.errors import UsageError, did_you_mean
-from archscope.report import Report, Views
-from archscope.spec import packaged
+from archscope.report import Report, ReportViews
+from archscope.spec import bundled_networks
 
-KEPT = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
+ENTRY_KEYS = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
 """What of a report's document an entry of a comparison's holds."""
 
 
 @dataclass(frozen=True)
-class Change:
+class TotalChange:
     """One quantity of the target that all are held against, and of another; None where it is not known (unpriced)."""
 
     name: str
@@ -36,7 +36,7 @@ class Comparison:
     the report that all are held against."""
 
     reports: tuple[Report, ...]
-    views: Views = field(default=Views(), compare=False)
+    views: ReportViews = field(default=ReportViews(), compare=False)
     names: tuple[str, ...] = ()
     against: int = 0
 
@@ -45,24 +45,24 @@ class Comparison:
         """The names given; else the targets, as variants alone where all are of one file. Those that are called alike
         are numbered."""
         given = self.names or ("",) * len(self.reports)
-        return numbered([name or own for name, own in zip(given, self._own_labels, strict=True)])
+        return number_duplicates([name or own for name, own in zip(given, self._own_labels, strict=True)])
 
     @property
     def _own_labels(self) -> tuple[str, ...]:
         targets = [report.target for report in self.reports]
         parts = [target.rpartition(":") for target in targets]
         files = {file for file, _, _ in parts}
-        one_file = len(targets) > 1 and len(files) == 1 and not files & {"", packaged.PREFIX.rstrip(":")}
+        one_file = len(targets) > 1 and len(files) == 1 and not files & {"", bundled_networks.TARGET_PREFIX.rstrip(":")}
         return tuple(name for _, _, name in parts) if one_file else tuple(targets)
 
-    def changes(self, index: int) -> tuple[Change, Change, Change]:
+    def changes(self, index: int) -> tuple[TotalChange, TotalChange, TotalChange]:
         """MACs, parameters and MACs of the backward pass of the report at `index` against those of the one at
         `against`."""
         first, this = self.reports[self.against], self.reports[index]
         return (
-            Change("MACs", first.total.macs, this.total.macs),
-            Change("parameters", first.total.params, this.total.params),
-            Change("backward MACs", backward_macs(first), backward_macs(this)),
+            TotalChange("MACs", first.total.macs, this.total.macs),
+            TotalChange("parameters", first.total.params, this.total.params),
+            TotalChange("backward MACs", backward_macs(first), backward_macs(this)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,13 +70,13 @@ class Comparison:
         return {
             "schema": "archscope.comparison/1",
             "against": self.labels[self.against] if self.reports else None,
-            "targets": [self._entry(i) for i in range(len(self.reports))],
+            "targets": [self._target_entry(i) for i in range(len(self.reports))],
         }
 
-    def _entry(self, index: int) -> dict[str, Any]:
+    def _target_entry(self, index: int) -> dict[str, Any]:
         report, (macs, params, backward) = self.reports[index], self.changes(index)
         data = report.to_dict()
-        kept = {key: data[key] for key in KEPT}
+        kept = {key: data[key] for key in ENTRY_KEYS}
         derived = data["backward"] and {key: data["backward"][key] for key in ("loss", "totals")}
         ratios = {"params": params.ratio, "macs": macs.ratio, "backward_macs": backward.ratio}
         return {**kept, "backward": derived, "label": self.labels[index], "ratios": ratios}
@@ -99,7 +99,7 @@ def backward_macs(report: Report) -> int | None:
     return None if report.backward_total is None else report.backward_total.macs
 
 
-def numbered(labels: Sequence[str]) -> tuple[str, ...]:
+def number_duplicates(labels: Sequence[str]) -> tuple[str, ...]:
     """`Net (1)`, `Net (2)` where two are called `Net`; what stands alone stays as it is."""
     found, seen, taken = [], Counter[str](), set(labels)
     for label in labels:
@@ -111,10 +111,10 @@ def numbered(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def compare(
+def compare_reports(
     reports: Iterable[Report],
     *,
-    views: Views = Views(),  # noqa: B008 - frozen
+    views: ReportViews = ReportViews(),  # noqa: B008 - frozen
     names: Sequence[str] = (),
     against: str | None = None,
 ) -> Comparison:

@@ -24,13 +24,13 @@ from typing import Any
 
 from archscope import units
 from archscope.errors import Span, UsageError, did_you_mean
-from archscope.plain_files import plain_text
+from archscope.plain_files import read_plain_file
 
-FILE = "pyproject.toml"
-SECTION = re.compile(r"^\s*\[tool\.archscope\]\s*(?:#.*)?$", re.MULTILINE)
-SIZE = re.compile(r"\s*([1-9]\d{0,9})\s*[x×,]\s*([1-9]\d{0,9})\s*")
-QUOTED = re.compile(r""""[^"]*"|'[^']*'|#.*""")
-MAX_BYTES, MAX_PARTS = 1 << 20, 500
+CONFIG_FILE = "pyproject.toml"
+SECTION_HEADER = re.compile(r"^\s*\[tool\.archscope\]\s*(?:#.*)?$", re.MULTILINE)
+SIZE_PATTERN = re.compile(r"\s*([1-9]\d{0,9})\s*[x×,]\s*([1-9]\d{0,9})\s*")
+QUOTED_OR_COMMENT = re.compile(r""""[^"]*"|'[^']*'|#.*""")
+MAX_CONFIG_BYTES, MAX_KEY_PARTS = 1 << 20, 500
 """Of the file; of a key with dots: the reader of TOML takes the square of their number."""
 
 
@@ -44,41 +44,41 @@ class Config:
     specs: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    max_params: units.Figure | None = None
-    max_macs: units.Figure | None = None
+    max_params: units.WrittenFigure | None = None
+    max_macs: units.WrittenFigure | None = None
     tolerance: Decimal | None = None
     baseline: str | None = None
     object: tuple[int, int] | None = None
     file: str = ""
 
-    def located(self, path: str) -> str:
+    def resolve_path(self, path: str) -> str:
         """A path of this file's as one that can be opened: from its folder."""
         return os.path.join(os.path.dirname(self.file), path)
 
 
-def read(folder: Path) -> Config:
+def find_config(folder: Path) -> Config:
     """The configuration of the nearest pyproject.toml at `folder` or above it; an empty one where there is none.
 
     Raises UsageError with file, line and cure for an unknown key, a value that says nothing, a file that is no TOML.
     """
     there = folder.resolve()
-    path = next((above / FILE for above in (there, *there.parents) if (above / FILE).is_file()), None)
-    return parsed(text_of(path), str(path)) if path else Config()
+    path = next((above / CONFIG_FILE for above in (there, *there.parents) if (above / CONFIG_FILE).is_file()), None)
+    return parse_config(read_config_text(path), str(path)) if path else Config()
 
 
-def text_of(path: Path) -> str:
+def read_config_text(path: Path) -> str:
     try:
-        return plain_text(path, most=MAX_BYTES)
+        return read_plain_file(path, most=MAX_CONFIG_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"cannot be read: {reason}", place=Span(str(path), 0, 0)) from None
 
 
-def parsed(text: str, file: str) -> Config:
+def parse_config(text: str, file: str) -> Config:
     """`[tool.archscope]` of a pyproject.toml's text."""
     whole = Span(file, 0, 0)
-    if any(QUOTED.sub("", line).count(".") > MAX_PARTS for line in text.splitlines()):
-        raise UsageError(f"a key of more than {MAX_PARTS} parts", "a shorter one", whole)
+    if any(QUOTED_OR_COMMENT.sub("", line).count(".") > MAX_KEY_PARTS for line in text.splitlines()):
+        raise UsageError(f"a key of more than {MAX_KEY_PARTS} parts", "a shorter one", whole)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -90,14 +90,16 @@ def parsed(text: str, file: str) -> Config:
     section = document.get("tool", {})
     section = section.get("archscope", {}) if isinstance(section, Mapping) else {}
     if not isinstance(section, Mapping):
-        raise UsageError(f"tool.archscope is {units.short(section)}", "write a section: [tool.archscope]", whole)
-    values = {key.replace("-", "_"): value_of(key, value, place(text, file, key)) for key, value in section.items()}
+        raise UsageError(f"tool.archscope is {units.short_repr(section)}", "write a section: [tool.archscope]", whole)
+    values = {
+        key.replace("-", "_"): parse_key_value(key, value, key_span(text, file, key)) for key, value in section.items()
+    }
     return Config(**values, file=file)
 
 
-def place(text: str, file: str, key: str) -> Span:
+def key_span(text: str, file: str, key: str) -> Span:
     """Where a key stands; the whole file where that is not plain."""
-    section = SECTION.search(text)
+    section = SECTION_HEADER.search(text)
     line = re.compile(rf"^\s*[\"']?{re.escape(key)}[\"']?\s*=", re.MULTILINE)
     found = line.search(text, section.end()) if section else None
     if not found:
@@ -106,47 +108,47 @@ def place(text: str, file: str, key: str) -> Span:
     return Span(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
 
 
-def value_of(key: str, value: Any, where: Span) -> Any:
+def parse_key_value(key: str, value: Any, where: Span) -> Any:
     """A key's value, read."""
-    if key not in READERS:
-        cure = did_you_mean(key, READERS) or f"keys: {', '.join(READERS)}"
+    if key not in KEY_PARSERS:
+        cure = did_you_mean(key, KEY_PARSERS) or f"keys: {', '.join(KEY_PARSERS)}"
         raise UsageError(f"unknown key {key!r} in [tool.archscope]", cure, where)
-    read_value, example = READERS[key]
+    read_value, example = KEY_PARSERS[key]
     try:
         return read_value(value)
     except ValueError as error:
-        said = str(error) or f"{units.short(value)} is no value for it"
+        said = str(error) or f"{units.short_repr(value)} is no value for it"
         raise UsageError(f"{key}: {said}", f"for example {key} = {example}", where) from None
 
 
 # ------------------------------------------------------------ readers: raise ValueError
-def words(value: Any) -> tuple[str, ...]:
+def parse_word_list(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-        raise ValueError(f"{units.short(value)} is not a list of texts")
+        raise ValueError(f"{units.short_repr(value)} is not a list of texts")
     return tuple(value)
 
 
-def word(value: Any) -> str:
+def parse_word(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{units.short(value)} is not a text")
+        raise ValueError(f"{units.short_repr(value)} is not a text")
     return value
 
 
-def size(value: Any) -> tuple[int, int]:
+def parse_image_size(value: Any) -> tuple[int, int]:
     """`"64x64"` → (64, 64)."""
-    match = SIZE.fullmatch(value) if isinstance(value, str) else None
+    match = SIZE_PATTERN.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f"{units.short(value)} is not height x width")
+        raise ValueError(f"{units.short_repr(value)} is not height x width")
     return int(match[1]), int(match[2])
 
 
-READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "specs": (words, '["specs"]'),
-    "select": (words, '["spec", "conflict"]'),
-    "ignore": (words, '["dropped-pixels"]'),
-    "max-params": (units.limit, '"5M"'),
-    "max-macs": (units.limit, '"1G"'),
-    "tolerance": (units.tolerance, '"2%"'),
-    "baseline": (word, '"baseline.json"'),
-    "object": (size, '"64x64"'),
+KEY_PARSERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "specs": (parse_word_list, '["specs"]'),
+    "select": (parse_word_list, '["spec", "conflict"]'),
+    "ignore": (parse_word_list, '["dropped-pixels"]'),
+    "max-params": (units.parse_limit, '"5M"'),
+    "max-macs": (units.parse_limit, '"1G"'),
+    "tolerance": (units.parse_tolerance, '"2%"'),
+    "baseline": (parse_word, '"baseline.json"'),
+    "object": (parse_image_size, '"64x64"'),
 }

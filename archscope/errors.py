@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-UNSEEN = re.compile(
+INVISIBLE_CHARACTERS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # controls, which a terminal obeys, save newline and tab
     "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # the direction of writing
     "\\u2028\\u2029\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]"  # other ends of lines, marks, bytes that are no UTF-8
@@ -29,14 +29,14 @@ UNSEEN = re.compile(
 """Characters that a reader does not see, and that change what the others look like."""
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """The text with each such character as its number, `\\u001b`, which JSON reads as the character again."""
-    return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return INVISIBLE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def one_line(text: str) -> str:
+def escape_one_line(text: str) -> str:
     """The same, with newlines and tabs as `\\n` and `\\t`."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+    return escape_invisible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def first_line(error: BaseException) -> str:
@@ -61,7 +61,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Frame:
+class BlockFrame:
     """One link of the chain of blocks that a problem happened in: the block's name, its use, the use's path."""
 
     block: str
@@ -79,34 +79,34 @@ class Problem:
     span: Span
     message: str
     help: str = ""
-    chain: tuple[Frame, ...] = ()
+    chain: tuple[BlockFrame, ...] = ()
 
     def lines(self, sources: Mapping[str, str] | None = None) -> list[str]:
         """The problem as it is printed;
         with `sources` (file → text) the faulty line and a caret stand below the fact.
         """
         out = [f"{self.span}: {self.message}"]
-        out += excerpt(self.span, sources or {})
+        out += source_excerpt(self.span, sources or {})
         out += [f"  {frame}" for frame in self.chain]
         if self.help:
             out.append(f"  help: {self.help}")
-        return [visible(line) for line in out]
+        return [escape_invisible(line) for line in out]
 
 
-def excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
+def source_excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
     """The line that `span` points at and a caret below the column; nothing where the text is not known."""
-    lines = lines_of(sources.get(span.file, ""))
+    lines = split_lines(sources.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
         return []
     line = lines[span.line - 1]
     lead = len(line) - len(line.lstrip())
     start = max(lead, span.column - 60)
-    before = one_line(line[start : max(start, span.column - 1)].ljust(span.column - 1 - start))
-    return ["    " + one_line(line[start : start + 100].rstrip()), "    " + " " * len(before) + "^"]
+    before = escape_one_line(line[start : max(start, span.column - 1)].ljust(span.column - 1 - start))
+    return ["    " + escape_one_line(line[start : start + 100].rstrip()), "    " + " " * len(before) + "^"]
 
 
 @lru_cache(maxsize=16)
-def lines_of(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """The lines of a text, which many problems may have a place in."""
     return text.splitlines()
 
@@ -130,7 +130,7 @@ class UsageError(ArchscopeError):
     def __init__(self, message: str, help: str = "", place: Span | None = None):
         self.message, self.help, self.place = message, help, place
         said = f"{place}: {message}" if place else message
-        super().__init__(visible(said + (f"\n  help: {help}" if help else "")))
+        super().__init__(escape_invisible(said + (f"\n  help: {help}" if help else "")))
 
 
 class KeywordError(UsageError, TypeError):
@@ -212,7 +212,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return "did you mean " + " or ".join(repr(known[n]) for n in near) + "?" if near else ""
 
 
-def without_frames(error: BaseException) -> None:
+def clear_frames(error: BaseException) -> None:
     """Takes from an exception, and from those behind it, what it keeps of where it was raised: the frames hold whatever
     was made there, tensors too."""
     behind: BaseException | None = error

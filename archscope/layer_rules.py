@@ -1,4 +1,5 @@
-"""What torch.nn's constructors ask of their arguments, by values alone: a layer's name, its arguments → Unsuited.
+"""What torch.nn's constructors ask of their arguments, by values alone: a layer's name, its arguments →
+ArgumentProblem.
 
     "Conv2d", {"in_channels": 90, "out_channels": 360, "groups": 8} → groups=8 does not divide in_channels=90
 
@@ -14,9 +15,9 @@ from typing import Any
 
 from archscope.errors import did_you_mean
 
-LEFT_OUT = object()
+OMIT_ARGUMENT = object()
 """In place of an argument's value: it is not to be given."""
-COUNTS = frozenset(
+COUNT_ARGUMENTS = frozenset(
     [
         *("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups", "in_features", "out_features"),
         *("num_features", "num_channels", "num_groups", "hidden_size", "input_size", "num_layers", "num_heads"),
@@ -25,26 +26,26 @@ COUNTS = frozenset(
     ]
 )
 """Arguments that are whole numbers above zero, or several of them."""
-ONE_NUMBER = COUNTS - {"kernel_size", "stride", "dilation", "normalized_shape"}
+ONE_NUMBER = COUNT_ARGUMENTS - {"kernel_size", "stride", "dilation", "normalized_shape"}
 """Those that are one number."""
 MOST_TRIED = 100_000
 """Up to which number divisors are looked for."""
-DIVIDED = {
+DIVIDED_ARGUMENTS = {
     "groups": ("in_channels", "out_channels"),
     "num_groups": ("num_channels",),
     "num_heads": ("embed_dim",),
     "nhead": ("d_model",),
 }
 """Argument → those that it must divide."""
-PROBABILITIES = {"Dropout": ("p",), "AlphaDropout": ("p",), "FeatureAlphaDropout": ("p",)}
+PROBABILITY_ARGUMENTS = {"Dropout": ("p",), "AlphaDropout": ("p",), "FeatureAlphaDropout": ("p",)}
 """Layer → its probabilities, for those that call them something else than `dropout`."""
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-WORDS = {"nonlinearity": ("tanh", "relu"), "activation": ("relu", "gelu")}
+WORD_ARGUMENTS = {"nonlinearity": ("tanh", "relu"), "activation": ("relu", "gelu")}
 """Argument → the words that it may be, if it is one."""
 
 
 @dataclass(frozen=True)
-class Unsuited:
+class ArgumentProblem:
     """An argument that a layer cannot be made with: the fact, what would do, and the value that stands for that."""
 
     argument: str
@@ -53,49 +54,57 @@ class Unsuited:
     value: object
 
 
-def unsuited(layer: str, arguments: Mapping[str, Any], *, show: Callable[[object], str] = repr) -> Iterator[Unsuited]:
+def argument_problems(
+    layer: str, arguments: Mapping[str, Any], *, show: Callable[[object], str] = repr
+) -> Iterator[ArgumentProblem]:
     """Everything that is wrong with a layer's arguments, as far as their values tell. `show` quotes a value."""
     for name, value in arguments.items():
-        yield from uncounted(layer, name, value, show=show)
-        if name in COUNTS and value is None:
-            yield Unsuited(name, f"{layer}: {name} takes a whole number, not None", "give it a number", 1)
-    yield from undivided(layer, arguments)
-    for rule in (_words, _improbable, _padded, _unpadded_index, _unprojected):
+        yield from count_problems(layer, name, value, show=show)
+        if name in COUNT_ARGUMENTS and value is None:
+            yield ArgumentProblem(name, f"{layer}: {name} takes a whole number, not None", "give it a number", 1)
+    yield from divisor_problems(layer, arguments)
+    for rule in (_word_problems, _probability_problems, _padding_problems, _padding_idx_problems, _proj_size_problems):
         yield from rule(layer, arguments)
 
 
-def uncounted(layer: str, name: str, value: object, *, show: Callable[[object], str] = repr) -> Iterator[Unsuited]:
+def count_problems(
+    layer: str, name: str, value: object, *, show: Callable[[object], str] = repr
+) -> Iterator[ArgumentProblem]:
     """The first number that is no whole number above zero, where `name` is a size or a count."""
-    if name not in COUNTS or value is None:
+    if name not in COUNT_ARGUMENTS or value is None:
         return
     if name in ONE_NUMBER and isinstance(value, (tuple, list)):
-        whole = _whole(value[0] if value else 1)
-        yield Unsuited(name, f"{layer}: {name} takes a whole number, not {show(value)}", "give it one number", whole)
+        whole = _nearest_count(value[0] if value else 1)
+        yield ArgumentProblem(
+            name, f"{layer}: {name} takes a whole number, not {show(value)}", "give it one number", whole
+        )
         return
     for number in value if isinstance(value, (tuple, list)) else (value,):
         if number is None:
             continue
         if not isinstance(number, int) or isinstance(number, bool):
             cure = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
-            yield Unsuited(name, f"{layer}: {name} takes a whole number, not {show(number)}", cure, _whole(value))
+            yield ArgumentProblem(
+                name, f"{layer}: {name} takes a whole number, not {show(number)}", cure, _nearest_count(value)
+            )
             return
         if number < 1:
             fact = f"{layer}: {name} is {show(number)}; it must be 1 or more"
-            yield Unsuited(name, fact, "give it a number above 0", _whole(value))
+            yield ArgumentProblem(name, fact, "give it a number above 0", _nearest_count(value))
             return
 
 
-def _whole(value: object) -> object:
+def _nearest_count(value: object) -> object:
     """The nearest value of whole numbers above zero."""
     if isinstance(value, (tuple, list)):
-        return tuple(_whole(one) for one in value)
+        return tuple(_nearest_count(one) for one in value)
     number = isinstance(value, (int, float)) and math.isfinite(value)
     return max(int(value), 1) if number else 1  # type: ignore[call-overload]  # it is a number
 
 
-def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
+def divisor_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     """Groups and heads that do not divide what they should."""
-    for divisor, names in DIVIDED.items():
+    for divisor, names in DIVIDED_ARGUMENTS.items():
         count = arguments.get(divisor)
         if not isinstance(count, int) or not is_count(count):
             continue
@@ -105,8 +114,8 @@ def undivided(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
             fact = f"{layer}: {divisor}={count} does not divide {wrong}={sizes[wrong]}"
             told = " and ".join(f"{name}={sizes[name]}" if name in sizes else name for name in names)
             whole = math.gcd(*sizes.values())
-            cure = f"{divisor} must divide {told}: {divisors_in_words(whole, count)}"
-            yield Unsuited(divisor, fact, cure, nearest_divisors(whole, count)[0])
+            cure = f"{divisor} must divide {told}: {format_divisors(whole, count)}"
+            yield ArgumentProblem(divisor, fact, cure, nearest_divisors(whole, count)[0])
 
 
 def is_count(value: object) -> bool:
@@ -121,7 +130,7 @@ def nearest_divisors(size: int, count: int, *, most: int = 2) -> list[int]:
     return sorted(every, key=lambda n: (abs(n - count), -n))[:most]
 
 
-def divisors_in_words(size: int, count: int) -> str:
+def format_divisors(size: int, count: int) -> str:
     """`9 and 10 are the nearest to 8 that do`."""
     near = nearest_divisors(size, count)
     if len(near) == 1:
@@ -129,8 +138,8 @@ def divisors_in_words(size: int, count: int) -> str:
     return f"{' and '.join(map(str, sorted(near)))} are the nearest to {count} that do"
 
 
-def _words(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
-    known: dict[str, tuple[str, ...]] = dict(WORDS)
+def _word_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
+    known: dict[str, tuple[str, ...]] = dict(WORD_ARGUMENTS)
     if layer.startswith("Conv"):
         known["padding_mode"] = ("zeros",) if "Transpose" in layer else PADDING_MODES
         known["padding"] = ("valid", "same")
@@ -138,19 +147,19 @@ def _words(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
         value = arguments.get(name)
         if isinstance(value, str) and value not in words:
             cure = did_you_mean(value, words) or f"{name} is {' or '.join(map(repr, words))}"
-            yield Unsuited(name, f"{layer}: {name}={value!r} is none that it knows", cure, words[0])
+            yield ArgumentProblem(name, f"{layer}: {name}={value!r} is none that it knows", cure, words[0])
 
 
-def _improbable(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
-    names = PROBABILITIES.get(layer.rstrip("123d"), ("dropout",))
+def _probability_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
+    names = PROBABILITY_ARGUMENTS.get(layer.rstrip("123d"), ("dropout",))
     for name in names:
         value = arguments.get(name)
         if isinstance(value, (int, float)) and not 0 <= value <= 1:
             cure = f"{value} % is {value / 100:g}" if 1 < value <= 100 and value == int(value) else "give it 0 to 1"
-            yield Unsuited(name, f"{layer}: {name}={value} is no probability, which is from 0 to 1", cure, 0.5)
+            yield ArgumentProblem(name, f"{layer}: {name}={value} is no probability, which is from 0 to 1", cure, 0.5)
 
 
-def _padded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
+def _padding_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     """A padding that keeps the size, in a convolution that does not keep it."""
     stride = arguments.get("stride", 1)
     steps = stride if isinstance(stride, (tuple, list)) else (stride,)
@@ -162,32 +171,32 @@ def _padded(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
     dilation = arguments.get("dilation", 1)
     apart = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * len(sizes)
     if not all(map(is_count, (*sizes, *apart))) or any(d * (k - 1) % 2 for k, d in zip(sizes, apart, strict=False)):
-        yield Unsuited("padding", fact, "give padding as numbers", 0)
+        yield ArgumentProblem("padding", fact, "give padding as numbers", 0)
         return
     found = tuple(d * (k - 1) // 2 for k, d in zip(sizes, apart, strict=False))
     padding = found[0] if len(set(found)) == 1 else found
-    yield Unsuited("padding", fact, f"padding={padding} gives an image of size/stride, rounded up", padding)
+    yield ArgumentProblem("padding", fact, f"padding={padding} gives an image of size/stride, rounded up", padding)
 
 
-def _unpadded_index(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
+def _padding_idx_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     index, count = arguments.get("padding_idx"), arguments.get("num_embeddings")
     if isinstance(index, int) and isinstance(count, int) and count > 0 and not -count <= index < count:
         fact = f"{layer}: padding_idx={index} is no index of num_embeddings={count}"
         cure = f"indices go from 0 to {count - 1}" + f"; num_embeddings={index + 1} has {index}" * (index >= count)
-        yield Unsuited("padding_idx", fact, cure, 0)
+        yield ArgumentProblem("padding_idx", fact, cure, 0)
 
 
-def _unprojected(layer: str, arguments: Mapping[str, Any]) -> Iterator[Unsuited]:
+def _proj_size_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     size, hidden = arguments.get("proj_size", 0), arguments.get("hidden_size")
     if not isinstance(size, int) or size == 0:
         return
     if layer in ("GRU", "RNN"):
-        yield Unsuited(
-            "proj_size", f"{layer}: proj_size={size}, which only an LSTM has", "leave proj_size out", LEFT_OUT
+        yield ArgumentProblem(
+            "proj_size", f"{layer}: proj_size={size}, which only an LSTM has", "leave proj_size out", OMIT_ARGUMENT
         )
     elif size < 0:
-        yield Unsuited("proj_size", f"{layer}: proj_size is {size}", "0 for no projection, else 1 or more", 0)
+        yield ArgumentProblem("proj_size", f"{layer}: proj_size is {size}", "0 for no projection, else 1 or more", 0)
     elif is_count(hidden) and isinstance(hidden, int) and size >= hidden:
         fact = f"{layer}: proj_size={size} is not smaller than hidden_size={hidden}"
         below = f"1 to {hidden - 1}, or " * (hidden > 1)
-        yield Unsuited("proj_size", fact, f"proj_size is {below}0 for no projection", 0)
+        yield ArgumentProblem("proj_size", fact, f"proj_size is {below}0 for no projection", 0)

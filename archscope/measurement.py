@@ -1,7 +1,7 @@
 """What was measured, and on what: plain data. No torch.
 
 Samples (seconds, run after run) → median, quartiles, how sure the median is
-Machine (what it was measured on, and under which settings), Load (what else it was doing)
+Machine (what it was measured on, and under which settings), MachineLoad (what else it was doing)
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.traits import HOST, Traits
+from archscope.device_traits import CPU_TRAITS, DeviceTraits
 
-NOISY = 0.1
+NOISY_IQR_SHARE = 0.1
 """An interquartile range above this share of the median is too wide to be quoted without saying so."""
 
-DISTURBING = 0.2
+DISTURBING_CORES = 0.2
 """Processor cores that others keep busy, from which on a figure may be worse than it need be."""
 
 
@@ -23,11 +23,11 @@ DISTURBING = 0.2
 class Samples:
     """Seconds of runs that are alike, in the order in which they ran. There is at least one.
 
-    each: of so many runs in a row every entry is the mean, where one is too short for the clock.
+    runs_per_sample: of so many runs in a row every entry is the mean, where one is too short for the clock.
     """
 
     seconds: tuple[float, ...]
-    each: int = 1
+    runs_per_sample: int = 1
 
     @property
     def runs(self) -> int:
@@ -45,7 +45,7 @@ class Samples:
     @property
     def noisy(self) -> bool:
         """Whether the runs differ so much that their median says little, or there are too few to tell."""
-        return self.runs < 4 or self.iqr > NOISY * self.median
+        return self.runs < 4 or self.iqr > NOISY_IQR_SHARE * self.median
 
     @property
     def drift(self) -> float:
@@ -91,7 +91,7 @@ class Machine:
     driver: str
     versions: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, object], ...]
-    traits: Traits = field(default=HOST, compare=False)
+    traits: DeviceTraits = field(default=CPU_TRAITS, compare=False)
 
     @property
     def kind(self) -> str:
@@ -119,26 +119,26 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Here:
+class AvailableDevice:
     """A device that something could be measured on: what it is, the bytes that are free and that others hold; or, where
     it cannot be used, why, and what helps."""
 
     device: str
     machine: Machine | None = None
     free: int | None = None
-    others: int | None = None
+    held_by_others: int | None = None
     why: str = ""
     help: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         if self.machine is None:
             return {"device": self.device, "usable": False, "why": self.why, "help": self.help}
-        own = {"usable": True, "free_bytes": self.free, "held_by_others_bytes": self.others}
+        own = {"usable": True, "free_bytes": self.free, "held_by_others_bytes": self.held_by_others}
         return {**self.machine.to_dict(), "device": self.device, **own}
 
 
 @dataclass(frozen=True)
-class Load:
+class MachineLoad:
     """What others did with a machine while it was measured; None where that cannot be known.
 
     cores: how many processor cores they kept busy. bytes: of the device's memory that they hold.
@@ -152,7 +152,7 @@ class Load:
         threads = machine.setting("threads")
         if machine.kind != "cpu" or self.cores is None or not isinstance(threads, int):
             return False
-        return self.cores >= DISTURBING and self.cores + threads >= machine.cores + DISTURBING
+        return self.cores >= DISTURBING_CORES and self.cores + threads >= machine.cores + DISTURBING_CORES
 
     def to_dict(self) -> dict[str, Any]:
         return {"cores": self.cores, "bytes": self.bytes}
@@ -163,28 +163,28 @@ class RowTimes:
     """Seconds of device time per forward row; None where a row was not seen. The mean over the middle half of the runs,
     so that rows sum to what a run of them takes.
 
-    backward: what derives each forward row; empty where nothing was derived. ownerless: work of no row. by: how they
-    were measured, in words. astray: runs that do not count, since they went another way.
+    backward: what derives each forward row; empty where nothing was derived. unattributed: work of no row. method: how
+    they were measured, in words. discarded_runs: runs that do not count, since they went another way.
     """
 
     forward: tuple[float | None, ...]
     backward: tuple[float | None, ...] = ()
-    ownerless: float = 0.0
+    unattributed: float = 0.0
     runs: int = 0
-    by: str = ""
-    astray: int = 0
+    method: str = ""
+    discarded_runs: int = 0
 
     @property
-    def known(self) -> float:
+    def known_seconds(self) -> float:
         """The sum of all that is known."""
-        return math.fsum(time for time in (*self.forward, *self.backward, self.ownerless) if time is not None)
+        return math.fsum(time for time in (*self.forward, *self.backward, self.unattributed) if time is not None)
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What was measured of one model on one input.
 
-    whole: runs that nobody watched; None where time cannot be measured (meta) or was broken off before. parts: of a
+    whole_run: runs that nobody watched; None where time cannot be measured (meta) or was broken off before. parts: of a
     training step, `forward`, `backward` and `optimizer`. rows: None where functions are not seen one by one. graph:
     replays of a CUDA graph, or why there are none. peak: bytes above what was held at the start, at the highest; held:
     bytes of parameters, buffers, inputs and optimizer states. compile_seconds: what torch.compile took at first.
@@ -192,15 +192,15 @@ class Measurement:
     """
 
     machine: Machine
-    whole: Samples | None = None
+    whole_run: Samples | None = None
     parts: tuple[tuple[str, Samples], ...] = ()
     rows: RowTimes | None = None
-    graph: Samples | None = None
-    no_graph: str = ""
+    graph_replays: Samples | None = None
+    no_graph_reason: str = ""
     peak: int | None = None
     held: int | None = None
     compile_seconds: float | None = None
     inputs: int = 1
-    load: Load | None = None
+    load: MachineLoad | None = None
     interrupted: bool = False
     notes: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import os
 import stat
 
 
-def plain_text(path: str | os.PathLike[str], *, most: int, pipes: bool = False) -> str:
+def read_plain_file(path: str | os.PathLike[str], *, most: int, pipes: bool = False) -> str:
     """The UTF-8 text of a plain file. pipes: a pipe will do too, until its writer has gone. Raises OSError, also for
     another kind of file and a larger one; UnicodeDecodeError."""
     mode = os.stat(path).st_mode

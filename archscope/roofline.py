@@ -2,7 +2,7 @@
 
     Ceilings (a machine: FLOP/s per dtype, bytes per second per working set, seconds per kernel)
         + what an operation does (FLOPs, bytes moved, kernels) → Bound (the least time, and what holds it there)
-        + what it took → Point (a place in the picture)
+        + what it took → RooflinePoint (a place in the picture)
 
 FLOPs are 2 × MACs. Unknown is None and never zero.
 """
@@ -14,22 +14,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from archscope.measurement import Load, Machine
+from archscope.measurement import Machine, MachineLoad
 
-SCHEMA = "archscope.device/1"
-TF32 = "float32 (TF32)"
-Kind = Literal["compute", "memory", "launch", "unknown"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+DEVICE_SCHEMA = "archscope.device/1"
+TF32_DTYPE = "float32 (TF32)"
+BoundKind = Literal["compute", "memory", "launch", "unknown"]
+BOUND_KINDS: tuple[BoundKind, ...] = get_args(BoundKind)
 
 
 @dataclass(frozen=True)
 class Ceilings:
     """What a machine can do at most.
 
-    peaks: FLOP/s of matrix products by dtype, as torch calls it, and `float32 (TF32)`; None where the device lacks the
-    dtype or is hopelessly slow with it. bandwidths: (working set in bytes, bytes per second), small sets first, never
-    rising: small sets stay in caches. launch: seconds that one kernel (on CPU one function) costs with nothing to do.
-    measured: when, as ISO 8601. load: what else the machine was doing. text: how it shows itself.
+    peaks: FLOP/s of matrix products by dtype, as torch calls it, and `float32 (TF32_DTYPE)`; None where the device
+    lacks the dtype or is hopelessly slow with it. bandwidths: (working set in bytes, bytes per second), small sets
+    first, never rising: small sets stay in caches. launch: seconds that one kernel (on CPU one function) costs with
+    nothing to do. measured: when, as ISO 8601. load: what else the machine was doing. text: how it shows itself.
     """
 
     machine: Machine
@@ -37,7 +37,7 @@ class Ceilings:
     bandwidths: tuple[tuple[int, float], ...]
     launch: float
     measured: str
-    load: Load
+    load: MachineLoad
     text: Callable[[Ceilings], str] = field(default=repr, compare=False, repr=False)
 
     def peak(self, dtype: str) -> float | None:
@@ -70,7 +70,7 @@ class Ceilings:
         peak = self.peak(dtype)
         return None if peak is None else peak / self.memory
 
-    def raised(self, other: Ceilings) -> Ceilings:
+    def merge_best(self, other: Ceilings) -> Ceilings:
         """These, and where others were seen to do more, those: of a machine that was measured twice."""
         seen, rates = dict(other.peaks), dict(other.bandwidths)
         peaks = tuple((dtype, max(filter(None, (peak, seen.get(dtype))), default=None)) for dtype, peak in self.peaks)
@@ -80,7 +80,7 @@ class Ceilings:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.device/1`; unknown is None."""
         return {
-            "schema": SCHEMA,
+            "schema": DEVICE_SCHEMA,
             **self.machine.to_dict(),
             "peaks": [
                 {"dtype": dtype, "flops_per_second": peak, "ridge": self.ridge(dtype)} for dtype, peak in self.peaks
@@ -96,31 +96,31 @@ class Ceilings:
 
 
 # ------------------------------------------------------------ read back
-def from_dict(data: Any) -> Ceilings:
+def parse_ceilings(data: Any) -> Ceilings:
     """Ceilings from their document. Raises ValueError where it is anything else."""
     try:
-        ceilings = _read(data)
-        _refuse_nonsense(ceilings)
+        ceilings = _parse_fields(data)
+        _check_plausible(ceilings)
         whole = ceilings.to_dict() == data
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"this is no document {SCHEMA}: {error!r}") from None
+        raise ValueError(f"this is no document {DEVICE_SCHEMA}: {error!r}") from None
     if not whole:
-        raise ValueError(f"this is no document {SCHEMA}: it has more or other entries")
+        raise ValueError(f"this is no document {DEVICE_SCHEMA}: it has more or other entries")
     return ceilings
 
 
-def _read(data: Mapping[str, Any]) -> Ceilings:
+def _parse_fields(data: Mapping[str, Any]) -> Ceilings:
     return Ceilings(
-        _machine(data),
+        _parse_machine(data),
         tuple((item["dtype"], item["flops_per_second"]) for item in data["peaks"]),
         tuple((item["working_set_bytes"], item["bytes_per_second"]) for item in data["bandwidths"]),
         data["launch_seconds"],
         data["measured"],
-        Load(data["load"]["cores"], data["load"]["bytes"]),
+        MachineLoad(data["load"]["cores"], data["load"]["bytes"]),
     )
 
 
-def _machine(data: Mapping[str, Any]) -> Machine:
+def _parse_machine(data: Mapping[str, Any]) -> Machine:
     return Machine(
         device=data["device"],
         name=data["name"],
@@ -133,7 +133,7 @@ def _machine(data: Mapping[str, Any]) -> Machine:
     )
 
 
-def _refuse_nonsense(ceilings: Ceilings) -> None:
+def _check_plausible(ceilings: Ceilings) -> None:
     """Raises ValueError for what no measurement gives."""
     machine = ceilings.machine
     words = (machine.device, machine.name, machine.driver, ceilings.measured, *dict(ceilings.peaks))
@@ -165,7 +165,7 @@ class Bound:
     per byte moved; None where either is not known or nothing is moved.
     """
 
-    kind: Kind
+    kind: BoundKind
     seconds: float | None
     compute: float | None
     memory: float
@@ -173,28 +173,28 @@ class Bound:
     intensity: float | None
 
     @property
-    def known(self) -> float:
+    def known_seconds(self) -> float:
         """The seconds that it takes for certain, whatever is unknown."""
         return max(self.compute or 0.0, self.memory, self.launch)
 
 
-def bound(*, flops: int | None, moved: int, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:
+def compute_bound(*, flops: int | None, moved: int, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:
     """The least time of an operation that does `flops` (2 × MACs; None: not known) in `dtype`, moves so many bytes
     and starts so many kernels. None where it does nothing at all, as a view."""
     if flops == moved == kernels == 0:
         return None
-    compute = _compute(flops, ceilings.peak(dtype))
+    compute = _compute_seconds(flops, ceilings.peak(dtype))
     memory = moved / ceilings.bandwidth(moved) if moved else 0.0
     launch = kernels * ceilings.launch
     intensity = None if flops is None or not moved else flops / moved
     if compute is None:
         return Bound("unknown", None, None, memory, launch, intensity)
     seconds = max(compute, memory, launch)
-    kind: Kind = "compute" if compute == seconds else "memory" if memory == seconds else "launch"
+    kind: BoundKind = "compute" if compute == seconds else "memory" if memory == seconds else "launch"
     return Bound(kind, seconds, compute, memory, launch, intensity)
 
 
-def _compute(flops: int | None, peak: float | None) -> float | None:
+def _compute_seconds(flops: int | None, peak: float | None) -> float | None:
     """Seconds of the products; None where they, or what the device can do, are not known."""
     if flops == 0:
         return 0.0
@@ -203,7 +203,7 @@ def _compute(flops: int | None, peak: float | None) -> float | None:
 
 # ------------------------------------------------------------ a picture
 @dataclass(frozen=True)
-class Point:
+class RooflinePoint:
     """An operation in the picture: FLOPs per byte, FLOP/s reached, seconds taken, what holds it.
 
     What does no FLOPs has intensity 0 and its place by `bytes_per_second`. dtype: whose peak is its roof. rows: how
@@ -214,7 +214,7 @@ class Point:
     intensity: float
     flops_per_second: float
     seconds: float
-    bound: Kind
+    bound: BoundKind
     bytes_per_second: float = 0.0
     dtype: str = "float32"
     rows: int = 1
@@ -226,11 +226,11 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Group:
+class RooflineGroup:
     """Points that are held by the same thing, and their share of the time of all."""
 
-    kind: Kind
-    points: tuple[Point, ...]
+    kind: BoundKind
+    points: tuple[RooflinePoint, ...]
     share: float
 
     @property
@@ -238,13 +238,13 @@ class Group:
         return sum(point.rows for point in self.points)
 
 
-def groups(points: Iterable[Point]) -> tuple[Group, ...]:
+def group_by_bound(points: Iterable[RooflinePoint]) -> tuple[RooflineGroup, ...]:
     """The points by what holds them; a kind without any is left out."""
     every = tuple(points)
     whole = math.fsum(point.seconds for point in every)
-    found = [(kind, tuple(point for point in every if point.bound == kind)) for kind in KINDS]
+    found = [(kind, tuple(point for point in every if point.bound == kind)) for kind in BOUND_KINDS]
     return tuple(
-        Group(kind, held, math.fsum(point.seconds for point in held) / whole if whole else 0.0)
+        RooflineGroup(kind, held, math.fsum(point.seconds for point in held) / whole if whole else 0.0)
         for kind, held in found
         if held
     )

@@ -19,17 +19,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archscope.checks.budgets import Budget
+    from archscope.checks.budgets import CostBudget
     from archscope.report import Finding, Report
 
-Judge = Callable[["Report"], Iterable["Finding"]]
-Options = Mapping[str, Any]
-Case = Sequence[tuple[Options, int | None]]
+ReportCheck = Callable[["Report"], Iterable["Finding"]]
+SummaryOptions = Mapping[str, Any]
+TrialCase = Sequence[tuple[SummaryOptions, int | None]]
 """One size: for each batch the options of a run, and the batch size (None where the input is given whole)."""
 
-MOST_STEPS = 6
-WHOLE = "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
-WITHOUT_MOST = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
+MAX_SHOWN_STEPS = 6
+WHOLE_INPUT_HINT = (
+    "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
+)
+BUDGET_KEYWORDS = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
 """Budgets as `check` calls them → as `assert_within` does."""
 
 
@@ -43,11 +45,13 @@ def assert_preserves_shape(
     AssertionError with the layers that made another shape of it, UsageError for a call that says nothing.
     """
     __tracebackhide__ = True
-    refuse_unknown(assert_preserves_shape, options)
+    refuse_unknown_options(assert_preserves_shape, options)
     flat = [size for listed in sizes for size in (listed if is_list_of_sizes(listed) else [listed])]
-    tried = cases(block, flat, input, batches, options)
+    tried = trial_cases(block, flat, input, batches, options)
     runs = zip(tried, flat or [None], strict=True)
-    settle(block, [[Trial(run, preserves, whole=size) for run, _ in case] for case, size in runs])
+    run_cases(
+        block, [[AssertTrial(run, check_preserved_shape, whole_input=size) for run, _ in case] for case, size in runs]
+    )
 
 
 def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any) -> None:
@@ -58,13 +62,21 @@ def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[
     In an output None stands for any size; several outputs are a list of shapes. Raises AssertionError, UsageError.
     """
     __tracebackhide__ = True
-    refuse_unknown(assert_shape, options)
-    if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (is_whole(input, options) and len(shapes) > 1):
-        raise usage(f"{len(shapes)} shapes say no pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))")
+    refuse_unknown_options(assert_shape, options)
+    if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (has_whole_input(input, options) and len(shapes) > 1):
+        raise usage_error(
+            f"{len(shapes)} shapes say no pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))"
+        )
     given, wanted = (shapes[::2], shapes[1::2]) if len(shapes) > 1 else ((), shapes)
-    tried = cases(block, given, input, batches, options)
+    tried = trial_cases(block, given, input, batches, options)
     runs = zip(tried, wanted, given or [None] * len(tried), strict=True)
-    settle(block, [[Trial(run, gives(shape, batch), whole=size) for run, batch in case] for case, shape, size in runs])
+    run_cases(
+        block,
+        [
+            [AssertTrial(run, output_shape_check(shape, batch), whole_input=size) for run, batch in case]
+            for case, shape, size in runs
+        ],
+    )
 
 
 def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options: Any) -> None:
@@ -75,58 +87,66 @@ def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options
     anything. Raises AssertionError, UsageError.
     """
     __tracebackhide__ = True
-    refuse_unknown(assert_within, options)
-    least, most = bounds(params, macs)
-    given = is_spec(model) or is_whole(options.get("input"), options)
+    refuse_unknown_options(assert_within, options)
+    least, most = budget_bounds(params, macs)
+    given = is_spec(model) or has_whole_input(options.get("input"), options)
     if macs is not None and not given:
-        raise usage(f"the MACs of {named(model)} depend on its input", "for example input=(1, 3, 224, 224)")
-    trial = Trial(options, lambda report: outside(report, least, most), needs_run=given)
-    settle(model, [[trial]])
+        raise usage_error(f"the MACs of {block_name(model)} depend on its input", "for example input=(1, 3, 224, 224)")
+    trial = AssertTrial(options, lambda report: find_outside_bounds(report, least, most), needs_run=given)
+    run_cases(model, [[trial]])
 
 
-def refuse_unknown(call: Callable[..., None], options: Options) -> None:
+def refuse_unknown_options(call: Callable[..., None], options: SummaryOptions) -> None:
     """Raises KeywordError for an option that neither the assert nor `archscope.summarize` has."""
-    from archscope.api import keywords, summarize
+    from archscope.api import keyword_checks, summarize
     from archscope.errors import KeywordError
 
-    known = {*keywords.keywords(call), *keywords.keywords(summarize)} - {"block", "model", "target"}
-    own = WITHOUT_MOST if "params" in known else {}
+    known = {*keyword_checks.keyword_names(call), *keyword_checks.keyword_names(summarize)} - {
+        "block",
+        "model",
+        "target",
+    }
+    own = BUDGET_KEYWORDS if "params" in known else {}
     for name in options:
         if name in own:
             raise KeywordError(f"{call.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
-    keywords.refuse_unknown(call.__name__, options, known)
+    keyword_checks.refuse_unknown_keyword(call.__name__, options, known)
 
 
 # ------------------------------------------------------------ what is tried
 @dataclass(frozen=True)
-class Trial:
+class AssertTrial:
     """One run: its options, who judges its report, and whether a forward pass that fails decides the matter.
 
-    whole: the sizes of an example, which may have been meant as a whole input.
+    whole_input: the sizes of an example, which may have been meant as a whole input.
     """
 
-    options: Options
-    judge: Judge
+    options: SummaryOptions
+    check: ReportCheck
     needs_run: bool = True
-    whole: Any = None
+    whole_input: Any = None
 
 
-def cases(block: Any, sizes: Sequence[Any], input: Any, batches: Sequence[int], options: Options) -> list[Case]:
+def trial_cases(
+    block: Any, sizes: Sequence[Any], input: Any, batches: Sequence[int], options: SummaryOptions
+) -> list[TrialCase]:
     """The runs that are asked for. Raises UsageError where that is none, or the input is said twice."""
-    if is_whole(input, options):
+    if has_whole_input(input, options):
         if sizes:
-            raise usage("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
+            raise usage_error("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
         return [[({"input": input, **options}, None)]]
     if not batches:
-        raise usage("no batch size is left to try", "for example batches=(1, 2)")
+        raise usage_error("no batch size is left to try", "for example batches=(1, 2)")
     if sizes:
-        return [[({"input": batched(size, batch), **options}, batch) for batch in batches] for size in sizes]
+        return [[({"input": add_batch(size, batch), **options}, batch) for batch in batches] for size in sizes]
     if not is_spec(block):
-        raise usage(f"{named(block)} is given no sizes", "name those of one example: (channels, height, width)")
+        raise usage_error(
+            f"{block_name(block)} is given no sizes", "name those of one example: (channels, height, width)"
+        )
     return [[({"batch": batch, **options}, batch) for batch in batches]]
 
 
-def is_whole(input: Any, options: Options) -> bool:
+def has_whole_input(input: Any, options: SummaryOptions) -> bool:
     return input is not None or bool(options.keys() & {"args", "kwargs"})
 
 
@@ -135,73 +155,75 @@ def is_list_of_sizes(given: Any) -> bool:
 
 
 def is_spec(block: Any) -> bool:
-    from archscope.api import split
+    from archscope.api import split_target
 
-    return isinstance(block, (str, os.PathLike)) and split(block) is not None
+    return isinstance(block, (str, os.PathLike)) and split_target(block) is not None
 
 
-def batched(size: Any, batch: int) -> Any:
+def add_batch(size: Any, batch: int) -> Any:
     """The sizes of one example with the batch before them; a dtype stays where it is."""
     if isinstance(size, Sequence) and len(size) == 2 and isinstance(size[0], str):
         return size[0], (batch, *size[1])
     if not isinstance(size, Sequence) or isinstance(size, str) or not all(isinstance(n, int) for n in size):
-        raise usage(f"{size!r} are no sizes of an example", 'for example (16, 28, 28), or ("int64", (128,))')
+        raise usage_error(f"{size!r} are no sizes of an example", 'for example (16, 28, 28), or ("int64", (128,))')
     return batch, *size
 
 
-def usage(message: str, help: str) -> Exception:
+def usage_error(message: str, help: str) -> Exception:
     from archscope.errors import UsageError
 
     return UsageError(message, help)
 
 
-def named(block: Any) -> str:
+def block_name(block: Any) -> str:
     return os.fspath(block) if isinstance(block, (str, os.PathLike)) else type(block).__name__
 
 
 # ------------------------------------------------------------ running and telling
-def settle(block: Any, cases: Iterable[Sequence[Trial]]) -> None:
+def run_cases(block: Any, cases: Iterable[Sequence[AssertTrial]]) -> None:
     """Runs every case, each until its first failing trial, and raises AssertionError with all that was found."""
     __tracebackhide__ = True
-    found = [first for case in cases if (first := next(filter(None, (failed(block, trial) for trial in case)), None))]
+    found = [
+        first for case in cases if (first := next(filter(None, (find_failure(block, trial) for trial in case)), None))
+    ]
     if found:
         raise AssertionError("\n".join(one.text for one in found)) from found[0].cause
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedTrial:
     """What is said of a failing case; the exception of the block's own code that is behind it."""
 
     text: str
     cause: BaseException | None = None
 
 
-def failed(block: Any, trial: Trial) -> Failed | None:
+def find_failure(block: Any, trial: AssertTrial) -> FailedTrial | None:
     """What made a run fail, else what its judge says; None where all is well."""
     from archscope.api import summarize
-    from archscope.checks import other_errors
+    from archscope.checks import non_expectation_errors
     from archscope.errors import ForwardError, SpecError
-    from archscope.report import from_problem
+    from archscope.report import finding_from_problem
 
     options = {"device": "meta", **trial.options} if is_spec(block) else trial.options
     cause = None
     try:
         report = summarize(block, **{**options, "backward": False})
     except SpecError as error:
-        return told(block, options, [from_problem(p, sources=error.sources) for p in error.problems])
+        return format_failure(block, options, [finding_from_problem(p, sources=error.sources) for p in error.problems])
     except ForwardError as error:
         report, cause = error.report, error.__cause__  # type: ignore[assignment]  # the ground knows no reports
-    faults = other_errors(report.findings) if trial.needs_run else []
-    found = faults or list(trial.judge(report))
+    faults = non_expectation_errors(report.findings) if trial.needs_run else []
+    found = faults or list(trial.check(report))
     if not found:
         return None
     own = cause if faults and all(fault.rule == "forward" for fault in faults) else None
-    first = told(report, options, found, cause=own and outside_of_us(own))
-    meant = bool(faults) and trial.whole is not None and runs(block, {**options, "input": trial.whole})
-    return replace(first, text=f"{first.text}\n{WHOLE.format(trial.whole)}") if meant else first
+    first = format_failure(report, options, found, cause=own and trim_traceback(own))
+    meant = bool(faults) and trial.whole_input is not None and can_run(block, {**options, "input": trial.whole_input})
+    return replace(first, text=f"{first.text}\n{WHOLE_INPUT_HINT.format(trial.whole_input)}") if meant else first
 
 
-def runs(block: Any, options: Options) -> bool:
+def can_run(block: Any, options: SummaryOptions) -> bool:
     """Whether a run of the block finds nothing."""
     from archscope.api import summarize
     from archscope.errors import ArchscopeError
@@ -212,13 +234,15 @@ def runs(block: Any, options: Options) -> bool:
         return False
 
 
-def told(subject: Any, options: Options, findings: Sequence[Finding], *, cause: BaseException | None = None) -> Failed:
-    from archscope.render.findings import text
+def format_failure(
+    subject: Any, options: SummaryOptions, findings: Sequence[Finding], *, cause: BaseException | None = None
+) -> FailedTrial:
+    from archscope.render.findings import format_findings
 
-    return Failed(f"{heading(subject, options)}\n{text(findings)}".rstrip(), cause)
+    return FailedTrial(f"{failure_heading(subject, options)}\n{format_findings(findings)}".rstrip(), cause)
 
 
-def heading(subject: Any, options: Options) -> str:
+def failure_heading(subject: Any, options: SummaryOptions) -> str:
     """`Block given x (2, 16, 28, 28):`."""
     from archscope.report import Report
 
@@ -226,10 +250,10 @@ def heading(subject: Any, options: Options) -> str:
         inputs = ", ".join(f"{door.source} {door.value.shape}" for door in subject.trace.inputs)
         return f"{subject.target}{f' given {inputs}' * bool(inputs)}:"
     given = options.get("input")
-    return f"{named(subject)}{f' given {given}' * bool(given)}:"
+    return f"{block_name(subject)}{f' given {given}' * bool(given)}:"
 
 
-def outside_of_us(error: BaseException) -> BaseException:
+def trim_traceback(error: BaseException) -> BaseException:
     """The exception, told from the block's own first line on."""
     step: TracebackType | None = error.__traceback__
     while step and step.tb_frame.f_globals.get("__name__", "").startswith(("archscope.", "torch.")):
@@ -238,27 +262,27 @@ def outside_of_us(error: BaseException) -> BaseException:
 
 
 # ------------------------------------------------------------ judging shapes
-def preserves(report: Report) -> Iterator[Finding]:
+def check_preserved_shape(report: Report) -> Iterator[Finding]:
     if report.trace.inputs:
         shape = report.trace.inputs[0].value.shape
-        yield from compared(report, [shape], "preserves", f"expected to preserve shape {shape}")
+        yield from compare_outputs(report, [shape], "preserves", f"expected to preserve shape {shape}")
 
 
-def gives(wanted: Any, batch: int | None) -> Judge:
+def output_shape_check(wanted: Any, batch: int | None) -> ReportCheck:
     """A judge of output shapes: those of one example in a batch, or whole ones."""
     lead = () if batch is None else (batch,)
     each = wanted if is_list_of_sizes(wanted) else [wanted]
     if not all(
         isinstance(one, Sequence) and all(size is None or isinstance(size, int) for size in one) for one in each
     ):
-        raise usage(
+        raise usage_error(
             f"{wanted!r} is no shape of an output", "for example (10,), or (64, None, None) for any height and width"
         )
     shapes = [(*lead, *one) for one in each]
-    return lambda report: compared(report, shapes, "shape", f"expected shape {listed(shapes)}")
+    return lambda report: compare_outputs(report, shapes, "shape", f"expected shape {format_shapes(shapes)}")
 
 
-def compared(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
+def compare_outputs(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
     """The outputs against the wanted shapes: one finding where they are others, with the steps that made them so."""
     from archscope.render.expected_shapes import with_steps
     from archscope.report import Finding
@@ -266,54 +290,56 @@ def compared(report: Report, wanted: Sequence[Sequence[int | None]], key: str, f
     outputs = report.trace.outputs
     got = [output.value.shape for output in outputs]
     if len(got) != len(wanted):
-        yield Finding(f"expect-{key}", "error", f"{fact}, got {len(got)} outputs{': ' * bool(got)}{listed(got)}")
-    elif not all(map(fits, got, wanted)):
-        found = Finding(f"expect-{key}", "error", f"{fact}, got {listed(got)}")
+        yield Finding(f"expect-{key}", "error", f"{fact}, got {len(got)} outputs{': ' * bool(got)}{format_shapes(got)}")
+    elif not all(map(is_shape_match, got, wanted)):
+        found = Finding(f"expect-{key}", "error", f"{fact}, got {format_shapes(got)}")
         found = with_steps(found, report.index, zip(outputs, wanted, strict=True))
-        yield replace(found, walk=found.walk[-MOST_STEPS:])
+        yield replace(found, walk=found.walk[-MAX_SHOWN_STEPS:])
 
 
-def fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+def is_shape_match(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
 
 
-def listed(shapes: Iterable[Sequence[int | None]]) -> str:
+def format_shapes(shapes: Iterable[Sequence[int | None]]) -> str:
     """`(2, 16, _, 28)`, several of them with `and`."""
     return " and ".join(str(tuple(shape)).replace("None", "_") for shape in shapes)
 
 
 # ------------------------------------------------------------ judging figures
-def bounds(params: Any, macs: Any) -> tuple[Budget, Budget]:
+def budget_bounds(params: Any, macs: Any) -> tuple[CostBudget, CostBudget]:
     """The least and the most that is allowed. Raises UsageError."""
-    from archscope.checks.budgets import Budget, limit
+    from archscope.checks.budgets import CostBudget, parse_limit
 
     pairs = [value if isinstance(value, (tuple, list)) else (None, value) for value in (params, macs)]
     if any(len(pair) != 2 for pair in pairs):
-        raise usage("a range has two ends", 'for example params=("24M", "26M")')
+        raise usage_error("a range has two ends", 'for example params=("24M", "26M")')
     if all(end is None for pair in pairs for end in pair):
-        raise usage("neither params nor macs has a bound", 'for example params="25M", macs="4.1G"')
-    least, most = ([limit(pair[i], name) for pair, name in zip(pairs, ("params", "macs"), strict=True)] for i in (0, 1))
-    return Budget(*least), Budget(*most)
+        raise usage_error("neither params nor macs has a bound", 'for example params="25M", macs="4.1G"')
+    least, most = (
+        [parse_limit(pair[i], name) for pair, name in zip(pairs, ("params", "macs"), strict=True)] for i in (0, 1)
+    )
+    return CostBudget(*least), CostBudget(*most)
 
 
-def outside(report: Report, least: Budget, most: Budget) -> Iterator[Finding]:
+def find_outside_bounds(report: Report, least: CostBudget, most: CostBudget) -> Iterator[Finding]:
     """The figures that are not between the bounds, or not known."""
-    from archscope.checks.budgets import over, unknown
+    from archscope.checks.budgets import find_over_budget, unknown_macs_finding
 
-    for one in over(report, most):
+    for one in find_over_budget(report, most):
         ran = one.details if report.trace.failure is None else ()
         yield replace(one, details=ran, help=one.help if report.unpriced else "")
-    yield from short_of(report.total.params, least.max_params, "params", "parameters")
+    yield from find_below_minimum(report.total.params, least.max_params, "params", "parameters")
     if report.total.macs is not None:
-        yield from short_of(report.total.macs, least.max_macs, "macs", "MACs")
+        yield from find_below_minimum(report.total.macs, least.max_macs, "macs", "MACs")
     elif least.max_macs is not None and most.max_macs is None:
-        yield unknown(report, least.max_macs)
+        yield unknown_macs_finding(report, least.max_macs)
 
 
-def short_of(count: int, least: Any, key: str, what: str) -> Iterator[Finding]:
+def find_below_minimum(count: int, least: Any, key: str, what: str) -> Iterator[Finding]:
     from archscope import units
     from archscope.report import Finding
 
     if least is not None and count < least.value:
-        fact = f"{units.count(count)} {what}, {units.count(int(least.value) - count)} fewer than {least}"
+        fact = f"{units.format_count(count)} {what}, {units.format_count(int(least.value) - count)} fewer than {least}"
         yield Finding(f"budget-{key}", "error", fact)

@@ -10,32 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from archscope.device_traits import CPU_TRAITS, DeviceTraits
 from archscope.errors import Span
-from archscope.traits import HOST, Traits
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Says:
+class WrongArgument:
     """What a layer or a view was told: the argument, its value, and the value that its input asks for."""
 
     argument: str
-    said: object
-    has: object
+    given: object
+    needed: object
 
 
 @dataclass(frozen=True)
-class Conflict:
+class LayerConflict:
     """What a compiler knows to be wrong with a layer before it runs: the fact, the cure, and what it was told."""
 
     fact: str
     help: str = ""
-    says: Says | None = None
+    wrong_argument: WrongArgument | None = None
     axes: tuple[int, ...] = ()
 
 
-class Site(NamedTuple):
+class Location(NamedTuple):
     """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
 
     kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own
@@ -50,7 +50,7 @@ class Site(NamedTuple):
     text: str = ""
     place: Span | None = None
     strict: bool = False
-    conflict: Conflict | None = None
+    conflict: LayerConflict | None = None
 
 
 class Value(NamedTuple):
@@ -77,7 +77,7 @@ def join_path(*parts: str) -> str:
 
 
 class Call(NamedTuple):
-    """One execution of a Site; `parent` is the index of the enclosing Call, -1 at the top.
+    """One execution of a Location; `parent` is the index of the enclosing Call, -1 at the top.
 
     inputs: of a block, what it was given, each under the name that the block has for it; of a block's `return:`, what
     it gives as it is.
@@ -85,7 +85,7 @@ class Call(NamedTuple):
 
     index: int  # type: ignore[assignment]  # not tuple's method
     parent: int
-    site: Site
+    site: Location
     inputs: tuple[Operand, ...] = ()
 
 
@@ -112,8 +112,8 @@ class Row(NamedTuple):
     call: index of the innermost Call. params: names of the Params that this row is the first to read.
     view: the outputs share the inputs' memory, nothing is read or written.
     attributes: the plain arguments that say how the shapes come about (`stride`, `dim`, …), by their public names.
-    short: the function's short name (`conv2d`, `add`), whatever its layer is called. of: of a row of the backward pass,
-    the index of the forward row that it derives; -1 where no row made its node.
+    short_name: the function's short name (`conv2d`, `add`), whatever its layer is called. forward_row: of a row of the
+    backward pass, the index of the forward row that it derives; -1 where no row made its node.
     """
 
     index: int  # type: ignore[assignment]  # not tuple's method
@@ -128,15 +128,15 @@ class Row(NamedTuple):
     view: bool = False
     place: Span | None = None
     attributes: tuple[tuple[str, object], ...] = ()
-    short: str = ""
-    of: int = -1
+    short_name: str = ""
+    forward_row: int = -1
 
     def get(self, name: str, default: object = None) -> object:
         """An attribute by its name."""
         return dict(self.attributes).get(name, default)
 
     @property
-    def runs(self) -> bool:
+    def is_executed(self) -> bool:
         """Whether anything is run for it; for a step that is a parameter nothing is."""
         return self.function != "parameter"
 
@@ -158,22 +158,22 @@ class Mismatch:
     """Operands that an operation cannot (or must not) combine; the run went on with a value of the meant shape.
 
     kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: of the widest operand, those that
-    disagree. fact: the disagreement in a few words. says: of a layer or view, what it was told. row: the index of the
-    row that stands for the operation.
+    disagree. fact: the disagreement in a few words. wrong_argument: of a layer or view, what it was told. row: the
+    index of the row that stands for the operation.
     """
 
-    site: Site
+    site: Location
     kind: str
     operation: str
     operands: tuple[Operand, ...]
     axes: tuple[int, ...]
     fact: str = ""
-    says: Says | None = None
+    wrong_argument: WrongArgument | None = None
     row: int = -1
 
 
 @dataclass(frozen=True)
-class Asked:
+class SizeCondition:
     """What a condition of the author's asks of one size of a value: to be `equals`, or a multiple of `divisor`.
 
     text: of the size, as the author has written it.
@@ -190,23 +190,24 @@ class Asked:
 class Failure:
     """The pass raised: where, in which function, with which operands, and the first line of torch's message.
 
-    backward: the forward pass had run to its end, the backward pass did not. named: the operands that the function was
-    given by name; numbers: the whole numbers among its other arguments. local: where the author's code raised, the
-    values of its function by name. asked: the sizes that are not as its condition asks.
+    backward: the forward pass had run to its end, the backward pass did not. named_operands: the operands that the
+    function was given by name; int_arguments: the whole numbers among its other arguments. local_operands: where the
+    author's code raised, the values of its function by name. size_conditions: the sizes that are not as its condition
+    asks.
     """
 
-    site: Site
+    site: Location
     function: str
     operands: tuple[Operand, ...]
     message: str
     backward: bool = False
-    named: tuple[tuple[str, Operand], ...] = ()
-    numbers: tuple[int, ...] = ()
-    local: tuple[tuple[str, Operand], ...] = ()
-    asked: tuple[Asked, ...] = ()
+    named_operands: tuple[tuple[str, Operand], ...] = ()
+    int_arguments: tuple[int, ...] = ()
+    local_operands: tuple[tuple[str, Operand], ...] = ()
+    size_conditions: tuple[SizeCondition, ...] = ()
 
 
-class Moment(NamedTuple):
+class KernelEvent(NamedTuple):
     """One aten operator of a run, in the order in which they ran: the index of the row at work, -1 where there is none.
 
     backward: the row is one of the backward pass. scratch: the bytes that it took and gave back before it ended, at the
@@ -218,17 +219,17 @@ class Moment(NamedTuple):
     scratch: int | None = None
 
 
-class Life(NamedTuple):
+class Allocation(NamedTuple):
     """A piece of memory, however many tensors look into it: its bytes, the moment that made it, the first moment
     without it.
 
-    born: -1 for what was there before the run. died: None for what outlives it. kind: what it holds: `parameter`,
+    created: -1 for what was there before the run. freed: None for what outlives it. kind: what it holds: `parameter`,
     `buffer`, `input`, `output`, `gradient` (that a leaf is left with), or "" for what a run makes on its way.
     """
 
     bytes: int
-    born: int
-    died: int | None
+    created: int
+    freed: int | None
     kind: str = ""
 
 
@@ -237,8 +238,8 @@ class Trace:
     """One recorded pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value.
 
     rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
-    moments, lives: what memory lived when, in both passes, where that was asked for. ran: whether anything was run; not
-    where there is no input, and the parameters are all that is known. traits: of the device.
+    kernel_events, allocations: what memory lived when, in both passes, where that was asked for. ran: whether anything
+    was run; not where there is no input, and the parameters are all that is known. traits: of the device.
     """
 
     target: str
@@ -255,10 +256,10 @@ class Trace:
     notes: tuple[str, ...] = field(default=())
     backward: tuple[Row, ...] = ()
     loss: str = ""
-    moments: tuple[Moment, ...] = ()
-    lives: tuple[Life, ...] = ()
+    kernel_events: tuple[KernelEvent, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
     ran: bool = True
-    traits: Traits = HOST
+    traits: DeviceTraits = CPU_TRAITS
 
     @property
     def finished(self) -> bool:

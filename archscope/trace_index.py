@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from archscope.trace import Call, Operand, Param, Row, Site, Trace
+from archscope.trace import Call, Location, Operand, Param, Row, Trace
 
 NO_ROWS = range(0)
 
@@ -29,7 +29,7 @@ class TraceIndex:
         return frozenset(operand.value.id for operand in self.trace.inputs)
 
     @cached_property
-    def results(self) -> frozenset[int]:
+    def output_ids(self) -> frozenset[int]:
         """The ids of the values that the net gives back."""
         return frozenset(operand.value.id for operand in self.trace.outputs)
 
@@ -62,14 +62,14 @@ class TraceIndex:
         return self._readers.get(value, ())
 
     @cached_property
-    def flowing(self) -> frozenset[int]:
+    def activation_ids(self) -> frozenset[int]:
         """The ids of the inputs and of what a row of either pass made; others are parameters, buffers, constants."""
         derived = (value.id for row in self.trace.backward for value in row.outputs)
         return self.inputs.union(self.makers, derived)
 
     def activations(self, row: Row) -> tuple[Operand, ...]:
         """What a row of either pass reads of what flows: no parameters, no buffers."""
-        flowing = self.flowing
+        flowing = self.activation_ids
         return tuple([operand for operand in row.inputs if operand.value.id in flowing])
 
     @cached_property
@@ -79,10 +79,10 @@ class TraceIndex:
 
     def reads_params(self, row: Row) -> bool:
         """Whether a row reads a parameter (a path may have a parameter's name, so the value must not flow)."""
-        return any(op.source in self.params and op.value.id not in self.flowing for op in row.inputs)
+        return any(op.source in self.params and op.value.id not in self.activation_ids for op in row.inputs)
 
     # -------------------------------------------------------- what depends on what
-    def reached(self, values: Iterable[int], *, without: Collection[int] = ()) -> set[int]:
+    def reachable_values(self, values: Iterable[int], *, without: Collection[int] = ()) -> set[int]:
         """The ids of the values that these flow into, themselves included.
 
         without: indexes of rows that hand nothing on.
@@ -94,9 +94,9 @@ class TraceIndex:
         return found
 
     @cached_property
-    def dependent(self) -> frozenset[int]:
+    def input_dependent(self) -> frozenset[int]:
         """The ids of the values that an input flows into; others are constants, whatever rows they come from."""
-        return frozenset(self.reached(self.inputs))
+        return frozenset(self.reachable_values(self.inputs))
 
     def descendants(self, rows: Iterable[int]) -> frozenset[int]:
         """The indexes of the rows that depend on an output of any of these rows, these included."""
@@ -116,7 +116,7 @@ class TraceIndex:
         waiting = [operand.value.id]
         while waiting:
             value = waiting.pop()
-            if value in found or value not in self.flowing:
+            if value in found or value not in self.activation_ids:
                 continue
             row = self.makers.get(value)
             found[value] = row.index if row is not None else -1
@@ -124,18 +124,18 @@ class TraceIndex:
         return found
 
     @cached_property
-    def needed(self) -> frozenset[int]:
+    def needed_rows(self) -> frozenset[int]:
         """The indexes of the rows that a result depends on."""
-        return self._leading(lambda row: False)
+        return self._rows_leading_to_results(lambda row: False)
 
     @cached_property
-    def alive(self) -> frozenset[int]:
+    def live_rows(self) -> frozenset[int]:
         """The indexes of the rows that lead to a result, or to one that writes in place."""
-        return self._leading(in_place)
+        return self._rows_leading_to_results(is_in_place)
 
-    def _leading(self, kept: Callable[[Row], bool]) -> frozenset[int]:
+    def _rows_leading_to_results(self, kept: Callable[[Row], bool]) -> frozenset[int]:
         """The indexes of the rows that are kept, and of those that they or a result depend on."""
-        wanted, found = set(self.results), set[int]()
+        wanted, found = set(self.output_ids), set[int]()
         for row in reversed(self.trace.rows):
             if kept(row) or any(value.id in wanted for value in row.outputs):
                 found.add(row.index)
@@ -154,7 +154,7 @@ class TraceIndex:
         """The calls of blocks that a row stands in, the innermost first, without the net itself."""
         return [call for call in self.calls_around(row.call) if call.site.kind == "block" and call.parent >= 0]
 
-    def layer(self, row: Row) -> Site | None:
+    def layer(self, row: Row) -> Location | None:
         """The site of the layer that a row ran in; None where its innermost call is no layer's."""
         site = self.trace.calls[row.call].site if row.call >= 0 else None
         return site if site is not None and site.kind == "layer" else None
@@ -165,7 +165,7 @@ class TraceIndex:
         return f"{site.name} {site.text}".strip() if site is not None else row.op
 
     @cached_property
-    def spans(self) -> list[range]:
+    def row_spans(self) -> list[range]:
         """By call the indexes of all rows in it, those of the calls inside it too.
 
         A call runs to its end before the next one beside it begins, so its rows are neighbours.
@@ -177,21 +177,21 @@ class TraceIndex:
                 spans[row.call] = range(start, row.index + 1)
         for call in reversed(self.trace.calls):
             if call.parent >= 0:
-                spans[call.parent] = together((spans[call.parent], spans[call.index]))
+                spans[call.parent] = merge_ranges((spans[call.parent], spans[call.index]))
         return spans
 
     def rows_within(self, call: Call) -> tuple[Row, ...]:
         """All rows of a call, those of the calls inside it too."""
-        span = self.spans[call.index]
+        span = self.row_spans[call.index]
         return self.trace.rows[span.start : span.stop]
 
 
-def together(spans: Iterable[range]) -> range:
+def merge_ranges(spans: Iterable[range]) -> range:
     """The rows of several parts that lie side by side."""
     found = [span for span in spans if span]
     return range(min(span.start for span in found), max(span.stop for span in found)) if found else NO_ROWS
 
 
-def in_place(row: Row) -> bool:
+def is_in_place(row: Row) -> bool:
     """Whether a row writes into what it reads."""
-    return row.short == "setitem" or row.short.endswith("_")
+    return row.short_name == "setitem" or row.short_name.endswith("_")

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.record.backward import loss_of
-from archscope.record.onlooker import Onlooker
-from archscope.record.overridden import unfused
-from archscope.record.tensors import tensors
+from archscope.record.kernel_mode import KernelMode
+from archscope.record.override_queries import fast_path_disabled
+from archscope.record.tensors import tensors_in
 
 Made = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 Ran = tuple[str, tuple[object, ...], tuple[object, ...]]
@@ -31,7 +31,7 @@ PASSES_ON = frozenset(
 """The functions of archscope that run what the model calls."""
 
 
-class Operators(Onlooker):
+class Operators(KernelMode):
     """Writes down the operators that run under it, but for those that archscope needs for itself."""
 
     supports_higher_order_operators = True
@@ -43,7 +43,7 @@ class Operators(Onlooker):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        ran = str(func), tuple(map(shape, tensors([args, kwargs]))), tuple(map(shape, tensors(out)))
+        ran = str(func), tuple(map(shape, tensors_in([args, kwargs]))), tuple(map(shape, tensors_in(out)))
         again = ran[0] == DETACH and ran == (self.ran or [None])[-1]
         if not again and not is_ours():
             self.ran.append(ran)
@@ -68,7 +68,7 @@ def shape(tensor: Tensor) -> object:
 def alone(made: Made, *, train: bool) -> list[Ran]:
     """In the mode that is asked for; in training with its backward pass."""
     model, args, kwargs = made
-    with torch.set_grad_enabled(train), unfused(), Operators() as operators:
+    with torch.set_grad_enabled(train), fast_path_disabled(), Operators() as operators:
         out = model.train(train)(*args, **kwargs)
         loss = loss_of(out).tensors if train else ()
         if loss:

@@ -14,8 +14,8 @@ from typing import Any
 
 from archscope.cost import Cost
 from archscope.errors import Span
-from archscope.report import Report, join
-from archscope.trace import Call, Operand, Param, Row, Shape, Site, Trace, Value
+from archscope.report import Report, build_report
+from archscope.trace import Call, Location, Operand, Param, Row, Shape, Trace, Value
 
 
 class Sketch:
@@ -47,7 +47,7 @@ class Sketch:
         """Inside, a site runs. inputs: what a block is given, by its own names."""
         place = Span(self.target, 10 + len(self.calls), 5)
         given = tuple(Operand(own, operand.value) for own, operand in inputs.items())
-        self.calls.append(Call(len(self.calls), self.stack[-1], Site(path, name, kind, text, place), given))
+        self.calls.append(Call(len(self.calls), self.stack[-1], Location(path, name, kind, text, place), given))
         self.stack.append(len(self.calls) - 1)
         yield self.stack[-1]
         self.stack.pop()
@@ -94,7 +94,7 @@ class Sketch:
         op = node or self.rows[of].op
         index, path, function = len(self.backward), "" if node else self.rows[of].path, f"{op} backward"
         given = Operand("constant", self.value((4,)))
-        self.backward.append(Row(index, path, op, function, -1, (given,), (self.value((8,)),), of=of))
+        self.backward.append(Row(index, path, op, function, -1, (given,), (self.value((8,)),), forward_row=of))
         self.backward_costs.append(Cost(macs, 16, 32, (unpriced,) if unpriced else ()))
 
     def step(self, path: str, name: str, text: str, reads: Sequence[Operand], *shapes: Shape) -> Operand:
@@ -119,7 +119,7 @@ class Sketch:
     def report(self, results: Sequence[Operand], *, findings: Sequence = (), **more: Any) -> Report:
         trace = self.trace(results, **more)
         costs = {id(trace.backward): self.backward_costs, id(trace.rows): self.costs}
-        return join(trace, pricing=lambda rows: costs[id(rows)], findings=findings, title=self.title)
+        return build_report(trace, pricing=lambda rows: costs[id(rows)], findings=findings, title=self.title)
 
 
 def conv(net: Sketch, path: str, x: Operand, out: int, k: int, pad: int = 0, stride: int = 1) -> Operand:

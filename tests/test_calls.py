@@ -13,7 +13,7 @@ from torch import nn
 
 import archscope
 from archscope.cli import cli
-from archscope.cli.wording import as_options
+from archscope.cli.wording import reword
 from archscope.errors import ArchscopeError, KeywordError, UsageError
 
 pytestmark = pytest.mark.moves_rng
@@ -278,7 +278,7 @@ def test_what_follows_from_the_input_is_judged_at_others(folder: Path) -> None:
     ],
 )
 def test_keywords_become_options(text: str, said: str) -> None:
-    assert as_options(text) == said
+    assert reword(text) == said
 
 
 @pytest.mark.parametrize(

@@ -67,17 +67,20 @@ def test_nothing_found_prints_nothing(folder: Path, format: str) -> None:
 
 
 def test_a_line_has_no_break_and_all_paths() -> None:
-    assert annotations.lines([Checked("x", (FOUND,))]) == "nets/a b.yaml:3:5: error add-shape 50 % of it (at 0, 1)\n"
+    assert (
+        annotations.format_lines([Checked("x", (FOUND,))])
+        == "nets/a b.yaml:3:5: error add-shape 50 % of it (at 0, 1)\n"
+    )
 
 
 def test_variants_tell_a_fault_once() -> None:
-    assert annotations.lines([Checked(name, (FOUND,)) for name in ("n.yaml:a", "n.yaml:b")]).count("\n") == 1
+    assert annotations.format_lines([Checked(name, (FOUND,)) for name in ("n.yaml:a", "n.yaml:b")]).count("\n") == 1
 
 
 def test_levels(folder: Path) -> None:
     notes = [Checked("x", (Finding("dropped-pixels", "note", "so", place=PLACE),))]
-    assert annotations.lines(notes) == annotations.github(notes) == ""
-    assert annotations.github(notes, level="note").startswith("::notice file=nets/a b.yaml,line=3,col=5,")
+    assert annotations.format_lines(notes) == annotations.format_github(notes) == ""
+    assert annotations.format_github(notes, level="note").startswith("::notice file=nets/a b.yaml,line=3,col=5,")
 
 
 # ------------------------------------------------------------ GitHub
@@ -93,7 +96,9 @@ def test_workflow_commands(folder: Path) -> None:
 
 
 def test_a_command_escapes_what_ends_it() -> None:
-    text = annotations.github([Checked("x", (Finding("a,b:c", "error", FOUND.message, "0", PLACE, FOUND.help),))])
+    text = annotations.format_github(
+        [Checked("x", (Finding("a,b:c", "error", FOUND.message, "0", PLACE, FOUND.help),))]
+    )
     assert text == "::error file=nets/a b.yaml,line=3,col=5,title=a%2Cb%3Ac::50 %25 of%0Ait (at 0)%0Ahelp: a, b: c\n"
 
 
@@ -153,7 +158,7 @@ def test_sarif_has_the_structure_that_is_published(folder: Path) -> None:
 
 
 def test_sarif_tells_where_and_how() -> None:
-    (result,) = json.loads(sarif.text([Checked("x", (FOUND,))]))["runs"][0]["results"]
+    (result,) = json.loads(sarif.format_sarif([Checked("x", (FOUND,))]))["runs"][0]["results"]
     (where,) = result["locations"]
     assert where["physicalLocation"] == {
         "artifactLocation": {"uri": "nets/a%20b.yaml"},
@@ -165,7 +170,7 @@ def test_sarif_tells_where_and_how() -> None:
 
 def test_a_file_elsewhere_has_a_whole_address() -> None:
     found = Finding("spec", "error", "so", place=Span("/elsewhere/net.yaml", 0, 0))
-    (result,) = json.loads(sarif.text([Checked("x", (found,))]))["runs"][0]["results"]
+    (result,) = json.loads(sarif.format_sarif([Checked("x", (found,))]))["runs"][0]["results"]
     physical = result["locations"][0]["physicalLocation"]
     assert physical == {"artifactLocation": {"uri": "file:///elsewhere/net.yaml"}}
 

@@ -18,14 +18,14 @@ import pytest
 
 import archscope
 from archscope import units
-from archscope.checks.baseline import read
-from archscope.cli import cli, ended
-from archscope.cli.options import scalar
-from archscope.comparison import compare
+from archscope.checks.baseline import read_baseline
+from archscope.cli import cli, run_command_line
+from archscope.cli.options import parse_scalar
+from archscope.comparison import compare_reports
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
-from archscope.report import Checked, Finding, Report, from_problem
+from archscope.report import Checked, Finding, Report, finding_from_problem
 from archscope.spec.catalog import Network
-from archscope.trace import Failure, Site
+from archscope.trace import Failure, Location
 from tests.checks.test_conflicts import mismatched
 from tests.commands import run
 from tests.sketches import residual_mnist, stages, trained
@@ -142,7 +142,7 @@ def test_wrong_use_is_2_and_says_what_is_meant(library: FakeLibrary, arguments: 
     ("text", "value"), [("1e-3", 1e-3), ("010", "010"), ("no", "no"), ("(1, 2)", (1, 2)), ("", "")]
 )
 def test_scalars(text: str, value: object) -> None:
-    assert scalar(text) == value
+    assert parse_scalar(text) == value
 
 
 # ------------------------------------------------------------ summary
@@ -239,7 +239,7 @@ def test_flops_of_several_targets(library: FakeLibrary) -> None:
 
 
 def test_flops_compare(library: FakeLibrary) -> None:
-    library.answer = compare([stages((2, 2)), stages((1, 1))])
+    library.answer = compare_reports([stages((2, 2)), stages((1, 1))])
     result = run("flops", "--compare", "a.yaml", "b.yaml")
     assert [call[:2] for call in library.calls] == [("compare", ("a.yaml",)), ("compare", ("b.yaml",))]
     assert "0.589×" in result.stdout
@@ -259,7 +259,7 @@ NOTE = Finding("dropped-pixels", "note", "row 27 and column 27 are never read", 
         ((WARNING,), 0, "1 warning in net.yaml"),
         ((WARNING, ERROR), 1, "1 error and 1 warning in net.yaml"),
         ((WARNING, NOTE), 0, "1 warning in net.yaml; 1 note not shown (--level note)"),
-        ((ERROR, from_problem(Problem(PLACE, "unknown name 'chanels'"))), 2, "2 errors in net.yaml"),
+        ((ERROR, finding_from_problem(Problem(PLACE, "unknown name 'chanels'"))), 2, "2 errors in net.yaml"),
     ],
 )
 def test_check(library: FakeLibrary, findings: tuple[Finding, ...], code: int, last: str) -> None:
@@ -412,12 +412,12 @@ def test_a_baseline_is_saved_and_can_be_read(library: FakeLibrary, folder: Path)
     result = run("check", "x", "--save-baseline", "new.json")
     assert (result.exit_code, result.stderr) == (0, "not in the baseline, since it did not run: c.yaml\n")
     assert library.calls[-1][2]["baseline"] is None, "what is written anew is not compared with"
-    assert [saved.target for saved in read("new.json").saved] == [residual_mnist().target, stages().target]
+    assert [saved.target for saved in read_baseline("new.json").saved] == [residual_mnist().target, stages().target]
     assert asked(library, "x", "--save-baseline", "new.json", "--baseline", "new.json")["baseline"] == "new.json"
 
 
 def test_nothing_that_ran_is_no_baseline(library: FakeLibrary, folder: Path) -> None:
-    failure = Failure(Site("9", "Linear", "layer"), "linear", (), "no")
+    failure = Failure(Location("9", "Linear", "layer"), "linear", (), "no")
     failed = replace(residual_mnist(), trace=replace(residual_mnist().trace, failure=failure))
     library.answer = [Checked("a.yaml", (ERROR,), failed)]
     result = run("check", "x", "--save-baseline", "new.json")
@@ -437,7 +437,7 @@ def test_training_shows_both_passes(library: FakeLibrary) -> None:
 
 
 def test_a_backward_pass_that_fails_is_1_and_the_forward_pass_is_shown(library: FakeLibrary) -> None:
-    failure = Failure(Site("", "", "block"), "", (), "written over", backward=True)
+    failure = Failure(Location("", "", "block"), "", (), "written over", backward=True)
     found = Finding("forward", "error", "the backward pass failed: written over")
     report = replace(residual_mnist(), trace=replace(residual_mnist().trace, failure=failure), findings=(found,))
     library.answer = ForwardError(Problem(Span("net.py", 0, 0), "written over"), report)
@@ -493,7 +493,7 @@ def test_ends_quietly(
     library: FakeLibrary, raised: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     library.answer = raised
-    assert ended(["summary", "net.yaml"]) == code
+    assert run_command_line(["summary", "net.yaml"]) == code
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -191,7 +191,7 @@ def test_a_bar_for_whoever_has_waited(
     clock = iter([0.0, passed, passed])
     monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
     monkeypatch.setattr(sys, "stderr", stream)
-    with progress.progress("measuring", quiet=quiet) as tell:
+    with progress.progress_bar("measuring", quiet=quiet) as tell:
         tell(0.25)
         tell(0.5)
     assert ("measuring" in stream.getvalue() and "50%" in stream.getvalue()) is seen
@@ -214,7 +214,7 @@ def test_what_is_being_done(
     clock = iter([0.0, passed, passed])
     monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
     monkeypatch.setattr(sys, "stderr", stream)
-    with progress.doing(verbose=verbose) as tell:
+    with progress.progress_messages(verbose=verbose) as tell:
         tell("matrices")
         tell("bytes")
     assert stream.getvalue() == seen

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archscope import config, units
-from archscope.config import READERS, Config
+from archscope.config import KEY_PARSERS, Config
 from archscope.errors import UsageError
 
 WHOLE = """\
@@ -28,12 +28,12 @@ object = "64x48"
 
 
 def written(folder: Path, text: str) -> Path:
-    (folder / config.FILE).write_text(text, encoding="utf-8")
+    (folder / config.CONFIG_FILE).write_text(text, encoding="utf-8")
     return folder
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    found = config.read(written(tmp_path, WHOLE))
+    found = config.find_config(written(tmp_path, WHOLE))
     assert found == Config(
         specs=("specs", "more/net.yaml"),
         select=("spec", "conflict"),
@@ -43,24 +43,24 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         tolerance=Decimal("0.02"),
         baseline="ci/baseline.json",
         object=(64, 48),
-        file=str(tmp_path / config.FILE),
+        file=str(tmp_path / config.CONFIG_FILE),
     )
-    assert all(f"\n{key} = " in WHOLE for key in READERS)
+    assert all(f"\n{key} = " in WHOLE for key in KEY_PARSERS)
 
 
 def test_the_nearest_file_counts_and_paths_start_at_it(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     written(tmp_path, '[tool.archscope]\nbaseline = "report.json"\n')
-    assert config.read(deep).baseline == "report.json"
-    assert config.read(deep).located("report.json") == str(tmp_path / "report.json")
+    assert config.find_config(deep).baseline == "report.json"
+    assert config.find_config(deep).resolve_path("report.json") == str(tmp_path / "report.json")
     written(tmp_path / "a", "[tool.other]\nx = 1\n")
-    assert config.read(deep) == Config(file=str(tmp_path / "a" / config.FILE))
+    assert config.find_config(deep) == Config(file=str(tmp_path / "a" / config.CONFIG_FILE))
 
 
 def test_without_a_file_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "FILE", "no-such-file.toml")
-    assert config.read(tmp_path) == Config()
+    monkeypatch.setattr(config, "CONFIG_FILE", "no-such-file.toml")
+    assert config.find_config(tmp_path) == Config()
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ def test_without_a_file_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest
 )
 def test_a_mistake_has_its_place_and_cure(tmp_path: Path, text: str, where: str, message: str, cure: str) -> None:
     with pytest.raises(UsageError) as raised:
-        config.read(written(tmp_path, text))
-    assert str(raised.value).startswith(f"{tmp_path / config.FILE}{where}: {message}")
+        config.find_config(written(tmp_path, text))
+    assert str(raised.value).startswith(f"{tmp_path / config.CONFIG_FILE}{where}: {message}")
     assert cure in str(raised.value)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / config.FILE).write_bytes(b"\xff\xfe")
+    (tmp_path / config.CONFIG_FILE).write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="it is not UTF-8"):
-        config.read(tmp_path)
+        config.find_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     [("2%", "0.02"), ("2.5 %", "0.025"), ("150%", "1.5"), (0.02, "0.02"), ("0.02", "0.02"), (0, "0"), (1e-05, "1e-5")],
 )
 def test_tolerances(said: object, meant: str) -> None:
-    assert units.tolerance(said) == Decimal(meant)
+    assert units.parse_tolerance(said) == Decimal(meant)
 
 
 @pytest.mark.parametrize("said", [1, "1", "-2%", "2 percent", "", None, True, float("nan"), -0.5, "%"])
 def test_what_is_no_tolerance(said: object) -> None:
     with pytest.raises(ValueError, match="is no tolerance such as"):
-        units.tolerance(said)
+        units.parse_tolerance(said)
 
 
 @pytest.mark.parametrize("said", [5_000_000, "5M", "5_000_000", units.parse_figure("5M")])
 def test_limits(said: object) -> None:
-    assert units.limit(said).value == 5_000_000
+    assert units.parse_limit(said).value == 5_000_000

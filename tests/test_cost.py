@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.cost import FORMULAS, FREE, UNPRICED, Cost, price
+from archscope.cost import FORMULAS, FREE_KERNELS, UNPRICED_KERNELS, Cost, price_row
 from archscope.trace import Kernel, Operand, Row, Shape, Value
 
 TRANSPOSED = (("transposed", True),)
@@ -113,7 +113,7 @@ SILENT: list[tuple[str, tuple[Shape, ...], tuple[tuple[str, object], ...]]] = [
 
 @pytest.mark.parametrize(("name", "inputs", "attributes"), SILENT)
 def test_a_formula_may_not_know(name: str, inputs: tuple[Shape, ...], attributes: tuple) -> None:
-    cost = price(row(Kernel(name, inputs, (inputs[0],), attributes)))
+    cost = price_row(row(Kernel(name, inputs, (inputs[0],), attributes)))
     assert (cost.macs, cost.unpriced) == (None, (name,))
 
 
@@ -124,13 +124,13 @@ def row(*kernels: Kernel, inputs: tuple[Value, ...] = (), outputs: tuple[Value, 
 
 @pytest.mark.parametrize(("name", "inputs", "output", "attributes", "macs"), KERNELS)
 def test_formulas(name: str, inputs: tuple[Shape, ...], output: Shape, attributes: tuple, macs: int) -> None:
-    cost = price(row(Kernel(name, inputs, (output,), attributes)))
+    cost = price_row(row(Kernel(name, inputs, (output,), attributes)))
     assert (cost.macs, cost.flops) == (macs, 2 * macs)
 
 
 def test_unknown_is_never_zero() -> None:
     known, unknown = Kernel("aten.mm", ((2, 3), (3, 4)), ((2, 4),)), Kernel("lib.op", ((2,),), ((2,),))
-    cost = price(row(known, unknown))
+    cost = price_row(row(known, unknown))
     assert (cost.known, cost.unpriced) == (24, ("lib.op",))
     assert cost.macs is None
     assert cost.flops is None
@@ -139,8 +139,8 @@ def test_unknown_is_never_zero() -> None:
 
 def test_a_table_of_ones_own() -> None:
     kernel = Kernel("lib.op", ((2,),), ((2,),))
-    assert price(row(kernel), {"lib.op": lambda kernel: 5}).macs == 5
-    assert price(row(kernel), free={"lib.op"}).macs == 0
+    assert price_row(row(kernel), {"lib.op": lambda kernel: 5}).macs == 5
+    assert price_row(row(kernel), free={"lib.op"}).macs == 0
 
 
 def test_costs_add() -> None:
@@ -150,14 +150,14 @@ def test_costs_add() -> None:
 
 def test_bytes_are_distinct_inputs_and_every_output() -> None:
     a, b, c = (Value(number, (2, 4), "float32", 32) for number in range(3))
-    cost = price(row(inputs=(a, a, b), outputs=(c, c)))
+    cost = price_row(row(inputs=(a, a, b), outputs=(c, c)))
     assert (cost.read, cost.written) == (64, 64)
-    assert price(row(inputs=(a,), outputs=(b,), view=True)) == Cost()
+    assert price_row(row(inputs=(a,), outputs=(b,), view=True)) == Cost()
 
 
 def test_a_name_stands_on_one_list() -> None:
-    assert not FORMULAS.keys() & FREE
-    assert not UNPRICED & (FORMULAS.keys() | FREE)
+    assert not FORMULAS.keys() & FREE_KERNELS
+    assert not UNPRICED_KERNELS & (FORMULAS.keys() | FREE_KERNELS)
 
 
 def aten() -> dict[str, list[str]]:
@@ -195,7 +195,9 @@ ELSEWHERE = frozenset(
 def test_the_tables_name_operators_that_exist() -> None:
     if pytest.importorskip("torch").__version__ < "2.13":
         pytest.skip("the tables name the operators of torch 2.13 and 2.15")
-    names = [name.removeprefix("aten.") for name in (*FREE, *FORMULAS, *UNPRICED) if name.startswith("aten.")]
+    names = [
+        name.removeprefix("aten.") for name in (*FREE_KERNELS, *FORMULAS, *UNPRICED_KERNELS) if name.startswith("aten.")
+    ]
     known = aten().keys() | ELSEWHERE
     assert [name for name in names if not {name, f"{name}_"} & known] == []
 
@@ -203,5 +205,5 @@ def test_the_tables_name_operators_that_exist() -> None:
 def test_every_kernel_of_aten_was_judged() -> None:
     """Priced, free or known to be unpriced; a new torch brings names that nobody has looked at."""
     kernels = [name for name, overloads in aten().items() if not name.endswith("_out") and not taken_apart(overloads)]
-    judged = FORMULAS.keys() | FREE | UNPRICED
+    judged = FORMULAS.keys() | FREE_KERNELS | UNPRICED_KERNELS
     assert [name for name in kernels if not {f"aten.{name}", f"aten.{name.removesuffix('_')}"} & judged] == []

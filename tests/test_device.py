@@ -19,19 +19,19 @@ import torch
 from click.testing import CliRunner, Result
 
 import archscope
-from archscope.backends.cuda import CUDA
+from archscope.backends.cuda import CUDA_TRAITS
 from archscope.cli import cli
 from archscope.errors import UsageError
-from archscope.measure import machine
-from archscope.measurement import Load, Machine
+from archscope.measure import describe_machine
+from archscope.measurement import Machine, MachineLoad
 from archscope.roofline import Ceilings
 
-room = importlib.import_module("archscope.api.devices")
+room = importlib.import_module("archscope.api.device_ceilings")
 
 
-def ceilings(place: str = "cpu", *, peak: float = 362e9, load: Load = Load(cores=0.0)) -> Ceilings:  # noqa: B008 - frozen
+def ceilings(place: str = "cpu", *, peak: float = 362e9, load: MachineLoad = MachineLoad(cores=0.0)) -> Ceilings:  # noqa: B008 - frozen
     return Ceilings(
-        machine=machine(place),
+        machine=describe_machine(place),
         peaks=(("float32", peak), ("bfloat16", 2.28e12), ("float16", None), ("float64", 178e9)),
         bandwidths=((2**15, 281e9), (2**20, 222e9), (2**28, 38.7e9)),
         launch=0.751e-6,
@@ -58,8 +58,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the user's cache: empty, and no real one."""
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr(room, "is_quiet", lambda kept: False)
-    return Path(room.folder())
+    monkeypatch.setattr(room, "is_machine_quiet", lambda kept: False)
+    return Path(room.cache_folder())
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ def test_a_file_of_another_machine_is_measured_again(measuring: Measuring, cache
 
 @pytest.mark.parametrize("part", ["name", "cores", "driver", "versions", "settings", "device"])
 def test_ceilings_belong_to(part: str) -> None:
-    here = machine("cpu")
+    here = describe_machine("cpu")
     other: Any = {"cores": here.cores + 1, "versions": (("torch", "2.0"),), "settings": (("threads", 99),)}
-    assert room.key(replace(here, **{part: other.get(part, "another")})) != room.key(here)
-    assert room.key(replace(here)) == room.key(here)
+    assert room.cache_key(replace(here, **{part: other.get(part, "another")})) != room.cache_key(here)
+    assert room.cache_key(replace(here)) == room.cache_key(here)
 
 
 @pytest.mark.parametrize("what", ["file", "full"])
@@ -145,35 +145,35 @@ def test_a_cache_that_cannot_be_written_is_no_error(
 def test_what_was_disturbed_is_measured_anew_when_it_is_quiet(
     measuring: Measuring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measuring.results = [ceilings(load=Load(cores=64.0)), ceilings(peak=400e9)]
+    measuring.results = [ceilings(load=MachineLoad(cores=64.0)), ceilings(peak=400e9)]
     assert archscope.device("cpu").disturbed
     assert archscope.device("cpu").disturbed
-    monkeypatch.setattr(room, "is_quiet", lambda kept: True)
+    monkeypatch.setattr(room, "is_machine_quiet", lambda kept: True)
     assert [archscope.device("cpu").peak("float32") for _ in range(2)] == [400e9, 400e9]
     assert measuring.times == 2
 
 
 def gpu(**changes: Any) -> Machine:
-    return replace(machine("cpu"), device="cuda:0", traits=CUDA, **changes)
+    return replace(describe_machine("cpu"), device="cuda:0", traits=CUDA_TRAITS, **changes)
 
 
 def test_threads_of_the_processor_do_not_change_what_a_gpu_can_do() -> None:
     one, two = ((("threads", count), ("tf32", False)) for count in (1, 2))
-    assert room.key(gpu(settings=one)) == room.key(gpu(settings=two))
-    assert room.key(gpu(driver="1")) != room.key(gpu(driver="2"))
-    here = machine("cpu")
-    assert room.key(replace(here, settings=one)) != room.key(replace(here, settings=two))
+    assert room.cache_key(gpu(settings=one)) == room.cache_key(gpu(settings=two))
+    assert room.cache_key(gpu(driver="1")) != room.cache_key(gpu(driver="2"))
+    here = describe_machine("cpu")
+    assert room.cache_key(replace(here, settings=one)) != room.cache_key(replace(here, settings=two))
 
 
 @pytest.mark.parametrize(("others", "disturbed"), [(None, False), (0, False), (3 * 2**30, True)])
 def test_what_was_measured_beside_others_on_a_gpu_is_not_kept_for_good(others: int | None, disturbed: bool) -> None:
-    assert replace(ceilings(), machine=gpu(), load=Load(None, others)).disturbed is disturbed
+    assert replace(ceilings(), machine=gpu(), load=MachineLoad(None, others)).disturbed is disturbed
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from archscope.api.devices import read, write
+from archscope.api.device_ceilings import read, write
 path = Path(sys.argv[1])
 found = read(path)
 for _ in range(200):
@@ -206,7 +206,7 @@ def test_where_the_cache_lies(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(variable, told.format(tmp=tmp_path))
-    assert room.folder() == Path(below.format(tmp=tmp_path), "archscope", "ceilings")
+    assert room.cache_folder() == Path(below.format(tmp=tmp_path), "archscope", "ceilings")
 
 
 # ------------------------------------------------------------ the command
@@ -228,7 +228,7 @@ TABLE = [
 
 def test_the_table(measuring: Measuring) -> None:
     shown = run("--device", "cpu")
-    here = machine("cpu")
+    here = describe_machine("cpu")
     assert (shown.exit_code, shown.stderr) == (0, "")
     lines = shown.stdout.splitlines()
     assert [line.split() for line in lines[lines.index("") + 1 :]][: len(TABLE)] == TABLE
@@ -241,11 +241,11 @@ def test_the_table(measuring: Measuring) -> None:
 @pytest.mark.parametrize(
     ("load", "sentence"),
     [
-        (Load(cores=99.24), "others kept 99.2 cores busy meanwhile"),
-        (Load(bytes=3 * 2**30), "others held 3.00 GiB of this device meanwhile"),
+        (MachineLoad(cores=99.24), "others kept 99.2 cores busy meanwhile"),
+        (MachineLoad(bytes=3 * 2**30), "others held 3.00 GiB of this device meanwhile"),
     ],
 )
-def test_other_load_is_told(load: Load, sentence: str, measuring: Measuring) -> None:
+def test_other_load_is_told(load: MachineLoad, sentence: str, measuring: Measuring) -> None:
     measuring.results = [ceilings(load=load)]
     assert sentence in run("--device", "cpu").stdout
 

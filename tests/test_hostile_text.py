@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 import archscope
 from archscope.cli import cli
-from archscope.errors import Problem, Span, UsageError, one_line, visible
-from archscope.plain_files import plain_text
-from archscope.spec.text_diff import diff
+from archscope.errors import Problem, Span, UsageError, escape_invisible, escape_one_line
+from archscope.plain_files import read_plain_file
+from archscope.spec.text_diff import unified_diff
 from tests import commands
 
 LIMIT = 20.0
@@ -321,22 +321,24 @@ def test_what_is_no_plain_file_is_not_read(kind: str, folder: Path) -> None:
 
 def test_a_file_has_a_largest_size(folder: Path) -> None:
     Path("a").write_text("four")
-    assert plain_text("a", most=4) == "four"
+    assert read_plain_file("a", most=4) == "four"
     with pytest.raises(OSError, match="larger than 3 bytes"):
-        plain_text("a", most=3)
+        read_plain_file("a", most=3)
 
 
 def test_what_is_seen_stays_and_what_is_not_seen_is_shown() -> None:
     plain = "é × → 日本 \N{NO-BREAK SPACE} 👩\u200d🔬\tx\n"
-    assert visible(plain) == plain
-    assert one_line(plain) == plain.replace("\t", "\\t").replace("\n", "\\n")
-    assert visible("\x00\x1b\x7f\x85\u2028\udcff") == "\\u0000\\u001b\\u007f\\u0085\\u2028\\udcff"
-    assert json.loads(f'"{visible(chr(0x9B) + chr(0x202E))}"') == "\x9b\u202e"
+    assert escape_invisible(plain) == plain
+    assert escape_one_line(plain) == plain.replace("\t", "\\t").replace("\n", "\\n")
+    assert escape_invisible("\x00\x1b\x7f\x85\u2028\udcff") == "\\u0000\\u001b\\u007f\\u0085\\u2028\\udcff"
+    assert json.loads(f'"{escape_invisible(chr(0x9B) + chr(0x202E))}"') == "\x9b\u202e"
 
 
 def test_a_patch_quotes_a_name_as_git_does() -> None:
-    assert diff("a\n", "b\n", "net.yaml").startswith("--- a/net.yaml\n+++ b/net.yaml\n")
-    assert diff("a\n", "b\n", "a\udcff\n.yaml").startswith('--- "a/a\\377\\012.yaml"\n+++ "b/a\\377\\012.yaml"\n')
+    assert unified_diff("a\n", "b\n", "net.yaml").startswith("--- a/net.yaml\n+++ b/net.yaml\n")
+    assert unified_diff("a\n", "b\n", "a\udcff\n.yaml").startswith(
+        '--- "a/a\\377\\012.yaml"\n+++ "b/a\\377\\012.yaml"\n'
+    )
 
 
 # ------------------------------------------------------------ numbers

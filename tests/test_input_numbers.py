@@ -13,7 +13,7 @@ from torch import nn
 
 import archscope
 from archscope.cli import cli
-from archscope.cli.wording import as_options
+from archscope.cli.wording import reword
 from archscope.errors import ForwardError, SpecError, UsageError
 
 pytestmark = pytest.mark.moves_rng
@@ -145,7 +145,7 @@ def test_of_several_inputs_the_one_is_named_and_what_is_no_input_gets_no_help_of
     with pytest.raises(ForwardError) as found:
         archscope.summarize(Two(), input=given)
     assert found.value.problem.help == 'ids as ("int64", (1, 3)) holds whole numbers'
-    assert as_options(found.value.problem.help) == "ids as int64:1x3 holds whole numbers"
+    assert reword(found.value.problem.help) == "ids as int64:1x3 holds whole numbers"
     with pytest.raises(ForwardError) as found:
         archscope.summarize(Two(cast=True), input={**given, "ids": ("int64", (1, 3))})
     assert "it is given mul, 1×3 float32" in found.value.problem.message

@@ -13,13 +13,13 @@ from torch import nn
 
 import archscope
 from archscope.cli import cli
-from archscope.cli.inputs import Inputs, inputs_of
-from archscope.cli.options import value
+from archscope.cli.input_option import InputOption, parse_inputs
+from archscope.cli.options import parse_value
 from archscope.errors import ForwardError, UsageError
-from archscope.targets import Door, example
-from archscope.targets import inputs_of as arguments
+from archscope.targets import InputPlacement, example_tensor
+from archscope.targets import make_inputs as arguments
 
-DOOR = Door("cpu", "float16")
+DOOR = InputPlacement("cpu", "float16")
 X = torch.ones(2, 3)
 
 
@@ -85,7 +85,7 @@ def shapes(tree: Any) -> Any:
     ],
 )
 def test_inputs_as_they_are_written(texts: list[str], tensors: Any, values: dict[str, Any]) -> None:
-    assert inputs_of(texts, value) == Inputs(tensors, values)
+    assert parse_inputs(texts, parse_value) == InputOption(tensors, values)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_inputs_as_they_are_written(texts: list[str], tensors: Any, values: dict
 )
 def test_inputs_that_cannot_be_read(texts: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        inputs_of(texts, value)
+        parse_inputs(texts, parse_value)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_inputs_that_cannot_be_read(texts: list[str], message: str) -> None:
     ],
 )
 def test_arguments_as_they_are_written(text: str, read: Any) -> None:
-    assert value(text) == read
+    assert parse_value(text) == read
 
 
 @pytest.mark.parametrize("text", ["[3,", "{1: }", "[f(3)]", "(a.b)"])
 def test_brackets_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="is no list or mapping such as"):
-        value(text)
+        parse_value(text)
 
 
 # ------------------------------------------------------------ in Python
@@ -242,7 +242,7 @@ def test_an_array_that_is_no_tensor_is_refused() -> None:
 
 
 def test_whole_numbers_are_zero_or_within_their_range() -> None:
-    assert not example((50,), torch.int64, "cpu").any()
+    assert not example_tensor((50,), torch.int64, "cpu").any()
     (drawn,), _ = arguments(DOOR, ("int64", (500,), (3, 7)), (), {}, None)
     assert set(drawn.tolist()) == {3, 4, 5, 6}
     (mask,), _ = arguments(DOOR, ("bool", (5,), (1, 2)), (), {}, None)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archscope.cli import cli, ended, installed
-from archscope.spec import packaged
+from archscope.cli import cli, installed_distribution, run_command_line
+from archscope.spec import bundled_networks
 from tests.installation import ROOT, installed_python, site
 
 __all__ = ["site"]  # a fixture
@@ -47,7 +47,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Distribution]:
 
 # ------------------------------------------------------------ the name
 def test_the_distribution_has_a_name_of_its_own() -> None:
-    assert PROJECT["name"] == installed.OURS == "torch-archscope"
+    assert PROJECT["name"] == installed_distribution.OUR_DISTRIBUTION == "torch-archscope"
     assert PROJECT["scripts"] == {"archscope": "archscope.cli:main"}
     assert PROJECT["readme"] == "README.md"
     assert {"Repository", "Changelog"} <= PROJECT["urls"].keys()
@@ -59,7 +59,7 @@ def test_what_the_cross_check_asks_is_installed_with_it() -> None:
 
 
 def test_the_version_is_that_of_our_distribution(found: dict[str, Distribution]) -> None:
-    assert installed.version() == "(run from a source tree)"
+    assert installed_distribution.our_version() == "(run from a source tree)"
     found["torch-archscope"] = Distribution("3.1")
     assert CliRunner().invoke(cli, ["--version"]).output == "archscope 3.1\n"
 
@@ -74,7 +74,7 @@ def test_another_distribution_of_this_name_is_told(found: dict[str, Distribution
 
 def test_what_a_build_left_in_a_checkout_is_not_installed(found: dict[str, Distribution]) -> None:
     found["archscope"] = Distribution("0.1", metadata=False)
-    assert installed.conflict() == ""
+    assert installed_distribution.name_clash_message() == ""
 
 
 def test_a_module_of_ours_that_is_missing_is_put_down_to_the_other(
@@ -82,15 +82,15 @@ def test_a_module_of_ours_that_is_missing_is_put_down_to_the_other(
 ) -> None:
     monkeypatch.setitem(sys.modules, "archscope.spec.schema", None)  # cannot be imported
     with pytest.raises(ImportError):
-        ended(["schema"])
+        run_command_line(["schema"])
     found["archscope"] = Distribution("9.9")
-    assert ended(["schema"]) == 2
+    assert run_command_line(["schema"]) == 2
     assert "pip uninstall archscope" in capsys.readouterr().err
 
 
 def test_an_import_error_of_others_is_theirs(found: dict[str, Distribution]) -> None:
     found["archscope"] = Distribution("9.9")
-    assert installed.broken_by(ImportError("no module named numpy", name="numpy")) == ""
+    assert installed_distribution.import_error_message(ImportError("no module named numpy", name="numpy")) == ""
 
 
 # ------------------------------------------------------------ the wheel
@@ -111,7 +111,7 @@ def test_an_installation_has_the_networks_in_any_folder(site: Path, tmp_path: Pa
     done = installed_python(site, tmp_path, "-c", program)
     file, names = done.stdout.splitlines()
     assert Path(file).is_relative_to(site)
-    assert names.split() == [f"specs:{name}" for name in packaged.names()]
+    assert names.split() == [f"specs:{name}" for name in bundled_networks.network_names()]
     done = installed_python(site, tmp_path, "-m", "archscope", "summary", "specs:resnet:resnet50", "--device", "meta")
     assert (done.returncode, "25,557,032 parameters" in done.stdout) == (0, True), done.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archscope.interrupts import INTERRUPTED, Interrupts
+from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler
 
 LIMIT = 20.0
 """Seconds after which a child has failed; the goal is two."""
@@ -171,14 +171,14 @@ def test_ctrl_c_ends_a_run_and_is_no_finding(case: str, tmp_path: Path) -> None:
     child = started(tmp_path, command, f"net.py:{name}", "--input", "4x4", "--device", "cpu", *more)
     is_there(tmp_path / "here")
     time.sleep(0.05)
-    assert ended(child) == (INTERRUPTED, "", "")
+    assert ended(child) == (INTERRUPT_EXIT_CODE, "", "")
 
 
 def test_ctrl_c_ends_an_import(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(WAITS)
     child = started(tmp_path, "summary", "net.py:Net")
     is_there(tmp_path / "here")
-    assert ended(child) == (INTERRUPTED, "", "")
+    assert ended(child) == (INTERRUPT_EXIT_CODE, "", "")
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0])
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_it_from_the_first_moment_on(delay: float, tmp_path: Path) -
     (tmp_path / "net.py").write_text(MODELS)
     child = started(tmp_path, "summary", "net.py:Sleeps", "--input", "4x4")
     time.sleep(delay)
-    assert ended(child) == (INTERRUPTED, "", "")
+    assert ended(child) == (INTERRUPT_EXIT_CODE, "", "")
 
 
 MEASURED = """
@@ -215,7 +215,7 @@ def test_what_was_measured_is_told(tmp_path: Path) -> None:
     is_there(tmp_path / "here")
     time.sleep(1)
     code, output, _ = ended(child)
-    assert (code, "interrupted: what was measured so far" in output) == (INTERRUPTED, True)
+    assert (code, "interrupted: what was measured so far" in output) == (INTERRUPT_EXIT_CODE, True)
 
 
 def test_a_program_in_the_background_goes_on_ignoring_it(tmp_path: Path) -> None:
@@ -226,9 +226,9 @@ def test_a_program_in_the_background_goes_on_ignoring_it(tmp_path: Path) -> None
 
 
 def test_a_handler_in_charge_raises_and_remembers() -> None:
-    interrupts = Interrupts()
+    interrupts = InterruptHandler()
     with pytest.raises(KeyboardInterrupt):
         interrupts(signal.SIGINT, None)
     assert interrupts.pending
-    interrupts.awaited = True
+    interrupts.is_awaited = True
     assert not interrupts.pending

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 import archscope
 from archscope.cli import cli
-from archscope.cli.repairs import write_file
+from archscope.cli.fix_files import write_file
 from archscope.errors import SpecError, UsageError
-from archscope.spec import packaged
-from archscope.spec.folders import spread
+from archscope.spec import bundled_networks
+from archscope.spec.folders import expand_folders
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
@@ -30,7 +30,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------ names
 def test_every_spec_of_the_repository_comes_with_the_package() -> None:
     files = [path.relative_to(SPECS).with_suffix("").as_posix() for path in SPECS.rglob("*.yaml")]
-    assert sorted(packaged.names()) == sorted(files)
+    assert sorted(bundled_networks.network_names()) == sorted(files)
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_every_spec_of_the_repository_comes_with_the_package() -> None:
     ],
 )
 def test_a_target_names_a_file_and_a_variant(target: str, parts: tuple[str, str | None] | None) -> None:
-    assert packaged.split(target) == parts
+    assert bundled_networks.split_target(target) == parts
 
 
 @pytest.mark.parametrize("file", ["specs.py", "specs/__init__.py"])
 def test_a_module_called_specs_is_a_python_target_still(file: str) -> None:
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("", encoding="utf-8")
-    assert packaged.split("specs:factory") is None
-    assert packaged.split("specs:resnet") == ("specs:resnet.yaml", None)
+    assert bundled_networks.split_target("specs:factory") is None
+    assert bundled_networks.split_target("specs:resnet") == ("specs:resnet.yaml", None)
 
 
 def test_a_network_is_summarized_by_its_name() -> None:
@@ -75,9 +75,12 @@ def test_variants_of_a_network_are_targets() -> None:
 
 
 def test_all_networks_together_are_a_target() -> None:
-    assert list(spread(["specs:", "net.yaml"])) == [*(f"specs:{name}.yaml" for name in packaged.names()), "net.yaml"]
-    tutorials = [f"specs:{name}.yaml" for name in packaged.names() if name.startswith("tutorials/")]
-    assert list(spread(["specs:tutorials"])) == list(spread(["specs:tutorials/"])) == tutorials != []
+    assert list(expand_folders(["specs:", "net.yaml"])) == [
+        *(f"specs:{name}.yaml" for name in bundled_networks.network_names()),
+        "net.yaml",
+    ]
+    tutorials = [f"specs:{name}.yaml" for name in bundled_networks.network_names() if name.startswith("tutorials/")]
+    assert list(expand_folders(["specs:tutorials"])) == list(expand_folders(["specs:tutorials/"])) == tutorials != []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,9 @@ def test_the_list_names_every_network_and_what_it_is() -> None:
     output = run("list").stdout
     lines = output.splitlines()
     assert lines[0].split() == ["network", "variants", "what", "it", "is"]
-    assert [line.split()[0] for line in lines[1:] if line[0] != " "] == [f"specs:{name}" for name in packaged.names()]
+    assert [line.split()[0] for line in lines[1:] if line[0] != " "] == [
+        f"specs:{name}" for name in bundled_networks.network_names()
+    ]
     assert max(map(len, lines)) <= 80
     assert "ConvNeXt (Liu et al. 2022), with the" in output
 

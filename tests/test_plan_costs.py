@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import archscope
-from archscope.api import plan_of
+from archscope.api import compile_plan
 from archscope.api.plan_costs import PlanCosts, plan_costs
 from archscope.report import Report
 
@@ -69,7 +69,7 @@ FILES = ("convnext", "gpt2", "lstm_classifier", "mobilenet_v2", "resnet", "unet"
 
 @cache
 def costs(text: str, *, train: bool = False) -> PlanCosts:
-    found = plan_costs(plan_of("net.yaml", texts={"net.yaml": text}, train=train), train=train)
+    found = plan_costs(compile_plan("net.yaml", texts={"net.yaml": text}, train=train), train=train)
     assert found is not None
     return found
 
@@ -123,14 +123,14 @@ BROKEN_CORE = (
 
 def test_what_has_no_price_is_not_zero() -> None:
     """Attention over keys and values of two lengths."""
-    plan = plan_of("net.yaml", texts={"net.yaml": BROKEN_CORE}, strict=False)
+    plan = compile_plan("net.yaml", texts={"net.yaml": BROKEN_CORE}, strict=False)
     found = plan_costs(plan)
     assert found is None or found.macs() is None
     assert summary(BROKEN_CORE).total.macs is None
 
 
 def test_a_plan_is_priced_as_often_as_one_likes() -> None:
-    plan = plan_of("net.yaml", texts={"net.yaml": NESTED})
+    plan = compile_plan("net.yaml", texts={"net.yaml": NESTED})
     first, second = plan_costs(plan), plan_costs(plan)
     assert first is not None
     assert second is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from archscope.cli import repairs
+from archscope.cli import fix_files
 from archscope.errors import UsageError
 from tests import commands
 
@@ -214,13 +214,13 @@ def test_a_variant_is_fixed_alone(folder: Path) -> None:
 # ------------------------------------------------------------ nothing is lost
 def test_a_file_that_changed_meanwhile_is_not_overwritten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = put("net.yaml", BROKEN)
-    write = repairs.write
+    write = fix_files.write_repairs
 
     def late(found: list, output: str | None) -> None:
         net.write_text("# mine\n", encoding="utf-8")
         write(found, output)
 
-    monkeypatch.setattr(repairs, "write", late)
+    monkeypatch.setattr(fix_files, "write_repairs", late)
     result = run("net.yaml", "--fix")
     assert result.exit_code == 2
     assert "net.yaml has changed since it was checked; nothing was written to it" in result.stderr
@@ -262,10 +262,10 @@ def test_a_file_that_is_gone_or_no_text_any_more(folder: Path) -> None:
     net = put("net.yaml", BROKEN)
     net.write_bytes(b"\xff")
     with pytest.raises(UsageError, match="has changed since it was checked"):
-        repairs.write_file("net.yaml", BROKEN, FIXED)
+        fix_files.write_file("net.yaml", BROKEN, FIXED)
     net.unlink()
     with pytest.raises(UsageError, match=r"cannot write net\.yaml: no such file or directory"):
-        repairs.write_file("net.yaml", BROKEN, FIXED)
+        fix_files.write_file("net.yaml", BROKEN, FIXED)
     assert names(folder) == []
 
 

@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archscope.measurement import Load, Machine
-from archscope.roofline import TF32, Ceilings, Kind, Point, bound, from_dict, groups
+from archscope.measurement import Machine, MachineLoad
+from archscope.roofline import (
+    TF32_DTYPE,
+    BoundKind,
+    Ceilings,
+    RooflinePoint,
+    compute_bound,
+    group_by_bound,
+    parse_ceilings,
+)
 
 KIB, MIB = 1024, 1024**2
 MACHINE = Machine("cpu", "Test 9000", 4, 2**33, 2**23, "", (("python", "3.11"), ("torch", "2.9")), (("threads", 4),))
@@ -23,7 +31,7 @@ CEILINGS = Ceilings(
     bandwidths=((32 * KIB, 400e9), (MIB, 200e9), (32 * MIB, 100e9)),
     launch=1e-6,
     measured="2026-01-02T03:04:05+00:00",
-    load=Load(cores=0.0),
+    load=MachineLoad(cores=0.0),
 )
 
 
@@ -78,20 +86,20 @@ def test_bound(
     seconds: float | None,
     intensity: float | None,
 ) -> None:
-    found = bound(flops=flops, moved=moved, kernels=kernels, dtype=dtype, ceilings=CEILINGS)
+    found = compute_bound(flops=flops, moved=moved, kernels=kernels, dtype=dtype, ceilings=CEILINGS)
     assert found is not None
     assert (found.kind, found.intensity) == (kind, intensity)
     assert found.seconds == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_what_does_nothing_has_no_bound() -> None:
-    assert bound(flops=0, moved=0, kernels=0, dtype="float32", ceilings=CEILINGS) is None
+    assert compute_bound(flops=0, moved=0, kernels=0, dtype="float32", ceilings=CEILINGS) is None
 
 
 def test_what_is_unknown_takes_what_is_known_at_least() -> None:
-    found = bound(flops=None, moved=10**9, kernels=1, dtype="float32", ceilings=CEILINGS)
+    found = compute_bound(flops=None, moved=10**9, kernels=1, dtype="float32", ceilings=CEILINGS)
     assert found is not None
-    assert (found.compute, found.known) == (None, pytest.approx(1e-2))
+    assert (found.compute, found.known_seconds) == (None, pytest.approx(1e-2))
 
 
 @pytest.mark.parametrize(
@@ -110,14 +118,14 @@ def test_disturbed_is_who_misses_a_core_of_four(
     device: str, threads: int, others: float | None, disturbed: bool
 ) -> None:
     machine = replace(MACHINE, device=device, settings=(("threads", threads),))
-    assert replace(CEILINGS, machine=machine, load=Load(others)).disturbed is disturbed
+    assert replace(CEILINGS, machine=machine, load=MachineLoad(others)).disturbed is disturbed
 
 
 # ------------------------------------------------------------ the document
 def test_a_document_is_read_back() -> None:
     gpu = replace(MACHINE, device="cuda:0", cache=None, driver="580.1", settings=(("threads", 1), ("tf32", False)))
-    for ceilings in (CEILINGS, replace(CEILINGS, machine=gpu, load=Load(None, 2**33))):
-        assert from_dict(json.loads(json.dumps(ceilings.to_dict()))) == ceilings
+    for ceilings in (CEILINGS, replace(CEILINGS, machine=gpu, load=MachineLoad(None, 2**33))):
+        assert parse_ceilings(json.loads(json.dumps(ceilings.to_dict()))) == ceilings
 
 
 DOCUMENT: dict[str, Any] = CEILINGS.to_dict()
@@ -154,33 +162,33 @@ def test_anything_else_is_no_document(path: tuple[Any, ...], value: object) -> N
         held = held[step]
     held[path[-1]] = value
     with pytest.raises(ValueError):
-        from_dict(data)
+        parse_ceilings(data)
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}, {"schema": "archscope.device/1"}])
 def test_nor_is_this(data: object) -> None:
     with pytest.raises(ValueError, match="document"):
-        from_dict(data)
+        parse_ceilings(data)
 
 
 @pytest.mark.parametrize("key", DOCUMENT)
 def test_every_key_is_needed(key: str) -> None:
     with pytest.raises(ValueError):
-        from_dict({name: value for name, value in DOCUMENT.items() if name != key})
+        parse_ceilings({name: value for name, value in DOCUMENT.items() if name != key})
 
 
 # ------------------------------------------------------------ points
-def point(seconds: float, kind: Kind) -> Point:
-    return Point("row", 1.0, 1.0, seconds, kind, bytes_per_second=100.0)
+def point(seconds: float, kind: BoundKind) -> RooflinePoint:
+    return RooflinePoint("row", 1.0, 1.0, seconds, kind, bytes_per_second=100.0)
 
 
 def test_groups_share_the_time_of_all() -> None:
-    found = groups([point(1.0, "launch"), point(6.0, "memory"), point(1.0, "launch")])
+    found = group_by_bound([point(1.0, "launch"), point(6.0, "memory"), point(1.0, "launch")])
     assert [(group.kind, len(group.points), group.share) for group in found] == [
         ("memory", 1, 0.75),
         ("launch", 2, 0.25),
     ]
-    assert groups([]) == ()
+    assert group_by_bound([]) == ()
 
 
 def test_a_point_moved_what_its_rate_says() -> None:
@@ -188,4 +196,4 @@ def test_a_point_moved_what_its_rate_says() -> None:
 
 
 def test_ridge() -> None:
-    assert (CEILINGS.ridge("float32"), CEILINGS.ridge("float16"), CEILINGS.ridge(TF32)) == (10.0, None, None)
+    assert (CEILINGS.ridge("float32"), CEILINGS.ridge("float16"), CEILINGS.ridge(TF32_DTYPE)) == (10.0, None, None)

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 
 import archscope.spec
 from archscope.errors import Problems
-from archscope.spec.nodes import Mapping, Node, Scalar
-from archscope.spec.reader import read
 from archscope.spec.schema import schema
+from archscope.spec.yaml_nodes import MappingNode, Node, ScalarNode
+from archscope.spec.yaml_reader import read_yaml
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("archscope/std/*.yaml")])
@@ -23,16 +23,16 @@ SPECS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("archscope/std/*.yaml"
 
 def plain(node: Node) -> object:
     """The YAML data as an editor sees it."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         return node.value
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         return {key.text: plain(value) for key, value in node.entries}
     return [plain(item) for item in node.items]
 
 
 def data(text: str) -> object:
     problems = Problems()
-    node = read(text, "net.yaml", problems)
+    node = read_yaml(text, "net.yaml", problems)
     problems.raise_if_any()
     assert node is not None
     return plain(node)
@@ -157,9 +157,9 @@ def test_the_snapshot_is_that_of_this_torch():
     torch = pytest.importorskip("torch")
     if not torch.__version__.startswith("2.13."):
         pytest.skip("the snapshot was taken from torch 2.13")
-    from archscope.compile.signatures import snapshot  # after the check: it imports torch
+    from archscope.compile.signatures import signature_snapshot  # after the check: it imports torch
 
     stored = Path(archscope.spec.__file__).with_name("signatures.json").read_text("utf-8")
-    assert json.loads(stored) == json.loads(json.dumps(snapshot())), (
+    assert json.loads(stored) == json.loads(json.dumps(signature_snapshot())), (
         "run: python -m archscope.compile.signatures archscope/spec/signatures.json"
     )

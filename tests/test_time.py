@@ -46,7 +46,7 @@ def test_a_spec_is_timed_as_a_whole_and_row_by_row(train: bool) -> None:
     assert timing.seconds == timing.total.median > 0
     assert timing.throughput == pytest.approx(2 / timing.seconds)
     assert [row.index for row in timing.rows] == list(range(len(timing.report.rows)))
-    assert all(row.spent.whole is not None for row in timing.rows)
+    assert all(row.spent.total_seconds is not None for row in timing.rows)
     assert timing.report.trace.mode == ("train" if train else "eval")
     assert (timing.ceilings, timing.least, timing.of_roofline) == (None, None, None)
     assert not timing.measurement.interrupted
@@ -70,13 +70,13 @@ def test_rows_may_be_left_out() -> None:
     timing = archscope.time(LENET, rows=False, **QUICK)
     assert timing.measurement.rows is None
     assert timing.accounted is None
-    assert {row.spent.whole for row in timing.rows} == {None}
+    assert {row.spent.total_seconds for row in timing.rows} == {None}
 
 
 def test_a_python_target_is_timed_too(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text("import torch\n\ndef make(width=4):\n    return torch.nn.Linear(4, width)\n")
     timing = archscope.time(f"{tmp_path}/nets.py:make", set={"width": 6}, input=(3, 4), **QUICK)
-    assert [row.spent.whole is not None for row in timing.rows] == [True]
+    assert [row.spent.total_seconds is not None for row in timing.rows] == [True]
     assert timing.report.trace.outputs[0].value.shape == (3, 6)
 
 
@@ -90,14 +90,14 @@ def test_where_no_row_is_seen_nothing_is_accounted_for() -> None:
     """A scripted module runs in C++."""
     timing = archscope.time(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), args=given(), **QUICK)
     assert timing.total is not None
-    assert (timing.measurement.rows, timing.accounted, timing.between) == (None, None, None)
+    assert (timing.measurement.rows, timing.accounted, timing.between_rows) == (None, None, None)
 
 
 @both_modes
 def test_on_meta_memory_is_known_and_time_is_not(train: bool) -> None:
     timing = archscope.time(LENET, device="meta", train=train, **QUICK)
     assert (timing.total, timing.seconds, timing.throughput, timing.accounted, timing.of_roofline) == (None,) * 5
-    assert {row.spent.whole for row in timing.rows} == {None}
+    assert {row.spent.total_seconds for row in timing.rows} == {None}
     assert timing.memory.predicted is not None
     assert timing.memory.measured is None
     assert "meta" in timing.measurement.notes[0]
@@ -107,7 +107,7 @@ def test_on_meta_memory_is_known_and_time_is_not(train: bool) -> None:
 def test_a_spec_is_timed_in_another_dtype(dtype: str) -> None:
     timing = archscope.time(LENET, dtype=dtype, **QUICK)
     assert (timing.report.trace.dtype, timing.report.trace.inputs[0].value.dtype) == (dtype, dtype)
-    assert all(row.spent.whole is not None for row in timing.rows)
+    assert all(row.spent.total_seconds is not None for row in timing.rows)
 
 
 def test_threads_are_those_that_were_asked_for() -> None:
@@ -120,7 +120,7 @@ def test_threads_are_those_that_were_asked_for() -> None:
 def test_images_may_lie_with_their_channels_last() -> None:
     timing = archscope.time(LENET, channels_last=True, **QUICK)
     assert dict(timing.options)["channels_last"] is True
-    assert all(row.spent.whole is not None for row in timing.rows)
+    assert all(row.spent.total_seconds is not None for row in timing.rows)
 
 
 def test_the_document_is_json_and_unknown_is_null() -> None:
@@ -146,7 +146,7 @@ class Deriving(nn.Module):
 def test_a_model_that_derives_in_its_forward_pass_is_timed_with_gradients(train: bool) -> None:
     timing = archscope.time(Deriving(), args=given(), train=train, **QUICK)
     assert timing.measurement.rows is not None
-    assert [row.spent.seconds for row in timing.rows if row.priced.row.short == "grad"] != [None]
+    assert [row.spent.seconds for row in timing.rows if row.priced.row.short_name == "grad"] != [None]
     assert torch.is_grad_enabled()
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import archscope
-from archscope.api import capacity
+from archscope.api import batch_capacity
 from archscope.errors import ForwardError, UsageError
 from archscope.measurement import Samples
 from tests import commands
@@ -104,7 +104,7 @@ def test_ctrl_c_while_the_largest_batch_is_looked_for_keeps_the_rest(monkeypatch
     def broken(*_given: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(capacity, "fitting", broken)
+    monkeypatch.setattr(batch_capacity, "find_fitting_batch", broken)
     timing = archscope.time(LENET, **QUICK)
     assert timing.measurement.interrupted
     assert (timing.memory.largest_batch, timing.seconds is None, timing.memory.measured is None) == (None, False, False)

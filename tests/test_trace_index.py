@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.trace import Operand, Row, Trace
-from archscope.trace_index import TraceIndex, in_place
+from archscope.trace_index import TraceIndex, is_in_place
 from tests.counting import calls_of
 from tests.record.runs import traced
 from tests.sketches import Sketch, awkward, conv, residual, same, trained
@@ -132,7 +132,7 @@ def test_what_nothing_reads_has_no_reader_and_what_nothing_makes_no_maker() -> N
 
 def test_a_value_read_twice_by_one_row_has_one_reader() -> None:
     index = index_of("mixed")
-    (squared,) = (row for row in index.trace.rows if row.short == "mul")
+    (squared,) = (row for row in index.trace.rows if row.short_name == "mul")
     assert len(squared.inputs) == 2
     assert [row.index for row in index.readers(squared.inputs[0].value.id)] == [squared.index]
 
@@ -141,11 +141,11 @@ def test_a_value_read_twice_by_one_row_has_one_reader() -> None:
 def test_what_a_row_reads_flows_or_is_held(name: str) -> None:
     index = index_of(name)
     made = {value.id for row in (*index.trace.rows, *index.trace.backward) for value in row.outputs}
-    assert index.flowing == made | {operand.value.id for operand in index.trace.inputs}
+    assert index.activation_ids == made | {operand.value.id for operand in index.trace.inputs}
     for row in (*index.trace.rows, *index.trace.backward):
         flows = index.activations(row)
         held = [operand for operand in row.inputs if operand not in flows]
-        assert not {operand.value.id for operand in held} & index.flowing
+        assert not {operand.value.id for operand in held} & index.activation_ids
         assert index.reads_params(row) is any(operand.source in index.params for operand in held)
 
 
@@ -190,48 +190,48 @@ def test_dependent_values_have_an_input_among_their_ancestors(name: str) -> None
     index = index_of(name)
     for row in index.trace.rows:
         for value in row.outputs:
-            assert (value.id in index.dependent) is bool(index.inputs & {*index.ancestors(Operand("", value))})
+            assert (value.id in index.input_dependent) is bool(index.inputs & {*index.ancestors(Operand("", value))})
 
 
 @every
 def test_needed_and_alive_rows_are_those_above_the_results_and_above_what_is_written(name: str) -> None:
     index = index_of(name)
     depends = above(index.trace)
-    results = makers_of(index, index.results)
-    written = {row.index for row in index.trace.rows if in_place(row)}
-    assert index.needed == set().union(*(depends[row] for row in results))
-    assert index.alive == set().union(*(depends[row] for row in results | written))
+    results = makers_of(index, index.output_ids)
+    written = {row.index for row in index.trace.rows if is_in_place(row)}
+    assert index.needed_rows == set().union(*(depends[row] for row in results))
+    assert index.live_rows == set().union(*(depends[row] for row in results | written))
 
 
 def test_only_what_leads_to_a_result_is_needed_and_writing_in_place_is_alive() -> None:
     index = index_of("mixed")
-    named = {row.short: row.index for row in index.trace.rows}
-    assert named["sigmoid"] not in index.alive
-    assert named["setitem"] in index.alive - index.needed
-    assert {named["relu_"], named["mul"], named["exp"], named["add_"]} <= index.needed
+    named = {row.short_name: row.index for row in index.trace.rows}
+    assert named["sigmoid"] not in index.live_rows
+    assert named["setitem"] in index.live_rows - index.needed_rows
+    assert {named["relu_"], named["mul"], named["exp"], named["add_"]} <= index.needed_rows
 
 
 def test_what_is_read_after_a_write_in_place_depends_on_it() -> None:
     index = index_of("mixed")
-    named = {row.short: row.index for row in index.trace.rows}
+    named = {row.short_name: row.index for row in index.trace.rows}
     assert index.descendants([named["relu_"]]) == {named["relu_"], named["mul"], named["add"]}
 
 
 def test_of_two_inputs_each_reaches_its_own_side() -> None:
     index = index_of("mixed")
     (x, y), (total, moved) = index.trace.inputs, index.trace.outputs
-    left, right = (index.reached([operand.value.id]) for operand in (x, y))
+    left, right = (index.reachable_values([operand.value.id]) for operand in (x, y))
     assert (total.value.id in left, moved.value.id in left) == (True, False)
     assert (total.value.id in right, moved.value.id in right) == (False, True)
-    assert left | right == index.dependent
-    (constant,) = (row for row in index.trace.rows if row.short == "exp")
-    assert constant.outputs[0].id not in index.dependent
+    assert left | right == index.input_dependent
+    (constant,) = (row for row in index.trace.rows if row.short_name == "exp")
+    assert constant.outputs[0].id not in index.input_dependent
 
 
 @every
 def test_past_no_row_only_the_start_is_reached(name: str) -> None:
     index = index_of(name)
-    assert index.reached(index.inputs, without=range(len(index.trace.rows))) == index.inputs
+    assert index.reachable_values(index.inputs, without=range(len(index.trace.rows))) == index.inputs
 
 
 def test_a_way_past_a_row_is_found() -> None:
@@ -239,8 +239,8 @@ def test_a_way_past_a_row_is_found() -> None:
     y = residual(net, "0", net["x"], 4)
     index = TraceIndex(net.trace([y]))
     main, _, _, added, _ = (row.index for row in index.trace.rows)
-    assert y.value.id in index.reached(index.inputs, without=[main])
-    assert y.value.id not in index.reached(index.inputs, without=[added])
+    assert y.value.id in index.reachable_values(index.inputs, without=[main])
+    assert y.value.id not in index.reachable_values(index.inputs, without=[added])
 
 
 # ------------------------------------------------------------ calls
@@ -297,9 +297,9 @@ def nest(depth: int) -> Trace:
 
 def everything(trace: Trace) -> None:
     index = TraceIndex(trace)
-    assert len(index.makers) == len(index.flowing) - 1
-    assert index.needed == index.alive == index.descendants([0])
-    assert len(index.dependent) == len(index.ancestors(trace.outputs[0]))
+    assert len(index.makers) == len(index.activation_ids) - 1
+    assert index.needed_rows == index.live_rows == index.descendants([0])
+    assert len(index.input_dependent) == len(index.ancestors(trace.outputs[0]))
     assert index.readers(trace.inputs[0].value.id)
     assert index.rows_within(trace.calls[0])
 

@@ -31,7 +31,7 @@ from archscope import units
     ],
 )
 def test_human(number: int, text: str) -> None:
-    assert units.human(number) == text
+    assert units.format_si(number) == text
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_human(number: int, text: str) -> None:
     ],
 )
 def test_size(number: int, text: str) -> None:
-    assert units.size(number) == text
+    assert units.format_bytes(number) == text
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_size(number: int, text: str) -> None:
     ],
 )
 def test_share(part: int, whole: int, text: str) -> None:
-    assert units.share(part, whole) == text
+    assert units.format_share(part, whole) == text
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_share(part: int, whole: int, text: str) -> None:
     ],
 )
 def test_ratio(larger: int, smaller: int, text: str) -> None:
-    assert units.ratio(larger, smaller) == text
+    assert units.format_ratio(larger, smaller) == text
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_ratio(larger: int, smaller: int, text: str) -> None:
     ],
 )
 def test_change(was: int | None, now: int | None, text: str) -> None:
-    assert units.change(was, now) == text
+    assert units.format_change(was, now) == text
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_change(was: int | None, now: int | None, text: str) -> None:
     ],
 )
 def test_decimal(value: float, text: str) -> None:
-    assert units.decimal(value) == text
+    assert units.format_decimal(value) == text
 
 
 def test_count_and_shape() -> None:
-    assert units.count(1_814_073_344) == "1,814,073,344"
-    assert (units.signed(8448), units.signed(-12)) == ("+8,448", "-12")
-    assert units.shape((16, 24, 24)) == "16×24×24"
-    assert units.shape(()) == "scalar"
+    assert units.format_count(1_814_073_344) == "1,814,073,344"
+    assert (units.format_signed(8448), units.format_signed(-12)) == ("+8,448", "-12")
+    assert units.format_shape((16, 24, 24)) == "16×24×24"
+    assert units.format_shape(()) == "scalar"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_is_no_figure(text: str) -> None:
 def test_what_we_print_we_accept(number: int) -> None:
     assert units.parse_figure(str(number)).equals(number)
     if 1000 <= number < 10**15:
-        assert units.parse_figure(units.human(number)).equals(number)
+        assert units.parse_figure(units.format_si(number)).equals(number)
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,18 @@ def test_what_we_print_we_accept(number: int) -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert units.duration(seconds) == text
+    assert units.format_duration(seconds) == text
 
 
 def test_quotients_changes_and_factors() -> None:
-    assert [units.quotient(*pair) for pair in ((394, 2), (6272, 2), (9, 4), (1, 3))] == ["197", "3,136", "2.25", "0.33"]
-    assert [units.more(number) for number in (8448, -6_280_000_000, 7)] == ["+8.45 k", "−6.28 G", "+7"]
-    assert [units.times(factor) for factor in (1.0, 0.5, 12.34, 123.4)] == ["1.00×", "0.50×", "12.3×", "123×"]
+    assert [units.format_quotient(*pair) for pair in ((394, 2), (6272, 2), (9, 4), (1, 3))] == [
+        "197",
+        "3,136",
+        "2.25",
+        "0.33",
+    ]
+    assert [units.format_signed_si(number) for number in (8448, -6_280_000_000, 7)] == ["+8.45 k", "−6.28 G", "+7"]
+    assert [units.format_factor(factor) for factor in (1.0, 0.5, 12.34, 123.4)] == ["1.00×", "0.50×", "12.3×", "123×"]
 
 
 @pytest.mark.parametrize(
@@ -210,4 +215,4 @@ def test_quotients_changes_and_factors() -> None:
     ],
 )
 def test_rate(per_second: float, unit: str, text: str) -> None:
-    assert units.rate(per_second, unit) == text
+    assert units.format_rate(per_second, unit) == text

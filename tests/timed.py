@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import fsum
 
-from archscope.backends.cuda import CUDA
-from archscope.liveness import Memory
-from archscope.measurement import Load, Machine, Measurement, RowTimes, Samples
+from archscope.backends.cuda import CUDA_TRAITS
+from archscope.measurement import Machine, MachineLoad, Measurement, RowTimes, Samples
+from archscope.predicted_memory import PredictedMemory
 from archscope.report import Report
 from archscope.roofline import Ceilings
 from archscope.timing import Footprint, Grid, Timing
@@ -30,14 +30,16 @@ GPU = replace(
     driver="550.54",
     versions=(*CPU.versions, ("cuda", "13.0"), ("cudnn", "91002")),
     settings=(("threads", 4), ("tf32", False), ("tf32_conv", True)),
-    traits=CUDA,
+    traits=CUDA_TRAITS,
 )
 
 
 def ceilings(machine: Machine = CPU) -> Ceilings:
     """100 GFLOP/s, 20 GB/s from caches and 10 from memory, a microsecond for a launch."""
     peaks = ("float32", 100e9), ("float32 (TF32)", 400e9), ("bfloat16", 800e9)
-    return Ceilings(machine, peaks, ((1 << 20, 20e9), (1 << 28, 10e9)), 1e-6, "2026-01-01T00:00:00+00:00", Load(0.0, 0))
+    return Ceilings(
+        machine, peaks, ((1 << 20, 20e9), (1 << 28, 10e9)), 1e-6, "2026-01-01T00:00:00+00:00", MachineLoad(0.0, 0)
+    )
 
 
 def samples(median: float, *, spread: float = 0.02) -> Samples:
@@ -52,9 +54,11 @@ def seconds(report: Report) -> tuple[float, ...]:
 
 def timed(report: Report, **changes: object) -> Timing:
     """On a CPU, the rows sum to 90 % of the whole."""
-    times = RowTimes(seconds(report), runs=6, by="clocks around each function")
-    measurement = Measurement(CPU, whole=samples(times.known / 0.9), rows=times, inputs=3, load=Load(0.0))
-    footprint = Footprint(Memory(166_056, 0, 3136, 0, 0, 40, 250_000, 0, False), 260_000, 8 * 1024**3, 100_000)
+    times = RowTimes(seconds(report), runs=6, method="clocks around each function")
+    measurement = Measurement(
+        CPU, whole_run=samples(times.known_seconds / 0.9), rows=times, inputs=3, load=MachineLoad(0.0)
+    )
+    footprint = Footprint(PredictedMemory(166_056, 0, 3136, 0, 0, 40, 250_000, 0, False), 260_000, 8 * 1024**3, 100_000)
     return replace(Timing(report, measurement, ceilings(), footprint), **changes)
 
 
@@ -71,11 +75,13 @@ def timed_awkward() -> Timing:
     timing = timed(awkward())
     own = timing.measurement
     assert own.rows is not None
-    assert own.whole is not None
+    assert own.whole_run is not None
     rows = replace(own.rows, forward=(None, *own.rows.forward[1:]))
-    noisy = samples(own.whole.median, spread=0.3)
+    noisy = samples(own.whole_run.median, spread=0.3)
     return replace(
-        timing, measurement=replace(own, rows=rows, whole=noisy, load=Load(1.26), interrupted=True), memory=Footprint()
+        timing,
+        measurement=replace(own, rows=rows, whole_run=noisy, load=MachineLoad(1.26), interrupted=True),
+        memory=Footprint(),
     )
 
 
@@ -83,16 +89,18 @@ def timed_training() -> Timing:
     """A step on a GPU, with a graph."""
     report = trained()
     forward = seconds(report)
-    backward = tuple(2 * one if index in report.derived else 0.0 for index, one in enumerate(forward))
+    backward = tuple(2 * one if index in report.backward_by_row else 0.0 for index, one in enumerate(forward))
     times = RowTimes(forward, backward, 5e-6, 5, "the kernels' own times")
     optimizer = 40e-6
-    whole = (times.known + optimizer) / 0.95
+    whole = (times.known_seconds + optimizer) / 0.95
     parts = tuple(
         (name, samples(part))
         for name, part in (("forward", fsum(forward)), ("backward", fsum(backward)), ("optimizer", optimizer))
     )
-    measurement = Measurement(GPU, samples(whole), parts, times, samples(whole * 0.97), load=Load(None, 3 * 1024**3))
-    memory = Footprint(Memory(4096, 64, 1024, 4096, 8192, 20_480, 65_536, 1, True), 64_000, 80 * 1024**3, 12)
+    measurement = Measurement(
+        GPU, samples(whole), parts, times, samples(whole * 0.97), load=MachineLoad(None, 3 * 1024**3)
+    )
+    memory = Footprint(PredictedMemory(4096, 64, 1024, 4096, 8192, 20_480, 65_536, 1, True), 64_000, 80 * 1024**3, 12)
     options = ("compile", False), ("channels_last", True), ("optimizer", "adamw")
     return Timing(report, measurement, ceilings(GPU), memory, options)
 
@@ -117,5 +125,5 @@ def grid() -> Grid:
     """Two of four, the second of them noisy."""
     one = timed_mnist()
     rowless = replace(one, measurement=replace(one.measurement, rows=None))
-    noisy = replace(rowless.measurement, whole=samples(2e-3, spread=0.4))
+    noisy = replace(rowless.measurement, whole_run=samples(2e-3, spread=0.4))
     return Grid((rowless, replace(rowless, measurement=noisy)), 4)

@@ -6,15 +6,15 @@ specs                        runs                                              j
                              timings                  devices
 """
 
-from archscope.api.choices import networks
+from archscope.api.check_targets import check, compare
+from archscope.api.cost_registry import register_cost
 from archscope.api.crosschecks import cross_check
-from archscope.api.devices import device
-from archscope.api.judgement import check, compare
-from archscope.api.prices import register_cost
+from archscope.api.device_ceilings import device
+from archscope.api.network_list import networks
 from archscope.api.repairs import Repair, repair
 from archscope.api.requests import again
-from archscope.api.runs import summarize
-from archscope.api.specs import build, load, plan_of, schema, split, variants
+from archscope.api.specs import build, compile_plan, load, schema, split_target, variants
+from archscope.api.summaries import summarize
 from archscope.api.timings import time, time_grid
 
 __all__ = [
@@ -23,15 +23,15 @@ __all__ = [
     "build",
     "check",
     "compare",
+    "compile_plan",
     "cross_check",
     "device",
     "load",
     "networks",
-    "plan_of",
     "register_cost",
     "repair",
     "schema",
-    "split",
+    "split_target",
     "summarize",
     "time",
     "time_grid",

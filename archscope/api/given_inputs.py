@@ -1,4 +1,5 @@
-"""What a module is called with, as its user says it: Given → whether that is one shape, and the same in a batch."""
+"""What a module is called with, as its user says it: GivenInputs → whether that is one shape, and the same in a
+batch."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archscope import units
-from archscope.report.request import is_made_of
+from archscope.report.request import is_input_shape
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenInputs:
     """What a module is called with, as its user says it: inputs to make, the arguments themselves, or both."""
 
     input: Any = None
@@ -20,24 +21,24 @@ class Given:
     batch: int | None = None
 
     @property
-    def by_call(self) -> bool:
+    def has_call_arguments(self) -> bool:
         return self.args is not None or self.kwargs is not None
 
     @property
     def is_one_shape(self) -> bool:
         """Whether there is one input, and it is made of a shape."""
-        return not self.by_call and is_made_of(self._one)
+        return not self.has_call_arguments and is_input_shape(self._single_input)
 
     @property
-    def _one(self) -> Any:
+    def _single_input(self) -> Any:
         """What the one input is made of, without its name."""
-        if not isinstance(self.input, Mapping) or is_made_of(self.input):
+        if not isinstance(self.input, Mapping) or is_input_shape(self.input):
             return self.input
         return next(iter(self.input.values())) if len(self.input) == 1 else None
 
-    def in_a_batch(self) -> Given:
+    def with_batch_axis(self) -> GivenInputs:
         """The same with the batch, else 1, as another size before those of the one shape."""
-        one, batch = self._one, self.batch or 1
+        one, batch = self._single_input, self.batch or 1
         if isinstance(one, Mapping):
             whole: Any = {**one, "shape": (batch, *one["shape"])}
         else:
@@ -47,12 +48,12 @@ class Given:
         return replace(self, input=given, batch=None)
 
     @property
-    def is_made(self) -> bool:
+    def is_made_of_shapes(self) -> bool:
         """Whether every tensor among the inputs is made of a shape."""
-        from archscope.targets import is_given
+        from archscope.targets import has_given_value
 
-        return not is_given([self.input, self.args, self.kwargs])
+        return not has_given_value([self.input, self.args, self.kwargs])
 
     @property
-    def nothing(self) -> bool:
-        return self.input is None and not self.by_call
+    def is_empty(self) -> bool:
+        return self.input is None and not self.has_call_arguments

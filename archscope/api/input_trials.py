@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from archscope.checks.conflicts.axis_history import AxisHistory
-from archscope.checks.conflicts.demands import NetDemands
-from archscope.checks.conflicts.input_sizes import Fit, asked_for
+from archscope.checks.conflicts.fitting_sizes import FittingSizes, find_requested_sizes
+from archscope.checks.conflicts.size_constraints import NetConstraints
 from archscope.report import Finding, Report
-from archscope.trace import Asked, Shape
+from archscope.trace import Shape, SizeCondition
 
-MOST_RUNS = 16
+MAX_INPUT_RUNS = 16
 """How many runs at other sizes one target is given."""
 
 
@@ -26,50 +26,50 @@ class InputTrials:
 
     report: Report
     run: Callable[[Sequence[Shape]], Report | None]
-    left: int = MOST_RUNS
+    left: int = MAX_INPUT_RUNS
 
-    def told(self, finding: Finding) -> Finding:
+    def with_fitting_sizes(self, finding: Finding) -> Finding:
         """A conflict with the sizes of inputs that runs have shown to fit; as it is where none is known."""
-        from archscope.render.conflicts import finding as in_words
+        from archscope.render.conflicts import format_conflict as in_words
 
         failure = self.report.trace.failure
-        if failure is not None and failure.asked and finding.rule == "forward":
-            return self.told_of_condition(finding, failure.asked)
+        if failure is not None and failure.size_conditions and finding.rule == "forward":
+            return self.with_condition_sizes(finding, failure.size_conditions)
         diagnosis = finding.diagnosis
-        found = self.fitting(diagnosis.perhaps) if diagnosis is not None else ()
+        found = self.fitting_sizes(diagnosis.possible_fits) if diagnosis is not None else ()
         return in_words(replace(diagnosis, tried=found)) if found else finding
 
-    def told_of_condition(self, finding: Finding, asked: Sequence[Asked]) -> Finding:
+    def with_condition_sizes(self, finding: Finding, asked: Sequence[SizeCondition]) -> Finding:
         """A failure with the sizes that the author's condition asks for, and the inputs that give them."""
-        from archscope.render.cures import condition_in_words, size_of_input
+        from archscope.render.conflict_help import format_condition, format_input_size
 
-        found = self.fitting(asked_for(NetDemands(AxisHistory(self.report.index)), asked))
-        told = replace(finding, details=tuple(map(condition_in_words, asked)))
-        return replace(told, help=f"{size_of_input(found[0])} fits", cause="input-size") if found else told
+        found = self.fitting_sizes(find_requested_sizes(NetConstraints(AxisHistory(self.report.index)), asked))
+        told = replace(finding, details=tuple(map(format_condition, asked)))
+        return replace(told, help=f"{format_input_size(found[0])} fits", cause="input-size") if found else told
 
-    def fitting(self, fits: Sequence[Fit]) -> tuple[Fit, ...]:
+    def fitting_sizes(self, fits: Sequence[FittingSizes]) -> tuple[FittingSizes, ...]:
         """Those at all of whose shapes a run fits; of their multiples nothing is known."""
-        kept = (fit for fit in fits if all(map(self.fits, self.shapes(fit))))
+        kept = (fit for fit in fits if all(map(self.can_run, self.input_shapes(fit))))
         return tuple(replace(fit, axes=tuple(replace(axis, step=0) for axis in fit.axes)) for fit in kept)
 
-    def fits(self, shapes: Sequence[Shape]) -> bool:
+    def can_run(self, shapes: Sequence[Shape]) -> bool:
         """Whether a run with inputs of these shapes has no conflict and ends."""
         self.left -= 1
         after = self.run(shapes) if self.left >= 0 else None
         return after is not None and not after.failed
 
-    def shapes(self, fit: Fit) -> list[list[Shape]]:
+    def input_shapes(self, fit: FittingSizes) -> list[list[Shape]]:
         """The shapes of all inputs, for each of a fit's own."""
         return [
             [
-                resized(op.value.shape, fit, sizes) if op.source == fit.input else op.value.shape
+                resize_shape(op.value.shape, fit, sizes) if op.source == fit.input else op.value.shape
                 for op in self.report.trace.inputs
             ]
             for sizes in fit.shapes
         ]
 
 
-def resized(shape: Shape, fit: Fit, sizes: Sequence[int]) -> Shape:
+def resize_shape(shape: Shape, fit: FittingSizes, sizes: Sequence[int]) -> Shape:
     """A shape with a fit's axes of these sizes."""
     new = {axis.axis: size for axis, size in zip(fit.axes, sizes, strict=True)}
     return tuple(new.get(axis, size) for axis, size in enumerate(shape))

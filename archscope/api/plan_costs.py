@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archscope.api.prices import REGISTERED
-from archscope.api.runs import at_rest, examples
+from archscope.api.cost_registry import COST_REGISTRY
+from archscope.api.summaries import example_inputs, with_gc_paused
 from archscope.cost import Cost
 from archscope.trace import Mismatch, Trace
 
@@ -29,41 +29,44 @@ class PlanCosts:
         from archscope.compile import block_at
 
         block = block_at(self.plan.block, path)
-        return None if block is None else self._sum(block)
+        return None if block is None else self._block_macs(block)
 
-    def _sum(self, block: Any) -> int | None:
-        from archscope.compile import uses
+    def _block_macs(self, block: Any) -> int | None:
+        from archscope.compile import count_block_uses
 
         if id(block) not in self._sums:
-            parts = [self._own[id(block)], *(times(self._sum(inner), count) for inner, count in uses(block))]
+            parts = [
+                self._own[id(block)],
+                *(scale_macs(self._block_macs(inner), count) for inner, count in count_block_uses(block)),
+            ]
             known = [part for part in parts if part is not None]
             self._sums[id(block)] = sum(known) if len(known) == len(parts) else None
         return self._sums[id(block)]
 
 
-def times(macs: int | None, count: int) -> int | None:
+def scale_macs(macs: int | None, count: int) -> int | None:
     return None if macs is None else macs * count
 
 
-@at_rest
+@with_gc_paused
 def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> PlanCosts | None:
     """The MACs of a plan, by one recorded pass on meta; None where it fails, or turns of a loop differ in size."""
     from archscope import targets
-    from archscope.compile import distinct, has_uneven_loops
+    from archscope.compile import build_distinct_net, has_uneven_loops
     from archscope.record import record
 
     if has_uneven_loops(plan.block):
         return None
-    kind = targets.dtype_of(dtype)
-    net = distinct(plan, dtype=kind, train=train)
+    kind = targets.resolve_dtype(dtype)
+    net = build_distinct_net(plan, dtype=kind, train=train)
     called: list[int] = []
-    inputs = examples(plan, "meta", kind)
+    inputs = example_inputs(plan, "meta", kind)
 
     def run(recorder: Any) -> Any:
         output, called[:] = net.run(tuple(inputs.values()), recorder)
         return output
 
-    held = [(f"{key}.{name}", tensor) for key, module in net.modules.items() for name, tensor in tensors(module)]
+    held = [(f"{key}.{name}", tensor) for key, module in net.modules.items() for name, tensor in module_tensors(module)]
     recording = record(
         run,
         target=plan.target,
@@ -76,15 +79,15 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
     if recording.trace.failure is not None:
         return None
     trace = recording.trace
-    return PlanCosts(plan, by_block(trace, REGISTERED.prices(trace.rows), called), trace.mismatches)
+    return PlanCosts(plan, macs_by_block(trace, COST_REGISTRY.price_rows(trace.rows), called), trace.mismatches)
 
 
-def tensors(module: Any) -> Iterable[tuple[str, Any]]:
+def module_tensors(module: Any) -> Iterable[tuple[str, Any]]:
     yield from module.named_parameters(remove_duplicate=False)
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def by_block(trace: Trace, costs: Iterable[Cost], called: Sequence[int]) -> dict[int, int | None]:
+def macs_by_block(trace: Trace, costs: Iterable[Cost], called: Sequence[int]) -> dict[int, int | None]:
     """The MACs of the rows that stand in each block and in none inside it. called: the block of each call of one."""
     found: dict[int, int | None] = dict.fromkeys(called, 0)
     calls = (call.index for call in trace.calls if call.site.kind == "block")

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from archscope.api.judgement import check
-from archscope.api.keywords import told
-from archscope.api.runs import summarize
-from archscope.api.specs import load, split
+from archscope.api.check_targets import check
+from archscope.api.keyword_checks import validate_keywords
+from archscope.api.specs import load, split_target
+from archscope.api.summaries import summarize
 from archscope.errors import SpecError, UsageError
 from archscope.report import Checked, Fix
-from archscope.spec.folders import spread
-from archscope.spec.text_diff import diff, with_ends_of
+from archscope.spec.folders import expand_folders
+from archscope.spec.text_diff import unified_diff, with_line_endings
 
-MOST = 25
+MAX_FIXES = 25
 """How many fixes a spec is given at most."""
 
 
@@ -42,10 +42,10 @@ class Repair:
     def diff(self) -> str:
         """The change of all files as a unified diff; empty where there is none."""
         texts = ((file, self.before[file], text) for file, text in self.after.items())
-        return "".join(diff(before, with_ends_of(text, before), file) for file, before, text in texts)
+        return "".join(unified_diff(before, with_line_endings(text, before), file) for file, before, text in texts)
 
 
-@told(check, summarize)
+@validate_keywords(check, summarize)
 def repair(
     *wanted: Any, choice: int | None = None, texts: Mapping[str, str] | None = None, **options: Any
 ) -> list[Repair]:
@@ -56,20 +56,20 @@ def repair(
     the files that they share. Raises UsageError where there is no such fix.
     """
     known, repairs = dict(texts or {}), []
-    for target in spread(wanted):
-        repairs.append(_repaired(target, known, options, choice))
-        known |= {file: with_ends_of(text, repairs[-1].before[file]) for file, text in repairs[-1].after.items()}
+    for target in expand_folders(wanted):
+        repairs.append(_repair_target(target, known, options, choice))
+        known |= {file: with_line_endings(text, repairs[-1].before[file]) for file, text in repairs[-1].after.items()}
     return repairs
 
 
-def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
+def _repair_target(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
     after: dict[str, str] = {}
     fixes: list[Fix] = []
-    texts = _sources(target, given)  # before it is checked: whoever edits a file meanwhile has changed it since
+    texts = _target_sources(target, given)  # before it is checked: whoever edits a file meanwhile has changed it since
     checked = check(target, **options, texts=given)
-    most = MOST if choice is None else 1
-    is_spec = isinstance(target, str) and split(target) is not None
-    while is_spec and len(fixes) < most and (fix := _next(checked, choice)) is not None:
+    most = MAX_FIXES if choice is None else 1
+    is_spec = isinstance(target, str) and split_target(target) is not None
+    while is_spec and len(fixes) < most and (fix := _next_fix(checked, choice)) is not None:
         fixes.append(fix)
         after = {**after, fix.file: fix.text}
         checked = check(target, **options, texts={**given, **after})
@@ -77,15 +77,15 @@ def _repaired(target: Any, given: Mapping[str, str], options: Mapping[str, Any],
     return Repair(str(target), tuple(fixes), before, after, tuple(checked))
 
 
-def _sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
-    parts = split(target)
+def _target_sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
+    parts = split_target(target)
     try:
         return load(os.fspath(parts[0]), texts=given).sources if parts else {}
     except SpecError as error:
         return error.sources
 
 
-def _next(checked: list[Checked], choice: int | None) -> Fix | None:
+def _next_fix(checked: list[Checked], choice: int | None) -> Fix | None:
     """The first fix that changes nothing outside its conflict's block; with a choice, that of the first conflict."""
     found = [finding.fixes for item in checked for finding in item.findings if finding.fixes]
     if choice is None:

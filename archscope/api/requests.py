@@ -8,24 +8,36 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from archscope.api.specs import as_shapes, split
+from archscope.api.specs import as_shapes, split_target
 from archscope.errors import UsageError
-from archscope.plain_files import plain_text
-from archscope.report import Report, options_of, request
-from archscope.units import short
+from archscope.plain_files import read_plain_file
+from archscope.report import Report, make_request, parse_options
+from archscope.units import short_repr
 
-MAX_BYTES = 1 << 28
-SAID = ("set", "input", "args", "kwargs", "batch", "device", "dtype", "train", "backward", "seed", "allow_python")
+MAX_DOCUMENT_BYTES = 1 << 28
+REQUEST_OPTIONS = (
+    "set",
+    "input",
+    "args",
+    "kwargs",
+    "batch",
+    "device",
+    "dtype",
+    "train",
+    "backward",
+    "seed",
+    "allow_python",
+)
 """The options of `summarize` that a report's figures depend on; the variant stands in the target."""
 
 
 def with_request(report: Report, target: Any, options: Mapping[str, Any]) -> Report:
     """The report with how it was asked for."""
-    told = {name: options.get(name) for name in (*SAID, "texts")}
-    live, python = not isinstance(target, str | os.PathLike), split(target) is None
+    told = {name: options.get(name) for name in (*REQUEST_OPTIONS, "texts")}
+    live, python = not isinstance(target, str | os.PathLike), split_target(target) is None
     if not python:
         told["input"] = as_shapes(told["input"])
-    return replace(report, request=request(report.target, told, python=python, live=live))
+    return replace(report, request=make_request(report.target, told, python=python, live=live))
 
 
 def again(
@@ -38,26 +50,28 @@ def again(
     holds, or to take another one. options: those of `summarize`, instead of the document's. Raises UsageError where the
     document does not say all, and what `summarize` raises.
     """
-    from archscope.api.runs import summarize
+    from archscope.api.summaries import summarize
 
-    told = asked_in(document)
+    told = read_request(document)
     missing = [name for name in told["unsaid"] if name not in options and (name != "target" or target is None)]
     if missing:
         needed = ", ".join(f"{name}=…" for name in missing)
         raise UsageError(f"a JSON document does not hold {' and '.join(missing)} of this report", f"again(…, {needed})")
-    return summarize(told["target"] if target is None else target, **{**options_of(told), **options})
+    return summarize(told["target"] if target is None else target, **{**parse_options(told), **options})
 
 
-def asked_in(document: Report | Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+def read_request(document: Report | Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
     """What a document says of how it was asked for. Raises UsageError."""
     cure = "archscope summary TARGET --format json -o report.json makes one"
     if isinstance(document, Report):
         document = {} if document.request is None else {"asked": document.request.to_dict()}
     if not isinstance(document, Mapping | str | os.PathLike):
-        raise UsageError(f"a document is a report, its JSON or the file that holds it, not {short(document)}", cure)
+        raise UsageError(
+            f"a document is a report, its JSON or the file that holds it, not {short_repr(document)}", cure
+        )
     if not isinstance(document, Mapping):
         try:
-            document = json.loads(plain_text(document, most=MAX_BYTES))
+            document = json.loads(read_plain_file(document, most=MAX_DOCUMENT_BYTES))
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{document} holds no report: {error}", cure) from None
     told = document.get("asked") if isinstance(document, Mapping) else None

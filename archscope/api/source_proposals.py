@@ -16,163 +16,163 @@ from math import prod
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from archscope.checks.conflicts.declared_arguments import channels_first_step, has_channels_last
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.flattened_maps import flattened_map, wanted_map
 from archscope.checks.conflicts.layer_changes import layer_changes
-from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
 from archscope.trace_index import TraceIndex
 
 if TYPE_CHECKING:
-    from archscope.targets import CallPlace, Remaking
+    from archscope.targets import SourceCall, TargetRebuilder
     from archscope.targets.source_edits import SourceEdit
     from archscope.targets.source_files import SourceFile
 
-Function = tuple["SourceFile", ast.FunctionDef]
+SourceFunction = tuple["SourceFile", ast.FunctionDef]
 
 
 @dataclass
 class SourceProposals:
     """The edits of one target's source. index: of the broken run."""
 
-    remaking: Remaking
+    rebuilder: TargetRebuilder
     index: TraceIndex
 
     @cached_property
-    def made(self) -> tuple[Any, Mapping[str, Sequence[CallPlace]]]:
+    def rebuilt_target(self) -> tuple[Any, Mapping[str, Sequence[SourceCall]]]:
         """The target made once more, and for each path the calls that made the module there."""
-        return self.remaking.with_calls()
+        return self.rebuilder.record_calls()
 
     @cached_property
     def layers(self) -> Mapping[str, Any]:
-        from archscope.record import walk
+        from archscope.record import walk_modules
 
-        return dict(walk(self.made[0]).modules)
+        return dict(walk_modules(self.rebuilt_target[0]).modules)
 
-    def calls_of(self, path: str) -> Sequence[CallPlace]:
-        return self.made[1].get(path, ())
+    def calls_of(self, path: str) -> Sequence[SourceCall]:
+        return self.rebuilt_target[1].get(path, ())
 
     def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
         """What may have been meant, the likeliest first."""
         from archscope.targets import forward_edits, layer_edits
 
-        paths, functions = list(self.on_the_way(diagnosis)), self.functions(diagnosis)
+        paths, functions = list(self.layer_paths(diagnosis)), self.functions_around(diagnosis)
         for path in paths:
-            yield from layer_edits.own_edits(self.calls_of(path), self.names_at(path))
+            yield from layer_edits.own_argument_edits(self.calls_of(path), self.argument_names(path))
         for file, function in functions:
-            yield from showing("source", forward_edits.unread_values(file, function))
-            yield from showing("layout", forward_edits.moves_beside(file, function))
-        if diagnosis.joined is not None:
+            yield from with_cause("source", forward_edits.unread_value_edits(file, function))
+            yield from with_cause("layout", forward_edits.missing_permute_edits(file, function))
+        if diagnosis.intended_dim is not None:
             for file, function in functions:
-                yield from showing("layout", forward_edits.joined_along(file, function, diagnosis.joined))
-        yield from showing("layout", self.rearranged(diagnosis, functions))
+                yield from with_cause("layout", forward_edits.concat_dim_edits(file, function, diagnosis.intended_dim))
+        yield from with_cause("layout", self.layout_edits(diagnosis, functions))
         windows = paths if diagnosis.cause != "channels" else []  # no window makes channels
         for path in windows:
-            yield from layer_edits.padding_edits(self.calls_of(path), self.names_at(path))
-        sizes = list(self.sizes(diagnosis))
+            yield from layer_edits.padding_edits(self.calls_of(path), self.argument_names(path))
+        sizes = list(self.map_size_edits(diagnosis))
         yield from sizes
-        for change in layer_changes(diagnosis, self.arguments_at):
+        for change in layer_changes(diagnosis, self.layer_arguments):
             if not (sizes and set(change.arguments) == {"in_features"}):
-                yield from self.arguments(change.path, change.arguments)
+                yield from self.argument_edits(change.path, change.arguments)
         for path in reversed(windows):  # a stride stands in the first layer as a rule
-            yield from layer_edits.window_edits(self.calls_of(path), self.names_at(path))
+            yield from layer_edits.window_edits(self.calls_of(path), self.argument_names(path))
         for path in paths:
             yield from layer_edits.factor_edits(self.calls_of(path))
-        ranks = self.ranks()
+        ranks = self.function_ranks()
         for file, function in functions:
-            yield from showing("layout", forward_edits.other_orders(file, function, ranks, diagnosis.mismatch.kind))
-            yield from forward_edits.other_sizes(file, function)
+            yield from with_cause("layout", forward_edits.reorder_edits(file, function, ranks, diagnosis.mismatch.kind))
+            yield from forward_edits.size_expression_edits(file, function)
         place = diagnosis.mismatch.site.place
         if place is not None:
             for file, function in functions[:1]:
-                edits = forward_edits.other_values(file, function, place.line, place.column)
-                yield from (replace(edit, guess=True) for edit in showing("source", edits))
+                edits = forward_edits.value_swap_edits(file, function, place.line, place.column)
+                yield from (replace(edit, guess=True) for edit in with_cause("source", edits))
 
-    def sizes(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
+    def map_size_edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
         """The sizes of the map that there is in the product that a Linear was told."""
         from archscope.targets import layer_edits
 
         given, wanted, path = flattened_map(diagnosis), wanted_map(diagnosis), diagnosis.mismatch.site.path
         if given is not None and wanted:
-            calls, names = self.calls_of(path), self.names_at(path)
-            edits = layer_edits.size_edits(calls, names, "in_features", wanted[1:], given[1:])
+            calls, names = self.calls_of(path), self.argument_names(path)
+            edits = layer_edits.flattened_size_edits(calls, names, "in_features", wanted[1:], given[1:])
             yield from (replace(edit, argument="in_features") for edit in edits)
 
-    def arguments(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
+    def argument_edits(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
         """Another value of one argument of the layer at a path, or of several that one name gives."""
         from archscope.targets import layer_edits
 
-        calls, names, present = self.calls_of(path), self.names_at(path), self.arguments_at(path)
-        first = next(iter(changed)) if len(changed) == 1 else layer_edits.shared_node(calls, names, changed)
+        calls, names, present = self.calls_of(path), self.argument_names(path), self.layer_arguments(path)
+        first = next(iter(changed)) if len(changed) == 1 else layer_edits.shared_argument(calls, names, changed)
         if first:
             edits = layer_edits.argument_edits(calls, names, first, changed[first], present.get(first))
             yield from (replace(edit, argument=first) for edit in edits)
 
-    def rearranged(self, diagnosis: Diagnosis, functions: Sequence[Function]) -> Iterator[SourceEdit]:
+    def layout_edits(self, diagnosis: Diagnosis, functions: Sequence[SourceFunction]) -> Iterator[SourceEdit]:
         """A flatten before a layer that was told as many features as its whole input has, one of images that are to be
         sequences, a transpose where another axis has the size that the layer was told."""
         from archscope.targets import forward_edits, layer_edits
 
-        says, place, shape = diagnosis.mismatch.says, diagnosis.mismatch.site.place, diagnosis.shapes[0]
+        says, place, shape = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.place, diagnosis.shapes[0]
         if {3, 4} == set(map(len, diagnosis.shapes)):
             for file, function in functions:
-                yield from forward_edits.flattened_images(file, function)
-        if says is None or not isinstance(says.said, int):
+                yield from forward_edits.flatten_image_edits(file, function)
+        if says is None or not isinstance(says.given, int):
             return
-        suffixes = [".flatten(1)"] if says.argument == "in_features" and says.said == prod(shape[1:]) else []
-        if lies_elsewhere(diagnosis):
-            suffixes += [f".{channels_first(diagnosis)}"]
+        suffixes = [".flatten(1)"] if says.argument == "in_features" and says.given == prod(shape[1:]) else []
+        if has_channels_last(diagnosis):
+            suffixes += [f".{channels_first_step(diagnosis)}"]
         for suffix in suffixes:
             if place is not None:
                 for file, function in functions:
-                    yield from forward_edits.moved_operands(file, function, place.line, place.column, suffix)
+                    yield from forward_edits.permute_operand_edits(file, function, place.line, place.column, suffix)
             if "flatten" in suffix:
                 yield from layer_edits.flatten_edits(self.calls_of(diagnosis.mismatch.site.path))
 
-    def on_the_way(self, diagnosis: Diagnosis) -> Iterator[str]:
+    def layer_paths(self, diagnosis: Diagnosis) -> Iterator[str]:
         """The paths of the layers at the conflict and on its walk, the nearest first."""
         walked = [change.row for side in diagnosis.sides for change in side]
         sites = [self.index.layer(row) for row in sorted(walked, key=lambda row: -row.index)]
         yield from dict.fromkeys([diagnosis.mismatch.site.path, *(site.path for site in sites if site is not None)])
 
-    def names_at(self, path: str) -> list[str]:
+    def argument_names(self, path: str) -> list[str]:
         """The arguments that the layer at a path takes by position or by name."""
         from archscope import targets
 
         layer = self.layers.get(path)
-        return targets.names_of(layer) if layer is not None and targets.is_torch_layer(layer) else []
+        return targets.argument_names(layer) if layer is not None and targets.is_torch_layer(layer) else []
 
-    def arguments_at(self, path: str) -> Mapping[str, object]:
+    def layer_arguments(self, path: str) -> Mapping[str, object]:
         from archscope import targets
 
         layer = self.layers.get(path)
-        return targets.arguments_of(layer) if layer is not None and targets.is_torch_layer(layer) else {}
+        return targets.present_arguments(layer) if layer is not None and targets.is_torch_layer(layer) else {}
 
-    def ranks(self) -> Mapping[str, int]:
-        """Function → the rank of its first operand, where that is one thing in the whole run."""
+    def function_ranks(self) -> Mapping[str, int]:
+        """SourceFunction → the rank of its first operand, where that is one thing in the whole run."""
         found: dict[str, set[int]] = {}
         for row in self.index.trace.rows:
             if row.inputs:
-                found.setdefault(row.short, set()).add(len(row.inputs[0].value.shape))
+                found.setdefault(row.short_name, set()).add(len(row.inputs[0].value.shape))
         return {name: ranks.pop() for name, ranks in found.items() if len(ranks) == 1}
 
-    def functions(self, diagnosis: Diagnosis) -> list[Function]:
+    def functions_around(self, diagnosis: Diagnosis) -> list[SourceFunction]:
         """The function that the conflict stands in, then the methods of the modules around it and its walk."""
         place = diagnosis.mismatch.site.place
         rows = [change.row for side in diagnosis.sides for change in side]
         around = [call.site.path for row in rows for call in self.index.calls_around(row.call)]
-        paths = [path for path in (*parents(diagnosis.mismatch.site.path), *around) if path in self.layers]
+        paths = [path for path in (*parent_paths(diagnosis.mismatch.site.path), *around) if path in self.layers]
         kinds = dict.fromkeys(type(self.layers[path]) for path in paths)
         methods = (value for kind in kinds for value in (kind.forward, *vars(kind).values()))
-        known = (self.remaking.sources.definition(one) for one in methods if isinstance(one, FunctionType))
+        known = (self.rebuilder.sources.definition(one) for one in methods if isinstance(one, FunctionType))
         found = [one for one in known if one is not None and one.node.name != "__init__"]
-        files = {definition.file.shown: definition.file for definition in found}
+        files = {definition.file.display_name: definition.file for definition in found}
         file = files.get(place.file) if place is not None else None
         own = function_at(file, place.line) if file is not None and place is not None else None
         first = [(file, own)] if file is not None and own is not None else []
         return list({id(node): (file, node) for file, node in [*first, *((d.file, d.node) for d in found)]}.values())
 
 
-def showing(cause: str, edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
+def with_cause(cause: str, edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
     """The edits, each with the class of the cause that it shows if it helps."""
     return (replace(edit, cause=cause) for edit in edits)
 
@@ -184,7 +184,7 @@ def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:
     return max(around, key=lambda node: node.lineno, default=None)
 
 
-def parents(path: str) -> list[str]:
+def parent_paths(path: str) -> list[str]:
     """A path and those around it, the innermost first, the model itself last."""
     names = path.split(".")
     return [".".join(names[:count]) for count in range(len(names), -1, -1)]

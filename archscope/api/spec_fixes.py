@@ -11,38 +11,38 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.expected_figures import compiled_net, is_exact, is_figured, meets_macs, meets_sizes
-from archscope.api.other_variants import OtherVariants, in_words
+from archscope.api.expected_figures import compiled_net, has_exact_macs, has_expected_macs, meets_macs, meets_sizes
+from archscope.api.other_variants import OtherVariants, format_step_changes
 from archscope.api.plan_costs import plan_costs
-from archscope.api.sessions import Session
-from archscope.checks.conflicts.effects import LineMap
-from archscope.report import Finding, Link, Report
-from archscope.spec.edits import Page
+from archscope.api.spec_session import SpecSession
+from archscope.checks.conflicts.step_changes import LineMap
+from archscope.report import Finding, Report, WalkStep
+from archscope.spec.editable_spec import EditableSpec
 from archscope.spec.text_diff import first_change
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts.diagnosis import Diagnosis
-    from archscope.checks.conflicts.fix_search import Trial
+    from archscope.checks.conflicts.edit_verdict import CompiledNet, ConflictScope
+    from archscope.checks.conflicts.fix_search import FixCandidate
     from archscope.checks.conflicts.proposals import Proposal
-    from archscope.checks.conflicts.verification import CompiledNet, ConflictScope
     from archscope.compile import Plan
-    from archscope.spec.model import Expected
+    from archscope.spec.model import Expectation
 
-MOST_STEPS = 6_000
+MAX_COMPILED_STEPS = 6_000
 """How many distinct steps are compiled for one conflict at most, over all proposals."""
-MOST_IN_ALL = 24_000
+MAX_TOTAL_STEPS = 24_000
 """After so many compiled steps, over all variants, fixes are looked for of one conflict of each further variant."""
-MOST_VARIANTS = 16
+MAX_VARIANTS = 16
 """For how many variants of a file fixes are looked for."""
-STEPS_FOR_CHOICE = 1_000
+MAX_STEPS_FOR_CHOICE = 1_000
 """Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
-MOST_CONFLICTS = 8
+MAX_SPEC_CONFLICTS = 8
 """For how many conflicts of a target fixes are looked for."""
-LEAST, FEW = 12, 4
+MIN_PROPOSALS, FEW_PROPOSALS = 12, 4
 """How many proposals are tried for a conflict at least; and for one of many conflicts."""
-MANY = 40
+MANY_CONFLICTS = 40
 """With more conflicts a file is wrong as a whole: fixes are looked for of the first alone, and few are tried."""
-NOT_BUILT = ("groups", "padding")
+UNBUILDABLE_ARGUMENTS = ("groups", "padding")
 """Arguments with which a layer cannot be made at all, so that it has no parameters before it is mended."""
 
 
@@ -50,8 +50,8 @@ NOT_BUILT = ("groups", "padding")
 class SpecFixes:
     """Finds the fixes of one spec's conflicts."""
 
-    session: Session
-    pages: Mapping[str, Page] = field(init=False)
+    session: SpecSession
+    pages: Mapping[str, EditableSpec] = field(init=False)
     variants: OtherVariants = field(init=False)
     found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
     spent: int = 0  # steps that were compiled to try proposals
@@ -60,7 +60,7 @@ class SpecFixes:
     def __post_init__(self) -> None:
         self.variants = OtherVariants(self.session)
         self.pages = {
-            name: Page(self.session.library.sources[name].replace("\r\n", "\n"), spec)
+            name: EditableSpec(self.session.library.sources[name].replace("\r\n", "\n"), spec)
             for name, spec in self.session.library.files.items()
             if not name.startswith("std/")
         }
@@ -70,43 +70,53 @@ class SpecFixes:
 
         batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
         """
-        from archscope.render.conflicts import cured_by
+        from archscope.render.conflicts import mark_fixed_by
 
-        many = len(report.trace.mismatches) > MANY
-        before, left, findings = compiled_net(plan), 1 if many else MOST_CONFLICTS, []
-        left *= self.searched < MOST_VARIANTS
+        many = len(report.trace.mismatches) > MANY_CONFLICTS
+        before, left, findings = compiled_net(plan), 1 if many else MAX_SPEC_CONFLICTS, []
+        left *= self.searched < MAX_VARIANTS
         self.searched += 1
-        figured, exact, cure = is_figured(plan.expected), is_exact(plan.expected), None
+        figured, exact, cure = has_expected_macs(plan.expected), has_exact_macs(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
             if cure is not None and diagnosis is not None:
-                finding = cured_by(finding, cure)
+                finding = mark_fixed_by(finding, cure)
             elif diagnosis is not None and finding.place is not None and not finding.likely and left:
-                left = left - 1 if self.spent < MOST_IN_ALL else 0
-                attempts = Attempts(self, target, before, report, diagnosis, figured, exact, batch)
-                finding, cures_all = self._with_fixes(finding, diagnosis, attempts, least=FEW if many else LEAST)
+                left = left - 1 if self.spent < MAX_TOTAL_STEPS else 0
+                attempts = ProposalTrials(self, target, before, report, diagnosis, figured, exact, batch)
+                finding, cures_all = self._find_fixes(
+                    finding, diagnosis, attempts, least=FEW_PROPOSALS if many else MIN_PROPOSALS
+                )
                 cure = finding if cures_all else None
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
-    def _with_fixes(
-        self, finding: Finding, diagnosis: Diagnosis, attempts: Attempts, least: int
+    def _find_fixes(
+        self, finding: Finding, diagnosis: Diagnosis, attempts: ProposalTrials, least: int
     ) -> tuple[Finding, bool]:
         """The finding with its fixes, and whether the first one leaves nothing wrong in any variant.
 
         least: so many proposals are tried, however large the net.
         """
-        from archscope.checks.conflicts.fix_search import WANTED, offered, search, sound, with_fixes
-        from archscope.checks.conflicts.proposals import proposals
+        from archscope.checks.conflicts.fix_search import (
+            MAX_OFFERED_FIXES,
+            search_fixes,
+            select_offered,
+            stop_at_error,
+            with_fixes,
+        )
+        from archscope.checks.conflicts.proposals import find_proposals
 
         key = finding.rule, finding.place
-        edits = distinct_texts(chain(self.found.get(key, ()), sound(proposals(diagnosis, self.pages))))
+        edits = distinct_proposals(chain(self.found.get(key, ()), stop_at_error(find_proposals(diagnosis, self.pages))))
         edits = filter(attempts.is_worth_trying, edits)
-        most = least if least < LEAST else min(max(MOST_STEPS // max(attempts.steps, 1), least), 80)
-        small = attempts.steps * len(self.session.all_targets) <= STEPS_FOR_CHOICE
-        found = search(edits, attempts.attempt, most=most, wanted=WANTED if small else 1)
+        most = (
+            least if least < MIN_PROPOSALS else min(max(MAX_COMPILED_STEPS // max(attempts.step_count, 1), least), 80)
+        )
+        small = attempts.step_count * len(self.session.all_targets) <= MAX_STEPS_FOR_CHOICE
+        found = search_fixes(edits, attempts.try_proposal, most=most, wanted=MAX_OFFERED_FIXES if small else 1)
         passed = [trial for trial in found if attempts.suits_every_variant(trial)]
-        trials = offered(passed, attempts.before.params, attempts.report.total.known)
+        trials = select_offered(passed, attempts.before.params, attempts.report.total.known)
         self.found[key] = tuple(trial.proposal for trial in trials)
         cures_all = bool(trials) and not any(trials[0].leaves[:2])
         return with_fixes(finding, trials, lambda file: self.pages[file].text), cures_all
@@ -117,52 +127,52 @@ class SpecFixes:
         sites = (call.site for call in report.trace.calls)
         names = {site.name for site in sites if site.kind == "block" and site.path in paths}
         blocks = [block for page in self.pages.values() for block in page.spec.blocks if block.name in names]
-        found = (Link(block.name, "is defined here", block.span) for block in blocks)
+        found = (WalkStep(block.name, "is defined here", block.span) for block in blocks)
         return replace(finding, walk=(*finding.walk, *found))
 
 
 @dataclass
-class Attempts:
-    """Tries proposals for one conflict of one variant. figured: whether the file says how many MACs its net has; exact:
-    to the last one, which proves an edit of a block for all its uses."""
+class ProposalTrials:
+    """Tries proposals for one conflict of one variant. macs_expected: whether the file says how many MACs its net has;
+    exact: to the last one, which proves an edit of a block for all its uses."""
 
     fixes: SpecFixes
     target: str
     before: CompiledNet
     report: Report
     diagnosis: Diagnosis
-    figured: bool
+    macs_expected: bool
     exact: bool
     batch: int | None = None
     scope: ConflictScope = field(init=False)
 
     def __post_init__(self) -> None:
         found = [finding.diagnosis for finding in self.report.findings if finding.diagnosis is not None]
-        others = tuple(scope_in(self.report, other) for other in found if other is not self.diagnosis)
-        self.scope = replace(scope_in(self.report, self.diagnosis), others=others)
+        others = tuple(conflict_scope(self.report, other) for other in found if other is not self.diagnosis)
+        self.scope = replace(conflict_scope(self.report, self.diagnosis), others=others)
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """How many steps the net's distinct blocks have."""
-        blocks = {id(block): block for _, block in self.before.outline.uses()}
+        blocks = {id(block): block for _, block in self.before.outline.walk_blocks()}
         return len(self.before.outline.steps) + sum(len(block.steps) for block in blocks.values())
 
     def is_worth_trying(self, proposal: Proposal) -> bool:
         """Whether a proposal is not ruled out without a compilation."""
-        guess = proposal.cause == "source" and not self.labels_are_told_apart
+        guess = proposal.cause == "source" and not self.can_tell_labels_apart
         return not guess and not self._edits_another_block(proposal)
 
-    def attempt(self, proposal: Proposal) -> Trial | None:
+    def try_proposal(self, proposal: Proposal) -> FixCandidate | None:
         """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
-        self.fixes.spent += self.steps
+        self.fixes.spent += self.step_count
         try:
-            return self._attempt(proposal)
+            return self._compile_proposal(proposal)
         except Exception:  # noqa: BLE001 - an edit that no run survives is no fix, whatever it raises
             return None
 
-    def _attempt(self, proposal: Proposal) -> Trial | None:
-        from archscope.checks.conflicts.fix_search import Trial
-        from archscope.checks.conflicts.verification import is_proved, verdict
+    def _compile_proposal(self, proposal: Proposal) -> FixCandidate | None:
+        from archscope.checks.conflicts.edit_verdict import is_confirmed_by_run, judge_edit
+        from archscope.checks.conflicts.fix_search import FixCandidate
 
         edit = proposal.file, proposal.text
         plan = self.fixes.session.plan(self.target, edit=edit, batch=self.batch)
@@ -170,39 +180,41 @@ class Attempts:
             return None
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
-        found = verdict(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own or self.exact)
-        judged = self._judged(plan)
+        found = judge_edit(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own or self.exact)
+        judged = self._judged_expectations(plan)
         if found.removes and not proposal.conditional:
             return None
-        if found.against or not all(meets_sizes(plan, e) for e in judged):
+        if found.objection or not all(meets_sizes(plan, e) for e in judged):
             return None
-        if proposal.cause == "source" and not (found.frees or self._names_unused(proposal) or is_figured(judged)):
+        if proposal.cause == "source" and not (
+            found.frees_value or self._is_using_unused_label(proposal) or has_expected_macs(judged)
+        ):
             return None  # another label fits by its size alone: that is no reason to think that it was meant
-        others = self.fixes.variants.outcome(self.target, proposal, lines)
+        others = self.fixes.variants.edit_outcome(self.target, proposal, lines)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
         if found.shared and (others.wrong or others.changes):
             return None
         if others.breaks or costs is None or not all(meets_macs(costs, e) for e in judged):
             return None
-        if not is_proved(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
+        if not is_confirmed_by_run(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
             return None
         params, macs = figures_before(self.report, self.diagnosis, self.before.params)
-        return Trial(
+        return FixCandidate(
             proposal,
             found,
-            others=tuple(in_words(others.changes)),
-            params=plan.parameter_count - params if found.alone else None,
-            macs=difference(costs.macs(), macs) if found.alone else None,
+            others=tuple(format_step_changes(others.changes)),
+            params=plan.parameter_count - params if found.others_unchanged else None,
+            macs=optional_difference(costs.macs(), macs) if found.others_unchanged else None,
             wrong=others.wrong,
         )
 
-    def suits_every_variant(self, trial: Trial) -> bool:
+    def suits_every_variant(self, trial: FixCandidate) -> bool:
         """Whether no sound variant breaks, where only some were tried so far."""
         variants, page = self.fixes.variants, self.fixes.pages[trial.proposal.file]
         if not variants.is_sampled():
             return True
         lines = LineMap(trial.proposal.file, page.text, trial.proposal.text)
-        return not variants.outcome(self.target, trial.proposal, lines, every=True).breaks
+        return not variants.edit_outcome(self.target, trial.proposal, lines, every=True).breaks
 
     def _edits_another_block(self, proposal: Proposal) -> bool:
         """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
@@ -221,36 +233,36 @@ class Attempts:
         return frozenset(site.name for site in sites if any(scope.takes_part(site.path) for scope in scopes))
 
     @cached_property
-    def labels_are_told_apart(self) -> bool:
+    def can_tell_labels_apart(self) -> bool:
         """Whether anything but its size could say that another label was meant: one is unused, one is read twice."""
-        from archscope.spec.names import labels_unused
+        from archscope.spec.name_usage import unused_labels
 
-        unused = any(labels_unused(page.spec) for page in self.fixes.pages.values())
-        return bool(unused or self.before.warnings or self.before.self_joins or self.figured)
+        unused = any(unused_labels(page.spec) for page in self.fixes.pages.values())
+        return bool(unused or self.before.warnings or self.before.self_joins or self.macs_expected)
 
-    def _names_unused(self, proposal: Proposal) -> bool:
+    def _is_using_unused_label(self, proposal: Proposal) -> bool:
         """Whether an edit uses a label that nothing else uses."""
-        from archscope.spec.names import labels_unused
+        from archscope.spec.name_usage import unused_labels
 
         before = self.fixes.pages[proposal.file].spec
-        after = self.fixes.session.edited(proposal.file, proposal.text).files[proposal.file]
-        return bool(labels_unused(before) - labels_unused(after))
+        after = self.fixes.session.edited_library(proposal.file, proposal.text).files[proposal.file]
+        return bool(unused_labels(before) - unused_labels(after))
 
     def _option(self, name: str) -> Any:
         return self.fixes.session.options.get(name)
 
-    def _judged(self, plan: Plan) -> tuple[Expected, ...]:
+    def _judged_expectations(self, plan: Plan) -> tuple[Expectation, ...]:
         """What the file expects, where no other conflict could be why it is not met."""
         return () if plan.mismatches else plan.expected
 
 
-def edited_blocks(page: Page, lines: LineMap) -> frozenset[str]:
+def edited_blocks(page: EditableSpec, lines: LineMap) -> frozenset[str]:
     """The blocks whose definitions an edit changes."""
     found = (page.block_at(line) for _, line in lines.old)
     return frozenset(block.name for block in found if block is not None)
 
 
-def distinct_texts(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
+def distinct_proposals(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
     """Each edit once."""
     seen: set[tuple[str, str]] = set()
     for proposal in proposals:
@@ -259,26 +271,26 @@ def distinct_texts(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
             yield proposal
 
 
-def scope_in(report: Report, diagnosis: Diagnosis) -> ConflictScope:
+def conflict_scope(report: Report, diagnosis: Diagnosis) -> ConflictScope:
     """Where a conflict stands in a run."""
-    from archscope.checks.conflicts.verification import scope_of
+    from archscope.checks.conflicts.edit_verdict import mismatch_scope
 
     own = diagnosis.mismatch
     others = (
         m for m in report.trace.mismatches if (m.site.place, m.kind) == (own.site.place, own.kind) and m is not own
     )
-    return scope_of(report.index, [own, *others])
+    return mismatch_scope(report.index, [own, *others])
 
 
 def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[int, int | None]:
     """The parameters and MACs of the net before; a layer that cannot be built has none."""
-    says, path = diagnosis.mismatch.says, diagnosis.mismatch.site.path
-    if diagnosis.mismatch.kind != "layer" or says is None or says.argument not in NOT_BUILT:
+    says, path = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.path
+    if diagnosis.mismatch.kind != "layer" or says is None or says.argument not in UNBUILDABLE_ARGUMENTS:
         return params, report.total.macs
     rows = [row for row in report.rows if row.path in (path, *diagnosis.also)]
     macs = report.total.macs
     return params - sum(row.params for row in rows), None if macs is None else macs - sum(row.macs or 0 for row in rows)
 
 
-def difference(after: int | None, before: int | None) -> int | None:
+def optional_difference(after: int | None, before: int | None) -> int | None:
     return None if after is None or before is None else after - before

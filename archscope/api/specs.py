@@ -12,18 +12,18 @@ from numbers import Integral, Number
 from typing import TYPE_CHECKING, Any
 
 from archscope import units
-from archscope.api.keywords import told
+from archscope.api.keyword_checks import validate_keywords
 from archscope.errors import UsageError
-from archscope.spec import Library, packaged
+from archscope.spec import Library, bundled_networks
 from archscope.spec import load as load_spec
-from archscope.spec.variants import chosen_variant, variants_of
+from archscope.spec.variants import all_variants, select_variant
 
 if TYPE_CHECKING:
-    from archscope.compile import Override, Plan
+    from archscope.compile import InputOverride, Plan
 
-TEXT = re.compile(r"^\s*\{?\s*(input|inputs|layers|params|blocks|imports|variants)\s*:(\s|$)", re.MULTILINE)
+SPEC_TEXT = re.compile(r"^\s*\{?\s*(input|inputs|layers|params|blocks|imports|variants)\s*:(\s|$)", re.MULTILINE)
 """A key of the language at the beginning of a line."""
-SPEC = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
+SPEC_TARGET = re.compile(r"(?P<file>.+\.ya?ml)(?::(?P<variant>.+))?", re.DOTALL)
 
 
 def load(
@@ -38,13 +38,17 @@ def load(
     text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk. known:
     files that were read before; one of the same text is not parsed again.
     """
-    return load_spec(named(path), text=text, texts=texts or {}, known=known)
+    return load_spec(spec_file_name(path), text=text, texts=texts or {}, known=known)
 
 
-def named(path: str | os.PathLike[str]) -> str:
+def spec_file_name(path: str | os.PathLike[str]) -> str:
     """A file as messages call it: `specs:resnet` is `specs:resnet.yaml`."""
     text = os.fspath(path)
-    return (packaged.split(text) or (text, None))[0] if text.startswith(packaged.PREFIX) else text
+    return (
+        (bundled_networks.split_target(text) or (text, None))[0]
+        if text.startswith(bundled_networks.TARGET_PREFIX)
+        else text
+    )
 
 
 def schema() -> dict[str, Any]:
@@ -60,38 +64,38 @@ def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str
 
     A library of blocks has no net, so no target. texts: as `load` takes them. Raises SpecError.
     """
-    parts = split(target)
+    parts = split_target(target)
     if parts is None or parts[1]:
         return [target]
-    return targets_of(load(parts[0], texts=texts))
+    return variant_targets(load(parts[0], texts=texts))
 
 
-def targets_of(library: Library) -> list[str]:
+def variant_targets(library: Library) -> list[str]:
     """The targets of a spec's variants; none for a library of blocks."""
     root = library.root
     if root.layers is None:
         return []
-    file = packaged.short(root.file)
-    return [f"{file}:{v.name}" if v.name else file for v in variants_of(root)]
+    file = bundled_networks.short_target(root.file)
+    return [f"{file}:{v.name}" if v.name else file for v in all_variants(root)]
 
 
-def split(target: Any) -> tuple[str, str | None] | None:
+def split_target(target: Any) -> tuple[str, str | None] | None:
     """A spec's file and variant; None for a Python target. Raises UsageError for the text of a spec."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     text = os.fspath(target)
-    if TEXT.search(text) and not os.path.exists(text):
+    if SPEC_TEXT.search(text) and not os.path.exists(text):
         cure = "write it to a file and name that; or name a file and give its text: " + 'texts={"net.yaml": text}'
-        raise UsageError(f"a target is the name of a file, and this is its text: {units.short(text)}", cure)
-    if text.startswith(packaged.PREFIX):
-        return packaged.split(text)
-    match = SPEC.fullmatch(text)
+        raise UsageError(f"a target is the name of a file, and this is its text: {units.short_repr(text)}", cure)
+    if text.startswith(bundled_networks.TARGET_PREFIX):
+        return bundled_networks.split_target(text)
+    match = SPEC_TARGET.fullmatch(text)
     if match and not os.path.isfile(text):
         return match["file"], match["variant"]
     return (text, None) if match or (os.path.exists(text) and not text.endswith(".py")) else None
 
 
-def plan_of(
+def compile_plan(
     target: str | os.PathLike[str],
     *,
     variant: str | None = None,
@@ -104,10 +108,10 @@ def plan_of(
     texts: Mapping[str, str] | None = None,
 ) -> Plan:
     """A spec's net, compiled on shapes alone. Raises SpecError, UsageError."""
-    parts = split(target)
+    parts = split_target(target)
     if parts is None:
         raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
-    return compiled(
+    return compile_library(
         load(parts[0], texts=texts),
         target,
         variant=variant,
@@ -120,7 +124,7 @@ def plan_of(
     )
 
 
-def compiled(
+def compile_library(
     library: Library,
     target: str | os.PathLike[str],
     *,
@@ -137,17 +141,17 @@ def compiled(
 
     Raises SpecError, UsageError.
     """
-    from archscope.compile import compile_net, sizes_given
-    from archscope.spec.settings import settings_of
+    from archscope.compile import compile_net, params_from_inputs
+    from archscope.spec.settings import parse_settings
 
-    parts, spec = split(target), library.root
-    overrides = _overrides(input, [i.name for i in spec.inputs])
-    given = settings_of({**sizes_given(spec, overrides), **(set or {})})
+    parts, spec = split_target(target), library.root
+    overrides = _input_overrides(input, [i.name for i in spec.inputs])
+    given = parse_settings({**params_from_inputs(spec, overrides), **(set or {})})
     return compile_net(
         library,
-        chosen_variant(spec, variant or (parts[1] if parts else None), given),
+        select_variant(spec, variant or (parts[1] if parts else None), given),
         foundry=foundry,
-        settings=settings_of(set or {}),
+        settings=parse_settings(set or {}),
         overrides=overrides,
         batch=batch,
         strict=strict,
@@ -156,7 +160,7 @@ def compiled(
     )
 
 
-@told()
+@validate_keywords()
 def build(
     target: str | os.PathLike[str],
     variant: str | None = None,
@@ -174,19 +178,19 @@ def build(
     Weights come from torch's global random state in order of execution, or from `seed`, which leaves that state alone.
     Raises SpecError with every mistake in the spec, UsageError for a variant, param or device that does not exist.
     """
-    plan = plan_of(target, variant=variant, set=set, input=input, batch=batch, allow_python=allow_python)
+    plan = compile_plan(target, variant=variant, set=set, input=input, batch=batch, allow_python=allow_python)
     from archscope import compile as workshop
     from archscope import targets
 
     place = targets.opened(device)
-    targets.refuse_too_big(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
+    targets.check_free_memory(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
     with targets.seeded(seed):
-        return workshop.build(plan, device=place, dtype=targets.dtype_of(dtype), settings=set)
+        return workshop.build(plan, device=place, dtype=targets.resolve_dtype(dtype), settings=set)
 
 
-def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
-    """`--input` as the library takes it → one Override for each input given."""
-    from archscope.compile import Override
+def _input_overrides(input: Any, names: Sequence[str]) -> list[InputOverride]:
+    """`--input` as the library takes it → one InputOverride for each input given."""
+    from archscope.compile import InputOverride
 
     if input is None:
         return []
@@ -196,20 +200,20 @@ def _overrides(input: Any, names: Sequence[str]) -> list[Override]:
         given = [(names[i] if i < len(names) else f"#{i + 1}", value) for i, value in enumerate(input)]
     else:
         given = [("", input)]
-    return [Override(name, *_shape_and_dtype(value)) for name, value in given]
+    return [InputOverride(name, *_parse_shape_and_dtype(value)) for name, value in given]
 
 
-def _shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
+def _parse_shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
     value = as_shapes(value)
     cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
     if isinstance(value, str) or not isinstance(value, Sequence):
         ranged = isinstance(value, Mapping) and "shape" in value
-        raise _own_range() if ranged else UsageError(f"an input is a shape, not {units.short(value)}", cure)
+        raise _range_error() if ranged else UsageError(f"an input is a shape, not {units.short_repr(value)}", cure)
     if len(value) == 3 and isinstance(value[0], str):
-        raise _own_range()
+        raise _range_error()
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
     if not isinstance(shape, Sequence) or not all(isinstance(n, Integral) and int(n) >= 0 for n in shape):
-        raise UsageError(f"an input is a shape, not {units.short(value)}", cure)
+        raise UsageError(f"an input is a shape, not {units.short_repr(value)}", cure)
     return tuple(int(n) for n in shape), dtype
 
 
@@ -228,7 +232,7 @@ def as_shapes(given: Any) -> Any:
     return shape if of_array and kind.startswith("float") else (kind, shape)
 
 
-def _own_range() -> UsageError:
+def _range_error() -> UsageError:
     return UsageError(
         "a spec says itself which numbers its inputs hold", "in the spec: {shape: [N, seq], dtype: int64, high: vocab}"
     )

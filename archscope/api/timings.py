@@ -1,4 +1,4 @@
-"""Timings: a target → Prepared → the module as it is called in use → measured → Timing.
+"""Timings: a target → PreparedTiming → the module as it is called in use → measured → Timing.
 
 report + Measurement + Ceilings + predicted memory → Timing        batch sizes × dtypes → Grid
 """
@@ -11,24 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.capacity import largest_batch, refuse_out_of_memory, refuse_too_big
-from archscope.api.devices import device as ceilings_of
-from archscope.api.devices import tell_overlooked
-from archscope.api.given_inputs import Given
-from archscope.api.given_options import plain_option, plain_options
-from archscope.api.keywords import keywords, one_input, refusal
+from archscope.api.batch_capacity import largest_batch, refuse_out_of_memory, refuse_over_free_memory
+from archscope.api.device_ceilings import device as ceilings_of
+from archscope.api.device_ceilings import warn_unused_gpu
+from archscope.api.given_inputs import GivenInputs
+from archscope.api.keyword_checks import keyword_names, merge_inputs, unknown_keyword_error
+from archscope.api.option_parsing import parse_option, parse_options
 from archscope.api.requests import with_request
-from archscope.api.workloads import Ask, Prepared, Wanted, prepared
-from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, did_you_mean, without_frames
-from archscope.liveness import OPTIMIZERS, Memory, memory_of
+from archscope.api.timing_setup import PreparedTiming, ShareProgress, TimingOptions, prepared_timing
+from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, clear_frames, did_you_mean
 from archscope.measurement import Measurement
+from archscope.predicted_memory import OPTIMIZERS, PredictedMemory, predict_memory
 from archscope.timing import Footprint, Grid, Timing
 
 if TYPE_CHECKING:
     from archscope.measure import Workload
     from archscope.report import Report
 
-Options = tuple[tuple[str, object], ...]
+ShownOptions = tuple[tuple[str, object], ...]
 
 
 def time(
@@ -54,18 +54,18 @@ def time(
     ask (told the share that is done). A live module stays as it is. A KeyboardInterrupt ends it, with what is measured
     so far. Raises SpecError, UsageError, ForwardError.
     """
-    how = _wanted(plain_options(wanted))
-    set, batch = plain_option("set", set), plain_option("batch", batch)
+    how = _parse_timing_options(parse_options(wanted))
+    set, batch = parse_option("set", set), parse_option("batch", batch)
     device, dtype, variant = (
-        plain_option(name, value) for name, value in (("device", device), ("dtype", dtype), ("variant", variant))
+        parse_option(name, value) for name, value in (("device", device), ("dtype", dtype), ("variant", variant))
     )
-    given = Given(one_input(inputs, input), args, kwargs, batch)
+    given = GivenInputs(merge_inputs(inputs, input), args, kwargs, batch)
     asked = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
     asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
-    with prepared(target, variant, set or {}, given, device, dtype, how) as ready:
+    with prepared_timing(target, variant, set or {}, given, device, dtype, how) as ready:
         if device == "auto" and not ready.live:
-            tell_overlooked(ready.device)
-        return _timing(replace(ready, report=with_request(ready.report, target, asked)), how)
+            warn_unused_gpu(ready.device)
+        return _time_prepared(replace(ready, report=with_request(ready.report, target, asked)), how)
 
 
 def time_grid(
@@ -79,30 +79,30 @@ def time_grid(
     that cannot run is told with its reason; where none can, the first reason is raised."""
     from archscope.render import grids, views
 
-    dtype = [plain_option("dtype", kind) for kind in dtype]
+    dtype = [parse_option("dtype", kind) for kind in dtype]
     cells = [(size, kind) for kind in dtype for size in batch]
     if not cells:
         raise UsageError("there is no batch size, or no dtype, to time", "batch=(1, 8)")
-    _refuse_unknown(dtype)
-    ask: Ask = options.pop("ask", lambda _: None)
+    _refuse_unknown_dtypes(dtype)
+    ask: ShareProgress = options.pop("ask", lambda _: None)
     timings: list[Timing] = []
     refused: list[str] = []
     first: ArchscopeError | None = None
     for done, (size, kind) in enumerate(cells):
-        own = {"rows": False, "fit": False, **options, "ask": _part(ask, done, len(cells))}
+        own = {"rows": False, "fit": False, **options, "ask": _share_of_cell(ask, done, len(cells))}
         try:
             timings.append(time(target, batch=size, dtype=kind, **own))
         except KeyboardInterrupt:
             break
         except ArchscopeError as error:
-            without_frames(error)
+            clear_frames(error)
             first = first or error
             refused.append(f"{kind or ''} batch {size}: {error}".strip())
         if timings and timings[-1].measurement.interrupted:
             break
     if not timings:
         raise first or KeyboardInterrupt
-    return Grid(tuple(timings), len(cells), tuple(refused), views.shown_as(grids.sheet))
+    return Grid(tuple(timings), len(cells), tuple(refused), views.sheet_views(grids.grid_sheet))
 
 
 def _refuse_many_threads(threads: int | None) -> None:
@@ -118,24 +118,24 @@ def _refuse_unknown_optimizer(name: str | None) -> None:
         raise UsageError(f"unknown optimizer {name!r}", did_you_mean(str(name), OPTIMIZERS) or ", ".join(OPTIMIZERS))
 
 
-def _refuse_unknown(dtypes: Sequence[str | None]) -> None:
+def _refuse_unknown_dtypes(dtypes: Sequence[str | None]) -> None:
     """Raises UsageError for a dtype that is none, before anything is measured."""
     from archscope import targets
 
     for dtype in dtypes:
-        targets.dtype_of(dtype)
+        targets.resolve_dtype(dtype)
 
 
-def _part(ask: Ask, done: int, of: int) -> Ask:
+def _share_of_cell(ask: ShareProgress, done: int, of: int) -> ShareProgress:
     return lambda share: ask((done + share) / of)
 
 
-def _wanted(options: Mapping[str, Any]) -> Wanted:
+def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
     """Raises KeywordError for an option that there is none of, UsageError for one that makes no sense."""
-    unknown = [name for name in options if name not in Wanted.__dataclass_fields__]
+    unknown = [name for name in options if name not in TimingOptions.__dataclass_fields__]
     if unknown:
-        raise refusal("time", unknown[0], [*keywords(time), *Wanted.__dataclass_fields__])
-    wanted = Wanted(**options)
+        raise unknown_keyword_error("time", unknown[0], [*keyword_names(time), *TimingOptions.__dataclass_fields__])
+    wanted = TimingOptions(**options)
     if not isinstance(wanted.seconds, int | float) or not 0 < wanted.seconds < math.inf:
         raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
     _refuse_many_threads(wanted.threads)
@@ -146,82 +146,90 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
 
 
 # ------------------------------------------------------------ measured
-def _timing(prepared: Prepared, how: Wanted) -> Timing:
+def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
     from archscope import measure
     from archscope.render import timings, views
 
-    predicted = memory_of(prepared.report.trace, optimizer=how.stepping)
+    predicted = predict_memory(prepared.report.trace, optimizer=how.optimizer_name)
     if prepared.device == "meta":
-        found = Measurement(measure.machine("meta"), notes=("nothing is computed on meta, so no time is known",))
-        return Timing(prepared.report, found, None, Footprint(predicted), (), views.shown_as(timings.sheet))
-    refuse_too_big(predicted, prepared.device, prepared.report.target)
+        found = Measurement(
+            measure.describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",)
+        )
+        return Timing(prepared.report, found, None, Footprint(predicted), (), views.sheet_views(timings.timing_sheet))
+    refuse_over_free_memory(predicted, prepared.device, prepared.report.target)
     ceilings = None
     if how.roofline:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
-    found, options, free = _measured(prepared, how)
+    found, options, free = _measure_prepared(prepared, how)
     if prepared.report.trace.device != prepared.device:
         told = f"the model and its inputs lie on {prepared.report.trace.device}: what {prepared.device} does is timed"
         found = replace(found, notes=(*found.notes, told))
-    if found.whole is None:
+    if found.whole_run is None:
         raise KeyboardInterrupt
-    footprint, interrupted = _footprint(prepared, predicted, found, free, how)
+    footprint, interrupted = _make_footprint(prepared, predicted, found, free, how)
     found = replace(found, interrupted=found.interrupted or interrupted)
-    return Timing(prepared.report, found, ceilings, footprint, options, views.shown_as(timings.sheet))
+    return Timing(prepared.report, found, ceilings, footprint, options, views.sheet_views(timings.timing_sheet))
 
 
-def _measured(prepared: Prepared, how: Wanted) -> tuple[Measurement, Options, int | None]:
+def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Measurement, ShownOptions, int | None]:
     """And the options to be shown, and the bytes that were free beside what is held. Raises ForwardError where the
     module fails, though its recorded run did not."""
     from archscope import measure, targets
 
-    workload, options = _workload(prepared, how)
-    tally = prepared.tally if how.rows and not how.compile else None
+    workload, options = _make_workload(prepared, how)
+    tally = prepared.row_map if how.rows and not how.compile else None
     try:
-        with measure.kept(workload, live=prepared.live):
-            compile_seconds = measure.first_call(workload) if how.compile else None
-            found = measure.measured(workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask)
+        with measure.prepared_workload(workload, live=prepared.live):
+            compile_seconds = measure.time_first_call(workload) if how.compile else None
+            found = measure.measure_workload(
+                workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask
+            )
             free = targets.free_bytes(prepared.device)
     except (measure.StepError, RuntimeError) as failure:
         cause = failure.__cause__ or failure
         failure.__cause__ = None
         refuse_out_of_memory(cause, prepared.device, f"{prepared.report.target}, while it was timed")
-        raise _failed(cause, prepared.report) from cause
+        raise _timing_error(cause, prepared.report) from cause
     return replace(found, compile_seconds=compile_seconds), options, free
 
 
-def _failed(error: BaseException, report: Report) -> ForwardError:
+def _timing_error(error: BaseException, report: Report) -> ForwardError:
     said, kind = " ".join(str(error).split())[:200], type(error).__name__
     cure = 'optimizer="sgd"' if "sparse gradients" in said else ""
     return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
 
 
-def _workload(prepared: Prepared, how: Wanted) -> tuple[Workload, Options]:
+def _make_workload(prepared: PreparedTiming, how: TimingOptions) -> tuple[Workload, ShownOptions]:
     """What is measured, and the options to be shown."""
     from archscope import measure
-    from archscope.record import DERIVES, NEEDS_GRADIENTS
+    from archscope.record import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE
 
     module, call = prepared.module, prepared.call
     if how.channels_last:
-        module, call = measure.in_channels_last(module, call)
-    optimizer = measure.optimizer_of(how.stepping, module) if how.train else None
-    calls = measure.turns(call, measure.machine(prepared.device).cache)
-    called = measure.compiled(module) if how.compile else module
+        module, call = measure.to_channels_last(module, call)
+    optimizer = measure.make_optimizer(how.optimizer_name, module) if how.train else None
+    calls = measure.calls_in_turn(call, measure.describe_machine(prepared.device).cache)
+    called = measure.compile_module(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
-    options |= {"optimizer": how.stepping if optimizer is not None else None} if how.train else {}
-    grad = not {DERIVES, NEEDS_GRADIENTS}.isdisjoint(prepared.report.trace.notes)
+    options |= {"optimizer": how.optimizer_name if optimizer is not None else None} if how.train else {}
+    grad = not {DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE}.isdisjoint(prepared.report.trace.notes)
     workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
     return workload, tuple(options.items())
 
 
-def _footprint(
-    prepared: Prepared, predicted: Memory | None, found: Measurement, free: int | None, how: Wanted
+def _make_footprint(
+    prepared: PreparedTiming,
+    predicted: PredictedMemory | None,
+    found: Measurement,
+    free: int | None,
+    how: TimingOptions,
 ) -> tuple[Footprint, bool]:
     """And whether somebody broke off while the largest batch was looked for. free: bytes, beside what is held."""
     measured = None if found.peak is None or found.held is None else found.peak + found.held
     batch = prepared.report.batch
     available = None if free is None or found.held is None else free + found.held
     known = Footprint(predicted, measured, available)
-    usable = None if available is None else int(available * (1 - found.machine.traits.spare))
+    usable = None if available is None else int(available * (1 - found.machine.traits.fragmentation_share))
     if found.interrupted or not how.fit or None in (prepared.predict, predicted, available, batch):
         return known, False
     try:

@@ -13,15 +13,15 @@ from torch.profiler import ProfilerActivity
 
 from archscope.backends import processor
 from archscope.backends.profiler import quiet_profile
-from archscope.backends.protocol import Call, Pair, Refusal
+from archscope.backends.protocol import Action, DeviceProblem, GetSetPair
+from archscope.device_traits import CPU_TRAITS, DeviceTraits
 from archscope.measurement import Machine
-from archscope.traits import HOST, Traits
 
-ALLOCATION = "[memory]"
+MEMORY_EVENT = "[memory]"
 """What the profiler calls an event that gives or takes memory."""
 
 
-def highest(sizes: Iterable[int]) -> int:
+def highest_sum(sizes: Iterable[int]) -> int:
     """The largest sum of bytes that were given (above 0) and taken (below 0). What is taken and was not given here was
     there before, and does not count: the profiler mostly leaves it out, and tells it where an address is used again."""
     alive = most = 0
@@ -35,51 +35,51 @@ def highest(sizes: Iterable[int]) -> int:
 class HostClock:
     """Of work that is done when its call returns."""
 
-    least = 1e-4
+    min_seconds = 1e-4
     mark = staticmethod(time.perf_counter)
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """There is nothing to wait for."""
 
-    def between(self, first: float, second: float) -> float:
+    def seconds_between(self, first: float, second: float) -> float:
         return second - first
 
 
-class Cpu:
+class CpuBackend:
     """The processor that this process runs on."""
 
-    traits: ClassVar[Traits] = HOST
+    traits: ClassVar[DeviceTraits] = CPU_TRAITS
     activities: ClassVar[Sequence[ProfilerActivity]] = ()
 
     def __init__(self, device: str = "cpu"):
         """There is one, whatever its name."""
 
     @classmethod
-    def is_here(cls) -> bool:
+    def is_available(cls) -> bool:
         return True
 
     @classmethod
-    def names(cls) -> Sequence[str]:
+    def device_names(cls) -> Sequence[str]:
         return ("cpu",)
 
     @classmethod
-    def overlooked(cls) -> Refusal | None:
+    def unused_device_problem(cls) -> DeviceProblem | None:
         """It is always used."""
 
     @classmethod
-    def refusal(cls, device: str) -> Refusal | None:
+    def device_problem(cls, device: str) -> DeviceProblem | None:
         """It is always there."""
 
     @classmethod
-    def is_awake(cls) -> bool:
+    def is_initialized(cls) -> bool:
         return True
 
     @classmethod
-    def random_states(cls) -> Sequence[Pair]:
+    def random_states(cls) -> Sequence[GetSetPair]:
         return ((torch.get_rng_state, torch.set_rng_state),)
 
     @classmethod
-    def settings(cls) -> Sequence[Pair]:
+    def settings(cls) -> Sequence[GetSetPair]:
         return ()
 
     @classmethod
@@ -87,77 +87,77 @@ class Cpu:
         torch.default_generator.manual_seed(seed)
 
     @classmethod
-    def settle(cls) -> None:
+    def synchronize_all(cls) -> None:
         """There is nothing to wait for."""
 
-    def unopened(self) -> Refusal | None:
+    def unopened(self) -> DeviceProblem | None:
         """It works already."""
 
-    def wake(self) -> None:
+    def initialize(self) -> None:
         """It never sleeps."""
 
-    def current(self) -> AbstractContextManager[object]:
+    def as_current(self) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """There is nothing to wait for."""
 
     def clock(self) -> HostClock:
         return HostClock()
 
-    def gauge(self) -> None:
+    def allocator_peak(self) -> None:
         """No allocator tells what a kernel needs for itself."""
 
-    def choose_at_once(self) -> None:
+    def disable_autotuning(self) -> None:
         """They try none."""
 
-    def peak_of(self, run: Call) -> int | None:
+    def peak_bytes(self, run: Action) -> int | None:
         """By the sum of all that was given and taken so far. None where the profiler saw nothing at all."""
         with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
             given = run()
         del given
         results = seen.profiler.kineto_results if seen.profiler else None
-        events: list[Any] = [event for event in results.events() if event.name() == ALLOCATION] if results else []
+        events: list[Any] = [event for event in results.events() if event.name() == MEMORY_EVENT] if results else []
         sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-        return highest(sizes) if sizes else None
+        return highest_sum(sizes) if sizes else None
 
     def free_bytes(self) -> int | None:
         return processor.free_bytes()
 
-    def held_by_others(self) -> int | None:
+    def bytes_held_by_others(self) -> int | None:
         """Its memory is the system's, whose free part says it."""
 
     def machine(self) -> Machine:
-        return processor.processor()
+        return processor.describe_processor()
 
     def has_tf32(self) -> bool:
         return False
 
-    def capture(self, step: Call, forget: Call) -> None:
+    def capture_graph(self, step: Action, forget: Action) -> None:
         """It has no graphs."""
 
-    def repeated(self, call: Call, times: int) -> None:
+    def repeat_call(self, call: Action, times: int) -> None:
         """Its functions are called one by one in use, too."""
 
 
-class Meta(Cpu):
+class MetaBackend(CpuBackend):
     """Shapes alone: the processor works them out, and nothing has memory or takes time."""
 
-    traits: ClassVar[Traits] = replace(HOST, kind="meta")
+    traits: ClassVar[DeviceTraits] = replace(CPU_TRAITS, kind="meta")
 
     @classmethod
-    def names(cls) -> Sequence[str]:
+    def device_names(cls) -> Sequence[str]:
         return ()
 
     @classmethod
-    def random_states(cls) -> Sequence[Pair]:
+    def random_states(cls) -> Sequence[GetSetPair]:
         return ()
 
     @classmethod
     def seed(cls, seed: int) -> None:
         """It draws nothing."""
 
-    def peak_of(self, run: Call) -> int | None:
+    def peak_bytes(self, run: Action) -> int | None:
         """It has no memory."""
 
     def free_bytes(self) -> int | None:

@@ -15,114 +15,114 @@ from typing import Any, NamedTuple
 
 import torch
 
-Place = tuple[str, str]
+PrecisionKey = tuple[str, str]
 
-NAMED = hasattr(torch._C, "_get_fp32_precision_getter")
+HAS_FP32_PRECISION = hasattr(torch._C, "_get_fp32_precision_getter")
 """Whether this torch has `fp32_precision`."""
 
 UNSET = "none"
-GENERIC: Place = ("generic", "all")
-PARENTS: tuple[Place, ...] = (("cuda", "all"), ("mkldnn", "all"))
-PRODUCTS, CONVOLUTIONS, RECURRENT = (("cuda", kind) for kind in ("matmul", "conv", "rnn"))
-ON_CPU: tuple[Place, ...] = tuple(("mkldnn", kind) for kind in ("matmul", "conv", "rnn"))
-LEAVES: tuple[Place, ...] = (PRODUCTS, CONVOLUTIONS, RECURRENT, *ON_CPU)
-PLACES: tuple[Place, ...] = (GENERIC, *PARENTS, *LEAVES)
+GENERIC_KEY: PrecisionKey = ("generic", "all")
+PARENT_KEYS: tuple[PrecisionKey, ...] = (("cuda", "all"), ("mkldnn", "all"))
+MATMUL_KEY, CONV_KEY, RNN_KEY = (("cuda", kind) for kind in ("matmul", "conv", "rnn"))
+CPU_KEYS: tuple[PrecisionKey, ...] = tuple(("mkldnn", kind) for kind in ("matmul", "conv", "rnn"))
+LEAF_KEYS: tuple[PrecisionKey, ...] = (MATMUL_KEY, CONV_KEY, RNN_KEY, *CPU_KEYS)
+ALL_KEYS: tuple[PrecisionKey, ...] = (GENERIC_KEY, *PARENT_KEYS, *LEAF_KEYS)
 """Parents first."""
 
 
 class Precision(NamedTuple):
-    """What is set. named: of each place what it says itself; empty where torch has none. products, convolutions: the
+    """What is set. by_key: of each place what it says itself; empty where torch has none. products, convolutions: the
     flags of old, `float32_matmul_precision` and cuDNN's `allow_tf32`."""
 
-    named: tuple[str, ...]
+    by_key: tuple[str, ...]
     products: str
     convolutions: bool
 
 
-def effective(place: Place) -> str:
+def effective_precision(place: PrecisionKey) -> str:
     """What a place does, in itself or as the one above it."""
     return str(torch._C._get_fp32_precision_getter(*place))
 
 
-def put(place: Place, value: str) -> None:
+def set_precision(place: PrecisionKey, value: str) -> None:
     torch._C._set_fp32_precision_setter(*place, value)
 
 
-def tf32() -> tuple[bool, bool]:
+def tf32_allowed() -> tuple[bool, bool]:
     """Whether a GPU may compute float32 products, and convolutions, in TF32."""
-    if NAMED:
-        return effective(PRODUCTS) == "tf32", effective(CONVOLUTIONS) == "tf32"
+    if HAS_FP32_PRECISION:
+        return effective_precision(MATMUL_KEY) == "tf32", effective_precision(CONV_KEY) == "tf32"
     return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
-def held() -> Precision:
+def current_precision() -> Precision:
     """What is set now."""
-    if not NAMED:
+    if not HAS_FP32_PRECISION:
         return Precision((), torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
-    named = tuple(_own())
+    named = tuple(_own_values())
     try:
         return Precision(named, torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
     except RuntimeError:
-        return _read_aside(named)
+        return _read_flags_cleared(named)
 
 
-def give_back(before: Precision) -> None:
+def restore_precision(before: Precision) -> None:
     """Sets all as it was; nothing where nothing has changed."""
-    if held() != before:
-        _set(before)
+    if current_precision() != before:
+        _apply(before)
 
 
-def _set(precision: Precision) -> None:
+def _apply(precision: Precision) -> None:
     torch.set_float32_matmul_precision(precision.products)
     torch.backends.cudnn.allow_tf32 = precision.convolutions
-    for place, value in zip(PLACES, precision.named, strict=False):
-        put(place, value)
+    for place, value in zip(ALL_KEYS, precision.by_key, strict=False):
+        set_precision(place, value)
 
 
-def _own() -> Iterator[str]:
+def _own_values() -> Iterator[str]:
     """What each place says itself. Where all parents say nothing, that is what they do."""
-    above = {place: effective(place) for place in (GENERIC, *PARENTS)}
+    above = {place: effective_precision(place) for place in (GENERIC_KEY, *PARENT_KEYS)}
     if set(above.values()) == {UNSET}:
-        yield from map(effective, PLACES)
+        yield from map(effective_precision, ALL_KEYS)
         return
-    own: dict[Place, str] = {GENERIC: above[GENERIC]}
+    own: dict[PrecisionKey, str] = {GENERIC_KEY: above[GENERIC_KEY]}
     try:
-        put(GENERIC, UNSET)
-        own |= {place: effective(place) for place in PARENTS}
-        for place in PARENTS:
-            put(place, UNSET)
-        own |= {place: effective(place) for place in LEAVES}
+        set_precision(GENERIC_KEY, UNSET)
+        own |= {place: effective_precision(place) for place in PARENT_KEYS}
+        for place in PARENT_KEYS:
+            set_precision(place, UNSET)
+        own |= {place: effective_precision(place) for place in LEAF_KEYS}
     finally:
         for place, value in own.items():
-            put(place, value)
-    yield from map(own.__getitem__, PLACES)
+            set_precision(place, value)
+    yield from map(own.__getitem__, ALL_KEYS)
 
 
-def _read_aside(named: tuple[str, ...]) -> Precision:
+def _read_flags_cleared(named: tuple[str, ...]) -> Precision:
     """The flags of old, read where the tree says what they may be."""
     try:
-        for place in PLACES:
-            put(place, UNSET)
-        products = _agreed(
+        for place in ALL_KEYS:
+            set_precision(place, UNSET)
+        products = _read_with_retries(
             torch.get_float32_matmul_precision,
-            lambda: _put_all((PRODUCTS, ON_CPU[0]), "tf32"),
-            lambda: put(ON_CPU[0], "bf16"),
+            lambda: _set_all((MATMUL_KEY, CPU_KEYS[0]), "tf32"),
+            lambda: set_precision(CPU_KEYS[0], "bf16"),
         )
-        convolutions = _agreed(
-            lambda: torch.backends.cudnn.allow_tf32, lambda: _put_all((CONVOLUTIONS, RECURRENT), "tf32")
+        convolutions = _read_with_retries(
+            lambda: torch.backends.cudnn.allow_tf32, lambda: _set_all((CONV_KEY, RNN_KEY), "tf32")
         )
     finally:
-        for place, value in zip(PLACES, named, strict=True):
-            put(place, value)
+        for place, value in zip(ALL_KEYS, named, strict=True):
+            set_precision(place, value)
     return Precision(named, products, convolutions)
 
 
-def _put_all(places: tuple[Place, ...], value: str) -> None:
+def _set_all(places: tuple[PrecisionKey, ...], value: str) -> None:
     for place in places:
-        put(place, value)
+        set_precision(place, value)
 
 
-def _agreed(read: Callable[[], Any], *tries: Callable[[], None]) -> Any:
+def _read_with_retries(read: Callable[[], Any], *tries: Callable[[], None]) -> Any:
     """What a flag says, in the first of several settings in which torch reads it."""
     for attempt in tries:
         with suppress(RuntimeError):
@@ -135,15 +135,15 @@ def _agreed(read: Callable[[], Any], *tries: Callable[[], None]) -> Any:
 def tf32_set(on: bool) -> Iterator[None]:
     """Inside, a GPU computes float32 products, convolutions and recurrent layers in TF32 or not. By the flags of old,
     so that code inside may read them, and by name, since a place without a name does as the one above it."""
-    before = held()
+    before = current_precision()
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = on
-        if NAMED:
-            _put_all((PRODUCTS, CONVOLUTIONS, RECURRENT), "tf32" if on else "ieee")
+        if HAS_FP32_PRECISION:
+            _set_all((MATMUL_KEY, CONV_KEY, RNN_KEY), "tf32" if on else "ieee")
         yield
     finally:
-        _set(before)
+        _apply(before)
 
 
-PRECISION = (held, give_back)
+PRECISION_ACCESSORS = (current_precision, restore_precision)
 """As a pair: what takes it, and what gives it back."""

@@ -15,52 +15,52 @@ import torch
 
 from archscope.measurement import Machine
 
-INFO = Path("/proc/cpuinfo")
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-BINARY = {"K": 1024, "M": 1024**2, "G": 1024**3}
+CPUINFO_FILE = Path("/proc/cpuinfo")
+CACHE_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
+BINARY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
-def processor() -> Machine:
+def describe_processor() -> Machine:
     """The processor, and the software on it."""
     return Machine(
         device="cpu",
         name=_processor_name(),
-        cores=len(cores()),
-        memory=memory(),
+        cores=len(usable_cores()),
+        memory=total_memory(),
         cache=_last_cache(),
         driver="",
-        versions=software(),
+        versions=software_versions(),
         settings=(("threads", torch.get_num_threads()),),
     )
 
 
-def software() -> tuple[tuple[str, str], ...]:
+def software_versions() -> tuple[tuple[str, str], ...]:
     return ("python", platform.python_version()), ("torch", torch.__version__)
 
 
 def _processor_name() -> str:
     with suppress(OSError):
-        found = re.search(r"^(?:model name|Model|cpu model)\s*:(.+)$", INFO.read_text(), re.MULTILINE)
+        found = re.search(r"^(?:model name|Model|cpu model)\s*:(.+)$", CPUINFO_FILE.read_text(), re.MULTILINE)
         if found:
             return " ".join(found[1].split())
-    return _asked("machdep.cpu.brand_string") or platform.processor() or platform.machine() or "processor"
+    return _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine() or "processor"
 
 
-def _asked(name: str) -> str:
+def _sysctl(name: str) -> str:
     """What macOS says of its hardware; empty elsewhere."""
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def cores() -> frozenset[int]:
+def usable_cores() -> frozenset[int]:
     """The processor cores that this process may use, by number."""
     if sys.platform == "linux":
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
-def memory() -> int:
+def total_memory() -> int:
     """Bytes of memory that the machine has."""
     if sys.platform == "win32":
         kilobytes = ctypes.c_ulonglong()
@@ -72,11 +72,11 @@ def memory() -> int:
 def _last_cache() -> int | None:
     """Bytes of the processor's last cache, as the system states it; None where it does not."""
     levels: dict[int, int] = {}
-    for folder in CACHES.glob("index*"):
+    for folder in CACHE_FOLDER.glob("index*"):
         with suppress(OSError, ValueError, KeyError, IndexError):
             text = (folder / "size").read_text().strip()
-            levels[int((folder / "level").read_text())] = int(text[:-1]) * BINARY[text[-1]]
-    told = _asked("hw.perflevel0.l2cachesize")
+            levels[int((folder / "level").read_text())] = int(text[:-1]) * BINARY_UNITS[text[-1]]
+    told = _sysctl("hw.perflevel0.l2cachesize")
     return levels[max(levels)] if levels else int(told) if told.isdigit() else None
 
 

@@ -10,24 +10,24 @@ from typing import Any
 from torch._C._autograd import _profiler_enabled
 from torch.profiler import profile
 
-LEVEL = "KINETO_LOG_LEVEL"
-SILENT = "99"
+LOG_LEVEL_VARIABLE = "KINETO_LOG_LEVEL"
+SILENT_LEVEL = "99"
 """Above all levels that the library has."""
 
 
 @contextmanager
 def quiet_profile(**how: Any) -> Iterator[profile]:
     """Inside, all is profiled as `torch.profiler.profile` is told. Its library reads the level when it starts."""
-    before = os.environ.get(LEVEL)
-    os.environ.setdefault(LEVEL, SILENT)
+    before = os.environ.get(LOG_LEVEL_VARIABLE)
+    os.environ.setdefault(LOG_LEVEL_VARIABLE, SILENT_LEVEL)
     try:
         with profile(**how) as profiler:
             yield profiler
     finally:
         if before is None:
-            os.environ.pop(LEVEL, None)
+            os.environ.pop(LOG_LEVEL_VARIABLE, None)
 
 
-def busy() -> bool:
+def is_profiler_active() -> bool:
     """Whether a profiler of the caller's is at work, which ours would end."""
     return _profiler_enabled()

@@ -11,15 +11,15 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch.profiler import ProfilerActivity
 
+from archscope.device_traits import DeviceTraits
 from archscope.measurement import Machine
-from archscope.traits import Traits
 
-Call = Callable[[], object]
-Pair = tuple[Callable[[], Any], Callable[[Any], object]]
+Action = Callable[[], object]
+GetSetPair = tuple[Callable[[], Any], Callable[[Any], object]]
 """What takes a state, and what gives it back."""
 
 
-class Refusal(NamedTuple):
+class DeviceProblem(NamedTuple):
     """Why a device cannot be used, and what helps."""
 
     fact: str
@@ -27,64 +27,64 @@ class Refusal(NamedTuple):
 
 
 class Clock(Protocol):
-    """mark: a moment, in the order of the device's work. wait: until all work is done. least: seconds that a sample
-    should last, so that marking costs nothing beside it."""
+    """mark: a moment, in the order of the device's work. synchronize: until all work is done. min_seconds: seconds that
+    a sample should last, so that marking costs nothing beside it."""
 
-    least: float
+    min_seconds: float
 
     def mark(self) -> Any: ...
 
-    def wait(self) -> None: ...
+    def synchronize(self) -> None: ...
 
-    def between(self, first: Any, second: Any) -> float:
+    def seconds_between(self, first: Any, second: Any) -> float:
         """Seconds, after `wait`."""
 
 
-class Gauge(Protocol):
+class AllocatorPeak(Protocol):
     """What a kernel needs for itself while it runs."""
 
     def start(self) -> None:
         """A kernel begins."""
 
-    def scratch(self) -> int:
+    def scratch_bytes(self) -> int:
         """Bytes that it held at most beyond what it left."""
 
 
 class Backend(Protocol):
     """One device. What belongs to all devices of the kind is asked of the class."""
 
-    traits: ClassVar[Traits]
+    traits: ClassVar[DeviceTraits]
     activities: ClassVar[Sequence[ProfilerActivity]]
     """What torch's profiler is told to look at, so that kernels have times of their own; empty where it sees none."""
 
     def __init__(self, device: str): ...
 
     @classmethod
-    def is_here(cls) -> bool:
+    def is_available(cls) -> bool:
         """Whether there is such a device, and torch can use it."""
 
     @classmethod
-    def names(cls) -> Sequence[str]:
+    def device_names(cls) -> Sequence[str]:
         """The devices of the kind that torch can use and something can be measured on."""
 
     @classmethod
-    def overlooked(cls) -> Refusal | None:
+    def unused_device_problem(cls) -> DeviceProblem | None:
         """Why a device that the machine has cannot be used; None where it can, or there is none."""
 
     @classmethod
-    def refusal(cls, device: str) -> Refusal | None:
+    def device_problem(cls, device: str) -> DeviceProblem | None:
         """Why this device cannot be used; None where it can."""
 
     @classmethod
-    def is_awake(cls) -> bool:
+    def is_initialized(cls) -> bool:
         """Whether this process has used such a device; what only reads or keeps states wakes none."""
 
     @classmethod
-    def random_states(cls) -> Sequence[Pair]:
+    def random_states(cls) -> Sequence[GetSetPair]:
         """Of the generators that are in use."""
 
     @classmethod
-    def settings(cls) -> Sequence[Pair]:
+    def settings(cls) -> Sequence[GetSetPair]:
         """Of the process, for this kind."""
 
     @classmethod
@@ -92,37 +92,37 @@ class Backend(Protocol):
         """Seeds the generators of all devices of the kind that are in use."""
 
     @classmethod
-    def settle(cls) -> None:
+    def synchronize_all(cls) -> None:
         """Waits for all devices of the kind that are in use."""
 
-    def unopened(self) -> Refusal | None:
+    def unopened(self) -> DeviceProblem | None:
         """Why a device that is there refuses to work, which its first, tiny work shows; None where it does not."""
 
-    def wake(self) -> None:
+    def initialize(self) -> None:
         """Makes torch ready for the device, as its first tensor there would."""
 
-    def current(self) -> AbstractContextManager[object]:
+    def as_current(self) -> AbstractContextManager[object]:
         """Inside, it is the device of its kind that is meant where none is named."""
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Returns when the device has done all its work."""
 
     def clock(self) -> Clock: ...
 
-    def gauge(self) -> Gauge | None:
+    def allocator_peak(self) -> AllocatorPeak | None:
         """None where no allocator tells."""
 
-    def choose_at_once(self) -> None:
+    def disable_autotuning(self) -> None:
         """Libraries no longer try all their algorithms when they meet a shape, since trials need memory that later runs
         do not; one of the `settings`, which whoever asks gives back."""
 
-    def peak_of(self, run: Call) -> int | None:
+    def peak_bytes(self, run: Action) -> int | None:
         """Bytes on top of what was allocated when the run began, at its highest; None where they cannot be told."""
 
     def free_bytes(self) -> int | None:
         """Memory that a new tensor could take; None where it is not known or does not matter."""
 
-    def held_by_others(self) -> int | None:
+    def bytes_held_by_others(self) -> int | None:
         """Bytes of the device's own memory that other processes hold; None where it has none, or that is not known."""
 
     def machine(self) -> Machine:
@@ -131,11 +131,11 @@ class Backend(Protocol):
     def has_tf32(self) -> bool:
         """Whether it computes float32 products in TF32, and products of bfloat16, in hardware."""
 
-    def capture(self, step: Call, forget: Call) -> Call | None:
+    def capture_graph(self, step: Action, forget: Action) -> Action | None:
         """What replays a step as one graph; None where the device has no graphs. Raises what the step or torch does.
 
         forget: drops what a step leaves behind.
         """
 
-    def repeated(self, call: Call, times: int) -> Call | None:
+    def repeat_call(self, call: Action, times: int) -> Action | None:
         """What runs a call so many times at one launch; None where launching costs nothing beside the call."""

@@ -1,6 +1,7 @@
 """A saved baseline: JSON → Baseline (per target the totals and what each path had) → findings where a Report differs.
 
-    report.json → documents archscope.report/1 → Saved → drift beyond the tolerance, either way → which layer it was
+    report.json → documents archscope.report/1 → SavedTarget → drift beyond the tolerance, either way → which layer it
+    was
 
 A baseline is what `archscope summary TARGET --format json` writes, or a list of such documents. What was or is not
 known is never compared as 0.
@@ -19,26 +20,26 @@ from decimal import Decimal
 from typing import Any
 
 from archscope import units
-from archscope.checks.growth import grown
+from archscope.checks.baseline_diff import diff_parts
 from archscope.errors import Span, UsageError, did_you_mean
-from archscope.plain_files import plain_text
-from archscope.report import Figures, Finding, Report
+from archscope.plain_files import read_plain_file
+from archscope.report import CostFigures, Finding, Report
 
-SCHEMA = "archscope.report/1"
-NAMES = {"params": "parameters", "macs": "MACs"}
-UNREAD = "(unread)"
-MAX_BYTES = 1 << 28
-PACKAGED = re.compile(r"^(specs:[^:]+?)\.ya?ml(?=:|$)")
+REPORT_SCHEMA = "archscope.report/1"
+QUANTITY_NAMES = {"params": "parameters", "macs": "MACs"}
+UNREAD_PATH = "(unread)"
+MAX_BASELINE_BYTES = 1 << 28
+PACKAGED_SPEC = re.compile(r"^(specs:[^:]+?)\.ya?ml(?=:|$)")
 """A network of the package by its file's name, as older baselines have it."""
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedTarget:
     """One target as it was. figures: of the whole. parts: of each row, in order; None where it was not known."""
 
     target: str
-    figures: Figures
-    parts: tuple[tuple[str, Figures], ...]
+    figures: CostFigures
+    parts: tuple[tuple[str, CostFigures], ...]
     inputs: tuple[str, ...]
 
 
@@ -47,37 +48,37 @@ class Baseline:
     """What targets are held against. file: where it was read, as messages name it."""
 
     file: str
-    saved: tuple[Saved, ...]
+    saved: tuple[SavedTarget, ...]
 
-    def of(self, target: str) -> Saved | None:
+    def of(self, target: str) -> SavedTarget | None:
         """The target as it was, however its file is spelled. An absolute path and a relative one are the same where
         the one ends with the other."""
-        wanted = spelled(target)
-        same = [one for one in self.saved if spelled(one.target) == wanted]
-        near = [one for one in self.saved if is_tail(spelled(one.target), wanted)]
+        wanted = normalize_target(target)
+        same = [one for one in self.saved if normalize_target(one.target) == wanted]
+        near = [one for one in self.saved if is_path_suffix(normalize_target(one.target), wanted)]
         found = same or near
         return found[0] if len(found) == 1 else None
 
 
-def spelled(target: str) -> str:
+def normalize_target(target: str) -> str:
     """`./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`; of the package, `specs:a.yaml:small` →
     `specs:a:small`."""
     plain = posixpath.normpath(target.replace("\\", "/"))
-    return PACKAGED.sub(r"\1", plain)
+    return PACKAGED_SPEC.sub(r"\1", plain)
 
 
-def is_tail(one: str, other: str) -> bool:
+def is_path_suffix(one: str, other: str) -> bool:
     short, long = sorted((one, other), key=len)
     return long.endswith("/" + short) and posixpath.isabs(long)
 
 
 # ------------------------------------------------------------ reading
-def read(file: str | os.PathLike[str]) -> Baseline:
+def read_baseline(file: str | os.PathLike[str]) -> Baseline:
     """The baseline in a file, or from a pipe. Raises UsageError with the cure where it cannot be read or is none."""
     name = os.fspath(file)
     renew = f"archscope check TARGET… --save-baseline {name} writes one"
     try:
-        text = plain_text(name, most=MAX_BYTES, pipes=True)
+        text = read_plain_file(name, most=MAX_BASELINE_BYTES, pipes=True)
     except UnicodeDecodeError:
         raise UsageError("not UTF-8, so no baseline", renew, Span(name, 0, 0)) from None
     except OSError as error:
@@ -89,149 +90,151 @@ def read(file: str | os.PathLike[str]) -> Baseline:
         at = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (0, 0)
         raise UsageError("no JSON that can be read, so no baseline", renew, Span(name, *at)) from None
     try:
-        return parsed(document, name)
+        return parse_baseline(document, name)
     except ValueError as error:
         raise UsageError(str(error), renew, Span(name, 0, 0)) from None
 
 
-def parsed(document: Any, file: str) -> Baseline:
+def parse_baseline(document: Any, file: str) -> Baseline:
     """Raises ValueError with what is wrong."""
     documents = document if isinstance(document, list) else [document]
-    saved = tuple(saved_of(one) for one in documents)
-    named = Counter(spelled(one.target) for one in saved)
-    twice = next((one.target for one in saved if named[spelled(one.target)] > 1), None)
+    saved = tuple(parse_target(one) for one in documents)
+    named = Counter(normalize_target(one.target) for one in saved)
+    twice = next((one.target for one in saved if named[normalize_target(one.target)] > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} stands in it twice")
     return Baseline(file, saved)
 
 
-def saved_of(document: Any) -> Saved:
-    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+def parse_target(document: Any) -> SavedTarget:
+    if not isinstance(document, Mapping) or document.get("schema") != REPORT_SCHEMA:
         schema = document.get("schema") if isinstance(document, Mapping) else None
-        raise ValueError(f"schema {units.short(schema)} is not {SCHEMA!r}, so this is no baseline")
+        raise ValueError(f"schema {units.short_repr(schema)} is not {REPORT_SCHEMA!r}, so this is no baseline")
     try:
-        return Saved(
-            text(document["target"]),
-            figures(document["totals"]),
-            tuple((text(row["path"]) or text(row["op"]), figures(row)) for row in document["rows"]),
-            tuple(units.shape(one["shape"]) for one in document["inputs"]),
+        return SavedTarget(
+            parse_string(document["target"]),
+            parse_figures(document["totals"]),
+            tuple(
+                (parse_string(row["path"]) or parse_string(row["op"]), parse_figures(row)) for row in document["rows"]
+            ),
+            tuple(units.format_shape(one["shape"]) for one in document["inputs"]),
         )
     except (KeyError, TypeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else "a value is of another kind than it should be"
-        raise ValueError(f"not a whole {SCHEMA} document: {what}") from None
+        raise ValueError(f"not a whole {REPORT_SCHEMA} document: {what}") from None
 
 
-def figures(data: Mapping[str, Any]) -> Figures:
-    return Figures(whole(data["params"]), whole(data["macs"]))
+def parse_figures(data: Mapping[str, Any]) -> CostFigures:
+    return CostFigures(parse_count(data["params"]), parse_count(data["macs"]))
 
 
-def whole(value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < units.MOST):
+def parse_count(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < units.MAX_FIGURE):
         return value
     raise TypeError
 
 
-def text(value: Any) -> str:
+def parse_string(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise TypeError
 
 
 # ------------------------------------------------------------ comparing
-def drift(report: Report, baseline: Baseline, *, tolerance: Decimal = Decimal(0)) -> tuple[Finding, ...]:
+def compare_to_baseline(report: Report, baseline: Baseline, *, tolerance: Decimal = Decimal(0)) -> tuple[Finding, ...]:
     """Where the report differs from its baseline by more than the tolerance, in either direction."""
     saved = baseline.of(report.target)
     if saved is None:
-        return (missing(report.target, baseline),)
-    comparison = Held(report, saved, baseline.file, tolerance)
-    return tuple(finding for quantity in NAMES if (finding := comparison.judged(quantity)))
+        return (missing_target_finding(report.target, baseline),)
+    comparison = BaselineComparison(report, saved, baseline.file, tolerance)
+    return tuple(finding for quantity in QUANTITY_NAMES if (finding := comparison.check_quantity(quantity)))
 
 
-def missing(target: str, baseline: Baseline) -> Finding:
+def missing_target_finding(target: str, baseline: Baseline) -> Finding:
     near = did_you_mean(target, [one.target for one in baseline.saved])
-    help = f"{near} {renewal(baseline.file)}".strip()
+    help = f"{near} {renewal_help(baseline.file)}".strip()
     return Finding("baseline-target", "warning", f"the baseline {baseline.file} does not hold {target}", help=help)
 
 
-def renewal(file: str) -> str:
+def renewal_help(file: str) -> str:
     return f"renew the baseline with --save-baseline {file}"
 
 
 @dataclass(frozen=True)
-class Held:
+class BaselineComparison:
     """One target held against what it was."""
 
     report: Report
-    saved: Saved
+    saved: SavedTarget
     file: str
     tolerance: Decimal
 
-    def judged(self, quantity: str) -> Finding | None:
+    def check_quantity(self, quantity: str) -> Finding | None:
         was, now = getattr(self.saved.figures, quantity), getattr(self.report.total, quantity)
         if was is None or now is None:
-            return None if self.report.trace.failure else self.unknown(quantity, was, now)
-        return self.differing(quantity, was, now) if abs(now - was) > self.tolerance * was else None
+            return None if self.report.trace.failure else self.unknown_finding(quantity, was, now)
+        return self.drift_finding(quantity, was, now) if abs(now - was) > self.tolerance * was else None
 
-    def unknown(self, quantity: str, was: int | None, now: int | None) -> Finding:
+    def unknown_finding(self, quantity: str, was: int | None, now: int | None) -> Finding:
         """Known then and not now: nothing can be promised any more. Otherwise nothing got worse: a warning."""
-        name, level = NAMES[quantity], "warning"
+        name, level = QUANTITY_NAMES[quantity], "warning"
         if was is not None:
             level = "error"
-            fact = f"the {name} are not known, so they cannot be held against the baseline's {units.count(was)}"
+            fact = f"the {name} are not known, so they cannot be held against the baseline's {units.format_count(was)}"
         else:
-            now_known = "are not known now" if now is None else f"are {units.count(now)} now"
+            now_known = "are not known now" if now is None else f"are {units.format_count(now)} now"
             fact = f"the {name} were not known in the baseline, and {now_known}"
-        return Finding(f"baseline-{quantity}", level, fact, help=renewal(self.file))
+        return Finding(f"baseline-{quantity}", level, fact, help=renewal_help(self.file))
 
-    def differing(self, quantity: str, was: int, now: int) -> Finding:
-        growth = grown(self.before(quantity), self.after(quantity))
-        fact = f"{units.count(now)} {NAMES[quantity]}, {difference(was, now)}"
-        beyond = f" (tolerance {percentage(self.tolerance)})" * bool(self.tolerance)
+    def drift_finding(self, quantity: str, was: int, now: int) -> Finding:
+        growth = diff_parts(self.parts_before(quantity), self.parts_after(quantity))
+        fact = f"{units.format_count(now)} {QUANTITY_NAMES[quantity]}, {difference_text(was, now)}"
+        beyond = f" (tolerance {percent_text(self.tolerance)})" * bool(self.tolerance)
         return Finding(
             rule=f"baseline-{quantity}",
             level="error",
             message=fact + beyond + (f"; {growth.says}" if growth else ""),
             path=growth.path if growth else "",
-            place=place_of(self.report, growth.path) if growth else None,
-            help=f"if that is meant, {renewal(self.file)}",
-            details=(*(growth.lines if growth else ()), *self.other_inputs()),
+            place=find_place(self.report, growth.path) if growth else None,
+            help=f"if that is meant, {renewal_help(self.file)}",
+            details=(*(growth.lines if growth else ()), *self.changed_inputs()),
         )
 
-    def before(self, quantity: str) -> Iterator[tuple[str, int]]:
+    def parts_before(self, quantity: str) -> Iterator[tuple[str, int]]:
         parts = [(path, getattr(figures, quantity)) for path, figures in self.saved.parts]
-        return with_rest(parts, getattr(self.saved.figures, quantity))
+        return with_unread(parts, getattr(self.saved.figures, quantity))
 
-    def after(self, quantity: str) -> Iterator[tuple[str, int]]:
+    def parts_after(self, quantity: str) -> Iterator[tuple[str, int]]:
         parts = [(row.path or row.op, getattr(row, quantity)) for row in self.report.rows]
-        return with_rest(parts, getattr(self.report.total, quantity))
+        return with_unread(parts, getattr(self.report.total, quantity))
 
-    def other_inputs(self) -> Iterator[str]:
-        now = tuple(units.shape(operand.value.shape) for operand in self.report.trace.inputs)
+    def changed_inputs(self) -> Iterator[str]:
+        now = tuple(units.format_shape(operand.value.shape) for operand in self.report.trace.inputs)
         if now != self.saved.inputs:
             yield f"the baseline ran with {', '.join(self.saved.inputs)}, this run with {', '.join(now)}"
 
 
-def with_rest(parts: Sequence[tuple[str, int | None]], whole: int) -> Iterator[tuple[str, int]]:
+def with_unread(parts: Sequence[tuple[str, int | None]], whole: int) -> Iterator[tuple[str, int]]:
     """The parts that are known, and what the whole has beside them: parameters that nothing reads."""
     known = [(path, number) for path, number in parts if number is not None]
     rest = whole - sum(number for _, number in known)
     yield from known
     if rest:
-        yield UNREAD, rest
+        yield UNREAD_PATH, rest
 
 
-def difference(was: int, now: int) -> str:
+def difference_text(was: int, now: int) -> str:
     """`2,049,000 (8.7 %) more than the baseline's 23,508,032`."""
     change, word = abs(now - was), "more" if now > was else "fewer"
-    percent = f" ({units.share(change, was)})" if was else ""
-    return f"{units.count(change)}{percent} {word} than the baseline's {units.count(was)}"
+    percent = f" ({units.format_share(change, was)})" if was else ""
+    return f"{units.format_count(change)}{percent} {word} than the baseline's {units.format_count(was)}"
 
 
-def percentage(tolerance: Decimal) -> str:
+def percent_text(tolerance: Decimal) -> str:
     return f"{(100 * tolerance).normalize():f} %"
 
 
-def place_of(report: Report, path: str) -> Span | None:
+def find_place(report: Report, path: str) -> Span | None:
     """Where the author wrote what stands at a path."""
     called = (call.site.place for call in report.trace.calls if path and call.site.path == path)
     below = (row.place for row in report.rows if path and is_below(row.path, path))

@@ -8,52 +8,52 @@ from dataclasses import replace
 from archscope import units
 from archscope.checks.rules import RULES
 from archscope.report import Finding, Report, Total
-from archscope.spec.model import Expected
+from archscope.spec.model import Expectation
 
-CODES = frozenset(rule.code for rule in RULES if rule.family == "expectation")
+EXPECTATION_CODES = frozenset(rule.code for rule in RULES if rule.family == "expectation")
 
 
-def other_errors(findings: Iterable[Finding]) -> list[Finding]:
+def non_expectation_errors(findings: Iterable[Finding]) -> list[Finding]:
     """The errors that are no expectation: shapes that do not fit, a forward pass that failed."""
-    return [finding for finding in findings if finding.level == "error" and finding.rule not in CODES]
+    return [finding for finding in findings if finding.level == "error" and finding.rule not in EXPECTATION_CODES]
 
 
-def unmet(expected: Iterable[Expected], report: Report) -> tuple[Finding, ...]:
+def unmet_expectations(expected: Iterable[Expectation], report: Report) -> tuple[Finding, ...]:
     """The expectations that the report does not meet, in the order given.
 
     After a conflict of shapes they may follow from it, and MACs that are not known because of it are not judged.
     """
-    found = (_finding(e, report) for e in expected)
+    found = (_check_expectation(e, report) for e in expected)
     return tuple(replace(finding, likely=bool(report.trace.mismatches)) for finding in found if finding)
 
 
-def _finding(expected: Expected, report: Report) -> Finding | None:
+def _check_expectation(expected: Expectation, report: Report) -> Finding | None:
     if expected.key in ("shape", "preserves"):
         if expected.met:
             return None
         word = {"shape": "shape", "preserves": "to preserve"}[expected.key]
-        return _made(expected, f"expected {word} {expected.wanted}, got {expected.got}")
-    total = total_of(report, expected.path)
+        return _expectation_finding(expected, f"expected {word} {expected.wanted}, got {expected.got}")
+    total = total_below(report, expected.path)
     if expected.key == "macs" and total.partial:
         if report.trace.mismatches:
             return None
-        return _made(expected, f"{total.unpriced} operations have no price, so the MACs are not known")
+        return _expectation_finding(expected, f"{total.unpriced} operations have no price, so the MACs are not known")
     number = total.params if expected.key == "params" else total.known
-    if _within(number, expected):
+    if _is_within(number, expected):
         return None
     name = {"params": "parameters", "macs": "MACs"}[expected.key]
-    return _made(expected, f"expected {expected.wanted} {name}, got {units.count(number)}")
+    return _expectation_finding(expected, f"expected {expected.wanted} {name}, got {units.format_count(number)}")
 
 
-def _within(number: int, expected: Expected) -> bool:
+def _is_within(number: int, expected: Expectation) -> bool:
     return (expected.least is None or number >= expected.least) and (expected.most is None or number <= expected.most)
 
 
-def _made(expected: Expected, message: str) -> Finding:
+def _expectation_finding(expected: Expectation, message: str) -> Finding:
     return Finding(f"expect-{expected.key}", "error", message, expected.path, expected.span)
 
 
-def total_of(report: Report, path: str) -> Total:
+def total_below(report: Report, path: str) -> Total:
     """The sums of what stands at `path` and below; of everything where the path is empty."""
     if not path:
         return report.total

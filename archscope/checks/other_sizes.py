@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 
 from archscope.report import Finding, Report
-from archscope.spec.tensor_calls import VIEWS
+from archscope.spec.tensor_calls import RESHAPE_FUNCTIONS
 from archscope.trace import Row, Shape, Trace
 
 ONE_BATCH, SQUARE_ONLY = "one-batch", "square-only"
-WINDOWS = re.compile(r"(?:conv|conv_transpose|(?:max|avg|lp|adaptive_avg|adaptive_max|fractional_max)_pool)([123])d")
-NORMS = frozenset(["batch_norm", "instance_norm"])
-RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
-TURNS = frozenset(["transpose", "swapaxes", "swapdims"])
-MOST_GUESSES = 8
+WINDOW_OPS = re.compile(r"(?:conv|conv_transpose|(?:max|avg|lp|adaptive_avg|adaptive_max|fractional_max)_pool)([123])d")
+CHANNEL_NORMS = frozenset(["batch_norm", "instance_norm"])
+RECURRENT_OPS = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
+TRANSPOSE_OPS = frozenset(["transpose", "swapaxes", "swapdims"])
+MAX_BATCH_GUESSES = 8
 """How many ways are tried in which several inputs may follow the batch."""
 
 
@@ -34,7 +34,7 @@ class InputAxes:
     is_single: bool = False
 
     @property
-    def alike(self) -> tuple[int, ...]:
+    def equal_axes(self) -> tuple[int, ...]:
         """The axes of an image or a volume that are of one size."""
         sizes = [self.shape[axis] for axis in self.spatial]
         return tuple(axis for axis in self.spatial if self.shape[axis] > 1 and sizes.count(self.shape[axis]) > 1)
@@ -52,23 +52,23 @@ def input_axes(trace: Trace) -> list[InputAxes]:
         read = known.get(row.inputs[0].value.id) if row.inputs else None
         if read is not None:
             axes, order = read
-            tell(axes, order, row)
-            if (after := order_after(order, row)) is not None:
+            note_axes(axes, order, row)
+            if (after := axis_order_after(order, row)) is not None:
                 known[row.outputs[0].id] = axes, after
     return found
 
 
-def tell(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
+def note_axes(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
     """Notes what a row says of an input that it reads. order: which axis of the input each axis of the value is."""
-    name, rank = row.short.removesuffix("_"), len(order)
-    window = WINDOWS.fullmatch(name)
+    name, rank = row.short_name.removesuffix("_"), len(order)
+    window = WINDOW_OPS.fullmatch(name)
     if window is not None:
         axes.is_single |= rank == int(window[1]) + 1
         if rank == int(window[1]) + 2:
             axes.batch, axes.spatial = order[0], axes.spatial or order[2:]
-    elif name in NORMS or (name == "linear" and rank == 2):
+    elif name in CHANNEL_NORMS or (name == "linear" and rank == 2):
         axes.batch = order[0]
-    elif name in RECURRENT:
+    elif name in RECURRENT_OPS:
         axes.is_single |= rank == 2
         shape, state = row.inputs[0].value.shape, row.inputs[1].value.shape
         known = rank == 3 and len(state) > 1  # a packed sequence has none of these axes
@@ -76,13 +76,13 @@ def tell(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
         axes.batch = order[sides[0]] if len(sides) == 1 else axes.batch
 
 
-def order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None:
+def axis_order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None:
     """Which axis of the input each axis of a row's output is; None where that cannot be told."""
-    name, rank = row.short.removesuffix("_"), len(order)
+    name, rank = row.short_name.removesuffix("_"), len(order)
     if name == "permute":
         dims = row.get("dims")
         return tuple(order[int(dim)] for dim in dims) if isinstance(dims, tuple) else None
-    if name in TURNS:
+    if name in TRANSPOSE_OPS:
         one, other = (row.get(key) for key in ("dim0", "dim1"))
         if not isinstance(one, int) or not isinstance(other, int):
             return None
@@ -90,11 +90,11 @@ def order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None:
         turned[one % rank], turned[other % rank] = order[other % rank], order[one % rank]
         return tuple(turned)
     same = len(row.outputs) == 1 and row.outputs[0].shape == row.inputs[0].value.shape
-    return order if same and name not in VIEWS else None
+    return order if same and name not in RESHAPE_FUNCTIONS else None
 
 
 # ------------------------------------------------------------ other sizes
-def batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Shape, ...]]]:
+def doubled_batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Shape, ...]]]:
     """Twice the batch, and the shapes of all inputs with it, the likeliest first; none where no input shows a batch.
 
     given: the batch that was asked for; then the first shape begins with it.
@@ -106,13 +106,15 @@ def batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Shape, ...
     batch = main.shape[main.batch or 0]
     choices: dict[tuple[Shape, int | None], list[int | None]] = {}
     for one in (main, *axes):  # inputs of one shape follow the batch alike
-        choices.setdefault((one.shape, one.batch), followed(one, main, batch))
-    guesses = (dict(zip(choices, guess, strict=True)) for guess in islice(product(*choices.values()), MOST_GUESSES))
-    return 2 * batch, [tuple(doubled(one, guess[one.shape, one.batch]) for one in axes) for guess in guesses]
+        choices.setdefault((one.shape, one.batch), possible_batch_axes(one, main, batch))
+    guesses = (
+        dict(zip(choices, guess, strict=True)) for guess in islice(product(*choices.values()), MAX_BATCH_GUESSES)
+    )
+    return 2 * batch, [tuple(double_batch(one, guess[one.shape, one.batch]) for one in axes) for guess in guesses]
 
 
-def doubled(axes: InputAxes, along: int | None) -> Shape:
-    return scaled(axes.shape, () if along is None else (along,))
+def double_batch(axes: InputAxes, along: int | None) -> Shape:
+    return double_axes(axes.shape, () if along is None else (along,))
 
 
 def is_batched(axes: InputAxes, given: int | None) -> bool:
@@ -121,7 +123,7 @@ def is_batched(axes: InputAxes, given: int | None) -> bool:
     return told or (len(axes.shape) > 1 and axes.shape[0] == 1)
 
 
-def followed(axes: InputAxes, main: InputAxes, batch: int) -> list[int | None]:
+def possible_batch_axes(axes: InputAxes, main: InputAxes, batch: int) -> list[int | None]:
     """Which axis of an input may follow the batch, the likeliest first; None where it follows it not at all."""
     if axes is main:
         return [axes.batch or 0]
@@ -131,46 +133,46 @@ def followed(axes: InputAxes, main: InputAxes, batch: int) -> list[int | None]:
     return list(dict.fromkeys([*first, None, *likely]))
 
 
-def scaled(shape: Shape, axes: Sequence[int]) -> Shape:
+def double_axes(shape: Shape, axes: Sequence[int]) -> Shape:
     return tuple(2 * size if axis in axes else size for axis, size in enumerate(shape))
 
 
 @dataclass(frozen=True)
-class Landscapes:
+class OtherImageSizes:
     """Shapes of all inputs at another square size, and at sizes of which one is larger, each with its words."""
 
     square: tuple[Shape, ...]
     others: tuple[tuple[str, tuple[Shape, ...]], ...]
 
 
-def landscapes(trace: Trace) -> Landscapes | None:
+def other_image_sizes(trace: Trace) -> OtherImageSizes | None:
     """The other sizes of images and volumes; None where no input is a square one."""
     axes = input_axes(trace)
-    image = next((one for one in axes if one.alike), None)
+    image = next((one for one in axes if one.equal_axes), None)
     if image is None or any(one.is_single for one in axes):
         return None
     others = []
-    for back in range(1, len(image.alike)):
-        shapes = tuple(scaled(one.shape, one.alike[-back:][:1]) for one in axes)
+    for back in range(1, len(image.equal_axes)):
+        shapes = tuple(double_axes(one.shape, one.equal_axes[-back:][:1]) for one in axes)
         sizes = next(shape for one, shape in zip(axes, shapes, strict=True) if one is image)
         others.append(("×".join(str(sizes[axis]) for axis in image.spatial), shapes))
-    return Landscapes(tuple(scaled(one.shape, one.alike) for one in axes), tuple(others))
+    return OtherImageSizes(tuple(double_axes(one.shape, one.equal_axes) for one in axes), tuple(others))
 
 
 # ------------------------------------------------------------ what is wrong there
-HELPS: Mapping[str, str] = {
+RULE_HELPS: Mapping[str, str] = {
     ONE_BATCH: "take the batch from the input's shape, and keep its examples apart",
     SQUARE_ONLY: "take height and width from the input's shape, each for itself",
 }
 
 
-def told(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding]:
+def as_size_warnings(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding]:
     """The errors of a run at other sizes as warnings of the net; what may follow from another one is left out."""
     for finding in findings:
         table = getattr(finding.diagnosis, "relation", "") == "table"  # what has its length was taken for a batch
         if finding.level == "error" and not (finding.likely or table) and not finding.rule.startswith("expect-"):
             message = f"at {where}: {finding.message}"
-            help = finding.help if finding.rule == "spec" and finding.help else HELPS[rule]
+            help = finding.help if finding.rule == "spec" and finding.help else RULE_HELPS[rule]
             fixes = tuple(replace(fix, macs=None) for fix in finding.fixes)  # they are those of another batch
             yield replace(
                 finding, rule=rule, level="warning", message=message, help=help, cause=finding.rule, fixes=fixes
@@ -179,31 +181,34 @@ def told(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding
 
 def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterator[Finding]:
     """The view that loses the batch, in a net that runs at both but whose outputs do not follow it."""
-    if follows(before.trace, after.trace, batch, other):
+    if outputs_follow_batch(before.trace, after.trace, batch, other):
         return
-    for row, new in reversed(list(pairs(before, after))):
+    for row, new in reversed(list(paired_rows(before, after))):
         was, now = (one.inputs[0].value.shape for one in (row, new))
         out, changed = row.outputs[0].shape, new.outputs[0].shape
         if (was[:1], now[:1]) != ((batch,), (other,)):
             continue
-        merges = row.short in VIEWS and out[:1] == changed[:1] == (batch,)
-        drops = row.short == "squeeze" and batch == 1 and len(out) < len(changed)
+        merges = row.short_name in RESHAPE_FUNCTIONS and out[:1] == changed[:1] == (batch,)
+        drops = row.short_name == "squeeze" and batch == 1 and len(out) < len(changed)
         if merges:
-            fact = f"at a batch of {other}: {row.short} of {now} gives {changed}, whose first size is no batch any more"
-            yield told_at(row, ONE_BATCH, fact)
+            fact = (
+                f"at a batch of {other}: {row.short_name} of {now} "
+                f"gives {changed}, whose first size is no batch any more"
+            )
+            yield size_warning(row, ONE_BATCH, fact)
         if drops:
-            fact = f"at a batch of {batch}: {row.short} of {was} gives {out}, and at a batch of {other} {changed}"
-            yield replace(told_at(row, ONE_BATCH, fact), help="name the axes that go: squeeze(dim)")
+            fact = f"at a batch of {batch}: {row.short_name} of {was} gives {out}, and at a batch of {other} {changed}"
+            yield replace(size_warning(row, ONE_BATCH, fact), help="name the axes that go: squeeze(dim)")
         return  # what comes last with a batch is where it goes; another step than a view may do so on purpose
 
 
-def follows(before: Trace, after: Trace, batch: int, other: int) -> bool:
+def outputs_follow_batch(before: Trace, after: Trace, batch: int, other: int) -> bool:
     """Whether the outputs of two runs follow the batch."""
     shapes = [[one.value.shape for one in trace.outputs] for trace in (before, after)]
-    return follows_shapes(shapes[0], shapes[1], batch, other)
+    return shapes_follow_batch(shapes[0], shapes[1], batch, other)
 
 
-def follows_shapes(before: Sequence[Shape], after: Sequence[Shape], batch: int, other: int) -> bool:
+def shapes_follow_batch(before: Sequence[Shape], after: Sequence[Shape], batch: int, other: int) -> bool:
     """Whether an output's first size follows the batch, or there is none from which that can be told."""
     both = list(zip(before, after, strict=False))
     if len(before) != len(after) or any(one[:1] == (batch,) and new[:1] == (other,) for one, new in both):
@@ -211,38 +216,40 @@ def follows_shapes(before: Sequence[Shape], after: Sequence[Shape], batch: int, 
     return all(len(one) == len(new) and (len(one) < 2 or one[:1] != (batch,)) for one, new in both)
 
 
-def turned_image(before: Report, after: Report, where: str) -> Iterator[Finding]:
+def transposed_image(before: Report, after: Report, where: str) -> Iterator[Finding]:
     """The view that takes the width of an image for its height: the first step whose output is turned, where the net's
     is turned too."""
     ends = zip(before.trace.outputs, after.trace.outputs, strict=False)
-    if not any(is_turned(one.value.shape, new.value.shape) for one, new in ends):
+    if not any(is_transposed(one.value.shape, new.value.shape) for one, new in ends):
         return
-    for row, new in pairs(before, after):
+    for row, new in paired_rows(before, after):
         out, changed, now = row.outputs[0].shape, new.outputs[0].shape, new.inputs[0].value.shape
-        if not is_turned(out, changed):
+        if not is_transposed(out, changed):
             continue
-        if row.short in VIEWS and len(changed) == 4 and now == (*changed[:2], changed[2] * changed[3]):
-            message = f"at {where}: {row.short} of {now} gives {changed}, which has the width for its height"
-            yield told_at(row, SQUARE_ONLY, message)
+        if row.short_name in RESHAPE_FUNCTIONS and len(changed) == 4 and now == (*changed[:2], changed[2] * changed[3]):
+            message = f"at {where}: {row.short_name} of {now} gives {changed}, which has the width for its height"
+            yield size_warning(row, SQUARE_ONLY, message)
         return
 
 
-def is_turned(out: Shape, changed: Shape) -> bool:
+def is_transposed(out: Shape, changed: Shape) -> bool:
     """Whether the last two axes, of one size in a square run, are twice as high as wide where images are wider."""
     square = len(out) > 2 and out[-1] == out[-2] > 1
     return square and changed[-2:] == (2 * out[-2], out[-1])
 
 
-def pairs(before: Report, after: Report) -> Iterator[tuple[Row, Row]]:
+def paired_rows(before: Report, after: Report) -> Iterator[tuple[Row, Row]]:
     """The rows of two runs that depend on the inputs, side by side; none where the runs went different ways."""
     old, new = before.trace.rows, after.trace.rows
     if [row.function for row in old] != [row.function for row in new]:
         return
     for one, other in zip(old, new, strict=True):
-        flows = bool(one.inputs) and one.inputs[0].value.id in before.index.dependent
+        flows = bool(one.inputs) and one.inputs[0].value.id in before.index.input_dependent
         if flows and one.outputs and other.outputs:
             yield one, other
 
 
-def told_at(row: Row, rule: str, message: str) -> Finding:
-    return Finding(rule, "warning", message, row.path, row.place, help=HELPS[rule], cause="view-shape", row=row.index)
+def size_warning(row: Row, rule: str, message: str) -> Finding:
+    return Finding(
+        rule, "warning", message, row.path, row.place, help=RULE_HELPS[rule], cause="view-shape", row=row.index
+    )

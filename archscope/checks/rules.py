@@ -68,4 +68,4 @@ RULES: tuple[Rule, ...] = (
 )
 """In the order of the documentation."""
 
-CODES: tuple[str, ...] = tuple(rule.code for rule in RULES)
+RULE_CODES: tuple[str, ...] = tuple(rule.code for rule in RULES)

@@ -13,17 +13,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from archscope.checks.rules import CODES, RULES
+from archscope.checks.rules import RULE_CODES, RULES
 from archscope.errors import Span, UsageError, did_you_mean
 from archscope.report import Finding
 
 FAMILIES: Mapping[str, frozenset[str]] = {
     family: frozenset(rule.code for rule in RULES if rule.family == family) for family in {r.family for r in RULES}
 }
-NAMES: tuple[str, ...] = tuple(dict.fromkeys([*CODES, *sorted(FAMILIES)]))
-ALWAYS = FAMILIES["spec"]
-COMMENT = re.compile(r"(?:^|(?<=\s))#\s*archscope:\s*(?:(?P<verb>\w+)\s*\[(?P<codes>[^\]]*)\]|ignore\b)")
-NO_KEY = re.compile(r"\s*(?:#.*|---.*|%.*)?")
+RULE_NAMES: tuple[str, ...] = tuple(dict.fromkeys([*RULE_CODES, *sorted(FAMILIES)]))
+NEVER_IGNORED = FAMILIES["spec"]
+IGNORE_COMMENT = re.compile(r"(?:^|(?<=\s))#\s*archscope:\s*(?:(?P<verb>\w+)\s*\[(?P<codes>[^\]]*)\]|ignore\b)")
+LINE_WITHOUT_KEY = re.compile(r"\s*(?:#.*|---.*|%.*)?")
 
 
 @dataclass(frozen=True)
@@ -38,29 +38,29 @@ class Selection:
         """Raises UsageError for a code that no rule has, and for what cannot be ignored."""
         selection = Selection(tuple(select), tuple(ignore))
         for code in (*selection.select, *selection.ignore):
-            if code not in NAMES:
-                raise UsageError(f"there is no rule {code!r}", hint(code))
-        if rules_of(selection.ignore) & ALWAYS:
+            if code not in RULE_NAMES:
+                raise UsageError(f"there is no rule {code!r}", rule_hint(code))
+        if expand_families(selection.ignore) & NEVER_IGNORED:
             raise UsageError("mistakes in a spec cannot be ignored", "leave 'spec' out")
         return selection
 
     def keeps(self, finding: Finding) -> bool:
-        wanted = not self.select or finding.rule in rules_of(self.select)
-        return finding.rule in ALWAYS or (wanted and finding.rule not in rules_of(self.ignore))
+        wanted = not self.select or finding.rule in expand_families(self.select)
+        return finding.rule in NEVER_IGNORED or (wanted and finding.rule not in expand_families(self.ignore))
 
 
-def rules_of(names: Iterable[str]) -> frozenset[str]:
+def expand_families(names: Iterable[str]) -> frozenset[str]:
     """The codes of rules and families."""
     return frozenset(code for name in names for code in FAMILIES.get(name, {name}))
 
 
-def hint(code: str) -> str:
-    return did_you_mean(code, NAMES) or f"families of rules: {', '.join(sorted(FAMILIES))}"
+def rule_hint(code: str) -> str:
+    return did_you_mean(code, RULE_NAMES) or f"families of rules: {', '.join(sorted(FAMILIES))}"
 
 
 # ------------------------------------------------------------ comments
 @dataclass(frozen=True)
-class Comment:
+class IgnoreComment:
     """A comment for archscope. line: the one whose findings it takes away; 0 is the whole file."""
 
     span: Span
@@ -68,33 +68,35 @@ class Comment:
     codes: tuple[str, ...]
 
 
-def uncommented(findings: Iterable[Finding], sources: Mapping[str, str], root: str) -> tuple[Finding, ...]:
+def apply_ignore_comments(findings: Iterable[Finding], sources: Mapping[str, str], root: str) -> tuple[Finding, ...]:
     """The findings that no comment takes away, then what is wrong with the comments. `sources`: file → text; what has
     no place belongs to the file `root`."""
-    said = [comment for file, text in sources.items() for comment in comments(text, file)]
-    ignored = {(c.span.file, c.line, code) for c in said for code in rules_of(c.codes) - ALWAYS}
-    kept = [finding for finding in findings if not ignored & keys(finding, root)]
-    return (*kept, *(wrong for comment in said for wrong in faults(comment)))
+    said = [comment for file, text in sources.items() for comment in find_comments(text, file)]
+    ignored = {(c.span.file, c.line, code) for c in said for code in expand_families(c.codes) - NEVER_IGNORED}
+    kept = [finding for finding in findings if not ignored & comment_keys(finding, root)]
+    return (*kept, *(wrong for comment in said for wrong in comment_findings(comment)))
 
 
-def keys(finding: Finding, root: str) -> set[tuple[str, int, str]]:
+def comment_keys(finding: Finding, root: str) -> set[tuple[str, int, str]]:
     """Under which comments a finding would be: those of its line, and those of its file."""
     file, line = (finding.place.file, finding.place.line) if finding.place else (root, 0)
     return {(file, line, finding.rule), (file, 0, finding.rule)}
 
 
-def comments(text: str, file: str) -> Iterator[Comment]:
+def find_comments(text: str, file: str) -> Iterator[IgnoreComment]:
     lines = text.splitlines()
-    first = next((number for number, line in enumerate(lines, 1) if not NO_KEY.fullmatch(line)), len(lines) + 1)
+    first = next(
+        (number for number, line in enumerate(lines, 1) if not LINE_WITHOUT_KEY.fullmatch(line)), len(lines) + 1
+    )
     for number, line in enumerate(lines, 1):
-        match = COMMENT.search(line)
+        match = IGNORE_COMMENT.search(line)
         if match:
             codes = match["codes"] if match["verb"] == "ignore" else ""
             names = tuple(code.strip() for code in codes.split(","))
-            yield Comment(Span(file, number, match.start() + 1), covered(lines, number, first), names)
+            yield IgnoreComment(Span(file, number, match.start() + 1), ignored_line(lines, number, first), names)
 
 
-def covered(lines: list[str], number: int, first: int) -> int:
+def ignored_line(lines: list[str], number: int, first: int) -> int:
     """The line that a comment on line `number` speaks of; 0 is the whole file. `first`: where the file's keys begin."""
     if number < first:
         return 0
@@ -103,14 +105,14 @@ def covered(lines: list[str], number: int, first: int) -> int:
     return number
 
 
-def faults(comment: Comment) -> Iterator[Finding]:
+def comment_findings(comment: IgnoreComment) -> Iterator[Finding]:
     """A comment that ignores nothing is a warning."""
     for code in comment.codes:
-        if code in NAMES and not rules_of([code]) & ALWAYS:
+        if code in RULE_NAMES and not expand_families([code]) & NEVER_IGNORED:
             continue
-        fact, help = f"there is no rule {code!r} to ignore", hint(code)
+        fact, help = f"there is no rule {code!r} to ignore", rule_hint(code)
         if not code:
             fact, help = "this comment names no rule to ignore", "# archscope: ignore[bias-before-norm]"
-        elif code in NAMES:
+        elif code in RULE_NAMES:
             fact, help = "mistakes in a spec cannot be ignored", "mend the spec"
         yield Finding("unknown-rule", "warning", fact, place=comment.span, help=help)

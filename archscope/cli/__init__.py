@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from archscope.interrupts import INTERRUPTED, heeded
+from archscope.interrupts import INTERRUPT_EXIT_CODE, install_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archscope.cli.program import cli, ended
+    from archscope.cli.program import cli, run_command_line
 
-__all__ = ["cli", "ended", "main"]
+__all__ = ["cli", "main", "run_command_line"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,15 +28,15 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """The program: a closed pipe and Ctrl-C end it quietly, whatever Ctrl-C has become on its way."""
-    interrupts = heeded()
+    interrupts = install_handler()
     try:
         from archscope.cli import program
 
-        program.prepare(interrupts)
-        code = program.ended(sys.argv[1:])
+        program.prepare_process(interrupts)
+        code = program.run_command_line(sys.argv[1:])
     except BaseException:
-        if not interrupts.seen:
+        if not interrupts.signals_seen:
             raise
-        code = INTERRUPTED
-    interrupts.ending = True
-    sys.exit(INTERRUPTED if interrupts.seen else code)
+        code = INTERRUPT_EXIT_CODE
+    interrupts.is_ending = True
+    sys.exit(INTERRUPT_EXIT_CODE if interrupts.signals_seen else code)

@@ -11,30 +11,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import units
-from archscope.cli.combinations import refuse_given_twice
-from archscope.cli.inputs import kept, read_inputs
+from archscope.cli.input_option import input_callback, with_library_inputs
 from archscope.cli.output import echo
+from archscope.cli.refused_options import refuse_given_twice
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from archscope.render.sheet import Wish
+    from archscope.render.sheet import TableOptions
 
 Command = Callable[..., None]
 INPUT_HELP = "1x3x224x224, x=int64:1x128:0..50257, batch.image=1x3x32x32; scale==2.0 is a plain value."
-WORDS = {"true": True, "false": False, "null": None, "none": None}
-FORMATS = ("table", "markdown", "csv", "json", "html")
+LITERAL_WORDS = {"true": True, "false": False, "null": None, "none": None}
+REPORT_FORMATS = ("table", "markdown", "csv", "json", "html")
 CHECK_FORMATS = ("table", "markdown", "json", "lines", "github", "sarif")
-FOR_MACHINES = CHECK_FORMATS[2:]
+MACHINE_FORMATS = CHECK_FORMATS[2:]
 """Formats that hold every target, also one that cannot be read."""
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html", ".sarif": "sarif"}
+FORMAT_BY_SUFFIX = {
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".sarif": "sarif",
+}
 """End of the file that is written → its format, where none is asked for."""
 NUMBER = re.compile(r"[+-]?(\d[\d_]*|0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)")
 MOST_DIGITS = 200
 """How long a number may be written: more digits than any figure of a net has."""
-LEVELS = ("note", "warning", "error")
+LEVEL_CHOICES = ("note", "warning", "error")
 
 
-def settings(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
+def settings_callback(
+    read: Callable[[str], Any],
+) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
     """A callback: `name=value` → {name: value}, with values as `read` reads them."""
 
     def called(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
@@ -54,10 +63,10 @@ def settings(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     return called
 
 
-def scalar(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """A param of a spec: numbers, lists, true, false and null are read, anything else is left to the language."""
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
+    if text.lower() in LITERAL_WORDS:
+        return LITERAL_WORDS[text.lower()]
     if len(text) > MOST_DIGITS and NUMBER.fullmatch(text):
         raise ValueError(f"{text[:20]}… is a number of more than {MOST_DIGITS} digits")
     try:
@@ -66,41 +75,41 @@ def scalar(text: str) -> Any:
         return text
 
 
-def value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """An argument of Python's: as `scalar`, and the words of lists and mappings too. Raises ValueError where a bracket
     stands and none of them can be read."""
-    read = scalar(text)
+    read = parse_scalar(text)
     if not isinstance(read, str) or not text.startswith(("[", "{", "(")):
         return read
     try:
-        return ast.literal_eval(Words().visit(ast.parse(text, mode="eval")))
+        return ast.literal_eval(LiteralWords().visit(ast.parse(text, mode="eval")))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ValueError(f"{text!r} is no list or mapping such as [3, 4], [relu, null] or {{width: 64}}") from None
 
 
-class Words(ast.NodeTransformer):
+class LiteralWords(ast.NodeTransformer):
     """Names in a literal as the words they are, true, false and null as values."""
 
     def visit_Name(self, node: ast.Name) -> ast.Constant:
-        return ast.copy_location(ast.Constant(WORDS.get(node.id.lower(), node.id)), node)
+        return ast.copy_location(ast.Constant(LITERAL_WORDS.get(node.id.lower(), node.id)), node)
 
 
-def column_names(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+def parse_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """`path,macs` → names that exist."""
-    from archscope.render.columns import NAMES
+    from archscope.render.columns import COLUMN_NAMES
 
-    return names_among(NAMES, option, text)
-
-
-def cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """As `column_names`, and those of a comparison."""
-    from archscope.render.columns import NAMES
-    from archscope.render.comparisons import NAMES as COMPARED
-
-    return names_among(tuple(dict.fromkeys([*NAMES, *COMPARED])), option, text)
+    return parse_column_names(COLUMN_NAMES, option, text)
 
 
-def names_among(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:
+def parse_cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """As `parse_columns`, and those of a comparison."""
+    from archscope.render.columns import COLUMN_NAMES
+    from archscope.render.comparisons import COMPARISON_NAMES as COMPARED
+
+    return parse_column_names(tuple(dict.fromkeys([*COLUMN_NAMES, *COMPARED])), option, text)
+
+
+def parse_column_names(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:
     """Columns that exist."""
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
@@ -110,7 +119,7 @@ def names_among(known: Sequence[str], option: click.Parameter, text: str) -> tup
     return names
 
 
-def listed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+def list_callback(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
     """A callback: `1,8,64` → values, each once; a ValueError is a wrong option."""
 
     def called(_: click.Context, option: click.Parameter, text: str) -> tuple[Any, ...]:
@@ -122,18 +131,18 @@ def listed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Paramet
     return called
 
 
-def codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
+def parse_codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
     """`a,b` and another `c` → (a, b, c), codes that exist."""
-    from archscope.checks.selection import NAMES, hint
+    from archscope.checks.selection import RULE_NAMES, rule_hint
 
     names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
     for name in names:
-        if name not in NAMES:
-            raise click.BadParameter(f"there is no rule {name!r}\n  help: {hint(name)}", param=option)
+        if name not in RULE_NAMES:
+            raise click.BadParameter(f"there is no rule {name!r}\n  help: {rule_hint(name)}", param=option)
     return names
 
 
-def read_by(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+def value_callback(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     """A callback: the text as a value, where there is one; a ValueError is a wrong option."""
 
     def read(_: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -145,11 +154,11 @@ def read_by(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Para
     return read
 
 
-def pairs(flag: str, read: Callable[[str], Any], help: str) -> Callable[[Command], Command]:
-    return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings(read), help=help)
+def pairs_option(flag: str, read: Callable[[str], Any], help: str) -> Callable[[Command], Command]:
+    return click.option(flag, multiple=True, metavar="NAME=VALUE", callback=settings_callback(read), help=help)
 
 
-def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def combine_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in the order of the help text."""
 
     def decorate(command: Command) -> Command:
@@ -160,12 +169,14 @@ def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
     return decorate
 
 
-GIVEN = (
-    pairs("--set", scalar, "Give a param of the spec a value."),
-    pairs("--arg", value, "Give an argument of a Python target a value."),
-    click.option("--input", "input", multiple=True, metavar="SHAPE", callback=read_inputs(value), help=INPUT_HELP),
+INPUT_OPTIONS = (
+    pairs_option("--set", parse_scalar, "Give a param of the spec a value."),
+    pairs_option("--arg", parse_value, "Give an argument of a Python target a value."),
+    click.option(
+        "--input", "input", multiple=True, metavar="SHAPE", callback=input_callback(parse_value), help=INPUT_HELP
+    ),
 )
-MANNER = (
+COMMON_OPTIONS = (
     click.option(
         "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Initialise as PyTorch does, from this seed."
     ),
@@ -177,9 +188,9 @@ MANNER = (
     click.option("--quiet", is_flag=True, help="No warnings."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
 )
-TARGET_OPTIONS = stacked(*GIVEN, *MANNER)
-RUN_OPTIONS = stacked(
-    *GIVEN,
+TARGET_OPTIONS = combine_options(*INPUT_OPTIONS, *COMMON_OPTIONS)
+RUN_OPTIONS = combine_options(
+    *INPUT_OPTIONS,
     click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
     click.option(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda[:i] or meta; auto: CUDA if there is one."
@@ -190,7 +201,7 @@ RUN_OPTIONS = stacked(
         is_flag=True,
         help="Training mode, eval otherwise; summary and flops, not --cross-check, show the backward pass.",
     ),
-    *MANNER,
+    *COMMON_OPTIONS,
 )
 
 
@@ -199,9 +210,9 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
 
     def chosen(context: click.Context, _: click.Parameter, format: str | None) -> str:
         output = context.params.get("output") or ""
-        by_name = SUFFIXES.get(PurePath(output).suffix.lower(), formats[0])
+        by_name = FORMAT_BY_SUFFIX.get(PurePath(output).suffix.lower(), formats[0])
         if format is None and by_name not in formats:
-            able = [suffix for suffix, name in SUFFIXES.items() if name in formats]
+            able = [suffix for suffix, name in FORMAT_BY_SUFFIX.items() if name in formats]
             cure = f"a name that ends in {' or '.join(able)}, or --format, which the name need not say"
             raise click.UsageError(f"{context.info_name} writes no {by_name}, as {output} is called\n  help: {cure}")
         return format or by_name
@@ -215,11 +226,17 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
     )
 
 
-CHECK_OPTIONS = stacked(
-    click.option("--max-params", metavar="FIGURE", callback=read_by(units.limit), help="Budget of parameters: 5M."),
-    click.option("--max-macs", metavar="FIGURE", callback=read_by(units.limit), help="Budget of MACs: 1.5G."),
+CHECK_OPTIONS = combine_options(
+    click.option(
+        "--max-params", metavar="FIGURE", callback=value_callback(units.parse_limit), help="Budget of parameters: 5M."
+    ),
+    click.option(
+        "--max-macs", metavar="FIGURE", callback=value_callback(units.parse_limit), help="Budget of MACs: 1.5G."
+    ),
     click.option("--baseline", metavar="FILE", help="Hold the targets against reports that were saved."),
-    click.option("--tolerance", metavar="PERCENT", callback=read_by(units.tolerance), help="How far from it: 2%."),
+    click.option(
+        "--tolerance", metavar="PERCENT", callback=value_callback(units.parse_tolerance), help="How far from it: 2%."
+    ),
     click.option(
         "--fix",
         type=int,
@@ -228,14 +245,24 @@ CHECK_OPTIONS = stacked(
     ),
     click.option("--diff", is_flag=True, help="Show what --fix would change, as a unified diff."),
     click.option("--save-baseline", metavar="FILE", help="Save the reports of all targets."),
-    click.option("--select", multiple=True, metavar="CODE,…", callback=codes, help="Only these rules, or families."),
-    click.option("--ignore", multiple=True, metavar="CODE,…", callback=codes, help="Not these rules, or families."),
     click.option(
-        "--level", type=click.Choice(LEVELS), default="warning", show_default=True, help="The least that is shown."
+        "--select", multiple=True, metavar="CODE,…", callback=parse_codes, help="Only these rules, or families."
+    ),
+    click.option(
+        "--ignore", multiple=True, metavar="CODE,…", callback=parse_codes, help="Not these rules, or families."
+    ),
+    click.option(
+        "--level",
+        type=click.Choice(LEVEL_CHOICES),
+        default="warning",
+        show_default=True,
+        help="The least that is shown.",
     ),
     format_option(CHECK_FORMATS),
 )
-OUTPUT = click.option("-o", "--output", metavar="FILE", is_eager=True, help="Write to FILE, whole or not at all.")
+OUTPUT_OPTION = click.option(
+    "-o", "--output", metavar="FILE", is_eager=True, help="Write to FILE, whole or not at all."
+)
 OUTLINE_OPTIONS = (
     click.option("--depth", type=click.IntRange(1), help="Show only so many levels."),
     click.option("--expand", is_flag=True, help="Show every repeat, and every row of a step."),
@@ -246,31 +273,35 @@ def view_options(
     read: Callable[[click.Context, click.Parameter, str], tuple[str, ...]],
 ) -> Callable[[Command], Command]:
     """What is shown, and where. read: the columns that there are."""
-    return stacked(
+    return combine_options(
         OUTLINE_OPTIONS[0],
         click.option("--columns", default="", metavar="A,B", callback=read, help="Columns to show, in this order."),
         click.option("--sort", default="", metavar="COLUMN", callback=read, help="Largest first, without nesting."),
         OUTLINE_OPTIONS[1],
-        format_option(FORMATS),
-        OUTPUT,
+        format_option(REPORT_FORMATS),
+        OUTPUT_OPTION,
     )
 
 
-VIEW_OPTIONS = view_options(column_names)
-FLOPS_VIEW_OPTIONS = view_options(cost_columns)
+VIEW_OPTIONS = view_options(parse_columns)
+FLOPS_VIEW_OPTIONS = view_options(parse_cost_columns)
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
     refuse_given_twice(options)
-    own = {name: given for name, given in kept(options).items() if name not in ("arg", "quiet", "verbose")}
+    own = {
+        name: given for name, given in with_library_inputs(options).items() if name not in ("arg", "quiet", "verbose")
+    }
     progress = (lambda message: echo(message, err=True)) if options["verbose"] else None
     return {**own, "set": {**options["set"], **options["arg"]}, "progress": progress}
 
 
-def wish_of(depth: int | None, columns: tuple[str, ...], sort: tuple[str, ...], expand: bool, by: str = "") -> Wish:
-    from archscope.render.sheet import Wish
+def make_table_options(
+    depth: int | None, columns: tuple[str, ...], sort: tuple[str, ...], expand: bool, by: str = ""
+) -> TableOptions:
+    from archscope.render.sheet import TableOptions
 
     if len(sort) > 1:
         raise UsageError("--sort takes one column", f"--sort {sort[0]}")
-    return Wish(columns, depth, "".join(sort), expand, by)
+    return TableOptions(columns, depth, "".join(sort), expand, by)

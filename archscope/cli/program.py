@@ -21,35 +21,45 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import config
-from archscope.cli import checking, combinations, folders, installed, repairs, wording
-from archscope.cli.catalog import listing
-from archscope.cli.devices import device
-from archscope.cli.files import refuse_outputs
+from archscope.cli import check_results, fix_files, folder_targets, installed_distribution, refused_options, wording
+from archscope.cli.device_command import device
+from archscope.cli.list_command import list_networks
 from archscope.cli.options import (
     CHECK_OPTIONS,
     FLOPS_VIEW_OPTIONS,
-    FOR_MACHINES,
-    OUTPUT,
+    MACHINE_FORMATS,
+    OUTPUT_OPTION,
     RUN_OPTIONS,
     VIEW_OPTIONS,
     library_options,
-    wish_of,
+    make_table_options,
 )
-from archscope.cli.output import FOUND, WRONG, Refusal, deliver, echo, finish, refusing, shows_errors, tell_unrun
-from archscope.cli.project import targets_of
-from archscope.cli.reports import explaining, summarized
-from archscope.cli.timings import time
-from archscope.errors import UsageError, did_you_mean, visible
-from archscope.interrupts import INTERRUPTED, Interrupts
+from archscope.cli.output import (
+    EXIT_FOUND,
+    EXIT_WRONG,
+    CliError,
+    echo,
+    echo_not_run,
+    errors_printed,
+    finish_command,
+    has_errors_in_view,
+    write_output,
+)
+from archscope.cli.output_files import refuse_outputs
+from archscope.cli.project_settings import targets_or_project_specs
+from archscope.cli.target_reports import failures_explained, partial_report
+from archscope.cli.time_command import time
+from archscope.errors import UsageError, did_you_mean, escape_invisible
+from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
     from archscope.crosscheck import CrossCheck
-    from archscope.render.sheet import Wish
+    from archscope.render.sheet import TableOptions
     from archscope.report import Report
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """A group that answers an unknown command with a near one (click does from 8.4 on)."""
 
     def resolve_command(
@@ -62,15 +72,15 @@ class Commands(click.Group):
 
 
 # ------------------------------------------------------------ commands
-def tell_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+def echo_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        echo(f"archscope {installed.version()}")
-        echo(f"{told}\n" if (told := installed.conflict()) else "", nl=False, err=True)
+        echo(f"archscope {installed_distribution.our_version()}")
+        echo(f"{told}\n" if (told := installed_distribution.name_clash_message()) else "", nl=False, err=True)
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="The version.")
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=echo_version, help="The version.")
 def cli() -> None:
     """Neural networks written in YAML or Python: shapes, parameters, MACs, times of every step.
 
@@ -81,7 +91,7 @@ def cli() -> None:
         os.getcwd()
     except OSError as error:
         gone = "is gone" if isinstance(error, FileNotFoundError) else "cannot be read"
-        raise Refusal(f"the current directory {gone}\n  help: cd to a folder that is there") from None
+        raise CliError(f"the current directory {gone}\n  help: cd to a folder that is there") from None
 
 
 @cli.command()
@@ -99,13 +109,13 @@ def summary(
     **options: Any,
 ) -> None:
     """The table of a net: path, layer, output shape, parameters, MACs, share."""
-    with refusing():
-        wish = wish_of(depth, columns, sort, expand)
-        combinations.refuse_ignored(wish, format, parts=False, train=options["train"])
+    with errors_printed():
+        wish = make_table_options(depth, columns, sort, expand)
+        refused_options.refuse_ignored(wish, format, parts=False, train=options["train"])
         refuse_outputs([output], [target])
-        report = summarized(target, options)
-        deliver(shown(report, "summary", wish, format, options["quiet"]), output)
-    finish([report], options["quiet"], beside=shows_errors(format, output))
+        report = partial_report(target, options)
+        write_output(format_report(report, "summary", wish, format, options["quiet"]), output)
+    finish_command([report], options["quiet"], beside=has_errors_in_view(format, output))
 
 
 @cli.command()
@@ -131,29 +141,29 @@ def flops(
     **options: Any,
 ) -> None:
     """Costs by module, type or depth, compared, or cross-checked."""
-    with refusing():
-        wish, quiet, code = wish_of(depth, columns, sort, expand, by or ""), options["quiet"], 0
+    with errors_printed():
+        wish, quiet, code = make_table_options(depth, columns, sort, expand, by or ""), options["quiet"], 0
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
-        refuse_outputs([output], [combinations.named(target)[1] for target in targets])
+        refuse_outputs([output], [refused_options.split_name(target)[1] for target in targets])
         if compare:
-            combinations.refuse_beside_comparison(wish, format, train=options["train"])
-            comparison, code = compared(targets, {**options, "against": against})
-            deliver(shown_comparison(comparison, wish, format, quiet), output)
+            refused_options.refuse_beside_comparison(wish, format, train=options["train"])
+            comparison, code = compare_targets(targets, {**options, "against": against})
+            write_output(format_comparison(comparison, wish, format, quiet), output)
             reports: Sequence[Report] = comparison.reports
         else:
-            combinations.refuse_without_comparison(wish, targets, against)
-            found, texts = costs(targets, wish, format, options, cross=cross)
+            refused_options.refuse_without_comparison(wish, targets, against)
+            found, texts = report_costs(targets, wish, format, options, cross=cross)
             reports, code = found.reports, found.code
-            deliver(several(texts, format, of=found.wanted), output)
-    finish(reports, options["quiet"], beside=shows_errors(format, output), code=code)
+            write_output(join_documents(texts, format, of=found.wanted), output)
+    finish_command(reports, options["quiet"], beside=has_errors_in_view(format, output), code=code)
 
 
-@cli.command(cls=repairs.WithFix)
+@cli.command(cls=fix_files.FixCommand)
 @click.argument("targets", nargs=-1, metavar="[TARGET…]")
 @RUN_OPTIONS
 @CHECK_OPTIONS
-@OUTPUT
+@OUTPUT_OPTION
 def check(
     targets: tuple[str, ...],
     save_baseline: str | None,
@@ -168,84 +178,90 @@ def check(
 
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
-    said = checking.as_document(
+    said = check_results.errors_as_document(
         format, level, output, baseline=options["baseline"], files=[*targets, options["baseline"], save_baseline]
     )
-    with refusing(), contextlib.nullcontext() if fix is not None or diff else said:
+    with errors_printed(), contextlib.nullcontext() if fix is not None or diff else said:
         if diff:
-            combinations.refuse_beside_diff(format, level)
-        project = config.read(Path())
-        wanted = targets_of(targets, project, allow_python=options["allow_python"])
+            refused_options.refuse_beside_diff(format, level)
+        project = config.find_config(Path())
+        wanted = targets_or_project_specs(targets, project, allow_python=options["allow_python"])
         refuse_outputs([output, save_baseline], [*wanted, project.file])
         refuse_outputs([output], filter(None, [options["baseline"]]))
-        ask = partial(checking.judged, wanted, project, named=bool(targets), saving=save_baseline is not None)
-        if repairs.wanted(fix, diff, options):
-            choice = {"choice": None if fix == repairs.EACH else fix}
+        ask = partial(check_results.run_check, wanted, project, named=bool(targets), saving=save_baseline is not None)
+        if fix_files.is_repair_wanted(fix, diff, options):
+            choice = {"choice": None if fix == fix_files.FIX_EACH else fix}
             found = ask(options | choice, repairing=True)
-            checked = repairs.checked_of(found)
-            repairs.tell_unmended(found)
+            checked = fix_files.checked_after_repair(found)
+            fix_files.echo_unfixed(found)
         else:
-            going_on = {"keep_going": format in FOR_MACHINES}
+            going_on = {"keep_going": format in MACHINE_FORMATS}
             checked = ask(options | going_on)
-        checked = wording.of_checked(checked)
-        tell_unrun(checked)
+        checked = wording.reword_checked(checked)
+        echo_not_run(checked)
         if fix is not None:
-            repairs.write(found, output)
-        text = repairs.diff_of(found) if diff else checking.shown(checked, format, level, quiet=options["quiet"])
+            fix_files.write_repairs(found, output)
+        text = (
+            fix_files.joined_diff(found)
+            if diff
+            else check_results.format_checked(checked, format, level, quiet=options["quiet"])
+        )
         if fix is not None and output == "-":
             echo(text, nl=False, err=True)  # standard output has the mended spec
         else:
-            deliver(text, None if fix is not None else output, verbatim=diff)
+            write_output(text, None if fix is not None else output, verbatim=diff)
         if save_baseline is not None:
-            deliver(checking.baseline(checked), save_baseline)
-    if diff and repairs.mended(found):
-        click.get_current_context().exit(FOUND)
+            write_output(check_results.baseline_document(checked), save_baseline)
+    if diff and fix_files.applied_fixes(found):
+        click.get_current_context().exit(EXIT_FOUND)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
-    click.get_current_context().exit(WRONG if "spec" in errors else FOUND if errors else 0)
+    click.get_current_context().exit(EXIT_WRONG if "spec" in errors else EXIT_FOUND if errors else 0)
 
 
 @cli.command()
-@OUTPUT
+@OUTPUT_OPTION
 def schema(output: str | None) -> None:
     """JSON Schema of the language, for editors."""
-    with refusing():
+    with errors_printed():
         from archscope import api
-        from archscope.render import data
+        from archscope.render import json_csv
 
         refuse_outputs([output], [])
-        deliver(data.dumped(api.schema()), output)
+        write_output(json_csv.format_json(api.schema()), output)
 
 
 cli.add_command(time)
 cli.add_command(device)
-cli.add_command(listing)
+cli.add_command(list_networks)
 
 
 # ------------------------------------------------------------ calls and renderings
-def costs(
-    targets: Sequence[str], wish: Wish, format: str, options: Mapping[str, Any], *, cross: bool
-) -> tuple[folders.Summarized, list[str]]:
+def report_costs(
+    targets: Sequence[str], wish: TableOptions, format: str, options: Mapping[str, Any], *, cross: bool
+) -> tuple[folder_targets.FolderReports, list[str]]:
     """The report of each target, and its document; with `cross` beside other tools' figures."""
     if cross:
-        combinations.refuse_beside_cross_check(wish)
-        checks, code = folders.cross_checked_each(targets, lambda target: cross_checked(target, options))
-        wanted = len(folders.spread_out(targets))
-        texts = [shown_cross_check(check, format, options["quiet"]) for check in checks]
-        return folders.Summarized(tuple(check.report for check in checks), wanted, code), texts
-    combinations.refuse_ignored(wish, format, parts=True, train=options["train"])
-    found = folders.summarized_each(targets, options, summarized)
-    return found, [shown(report, "flops", wish, format, options["quiet"]) for report in found.reports]
+        refused_options.refuse_beside_cross_check(wish)
+        checks, code = folder_targets.cross_check_each(targets, lambda target: cross_check_target(target, options))
+        wanted = len(folder_targets.expand_targets(targets))
+        texts = [format_cross_check(check, format, options["quiet"]) for check in checks]
+        return folder_targets.FolderReports(tuple(check.report for check in checks), wanted, code), texts
+    refused_options.refuse_ignored(wish, format, parts=True, train=options["train"])
+    found = folder_targets.summarize_each(targets, options, partial_report)
+    return found, [format_report(report, "flops", wish, format, options["quiet"]) for report in found.reports]
 
 
-def compared(targets: Sequence[str], options: Mapping[str, Any]) -> tuple[Comparison, int]:
+def compare_targets(targets: Sequence[str], options: Mapping[str, Any]) -> tuple[Comparison, int]:
     """The targets side by side, and the exit code of those that have no report."""
-    wanted = combinations.compared_targets(targets)
-    folder = [combinations.named(target)[1] for target in targets] != [combinations.target_of(one) for one in wanted]
-    found, code = folders.compared_each(wanted, options, compared_alone, folder=folder)
-    return replace(found, reports=tuple(map(wording.of_report, found.reports))), code
+    wanted = refused_options.comparison_targets(targets)
+    folder = [refused_options.split_name(target)[1] for target in targets] != [
+        refused_options.bare_target(one) for one in wanted
+    ]
+    found, code = folder_targets.compare_each(wanted, options, compare_target, folder=folder)
+    return replace(found, reports=tuple(map(wording.reword_report, found.reports))), code
 
 
-def compared_alone(target: Any, options: Mapping[str, Any]) -> Comparison:
+def compare_target(target: Any, options: Mapping[str, Any]) -> Comparison:
     """One target, or all variants of a spec."""
     from archscope import api
 
@@ -254,26 +270,26 @@ def compared_alone(target: Any, options: Mapping[str, Any]) -> Comparison:
         return api.compare(target, **own)
 
 
-def cross_checked(target: str, options: Mapping[str, Any]) -> CrossCheck:
+def cross_check_target(target: str, options: Mapping[str, Any]) -> CrossCheck:
     from archscope import api
 
-    with explaining(target, options), contextlib.redirect_stdout(sys.stderr):
+    with failures_explained(target, options), contextlib.redirect_stdout(sys.stderr):
         found = api.cross_check(target, **library_options(options))
-    return replace(found, report=wording.of_report(found.report))
+    return replace(found, report=wording.reword_report(found.report))
 
 
-def shown(report: Report, command: str, wish: Wish, format: str, quiet: bool = False) -> str:
-    from archscope.render import data, sheet
+def format_report(report: Report, command: str, wish: TableOptions, format: str, quiet: bool = False) -> str:
+    from archscope.render import json_csv, sheet
 
     if format == "json":
-        return data.dumped(report.to_dict() if command == "summary" else data.flops_document(report, wish))
+        return json_csv.format_json(report.to_dict() if command == "summary" else json_csv.flops_document(report, wish))
     if format == "csv":
-        return (data.summary_csv if command == "summary" else data.flops_csv)(report, wish)
-    page = (sheet.summary if command == "summary" else sheet.flops)(report, wish)
-    return laid_out(with_found(page, [report], format, quiet), format)
+        return (json_csv.summary_csv if command == "summary" else json_csv.flops_csv)(report, wish)
+    page = (sheet.summary_sheet if command == "summary" else sheet.flops_sheet)(report, wish)
+    return format_sheet(add_findings(page, [report], format, quiet), format)
 
 
-def with_found(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
+def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
     """The page with its findings: in a table the errors, since standard error has the rest."""
     from archscope.render import views
 
@@ -281,36 +297,38 @@ def with_found(page: Any, reports: Sequence[Report], format: str, quiet: bool) -
     return views.with_findings(page, reports, level=level, width=width)
 
 
-def shown_comparison(comparison: Comparison, wish: Wish, format: str, quiet: bool = False) -> str:
-    from archscope.render import comparisons, data
+def format_comparison(comparison: Comparison, wish: TableOptions, format: str, quiet: bool = False) -> str:
+    from archscope.render import comparisons, json_csv
 
     if format == "json":
-        return data.dumped(comparison.to_dict())
+        return json_csv.format_json(comparison.to_dict())
     if format == "csv":
-        return data.comparison_csv(comparison, wish)
-    return laid_out(with_found(comparisons.sheet(comparison, wish), comparison.reports, format, quiet), format)
+        return json_csv.comparison_csv(comparison, wish)
+    return format_sheet(
+        add_findings(comparisons.comparison_sheet(comparison, wish), comparison.reports, format, quiet), format
+    )
 
 
-def shown_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> str:
-    from archscope.render import crosschecks, data
+def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> str:
+    from archscope.render import crosschecks, json_csv
 
     if format == "json":
-        return data.dumped(check.to_dict())
+        return json_csv.format_json(check.to_dict())
     if format == "csv":
-        return crosschecks.csv(check)
-    return laid_out(with_found(crosschecks.sheet(check), [check.report], format, quiet), format)
+        return crosschecks.cross_check_csv(check)
+    return format_sheet(add_findings(crosschecks.cross_check_sheet(check), [check.report], format, quiet), format)
 
 
-def laid_out(page: Any, format: str) -> str:
+def format_sheet(page: Any, format: str) -> str:
     from archscope.render import html, markdown, table, views
 
-    page = wording.of_page(page)
+    page = wording.reword_sheet(page)
     if format == "table":
-        return table.text(page, width=views.terminal_width())
-    return markdown.text(page) if format == "markdown" else html.text(page)
+        return table.format_table(page, width=views.terminal_width())
+    return markdown.format_markdown(page) if format == "markdown" else html.format_html(page)
 
 
-def several(texts: Sequence[str], format: str, *, of: int) -> str:
+def join_documents(texts: Sequence[str], format: str, *, of: int) -> str:
     """The documents of several targets as one. of: how many were wanted."""
     if of == 1:
         return texts[0]
@@ -319,7 +337,7 @@ def several(texts: Sequence[str], format: str, *, of: int) -> str:
     return f"[{','.join(text.rstrip() for text in texts)}]\n" if format == "json" else "\n".join(texts)
 
 
-def prepare(interrupts: Interrupts) -> None:
+def prepare_process(interrupts: InterruptHandler) -> None:
     """What the program changes of the process. The collector runs rarely: imports leave no garbage."""
     gc.set_threshold(100_000)
     warnings.filterwarnings("ignore", module=r"torch\.")
@@ -327,14 +345,14 @@ def prepare(interrupts: Interrupts) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     written = warnings.formatwarning
-    warnings.formatwarning = lambda *given, **how: visible(written(*given, **how))
+    warnings.formatwarning = lambda *given, **how: escape_invisible(written(*given, **how))
     before = sys.unraisablehook
     sys.unraisablehook = lambda it: None if it.exc_type is KeyboardInterrupt else before(it)  # it is not forgotten
     if os.name == "posix":
-        interrupts.watch()
+        interrupts.start_watcher()
 
 
-def ended(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str]) -> int:
     """Runs the command line to its end and gives the exit code."""
     try:
         return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
@@ -344,10 +362,10 @@ def ended(arguments: Sequence[str]) -> int:
         echo(said.getvalue(), nl=False, err=True)
         return error.exit_code
     except ImportError as error:
-        told = installed.broken_by(error)
+        told = installed_distribution.import_error_message(error)
         if not told:
             raise
         echo(told, err=True)
-        return WRONG
+        return EXIT_WRONG
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return INTERRUPT_EXIT_CODE

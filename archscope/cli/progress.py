@@ -11,15 +11,15 @@ from typing import Any
 import click
 
 from archscope.cli.output import echo
-from archscope.errors import one_line
+from archscope.errors import escape_one_line
 
-PATIENCE = 2.0
+QUIET_SECONDS = 2.0
 """Seconds without a word."""
-STEPS = 1000
+BAR_STEPS = 1000
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
     """Gives what is told the share that is done, 0 to 1. A file or a pipe sees no bar."""
     start, shown = monotonic(), ExitStack()
     bar: list[Any] = []
@@ -27,17 +27,17 @@ def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
     def tell(share: float) -> None:
         if quiet or not sys.stderr.isatty():
             return
-        if not bar and monotonic() - start >= PATIENCE:
-            bar.append(shown.enter_context(click.progressbar(length=STEPS, label=label, file=sys.stderr)))
+        if not bar and monotonic() - start >= QUIET_SECONDS:
+            bar.append(shown.enter_context(click.progressbar(length=BAR_STEPS, label=label, file=sys.stderr)))
         if bar:
-            bar[0].update(max(0, round(share * STEPS) - bar[0].pos))
+            bar[0].update(max(0, round(share * BAR_STEPS) - bar[0].pos))
 
     with shown:
         yield tell
 
 
 @contextmanager
-def doing(*, verbose: bool) -> Iterator[Callable[[str], None]]:
+def progress_messages(*, verbose: bool) -> Iterator[Callable[[str], None]]:
     """Gives what is told what is being done. Verbose, each has a line; otherwise one line shows the last, and is gone
     afterwards."""
     start, widest = monotonic(), 0
@@ -46,8 +46,8 @@ def doing(*, verbose: bool) -> Iterator[Callable[[str], None]]:
         nonlocal widest
         if verbose:
             echo(what, err=True)
-        elif sys.stderr.isatty() and monotonic() - start >= PATIENCE:
-            what = one_line(what)
+        elif sys.stderr.isatty() and monotonic() - start >= QUIET_SECONDS:
+            what = escape_one_line(what)
             click.echo(f"\r{what:<{widest}}", nl=False, err=True)
             widest = len(what)
 

@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from archscope.report import Checked, Finding, Report
 
 
-def sizes(match: re.Match[str]) -> str:
+def input_option_text(match: re.Match[str]) -> str:
     return "--input " + "x".join(re.findall(r"\d+", match[1]))
 
 
-def arguments(match: re.Match[str]) -> str:
+def arg_options_text(match: re.Match[str]) -> str:
     return " ".join(f"--arg {name}=…" for name in re.findall(r"\w+", match[1]))
 
 
-INPUT = r"\(\"(\w+)\", (\((?:\d+, )*\d+,?\))(?:, \((\d+), (\d+)\))?\)"
+INPUT_WITH_DTYPE = r"\(\"(\w+)\", (\((?:\d+, )*\d+,?\))(?:, \((\d+), (\d+)\))?\)"
 """An input with its dtype, and its range, as Python writes it: `("int64", (1, 12), (0, 100))`."""
 
 
-def with_dtype(match: re.Match[str]) -> str:
+def dtype_shape_text(match: re.Match[str]) -> str:
     """`int64:1x12:0..100`."""
     dtype, shape, low, high = match.groups()
     sizes = "x".join(re.findall(r"\d+", shape))
     return f"{dtype}:{sizes}" + (f":{low}..{high}" if low else "")
 
 
-OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"\binput=\(((?:\d+, )*\d+,?)\)"), sizes),
+OPTION_PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"\binput=\(((?:\d+, )*\d+,?)\)"), input_option_text),
     (re.compile(r"\binput=…"), "--input"),
-    (re.compile(r"\binput=" + INPUT), lambda match: f"--input {with_dtype(match)}"),
-    (re.compile(INPUT), with_dtype),
+    (re.compile(r"\binput=" + INPUT_WITH_DTYPE), lambda match: f"--input {dtype_shape_text(match)}"),
+    (re.compile(INPUT_WITH_DTYPE), dtype_shape_text),
     (re.compile(r"; or name a file and give its text: texts=\{.*?\}"), ""),
     (re.compile(r"\b(device|dtype|optimizer)=\"([\w:]+)\""), r"--\1 \2"),
-    (re.compile(r"\bset=\{((?:\"\w+\": …(?:, )?)+)\}"), arguments),
+    (re.compile(r"\bset=\{((?:\"\w+\": …(?:, )?)+)\}"), arg_options_text),
     (re.compile(r"\bset=…"), "--arg name=value"),
     (re.compile(r"\bbatch=(\d+)"), r"--batch \1"),
     (re.compile(r"\btrain=True\b"), "--train"),
@@ -53,28 +53,28 @@ OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...
 )
 
 
-def as_options(text: str) -> str:
+def reword(text: str) -> str:
     """A message of the library's in the words of the command line."""
-    for pattern, said in OPTIONS:
+    for pattern, said in OPTION_PATTERNS:
         text = pattern.sub(said, text)
     return text
 
 
-def of_finding(finding: Finding) -> Finding:
+def reword_finding(finding: Finding) -> Finding:
     """A finding with its help in the words of the command line; what it quotes of an author's text stays."""
-    return replace(finding, help=as_options(finding.help))
+    return replace(finding, help=reword(finding.help))
 
 
-def of_report(report: Report) -> Report:
-    notes = tuple(map(as_options, report.trace.notes))
+def reword_report(report: Report) -> Report:
+    notes = tuple(map(reword, report.trace.notes))
     trace = report.trace if notes == report.trace.notes else replace(report.trace, notes=notes)
-    return replace(report, trace=trace, findings=tuple(map(of_finding, report.findings)))
+    return replace(report, trace=trace, findings=tuple(map(reword_finding, report.findings)))
 
 
-def of_page(page: Sheet) -> Sheet:
+def reword_sheet(page: Sheet) -> Sheet:
     """A page with its remarks in the words of the command line."""
-    return replace(page, notes=tuple(map(as_options, page.notes)), cure=as_options(page.cure))
+    return replace(page, notes=tuple(map(reword, page.notes)), help=reword(page.help))
 
 
-def of_checked(checked: Iterable[Checked]) -> list[Checked]:
-    return [replace(item, findings=tuple(map(of_finding, item.findings))) for item in checked]
+def reword_checked(checked: Iterable[Checked]) -> list[Checked]:
+    return [replace(item, findings=tuple(map(reword_finding, item.findings))) for item in checked]

@@ -23,28 +23,28 @@ distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive
 """
 
-from archscope.compile.argument_text import describe
+from archscope.compile.argument_text import describe_layer
 from archscope.compile.assemble import build
-from archscope.compile.distinct import DistinctNet, block_at, distinct, has_uneven_loops, uses
-from archscope.compile.drive import Ready, ready
-from archscope.compile.net import Override, compile_net, sizes_given
-from archscope.compile.outline import outline
+from archscope.compile.distinct_net import DistinctNet, block_at, build_distinct_net, count_block_uses, has_uneven_loops
+from archscope.compile.interpreter import PlacedPlan, place_plan
+from archscope.compile.net_compilation import InputOverride, compile_net, params_from_inputs
 from archscope.compile.plan import InputSpec, Plan
+from archscope.compile.plan_outline import outline_plan
 
 __all__ = [
     "DistinctNet",
+    "InputOverride",
     "InputSpec",
-    "Override",
+    "PlacedPlan",
     "Plan",
-    "Ready",
     "block_at",
     "build",
+    "build_distinct_net",
     "compile_net",
-    "describe",
-    "distinct",
+    "count_block_uses",
+    "describe_layer",
     "has_uneven_loops",
-    "outline",
-    "ready",
-    "sizes_given",
-    "uses",
+    "outline_plan",
+    "params_from_inputs",
+    "place_plan",
 ]

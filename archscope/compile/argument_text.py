@@ -1,6 +1,6 @@
 """Arguments in short, as tables show them: `64, 7×7, stride 2, pad 3`.
 
-a layer's arguments → in_short    a live module → describe → in_short    a block's arguments → block_in_short
+a layer's arguments → in_short    a live module → describe → in_short    a block's arguments → format_block_arguments
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from archscope import units
-from archscope.compile.kinds import Layer
-from archscope.compile.signatures import layer_classes, signature
-from archscope.compile.values import Pending
+from archscope.compile.graph_tensor import PartialCall
+from archscope.compile.layer_classes import Layer
+from archscope.compile.signatures import constructor_signature, torch_layers
 
-_ALWAYS = {"Dropout": "p", "Dropout1d": "p", "Dropout2d": "p", "Dropout3d": "p"}
-_BARE = {
+_ALWAYS_SHOWN = {"Dropout": "p", "Dropout1d": "p", "Dropout2d": "p", "Dropout3d": "p"}
+_SHOWN_WITHOUT_NAME = {
     "LeakyReLU": "negative_slope",
     "PReLU": "num_parameters",
     "GELU": "approximate",
@@ -28,8 +28,19 @@ _BARE = {
     "AlphaDropout": "p",
     "Flatten": "start_dim",
 }
-_HIDDEN = ("bias", "inplace", "batch_first", "in_channels", "in_features", "input_size", "num_channels", "embed_dim")
-_HIDDEN_HERE = dict.fromkeys(("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer"), ("d_model",))
+_NEVER_SHOWN = (
+    "bias",
+    "inplace",
+    "batch_first",
+    "in_channels",
+    "in_features",
+    "input_size",
+    "num_channels",
+    "embed_dim",
+)
+_NEVER_SHOWN_BY_LAYER = dict.fromkeys(
+    ("TransformerEncoderLayer", "TransformerDecoderLayer", "Transformer"), ("d_model",)
+)
 _PHRASES = {
     "num_layers": "{} layers",
     "num_heads": "{} heads",
@@ -43,43 +54,43 @@ _PHRASES = {
     "activation": "{}",
     "scale_factor": "×{}",
 }
-WORD = re.compile(r"[A-Za-z_][\w.-]*")
+PLAIN_WORD = re.compile(r"[A-Za-z_][\w.-]*")
 """What needs no quotes."""
-_WHOLE = ("normalized_shape", "unflattened_size", "cutoffs")
+_NEVER_COLLAPSED = ("normalized_shape", "unflattened_size", "cutoffs")
 """Arguments whose entries are no sizes along axes of the same kind: (8, 8) is not 8."""
 
 
-def in_short(name: str, arguments: Mapping[str, object]) -> str:
+def format_layer_arguments(name: str, arguments: Mapping[str, object]) -> str:
     """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`, without defaults and widths of the input."""
-    cls = layer_classes().get(name)
+    cls = torch_layers().get(name)
     if cls is None:
-        return ", ".join(_phrase(key, value) for key, value in arguments.items())
-    hidden = (*_HIDDEN, *_HIDDEN_HERE.get(name, ()))
+        return ", ".join(_format_phrase(key, value) for key, value in arguments.items())
+    hidden = (*_NEVER_SHOWN, *_NEVER_SHOWN_BY_LAYER.get(name, ()))
     shown = []
-    for parameter in signature(cls).parameters.values():
-        value = _collapsed(parameter.name, arguments.get(parameter.name, parameter.default))
+    for parameter in constructor_signature(cls).parameters.values():
+        value = _collapse_equal(parameter.name, arguments.get(parameter.name, parameter.default))
         if parameter.name not in hidden and not _is_default(name, parameter, value, arguments):
-            shown.append(_argument_text(name, parameter, value))
+            shown.append(_format_argument(name, parameter, value))
     return ", ".join(shown)
 
 
-def block_in_short(arguments: Iterable[tuple[str, object]], required: Collection[str]) -> str:
+def format_block_arguments(arguments: Iterable[tuple[str, object]], required: Collection[str]) -> str:
     """The arguments of a block: required ones bare, others with their names: `128, stride 2`. A flag is its name where
     it is true, and says so where it is not: `no grid`."""
     return ", ".join(
-        value_text(value) if name in required and value is not None and not isinstance(value, bool)
-        else _words(name, value)
+        format_argument_value(value) if name in required and value is not None and not isinstance(value, bool)
+        else _format_named(name, value)
         for name, value in arguments
     )  # fmt: skip
 
 
-def _words(name: str, value: object) -> str:
+def _format_named(name: str, value: object) -> str:
     """A block's argument by its name: a name means what its author says, so there are no phrases for it."""
     words = name.replace("_", " ")
-    return _flag(words, value=value) if isinstance(value, bool) else f"{words} {value_text(value)}"
+    return _format_flag(words, value=value) if isinstance(value, bool) else f"{words} {format_argument_value(value)}"
 
 
-def _flag(words: str, *, value: bool) -> str:
+def _format_flag(words: str, *, value: bool) -> str:
     if value:
         return words
     return f"{words} False" if words.startswith(("no ", "not ")) else f"no {words}"
@@ -89,70 +100,75 @@ def _is_default(name: str, parameter: Parameter, value: object, arguments: Mappi
     if value is Parameter.empty:
         return True
     if parameter.name == "stride" and parameter.default is None:  # a pool's stride is its kernel size
-        return value in (None, _collapsed("kernel_size", arguments.get("kernel_size")))
+        return value in (None, _collapse_equal("kernel_size", arguments.get("kernel_size")))
     if parameter.name in ("kdim", "vdim"):
         return value in (None, arguments.get("embed_dim"))
-    if _ALWAYS.get(name) == parameter.name:
+    if _ALWAYS_SHOWN.get(name) == parameter.name:
         return False
     plain = isinstance(value, int | float | bool | str)
     return value is parameter.default or (plain and value == parameter.default)
 
 
-def _argument_text(name: str, parameter: Parameter, value: object) -> str:
+def _format_argument(name: str, parameter: Parameter, value: object) -> str:
     if parameter.name == "kernel_size" and "Pool" not in name and isinstance(value, int) and name[-2:-1].isdigit():
         return "×".join([str(value)] * int(name[-2]))
     bare = (parameter.default is Parameter.empty and parameter.name not in _PHRASES) or parameter.name == "kernel_size"
-    if bare or parameter.name in (_ALWAYS.get(name), _BARE.get(name)):
-        return _value(name, parameter.name, value)
-    return _phrase(parameter.name, value, layer=name)
+    if bare or parameter.name in (_ALWAYS_SHOWN.get(name), _SHOWN_WITHOUT_NAME.get(name)):
+        return _format_sizes(name, parameter.name, value)
+    return _format_phrase(parameter.name, value, layer=name)
 
 
-def _phrase(name: str, value: object, *, layer: str = "") -> str:
+def _format_phrase(name: str, value: object, *, layer: str = "") -> str:
     if isinstance(value, bool):
-        return _flag(name.replace("_", " "), value=value)
-    return _PHRASES.get(name, name.replace("_", " ") + " {}").format(_value(layer, name, value))
+        return _format_flag(name.replace("_", " "), value=value)
+    return _PHRASES.get(name, name.replace("_", " ") + " {}").format(_format_sizes(layer, name, value))
 
 
-def _collapsed(name: str, value: object) -> object:
+def _collapse_equal(name: str, value: object) -> object:
     """A tuple of equal entries as the one entry, where it means the same: the kernel (3, 3) is 3."""
     if not isinstance(value, tuple | list) or not value:
         return value
-    same = len(value) == 1 or (name not in _WHOLE and all(entry == value[0] for entry in value))
+    same = len(value) == 1 or (name not in _NEVER_COLLAPSED and all(entry == value[0] for entry in value))
     return value[0] if same else value
 
 
-def _value(layer: str, name: str, value: object) -> str:
+def _format_sizes(layer: str, name: str, value: object) -> str:
     """A layer's argument: sizes along two or three axes as `3×5`, other lists in brackets."""
     axes = layer and not ("Pad" in layer and name == "padding") and name != "cutoffs"
     if axes and isinstance(value, tuple | list) and 2 <= len(value) <= 3 and all(type(entry) is int for entry in value):
-        return units.shape([int(entry) for entry in value])
-    return value_text(value, brackets="()" if layer else "[]")
+        return units.format_shape([int(entry) for entry in value])
+    return format_argument_value(value, brackets="()" if layer else "[]")
 
 
-def value_text(value: object, *, brackets: str = "[]") -> str:
+def format_argument_value(value: object, *, brackets: str = "[]") -> str:
     """A plain value, a list of them, or the name of a layer, block or function."""
     if isinstance(value, float):
-        return units.decimal(value)
+        return units.format_decimal(value)
     if isinstance(value, tuple | list):
-        inside = ", ".join(value_text(entry, brackets=brackets) for entry in value)
+        inside = ", ".join(format_argument_value(entry, brackets=brackets) for entry in value)
         return f"{brackets[0]}{inside}{brackets[1]}"
     if isinstance(value, str):
-        return value if WORD.fullmatch(value) and value not in ("True", "False", "None") else repr(value)
+        return value if PLAIN_WORD.fullmatch(value) and value not in ("True", "False", "None") else repr(value)
     if isinstance(value, nn.Module):
         return type(value).__name__
     if isinstance(value, Layer):
         torch_layer = isinstance(value.kind.source, type)
-        given = in_short(value.kind.name, dict(value.arguments)) if torch_layer else block_in_short(value.arguments, ())
+        given = (
+            format_layer_arguments(value.kind.name, dict(value.arguments))
+            if torch_layer
+            else format_block_arguments(value.arguments, ())
+        )
         return f"{value.kind.name}({given})" if given else value.kind.name
-    if isinstance(value, Pending):
+    if isinstance(value, PartialCall):
         given = ", ".join(
-            [value_text(entry) for entry in value.args] + [_words(*pair) for pair in value.kwargs.items()]
+            [format_argument_value(entry) for entry in value.args]
+            + [_format_named(*pair) for pair in value.kwargs.items()]
         )
         return f"{value.function.name}({given})"
     return str(getattr(value, "__name__", getattr(value, "name", value)))  # a class, or a layer of the language
 
 
-_LIVE = {
+_MODULE_ATTRIBUTES = {
     "d_model": "self_attn.embed_dim",
     "nhead": "self_attn.num_heads",
     "dim_feedforward": "linear1.out_features",
@@ -160,18 +176,18 @@ _LIVE = {
 }
 
 
-def describe(module: nn.Module) -> str:
+def describe_layer(module: nn.Module) -> str:
     """The arguments of a live torch.nn module in short, read from the attributes that carry their names."""
     cls: type = type(module)
-    if layer_classes().get(cls.__name__) is not cls:
+    if torch_layers().get(cls.__name__) is not cls:
         return ""
-    return in_short(cls.__name__, dict(_attributes(module)))
+    return format_layer_arguments(cls.__name__, dict(_read_arguments(module)))
 
 
-def _attributes(module: nn.Module) -> Iterable[tuple[str, object]]:
+def _read_arguments(module: nn.Module) -> Iterable[tuple[str, object]]:
     cls: type = type(module)
-    for parameter in signature(cls).parameters.values():
-        path = _LIVE.get(parameter.name, parameter.name)
+    for parameter in constructor_signature(cls).parameters.values():
+        path = _MODULE_ATTRIBUTES.get(parameter.name, parameter.name)
         try:
             value = attrgetter(path)(module)
         except AttributeError:

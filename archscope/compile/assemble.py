@@ -13,15 +13,15 @@ from warnings import catch_warnings
 import torch
 from torch import nn
 
-from archscope.compile.built import Code, Net, class_of
-from archscope.compile.collector import collector_at_rest
-from archscope.compile.initialise import without_initialisation
-from archscope.compile.layers import Recipe
-from archscope.compile.plan import BlockPlan, Plan, Raw, Shared
-from archscope.compile.source import code_of
-from archscope.compile.way_out import WayOut
+from archscope.compile.built_net import ForwardCode, Net, net_class
+from archscope.compile.fast_init import FastInitMode
+from archscope.compile.forward_writer import write_forward
+from archscope.compile.gc_pause import gc_paused
+from archscope.compile.layer_cache import Recipe
+from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule
+from archscope.compile.size_help import SizeHelp
 
-Made = Mapping[Any, nn.Module]
+DeclaredModules = Mapping[Any, nn.Module]
 """The modules that blocks around have declared, by their declaration."""
 
 
@@ -29,7 +29,7 @@ class Container(nn.Module):
     """Holds the layers of a block that is driven step by step and never called."""
 
 
-@collector_at_rest()
+@gc_paused()
 def build(
     plan: Plan,
     *,
@@ -42,77 +42,81 @@ def build(
     of execution; with cheap finite weights unless `random`. settings: the params that the plan was given, for what an
     error says of building it for another size.
     """
-    told = {name: value for name, value in (settings or {}).items() if name not in plan.sized}
+    told = {name: value for name, value in (settings or {}).items() if name not in plan.input_params}
     said = repr(plan.target) + (f", set={told!r}" if told else "")
-    with _weights(random=random), torch.device(device):
-        module = _module(plan.block, {}, {id(plan.block): code_of(plan.block, said)})
-    if plan.again is not None:
-        module.way_out = WayOut(said, plan.again, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
-    return _finished(plan, module, dtype)
+    with _weight_init(random=random), torch.device(device):
+        module = _build_module(plan.block, {}, {id(plan.block): write_forward(plan.block, said)})
+    if plan.compile_at is not None:
+        module.way_out = SizeHelp(said, plan.compile_at, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
+    return _tie_and_cast(plan, module, dtype)
 
 
-@collector_at_rest()
-def lay_out(
+@gc_paused()
+def build_layers(
     plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False
 ) -> nn.Module:
     """The net's layers for `drive`, with cheap finite weights unless `random`."""
-    with _weights(random=random), torch.device(device):
-        module = _module(plan.block, {}, None)
-    return _finished(plan, module, dtype)
+    with _weight_init(random=random), torch.device(device):
+        module = _build_module(plan.block, {}, None)
+    return _tie_and_cast(plan, module, dtype)
 
 
-def own_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dtype | None = None) -> nn.Module:
+def build_block_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dtype | None = None) -> nn.Module:
     """The layers and parameters of one block with cheap finite weights; the blocks that it uses are left empty."""
     root = Container()
-    with _weights(random=False), torch.device(device):
+    with _weight_init(random=False), torch.device(device):
         for name, member in block.members.items():
-            made = member.made if isinstance(member, Shared) else member
-            _put(root, name, Container() if isinstance(made, BlockPlan) else _made(made, {}, None))
+            made = member.built if isinstance(member, SharedModule) else member
+            _set_member(root, name, Container() if isinstance(made, BlockPlan) else _build_member(made, {}, None))
     return root.to(dtype) if dtype is not None else root
 
 
 @contextmanager
-def _weights(*, random: bool) -> Iterator[None]:
+def _weight_init(*, random: bool) -> Iterator[None]:
     """Inside, layers are made; what they warn of has been told when the net was compiled."""
-    with catch_warnings(action="ignore"), nullcontext() if random else without_initialisation():
+    with catch_warnings(action="ignore"), nullcontext() if random else FastInitMode():
         yield
 
 
-def _finished(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:
+def _tie_and_cast(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:
     for name, owner in plan.ties:
-        _put(module, name, module.get_parameter(owner))
+        _set_member(module, name, module.get_parameter(owner))
     return module.to(dtype) if dtype is not None else module
 
 
-def _module(plan: BlockPlan, around: Made, codes: dict[int, Code] | None) -> nn.Module:
+def _build_module(plan: BlockPlan, around: DeclaredModules, codes: dict[int, ForwardCode] | None) -> nn.Module:
     """A block with its layers; one that can be called where `codes` holds the forwards written so far."""
     if codes is None:
         root: nn.Module = Container()
     else:
         if id(plan) not in codes:
-            codes[id(plan)] = code_of(plan)
-        root = class_of(codes[id(plan)])()
+            codes[id(plan)] = write_forward(plan)
+        root = net_class(codes[id(plan)])()
     declared = dict(around)
     for name, member in plan.members.items():
-        part = _made(member, declared, codes)
+        part = _build_member(member, declared, codes)
         if name in plan.declared:
             declared[plan.declared[name]] = part
-        _put(root, name, part)
+        _set_member(root, name, part)
     return root
 
 
-def _made(member: Recipe | Raw | Shared | BlockPlan, declared: Made, codes: dict[int, Code] | None) -> Any:
+def _build_member(
+    member: Recipe | ParameterSpec | SharedModule | BlockPlan,
+    declared: DeclaredModules,
+    codes: dict[int, ForwardCode] | None,
+) -> Any:
     if isinstance(member, Recipe):
         return member.make()
-    if isinstance(member, Shared):
+    if isinstance(member, SharedModule):
         return declared[member.declaration]
     if isinstance(member, BlockPlan):
-        return _module(member, declared, codes)
+        return _build_module(member, declared, codes)
     values = torch.empty(member.shape)
     return nn.Parameter(values.normal_(0.0, 0.02) if member.init is None else values.fill_(member.init))
 
 
-def _put(root: nn.Module, name: str, part: nn.Module | nn.Parameter) -> None:
+def _set_member(root: nn.Module, name: str, part: nn.Module | nn.Parameter) -> None:
     """Sets `part` under a dotted name, with containers on the way."""
     *way, last = name.split(".")
     for step in way:

@@ -12,171 +12,173 @@ from functools import partial
 
 from torch import fx
 
-from archscope.compile.argument_text import block_in_short
-from archscope.compile.expectations import expected_of
-from archscope.compile.graphs import Here
-from archscope.compile.kinds import Declaration, Kind, Layer
-from archscope.compile.layers import kwargs_key
-from archscope.compile.metas import flat, is_open
-from archscope.compile.numbers import Reading, RuntimeNumber, known, plain
-from archscope.compile.plan import RETURN, BlockPlan, Fixed, Loop, is_number, keeps_all
-from archscope.compile.scope import Lazy, Scope
+from archscope.compile.argument_text import format_block_arguments
+from archscope.compile.block_use import BlockUse, last_node, meta_argument
+from archscope.compile.expectations import evaluate_expectations
+from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.layer_cache import call_key
+from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
+from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
+from archscope.compile.plan import RETURN_PATH, BlockPlan, FixedPlace, LoopPlan, has_collected_turns, is_number_node
+from archscope.compile.runtime_loops import drop_unused_items
+from archscope.compile.runtime_numbers import ReadNumber, RuntimeNumber, compile_time_value, unwrap_fixed
+from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.session import BlockSource, CompileSession, NetSource
+from archscope.compile.step_compiler import StepCompiler
 from archscope.compile.step_text import data_text
-from archscope.compile.steps import Walk
-from archscope.compile.turns import drop_unused
-from archscope.compile.use import Use, last_node, on_meta
-from archscope.compile.values import Tensor
-from archscope.compile.workshop import BlockSource, NetSource, Workshop
-from archscope.errors import Frame, Problem, Span
-from archscope.spec.budget import BLOCK
+from archscope.errors import BlockFrame, Problem, Span
+from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
-from archscope.spec.numbers import Fault
-from archscope.spec.things import UNKNOWN, Thing, known_by_halves, shown
+from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.work_budget import BLOCK_COST
 
 
 def block_plan(
-    workshop: Workshop, layer: Layer, inputs: tuple[Tensor, ...], frames: tuple[Frame, ...]
+    workshop: CompileSession, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
 ) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
-    shapes, open_ranks = kwargs_key(tuple(t.meta for t in inputs), {}), tuple(is_open(t.meta) for t in inputs)
-    key = (layer.kind.source, layer.kind.name, _as_key(layer.arguments), shapes, open_ranks)
+    shapes, open_ranks = call_key(tuple(t.meta for t in inputs), {}), tuple(has_open_rank(t.meta) for t in inputs)
+    key = (layer.kind.source, layer.kind.name, _plan_key(layer.arguments), shapes, open_ranks)
     if key not in workshop.plans:
         plan = BlockPlan(layer.kind.name, "", fx.Graph())
-        use = Use(workshop, plan, frames)
-        arguments = tuple((name, _formal(use, value, (name,))) for name, value in layer.arguments)
-        source = _source(workshop, layer, arguments)
-        if any(source.block is other.block for other in workshop.building):
-            raise Fault(
+        use = BlockUse(workshop, plan, frames)
+        arguments = tuple((name, _block_argument(use, value, (name,))) for name, value in layer.arguments)
+        source = _block_source(workshop, layer, arguments)
+        if any(source.block is other.block for other in workshop.open_blocks):
+            raise EvaluationError(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
-        plan.text = _in_short(source.block, layer)
-        workshop.budget.value(BLOCK)
-        workshop.building.append(source)
-        turns, workshop.turns = workshop.turns, 1
+        plan.text = _block_text(source.block, layer)
+        workshop.budget.value(BLOCK_COST)
+        workshop.open_blocks.append(source)
+        turns, workshop.loop_turns = workshop.loop_turns, 1
         try:
             bound = () if isinstance(layer.kind.source, NetSource) else arguments
             workshop.plans[key] = build_block(use, source, bound, inputs)
         finally:
-            workshop.building.pop()
-            workshop.turns = turns
+            workshop.open_blocks.pop()
+            workshop.loop_turns = turns
     return workshop.plans[key]
 
 
-def _as_key(value: object) -> object:
+def _plan_key(value: object) -> object:
     """Arguments as what a plan depends on: a number of the run by its value, and that it is one."""
     if isinstance(value, tuple):
-        return tuple(map(_as_key, value))
+        return tuple(map(_plan_key, value))
     if isinstance(value, RuntimeNumber) and not value.fixed:
         return ("at run time", type(value.value), value.value)
-    return known(value)
+    return unwrap_fixed(value)
 
 
-def _formal(use: Use, value: object, place: tuple[str | int, ...]) -> object:
+def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) -> object:
     """An argument as its block sees it: a number of the run is one that comes in with the inputs."""
     if isinstance(value, tuple):
-        return tuple(_formal(use, part, (*place, index)) for index, part in enumerate(value))
+        return tuple(_block_argument(use, part, (*place, index)) for index, part in enumerate(value))
     if not isinstance(value, RuntimeNumber) or value.fixed:
-        return known(value)
+        return unwrap_fixed(value)
 
     def make() -> fx.Node:
         use.plan.captured.append(reading)
         return use.placeholder(str(place[0]))
 
-    reading = Reading(use, make, value.value, str(place[0]), argument=place)
+    reading = ReadNumber(use, make, value.value, str(place[0]), argument=place)
     return reading
 
 
-def _in_short(block: Block, layer: Layer) -> str:
+def _block_text(block: Block, layer: Layer) -> str:
     """Required arguments bare, the others that were given with their names: `128, stride 2`."""
-    return block_in_short(plain(layer.arguments), {a.name for a in block.arguments if a.default is None})
+    return format_block_arguments(
+        compile_time_value(layer.arguments), {a.name for a in block.arguments if a.default is None}
+    )
 
 
-def _source(workshop: Workshop, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
+def _block_source(workshop: CompileSession, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
     source = layer.kind.source
     if isinstance(source, BlockSource):
         return source
     given = dict(arguments)
     name = given.pop("variant", None)
     variant = next((v for v in source.spec.variants if v.name == name), None)
-    return BlockSource(net_block(source.spec, anywhere=True), workshop.configured(source.spec, variant, given))
+    return BlockSource(net_block(source.spec, anywhere=True), workshop.configure(source.spec, variant, given))
 
 
 def net_block(spec: Spec, *, anywhere: bool = False) -> Block:
     """A file's net as a block. `anywhere`: at other sizes than the file names, which then only give the rank."""
-    inputs = tuple(replace(i, dims=only_rank(i)) for i in spec.inputs) if anywhere else spec.inputs
+    inputs = tuple(replace(i, dims=open_dimensions(i)) for i in spec.inputs) if anywhere else spec.inputs
     layers = spec.layers or ()
     return Block(spec.name, (), layers, spec.span, inputs, (), spec.modules, spec.returns, spec.expect, spec.note)
 
 
-def only_rank(entry: Input) -> tuple[Expression, ...] | None:
+def open_dimensions(entry: Input) -> tuple[Expression, ...] | None:
     """An input's dimensions with N bound and the others open: they give the rank."""
     blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
     return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
 
 
-def ordered(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
+def order_inputs(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[GraphTensor, ...]:
     """The inputs in the block's own order. Raises Fault."""
     names = [i.name for i in block.inputs] if block.inputs is not None else ["x"]
     given = dict(zip(names, args, strict=False)) | kwargs
     if len(args) > len(names) or set(given) != set(names):
         count, inputs = len(args) + len(kwargs), "input" if len(names) == 1 else "inputs"
-        raise Fault(
+        raise EvaluationError(
             f"{name} has {len(names)} {inputs} ({', '.join(names)}), {count} {'is' if count == 1 else 'are'} given",
             f"{name}(…)({', '.join(names)})",
         )
     for key, value in given.items():
-        if not isinstance(value, Tensor):
-            raise Fault(f"{name} takes a tensor as its input {key}, not {shown(value)}")
+        if not isinstance(value, GraphTensor):
+            raise EvaluationError(f"{name} takes a tensor as its input {key}, not {describe_value(value)}")
     return tuple(given[n] for n in names)
 
 
 def build_block(
-    use: Use,
+    use: BlockUse,
     source: BlockSource,
     arguments: tuple,
-    inputs: tuple[Tensor, ...],
+    inputs: tuple[GraphTensor, ...],
     *,
     begun: Callable[[Scope], None] | None = None,
 ) -> BlockPlan | None:
     """Fills the use's plan; None where the block's value is not known. begun: what is done when there are inputs."""
     block, scope = source.block, Scope(source.context.scope, dict(arguments))
-    values = _inputs(use, block, inputs, scope, begun)
+    values = _bind_inputs(use, block, inputs, scope, begun)
     if values is None:
         return None
-    use.workshop.add_defaults(block.arguments, scope, use.report)
-    use.workshop.add_let(block.let, scope, use.report)
+    use.session.add_defaults(block.arguments, scope, use.report)
+    use.session.add_let(block.let, scope, use.report)
     whole = block.modules is source.context.spec.modules  # a file's modules are seen in its blocks too
-    _declare(use, block, scope, source.context.scope if whole else scope)
-    walk = Walk(use)
-    value, labels = walk.sequence(block.layers, values[0] if values else None, scope, "")
+    _declare_modules(use, block, scope, source.context.scope if whole else scope)
+    walk = StepCompiler(use)
+    value, labels = walk.compile_steps(block.layers, values[0] if values else None, scope, "")
     if block.returns is not None:
-        value = _returned(walk, block.returns, labels, value)
-    if known_by_halves(value) or _cannot_return(use, block, value):
+        value = _evaluate_return(walk, block.returns, labels, value)
+    if has_unknown(value) or _report_bad_output(use, block, value):
         return None
-    use.plan.expected += expected_of(use, block.expect, labels, value, values[0] if values else None, "")
-    use.plan.output = _metas(value)
-    use.graph.output(_nodes(use, value))  # type: ignore[arg-type]
-    drop_unused(use)
-    _warn_of_ignored(use, block)
-    _warn_of_unused(use, block)
+    use.plan.expected += evaluate_expectations(use, block.expect, labels, value, values[0] if values else None, "")
+    use.plan.output = _output_metas(value)
+    use.graph.output(_output_nodes(use, value))  # type: ignore[arg-type]
+    drop_unused_items(use)
+    _warn_ignored_arguments(use, block)
+    _warn_unused(use, block)
     return use.plan
 
 
-def _metas(value: object) -> object:
-    return {k: on_meta(v) for k, v in value.items()} if isinstance(value, Mapping) else on_meta(value)
+def _output_metas(value: object) -> object:
+    return {k: meta_argument(v) for k, v in value.items()} if isinstance(value, Mapping) else meta_argument(value)
 
 
-def _nodes(use: Use, value: object) -> object:
-    return {k: use.lowered(v) for k, v in value.items()} if isinstance(value, Mapping) else use.lowered(value)
+def _output_nodes(use: BlockUse, value: object) -> object:
+    return {k: use.lower(v) for k, v in value.items()} if isinstance(value, Mapping) else use.lower(value)
 
 
-def _cannot_return(use: Use, block: Block, value: object) -> bool:
-    if isinstance(value, Mapping) or flat(on_meta(value)):
+def _report_bad_output(use: BlockUse, block: Block, value: object) -> bool:
+    if isinstance(value, Mapping) or flatten_tensors(meta_argument(value)):
         return False
-    if isinstance(value, Lazy):  # of a last step with several labels
+    if isinstance(value, LazyValue):  # of a last step with several labels
         use.report(block.layers[-1].span, "the last step keeps several values", "say which: return: [a, b]")
         return True
-    what = value.what if isinstance(value, Thing) else shown(value)
+    what = value.what if isinstance(value, SpecValue) else describe_value(value)
     place = block.returns.span if block.returns is not None else block.layers[-1].span if block.layers else block.span
     use.report(
         place, f"{block.name} gives {what}, not a tensor", "end with a step that makes a tensor, or say `return:`"
@@ -184,155 +186,159 @@ def _cannot_return(use: Use, block: Block, value: object) -> bool:
     return True
 
 
-def _returned(walk: Walk, returns: Data, scope: Scope, prev: object) -> object:
+def _evaluate_return(walk: StepCompiler, returns: Data, scope: Scope, prev: object) -> object:
     inner, use = Scope(scope, {"prev": prev}), walk.use
-    use.here, before = Here(RETURN, returns.span), last_node(use.graph)
-    value = use.workshop.data(returns, inner, words=False, report=use.report, host=use)
-    walk.give_sites(before, RETURN, returns.span, partial(described, returns))
+    use.cursor, before = StepCursor(RETURN_PATH, returns.span), last_node(use.graph)
+    value = use.session.evaluate_data(returns, inner, words=False, report=use.report, host=use)
+    walk.assign_sites(before, RETURN_PATH, returns.span, partial(data_label, returns))
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 
-def _inputs(
-    use: Use, block: Block, inputs: tuple[Tensor, ...], scope: Scope, begun: Callable[[Scope], None] | None
-) -> list[Tensor] | None:
+def _bind_inputs(
+    use: BlockUse, block: Block, inputs: tuple[GraphTensor, ...], scope: Scope, begun: Callable[[Scope], None] | None
+) -> list[GraphTensor] | None:
     """The inputs as Tensors of the graph, with their names and dimensions in the scope; None where one does not fit."""
     specs = block.inputs if block.inputs is not None else (Input("x", None, block.span),)
     values = []
     for spec, tensor in zip(specs, inputs, strict=True):
         node = use.graph.placeholder(spec.name)
         node.meta["shapes"] = (tuple(tensor.meta.shape),)
-        values.append(Tensor(use, node, tensor.meta))
-        use.plan.floating = values[0].meta.is_floating_point()
+        values.append(GraphTensor(use, node, tensor.meta))
+        use.plan.is_floating = values[0].meta.is_floating_point()
         scope.table[spec.name] = use.inputs[spec.name] = values[-1]
-        use.door = values[0]
+        use.first_input = values[0]
     for spec, value in zip(specs, values, strict=True) if not use.frames else ():
-        use.require_rank(value, f"the input {spec.name} ({_place(spec.span)})")
+        use.require_rank(value, f"the input {spec.name} ({_file_line(spec.span)})")
     for spec, value in zip(specs, values, strict=True):
         if spec.dims is not None and not _bind_dimensions(use, block, spec, value, scope):
             return None
     if begun is not None:
         begun(scope)
     if values:
-        _implicit(values[0], scope)
+        _bind_implicit_names(values[0], scope)
     return values
 
 
-def _implicit(tensor: Tensor, scope: Scope) -> None:
+def _bind_implicit_names(tensor: GraphTensor, scope: Scope) -> None:
     """`in_channels`, `in_features` and N, known without `input:`."""
     for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
         if tensor.meta.dim() >= rank and name not in scope.table:
-            scope.table[name] = Lazy(partial(tensor.owner.size, tensor, axis, name), name)
+            scope.table[name] = LazyValue(partial(tensor.owner.size, tensor, axis, name), name)
 
 
-def _bind_dimensions(use: Use, block: Block, spec: Input, value: Tensor, scope: Scope) -> bool:
+def _bind_dimensions(use: BlockUse, block: Block, spec: Input, value: GraphTensor, scope: Scope) -> bool:
     """Names the dimensions of an input and checks those known already; False where one does not fit."""
     dims, shape = spec.dims or (), tuple(value.meta.shape)
     if len(dims) != len(shape):
-        _misfit(use, block, spec, shape, "the number of dimensions differs")
+        _report_dim_mismatch(use, block, spec, shape, "the number of dimensions differs")
         return False
-    use.settle_rank(value, Fixed("", f"{spec.name} of {block.name} ({_place(spec.span)})"), declared=True)
+    use.fix_rank(value, FixedPlace("", f"{spec.name} of {block.name} ({_file_line(spec.span)})"), declared=True)
     for axis, dim in enumerate(dims):
         if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
             scope.table.update({} if dim.text == "_" else {dim.text: use.size(value, axis, dim.text)})
             continue
-        asked = use.workshop.evaluator(scope, use.report, use).value(dim)
-        wanted = plain(asked)
+        asked = use.session.evaluator(scope, use.report, use).value(dim)
+        wanted = compile_time_value(asked)
         if wanted is UNKNOWN or asked is use.size(value, axis):
             continue
         if wanted == shape[axis] and isinstance(asked, (int, RuntimeNumber)):
-            use.meet(use.size(value, axis), asked, Fixed("", f"{spec.name} of {block.name} ({_place(dim.span)})"))
+            use.require_declared_size(
+                use.size(value, axis), asked, FixedPlace("", f"{spec.name} of {block.name} ({_file_line(dim.span)})")
+            )
         else:
             said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
-            _misfit(use, block, spec, shape, f"{said} is asked for, there are {shape[axis]}")
+            _report_dim_mismatch(use, block, spec, shape, f"{said} is asked for, there are {shape[axis]}")
             return False
     return True
 
 
-def _place(span: Span) -> str:
+def _file_line(span: Span) -> str:
     return f"{span.file}:{span.line}"
 
 
-def _misfit(use: Use, block: Block, spec: Input, shape: tuple[int, ...], why: str) -> None:
+def _report_dim_mismatch(use: BlockUse, block: Block, spec: Input, shape: tuple[int, ...], why: str) -> None:
     """The problem stands at the block's use; the chain is that of the use."""
     written = f"({', '.join(d.text for d in spec.dims or ())})"
     place, chain = (use.frames[0].span, use.frames[1:]) if use.frames else (spec.span, ())
-    use.workshop.problems.add(
+    use.session.problems.add(
         Problem(place, f"{block.name} wants {written} as {spec.name} but gets {shape}", why, chain)
     )
 
 
-def _declare(use: Use, block: Block, scope: Scope, seen: Scope) -> None:
+def _declare_modules(use: BlockUse, block: Block, scope: Scope, seen: Scope) -> None:
     """Declares a block's modules; `seen` is the scope that they are known in."""
     for entry in block.modules:
-        use.here = Here(entry.name, entry.span, text=getattr(entry.body, "text", entry.name))
-        walk, before = Walk(use), last_node(use.graph)
-        value = walk.layer_value(entry.body, scope)
+        use.cursor = StepCursor(entry.name, entry.span, text=getattr(entry.body, "text", entry.name))
+        walk, before = StepCompiler(use), last_node(use.graph)
+        value = walk.declared_layer(entry.body, scope)
         if isinstance(entry.body, Expression):
-            walk.give_sites(before, entry.name, entry.span, partial(described, entry.body))
-        if isinstance(value, Kind):
-            value = walk.bound(value, entry.span)
+            walk.assign_sites(before, entry.name, entry.span, partial(data_label, entry.body))
+        if isinstance(value, LayerClass):
+            value = walk.bind_bare_layer(value, entry.span)
         if isinstance(value, Layer):
-            seen.table[entry.name] = Declaration(use, entry.name, value)
-        elif isinstance(value, Tensor):
+            seen.table[entry.name] = DeclaredLayer(use, entry.name, value)
+        elif isinstance(value, GraphTensor):
             seen.table[entry.name] = value
         else:
             if value is not UNKNOWN:
                 use.report(
-                    entry.span, f"module {entry.name} is {shown(value)}, not a layer", "for example pool: MaxPool2d(2)"
+                    entry.span,
+                    f"module {entry.name} is {describe_value(value)}, not a layer",
+                    "for example pool: MaxPool2d(2)",
                 )
             seen.table[entry.name] = UNKNOWN
 
 
-def described(data: Data, _: object) -> str:
+def data_label(data: Data, _: object) -> str:
     """What a step is called that is written as data."""
     return data_text(data)
 
 
-def _warn_of_ignored(use: Use, block: Block) -> None:
+def _warn_ignored_arguments(use: BlockUse, block: Block) -> None:
     """Arguments that nothing in the block reads, other arguments' defaults among it."""
-    read = use.workshop.names_read(block)
+    read = use.session.names_read(block)
     for argument in block.arguments:
         if argument.name not in read:
             fact = f"{block.name} accepts {argument.name!r} and ignores it: nothing in the block reads it"
             help = "use it in a step, or take it out of the block and of what calls it"
-            use.workshop.warn("ignored-argument", Problem(argument.span, fact, help))
+            use.session.warn("ignored-argument", Problem(argument.span, fact, help))
 
 
-def _warn_of_unused(use: Use, block: Block) -> None:
+def _warn_unused(use: BlockUse, block: Block) -> None:
     """Steps whose value nothing uses, and declared modules that nothing calls."""
-    _warn_of_unused_steps(use, use.graph)
+    _warn_unused_steps(use, use.graph)
     called = {name.split(".")[0] for name in use.plan.members}
     for entry in block.modules:
         if entry.name not in called and entry.name + "_" not in called:
             problem = Problem(
                 entry.span, f"module {entry.name!r} is declared and never called", "call it, or take it out", use.frames
             )
-            use.workshop.warn("unused-module", problem)
+            use.session.warn("unused-module", problem)
 
 
-def _warn_of_unused_steps(use: Use, graph: fx.Graph, *, gives: bool = True) -> None:
+def _warn_unused_steps(use: BlockUse, graph: fx.Graph, *, gives: bool = True) -> None:
     """The steps of a graph whose value nothing uses. gives: whether what it gives is used."""
     steps: dict[object, list[fx.Node]] = {}
     for node in graph.nodes:
         site = node.meta.get("step") or node.meta.get("site")
-        if site is not None and not is_number(node):
+        if site is not None and not is_number_node(node):
             steps.setdefault((site.place, site.path), []).append(node)
         if "loop" in node.meta:
-            _warn_of_unused_steps(use, node.meta["loop"].turn.graph, gives=_goes_on(node, node.meta["loop"]))
+            _warn_unused_steps(use, node.meta["loop"].turn.graph, gives=_is_turn_used(node, node.meta["loop"]))
     for nodes in steps.values():
         users = [user for node in nodes for user in node.users if user not in nodes]
         if not any(gives or user.op != "output" for user in users):
-            _warn(use, "unused-value", nodes[0])
+            _warn_step(use, "unused-value", nodes[0])
 
 
-def _goes_on(node: fx.Node, loop: Loop) -> bool:
+def _is_turn_used(node: fx.Node, loop: LoopPlan) -> bool:
     """Whether the value of every turn of a loop is used: by the next turn, or by who collects them all."""
     before = next(iter(loop.turn.graph.nodes))
-    return loop.turns < 2 or bool(before.users) or keeps_all(node)
+    return loop.turns < 2 or bool(before.users) or has_collected_turns(node)
 
 
-def _warn(use: Use, rule: str, node: fx.Node) -> None:
+def _warn_step(use: BlockUse, rule: str, node: fx.Node) -> None:
     site = node.meta.get("step") or node.meta["site"]
     message = f"nothing uses the value of this step ({site.name})"
     help = "its work is thrown away: use its value, or take the step out"
-    use.workshop.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))
+    use.session.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))

@@ -7,33 +7,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archscope.compile.built import counted, fraction, paired, turned, whole
-from archscope.compile.numbers import (
+from archscope.compile.built_net import enumerate_list, reverse_list, to_float, to_int, zip_list
+from archscope.compile.runtime_numbers import (
     RuntimeList,
     RuntimeNumber,
-    computed,
-    known,
-    metas_of,
-    plain,
-    readings_of,
-    settled,
-    told,
-    travels,
+    can_pass_at_runtime,
+    compile_time_value,
+    compute_number,
+    find_read_numbers,
+    fix_value,
+    meta_values,
+    runtime_text,
+    unwrap_fixed,
 )
-from archscope.spec.numbers import NUMBERS
-from archscope.spec.things import UNKNOWN, Thing, known_by_halves, plain_call
+from archscope.spec.bounded_math import NUMBER_FUNCTIONS
+from archscope.spec.spec_values import UNKNOWN, SpecValue, call_number_function, has_unknown
 
 if TYPE_CHECKING:
-    from archscope.compile.use import Use
+    from archscope.compile.block_use import BlockUse
 
-LISTS: Mapping[str, Callable] = {"range": range, "zip": paired, "enumerate": counted, "reversed": turned}
+LIST_FUNCTIONS: Mapping[str, Callable] = {
+    "range": range,
+    "zip": zip_list,
+    "enumerate": enumerate_list,
+    "reversed": reverse_list,
+}
 """Functions that give lists, as they are at run time."""
-AT_RUN_TIME: Mapping[str, Callable] = {"int": whole, "float": fraction, "sum": sum, "round": round}
+RUNTIME_FUNCTIONS: Mapping[str, Callable] = {"int": to_int, "float": to_float, "sum": sum, "round": round}
 """What stands for a function of numbers when the net runs, where that is another one."""
 
 
 @dataclass(frozen=True, eq=False)
-class NumberFunction(Thing):
+class NumberFunction(SpecValue):
     """A function of plain numbers and of lists, by its name."""
 
     name: str
@@ -43,31 +48,40 @@ class NumberFunction(Thing):
         return f"the function {self.name}"
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
-        return UNKNOWN if known_by_halves((*args, *kwargs.values())) else number_call(self.name, args, kwargs, host)
+        return (
+            UNKNOWN if has_unknown((*args, *kwargs.values())) else evaluate_number_call(self.name, args, kwargs, host)
+        )
 
 
-def number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
+def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
     """A function of numbers and lists on plain values, or on values of the run. Raises Fault."""
-    args, kwargs = positional(NUMBERS[name], args, kwargs)
+    args, kwargs = bind_positional(NUMBER_FUNCTIONS[name], args, kwargs)
     given = (*args, *kwargs.values())
     if name == "len" and len(args) == 1 and isinstance(args[0], RuntimeList):
-        return known(args[0].count)
-    if not of_the_run(given):
-        return plain_call(name, NUMBERS[name], args, kwargs)
-    text = f"{name}({', '.join(map(told, given))})"
-    if name in LISTS and travels(args) and not kwargs:
-        metas = plain_call(name, NUMBERS[name], metas_of(args), {})
-        use: Any = host or owner_of(args)
-        made = use.list_call(LISTS[name], args, metas, text)
-        made.sample = 0 if name == "range" else None
+        return unwrap_fixed(args[0].count)
+    if not is_runtime_value(given):
+        return call_number_function(name, NUMBER_FUNCTIONS[name], args, kwargs)
+    text = f"{name}({', '.join(map(runtime_text, given))})"
+    if name in LIST_FUNCTIONS and can_pass_at_runtime(args) and not kwargs:
+        metas = call_number_function(name, NUMBER_FUNCTIONS[name], meta_values(args), {})
+        use: Any = host or find_owning_use(args)
+        made = use.list_call(LIST_FUNCTIONS[name], args, metas, text)
+        made.sample_item = 0 if name == "range" else None
         return made
-    value = plain_call(name, NUMBERS[name], plain(args), {key: plain(value) for key, value in kwargs.items()})
-    if name in LISTS or kwargs or not travels(args) or not isinstance(value, (int, float)):
-        return plain_call(name, NUMBERS[name], settled(args, host), {k: settled(v, host) for k, v in kwargs.items()})
-    return computed(AT_RUN_TIME.get(name, NUMBERS[name]), args, value, text)
+    value = call_number_function(
+        name,
+        NUMBER_FUNCTIONS[name],
+        compile_time_value(args),
+        {key: compile_time_value(value) for key, value in kwargs.items()},
+    )
+    if name in LIST_FUNCTIONS or kwargs or not can_pass_at_runtime(args) or not isinstance(value, (int, float)):
+        return call_number_function(
+            name, NUMBER_FUNCTIONS[name], fix_value(args, host), {k: fix_value(v, host) for k, v in kwargs.items()}
+        )
+    return compute_number(RUNTIME_FUNCTIONS.get(name, NUMBER_FUNCTIONS[name]), args, value, text)
 
 
-def positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+def bind_positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """A call's arguments without names, where the function has an order for them."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs) if kwargs else None
@@ -76,13 +90,13 @@ def positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, di
     return (bound.args, bound.kwargs) if bound is not None else (args, kwargs)
 
 
-def owner_of(value: object) -> Use:
+def find_owning_use(value: object) -> BlockUse:
     """The use whose graph the first number or list of the run in a value belongs to."""
-    return next(reading.owner for reading in readings_of(value))
+    return next(reading.owner for reading in find_read_numbers(value))
 
 
-def of_the_run(value: object) -> bool:
+def is_runtime_value(value: object) -> bool:
     """Whether a value holds a number or a list that is worked out when the net runs."""
     if isinstance(value, (list, tuple)):
-        return any(map(of_the_run, value))
+        return any(map(is_runtime_value, value))
     return isinstance(value, (RuntimeNumber, RuntimeList))

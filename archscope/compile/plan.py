@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from archscope.compile.built import REQUIREMENTS
-from archscope.compile.layers import Foundry, Recipe
+from archscope.compile.built_net import REQUIRE_FUNCTIONS
+from archscope.compile.layer_cache import LayerCache, Recipe
 from archscope.errors import Problem
-from archscope.spec.model import Expected
-from archscope.trace import Site, join_path
+from archscope.spec.model import Expectation
+from archscope.trace import Location, join_path
 
-RETURN = "return"
+RETURN_PATH = "return"
 """The path of what a block's `return:` works out."""
 
 
 @dataclass(frozen=True)
-class Raw:
+class ParameterSpec:
     """A learned tensor written as `Parameter(…)`; `init` fills it, None means normal with a spread of 0.02."""
 
     shape: tuple[int, ...]
@@ -39,17 +39,17 @@ class Raw:
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class SharedModule:
     """A declared module of a block around this one, which holds it too. declaration: whose it is, and what was made."""
 
     declaration: Any
 
     @property
-    def made(self) -> Recipe | BlockPlan:
+    def built(self) -> Recipe | BlockPlan:
         return self.declaration.made
 
 
-class Fixed(NamedTuple):
+class FixedPlace(NamedTuple):
     """Where a number was settled that the net is then built for: the step's path, its text and place."""
 
     path: str
@@ -61,43 +61,41 @@ class BlockPlan:
     """One distinct use of a block. `members` are its layers, blocks and parameters by dotted name, in order of
     construction.
 
-    graph nodes carry in `meta`: "step" (the Site of the written step, relative path), "site" (the Site of a layer or
-    block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number gave), "of"
-    (the number), "alone" (of a parameter that is a whole step), "loop" (a Loop), "line" (the Site of a list that a loop
-    goes through), "plan" (of a call of a block: its plan
-    at these sizes), "own" (of a
-    call of a member that is no declared module).
-    declared: the members that are declared modules. captured: the values of blocks around it, and its own arguments,
-    that come in as further inputs. fixed: the arguments that may have no other value.
+    graph nodes carry in `meta`: "step" (the Location of the written step, relative path), "site" (the Location of a
+    layer or block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number
+    gave), "of" (the number), "alone" (of a parameter that is a whole step), "loop" (a LoopPlan), "line" (the Location
+    of a list that a loop goes through), "plan" (of a call of a block: its plan at these sizes), "own" (of a call of a
+    member that is no declared module). declared: the members that are declared modules. captured: the values of blocks
+    around it, and its own arguments, that come in as further inputs. fixed: the arguments that may have no other value.
     """
 
     name: str
     text: str
     graph: fx.Graph
-    members: dict[str, Recipe | Raw | Shared | BlockPlan] = field(default_factory=dict)
+    members: dict[str, Recipe | ParameterSpec | SharedModule | BlockPlan] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
     captured: list[Any] = field(default_factory=list)
-    fixed: list[tuple[tuple[str | int, ...], Fixed]] = field(default_factory=list)
-    expected: list[Expected] = field(default_factory=list)
+    fixed: list[tuple[tuple[str | int, ...], FixedPlace]] = field(default_factory=list)
+    expected: list[Expectation] = field(default_factory=list)
     output: object = None  # nested meta tensors
-    floating: bool = False  # whether the first input is of floating-point numbers
+    is_floating: bool = False  # whether the first input is of floating-point numbers
     steps: int = 0
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Recipe | Raw]]:
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Recipe | ParameterSpec]]:
         """Every layer and parameter below, in order of construction, with its dotted name."""
         for name, member in self.members.items():
             if isinstance(member, BlockPlan):
                 yield from member.walk(f"{prefix}{name}.")
-            elif not isinstance(member, Shared):
+            elif not isinstance(member, SharedModule):
                 yield prefix + name, member
 
 
 @dataclass(frozen=True, eq=False)
-class Loop:
+class LoopPlan:
     """A loop whose length depends on sizes: a node with the arguments (start, items, count, captured values).
 
     turn: the graph of every turn; its inputs are the value before, the item (where there are items), the turn's number,
-    and what it captures. Its members are those of the block. turns: how many there are at these sizes. even: whether
+    and what it captures. Its members are those of the block. turns: how many there are at these sizes. is_even: whether
     all turns are of the same sizes. The node gives the last value and the list of all.
     """
 
@@ -105,44 +103,44 @@ class Loop:
     turns: int
     path: str
     itemized: bool
-    even: bool = True
+    is_even: bool = True
 
 
-def is_number(node: fx.Node) -> bool:
+def is_number_node(node: fx.Node) -> bool:
     """Whether a node works out numbers, or requires one, and no tensor."""
-    return "number" in node.meta or node.target in REQUIREMENTS
+    return "number" in node.meta or node.target in REQUIRE_FUNCTIONS
 
 
-def keeps_all(loop: fx.Node) -> bool:
+def has_collected_turns(loop: fx.Node) -> bool:
     """Whether the values of all turns of a loop are read, and not the last one alone."""
     return any(user.args[1] == 1 and user.users for user in loop.users)
 
 
-def read_by(argument: object) -> Iterator[fx.Node]:
+def argument_nodes(argument: object) -> Iterator[fx.Node]:
     """Every node among arguments, in their order; one that stands twice is read twice."""
     if isinstance(argument, fx.Node):
         yield argument
     elif isinstance(argument, (tuple, list)):
         for part in argument:
-            yield from read_by(part)
+            yield from argument_nodes(part)
     elif isinstance(argument, dict):
-        yield from read_by(tuple(argument.values()))
+        yield from argument_nodes(tuple(argument.values()))
     elif isinstance(argument, slice):
-        yield from read_by((argument.start, argument.stop, argument.step))
+        yield from argument_nodes((argument.start, argument.stop, argument.step))
 
 
-def calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:
+def block_calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:
     """Every call of a block in a plan's graph, those in turns of loops too, with its path below the plan."""
-    yield from _calls(plan.graph, "")
+    yield from _graph_block_calls(plan.graph, "")
 
 
-def _calls(graph: fx.Graph, prefix: str) -> Iterator[tuple[str, BlockPlan]]:
+def _graph_block_calls(graph: fx.Graph, prefix: str) -> Iterator[tuple[str, BlockPlan]]:
     for node in graph.nodes:
         if "plan" in node.meta:
             yield join_path(prefix, node.meta["site"].path), node.meta["plan"]
         if (loop := node.meta.get("loop")) is not None:
             for turn in range(loop.turns):
-                yield from _calls(loop.turn.graph, join_path(prefix, loop.path, str(turn)))
+                yield from _graph_block_calls(loop.turn.graph, join_path(prefix, loop.path, str(turn)))
 
 
 def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
@@ -174,10 +172,10 @@ class Plan:
     """One variant of a spec, compiled: every mistake found, no memory used yet.
 
     parameter_count: tied ones once. largest_bytes: of the inputs and outputs of the largest single operation.
-    mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. foundry: the
-    layers that were made, for the next compilation. sized: the params that are dimensions of inputs. unjudged: what is
-    expected, and says nothing of these sizes. notes: of how the inputs were taken. again: compiles the same for other
-    shapes of the inputs.
+    mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. layer_cache: the
+    layers that were made, for the next compilation. input_params: the params that are dimensions of inputs. unjudged:
+    what is expected, and says nothing of these sizes. notes: of how the inputs were taken. compile_at: compiles the
+    same for other shapes of the inputs.
     """
 
     name: str
@@ -186,13 +184,13 @@ class Plan:
     inputs: tuple[InputSpec, ...]
     ties: tuple[tuple[str, str], ...]
     warnings: tuple[tuple[str, Problem], ...]
-    expected: tuple[Expected, ...]
+    expected: tuple[Expectation, ...]
     parameter_count: int
     largest_bytes: int
-    top: Site
+    top: Location
     mismatches: tuple[Problem, ...] = ()
-    foundry: Foundry = field(default_factory=Foundry, compare=False, repr=False)
-    sized: frozenset[str] = frozenset()
-    unjudged: tuple[Expected, ...] = ()
+    layer_cache: LayerCache = field(default_factory=LayerCache, compare=False, repr=False)
+    input_params: frozenset[str] = frozenset()
+    unjudged: tuple[Expectation, ...] = ()
     notes: tuple[str, ...] = ()
-    again: Callable[[Mapping[str, tuple[int, ...]]], Plan] | None = field(default=None, compare=False, repr=False)
+    compile_at: Callable[[Mapping[str, tuple[int, ...]]], Plan] | None = field(default=None, compare=False, repr=False)

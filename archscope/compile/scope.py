@@ -9,32 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from archscope.compile.numbers import known
-from archscope.compile.values import Tensor
+from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.runtime_numbers import unwrap_fixed
 from archscope.errors import Span
+from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.model import For, Repeat
-from archscope.spec.numbers import Fault
-from archscope.spec.things import MISSING, UNKNOWN
+from archscope.spec.spec_values import MISSING, UNKNOWN
 
 
 @dataclass
-class Lazy:
-    """A name's value, worked out when it is first asked for; a name that needs itself is a Fault."""
+class LazyValue:
+    """A name's value, worked out when it is first asked for; a name that needs itself is a EvaluationError."""
 
-    work: Callable[[], object]
+    compute: Callable[[], object]
     name: str
     value: object = MISSING
-    busy: bool = False
+    is_computing: bool = False
 
     def get(self) -> object:
         if self.value is MISSING:
-            if self.busy:
-                raise Fault(f"{self.name!r} is defined by itself", "give one of the values in the circle as a number")
-            self.busy = True
+            if self.is_computing:
+                raise EvaluationError(
+                    f"{self.name!r} is defined by itself", "give one of the values in the circle as a number"
+                )
+            self.is_computing = True
             try:
-                value = self.work()
+                value = self.compute()
             finally:
-                self.busy = False
+                self.is_computing = False
             if value is UNKNOWN:  # it has been reported, and is again where it is asked for again
                 return value
             self.value = value
@@ -45,16 +47,16 @@ class Lazy:
 class Scope:
     """One table of names; `parent` is asked next.
 
-    skipped: the labels of steps that `when:` left out. later: the labels of steps still to come, with their lines.
-    loop: the loop whose names these are.
+    skipped_labels: the labels of steps that `when:` left out. later_labels: the labels of steps still to come, with
+    their lines. loop: the loop whose names these are.
     """
 
     parent: Scope | None = None
     table: dict[str, object] = field(default_factory=dict)
-    skipped: dict[str, tuple[Span, str]] = field(default_factory=dict)
-    later: Mapping[str, int] = field(default_factory=dict)
+    skipped_labels: dict[str, tuple[Span, str]] = field(default_factory=dict)
+    later_labels: Mapping[str, int] = field(default_factory=dict)
     fallback: Callable[[str], object] = lambda name: MISSING
-    known: Callable[[], Mapping[str, object]] = dict
+    fallback_names: Callable[[], Mapping[str, object]] = dict
     loop: Repeat | For | None = None
 
     def chain(self) -> Iterator[Scope]:
@@ -70,29 +72,33 @@ class Scope:
             if value is MISSING:
                 value = scope.fallback(name)
             if value is not MISSING:
-                return known(value.get() if isinstance(value, Lazy) else value)
+                return unwrap_fixed(value.get() if isinstance(value, LazyValue) else value)
         for scope in self.chain():
-            scope._refuse_hidden(name)
+            scope._refuse_unreachable(name)
         for scope in self.chain():  # a group's label is the better name for what prev happens to be
-            scope._refuse_inner(name, "prev")
+            scope._refuse_group_label(name, "prev")
         return MISSING
 
-    def _refuse_hidden(self, name: str) -> None:
-        if name in self.skipped:
-            span, condition = self.skipped[name]
-            raise Fault(f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here")
-        if name in self.later:
-            raise Fault(f"step {name!r} comes later, at line {self.later[name]}", "a step sees what stands above it")
+    def _refuse_unreachable(self, name: str) -> None:
+        if name in self.skipped_labels:
+            span, condition = self.skipped_labels[name]
+            raise EvaluationError(
+                f"step {name!r} was left out", f"line {span.line}: its `when: {condition}` is false here"
+            )
+        if name in self.later_labels:
+            raise EvaluationError(
+                f"step {name!r} comes later, at line {self.later_labels[name]}", "a step sees what stands above it"
+            )
         for label in self.table:
             if label != "prev":
-                self._refuse_inner(name, label)
+                self._refuse_group_label(name, label)
 
-    def _refuse_inner(self, name: str, label: str) -> None:
+    def _refuse_group_label(self, name: str, label: str) -> None:
         value = self.table.get(label)
-        if isinstance(value, Tensor) and name in value.inner:
-            raise Fault(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
+        if isinstance(value, GraphTensor) and name in value.inner_labels:
+            raise EvaluationError(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
 
     def names(self) -> tuple[list[str], list[str]]:
         """Every name that could be meant here: those of the spec, and those of torch."""
         own = [name for scope in self.chain() for name in scope.table]
-        return [*own, "prev"], [name for scope in self.chain() for name in scope.known()]
+        return [*own, "prev"], [name for scope in self.chain() for name in scope.fallback_names()]

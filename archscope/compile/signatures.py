@@ -1,6 +1,6 @@
 """What a layer takes: the constructors of torch.nn as tables, and the binding of a step's arguments to them.
 
-    torch.nn → layer_classes() → signature(cls) → bind(cls, args, kwargs) → Bound (given, left to inference)
+    torch.nn → torch_layers() → signature(cls) → bind(cls, args, kwargs) → BoundArguments (given, left to inference)
 
 The schema is made from a snapshot:
 `python -m archscope.compile.signatures archscope/spec/signatures.json` writes it anew.
@@ -22,14 +22,14 @@ from torch import nn
 
 from archscope.errors import did_you_mean
 
-_STEPS = "write a list of steps"
-REFUSED: Mapping[str, str] = {
-    "Sequential": _STEPS,
+_STEPS_HELP = "write a list of steps"
+REFUSED_MODULES: Mapping[str, str] = {
+    "Sequential": _STEPS_HELP,
     "ModuleList": "label the steps, or use `repeat:` or `for:`",
     "ModuleDict": "label the steps, or name the branches",
     "ParameterList": "write each one as Parameter(…)",
     "ParameterDict": "write each one as Parameter(…)",
-    "Container": _STEPS,
+    "Container": _STEPS_HELP,
     "Module": "write a block",
     "DataParallel": "a spec describes one device's network: leave it out",
     "RNNBase": "write LSTM, GRU or RNN",
@@ -45,7 +45,7 @@ REFUSED: Mapping[str, str] = {
 _CHANNELS, _FEATURES = (("in_channels", 1, 0),), (("num_features", 1, 0),)
 _INPUT, _MODEL = (("input_size", -1, 0),), (("d_model", -1, 0),)
 _SHAPE = (("normalized_shape", -1, 0),)
-INFERRED: Mapping[str, tuple[tuple[str, int, int], ...]] = {
+INFERRED_ARGUMENTS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
     **{f"Conv{kind}{d}d": _CHANNELS for kind in ("", "Transpose") for d in (1, 2, 3)},
     **{f"{kind}Norm{d}d": _FEATURES for kind in ("Batch", "Instance") for d in (1, 2, 3)},
     "SyncBatchNorm": _FEATURES,
@@ -60,18 +60,22 @@ INFERRED: Mapping[str, tuple[tuple[str, int, int], ...]] = {
 }
 """Layer → the arguments that are inferred: (argument, axis, index of the input)."""
 
-_N = ("N", "C", "L"), ("N", "C", "H", "W"), ("N", "C", "D", "H", "W")
-_IMAGES = ("Conv", "ConvTranspose", "InstanceNorm", "MaxPool", "AvgPool", "LPPool", "MaxUnpool")
-_SEQUENCES = ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer")
-RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    **{f"{kind}{d}d": (_N[d - 1],) for kind in (*_IMAGES, "AdaptiveAvgPool", "AdaptiveMaxPool") for d in (1, 2, 3)},
-    "BatchNorm1d": (("N", "C"), _N[0]),
-    "BatchNorm2d": (_N[1],),
-    "BatchNorm3d": (_N[2],),
-    "FractionalMaxPool2d": (_N[1],),
-    "FractionalMaxPool3d": (_N[2],),
-    "CrossMapLRN2d": (_N[1],),
-    **dict.fromkeys((*_SEQUENCES, "TransformerEncoder", "TransformerDecoder", "Transformer"), (("T", "N", "F"),)),
+_IMAGE_AXES = ("N", "C", "L"), ("N", "C", "H", "W"), ("N", "C", "D", "H", "W")
+_IMAGE_LAYERS = ("Conv", "ConvTranspose", "InstanceNorm", "MaxPool", "AvgPool", "LPPool", "MaxUnpool")
+_SEQUENCE_LAYERS = ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer")
+ALLOWED_RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    **{
+        f"{kind}{d}d": (_IMAGE_AXES[d - 1],)
+        for kind in (*_IMAGE_LAYERS, "AdaptiveAvgPool", "AdaptiveMaxPool")
+        for d in (1, 2, 3)
+    },
+    "BatchNorm1d": (("N", "C"), _IMAGE_AXES[0]),
+    "BatchNorm2d": (_IMAGE_AXES[1],),
+    "BatchNorm3d": (_IMAGE_AXES[2],),
+    "FractionalMaxPool2d": (_IMAGE_AXES[1],),
+    "FractionalMaxPool3d": (_IMAGE_AXES[2],),
+    "CrossMapLRN2d": (_IMAGE_AXES[1],),
+    **dict.fromkeys((*_SEQUENCE_LAYERS, "TransformerEncoder", "TransformerDecoder", "Transformer"), (("T", "N", "F"),)),
     **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell"), (("N", "F"),)),
 }
 """Layer → the axes of every rank its input may have. A layer that is absent takes any rank.
@@ -79,44 +83,46 @@ RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 (T, N, F) stands for both orders of a sequence; `batch_first` decides which one is meant.
 """
 
-_UNSEEN = ("device", "dtype")
-_RNN = "input_size hidden_size num_layers=1 {} bias=True batch_first=False dropout=0.0 bidirectional=False {}"
-_WRITTEN_OUT = {
-    "LSTM": _RNN.format("", "proj_size=0"),
-    "GRU": _RNN.format("", ""),
-    "RNN": _RNN.format("nonlinearity='tanh'", ""),
+_OMITTED_ARGUMENTS = ("device", "dtype")
+_RNN_SIGNATURE = "input_size hidden_size num_layers=1 {} bias=True batch_first=False dropout=0.0 bidirectional=False {}"
+_EXPLICIT_SIGNATURES = {
+    "LSTM": _RNN_SIGNATURE.format("", "proj_size=0"),
+    "GRU": _RNN_SIGNATURE.format("", ""),
+    "RNN": _RNN_SIGNATURE.format("nonlinearity='tanh'", ""),
 }
 
 
 @cache
-def layer_classes() -> Mapping[str, type]:
-    """Every layer of torch.nn by its name; what `REFUSED` names is not among them."""
+def torch_layers() -> Mapping[str, type]:
+    """Every layer of torch.nn by its name; what `REFUSED_MODULES` names is not among them."""
     classes = {name: thing for name, thing in sorted(vars(nn).items()) if isinstance(thing, type)}
-    layers = {name: cls for name, cls in classes.items() if issubclass(cls, nn.Module) and name not in REFUSED}
+    layers = {name: cls for name, cls in classes.items() if issubclass(cls, nn.Module) and name not in REFUSED_MODULES}
     return MappingProxyType(layers)
 
 
 @cache
-def signature(cls: Callable[..., object]) -> Signature:
+def constructor_signature(cls: Callable[..., object]) -> Signature:
     """The constructor without self, without device and dtype, and without torch's private arguments."""
-    written = _WRITTEN_OUT.get(cls.__name__) if cls.__module__.startswith("torch.") else None
+    written = _EXPLICIT_SIGNATURES.get(cls.__name__) if cls.__module__.startswith("torch.") else None
     if written:
-        return Signature([_written_parameter(text) for text in written.split()])
+        return Signature([_parse_parameter(text) for text in written.split()])
     variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     parameters = list(inspect.signature(cls).parameters.values())
-    return Signature([p for p in parameters if p.kind not in variadic and p.name not in _UNSEEN and p.name[0] != "_"])
+    return Signature(
+        [p for p in parameters if p.kind not in variadic and p.name not in _OMITTED_ARGUMENTS and p.name[0] != "_"]
+    )
 
 
-def _written_parameter(text: str) -> Parameter:
+def _parse_parameter(text: str) -> Parameter:
     name, _, default = text.partition("=")
     values = {"True": True, "False": False, "'tanh'": "tanh", "0.0": 0.0, "0": 0, "1": 1, "": Parameter.empty}
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=values[default])
 
 
-def signature_text(cls: type, *, defaults: int = 2) -> str:
+def constructor_text(cls: type, *, defaults: int = 2) -> str:
     """`Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: all that is required, then a few."""
     shown = []
-    for parameter in signature(cls).parameters.values():
+    for parameter in constructor_signature(cls).parameters.values():
         optional = parameter.default is not Parameter.empty
         if optional and defaults == 0:
             shown.append("…")
@@ -131,11 +137,11 @@ def _default_text(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundArguments:
     """A step's arguments by name: those that are given, and the names of those left to inference."""
 
     arguments: dict[str, object]
-    struck: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 class BindError(Exception):
@@ -146,90 +152,93 @@ class BindError(Exception):
         super().__init__(message)
 
 
-def bind(cls: type, args: Iterable[object], kwargs: Mapping[str, object]) -> Bound:
+def bind_constructor(cls: type, args: Iterable[object], kwargs: Mapping[str, object]) -> BoundArguments:
     """The arguments as PyTorch binds them; where required ones are missing, once more without the inferable ones.
 
     Raises BindError.
     """
     args = tuple(args)
     if cls is nn.Identity:  # torch's Identity takes anything and ignores it
-        return Bound({}, ())
-    inferable = tuple(name for name, _, _ in INFERRED.get(cls.__name__, ()) if name not in kwargs)
-    parameters = signature(cls).parameters
-    given = _bind(cls, parameters, args, kwargs)
-    missing = _missing(parameters, given)
+        return BoundArguments({}, ())
+    inferable = tuple(name for name, _, _ in INFERRED_ARGUMENTS.get(cls.__name__, ()) if name not in kwargs)
+    parameters = constructor_signature(cls).parameters
+    given = _bind_parameters(cls, parameters, args, kwargs)
+    missing = _missing_names(parameters, given)
     if missing:
-        given = _bind_again(cls, missing, inferable, args, kwargs)
-    return Bound(given, tuple(name for name in inferable if name not in given))
+        given = _bind_without_inferred(cls, missing, inferable, args, kwargs)
+    return BoundArguments(given, tuple(name for name in inferable if name not in given))
 
 
-def _bind_again(
+def _bind_without_inferred(
     cls: type, missing: list[str], inferable: tuple[str, ...], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
-    parameters = {name: p for name, p in signature(cls).parameters.items() if name not in inferable}
+    parameters = {name: p for name, p in constructor_signature(cls).parameters.items() if name not in inferable}
     try:
-        given = _bind(cls, parameters, args, kwargs)
+        given = _bind_parameters(cls, parameters, args, kwargs)
     except BindError:
         raise _missing_error(cls, [name for name in missing if name not in inferable]) from None
-    if still := _missing(parameters, given):
+    if still := _missing_names(parameters, given):
         raise _missing_error(cls, still)
     return given
 
 
-def _bind(
+def _bind_parameters(
     cls: type, parameters: Mapping[str, Parameter], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
     for name in kwargs:
         if name not in parameters:
-            raise _unknown(cls, name)
+            raise _unknown_error(cls, name)
     positional = [p.name for p in parameters.values() if p.kind is not Parameter.KEYWORD_ONLY]
     if len(args) > len(positional):
-        raise _too_many(cls, len(positional), len(args))
+        raise _too_many_error(cls, len(positional), len(args))
     given = dict(zip(positional, args, strict=False))
     for name in kwargs:
         if name in given:
             text = f"{cls.__name__} gets {name} twice: by position ({given[name]}) and by name"
-            raise BindError("twice", name, text, signature_text(cls))
+            raise BindError("twice", name, text, constructor_text(cls))
     return {**given, **kwargs}
 
 
-def _missing(parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> list[str]:
+def _missing_names(parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> list[str]:
     return [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in given]
 
 
-def _unknown(cls: type, name: str) -> BindError:
+def _unknown_error(cls: type, name: str) -> BindError:
     message = f"{cls.__name__} has no argument {name!r}"
-    if name in _UNSEEN:
+    if name in _OMITTED_ARGUMENTS:
         return BindError("unknown", name, message, f"leave it out: --{name} chooses it for the whole net")
-    near = did_you_mean(name, signature(cls).parameters)
-    return BindError("unknown", name, message, "   ".join(filter(None, (near, signature_text(cls)))))
+    near = did_you_mean(name, constructor_signature(cls).parameters)
+    return BindError("unknown", name, message, "   ".join(filter(None, (near, constructor_text(cls)))))
 
 
-def _too_many(cls: type, takes: int, given: int) -> BindError:
+def _too_many_error(cls: type, takes: int, given: int) -> BindError:
     limit = f"at most {takes} argument{'s' * (takes != 1)} by position" if takes else "no arguments by position"
-    if not signature(cls).parameters:
+    if not constructor_signature(cls).parameters:
         limit = "no arguments"
     message = f"{cls.__name__} takes {limit}, but {given} {'is' if given == 1 else 'are'} given"
-    return BindError("many", "", message, signature_text(cls, defaults=99))
+    return BindError("many", "", message, constructor_text(cls, defaults=99))
 
 
 def _missing_error(cls: type, names: list[str]) -> BindError:
     listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    return BindError("missing", names[0], f"{cls.__name__} needs {listed}", signature_text(cls))
+    return BindError("missing", names[0], f"{cls.__name__} needs {listed}", constructor_text(cls))
 
 
 # The snapshot for the schema.
 
 
-def snapshot() -> dict[str, object]:
+def signature_snapshot() -> dict[str, object]:
     """Every layer's arguments, their defaults and what is inferred, as JSON data."""
-    return {"layers": {name: _layer_entry(cls) for name, cls in layer_classes().items()}, "refused": dict(REFUSED)}
+    return {
+        "layers": {name: _layer_entry(cls) for name, cls in torch_layers().items()},
+        "refused": dict(REFUSED_MODULES),
+    }
 
 
 def _layer_entry(cls: type) -> dict[str, object]:
-    inferred = {name for name, _, _ in INFERRED.get(cls.__name__, ())}
-    parameters = signature(cls).parameters.values()
-    return {"text": signature_text(cls), "arguments": [_argument_entry(p, inferred) for p in parameters]}
+    inferred = {name for name, _, _ in INFERRED_ARGUMENTS.get(cls.__name__, ())}
+    parameters = constructor_signature(cls).parameters.values()
+    return {"text": constructor_text(cls), "arguments": [_argument_entry(p, inferred) for p in parameters]}
 
 
 def _argument_entry(parameter: Parameter, inferred: set[str]) -> dict[str, object]:
@@ -245,7 +254,7 @@ def _argument_entry(parameter: Parameter, inferred: set[str]) -> dict[str, objec
 
 def main(path: str) -> None:
     """Writes the snapshot as JSON into a file."""
-    Path(path).write_text(json.dumps(snapshot(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    Path(path).write_text(json.dumps(signature_snapshot(), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -12,92 +12,94 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from archscope.compile.argument_text import value_text
-from archscope.compile.kinds import Declaration, Kind, Layer, RawParameter
-from archscope.compile.numbers import plain
+from archscope.compile.argument_text import format_argument_value
+from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass, ParameterFunction
+from archscope.compile.runtime_numbers import compile_time_value
 from archscope.compile.scope import Scope
-from archscope.compile.workshop import Workshop
+from archscope.compile.session import CompileSession
+from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.evaluate import Evaluator
 from archscope.spec.model import Data, Expression, Items, Table, Word
-from archscope.spec.names import names_in
-from archscope.spec.numbers import Fault
-from archscope.spec.things import UNKNOWN, Thing
-from archscope.trace import Site
+from archscope.spec.name_usage import names_in
+from archscope.spec.spec_values import UNKNOWN, SpecValue
+from archscope.trace import Location
 
 
-def step_text(expression: Expression, scope: Scope, workshop: Workshop, working: Sequence[fx.Node]) -> str:
+def step_text(expression: Expression, scope: Scope, workshop: CompileSession, working: Sequence[fx.Node]) -> str:
     """What a step says of itself. working: the nodes that it made, the last one at the end."""
-    values = WithValues(expression, scope, workshop.evaluator(scope, ignored))
+    values = InlinedValues(expression, scope, workshop.evaluator(scope, ignore_problem))
     tree: ast.AST = expression.tree
-    called: Site | None = working[-1].meta.get("site") if working else None
+    called: Location | None = working[-1].meta.get("site") if working else None
     if called is None or not isinstance(tree, ast.Call):
-        return values.whole()
+        return values.full_text()
     layer = f"{called.name} {called.text}".rstrip()
     if values.is_layer(tree):
         return layer
-    given = ", ".join([*map(values.part, tree.args), *map(values.part, tree.keywords)])
-    return f"{layer} ({given})" if values.is_layer(tree.func) else values.whole()
+    given = ", ".join([*map(values.node_text, tree.args), *map(values.node_text, tree.keywords)])
+    return f"{layer} ({given})" if values.is_layer(tree.func) else values.full_text()
 
 
-def ignored(*_: object) -> None:
+def ignore_problem(*_: object) -> None:
     """Told of faults in what is worked out again for its text: a branch that was not taken may have some."""
 
 
 @dataclass(frozen=True)
-class WithValues:
+class InlinedValues:
     """Writes an expression with the values of what layers, blocks and parameters are told, else as its author did."""
 
     expression: Expression
     scope: Scope
     evaluator: Evaluator
 
-    def whole(self) -> str:
-        return self.between(0, len(self.expression.text.encode()), self.expression.tree)
+    def full_text(self) -> str:
+        return self.text_between(0, len(self.expression.text.encode()), self.expression.tree)
 
-    def part(self, node: ast.expr | ast.keyword) -> str:
-        return self.between(node.col_offset, node.end_col_offset, node)
+    def node_text(self, node: ast.expr | ast.keyword) -> str:
+        return self.text_between(node.col_offset, node.end_col_offset, node)
 
-    def between(self, start: int, end: int | None, node: ast.AST) -> str:
+    def text_between(self, start: int, end: int | None, node: ast.AST) -> str:
         """A stretch of the text, counted in bytes as Python's parser does, with values in it."""
         text, pieces = self.expression.text.encode(), list[bytes]()
-        for argument, value in self.replaced(node):
+        for argument, value in self.find_replacements(node):
             pieces += [text[start : argument.col_offset], value.encode()]
             start = argument.end_col_offset or argument.col_offset
         return " ".join(b"".join([*pieces, text[start:end]]).decode().split())
 
-    def replaced(self, node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    def find_replacements(self, node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
         """The arguments that names stand in, from left to right, and their values."""
         if not isinstance(node, ast.Call) or not self.is_layer(node, learned=True):
             for child in ast.iter_child_nodes(node):
-                yield from self.replaced(child)
+                yield from self.find_replacements(child)
             return
         for argument in (*node.args, *(word.value for word in node.keywords)):
-            value = self.value(argument)
+            value = self.replacement_text(argument)
             if value is None:
-                yield from self.replaced(argument)
+                yield from self.find_replacements(argument)
             else:
                 yield argument, value
 
-    def value(self, node: ast.expr) -> str | None:
+    def replacement_text(self, node: ast.expr) -> str | None:
         """An argument's value as text; None where it stays as it is."""
         if isinstance(node, ast.Starred) or not names_in(node) or (isinstance(node, ast.Call) and self.is_layer(node)):
             return None
-        value = plain(self.evaluator.value(Expression(self.expression.text, self.expression.span, node)))
-        if value is UNKNOWN or (isinstance(value, Thing) and not isinstance(value, (Kind, Layer, Declaration))):
+        value = compile_time_value(self.evaluator.value(Expression(self.expression.text, self.expression.span, node)))
+        if value is UNKNOWN or (
+            isinstance(value, SpecValue) and not isinstance(value, (LayerClass, Layer, DeclaredLayer))
+        ):
             return None
-        return repr(value) if isinstance(value, str) else value_text(value)
+        return repr(value) if isinstance(value, str) else format_argument_value(value)
 
     def is_layer(self, node: ast.expr, *, learned: bool = False) -> bool:
         """Whether a name, or a call of one, is a layer, a block or a declared module. learned: or Parameter's call."""
         if isinstance(node, ast.Call):
-            kinds: tuple[type, ...] = (Kind, RawParameter) if learned else (Kind,)
-            return isinstance(node.func, ast.Name) and isinstance(self.found(node.func.id), kinds)
-        return isinstance(node, ast.Name) and isinstance(self.found(node.id), (Kind, Layer, Declaration))
+            kinds: tuple[type, ...] = (LayerClass, ParameterFunction) if learned else (LayerClass,)
+            return isinstance(node.func, ast.Name) and isinstance(self.find_name(node.func.id), kinds)
+        return isinstance(node, ast.Name) and isinstance(self.find_name(node.id), (LayerClass, Layer, DeclaredLayer))
 
-    def found(self, name: str) -> object:
+    def find_name(self, name: str) -> object:
         try:
             return self.scope.find(name)
-        except Fault:
+        except EvaluationError:
             return None
 
 
@@ -109,4 +111,4 @@ def data_text(data: Data) -> str:
         return f"{{{', '.join(f'{name}: {data_text(part)}' for name, part in data.entries)}}}"
     if isinstance(data, (Expression, Word)):
         return " ".join(data.text.split())
-    return value_text(data.value)
+    return format_argument_value(data.value)

@@ -25,17 +25,17 @@ def matrix_product(kernel: Kernel) -> int | None:
     left, right = kernel.inputs[-2:]
     stored = dict(kernel.attributes).get("stored")
     if stored is None:
-        return prod(left) * columns(right)
+        return prod(left) * column_count(right)
     assert isinstance(stored, tuple)
     first, second = stored[-2:]
     if first is not None and second is not None:
         return None
     if first is not None:
-        return int(first) * columns(right)
+        return int(first) * column_count(right)
     return int(second) * (left[-2] if len(right) > 2 else prod(left[:-1]))
 
 
-def columns(right: Shape) -> int:
+def column_count(right: Shape) -> int:
     return right[-1] if len(right) > 1 else 1
 
 
@@ -50,7 +50,7 @@ def sampled_product(kernel: Kernel) -> int | None:
     return stored[0] * kernel.inputs[-2][-1] if isinstance(stored, tuple) and stored[0] is not None else None
 
 
-def leading_product(kernel: Kernel) -> int:
+def scaled_product(kernel: Kernel) -> int:
     """(m, k) × (k, n) where scales and a bias follow the factors."""
     left, right = kernel.inputs[:2]
     return prod(left) * right[-1]
@@ -67,24 +67,24 @@ def packed_product(kernel: Kernel) -> int:
     return prod(kernel.outputs[0]) * kernel.inputs[0][-1]
 
 
-def compressed_product(kernel: Kernel) -> int:
+def semi_structured_product(kernel: Kernel) -> int:
     """2:4 sparse (m, k/2) with its metadata × (k, n): two of four elements are stored."""
     return prod(kernel.inputs[0]) * kernel.inputs[2][-1]
 
 
-def compressed_linear(kernel: Kernel) -> int:
+def semi_structured_linear(kernel: Kernel) -> int:
     """x (…, k) × a 2:4 sparse weight (n, k/2): two of four elements are stored."""
     return prod(kernel.inputs[0][:-1]) * prod(kernel.inputs[1])
 
 
-def listed_products(kernel: Kernel) -> int:
+def foreach_products(kernel: Kernel) -> int:
     """Lefts (m, k), then as many rights (k, n)."""
     half = len(kernel.inputs) // 2
     pairs = zip(kernel.inputs[:half], kernel.inputs[half:], strict=True)
     return sum(prod(left) * right[-1] for left, right in pairs)
 
 
-def distances(kernel: Kernel) -> int:
+def euclidean_distances(kernel: Kernel) -> int:
     """(…, P, M) and (…, R, M) as |x|² - 2xy + |y|²: one product over M + 2, with the squares and ones beside."""
     left, right = kernel.inputs[:2]
     return prod(kernel.outputs[0]) * (left[-1] + 2) if right else 0
@@ -101,11 +101,11 @@ def trilinear(kernel: Kernel) -> int:
     The attributes expand1, expand2, expand3 say where each factor has an axis of one.
     """
     attributes = dict(kernel.attributes)
-    factors = [widened(shape, attributes[f"expand{n}"]) for n, shape in enumerate(kernel.inputs[:3], 1)]
+    factors = [insert_unit_axes(shape, attributes[f"expand{n}"]) for n, shape in enumerate(kernel.inputs[:3], 1)]
     return prod(max(axis) for axis in zip(*factors, strict=True))
 
 
-def widened(shape: Shape, axes: object) -> Shape:
+def insert_unit_axes(shape: Shape, axes: object) -> Shape:
     """`shape` with an axis of one inserted at each of `axes`."""
     assert isinstance(axes, tuple)
     out = list(shape)
@@ -114,7 +114,7 @@ def widened(shape: Shape, axes: object) -> Shape:
     return tuple(out)
 
 
-def triangular_solution(kernel: Kernel) -> int:
+def triangular_solve(kernel: Kernel) -> int:
     """A triangular (…, n, n) against m columns or rows: each of n steps subtracts what is known, and divides by the
     diagonal where that is not one."""
     size, solved = max(kernel.inputs, key=lambda shape: shape[-1] == shape[-2])[-1], prod(kernel.outputs[0])
@@ -141,19 +141,19 @@ def transposed_convolution(kernel: Kernel) -> int | None:
 
 def fused_convolution(kernel: Kernel) -> int:
     """A convolution that may add another value: its weight is the last input of the output's rank."""
-    return prod(kernel.outputs[0]) * prod(of_rank(kernel)[-1][1:])
+    return prod(kernel.outputs[0]) * prod(inputs_of_output_rank(kernel)[-1][1:])
 
 
 def scaled_convolution(kernel: Kernel) -> int:
     """A convolution with scales among its inputs: its weight is the second input of the output's rank."""
-    return prod(kernel.outputs[0]) * prod(of_rank(kernel)[1][1:])
+    return prod(kernel.outputs[0]) * prod(inputs_of_output_rank(kernel)[1][1:])
 
 
-def of_rank(kernel: Kernel) -> list[Shape]:
+def inputs_of_output_rank(kernel: Kernel) -> list[Shape]:
     return [shape for shape in kernel.inputs if len(shape) == len(kernel.outputs[0])]
 
 
-def time_convolution(kernel: Kernel) -> int:
+def tbc_convolution(kernel: Kernel) -> int:
     """conv_tbc: the weight is (kernel, in, out); every output element sums kernel × in products."""
     return prod(kernel.outputs[0]) * prod(kernel.inputs[1][:2])
 
@@ -172,26 +172,26 @@ def attention(kernel: Kernel) -> int:
 def flash_attention(kernel: Kernel) -> int | None:
     """Attention over q (B, L, H, E), k (B, S, H, E), v (B, S, H, Ev); None for packed sequences, (tokens, H, E), and
     for keys in pages."""
-    return rowwise(*kernel.inputs[:3])
+    return flash_layout_macs(*kernel.inputs[:3])
 
 
-def long_attention(kernel: Kernel) -> int | None:
+def efficient_attention(kernel: Kernel) -> int | None:
     """As flash attention; packed sequences lie in one batch, and their bounds (one axis) among the inputs."""
-    return None if bounded(kernel.inputs) else rowwise(*kernel.inputs[:3])
+    return None if has_sequence_bounds(kernel.inputs) else flash_layout_macs(*kernel.inputs[:3])
 
 
-def written_attention(kernel: Kernel) -> int | None:
+def preallocated_attention(kernel: Kernel) -> int | None:
     """Flash attention that is handed its output, which comes first."""
-    return rowwise(*kernel.inputs[1:4])
+    return flash_layout_macs(*kernel.inputs[1:4])
 
 
-def rowwise(query: Shape, key: Shape, value: Shape) -> int | None:
+def flash_layout_macs(query: Shape, key: Shape, value: Shape) -> int | None:
     if len(query) < 4 or key[0] != query[0]:
         return None
     return prod(query[:-1]) * key[1] * (query[-1] + value[-1])
 
 
-def bounded(inputs: Sequence[Shape]) -> bool:
+def has_sequence_bounds(inputs: Sequence[Shape]) -> bool:
     return any(len(shape) == 1 and shape[0] > 1 for shape in inputs)
 
 
@@ -210,12 +210,12 @@ def attention_backward(kernel: Kernel) -> int:
 
 def flash_attention_backward(kernel: Kernel) -> int | None:
     """As attention's backward, in the layout (B, L, H, E); one axis more may be a random state's."""
-    return twice(rowwise(*kernel.inputs[1:4]))
+    return twice(flash_layout_macs(*kernel.inputs[1:4]))
 
 
-def long_attention_backward(kernel: Kernel) -> int | None:
+def efficient_attention_backward(kernel: Kernel) -> int | None:
     """As flash attention's; None for packed sequences."""
-    return None if bounded(kernel.inputs) else twice(rowwise(*kernel.inputs[1:4]))
+    return None if has_sequence_bounds(kernel.inputs) else twice(flash_layout_macs(*kernel.inputs[1:4]))
 
 
 def multi_head_attention(kernel: Kernel) -> int:
@@ -235,20 +235,20 @@ def encoder_layer(kernel: Kernel) -> int:
 
 
 # ------------------------------------------------------------ recurrent layers
-def recurrent(kernel: Kernel) -> int:
+def rnn(kernel: Kernel) -> int:
     """Every token (…, features) meets every weight matrix of all layers and directions once; states have 3 axes."""
     tokens = prod(kernel.inputs[0][:-1])
     return tokens * sum(prod(shape) for shape in kernel.inputs[1:] if len(shape) == 2)
 
 
-def recurrent_layer(kernel: Kernel) -> int:
+def rnn_layer(kernel: Kernel) -> int:
     """One layer and direction: the tokens, then the weights of input and state."""
     tokens = prod(kernel.inputs[0][:-1])
     return tokens * (prod(kernel.inputs[1]) + prod(kernel.inputs[2]))
 
 
 # ------------------------------------------------------------ backward
-def masked(kernel: Kernel, name: str = "output_mask", *, gradients: int = 2) -> int:
+def gradient_count(kernel: Kernel, name: str = "output_mask", *, gradients: int = 2) -> int:
     """How many gradients by products are asked for: of the input and of the weight, never of the bias."""
     mask = dict(kernel.attributes).get(name)
     return sum(map(bool, mask[:gradients])) if isinstance(mask, tuple) else gradients
@@ -258,20 +258,20 @@ def convolution_backward(kernel: Kernel) -> int:
     """The gradients of input and weight cost what the convolution did, each. Inputs: gradient, input, weight."""
     gradient, inputs, weight = kernel.inputs[:3]
     transposed = dict(kernel.attributes).get("transposed", False)
-    return masked(kernel) * prod(inputs if transposed else gradient) * prod(weight[1:])
+    return gradient_count(kernel) * prod(inputs if transposed else gradient) * prod(weight[1:])
 
 
 def swapped_convolution_backward(kernel: Kernel) -> int:
     """Inputs: input, gradient, weight."""
-    return masked(kernel) * prod(kernel.inputs[1]) * prod(kernel.inputs[2][1:])
+    return gradient_count(kernel) * prod(kernel.inputs[1]) * prod(kernel.inputs[2][1:])
 
 
 def swapped_transposed_backward(kernel: Kernel) -> int:
     """Inputs: input, gradient, weight of a transposed convolution."""
-    return masked(kernel) * prod(kernel.inputs[0]) * prod(kernel.inputs[2][1:])
+    return gradient_count(kernel) * prod(kernel.inputs[0]) * prod(kernel.inputs[2][1:])
 
 
-def time_convolution_backward(kernel: Kernel) -> int:
+def tbc_convolution_backward(kernel: Kernel) -> int:
     """Inputs: gradient, input, weight (kernel, in, out)."""
     return 2 * prod(kernel.inputs[0]) * prod(kernel.inputs[2][:2])
 
@@ -279,7 +279,7 @@ def time_convolution_backward(kernel: Kernel) -> int:
 def linear_backward(kernel: Kernel) -> int:
     """Inputs: input (or what gradient it has first), and the weight last: rows × in × out for each gradient."""
     rows = prod(kernel.inputs[0][:-1])
-    return masked(kernel) * rows * prod(kernel.inputs[2])
+    return gradient_count(kernel) * rows * prod(kernel.inputs[2])
 
 
 def gradient_product(kernel: Kernel) -> int:
@@ -290,7 +290,7 @@ def gradient_product(kernel: Kernel) -> int:
 def matmul_backward(kernel: Kernel) -> int:
     """Inputs: gradient, left (…, m, k), right: each factor's gradient is a product of the forward's size."""
     gradient, left = kernel.inputs[:2]
-    return masked(kernel, "mask") * prod(gradient) * left[-1]
+    return gradient_count(kernel, "mask") * prod(gradient) * left[-1]
 
 
 def affine_grid_backward(kernel: Kernel) -> int:
@@ -298,7 +298,7 @@ def affine_grid_backward(kernel: Kernel) -> int:
     return prod(kernel.inputs[0]) * (kernel.inputs[0][-1] + 1)
 
 
-def recurrent_backward(kernel: Kernel) -> int | None:
+def rnn_backward(kernel: Kernel) -> int | None:
     """Twice the layers, but for the gradients of their input and first states where nobody asks for them.
 
     Inputs: (steps, batch, features), the weights of each layer and direction, the states. None for packed sequences,
@@ -314,87 +314,101 @@ def recurrent_backward(kernel: Kernel) -> int | None:
     each = len(weights) // runs
     once = tokens * sum(map(prod, weights[: each * (runs // layers) : each])), batch * sum(map(prod, weights[1::each]))
     unasked = [macs for macs, asked in zip(once, mask, strict=False) if not asked] if isinstance(mask, tuple) else []
-    return 2 * recurrent(kernel) - sum(unasked)
+    return 2 * rnn(kernel) - sum(unasked)
 
 
-def recurrent_layer_backward(kernel: Kernel) -> int:
+def rnn_layer_backward(kernel: Kernel) -> int:
     """Twice the layer, but for the gradients of its input (steps, batch, features) and its first state where nobody
     asks for them: step by step, their products would not be made."""
     tokens, batch = prod(kernel.inputs[0][:-1]), kernel.inputs[0][1]
     once = tokens * prod(kernel.inputs[1]), batch * prod(kernel.inputs[2])
     mask = dict(kernel.attributes).get("output_mask")
     unasked = [macs for macs, asked in zip(once, mask, strict=True) if not asked] if isinstance(mask, tuple) else []
-    return 2 * recurrent_layer(kernel) - sum(unasked)
+    return 2 * rnn_layer(kernel) - sum(unasked)
 
 
-def named(formula: Formula, names: str) -> dict[str, Formula]:
+def by_kernel_name(formula: Formula, names: str) -> dict[str, Formula]:
     """One formula for kernels by name; aten's are written without it."""
     return {name if "." in name else f"aten.{name}": formula for name in names.split()}
 
 
 FORMULAS: Mapping[str, Formula] = {
-    **named(matrix_product, "mm bmm addmm baddbmm addbmm _addmm_activation _int_mm mv addmv dot vdot"),
-    **named(leading_product, "_scaled_mm _scaled_mm_v2"),
-    **named(grouped_product, "_grouped_mm _scaled_grouped_mm _scaled_grouped_mm_v2"),
-    **named(packed_product, "linear mkldnn_linear _mixed_dtypes_linear _weight_int8pack_mm _weight_int4pack_mm"),
-    **named(packed_product, "_weight_int4pack_mm_for_cpu _weight_int4pack_mm_with_scales_and_zeros"),
-    **named(packed_product, "_dyn_quant_matmul_4bit mkldnn._linear_pointwise onednn.qlinear_pointwise"),
-    **named(packed_product, "quantized.linear quantized.linear_relu quantized.linear_dynamic"),
-    **named(packed_product, "quantized.linear_relu_dynamic quantized.linear_dynamic_fp16"),
-    **named(packed_product, "quantized.linear_relu_dynamic_fp16 quantized.linear_leaky_relu quantized.linear_tanh"),
-    **named(matrix_product, "quantized.matmul"),
-    **named(sparse_product, "_sparse_mm _sparse_addmm _sparse_mm_reduce_impl sspaddmm hspmm"),
-    **named(sampled_product, "sparse_sampled_addmm"),
-    **named(compressed_product, "_sparse_semi_structured_mm"),
-    **named(compressed_linear, "_sparse_semi_structured_linear"),
-    **named(listed_products, "_foreach_mm"),
-    **named(distances, "_euclidean_dist"),
-    **named(affine_grid, "affine_grid_generator cudnn_affine_grid_generator"),
-    **named(trilinear, "_trilinear"),
-    **named(triangular_solution, "linalg_solve_triangular triangular_solve"),
-    **named(convolution, "convolution _convolution convolution_overrideable mkldnn_convolution cudnn_convolution"),
-    **named(convolution, "cudnn_convolution_relu cudnn_convolution_add_relu _conv_depthwise2d conv_depthwise3d"),
-    **named(convolution, "miopen_convolution miopen_convolution_relu miopen_convolution_add_relu"),
-    **named(convolution, "miopen_depthwise_convolution quantized.conv3d_dynamic"),
-    **named(convolution, "_mps_convolution _slow_conv2d_forward slow_conv3d_forward slow_conv_dilated2d"),
-    **named(convolution, "slow_conv_dilated3d _nnpack_spatial_convolution torchvision.deform_conv2d"),
-    **named(convolution, "quantized.conv1d quantized.conv1d_relu quantized.conv2d quantized.conv2d_relu"),
-    **named(convolution, "quantized.conv3d quantized.conv3d_relu quantized.conv1d_dynamic quantized.conv2d_dynamic"),
-    **named(fused_convolution, "mkldnn._convolution_pointwise"),
-    **named(scaled_convolution, "onednn.qconv_pointwise onednn.qconv1d_pointwise onednn.qconv2d_pointwise"),
-    **named(scaled_convolution, "onednn.qconv3d_pointwise"),
-    **named(transposed_convolution, "cudnn_convolution_transpose miopen_convolution_transpose"),
-    **named(transposed_convolution, "_mps_convolution_transpose slow_conv_transpose2d slow_conv_transpose3d"),
-    **named(transposed_convolution, "quantized.conv_transpose1d quantized.conv_transpose2d quantized.conv_transpose3d"),
-    **named(time_convolution, "conv_tbc"),
-    **named(attention, "scaled_dot_product_attention _scaled_dot_product_attention_math"),
-    **named(attention, "_scaled_dot_product_attention_math_for_mps _scaled_dot_product_flash_attention"),
-    **named(attention, "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_efficient_attention"),
-    **named(attention, "_scaled_dot_product_cudnn_attention _scaled_dot_product_fused_attention_overrideable"),
-    **named(attention, "_triton_scaled_dot_attention higher_order.flex_attention"),
-    **named(flash_attention, "_flash_attention_forward"),
-    **named(written_attention, "_flash_attention_forward_no_dropout_inplace"),
-    **named(long_attention, "_efficient_attention_forward"),
-    **named(multi_head_attention, "_native_multi_head_attention _triton_multi_head_attention"),
-    **named(encoder_layer, "_transformer_encoder_layer_fwd"),
-    **named(recurrent, "_cudnn_rnn miopen_rnn"),
-    **named(recurrent_layer, "mkldnn_rnn_layer"),
-    **named(convolution_backward, "convolution_backward convolution_backward_overrideable _slow_conv2d_backward"),
-    **named(swapped_convolution_backward, "mps_convolution_backward"),
-    **named(swapped_transposed_backward, "mps_convolution_transpose_backward"),
-    **named(time_convolution_backward, "conv_tbc_backward"),
-    **named(linear_backward, "linear_backward mkldnn_linear_backward"),
-    **named(gradient_product, "mkldnn_linear_backward_input mkldnn_linear_backward_weights"),
-    **named(matmul_backward, "matmul_backward"),
-    **named(affine_grid_backward, "cudnn_affine_grid_generator_backward"),
-    **named(attention_backward, "_scaled_dot_product_flash_attention_backward"),
-    **named(attention_backward, "_scaled_dot_product_flash_attention_for_cpu_backward"),
-    **named(attention_backward, "_scaled_dot_product_efficient_attention_backward"),
-    **named(attention_backward, "_scaled_dot_product_cudnn_attention_backward"),
-    **named(attention_backward, "_scaled_dot_product_fused_attention_overrideable_backward"),
-    **named(flash_attention_backward, "_flash_attention_backward"),
-    **named(long_attention_backward, "_efficient_attention_backward"),
-    **named(recurrent_layer_backward, "mkldnn_rnn_layer_backward"),
-    **named(recurrent_backward, "_cudnn_rnn_backward miopen_rnn_backward"),
+    **by_kernel_name(matrix_product, "mm bmm addmm baddbmm addbmm _addmm_activation _int_mm mv addmv dot vdot"),
+    **by_kernel_name(scaled_product, "_scaled_mm _scaled_mm_v2"),
+    **by_kernel_name(grouped_product, "_grouped_mm _scaled_grouped_mm _scaled_grouped_mm_v2"),
+    **by_kernel_name(
+        packed_product, "linear mkldnn_linear _mixed_dtypes_linear _weight_int8pack_mm _weight_int4pack_mm"
+    ),
+    **by_kernel_name(packed_product, "_weight_int4pack_mm_for_cpu _weight_int4pack_mm_with_scales_and_zeros"),
+    **by_kernel_name(packed_product, "_dyn_quant_matmul_4bit mkldnn._linear_pointwise onednn.qlinear_pointwise"),
+    **by_kernel_name(packed_product, "quantized.linear quantized.linear_relu quantized.linear_dynamic"),
+    **by_kernel_name(packed_product, "quantized.linear_relu_dynamic quantized.linear_dynamic_fp16"),
+    **by_kernel_name(
+        packed_product, "quantized.linear_relu_dynamic_fp16 quantized.linear_leaky_relu quantized.linear_tanh"
+    ),
+    **by_kernel_name(matrix_product, "quantized.matmul"),
+    **by_kernel_name(sparse_product, "_sparse_mm _sparse_addmm _sparse_mm_reduce_impl sspaddmm hspmm"),
+    **by_kernel_name(sampled_product, "sparse_sampled_addmm"),
+    **by_kernel_name(semi_structured_product, "_sparse_semi_structured_mm"),
+    **by_kernel_name(semi_structured_linear, "_sparse_semi_structured_linear"),
+    **by_kernel_name(foreach_products, "_foreach_mm"),
+    **by_kernel_name(euclidean_distances, "_euclidean_dist"),
+    **by_kernel_name(affine_grid, "affine_grid_generator cudnn_affine_grid_generator"),
+    **by_kernel_name(trilinear, "_trilinear"),
+    **by_kernel_name(triangular_solve, "linalg_solve_triangular triangular_solve"),
+    **by_kernel_name(
+        convolution, "convolution _convolution convolution_overrideable mkldnn_convolution cudnn_convolution"
+    ),
+    **by_kernel_name(
+        convolution, "cudnn_convolution_relu cudnn_convolution_add_relu _conv_depthwise2d conv_depthwise3d"
+    ),
+    **by_kernel_name(convolution, "miopen_convolution miopen_convolution_relu miopen_convolution_add_relu"),
+    **by_kernel_name(convolution, "miopen_depthwise_convolution quantized.conv3d_dynamic"),
+    **by_kernel_name(convolution, "_mps_convolution _slow_conv2d_forward slow_conv3d_forward slow_conv_dilated2d"),
+    **by_kernel_name(convolution, "slow_conv_dilated3d _nnpack_spatial_convolution torchvision.deform_conv2d"),
+    **by_kernel_name(convolution, "quantized.conv1d quantized.conv1d_relu quantized.conv2d quantized.conv2d_relu"),
+    **by_kernel_name(
+        convolution, "quantized.conv3d quantized.conv3d_relu quantized.conv1d_dynamic quantized.conv2d_dynamic"
+    ),
+    **by_kernel_name(fused_convolution, "mkldnn._convolution_pointwise"),
+    **by_kernel_name(scaled_convolution, "onednn.qconv_pointwise onednn.qconv1d_pointwise onednn.qconv2d_pointwise"),
+    **by_kernel_name(scaled_convolution, "onednn.qconv3d_pointwise"),
+    **by_kernel_name(transposed_convolution, "cudnn_convolution_transpose miopen_convolution_transpose"),
+    **by_kernel_name(transposed_convolution, "_mps_convolution_transpose slow_conv_transpose2d slow_conv_transpose3d"),
+    **by_kernel_name(
+        transposed_convolution, "quantized.conv_transpose1d quantized.conv_transpose2d quantized.conv_transpose3d"
+    ),
+    **by_kernel_name(tbc_convolution, "conv_tbc"),
+    **by_kernel_name(attention, "scaled_dot_product_attention _scaled_dot_product_attention_math"),
+    **by_kernel_name(attention, "_scaled_dot_product_attention_math_for_mps _scaled_dot_product_flash_attention"),
+    **by_kernel_name(attention, "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_efficient_attention"),
+    **by_kernel_name(attention, "_scaled_dot_product_cudnn_attention _scaled_dot_product_fused_attention_overrideable"),
+    **by_kernel_name(attention, "_triton_scaled_dot_attention higher_order.flex_attention"),
+    **by_kernel_name(flash_attention, "_flash_attention_forward"),
+    **by_kernel_name(preallocated_attention, "_flash_attention_forward_no_dropout_inplace"),
+    **by_kernel_name(efficient_attention, "_efficient_attention_forward"),
+    **by_kernel_name(multi_head_attention, "_native_multi_head_attention _triton_multi_head_attention"),
+    **by_kernel_name(encoder_layer, "_transformer_encoder_layer_fwd"),
+    **by_kernel_name(rnn, "_cudnn_rnn miopen_rnn"),
+    **by_kernel_name(rnn_layer, "mkldnn_rnn_layer"),
+    **by_kernel_name(
+        convolution_backward, "convolution_backward convolution_backward_overrideable _slow_conv2d_backward"
+    ),
+    **by_kernel_name(swapped_convolution_backward, "mps_convolution_backward"),
+    **by_kernel_name(swapped_transposed_backward, "mps_convolution_transpose_backward"),
+    **by_kernel_name(tbc_convolution_backward, "conv_tbc_backward"),
+    **by_kernel_name(linear_backward, "linear_backward mkldnn_linear_backward"),
+    **by_kernel_name(gradient_product, "mkldnn_linear_backward_input mkldnn_linear_backward_weights"),
+    **by_kernel_name(matmul_backward, "matmul_backward"),
+    **by_kernel_name(affine_grid_backward, "cudnn_affine_grid_generator_backward"),
+    **by_kernel_name(attention_backward, "_scaled_dot_product_flash_attention_backward"),
+    **by_kernel_name(attention_backward, "_scaled_dot_product_flash_attention_for_cpu_backward"),
+    **by_kernel_name(attention_backward, "_scaled_dot_product_efficient_attention_backward"),
+    **by_kernel_name(attention_backward, "_scaled_dot_product_cudnn_attention_backward"),
+    **by_kernel_name(attention_backward, "_scaled_dot_product_fused_attention_overrideable_backward"),
+    **by_kernel_name(flash_attention_backward, "_flash_attention_backward"),
+    **by_kernel_name(efficient_attention_backward, "_efficient_attention_backward"),
+    **by_kernel_name(rnn_layer_backward, "mkldnn_rnn_layer_backward"),
+    **by_kernel_name(rnn_backward, "_cudnn_rnn_backward miopen_rnn_backward"),
 }
 """Kernel → its formula."""

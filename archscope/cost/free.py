@@ -167,24 +167,24 @@ quantized.embedding_byte quantized.embedding_4bit quantized.embedding_bag_byte q
 torchvision.nms torchvision.roi_align torchvision.roi_pool torchvision.ps_roi_align torchvision.ps_roi_pool
 """
 
-FREE_OF_LISTS = """
+FREE_FOREACH_NAMES = """
 abs acos add addcdiv addcmul asin atan ceil clamp_max clamp_min clone copy cos cosh div erf erfc exp expm1 floor frac
 lerp lgamma log log10 log1p log2 max maximum minimum mul neg norm pow powsum reciprocal round rsqrt sigmoid sign sin
 sinh sqrt sub tan tanh trunc zero
 """
 
-FREE_PRIMS = """
+FREE_PRIM_NAMES = """
 bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 broadcast_in_dim cbrt collapse collapse_view
 convert_element_type copy_strided copy_to device_put erf_inv erfcx iota ndtri rev shift_left shift_right_arithmetic
 spherical_bessel_j0 split_dim view_of view_of_dtype xor_sum zeta
 """
 """Primitives that go by no operator of aten."""
 
-FREE: frozenset[str] = frozenset(
+FREE_KERNELS: frozenset[str] = frozenset(
     [
-        *(f"prims.{name}" for name in FREE_PRIMS.split()),
+        *(f"prims.{name}" for name in FREE_PRIM_NAMES.split()),
         *(name if "." in name else f"aten.{name}" for name in FREE_NAMES.split()),
-        *(f"aten._foreach_{name}" for name in FREE_OF_LISTS.split()),
+        *(f"aten._foreach_{name}" for name in FREE_FOREACH_NAMES.split()),
         *(f"aten._fused_{name}" for name in ("adagrad", "adam", "adamw", "sgd")),
     ]
 )
@@ -208,6 +208,6 @@ _test_autograd_multiple_dispatch_view_copy _test_functorch_fallback _test_option
 _test_optional_floatlist _test_optional_intlist _test_parallel_materialize _test_warn_in_autograd
 """
 
-UNPRICED: frozenset[str] = frozenset(f"aten.{name}" for name in UNPRICED_NAMES.split())
+UNPRICED_KERNELS: frozenset[str] = frozenset(f"aten.{name}" for name in UNPRICED_NAMES.split())
 """Kernels of torch's that are known to have no formula: decompositions, transforms, and products whose size their
 shapes do not tell. A name that stands nowhere is unpriced as well; this list is what a test holds aten against."""

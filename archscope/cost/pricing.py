@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.cost.formulas import FORMULAS, Formula
-from archscope.cost.free import FREE
+from archscope.cost.free import FREE_KERNELS
 from archscope.trace import Kernel, Row
 
 
@@ -38,8 +38,8 @@ class Cost:
         )
 
 
-def prices(
-    rows: Sequence[Row], formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE
+def price_rows(
+    rows: Sequence[Row], formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE_KERNELS
 ) -> tuple[Cost, ...]:
     """The cost of every row; kernels that several rows share are priced once, and rows that cost the same have one."""
     priced: dict[int, tuple[int, tuple[str, ...]]] = {}
@@ -49,40 +49,42 @@ def prices(
         kernels, moved = row.kernels, traffic(row)
         cost = shared.get((id(kernels), *moved))
         if cost is None:
-            known, unpriced = priced.get(id(kernels)) or priced.setdefault(id(kernels), worth(kernels, formulas, free))
+            known, unpriced = priced.get(id(kernels)) or priced.setdefault(
+                id(kernels), price_kernels(kernels, formulas, free)
+            )
             cost = shared[id(kernels), *moved] = Cost(known, *moved, unpriced)
         costs.append(cost)
     return tuple(costs)
 
 
-def price(row: Row, formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE) -> Cost:
+def price_row(row: Row, formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE_KERNELS) -> Cost:
     """The cost of one row: multiply-adds by `formulas` (kernel name → formula), bytes from its values."""
-    return prices((row,), formulas, free=free)[0]
+    return price_rows((row,), formulas, free=free)[0]
 
 
-def worth(
+def price_kernels(
     kernels: Iterable[Kernel], formulas: Mapping[str, Formula], free: Collection[str]
 ) -> tuple[int, tuple[str, ...]]:
     """The multiply-adds of kernels, and the names of those without a price: no formula, or one that says None."""
     known, unpriced = 0, []
     for kernel in kernels:
-        name = spelled(kernel.name, formulas, free)
+        name = table_name(kernel.name, formulas, free)
         macs = formulas[name](kernel) if name in formulas and not kernel.get("nested") else 0 if name in free else None
         if macs is None:
             unpriced.append(kernel.name)
         else:
-            known += macs * (examples(kernel) if kernel.attributes else 1)
+            known += macs * (example_count(kernel) if kernel.attributes else 1)
     return known, tuple(unpriced)
 
 
-def examples(kernel: Kernel) -> int:
+def example_count(kernel: Kernel) -> int:
     """On how many examples the kernel works at once (`vmap`): its shapes show one."""
     times = kernel.get("examples", 1)
     assert isinstance(times, int)
     return times
 
 
-def spelled(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
+def table_name(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
     """A kernel's name as the tables have it: `aten.add_` and `prims.add` cost what `aten.add` does."""
     if name in formulas or name in free:
         return name

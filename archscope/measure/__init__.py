@@ -14,31 +14,31 @@ memory     bytes at the highest
 survey     all of it, for one workload
 """
 
-from archscope.measure.machine import load, machine, with_settings
-from archscope.measure.rows import Tally
-from archscope.measure.survey import kept, measured
+from archscope.measure.benchmark import measure_workload, prepared_workload
+from archscope.measure.machine import describe_machine, start_probe, with_settings
+from archscope.measure.rows_cpu import CallRowMap
 from archscope.measure.workload import (
     StepError,
     Workload,
-    compiled,
-    first_call,
-    in_channels_last,
-    optimizer_of,
-    turns,
+    calls_in_turn,
+    compile_module,
+    make_optimizer,
+    time_first_call,
+    to_channels_last,
 )
 
 __all__ = [
+    "CallRowMap",
     "StepError",
-    "Tally",
     "Workload",
-    "compiled",
-    "first_call",
-    "in_channels_last",
-    "kept",
-    "load",
-    "machine",
-    "measured",
-    "optimizer_of",
-    "turns",
+    "calls_in_turn",
+    "compile_module",
+    "describe_machine",
+    "make_optimizer",
+    "measure_workload",
+    "prepared_workload",
+    "start_probe",
+    "time_first_call",
+    "to_channels_last",
     "with_settings",
 ]

@@ -1,6 +1,6 @@
 """What is measured on: a device → its name, size, software and settings, and what else it is doing meanwhile.
 
-machine(device) → Machine          with_settings(device, threads=1)          load(device) → Probe → Load
+machine(device) → Machine          with_settings(device, threads=1)          load(device) → LoadProbe → Load
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 import torch
 
 from archscope.backends import backend_of, tf32_set
-from archscope.backends.processor import cores
-from archscope.measurement import Load, Machine
+from archscope.backends.processor import usable_cores
+from archscope.measurement import Machine, MachineLoad
 
-STAT = Path("/proc/stat")
-SHORTEST = 0.1
+STAT_FILE = Path("/proc/stat")
+MIN_LOAD_SECONDS = 0.1
 """Seconds below which the system's clock, which ticks a hundred times a second, says nothing of a load."""
 
 
-def machine(device: str) -> Machine:
+def describe_machine(device: str) -> Machine:
     """The device as it is now; on `meta`, which computes nothing, the processor by that name."""
     return backend_of(device).machine()
 
@@ -46,7 +46,7 @@ def with_settings(device: str, *, threads: int | None = None, tf32: bool | None 
 
 # ------------------------------------------------------------ other load
 @dataclass(frozen=True)
-class Probe:
+class LoadProbe:
     """The state of a machine at a moment, to be asked later what others did since then.
 
     clock: seconds. busy: processor seconds that anybody spent on this process's cores, None where that is not told.
@@ -58,31 +58,31 @@ class Probe:
     busy: float | None
     own: float
 
-    def seen(self) -> Load:
+    def load_since(self) -> MachineLoad:
         """What others did with the machine from then until now."""
-        now = load(self.device)
-        return Load(self._cores(now), backend_of(self.device).held_by_others())
+        now = start_probe(self.device)
+        return MachineLoad(self._cores(now), backend_of(self.device).bytes_held_by_others())
 
-    def _cores(self, now: Probe) -> float | None:
+    def _cores(self, now: LoadProbe) -> float | None:
         passed = now.clock - self.clock
-        if self.busy is None or now.busy is None or passed < SHORTEST:
+        if self.busy is None or now.busy is None or passed < MIN_LOAD_SECONDS:
             return None
         return max(0.0, (now.busy - self.busy) - (now.own - self.own)) / passed
 
 
-def load(device: str) -> Probe:
+def start_probe(device: str) -> LoadProbe:
     """A probe that starts now."""
     times = os.times()
     own = times.user + times.system + times.children_user + times.children_system
-    return Probe(device, time.perf_counter(), _busy(), own)
+    return LoadProbe(device, time.perf_counter(), _busy_seconds(), own)
 
 
-def _busy() -> float | None:
+def _busy_seconds() -> float | None:
     """Processor seconds that were spent on the cores of this process since the system started, by whomsoever; also
     those that a hypervisor gave to others."""
-    ours, spent = cores(), 0
+    ours, spent = usable_cores(), 0
     try:
-        for line in STAT.read_text().splitlines():
+        for line in STAT_FILE.read_text().splitlines():
             name, *figures = line.split()
             if re.fullmatch(r"cpu\d+", name) and int(name[3:]) in ours:
                 user, nice, system, _, _, irq, soft_irq, stolen = map(int, figures[:8])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-from archscope.backends import backend_of, busy
+from archscope.backends import backend_of, is_profiler_active
 
 
-def peak_of(run: Callable[[], object], device: str) -> int | None:
+def peak_bytes(run: Callable[[], object], device: str) -> int | None:
     """The bytes on top of what was allocated when it began, at the highest moment of the run, which runs once; None on
     a device where they cannot be told. What `run` gives is alive to the end.
 
     What libraries take from the system by themselves (oneDNN, MKL) is not seen.
     """
     gc.collect()
-    return None if busy() else backend_of(device).peak_of(run)
+    return None if is_profiler_active() else backend_of(device).peak_bytes(run)

@@ -17,13 +17,13 @@ from torch import nn
 
 from archscope.errors import UsageError, first_line
 from archscope.record.backward import loss_of
-from archscope.record.trees import leaves
-from archscope.warned import attributed
+from archscope.record.named_tensors import named_tensors
+from archscope.user_warnings import attributed_warnings
 
-Call = tuple[tuple[Any, ...], Mapping[str, Any]]
-Mark = Callable[[], object]
+CallArguments = tuple[tuple[Any, ...], Mapping[str, Any]]
+OnPart = Callable[[], object]
 
-MADE: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZER_MAKERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda parameters, **how: torch.optim.SGD(parameters, **how),
     "momentum": lambda parameters, **how: torch.optim.SGD(parameters, momentum=0.9, **how),
     "adam": lambda parameters, **how: torch.optim.Adam(parameters, **how),
@@ -31,7 +31,7 @@ MADE: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 }
 """Optimizers by their names; at a learning rate of 0 a step costs the same and changes nothing."""
 
-PARTS = ("forward", "backward", "optimizer")
+STEP_PARTS = ("forward", "backward", "optimizer")
 
 
 class StepError(Exception):
@@ -42,14 +42,14 @@ class StepError(Exception):
 class Workload:
     """A module, the calls of it that take turns, and what a step does beside the forward pass.
 
-    module: what is called, compiled where that was asked for; plain: the module as its author wrote it. optimizer: of a
-    training step; None for inference, and where nothing can be trained. grad: with gradients though it is inference,
-    since the forward pass derives something itself.
+    module: what is called, compiled where that was asked for; eager_module: the module as its author wrote it.
+    optimizer: of a training step; None for inference, and where nothing can be trained. grad: with gradients though it
+    is inference, since the forward pass derives something itself.
     """
 
     module: Callable[..., Any]
-    plain: nn.Module
-    calls: Sequence[Call]
+    eager_module: nn.Module
+    calls: Sequence[CallArguments]
     device: str
     train: bool = False
     optimizer: torch.optim.Optimizer | None = None
@@ -80,12 +80,12 @@ class Workload:
         except (Exception, SystemExit) as error:
             raise StepError from error
 
-    def step(self, turn: int = 0, *, mark: Mark = lambda: None) -> None:
+    def step(self, turn: int = 0, *, mark: OnPart = lambda: None) -> None:
         """One step; `mark` is called between its parts. Raises StepError."""
         if not self.train:
             self.forward(turn)
             return
-        self.forget()
+        self.drop_gradients()
         outputs = self.forward(turn)
         mark()
         self.backward(outputs)
@@ -93,39 +93,41 @@ class Workload:
         mark()
         self.optimize()
 
-    def forget(self) -> None:
+    def drop_gradients(self) -> None:
         """Gradients of the step before are dropped, as `zero_grad` does, and those of inputs too."""
-        for tensor in self.derived:
+        for tensor in self.gradient_tensors:
             tensor.grad = None
 
     @cached_property
-    def derived(self) -> tuple[torch.Tensor, ...]:
+    def gradient_tensors(self) -> tuple[torch.Tensor, ...]:
         """What a backward pass may leave a gradient in: parameters, and inputs that ask for one."""
         given = [tree for args, kwargs in self.calls for tree in (*args, *kwargs.values())]
-        asking = [tensor for tree in given for _, tensor in leaves(tree) if tensor.is_leaf and tensor.requires_grad]
-        return *self.plain.parameters(), *asking
+        asking = [
+            tensor for tree in given for _, tensor in named_tensors(tree) if tensor.is_leaf and tensor.requires_grad
+        ]
+        return *self.eager_module.parameters(), *asking
 
     @property
-    def held(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes of parameters, buffers, one call's inputs and the optimizer's states, each memory once."""
         args, kwargs = self.calls[0]
         states = [] if self.optimizer is None else list(self.optimizer.state.values())
-        given = [tensor for tree in (*args, *kwargs.values(), *states) for _, tensor in leaves(tree)]
+        given = [tensor for tree in (*args, *kwargs.values(), *states) for _, tensor in named_tensors(tree)]
         storages = {
             tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
-            for tensor in (*self.plain.parameters(), *self.plain.buffers(), *given)
+            for tensor in (*self.eager_module.parameters(), *self.eager_module.buffers(), *given)
             if tensor.device.type == torch.device(self.device).type and tensor.layout is torch.strided
         }
         return sum(storages.values())
 
 
-def optimizer_of(name: str, module: nn.Module) -> torch.optim.Optimizer | None:
+def make_optimizer(name: str, module: nn.Module) -> torch.optim.Optimizer | None:
     """The optimizer of a module's parameters, as torch makes it; None where there is nothing to train."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return MADE[name](parameters, lr=0.0) if parameters else None
+    return OPTIMIZER_MAKERS[name](parameters, lr=0.0) if parameters else None
 
 
-def compiled(module: nn.Module) -> Callable[..., Any]:
+def compile_module(module: nn.Module) -> Callable[..., Any]:
     """The module, to be compiled by torch when it is first called. Raises UsageError."""
     try:
         return torch.compile(module)
@@ -133,8 +135,8 @@ def compiled(module: nn.Module) -> Callable[..., Any]:
         raise UsageError(f"torch.compile: {first_line(error)}", "leave compile=True out") from error
 
 
-@attributed()
-def first_call(workload: Workload) -> float:
+@attributed_warnings()
+def time_first_call(workload: Workload) -> float:
     """Seconds of a first step, in which a module is compiled. Raises UsageError where that fails."""
     start = time.perf_counter()
     try:
@@ -146,40 +148,40 @@ def first_call(workload: Workload) -> float:
     return time.perf_counter() - start
 
 
-def in_channels_last(module: nn.Module, call: Call) -> tuple[nn.Module, Call]:
+def to_channels_last(module: nn.Module, call: CallArguments) -> tuple[nn.Module, CallArguments]:
     """The module and the images and volumes among its inputs with channels next to each other in memory (NHWC)."""
     args, kwargs = call
     for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = laid(tensor.data)
-    return module, (nhwc(args), {name: nhwc(value) for name, value in kwargs.items()})
+        tensor.data = tensor_channels_last(tensor.data)
+    return module, (tree_channels_last(args), {name: tree_channels_last(value) for name, value in kwargs.items()})
 
 
-LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 """By the number of axes."""
 
 
-def laid(tensor: torch.Tensor) -> torch.Tensor:
-    layout = LAYOUTS.get(tensor.dim()) if tensor.layout is torch.strided else None
+def tensor_channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    layout = CHANNELS_LAST_FORMATS.get(tensor.dim()) if tensor.layout is torch.strided else None
     return tensor if layout is None else tensor.contiguous(memory_format=layout)
 
 
-def nhwc(tree: Any) -> Any:
-    return changed(tree, laid)
+def tree_channels_last(tree: Any) -> Any:
+    return map_tensors(tree, tensor_channels_last)
 
 
-def turns(call: Call, cache: int | None, *, most: int = 64) -> list[Call]:
+def calls_in_turn(call: CallArguments, cache: int | None, *, most: int = 64) -> list[CallArguments]:
     """The call, and others like it on inputs in memory of their own, until all together are twice what the last cache
     holds, or there are `most`. Where a tensor lies in an object, it alone."""
     args, kwargs = call
-    tensors = {id(tensor): tensor for tree in (*args, *kwargs.values()) for _, tensor in leaves(tree)}
+    tensors = {id(tensor): tensor for tree in (*args, *kwargs.values()) for _, tensor in named_tensors(tree)}
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if not size or not cache or tensors.keys() != found_in((args, dict(kwargs))):
+    if not size or not cache or tensors.keys() != tensor_ids((args, dict(kwargs))):
         return [call]
     count = max(1, min(most, -(-2 * cache // size)))
-    return [call, *(again((args, dict(kwargs))) for _ in range(count - 1))]
+    return [call, *(copy_tensors((args, dict(kwargs))) for _ in range(count - 1))]
 
 
-def found_in(tree: Any) -> set[int]:
+def tensor_ids(tree: Any) -> set[int]:
     """The identities of the tensors that `changed` finds."""
     met: set[int] = set()
 
@@ -187,11 +189,11 @@ def found_in(tree: Any) -> set[int]:
         met.add(id(tensor))
         return tensor
 
-    changed(tree, meet)
+    map_tensors(tree, meet)
     return met
 
 
-def again(tree: Any) -> Any:
+def copy_tensors(tree: Any) -> Any:
     """A tree with a copy of every tensor, in memory of its own, laid out and derived alike; what was one tensor in two
     places is one again."""
     copies: dict[int, torch.Tensor] = {}
@@ -201,13 +203,13 @@ def again(tree: Any) -> Any:
             copies[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
         return copies[id(tensor)]
 
-    return changed(tree, copied)
+    return map_tensors(tree, copied)
 
 
-def changed(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def map_tensors(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """A tree of plain lists, tuples and dicts with every tensor changed."""
     if isinstance(tree, torch.Tensor):
         return change(tree)
     if type(tree) in (list, tuple):
-        return type(tree)([changed(item, change) for item in tree])
-    return {key: changed(item, change) for key, item in tree.items()} if type(tree) is dict else tree
+        return type(tree)([map_tensors(item, change) for item in tree])
+    return {key: map_tensors(item, change) for key, item in tree.items()} if type(tree) is dict else tree

@@ -5,30 +5,29 @@ run → Recorder (function by function) → Rows with Kernels → Trace
 
 import torch
 
-from archscope.record.functions import qualified as name_of_function
-from archscope.record.functions import short as short_name
-from archscope.record.modules import Holding, walk
+from archscope.record.functions import qualified_name, short_name
+from archscope.record.modules import ModuleContents, walk_modules
+from archscope.record.preserved_state import gc_paused
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.run import DERIVES, NEEDS_GRADIENTS, Recording, record, record_module
-from archscope.record.shown import is_shown, is_torchs
-from archscope.record.state import resting
-from archscope.tried import tell
+from archscope.record.run import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE, Recording, record, record_module
+from archscope.record.visible_functions import is_torch_name, is_visible
+from archscope.tested_versions import warn_untested
 
 __all__ = [
-    "DERIVES",
-    "NEEDS_GRADIENTS",
-    "Holding",
+    "DIFFERENTIATES_NOTE",
+    "NEEDS_GRADIENTS_NOTE",
+    "ModuleContents",
     "OnMismatch",
     "Recorder",
     "Recording",
-    "is_shown",
-    "is_torchs",
-    "name_of_function",
+    "gc_paused",
+    "is_torch_name",
+    "is_visible",
+    "qualified_name",
     "record",
     "record_module",
-    "resting",
     "short_name",
-    "walk",
+    "walk_modules",
 ]
 
-tell(torch.__version__)  # once in a process, when torch is first needed
+warn_untested(torch.__version__)  # once in a process, when torch is first needed

@@ -1,4 +1,4 @@
-"""What a torch function is called: function object → Function (its public name, its short name, how it lowers).
+"""What a torch function is called: function object → TorchFunction (its public name, its short name, how it lowers).
 
 getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
 """
@@ -13,12 +13,12 @@ from typing import Any
 import torch
 import torch.nn.functional
 
-from archscope.record.attributes import NAMED, SPREAD
-from archscope.record.kernels import Lowering, is_free, lowering
-from archscope.record.shortcuts import SHORTCUTS, Shortcut
-from archscope.record.tensors import tensors
+from archscope.record.call_attributes import ARGUMENT_NAMES, VARIADIC_ARGUMENTS
+from archscope.record.lowerings import Lowering, find_lowering, is_free
+from archscope.record.meta_shortcuts import META_SHORTCUTS, MetaShortcut
+from archscope.record.tensors import tensors_in
 
-FRESH = frozenset(
+ALLOCATING = frozenset(
     [
         *("add", "sub", "mul", "div", "batch_norm", "layer_norm", "group_norm", "softmax", "cat", "stack", "embedding"),
         *("relu", "gelu", "silu", "sigmoid", "tanh", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
@@ -26,7 +26,7 @@ FRESH = frozenset(
 )
 """Common functions that never give a view; others are asked."""
 
-WAITING = frozenset(
+LOWERED_BY_SHAPES = frozenset(
     [
         *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)),
         *("linear", "matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "scaled_dot_product_attention"),
@@ -37,16 +37,16 @@ WAITING = frozenset(
 UNCHECKED = frozenset(["scaled_dot_product_attention"])
 """CPU's kernel reads on past the end of the values."""
 
-LEAVING = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
+LEAVING_TORCH = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
 """What is done with a tensor outside of torch is not seen."""
 
-OPENING = frozenset(
+EXPOSING_MEMORY = frozenset(
     f"torch.Tensor.{name}"
     for name in ("data_ptr", "storage", "untyped_storage", "_typed_storage", "__cuda_array_interface__")
 )
 """Functions that give a tensor's memory itself, which may be written then without a function."""
 
-SECRETLY_WRITING = frozenset(
+UNMARKED_WRITERS = frozenset(
     [
         *("fused_moving_avg_obs_fake_quant", "_fused_moving_avg_obs_fq_helper", "rrelu_with_noise"),
         *("_native_batch_norm_legit", "_cummax_helper", "_cummin_helper"),
@@ -54,16 +54,16 @@ SECRETLY_WRITING = frozenset(
 )
 """Functions that write some of what they are given, though they are not called so: their operators' schemas tell."""
 
-FIRST = ("input", "self", "tensor", "tensors")
+FIRST_ARGUMENT_NAMES = ("input", "self", "tensor", "tensors")
 """What the argument is called that a function in place writes, where it is given by name."""
 
-PASSING = frozenset(["torch.Tensor.grad"])
+PASS_THROUGH = frozenset(["torch.Tensor.grad"])
 """What reads a tensor that something else made."""
 
-DERIVING = frozenset(["torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward"])
+BACKWARD_FUNCTIONS = frozenset(["torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward"])
 """What runs a backward pass inside of a forward pass."""
 
-WRITING_WHEN: Mapping[str, tuple[int, str]] = {
+CONDITIONAL_WRITERS: Mapping[str, tuple[int, str]] = {
     **dict.fromkeys(
         ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_impl_index"),
         (5, "training"),
@@ -74,7 +74,7 @@ WRITING_WHEN: Mapping[str, tuple[int, str]] = {
 }
 """Functions that write into their arguments (running statistics, a table) if one asks for it: its position and name."""
 
-IN_PLACE_IF_TOLD = frozenset(
+WITH_INPLACE_FLAG = frozenset(
     [
         *("relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "silu", "mish", "_threshold"),
         *("hardswish", "hardsigmoid", "dropout", "alpha_dropout", "feature_alpha_dropout"),
@@ -83,7 +83,7 @@ IN_PLACE_IF_TOLD = frozenset(
 )
 """Functions with an argument `inplace`."""
 
-OPERATORS = {
+OPERATOR_METHODS = {
     "radd": "add",
     "rsub": "sub",
     "rmul": "mul",
@@ -103,19 +103,19 @@ OPERATORS = {
 """Python's operator methods, by the name of the function that they mean."""
 
 
-Written = Callable[[tuple[Any, ...], Mapping[str, Any]], Sequence[torch.Tensor]]
+FindWritten = Callable[[tuple[Any, ...], Mapping[str, Any]], Sequence[torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class Function:
+class TorchFunction:
     """One torch function. name: qualified; op: short; in_place: writes its first argument.
 
-    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. waits: its kernels
-    follow from shapes alone. fresh: what it gives lies in new memory, unless it is told to write in place. written:
-    what a call writes of what it was given. leaves: goes out of torch, where nothing is seen. passes: gives a tensor
-    that was there. derives: runs autograd's engine, which only its kernels show. named: its plain arguments are kept.
-    gives_nothing: what it makes is what it writes. unchecked: its kernels do not compare their operands on every
-    device. shortcut: its answer on the meta device.
+    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. lowers_by_shapes: its
+    kernels follow from shapes alone. allocates: what it gives lies in new memory, unless it is told to write in place.
+    written: what a call writes of what it was given. leaves_torch: goes out of torch, where nothing is seen.
+    passes_through: gives a tensor that was there. runs_backward: runs autograd's engine, which only its kernels show.
+    keeps_attributes: its plain arguments are kept. returns_nothing: what it makes is what it writes. unchecked: its
+    kernels do not compare their operands on every device. shortcut: its answer on the meta device.
     """
 
     name: str
@@ -123,85 +123,85 @@ class Function:
     in_place: bool
     free: bool
     lowering: Lowering | None
-    fresh: bool = False
-    written: Written | None = None
-    leaves: bool = False
-    opens: bool = False
-    passes: bool = False
-    derives: bool = False
-    named: bool = False
-    gives_nothing: bool = False
+    allocates: bool = False
+    find_written: FindWritten | None = None
+    leaves_torch: bool = False
+    exposes_memory: bool = False
+    passes_through: bool = False
+    runs_backward: bool = False
+    keeps_attributes: bool = False
+    returns_nothing: bool = False
     unchecked: bool = False
-    shortcut: Shortcut | None = None
-    waits: bool = False
+    shortcut: MetaShortcut | None = None
+    lowers_by_shapes: bool = False
 
     @cached_property
     def always_writes(self) -> bool:
         """Whether a call of it writes what it is given, whatever else it is given."""
-        return self.written is not None and self.op not in IN_PLACE_IF_TOLD | WRITING_WHEN.keys()
+        return self.find_written is not None and self.op not in WITH_INPLACE_FLAG | CONDITIONAL_WRITERS.keys()
 
     @cached_property
-    def special(self) -> bool:
+    def is_special(self) -> bool:
         """Whether a call of it is not simply run, on any device."""
-        return self.unchecked or self.derives
+        return self.unchecked or self.runs_backward
 
 
-def describe(func: Callable[..., Any]) -> Function:
+def describe_function(func: Callable[..., Any]) -> TorchFunction:
     """The Function of `func`, an object that reached `__torch_function__`."""
-    name = qualified(func)
-    op = short(name.split(".")[3] if name.startswith("torch.ops.") else name.rsplit(".", 1)[1])
+    name = qualified_name(func)
+    op = short_name(name.split(".")[3] if name.startswith("torch.ops.") else name.rsplit(".", 1)[1])
     in_place = op == "setitem" or (op.endswith("_") and not op.endswith("__"))
-    lowered = lowering(name, op)
-    return Function(
+    lowered = find_lowering(name, op)
+    return TorchFunction(
         name,
         op,
         in_place,
         is_free(name, op),
         lowered,
-        fresh=lowered is not None or op in FRESH,
-        written=writing(func, op, in_place=in_place),
-        leaves=name in LEAVING,
-        opens=name in LEAVING or name in OPENING,
-        passes=name in PASSING,
-        derives=name in DERIVING,
-        named=op in NAMED or op in SPREAD,
-        gives_nothing=op == "setitem" or is_silent(func),
+        allocates=lowered is not None or op in ALLOCATING,
+        find_written=find_writer(func, op, in_place=in_place),
+        leaves_torch=name in LEAVING_TORCH,
+        exposes_memory=name in LEAVING_TORCH or name in EXPOSING_MEMORY,
+        passes_through=name in PASS_THROUGH,
+        runs_backward=name in BACKWARD_FUNCTIONS,
+        keeps_attributes=op in ARGUMENT_NAMES or op in VARIADIC_ARGUMENTS,
+        returns_nothing=op == "setitem" or is_void_operator(func),
         unchecked=op in UNCHECKED,
-        shortcut=SHORTCUTS.get(op),
-        waits=lowered is not None and op in WAITING,
+        shortcut=META_SHORTCUTS.get(op),
+        lowers_by_shapes=lowered is not None and op in LOWERED_BY_SHAPES,
     )
 
 
 # ------------------------------------------------------------ what a call writes
-def writing(func: Any, op: str, *, in_place: bool) -> Written | None:
+def find_writer(func: Any, op: str, *, in_place: bool) -> FindWritten | None:
     """How to find what a function writes, if it does."""
-    if op in WRITING_WHEN:
-        return partial(when_asked, *WRITING_WHEN[op])
-    if op in IN_PLACE_IF_TOLD:
-        return first_if_told
+    if op in CONDITIONAL_WRITERS:
+        return partial(all_if_flag, *CONDITIONAL_WRITERS[op])
+    if op in WITH_INPLACE_FLAG:
+        return first_if_inplace
     schema = schema_of(func, op)
     if schema is not None and schema.is_mutable:
-        return partial(as_its_schema_says, schema)
+        return partial(written_by_schema, schema)
     if in_place:
-        return first
-    return everything if op == "set" else None
+        return first_argument
+    return all_tensors if op == "set" else None
 
 
-def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    named = [kwargs[name] for name in FIRST if name in kwargs] or list(kwargs.values())
-    return tensors(args[:1] or named)
+def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    named = [kwargs[name] for name in FIRST_ARGUMENT_NAMES if name in kwargs] or list(kwargs.values())
+    return tensors_in(args[:1] or named)
 
 
-def first_if_told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
-    return first(args, kwargs) if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else ()
+def first_if_inplace(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+    return first_argument(args, kwargs) if kwargs.get("inplace") or any(arg is True for arg in args[1:]) else ()
 
 
-def when_asked(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+def all_if_flag(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
     asked = args[position] if position < len(args) else kwargs.get(name)
-    return tensors((args, kwargs)) if asked else ()
+    return tensors_in((args, kwargs)) if asked else ()
 
 
-def is_silent(func: Any) -> bool:
+def is_void_operator(func: Any) -> bool:
     """Whether an operator writes into its arguments and returns nothing."""
     schema = schema_of(func)
     return schema is not None and schema.is_mutable and not schema.returns
@@ -209,33 +209,33 @@ def is_silent(func: Any) -> bool:
 
 def schema_of(func: Any, op: str = "") -> torch.FunctionSchema | None:
     """What an operator says of its arguments; of several overloads, the plain one. op: of a function that is none."""
-    if op in SECRETLY_WRITING and not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+    if op in UNMARKED_WRITERS and not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         func = getattr(torch.ops.aten, op)
     operator = getattr(func, "default", None) if isinstance(func, torch._ops.OpOverloadPacket) else func
     return operator._schema if isinstance(operator, torch._ops.OpOverload) else None
 
 
-def as_its_schema_says(
+def written_by_schema(
     schema: torch.FunctionSchema, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[torch.Tensor]:
     said = [(place, one.name) for place, one in enumerate(schema.arguments) if one.is_write]
-    return tensors([args[place] if place < len(args) else kwargs.get(name) for place, name in said])
+    return tensors_in([args[place] if place < len(args) else kwargs.get(name) for place, name in said])
 
 
-def everything(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    return tensors((args, kwargs))
+def all_tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    return tensors_in((args, kwargs))
 
 
 # ------------------------------------------------------------ what a function is called
-def short(last: str) -> str:
+def short_name(last: str) -> str:
     """`__rsub__` → `sub`, `__getitem__` → `getitem`; other names as they are."""
     if not last.startswith("__"):
         return last
     bare = last.strip("_")
-    return OPERATORS.get(bare, bare)
+    return OPERATOR_METHODS.get(bare, bare)
 
 
-def qualified(func: Any) -> str:
+def qualified_name(func: Any) -> str:
     """The public name: `torch.nn.functional.conv2d` before `torch.conv2d`, `torch.Tensor.add`, `torch.ops.aten.mm`."""
     if isinstance(func, torch._ops.HigherOrderOperator):
         return f"torch.ops.higher_order.{func.name()}"
@@ -243,25 +243,25 @@ def qualified(func: Any) -> str:
     if isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return f"torch.ops.{str(func).removesuffix('.default')}"
     if name == "__get__":
-        return f"torch.Tensor.{getter(func.__self__)}"
+        return f"torch.Tensor.{property_name(func.__self__)}"
     if getattr(func, "__objclass__", None) is not None or func.__qualname__.startswith(("Tensor.", "TensorBase.")):
         return f"torch.Tensor.{name}"
-    return f"{house(func, name)}.{name.removeprefix(prefix(func))}"
+    return f"{public_module(func, name)}.{name.removeprefix(private_prefix(func))}"
 
 
-def getter(attribute: Any) -> str:
+def property_name(attribute: Any) -> str:
     """The name of a property: a C descriptor has one, a Python property's getter has it."""
     own: Any = attribute.fget if isinstance(attribute, property) else attribute
     return str(own.__name__)
 
 
-def prefix(func: Any) -> str:
+def private_prefix(func: Any) -> str:
     """`linalg_norm` lives in torch._C._linalg and is public as torch.linalg.norm."""
     module = func.__module__ or ""
     return module.removeprefix("torch._C._") + "_" if module.startswith("torch._C._") else "\0"
 
 
-def house(func: Any, name: str) -> str:
+def public_module(func: Any, name: str) -> str:
     """The public module of a function."""
     module = func.__module__ or "torch"
     functional = getattr(torch.nn.functional, name, None)

@@ -1,6 +1,6 @@
 """A live nn.Module drives the recorder: every module call → enter and leave, with paths by module identity.
 
-model → walk → Holding (paths, parameters, buffers) → Sites → watched calls
+model → walk → ModuleContents (paths, parameters, buffers) → ModuleLocations → watched calls
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.record.recorder import Recorder
-from archscope.record.tensors import tensors as tensors_in
-from archscope.sequence_order import state_misfit
-from archscope.trace import Says, Site
+from archscope.record.tensors import tensors_in as tensors_in
+from archscope.sequence_order import recurrent_state_problem
+from archscope.trace import Location, WrongArgument
 
-Text = Callable[[nn.Module], str]
-Meet = Callable[[nn.Module], object]
-Named = tuple[str, torch.Tensor]
-PLAIN = frozenset([torch.Tensor, nn.Parameter])
-BARE = len(nn.Module().__dict__)
+DescribeModule = Callable[[nn.Module], str]
+OnUnknownModule = Callable[[nn.Module], object]
+NamedTensor = tuple[str, torch.Tensor]
+TENSOR_TYPES = frozenset([torch.Tensor, nn.Parameter])
+BASE_ATTRIBUTE_COUNT = len(nn.Module().__dict__)
 """How many attributes a module has before its author gives it any."""
 
 
@@ -36,21 +36,21 @@ def no_text(_module: nn.Module) -> str:
 
 
 @dataclass(frozen=True)
-class Holding:
+class ModuleContents:
     """What a model holds: each module once with its first path, and every name of every parameter and buffer.
 
-    waiting: the tensors of lazy layers, which have no shape before their first input.
+    lazy_tensors: the tensors of lazy layers, which have no shape before their first input.
     """
 
     modules: list[tuple[str, nn.Module]] = field(default_factory=list)
-    parameters: list[Named] = field(default_factory=list)
-    buffers: list[Named] = field(default_factory=list)
-    waiting: list[torch.Tensor] = field(default_factory=list)
+    parameters: list[NamedTensor] = field(default_factory=list)
+    buffers: list[NamedTensor] = field(default_factory=list)
+    lazy_tensors: list[torch.Tensor] = field(default_factory=list)
 
 
-def walk(model: nn.Module) -> Holding:
+def walk_modules(model: nn.Module) -> ModuleContents:
     """The model from the top down, in the order of `named_modules`; a module that holds itself is not gone into."""
-    found, met = Holding(), set[int]()
+    found, met = ModuleContents(), set[int]()
     above: list[nn.Module] = []
     ahead: list[tuple[str, nn.Module, int]] = [("", model, 0)]
     while ahead:
@@ -66,8 +66,8 @@ def walk(model: nn.Module) -> Holding:
         for kind, tensors in ((found.parameters, module._parameters), (found.buffers, module._buffers)):
             for name, tensor in tensors.items():
                 if tensor is not None:
-                    if type(tensor) not in PLAIN and is_lazy(tensor):
-                        found.waiting.append(tensor)
+                    if type(tensor) not in TENSOR_TYPES and is_lazy(tensor):
+                        found.lazy_tensors.append(tensor)
                     else:
                         kind.append((prefix + name, tensor))
         if module._modules:
@@ -76,46 +76,50 @@ def walk(model: nn.Module) -> Holding:
     return found
 
 
-class Sites:
+class ModuleLocations:
     """The Site of every module: its path by identity, or below its caller where the model does not hold it.
 
     meet: is told of such a module before it runs.
     """
 
-    def __init__(self, modules: list[tuple[str, nn.Module]], text: Text, meet: Meet):
-        self._text, self._meet = text, meet
+    def __init__(self, modules: list[tuple[str, nn.Module]], text: DescribeModule, meet: OnUnknownModule):
+        self._text, self._on_unknown = text, meet
         self._texts: dict[Any, str] = {}
         self._kinds: dict[type, str] = {}
-        self._forwards: dict[Any, tuple[str, ...]] = {}
-        self._found = {id(module): (module, self._site(module, path)) for path, module in modules}
+        self._argument_names: dict[Any, tuple[str, ...]] = {}
+        self._locations = {id(module): (module, self._make_location(module, path)) for path, module in modules}
 
-    def of(self, module: nn.Module, caller: str) -> Site:
-        found = self._found.get(id(module))
+    def location_of(self, module: nn.Module, caller: str) -> Location:
+        found = self._locations.get(id(module))
         if found is None:
-            self._meet(module)
+            self._on_unknown(module)
             name = type(module).__name__
-            found = module, self._site(module, f"{caller}.{name}" if caller else name)
-            self._found[id(module)] = found
+            found = module, self._make_location(module, f"{caller}.{name}" if caller else name)
+            self._locations[id(module)] = found
         return found[1]
 
-    def inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Named]:
+    def named_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[NamedTensor]:
         """The tensors that a block is given, by the names of its `forward`'s arguments."""
         key = module.__dict__.get("forward", type(module))
-        names = self._forwards.get(key)
+        names = self._argument_names.get(key)
         if names is None:
-            names = self._forwards.setdefault(key, positional(module.forward))
+            names = self._argument_names.setdefault(key, positional_names(module.forward))
         given = [*zip_longest(names[: len(args)], args, fillvalue=names[-1] if names else "input"), *kwargs.items()]
         return [(name, tensor) for name, value in given for tensor in tensors_in(value)]
 
-    def _site(self, module: nn.Module, path: str) -> Site:
-        kind = self._kinds.get(type(module)) or self._kinds.setdefault(type(module), kind_of(type(module)))
+    def _make_location(self, module: nn.Module, path: str) -> Location:
+        kind = self._kinds.get(type(module)) or self._kinds.setdefault(type(module), module_kind(type(module)))
         if kind == "own":
             kind = "block" if module._modules else "layer"
-        return Site(path, type(module).__name__, kind, self._described(module))
+        return Location(path, type(module).__name__, kind, self._description(module))
 
-    def _described(self, module: nn.Module) -> str:
+    def _description(self, module: nn.Module) -> str:
         """The arguments in short, worked out once for all layers that are made alike."""
-        key: Any = type(module), *list(module.__dict__.values())[BARE:], *map(is_none, module._parameters.values())
+        key: Any = (
+            type(module),
+            *list(module.__dict__.values())[BASE_ATTRIBUTE_COUNT:],
+            *map(is_none, module._parameters.values()),
+        )
         try:
             text = self._texts.get(key)
         except TypeError:  # an attribute that cannot be hashed
@@ -123,7 +127,7 @@ class Sites:
         return text if text is not None else self._texts.setdefault(key, self._text(module))
 
 
-def positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+def positional_names(forward: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a bound `forward`'s positional arguments; that of `*args` stands for all that are left."""
     try:
         parameters = signature(forward).parameters.values()
@@ -136,7 +140,7 @@ def is_none(value: object) -> bool:
     return value is None
 
 
-def kind_of(cls: type[nn.Module]) -> str:
+def module_kind(cls: type[nn.Module]) -> str:
     """`layer`: torch's own class with nothing to go into; MultiheadAttention never calls what it holds."""
     if cls is nn.MultiheadAttention:
         return "layer"
@@ -144,46 +148,50 @@ def kind_of(cls: type[nn.Module]) -> str:
     return "own" if own else "block"
 
 
-SIZES: Mapping[type[nn.Module], str] = {
+INPUT_SIZE_ARGUMENTS: Mapping[type[nn.Module], str] = {
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), "input_size"),
     nn.MultiheadAttention: "embed_dim",
 }
 """Layers that compare their input's last size with what they were told themselves, before any function runs."""
 
 
-Refusal = tuple[Says, tuple[int, ...], str, torch.Tensor]
+LayerProblem = tuple[WrongArgument, tuple[int, ...], str, torch.Tensor]
 """What a layer was told, the axes that disagree, the fact where the sizes alone do not tell it, and the tensor."""
 
 
-def unfit(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> Refusal | None:
+def find_layer_problem(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> LayerProblem | None:
     """What such a layer was told, and its input or its state, where they disagree."""
-    argument = SIZES.get(type(module))
+    argument = INPUT_SIZE_ARGUMENTS.get(type(module))
     if argument is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].dim():
         return None
     said, shape = int(getattr(module, argument)), tuple(args[0].shape)
     if shape[-1] != said:
-        return Says(argument, said, shape[-1]), (len(shape) - 1,), "", args[0]
-    return unfit_state(module, args[0], [*args[1:2], kwargs.get("hx")][0]) if isinstance(module, nn.RNNBase) else None
+        return WrongArgument(argument, said, shape[-1]), (len(shape) - 1,), "", args[0]
+    return (
+        find_state_problem(module, args[0], [*args[1:2], kwargs.get("hx")][0])
+        if isinstance(module, nn.RNNBase)
+        else None
+    )
 
 
-def unfit_state(layer: nn.RNNBase, given: torch.Tensor, state: Any) -> Refusal | None:
+def find_state_problem(layer: nn.RNNBase, given: torch.Tensor, state: Any) -> LayerProblem | None:
     """The first state that a recurrent layer does not take with its input."""
     states = state if isinstance(state, (tuple, list)) else [state]
     rows, name, order = layer.num_layers * (1 + layer.bidirectional), type(layer).__name__, bool(layer.batch_first)
     for number, one in enumerate(states):
         width = layer.hidden_size if number or not layer.proj_size else layer.proj_size
         shape = tuple(one.shape) if isinstance(one, torch.Tensor) else ()
-        found = state_misfit(name, tuple(given.shape), shape, (rows, width), batch_first=order)
+        found = recurrent_state_problem(name, tuple(given.shape), shape, (rows, width), batch_first=order)
         if found is not None and found.batch_first is not None:
-            return Says("batch_first", order, found.batch_first), found.axes, found.fact, given
+            return WrongArgument("batch_first", order, found.batch_first), found.axes, found.fact, given
         if found is not None:
-            return Says("hx", shape, found.wanted), found.axes, found.fact, one
+            return WrongArgument("hx", shape, found.wanted_shape), found.axes, found.fact, one
     return None
 
 
 @contextmanager
-def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
-    """Inside, every module call enters and leaves its Site, also one that an exception ends.
+def recorded_module_calls(sites: ModuleLocations, recorder: Recorder) -> Iterator[None]:
+    """Inside, every module call enters and leaves its Location, also one that an exception ends.
 
     `nn.Module.__call__` is replaced for that time: global hooks would cost four times as much, and change how a module
     is called. What stands between two calls then leaves room for as many modules within each other as before. Calls in
@@ -194,15 +202,15 @@ def watched(sites: Sites, recorder: Recorder) -> Iterator[None]:
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != thread:
             return plain(module, *args, **kwargs)
-        site = sites.of(module, recorder.site.path)
-        recorder.enter(site, sites.inputs(module, args, kwargs) if site.kind == "block" else ())
+        site = sites.location_of(module, recorder.site.path)
+        recorder.enter(site, sites.named_inputs(module, args, kwargs) if site.kind == "block" else ())
         try:
             return plain(module, *args, **kwargs)
         except BaseException as error:
-            refusal = recorder.on_mismatch == "record" and unfit(module, args, kwargs)
+            refusal = recorder.on_mismatch == "record" and find_layer_problem(module, args, kwargs)
             if refusal:
-                recorder.refuse(*refusal)
-            recorder.note(error)
+                recorder.add_layer_error(*refusal)
+            recorder.note_error(error)
             raise
         finally:
             recorder.leave()

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import torch
 
-from archscope.record.originals import memory
-from archscope.record.values import Values, new
+from archscope.record.tensor_backup import storage_id
+from archscope.record.tensor_registry import TensorRegistry, make_tuple
 from archscope.trace import Param
 
 
-def params(named: Iterable[tuple[str, torch.Tensor]], values: Values) -> tuple[Param, ...]:
+def make_params(named: Iterable[tuple[str, torch.Tensor]], values: TensorRegistry) -> tuple[Param, ...]:
     """One Param per name, in order, each a value that is known by its first name.
 
     Two names are tied if they are the same elements of the same storage.
@@ -19,9 +19,9 @@ def params(named: Iterable[tuple[str, torch.Tensor]], values: Values) -> tuple[P
     owners: dict[tuple[object, ...], str] = {}
     found = []
     for name, tensor in named:
-        _, shape, dtype, size = values.hold(name, tensor)
+        _, shape, dtype, size = values.register_param(name, tensor)
         count = tensor.numel()
-        owner = owners.setdefault((memory(tensor), tensor.storage_offset(), count), name)
+        owner = owners.setdefault((storage_id(tensor), tensor.storage_offset(), count), name)
         tied = "" if owner is name else owner
-        found.append(new(Param, (name, shape, dtype, count, size, tensor.requires_grad, tied)))
+        found.append(make_tuple(Param, (name, shape, dtype, count, size, tensor.requires_grad, tied)))
     return tuple(found)

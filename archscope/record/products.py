@@ -14,14 +14,14 @@ import torch
 from archscope.record.tensors import shape_of
 from archscope.trace import Kernel, Kernels, Shape
 
-Axes = Mapping[Hashable, int]
+AxisSizes = Mapping[Hashable, int]
 """The axes of a factor: letter → size."""
 
-DOTS = "…"
+ELLIPSIS = "…"
 """The ellipsis of an equation as one letter."""
 
 
-def product(left: Shape, right: Shape) -> Kernel:
+def product_kernel(left: Shape, right: Shape) -> Kernel:
     """The kernel of `left @ right`: dot, mv, mm, or bmm with the batch in one axis (torch.matmul's shape rules)."""
     if len(left) == len(right) == 1:
         return Kernel("aten.dot", (left, right), ((),))
@@ -38,58 +38,58 @@ def product(left: Shape, right: Shape) -> Kernel:
 
 
 # ------------------------------------------------------------ einsum
-def einsum(args: Sequence[Any]) -> Kernels:
+def einsum_kernels(args: Sequence[Any]) -> Kernels:
     """The products of `torch.einsum(*args)`, pair by pair in the order they are written."""
-    sides, result, factors = equation(args)
-    terms = [lettered(side, shape_of(factor)) for side, factor in zip(sides, factors, strict=True)]
+    sides, result, factors = parse_equation(args)
+    terms = [axis_sizes(side, shape_of(factor)) for side, factor in zip(sides, factors, strict=True)]
     dots = {letter for term in terms for letter in term if isinstance(letter, tuple)}
-    kept = set(implied(sides) if result is None else result)
-    return contracted(terms, kept - {DOTS} | (dots if DOTS in kept else set()))
+    kept = set(implicit_result(sides) if result is None else result)
+    return contract_terms(terms, kept - {ELLIPSIS} | (dots if ELLIPSIS in kept else set()))
 
 
-def equation(args: Sequence[Any]) -> tuple[list[list[Hashable]], list[Hashable] | None, list[Any]]:
+def parse_equation(args: Sequence[Any]) -> tuple[list[list[Hashable]], list[Hashable] | None, list[Any]]:
     """Letters of every factor, letters of the result (None: not written), factors; of both ways to write them."""
     if isinstance(args[0], str):
-        sides, arrow, result = args[0].replace(" ", "").replace("...", DOTS).partition("->")
+        sides, arrow, result = args[0].replace(" ", "").replace("...", ELLIPSIS).partition("->")
         factors = args[1] if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]
         return [list(side) for side in sides.split(",")], list(result) if arrow else None, list(factors)
     paired = args[: len(args) // 2 * 2]
-    last = letters(args[-1]) if len(args) % 2 else None
-    return [letters(side) for side in paired[1::2]], last, list(paired[::2])
+    last = parse_sublist(args[-1]) if len(args) % 2 else None
+    return [parse_sublist(side) for side in paired[1::2]], last, list(paired[::2])
 
 
-def letters(sublist: Iterable[Any]) -> list[Hashable]:
-    return [DOTS if item is ... else item for item in sublist]
+def parse_sublist(sublist: Iterable[Any]) -> list[Hashable]:
+    return [ELLIPSIS if item is ... else item for item in sublist]
 
 
-def implied(sides: Sequence[Sequence[Hashable]]) -> list[Hashable]:
+def implicit_result(sides: Sequence[Sequence[Hashable]]) -> list[Hashable]:
     """The result that is not written: letters that occur once, and what dots stand for."""
     every = [letter for side in sides for letter in side]
-    return [letter for letter in every if letter == DOTS or every.count(letter) == 1]
+    return [letter for letter in every if letter == ELLIPSIS or every.count(letter) == 1]
 
 
-def lettered(side: Sequence[Hashable], shape: Shape) -> Axes:
+def axis_sizes(side: Sequence[Hashable], shape: Shape) -> AxisSizes:
     """Letter → size; the axes that dots stand for are counted from the right. A letter twice is a diagonal."""
     spread: list[Hashable] = []
     for letter in side:
         hidden = range(len(shape) - len(side) + 1, 0, -1)
-        spread.extend([(DOTS, n) for n in hidden] if letter == DOTS else [letter])
+        spread.extend([(ELLIPSIS, n) for n in hidden] if letter == ELLIPSIS else [letter])
     return dict(zip(spread, shape, strict=True))
 
 
-def contracted(terms: Sequence[Axes], result: set[Hashable]) -> Kernels:
+def contract_terms(terms: Sequence[AxisSizes], result: set[Hashable]) -> Kernels:
     """The terms multiplied from left to right; a letter that nothing later asks for is summed."""
     kernels: list[Kernel] = []
     left = terms[0]
     for place, right in enumerate(terms[1:], 2):
         kept = result.union(*terms[place:])
-        kernels.extend(contraction(left, right, kept))
+        kernels.extend(contract_pair(left, right, kept))
         sizes = {letter: max(left.get(letter, 1), right.get(letter, 1)) for letter in (*left, *right)}
         left = {letter: size for letter, size in sizes.items() if letter in kept}
     return tuple(kernels)
 
 
-def contraction(left: Axes, right: Axes, kept: set[Hashable]) -> Kernels:
+def contract_pair(left: AxisSizes, right: AxisSizes, kept: set[Hashable]) -> Kernels:
     """Letters of both sides are batch (kept) or inner (summed); one side's letter that is not kept is summed before.
 
     Without an inner letter of more than one element the factors are multiplied one by one, which is no product.
@@ -102,11 +102,11 @@ def contraction(left: Axes, right: Axes, kept: set[Hashable]) -> Kernels:
     batch = prod(max(left[letter], right[letter]) for letter in both & kept)
     rows = prod(size for letter, size in left.items() if letter in kept - both)
     columns = prod(size for letter, size in right.items() if letter in kept - both)
-    return (product((batch, rows, inner), (batch, inner, columns)),)
+    return (product_kernel((batch, rows, inner), (batch, inner, columns)),)
 
 
 # ------------------------------------------------------------ axes that are told
-def tensordot(left: Shape, right: Shape, dims: Any) -> Kernel:
+def tensordot_kernel(left: Shape, right: Shape, dims: Any) -> Kernel:
     """dims: how many of the left's last axes meet the right's first, or the axes of both."""
     told = dims.tolist() if isinstance(dims, torch.Tensor) else dims
     if isinstance(told, int):
@@ -115,11 +115,11 @@ def tensordot(left: Shape, right: Shape, dims: Any) -> Kernel:
     rows = prod(size for axis, size in enumerate(left) if axis not in near)
     inner = prod(left[axis] for axis in near)
     columns = prod(size for axis, size in enumerate(right) if axis not in far)
-    return product((rows, inner), (inner, columns))
+    return product_kernel((rows, inner), (inner, columns))
 
 
-def vecdot(left: Shape, right: Shape, axis: int) -> Kernel:
+def vecdot_kernel(left: Shape, right: Shape, axis: int) -> Kernel:
     """One dot product along an axis for each of the others."""
     both = list(torch.broadcast_shapes(left, right))
     inner = both.pop(axis)
-    return product((prod(both), 1, inner), (prod(both), inner, 1))
+    return product_kernel((prod(both), 1, inner), (prod(both), inner, 1))

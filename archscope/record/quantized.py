@@ -12,59 +12,59 @@ from typing import Any
 
 import torch
 
-from archscope.record.invocation import Invocation, Lowering
-from archscope.record.products import product
+from archscope.record.op_call import Lowering, OpCall
+from archscope.record.products import product_kernel
 from archscope.record.tensors import shape_of
 from archscope.trace import Kernel, Kernels, Shape
 
 
-def linear(name: str) -> Lowering:
+def linear_lowering(name: str) -> Lowering:
     return lambda call: (Kernel(name, (call.shape(0, "X"),), call.outputs),)
 
 
-def convolution(name: str) -> Lowering:
+def convolution_lowering(name: str) -> Lowering:
     """The kernel is named without what is fused to it."""
 
-    def lower(call: Invocation) -> Kernels:
-        (weight,) = packed_weights(call.args)
+    def lower(call: OpCall) -> Kernels:
+        (weight,) = packed_weight_shapes(call.args)
         return (Kernel(name, (call.shape(0, "qx"), weight), call.outputs),)
 
     return lower
 
 
-def recurrent(call: Invocation) -> Kernels:
+def rnn_products(call: OpCall) -> Kernels:
     """Layers and cells: every token meets every weight matrix once."""
     tokens = prod(call.shape(0, "input")[:-1])
-    return tuple(product((tokens, shape[1]), shape[::-1]) for shape in packed_weights(call.args))
+    return tuple(product_kernel((tokens, shape[1]), shape[::-1]) for shape in packed_weight_shapes(call.args))
 
 
-def packed_weights(value: Any) -> Iterator[Shape]:
+def packed_weight_shapes(value: Any) -> Iterator[Shape]:
     """Shapes of the weights in packed objects: of a layer, or of a cell, which holds two of them in its state."""
     if isinstance(value, (list, tuple)):
         for item in value:
-            yield from packed_weights(item)
+            yield from packed_weight_shapes(item)
     elif isinstance(value, torch.ScriptObject):
         packed: Any = value
         if packed._has_method("unpack"):
             yield shape_of(packed.unpack()[0])
         else:
-            yield from packed_weights(packed.__getstate__())
+            yield from packed_weight_shapes(packed.__getstate__())
 
 
-LINEAR = ["linear", "linear_relu", "linear_leaky_relu", "linear_tanh", "linear_dynamic", "linear_relu_dynamic"]
-HALF = ["linear_dynamic_fp16", "linear_relu_dynamic_fp16"]
-CONVOLUTIONS = [
+LINEAR_OPS = ["linear", "linear_relu", "linear_leaky_relu", "linear_tanh", "linear_dynamic", "linear_relu_dynamic"]
+FP16_LINEAR_OPS = ["linear_dynamic_fp16", "linear_relu_dynamic_fp16"]
+CONVOLUTION_OPS = [
     f"conv{kind}{n}d{fused}"
     for n in (1, 2, 3)
     for kind, ends in (("", ("", "_relu", "_dynamic", "_add", "_add_relu")), ("_transpose", ("", "_dynamic")))
     for fused in ends
 ]
-CELLS = ["lstm_cell_dynamic", "gru_cell_dynamic", "rnn_relu_cell_dynamic", "rnn_tanh_cell_dynamic"]
+RNN_CELL_OPS = ["lstm_cell_dynamic", "gru_cell_dynamic", "rnn_relu_cell_dynamic", "rnn_tanh_cell_dynamic"]
 
-QUANTIZED: Mapping[str, Lowering] = {
-    **{f"quantized.{op}": linear(f"quantized.{op}") for op in (*LINEAR, *HALF)},
-    **{f"quantized.{op}": convolution("quantized." + re.split("(?<=d)_", op)[0]) for op in CONVOLUTIONS},
-    **dict.fromkeys((f"quantized.quantized_{op}" for op in CELLS), recurrent),
-    **dict.fromkeys(("aten.quantized_lstm", "aten.quantized_gru"), recurrent),
+QUANTIZED_LOWERINGS: Mapping[str, Lowering] = {
+    **{f"quantized.{op}": linear_lowering(f"quantized.{op}") for op in (*LINEAR_OPS, *FP16_LINEAR_OPS)},
+    **{f"quantized.{op}": convolution_lowering("quantized." + re.split("(?<=d)_", op)[0]) for op in CONVOLUTION_OPS},
+    **dict.fromkeys((f"quantized.quantized_{op}" for op in RNN_CELL_OPS), rnn_products),
+    **dict.fromkeys(("aten.quantized_lstm", "aten.quantized_gru"), rnn_products),
 }
 """Operator → its lowering."""

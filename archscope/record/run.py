@@ -15,38 +15,46 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.backends import devices_in, leading, out_of_memory, traits_of
-from archscope.record.fused import fused_as
-from archscope.record.hidden import filled_unseen, shown, undrawn_row, unseen_rows
-from archscope.record.ledger import ledger_of
-from archscope.record.modules import Holding, Sites, Text, no_text, walk, watched
-from archscope.record.originals import Originals, exchanges_noticed
-from archscope.record.overridden import Space, spaces_of, unnoticed
-from archscope.record.params import params
+from archscope.backends import is_out_of_memory, leading_device, split_devices, traits_of
+from archscope.record.fused_attention import attention_fused_as
+from archscope.record.memory_tracker import make_memory_tracker
+from archscope.record.modules import (
+    DescribeModule,
+    ModuleContents,
+    ModuleLocations,
+    no_text,
+    recorded_module_calls,
+    walk_modules,
+)
+from archscope.record.named_tensors import named_tensors
+from archscope.record.override_queries import Namespace, namespaces_of, override_queries_patched
+from archscope.record.params import make_params
+from archscope.record.preserved_state import preserved_module, preserved_state
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.state import kept_module, kept_state
-from archscope.record.trees import leaves
+from archscope.record.tensor_backup import TensorBackup, storage_swaps_watched
+from archscope.record.unseen_work import add_generator_row, add_unseen_rows, find_unseen_fills, unseen_kernels_relayed
 from archscope.trace import Operand, Trace
-from archscope.warned import attributed
+from archscope.user_warnings import attributed_warnings
 
-Named = tuple[str, torch.Tensor]
-Beside = Callable[[Recorder], AbstractContextManager[object]]
-NOTHING_TO_DERIVE = "no backward pass: nothing that the forward pass gave requires a gradient"
-DERIVES = "the forward pass derives: it ran with gradients"
-NEEDS_GRADIENTS = "the forward pass asks for gradients: it ran with them"
+NamedTensor = tuple[str, torch.Tensor]
+ExtraContext = Callable[[Recorder], AbstractContextManager[object]]
+NO_GRADIENTS_NOTE = "no backward pass: nothing that the forward pass gave requires a gradient"
+DIFFERENTIATES_NOTE = "the forward pass derives: it ran with gradients"
+NEEDS_GRADIENTS_NOTE = "the forward pass asks for gradients: it ran with them"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run gave: its trace, its outputs, or the exception that ended it. unseen: work that no function showed."""
+    """What a run gave: its trace, its outputs, or the exception that ended it. has_unseen_work: work that no function
+    showed."""
 
     trace: Trace
     outputs: Any
     error: BaseException | None
-    unseen: bool = False
+    has_unseen_work: bool = False
 
 
-def once(
+def record_once(
     run: Callable[[Recorder], Any],
     *,
     target: str,
@@ -54,8 +62,8 @@ def once(
     dtype: str,
     mode: str,
     inputs: Mapping[str, Any],
-    parameters: Sequence[Named],
-    buffers: Sequence[Named] = (),
+    parameters: Sequence[NamedTensor],
+    buffers: Sequence[NamedTensor] = (),
     on_mismatch: OnMismatch = "record",
     backward: bool = False,
     kernels: bool = False,
@@ -63,8 +71,8 @@ def once(
     lives: bool = False,
     like: str = "",
     located: Collection[int] = frozenset(),
-    beside: Beside = nullcontext,
-    spaces: Sequence[Space] = (),
+    beside: ExtraContext = nullcontext,
+    spaces: Sequence[Namespace] = (),
 ) -> Recording:
     """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
 
@@ -78,31 +86,33 @@ def once(
     outputs: Any = None
     error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
-    held = {"parameter": parameters, "buffer": buffers, "input": [n for tree in inputs.values() for n in leaves(tree)]}
-    originals = Originals(tensor for named in held.values() for _, tensor in named)
-    with kept_state(grad=backward or bool(grad)):
+    given = [one for tree in inputs.values() for one in named_tensors(tree)]
+    held = {"parameter": parameters, "buffer": buffers, "input": given}
+    originals = TensorBackup(tensor for named in held.values() for _, tensor in named)
+    with preserved_state(grad=backward or bool(grad)):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
-        told = attributed(lambda: recorder.site.place)
-        values = recorder.values
-        ledger = ledger_of(recorder, held, device) if lives else None
-        known = params(parameters, values)
-        values.hold_buffers(buffers)
-        doors = tuple(operand for name, tree in inputs.items() for operand in values.name(tree, name))
+        told = attributed_warnings(lambda: recorder.site.place)
+        values = recorder.registry
+        ledger = make_memory_tracker(recorder, held, device) if lives else None
+        known = make_params(parameters, values)
+        values.register_buffers(buffers)
+        doors = tuple(operand for name, tree in inputs.items() for operand in values.register_input(tree, name))
         try:
-            shows = shown(recorder, everywhere=kernels)
-            plain, kept = unnoticed(spaces, before=originals.keep_all), exchanges_noticed(originals)
-            attention = fused_as(like if lives and device == "meta" else "")
+            shows = unseen_kernels_relayed(recorder, everywhere=kernels)
+            plain = override_queries_patched(spaces, before=originals.back_up_all)
+            kept = storage_swaps_watched(originals)
+            attention = attention_fused_as(like if lives and device == "meta" else "")
             with told, plain, kept, shows, attention, recorder, ledger or nullcontext(), beside(recorder):
                 outputs = run(recorder)
-            ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in leaves(outputs))
+            ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in named_tensors(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
             error = caught
         finally:
-            originals.give_back()
-        unseen = [*values.unseen(), *filled_unseen(recorder.entries, ends)]
-        with attributed():
-            forward, derived = recorder.read()
-        moments, lived = ledger.read(tensor for _, tensor in leaves(outputs)) if ledger else ((), ())
+            originals.restore()
+        unseen = [*values.unseen_operands(), *find_unseen_fills(recorder.recorded_calls, ends)]
+        with attributed_warnings():
+            forward, derived = recorder.result_rows()
+        moments, lived = ledger.finish(tensor for _, tensor in named_tensors(outputs)) if ledger else ((), ())
         trace = Trace(
             target=target,
             device=device,
@@ -111,24 +121,24 @@ def once(
             inputs=doors,
             outputs=ends,
             calls=tuple(recorder.calls),
-            rows=undrawn_row(unseen_rows(forward, unseen) if kernels else forward, outputs),
+            rows=add_generator_row(add_unseen_rows(forward, unseen) if kernels else forward, outputs),
             params=known,
-            mismatches=tuple(recorder.faults.mismatches),
-            failure=recorder.faults.ended(recorder.site, error, values.known_operand) if error else None,
+            mismatches=tuple(recorder.mismatch_log.mismatches),
+            failure=recorder.mismatch_log.final_failure(recorder.site, error, values.known_operand) if error else None,
             backward=derived,
             loss=recorder.loss,
-            notes=(NOTHING_TO_DERIVE,) if recorder.derives_nothing else (grad,) if grad else (),
-            moments=moments,
-            lives=lived,
-            traits=traits_of(leading(devices_in(device))),
+            notes=(NO_GRADIENTS_NOTE,) if recorder.lacks_gradients else (grad,) if grad else (),
+            kernel_events=moments,
+            allocations=lived,
+            traits=traits_of(leading_device(split_devices(device))),
         )
     return Recording(trace, outputs, error, bool(unseen))
 
 
 def record(run: Callable[[Recorder], Any], **how: Any) -> Recording:
     """One forward pass as data, `how` as in `once`; where work was left unseen, a second one by kernels."""
-    first = once(run, **how)
-    return once(run, kernels=True, **how) if first.unseen and first.error is None else first
+    first = record_once(run, **how)
+    return record_once(run, kernels=True, **how) if first.has_unseen_work and first.error is None else first
 
 
 def record_module(
@@ -138,8 +148,8 @@ def record_module(
     *,
     train: bool = False,
     backward: bool = False,
-    text: Text = no_text,
-    holding: Holding | None = None,
+    text: DescribeModule = no_text,
+    holding: ModuleContents | None = None,
     **about: Any,
 ) -> Recording:
     """A pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
@@ -149,57 +159,60 @@ def record_module(
     past operands that do not fit, to see all of them. A lazy layer that could not be made has no shapes to go on with.
     holding: what the model holds, where that is known.
     """
-    held = holding or walk(model)
+    held = holding or walk_modules(model)
 
     def look(**how: Any) -> Recording:
         return record(
-            lambda recorder: drive(model, held, args, kwargs, recorder, train=train, text=text),
+            lambda recorder: run_module(model, held, args, kwargs, recorder, train=train, text=text),
             mode="train" if train else "eval",
             backward=backward,
             parameters=held.parameters,
             buffers=held.buffers,
-            spaces=spaces_of({type(module) for _, module in held.modules}),
+            spaces=namespaces_of({type(module) for _, module in held.modules}),
             **about,
             **how,
         )
 
     first, grad = look(on_mismatch="raise"), ""
-    if out_of_memory(first.error):  # what the failed pass holds is alive as long as its frames
+    if is_out_of_memory(first.error):  # what the failed pass holds is alive as long as its frames
         return first
-    why = "" if backward else wants_gradients(first)
+    why = "" if backward else gradient_note(first)
     if why:
         second = look(on_mismatch="raise", grad=why)
-        if why == DERIVES or second.error is None:
+        if why == DIFFERENTIATES_NOTE or second.error is None:
             first, grad = second, why
     if first.trace.failure is not None and not first.trace.failure.backward:
-        further = look(on_mismatch="record", grad=grad) if not held.waiting else first
+        further = look(on_mismatch="record", grad=grad) if not held.lazy_tensors else first
         return further if further.trace.mismatches else first
     return first
 
 
-def wants_gradients(recording: Recording) -> str:
+def gradient_note(recording: Recording) -> str:
     """Why a pass that failed without gradients is tried with them, as a note: its model derives something, or an
     assertion of its author's, or what was said of gradients, may be about them; nothing where neither is so."""
     error, failure = recording.error, recording.trace.failure
     if isinstance(error, RuntimeError) and re.search("n't require grad|not require grad", str(error)):
-        return DERIVES
+        return DIFFERENTIATES_NOTE
     asserted = isinstance(error, AssertionError) and failure is not None and not failure.function
-    return NEEDS_GRADIENTS if asserted or re.search("grad(ient|_fn)|_grad", str(error)) else ""
+    return NEEDS_GRADIENTS_NOTE if asserted or re.search("grad(ient|_fn)|_grad", str(error)) else ""
 
 
-def drive(
+def run_module(
     model: nn.Module,
-    holding: Holding,
+    holding: ModuleContents,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     recorder: Recorder,
     *,
     train: bool,
-    text: Text,
+    text: DescribeModule,
 ) -> Any:
     """The model's own forward pass, module by module."""
     given = (*args, *kwargs.values())
-    kept = kept_module(model, holding.modules, train=train, given=given)
-    with kept as belongings, watched(Sites(holding.modules, text, belongings.keep), recorder):
-        recorder.met(belongings.tensors)
-        return recorder.derive(model(*args, **kwargs))
+    kept = preserved_module(model, holding.modules, train=train, given=given)
+    with (
+        kept as belongings,
+        recorded_module_calls(ModuleLocations(holding.modules, text, belongings.take_snapshots), recorder),
+    ):
+        recorder.register_existing(belongings.tensors)
+        return recorder.run_backward(model(*args, **kwargs))

@@ -7,41 +7,41 @@ from typing import Any
 
 import torch
 
-from archscope.fit import Dims
+from archscope.shape_errors import Dims
 from archscope.trace import Shape
 
 
-def tensors(tree: Any) -> list[torch.Tensor]:
+def tensors_in(tree: Any) -> list[torch.Tensor]:
     """The tensors of nested lists, tuples and dicts, from left to right."""
     found: list[torch.Tensor] = []
-    gather((tree,), found)
+    gather_tensors((tree,), found)
     return found
 
 
-def gather(items: Iterable[Any], found: list[torch.Tensor]) -> None:
+def gather_tensors(items: Iterable[Any], found: list[torch.Tensor]) -> None:
     for item in items:
         if isinstance(item, torch.Tensor):
             found.append(item)
         elif isinstance(item, (list, tuple)):
-            gather(item, found)
+            gather_tensors(item, found)
         elif isinstance(item, dict):
-            gather(item.values(), found)
+            gather_tensors(item.values(), found)
 
 
-SPARSE = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])
+SPARSE_LAYOUTS = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc])
 
 
-def stored(tensor: torch.Tensor) -> int | None:
+def stored_elements(tensor: torch.Tensor) -> int | None:
     """How many elements a sparse tensor stores, zeros among them; None for any other tensor."""
-    if tensor.layout not in SPARSE:
+    if tensor.layout not in SPARSE_LAYOUTS:
         return None
     values = tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
     return values.numel()
 
 
-def secret(tensor: torch.Tensor) -> object:
+def layout_key(tensor: torch.Tensor) -> object:
     """What its shape does not tell of a tensor: how much a sparse one stores; a nested one is like no other."""
-    return object() if tensor.is_nested else (tensor.layout, stored(tensor))
+    return object() if tensor.is_nested else (tensor.layout, stored_elements(tensor))
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:

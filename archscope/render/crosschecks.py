@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
+from archscope.counter_result import CounterResult
 from archscope.crosscheck import Account, CrossCheck, Difference
-from archscope.render.columns import in_short, known
-from archscope.render.data import table
-from archscope.render.sheet import Heading, Sheet, head, unpriced
+from archscope.render.columns import known_count, short_finding
+from archscope.render.json_csv import format_csv
+from archscope.render.sheet import Heading, Sheet, head_phrases, unpriced_phrases
 from archscope.report import FAILS
-from archscope.statement import Statement
 
-HEADINGS = (
+CROSS_CHECK_HEADINGS = (
     Heading("path", "counter"),
     Heading("params", "params", right=True),
     Heading("macs", "MACs", right=True),
@@ -20,117 +20,147 @@ HEADINGS = (
     Heading("seconds", "time", right=True),
     Heading("times", "÷ ours", right=True),
 )
-CSV_HEAD = ("witness", "version", "status", "item", "subject", "times", "params", "macs", "seconds", "reason")
-STATUS = {"crashed": "crashed", "unable": "cannot", "missing": "missing"}
+CROSS_CHECK_CSV_HEAD = (
+    "witness",
+    "version",
+    "status",
+    "item",
+    "subject",
+    "times",
+    "params",
+    "macs",
+    "seconds",
+    "reason",
+)
+STATUS_WORDS = {"crashed": "crashed", "unable": "cannot", "missing": "missing"}
 
 
-def sheet(check: CrossCheck) -> Sheet:
+def cross_check_sheet(check: CrossCheck) -> Sheet:
     """One line for us and for every witness; the differences as notes."""
     return Sheet(
-        head=head(check.report),
-        headings=HEADINGS,
-        rows=(ours(check), *(theirs(account, check) for account in check.accounts)),
-        foot=(*versions(check), *(unpriced(check.report) if check.report.total.partial or check.report.broken else ())),
-        notes=tuple(notes(check)),
+        head=head_phrases(check.report),
+        headings=CROSS_CHECK_HEADINGS,
+        rows=(archscope_row(check), *(counter_row(account, check) for account in check.accounts)),
+        foot=(
+            *counter_versions(check),
+            *(unpriced_phrases(check.report) if check.report.total.partial or check.report.broken else ()),
+        ),
+        notes=tuple(cross_check_notes(check)),
     )
 
 
-def ours(check: CrossCheck) -> tuple[str, ...]:
+def archscope_row(check: CrossCheck) -> tuple[str, ...]:
     total = check.report.total
     name = f"archscope  {FAILS}" if check.report.broken else "archscope"
-    return name, units.count(total.params), known(total.known, total) or "0", "", units.duration(check.seconds), ""
+    return (
+        name,
+        units.format_count(total.params),
+        known_count(total.known, total) or "0",
+        "",
+        units.format_duration(check.seconds),
+        "",
+    )
 
 
-def theirs(account: Account, check: CrossCheck) -> tuple[str, ...]:
+def counter_row(account: Account, check: CrossCheck) -> tuple[str, ...]:
     own = account.statement
     if own.status != "counted":
-        return label(own), "", "", STATUS[own.status], "", ""
-    factor = account.times(check.seconds)
-    seconds = "" if own.seconds is None else units.duration(own.seconds)
-    times = "" if factor is None else units.times(factor)
-    return label(own), count(own.params), count(own.macs), off(account.macs_off), seconds, times
+        return counter_label(own), "", "", STATUS_WORDS[own.status], "", ""
+    factor = account.relative_time(check.seconds)
+    seconds = "" if own.seconds is None else units.format_duration(own.seconds)
+    times = "" if factor is None else units.format_factor(factor)
+    return (
+        counter_label(own),
+        format_count(own.params),
+        format_count(own.macs),
+        format_difference(account.macs_off),
+        seconds,
+        times,
+    )
 
 
-def label(statement: Statement) -> str:
+def counter_label(statement: CounterResult) -> str:
     """A second run of one witness stands indented below its first."""
-    name, _, run = statement.witness.partition(", ")
+    name, _, run = statement.counter.partition(", ")
     return f"  {run}" if run else name
 
 
-def count(figure: int | None) -> str:
-    return "" if figure is None else units.count(figure)
+def format_count(figure: int | None) -> str:
+    return "" if figure is None else units.format_count(figure)
 
 
-def off(amount: int | None) -> str:
-    return "" if amount is None else units.more(amount) if amount else "="
+def format_difference(amount: int | None) -> str:
+    return "" if amount is None else units.format_signed_si(amount) if amount else "="
 
 
-def versions(check: CrossCheck) -> Iterator[str]:
+def counter_versions(check: CrossCheck) -> Iterator[str]:
     for own in (account.statement for account in check.accounts):
-        if own.version and ", " not in own.witness:
-            of = "" if own.package == own.witness else f"of {own.package} "
-            yield f"{own.witness} {of}{own.version}"
+        if own.version and ", " not in own.counter:
+            of = "" if own.package == own.counter else f"of {own.package} "
+            yield f"{own.counter} {of}{own.version}"
 
 
 # ------------------------------------------------------------ what differs, and why
-def notes(check: CrossCheck) -> Iterator[str]:
+def cross_check_notes(check: CrossCheck) -> Iterator[str]:
     if check.report.broken:
         yield "fails: a net that does not run, so there is nothing to hold against each other"
     yield "all ran without gradients, one after another; FlopCounterMode counts FLOPs, here they are halved"
     if check.report.trace.mode == "train":
         yield "train: in training mode; all count the forward pass, the backward pass is counted by none of them"
-    if any(", unfused" in account.statement.witness for account in check.accounts):
+    if any(", unfused" in account.statement.counter for account in check.accounts):
         yield "unfused: once more, with attention, recurrent layers and fast paths taken apart into plain products"
     yield from check.report.trace.notes
     for account in check.accounts:
-        yield from accounted(account)
+        yield from account_notes(account)
 
 
-def accounted(account: Account) -> Iterator[str]:
+def account_notes(account: Account) -> Iterator[str]:
     own = account.statement
     if own.status != "counted":
-        yield from ("", refused(own))
+        yield from ("", not_counted_note(own))
         return
-    for quantity, differences, rest in parts(account):
-        amounts = [units.more(difference.amount) for difference in differences] + [units.more(rest)] * bool(rest)
+    for quantity, differences, rest in account_parts(account):
+        amounts = [units.format_signed_si(difference.amount) for difference in differences] + [
+            units.format_signed_si(rest)
+        ] * bool(rest)
         sentences = [difference.sentence for difference in differences] + ["unexplained"] * bool(rest)
         if amounts:
-            yield from ("", f"{own.witness}, {quantity}:")
+            yield from ("", f"{own.counter}, {quantity}:")
         width = max(map(len, amounts), default=0)
         yield from (f"  {amount:>{width}}  {text}" for amount, text in zip(amounts, sentences, strict=True))
 
 
-def refused(statement: Statement) -> str:
+def not_counted_note(statement: CounterResult) -> str:
     if statement.status == "missing":
-        return f"{statement.witness} is not installed: {statement.help}"
-    return f"{statement.witness} crashed: {statement.error}" if statement.status == "crashed" else statement.error
+        return f"{statement.counter} is not installed: {statement.help}"
+    return f"{statement.counter} crashed: {statement.error}" if statement.status == "crashed" else statement.error
 
 
-def parts(account: Account) -> Iterator[tuple[str, Sequence[Difference], int]]:
+def account_parts(account: Account) -> Iterator[tuple[str, Sequence[Difference], int]]:
     """MACs and parameters: what differs, and the rest that no line names."""
     for quantity, differences, rest in (
-        ("MACs", account.macs, account.unplaced),
-        ("parameters", account.params, account.params_unplaced),
+        ("MACs", account.macs_differences, account.unattributed),
+        ("parameters", account.params_differences, account.params_unattributed),
     ):
         yield quantity, differences, rest or 0
 
 
 # ------------------------------------------------------------ for programs
-def csv(check: CrossCheck) -> str:
+def cross_check_csv(check: CrossCheck) -> str:
     """One line for every total and difference; the differences of a witness sum to its total less ours."""
-    return table([CSV_HEAD, *lines(check)])
+    return format_csv([CROSS_CHECK_CSV_HEAD, *cross_check_rows(check)])
 
 
-def lines(check: CrossCheck) -> Iterator[Sequence[object]]:
+def cross_check_rows(check: CrossCheck) -> Iterator[Sequence[object]]:
     total = check.report.total
     status = FAILS if check.report.broken else "counted"
-    found = "; ".join(map(in_short, check.report.findings)) or None
+    found = "; ".join(map(short_finding, check.report.findings)) or None
     yield "archscope", None, status, "total", None, None, total.params, total.macs, check.seconds, found
     for account in check.accounts:
         own = account.statement
-        who = own.witness, own.version or None, own.status
+        who = own.counter, own.version or None, own.status
         yield *who, "total", None, None, own.params, own.macs, own.seconds, own.error or None
-        for one in account.params:
+        for one in account.params_differences:
             yield *who, one.cause, one.subject, one.times or None, one.amount, None, None, one.sentence
-        for one in account.macs:
+        for one in account.macs_differences:
             yield *who, one.cause, one.subject, one.times or None, None, one.amount, None, one.sentence

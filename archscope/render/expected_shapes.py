@@ -8,37 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from archscope.checks.conflicts.axis_history import AxisHistory, Change
-from archscope.checks.conflicts.layer_changes import Side, windows
+from archscope.checks.conflicts.axis_history import AxisChange, AxisHistory
+from archscope.checks.conflicts.layer_changes import OperandSide, window_changes
+from archscope.render.conflict_help import MAX_ARGUMENT_CHANGES
 from archscope.render.conflicts import describe_change
-from archscope.render.cures import MOST_CHANGES
-from archscope.report import Finding, Link
-from archscope.spec.model import Expected
+from archscope.report import Finding, WalkStep
+from archscope.spec.model import Expectation
 from archscope.trace import Operand
 from archscope.trace_index import TraceIndex
 
-Sizes = Sequence[int | None]
+WantedSizes = Sequence[int | None]
 """Sizes that are wanted; None for any."""
 
 
-def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Operand, Sizes]]) -> Finding:
+def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Operand, WantedSizes]]) -> Finding:
     """The finding with the steps that gave values sizes that are not wanted, and arguments that would give these."""
     history = AxisHistory(index)
-    found = [(operand, wanted, changes_of(history, operand, wanted)) for operand, wanted in values]
-    walk = tuple(link for _, _, changes in found for link in links(history, changes))
-    arguments = [text for one in found for text in other_arguments(index, *one)]
-    help = f"{' or '.join(arguments[:MOST_CHANGES])} would give it" if arguments else finding.help
+    found = [(operand, wanted, unwanted_changes(history, operand, wanted)) for operand, wanted in values]
+    walk = tuple(link for _, _, changes in found for link in change_links(history, changes))
+    arguments = [text for one in found for text in find_other_arguments(index, *one)]
+    help = f"{' or '.join(arguments[:MAX_ARGUMENT_CHANGES])} would give it" if arguments else finding.help
     return replace(finding, walk=walk, help=help)
 
 
-def with_steps_of(finding: Finding, index: TraceIndex, expected: Sequence[Expected]) -> Finding:
+def with_expectation_steps(finding: Finding, index: TraceIndex, expected: Sequence[Expectation]) -> Finding:
     """The same of an expectation of a spec; the finding as it is where none of shapes is meant."""
     one = next((one for one in expected if one.span == finding.place and one.sizes), None)
-    operand = value_at(index, one.path, one.got) if one is not None and not finding.likely else None
+    operand = find_value(index, one.path, one.got) if one is not None and not finding.likely else None
     return with_steps(finding, index, [(operand, one.sizes)]) if one is not None and operand is not None else finding
 
 
-def value_at(index: TraceIndex, path: str, shape: str) -> Operand | None:
+def find_value(index: TraceIndex, path: str, shape: str) -> Operand | None:
     """The value that a step gives: the last one of this shape that is made at the path or below it."""
     for output in index.trace.outputs if not path else ():
         if str(output.value.shape) == shape:
@@ -50,7 +50,7 @@ def value_at(index: TraceIndex, path: str, shape: str) -> Operand | None:
     return None
 
 
-def changes_of(history: AxisHistory, operand: Operand, wanted: Sizes) -> list[Change]:
+def unwanted_changes(history: AxisHistory, operand: Operand, wanted: WantedSizes) -> list[AxisChange]:
     """What gave the axes their sizes that are not as wanted; all axes where another number of them is wanted."""
     shape = operand.value.shape
     alike = len(shape) == len(wanted)
@@ -58,14 +58,16 @@ def changes_of(history: AxisHistory, operand: Operand, wanted: Sizes) -> list[Ch
     return history.changes(operand, axes)
 
 
-def links(history: AxisHistory, changes: Sequence[Change]) -> Iterator[Link]:
+def change_links(history: AxisHistory, changes: Sequence[AxisChange]) -> Iterator[WalkStep]:
     for change in changes:
         if change.changed:
-            layer, names = history.index.layer_text(change.row), history.axis_names.of(change.made)
-            yield Link(change.row.path or "forward", f"{layer}: {describe_change(change, names)}", change.row.place)
+            layer, names = history.index.layer_text(change.row), history.axis_names.of(change.output)
+            yield WalkStep(change.row.path or "forward", f"{layer}: {describe_change(change, names)}", change.row.place)
 
 
-def other_arguments(index: TraceIndex, operand: Operand, wanted: Sizes, changes: Sequence[Change]) -> list[str]:
+def find_other_arguments(
+    index: TraceIndex, operand: Operand, wanted: WantedSizes, changes: Sequence[AxisChange]
+) -> list[str]:
     """`output_padding=1 in decoder.4`: arguments of one window with which all axes have the wanted sizes."""
     shape = operand.value.shape
     if len(shape) != len(wanted):
@@ -73,7 +75,7 @@ def other_arguments(index: TraceIndex, operand: Operand, wanted: Sizes, changes:
     pairs = enumerate(zip(shape, wanted, strict=True))
     goals = {axis: goal for axis, (size, goal) in pairs if goal is not None and goal != size}
     found: dict[str, str] = {}
-    for change in windows(Side(tuple(changes), shape, goals), index.trace, lambda _: {}, "off-by-one"):
+    for change in window_changes(OperandSide(tuple(changes), shape, goals), index.trace, lambda _: {}, "off-by-one"):
         if "out_channels" not in change.arguments:
             found.setdefault(change.path, str(change))
     return list(found.values())

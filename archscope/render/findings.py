@@ -10,45 +10,45 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from archscope import units
-from archscope.errors import Span, one_line, visible
-from archscope.render.folding import Told, parts, told
-from archscope.report import LEVELS, MEANT, Checked, Finding, Fix, Link, Report
+from archscope.errors import Span, escape_invisible, escape_one_line
+from archscope.render.folding import FoldedFinding, fold_findings, split_variant
+from archscope.report import FIRST_FIX_PATH, LEVELS, Checked, Finding, Fix, Report, WalkStep
 
-WHOLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
+UNBREAKABLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
 """What a line is not broken in: shapes, commands, percentages."""
-HELD = "\N{NO-BREAK SPACE}"
-JOINS = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
-MOST_NAMES = 6
-MOST_STEPS = 8
-MOST_CHANGES = 3
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+JOIN_RULES = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
+MAX_LISTED_NAMES = 6
+MAX_WALK_STEPS = 8
+MAX_OTHER_CHANGES = 3
 
 
-def text(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
+def format_findings(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
     """Every finding as it is printed; one without a place stands under its target."""
-    return found_in(told([Checked(target, tuple(findings))]), width)
+    return format_folded(fold_findings([Checked(target, tuple(findings))]), width)
 
 
-def of(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> str:
+def format_report_findings(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> str:
     """The findings of reports down to a level, each once; and which commands look for fixes, where nets do not run."""
-    found = told(Checked(report.target, report.findings).least(level) for report in reports)
-    each = found_in(found, width)
-    fixes = dict.fromkeys(fixing(report) for report in reports if report.broken)
-    return each + "".join(f"{line}\n" for fix in fixes for line in wrapped(fix, width, "", "  "))
+    found = fold_findings(Checked(report.target, report.findings).least(level) for report in reports)
+    each = format_folded(found, width)
+    fixes = dict.fromkeys(fix_command_hint(report) for report in reports if report.broken)
+    return each + "".join(f"{line}\n" for fix in fixes for line in wrap_line(fix, width, "", "  "))
 
 
-def of_levels(reports: Sequence[Report], levels: Collection[str], *, width: int = 80) -> str:
+def format_level_findings(reports: Sequence[Report], levels: Collection[str], *, width: int = 80) -> str:
     """The findings of reports that have one of these levels, each once."""
     kept = (Checked(r.target, tuple(f for f in r.findings if f.level in levels)) for r in reports)
-    return found_in(told(kept), width)
+    return format_folded(fold_findings(kept), width)
 
 
-def found_in(found: Sequence[Told], width: int) -> str:
+def format_folded(found: Sequence[FoldedFinding], width: int) -> str:
     """The findings as text; where several targets share places, below their target, unless the place names it."""
     several = len({target for one in found for target in (one.target, *one.others)}) > 1
-    return visible("".join(f"{line}\n" for line in by_target(found, width, named=several, files=False)))
+    return escape_invisible("".join(f"{line}\n" for line in lines_by_target(found, width, named=several, files=False)))
 
 
-def fixing(report: Report) -> str:
+def fix_command_hint(report: Report) -> str:
     """`` `archscope check net.yaml` looks for fixes; `archscope check --fix net.yaml` applies …``."""
     asked = report.request
     command = asked.command("check") if asked else None
@@ -59,40 +59,40 @@ def fixing(report: Report) -> str:
     return f"`{command}` looks for fixes{applied}"
 
 
-def lines(one: Told, width: int) -> Iterator[str]:
+def finding_lines(one: FoldedFinding, width: int) -> Iterator[str]:
     finding = one.finding
-    yield from wrapped(headline(finding, one.target), width, "", "    ")
-    yield from (f"    {one_line(detail)}".rstrip() for detail in finding.details)
-    for word, names in (("at", finding.also), ("in", one.elsewhere)):
+    yield from wrap_line(headline(finding, one.target), width, "", "    ")
+    yield from (f"    {escape_one_line(detail)}".rstrip() for detail in finding.details)
+    for word, names in (("at", finding.also), ("in", one.other_targets)):
         if names:
-            yield from wrapped(f"also {word} {listed(names)}", width, "    ", "      ")
-    yield from way_back(finding, width)
+            yield from wrap_line(f"also {word} {format_names(names)}", width, "    ", "      ")
+    yield from walk_lines(finding, width)
     if finding.help:
-        yield from wrapped(f"help: {finding.help}", width, "  ", "    ")
+        yield from wrap_line(f"help: {finding.help}", width, "  ", "    ")
     for number, fix in enumerate(finding.fixes, start=1):
-        yield from fixed(number, fix, finding.place, width)
+        yield from fix_lines(number, fix, finding.place, width)
 
 
 def headline(finding: Finding, target: str) -> str:
     """`net.yaml:12:5: error residual-shape (stride) at layer2.0.add: the two sides of …`."""
     place = str(finding.place) if finding.place else ": ".join(filter(None, [target, finding.path]))
     where = f" at {finding.path}" if finding.place and finding.path else ""
-    return f"{place}: {kind(finding)}{where}: {finding.message}".removeprefix(": ")
+    return f"{place}: {level_and_rule(finding)}{where}: {finding.message}".removeprefix(": ")
 
 
-def kind(finding: Finding) -> str:
+def level_and_rule(finding: Finding) -> str:
     """`error residual-shape (stride)`."""
     return f"{finding.level} {finding.rule}{f' ({finding.cause})' if finding.cause else ''}"
 
 
-def listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
+def format_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    return ", ".join(names[:MAX_LISTED_NAMES]) + more
 
 
-def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
+def wrap_line(line: str, width: int, indent: str, hanging: str) -> list[str]:
     """The line broken between words; a word that is wider stays whole."""
-    held = WHOLE.sub(lambda match: match[0].replace(" ", HELD), visible(line))
+    held = UNBREAKABLE.sub(lambda match: match[0].replace(" ", NO_BREAK_SPACE), escape_invisible(line))
     broken = textwrap.wrap(
         held,
         max(width, len(hanging) + 20),
@@ -101,24 +101,24 @@ def wrapped(line: str, width: int, indent: str, hanging: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [part.replace(HELD, " ") for part in broken]
+    return [part.replace(NO_BREAK_SPACE, " ") for part in broken]
 
 
-def way_back(finding: Finding, width: int) -> Iterator[str]:
+def walk_lines(finding: Finding, width: int) -> Iterator[str]:
     """`where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
-    first = "where they part:" if finding.rule in JOINS else "made by:"
-    for number, link in enumerate(finding.walk[:MOST_STEPS]):
+    first = "where they part:" if finding.rule in JOIN_RULES else "made by:"
+    for number, link in enumerate(finding.walk[:MAX_WALK_STEPS]):
         indent = "      " if number else "    "
-        after_fix = number == 1 and finding.walk[0].path == MEANT
-        word = "likely meant:" if link.path == MEANT else "then" if number and not after_fix else first
-        yield from wrapped(f"{word} {step(link, finding.place)}", width, indent, "        ")
-    if len(finding.walk) > MOST_STEPS:
-        yield f"      and {plural(len(finding.walk) - MOST_STEPS, 'more step')} (JSON has them all)"
+        after_fix = number == 1 and finding.walk[0].path == FIRST_FIX_PATH
+        word = "likely meant:" if link.path == FIRST_FIX_PATH else "then" if number and not after_fix else first
+        yield from wrap_line(f"{word} {format_step(link, finding.place)}", width, indent, "        ")
+    if len(finding.walk) > MAX_WALK_STEPS:
+        yield f"      and {plural(len(finding.walk) - MAX_WALK_STEPS, 'more step')} (JSON has them all)"
 
 
-def step(link: Link, place: Span | None) -> str:
+def format_step(link: WalkStep, place: Span | None) -> str:
     """A step with its line; with its file too where that is another. What a fix changes elsewhere has no path."""
-    if link.path == MEANT and link.place is not None:
+    if link.path == FIRST_FIX_PATH and link.place is not None:
         return f"{link.text} (line {link.place.line})"
     if link.place is None:
         return f"{link.path} {link.text}"
@@ -127,34 +127,34 @@ def step(link: Link, place: Span | None) -> str:
     return f"{link.path} ({where}) {link.text}"
 
 
-def fixed(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str]:
+def fix_lines(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str]:
     elsewhere = f" in {fix.file}" if fix.file and place and fix.file != place.file else ""
-    yield from wrapped(f"{title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
-    yield from (f"    {one_line(line)}" for line in changed(fix))
-    yield from wrapped_if(changes_elsewhere(fix), width)
+    yield from wrap_line(f"{fix_title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
+    yield from (f"    {escape_one_line(line)}" for line in diff_lines(fix))
+    yield from wrap_if_any(other_changes_text(fix), width)
 
 
-def wrapped_if(line: str, width: int) -> list[str]:
-    return wrapped(line, width, "    ", "      ") if line else []
+def wrap_if_any(line: str, width: int) -> list[str]:
+    return wrap_line(line, width, "    ", "      ") if line else []
 
 
-def changes_elsewhere(fix: Fix) -> str:
+def other_changes_text(fix: Fix) -> str:
     """`also changes coarse.0.0: 1×512×26×26 → 1×512×13×13 and 3 more`: what a fix changes beside the conflict."""
     if not fix.changes:
         return "changes steps outside the block of the conflict" * fix.outside
-    more = f" and {len(fix.changes) - MOST_CHANGES} more" if len(fix.changes) > MOST_CHANGES else ""
-    return f"also changes {', '.join(fix.changes[:MOST_CHANGES])}{more}"
+    more = f" and {len(fix.changes) - MAX_OTHER_CHANGES} more" if len(fix.changes) > MAX_OTHER_CHANGES else ""
+    return f"also changes {', '.join(fix.changes[:MAX_OTHER_CHANGES])}{more}"
 
 
-def title(number: int, fix: Fix) -> str:
+def fix_title(number: int, fix: Fix) -> str:
     """`fix 1, checked (+8,448 parameters, +6.42 M MACs)`; `fix 1, checked, 2 other conflicts remain`."""
-    prices = ((fix.params, units.count, "parameters"), (fix.macs, units.human, "MACs"))
+    prices = ((fix.params, units.format_count, "parameters"), (fix.macs, units.format_si, "MACs"))
     known = ", ".join(f"{'+' * (cost >= 0)}{write(cost)} {unit}" for cost, write, unit in prices if cost is not None)
     left = f", {fix.leaves} other conflict{'s remain' if fix.leaves > 1 else ' remains'}" if fix.leaves else ""
     return f"fix {number}{', checked' * fix.checked}{left}{f' ({known})' if known else ''}"
 
 
-def changed(fix: Fix) -> Iterator[str]:
+def diff_lines(fix: Fix) -> Iterator[str]:
     """The lines that a fix takes out and puts in."""
     for line in fix.edit.splitlines():
         if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- ")):
@@ -162,16 +162,18 @@ def changed(fix: Fix) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ of check
-def report(checked: Sequence[Checked], *, level: str = "warning", width: int = 80, quiet: bool = False) -> str:
+def format_check_report(
+    checked: Sequence[Checked], *, level: str = "warning", width: int = 80, quiet: bool = False
+) -> str:
     """What `check` prints: the findings of each target, then how many there are of what. quiet: says nothing of those
     below the level."""
-    found = told(item.least(level) for item in checked)
-    beside = [] if quiet else [*hidden(checked, level), *unjudged(checked)]
-    last = "; ".join([summary(checked, level=level), *beside, *cure(found)])
-    return "\n".join([*by_target(found, width, named=len(checked) > 1), *wrapped(last, width, "", "  ")]) + "\n"
+    found = fold_findings(item.least(level) for item in checked)
+    beside = [] if quiet else [*hidden_levels_note(checked, level), *unjudged_note(checked)]
+    last = "; ".join([checked_summary(checked, level=level), *beside, *apply_fix_hint(found)])
+    return "\n".join([*lines_by_target(found, width, named=len(checked) > 1), *wrap_line(last, width, "", "  ")]) + "\n"
 
 
-def by_target(found: Iterable[Told], width: int, *, named: bool, files: bool = True) -> Iterator[str]:
+def lines_by_target(found: Iterable[FoldedFinding], width: int, *, named: bool, files: bool = True) -> Iterator[str]:
     """The findings, below their target where it has a name of its own to be told. files: also a file's name."""
     head = ""
     for one in found:
@@ -179,47 +181,47 @@ def by_target(found: Iterable[Told], width: int, *, named: bool, files: bool = T
         if named and place and one.target != head and (files or one.target != place.file):
             head = one.target
             yield head
-        yield from lines(one, width)
+        yield from finding_lines(one, width)
 
 
-def summary(checked: Sequence[Checked], *, level: str = "warning") -> str:
+def checked_summary(checked: Sequence[Checked], *, level: str = "warning") -> str:
     """`1 error in net.yaml`, `no problems in 12 targets`."""
-    counted = counts(told(item.least(level) for item in checked))
+    counted = level_counts(fold_findings(item.least(level) for item in checked))
     where = checked[0].target if len(checked) == 1 else plural(len(checked), "target")
-    return f"{conjoined(counted) or 'no problems'} in {where}"
+    return f"{join_words(counted) or 'no problems'} in {where}"
 
 
-def counts(found: Iterable[Told]) -> list[str]:
+def level_counts(found: Iterable[FoldedFinding]) -> list[str]:
     levels = [one.finding.level for one in found]
     return [plural(levels.count(level), level) for level in LEVELS if level in levels]
 
 
-def conjoined(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def hidden(checked: Sequence[Checked], level: str) -> Iterator[str]:
+def hidden_levels_note(checked: Sequence[Checked], level: str) -> Iterator[str]:
     """`3 notes not shown (--level note)`."""
     below = LEVELS[LEVELS.index(level) + 1 :]
-    found = [one for one in told(checked) if one.finding.level in below]
+    found = [one for one in fold_findings(checked) if one.finding.level in below]
     if found:
         least = max(below.index(one.finding.level) for one in found)
-        yield f"{conjoined(counts(found))} not shown (--level {below[least]})"
+        yield f"{join_words(level_counts(found))} not shown (--level {below[least]})"
 
 
-def unjudged(checked: Iterable[Checked]) -> Iterator[str]:
+def unjudged_note(checked: Iterable[Checked]) -> Iterator[str]:
     """`3 expectations not judged, since the input has other sizes than in the file`."""
     number = sum(len(item.report.unjudged) for item in checked if item.report)
     if number:
         yield f"{plural(number, 'expectation')} not judged, for the file means them at its own sizes"
 
 
-def cure(found: Sequence[Told]) -> Iterator[str]:
+def apply_fix_hint(found: Sequence[FoldedFinding]) -> Iterator[str]:
     """Which command applies the first checked fix, where there is one."""
-    specs = [one for one in found if parts(one.target)[0].endswith((".yaml", ".yml"))]
+    specs = [one for one in found if split_variant(one.target)[0].endswith((".yaml", ".yml"))]
     able = [one for one in specs if one.finding.fixes]
     alone = [one for one in able if not one.finding.fixes[0].outside]
-    files = dict.fromkeys(parts(one.target)[0] for one in alone or able)
+    files = dict.fromkeys(split_variant(one.target)[0] for one in alone or able)
     number = "" if alone else " 1"
     if able:
         which = f"fix 1{' of each' * (len(alone) > 1)}"
@@ -227,4 +229,4 @@ def cure(found: Sequence[Told]) -> Iterator[str]:
 
 
 def plural(number: int, noun: str) -> str:
-    return f"{units.count(number)} {noun}{'s' * (number != 1)}"
+    return f"{units.format_count(number)} {noun}{'s' * (number != 1)}"

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from archscope.render.sheet import Sheet, legible
+from archscope.render.sheet import Sheet, printable_sheet
 
 
-def text(sheet: Sheet) -> str:
+def format_html(sheet: Sheet) -> str:
     """A paragraph, a table with aligned cells, and a paragraph for each line below; every text is escaped."""
-    sheet = legible(sheet)
+    sheet = printable_sheet(sheet)
     sides = ["right" if heading.right else "left" for heading in sheet.headings]
     parts = [
         paragraph(" · ".join(sheet.head)),
         '<table class="archscope">',
-        row([heading.header for heading in sheet.headings], sides, "th"),
-        *(row(cells, sides, "td") for cells in sheet.rows),
-        row(sheet.total, sides, "th") if sheet.total else "",
+        table_row([heading.header for heading in sheet.headings], sides, "th"),
+        *(table_row(cells, sides, "td") for cells in sheet.rows),
+        table_row(sheet.total, sides, "th") if sheet.total else "",
         "</table>",
         paragraph(" · ".join(sheet.foot)),
         *map(paragraph, sheet.notes),
-        preformatted(sheet.found) if sheet.found else "",
+        preformatted_block(sheet.findings_text) if sheet.findings_text else "",
     ]
     return "\n".join(filter(None, parts)) + "\n"
 
 
-def row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
+def table_row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
     styled = (
         f'<{tag} style="text-align: {side}; white-space: pre">{escape(cell)}</{tag}>'
         for cell, side in zip(cells, sides, strict=True)
@@ -38,5 +38,5 @@ def paragraph(phrase: str) -> str:
     return f"<p>{escape(phrase)}</p>" if phrase else ""
 
 
-def preformatted(words: str) -> str:
+def preformatted_block(words: str) -> str:
     return f"<pre>{escape(words.rstrip())}</pre>"

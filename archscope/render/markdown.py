@@ -7,54 +7,60 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from archscope.errors import one_line
-from archscope.render.sheet import Sheet, legible
+from archscope.errors import escape_one_line
+from archscope.render.sheet import Sheet, printable_sheet
 
 INDENT = "&nbsp;&nbsp;"
-MARKS = re.compile(r"[\\|*_<\[`&~]")
-BLOCK = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#>+=.)-])")
+MARKUP_CHARACTERS = re.compile(r"[\\|*_<\[`&~]")
+BLOCK_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#>+=.)-])")
 
 
-def text(sheet: Sheet) -> str:
+def format_markdown(sheet: Sheet) -> str:
     """Headline in bold, table, bottom line in bold, sentences; what Markdown would read as markup is escaped."""
-    sheet = legible(sheet)
-    rows = [[escaped(cell) for cell in row] for row in sheet.rows]
-    rows += [[f"**{escaped(cell)}**" if cell else "" for cell in sheet.total]] if sheet.total else []
+    sheet = printable_sheet(sheet)
+    rows = [[escape_markdown(cell) for cell in row] for row in sheet.rows]
+    rows += [[f"**{escape_markdown(cell)}**" if cell else "" for cell in sheet.total]] if sheet.total else []
     table = tabulate(
         rows,
-        headers=[escaped(heading.header) for heading in sheet.headings],
+        headers=[escape_markdown(heading.header) for heading in sheet.headings],
         tablefmt="pipe",
         colalign=["right" if heading.right else "left" for heading in sheet.headings],
         disable_numparse=True,
     )
-    title, *facts = map(escaped, sheet.head or ("",))
+    title, *facts = map(escape_markdown, sheet.head or ("",))
     head = " · ".join([f"**{title}**", *facts]) if title else ""
-    return paragraphs(
-        [head, table, sentence(" · ".join(sheet.foot)), *map(sentence, sheet.notes), fenced(sheet.found.splitlines())]
+    return join_paragraphs(
+        [
+            head,
+            table,
+            escape_paragraph(" · ".join(sheet.foot)),
+            *map(escape_paragraph, sheet.notes),
+            code_block(sheet.findings_text.splitlines()),
+        ]
     )
 
 
-def escaped(cell: str) -> str:
+def escape_markdown(cell: str) -> str:
     """The cell with its indentation kept and nothing in it that Markdown would take for markup."""
-    words = MARKS.sub(r"\\\g<0>", one_line(cell).lstrip(" "))
+    words = MARKUP_CHARACTERS.sub(r"\\\g<0>", escape_one_line(cell).lstrip(" "))
     return INDENT * ((len(cell) - len(cell.lstrip(" "))) // 2) + words
 
 
-def sentence(words: str) -> str:
+def escape_paragraph(words: str) -> str:
     """The words as a paragraph: what would make a heading, a list or a quotation of it is escaped too."""
-    return BLOCK.sub(r"\1\\\2", escaped(words))
+    return BLOCK_START.sub(r"\1\\\2", escape_markdown(words))
 
 
-def fenced(lines: Iterable[str], *, language: str = "text") -> str:
+def code_block(lines: Iterable[str], *, language: str = "text") -> str:
     """The lines as they are, as code; nothing where there is none."""
     body = "\n".join(lines)
-    fence = "`" * max(3, longest_run(body) + 1)
+    fence = "`" * max(3, longest_backtick_run(body) + 1)
     return f"{fence}{language}\n{body}\n{fence}" if body else ""
 
 
-def longest_run(text: str) -> int:
+def longest_backtick_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def paragraphs(parts: Iterable[str]) -> str:
+def join_paragraphs(parts: Iterable[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"

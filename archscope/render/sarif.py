@@ -13,29 +13,29 @@ from urllib.parse import quote
 
 from archscope.checks.rules import RULES
 from archscope.errors import Span
-from archscope.render.annotations import file_of_target, shown_path, whole
-from archscope.render.data import dumped
-from archscope.render.folding import Told, told
+from archscope.render.annotations import display_path, full_message, target_file
+from archscope.render.folding import FoldedFinding, fold_findings
+from archscope.render.json_csv import format_json
 from archscope.report import Checked
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def text(checked: Iterable[Checked], *, level: str = "warning") -> str:
+def format_sarif(checked: Iterable[Checked], *, level: str = "warning") -> str:
     """The document of all findings that are not below a level."""
-    return dumped(document(told(item.least(level) for item in checked)))
+    return format_json(sarif_document(fold_findings(item.least(level) for item in checked)))
 
 
-def document(found: Iterable[Told]) -> dict[str, Any]:
+def sarif_document(found: Iterable[FoldedFinding]) -> dict[str, Any]:
     kept = list(found)
     codes = list(dict.fromkeys(one.finding.rule for one in kept))
-    driver = {"name": "archscope", "rules": [rule(code) for code in codes]}
-    results = [result(one, codes.index(one.finding.rule)) for one in kept]
+    driver = {"name": "archscope", "rules": [sarif_rule(code) for code in codes]}
+    results = [sarif_result(one, codes.index(one.finding.rule)) for one in kept]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def rule(code: str) -> dict[str, Any]:
+def sarif_rule(code: str) -> dict[str, Any]:
     """A rule's descriptor; what it says where it is one of ours."""
     known = next((rule for rule in RULES if rule.code == code), None)
     if known is None:
@@ -44,19 +44,19 @@ def rule(code: str) -> dict[str, Any]:
     return {"id": code, **told, "properties": {"tags": [known.family]}}
 
 
-def result(one: Told, index: int) -> dict[str, Any]:
+def sarif_result(one: FoldedFinding, index: int) -> dict[str, Any]:
     finding = one.finding
     paths = list(filter(None, [finding.path, *finding.also]))
-    where: dict[str, Any] = {"physicalLocation": place(finding.place or Span(file_of_target(one.target), 0, 0))}
+    where: dict[str, Any] = {"physicalLocation": sarif_location(finding.place or Span(target_file(one.target), 0, 0))}
     if paths:
         where["logicalLocations"] = [{"fullyQualifiedName": path} for path in paths]
     said = {"ruleId": finding.rule, "ruleIndex": index, "level": finding.level}
-    return {**said, "message": {"text": whole(finding)}, "locations": [where]}
+    return {**said, "message": {"text": full_message(finding)}, "locations": [where]}
 
 
-def place(span: Span) -> dict[str, Any]:
+def sarif_location(span: Span) -> dict[str, Any]:
     """A file, and the line and column in it where there are some."""
-    path = shown_path(span.file)
+    path = display_path(span.file)
     uri = Path(path).as_uri() if Path(path).is_absolute() else quote(os.fsencode(path))
     region = {"region": {"startLine": span.line, "startColumn": max(1, span.column)}} if span.line else {}
     return {"artifactLocation": {"uri": uri}, **region}

@@ -11,8 +11,8 @@ from archscope.comparison import Comparison
 from archscope.crosscheck import CrossCheck
 from archscope.errors import KeywordError, UsageError, did_you_mean
 from archscope.render import comparisons, crosschecks, findings, html, sheet, table
-from archscope.render.columns import NAMES
-from archscope.report import Report, Views
+from archscope.render.columns import COLUMN_NAMES
+from archscope.report import Report, ReportViews
 
 
 def terminal_width() -> int:
@@ -20,61 +20,63 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def shown_as(laid: Callable[[Any], sheet.Sheet]) -> Views:
+def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
     """The views of what is one table."""
-    return Views(
-        lambda it: table.text(laid(it), width=terminal_width()).rstrip("\n"),
-        lambda it: html.text(laid(it)),
+    return ReportViews(
+        lambda it: table.format_table(laid(it), width=terminal_width()).rstrip("\n"),
+        lambda it: html.format_html(laid(it)),
     )
 
 
 def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80) -> sheet.Sheet:
     """The sheet with the findings of its reports, down to a level, below it."""
-    return replace(page, found=findings.of(reports, level=level, width=width))
+    return replace(page, findings_text=findings.format_report_findings(reports, level=level, width=width))
 
 
 def report_text(report: Report) -> str:
     width = terminal_width()
-    page = replace(sheet.summary(report), cure=CURE)
-    return table.text(with_findings(page, [report], width=width), width=width).rstrip("\n")
+    page = replace(sheet.summary_sheet(report), help=COLUMNS_HELP)
+    return table.format_table(with_findings(page, [report], width=width), width=width).rstrip("\n")
 
 
 def report_html(report: Report) -> str:
-    return html.text(with_findings(sheet.summary(report), [report]))
+    return html.format_html(with_findings(sheet.summary_sheet(report), [report]))
 
 
 def errors_text(report: Report) -> str:
-    return findings.of([report], level="error").rstrip("\n")
+    return findings.format_report_findings([report], level="error").rstrip("\n")
 
 
 def comparison_text(compared: Comparison) -> str:
     width = terminal_width()
-    page = with_findings(comparisons.sheet(compared), compared.reports, level="error", width=width)
-    return table.text(page, width=width).rstrip("\n")
+    page = with_findings(comparisons.comparison_sheet(compared), compared.reports, level="error", width=width)
+    return table.format_table(page, width=width).rstrip("\n")
 
 
 def comparison_html(compared: Comparison) -> str:
-    return html.text(with_findings(comparisons.sheet(compared), compared.reports, level="error"))
+    return html.format_html(with_findings(comparisons.comparison_sheet(compared), compared.reports, level="error"))
 
 
 def cross_check_text(check: CrossCheck) -> str:
     width = terminal_width()
-    page = with_findings(crosschecks.sheet(check), [check.report], level="error", width=width)
-    return table.text(page, width=width).rstrip("\n")
+    page = with_findings(crosschecks.cross_check_sheet(check), [check.report], level="error", width=width)
+    return table.format_table(page, width=width).rstrip("\n")
 
 
 def cross_check_html(check: CrossCheck) -> str:
-    return html.text(with_findings(crosschecks.sheet(check), [check.report], level="error"))
+    return html.format_html(with_findings(crosschecks.cross_check_sheet(check), [check.report], level="error"))
 
 
 def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
     """The table alone, with what a reader wishes. Raises UsageError for a column that there is not."""
-    names = known_columns(columns, sort, comparisons.NAMES)
-    page = comparisons.sheet(compared, sheet.Wish(names, sort=sort))
-    return table.text(replace(page, cure="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip("\n")
+    names = check_column_names(columns, sort, comparisons.COMPARISON_NAMES)
+    page = comparisons.comparison_sheet(compared, sheet.TableOptions(names, sort=sort))
+    return table.format_table(replace(page, help="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip(
+        "\n"
+    )
 
 
-def known_columns(columns: Sequence[str], sort: str, known: Sequence[str]) -> tuple[str, ...]:
+def check_column_names(columns: Sequence[str], sort: str, known: Sequence[str]) -> tuple[str, ...]:
     """The names of the columns, one of which may be a text. Raises UsageError for one that is none."""
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in (*names, *filter(None, [sort])):
@@ -95,17 +97,21 @@ def report_table(
     """The table alone, with what a reader wishes. Raises UsageError for what it cannot be, KeywordError for a wish that
     there is none of."""
     for wish in unknown:
-        hint = INSTEAD.get(wish) or did_you_mean(wish, WISHES) or f"arguments: {', '.join(WISHES)}"
+        hint = (
+            TABLE_KEYWORD_HELP.get(wish)
+            or did_you_mean(wish, TABLE_KEYWORDS)
+            or f"arguments: {', '.join(TABLE_KEYWORDS)}"
+        )
         raise KeywordError(f"table has no argument {wish!r}", hint)
-    names = known_columns(columns, sort, NAMES)
+    names = check_column_names(columns, sort, COLUMN_NAMES)
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")
-    page = sheet.summary(report, sheet.Wish(names, depth, sort, expand))
-    return table.text(replace(page, cure=CURE), width=terminal_width()).rstrip("\n")
+    page = sheet.summary_sheet(report, sheet.TableOptions(names, depth, sort, expand))
+    return table.format_table(replace(page, help=COLUMNS_HELP), width=terminal_width()).rstrip("\n")
 
 
-WISHES = ("columns", "depth", "expand", "sort")
-INSTEAD = {
+TABLE_KEYWORDS = ("columns", "depth", "expand", "sort")
+TABLE_KEYWORD_HELP = {
     "max_depth": "depth=2",
     "col_names": 'columns=("path", "output", "params", "macs")',
     "width": "the table is as wide as the terminal, which the environment variable COLUMNS overrides",
@@ -113,7 +119,7 @@ INSTEAD = {
     "format": "a table is text; archscope summary --format markdown, csv, json or html writes the others",
 }
 """What other tools and our command line call a wish → what to write."""
-CURE = "report.table(columns=…) chooses"
-REPORT = Views(report_text, report_html, errors_text, report_table)
-COMPARISON = Views(comparison_text, comparison_html, table=comparison_table)
-CROSS_CHECK = Views(cross_check_text, cross_check_html)
+COLUMNS_HELP = "report.table(columns=…) chooses"
+REPORT_VIEWS = ReportViews(report_text, report_html, errors_text, report_table)
+COMPARISON_VIEWS = ReportViews(comparison_text, comparison_html, table=comparison_table)
+CROSS_CHECK_VIEWS = ReportViews(cross_check_text, cross_check_html)

@@ -1,41 +1,41 @@
 """The join: Trace + costs + places → Report (rows, totals, findings) → outline and breakdowns for the renderings."""
 
-from archscope.report.document import finding_data
-from archscope.report.findings import MEANT, Finding, Fix, Link, from_problem
-from archscope.report.lines import Line, apart, leaves, prune, walk
-from archscope.report.model import LEVELS, Checked, Figures, PricedRow, Report, Total, Views, join
-from archscope.report.outline import breakdown, outline, unfolded
-from archscope.report.request import Request, options_of, request, set_text
+from archscope.report.document import finding_json
+from archscope.report.findings import FIRST_FIX_PATH, Finding, Fix, WalkStep, finding_from_problem
+from archscope.report.model import LEVELS, Checked, CostFigures, PricedRow, Report, ReportViews, Total, build_report
+from archscope.report.outline import breakdown, full_outline, outline
+from archscope.report.outline_lines import OutlineLine, detach_lines, leaf_lines, prune_lines, walk_lines
+from archscope.report.request import Request, make_request, parse_options, set_text
 from archscope.report.soundness import ASSUMED, FAILS, UNRUN
 
 __all__ = [
     "ASSUMED",
     "FAILS",
+    "FIRST_FIX_PATH",
     "LEVELS",
-    "MEANT",
     "UNRUN",
     "Checked",
-    "Figures",
+    "CostFigures",
     "Finding",
     "Fix",
-    "Line",
-    "Link",
+    "OutlineLine",
     "PricedRow",
     "Report",
+    "ReportViews",
     "Request",
     "Total",
-    "Views",
-    "apart",
+    "WalkStep",
     "breakdown",
-    "finding_data",
-    "from_problem",
-    "join",
-    "leaves",
-    "options_of",
+    "build_report",
+    "detach_lines",
+    "finding_from_problem",
+    "finding_json",
+    "full_outline",
+    "leaf_lines",
+    "make_request",
     "outline",
-    "prune",
-    "request",
+    "parse_options",
+    "prune_lines",
     "set_text",
-    "unfolded",
-    "walk",
+    "walk_lines",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.errors import Problem, Span, excerpt
+from archscope.errors import Problem, Span, source_excerpt
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Fix:
     leaves: int = 0
 
 
-MEANT = "fix 1"
-"""The path of a Link that is no step of the net, but what the first fix changes."""
+FIRST_FIX_PATH = "fix 1"
+"""The path of a WalkStep that is no step of the net, but what the first fix changes."""
 
 
 @dataclass(frozen=True)
-class Link:
+class WalkStep:
     """One step on the way from where branches fork to where they should meet: what it did, and where it stands."""
 
     path: str
@@ -65,7 +65,7 @@ class Finding:
     fixes: tuple[Fix, ...] = ()
     details: tuple[str, ...] = ()
     cause: str = ""
-    walk: tuple[Link, ...] = ()
+    walk: tuple[WalkStep, ...] = ()
     also: tuple[str, ...] = ()
     likely: bool = False
     sizes: Mapping[str, object] = field(default_factory=dict)
@@ -73,12 +73,12 @@ class Finding:
     diagnosis: Any = field(default=None, compare=False, repr=False)
 
 
-def from_problem(
+def finding_from_problem(
     problem: Problem, *, rule: str = "spec", level: str = "error", sources: Mapping[str, str] | None = None
 ) -> Finding:
     """A problem of the reader or the compiler as a finding. Details: the faulty line, where `sources` (file → text) has
     it, and the chain of blocks."""
-    line = [text.removeprefix("    ") for text in excerpt(problem.span, sources or {})]
+    line = [text.removeprefix("    ") for text in source_excerpt(problem.span, sources or {})]
     return Finding(
         rule=rule,
         level=level,

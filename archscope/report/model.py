@@ -13,12 +13,12 @@ from operator import attrgetter
 from typing import Any
 
 from archscope import units
-from archscope.cost import Cost, prices
+from archscope.cost import Cost, price_rows
 from archscope.errors import FindingsError, ForwardError, Problem, Span
-from archscope.report.document import document
+from archscope.report.document import report_json
 from archscope.report.findings import Finding
-from archscope.report.reach import Field
-from archscope.report.receptive import fields as receptive_fields
+from archscope.report.receptive_extent import ReceptiveField
+from archscope.report.receptive_field import receptive_fields as receptive_fields
 from archscope.report.request import Request
 from archscope.report.soundness import Soundness, soundness
 from archscope.trace import Param, Row, Trace
@@ -128,7 +128,7 @@ def params_total(params: Iterable[Param]) -> Total:
 
 
 @dataclass(frozen=True)
-class Figures:
+class CostFigures:
     """Parameters and MACs of a whole or a part; None where that is not known."""
 
     params: int | None
@@ -143,7 +143,7 @@ class Checked:
     target: str
     findings: tuple[Finding, ...] = ()
     report: Report | None = None
-    before: Figures | None = None
+    before: CostFigures | None = None
 
     def least(self, level: str) -> Checked:
         """The same without findings below a level."""
@@ -156,7 +156,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Views:
+class ReportViews:
     """How a report or comparison shows itself: as text, as HTML in a notebook; its errors as text; the table that a
     reader wishes. The renderings live above, and are handed down by whoever makes the report."""
 
@@ -181,7 +181,7 @@ class Report:
     costs: tuple[Cost, ...]
     findings: tuple[Finding, ...] = ()
     title: str = ""
-    views: Views = field(default=Views(), compare=False)
+    views: ReportViews = field(default=ReportViews(), compare=False)
     backward_costs: tuple[Cost, ...] = ()
     ranges: tuple[tuple[str, int, int], ...] = ()
     request: Request | None = field(default=None, compare=False)
@@ -199,7 +199,8 @@ class Report:
     @cached_property
     def rows(self) -> tuple[PricedRow, ...]:
         return tuple(
-            PricedRow(row, cost, own) for row, cost, own in zip(self.trace.rows, self.costs, self._owned, strict=True)
+            PricedRow(row, cost, own)
+            for row, cost, own in zip(self.trace.rows, self.costs, self._first_read_params, strict=True)
         )
 
     @cached_property
@@ -215,28 +216,28 @@ class Report:
         return Total.of([Total(), *(row.total for row in self.backward)])
 
     @cached_property
-    def derived(self) -> dict[int, Total]:
+    def backward_by_row(self) -> dict[int, Total]:
         """Index of a forward row → the sums of what derives it."""
         found: dict[int, Total] = {}
         for row in self.backward:
-            found[row.row.of] = found.get(row.row.of, Total()) + row.total
+            found[row.row.forward_row] = found.get(row.row.forward_row, Total()) + row.total
         return found
 
     @cached_property
-    def deriving(self) -> dict[int, int]:
+    def backward_kernel_counts(self) -> dict[int, int]:
         """Index of a forward row → how many kernels derive it."""
         found: dict[int, int] = {}
         for row in self.trace.backward:
-            found[row.of] = found.get(row.of, 0) + len(row.kernels)
+            found[row.forward_row] = found.get(row.forward_row, 0) + len(row.kernels)
         return found
 
     @cached_property
-    def ownerless(self) -> tuple[PricedRow, ...]:
+    def unattributed_backward(self) -> tuple[PricedRow, ...]:
         """Rows of the backward pass that derive no forward row."""
-        return tuple(row for row in self.backward if row.row.of < 0)
+        return tuple(row for row in self.backward if row.row.forward_row < 0)
 
     @cached_property
-    def _owned(self) -> tuple[tuple[Param, ...], ...]:
+    def _first_read_params(self) -> tuple[tuple[Param, ...], ...]:
         """Per row the parameters that it is the first to read; a tied or shared one belongs to its first reader."""
         named = self.index.params
         taken: set[str] = set()
@@ -253,7 +254,7 @@ class Report:
     @cached_property
     def unread(self) -> tuple[Param, ...]:
         """Parameters that no row reads, each once."""
-        read = {param.name for own in self._owned for param in own}
+        read = {param.name for own in self._first_read_params for param in own}
         return tuple(param for param in self.trace.params if not param.tied_to and param.name not in read)
 
     @cached_property
@@ -275,18 +276,18 @@ class Report:
         first (`batch_first=False`) shows that this dimension is the length."""
         sizes = {operand.value.shape[0] for operand in self.trace.inputs if operand.value.shape}
         size = sizes.pop() if len(sizes) == 1 else None
-        sequences = (row.inputs[0].value.shape for row in self.trace.rows if takes_length_first(row))
+        sequences = (row.inputs[0].value.shape for row in self.trace.rows if is_length_first(row))
         return None if any(length == size != batch for length, batch, _ in sequences) else size
 
     @cached_property
     def unpriced(self) -> dict[str, tuple[int, ...]]:
         """Kernel without a price → the indexes of the rows that ran it."""
-        return without_price(self.rows)
+        return rows_without_price(self.rows)
 
     @cached_property
     def backward_unpriced(self) -> dict[str, tuple[int, ...]]:
         """The same of the backward pass, with the indexes of its own rows."""
-        return without_price(self.backward)
+        return rows_without_price(self.backward)
 
     @property
     def failed(self) -> bool:
@@ -332,13 +333,13 @@ class Report:
         raise ForwardError(Problem(place, found[0].message, found[0].help), self, told)
 
     @cached_property
-    def fields(self) -> tuple[Field, ...]:
+    def receptive_fields(self) -> tuple[ReceptiveField, ...]:
         """The receptive field of every row."""
         return receptive_fields(self.trace)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document `archscope.report/1`; unknown is None."""
-        return document(self)
+        return report_json(self)
 
     def table(self, **wishes: Any) -> str:
         """The table as text. depth: only so many levels. columns: these, by name. sort: by which column, the largest
@@ -348,9 +349,9 @@ class Report:
     def __repr__(self) -> str:
         total = self.total
         least = "at least " if total.partial else ""
-        macs = f"{least}{units.count(total.known)} MACs" if self.trace.ran else "nothing was run"
+        macs = f"{least}{units.format_count(total.known)} MACs" if self.trace.ran else "nothing was run"
         broken = ", does not run" if self.broken else ""
-        return f"<Report {self.target}: {units.count(total.params)} parameters, {macs}{broken}>"
+        return f"<Report {self.target}: {units.format_count(total.params)} parameters, {macs}{broken}>"
 
     def __str__(self) -> str:
         return self.views.text(self)
@@ -359,15 +360,15 @@ class Report:
         return self.views.html(self) if self.views.html else None
 
 
-def takes_length_first(row: Row) -> bool:
+def is_length_first(row: Row) -> bool:
     """Whether a row reads sequences as (length, batch, features)."""
     if not row.inputs or len(row.inputs[0].value.shape) != 3:
         return False
-    recurrent = row.short in ("lstm", "gru", "rnn_tanh", "rnn_relu") and not row.get("batch_first")
-    return recurrent or row.short == "multi_head_attention_forward"
+    recurrent = row.short_name in ("lstm", "gru", "rnn_tanh", "rnn_relu") and not row.get("batch_first")
+    return recurrent or row.short_name == "multi_head_attention_forward"
 
 
-def without_price(rows: Iterable[PricedRow]) -> dict[str, tuple[int, ...]]:
+def rows_without_price(rows: Iterable[PricedRow]) -> dict[str, tuple[int, ...]]:
     found: dict[str, list[int]] = {}
     for row in rows:
         for kernel in dict.fromkeys(row.cost.unpriced):
@@ -375,13 +376,13 @@ def without_price(rows: Iterable[PricedRow]) -> dict[str, tuple[int, ...]]:
     return {kernel: tuple(indexes) for kernel, indexes in found.items()}
 
 
-def join(
+def build_report(
     trace: Trace,
     *,
-    pricing: Callable[[Sequence[Row]], Sequence[Cost]] = prices,
+    pricing: Callable[[Sequence[Row]], Sequence[Cost]] = price_rows,
     findings: Iterable[Finding] = (),
     title: str = "",
-    views: Views = Views(),
+    views: ReportViews = ReportViews(),
 ) -> Report:
     """Prices every row of both passes; the findings are handed in."""
     forward, backward = tuple(pricing(trace.rows)), tuple(pricing(trace.backward))

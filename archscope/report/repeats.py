@@ -6,59 +6,62 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from archscope.report.lines import Line, rebuilt
 from archscope.report.model import Total
+from archscope.report.outline_lines import OutlineLine, rebuild_lines
 
-LAST_NUMBER = re.compile(r"(.*?)(\d+)$")
+TRAILING_NUMBER = re.compile(r"(.*?)(\d+)$")
 
 
-def folded(lines: Sequence[Line]) -> tuple[Line, ...]:
+def fold_repeats(lines: Sequence[OutlineLine]) -> tuple[OutlineLine, ...]:
     """Runs of equal siblings, each fed by the one before it or all by the same, as one line with `times`."""
-    return Folding().folded(lines)
+    return RepeatFolder().fold(lines)
 
 
 @dataclass(frozen=True)
-class Folding:
-    """What is known of lines' likeness: a number for everything that equal siblings share, and that of each line."""
+class RepeatFolder:
+    """What is known of lines' equality_class: a number for everything that equal siblings share, and that of each
+    line."""
 
     numbers: dict[Hashable, int] = field(default_factory=dict)
-    known: dict[int, tuple[Line, int]] = field(default_factory=dict)
+    known: dict[int, tuple[OutlineLine, int]] = field(default_factory=dict)
 
-    def folded(self, lines: Sequence[Line]) -> tuple[Line, ...]:
-        return self.joined(rebuilt(lines, lambda _, line, below: self.whole(line, below)))
+    def fold(self, lines: Sequence[OutlineLine]) -> tuple[OutlineLine, ...]:
+        return self.join_runs(rebuild_lines(lines, lambda _, line, below: self.fold_children(line, below)))
 
-    def whole(self, line: Line, below: Sequence[Line]) -> Line:
+    def fold_children(self, line: OutlineLine, below: Sequence[OutlineLine]) -> OutlineLine:
         """The line with what its children became, folded; what it is like is worked out at once, while that is flat."""
-        made = replace(line, children=self.joined(below)) if below else line
-        self.likeness(made)
+        made = replace(line, children=self.join_runs(below)) if below else line
+        self.equality_class(made)
         return made
 
-    def joined(self, lines: Sequence[Line]) -> tuple[Line, ...]:
+    def join_runs(self, lines: Sequence[OutlineLine]) -> tuple[OutlineLine, ...]:
         """Siblings with each run of equal ones as one line."""
-        runs: list[list[Line]] = []
+        runs: list[list[OutlineLine]] = []
         for line in lines:
-            if runs and self.follows(runs[-1], line):
+            if runs and self.continues_run(runs[-1], line):
                 runs[-1].append(line)
             else:
                 runs.append([line])
-        return tuple([lifted(merged(run) if len(run) > 1 else run[0]) for run in runs])
+        return tuple([lift_single_line(merge_run(run) if len(run) > 1 else run[0]) for run in runs])
 
-    def follows(self, run: Sequence[Line], line: Line) -> bool:
+    def continues_run(self, run: Sequence[OutlineLine], line: OutlineLine) -> bool:
         """Whether `line` is one more turn of `run`."""
         first, last = run[0], run[-1]
-        numbers = LAST_NUMBER.fullmatch(last.label), LAST_NUMBER.fullmatch(line.label)
+        numbers = TRAILING_NUMBER.fullmatch(last.label), TRAILING_NUMBER.fullmatch(line.label)
         if not numbers[0] or not numbers[1] or last.kind == "unread":
             return False
         in_turn = numbers[0][1] == numbers[1][1] and int(numbers[0][2]) + 1 == int(numbers[1][2])
         pairs = zip(first.sources, line.sources, strict=False)
         fed = len(first.sources) == len(line.sources) and all(new in (old, last.label) for old, new in pairs)
-        return in_turn and fed and self.likeness(first) == self.likeness(line)
+        return in_turn and fed and self.equality_class(first) == self.equality_class(line)
 
-    def likeness(self, line: Line) -> int:
+    def equality_class(self, line: OutlineLine) -> int:
         """A number for what equal siblings share: everything but where they stand."""
         found = self.known.get(id(line))
         if found is None:
-            below = zip(wires(line), [(child.label, self.likeness(child)) for child in line.children], strict=True)
+            below = zip(
+                child_sources(line), [(child.label, self.equality_class(child)) for child in line.children], strict=True
+            )
             shapes = tuple([(value.shape, value.dtype) for value in line.outputs])
             totals = line.total, line.backward
             kinds = line.kind, line.name, line.text, totals, line.times, line.shared, shapes, tuple(below)
@@ -66,7 +69,7 @@ class Folding:
         return found[1]
 
 
-def lifted(line: Line) -> Line:
+def lift_single_line(line: OutlineLine) -> OutlineLine:
     """A group that folding left with one line gives way to it: `layer1.0-2`."""
     if line.kind != "group" or len(line.children) > 1:
         return line
@@ -74,7 +77,7 @@ def lifted(line: Line) -> Line:
     return replace(only, label=f"{line.label}.{only.label}", sources=line.sources)
 
 
-def wires(line: Line) -> list[tuple[str, ...]]:
+def child_sources(line: OutlineLine) -> list[tuple[str, ...]]:
     """What each line below reads; a group has no inputs with names of their own, so they go by their order."""
     if line.kind != "group":
         return [child.sources for child in line.children]
@@ -85,18 +88,18 @@ def wires(line: Line) -> list[tuple[str, ...]]:
     return [tuple(names.get(name, name) for name in child.sources) for child in line.children]
 
 
-def merged(run: Sequence[Line]) -> Line:
+def merge_run(run: Sequence[OutlineLine]) -> OutlineLine:
     """The run as one line: label `0-2`, sums over all, and the same for every line below."""
-    first, last = run[0], LAST_NUMBER.fullmatch(run[-1].label)
-    return replace(together(run), label=f"{first.label}-{last[2] if last else ''}", times=len(run))
+    first, last = run[0], TRAILING_NUMBER.fullmatch(run[-1].label)
+    return replace(sum_run(run), label=f"{first.label}-{last[2] if last else ''}", times=len(run))
 
 
-def together(run: Sequence[Line]) -> Line:
+def sum_run(run: Sequence[OutlineLine]) -> OutlineLine:
     below = zip(*(line.children for line in run), strict=True)
     return replace(
         run[0],
         total=Total.of(line.total for line in run),
         backward=Total.of(line.backward for line in run),
         rows=tuple([index for line in run for index in line.rows]),
-        children=tuple([together(same) for same in below]),
+        children=tuple([sum_run(same) for same in below]),
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from archscope.trace import Row
 
-KINDS = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool)([123])d")
-Sizes = tuple[int, ...]
+WINDOW_FUNCTIONS = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool)([123])d")
+SpatialSizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Window:
     extra: the output padding; with padding="same" of an even reach, by how much the end is padded more than the start.
     """
 
-    kernel: Sizes
-    stride: Sizes
-    padding: Sizes
-    dilation: Sizes
-    extra: Sizes
+    kernel: SpatialSizes
+    stride: SpatialSizes
+    padding: SpatialSizes
+    dilation: SpatialSizes
+    extra: SpatialSizes
     transposed: bool = False
     ceil: bool = False
 
@@ -40,7 +40,7 @@ class Window:
         extras = zip(self.extra, self.stride, self.dilation, strict=True)
         return not self.transposed or all(extra < max(stride, dilation) for extra, stride, dilation in extras)
 
-    def reach(self, axis: int) -> int:
+    def effective_kernel(self, axis: int) -> int:
         """How many rows of the input one position covers, those between dilated taps included."""
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
@@ -48,8 +48,8 @@ class Window:
         """The length of the output for an input of length n along one spatial axis."""
         stride, padding = self.stride[axis], self.padding[axis]
         if self.transposed:
-            return (n - 1) * stride - 2 * padding + self.reach(axis) + self.extra[axis]
-        room = n + 2 * padding + self.extra[axis] - self.reach(axis)
+            return (n - 1) * stride - 2 * padding + self.effective_kernel(axis) + self.extra[axis]
+        room = n + 2 * padding + self.extra[axis] - self.effective_kernel(axis)
         steps = -(-room // stride) if self.ceil else room // stride
         if self.ceil and steps * stride >= n + padding:  # the last window must start inside
             steps -= 1
@@ -58,17 +58,17 @@ class Window:
 
 def window_of(row: Row) -> Window | None:
     """The window of a convolution's or a pool's row; None for every other row."""
-    match = KINDS.fullmatch(row.short)
+    match = WINDOW_FUNCTIONS.fullmatch(row.short_name)
     if match is None:
         return None
     axes, conv = int(match[2]), match[1].startswith("conv")
-    kernel = row.inputs[1].value.shape[-axes:] if conv else each(row.get("kernel_size"), axes)
+    kernel = row.inputs[1].value.shape[-axes:] if conv else per_axis(row.get("kernel_size"), axes)
     if len(kernel) != axes:
         return None
-    stride = each(row.get("stride"), axes) or (kernel if not conv else (1,) * axes)
-    dilation = each(row.get("dilation"), axes) or (1,) * axes
-    sides = each(row.get("padding"), axes) or (0,) * axes
-    extra = each(row.get("output_padding"), axes) or (0,) * axes
+    stride = per_axis(row.get("stride"), axes) or (kernel if not conv else (1,) * axes)
+    dilation = per_axis(row.get("dilation"), axes) or (1,) * axes
+    sides = per_axis(row.get("padding"), axes) or (0,) * axes
+    extra = per_axis(row.get("output_padding"), axes) or (0,) * axes
     if row.get("padding") == "same":
         spare = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         sides, extra = tuple(n // 2 for n in spare), tuple(n % 2 for n in spare)
@@ -78,7 +78,7 @@ def window_of(row: Row) -> Window | None:
     return Window(kernel, stride, sides, dilation, extra, match[1] == "conv_transpose", ceil)
 
 
-def each(value: object, axes: int) -> Sizes:
+def per_axis(value: object, axes: int) -> SpatialSizes:
     """One number for each axis; none where there is no such number."""
     if isinstance(value, int):
         return (value,) * axes

@@ -15,22 +15,22 @@ def layer_signatures() -> Mapping[str, tuple[str, ...]]:
     """The arguments of every layer by position; those that can be inferred stand first, with a `?`."""
     text = (resources.files("archscope") / "spec" / "signatures.json").read_text(encoding="utf-8")
     layers = json.loads(text)["layers"]
-    return {name: tuple(map(marked, entry["arguments"])) for name, entry in layers.items()}
+    return {name: tuple(map(marked_name, entry["arguments"])) for name, entry in layers.items()}
 
 
-def marked(argument: Mapping[str, object]) -> str:
+def marked_name(argument: Mapping[str, object]) -> str:
     if argument.get("inferred"):
         return f"{argument['name']}?"
     return f"{argument['name']}{'!' if argument.get('required') else ''}"
 
 
-def signatures_of(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
+def all_signatures(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
     """Those of torch's layers, and of blocks."""
     own = {block.name: tuple(a.name + "!" * (a.default is None) for a in block.arguments) for block in blocks}
     return {**layer_signatures(), **own}
 
 
-def positions(count: int, words: Collection[str], signature: Sequence[str]) -> list[str]:
+def positional_names(count: int, words: Collection[str], signature: Sequence[str]) -> list[str]:
     """The names of so many positional arguments beside these words, as the language binds them.
 
     What can be inferred is struck where a required argument would be missing otherwise.

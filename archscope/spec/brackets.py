@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-CLOSES = (("(", ")"), ("[", "]"), ("{", "}"))
+BRACKET_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 
 
 @dataclass(frozen=True)
-class Brackets:
+class BracketScan:
     """Offsets of unclosed and stray brackets, of a quote left open and of a `#`; `depth` is the deepest nesting."""
 
     unclosed: tuple[int, ...] = ()
@@ -23,24 +23,24 @@ class Brackets:
     comment: int | None = None
 
 
-def scan(text: str) -> Brackets:
+def scan_brackets(text: str) -> BracketScan:
     """One pass over the text; stops at the first stray bracket."""
-    closes, stack, deepest, comment, quote = dict(CLOSES), [], 0, None, None
-    for offset, char in marks(text):
+    closes, stack, deepest, comment, quote = dict(BRACKET_PAIRS), [], 0, None, None
+    for offset, char in bracket_marks(text):
         if char in closes:
             stack.append((offset, closes[char]))
             deepest = max(deepest, len(stack))
         elif char in closes.values():
             if not stack or stack.pop()[1] != char:
-                return Brackets(stray=offset, depth=deepest)
+                return BracketScan(stray=offset, depth=deepest)
         elif char == "#":
             comment = offset if comment is None else comment
         else:
             quote = offset
-    return Brackets(tuple(offset for offset, _ in stack), None, deepest, quote, comment)
+    return BracketScan(tuple(offset for offset, _ in stack), None, deepest, quote, comment)
 
 
-def marks(text: str) -> Iterator[tuple[int, str]]:
+def bracket_marks(text: str) -> Iterator[tuple[int, str]]:
     """Brackets and `#` outside of quotes, with their offsets; last the opening quote of a string that never ends."""
     quote, start, skip = "", 0, False
     for offset, char in enumerate(text):
@@ -57,21 +57,21 @@ def marks(text: str) -> Iterator[tuple[int, str]]:
         yield start, quote
 
 
-def whole(text: str, start: int) -> str:
+def balanced_text(text: str, start: int) -> str:
     """The text from `start` to where its brackets are balanced again, on one line; empty where they never are."""
     line = text[start:].split("\n", 1)[0][:2000]
-    closes, stack = dict(CLOSES), []
-    for offset, char in marks(line):
+    closes, stack = dict(BRACKET_PAIRS), []
+    for offset, char in bracket_marks(line):
         if char in closes:
             stack.append(closes[char])
         elif char in closes.values() and (not stack or stack.pop() != char):
             break
         elif char in closes.values() and not stack:
-            return line[: offset + 1] + tail(line[offset + 1 :])
+            return line[: offset + 1] + call_suffix(line[offset + 1 :])
     return ""
 
 
-def tail(rest: str) -> str:
+def call_suffix(rest: str) -> str:
     """What still belongs to a call after its closing bracket: `(x)` or `.view(2)`, up to YAML's next `,` or `]`."""
     depth = 0
     for offset, char in enumerate(rest):

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from archscope.errors import SpecError
-from archscope.spec import dump, packaged
+from archscope.spec import bundled_networks, dump
 from archscope.spec.load import load
 from archscope.spec.model import Library, Variant
-from archscope.spec.variants import find_variant, variants_of
+from archscope.spec.variants import all_variants, find_variant
 
-SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
+FIRST_SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class NetworkVariant:
 
     def __str__(self) -> str:
         """`block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
-        return ", ".join(f"{name}={dump.text(value)}" for name, value in self.settings.items())
+        return ", ".join(f"{name}={dump.scalar_text(value)}" for name, value in self.settings.items())
 
 
 @dataclass(frozen=True)
@@ -39,44 +39,48 @@ class Network:
     variants: tuple[NetworkVariant, ...] = ()
 
 
-def network(file: str, variant: str | None = None) -> Network:
+def describe_network(file: str, variant: str | None = None) -> Network:
     """What a file holds, or one variant of it. Raises SpecError where it cannot be read, UsageError where it has no
     such variant."""
     library = load(file)
-    target = packaged.short(file)
-    found = () if library.root.layers is None else variants_of(library.root)
+    target = bundled_networks.short_target(file)
+    found = () if library.root.layers is None else all_variants(library.root)
     if variant is not None:
         found = (find_variant(library.root, variant),)
-    return Network(target, about(library), tuple(named_variant(target, one) for one in found if one.name))
+    return Network(target, library_summary(library), tuple(describe_variant(target, one) for one in found if one.name))
 
 
-def network_if_readable(file: str, variant: str | None = None) -> Network:
+def try_describe_network(file: str, variant: str | None = None) -> Network:
     """The same; about nothing where the file cannot be read."""
     try:
-        return network(file, variant)
+        return describe_network(file, variant)
     except SpecError:
-        return Network(packaged.short(file), None)
+        return Network(bundled_networks.short_target(file), None)
 
 
-def suggestion(word: str) -> str:
+def suggest_network(word: str) -> str:
     """Which network of the package a word names, as a help; empty where it names none, nor a variant of one."""
-    name = packaged.found(word.lower())
-    return f"{packaged.PREFIX}{name} comes with archscope" if name else suggestion_of_variant(word)
+    name = bundled_networks.find_network(word.lower())
+    return f"{bundled_networks.TARGET_PREFIX}{name} comes with archscope" if name else suggest_variant(word)
 
 
-def suggestion_of_variant(word: str) -> str:
+def suggest_variant(word: str) -> str:
     """Which variant of a network of the package a word names, as a help; empty where it is none or several."""
-    named = variants_called(word.lower())
+    named = find_variants_named(word.lower())
     return f"{named[0]} comes with archscope" if len(named) == 1 else ""
 
 
-def variants_called(name: str) -> list[str]:
+def find_variants_named(name: str) -> list[str]:
     """The targets of all variants of that name in the networks of the package, but for those of the tutorials."""
-    files = (network(f"{packaged.PREFIX}{one}.yaml") for one in packaged.names() if "/" not in one)
+    files = (
+        describe_network(f"{bundled_networks.TARGET_PREFIX}{one}.yaml")
+        for one in bundled_networks.network_names()
+        if "/" not in one
+    )
     return [variant.target for one in files for variant in one.variants if variant.target.rpartition(":")[2] == name]
 
 
-def about(library: Library) -> str:
+def library_summary(library: Library) -> str:
     """The first sentence of the comment at the head of a file, else the network's name."""
     root = library.root
     head = []
@@ -84,12 +88,12 @@ def about(library: Library) -> str:
         if not line.startswith("#"):
             break
         head.append(line.lstrip("# ").strip())
-    found = SENTENCE.match(" ".join(head))
+    found = FIRST_SENTENCE.match(" ".join(head))
     said = found[0] if found else ""
     blocks = ", ".join(block.name for block in root.blocks)
     return said.rstrip(".") or (root.name if root.layers is not None else f"a library of blocks: {blocks}")
 
 
-def named_variant(target: str, variant: Variant) -> NetworkVariant:
-    settings = {one.name: dump.data(one.value) for one in variant.settings}
+def describe_variant(target: str, variant: Variant) -> NetworkVariant:
+    settings = {one.name: dump.plain_data(one.value) for one in variant.settings}
     return NetworkVariant(f"{target}:{variant.name}", settings)

@@ -18,26 +18,26 @@ import warnings
 from functools import lru_cache
 
 from archscope.errors import Span
-from archscope.spec.brackets import Brackets, scan
+from archscope.spec.brackets import BracketScan, scan_brackets
 from archscope.spec.model import Expression
-from archscope.spec.nodes import MAX_INTEGER, Misread
+from archscope.spec.yaml_nodes import MAX_INTEGER, ParseError
 
 MAX_TEXT = 10_000
 MAX_BRACKETS = 50
 MAX_HEIGHT = 100
 
-ALLOWED: frozenset[type[ast.AST]] = frozenset({
+ALLOWED_NODES: frozenset[type[ast.AST]] = frozenset({
     *(ast.Expression, ast.IfExp, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Call, ast.keyword),
     *(ast.Subscript, ast.Slice, ast.Attribute, ast.Name, ast.Constant, ast.Tuple, ast.List, ast.Starred),
     *(ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Load),
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn),
 })  # fmt: skip
-DANGLING = re.compile(r"([-+*/%@=<>]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
-LOOP = "for:, repeat: and collect: make loops"
-REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
+DANGLING_OPERATOR = re.compile(r"([-+*/%@=<>]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
+LOOP_HELP = "for:, repeat: and collect: make loops"
+UNSUPPORTED_NODES: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),
-    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "a comprehension", LOOP),
+    ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "a comprehension", LOOP_HELP),
     ((ast.JoinedStr, ast.FormattedValue), "an f-string", "use a plain string"),
     ((ast.NamedExpr,), "':='", "name a value with a label: '- name: expr'"),
     ((ast.Dict, ast.Set), "{...}", "lists are [...], tuples (...)"),
@@ -45,7 +45,7 @@ REFUSED: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
     ((ast.BitAnd, ast.BitOr, ast.BitXor, ast.Invert), "a bit operation", "write 'and', 'or', 'not'"),
     ((ast.LShift, ast.RShift), "a bit shift", "write '* 2 ** n' or '// 2 ** n'"),
 )
-SYNTAX: tuple[tuple[str, str, str], ...] = (
+SYNTAX_MESSAGES: tuple[tuple[str, str, str], ...] = (
     ("unterminated", "a quote is not closed", "strings are 'text'"),
     ("invalid decimal literal", "a number runs into a letter", "names do not start with a digit"),
     ("invalid escape sequence", "an unknown \\ escape in a string", "write two: \\\\"),
@@ -58,10 +58,10 @@ SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("cannot assign", "nothing can be assigned here", "name a value with a label: '- name: expr'"),
     ("cannot contain assignment", "the name of an argument is not a name", "write name=value"),
     ("Exceeds the limit", "an integer with thousands of digits", f"integers go up to {MAX_INTEGER:,}"),
-    ("Generator expression", "a comprehension is not part of the language", LOOP),
+    ("Generator expression", "a comprehension is not part of the language", LOOP_HELP),
 )
-NOWHERE = Span("", 1, 1)
-ATOMS = {"true": True, "false": False, "none": None, "null": None}
+NO_SPAN = Span("", 1, 1)
+CONSTANT_WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bool = False) -> Expression:
@@ -71,71 +71,75 @@ def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bo
     """
     lead = len(text) - len(text.lstrip())
     text, span = text.replace("\n", " ").strip(), span if multiline else span.shifted(lead)
-    known = None if multiline else sound_tree(text, wild)
+    known = None if multiline else valid_tree(text, wild)
     if known is not None:
         return Expression(text, span, known)
-    return checked_expression(text, span, multiline=multiline, wild=wild)
+    return check_expression(text, span, multiline=multiline, wild=wild)
 
 
 @lru_cache(maxsize=4096)
-def sound_tree(text: str, wild: bool) -> ast.expr | None:
+def valid_tree(text: str, wild: bool) -> ast.expr | None:
     """The tree of an expression without faults; None of others. A spec is read again with every edit that is tried."""
     try:
-        return checked_expression(text, NOWHERE, multiline=False, wild=wild).tree
-    except Misread:
+        return check_expression(text, NO_SPAN, multiline=False, wild=wild).tree
+    except ParseError:
         return None
 
 
-def checked_expression(text: str, span: Span, *, multiline: bool, wild: bool) -> Expression:
+def check_expression(text: str, span: Span, *, multiline: bool, wild: bool) -> Expression:
     """As `parse_expression`, of a text without white space around it."""
     expression = Expression(text, span, ast.Constant(None))
     place = span if multiline else None
-    precheck(text, span, place)
-    tree = parsed(text, span, place)
+    check_text(text, span, place)
+    tree = parse_tree(text, span, place)
     check_height(tree, span)
-    found = next(filter(None, (complaint(node, wild) for node in ast.walk(tree))), None) or misplaced(tree)
+    found = next(filter(None, (node_problem(node, wild) for node in ast.walk(tree))), None) or misplaced_star(tree)
     if found:
-        raise Misread(place or expression.at(found[0]), *found[1:])
-    checked = Words().visit(tree).body
+        raise ParseError(place or expression.at(found[0]), *found[1:])
+    checked = ConstantNames().visit(tree).body
     return Expression(text, span, ast.increment_lineno(checked) if multiline else checked)
 
 
-def precheck(text: str, span: Span, place: Span | None) -> None:
+def check_text(text: str, span: Span, place: Span | None) -> None:
     """Caps and brackets, before Python's parser sees the text."""
     if not text:
-        raise Misread(span, "an expression is missing here", "write a layer, a function or a value")
+        raise ParseError(span, "an expression is missing here", "write a layer, a function or a value")
     if len(text) > MAX_TEXT:
         what = f"an expression of {len(text):,} characters; {MAX_TEXT:,} are allowed"
-        raise Misread(span, what, "name parts of it in let:")
+        raise ParseError(span, what, "name parts of it in let:")
     odd = next((at for at, char in enumerate(text) if not char.isprintable() and char != "\t"), None)
     if odd is not None:
         what = f"character U+{ord(text[odd]):04X} does not belong in an expression"
-        raise Misread(place or span.shifted(odd), what, "remove it, or type a space")
-    found = scan(text)
+        raise ParseError(place or span.shifted(odd), what, "remove it, or type a space")
+    found = scan_brackets(text)
     if found.depth > MAX_BRACKETS:
-        raise Misread(span, f"brackets nested {found.depth} deep; {MAX_BRACKETS} are allowed", "name parts in let:")
+        raise ParseError(span, f"brackets nested {found.depth} deep; {MAX_BRACKETS} are allowed", "name parts in let:")
     if found.quote is not None:
-        raise Misread(place or span.shifted(found.quote), "a quote is not closed", "strings are 'text'")
+        raise ParseError(place or span.shifted(found.quote), "a quote is not closed", "strings are 'text'")
     if found.comment is not None:
         at = place or span.shifted(found.comment)
-        raise Misread(at, "'#' inside an expression", "a comment goes after the value")
+        raise ParseError(at, "'#' inside an expression", "a comment goes after the value")
     check_brackets(text, span, place, found)
-    if DANGLING.search(text):
+    if DANGLING_OPERATOR.search(text):
         at = place or span.shifted(len(text))
-        raise Misread(at, f"the expression ends too early: {short(text)}", "finish it, or remove the last operator")
+        raise ParseError(
+            at, f"the expression ends too early: {quote_short(text)}", "finish it, or remove the last operator"
+        )
 
 
-def check_brackets(text: str, span: Span, place: Span | None, found: Brackets) -> None:
+def check_brackets(text: str, span: Span, place: Span | None, found: BracketScan) -> None:
     if found.unclosed:
         opener = text[found.unclosed[-1]]
         at = place or span.shifted(found.unclosed[-1])
-        raise Misread(at, f"unbalanced brackets in {short(text)}", f"this {opener!r} is never closed")
+        raise ParseError(at, f"unbalanced brackets in {quote_short(text)}", f"this {opener!r} is never closed")
     if found.stray is not None:
         at = place or span.shifted(found.stray)
-        raise Misread(at, f"unbalanced brackets in {short(text)}", f"this {text[found.stray]!r} closes nothing open")
+        raise ParseError(
+            at, f"unbalanced brackets in {quote_short(text)}", f"this {text[found.stray]!r} closes nothing open"
+        )
 
 
-def parsed(text: str, span: Span, place: Span | None) -> ast.Expression:
+def parse_tree(text: str, span: Span, place: Span | None) -> ast.Expression:
     """Python's tree of the text; what Python only warns of is refused too. Raises Misread in English."""
     try:
         with warnings.catch_warnings():
@@ -143,24 +147,27 @@ def parsed(text: str, span: Span, place: Span | None) -> ast.Expression:
             return ast.parse(text, mode="eval")
     except SyntaxError as error:
         at = place or span.shifted(min(max((error.offset or 1) - 1, 0), len(text)))
-        raise Misread(at, *syntax(error, text)) from None
+        raise ParseError(at, *syntax_message(error, text)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise Misread(span, f"{short(text)} is nested too deep", "name parts of it in let:") from None
+        raise ParseError(span, f"{quote_short(text)} is nested too deep", "name parts of it in let:") from None
 
 
-def syntax(error: SyntaxError, text: str) -> tuple[str, str]:
+def syntax_message(error: SyntaxError, text: str) -> tuple[str, str]:
     """Python's complaint as (fact, cure)."""
-    for phrase, fact, cure in SYNTAX:
+    for phrase, fact, cure in SYNTAX_MESSAGES:
         if phrase in error.msg:
-            return f"{fact}: {short(text)}", cure
+            return f"{fact}: {quote_short(text)}", cure
     near = re.match(r"\w+|.", text[(error.offset or 1) - 1 :])
     if near and near[0] == "=":
-        return f"'=' assigns, and an expression cannot: {short(text)}", "name a value with a label: '- name: expr'"
-    fact = f"{(near[0] if near else text)!r} does not fit here: {short(text)}"
+        return (
+            f"'=' assigns, and an expression cannot: {quote_short(text)}",
+            "name a value with a label: '- name: expr'",
+        )
+    fact = f"{(near[0] if near else text)!r} does not fit here: {quote_short(text)}"
     return fact, "write it as on the right of '=' in Python"
 
 
-def short(text: str) -> str:
+def quote_short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
@@ -170,30 +177,30 @@ def check_height(tree: ast.AST, span: Span) -> None:
     while level:
         level, height = [child for node in level for child in ast.iter_child_nodes(node)], height + 1
         if height > MAX_HEIGHT:
-            raise Misread(span, f"an expression more than {MAX_HEIGHT} operations deep", "name parts of it in let:")
+            raise ParseError(span, f"an expression more than {MAX_HEIGHT} operations deep", "name parts of it in let:")
 
 
-def complaint(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
+def node_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     """What is wrong with one node of the tree: (where, fact, cure)."""
     operation = node.op if isinstance(node, ast.BinOp | ast.UnaryOp) else node
-    if type(operation) not in ALLOWED:
-        return node, *refusal(operation)
+    if type(operation) not in ALLOWED_NODES:
+        return node, *unsupported_problem(operation)
     if isinstance(node, ast.Constant):
-        return constant(node)
+        return constant_problem(node)
     if isinstance(node, ast.Call):
-        return repeated(node)
-    return underscored(node, wild)
+        return duplicate_argument(node)
+    return underscore_problem(node, wild)
 
 
-def refusal(node: ast.AST) -> tuple[str, str]:
+def unsupported_problem(node: ast.AST) -> tuple[str, str]:
     """What Python has and the language has not: (fact, cure)."""
-    for kinds, what, cure in REFUSED:
+    for kinds, what, cure in UNSUPPORTED_NODES:
         if isinstance(node, kinds):
             return f"{what} is not part of the language", cure
     return f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
 
 
-def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
+def constant_problem(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
     value = node.value
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         size = f"{len(str(value))} digits" if value.bit_length() < 10_000 else f"{value.bit_length():,} bits"
@@ -206,7 +213,7 @@ def constant(node: ast.Constant) -> tuple[ast.AST, str, str] | None:
     return None
 
 
-def underscored(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
+def underscore_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     name = {ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg"}.get(type(node))
     text = getattr(node, name) if name else ""
     if isinstance(node, ast.keyword) and text is None:
@@ -218,7 +225,7 @@ def underscored(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     return None
 
 
-def repeated(node: ast.Call) -> tuple[ast.AST, str, str] | None:
+def duplicate_argument(node: ast.Call) -> tuple[ast.AST, str, str] | None:
     """An argument given twice: Python's parser lets it pass."""
     names: set[str] = set()
     for keyword in node.keywords:
@@ -228,7 +235,7 @@ def repeated(node: ast.Call) -> tuple[ast.AST, str, str] | None:
     return None
 
 
-def homes(node: ast.AST) -> list[ast.AST]:
+def allowed_star_nodes(node: ast.AST) -> list[ast.AST]:
     """The children of a node that may be `*x` (arguments, list items) or `...` (an index)."""
     if isinstance(node, ast.Call):
         return [arg for arg in node.args if isinstance(arg, ast.Starred)]
@@ -236,29 +243,29 @@ def homes(node: ast.AST) -> list[ast.AST]:
         return [item for item in node.elts if isinstance(item, ast.Starred)]
     if isinstance(node, ast.Subscript):
         index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        return [item for item in index if dots(item)]
+        return [item for item in index if is_ellipsis(item)]
     return []
 
 
-def misplaced(tree: ast.AST) -> tuple[ast.AST, str, str] | None:
+def misplaced_star(tree: ast.AST) -> tuple[ast.AST, str, str] | None:
     """`*x` outside calls and lists, `...` outside an index."""
     nodes = list(ast.walk(tree))
-    at_home = {id(child) for node in nodes for child in homes(node)}
+    at_home = {id(child) for node in nodes for child in allowed_star_nodes(node)}
     for node in nodes:
         if isinstance(node, ast.Starred) and id(node) not in at_home:
             return node, "'*' unpacks only in calls and lists", "write [*values]"
-        if dots(node) and id(node) not in at_home:
+        if is_ellipsis(node) and id(node) not in at_home:
             return node, "'...' stands only in an index", "write x[..., 0]"
     return None
 
 
-def dots(node: ast.AST) -> bool:
+def is_ellipsis(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and node.value is Ellipsis
 
 
-class Words(ast.NodeTransformer):
+class ConstantNames(ast.NodeTransformer):
     """`true`, `none`, `null` … in any case become the constants they mean."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         word = node.id.lower()
-        return ast.copy_location(ast.Constant(ATOMS[word]), node) if word in ATOMS else node
+        return ast.copy_location(ast.Constant(CONSTANT_WORDS[word]), node) if word in CONSTANT_WORDS else node

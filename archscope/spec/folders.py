@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import UsageError
-from archscope.spec import packaged
+from archscope.spec import bundled_networks
 
 MOST_ENTRIES = 100_000
 """How many files and folders are looked at for the specs of one folder."""
 
 
-def spread(targets: Iterable[Any]) -> Iterator[Any]:
+def expand_folders(targets: Iterable[Any]) -> Iterator[Any]:
     """The targets in their order, the files of a folder by name. Raises UsageError for a folder without a spec."""
     for target in targets:
         named = os.fspath(target) if isinstance(target, os.PathLike) else target
         if isinstance(named, str) and os.path.isdir(named):
-            yield from specs_below(named)
-        elif isinstance(named, str) and (inside := packaged.below(named)):
+            yield from specs_in_folder(named)
+        elif isinstance(named, str) and (inside := bundled_networks.networks_below(named)):
             yield from inside
         else:
             yield named
 
 
-def specs_below(folder: str) -> list[str]:
+def specs_in_folder(folder: str) -> list[str]:
     """The specs in a folder and below, by name. Raises UsageError where there is none, and for too large a folder."""
     found: list[str] = []
     met = 0

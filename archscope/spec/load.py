@@ -16,16 +16,16 @@ from importlib import resources
 from types import MappingProxyType
 
 from archscope.errors import Problem, Problems, Span, SpecError, did_you_mean
-from archscope.spec import packaged
-from archscope.spec.expression import short
+from archscope.spec import bundled_networks
+from archscope.spec.expression import quote_short
 from archscope.spec.model import Import, Library, Spec
-from archscope.spec.nodes import Misread
 from archscope.spec.parse import parse
-from archscope.spec.reader import read_file
+from archscope.spec.yaml_nodes import ParseError
+from archscope.spec.yaml_reader import read_file
 
 MAX_IMPORT_DEPTH = 20
 MAX_FILES = 100
-STANDARD = re.compile(r"std/([a-z0-9_]+)")
+STANDARD_SOURCE = re.compile(r"std/([a-z0-9_]+)")
 
 
 def load(
@@ -43,13 +43,13 @@ def load(
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
     try:
-        real = packaged.real(path)
+        real = bundled_networks.resolve_path(path)
         given = texts.get(path) if text is None else text
         content = read_file(real, Span(path, 1, 1), path) if given is None else given
-    except Misread as fault:
+    except ParseError as fault:
         raise SpecError([fault.problem]) from None
-    loading = Loading(allowed_folder(real), texts, known)
-    loading.add(Source(path, os.path.realpath(real)), content, ())
+    loading = Loader(allowed_folder(real), texts, known)
+    loading.add(SpecPath(path, os.path.realpath(real)), content, ())
     loading.problems.raise_if_any(loading.sources)
     return Library(loading.files[path], loading.files, loading.sources)
 
@@ -63,15 +63,15 @@ def standard_names() -> tuple[str, ...]:
 def allowed_folder(path: str) -> str:
     """The directory that imports may not leave."""
     here, home = os.path.realpath(os.curdir), os.path.realpath(os.path.dirname(path) or os.curdir)
-    return here if inside(home, here) else home
+    return here if is_inside(home, here) else home
 
 
-def inside(path: str, folder: str) -> bool:
+def is_inside(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
 @dataclass(frozen=True)
-class Source:
+class SpecPath:
     """A file under the name that messages use, and its real path, which tells whether two are the same file."""
 
     name: str
@@ -79,7 +79,7 @@ class Source:
 
 
 @dataclass
-class Loading:
+class Loader:
     """The files read so far, by name; each is read once."""
 
     folder: str
@@ -94,36 +94,38 @@ class Loading:
     def __post_init__(self) -> None:
         self.problems.sources = self.sources
 
-    def add(self, source: Source, text: str, chain: tuple[Source, ...]) -> None:
+    def add(self, source: SpecPath, text: str, chain: tuple[SpecPath, ...]) -> None:
         """Parses one file, then everything it imports; `chain` leads from the root to its importer."""
         self.sources[source.name] = text
         self.read[source.real] = source.name
         before = len(self.problems.found)
-        spec = self.known_spec(source.name, text) or parse(text, source.name, self.problems)
+        spec = self.cached_spec(source.name, text) or parse(text, source.name, self.problems)
         if spec is None or len(self.problems.found) > before:
             self.broken.add(source.name)
         if spec is None:
             return
         chain = (*chain, source)
         self.files[source.name] = spec
-        self.files[source.name] = replace(spec, imports=tuple(self.bring(one, chain) for one in spec.imports))
+        self.files[source.name] = replace(spec, imports=tuple(self.load_import(one, chain) for one in spec.imports))
 
-    def known_spec(self, name: str, text: str) -> Spec | None:
+    def cached_spec(self, name: str, text: str) -> Spec | None:
         """A file as it was read before, if it held the same text."""
         same = self.known is not None and self.known.sources.get(name) == text
         return self.known.files.get(name) if self.known is not None and same else None
 
-    def bring(self, one: Import, chain: tuple[Source, ...]) -> Import:
+    def load_import(self, one: Import, chain: tuple[SpecPath, ...]) -> Import:
         """The import with its file resolved and read; a fault stands at the import's place."""
         try:
             found = self.resolve(one, chain[-1])
             if found.real not in self.read:
-                self.check_caps(one, chain)
+                self.check_limits(one, chain)
                 given = self.texts.get(found.name)
                 self.add(found, read_file(found.real, one.span, one.source) if given is None else given, chain)
             elif found.real in [source.real for source in chain]:
-                raise Misread(one.span, f"import cycle: {cycle(chain, found)}", "move shared blocks to a third file")
-        except Misread as fault:
+                raise ParseError(
+                    one.span, f"import cycle: {cycle_text(chain, found)}", "move shared blocks to a third file"
+                )
+        except ParseError as fault:
             self.problems.add(fault.problem)
             return one
         name = self.read[found.real]
@@ -131,11 +133,11 @@ class Loading:
             self.check_names(one, self.files[name])
         return replace(one, file=name)
 
-    def check_caps(self, one: Import, chain: tuple[Source, ...]) -> None:
+    def check_limits(self, one: Import, chain: tuple[SpecPath, ...]) -> None:
         if len(chain) > MAX_IMPORT_DEPTH:
-            raise Misread(one.span, f"imports nested more than {MAX_IMPORT_DEPTH} files deep", "import it directly")
+            raise ParseError(one.span, f"imports nested more than {MAX_IMPORT_DEPTH} files deep", "import it directly")
         if len(self.read) >= MAX_FILES:
-            raise Misread(one.span, f"more than {MAX_FILES} files are imported", "put blocks together")
+            raise ParseError(one.span, f"more than {MAX_FILES} files are imported", "put blocks together")
 
     def check_names(self, one: Import, spec: Spec) -> None:
         """Every imported name is a block of that file, or the file's own net."""
@@ -145,28 +147,28 @@ class Loading:
                 help = did_you_mean(there.name, offered) or "it defines " + (", ".join(offered) or "nothing")
                 self.problems.add(Problem(there.span, f"{one.source} defines no block {there.name!r}", help))
 
-    def resolve(self, one: Import, importer: Source) -> Source:
+    def resolve(self, one: Import, importer: SpecPath) -> SpecPath:
         """The file behind a source. Raises Misread where it may not be read or is not there."""
         if one.source.startswith("std/") or one.source == "std":
-            return standard(one)
+            return standard_file(one)
         refused = (
             "an absolute path" if os.path.isabs(one.source) else
             "not a .yaml file" if not one.source.endswith(".yaml") else
-            "not a path" if not is_path(one.source) else ""
+            "not a path" if not is_valid_path(one.source) else ""
         )  # fmt: skip
         if refused:
             near = did_you_mean(f"std/{one.source}", standard_names()) if "yaml" in refused else ""
             cure = near or "write std/name, or a path relative to this file, such as blocks/attention.yaml"
-            raise Misread(one.span, f"import {short(one.source)} is {refused}", cure)
+            raise ParseError(one.span, f"import {quote_short(one.source)} is {refused}", cure)
         real = os.path.realpath(os.path.join(os.path.dirname(importer.real), one.source))
-        if not inside(real, self.folder):
+        if not is_inside(real, self.folder):
             cure = "imports stay in the spec's directory, or in the current one where it lies inside that"
-            raise Misread(one.span, f"import {short(one.source)} leaves the directory of the spec", cure)
-        name = name_beside(importer.name, one.source)
-        return Source(name if name not in self.files else one.source, real)
+            raise ParseError(one.span, f"import {quote_short(one.source)} leaves the directory of the spec", cure)
+        name = imported_name(importer.name, one.source)
+        return SpecPath(name if name not in self.files else one.source, real)
 
 
-def is_path(source: str) -> bool:
+def is_valid_path(source: str) -> bool:
     """Whether a file could be called so."""
     try:
         return b"\0" not in os.fsencode(source)
@@ -174,24 +176,24 @@ def is_path(source: str) -> bool:
         return False
 
 
-def name_beside(importer: str, source: str) -> str:
+def imported_name(importer: str, source: str) -> str:
     """What messages call a file that another one imports."""
-    if importer.startswith(packaged.PREFIX):
-        return packaged.beside(importer, source)
+    if importer.startswith(bundled_networks.TARGET_PREFIX):
+        return bundled_networks.imported_target(importer, source)
     return os.path.normpath(os.path.join(os.path.dirname(importer), source))
 
 
-def standard(one: Import) -> Source:
+def standard_file(one: Import) -> SpecPath:
     """A file of the package's own library."""
-    match = STANDARD.fullmatch(one.source)
+    match = STANDARD_SOURCE.fullmatch(one.source)
     if not match or one.source not in standard_names():
         near = did_you_mean(one.source, standard_names()) or "known: " + ", ".join(standard_names())
-        raise Misread(one.span, f"there is no library {one.source!r}", near)
+        raise ParseError(one.span, f"there is no library {one.source!r}", near)
     path = resources.files("archscope") / "std" / f"{match[1]}.yaml"
-    return Source(f"{one.source}.yaml", os.path.realpath(str(path)))
+    return SpecPath(f"{one.source}.yaml", os.path.realpath(str(path)))
 
 
-def cycle(chain: tuple[Source, ...], found: Source) -> str:
+def cycle_text(chain: tuple[SpecPath, ...], found: SpecPath) -> str:
     """`a.yaml → b.yaml → a.yaml`."""
     start = [source.real for source in chain].index(found.real)
     return " → ".join([*(source.name for source in chain[start:]), chain[start].name])

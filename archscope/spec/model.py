@@ -150,7 +150,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Expected:
+class Expectation:
     """One expectation, with what compiling found out about it.
 
     key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is
@@ -223,7 +223,7 @@ class Definition:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredModule:
     """An entry of `modules`."""
 
     name: str
@@ -239,7 +239,7 @@ class Block:
     span: Span = _span()
     inputs: tuple[Input, ...] | None = None
     let: tuple[Definition, ...] = ()
-    modules: tuple[Declared, ...] = ()
+    modules: tuple[DeclaredModule, ...] = ()
     returns: Data | None = None
     expect: tuple[Check, ...] = ()
     note: str = ""
@@ -274,12 +274,12 @@ class Import:
     file: str = field(default="", compare=False)
 
 
-RUNS_IT = "allow_python=True runs it"
+ALLOW_PYTHON_HELP = "allow_python=True runs it"
 """The cure where Python code that a spec names may not be run."""
 
 
 @dataclass(frozen=True)
-class Foreign:
+class PythonClass:
     """`python:` `Name: package.module:Class`, used only with --allow-python."""
 
     name: str
@@ -307,10 +307,10 @@ class Spec:
     variants: tuple[Variant, ...] = ()
     matrix: tuple[Setting, ...] = ()
     imports: tuple[Import, ...] = ()
-    python: tuple[Foreign, ...] = ()
+    python: tuple[PythonClass, ...] = ()
     blocks: tuple[Block, ...] = ()
     let: tuple[Definition, ...] = ()
-    modules: tuple[Declared, ...] = ()
+    modules: tuple[DeclaredModule, ...] = ()
     layers: Steps | None = None
     returns: Data | None = None
     ties: tuple[Tie, ...] = ()
@@ -319,7 +319,7 @@ class Spec:
     @cached_property
     def names_read(self) -> frozenset[str]:
         """Every name that the file reads."""
-        from archscope.spec.names import names_read
+        from archscope.spec.name_usage import names_read
 
         return names_read(self)
 
@@ -331,18 +331,18 @@ class Spec:
         found: dict[str, Variant] = {}
         for variant in base:
             for chosen in itertools.product(*axes):
-                net = crossed(variant, chosen) if axes else variant
+                net = with_matrix_values(variant, chosen) if axes else variant
                 found.setdefault(net.name, net)
         return found
 
 
-def crossed(variant: Variant, chosen: tuple[Setting, ...]) -> Variant:
+def with_matrix_values(variant: Variant, chosen: tuple[Setting, ...]) -> Variant:
     """A variant with one value of each axis of the matrix, called after them."""
-    name = ",".join(filter(None, (variant.name, *(f"{one.name}={value_text(one)}" for one in chosen))))
+    name = ",".join(filter(None, (variant.name, *(f"{one.name}={setting_text(one)}" for one in chosen))))
     return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
 
 
-def value_text(setting: Setting) -> str:
+def setting_text(setting: Setting) -> str:
     """The value of a setting as the names of nets have it."""
     value = setting.value
     return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")

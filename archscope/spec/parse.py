@@ -17,67 +17,67 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
-from archscope.spec.data import (
-    capital_of,
-    checks_of,
-    data_of,
-    expression_of,
-    inputs_of,
-    label_of,
-    name_of,
-    note_of,
-    shaped,
-    signature,
-)
-from archscope.spec.expression import short
+from archscope.spec.expression import quote_short
 from archscope.spec.model import (
     Argument,
     Block,
     Check,
     Data,
-    Declared,
+    DeclaredModule,
     Definition,
-    Foreign,
     Import,
     Input,
     Items,
     Label,
+    PythonClass,
     Setting,
     Spec,
     Steps,
     Tie,
     Variant,
 )
-from archscope.spec.nodes import (
-    B,
-    Mapping,
-    Misread,
-    Node,
-    Scalar,
-    attempt,
-    describe,
-    gather,
-    is_null,
-    known,
-    mapping,
-    scalar,
-    sequence,
+from archscope.spec.parse_data import (
+    parse_capital_name,
+    parse_checks,
+    parse_data,
+    parse_expression_node,
+    parse_inputs,
+    parse_label,
+    parse_labelled_input,
+    parse_name,
+    parse_note,
+    parse_signature,
 )
-from archscope.spec.reader import read
-from archscope.spec.steps import layer_call, listed
+from archscope.spec.parse_steps import parse_layer_call, parse_step_list
+from archscope.spec.yaml_nodes import (
+    B,
+    MappingNode,
+    Node,
+    ParseError,
+    ScalarNode,
+    as_mapping,
+    as_scalar,
+    as_sequence,
+    collect_all,
+    collect_or_default,
+    describe_node,
+    is_null,
+    known_entries,
+)
+from archscope.spec.yaml_reader import read_yaml
 
-VERSION = 1
-MOST_VARIANTS = 10_000
+LANGUAGE_VERSION = 1
+MAX_FILE_VARIANTS = 10_000
 """How many nets a file may have."""
 FILE_KEYS = (
     *("archscope", "name", "note", "input", "inputs", "params", "variants", "matrix", "import", "python"),
     *("blocks", "let", "modules", "layers", "return", "tie", "expect"),
 )
 BLOCK_KEYS = ("input", "inputs", "let", "modules", "layers", "return", "expect", "note")
-NET_ONLY = ("input", "inputs", "variants", "matrix", "modules", "return", "tie", "expect")
-TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-PATH = re.compile(r"\w+(\.\w+)+")
-VARIANT = re.compile(r"\w[\w.+-]*")
+NET_ONLY_KEYS = ("input", "inputs", "variants", "matrix", "modules", "return", "tie", "expect")
+PYTHON_CLASS_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+WEIGHT_PATH_PATTERN = re.compile(r"\w+(\.\w+)+")
+VARIANT_PATTERN = re.compile(r"\w[\w.+-]*")
 
 
 def parse_text(text: str, file: str = "<text>") -> Spec:
@@ -91,30 +91,32 @@ def parse_text(text: str, file: str = "<text>") -> Spec:
 
 def parse(text: str, file: str, problems: Problems) -> Spec | None:
     """The spec in `text`, or None; what is wrong with it goes to `problems`. The spec counts only if nothing does."""
-    node = read(text, file, problems)
+    node = read_yaml(text, file, problems)
     if node is None:
         return None
-    if not isinstance(node, Mapping):
+    if not isinstance(node, MappingNode):
         cure = "start with 'input: [N, 3, 224, 224]' and 'layers:'"
-        problems.add(Problem(node.span, f"a spec is a mapping (key: value), not {describe(node)}", cure))
+        problems.add(Problem(node.span, f"a spec is a mapping (key: value), not {describe_node(node)}", cure))
         return None
-    return File(node, file, problems).spec()
+    return FileParser(node, file, problems).spec()
 
 
-class Section:
+class SectionParser:
     """A mapping of the file with known keys: its entries, by name, each read with its faults collected."""
 
-    def __init__(self, node: Mapping, problems: Problems, keys: tuple[str, ...], where: str = ""):
+    def __init__(self, node: MappingNode, problems: Problems, keys: tuple[str, ...], where: str = ""):
         self.node, self.problems = node, problems
-        self.found = known(problems, node, keys, where)
+        self.found = known_entries(problems, node, keys, where)
 
     def one(self, key: str, default: B, work: Callable[[Node], B]) -> B:
         """`work` on the value of `key`, where it is set."""
-        return attempt(self.problems, default, lambda: work(self.found[key]) if key in self.found else default)
+        return collect_or_default(
+            self.problems, default, lambda: work(self.found[key]) if key in self.found else default
+        )
 
-    def each(self, key: str, work: Callable[[tuple[Scalar, Node]], B]) -> tuple[B, ...]:
+    def each(self, key: str, work: Callable[[tuple[ScalarNode, Node]], B]) -> tuple[B, ...]:
         """`work` on every entry of the mapping at `key`."""
-        return self.one(key, (), lambda node: gather(self.problems, work, mapping(node, key).entries))
+        return self.one(key, (), lambda node: collect_all(self.problems, work, as_mapping(node, key).entries))
 
     def inputs(self, *, shapes: bool) -> tuple[Input, ...]:
         """`input` (called x) or `inputs`, not both."""
@@ -123,57 +125,59 @@ class Section:
             self.problems.add(Problem(span, "both 'input' and 'inputs'", "write one: input: is the input called x"))
         if "input" in self.found:
             label = Label("x", self.node.key("input").span)
-            return self.one("input", (), lambda node: (shaped(label, node, shapes=True),))
-        return self.one("inputs", (), lambda node: inputs_of(self.problems, node, shapes=shapes))
+            return self.one("input", (), lambda node: (parse_labelled_input(label, node, shapes=True),))
+        return self.one("inputs", (), lambda node: parse_inputs(self.problems, node, shapes=shapes))
 
     def let(self) -> tuple[Definition, ...]:
-        return self.each("let", definition)
+        return self.each("let", parse_definition)
 
-    def modules(self) -> tuple[Declared, ...]:
-        return self.each("modules", lambda entry: declared(self.problems, *entry))
+    def modules(self) -> tuple[DeclaredModule, ...]:
+        return self.each("modules", lambda entry: parse_module(self.problems, *entry))
 
     def layers(self) -> Steps:
-        return self.one("layers", (), lambda node: listed(self.problems, node, "layers"))
+        return self.one("layers", (), lambda node: parse_step_list(self.problems, node, "layers"))
 
     def returns(self) -> Data | None:
-        return self.one("return", None, lambda node: data_of(node, strict=True))
+        return self.one("return", None, lambda node: parse_data(node, strict=True))
 
     def expect(self) -> tuple[Check, ...]:
-        return self.one("expect", (), lambda node: checks_of(self.problems, node))
+        return self.one("expect", (), lambda node: parse_checks(self.problems, node))
 
     def note(self) -> str:
-        return self.one("note", "", note_of)
+        return self.one("note", "", parse_note)
 
 
-def definition(entry: tuple[Scalar, Node]) -> Definition:
+def parse_definition(entry: tuple[ScalarNode, Node]) -> Definition:
     """`name: value`, or `name(a, b): expr`."""
     key, value = entry
-    name, arguments = signature(key, "a function")
-    label = name_of(name, "a constant")
-    if is_null(value) and isinstance(value, Scalar) and not value.text:
-        raise Misread(key.span, f"let {label.name!r} has no value", "write 'name: expression'")
-    return Definition(label.name, arguments, data_of(value, strict=True), key.span)
+    name, arguments = parse_signature(key, "a function")
+    label = parse_name(name, "a constant")
+    if is_null(value) and isinstance(value, ScalarNode) and not value.text:
+        raise ParseError(key.span, f"let {label.name!r} has no value", "write 'name: expression'")
+    return Definition(label.name, arguments, parse_data(value, strict=True), key.span)
 
 
-def declared(problems: Problems, key: Scalar, value: Node) -> Declared:
+def parse_module(problems: Problems, key: ScalarNode, value: Node) -> DeclaredModule:
     """`name: MaxPool2d(2)` or `name: {MaxPool2d: {kernel_size: 2}}`."""
-    name = label_of(key, "a module").name
-    if isinstance(value, Mapping):
+    name = parse_label(key, "a module").name
+    if isinstance(value, MappingNode):
         if len(value.entries) != 1 or not value.entries[0][0].text[:1].isupper():
-            raise Misread(value.span, f"module {name!r} is one layer or block", "write 'name: MaxPool2d(2)'")
-        return Declared(name, layer_call(problems, *value.entries[0]), key.span)
-    body = expression_of(value)
+            raise ParseError(value.span, f"module {name!r} is one layer or block", "write 'name: MaxPool2d(2)'")
+        return DeclaredModule(name, parse_layer_call(problems, *value.entries[0]), key.span)
+    body = parse_expression_node(value)
     if not isinstance(body.tree, ast.Name | ast.Call):
-        raise Misread(body.span, f"module {name!r} is one layer or block, not {short(body.text)}", "write a layer")
-    return Declared(name, body, key.span)
+        raise ParseError(
+            body.span, f"module {name!r} is one layer or block, not {quote_short(body.text)}", "write a layer"
+        )
+    return DeclaredModule(name, body, key.span)
 
 
-class File:
+class FileParser:
     """One spec file being read."""
 
-    def __init__(self, node: Mapping, file: str, problems: Problems):
+    def __init__(self, node: MappingNode, file: str, problems: Problems):
         self.file, self.problems = file, problems
-        self.top = Section(node, problems, FILE_KEYS)
+        self.top = SectionParser(node, problems, FILE_KEYS)
 
     def spec(self) -> Spec:
         top = self.top
@@ -181,7 +185,7 @@ class File:
         params = self.settings("params")
         variants = top.each("variants", lambda entry: self.variant(params, *entry))
         spec = Spec(
-            name=top.one("name", default_name(self.file), lambda node: spec_name(scalar(node, "name"))),
+            name=top.one("name", default_name(self.file), lambda node: parse_spec_name(as_scalar(node, "name"))),
             file=self.file,
             span=top.node.span,
             note=top.note(),
@@ -190,41 +194,41 @@ class File:
             variants=variants,
             matrix=self.matrix(params, variants),
             imports=top.each("import", lambda entry: self.imported(*entry)),
-            python=top.each("python", foreign),
+            python=top.each("python", parse_python_class),
             blocks=top.each("blocks", lambda entry: self.block(*entry)),
             let=top.let(),
             modules=top.modules(),
             layers=top.layers() if "layers" in top.found else None,
             returns=top.returns(),
-            ties=top.each("tie", tie),
+            ties=top.each("tie", parse_tie),
             expect=top.expect(),
         )
         self.check_keys()
-        self.check_twice("constant", places(spec.params) + places(spec.let))
-        self.check_twice("block", block_names(spec))
+        self.check_duplicates("constant", named_spans(spec.params) + named_spans(spec.let))
+        self.check_duplicates("block", block_names(spec))
         return spec
 
     def check_keys(self) -> None:
         """A net needs an input; a library is blocks without layers."""
         found, node = self.top.found, self.top.node
         if "layers" in found:
-            if "input" not in found and "inputs" not in found and not self.misspelt("input", "inputs"):
+            if "input" not in found and "inputs" not in found and not self.has_misspelt_key("input", "inputs"):
                 cure = "add 'input: [N, 3, 224, 224]', the shape of the input; N is the batch size"
                 self.problems.add(Problem(node.key("layers").span, "this net has layers and no input", cure))
-        elif not self.misspelt("layers"):
-            extra = next((key for key in NET_ONLY if key in found), None)
+        elif not self.has_misspelt_key("layers"):
+            extra = next((key for key in NET_ONLY_KEYS if key in found), None)
             if "blocks" not in found:
                 self.problems.add(Problem(node.span, "this file has neither layers nor blocks", "add 'layers:'"))
             elif extra:
                 cure = "add 'layers:', or remove it: a library has blocks alone"
                 self.problems.add(Problem(node.key(extra).span, f"{extra!r} in a file without layers", cure))
 
-    def misspelt(self, *keys: str) -> bool:
+    def has_misspelt_key(self, *keys: str) -> bool:
         """Whether an unknown key of the file is near to one of `keys`: that is reported already."""
         unknown = (key.text for key, _ in self.top.node.entries if key.text not in FILE_KEYS)
         return any(repr(key) in did_you_mean(word, FILE_KEYS) for word in unknown for key in keys)
 
-    def check_twice(self, what: str, names: Iterable[tuple[str, Span]]) -> None:
+    def check_duplicates(self, what: str, names: Iterable[tuple[str, Span]]) -> None:
         seen: dict[str, Span] = {}
         for name, span in names:
             first = seen.setdefault(name, span)
@@ -233,72 +237,78 @@ class File:
                 self.problems.add(Problem(span, text, "rename one"))
 
     def settings(self, key: str) -> tuple[Setting, ...]:
-        return self.top.each(key, setting)
+        return self.top.each(key, parse_setting)
 
     def matrix(self, params: tuple[Setting, ...], variants: tuple[Variant, ...]) -> tuple[Setting, ...]:
         """`param: [values]`, of declared params."""
 
-        def read_one(entry: tuple[Scalar, Node]) -> Setting:
+        def read_one(entry: tuple[ScalarNode, Node]) -> Setting:
             key, value = entry
             self.check_param(key, params, "matrix")
-            items = data_of(sequence(value, f"matrix {key.text!r}", "write [1, 2, 3]"))
+            items = parse_data(as_sequence(value, f"matrix {key.text!r}", "write [1, 2, 3]"))
             if isinstance(items, Items) and not items.items:
-                raise Misread(value.span, f"matrix {key.text!r} has no values", "write [1, 2, 3]")
+                raise ParseError(value.span, f"matrix {key.text!r} has no values", "write [1, 2, 3]")
             return Setting(key.text, items, key.span)
 
         found = self.top.each("matrix", read_one)
         count = math.prod(len(s.value.items) for s in found if isinstance(s.value, Items))
         count *= max(len(variants), 1)
-        if count > MOST_VARIANTS:
-            fact = f"the matrix makes {count:,} nets; at most {MOST_VARIANTS:,} are allowed"
+        if count > MAX_FILE_VARIANTS:
+            fact = f"the matrix makes {count:,} nets; at most {MAX_FILE_VARIANTS:,} are allowed"
             self.problems.add(Problem(found[0].span, fact, "fewer values, or fewer params in the matrix"))
             return ()
         return found
 
-    def variant(self, params: tuple[Setting, ...], key: Scalar, value: Node) -> Variant:
+    def variant(self, params: tuple[Setting, ...], key: ScalarNode, value: Node) -> Variant:
         """`name: {param: value, …, expect: {…}}`."""
-        if not VARIANT.fullmatch(key.text):
-            raise Misread(key.span, f"{short(key.text)} cannot name a variant", "use letters, digits, '_', '.' and '-'")
-        entries = mapping(value, f"variant {key.text!r}").entries
+        if not VARIANT_PATTERN.fullmatch(key.text):
+            raise ParseError(
+                key.span, f"{quote_short(key.text)} cannot name a variant", "use letters, digits, '_', '.' and '-'"
+            )
+        entries = as_mapping(value, f"variant {key.text!r}").entries
 
-        def read_one(entry: tuple[Scalar, Node]) -> Setting:
+        def read_one(entry: tuple[ScalarNode, Node]) -> Setting:
             self.check_param(entry[0], params, f"variant {key.text!r}")
-            return setting(entry)
+            return parse_setting(entry)
 
-        settings = gather(self.problems, read_one, [entry for entry in entries if entry[0].text != "expect"])
+        settings = collect_all(self.problems, read_one, [entry for entry in entries if entry[0].text != "expect"])
         checks = [node for name, node in entries if name.text == "expect"]
         nothing: tuple[Check, ...] = ()
-        found = attempt(self.problems, nothing, lambda: checks_of(self.problems, checks[0]) if checks else ())
+        found = collect_or_default(
+            self.problems, nothing, lambda: parse_checks(self.problems, checks[0]) if checks else ()
+        )
         return Variant(key.text, settings, found, key.span)
 
-    def check_param(self, key: Scalar, params: tuple[Setting, ...], where: str) -> None:
+    def check_param(self, key: ScalarNode, params: tuple[Setting, ...], where: str) -> None:
         names = [param.name for param in params]
         if key.text not in names:
             cure = did_you_mean(key.text, [*names, "expect"]) or "declare it in params:, with its default"
-            raise Misread(key.span, f"{where} sets {key.text!r}, which is no param of this file", cure)
+            raise ParseError(key.span, f"{where} sets {key.text!r}, which is no param of this file", cure)
 
-    def imported(self, key: Scalar, value: Node) -> Import:
+    def imported(self, key: ScalarNode, value: Node) -> Import:
         """`source: [Block, …]` or `source: {Block: NewName}`."""
-        if isinstance(value, Mapping):
-            return Import(key.text, gather(self.problems, renamed, value.entries), key.span)
+        if isinstance(value, MappingNode):
+            return Import(key.text, collect_all(self.problems, parse_renamed_import, value.entries), key.span)
         cure = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
-        items = sequence(value, f"the import from {key.text!r}", cure).items
+        items = as_sequence(value, f"the import from {key.text!r}", cure).items
         if not items:
-            raise Misread(key.span, f"nothing is imported from {key.text!r}", "name its blocks: [Block]")
-        names = gather(self.problems, lambda item: same(scalar(item, "an imported block")), items)
+            raise ParseError(key.span, f"nothing is imported from {key.text!r}", "name its blocks: [Block]")
+        names = collect_all(
+            self.problems, lambda item: parse_imported_name(as_scalar(item, "an imported block")), items
+        )
         return Import(key.text, names, key.span)
 
-    def block(self, key: Scalar, value: Node) -> Block:
+    def block(self, key: ScalarNode, value: Node) -> Block:
         """A signature and steps, or the long form."""
         unread: tuple[str, tuple[Argument, ...]] = (key.text, ())
-        name, arguments = attempt(self.problems, unread, lambda: block_head(key))
+        name, arguments = collect_or_default(self.problems, unread, lambda: parse_block_header(key))
         if is_null(value):
-            raise Misread(key.span, f"block {name!r} has no steps", "list its steps below it")
-        if not isinstance(value, Mapping):
+            raise ParseError(key.span, f"block {name!r} has no steps", "list its steps below it")
+        if not isinstance(value, MappingNode):
             cure = "a block is a list of steps ('- ReLU'), or a mapping with layers:"
-            node = sequence(value, f"block {name!r}", cure)
-            return Block(name, arguments, listed(self.problems, node, name), key.span)
-        body = Section(value, self.problems, BLOCK_KEYS, f"block {name!r}")
+            node = as_sequence(value, f"block {name!r}", cure)
+            return Block(name, arguments, parse_step_list(self.problems, node, name), key.span)
+        body = SectionParser(value, self.problems, BLOCK_KEYS, f"block {name!r}")
         if "layers" not in body.found:
             self.problems.add(Problem(key.span, f"block {name!r} has no layers", "add 'layers:' with its steps"))
         return Block(
@@ -315,61 +325,67 @@ class File:
         )
 
 
-def block_head(key: Scalar) -> tuple[str, tuple[Argument, ...]]:
+def parse_block_header(key: ScalarNode) -> tuple[str, tuple[Argument, ...]]:
     """A block's name and arguments."""
-    text, arguments = signature(key, "a block")
-    return capital_of(text, "a block").name, arguments or ()
+    text, arguments = parse_signature(key, "a block")
+    return parse_capital_name(text, "a block").name, arguments or ()
 
 
 def block_names(spec: Spec) -> list[tuple[str, Span]]:
     """Every name in the file that a block, an import or a Python class defines."""
     brought = [(here, there.span) for one in spec.imports for there, here in one.names]
-    return brought + places(spec.python) + places(spec.blocks)
+    return brought + named_spans(spec.python) + named_spans(spec.blocks)
 
 
-def places(entries: Iterable[Setting | Definition | Foreign | Block]) -> list[tuple[str, Span]]:
+def named_spans(entries: Iterable[Setting | Definition | PythonClass | Block]) -> list[tuple[str, Span]]:
     return [(one.name, one.span) for one in entries]
 
 
-def setting(entry: tuple[Scalar, Node]) -> Setting:
-    return Setting(name_of(entry[0], "a param").name, data_of(entry[1]), entry[0].span)
+def parse_setting(entry: tuple[ScalarNode, Node]) -> Setting:
+    return Setting(parse_name(entry[0], "a param").name, parse_data(entry[1]), entry[0].span)
 
 
-def same(text: Scalar) -> tuple[Label, str]:
-    label = capital_of(text, "an imported block")
+def parse_imported_name(text: ScalarNode) -> tuple[Label, str]:
+    label = parse_capital_name(text, "an imported block")
     return label, label.name
 
 
-def renamed(entry: tuple[Scalar, Node]) -> tuple[Label, str]:
-    there = name_of(entry[0], "an imported block")
-    return there, capital_of(scalar(entry[1], "the new name"), "an imported block").name
+def parse_renamed_import(entry: tuple[ScalarNode, Node]) -> tuple[Label, str]:
+    there = parse_name(entry[0], "an imported block")
+    return there, parse_capital_name(as_scalar(entry[1], "the new name"), "an imported block").name
 
 
-def foreign(entry: tuple[Scalar, Node]) -> Foreign:
+def parse_python_class(entry: tuple[ScalarNode, Node]) -> PythonClass:
     key, value = entry
-    name, target = capital_of(key, "a Python class").name, scalar(value, "a Python class")
-    if not TARGET.fullmatch(target.text):
-        raise Misread(target.span, f"{short(target.text)} is not a Python class", "write package.module:Class")
-    return Foreign(name, target.text, key.span)
+    name, target = parse_capital_name(key, "a Python class").name, as_scalar(value, "a Python class")
+    if not PYTHON_CLASS_PATTERN.fullmatch(target.text):
+        raise ParseError(target.span, f"{quote_short(target.text)} is not a Python class", "write package.module:Class")
+    return PythonClass(name, target.text, key.span)
 
 
-def tie(entry: tuple[Scalar, Node]) -> Tie:
+def parse_tie(entry: tuple[ScalarNode, Node]) -> Tie:
     key, value = entry
-    for text in (key, scalar(value, "a tied weight")):
-        if not PATH.fullmatch(text.text):
-            raise Misread(text.span, f"{short(text.text)} is not a weight's path", "write lm_head.weight: wte.weight")
-    return Tie(key.text, scalar(value, "a tied weight").text, key.span)
+    for text in (key, as_scalar(value, "a tied weight")):
+        if not WEIGHT_PATH_PATTERN.fullmatch(text.text):
+            raise ParseError(
+                text.span, f"{quote_short(text.text)} is not a weight's path", "write lm_head.weight: wte.weight"
+            )
+    return Tie(key.text, as_scalar(value, "a tied weight").text, key.span)
 
 
 def check_version(node: Node) -> None:
-    version = scalar(node, "archscope")
-    if version.value != VERSION or isinstance(version.value, bool):
+    version = as_scalar(node, "archscope")
+    if version.value != LANGUAGE_VERSION or isinstance(version.value, bool):
         text = f"this file is for version {version.text or '(nothing)'} of the language"
-        raise Misread(version.span, f"{text}; this archscope reads version {VERSION}", f"write 'archscope: {VERSION}'")
+        raise ParseError(
+            version.span,
+            f"{text}; this archscope reads version {LANGUAGE_VERSION}",
+            f"write 'archscope: {LANGUAGE_VERSION}'",
+        )
 
 
-def spec_name(text: Scalar) -> str:
-    return name_of(text, "a net").name
+def parse_spec_name(text: ScalarNode) -> str:
+    return parse_name(text, "a net").name
 
 
 def default_name(file: str) -> str:

@@ -15,19 +15,19 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from archscope.spec.data import CHECKS, DTYPES, FORMS, MODIFIERS, PRESERVES, RESERVED
-from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS, VERSION
+from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS, LANGUAGE_VERSION
+from archscope.spec.parse_data import CHECK_KEYS, DTYPE_NAMES, FORMS, MODIFIERS, PRESERVES, RESERVED
 
 Schema = dict[str, Any]
 
-_SWITCHES = ("yes", "no", "on", "off", "y", "n")
-_WORDS_NOT_MEANT = [word for switch in _SWITCHES for word in (switch, switch.capitalize(), switch.upper())]
-_NAME = r"^[^\W\d_]\w*$"
-_CAPITAL = r"^[A-Z]\w*$"
-_LABELS = rf"^(?!({'|'.join(RESERVED)})$)[^A-Z0-9.:=+*/-][^.:=+*/-]*$"
-_SIGNATURE = r"^[A-Z]\w*(\(.*\))?$"
+_YAML_1_1_SWITCHES = ("yes", "no", "on", "off", "y", "n")
+_SWITCH_WORDS = [word for switch in _YAML_1_1_SWITCHES for word in (switch, switch.capitalize(), switch.upper())]
+_NAME_PATTERN = r"^[^\W\d_]\w*$"
+_CAPITAL_PATTERN = r"^[A-Z]\w*$"
+_LABELS_PATTERN = rf"^(?!({'|'.join(RESERVED)})$)[^A-Z0-9.:=+*/-][^.:=+*/-]*$"
+_SIGNATURE_PATTERN = r"^[A-Z]\w*(\(.*\))?$"
 
-KEYS: Mapping[str, str] = {
+KEY_DESCRIPTIONS: Mapping[str, str] = {
     "archscope": "Version of the language",
     "name": "The net's name (an identifier); default: the file's name",
     "note": "Free text",
@@ -48,19 +48,19 @@ KEYS: Mapping[str, str] = {
 }
 """What each key of a file (and of a block) is about."""
 
-_MODIFIERS: Mapping[str, tuple[str, Schema]] = {
+_MODIFIER_SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "when": ("The step is built only if this is true", {"$ref": "#/$defs/expression"}),
     "else": ("Steps that are built instead", {"anyOf": [{"$ref": "#/$defs/step"}, {"type": "null"}]}),
     "repeat": ("So many copies in a chain, each with its own weights", {"$ref": "#/$defs/expression"}),
     "for": ("Name or names of each turn's value", {"$ref": "#/$defs/names"}),
     "in": ("The list or table that `for` runs over", {"type": ["array", "string"]}),
-    "collect": ("Name of the list of every turn's output", {"type": "string", "pattern": _NAME}),
+    "collect": ("Name of the list of every turn's output", {"type": "string", "pattern": _NAME_PATTERN}),
     "from": ("Start from this value instead of prev", {"$ref": "#/$defs/expression"}),
     "expect": ("Checks on this step", {"$ref": "#/$defs/expect"}),
     "dim": ("The dimension of concat (1) or stack (0)", {"$ref": "#/$defs/expression"}),
     "note": ("Text shown in reports", {"type": "string"}),
 }
-_FORMS: Mapping[str, tuple[str, Schema]] = {
+_FORM_SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "residual": ("f(prev) + prev, or main(prev) + shortcut(prev)", {"$ref": "#/$defs/residual"}),
     "concat": ("torch.cat of the branches' results", {"$ref": "#/$defs/branches"}),
     "add": ("The sum of the branches' results", {"$ref": "#/$defs/branches"}),
@@ -75,91 +75,97 @@ def schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "archscope network",
-        **_mapping({key: _described(KEYS[key], _file_key(key)) for key in FILE_KEYS}),
+        **_mapping_schema({key: _with_description(KEY_DESCRIPTIONS[key], _file_key_schema(key)) for key in FILE_KEYS}),
         "anyOf": [{"required": ["layers"]}, {"required": ["blocks"]}],
         "$defs": {
-            **_leaves(),
-            **_steps(tuple(layers)),
-            **_counting(),
-            **{f"layer.{name}": _long_form(layer) for name, layer in layers.items()},
+            **_leaf_schemas(),
+            **_step_schemas(tuple(layers)),
+            **_subject_count_schemas(),
+            **{f"layer.{name}": _layer_schema(layer) for name, layer in layers.items()},
         },
     }
 
 
-def _described(text: str, body: Schema) -> Schema:
+def _with_description(text: str, body: Schema) -> Schema:
     return {"description": text, **body}
 
 
-def _mapping(properties: Schema, **more: object) -> Schema:
+def _mapping_schema(properties: Schema, **more: object) -> Schema:
     """A mapping of these keys and no others."""
     return {"type": "object", "properties": properties, "additionalProperties": False, **more}
 
 
-def _table(values: Schema, names: str = _NAME) -> Schema:
+def _table_schema(values: Schema, names: str = _NAME_PATTERN) -> Schema:
     """A mapping of the author's own names."""
     return {"type": "object", "propertyNames": {"pattern": names}, "additionalProperties": values}
 
 
-def _file_key(key: str) -> Schema:
+def _file_key_schema(key: str) -> Schema:
     text: Schema = {"type": "string"}
-    named = {"type": "string", "pattern": _CAPITAL}
-    variant = {**_table({}), "properties": {"expect": {"$ref": "#/$defs/expect"}}}
+    named = {"type": "string", "pattern": _CAPITAL_PATTERN}
+    variant = {**_table_schema({}), "properties": {"expect": {"$ref": "#/$defs/expect"}}}
     bodies: Mapping[str, Schema] = {
-        "archscope": {"const": VERSION},
-        "name": {"type": "string", "pattern": _NAME},
+        "archscope": {"const": LANGUAGE_VERSION},
+        "name": {"type": "string", "pattern": _NAME_PATTERN},
         "note": text,
         "input": {"$ref": "#/$defs/input"},
-        "inputs": _table({"$ref": "#/$defs/input"}),
-        "params": _table({}),
-        "variants": _table(variant, r"^\w[\w.+-]*$"),
-        "matrix": _table({"type": "array", "minItems": 1}),
-        "import": _table({"anyOf": [{"type": "array", "items": named, "minItems": 1}, _table(named, _CAPITAL)]}, "."),
-        "python": _table({"type": "string", "pattern": r"^[\w.]+:\w+$"}, _CAPITAL),
-        "blocks": _table({"anyOf": [{"$ref": "#/$defs/steps"}, {"$ref": "#/$defs/block"}]}, _SIGNATURE),
-        "let": _table({}, r"^[^\W\d_]\w*(\(.*\))?$"),
-        "modules": _table({"anyOf": [text, {"$ref": "#/$defs/step"}]}),
+        "inputs": _table_schema({"$ref": "#/$defs/input"}),
+        "params": _table_schema({}),
+        "variants": _table_schema(variant, r"^\w[\w.+-]*$"),
+        "matrix": _table_schema({"type": "array", "minItems": 1}),
+        "import": _table_schema(
+            {"anyOf": [{"type": "array", "items": named, "minItems": 1}, _table_schema(named, _CAPITAL_PATTERN)]}, "."
+        ),
+        "python": _table_schema({"type": "string", "pattern": r"^[\w.]+:\w+$"}, _CAPITAL_PATTERN),
+        "blocks": _table_schema({"anyOf": [{"$ref": "#/$defs/steps"}, {"$ref": "#/$defs/block"}]}, _SIGNATURE_PATTERN),
+        "let": _table_schema({}, r"^[^\W\d_]\w*(\(.*\))?$"),
+        "modules": _table_schema({"anyOf": [text, {"$ref": "#/$defs/step"}]}),
         "layers": {"$ref": "#/$defs/steps"},
         "return": {"type": ["string", "array", "object"]},
-        "tie": _table({"type": "string", "pattern": r"^\w+(\.\w+)+$"}, r"^\w+(\.\w+)+$"),
+        "tie": _table_schema({"type": "string", "pattern": r"^\w+(\.\w+)+$"}, r"^\w+(\.\w+)+$"),
         "expect": {"$ref": "#/$defs/expect"},
     }
     return bodies[key]
 
 
-def _leaves() -> Schema:
+def _leaf_schemas() -> Schema:
     """Expressions, shapes, inputs, expectations, blocks."""
     dims = {"type": "array", "items": {"type": ["string", "integer"]}}
-    long_input = _mapping(
+    long_input = _mapping_schema(
         {
             "shape": dims,
-            "dtype": {"enum": list(DTYPES)},
+            "dtype": {"enum": list(DTYPE_NAMES)},
             "low": {"$ref": "#/$defs/expression"},
             "high": {"$ref": "#/$defs/expression"},
         },
         required=["shape"],
     )
     bound = {"type": ["number", "string"], "pattern": r"^\s*[^<>\s]"}
-    amount = {"anyOf": [bound, _mapping({"min": bound, "max": bound}, minProperties=1)]}
+    amount = {"anyOf": [bound, _mapping_schema({"min": bound, "max": bound}, minProperties=1)]}
     checks = {"shape": dims, "preserves": {"enum": list(PRESERVES)}, "params": amount, "macs": amount}
-    shapeless = _table({"type": "null"}), {"type": "array", "items": {"type": "string"}}
-    block_inputs = {"anyOf": [_file_key("inputs"), *shapeless]}
-    keys = {key: block_inputs if key == "inputs" else _file_key(key) for key in BLOCK_KEYS}
-    name = {"type": "string", "pattern": _NAME}
+    shapeless = _table_schema({"type": "null"}), {"type": "array", "items": {"type": "string"}}
+    block_inputs = {"anyOf": [_file_key_schema("inputs"), *shapeless]}
+    keys = {key: block_inputs if key == "inputs" else _file_key_schema(key) for key in BLOCK_KEYS}
+    name = {"type": "string", "pattern": _NAME_PATTERN}
     return {
         "expression": {"type": ["string", "number", "boolean"]},
         "names": {"anyOf": [name, {"type": "array", "items": name, "minItems": 1}]},
         "input": {"anyOf": [dims, {"type": "string", "pattern": r"^\w+\[.*\]$"}, long_input]},
-        "expect": _mapping({check: checks[check] for check in CHECKS}),
-        "block": _mapping({key: _described(KEYS[key], value) for key, value in keys.items()}, required=["layers"]),
+        "expect": _mapping_schema({check: checks[check] for check in CHECK_KEYS}),
+        "block": _mapping_schema(
+            {key: _with_description(KEY_DESCRIPTIONS[key], value) for key, value in keys.items()}, required=["layers"]
+        ),
     }
 
 
-def _steps(layers: tuple[str, ...]) -> Schema:
+def _step_schemas(layers: tuple[str, ...]) -> Schema:
     """Steps, forms and what stands below a label."""
     step = {"$ref": "#/$defs/step"}
     branch = {"anyOf": [step, {"type": "null"}]}
-    named = {**_table(branch, _LABELS), "minProperties": 1}
-    residual = _mapping({"main": step, "shortcut": branch, "when": {"$ref": "#/$defs/expression"}}, required=["main"])
+    named = {**_table_schema(branch, _LABELS_PATTERN), "minProperties": 1}
+    residual = _mapping_schema(
+        {"main": step, "shortcut": branch, "when": {"$ref": "#/$defs/expression"}}, required=["main"]
+    )
     return {
         "steps": {"type": "array", "items": step},
         "step": {
@@ -174,13 +180,18 @@ def _steps(layers: tuple[str, ...]) -> Schema:
         "mapped": {
             "type": "object",
             "properties": {
-                **{key: _described(doc, value) for key, (doc, value) in (*_MODIFIERS.items(), *_FORMS.items())},
-                "do": _described("The steps, where they need no name", step),
+                **{
+                    key: _with_description(doc, value)
+                    for key, (doc, value) in (*_MODIFIER_SCHEMAS.items(), *_FORM_SCHEMAS.items())
+                },
+                "do": _with_description("The steps, where they need no name", step),
                 **{name: {"$ref": f"#/$defs/layer.{name}"} for name in layers},
             },
-            "patternProperties": {_CAPITAL: {}},
+            "patternProperties": {_CAPITAL_PATTERN: {}},
             "additionalProperties": step,
-            "propertyNames": {"anyOf": [{"enum": [*MODIFIERS, *FORMS, "do"]}, {"pattern": f"{_CAPITAL}|{_LABELS}"}]},
+            "propertyNames": {
+                "anyOf": [{"enum": [*MODIFIERS, *FORMS, "do"]}, {"pattern": f"{_CAPITAL_PATTERN}|{_LABELS_PATTERN}"}]
+            },
             "dependentRequired": {"else": ["when"], "in": ["for"], "for": ["in"]},
             "dependentSchemas": {
                 "collect": {"anyOf": [{"required": ["repeat"]}, {"required": ["for"]}]},
@@ -192,7 +203,7 @@ def _steps(layers: tuple[str, ...]) -> Schema:
     }
 
 
-def _counting() -> Schema:
+def _subject_count_schemas() -> Schema:
     """Exactly one subject: one key more than there are modifiers. State i.n has looked at i modifiers and met n."""
     last = len(MODIFIERS)
     states: Schema = {
@@ -208,23 +219,23 @@ def _counting() -> Schema:
     return states
 
 
-def _long_form(layer: Mapping[str, Any]) -> Schema:
+def _layer_schema(layer: Mapping[str, Any]) -> Schema:
     """A layer's arguments as YAML: one value, a list that may end in `key: value`, or a mapping."""
-    properties = {argument["name"]: _argument(argument) for argument in layer["arguments"]}
+    properties = {argument["name"]: _argument_schema(argument) for argument in layer["arguments"]}
     required = [argument["name"] for argument in layer["arguments"] if argument.get("required")]
     return {
         "description": f"torch.nn.{layer['text']}",
         "if": {"type": "object"},
-        "then": _mapping(properties, required=required),
+        "then": _mapping_schema(properties, required=required),
         "else": {
             "type": ["null", "string", "number", "boolean", "array"],
-            "items": {"if": {"type": "object"}, "then": _mapping(properties)},
+            "items": {"if": {"type": "object"}, "then": _mapping_schema(properties)},
         },
     }
 
 
-def _argument(argument: Mapping[str, Any]) -> Schema:
+def _argument_schema(argument: Mapping[str, Any]) -> Schema:
     text = "inferred from the input" if argument.get("inferred") else "required" if argument.get("required") else ""
     default = {"default": argument["default"]} if "default" in argument else {}
-    yes_or_no = {"not": {"enum": _WORDS_NOT_MEANT}} if isinstance(argument.get("default"), bool) else {}
+    yes_or_no = {"not": {"enum": _SWITCH_WORDS}} if isinstance(argument.get("default"), bool) else {}
     return {**({"description": text} if text else {}), **default, **yes_or_no}

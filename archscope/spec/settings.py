@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archscope.errors import Span, UsageError
+from archscope.spec.bounded_math import MAX_INTEGER_BITS
 from archscope.spec.expression import parse_expression
 from archscope.spec.model import Constant, Data, Items, Setting, Word
-from archscope.spec.nodes import Misread
-from archscope.spec.numbers import INTEGER_BITS
+from archscope.spec.yaml_nodes import ParseError
 
 
-def settings_of(values: Mapping[str, object]) -> dict[str, Setting]:
+def parse_settings(values: Mapping[str, object]) -> dict[str, Setting]:
     """Every value as a Setting; texts are expressions (`4 * dim`, `Bottleneck`) where they parse, else words. Raises
     UsageError for a number that no expression gives."""
     return {
-        name: Setting(name, _data(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1))
+        name: Setting(name, _parse_value(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1))
         for name, value in values.items()
     }
 
 
-def _data(value: object, span: Span) -> Data:
+def _parse_value(value: object, span: Span) -> Data:
     if isinstance(value, (list, tuple)):
-        return Items(tuple(_data(v, span) for v in value), span)
-    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
-        raise UsageError(f"{span.file}: a number of {value.bit_length():,} bits", f"at most {INTEGER_BITS} are allowed")
+        return Items(tuple(_parse_value(v, span) for v in value), span)
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        raise UsageError(
+            f"{span.file}: a number of {value.bit_length():,} bits", f"at most {MAX_INTEGER_BITS} are allowed"
+        )
     if value is None or isinstance(value, (int, float)):
         return Constant(value, span)
     try:
         return parse_expression(str(value), span)
-    except Misread:
+    except ParseError:
         return Word(str(value), span)

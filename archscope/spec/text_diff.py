@@ -6,21 +6,21 @@ import difflib
 import os
 import re
 
-from archscope.errors import visible
+from archscope.errors import escape_invisible
 
-UNQUOTED = re.compile(r'[\n\t"\\]')
+NEEDS_QUOTES = re.compile(r'[\n\t"\\]')
 
 
-def diff(before: str, after: str, file: str) -> str:
+def unified_diff(before: str, after: str, file: str) -> str:
     """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
-    lines = difflib.unified_diff(old, new, quoted(f"a/{file}"), quoted(f"b/{file}"), n=2)
+    lines = difflib.unified_diff(old, new, quote_git_path(f"a/{file}"), quote_git_path(f"b/{file}"), n=2)
     return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def quoted(name: str) -> str:
+def quote_git_path(name: str) -> str:
     """A name as git writes it in a patch: in quotes, with numbers for bytes that are not to be seen, if it has some."""
-    if visible(name) == name and not UNQUOTED.search(name):
+    if escape_invisible(name) == name and not NEEDS_QUOTES.search(name):
         return name
     parts = (
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\{byte:03o}" for byte in os.fsencode(name)
@@ -28,7 +28,7 @@ def quoted(name: str) -> str:
     return f'"{"".join(parts)}"'
 
 
-def with_ends_of(text: str, like: str) -> str:
+def with_line_endings(text: str, like: str) -> str:
     """A text of plain line ends with those of another one, line for line; new lines have the more frequent one."""
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", each) for each in (like, text))
     usual = "\r\n" if 2 * like.count("\r\n") > like.count("\n") else "\n"
@@ -48,7 +48,7 @@ def first_change(before: str, after: str) -> tuple[int, int]:
     return len(lines), 1
 
 
-def shared_length(first: str, second: str) -> int:
+def common_prefix_length(first: str, second: str) -> int:
     """How many characters at the beginning are equal."""
     limit = min(len(first), len(second))
     return next((at for at in range(limit) if first[at] != second[at]), limit)

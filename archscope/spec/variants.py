@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from archscope.errors import UsageError, did_you_mean
-from archscope.spec.model import Setting, Spec, Variant, value_text
+from archscope.spec.model import Setting, Spec, Variant, setting_text
 
 
-def variants_of(spec: Spec) -> tuple[Variant, ...]:
+def all_variants(spec: Spec) -> tuple[Variant, ...]:
     """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
     return tuple(spec.nets.values())
 
@@ -24,21 +24,21 @@ def find_variant(spec: Spec, name: str | None) -> Variant:
     raise UsageError(f"{spec.file} has no variant {name!r}", near)
 
 
-def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]) -> Variant:
+def select_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]) -> Variant:
     """The variant called `name`; without a name the first whose matrix has the values that are given.
 
     Raises UsageError where a net of a matrix, which is called after its values, is given another one.
     """
     axes = {setting.name for setting in spec.matrix} & settings.keys()
     told = find_variant(spec, name)
-    clash = contradicted(told, axes, settings)
+    clash = conflicting_settings(told, axes, settings)
     if not clash:
         return told
-    fitting = [one for one in variants_of(spec) if not contradicted(one, axes, settings)]
+    fitting = [one for one in all_variants(spec) if not conflicting_settings(one, axes, settings)]
     if fitting and not name:
         return fitting[0]
-    said = " and ".join(f"{one.name}={value_text(one)}" for one in clash)
-    given = ", ".join(f"{one.name}={value_text(settings[one.name])}" for one in clash)
+    said = " and ".join(f"{one.name}={setting_text(one)}" for one in clash)
+    given = ", ".join(f"{one.name}={setting_text(settings[one.name])}" for one in clash)
     names = [one.name for one in fitting]
     first = told.name.partition(",")[0]
     named = [one for one in names if one.partition(",")[0] == first] or names
@@ -46,7 +46,7 @@ def chosen_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
     raise UsageError(f"{spec.file}:{told.name} is the net with {said}, and {given} is given", cure)
 
 
-def contradicted(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:
+def conflicting_settings(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:
     """The values of a variant, on axes of the matrix, that are set to others."""
     own = {setting.name: setting for setting in variant.settings}
     return [own[name] for name in own if name in axes and own[name].value != settings[name].value]

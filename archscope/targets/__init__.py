@@ -15,70 +15,90 @@ twins     a module's twin on meta, and the arguments of a call at other sizes
 python     `net.py:Net`, `package.module:factory` → nn.Module
 construction_errors   an exception of a constructor → what to say of it
 construction_frames, value_origins, shown_values   its way through constructors; where values came from; values, quoted
-asked_sizes   sizes that a condition of the author's asks for
+find_required_sizes   sizes that a condition of the author's asks for
 refused_arguments, authors_errors   why torch's constructor refused; what the author's own code got wrong
 subjects   a target or live module → Subject: unwrapped, with its lazy layers made
 unbatched  an input that was given without its batch
 ignored    arguments that the author's classes accept and never read
 """
 
-from archscope.targets.asked_sizes import asked_sizes
-from archscope.targets.calls import check_fit, cure_of, named_inputs, needs_inputs, without_inputs
-from archscope.targets.constructors import Constructor, Constructors, constructor_of
-from archscope.targets.devices import device_of, dtype_of, free_bytes, opened, refuse_too_big, seeded
-from archscope.targets.ignored import ignored_arguments
-from archscope.targets.inputs import Door, example, in_one_batch, inputs_of, is_given, without_history
-from archscope.targets.layer_arguments import arguments_of, is_torch_layer, names_of
-from archscope.targets.python import module_of, surroundings
-from archscope.targets.remaking import CallPlace, Remaking
-from archscope.targets.subjects import Subject, among_inputs, initialised, is_maker, placed, subject
+from archscope.targets.constructor_calls import ConstructorCall, ConstructorFinder, find_constructor_call
+from archscope.targets.devices import check_free_memory, free_bytes, opened, resolve_device, resolve_dtype, seeded
+from archscope.targets.forward_calls import (
+    check_call_arguments,
+    forward_error_help,
+    named_inputs,
+    needs_inputs,
+    no_input_note,
+)
+from archscope.targets.ignored_arguments import find_ignored_arguments
+from archscope.targets.inputs import (
+    InputPlacement,
+    add_batch_axis,
+    detach_computed,
+    example_tensor,
+    has_given_value,
+    make_inputs,
+)
+from archscope.targets.layer_arguments import argument_names, is_torch_layer, present_arguments
+from archscope.targets.meta_copy import ResizeError, copy_to_meta, resize_inputs
+from archscope.targets.python_targets import load_module, target_import_path
+from archscope.targets.required_sizes import find_required_sizes
 from archscope.targets.substitution import ReplacementError, Substitution, with_layer, with_layers
-from archscope.targets.twins import ResizeError, on_meta, resized
-from archscope.targets.unbatched import as_one_example, missing_batch
+from archscope.targets.target_module import (
+    TargetModule,
+    initialize_lazy,
+    is_factory,
+    move_inputs,
+    resolve_target,
+    with_input_devices,
+)
+from archscope.targets.target_rebuilder import SourceCall, TargetRebuilder
+from archscope.targets.unbatched_inputs import batch_note, find_missing_batch
 
 __all__ = [
-    "CallPlace",
-    "Constructor",
-    "Constructors",
-    "Door",
-    "Remaking",
+    "ConstructorCall",
+    "ConstructorFinder",
+    "InputPlacement",
     "ReplacementError",
     "ResizeError",
-    "Subject",
+    "SourceCall",
     "Substitution",
-    "among_inputs",
-    "arguments_of",
-    "as_one_example",
-    "asked_sizes",
-    "check_fit",
-    "constructor_of",
-    "cure_of",
-    "device_of",
-    "dtype_of",
-    "example",
+    "TargetModule",
+    "TargetRebuilder",
+    "add_batch_axis",
+    "argument_names",
+    "batch_note",
+    "check_call_arguments",
+    "check_free_memory",
+    "copy_to_meta",
+    "detach_computed",
+    "example_tensor",
+    "find_constructor_call",
+    "find_ignored_arguments",
+    "find_missing_batch",
+    "find_required_sizes",
+    "forward_error_help",
     "free_bytes",
-    "ignored_arguments",
-    "in_one_batch",
-    "initialised",
-    "inputs_of",
-    "is_given",
-    "is_maker",
+    "has_given_value",
+    "initialize_lazy",
+    "is_factory",
     "is_torch_layer",
-    "missing_batch",
-    "module_of",
+    "load_module",
+    "make_inputs",
+    "move_inputs",
     "named_inputs",
-    "names_of",
     "needs_inputs",
-    "on_meta",
+    "no_input_note",
     "opened",
-    "placed",
-    "refuse_too_big",
-    "resized",
+    "present_arguments",
+    "resize_inputs",
+    "resolve_device",
+    "resolve_dtype",
+    "resolve_target",
     "seeded",
-    "subject",
-    "surroundings",
+    "target_import_path",
+    "with_input_devices",
     "with_layer",
     "with_layers",
-    "without_history",
-    "without_inputs",
 ]

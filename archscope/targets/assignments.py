@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from archscope.targets.source_files import Definition
+from archscope.targets.source_files import FunctionDefinition
 
-ADDS = ("add_module", "register_module")
-LONGER = ("extend", "insert", "append")
+REGISTER_METHODS = ("add_module", "register_module")
+GROW_METHODS = ("extend", "insert", "append")
 
 
 @dataclass(frozen=True)
@@ -39,97 +39,97 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Around:
+class StatementContext:
     """What a statement stands in."""
 
     repeated: bool = False
     conditional: bool = False
 
 
-def assignments(definition: Definition) -> Iterator[Assignment]:
+def find_assignments(definition: FunctionDefinition) -> Iterator[Assignment]:
     """Every assignment to something below `self`, in the order of the text."""
-    for statement, around in statements(definition.node.body, Around()):
-        for path, value, appended in assigned(statement, definition.own):
+    for statement, around in iter_statements(definition.node.body, StatementContext()):
+        for path, value, appended in statement_assignments(statement, definition.self_name):
             yield Assignment(path, value, around.repeated, around.conditional, appended)
 
 
-def statements(body: list[ast.stmt], around: Around) -> Iterator[tuple[ast.stmt, Around]]:
+def iter_statements(body: list[ast.stmt], around: StatementContext) -> Iterator[tuple[ast.stmt, StatementContext]]:
     """The statements of a body and of all bodies inside, without those of functions and classes."""
     for statement in body:
         yield statement, around
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
         loop = isinstance(statement, (ast.For, ast.While, ast.AsyncFor))
-        within = Around(around.repeated or loop, around.conditional or not isinstance(statement, ast.With))
+        within = StatementContext(around.repeated or loop, around.conditional or not isinstance(statement, ast.With))
         for name in ("body", "orelse", "finalbody"):
-            yield from statements(getattr(statement, name, []), within)
+            yield from iter_statements(getattr(statement, name, []), within)
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-            yield from statements(part.body, within)
+            yield from iter_statements(part.body, within)
 
 
-Found = tuple[tuple[str, ...], "ast.expr | None", bool]
+AssignedValue = tuple[tuple[str, ...], "ast.expr | None", bool]
 
 
-def assigned(statement: ast.stmt, own: str) -> Iterator[Found]:
+def statement_assignments(statement: ast.stmt, own: str) -> Iterator[AssignedValue]:
     """What one statement assigns below `self`: path, value, whether it is appended."""
     match statement:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
-                yield from paired(target, value, own)
+                yield from target_assignments(target, value, own)
         case ast.AnnAssign(target=target, value=value) if value is not None:
-            yield from paired(target, value, own)
+            yield from target_assignments(target, value, own)
         case ast.AugAssign(target=target):
-            yield from paired(target, None, own)
+            yield from target_assignments(target, None, own)
         case ast.Expr(value=ast.Call() as call):
-            yield from called(call, own)
+            yield from call_assignments(call, own)
 
 
-def paired(target: ast.expr, value: ast.expr | None, own: str) -> Iterator[Found]:
+def target_assignments(target: ast.expr, value: ast.expr | None, own: str) -> Iterator[AssignedValue]:
     """A target with its value; tuples item by item."""
     if isinstance(target, (ast.Tuple, ast.List)):
         alike = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
         values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and alike else [None] * len(target.elts)
         starred = any(isinstance(item, ast.Starred) for item in (*target.elts, *values))
         for item, one in zip(target.elts, values, strict=True):
-            yield from paired(item, None if starred else one, own)
+            yield from target_assignments(item, None if starred else one, own)
         return
-    path = below(target, own)
+    path = self_path(target, own)
     if path:
         yield path, value, False
 
 
-def called(call: ast.Call, own: str) -> Iterator[Found]:
+def call_assignments(call: ast.Call, own: str) -> Iterator[AssignedValue]:
     """`self.add_module(name, value)`, `setattr(self, name, value)`, `self.layers.append(value)`."""
     match call:
         case ast.Call(func=ast.Name(id="setattr"), args=[holder, name, value]):
-            base = below(holder, own)
+            base = self_path(holder, own)
             if base is not None:
-                yield (*base, pattern(name)), value, False
+                yield (*base, name_pattern(name)), value, False
         case ast.Call(func=ast.Attribute(value=holder, attr=method), args=args):
-            base = below(holder, own)
+            base = self_path(holder, own)
             if base is None:
                 return
-            if method in ADDS and len(args) == 2:
-                yield (*base, pattern(args[0])), args[1], False
-            elif method in LONGER and base:
+            if method in REGISTER_METHODS and len(args) == 2:
+                yield (*base, name_pattern(args[0])), args[1], False
+            elif method in GROW_METHODS and base:
                 yield base, args[0] if method == "append" and len(args) == 1 else None, True
 
 
-def below(node: ast.expr, own: str) -> tuple[str, ...] | None:
+def self_path(node: ast.expr, own: str) -> tuple[str, ...] | None:
     """`self.body.fc` → ("body", "fc"), `self` → (); None of anything else."""
     match node:
         case ast.Name(id=name) if name == own:
             return ()
         case ast.Attribute(value=value, attr=name):
-            base = below(value, own)
+            base = self_path(value, own)
             return None if base is None else (*base, re.escape(name))
         case ast.Subscript(value=value, slice=index):
-            base = below(value, own)
-            return None if base is None else (*base, pattern(index))
+            base = self_path(value, own)
+            return None if base is None else (*base, name_pattern(index))
     return None
 
 
-def pattern(name: ast.expr) -> str:
+def name_pattern(name: ast.expr) -> str:
     """The names that an expression may give, as a regular expression: `f"conv{i}"` → `conv.*`."""
     match name:
         case ast.Constant(value=str() | int() as value):
@@ -141,17 +141,17 @@ def pattern(name: ast.expr) -> str:
     return ".*"
 
 
-def sets_elsewhere(tree: ast.AST, name: str) -> Iterator[ast.expr]:
+def outside_assignments(tree: ast.AST, name: str) -> Iterator[ast.expr]:
     """What anything but a method's own `self` is given under a name: `net.fc = nn.Linear(512, 10)`, `net[0] = …`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and any(is_elsewhere(target, name) for target in node.targets):
+        if isinstance(node, ast.Assign) and any(is_outside_target(target, name) for target in node.targets):
             yield node.value
 
 
-def is_elsewhere(target: ast.expr, name: str) -> bool:
+def is_outside_target(target: ast.expr, name: str) -> bool:
     match target:
         case ast.Attribute(value=holder, attr=attr) if attr == name:
             return not (isinstance(holder, ast.Name) and holder.id in ("self", "cls"))
         case ast.Subscript(slice=index):
-            return re.fullmatch(pattern(index), name) is not None
+            return re.fullmatch(name_pattern(index), name) is not None
     return False

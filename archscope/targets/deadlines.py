@@ -1,4 +1,5 @@
-"""A limit for how long the author's code may run: deadline(seconds) ─→ Overdue raised inside, wherever it is."""
+"""A limit for how long the author's code may run: deadline(seconds) ─→ DeadlineExceeded raised inside, wherever it
+is."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-MOMENTS = 100
+MAX_WAIT_MS = 100
 """How many milliseconds are waited at most for what was sent and has not arrived."""
 
 
-class Overdue(BaseException):
+class DeadlineExceeded(BaseException):
     """The time is up. No Exception, so that the author's own handlers let it pass."""
 
 
@@ -27,14 +28,14 @@ def deadline(seconds: float) -> Iterator[None]:
         with lock:
             if not over:
                 sent = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Overdue))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(DeadlineExceeded))
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
         yield
-    except Overdue:
+    except DeadlineExceeded:
         arrived = True
         raise
     finally:
@@ -42,6 +43,6 @@ def deadline(seconds: float) -> Iterator[None]:
             over = True
         timer.cancel()
         if sent and not arrived:  # it may not be taken back: a cleared one leaves the interpreter's flag set
-            with suppress(Overdue):
-                for _ in range(MOMENTS):
+            with suppress(DeadlineExceeded):
+                for _ in range(MAX_WAIT_MS):
                     time.sleep(0.001)

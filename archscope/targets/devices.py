@@ -9,45 +9,45 @@ from contextlib import contextmanager
 import torch
 
 from archscope import units
-from archscope.backends import automatic, backend_of, kept_generators, kind_of
+from archscope.backends import backend_class, backend_of, default_device, preserved_generators
 from archscope.errors import UsageError, did_you_mean
 
-DTYPES: Mapping[str, torch.dtype] = {
+TORCH_DTYPES: Mapping[str, torch.dtype] = {
     str(d).removeprefix("torch."): d
     for d in (
         *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
         *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
-KNOWN = "auto, cpu, cuda, cuda:0 … or meta"
-FLOATS = ("float32", "float64", "float16", "bfloat16")
+DEVICE_HELP = "auto, cpu, cuda, cuda:0 … or meta"
+FLOAT_DTYPE_NAMES = ("float32", "float64", "float16", "bfloat16")
 
 
-def device_of(name: str) -> str:
+def resolve_device(name: str) -> str:
     """`auto` is the first CUDA device if there is one, else the CPU. Of a kind that there is one of, numbers are left
     out, as torch does.
 
     Raises UsageError for a device that is not there.
     """
     if name == "auto":
-        return automatic()
+        return default_device()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some names are no longer used
-            kind = kind_of(name)
+            kind = backend_class(name)
     except RuntimeError:
-        raise UsageError(f"unknown device {name!r}", KNOWN) from None
+        raise UsageError(f"unknown device {name!r}", DEVICE_HELP) from None
     if kind is None:
-        raise UsageError(f"device {name!r} is not supported", KNOWN)
-    refusal = kind.refusal(name)
+        raise UsageError(f"device {name!r} is not supported", DEVICE_HELP)
+    refusal = kind.device_problem(name)
     if refusal is not None:
         raise UsageError(*refusal)
-    return name if kind.traits.queued else kind.traits.kind
+    return name if kind.traits.is_async else kind.traits.kind
 
 
 def opened(device: str) -> str:
-    """The device, as `device_of` has it, when it has shown that it works. Raises UsageError."""
-    place = device_of(device)
+    """The device, as `resolve_device` has it, when it has shown that it works. Raises UsageError."""
+    place = resolve_device(device)
     refusal = backend_of(place).unopened()
     if refusal is not None:
         raise UsageError(*refusal)
@@ -59,27 +59,28 @@ def free_bytes(device: str) -> int | None:
     return backend_of(device).free_bytes()
 
 
-def refuse_too_big(needed: int, device: str, what: str) -> None:
+def check_free_memory(needed: int, device: str, what: str) -> None:
     """Raises UsageError, with both figures, where `needed` bytes are more than the device has free."""
     free = free_bytes(device)
     if free is not None and needed > free:
-        others = backend_of(device).held_by_others()
-        beside = f"; other processes hold {units.size(others)} of it" if others else ""
+        others = backend_of(device).bytes_held_by_others()
+        beside = f"; other processes hold {units.format_bytes(others)} of it" if others else ""
         raise UsageError(
-            f"{what} needs at least {units.size(needed)}, {device} has {units.size(free)} free{beside}",
+            f"{what} needs at least {units.format_bytes(needed)}, {device} has {units.format_bytes(free)} free{beside}",
             'device="meta" analyses it without memory (all figures but time)',
         )
 
 
-def dtype_of(name: str | None) -> torch.dtype | None:
+def resolve_dtype(name: str | None) -> torch.dtype | None:
     """A floating-point dtype by its name; None for none. Raises UsageError."""
     if name is None:
         return None
-    if name not in FLOATS:
+    if name not in FLOAT_DTYPE_NAMES:
         raise UsageError(
-            f"unknown dtype {name!r} for weights", did_you_mean(name, FLOATS) or f"one of {', '.join(FLOATS)}"
+            f"unknown dtype {name!r} for weights",
+            did_you_mean(name, FLOAT_DTYPE_NAMES) or f"one of {', '.join(FLOAT_DTYPE_NAMES)}",
         )
-    return DTYPES[name]
+    return TORCH_DTYPES[name]
 
 
 @contextmanager
@@ -88,5 +89,5 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    with kept_generators(seed=seed):
+    with preserved_generators(seed=seed):
         yield

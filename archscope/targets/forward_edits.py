@@ -11,126 +11,136 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from archscope.spec.tensor_calls import (
-    ALONG,
-    JOINS,
-    called,
-    closed,
-    dims,
-    form_of,
-    is_function,
-    is_whole,
-    moved,
-    other_dims,
-    sizes,
-    suffix_of,
-    without_numbers,
+    CONCAT_FUNCTIONS,
+    DIM_FUNCTIONS,
+    alternative_dims,
+    call_name,
+    dim_arguments,
+    drop_numbers,
+    expression_form,
+    is_function_call,
+    is_integer_literal,
+    method_suffix,
+    parenthesized,
+    permuted_operand,
+    size_arguments,
 )
-from archscope.targets.source_edits import SourceEdit, Writer, parameters
+from archscope.targets.source_edits import EditBuilder, SourceEdit, parameter_names
 from archscope.targets.source_files import SourceFile
 
-SIZED = ("view", "reshape", "unflatten")
+SIZE_FUNCTIONS = ("view", "reshape", "unflatten")
 """Functions that are told sizes."""
-ORDERED = (*SIZED, "permute", "scaled_dot_product_attention", "matmul", "bmm")
+ORDER_FUNCTIONS = (*SIZE_FUNCTIONS, "permute", "scaled_dot_product_attention", "matmul", "bmm")
 """Functions whose arguments have an order that is easily mistaken."""
 
 
-def other_orders(
+def reorder_edits(
     file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], kind: str
 ) -> Iterator[SourceEdit]:
     """Other dimensions, arguments in another order, in calls of tensors' functions.
 
     ranks: function → the rank of its first operand, where that is one thing. kind: of the conflict.
     """
-    for call in tensor_calls(function):
-        at = Writer(file, call, function)
-        for node in dims(call):
-            for new in other_dims(called(call), node, ranks.get(called(call), 0), kind):
-                yield from at.replaced(node, str(new), "dim")
-        for first, second in pairwise(ordered(call)):
+    for call in find_tensor_calls(function):
+        at = EditBuilder(file, call, function)
+        for node in dim_arguments(call):
+            for new in alternative_dims(call_name(call), node, ranks.get(call_name(call), 0), kind):
+                yield from at.replace_node(node, str(new), "dim")
+        for first, second in pairwise(ordered_arguments(call)):
             start, end = file.range(first)[0], file.range(second)[1]
             between = file.text[file.range(first)[1] : file.range(second)[0]]
             one, other = file.segment(first), file.segment(second)
             yield at.edit(start, end, f"{other}{between}{one}", f"{other}, {one} for {one}, {other}")
 
 
-def joined_along(file: SourceFile, function: ast.FunctionDef, dim: int) -> Iterator[SourceEdit]:
+def concat_dim_edits(file: SourceFile, function: ast.FunctionDef, dim: int) -> Iterator[SourceEdit]:
     """Each concat along this dimension."""
-    for call in (one for one in tensor_calls(function) if called(one) in JOINS):
-        written = dims(call)
+    for call in (one for one in find_tensor_calls(function) if call_name(one) in CONCAT_FUNCTIONS):
+        written = dim_arguments(call)
         for node in written:
-            yield from Writer(file, call, function).replaced(node, str(dim), "dim", own=True)
+            yield from EditBuilder(file, call, function).replace_node(node, str(dim), "dim", own=True)
         if not written:
-            yield from Writer(file, call, function).added("dim", str(dim), own=True)
+            yield from EditBuilder(file, call, function).add_argument("dim", str(dim), own=True)
 
 
-def tensor_calls(function: ast.FunctionDef) -> list[ast.Call]:
+def find_tensor_calls(function: ast.FunctionDef) -> list[ast.Call]:
     """The calls of functions that work along a dimension or whose arguments have an order."""
-    return [node for node in ast.walk(function) if isinstance(node, ast.Call) and called(node) in (*ALONG, *ORDERED)]
+    return [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and call_name(node) in (*DIM_FUNCTIONS, *ORDER_FUNCTIONS)
+    ]
 
 
-def other_sizes(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+def size_expression_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """Sums and products without their number, numbers beside the written one, in calls of tensors' functions."""
-    for call in tensor_calls(function):
-        at = Writer(file, call, function)
-        for size in sizes(call):
-            for part, rest in without_numbers(size):
-                yield from at.replaced(part, rest, "", own=True)
-            for part, rest in without_numbers(size, (ast.Mult,)):
-                yield from at.replaced(part, rest, "")
-        for node in sizes(call) if called(call) in SIZED else ():
+    for call in find_tensor_calls(function):
+        at = EditBuilder(file, call, function)
+        for size in size_arguments(call):
+            for part, rest in drop_numbers(size):
+                yield from at.replace_node(part, rest, "", own=True)
+            for part, rest in drop_numbers(size, (ast.Mult,)):
+                yield from at.replace_node(part, rest, "")
+        for node in size_arguments(call) if call_name(call) in SIZE_FUNCTIONS else ():
             if isinstance(node, ast.Constant) and type(node.value) is int:
                 for new in (node.value - 1, node.value + 1):
-                    yield from at.replaced(node, str(new), "")
-            elif is_whole(node):
-                yield from at.replaced(node, "-1", "")
+                    yield from at.replace_node(node, str(new), "")
+            elif is_integer_literal(node):
+                yield from at.replace_node(node, "-1", "")
 
 
-def moves_beside(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+def missing_permute_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """`.transpose(1, 2)` behind an expression that others of its form have behind them."""
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.expr)]
     forms: dict[str, set[str]] = {}
     for node in nodes:
-        if (inner := moved(node)) is not None:
-            forms.setdefault(form_of(inner), set()).add(suffix_of(node))
+        if (inner := permuted_operand(node)) is not None:
+            forms.setdefault(expression_form(inner), set()).add(method_suffix(node))
     followed = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     for node in (node for node in nodes if isinstance(node, ast.Call) and id(node) not in followed):
-        for suffix in sorted(forms.get(form_of(node), ())):
-            yield from Writer(file, node, function).replaced(node, f"{file.segment(node)}{suffix}", "", own=True)
+        for suffix in sorted(forms.get(expression_form(node), ())):
+            yield from EditBuilder(file, node, function).replace_node(
+                node, f"{file.segment(node)}{suffix}", "", own=True
+            )
 
 
-def unread_values(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+def unread_value_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """A local value that nothing reads before its name stands for another, in place of each value that is read until
     then."""
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.Return))]
     statements.sort(key=lambda node: node.lineno)
-    values = {name for statement in statements for name in stored(statement)} | set(parameters(function))
+    values = {name for statement in statements for name in assigned_names(statement)} | set(parameter_names(function))
     if any(isinstance(node, (ast.For, ast.While, ast.AugAssign)) for node in ast.walk(function)):
         return  # what is read later may stand earlier
     for number, before in enumerate(statements):
-        for name in stored(before):
+        for name in assigned_names(before):
             behind = statements[number + 1 :]
-            end = next((n for n, one in enumerate(behind) if name in stored(one)), len(behind))
+            end = next((n for n, one in enumerate(behind) if name in assigned_names(one)), len(behind))
             last = behind[end].end_lineno if end < len(behind) else function.end_lineno
             if not is_read(function, name, before.end_lineno or 0, last or 0):
-                reads = [(one, node) for one in behind[: end + 1] for node in loads(one) if node.id in values]
+                reads = [(one, node) for one in behind[: end + 1] for node in loaded_names(one) if node.id in values]
                 for one, node in reads:
-                    yield from Writer(file, one, function).replaced(node, name, "", own=True)
+                    yield from EditBuilder(file, one, function).replace_node(node, name, "", own=True)
 
 
-def other_values(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
+def value_swap_edits(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
     """Another value of the function in place of each that the statement around a place reads (both from 1), the newest
     first; values that a loop may have made count as well."""
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.AugAssign, ast.Return))]
     around = [node for node in statements if node.lineno <= line <= (node.end_lineno or 0)]
     before = sorted((one for one in statements if (one.end_lineno or 0) < line), key=lambda node: -node.lineno)
-    known = dict.fromkeys([*(name for one in before for name in stored(one)), *parameters(function)])
+    known = dict.fromkeys([*(name for one in before for name in assigned_names(one)), *parameter_names(function)])
     for statement in around[-1:]:
-        for node in (one for one in loads(statement) if one.id in known and is_at(statement, one, line, column)):
+        for node in (
+            one
+            for one in loaded_names(statement)
+            if one.id in known and is_in_expression_at(statement, one, line, column)
+        ):
             for name in (one for one in known if one != node.id):
-                yield from Writer(file, statement, function).replaced(node, name, "")
+                yield from EditBuilder(file, statement, function).replace_node(node, name, "")
 
 
-def is_at(statement: ast.stmt, name: ast.Name, line: int, column: int) -> bool:
+def is_in_expression_at(statement: ast.stmt, name: ast.Name, line: int, column: int) -> bool:
     """Whether a name stands in the expression at a place."""
     nodes = (node for node in ast.walk(statement) if isinstance(node, ast.expr))
     here = [node for node in nodes if (node.lineno, node.col_offset + 1) == (line, column)]
@@ -143,46 +153,48 @@ def is_read(function: ast.FunctionDef, name: str, first: int, last: int) -> bool
     return any(node.id == name and first < node.lineno <= last for node in nodes)
 
 
-def stored(statement: ast.stmt) -> list[str]:
+def assigned_names(statement: ast.stmt) -> list[str]:
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    nodes = (part for target in targets if target is not None for part in elements(target))
+    nodes = (part for target in targets if target is not None for part in assignment_targets(target))
     return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
-def elements(target: ast.expr) -> list[ast.expr]:
+def assignment_targets(target: ast.expr) -> list[ast.expr]:
     """What is assigned to: each part of `a, b = …`."""
     return target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
 
 
-def loads(statement: ast.Assign | ast.AugAssign | ast.Return) -> list[ast.Name]:
+def loaded_names(statement: ast.Assign | ast.AugAssign | ast.Return) -> list[ast.Name]:
     """The names that a statement reads."""
     nodes = ast.walk(statement.value) if statement.value is not None else ()
     return [node for node in nodes if isinstance(node, ast.Name)]
 
 
-def ordered(call: ast.Call) -> list[ast.expr]:
+def ordered_arguments(call: ast.Call) -> list[ast.expr]:
     """The arguments of a call that may stand in another order."""
-    if called(call) not in ORDERED:
+    if call_name(call) not in ORDER_FUNCTIONS:
         return []
-    return sizes(call) if called(call) in (*SIZED, "permute") else call.args
+    return size_arguments(call) if call_name(call) in (*SIZE_FUNCTIONS, "permute") else call.args
 
 
 # ------------------------------------------------------------ a flatten that is missing
-def flattened_images(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
+def flatten_image_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
     """`.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and called(node) == "transpose":
-            held = node.func.value if isinstance(node.func, ast.Attribute) and not is_function(node) else None
+        if isinstance(node, ast.Call) and call_name(node) == "transpose":
+            held = node.func.value if isinstance(node.func, ast.Attribute) and not is_function_call(node) else None
             for tensor in filter(None, (held, *(node.args[:1] if held is None else ()))):
-                yield from Writer(file, node, function).replaced(tensor, f"{closed(tensor)}.flatten(2)", "", own=True)
+                yield from EditBuilder(file, node, function).replace_node(
+                    tensor, f"{parenthesized(tensor)}.flatten(2)", "", own=True
+                )
 
 
-def moved_operands(
+def permute_operand_edits(
     file: SourceFile, function: ast.FunctionDef, line: int, column: int, suffix: str
 ) -> Iterator[SourceEdit]:
     """`.transpose(1, 2)` behind the first argument of the call that stands at a place (both from 1)."""
     for node in ast.walk(function):
         here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
         if isinstance(node, ast.Call) and here and node.args:
-            new = f"{closed(node.args[0])}{suffix}"
-            yield from Writer(file, node, function).replaced(node.args[0], new, "", own=True)
+            new = f"{parenthesized(node.args[0])}{suffix}"
+            yield from EditBuilder(file, node, function).replace_node(node.args[0], new, "", own=True)

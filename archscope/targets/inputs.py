@@ -22,19 +22,21 @@ import torch
 
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
-from archscope.targets.devices import DTYPES, refuse_too_big
+from archscope.targets.devices import TORCH_DTYPES, check_free_memory
 
 Shape = tuple[int, ...]
-LONG = frozenset(["shape", "dtype", "low", "high"])
-ALIASES = {"long": "int64", "int": "int32", "float": "float32", "double": "float64", "half": "float16"}
-CURE = (
+INPUT_MAPPING_KEYS = frozenset(["shape", "dtype", "low", "high"])
+DTYPE_ALIASES = {"long": "int64", "int": "int32", "float": "float32", "double": "float64", "half": "float16"}
+INPUT_SHAPE_HELP = (
     'for example (1, 3, 224, 224), or ("int64", (1, 128)); tensors go in as they are, other values as kwargs={"n": 4}'
 )
-RANGE = 'for example ("int64", (1, 128), (0, 50257))'
-LARGEST = 2**62
+RANGE_HELP = 'for example ("int64", (1, 128), (0, 50257))'
+MAX_INPUT_BYTES = 2**62
 
 
-def example(shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int = 0, high: int = 1) -> torch.Tensor:
+def example_tensor(
+    shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int = 0, high: int = 1
+) -> torch.Tensor:
     """An input:
     normally distributed floats, or whole numbers from low to high - 1. The global random state is not used.
     """
@@ -49,7 +51,7 @@ def example(shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int =
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InputRequest:
     """An input that is to be made, as messages call it; without a dtype it has that of the model's floats."""
 
     name: str
@@ -60,62 +62,62 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Door:
+class InputPlacement:
     """Where inputs go: a device, and the dtype of those that name none."""
 
     device: str
     dtype: str
 
-    def made(self, wanted: Wanted) -> torch.Tensor:
-        dtype, what = DTYPES[wanted.dtype or self.dtype], f"{wanted.name} of {units.shape(wanted.shape)}"
+    def make_input(self, wanted: InputRequest) -> torch.Tensor:
+        dtype, what = TORCH_DTYPES[wanted.dtype or self.dtype], f"{wanted.name} of {units.format_shape(wanted.shape)}"
         needed = math.prod(wanted.shape) * dtype.itemsize
-        if needed >= LARGEST:
+        if needed >= MAX_INPUT_BYTES:
             raise UsageError(f"{what} is larger than any memory", "smaller sizes")
-        refuse_too_big(needed, self.device, what)
-        return example(wanted.shape, dtype, self.device, low=wanted.low, high=wanted.high)
+        check_free_memory(needed, self.device, what)
+        return example_tensor(wanted.shape, dtype, self.device, low=wanted.low, high=wanted.high)
 
-    def placed(self, leaf: Any) -> Any:
+    def place_leaf(self, leaf: Any) -> Any:
         """A leaf of a tree of inputs as a module is given it. Raises UsageError."""
-        if isinstance(leaf, Wanted):
-            return self.made(leaf)
+        if isinstance(leaf, InputRequest):
+            return self.make_input(leaf)
         if not _is_array(leaf):
             return leaf
         try:
             tensor = torch.tensor(leaf)
         except (TypeError, ValueError, RuntimeError) as error:
             raise UsageError(f"an array of {leaf.dtype} is no tensor: {error}", "give it as a torch.Tensor") from None
-        return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else None)
+        return tensor.to(device=self.device, dtype=TORCH_DTYPES[self.dtype] if tensor.is_floating_point() else None)
 
 
-def inputs_of(
-    door: Door, given: Any, args: Any, kwargs: Any, batch: int | None
+def make_inputs(
+    door: InputPlacement, given: Any, args: Any, kwargs: Any, batch: int | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call: `args` and `kwargs` as given, and what `given` says of inputs. Raises UsageError."""
-    positional, named = _checked(args, kwargs)
+    positional, named = _checked_arguments(args, kwargs)
     if given is not None and positional:
         raise UsageError("inputs are given twice, by input and by args", "tensors may stand in input as well")
-    wanted = _top(given) if given is not None else _of_call(positional, named)
+    wanted = _read_inputs(given) if given is not None else _call_inputs(positional, named)
     if batch is not None:
-        wanted = _batched(wanted, batch)
-    listed, by_name = mapped(wanted, door.placed)
-    return tuple(listed), by_name if given is None else _merged(by_name, named, "")
+        wanted = _set_batch(wanted, batch)
+    listed, by_name = map_leaves(wanted, door.place_leaf)
+    return tuple(listed), by_name if given is None else _merge_arguments(by_name, named, "")
 
 
-def _of_call(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _call_inputs(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """A call's own arguments; shapes among them are inputs to make where no tensor is among them."""
-    if any(isinstance(leaf, torch.Tensor) for leaf in leaves((positional, named))):
+    if any(isinstance(leaf, torch.Tensor) for leaf in iter_leaves((positional, named))):
         return list(positional), named
-    by_place = [_shapes_in(value, f"argument {place}") for place, value in enumerate(positional)]
-    return by_place, {name: _shapes_in(value, f"argument {name}") for name, value in named.items()}
+    by_place = [_replace_shapes(value, f"argument {place}") for place, value in enumerate(positional)]
+    return by_place, {name: _replace_shapes(value, f"argument {name}") for name, value in named.items()}
 
 
-def _shapes_in(given: Any, name: str) -> Any:
-    """The tree with a Wanted for each shape, all else as it is."""
-    if type(given) is dict and not _is_long(given):
-        return {key: _shapes_in(value, f"{name}.{key}") for key, value in given.items()}
-    if _is_tree(given):
-        return type(given)([_shapes_in(value, f"{name}.{place}") for place, value in enumerate(given)])
-    return _leaf(given, name) if _is_long(given) or _is_shape(given) else given
+def _replace_shapes(given: Any, name: str) -> Any:
+    """The tree with a InputRequest for each shape, all else as it is."""
+    if type(given) is dict and not _is_input_mapping(given):
+        return {key: _replace_shapes(value, f"{name}.{key}") for key, value in given.items()}
+    if _is_input_list(given):
+        return type(given)([_replace_shapes(value, f"{name}.{place}") for place, value in enumerate(given)])
+    return _read_leaf(given, name) if _is_input_mapping(given) or _is_shape(given) else given
 
 
 def _is_shape(given: Any) -> bool:
@@ -123,52 +125,52 @@ def _is_shape(given: Any) -> bool:
     if type(given) not in (list, tuple, torch.Size) or not given:
         return False
     if isinstance(given[0], (str, torch.dtype)):
-        return len(given) in (2, 3) and str(given[0]).removeprefix("torch.") in DTYPES and _is_shape(given[1])
+        return len(given) in (2, 3) and str(given[0]).removeprefix("torch.") in TORCH_DTYPES and _is_shape(given[1])
     return all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in given)
 
 
-def _checked(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _checked_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not isinstance(args, (list, tuple)):
-        raise UsageError(f"args is a list of arguments, not {_kind(args)}", "args=(x,) has one argument")
+        raise UsageError(f"args is a list of arguments, not {_kind_text(args)}", "args=(x,) has one argument")
     if not isinstance(kwargs, Mapping):
-        raise UsageError(f"kwargs is a mapping of arguments, not {_kind(kwargs)}", 'kwargs={"x": x}')
+        raise UsageError(f"kwargs is a mapping of arguments, not {_kind_text(kwargs)}", 'kwargs={"x": x}')
     return tuple(args), dict(kwargs)
 
 
-def _kind(value: Any) -> str:
-    return "a tensor" if isinstance(value, torch.Tensor) else units.short(value)
+def _kind_text(value: Any) -> str:
+    return "a tensor" if isinstance(value, torch.Tensor) else units.short_repr(value)
 
 
 # ------------------------------------------------------------ reading
-def _top(given: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and named inputs, with a Wanted for each that is to be made."""
+def _read_inputs(given: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and named inputs, with a InputRequest for each that is to be made."""
     if given is None:
         return [], {}
-    if isinstance(given, Mapping) and not _is_long(given):
-        return [], {str(name): _read(value, f"input {name}") for name, value in given.items()}
-    if _is_tree(given):
-        return list(_listed(given, "input ")), {}
-    return [_leaf(given, "the input")], {}
+    if isinstance(given, Mapping) and not _is_input_mapping(given):
+        return [], {str(name): _read_tree(value, f"input {name}") for name, value in given.items()}
+    if _is_input_list(given):
+        return list(_read_list(given, "input ")), {}
+    return [_read_leaf(given, "the input")], {}
 
 
-def _read(given: Any, name: str) -> Any:
-    """A tree of Wanted, tensors and plain values."""
-    if isinstance(given, Mapping) and not _is_long(given):
-        return {key: _read(value, f"{name}.{key}") for key, value in given.items()}
-    if _is_tree(given):
-        return _listed(given, name + ".")
+def _read_tree(given: Any, name: str) -> Any:
+    """A tree of InputRequest, tensors and plain values."""
+    if isinstance(given, Mapping) and not _is_input_mapping(given):
+        return {key: _read_tree(value, f"{name}.{key}") for key, value in given.items()}
+    if _is_input_list(given):
+        return _read_list(given, name + ".")
     if given is None or isinstance(given, (bool, float, complex)):
         return given
-    return _leaf(given, name)
+    return _read_leaf(given, name)
 
 
-def _listed(given: Any, name: str) -> Any:
+def _read_list(given: Any, name: str) -> Any:
     """A list or tuple of inputs; a whole number in it is a plain value."""
-    read = [value if _is_number(value) else _read(value, f"{name}{place}") for place, value in enumerate(given)]
+    read = [value if _is_integer(value) else _read_tree(value, f"{name}{place}") for place, value in enumerate(given)]
     return type(given)(read)
 
 
-def _is_number(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral)
 
 
@@ -183,18 +185,18 @@ def _is_object(given: Any) -> bool:
     return is_named or not isinstance(given, (str, bytes, Number, Sequence, Mapping, torch.dtype))
 
 
-def _leaf(given: Any, name: str) -> Any:
+def _read_leaf(given: Any, name: str) -> Any:
     if isinstance(given, torch.Tensor) or _is_array(given) or (given is not None and _is_object(given)):
         return given
-    if _is_long(given):
-        return _wanted(given["shape"], given.get("dtype"), (given.get("low"), given.get("high")), name)
+    if _is_input_mapping(given):
+        return _input_request(given["shape"], given.get("dtype"), (given.get("low"), given.get("high")), name)
     if isinstance(given, (list, tuple)) and given and isinstance(given[0], (str, torch.dtype)) and len(given) in (2, 3):
         dtype, shape, *bounds = given
-        return _wanted(shape, dtype, bounds[0] if bounds else (None, None), name)
-    return _wanted(given, None, (None, None), name)
+        return _input_request(shape, dtype, bounds[0] if bounds else (None, None), name)
+    return _input_request(given, None, (None, None), name)
 
 
-def _is_tree(given: Any) -> bool:
+def _is_input_list(given: Any) -> bool:
     """Whether a list or tuple holds inputs, and is neither a shape nor a shape with its dtype."""
     if type(given) not in (list, tuple) or not given or isinstance(given[0], (str, torch.dtype)):
         return False
@@ -211,59 +213,63 @@ def _is_size(item: Any) -> bool:
     return isinstance(item, (Integral, str, torch.dtype)) and not isinstance(item, bool)
 
 
-def _is_long(given: Any) -> bool:
-    return isinstance(given, Mapping) and "shape" in given and LONG.issuperset(given)
+def _is_input_mapping(given: Any) -> bool:
+    return isinstance(given, Mapping) and "shape" in given and INPUT_MAPPING_KEYS.issuperset(given)
 
 
-def _wanted(shape: Any, dtype: Any, bounds: Any, name: str) -> Wanted:
+def _input_request(shape: Any, dtype: Any, bounds: Any, name: str) -> InputRequest:
     """Raises UsageError where one of them is none."""
-    sizes = _shape(shape, name)
-    kind = _dtype(dtype, name)
+    sizes = _read_shape(shape, name)
+    kind = _read_dtype(dtype, name)
     if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
         raise UsageError(
-            f"{name}: a range is (low, high), not {units.short(bounds)}", '("int64", (1, 128), (0, 50257))'
+            f"{name}: a range is (low, high), not {units.short_repr(bounds)}", '("int64", (1, 128), (0, 50257))'
         )
     if bounds[0] is None and bounds[1] is None:
-        return Wanted(name, sizes, kind)
-    return Wanted(name, sizes, kind or "int64", *_range(bounds, kind or "int64", name))
+        return InputRequest(name, sizes, kind)
+    return InputRequest(name, sizes, kind or "int64", *_read_range(bounds, kind or "int64", name))
 
 
-def _shape(shape: Any, name: str) -> Shape:
+def _read_shape(shape: Any, name: str) -> Shape:
     if isinstance(shape, str) or not isinstance(shape, Sequence):
-        raise UsageError(f"an input is a shape, not {units.short(shape)}{_at(name)}", CURE)
+        raise UsageError(f"an input is a shape, not {units.short_repr(shape)}{_at_name_text(name)}", INPUT_SHAPE_HELP)
     for size in shape:
         if not isinstance(size, Integral) or isinstance(size, bool):
-            raise UsageError(f"a size is a whole number, not {units.short(size)}{_in(shape, name)}", CURE)
+            raise UsageError(
+                f"a size is a whole number, not {units.short_repr(size)}{_in_shape_text(shape, name)}", INPUT_SHAPE_HELP
+            )
         if int(size) < 0:
-            raise UsageError(f"a size is 0 or more, not {size}{_in(shape, name)}", CURE)
+            raise UsageError(f"a size is 0 or more, not {size}{_in_shape_text(shape, name)}", INPUT_SHAPE_HELP)
     return tuple(int(size) for size in shape)
 
 
-def _in(shape: Any, name: str) -> str:
-    return f" in {units.short(shape)}{_at(name)}"
+def _in_shape_text(shape: Any, name: str) -> str:
+    return f" in {units.short_repr(shape)}{_at_name_text(name)}"
 
 
-def _at(name: str) -> str:
+def _at_name_text(name: str) -> str:
     return "" if name == "the input" else f" ({name})"
 
 
-def _dtype(dtype: Any, name: str) -> str:
+def _read_dtype(dtype: Any, name: str) -> str:
     text = "" if dtype is None else str(dtype).removeprefix("torch.")
-    known = ALIASES.get(text, text)
-    if known and known not in DTYPES:
-        near = did_you_mean(known, DTYPES) or f"one of {', '.join(DTYPES)}"
-        raise UsageError(f"unknown dtype {text!r}{_at(name)}", near)
+    known = DTYPE_ALIASES.get(text, text)
+    if known and known not in TORCH_DTYPES:
+        near = did_you_mean(known, TORCH_DTYPES) or f"one of {', '.join(TORCH_DTYPES)}"
+        raise UsageError(f"unknown dtype {text!r}{_at_name_text(name)}", near)
     return known
 
 
-def _range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]:
+def _read_range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]:
     if not all(bound is None or isinstance(bound, Integral) for bound in bounds):
-        raise UsageError(f"{name}: a range is of whole numbers, not {units.short(tuple(bounds))}", RANGE)
+        raise UsageError(f"{name}: a range is of whole numbers, not {units.short_repr(tuple(bounds))}", RANGE_HELP)
     low = 0 if bounds[0] is None else int(bounds[0])
     high = low + 1 if bounds[1] is None else int(bounds[1])
-    if DTYPES[dtype].is_floating_point or DTYPES[dtype].is_complex:
+    if TORCH_DTYPES[dtype].is_floating_point or TORCH_DTYPES[dtype].is_complex:
         raise UsageError(f"{name}: a range is for whole numbers, not for {dtype}", "leave the range out, or say int64")
-    least, most = (0, 1) if dtype == "bool" else (torch.iinfo(DTYPES[dtype]).min, torch.iinfo(DTYPES[dtype]).max)
+    least, most = (
+        (0, 1) if dtype == "bool" else (torch.iinfo(TORCH_DTYPES[dtype]).min, torch.iinfo(TORCH_DTYPES[dtype]).max)
+    )
     if low >= high:
         raise UsageError(f"{name}: nothing lies from {low} to {high} - 1", "the second number is above the first")
     if not least <= low < high <= most + 1:
@@ -272,28 +278,28 @@ def _range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]:
 
 
 # ------------------------------------------------------------ trees
-def mapped(tree: Any, made: Callable[[Any], Any]) -> Any:
-    """A tree of plain lists, tuples and dicts with `made(leaf)` in place of every leaf."""
+def map_leaves(tree: Any, made: Callable[[Any], Any]) -> Any:
+    """A tree of plain lists, tuples and dicts with `make_input(leaf)` in place of every leaf."""
     if type(tree) in (list, tuple):
-        return type(tree)([mapped(item, made) for item in tree])
-    return {key: mapped(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
+        return type(tree)([map_leaves(item, made) for item in tree])
+    return {key: map_leaves(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
 
 
-def in_one_batch(tree: Any) -> Any:
+def add_batch_axis(tree: Any) -> Any:
     """The tree with its tensors as the only ones of a batch."""
-    return mapped(tree, lambda leaf: leaf.unsqueeze(0).clone() if isinstance(leaf, torch.Tensor) else leaf)
+    return map_leaves(tree, lambda leaf: leaf.unsqueeze(0).clone() if isinstance(leaf, torch.Tensor) else leaf)
 
 
-def is_given(tree: Any) -> bool:
+def has_given_value(tree: Any) -> bool:
     """Whether a tensor, an array or another object is in a tree of inputs."""
     if isinstance(tree, Mapping):
-        return any(map(is_given, tree.values()))
+        return any(map(has_given_value, tree.values()))
     if type(tree) in (list, tuple):
-        return any(map(is_given, tree))
+        return any(map(has_given_value, tree))
     return tree is not None and (_is_array(tree) or isinstance(tree, torch.Tensor) or _is_object(tree))
 
 
-def without_history(tree: Any) -> Any:
+def detach_computed(tree: Any) -> Any:
     """The tree with tensors that somebody computed cut off from what is behind them: deriving ours must not use up
     theirs. They are copies that ask for a gradient and, no leaves, may be written in place as before."""
     copies: dict[int, torch.Tensor] = {}
@@ -305,41 +311,41 @@ def without_history(tree: Any) -> Any:
             copies[id(leaf)] = leaf.detach().requires_grad_().clone()
         return copies[id(leaf)]
 
-    return mapped(tree, cut_off)
+    return map_leaves(tree, cut_off)
 
 
-def leaves(tree: Any) -> Iterator[Any]:
+def iter_leaves(tree: Any) -> Iterator[Any]:
     if isinstance(tree, (list, tuple, dict)):
         for item in tree.values() if isinstance(tree, dict) else tree:
-            yield from leaves(item)
+            yield from iter_leaves(item)
     else:
         yield tree
 
 
-def _batched(wanted: Any, batch: int) -> Any:
+def _set_batch(wanted: Any, batch: int) -> Any:
     """The first size of the first shape, and of all that share it, is the batch."""
     if not isinstance(batch, int) or batch < 1:
         raise UsageError(f"a batch is a whole number from 1, not {batch!r}", "batch=8")
-    firsts = [leaf.shape[0] for leaf in leaves(wanted) if isinstance(leaf, Wanted) and leaf.shape]
+    firsts = [leaf.shape[0] for leaf in iter_leaves(wanted) if isinstance(leaf, InputRequest) and leaf.shape]
     if not firsts:
         cure = "give a shape with it: input=(1, 3, 224, 224)"
         raise UsageError(f"batch={batch} has no shape to change: a tensor has a batch of its own", cure)
-    return mapped(wanted, lambda leaf: _resized(leaf, firsts[0], batch))
+    return map_leaves(wanted, lambda leaf: _resize_batch(leaf, firsts[0], batch))
 
 
-def _resized(leaf: Any, first: int, batch: int) -> Any:
-    mine = isinstance(leaf, Wanted) and leaf.shape[:1] == (first,)
+def _resize_batch(leaf: Any, first: int, batch: int) -> Any:
+    mine = isinstance(leaf, InputRequest) and leaf.shape[:1] == (first,)
     return replace(leaf, shape=(batch, *leaf.shape[1:])) if mine else leaf
 
 
-def _merged(one: dict[str, Any], other: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _merge_arguments(one: dict[str, Any], other: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Both, also where they share mappings. Raises UsageError where they say the same thing twice."""
     found = dict(one)
     for key, value in other.items():
         if key not in found:
             found[key] = value
         elif isinstance(found[key], dict) and isinstance(value, Mapping):
-            found[key] = _merged(found[key], value, f"{path}{key}.")
+            found[key] = _merge_arguments(found[key], value, f"{path}{key}.")
         else:
             raise UsageError(f"{path}{key} is given twice, by input and by kwargs", "leave one of them out")
     return found

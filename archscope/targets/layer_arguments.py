@@ -12,16 +12,16 @@ from inspect import Parameter
 import torch
 from torch import nn
 
-PLACES = ("device", "dtype")
+PLACEMENT_ARGUMENTS = ("device", "dtype")
 """Arguments that say where a layer's tensors live, not what it does."""
-GATED = (nn.LSTM, nn.GRU)
+GATED_RECURRENT = (nn.LSTM, nn.GRU)
 """Recurrent layers whose constructors hand every argument on to `nn.RNNBase`."""
-TENSORS: Mapping[str, tuple[str, ...]] = {
+FLAG_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "bias": ("in_proj_bias", "bias"),
     "add_bias_kv": ("bias_k",),
 }
 """Flag of a constructor → the parameters that are there where it is True."""
-UNKNOWN = object()
+NOT_STORED = object()
 
 
 def is_torch_layer(module: nn.Module) -> bool:
@@ -30,10 +30,10 @@ def is_torch_layer(module: nn.Module) -> bool:
     return vars(nn).get(cls.__name__) is cls and cls.__module__.startswith("torch.nn.modules.")
 
 
-def parameters_of(cls: type) -> Mapping[str, Parameter]:
+def constructor_parameters(cls: type) -> Mapping[str, Parameter]:
     """What a layer's constructor takes by name, without `self`, device and dtype; empty where that is not written."""
-    constructor = nn.RNNBase if cls in GATED else cls
-    hidden = {*PLACES, "mode"} if cls in GATED else set(PLACES)
+    constructor = nn.RNNBase if cls in GATED_RECURRENT else cls
+    hidden = {*PLACEMENT_ARGUMENTS, "mode"} if cls in GATED_RECURRENT else set(PLACEMENT_ARGUMENTS)
     if cls is nn.GRU:
         hidden.add("proj_size")
     found = inspect.signature(constructor).parameters
@@ -42,32 +42,32 @@ def parameters_of(cls: type) -> Mapping[str, Parameter]:
     return {name: p for name, p in found.items() if name not in hidden and not name.startswith("_")}
 
 
-def names_of(layer: nn.Module) -> list[str]:
+def argument_names(layer: nn.Module) -> list[str]:
     """The arguments that a layer's constructor takes, in their order."""
-    return list(parameters_of(type(layer)))
+    return list(constructor_parameters(type(layer)))
 
 
-def arguments_of(layer: nn.Module) -> dict[str, object]:
+def present_arguments(layer: nn.Module) -> dict[str, object]:
     """The present arguments of a layer of torch.nn, those that its attributes tell."""
-    found = {name: argument_of(layer, name) for name in parameters_of(type(layer))}
-    return {name: value for name, value in found.items() if value is not UNKNOWN}
+    found = {name: present_argument(layer, name) for name in constructor_parameters(type(layer))}
+    return {name: value for name, value in found.items() if value is not NOT_STORED}
 
 
-def argument_of(layer: nn.Module, name: str) -> object:
+def present_argument(layer: nn.Module, name: str) -> object:
     """One argument, read from the attribute of its name; a flag, from whether the parameter is there."""
-    for tensor in TENSORS.get(name, ()):
+    for tensor in FLAG_PARAMETERS.get(name, ()):
         if tensor in layer._parameters:
             return layer._parameters[tensor] is not None
-    value = vars(layer).get(name, UNKNOWN)
-    return UNKNOWN if isinstance(value, (torch.Tensor, nn.Module)) else value
+    value = vars(layer).get(name, NOT_STORED)
+    return NOT_STORED if isinstance(value, (torch.Tensor, nn.Module)) else value
 
 
 def is_same_value(one: object, other: object) -> bool:
     """Whether two values mean the same to a layer: 3 and (3, 3) do."""
-    return collapsed(one) == collapsed(other)
+    return collapse_equal(one) == collapse_equal(other)
 
 
-def collapsed(value: object) -> object:
+def collapse_equal(value: object) -> object:
     """A tuple of equal entries as the one entry."""
     if isinstance(value, (tuple, list)) and value:
         return value[0] if all(entry == value[0] for entry in value) else tuple(value)

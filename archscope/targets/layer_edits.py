@@ -11,55 +11,55 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from archscope.spec.tensor_calls import without_numbers
-from archscope.targets.remaking import CallPlace
-from archscope.targets.source_edits import SourceEdit, Writer, parameters, together, writer
+from archscope.spec.tensor_calls import drop_numbers
+from archscope.targets.source_edits import EditBuilder, SourceEdit, combine_edits, edit_builder, parameter_names
+from archscope.targets.target_rebuilder import SourceCall
 
-DEEPEST = 6
+MAX_VALUE_DEPTH = 6
 """Through how many names and calls a number is followed."""
-MOST_TIMES = 8
+MAX_FACTOR = 8
 """The largest factor that a name is given."""
 
 
 # ------------------------------------------------------------ what a function says of its own arguments
-def own_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
+def own_argument_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
     """What the calls that made a layer say of the arguments of their functions. names: that the layer takes.
 
     An argument that the function reads nowhere; a number that is added to an expression.
     """
     for place in calls[:1]:
         read = {node.id for node in ast.walk(place.function or place.node) if isinstance(node, ast.Name)}
-        for argument in parameters(place.function) if place.function is not None else ():
+        for argument in parameter_names(place.function) if place.function is not None else ():
             if argument in names and argument not in read:
-                yield from set_argument(place, names, argument, argument, own=True)
+                yield from set_argument_edits(place, names, argument, argument, own=True)
     for place in calls:
-        for name, node in written(place.node):
-            for part, rest in without_numbers(node):
-                yield from writer(place).replaced(part, rest, name if part is node else "", own=True)
+        for name, node in written_arguments(place.node):
+            for part, rest in drop_numbers(node):
+                yield from edit_builder(place).replace_node(part, rest, name if part is node else "", own=True)
 
 
-def factor_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
+def factor_edits(calls: Sequence[SourceCall]) -> Iterator[SourceEdit]:
     """A product with a number as its other part: `width` for `2 * width`. A factor is mostly meant."""
     for place in calls:
-        for name, node in written(place.node):
-            for part, rest in without_numbers(node, (ast.Mult,)):
-                yield from writer(place).replaced(part, rest, name if part is node else "")
+        for name, node in written_arguments(place.node):
+            for part, rest in drop_numbers(node, (ast.Mult,)):
+                yield from edit_builder(place).replace_node(part, rest, name if part is node else "")
 
 
-def size_edits(
-    calls: Sequence[CallPlace], names: Sequence[str], argument: str, wanted: Sequence[int], given: Sequence[int]
+def flattened_size_edits(
+    calls: Sequence[SourceCall], names: Sequence[str], argument: str, wanted: Sequence[int], given: Sequence[int]
 ) -> Iterator[SourceEdit]:
     """The sizes of a map in the product that an argument is: `width * 16 * 16` for `width * 14 * 14`, `16**2` for
     `14**2`. wanted, given: the map that the number was made for, and the one that there is."""
     for place in calls[:1]:
-        node = arguments(place.node, names).get(argument)
+        node = named_arguments(place.node, names).get(argument)
         if isinstance(node, ast.BinOp):
-            text = ast.unparse(OtherSizes(wanted, given).visit(copy.deepcopy(node)))
+            text = ast.unparse(SizeReplacer(wanted, given).visit(copy.deepcopy(node)))
             if text != ast.unparse(node):
-                yield from writer(place).replaced(node, text, argument)
+                yield from edit_builder(place).replace_node(node, text, argument)
 
 
-class OtherSizes(ast.NodeTransformer):
+class SizeReplacer(ast.NodeTransformer):
     """Each number that is the size of a map along an axis becomes that of another map, each axis once."""
 
     def __init__(self, wanted: Sequence[int], given: Sequence[int]) -> None:
@@ -73,99 +73,101 @@ class OtherSizes(ast.NodeTransformer):
         return ast.Constant(axis[1])
 
 
-def padding_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
+def padding_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
     """The padding that keeps the size where the kernel is a name: in every call of the class in the function, and in
     this one alone."""
     for place in calls[:1] if "kernel_size" in names and "padding" in names else ():
-        kin = [dataclasses.replace(place, node=node) for node in (place.node, *siblings(place))]
-        yield from together([edit for one in kin for edit in centred(one, names)])
-        yield from centred(place, names)
+        kin = [dataclasses.replace(place, node=node) for node in (place.node, *sibling_calls(place))]
+        yield from combine_edits([edit for one in kin for edit in same_padding_edits(one, names)])
+        yield from same_padding_edits(place, names)
 
 
-def centred(place: CallPlace, names: Sequence[str]) -> Iterator[SourceEdit]:
-    kernel = arguments(place.node, names).get("kernel_size")
+def same_padding_edits(place: SourceCall, names: Sequence[str]) -> Iterator[SourceEdit]:
+    kernel = named_arguments(place.node, names).get("kernel_size")
     if isinstance(kernel, ast.Name):
-        yield from set_argument(place, names, "padding", f"{kernel.id} // 2", own=True)
+        yield from set_argument_edits(place, names, "padding", f"{kernel.id} // 2", own=True)
 
 
-def window_edits(calls: Sequence[CallPlace], names: Sequence[str]) -> Iterator[SourceEdit]:
+def window_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
     """The stride of patches whose kernel is a name; what other calls of the class in the function say."""
     for place in calls[:1] if "kernel_size" in names else ():
-        given = arguments(place.node, names)
+        given = named_arguments(place.node, names)
         kernel = given.get("kernel_size")
         if isinstance(kernel, ast.Name):
-            yield from set_argument(place, names, "stride", kernel.id, own=False)
+            yield from set_argument_edits(place, names, "stride", kernel.id, own=False)
         for name in ("stride", "padding", "kernel_size", "dilation"):
-            texts = (arguments(other, names).get(name) for other in siblings(place))
+            texts = (named_arguments(other, names).get(name) for other in sibling_calls(place))
             for text in dict.fromkeys(ast.unparse(text) for text in texts if text is not None):
-                yield from set_argument(place, names, name, text, own=True)
+                yield from set_argument_edits(place, names, name, text, own=True)
             if name in given and name != "kernel_size":
-                yield from set_argument(place, names, name, "0" if name == "padding" else "1", own=False)
+                yield from set_argument_edits(place, names, name, "0" if name == "padding" else "1", own=False)
 
 
-def siblings(place: CallPlace) -> list[ast.Call]:
+def sibling_calls(place: SourceCall) -> list[ast.Call]:
     """The other calls of the same class in the function."""
     nodes = ast.walk(place.function) if place.function is not None else ()
     kind = ast.unparse(place.node.func)
     return [n for n in nodes if isinstance(n, ast.Call) and n is not place.node and ast.unparse(n.func) == kind]
 
 
-def flatten_edits(calls: Sequence[CallPlace]) -> Iterator[SourceEdit]:
+def flatten_edits(calls: Sequence[SourceCall]) -> Iterator[SourceEdit]:
     """A layer that flattens before the one that these calls made, where it stands in a list of layers."""
     for place in calls[:1]:
         maker = ast.unparse(place.node.func).rpartition(".")[0]
         lists = (node for node in ast.walk(place.function or place.file.tree))
-        if maker and any(place.node in elements(node) for node in lists):
+        if maker and any(place.node in call_elements(node) for node in lists):
             start = place.file.range(place.node)[0]
             words = f"{maker}.Flatten() before it"
-            yield writer(place).edit(start, start, f"{maker}.Flatten(), ", words, own=True)
+            yield edit_builder(place).edit(start, start, f"{maker}.Flatten(), ", words, own=True)
 
 
-def elements(node: ast.AST) -> Sequence[ast.expr]:
+def call_elements(node: ast.AST) -> Sequence[ast.expr]:
     if isinstance(node, ast.Call):
         return node.args
     return node.elts if isinstance(node, (ast.Tuple, ast.List)) else ()
 
 
 # ------------------------------------------------------------ another value of an argument
-def set_argument(place: CallPlace, names: Sequence[str], name: str, value: str, *, own: bool) -> Iterator[SourceEdit]:
-    node, at = arguments(place.node, names).get(name), writer(place)
-    edits = at.replaced(node, value, name, own=own) if node is not None else at.added(name, value, own=own)
+def set_argument_edits(
+    place: SourceCall, names: Sequence[str], name: str, value: str, *, own: bool
+) -> Iterator[SourceEdit]:
+    node, at = named_arguments(place.node, names).get(name), edit_builder(place)
+    edits = at.replace_node(node, value, name, own=own) if node is not None else at.add_argument(name, value, own=own)
     yield from (dataclasses.replace(edit, argument=name) for edit in edits)
 
 
 def argument_edits(
-    calls: Sequence[CallPlace], names: Sequence[str], argument: str, value: object, present: object
+    calls: Sequence[SourceCall], names: Sequence[str], argument: str, value: object, present: object
 ) -> Iterator[SourceEdit]:
     """Edits that give the layer which these calls made another value of an argument. names: that the layer takes."""
     if not calls or any(isinstance(node, ast.Starred) for node in calls[0].node.args):
         return
     place = calls[0]
-    node = arguments(place.node, names).get(argument)
+    node = named_arguments(place.node, names).get(argument)
     if node is not None:
-        yield from value_edits(calls, node, value, present, argument, writer(place), DEEPEST)
+        yield from value_edits(calls, node, value, present, argument, edit_builder(place), MAX_VALUE_DEPTH)
     elif any(keyword.arg is None for keyword in place.node.keywords):  # `**options` of the function may have it
         yield from argument_edits(outer_calls(calls), ["", *names], argument, value, present)
     else:
-        yield from writer(place).added(argument, repr(value))
+        yield from edit_builder(place).add_argument(argument, repr(value))
 
 
-def shared_node(calls: Sequence[CallPlace], names: Sequence[str], changed: Mapping[str, object]) -> str:
+def shared_argument(calls: Sequence[SourceCall], names: Sequence[str], changed: Mapping[str, object]) -> str:
     """The first of several arguments that one name gives, if they are to have one value; empty where it is not so."""
-    given = arguments(calls[0].node, names) if calls else {}
+    given = named_arguments(calls[0].node, names) if calls else {}
     nodes = [given.get(name) for name in changed]
     words = {node.id for node in nodes if isinstance(node, ast.Name)}
     alike = len(words) == 1 and all(isinstance(node, ast.Name) for node in nodes) and len(set(changed.values())) == 1
     return next(iter(changed)) if alike else ""
 
 
-def outer_calls(calls: Sequence[CallPlace]) -> Sequence[CallPlace]:
+def outer_calls(calls: Sequence[SourceCall]) -> Sequence[SourceCall]:
     """The calls around the function of the first one."""
     return [place for place in calls if place.function is not calls[0].function]
 
 
 def value_edits(
-    calls: Sequence[CallPlace], node: ast.expr, value: object, present: object, name: str, at: Writer, deep: int
+    calls: Sequence[SourceCall], node: ast.expr, value: object, present: object, name: str, at: EditBuilder, deep: int
 ) -> Iterator[SourceEdit]:
     """Edits with which an expression in the function of the first call is worth a value. present: what it is worth.
 
@@ -175,27 +177,27 @@ def value_edits(
         return
     named = any(isinstance(part, (ast.Name, ast.Attribute, ast.Call)) for part in ast.walk(node))
     if not named:
-        yield from at.replaced(node, repr(value), name)
+        yield from at.replace_node(node, repr(value), name)
     elif isinstance(node, ast.IfExp):
         for choice in (node.body, node.orelse):
             yield from value_edits(calls, choice, value, present, name, at, deep - 1)
     elif isinstance(node, ast.BinOp) and isinstance(value, int) and isinstance(present, int):
-        for part, wanted, now in solved(node, value, present):
+        for part, wanted, now in solve_operand(node, value, present):
             yield from value_edits(calls, part, wanted, now, "", at, deep - 1)
-        for number, factor in other_factors(node, value, present):
+        for number, factor in factor_replacements(node, value, present):
             rest = node.right if number is node.left else node.left
-            once = at.replaced(node, ast.unparse(rest), name)
-            yield from once if factor == 1 else at.replaced(number, str(factor), "")
+            once = at.replace_node(node, ast.unparse(rest), name)
+            yield from once if factor == 1 else at.replace_node(number, str(factor), "")
     else:
         if isinstance(node, ast.Name):
             yield from name_edits(calls, node.id, value, present, deep - 1)
         elif isinstance(node, ast.Attribute):
-            yield from assigned_edits(calls, ast.unparse(node), value, present, deep - 1)
-        for new in scaled(ast.unparse(node), value, present) if name else ():
-            yield from (dataclasses.replace(edit, guess=True) for edit in at.replaced(node, new, name))
+            yield from assignment_edits(calls, ast.unparse(node), value, present, deep - 1)
+        for new in scaled_texts(ast.unparse(node), value, present) if name else ():
+            yield from (dataclasses.replace(edit, guess=True) for edit in at.replace_node(node, new, name))
 
 
-def other_factors(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.Constant, int]]:
+def factor_replacements(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.Constant, int]]:
     """The number in a product, and the one with which the product is worth a value: `3 * width` → `4 * width`."""
     for number in (side for side in (node.left, node.right) if isinstance(side, ast.Constant)):
         factor = number.value if isinstance(node.op, ast.Mult) else 0
@@ -203,56 +205,56 @@ def other_factors(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[a
             yield number, value // (present // factor)
 
 
-def scaled(text: str, value: object, present: object) -> Iterator[str]:
+def scaled_texts(text: str, value: object, present: object) -> Iterator[str]:
     """An expression times a small number, or divided by one, where that is worth a value."""
     if type(value) is int and type(present) is int and present > 0 and value > 0:
-        if value % present == 0 and 1 < value // present <= MOST_TIMES:
+        if value % present == 0 and 1 < value // present <= MAX_FACTOR:
             yield f"{text} * {value // present}"
-        elif present % value == 0 and 1 < present // value <= MOST_TIMES:
+        elif present % value == 0 and 1 < present // value <= MAX_FACTOR:
             yield f"{text} // {present // value}"
 
 
 def name_edits(
-    calls: Sequence[CallPlace], name: str, value: object, present: object, deep: int
+    calls: Sequence[SourceCall], name: str, value: object, present: object, deep: int
 ) -> Iterator[SourceEdit]:
     """Edits with which a name in the function of the first call stands for a value."""
     function = calls[0].function
-    if function is None or name not in parameters(function):
-        yield from assigned_edits(calls, name, value, present, deep)
+    if function is None or name not in parameter_names(function):
+        yield from assignment_edits(calls, name, value, present, deep)
         return
     outer = outer_calls(calls)
     if outer:
-        given = arguments(outer[0].node, parameters(function))
+        given = named_arguments(outer[0].node, parameter_names(function))
         if name in given:
-            yield from value_edits(outer, given[name], value, present, name, writer(outer[0]), deep)
+            yield from value_edits(outer, given[name], value, present, name, edit_builder(outer[0]), deep)
         elif not any(isinstance(node, ast.Starred) for node in outer[0].node.args):
-            yield from writer(outer[0]).added(name, repr(value))
+            yield from edit_builder(outer[0]).add_argument(name, repr(value))
 
 
-def assigned_edits(
-    calls: Sequence[CallPlace], name: str, value: object, present: object, deep: int
+def assignment_edits(
+    calls: Sequence[SourceCall], name: str, value: object, present: object, deep: int
 ) -> Iterator[SourceEdit]:
     """The same of a local name, or an attribute of the object, where the function assigns it or loops over it."""
     function = calls[0].function
     for statement in ast.walk(function) if function is not None else ():
         if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            for target, assigned in pairs(statement):
+            for target, assigned in assignment_pairs(statement):
                 if ast.unparse(target) == name:
-                    at = Writer(calls[0].file, statement, function)
+                    at = EditBuilder(calls[0].file, statement, function)
                     yield from value_edits(calls, assigned, value, present, name, at, deep)
         elif isinstance(statement, (ast.For, ast.comprehension)):
             yield from loop_edits(calls[0], statement, name, value)
 
 
-def loop_edits(place: CallPlace, loop: ast.For | ast.comprehension, name: str, value: object) -> Iterator[SourceEdit]:
+def loop_edits(place: SourceCall, loop: ast.For | ast.comprehension, name: str, value: object) -> Iterator[SourceEdit]:
     """A number in the list that a loop goes through, where the loop binds the name: each in its turn."""
     if name in {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}:
         for node in ast.walk(loop.iter):
             if isinstance(node, ast.Constant) and type(node.value) is int:
-                yield from Writer(place.file, loop.iter, place.function).replaced(node, repr(value), "")
+                yield from EditBuilder(place.file, loop.iter, place.function).replace_node(node, repr(value), "")
 
 
-def pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast.expr]]:
+def assignment_pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast.expr]]:
     """The targets of an assignment with what each is given."""
     if statement.value is None:
         return
@@ -264,7 +266,7 @@ def pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast
             yield target, statement.value
 
 
-def solved(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr, int, int]]:
+def solve_operand(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr, int, int]]:
     """The operand of an operation that is not the number, what it must be worth so that the whole is a value, and what
     it is worth now."""
     for part, other, first in ((node.left, node.right, True), (node.right, node.left, False)):
@@ -279,13 +281,13 @@ def solved(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr
             yield part, value * number, present * number
 
 
-def written(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+def written_arguments(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
     """The arguments as they are written, those by position without a name."""
     yield from (("", node) for node in call.args)
     yield from ((keyword.arg or "", keyword.value) for keyword in call.keywords)
 
 
-def arguments(call: ast.Call, names: Sequence[str]) -> Mapping[str, ast.expr]:
+def named_arguments(call: ast.Call, names: Sequence[str]) -> Mapping[str, ast.expr]:
     """The arguments of a call by name, as far as none is unpacked before them."""
     found: dict[str, ast.expr] = {}
     for name, node in zip(names, call.args, strict=False):

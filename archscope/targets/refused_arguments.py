@@ -1,4 +1,4 @@
-"""Why torch's constructors refuse their arguments: the makings of torch's own modules → Unsuited arguments.
+"""Why torch's constructors refuse their arguments: the makings of torch's own modules → ArgumentProblem arguments.
 
 Each is confirmed: with another value in its place, and in that of every other one, the layer can be made on meta; with
 the value that it had it cannot.
@@ -13,67 +13,67 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from archscope.layer_rules import LEFT_OUT, Unsuited, unsuited
-from archscope.targets.construction_frames import Making, held_by, torchs_class, with_options
-from archscope.targets.layer_arguments import PLACES
-from archscope.targets.shown_values import quoted
+from archscope.layer_rules import OMIT_ARGUMENT, ArgumentProblem, argument_problems
+from archscope.targets.construction_steps import ConstructionStep, current_arguments, expand_kwargs, torch_base_class
+from archscope.targets.layer_arguments import PLACEMENT_ARGUMENTS
+from archscope.targets.quoted_values import quote_value
 
-RECURRENT = (
+RECURRENT_ARGUMENTS = (
     *("input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout", "bidirectional"),
     "proj_size",
 )
 
 
-def refused(making: Making) -> list[Unsuited]:
+def find_refused_arguments(making: ConstructionStep) -> list[ArgumentProblem]:
     """The arguments with which a module of torch's could not be made, where others could."""
     cls = torch_class(making)
     if cls is None:
         return []
     if cls in (nn.Sequential, nn.ModuleList):
-        return list(no_modules(cls, making.frame.f_locals))
-    arguments = arguments_given(making, cls)
-    found: dict[str, Unsuited] = {}
-    for one in unsuited(cls.__name__, arguments, show=quoted):
+        return list(non_module_arguments(cls, making.frame.f_locals))
+    arguments = constructor_arguments(making, cls)
+    found: dict[str, ArgumentProblem] = {}
+    for one in argument_problems(cls.__name__, arguments, show=quote_value):
         found.setdefault(one.argument, one)
     mended = {name: one.value for name, one in found.items()}
-    if not found or not can_be_made(cls, {**arguments, **mended}):
+    if not found or not can_construct(cls, {**arguments, **mended}):
         return []
     wrong = {name: {**arguments, **mended, name: arguments[name]} for name in found}
-    return [one for name, one in found.items() if not can_be_made(cls, wrong[name])]
+    return [one for name, one in found.items() if not can_construct(cls, wrong[name])]
 
 
-def torch_class(making: Making) -> type | None:
+def torch_class(making: ConstructionStep) -> type | None:
     """The class of torch.nn whose constructor it is."""
-    cls = torchs_class(making.module) if making.module is not None and making.is_torch else None
+    cls = torch_base_class(making.module) if making.module is not None and making.is_torch else None
     return cls if cls is not None and vars(nn).get(cls.__name__) is cls else None
 
 
-def arguments_given(making: Making, cls: type) -> dict[str, object]:
+def constructor_arguments(making: ConstructionStep, cls: type) -> dict[str, object]:
     """The arguments of a torch module's constructor by their names, without those that say where it lives.
 
     Those that it has bound anew mean the same: it makes pairs of sizes, and functions of words.
     """
     frame = making.frame
-    given = with_options(frame, held_by(frame))
+    given = expand_kwargs(frame, current_arguments(frame))
     if issubclass(cls, nn.RNNBase) and frame.f_code.co_flags & inspect.CO_VARARGS:
         assert making.module is not None
         given = dict(zip(recurrent_names(making.module), frame.f_locals.get("args", ()), strict=False))
         word = vars(making.module).get("nonlinearity")  # its constructor takes it out of the others
         given |= {"nonlinearity": word} if word is not None else {}
-        given = {name: given[name] for name in RECURRENT if name in given} | frame.f_locals.get("kwargs", {})
-    return {name: value for name, value in given.items() if name not in PLACES}
+        given = {name: given[name] for name in RECURRENT_ARGUMENTS if name in given} | frame.f_locals.get("kwargs", {})
+    return {name: value for name, value in given.items() if name not in PLACEMENT_ARGUMENTS}
 
 
 def recurrent_names(module: nn.Module) -> tuple[str, ...]:
     """What the positional arguments of a recurrent layer are; the word of a plain one has been taken out in between."""
     plain = isinstance(module, nn.RNN) and "nonlinearity" not in vars(module)
-    return tuple(name for name in RECURRENT if name != "nonlinearity" or plain)
+    return tuple(name for name in RECURRENT_ARGUMENTS if name != "nonlinearity" or plain)
 
 
-def can_be_made(cls: type, arguments: Mapping[str, object]) -> bool:
+def can_construct(cls: type, arguments: Mapping[str, object]) -> bool:
     """Whether a module of torch's takes these arguments."""
     try:
-        arguments = {name: value for name, value in arguments.items() if value is not LEFT_OUT}
+        arguments = {name: value for name, value in arguments.items() if value is not OMIT_ARGUMENT}
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             cls(**arguments)
@@ -82,7 +82,7 @@ def can_be_made(cls: type, arguments: Mapping[str, object]) -> bool:
     return True
 
 
-def no_modules(cls: type, names: Mapping[str, object]) -> Iterator[Unsuited]:
+def non_module_arguments(cls: type, names: Mapping[str, object]) -> Iterator[ArgumentProblem]:
     """The first thing in a container that is no module."""
     given = names.get("args", names.get("modules"))
     items: Sequence[object] = given if isinstance(given, (list, tuple)) else ()
@@ -91,7 +91,7 @@ def no_modules(cls: type, names: Mapping[str, object]) -> Iterator[Unsuited]:
         return
     if isinstance(wrong, (list, tuple)) and cls is nn.Sequential and all(isinstance(one, nn.Module) for one in wrong):
         fact = f"Sequential takes modules one by one, not a {type(wrong).__name__} of {len(wrong)}"
-        yield Unsuited("args", fact, "a * before it hands them over one by one: nn.Sequential(*layers)", None)
+        yield ArgumentProblem("args", fact, "a * before it hands them over one by one: nn.Sequential(*layers)", None)
     elif isinstance(wrong, type) and issubclass(wrong, nn.Module):
         fact = f"{cls.__name__} holds modules, and {wrong.__name__} is a class"
-        yield Unsuited("args", fact, f"{wrong.__name__}(…) makes a module of it", None)
+        yield ArgumentProblem("args", fact, f"{wrong.__name__}(…) makes a module of it", None)

@@ -1,6 +1,6 @@
 """An edit of the author's source: one piece of a file replaced, in words.
 
-Writer(file, call, function) ─ replaced, added ─→ SourceEdit: the piece, the file's text with it, what it says
+EditBuilder(file, call, function) ─ replaced, added ─→ SourceEdit: the piece, the file's text with it, what it says
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from archscope.targets.remaking import CallPlace
 from archscope.targets.source_files import SourceFile
+from archscope.targets.target_rebuilder import SourceCall
 
-Piece = tuple[int, int, str]
+TextEdit = tuple[int, int, str]
 """From and to which offset of a text, and what stands there instead."""
 
 
@@ -20,16 +20,16 @@ Piece = tuple[int, int, str]
 class SourceEdit:
     """Pieces of a file replaced. call: the call or statement that is changed. words: what it says afterwards.
 
-    within: the function that it stands in. own: it takes away a number that an expression adds, or says an argument of
-    the function as the function is told it, which is right wherever the function is called. guess: nothing but its
+    enclosing: the function that it stands in. own: it takes away a number that an expression adds, or says an argument
+    of the function as the function is told it, which is right wherever the function is called. guess: nothing but its
     effect speaks for it. argument: of a layer, that the edit gives another value. cause: what was wrong, by its class,
     if the edit helps; "" where it shows nothing.
     """
 
     file: SourceFile
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TextEdit, ...]
     call: ast.expr | ast.stmt
-    within: ast.FunctionDef | None
+    enclosing: ast.FunctionDef | None
     words: str
     own: bool = False
     guess: bool = False
@@ -50,10 +50,10 @@ class SourceEdit:
 
     @property
     def function(self) -> str:
-        return self.within.name if self.within is not None else ""
+        return self.enclosing.name if self.enclosing is not None else ""
 
     @property
-    def said(self) -> str:
+    def call_text(self) -> str:
         """The call as it stands, on one line."""
         text = ast.get_source_segment(self.file.text, self.call) or ""
         return ast.unparse(self.call) if "#" in text else " ".join(text.split())
@@ -68,7 +68,7 @@ class SourceEdit:
         return not after - before
 
 
-def together(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
+def combine_edits(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
     """Several edits of one function in one, as the first one's."""
     if len(edits) > 1:
         pieces = tuple(dict.fromkeys(piece for edit in edits for piece in edit.pieces))
@@ -77,20 +77,20 @@ def together(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
 
 
 @dataclass(frozen=True)
-class Writer:
+class EditBuilder:
     """Writes edits of one call or statement."""
 
     file: SourceFile
     call: ast.expr | ast.stmt
     function: ast.FunctionDef | None
 
-    def replaced(self, node: ast.expr, new: str, name: str, *, own: bool = False) -> Iterator[SourceEdit]:
+    def replace_node(self, node: ast.expr, new: str, name: str, *, own: bool = False) -> Iterator[SourceEdit]:
         start, end = self.file.range(node)
         if self.file.text[start:end] != new:
             words = f"{name}={new}" if name else f"{new} for {' '.join(self.file.text[start:end].split())}"
             yield self.edit(start, end, new, words, own=own)
 
-    def added(self, name: str, value: str, *, own: bool = False) -> Iterator[SourceEdit]:
+    def add_argument(self, name: str, value: str, *, own: bool = False) -> Iterator[SourceEdit]:
         """Another argument at the end of the call, behind a note there."""
         assert isinstance(self.call, ast.Call)
         values = [*self.call.args, *(keyword.value for keyword in self.call.keywords)]
@@ -107,8 +107,8 @@ class Writer:
         return SourceEdit(self.file, ((start, end, new),), self.call, self.function, words, own)
 
 
-def writer(place: CallPlace) -> Writer:
-    return Writer(place.file, place.node, place.function)
+def edit_builder(place: SourceCall) -> EditBuilder:
+    return EditBuilder(place.file, place.node, place.function)
 
 
 # ------------------------------------------------------------ expressions
@@ -117,10 +117,12 @@ def unread_parameters(text: str, name: str) -> set[tuple[int, str]]:
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name]
     read = [{node.id for node in ast.walk(function) if isinstance(node, ast.Name)} for function in nodes]
     pairs = enumerate(zip(nodes, read, strict=True))
-    return {(number, one) for number, (function, names) in pairs for one in parameters(function) if one not in names}
+    return {
+        (number, one) for number, (function, names) in pairs for one in parameter_names(function) if one not in names
+    }
 
 
-def parameters(function: ast.FunctionDef) -> list[str]:
+def parameter_names(function: ast.FunctionDef) -> list[str]:
     """What a function takes by position or by name, without the object of a method."""
     given = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
     own = given[:1] if given[:1] in (["self"], ["cls"]) else []

@@ -1,6 +1,6 @@
 """Python files as they were compiled: a function → its definition in the text of its file. Nothing is run.
 
-Sources.definition(function) → Definition: the SourceFile, the node, what its names mean
+Sources.definition(function) → FunctionDefinition: the SourceFile, the node, what its names mean
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from archscope.errors import Span
-from archscope.targets.ignored import INSTALLED, relative
+from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
 
-UNKNOWN = object()
+UNRESOLVED = object()
 """What a name means that only a run of its function could tell."""
-OPERATIONS = {
+ARITHMETIC_OPERATORS = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
@@ -43,9 +43,9 @@ class SourceFile:
         return text.replace("\n", self.newline)
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The name as reports say it."""
-        return relative(self.name)
+        return relative_path(self.name)
 
     @cached_property
     def starts(self) -> list[int]:
@@ -58,7 +58,7 @@ class SourceFile:
     @cached_property
     def codes(self) -> Mapping[tuple[str, int], CodeType]:
         """The compiled functions by name and first line."""
-        return {(code.co_name, code.co_firstlineno): code for code in codes_in(self.compiled)}
+        return {(code.co_name, code.co_firstlineno): code for code in nested_codes(self.compiled)}
 
     @cached_property
     def compiled(self) -> CodeType:
@@ -82,19 +82,19 @@ class SourceFile:
 
     def place(self, node: ast.expr) -> Span:
         start, _ = self.range(node)
-        return Span(self.shown, node.lineno, start - self.starts[node.lineno - 1] + 1)
+        return Span(self.display_name, node.lineno, start - self.starts[node.lineno - 1] + 1)
 
 
-def codes_in(code: CodeType) -> Iterator[CodeType]:
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
     """All code objects below one."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield constant
-            yield from codes_in(constant)
+            yield from nested_codes(constant)
 
 
 @dataclass(frozen=True)
-class Definition:
+class FunctionDefinition:
     """A function's definition, and what it needs to look names up."""
 
     file: SourceFile
@@ -102,9 +102,9 @@ class Definition:
     function: FunctionType
 
     @cached_property
-    def stored(self) -> Mapping[str, int]:
+    def binding_counts(self) -> Mapping[str, int]:
         """How often each local name is bound, arguments and loops included."""
-        found: dict[str, int] = {argument.arg: 1 for argument in arguments_in(self.node.args)}
+        found: dict[str, int] = {argument.arg: 1 for argument in all_arguments(self.node.args)}
         for node in ast.walk(self.node):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 found[node.id] = found.get(node.id, 0) + 1
@@ -113,20 +113,20 @@ class Definition:
         return found
 
     @property
-    def own(self) -> str:
+    def self_name(self) -> str:
         """What the function calls the object that it is a method of."""
-        arguments = arguments_in(self.node.args)
+        arguments = all_arguments(self.node.args)
         return arguments[0].arg if arguments else ""
 
-    def meaning(self, node: ast.expr) -> Any:
-        """What a dotted name means where the function is defined; UNKNOWN for locals and for what is computed."""
+    def resolve_name(self, node: ast.expr) -> Any:
+        """What a dotted name means where the function is defined; UNRESOLVED for locals and for what is computed."""
         match node:
             case ast.Name(id=name):
-                return self._global(name) if name not in self.stored else UNKNOWN
+                return self._global(name) if name not in self.binding_counts else UNRESOLVED
             case ast.Attribute(value=value, attr=name):
-                holder = self.meaning(value)
-                return vars(holder).get(name, UNKNOWN) if isinstance(holder, ModuleType) else UNKNOWN
-        return UNKNOWN
+                holder = self.resolve_name(value)
+                return vars(holder).get(name, UNRESOLVED) if isinstance(holder, ModuleType) else UNRESOLVED
+        return UNRESOLVED
 
     def _global(self, name: str) -> Any:
         code, cells = self.function.__code__, self.function.__closure__ or ()
@@ -135,55 +135,55 @@ class Definition:
             try:
                 return closed[name].cell_contents
             except ValueError:  # the name has no value yet
-                return UNKNOWN
-        return self.function.__globals__.get(name, UNKNOWN)
+                return UNRESOLVED
+        return self.function.__globals__.get(name, UNRESOLVED)
 
     def value(self, node: ast.expr, attributes: Mapping[str, Any]) -> Any:
         """The value of a literal, of arithmetic with literals, constants of the module and attributes of `self`; else
-        UNKNOWN."""
+        UNRESOLVED."""
         match node:
             case ast.Constant(value=value):
                 return value
             case ast.Tuple(elts=items) | ast.List(elts=items):
                 found = tuple(self.value(item, attributes) for item in items)
-                return UNKNOWN if UNKNOWN in found else found
+                return UNRESOLVED if UNRESOLVED in found else found
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 value = self.value(operand, attributes)
-                return -value if isinstance(value, (int, float)) else UNKNOWN
+                return -value if isinstance(value, (int, float)) else UNRESOLVED
             case ast.BinOp():
-                return self._computed(node, attributes)
-            case ast.Attribute(value=ast.Name(id=own), attr=name) if own == self.own:
-                return plain(attributes.get(name, UNKNOWN))
-        return plain(self.meaning(node))
+                return self._arithmetic_value(node, attributes)
+            case ast.Attribute(value=ast.Name(id=own), attr=name) if own == self.self_name:
+                return plain_or_unresolved(attributes.get(name, UNRESOLVED))
+        return plain_or_unresolved(self.resolve_name(node))
 
-    def _computed(self, node: ast.BinOp, attributes: Mapping[str, Any]) -> Any:
+    def _arithmetic_value(self, node: ast.BinOp, attributes: Mapping[str, Any]) -> Any:
         left, right = self.value(node.left, attributes), self.value(node.right, attributes)
-        operation = OPERATIONS.get(type(node.op))
+        operation = ARITHMETIC_OPERATORS.get(type(node.op))
         if operation is None or not isinstance(left, int) or not isinstance(right, int):
-            return UNKNOWN
+            return UNRESOLVED
         try:
             return operation(left, right)
         except ZeroDivisionError:
-            return UNKNOWN
+            return UNRESOLVED
 
 
-def plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, bool, type(None))) else UNKNOWN
+def plain_or_unresolved(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool, type(None))) else UNRESOLVED
 
 
-def arguments_in(arguments: ast.arguments) -> list[ast.arg]:
+def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     extra = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
 
 
 @dataclass
-class Sources:
+class SourceCache:
     """Definitions of functions; each file is read once. Files of installed packages are nobody's to change."""
 
     files: dict[str, SourceFile | None] = field(default_factory=dict)
-    definitions: dict[FunctionType, Definition | None] = field(default_factory=dict)
+    definitions: dict[FunctionType, FunctionDefinition | None] = field(default_factory=dict)
 
-    def definition(self, function: Any) -> Definition | None:
+    def definition(self, function: Any) -> FunctionDefinition | None:
         """The definition of a function of the author's; None where its file is not what was compiled."""
         function = inspect.unwrap(function) if callable(function) else function
         if not isinstance(function, FunctionType):
@@ -192,7 +192,7 @@ class Sources:
             self.definitions[function] = self._found(function)
         return self.definitions[function]
 
-    def _found(self, function: FunctionType) -> Definition | None:
+    def _found(self, function: FunctionType) -> FunctionDefinition | None:
         code = function.__code__
         file = self.file(code.co_filename)
         known = file.codes.get((code.co_name, code.co_firstlineno)) if file is not None else None
@@ -202,20 +202,20 @@ class Sources:
             if (
                 isinstance(node, ast.FunctionDef)
                 and node.name == code.co_name
-                and first_line(node) == code.co_firstlineno
+                and first_code_line(node) == code.co_firstlineno
             ):
-                return Definition(file, node, function)
+                return FunctionDefinition(file, node, function)
         return None
 
     def file(self, name: str) -> SourceFile | None:
         if name not in self.files:
-            self.files[name] = read(name)
+            self.files[name] = read_source(name)
         return self.files[name]
 
 
-def read(name: str) -> SourceFile | None:
+def read_source(name: str) -> SourceFile | None:
     """A file of the author's; None where there is none, or it cannot be read."""
-    if not os.path.isfile(name) or INSTALLED.intersection(Path(name).parts):
+    if not os.path.isfile(name) or INSTALL_FOLDERS.intersection(Path(name).parts):
         return None
     try:
         with tokenize.open(name) as lines:
@@ -226,5 +226,5 @@ def read(name: str) -> SourceFile | None:
         return None
 
 
-def first_line(node: ast.FunctionDef) -> int:
+def first_code_line(node: ast.FunctionDef) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

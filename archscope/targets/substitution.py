@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from archscope.errors import ArchscopeError
-from archscope.record import walk
-from archscope.targets.layer_arguments import arguments_of, is_torch_layer, parameters_of
+from archscope.record import walk_modules
+from archscope.targets.layer_arguments import constructor_parameters, is_torch_layer, present_arguments
 
-HOOKS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
-TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
-WIDEST = 2**31
+HOOK_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
+MODULE_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
+MAX_EXTRA_BYTES = 2**31
 """How many bytes of weights a new layer may have, beyond those of the old one."""
 
 
@@ -51,10 +51,10 @@ def with_layers(model: nn.Module, changes: Mapping[str, Mapping[str, Any]]) -> S
     new: dict[int, nn.Module] = {}
     for path, arguments in changes.items():
         refuse_shared_weights(model, path, old[path])
-        new[id(old[path])] = remade(old[path], path, arguments)
-    holders = holders_of(model, set(new))
-    copied = copy_of(model, "", new, {}, holders)
-    return Substitution(copied, tuple(paths_of(model, "", set(new), holders, ())))
+        new[id(old[path])] = remake_layer(old[path], path, arguments)
+    holders = ancestor_ids(model, set(new))
+    copied = copy_with_layers(model, "", new, {}, holders)
+    return Substitution(copied, tuple(iter_paths(model, "", set(new), holders, ())))
 
 
 def module_at(model: nn.Module, path: str) -> nn.Module:
@@ -68,22 +68,25 @@ def module_at(model: nn.Module, path: str) -> nn.Module:
 
 
 # ------------------------------------------------------------ the layer
-def remade(layer: nn.Module, path: str, arguments: Mapping[str, Any]) -> nn.Module:
+def remake_layer(layer: nn.Module, path: str, arguments: Mapping[str, Any]) -> nn.Module:
     """A new layer of the same class, with the present arguments and these. Raises ReplacementError."""
     refuse_special(layer, path)
-    unknown = arguments.keys() - parameters_of(type(layer)).keys()
+    unknown = arguments.keys() - constructor_parameters(type(layer)).keys()
     if unknown:
         raise ReplacementError(f"{path}: {type(layer).__name__} has no argument {min(unknown)!r}")
-    present = arguments_of(layer)
-    same, new = made(layer, present, path), made(layer, {**present, **follows(arguments, present)}, path)
-    if not is_alike(same, layer):
+    present = present_arguments(layer)
+    same, new = (
+        make_layer(layer, present, path),
+        make_layer(layer, {**present, **with_derived_arguments(arguments, present)}, path),
+    )
+    if not is_same_layer(same, layer):
         raise ReplacementError(f"{path}: not all arguments of this {type(layer).__name__} are known")
-    if bytes_of(new) > bytes_of(layer) + WIDEST:
+    if parameter_bytes(new) > parameter_bytes(layer) + MAX_EXTRA_BYTES:
         raise ReplacementError(f"{path}: its weights would be too large")
-    return placed(new, layer)
+    return fill_zeros(new, layer)
 
 
-def follows(arguments: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+def with_derived_arguments(arguments: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, with those that follow from them where nobody gave any: keys and values are as wide as queries."""
     given = dict(arguments)
     for name, source in (("kdim", "embed_dim"), ("vdim", "embed_dim")):
@@ -92,17 +95,17 @@ def follows(arguments: Mapping[str, Any], present: Mapping[str, Any]) -> dict[st
     return given
 
 
-def made(layer: nn.Module, arguments: Mapping[str, Any], path: str) -> nn.Module:
+def make_layer(layer: nn.Module, arguments: Mapping[str, Any], path: str) -> nn.Module:
     """A layer without memory. Raises ReplacementError where its class refuses the arguments."""
     try:
-        with torch.device("meta"), Unfilled(), warnings.catch_warnings():
+        with torch.device("meta"), SkipFill(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the old layer has said it already
             return type(layer)(**arguments)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise ReplacementError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-class Unfilled(torch.overrides.TorchFunctionMode):
+class SkipFill(torch.overrides.TorchFunctionMode):
     """Inside, nothing is filled with values: on the meta device there are none."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -112,36 +115,38 @@ class Unfilled(torch.overrides.TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def is_alike(new: nn.Module, layer: nn.Module) -> bool:
+def is_same_layer(new: nn.Module, layer: nn.Module) -> bool:
     """Whether a layer made of the present arguments is what the layer is."""
     if new.extra_repr() != layer.extra_repr() or vars(layer).keys() - vars(new).keys():
         return False
     for one, other in ((new._parameters, layer._parameters), (new._buffers, layer._buffers)):
-        if shapes_of(one) != shapes_of(other):
+        if table_shapes(one) != table_shapes(other):
             return False
     return new._modules.keys() == layer._modules.keys()
 
 
-def shapes_of(table: Mapping[str, torch.Tensor | None]) -> dict[str, tuple[int, ...] | None]:
+def table_shapes(table: Mapping[str, torch.Tensor | None]) -> dict[str, tuple[int, ...] | None]:
     return {name: None if tensor is None else tuple(tensor.shape) for name, tensor in table.items()}
 
 
-def bytes_of(layer: nn.Module) -> int:
+def parameter_bytes(layer: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in layer.parameters())
 
 
-def placed(new: nn.Module, layer: nn.Module) -> nn.Module:
+def fill_zeros(new: nn.Module, layer: nn.Module) -> nn.Module:
     """The new layer with zeros, each tensor where the old one of its name is; its flags as they were."""
     for one, other in zip(new.modules(), layer.modules(), strict=True):
         for table, old in ((one._parameters, other._parameters), (one._buffers, other._buffers)):
             for name, tensor in list(table.items()):
                 if tensor is not None:
-                    setattr(one, name, zeros_for(tensor, name, old, layer))  # recurrent layers keep a list of theirs
+                    setattr(
+                        one, name, zeros_like_old(tensor, name, old, layer)
+                    )  # recurrent layers keep a list of theirs
         one.training = other.training
     return new
 
 
-def zeros_for(
+def zeros_like_old(
     tensor: torch.Tensor, name: str, old: Mapping[str, torch.Tensor | None], layer: nn.Module
 ) -> torch.Tensor:
     like = old.get(name)
@@ -155,9 +160,9 @@ def zeros_for(
 def refuse_special(layer: nn.Module, path: str) -> None:
     """Raises ReplacementError for what is more than a plain layer of torch's."""
     name = type(layer).__name__
-    if not is_torch_layer(layer) or not parameters_of(type(layer)) or isinstance(layer, LazyModuleMixin):
+    if not is_torch_layer(layer) or not constructor_parameters(type(layer)) or isinstance(layer, LazyModuleMixin):
         raise ReplacementError(f"{path}: {name} is no plain layer of torch.nn")
-    if any(vars(part)[hooks] for part in layer.modules() for hooks in HOOKS):
+    if any(vars(part)[hooks] for part in layer.modules() for hooks in HOOK_TABLES):
         raise ReplacementError(f"{path}: {name} has hooks")
     held = (*layer.parameters(), *layer.buffers())
     if any(type(tensor) not in (torch.Tensor, nn.Parameter) for tensor in held):
@@ -167,14 +172,14 @@ def refuse_special(layer: nn.Module, path: str) -> None:
 def refuse_shared_weights(model: nn.Module, path: str, layer: nn.Module) -> None:
     """Raises ReplacementError where another layer has the same weights."""
     own, weights = set(map(id, layer.modules())), {id(tensor) for tensor in layer.parameters()}
-    memory = {memory_of(tensor) for tensor in layer.parameters() if not tensor.is_meta}
-    for other, module in walk(model).modules:
+    memory = {storage_id(tensor) for tensor in layer.parameters() if not tensor.is_meta}
+    for other, module in walk_modules(model).modules:
         for tensor in module._parameters.values() if id(module) not in own else ():
-            if tensor is not None and (id(tensor) in weights or memory_of(tensor) in memory):
+            if tensor is not None and (id(tensor) in weights or storage_id(tensor) in memory):
                 raise ReplacementError(f"{path}: {other or 'the model'} has the same weights")
 
 
-def memory_of(tensor: torch.Tensor) -> int:
+def storage_id(tensor: torch.Tensor) -> int:
     """Which memory a tensor lies in; its own identity where it has none."""
     try:
         return 0 if tensor.is_meta else tensor.untyped_storage()._cdata
@@ -183,10 +188,10 @@ def memory_of(tensor: torch.Tensor) -> int:
 
 
 # ------------------------------------------------------------ the modules on the way
-def holders_of(model: nn.Module, wanted: set[int]) -> set[int]:
+def ancestor_ids(model: nn.Module, wanted: set[int]) -> set[int]:
     """The modules that hold some of these, directly or deeper, by identity."""
     holders: dict[int, list[int]] = {}
-    for _, module in walk(model).modules:
+    for _, module in walk_modules(model).modules:
         for child in module._modules.values():
             holders.setdefault(id(child), []).append(id(module))
     found: set[int] = set()
@@ -199,7 +204,7 @@ def holders_of(model: nn.Module, wanted: set[int]) -> set[int]:
     return found
 
 
-def paths_of(
+def iter_paths(
     module: nn.Module, path: str, wanted: set[int], holders: set[int], above: tuple[int, ...]
 ) -> Iterator[str]:
     """Every path of these modules; one that holds itself is not gone into again."""
@@ -209,10 +214,10 @@ def paths_of(
         for name, child in module._modules.items():
             if child is not None:
                 below = f"{path}.{name}" if path else name
-                yield from paths_of(child, below, wanted, holders, (*above, id(module)))
+                yield from iter_paths(child, below, wanted, holders, (*above, id(module)))
 
 
-def copy_of(
+def copy_with_layers(
     module: nn.Module, path: str, new: Mapping[int, nn.Module], done: dict[int, nn.Module], holders: set[int]
 ) -> nn.Module:
     """The module with new layers below it: a copy where it holds some, else itself. Raises ReplacementError.
@@ -223,23 +228,23 @@ def copy_of(
         return new[id(module)]
     if id(module) not in holders or id(module) in done:
         return done.get(id(module), module)
-    copied = done[id(module)] = shallow(module, path)
+    copied = done[id(module)] = shallow_copy(module, path)
     for name, child in module._modules.items():
         if child is not None:
-            copied._modules[name] = copy_of(child, f"{path}.{name}" if path else name, new, done, holders)
+            copied._modules[name] = copy_with_layers(child, f"{path}.{name}" if path else name, new, done, holders)
     return copied
 
 
-def shallow(module: nn.Module, path: str) -> nn.Module:
+def shallow_copy(module: nn.Module, path: str) -> nn.Module:
     """The same module with tables of its own. Raises ReplacementError where code may refer to this very module."""
     name = path or type(module).__name__
-    if any(vars(module).get(hooks) for hooks in HOOKS):
+    if any(vars(module).get(hooks) for hooks in HOOK_TABLES):
         raise ReplacementError(f"{name} has hooks")
     if isinstance(module, torch.jit.ScriptModule):
         raise ReplacementError(f"{name} is scripted")
     copied: nn.Module = object.__new__(type(module))
     object.__setattr__(copied, "__dict__", dict(vars(module)))
-    for table in TABLES:
+    for table in MODULE_TABLES:
         if table in vars(copied):
             vars(copied)[table] = vars(module)[table].copy()
     return copied

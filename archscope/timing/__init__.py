@@ -10,6 +10,6 @@ grid       one target at several batch sizes and dtypes
 """
 
 from archscope.timing.grid import Grid
-from archscope.timing.model import Footprint, Spent, TimedRow, Timing
+from archscope.timing.timing import Footprint, TimedRow, TimeSum, Timing
 
-__all__ = ["Footprint", "Grid", "Spent", "TimedRow", "Timing"]
+__all__ = ["Footprint", "Grid", "TimeSum", "TimedRow", "Timing"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from archscope.measurement import Measurement, Samples
 
 if TYPE_CHECKING:
-    from archscope.timing.model import Footprint, TimedRow, Timing
+    from archscope.timing.timing import Footprint, TimedRow, Timing
 
-Data = dict[str, Any]
+JsonDict = dict[str, Any]
 
 
-def document(timing: Timing) -> Data:
+def timing_document(timing: Timing) -> JsonDict:
     measurement, report = timing.measurement, timing.report.to_dict()
     load = None if measurement.load is None else measurement.load.to_dict()
     cost = timing.cost
@@ -24,89 +24,89 @@ def document(timing: Timing) -> Data:
         "machine": {**measurement.machine.to_dict(), "load": load},
         "options": dict(timing.options),
         "costs": {"macs": cost.macs, "flops": cost.flops, "bytes": cost.read + cost.written},
-        "total": total(timing),
-        "parts": {name: samples_data(samples) for name, samples in measurement.parts},
-        "graph": graph(measurement),
+        "total": total_dict(timing),
+        "parts": {name: samples_dict(samples) for name, samples in measurement.parts},
+        "graph": graph_dict(measurement),
         "compile_s": measurement.compile_seconds,
-        "rows": [row_data(row, timing) for row in timing.rows],
-        "rows_by": measurement.rows.by if measurement.rows else None,
+        "rows": [row_dict(row, timing) for row in timing.rows],
+        "rows_by": measurement.rows.method if measurement.rows else None,
         "accounted": timing.accounted,
-        "between_s": timing.between,
-        "roofline": roofline(timing),
-        "memory": memory(timing.memory),
+        "between_s": timing.between_rows,
+        "roofline": roofline_dict(timing),
+        "memory": memory_dict(timing.memory),
         "interrupted": measurement.interrupted,
         "notes": list(measurement.notes),
     }
 
 
-def samples_data(samples: Samples) -> Data:
+def samples_dict(samples: Samples) -> JsonDict:
     return {
         "median_s": samples.median,
         "iqr_s": samples.iqr,
         "runs": samples.runs,
-        "runs_per_sample": samples.each,
+        "runs_per_sample": samples.runs_per_sample,
         "noisy": samples.noisy,
         "samples_s": list(samples.seconds),
     }
 
 
-def total(timing: Timing) -> Data | None:
+def total_dict(timing: Timing) -> JsonDict | None:
     if timing.total is None:
         return None
     return {
-        **samples_data(timing.total),
+        **samples_dict(timing.total),
         "distinct_inputs": timing.measurement.inputs,
         "examples_per_s": timing.throughput if timing.report.batch else None,
         "flops_per_s": timing.flops_per_second,
     }
 
 
-def graph(measurement: Measurement) -> Data:
-    replays = measurement.graph
-    figures: Data = {"median_s": None} if replays is None else samples_data(replays)
-    return {"refused": measurement.no_graph or None, **figures}
+def graph_dict(measurement: Measurement) -> JsonDict:
+    replays = measurement.graph_replays
+    figures: JsonDict = {"median_s": None} if replays is None else samples_dict(replays)
+    return {"refused": measurement.no_graph_reason or None, **figures}
 
 
-def row_data(row: TimedRow, timing: Timing) -> Data:
+def row_dict(row: TimedRow, timing: Timing) -> JsonDict:
     spent, known = row.spent, timing.ceilings is not None
     return {
         "index": row.index,
         "path": row.path or row.priced.op,
         "op": row.priced.op,
         "function": row.priced.row.function,
-        "device_s": spent.whole,
+        "device_s": spent.total_seconds,
         "forward_s": spent.seconds,
         "backward_s": spent.backward if timing.report.backward_total is not None else None,
-        "share": spent.whole / timing.seconds if spent.whole is not None and timing.seconds else None,
+        "share": spent.total_seconds / timing.seconds if spent.total_seconds is not None and timing.seconds else None,
         "flops": spent.flops,
         "bytes": spent.moved,
         "intensity": spent.intensity,
         "flops_per_s": spent.flops_per_second,
         "bytes_per_s": spent.bytes_per_second,
         "bound": spent.bound,
-        "least_s": spent.least if known and spent.sure else None,
+        "least_s": spent.least if known and spent.exact else None,
         "of_roofline": spent.of_roofline,
     }
 
 
-def roofline(timing: Timing) -> Data | None:
+def roofline_dict(timing: Timing) -> JsonDict | None:
     if timing.ceilings is None:
         return None
-    whole = timing.bottom
+    whole = timing.whole_run
     return {
-        "least_s": timing.least if whole.sure else None,
+        "least_s": timing.least if whole.exact else None,
         "least_s_at_least": timing.least,
         "of_roofline": timing.of_roofline,
-        "held_by": dict(whole.held),
+        "held_by": dict(whole.least_by_kind),
         "fusible": [{"kind": one.kind, "seconds": one.seconds, "rows": list(one.rows)} for one in timing.fusible],
         "ceilings_measured": timing.ceilings.measured,
     }
 
 
-def memory(footprint: Footprint) -> Data:
+def memory_dict(footprint: Footprint) -> JsonDict:
     """Bytes; `row` is where the predicted peak stands, of the backward pass where `backward` says so."""
     predicted = footprint.predicted
-    parts: Data = dict.fromkeys(("params", "peak_predicted"))
+    parts: JsonDict = dict.fromkeys(("params", "peak_predicted"))
     if predicted is not None:
         parts = {name.removesuffix("_bytes"): value for name, value in predicted.to_dict().items()}
         parts["peak_predicted"] = parts.pop("peak")

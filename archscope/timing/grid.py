@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.report import Views
-from archscope.timing.model import Timing
+from archscope.report import ReportViews
+from archscope.timing.timing import Timing
 
 
 @dataclass(frozen=True, repr=False)
@@ -20,7 +20,7 @@ class Grid:
     timings: tuple[Timing, ...]
     planned: int
     refused: tuple[str, ...] = ()
-    views: Views = field(default=Views(), compare=False)
+    views: ReportViews = field(default=ReportViews(), compare=False)
 
     @property
     def target(self) -> str:

@@ -12,11 +12,11 @@ import pytest
 from torch.profiler import ProfilerActivity
 
 from archscope import backends
-from archscope.backends.cpu import Cpu
-from archscope.backends.cuda import CUDA
-from archscope.backends.protocol import Call
+from archscope.backends.cpu import CpuBackend
+from archscope.backends.cuda import CUDA_TRAITS
+from archscope.backends.protocol import Action
+from archscope.device_traits import DeviceTraits
 from archscope.measurement import Machine
-from archscope.traits import Traits
 
 
 class Moment:
@@ -54,14 +54,14 @@ class Scratch:
 
     def start(self) -> None: ...
 
-    def scratch(self) -> int:
+    def scratch_bytes(self) -> int:
         return 100
 
 
-class FakeGpu(Cpu):
+class FakeGpu(CpuBackend):
     """The processor as if it were a GPU. graph: what a capture does."""
 
-    traits: ClassVar[Traits] = CUDA
+    traits: ClassVar[DeviceTraits] = CUDA_TRAITS
     activities: ClassVar[Sequence[ProfilerActivity]] = (ProfilerActivity.CPU,)
     free: ClassVar[int] = 2**34
     others: ClassVar[int] = 0
@@ -72,28 +72,28 @@ class FakeGpu(Cpu):
     def clock(self) -> QueuedClock:  # type: ignore[override]  # another clock
         return QueuedClock()
 
-    def gauge(self) -> Scratch:  # type: ignore[override]  # the processor has none
+    def allocator_peak(self) -> Scratch:  # type: ignore[override]  # the processor has none
         return Scratch()
 
-    def peak_of(self, run: Call) -> int:
+    def peak_bytes(self, run: Action) -> int:
         run()
         return 1000
 
     def free_bytes(self) -> int:
         return self.free
 
-    def held_by_others(self) -> int:
+    def bytes_held_by_others(self) -> int:
         return self.others
 
     def machine(self) -> Machine:
         settings = (("threads", 1), ("tf32", False), ("tf32_conv", True))
-        return replace(super().machine(), device=self._device, settings=settings, traits=CUDA)
+        return replace(super().machine(), device=self._device, settings=settings, traits=CUDA_TRAITS)
 
-    def capture(self, step: Call, forget: Call) -> Call:  # type: ignore[override]  # the processor has none
+    def capture_graph(self, step: Action, forget: Action) -> Action:  # type: ignore[override]  # the processor has none
         step()
         return step
 
-    def repeated(self, call: Call, times: int) -> Call:  # type: ignore[override]  # the processor has none
+    def repeat_call(self, call: Action, times: int) -> Action:  # type: ignore[override]  # the processor has none
         def several() -> None:
             for _ in range(times):
                 call()
@@ -105,5 +105,5 @@ class FakeGpu(Cpu):
 def pretending(monkeypatch: pytest.MonkeyPatch, kind: str, gpu: type[FakeGpu] = FakeGpu) -> Iterator[type[FakeGpu]]:
     """Inside, devices of a kind are fake GPUs."""
     with monkeypatch.context() as patch:
-        patch.setitem(backends.KINDS, kind, gpu)  # type: ignore[arg-type]  # a mapping that nobody else changes
+        patch.setitem(backends.BACKENDS, kind, gpu)  # type: ignore[arg-type]  # a mapping that nobody else changes
         yield gpu

@@ -14,11 +14,11 @@ from torch import nn
 
 import archscope
 from archscope import backends, targets
-from archscope.backends.cuda import Cuda
+from archscope.backends.cuda import CudaBackend
 from archscope.cli import cli
 from archscope.errors import UsageError
-from archscope.measure import Workload, kept, measured, optimizer_of, survey
-from archscope.measure.kernels import KernelTimes, Labels
+from archscope.measure import Workload, benchmark, make_optimizer, measure_workload, prepared_workload
+from archscope.measure.rows_cuda import CallLabels, KernelTimes
 from archscope.record import record_module
 from tests.backends.fakes import FakeGpu, pretending
 
@@ -52,14 +52,14 @@ def test_a_gpu_among_parameters_and_inputs_sets_the_pace(
     model: nn.Module, device: str, works: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pretending(monkeypatch, "meta"):
-        found = targets.among_inputs(targets.subject(model, {}), (torch.empty(2, 3, device="meta"),), {})
-        assert (found.device, found.working_on) == (device, works)
+        found = targets.with_input_devices(targets.resolve_target(model, {}), (torch.empty(2, 3, device="meta"),), {})
+        assert (found.device, found.main_device) == (device, works)
 
 
 def test_a_processors_input_makes_no_second_device(monkeypatch: pytest.MonkeyPatch) -> None:
     with pretending(monkeypatch, "meta"):
         model = nn.Linear(3, 3, device="meta")
-        found = targets.among_inputs(targets.subject(model, {}), (), {"mask": torch.zeros(3)})
+        found = targets.with_input_devices(targets.resolve_target(model, {}), (), {"mask": torch.zeros(3)})
         assert found.device == "meta"
 
 
@@ -79,16 +79,16 @@ def test_a_model_on_two_devices_is_recorded_with_the_memory_of_the_one_that_work
         trace = record_module(
             model, (x,), {}, target="Split", device="cpu + meta", dtype="float32", inputs={"x": x}, lives=True
         ).trace
-    made = [life.bytes for life in trace.lives if life.born >= 0]
+    made = [life.bytes for life in trace.allocations if life.created >= 0]
     assert made == [2 * 4 * 4, 2 * 8 * 4], "of two linear layers, the first one's result is in other memory"
-    assert trace.traits.granule == 512
-    assert {moment.scratch for moment in trace.moments} == {100}
+    assert trace.traits.allocator_granule == 512
+    assert {moment.scratch for moment in trace.kernel_events} == {100}
 
 
 def test_the_pace_of_one_device_is_its_own() -> None:
-    assert [backends.leading([one]) for one in ("cpu", "meta", "cuda:1")] == ["cpu", "meta", "cuda:1"]
-    assert backends.leading(["cpu", "cuda:1", "cuda:0"]) == "cuda:1"
-    assert backends.devices_in("cuda:0 + cpu") == ["cuda:0", "cpu"]
+    assert [backends.leading_device([one]) for one in ("cpu", "meta", "cuda:1")] == ["cpu", "meta", "cuda:1"]
+    assert backends.leading_device(["cpu", "cuda:1", "cuda:0"]) == "cuda:1"
+    assert backends.split_devices("cuda:0 + cpu") == ["cuda:0", "cpu"]
 
 
 # ------------------------------------------------------------ no memory
@@ -154,7 +154,7 @@ def test_out_of_memory_is_told_with_its_cure_and_who_else_holds_some(look: Any, 
     ],
 )
 def test_who_says_that_memory_did_not_suffice(error: BaseException | None, is_it: bool) -> None:
-    assert backends.out_of_memory(error) is is_it
+    assert backends.is_out_of_memory(error) is is_it
 
 
 def test_out_of_memory_while_it_is_timed() -> None:
@@ -207,7 +207,7 @@ def test_random_states_of_gpus_that_are_awake_are_given_back(monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda found: states.__setitem__(slice(None), found))
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     before = torch.get_rng_state()
-    with backends.kept_generators(seed=5):
+    with backends.preserved_generators(seed=5):
         states[0] = torch.tensor([8])
         torch.rand(3)
     assert (states, seeds) == ([torch.tensor([7])], [5])
@@ -217,7 +217,7 @@ def test_random_states_of_gpus_that_are_awake_are_given_back(monkeypatch: pytest
 # ------------------------------------------------------------ a queue
 def work() -> Workload:
     module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    return Workload(module, module, [((torch.rand(3, 4),), {})], "cpu", True, optimizer_of("sgd", module))
+    return Workload(module, module, [((torch.rand(3, 4),), {})], "cpu", True, make_optimizer("sgd", module))
 
 
 def test_an_interrupt_in_a_step_keeps_what_was_measured(gpu: type[FakeGpu]) -> None:
@@ -229,11 +229,11 @@ def test_an_interrupt_in_a_step_keeps_what_was_measured(gpu: type[FakeGpu]) -> N
         if len(calls) > 1:  # the second of the steps in a sample that no one has waited for yet
             raise KeyboardInterrupt
 
-    job.plain[2].register_forward_pre_hook(broken)
-    with kept(job, live=True):
-        found = measured(job, None, 0, seconds=0.5, ask=lambda _: rounds.append(1) if not rounds else None)
+    job.eager_module[2].register_forward_pre_hook(broken)
+    with prepared_workload(job, live=True):
+        found = measure_workload(job, None, 0, seconds=0.5, ask=lambda _: rounds.append(1) if not rounds else None)
     assert found.interrupted
-    assert found.whole is not None
+    assert found.whole_run is not None
     assert [name for name, _ in found.parts] == (["forward", "backward", "optimizer"])
 
 
@@ -257,7 +257,7 @@ def test_activations_in_cycles_do_not_pile_up() -> None:
     timing = archscope.time(Knot(), args=(torch.rand(512, 512),), seconds=0.2, rows=False, roofline=False)
     assert timing.total is not None
     assert len(ALIVE) > 50
-    assert max(ALIVE) <= 2 * timing.total.each + 4
+    assert max(ALIVE) <= 2 * timing.total.runs_per_sample + 4
 
 
 # ------------------------------------------------------------ memory that cannot be had
@@ -281,7 +281,7 @@ def test_trials_of_algorithms_are_no_part_of_the_predicted_memory(monkeypatch: p
             return x.relu()
 
     class Trying(FakeGpu):
-        choose_at_once = Cuda.choose_at_once
+        choose_at_once = CudaBackend.disable_autotuning
 
     x = torch.ones(2)
     about = {"target": "t", "device": "cpu", "dtype": "float32", "inputs": {"x": x}}
@@ -321,7 +321,7 @@ def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
             order.append("graph")
             return super().capture(step, forget)
 
-    monkeypatch.setattr(survey, "under_profiler", lambda _: order.append("profiler") or [])
+    monkeypatch.setattr(benchmark, "profile_workload", lambda _: order.append("profiler") or [])
     with pretending(monkeypatch, "cpu", Noting):
         archscope.time(nn.ReLU(), args=(torch.ones(2),), **QUICK)
     assert order == ["peak", "graph", "profiler"]
@@ -330,15 +330,15 @@ def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("functions", "times", "note"),
     [
-        ([torch.nn.functional.relu], KernelTimes(), survey.NO_KERNELS),
-        ([torch.add], KernelTimes({0: 1.0}), survey.WENT_OTHERWISE),
+        ([torch.nn.functional.relu], KernelTimes(), benchmark.NO_KERNELS),
+        ([torch.add], KernelTimes({0: 1.0}), benchmark.CALLS_DIFFER),
         ([torch.nn.functional.relu], KernelTimes({0: 1.0}), ""),
     ],
 )
 def test_why_rows_have_no_time(
     functions: list[Any], times: KernelTimes, note: str, monkeypatch: pytest.MonkeyPatch, gpu: type[FakeGpu]
 ) -> None:
-    monkeypatch.setattr(survey, "under_profiler", lambda _: [(Labels(functions), times)] * 3)
+    monkeypatch.setattr(benchmark, "profile_workload", lambda _: [(CallLabels(functions), times)] * 3)
     timing = archscope.time(nn.ReLU(), args=(torch.ones(2),), **QUICK)
     assert [told for told in timing.measurement.notes if told.startswith("rows have")] == [note] * bool(note)
     assert (timing.measurement.rows is None) is bool(note)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.backends.cuda import WARM, Cuda
+from archscope.backends.cuda import WARMUP_STEPS, CudaBackend
 from archscope.measure import Workload
-from archscope.measure.graphs import captured
+from archscope.measure.cuda_graph import capture_step
 
 pytestmark = pytest.mark.moves_rng
 
@@ -95,8 +95,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 def test_a_step_is_captured_in_memory_of_its_own(fake: FakeCuda) -> None:
     ran: list[tuple[bool, Any]] = []
-    replay = Cuda("cuda").capture(lambda: ran.append((fake.capturing, fake.mode)), fake.note("forget"))
-    assert ran == [(False, "default")] * WARM + [(False, "error"), (True, "default")]
+    replay = CudaBackend("cuda").capture_graph(lambda: ran.append((fake.capturing, fake.mode)), fake.note("forget"))
+    assert ran == [(False, "default")] * WARMUP_STEPS + [(False, "error"), (True, "default")]
     assert fake.log == ["wait for stream"] * 2 + ["forget", "synchronize", "empty cache", "begin in pool 1", "end"]
     replay()
     assert fake.log[-1] == "replay"
@@ -105,7 +105,7 @@ def test_a_step_is_captured_in_memory_of_its_own(fake: FakeCuda) -> None:
 def test_what_torch_says_of_a_capture_is_no_news_for_its_user(fake: FakeCuda) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        Cuda("cuda").capture(lambda: None, fake.note("forget"))
+        CudaBackend("cuda").capture_graph(lambda: None, fake.note("forget"))
     assert not told
 
 
@@ -129,7 +129,7 @@ WHOLE = ["end", "allocator is whole", "pool is released", "generator has a state
 def test_what_broke_a_capture_is_told_and_torch_is_whole_again(fake: FakeCuda) -> None:
     module = Breaking(fake, RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore"))
     job = Workload(module, module, [((torch.ones(2),), {})], "cuda")
-    replay, refused = captured(job)
+    replay, refused = capture_step(job)
     assert replay is None
     assert refused == "RuntimeError: CUDA error: operation not permitted when stream is capturing"
     assert fake.log[-5:] == WHOLE, "buffers are given back when nothing writes them any more"
@@ -139,7 +139,7 @@ def test_what_broke_a_capture_is_told_and_torch_is_whole_again(fake: FakeCuda) -
 def test_an_interrupt_in_a_capture_leaves_torch_whole(fake: FakeCuda) -> None:
     module = Breaking(fake, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        captured(Workload(module, module, [((torch.ones(2),), {})], "cuda"))
+        capture_step(Workload(module, module, [((torch.ones(2),), {})], "cuda"))
     assert fake.log[-5:] == WHOLE
 
 
@@ -150,7 +150,7 @@ def test_a_step_that_waits_is_refused_before_the_capture(fake: FakeCuda) -> None
                 raise RuntimeError("called a synchronizing CUDA operation")
             return x
 
-    replay, refused = captured(Workload(Waiting(), Waiting(), [((torch.ones(2),), {})], "cuda"))
+    replay, refused = capture_step(Workload(Waiting(), Waiting(), [((torch.ones(2),), {})], "cuda"))
     assert (replay, refused) == (None, "RuntimeError: called a synchronizing CUDA operation")
     assert not [line for line in fake.log if line.startswith("begin")]
     assert (fake.mode, fake.log[-1]) == ("default", "synchronize")
@@ -158,7 +158,7 @@ def test_a_step_that_waits_is_refused_before_the_capture(fake: FakeCuda) -> None
 
 def test_a_capture_that_only_its_end_breaks_is_told(fake: FakeCuda) -> None:
     fake.breaks = True
-    replay, refused = captured(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))
+    replay, refused = capture_step(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))
     assert replay is None
     assert "operation failed due to a previous error during capture" in refused
     assert fake.log[-5:] == WHOLE
@@ -174,14 +174,14 @@ def test_a_graph_that_cannot_be_made_gives_its_memory_back_once(
 
     fake.breaks = True
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", ended_already, raising=False)
-    assert captured(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))[0] is None
+    assert capture_step(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))[0] is None
     assert fake.log[-3:] == ["end", *WHOLE[3:]]
 
 
 def test_many_short_calls_are_one_graph(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[bool] = []
     monkeypatch.setattr(gc, "collect", fake.note("collect"))
-    several = Cuda("cuda:0").repeated(lambda: ran.append(fake.capturing), 5)
+    several = CudaBackend("cuda:0").repeat_call(lambda: ran.append(fake.capturing), 5)
     assert ran == [False] + [True] * 5
     assert fake.log == ["synchronize", "begin in pool 1", "end"], "clearing away takes longer than the calls"
     several()

@@ -12,14 +12,14 @@ from torch import nn
 
 import archscope
 from archscope.backends import precision
-from archscope.record.state import kept_settings
+from archscope.record.preserved_state import preserved_settings
 
 BACKENDS = torch.backends
-needs_names = pytest.mark.skipif(not precision.NAMED, reason="this torch has no fp32_precision")
+needs_names = pytest.mark.skipif(not precision.HAS_FP32_PRECISION, reason="this torch has no fp32_precision")
 
 
-def by_name(place: precision.Place, value: str) -> Callable[[], None]:
-    return lambda: precision.put(place, value)
+def by_name(place: precision.PrecisionKey, value: str) -> Callable[[], None]:
+    return lambda: precision.set_precision(place, value)
 
 
 def by_flags(products: bool, convolutions: bool) -> Callable[[], None]:
@@ -36,22 +36,24 @@ WAYS: dict[str, Callable[[], None]] = {
     "products high": lambda: torch.set_float32_matmul_precision("high"),
     "products medium": lambda: torch.set_float32_matmul_precision("medium"),
 }
-if precision.NAMED:
-    WAYS |= {f"{place} {value}": by_name(place, value) for place in precision.PLACES for value in ("tf32", "ieee")}
-    WAYS |= {f"{place} bf16": by_name(place, "bf16") for place in precision.ON_CPU}
+if precision.HAS_FP32_PRECISION:
+    WAYS |= {f"{place} {value}": by_name(place, value) for place in precision.ALL_KEYS for value in ("tf32", "ieee")}
+    WAYS |= {f"{place} bf16": by_name(place, "bf16") for place in precision.CPU_KEYS}
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    before = precision.held()
+    before = precision.current_precision()
     yield
-    precision.give_back(before)
-    assert precision.held() == before
+    precision.restore_precision(before)
+    assert precision.current_precision() == before
 
 
 def effects() -> list[str]:
     """What torch does in each place."""
-    return [precision.effective(place) for place in precision.PLACES] if precision.NAMED else []
+    return (
+        [precision.effective_precision(place) for place in precision.ALL_KEYS] if precision.HAS_FP32_PRECISION else []
+    )
 
 
 @pytest.mark.law(keep=24)
@@ -60,29 +62,29 @@ def effects() -> list[str]:
 def test_what_is_set_is_given_back(first: str, second: str) -> None:
     WAYS[first]()
     WAYS[second]()
-    before, seen = precision.held(), effects()
+    before, seen = precision.current_precision(), effects()
     for on in (True, False):
         with suppress(KeyboardInterrupt), precision.tf32_set(on):
-            assert precision.tf32() == (on, on)
+            assert precision.tf32_allowed() == (on, on)
             assert BACKENDS.cuda.matmul.allow_tf32 is on
             assert BACKENDS.cudnn.allow_tf32 is on
             raise KeyboardInterrupt
-        assert (precision.held(), effects()) == (before, seen)
+        assert (precision.current_precision(), effects()) == (before, seen)
     for way in WAYS.values():
         way()
-        precision.give_back(before)
-        assert (precision.held(), effects()) == (before, seen)
+        precision.restore_precision(before)
+        assert (precision.current_precision(), effects()) == (before, seen)
 
 
 @needs_names
 def test_a_place_that_says_nothing_is_told_from_one_that_says_the_same() -> None:
-    precision.put(precision.GENERIC, "tf32")
-    silent = precision.held()
-    precision.put(precision.PRODUCTS, "tf32")
-    assert precision.held() != silent
-    precision.give_back(silent)
-    precision.put(precision.GENERIC, "none")
-    assert precision.effective(precision.PRODUCTS) == "none"
+    precision.set_precision(precision.GENERIC_KEY, "tf32")
+    silent = precision.current_precision()
+    precision.set_precision(precision.MATMUL_KEY, "tf32")
+    assert precision.current_precision() != silent
+    precision.restore_precision(silent)
+    precision.set_precision(precision.GENERIC_KEY, "none")
+    assert precision.effective_precision(precision.MATMUL_KEY) == "none"
 
 
 NEW = {
@@ -99,28 +101,28 @@ NEW = {
 def test_a_model_is_analysed_under_the_switches_of_torch_2_9(way: str) -> None:
     """The flags of old, which raise when they are read then, are not."""
     NEW[way]()
-    before, model = precision.held(), nn.Linear(4, 4)
+    before, model = precision.current_precision(), nn.Linear(4, 4)
     assert archscope.summarize(model, input=(2, 4)).total.macs == 32
     timing = archscope.time(model, input=(2, 4), seconds=0.02, roofline=False, fit=False)
     assert timing.total is not None
-    assert precision.held() == before
+    assert precision.current_precision() == before
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_run_sets_is_given_back(way: str) -> None:
-    before = precision.held()
-    with kept_settings():
+    before = precision.current_precision()
+    with preserved_settings():
         WAYS[way]()
-    assert precision.held() == before
+    assert precision.current_precision() == before
 
 
 def test_ways_are_told_apart() -> None:
     """The tests above would pass if nothing were read at all."""
     found = []
-    start = precision.held()
+    start = precision.current_precision()
     for way in WAYS.values():
         way()
-        found.append(precision.held())
-        precision.give_back(start)
+        found.append(precision.current_precision())
+        precision.restore_precision(start)
     assert all(one != other for one, other in permutations(set(found), 2))
     assert len(set(found)) > len(WAYS) // 2

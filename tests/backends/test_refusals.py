@@ -16,7 +16,7 @@ from torch import nn
 
 import archscope
 from archscope import backends, targets
-from archscope.api.workloads import fusing
+from archscope.api.timing_setup import fused_kernels_device
 from archscope.backends import cuda
 from archscope.cli import cli
 from archscope.errors import UsageError
@@ -99,7 +99,7 @@ def test_a_driver_that_does_not_serve(said: str, fact: str, cure: str, monkeypat
 def test_a_number_that_is_not_there(count: int, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_cuda(monkeypatch, count=count)
     assert refused("cuda:7") == (2, [f"there is no device 'cuda:7' here: {there}", "  help: --device cuda:0"])
-    assert targets.device_of(f"cuda:{count - 1}") == f"cuda:{count - 1}"
+    assert targets.resolve_device(f"cuda:{count - 1}") == f"cuda:{count - 1}"
 
 
 @pytest.mark.parametrize("value", ["", "-1", "7", "nonsense"])
@@ -163,7 +163,11 @@ def test_memory_on_meta_is_that_of_a_gpu_which_can_be_asked(
 ) -> None:
     with_cuda(monkeypatch, count=1)
     monkeypatch.setattr(cuda, "_touch", lambda _: raising(said)() if said else None)
-    assert (fusing("meta"), fusing("cuda:1"), fusing("cpu")) == (asked, "cuda:1", "cpu")
+    assert (fused_kernels_device("meta"), fused_kernels_device("cuda:1"), fused_kernels_device("cpu")) == (
+        asked,
+        "cuda:1",
+        "cpu",
+    )
 
 
 def test_a_gpu_that_refuses_all_work_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,11 +239,11 @@ class Served:
 def test_the_drivers_version_where_it_can_be_had(
     file: str, answers: bool, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(cuda, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: Served(answers))
     if file:
         (tmp_path / "version").write_text(file)
-    assert cuda._driver() == version
+    assert cuda._driver_version() == version
 
 
 def test_memory_that_others_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +265,7 @@ def test_the_processor_is_not_taken_in_silence(
     driver: bool, hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with_cuda(monkeypatch, said=OLD)
-    monkeypatch.setattr(cuda, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(cuda, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "" if hidden else "0")
     if driver:
         (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02")
@@ -282,7 +286,7 @@ def listed(*options: str) -> str:
 
 
 def test_the_devices_are_listed_and_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archscope.api.devices.measured", lambda *_given: pytest.fail("it was measured"))
+    monkeypatch.setattr("archscope.api.device_ceilings.measure_device", lambda *_given: pytest.fail("it was measured"))
     with_cuda(monkeypatch, said=OLD)
     text = " ".join(listed().split())
     assert "auto: cpu" in text
@@ -305,7 +309,7 @@ def test_gpus_are_listed_by_number_with_who_else_is_there(monkeypatch: pytest.Mo
             return ["cuda:0", "cuda:1"]
 
     with pretending(monkeypatch, "cuda", Two):
-        assert backends.automatic() == "cuda"
+        assert backends.default_device() == "cuda"
         document = json.loads(listed("--format", "json"))
         table = listed()
     assert document["auto"] == "cuda"

@@ -20,29 +20,29 @@ from targets import TARGETS
 
 from archscope import api
 from archscope.compile import build
-from archscope.liveness import Memory, memory_of
-from archscope.measure import Workload, optimizer_of
-from archscope.measure.memory import peak_of
+from archscope.measure import Workload, make_optimizer
+from archscope.measure.memory import peak_bytes
+from archscope.predicted_memory import PredictedMemory, predict_memory
 
 MODELS = ("resnet18", "resnet50", "densenet121", "vit_b_16", "gpt2", "unet")
 HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "in all", "the peak stands at")
 
 
-def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[Memory, str, int]:
+def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[PredictedMemory, str, int]:
     """What is predicted, the row at the peak, and the bytes that are measured on top of what is held."""
-    plan = api.plan_of(target, batch=batch, train=train)
-    trace = api.runs.summarize_plan(plan, device=device, train=train, backward=train, lives=True).trace
-    predicted = memory_of(trace, optimizer="adamw" if train else "")
+    plan = api.compile_plan(target, batch=batch, train=train)
+    trace = api.summaries.summarize_plan(plan, device=device, train=train, backward=train, lives=True).trace
+    predicted = predict_memory(trace, optimizer="adamw" if train else "")
     assert predicted is not None
     rows = trace.backward if predicted.backward else trace.rows
-    row = "optimizer step" if predicted.row is None else f"{rows[predicted.row].path} {rows[predicted.row].short}"
+    row = "optimizer step" if predicted.row is None else f"{rows[predicted.row].path} {rows[predicted.row].short_name}"
     module = build(plan, device=device).train(train)
-    inputs = tuple(api.runs.examples(plan, device, None).values())
-    workload = Workload(module, module, [(inputs, {})], device, train, optimizer_of("adamw", module))
+    inputs = tuple(api.summaries.example_inputs(plan, device, None).values())
+    workload = Workload(module, module, [(inputs, {})], device, train, make_optimizer("adamw", module))
     with torch.set_grad_enabled(train):
         workload.step()
-        workload.forget()
-        measured = peak_of(workload.step, device)
+        workload.drop_gradients()
+        measured = peak_bytes(workload.step, device)
     assert measured is not None
     return predicted, row + " backward" * predicted.backward, measured
 
@@ -52,8 +52,8 @@ def lines(models: list[str], batches: list[int], device: str) -> Iterator[list[s
         for batch in batches:
             for train in (False, True):
                 predicted, row, measured = footprint(TARGETS[name], batch, device, train=train)
-                sizes = f"{predicted.peak / 1e6:,.1f}", f"{(predicted.held + measured) / 1e6:,.1f}"
-                ratios = predicted.work / measured, predicted.peak / (predicted.held + measured)
+                sizes = f"{predicted.peak / 1e6:,.1f}", f"{(predicted.initial_bytes + measured) / 1e6:,.1f}"
+                ratios = predicted.working_bytes / measured, predicted.peak / (predicted.initial_bytes + measured)
                 yield [name, str(batch), "train" if train else "eval", *sizes, *(f"{r:.3f}" for r in ratios), row]
 
 

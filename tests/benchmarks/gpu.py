@@ -61,7 +61,7 @@ PLAN: dict[str, tuple[float, list[tuple[str, Config]]]] = {
     "suspicions": (90, [("suspicion", {"name": name}) for name in SUSPICIONS]),
     "nets1": (90, [("net", config) for config in nets(1)]),
 }
-"""Section → seconds at most, and its processes: what each runs, and on what. The most valuable first."""
+"""SectionParser → seconds at most, and its processes: what each runs, and on what. The most valuable first."""
 
 GOALS = (
     ("rows_of_profiler", 0.03, "rows within 3 % of the profiler's"),

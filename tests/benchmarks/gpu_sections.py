@@ -1,4 +1,5 @@
-"""What a process of `gpu.py` does: python gpu_sections.py SECTION JSON dry|gpu → a JSON document on its last line.
+"""What a process of `gpu.py` does: python gpu_sections.py SECTION_HEADER JSON dry|gpu → a JSON document on its last
+line.
 
 Under `dry` the device is the processor: what needs a GPU says so.
 """
@@ -25,12 +26,12 @@ from torch.utils.checkpoint import checkpoint
 import archscope
 from archscope import api
 from archscope.backends import backend_of, quiet_profile
-from archscope.backends.precision import NAMED
+from archscope.backends.precision import HAS_FP32_PRECISION
 from archscope.compile import build
-from archscope.measure import Workload, kept, optimizer_of
+from archscope.measure import Workload, make_optimizer, prepared_workload
 from archscope.measure.ceilings import measure_ceilings
-from archscope.measure.graphs import captured
-from archscope.measure.kernels import kernels_among, profiled, shared
+from archscope.measure.cuda_graph import capture_step
+from archscope.measure.rows_cuda import gpu_events, profile_runs, split_overlaps
 
 DRY = sys.argv[3:] == ["dry"]
 DEVICE = "cpu" if DRY else "cuda"
@@ -63,7 +64,7 @@ def one_linear() -> dict[str, Any]:
     if DRY:
         return {"skipped": NO_GPU}
     model, x = nn.Sequential(nn.Linear(1024, 1024), nn.GELU()).to(DEVICE), torch.rand(4096, 1024, device=DEVICE)
-    runs = profiled(lambda: model(x), lambda out: out.backward(torch.ones_like(out)), BACKEND, times=3)
+    runs = profile_runs(lambda: model(x), lambda out: out.backward(torch.ones_like(out)), BACKEND, times=3)
     _, times = runs[-1]
     return {"forward": sorted(times.forward), "backward": sorted(times.backward), "elsewhere": 1e6 * times.ownerless}
 
@@ -71,23 +72,23 @@ def one_linear() -> dict[str, Any]:
 def capture(optimizer: str) -> str:
     """`ok`, or why the step could not be captured."""
     model = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.1), nn.BatchNorm1d(64)).to(DEVICE).train(bool(optimizer))
-    chosen = optimizer_of(optimizer, model) if optimizer else None
+    chosen = make_optimizer(optimizer, model) if optimizer else None
     job = Workload(model, model, [((torch.rand(8, 64, device=DEVICE),), {})], DEVICE, bool(optimizer), chosen)
-    with kept(job, live=True):
-        replay, refused = captured(job)
+    with prepared_workload(job, live=True):
+        replay, refused = capture_step(job)
         for _ in range(3 if replay else 0):
             replay()  # type: ignore[misc]  # there is one
-        BACKEND.wait()
+        BACKEND.synchronize()
     return refused or "ok"
 
 
 def allocator() -> dict[str, Any]:
-    x, gauge = torch.rand(1024, 1024, device=DEVICE), BACKEND.gauge()
-    found: dict[str, Any] = {"peak": BACKEND.peak_of(lambda: x.exp()), "expected": x.nbytes}
+    x, gauge = torch.rand(1024, 1024, device=DEVICE), BACKEND.allocator_peak()
+    found: dict[str, Any] = {"peak": BACKEND.peak_bytes(lambda: x.exp()), "expected": x.nbytes}
     if gauge is not None:
         gauge.start()
         x.std()
-        found["scratch"] = gauge.scratch()
+        found["scratch"] = gauge.scratch_bytes()
     return found
 
 
@@ -103,8 +104,8 @@ def ceilings() -> dict[str, Any]:
         for _ in range(10):
             call()
         end = clock.mark()
-        clock.wait()
-        return clock.between(start, end) / 10
+        clock.synchronize()
+        return clock.seconds_between(start, end) / 10
 
     here = torch.rand(size // 4, device=DEVICE)
     there = torch.empty_like(here)
@@ -118,10 +119,10 @@ def ceilings() -> dict[str, Any]:
 # ------------------------------------------------------------ one net beside other tools
 def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
     target, kind = TARGETS[model], getattr(torch, dtype)
-    plan = api.plan_of(target, batch=batch, train=train)
+    plan = api.compile_plan(target, batch=batch, train=train)
     module = build(plan, device=DEVICE, dtype=kind).train(train)
-    inputs = tuple(api.runs.examples(plan, DEVICE, kind).values())
-    optimizer = optimizer_of("adamw", module) if train else None
+    inputs = tuple(api.summaries.example_inputs(plan, DEVICE, kind).values())
+    optimizer = make_optimizer("adamw", module) if train else None
     job = Workload(module, module, [(inputs, {})], DEVICE, train, optimizer)
     with torch.set_grad_enabled(train):
         timer = benchmark.Timer("run()", globals={"run": job.step}, num_threads=torch.get_num_threads())
@@ -134,7 +135,7 @@ def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
         seen = of_profiler(job.step)
     assert ours.total is not None
     own = ours.measurement
-    known = None if own.rows is None else own.rows.known + (ours.optimizer or 0.0)
+    known = None if own.rows is None else own.rows.known_seconds + (ours.optimizer_seconds or 0.0)
     return {
         "ours": ours.total.median,
         "whole_of_timer": ours.total.median / whole,
@@ -142,8 +143,8 @@ def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
         "rows_of_profiler": None if known is None or seen is None else known / seen,
         "accounted": ours.accounted,
         "busy": None if seen is None else seen / whole,
-        "graph": None if own.graph is None else own.graph.median,
-        "no_graph": own.no_graph,
+        "graph": None if own.graph_replays is None else own.graph_replays.median,
+        "no_graph": own.no_graph_reason,
         "memory": ours.memory.ratio,
         "of_roofline": ours.of_roofline,
         "notes": list(own.notes),
@@ -168,15 +169,15 @@ def of_profiler(run: Callable[[], object]) -> float | None:
     with quiet_profile(activities=BACKEND.activities) as profiler:
         for _ in range(PROFILED):
             run()
-        BACKEND.wait()
-    return sum(seconds for _, seconds in shared(kernels_among(list(profiler.events() or ())))) / PROFILED
+        BACKEND.synchronize()
+    return sum(seconds for _, seconds in split_overlaps(gpu_events(list(profiler.events() or ())))) / PROFILED
 
 
 # ------------------------------------------------------------ what reading made doubtful
 def precision() -> dict[str, Any]:
     """Under torch's recommended switch a model is analysed."""
     model, x = nn.Linear(64, 64).to(DEVICE), torch.rand(8, 64, device=DEVICE)
-    if not NAMED:
+    if not HAS_FP32_PRECISION:
         return {"skipped": "this torch has one interface only"}
     torch.backends.cuda.matmul.fp32_precision = "tf32"  # type: ignore[attr-defined]  # from torch 2.9 on
     return {
@@ -198,7 +199,7 @@ class Looking(nn.Module):
 
 class Waiting(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        BACKEND.wait()
+        BACKEND.synchronize()
         return nn.functional.dropout(x, 0.5, True)
 
 
@@ -207,7 +208,7 @@ def broken_capture() -> dict[str, Any]:
     found, x = {}, torch.rand(64, 64, device=DEVICE)
     for model in (Looking(), Waiting()):
         job = Workload(model, model, [((x,), {})], DEVICE)
-        found[type(model).__name__] = tried(lambda: captured(job)[1])  # noqa: B023 — called at once
+        found[type(model).__name__] = tried(lambda: capture_step(job)[1])  # noqa: B023 — called at once
         found[f"after {type(model).__name__}"] = {
             "dropout": tried(lambda: nn.functional.dropout(x, 0.5, True).numel()),
             "capture": tried(lambda: capture("adamw")),
@@ -253,7 +254,7 @@ def by_triton() -> dict[str, Any]:
     rows = ours.measurement.rows
     with torch.no_grad():
         seen = of_profiler(lambda: model(x))
-    return {"known": rows and rows.known, "elsewhere": rows and rows.ownerless, "profiler": seen}
+    return {"known": rows and rows.known_seconds, "elsewhere": rows and rows.unattributed, "profiler": seen}
 
 
 def kernels() -> dict[str, Any]:
@@ -261,7 +262,7 @@ def kernels() -> dict[str, Any]:
     width = 16 if DRY else 512
     model, x = nn.LSTM(width, width, 2).to(DEVICE), torch.rand(8, 8, width, device=DEVICE)
     ours = archscope.time(model, args=(x,), seconds=SECONDS / 2, roofline=False)
-    return {"accounted": ours.accounted, "no_graph": ours.measurement.no_graph, "triton": tried(by_triton)}
+    return {"accounted": ours.accounted, "no_graph": ours.measurement.no_graph_reason, "triton": tried(by_triton)}
 
 
 class Greedy(nn.Module):
@@ -328,7 +329,7 @@ def profiler_stays() -> dict[str, Any]:
             for _ in range(2 if DRY else 40):
                 began = time.perf_counter()
                 model(x)
-                BACKEND.wait()
+                BACKEND.synchronize()
                 times.append(time.perf_counter() - began)
         return statistics.median(times)
 

@@ -34,7 +34,7 @@ from torch.utils import benchmark
 import archscope
 from archscope import api
 from archscope.compile import build
-from archscope.measure.kernels import RUNTIME
+from archscope.measure.rows_cuda import RUNTIME_PREFIXES
 
 MODELS = ("resnet50", "vit_b_16", "gpt2", "unet", "lstm")
 PROFILED = 5
@@ -43,9 +43,9 @@ HEADERS = ("model", "batch", "dtype", "ours", "IQR", "whole", "rows", "profiler"
 
 def measured(name: str, batch: int, dtype: str, device: str, seconds: float) -> list[str]:
     target = TARGETS[name]
-    plan = api.plan_of(target, batch=batch)
+    plan = api.compile_plan(target, batch=batch)
     module = build(plan, device=device, dtype=getattr(torch, dtype)).eval()
-    inputs = tuple(api.runs.examples(plan, device, getattr(torch, dtype)).values())
+    inputs = tuple(api.summaries.example_inputs(plan, device, getattr(torch, dtype)).values())
     run = torch.no_grad()(lambda: module(*inputs))
     theirs = benchmark.Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
     median = theirs.adaptive_autorange(min_run_time=seconds / 4, max_run_time=seconds).median
@@ -87,7 +87,7 @@ def profiled(run: Callable[[], object], device: str) -> dict[str, float]:
             run()
     found: dict[str, float] = {}
     for event in profiler.events() or []:
-        if cuda and event.name.startswith(RUNTIME):  # the numbers of its calls may be an operator's, too
+        if cuda and event.name.startswith(RUNTIME_PREFIXES):  # the numbers of its calls may be an operator's, too
             continue
         spent = sum(kernel.duration for kernel in event.kernels) if cuda else outermost(event)
         if spent:

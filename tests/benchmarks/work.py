@@ -10,7 +10,7 @@ from measure import Figure, medians, show
 
 import archscope
 from archscope import compile
-from archscope.api import plan_of
+from archscope.api import compile_plan
 from archscope.record import record
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
@@ -51,7 +51,7 @@ def recording() -> list[Figure]:
     """A recorded forward pass of a spec's net ÷ a plain one of the same net, both without gradients."""
     target = f"{SPECS}/resnet.yaml:resnet50"
     net, x = archscope.build(target).eval(), torch.zeros(1, 3, 224, 224)
-    ready = compile.ready(plan_of(target), device="cpu", random=True)
+    ready = compile.place_plan(compile_plan(target), device="cpu", random=True)
     named = {"target": target, "device": "cpu", "dtype": "float32", "mode": "eval", "inputs": {"x": x}}
     holds = {"parameters": ready.parameters(), "buffers": ready.buffers()}
     cases = {

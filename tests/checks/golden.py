@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import archscope
-from archscope.render.findings import text
+from archscope.render.findings import format_findings
 from archscope.report import Finding
 
 FOLDER = Path(__file__).parent / "cases"
@@ -60,7 +60,7 @@ def checked(case: Case) -> tuple[Finding, ...]:
 
 
 def shown(findings: tuple[Finding, ...]) -> str:
-    return text([replace(finding, fixes=finding.fixes[:1]) for finding in findings], width=WIDTH)
+    return format_findings([replace(finding, fixes=finding.fixes[:1]) for finding in findings], width=WIDTH)
 
 
 def update() -> None:

@@ -9,8 +9,8 @@ import pytest
 from torch import Tensor, nn
 
 import archscope
-from archscope.checks.conflicts.layer_changes import with_value
-from archscope.checks.conflicts.told_arguments import divisor_near
+from archscope.checks.conflicts.declared_arguments import nearest_divisor
+from archscope.checks.conflicts.layer_changes import window_with_argument
 from archscope.report import Finding
 from archscope.report.windows import Window
 
@@ -64,9 +64,9 @@ def test_channels_are_brought_last_before_an_axis_of_their_length() -> None:
 def test_an_output_padding_that_torch_refuses_is_not_proposed() -> None:
     window = Window((5, 5), (3, 3), (1, 1), (1, 1), (2, 2), transposed=True)
     row: Any = type("Row", (), {"short": "conv_transpose2d", "get": lambda self, name: None})()
-    assert with_value(row, window, "padding", (2, 2)) is not None
-    assert with_value(row, window, "stride", (2, 2)) is None
-    assert with_value(row, window, "output_padding", (3, 3)) is None
+    assert window_with_argument(row, window, "padding", (2, 2)) is not None
+    assert window_with_argument(row, window, "stride", (2, 2)) is None
+    assert window_with_argument(row, window, "output_padding", (3, 3)) is None
 
 
 def test_a_fix_says_how_many_conflicts_it_leaves() -> None:
@@ -112,7 +112,7 @@ def test_a_crop_that_takes_too_little_is_told_and_not_the_convolution_before_it(
 
 @pytest.mark.parametrize(("size", "count", "near"), [(90, 8, 9), (96, 5, 6), (7, 2, 7), (1, 4, 1), (30, 2, 2)])
 def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
-    assert divisor_near(size, count) == near
+    assert nearest_divisor(size, count) == near
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from archscope.checks.conflicts.axes import RULES, Made, groups, origins
 from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.axis_origins import ORIGIN_RULES, OutputAxis, axis_groups, axis_origins
 from archscope.trace import Operand, Row, Trace, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import traced
@@ -98,11 +98,11 @@ def run(name: str, shape: tuple[int, ...] = SHAPE) -> Trace:
     return traced(Step(STEPS[name]), torch.zeros(shape))
 
 
-def made(trace: Trace) -> list[Made]:
+def made(trace: Trace) -> list[OutputAxis]:
     """Every axis of every output."""
     lineage = AxisHistory(TraceIndex(trace))
     return [
-        Made(row, lineage.index.activations(row), value.shape, axis)
+        OutputAxis(row, lineage.index.activations(row), value.shape, axis)
         for row in trace.rows
         for value in row.outputs
         for axis in range(len(value.shape))
@@ -113,7 +113,7 @@ def made(trace: Trace) -> list[Made]:
 @pytest.mark.parametrize("name", STEPS)
 def test_origins_are_axes_of_what_the_row_reads(name: str) -> None:
     for one in made(run(name)):
-        for operand, axis in origins(one):
+        for operand, axis in axis_origins(one):
             assert operand in one.operands
             assert 0 <= axis < len(operand.value.shape)
 
@@ -125,11 +125,11 @@ KEPT = ("batch_norm", "layer_norm", "relu", "transpose", "permute", "select", "u
 @pytest.mark.parametrize("name", STEPS)
 def test_what_makes_no_size_keeps_that_of_the_origin(name: str) -> None:
     for one in made(run(name)):
-        found = origins(one)
-        if one.row.short in KEPT and found:
+        found = axis_origins(one)
+        if one.row.short_name in KEPT and found:
             ((operand, axis),) = found
             assert operand.value.shape[axis] == one.shape[one.axis]
-        if one.row.short in ("view", "reshape", "flatten", "unflatten"):
+        if one.row.short_name in ("view", "reshape", "flatten", "unflatten"):
             assert prod(operand.value.shape[axis] for operand, axis in found) % one.shape[one.axis] == 0
 
 
@@ -161,9 +161,9 @@ def test_a_longer_axis_makes_those_longer_that_come_from_it(name: str, axis: int
 
 def test_every_rule_is_tried() -> None:
     """But for those that are like another."""
-    names = {row.short for name in STEPS for row in run(name).rows}
+    names = {row.short_name for name in STEPS for row in run(name).rows}
     rules: dict[str, set[str]] = {}
-    for name, rule in RULES.items():
+    for name, rule in ORIGIN_RULES.items():
         rules.setdefault(getattr(rule, "__qualname__", ""), set()).add(name)
     assert [name for name in rules.values() if not name & names] == []
 
@@ -193,7 +193,7 @@ def regrouped(draw: st.DrawFn, factors: list[int]) -> list[int]:
 @given(cuts())
 def test_groups_hold_every_axis_once_and_have_equal_products(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     old, new = pair
-    found = groups(old, new)
+    found = axis_groups(old, new)
     assert [axis for before, _ in found for axis in before] == list(range(len(old)))
     assert [axis for _, after in found for axis in after] == list(range(len(new)))
     for before, after in found:
@@ -205,7 +205,7 @@ def test_groups_hold_every_axis_once_and_have_equal_products(pair: tuple[tuple[i
 def test_groups_are_as_small_as_can_be(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     """No beginning of a group on one side is as large as one on the other, but for sizes of 1."""
     old, new = pair
-    for before, after in groups(old, new):
+    for before, after in axis_groups(old, new):
         left, right = (
             [prod(s[axis] for axis in g[:n]) for n in range(1, len(g))] for s, g in ((old, before), (new, after))
         )
@@ -223,17 +223,17 @@ def test_groups_are_as_small_as_can_be(pair: tuple[tuple[int, ...], tuple[int, .
     ],
 )
 def test_groups(old: tuple[int, ...], new: tuple[int, ...], found: list[tuple[list[int], list[int]]]) -> None:
-    assert groups(old, new) == found
+    assert axis_groups(old, new) == found
 
 
 # ------------------------------------------------------------ what is not known
 def test_an_unknown_function_follows_the_operand_of_that_size() -> None:
     x, table = (Operand(name, torch_value(number, shape)) for number, (name, shape) in enumerate(DOORS.items()))
-    row = Row(0, "0", "odd", "torch.odd", -1, (x, table), (torch_value(2, (4, 5)),), short="odd")
-    assert origins(Made(row, (x, table), (4, 5), 0)) == [(x, 0)]
-    assert origins(Made(row, (x, table), (4, 5), 1)) == [(table, 0)]
-    assert origins(Made(row, (x, table), (4, 9), 1)) == []
-    assert origins(Made(row, (), (4, 5), 0)) == ()
+    row = Row(0, "0", "odd", "torch.odd", -1, (x, table), (torch_value(2, (4, 5)),), short_name="odd")
+    assert axis_origins(OutputAxis(row, (x, table), (4, 5), 0)) == [(x, 0)]
+    assert axis_origins(OutputAxis(row, (x, table), (4, 5), 1)) == [(table, 0)]
+    assert axis_origins(OutputAxis(row, (x, table), (4, 9), 1)) == []
+    assert axis_origins(OutputAxis(row, (), (4, 5), 0)) == ()
 
 
 DOORS = {"x": (4, 7), "table": (5,)}

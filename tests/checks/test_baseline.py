@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archscope.checks.baseline import Baseline, drift, parsed, read
-from archscope.checks.growth import grown
+from archscope.checks.baseline import Baseline, compare_to_baseline, parse_baseline, read_baseline
+from archscope.checks.baseline_diff import diff_parts
 from archscope.errors import Span, UsageError
 from archscope.report import Report
-from archscope.trace import Failure, Site
+from archscope.trace import Failure, Location
 from tests.sketches import Sketch, awkward, conv, residual_mnist, same, stages
 
 EXACT = Decimal(0)
@@ -25,7 +25,7 @@ EXACT = Decimal(0)
 
 def baseline(*reports: Report) -> Baseline:
     """The reports as they would be read back."""
-    return parsed(json.loads(json.dumps([report.to_dict() for report in reports])), "base.json")
+    return parse_baseline(json.loads(json.dumps([report.to_dict() for report in reports])), "base.json")
 
 
 def known() -> Report:
@@ -47,7 +47,7 @@ def net(*widths: int, block: int = 8, head: bool = True) -> Report:
 # ------------------------------------------------------------ laws
 @pytest.mark.parametrize("report", [residual_mnist(), stages(), known(), net(4, 4)], ids=lambda report: report.target)
 def test_a_report_does_not_differ_from_itself(report: Report) -> None:
-    assert drift(report, baseline(report)) == ()
+    assert compare_to_baseline(report, baseline(report)) == ()
 
 
 @pytest.mark.parametrize("tolerance", ["0", "0.01", "0.02", "0.5"])
@@ -58,7 +58,7 @@ def test_the_tolerance_holds_both_ways_to_the_last_one(quantity: str, tolerance:
     for was in range(max(1, now // 2), 2 * now, max(1, now // 97)):
         document = report.to_dict()
         document["totals"][quantity] = was
-        found = drift(report, parsed(document, "base.json"), tolerance=Decimal(tolerance))
+        found = compare_to_baseline(report, parse_baseline(document, "base.json"), tolerance=Decimal(tolerance))
         assert bool(found) == (abs(now - was) > Decimal(tolerance) * was)
         assert {finding.rule for finding in found} <= {f"baseline-{quantity}"}
         assert all(("more" if now > was else "fewer") in finding.message for finding in found)
@@ -71,7 +71,7 @@ PARTS = st.dictionaries(PATHS, st.integers(0, 9), max_size=8)
 @pytest.mark.law
 @given(PARTS, PARTS)
 def test_a_culprit_explains_the_whole_change(was: dict[str, int], now: dict[str, int]) -> None:
-    growth = grown(was.items(), now.items())
+    growth = diff_parts(was.items(), now.items())
     change = sum(now.values()) - sum(was.values())
     if growth is None:
         assert change == 0
@@ -86,7 +86,7 @@ def test_a_culprit_explains_the_whole_change(was: dict[str, int], now: dict[str,
 @pytest.mark.law
 @given(PARTS, PATHS, st.integers(1, 9))
 def test_a_part_that_grew_alone_is_found(was: dict[str, int], path: str, more: int) -> None:
-    growth = grown(was.items(), {**was, path: was.get(path, 0) + more}.items())
+    growth = diff_parts(was.items(), {**was, path: was.get(path, 0) + more}.items())
     assert growth is not None
     assert f"{path}.".startswith(f"{growth.path}.")
     if path in was:
@@ -96,7 +96,7 @@ def test_a_part_that_grew_alone_is_found(was: dict[str, int], path: str, more: i
 
 # ------------------------------------------------------------ which layer grew
 def test_a_layer_that_grew_is_named_with_its_place() -> None:
-    params, macs = drift(net(4, 4, head=False), baseline(net(4, 3, head=False)))
+    params, macs = compare_to_baseline(net(4, 4, head=False), baseline(net(4, 3, head=False)))
     assert params.message == "144 parameters, 9 (6.7 %) more than the baseline's 135; layer1.1 grew by 9"
     assert params.details == ("layer1.1  27 → 36  +9",)
     assert (params.path, params.place) == ("layer1.1", Span("specs/net.yaml:small", 15, 5))
@@ -105,10 +105,10 @@ def test_a_layer_that_grew_is_named_with_its_place() -> None:
 
 
 def test_a_change_in_one_block_is_rolled_up_to_it() -> None:
-    params, _ = drift(net(4, 5), baseline(net(4, 3)))
+    params, _ = compare_to_baseline(net(4, 5), baseline(net(4, 3)))
     assert params.message.endswith("more than the baseline's 175; most of it in head (+20)")
     assert params.details == ("head      40 → 60  +20", "layer1.1  27 → 45  +18")
-    inside = grown({"a.0": 1, "a.1": 2, "b": 1}.items(), {"a.0": 3, "a.1": 5, "b": 1}.items())
+    inside = diff_parts({"a.0": 1, "a.1": 2, "b": 1}.items(), {"a.0": 3, "a.1": 5, "b": 1}.items())
     assert inside is not None
     assert (inside.path, inside.says, inside.lines) == ("a", "a grew by 5", ("a.1  2 → 5  +3", "a.0  1 → 3  +2"))
 
@@ -123,23 +123,23 @@ def test_what_the_net_runs_itself_goes_by_its_function() -> None:
     assert [row["path"] for row in was["rows"]] == ["matmul"]
     for path in ("matmul", ""):  # earlier versions left it empty
         was["rows"][0]["path"] = path
-        (finding,) = drift(now, parsed(was, "base.json"))
+        (finding,) = compare_to_baseline(now, parse_baseline(was, "base.json"))
         assert finding.path == "matmul"
 
 
 def test_what_came_and_went() -> None:
-    params, _ = drift(net(4, head=False), baseline(net(4, 4, head=False)))
+    params, _ = compare_to_baseline(net(4, head=False), baseline(net(4, 4, head=False)))
     assert params.message.endswith("; layer1 was removed")
     assert params.details == ("layer1  76 → none  -76  removed",)
     assert (params.path, params.place) == ("layer1", None)
-    params, _ = drift(net(4, 4, head=False), baseline(net(4, head=False)))
+    params, _ = compare_to_baseline(net(4, 4, head=False), baseline(net(4, head=False)))
     assert params.message.endswith("; layer1 was added")
     assert params.details == ("layer1  none → 76  +76  added",)
 
 
 def test_a_long_list_is_cut() -> None:
     was = {f"p{number}": number for number in range(9)}
-    growth = grown(was.items(), {path: 2 * number for path, number in was.items()}.items())
+    growth = diff_parts(was.items(), {path: 2 * number for path, number in was.items()}.items())
     assert growth is not None
     assert growth.lines[0].startswith("p8")
     assert (len(growth.lines), growth.lines[-1]) == (6, "and 3 more")
@@ -149,36 +149,36 @@ def test_parameters_that_nothing_reads_are_a_part() -> None:
     was = known()
     trace = was.trace
     more = tuple(p._replace(count=p.count + 7) if p.name == "lost" else p for p in trace.params)
-    (params,) = drift(replace(was, trace=replace(trace, params=more)), baseline(was))
+    (params,) = compare_to_baseline(replace(was, trace=replace(trace, params=more)), baseline(was))
     assert params.message.endswith("; (unread) grew by 7")
 
 
 def test_other_inputs_are_told() -> None:
-    found = drift(residual_mnist(batch=2), baseline(residual_mnist()))
+    found = compare_to_baseline(residual_mnist(batch=2), baseline(residual_mnist()))
     (macs,) = found
     assert macs.details[-1] == "the baseline ran with 1×1×28×28, this run with 2×1×28×28"
 
 
 def test_the_tolerance_is_told() -> None:
-    params, _ = drift(net(4, 9), baseline(net(4, 3)), tolerance=Decimal("0.025"))
+    params, _ = compare_to_baseline(net(4, 9), baseline(net(4, 3)), tolerance=Decimal("0.025"))
     assert "the baseline's 175 (tolerance 2.5 %); most" in params.message
 
 
 # ------------------------------------------------------------ what is not known
 def test_the_unknown_is_never_compared_as_zero() -> None:
-    (lost,) = drift(awkward(), baseline(known()))
+    (lost,) = compare_to_baseline(awkward(), baseline(known()))
     assert (lost.rule, lost.level) == ("baseline-macs", "error")
     assert lost.message == "the MACs are not known, so they cannot be held against the baseline's 33,600"
-    (won,) = drift(known(), baseline(awkward()))
+    (won,) = compare_to_baseline(known(), baseline(awkward()))
     assert (won.level, won.message) == ("warning", "the MACs were not known in the baseline, and are 33,600 now")
-    (still,) = drift(awkward(), baseline(awkward()))
+    (still,) = compare_to_baseline(awkward(), baseline(awkward()))
     assert (still.level, still.message) == ("warning", "the MACs were not known in the baseline, and are not known now")
 
 
 def test_a_run_that_broke_off_is_not_held_to_its_macs() -> None:
-    failure = Failure(Site("9", "Linear", "layer"), "linear", (), "no")
+    failure = Failure(Location("9", "Linear", "layer"), "linear", (), "no")
     failed = replace(residual_mnist(), trace=replace(residual_mnist().trace, failure=failure))
-    assert drift(failed, baseline(residual_mnist())) == ()
+    assert compare_to_baseline(failed, baseline(residual_mnist())) == ()
 
 
 # ------------------------------------------------------------ targets
@@ -200,16 +200,18 @@ def test_a_run_that_broke_off_is_not_held_to_its_macs() -> None:
 )
 def test_spellings_of_a_target(saved: str, target: str, found: bool) -> None:
     document = {**net(4).to_dict(), "target": saved}
-    assert (parsed(document, "base.json").of(target) is not None) is found
+    assert (parse_baseline(document, "base.json").of(target) is not None) is found
 
 
 def test_an_ambiguous_target_is_not_guessed() -> None:
     documents = [{**net(4).to_dict(), "target": f"/{place}/specs/a.yaml"} for place in ("one", "two")]
-    assert parsed(documents, "base.json").of("specs/a.yaml") is None
+    assert parse_baseline(documents, "base.json").of("specs/a.yaml") is None
 
 
 def test_a_target_that_is_not_there_is_a_warning() -> None:
-    (finding,) = drift(net(4), baseline(residual_mnist(), replace(net(4), trace=other("specs/net.yaml:smaller"))))
+    (finding,) = compare_to_baseline(
+        net(4), baseline(residual_mnist(), replace(net(4), trace=other("specs/net.yaml:smaller")))
+    )
     assert (finding.rule, finding.level) == ("baseline-target", "warning")
     assert finding.message == "the baseline base.json does not hold specs/net.yaml:small"
     cure = "did you mean 'specs/net.yaml:smaller'? renew the baseline with --save-baseline base.json"
@@ -252,7 +254,7 @@ def test_what_is_no_baseline_is_refused(
     monkeypatch.chdir(tmp_path)
     Path("base.json").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as raised:
-        read("base.json")
+        read_baseline("base.json")
     assert message in str(raised.value)
     assert str(raised.value).startswith("base.json")
     assert raised.value.help == "archscope check TARGET… --save-baseline base.json writes one"
@@ -260,12 +262,12 @@ def test_what_is_no_baseline_is_refused(
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or directory"):
-        read(tmp_path / "base.json")
+        read_baseline(tmp_path / "base.json")
     (tmp_path / "base.json").write_bytes(b"\xff")
     with pytest.raises(UsageError, match="not UTF-8"):
-        read(tmp_path / "base.json")
+        read_baseline(tmp_path / "base.json")
 
 
 def test_one_document_is_a_baseline_too(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(net(4).to_dict()), encoding="utf-8")
-    assert drift(net(4), read(tmp_path / "report.json")) == ()
+    assert compare_to_baseline(net(4), read_baseline(tmp_path / "report.json")) == ()

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archscope.checks.conflicts.axis_history import Change
+from archscope.checks.conflicts.axis_history import AxisChange
 from archscope.checks.conflicts.causes import (
-    CLASSES,
+    CAUSE_CLASSES,
     ConflictFacts,
-    cause_of,
+    classify_cause,
     fits_another_image,
     is_reordered,
-    rounds,
-    stride,
+    leftover_rows,
+    window_stride,
 )
-from archscope.checks.conflicts.diagnosis import Diagnosis, diagnoses
-from archscope.checks.conflicts.proposals import ORDER
+from archscope.checks.conflicts.diagnosis import Diagnosis, diagnose_conflicts
+from archscope.checks.conflicts.proposals import SOURCE_ORDER
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import recorded
@@ -58,7 +58,7 @@ def diagnosis(model: nn.Module, *shape: int) -> Diagnosis | None:
     """Of the first conflict."""
     trace = recorded(model, torch.zeros(shape)).trace
     assert trace.failure is None
-    return next(iter(diagnoses(TraceIndex(trace))), None)
+    return next(iter(diagnose_conflicts(TraceIndex(trace))), None)
 
 
 @pytest.mark.law
@@ -146,17 +146,17 @@ def test_causes_of_shapes_alone(left: tuple[int, ...], right: tuple[int, ...], c
 
 
 def test_every_class_has_its_proposals_but_the_one_that_only_a_proposal_shows() -> None:
-    assert {*ORDER, "source"} == set(CLASSES)
+    assert {*SOURCE_ORDER, "source"} == set(CAUSE_CLASSES)
 
 
 # ------------------------------------------------------------ the parts
 DOORS = (("x", (1, 4, 8, 8)), ("weight", (4, 4, 1, 1)))
 
 
-def change(short: str, size: int, **attributes: object) -> Change:
+def change(short: str, size: int, **attributes: object) -> AxisChange:
     doors = tuple(Operand(name, Value(number, shape, "float32", 0)) for number, (name, shape) in enumerate(DOORS))
-    row = Row(0, "0", short, "", -1, doors, (), attributes=tuple(attributes.items()), short=short)
-    return Change(row, ((2, size, size // 2), (3, size, size // 2)), (1, 4, size // 2, size // 2))
+    row = Row(0, "0", short, "", -1, doors, (), attributes=tuple(attributes.items()), short_name=short)
+    return AxisChange(row, ((2, size, size // 2), (3, size, size // 2)), (1, 4, size // 2, size // 2))
 
 
 @pytest.mark.parametrize(
@@ -170,16 +170,16 @@ def change(short: str, size: int, **attributes: object) -> Change:
     ],
 )
 def test_the_stride_of_a_row(short: str, attributes: dict[str, object], step: float) -> None:
-    assert stride(change(short, 8, **attributes).row) == step
+    assert window_stride(change(short, 8, **attributes).row) == step
 
 
 @pytest.mark.parametrize("size", range(4, 12))
 def test_a_window_rounds_where_its_stride_does_not_divide(size: int) -> None:
-    assert rounds(change("max_pool2d", size, kernel_size=2, stride=2)) == size % 2
-    assert rounds(change("conv2d", size, stride=(3, 3))) == (size - 1) % 3
-    assert rounds(change("conv2d", size, stride=(3, 3), padding=(1, 1))) == (size + 1) % 3
-    assert rounds(change("conv2d", size, stride=(1, 1))) == 0
-    assert rounds(change("interpolate", size)) == 0
+    assert leftover_rows(change("max_pool2d", size, kernel_size=2, stride=2)) == size % 2
+    assert leftover_rows(change("conv2d", size, stride=(3, 3))) == (size - 1) % 3
+    assert leftover_rows(change("conv2d", size, stride=(3, 3), padding=(1, 1))) == (size + 1) % 3
+    assert leftover_rows(change("conv2d", size, stride=(1, 1))) == 0
+    assert leftover_rows(change("interpolate", size)) == 0
 
 
 def test_reordered() -> None:
@@ -193,7 +193,7 @@ def test_reordered() -> None:
 def test_features_of_another_square_image(side: int, channels: int) -> None:
     found = diagnosis(Flat(7), 1, 3, 16, 16)
     assert found is not None
-    flatten = next(one for one in found.sides[0] if one.row.short == "flatten")
+    flatten = next(one for one in found.sides[0] if one.row.short_name == "flatten")
     assert fits_another_image(4 * side * side, flatten)
     assert not fits_another_image(4 * side * (side + 1), flatten)
     assert not fits_another_image(4 * side * side + 1, flatten)
@@ -205,4 +205,4 @@ def test_a_mended_operation_of_no_kind_is_not_judged_by_its_message() -> None:
     found = diagnosis(Two((2, 8), (2, 9)), 1)
     assert found is not None
     reworded = replace(found.mismatch, fact="stride off-by-one layout")
-    assert cause_of(ConflictFacts(reworded, found.shapes, found.sides, found.axis_names)) == found.cause
+    assert classify_cause(ConflictFacts(reworded, found.shapes, found.sides, found.axis_names)) == found.cause

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.errors import Span
-from archscope.render.conflicts import conflicts
+from archscope.render.conflicts import find_conflicts
 from archscope.report import Finding, Report
-from archscope.trace import Failure, Mismatch, Operand, Site, Value
+from archscope.trace import Failure, Location, Mismatch, Operand, Value
 from tests.checks.golden import FOLDER, Case, cases, checked, inside, shown
 from tests.sketches import Sketch, conv
 
@@ -26,10 +26,10 @@ from tests.sketches import Sketch, conv
 def mismatched(**more: object) -> Report:
     net = Sketch("net.yaml", x=(1, 64, 56, 56))
     main = conv(net, "layer2.0.main.3", net["x"], 128, 3, pad=1, stride=2)
-    site = Site("layer2.0.add", "main + prev", "step", "", Span("net.yaml", 12, 5), strict=True)
+    site = Location("layer2.0.add", "main + prev", "step", "", Span("net.yaml", 12, 5), strict=True)
     fault = Mismatch(site, "add", "add", (main, net["x"]), (1, 2, 3), row=1)
     report = net.report([main], mismatches=(replace(fault, **more),))
-    return replace(report, findings=conflicts(report.index))
+    return replace(report, findings=find_conflicts(report.index))
 
 
 def test_a_residual_mismatch_names_both_sides_and_the_axes() -> None:
@@ -49,7 +49,7 @@ def test_a_residual_mismatch_names_both_sides_and_the_axes() -> None:
 
 def test_other_operands_are_an_add_shape() -> None:
     a, b, c = (Operand(name, Value(-1, (1, size), "float32", 4)) for name, size in (("a", 2), ("b", 3), ("c", 2)))
-    found = mismatched(site=Site("merge", "add", "step", "", strict=True), operands=(a, b, c), axes=(1,))
+    found = mismatched(site=Location("merge", "add", "step", "", strict=True), operands=(a, b, c), axes=(1,))
     (finding,) = found.findings
     assert finding.rule == "add-shape"
     assert finding.message == "add cannot combine these: a (1, 2), b (1, 3), c (1, 2); they differ in dim 1 (2, 3, 2)"
@@ -58,7 +58,7 @@ def test_other_operands_are_an_add_shape() -> None:
 def test_branches_go_by_the_names_they_have_beside_the_add() -> None:
     a, b = (Operand(f"merge.{name}", Value(-1, (1, size), "float32", 4)) for name, size in (("a", 2), ("b", 3)))
     (finding,) = mismatched(
-        site=Site("merge.add", "a + b", "step", "", strict=True), operands=(a, b), axes=(1,)
+        site=Location("merge.add", "a + b", "step", "", strict=True), operands=(a, b), axes=(1,)
     ).findings
     assert "a (1, 2) from merge.a, b (1, 3) from merge.b" in finding.message
 
@@ -72,9 +72,11 @@ def test_operands_of_different_ranks() -> None:
 def test_a_failure_names_the_step_and_what_it_was_given() -> None:
     net = Sketch("net.py:Net", x=(1, 3, 8, 8))
     y = conv(net, "0", net["x"], 4, 3)
-    failure = Failure(Site("fc", "Linear", "layer", "10"), "linear", (y,), "mat1 and mat2 shapes cannot be multiplied")
+    failure = Failure(
+        Location("fc", "Linear", "layer", "10"), "linear", (y,), "mat1 and mat2 shapes cannot be multiplied"
+    )
     report = net.report([], failure=failure)
-    (finding,) = conflicts(report.index)
+    (finding,) = find_conflicts(report.index)
     assert (finding.rule, finding.level, finding.path) == ("forward", "error", "fc")
     assert finding.message == (
         "linear failed on (1, 4, 6, 6) float32 from 0: mat1 and mat2 shapes cannot be multiplied"
@@ -322,7 +324,7 @@ class Careful(nn.Module):
 def test_what_a_model_catches_itself_is_no_conflict() -> None:
     report = archscope.summarize(Careful(), input=(1, 4, 8, 8))
     assert (report.findings, report.trace.mismatches) == ((), ())
-    assert [row.short for row in report.trace.rows] == ["getitem", "relu"]
+    assert [row.short_name for row in report.trace.rows] == ["getitem", "relu"]
 
 
 class Own(nn.Module):

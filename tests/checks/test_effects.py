@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.api.sessions import Session
-from archscope.checks.conflicts.effects import Comparing, LineMap, StepChange, inputs_used, self_joins, ways_to_use
-from archscope.compile import outline
+from archscope.api.spec_session import SpecSession
+from archscope.checks.conflicts.step_changes import (
+    BlockComparer,
+    LineMap,
+    StepChange,
+    inputs_used,
+    self_joins,
+    ways_to_use,
+)
+from archscope.compile import outline_plan
 from archscope.errors import Span
-from archscope.planned import PlannedBlock
+from archscope.planned_block import PlannedBlock
 
 FILE = "net.yaml"
 
@@ -68,13 +75,13 @@ def test_lines_of_other_files_stay() -> None:
 
 # ------------------------------------------------------------ steps
 def planned(text: str) -> PlannedBlock:
-    return outline(Session(FILE, {"texts": {FILE: text}}).plan(FILE))
+    return outline_plan(SpecSession(FILE, {"texts": {FILE: text}}).plan(FILE))
 
 
 def changes(before: str, after: str) -> dict[str, StepChange]:
     """Path → what has changed there."""
     one, two = planned(before), planned(after)
-    found = list(Comparing(lines(before, after)).compare(one, two, (False,) * two.inputs).changes())
+    found = list(BlockComparer(lines(before, after)).compare(one, two, (False,) * two.inputs).changes())
     assert len({change.path for change in found}) == len(found)
     return {change.path: change for change in found}
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 import archscope
-from archscope.api import Repair, plan_of, repair
-from archscope.checks.conflicts.effects import StepChange
-from archscope.checks.conflicts.fix_search import Trial, offered, search, with_fixes
+from archscope.api import Repair, compile_plan, repair
+from archscope.checks.conflicts.edit_verdict import EditVerdict
+from archscope.checks.conflicts.fix_search import FixCandidate, search_fixes, select_offered, with_fixes
 from archscope.checks.conflicts.proposals import Proposal
-from archscope.checks.conflicts.verification import Verdict
+from archscope.checks.conflicts.step_changes import StepChange
 from archscope.errors import Span
-from archscope.planned import PlannedStep
-from archscope.report import Finding, Fix, Link, Report
-from archscope.spec.text_diff import diff
+from archscope.planned_block import PlannedStep
+from archscope.report import Finding, Fix, Report, WalkStep
+from archscope.spec.text_diff import unified_diff
 from tests.checks.golden import FOLDER, Case, cases, checked, inside
 from tests.checks.test_fix_cases import mended
 
@@ -86,7 +86,7 @@ def test_a_fix_is_its_edit_and_keeps_the_comments(case: Case) -> None:
     for finding in checked(case):
         for fix in finding.fixes:
             assert fix.file == case.name
-            assert fix.edit == diff(case.spec, fix.text, case.name)
+            assert fix.edit == unified_diff(case.spec, fix.text, case.name)
             gone = [line[1:] for line in fix.edit.splitlines() if line.startswith("-") and not line.startswith("---")]
             taken_out = "take " in fix.description
             assert re.findall("#.*", fix.text) == [
@@ -103,7 +103,7 @@ def test_no_error_is_left_after_the_first_fixes(case: Case) -> None:
     text = cured(case) if str(case) in SEVERAL else fixes(case)[0].text
     assert [finding.message for finding in summary(case, text).findings if finding.level == "error"] == []
     with inside(FOLDER):
-        plan_of(case.name, texts={case.name: text})
+        compile_plan(case.name, texts={case.name: text})
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -124,23 +124,23 @@ def proposal(words: str, cause: str = "channels") -> Proposal:
     return Proposal(words, "net.yaml", TEXT.replace("three", words), cause)
 
 
-def trial(words: str, *, params: int | None = 2, macs: int | None = -10, wrong: int = 0, **more: Any) -> Trial:
-    return Trial(proposal(words), Verdict(**more), params, macs, wrong)
+def trial(words: str, *, params: int | None = 2, macs: int | None = -10, wrong: int = 0, **more: Any) -> FixCandidate:
+    return FixCandidate(proposal(words), EditVerdict(**more), params, macs, wrong)
 
 
-def tried(*names: str, most: int = 80, **passing: Trial) -> tuple[list[str], list[str]]:
+def tried(*names: str, most: int = 80, **passing: FixCandidate) -> tuple[list[str], list[str]]:
     """The names of those that are tried, and of those that passed, the best first."""
     seen: list[str] = []
 
-    def attempt(one: Proposal) -> Trial | None:
+    def attempt(one: Proposal) -> FixCandidate | None:
         seen.append(one.description)
         return passing.get(one.description)
 
-    found = search(map(proposal, names), attempt, most=most)
+    found = search_fixes(map(proposal, names), attempt, most=most)
     return seen, [one.proposal.description for one in found]
 
 
-def passed(*trials: Trial) -> list[str]:
+def passed(*trials: FixCandidate) -> list[str]:
     """The names of those that passed, the best first, where they are proposed in this order."""
     by_name = {one.proposal.description: one for one in trials}
     return tried(*by_name, **by_name)[1]
@@ -154,7 +154,7 @@ def test_what_does_not_pass_is_no_fix() -> None:
 def test_the_search_ends_with_three_clean_fixes() -> None:
     names = ["a", "b", "c", "d"]
     assert tried(*names, **{name: trial(name) for name in names}) == (names[:3], names[:3])
-    unclean = trial("a", elsewhere=(CHANGE,))
+    unclean = trial("a", unrelated_changes=(CHANGE,))
     assert tried(*names, a=unclean, **{name: trial(name) for name in names[1:]}) == (names, ["b", "c", "d", "a"])
 
 
@@ -181,13 +181,13 @@ def test_no_more_are_tried_than_allowed() -> None:
         (trial("better", outside=True), trial("worse", left=1)),
         (trial("better", outside=True), trial("worse", wrong=1)),
         (trial("better", halves=True), trial("worse", outside=True)),
-        (trial("better", elsewhere=(CHANGE,)), trial("worse", halves=True)),
-        (trial("better", edited=1), trial("worse", elsewhere=(CHANGE, CHANGE))),
+        (trial("better", unrelated_changes=(CHANGE,)), trial("worse", halves=True)),
+        (trial("better", edited=1), trial("worse", unrelated_changes=(CHANGE, CHANGE))),
         (trial("better", params=9), trial("worse", edited=1, params=0)),
     ],
     ids=["errors left", "wrong variants", "outside", "halves", "steps elsewhere", "steps edited"],
 )
-def test_what_else_changes_ranks_before_nearness_and_cost(better: Trial, worse: Trial) -> None:
+def test_what_else_changes_ranks_before_nearness_and_cost(better: FixCandidate, worse: FixCandidate) -> None:
     assert passed(worse, better) == passed(better, worse) == ["better", "worse"]
 
 
@@ -204,9 +204,9 @@ def test_at_one_distance_the_cheaper_one_comes_first() -> None:
 
 def test_at_most_three_are_offered_and_none_that_leaves_more_wrong() -> None:
     trials = [trial(name) for name in "abcd"]
-    assert offered(trials, 1000) == trials[:3]
-    assert offered([trials[0], trial("half", left=1), trial("late", wrong=1), trials[1]], 1000) == trials[:2]
-    assert offered([], 1000) == []
+    assert select_offered(trials, 1000) == trials[:3]
+    assert select_offered([trials[0], trial("half", left=1), trial("late", wrong=1), trials[1]], 1000) == trials[:2]
+    assert select_offered([], 1000) == []
 
 
 def test_a_net_of_another_size_is_no_alternative() -> None:
@@ -216,8 +216,8 @@ def test_a_net_of_another_size_is_no_alternative() -> None:
         trial("c", params=101),
         trial("d", params=None),
     )
-    assert offered([first, much, same, unknown], 1000) == [first, same, unknown]
-    assert offered([trial("a", params=500), much], 1000)[1:] == [much]
+    assert select_offered([first, much, same, unknown], 1000) == [first, same, unknown]
+    assert select_offered([trial("a", params=500), much], 1000)[1:] == [much]
 
 
 @pytest.mark.parametrize(("params", "macs"), [(None, 90), (12, None), (None, None), (0, 0)])
@@ -227,9 +227,9 @@ def test_a_price_that_is_not_known_is_not_zero(params: int | None, macs: int | N
 
 
 def test_a_fix_tells_what_it_changes_elsewhere() -> None:
-    (fix,) = with_fixes(CONFLICT, [trial("one", elsewhere=(CHANGE,), outside=True)], lambda file: TEXT).fixes
+    (fix,) = with_fixes(CONFLICT, [trial("one", unrelated_changes=(CHANGE,), outside=True)], lambda file: TEXT).fixes
     assert (fix.changes, fix.outside) == (("coarse.1: 1×8 → 1×4",), True)
-    assert (fix.file, fix.text, fix.edit) == ("net.yaml", "one\ntwo\none\n", diff(TEXT, fix.text, "net.yaml"))
+    assert (fix.file, fix.text, fix.edit) == ("net.yaml", "one\ntwo\none\n", unified_diff(TEXT, fix.text, "net.yaml"))
 
 
 def test_the_fix_gives_the_cause_and_leads_the_walk() -> None:
@@ -239,7 +239,7 @@ def test_the_fix_gives_the_cause_and_leads_the_walk() -> None:
 
 
 def test_a_step_of_the_walk_that_the_fix_changes_is_moved_to_its_head() -> None:
-    steps = tuple(Link(f"{line}", "…", Span("net.yaml", line, 1)) for line in (1, 3))
+    steps = tuple(WalkStep(f"{line}", "…", Span("net.yaml", line, 1)) for line in (1, 3))
     found = with_fixes(replace(CONFLICT, walk=steps), [trial("one")], lambda file: TEXT)
     assert found.walk == (steps[1], steps[0])
 
@@ -362,7 +362,7 @@ def test_repairs_go_on_until_no_conflict_is_left(folder: Path) -> None:
     one = repaired(case)
     assert len(one.fixes) == 3
     assert one.after[case.name] == one.fixes[-1].text
-    assert one.diff == diff(case.spec, one.after[case.name], case.name)
+    assert one.diff == unified_diff(case.spec, one.after[case.name], case.name)
 
 
 @pytest.mark.moves_rng
@@ -419,4 +419,4 @@ def test_images_are_not_joined_along_their_height_because_a_layer_was_told_other
 
 def test_an_alternative_costs_about_as_much() -> None:
     first, dear, fair = trial("a", params=0, macs=10), trial("b", params=0, macs=90_000), trial("c", params=0, macs=90)
-    assert offered([first, dear, fair], 1000, 1000) == [first, fair]
+    assert select_offered([first, dear, fair], 1000, 1000) == [first, fair]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.render.findings import report
+from archscope.render.findings import format_check_report
 from archscope.report import Finding, Fix
 from tests.checks import broken_modules as broken
 from tests.record.mischief import picture, world
@@ -187,7 +187,7 @@ def test_a_target_in_a_file_gets_the_same_fixes() -> None:
 def test_nobody_is_told_to_let_check_write_python() -> None:
     found = archscope.check(f"{FILE}:Projected", input=IMAGE)
     assert fixes(found[0].findings)
-    assert "--fix" not in report(found)
+    assert "--fix" not in format_check_report(found)
 
 
 def test_a_fix_on_meta_costs_what_it_costs_elsewhere() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api import module_sizes
+from archscope.api import module_at_other_sizes
 from archscope.report import Finding
 from tests.checks import other_sizes_modules as modules
 from tests.networks.test_twins import PAIRS, Pair
@@ -120,9 +120,9 @@ def test_nothing_is_left_and_nothing_is_printed_twice(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("batch", [None, 1])
 def test_heavy_modules_have_a_twin_on_meta(batch: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shares nothing that a run could change; the module keeps its weights, and the list that its layer keeps."""
-    monkeypatch.setattr(module_sizes, "LIGHT", 0)
-    monkeypatch.setattr(module_sizes, "QUICK", 0.0)
-    monkeypatch.setattr(module_sizes, "LONGEST", 60.0)
+    monkeypatch.setattr(module_at_other_sizes, "LIGHT_MACS", 0)
+    monkeypatch.setattr(module_at_other_sizes, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(module_at_other_sizes, "MAX_RERUN_SECONDS", 60.0)
     with torch.random.fork_rng():
         model = modules.Heavy(batch)
     weights = list(model.rnn._flat_weights)
@@ -132,13 +132,13 @@ def test_heavy_modules_have_a_twin_on_meta(batch: int | None, monkeypatch: pytes
 
 
 def test_what_cannot_run_on_meta_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_sizes, "LIGHT", 0)
-    monkeypatch.setattr(module_sizes, "QUICK", 0.0)
+    monkeypatch.setattr(module_at_other_sizes, "LIGHT_MACS", 0)
+    monkeypatch.setattr(module_at_other_sizes, "QUICK_SECONDS", 0.0)
     assert found(of("ByValue", False), input=IMAGE) == []
 
 
 def test_what_takes_too_long_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_sizes, "LONGEST", 0.0)
+    monkeypatch.setattr(module_at_other_sizes, "MAX_RERUN_SECONDS", 0.0)
     assert found(of("HardView", True), input=IMAGE) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archscope.checks.rules import RULES
-from archscope.checks.selection import NAMES, Selection, comments, uncommented
+from archscope.checks.selection import RULE_NAMES, Selection, apply_ignore_comments, find_comments
 from archscope.errors import Span, UsageError
 from archscope.report import Finding
 
@@ -21,7 +21,7 @@ def of_family(*families: str) -> set[str]:
     return {rule.code for rule in RULES if rule.family in families}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULE_NAMES)
 def test_selecting_and_ignoring_divide_what_there_is(name: str) -> None:
     selected = kept(select=(name,))
     assert selected == {"spec"} | {rule.code for rule in RULES if name in (rule.code, rule.family)}
@@ -75,7 +75,7 @@ def lines_kept(text: str, rule: str, *, file: str = "net.yaml") -> list[int]:
     """The lines at which a finding of this rule is kept; 0 is a finding without a place."""
     count = text.count("\n")
     found = [Finding(rule, "warning", "", place=Span(file, line, 3) if line else None) for line in range(count + 1)]
-    left = uncommented(found, {file: text}, file)
+    left = apply_ignore_comments(found, {file: text}, file)
     return [finding.place.line if finding.place else 0 for finding in left if finding.rule == rule]
 
 
@@ -103,7 +103,7 @@ def test_above_the_first_key_a_comment_takes_the_file(head: str) -> None:
 def test_a_comment_speaks_of_its_own_file_only() -> None:
     at = Finding("add-shape", "error", "", place=Span("net.yaml", 1, 1))
     other = {"net.yaml": "input: [N]\n", "blocks.yaml": "# archscope: ignore[add-shape]\nblocks: {}\n"}
-    assert uncommented([at, Finding("add-shape", "error", "")], other, "net.yaml") == (
+    assert apply_ignore_comments([at, Finding("add-shape", "error", "")], other, "net.yaml") == (
         at,
         Finding("add-shape", "error", ""),
     )
@@ -121,18 +121,22 @@ def test_a_comment_speaks_of_its_own_file_only() -> None:
     ],
 )
 def test_a_comment_that_ignores_nothing_is_a_warning(comment: str, fact: str, help: str) -> None:
-    (wrong,) = uncommented([], {"net.yaml": f"input: [N]\nlayers: [ReLU]  # archscope: {comment}\n"}, "net.yaml")
+    (wrong,) = apply_ignore_comments(
+        [], {"net.yaml": f"input: [N]\nlayers: [ReLU]  # archscope: {comment}\n"}, "net.yaml"
+    )
     assert (wrong.rule, wrong.level, wrong.message) == ("unknown-rule", "warning", fact)
     assert (wrong.place, wrong.help[: len(help)]) == (Span("net.yaml", 2, 17), help)
 
 
 def test_a_mistake_in_a_spec_is_kept_whatever_a_comment_says() -> None:
     fault = Finding("spec", "error", "", place=Span("net.yaml", 1, 1))
-    assert uncommented([fault], {"net.yaml": "input: [N]  # archscope: ignore[lint]\n"}, "net.yaml") == (fault,)
+    assert apply_ignore_comments([fault], {"net.yaml": "input: [N]  # archscope: ignore[lint]\n"}, "net.yaml") == (
+        fault,
+    )
 
 
 @pytest.mark.parametrize(
     "text", ["a: '#archscope: ignore[lint]'", "# other: ignore[lint]", "# archscope: see below", "# archscope ignore"]
 )
 def test_no_comment_is_none(text: str) -> None:
-    assert list(comments(text + "\n", "net.yaml")) == []
+    assert list(find_comments(text + "\n", "net.yaml")) == []

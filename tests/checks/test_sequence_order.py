@@ -13,7 +13,7 @@ from torch import nn
 import archscope
 from archscope.errors import SpecError
 from archscope.report import Finding
-from archscope.sequence_order import misread
+from archscope.sequence_order import find_order_problem
 
 
 class Cross(nn.Module):
@@ -111,10 +111,10 @@ def test_sequences_that_fit_in_neither_order_are_not_advised_to_change_it() -> N
 
 
 def test_what_fits_in_its_order_is_not_misread() -> None:
-    assert misread((7, 2, 16), (9, 2, 16), [(2, 9), (7, 9)], batch_first=False) is None
-    assert misread((2, 7, 16), (2, 9, 16), [(2, 9), (7, 9)], batch_first=True) is None
-    assert misread((4, 4, 16), (4, 4, 16), [(4, 4)], batch_first=False) is None
-    assert misread((7, 16), (9, 16), [], batch_first=False) is None
+    assert find_order_problem((7, 2, 16), (9, 2, 16), [(2, 9), (7, 9)], batch_first=False) is None
+    assert find_order_problem((2, 7, 16), (2, 9, 16), [(2, 9), (7, 9)], batch_first=True) is None
+    assert find_order_problem((4, 4, 16), (4, 4, 16), [(4, 4)], batch_first=False) is None
+    assert find_order_problem((7, 16), (9, 16), [], batch_first=False) is None
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -130,7 +130,7 @@ def test_a_spec_is_told_in_the_same_words(tmp_path: Path, batch_first: bool) -> 
         archscope.summarize(path)
     (problem,) = caught.value.problems
     query, key = (1, 2, 16) if batch_first else (2, 1, 16), (23, 2, 16) if batch_first else (2, 23, 16)
-    found = misread(query, key, [], batch_first=batch_first)
+    found = find_order_problem(query, key, [], batch_first=batch_first)
     assert found is not None
     assert (problem.message, problem.help) == (found.fact, f"batch_first={not batch_first}")
     assert problem.span.line == 5

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api.source_fixes import SourceSearch
+from archscope.api.source_fixes import SourceFixSearch
 from archscope.errors import UsageError
 from archscope.report import Finding, Fix
-from archscope.targets import Remaking, module_of, surroundings
+from archscope.targets import TargetRebuilder, load_module, target_import_path
 
 pytestmark = pytest.mark.moves_rng
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
@@ -802,16 +802,16 @@ def forbidden(*_given: Any, **_more: Any) -> Any:
 
 def test_a_live_modules_source_is_not_tried(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_in(package, "nets_of_an_author", CASES["one use of a shared block, in a class"].text)
-    monkeypatch.setattr(SourceSearch, "__init__", forbidden)
-    monkeypatch.setattr(Remaking, "changed", forbidden)
-    monkeypatch.setattr(Remaking, "with_calls", forbidden)
+    monkeypatch.setattr(SourceFixSearch, "__init__", forbidden)
+    monkeypatch.setattr(TargetRebuilder, "changed", forbidden)
+    monkeypatch.setattr(TargetRebuilder, "record_calls", forbidden)
     (one,) = archscope.check(module.Net(), input=IMAGE)
     assert any(finding.level == "error" for finding in one.findings)
 
 
 def test_an_instance_is_mended_as_a_live_module_is(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_in(package, "nets_of_an_author", CASES["a width in a class"].text + "\n        net = Net()\n")
-    monkeypatch.setattr(Remaking, "changed", forbidden)
+    monkeypatch.setattr(TargetRebuilder, "changed", forbidden)
     found = fixes(checked("nets_of_an_author:net", IMAGE))
     (live,) = archscope.check(module.net, input=IMAGE)
     assert found
@@ -981,8 +981,10 @@ def test_a_file_keeps_its_line_ends(live: bool, tmp_path: Path) -> None:
     file = CASES["a width in a class"].written(tmp_path)
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
     target: Any = f"{file}:Net"
-    with surroundings(target):
-        found = fixes(checked(module_of(target, {}) if live else target, IMAGE, **({"device": "auto"} if live else {})))
+    with target_import_path(target):
+        found = fixes(
+            checked(load_module(target, {}) if live else target, IMAGE, **({"device": "auto"} if live else {}))
+        )
     assert found
     assert all(fix.text.count("\n") == fix.text.count("\r\n") for fix in found if fix.text)
     assert any("\r" in fix.edit for fix in found)

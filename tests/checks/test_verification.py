@@ -5,35 +5,37 @@ from __future__ import annotations
 import pytest
 
 from archscope.api.expected_figures import compiled_net
-from archscope.api.runs import summarize_plan
-from archscope.api.sessions import Session
 from archscope.api.spec_fixes import edited_blocks
-from archscope.checks.conflicts.effects import LineMap
-from archscope.checks.conflicts.verification import ConflictScope, Verdict, scope_of, verdict
-from archscope.spec.edits import Page
+from archscope.api.spec_session import SpecSession
+from archscope.api.summaries import summarize_plan
+from archscope.checks.conflicts.edit_verdict import ConflictScope, EditVerdict, judge_edit, mismatch_scope
+from archscope.checks.conflicts.step_changes import LineMap
+from archscope.spec.editable_spec import EditableSpec
 
 FILE = "net.yaml"
 Edit = tuple[str, str]
 
 
-def judged(text: str, *edits: Edit) -> Verdict:
+def judged(text: str, *edits: Edit) -> EditVerdict:
     """The verdict on a text with other words in it, for its first conflict."""
     after = text
     for old, new in edits:
         assert after.count(old) == 1, f"{old!r} stands {after.count(old)} times"
         after = after.replace(old, new)
-    session = Session(FILE, {"texts": {FILE: text}})
+    session = SpecSession(FILE, {"texts": {FILE: text}})
     plan = session.plan(FILE)
     before, mended = compiled_net(plan), compiled_net(session.plan(FILE, edit=(FILE, after)))
     lines = LineMap(FILE, text, after)
-    return verdict(before, mended, scope(session), lines, edited_blocks(Page(text, session.library.root), lines))
+    return judge_edit(
+        before, mended, scope(session), lines, edited_blocks(EditableSpec(text, session.library.root), lines)
+    )
 
 
-def scope(session: Session) -> ConflictScope:
+def scope(session: SpecSession) -> ConflictScope:
     """Of the mismatches that stand where the first one does."""
     report = summarize_plan(session.plan(FILE), device="meta")
     found = report.trace.mismatches
-    return scope_of(report.index, [one for one in found if one.site.place == found[0].site.place])
+    return mismatch_scope(report.index, [one for one in found if one.site.place == found[0].site.place])
 
 
 NET = """\
@@ -51,7 +53,7 @@ STRIDE = ("Conv2d(8, 3, stride=2, padding=1)", "Conv2d(8, 3, stride=1, padding=1
 
 
 def test_nothing_is_against_a_fix() -> None:
-    assert judged(NET, STRIDE) == Verdict(alone=True)
+    assert judged(NET, STRIDE) == EditVerdict(others_unchanged=True)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_nothing_is_against_a_fix() -> None:
     ],
 )
 def test_each_reason_against_an_edit(edits: list[Edit], against: str) -> None:
-    assert judged(NET, *edits).against == against
+    assert judged(NET, *edits).objection == against
 
 
 LAYER_GONE = """\
@@ -84,12 +86,12 @@ layers:
 
 
 def test_a_layer_that_is_gone() -> None:
-    assert judged(LAYER_GONE, ("  - Conv2d(8, 3, stride=2, padding=1)\n", "  - ReLU\n")).against == "a layer is gone"
+    assert judged(LAYER_GONE, ("  - Conv2d(8, 3, stride=2, padding=1)\n", "  - ReLU\n")).objection == "a layer is gone"
 
 
 def test_a_step_without_parameters_may_go() -> None:
     text = LAYER_GONE.replace("Conv2d(8, 3, stride=2, padding=1)", "ReLU\n  - MaxPool2d(2)")
-    assert judged(text, ("  - MaxPool2d(2)\n", "")).against == ""
+    assert judged(text, ("  - MaxPool2d(2)\n", "")).objection == ""
 
 
 # ------------------------------------------------------------ shared blocks
@@ -111,10 +113,10 @@ BLOCK = ("    - ReLU\n", "    - ReLU\n    - MaxPool2d(2)\n")
 
 def test_a_block_is_not_edited_for_one_use() -> None:
     """Though all sizes fit with either edit of it."""
-    assert judged(SHARED, BLOCK).against == "a step that does not lead to the conflict is edited"
+    assert judged(SHARED, BLOCK).objection == "a step that does not lead to the conflict is edited"
     wider = ("stride=stride, padding=1", "stride=max(stride, out // 8), padding=1")
-    assert judged(SHARED, wider).against == "a block is edited that other places use"
-    assert judged(SHARED, ("C(16)   # here", "C(16, stride=2)   # here")) == Verdict(halves=True)
+    assert judged(SHARED, wider).objection == "a block is edited that other places use"
+    assert judged(SHARED, ("C(16)   # here", "C(16, stride=2)   # here")) == EditVerdict(halves=True)
 
 
 USES = """\
@@ -133,7 +135,7 @@ layers:
 
 def test_a_block_is_edited_where_each_of_its_uses_is_in_conflict() -> None:
     found = judged(USES, ("Conv2d(out, 3)", "Conv2d(out, 3, padding=1)"))
-    assert (found.against, found.left, found.edited) == ("", 0, 0)
+    assert (found.objection, found.left, found.edited) == ("", 0, 0)
 
 
 def test_a_block_with_a_sound_use_is_not_edited() -> None:
@@ -143,13 +145,13 @@ def test_a_block_with_a_sound_use_is_not_edited() -> None:
         .replace("- ReLU\n  - Unit(8)", "- Unit(8, k=1)")
     )
     text = text.replace("  - Unit(8)\n  - Unit(8, k=1)", "  - Unit(8, k=1)\n  - Unit(8)")
-    assert judged(text, ("Conv2d(out, k)", "Conv2d(out, k, padding=1)")).against
-    assert judged(text, ("Conv2d(out, k)", "Conv2d(out, k, padding=k // 2)")).against == ""
+    assert judged(text, ("Conv2d(out, k)", "Conv2d(out, k, padding=1)")).objection
+    assert judged(text, ("Conv2d(out, k)", "Conv2d(out, k, padding=k // 2)")).objection == ""
 
 
 def test_a_block_that_is_used_once_may_be_edited() -> None:
     text = USES.replace("  - ReLU\n  - Unit(8)\n", "  - ReLU\n")
-    assert judged(text, ("Conv2d(out, 3)", "Conv2d(out, 3, padding=1)")).against == ""
+    assert judged(text, ("Conv2d(out, 3)", "Conv2d(out, 3, padding=1)")).objection == ""
 
 
 # ------------------------------------------------------------ what a fix changes
@@ -168,9 +170,9 @@ return: [prev, coarse]
 
 def test_steps_that_change_beside_the_conflict_are_told() -> None:
     found = judged(TWO_ENDS, ("low: Conv2d(16, 3, padding=1)", "low: Conv2d(16, 3, stride=2, padding=1)"))
-    assert found.against == ""
-    assert [change.path for change in found.elsewhere] == ["coarse"]
-    assert judged(TWO_ENDS, ("scale_factor=4", "scale_factor=2")).elsewhere == ()
+    assert found.objection == ""
+    assert [change.path for change in found.unrelated_changes] == ["coarse"]
+    assert judged(TWO_ENDS, ("scale_factor=4", "scale_factor=2")).unrelated_changes == ()
 
 
 def test_a_map_that_is_halved() -> None:
@@ -183,19 +185,19 @@ def test_an_edit_of_the_input_lies_outside_and_changes_nothing_elsewhere() -> No
     steps = ("a: Conv2d(4, 1)", "MaxPool2d(2)", "interpolate(scale_factor=2)", "cat([prev, a], dim=1)")
     text = "input: [N, 3, 9, 9]\nlayers:\n" + "".join(f"  - {step}\n" for step in steps)
     found = judged(text, ("9, 9]", "10, 10]"))
-    assert (found.against, found.outside, found.elsewhere) == ("", True, ())
+    assert (found.objection, found.outside, found.unrelated_changes) == ("", True, ())
 
 
 def test_conflicts_that_are_left_are_counted() -> None:
     text = NET.replace("return:", "  - more: cat([x, c], dim=1)\nreturn:").replace("[out, side]", "[out, side, more]")
     found = judged(text, ("cat([a, c], dim=1)", "cat([a, interpolate(c, scale_factor=2)], dim=1)"))
-    assert (found.against, found.left, found.alone) == ("", 1, True)
+    assert (found.objection, found.left, found.others_unchanged) == ("", 1, True)
     whole = judged(text, STRIDE)
-    assert (whole.against, whole.left, whole.alone) == ("", 0, False)
+    assert (whole.objection, whole.left, whole.others_unchanged) == ("", 0, False)
 
 
 def test_a_value_that_comes_into_use() -> None:
     text = NET.replace("cat([a, c], dim=1)", "cat([a, a.flatten(2)], dim=1)")
     text = text.replace("  - c: Conv2d(8, 3, stride=2, padding=1)(b)\n", "")
-    assert judged(text, ("cat([a, a.flatten(2)], dim=1)", "cat([a, b], dim=1)")).frees
-    assert not judged(NET, STRIDE).frees
+    assert judged(text, ("cat([a, a.flatten(2)], dim=1)", "cat([a, b], dim=1)")).frees_value
+    assert not judged(NET, STRIDE).frees_value

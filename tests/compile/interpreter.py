@@ -38,7 +38,7 @@ from archscope.spec.model import (
     Variant,
     Word,
 )
-from archscope.spec.settings import settings_of
+from archscope.spec.settings import parse_settings
 from tests.compile.interpreter_expressions import Expressions
 from tests.compile.interpreter_scopes import Entry, File, Frame, Scope
 from tests.compile.interpreter_values import (
@@ -76,7 +76,7 @@ def run(
     """Runs a spec's net at the sizes of `inputs`, with the weights of `built`."""
     chosen = chosen_variant(library.root, variant)
     given = {one.name: one.value for one in library.root.params} | {one.name: one.value for one in chosen.settings}
-    given |= {name: one.value for name, one in settings_of(settings or {}).items()}
+    given |= {name: one.value for name, one in parse_settings(settings or {}).items()}
     file = File(library, library.root, given)
     interpreter = Interpreter(built)
     value = interpreter.net(file, tuple(inputs), {}, "", sized=True)

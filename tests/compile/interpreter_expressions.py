@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.spec.model import Constant, Data, Declared, Definition, Expression, Items, LayerCall, Table, Word
+from archscope.spec.model import Constant, Data, DeclaredModule, Definition, Expression, Items, LayerCall, Table, Word
 from tests.compile.interpreter_scopes import Entry, File, Frame, Scope
 from tests.compile.interpreter_values import (
     CONSTANTS,
@@ -135,7 +135,7 @@ class Expressions:
     def defined(self, definition: Definition, scope: Scope) -> Any:
         return Little(definition, scope) if definition.arguments is not None else self.data(definition.value, scope)
 
-    def shared(self, declared: Declared, scope: Scope, path: str) -> Shared:
+    def shared(self, declared: DeclaredModule, scope: Scope, path: str) -> Shared:
         body = declared.body
         made = self.long_form(body, scope) if isinstance(body, LayerCall) else self.value(body, scope)
         made = made if isinstance(made, Made) else Made(made)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.spec.model import Declared, Definition, Library, Spec
+from archscope.spec.model import DeclaredModule, Definition, Library, Spec
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Frame:
     path: str
     names: dict[str, Any] = field(default_factory=dict)
     lets: tuple[Definition, ...] = ()
-    modules: tuple[Declared, ...] = ()
+    modules: tuple[DeclaredModule, ...] = ()
 
 
 @dataclass

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.compile.argument_text import block_in_short, describe, in_short, value_text
+from archscope.compile.argument_text import (
+    describe_layer,
+    format_argument_value,
+    format_block_arguments,
+    format_layer_arguments,
+)
 from tests.compile.written import plan
 
 LIVE = [
@@ -54,7 +59,7 @@ LIVE = [
 def test_a_live_module_in_short(make, text):
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert describe(make()) == text
+        assert describe_layer(make()) == text
 
 
 @pytest.mark.parametrize(
@@ -77,14 +82,14 @@ def test_a_live_module_in_short(make, text):
     ],
 )
 def test_written_arguments_in_short(name, arguments, text):
-    assert in_short(name, arguments) == text
+    assert format_layer_arguments(name, arguments) == text
 
 
 def test_a_module_of_the_authors_own_has_no_arguments_in_short():
     class Linear(nn.Linear):
         pass
 
-    assert describe(Linear(1, 2, device="meta")) == ""
+    assert describe_layer(Linear(1, 2, device="meta")) == ""
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_a_module_of_the_authors_own_has_no_arguments_in_short():
     ],
 )
 def test_a_value_as_text(value: object, text: str) -> None:
-    assert value_text(value) == text
+    assert format_argument_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_a_value_as_text(value: object, text: str) -> None:
     ],
 )
 def test_a_blocks_arguments_in_short(arguments: dict[str, object], text: str) -> None:
-    assert block_in_short(arguments.items(), ("width", "grid", "kv_heads", "num_layers")) == text
+    assert format_block_arguments(arguments.items(), ("width", "grid", "kv_heads", "num_layers")) == text
 
 
 BLOCK = """

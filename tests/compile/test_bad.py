@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archscope.api import load, plan_of
+from archscope.api import compile_plan, load
 from archscope.errors import SpecError
 from tests.badcases import BadCase, bad_cases, read_case
 
@@ -17,7 +17,7 @@ FOREIGN = re.compile(r"Traceback|__init__|<class|NoneType|\bfx\b|\w+Error\b|obje
 
 def problems_of(path: Path) -> SpecError:
     with pytest.raises(SpecError) as caught:
-        plan_of(str(path))
+        compile_plan(str(path))
     return caught.value
 
 

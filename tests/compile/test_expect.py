@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from archscope.api import summarize
-from archscope.spec.model import Expected
+from archscope.spec.model import Expectation
 from tests.compile.written import plan, refused, steps
 
 
-def expected(text: str) -> list[Expected]:
+def expected(text: str) -> list[Expectation]:
     return list(plan(text).expected)
 
 

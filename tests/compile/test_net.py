@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from archscope.api import build, plan_of
-from archscope.compile import Override
+from archscope.api import build, compile_plan
+from archscope.compile import InputOverride
 from archscope.errors import SpecError, UsageError
 from archscope.spec import load
-from archscope.spec.settings import settings_of
-from archscope.spec.variants import find_variant, variants_of
+from archscope.spec.settings import parse_settings
+from archscope.spec.variants import all_variants, find_variant
 from tests.compile.written import example, inputs_of, net, plan, refused, run, same, shape_of, steps, weights
 
 # Inputs
@@ -114,19 +114,19 @@ def test_params_have_defaults_that_depend_on_params() -> None:
     ],
 )
 def test_settings_override_params(settings: dict[str, Any], index: int, shape: tuple[int, ...]) -> None:
-    assert channels(settings=settings_of(settings))[index] == shape
+    assert channels(settings=parse_settings(settings))[index] == shape
 
 
 def test_a_variant_overrides_params_and_a_setting_overrides_it() -> None:
     assert channels(variant="wide")[:2] == [(8, 3, 3, 3), (16, 8, 1, 1)]
-    assert channels(variant="wide", settings=settings_of({"width": 2}))[:2] == [(2, 3, 3, 3), (4, 2, 1, 1)]
+    assert channels(variant="wide", settings=parse_settings({"width": 2}))[:2] == [(2, 3, 3, 3), (4, 2, 1, 1)]
     assert channels(variant="odd")[::2] == [(4, 3, 3, 1), (7, 8, 1, 1)]
 
 
 def test_the_first_variant_is_the_default() -> None:
     root = load("net.yaml", text=SIZES).root
     assert find_variant(root, None).name == "small"
-    assert [v.name for v in variants_of(root)] == ["small", "wide", "odd"]
+    assert [v.name for v in all_variants(root)] == ["small", "wide", "odd"]
     assert plan(SIZES).target == "net.yaml:small"
 
 
@@ -134,12 +134,12 @@ def test_matrix_is_the_product_times_the_variants() -> None:
     spec = steps("Linear(width, bias=bias)", shape="N, 4", head="params: {width: 1, bias: true}\nVARIANTS")
     matrix = "matrix:\n  width: [2, 3]\n  bias: [true, false]\n"
     alone = spec.replace("VARIANTS", matrix)
-    assert [v.name for v in variants_of(load("net.yaml", text=alone).root)] == [
+    assert [v.name for v in all_variants(load("net.yaml", text=alone).root)] == [
         "width=2,bias=True", "width=2,bias=False", "width=3,bias=True", "width=3,bias=False",
     ]  # fmt: skip
     assert weights(alone, variant="width=3,bias=False") == {"0.weight": (3, 4)}
     crossed = spec.replace("VARIANTS", "variants: {a: {}, b: {bias: false}}\nmatrix: {width: [2, 3]}\n")
-    assert [v.name for v in variants_of(load("net.yaml", text=crossed).root)] == [
+    assert [v.name for v in all_variants(load("net.yaml", text=crossed).root)] == [
         "a,width=2", "a,width=3", "b,width=2", "b,width=3",
     ]  # fmt: skip
     assert weights(crossed, variant="b,width=3") == {"0.weight": (3, 4)}
@@ -150,7 +150,7 @@ def test_matrix_is_the_product_times_the_variants() -> None:
     [
         ({"variant": "wid"}, "net.yaml has no variant 'wid'", "did you mean 'wide'?"),
         ({"settings": {"widht": 3}}, "net.yaml has no param 'widht'", "did you mean 'width'"),
-        ({"overrides": [Override("y", (1, 3, 4, 4))]}, "net.yaml has no input 'y'", "its inputs: x"),
+        ({"overrides": [InputOverride("y", (1, 3, 4, 4))]}, "net.yaml has no input 'y'", "its inputs: x"),
     ],
 )
 def test_wrong_use(options: dict[str, Any], message: str, help: str) -> None:
@@ -164,15 +164,15 @@ def test_wrong_use(options: dict[str, Any], message: str, help: str) -> None:
 
 
 def test_an_override_changes_sizes_and_the_params_that_name_them() -> None:
-    planned = plan(SIZES, overrides=[Override("", (2, 3, 10, 10))])
+    planned = plan(SIZES, overrides=[InputOverride("", (2, 3, 10, 10))])
     assert planned.inputs[0].shape == (2, 3, 10, 10)
     spec = "input: [N, seq]\nparams: {seq: 6}\nlayers:\n  - Linear(seq)\n  - prev + Parameter(seq)\n"
-    assert shape_of(spec, overrides=[Override("x", (3, 9))]) == (3, 9)
+    assert shape_of(spec, overrides=[InputOverride("x", (3, 9))]) == (3, 9)
 
 
 def test_an_override_may_change_the_dtype_and_one_of_several() -> None:
     spec = "inputs:\n  a: [N, 3]\n  b: int64[N, 2]\nlayers:\n  - a.sum(1) + b.sum(1)\n"
-    planned = plan(spec, overrides=[Override("b", (1, 5), "int32")])
+    planned = plan(spec, overrides=[InputOverride("b", (1, 5), "int32")])
     assert [(i.name, i.shape, i.dtype) for i in planned.inputs] == [
         ("a", (1, 3), torch.float32), ("b", (1, 5), torch.int32),
     ]  # fmt: skip
@@ -180,7 +180,7 @@ def test_an_override_may_change_the_dtype_and_one_of_several() -> None:
 
 def test_an_override_is_checked_like_a_written_size() -> None:
     written = "input: [N, 3, 8, 8]\nlayers:\n  - Conv2d(3, 4, 3)\n"
-    problems = refused(written, overrides=[Override("", (1, 5, 8, 8))])
+    problems = refused(written, overrides=[InputOverride("", (1, 5, 8, 8))])
     assert problems == ["3:5: Conv2d says in_channels=3 but its input is (1, 5, 8, 8), which has 5"]
 
 
@@ -346,6 +346,6 @@ def test_build_takes_variants_settings_batches_and_seeds(tmp_path: Path) -> None
     assert build(target, "wide", set={"width": 3}).get_submodule("0").out_channels == 3
     first, again = build(target, seed=1).state_dict(), build(target, seed=1).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert plan_of(target, batch=4).inputs[0].shape == (4, 3, 8, 8)
-    assert plan_of(target, input=(2, 3, 6, 6)).inputs[0].shape == (2, 3, 6, 6)
-    assert plan_of(target, input={"x": (2, 3, 6, 6)}).inputs[0].shape == (2, 3, 6, 6)
+    assert compile_plan(target, batch=4).inputs[0].shape == (4, 3, 8, 8)
+    assert compile_plan(target, input=(2, 3, 6, 6)).inputs[0].shape == (2, 3, 6, 6)
+    assert compile_plan(target, input={"x": (2, 3, 6, 6)}).inputs[0].shape == (2, 3, 6, 6)

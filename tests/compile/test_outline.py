@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import archscope
-from archscope.compile import outline
-from archscope.planned import PlannedBlock, PlannedStep
+from archscope.compile import outline_plan
+from archscope.planned_block import PlannedBlock, PlannedStep
 from archscope.trace import Shape, Trace
 from tests.compile.written import plan
 
@@ -42,7 +42,7 @@ SAMPLE = {
 
 
 def drawn(text: str) -> PlannedBlock:
-    return outline(plan(text))
+    return outline_plan(plan(text))
 
 
 def ran(text: str) -> Trace:
@@ -87,7 +87,7 @@ def test_the_parameters_are_those_of_the_net(name: str) -> None:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_operands_are_steps_before(name: str) -> None:
     block = drawn(SAMPLE[name])
-    for one in [block, *{id(inner): inner for _, inner in block.uses()}.values()]:
+    for one in [block, *{id(inner): inner for _, inner in block.walk_blocks()}.values()]:
         assert all(0 <= read < index for index, step in enumerate(one.steps) for read in step.reads)
         assert [step.name for step in one.steps[: one.inputs]] == ["input"] * one.inputs
         assert all(0 <= index < len(one.steps) for _, index in one.outputs)
@@ -103,7 +103,7 @@ def test_equal_uses_are_one_block() -> None:
 
 def test_uses_are_told_once_for_each_distinct_block() -> None:
     """Two of Pair in their four uses of Unit, three of Pair and one of Unit in the net."""
-    found = Counter(inner.name for _, inner in drawn(BLOCKS).uses())
+    found = Counter(inner.name for _, inner in drawn(BLOCKS).walk_blocks())
     assert found == {"Pair": 3, "Unit": 5}
 
 
@@ -124,6 +124,6 @@ def test_a_broken_net_has_an_outline() -> None:
     text = "input: [N, 4, 8, 8]\nlayers:\n  - a: Conv2d(4, 3)\n  - cat([x, a], dim=1)\n  - Conv2d(2, 1)\n"
     broken = plan(text, strict=False)
     assert len(broken.mismatches) == 1
-    found = dict(steps(outline(broken)))
+    found = dict(steps(outline_plan(broken)))
     last = {row.path: row.outputs[0].shape for row in ran(text).rows}
     assert {path: found[path].shapes for path in ("a", "1", "2")} == {path: (last[path],) for path in ("a", "1", "2")}

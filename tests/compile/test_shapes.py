@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from archscope.compile.shapes import function_output, layer_output
-from archscope.compile.shapes.functions import RULES as FUNCTIONS
-from archscope.compile.shapes.layers import RULES as LAYERS
-from archscope.compile.signatures import signature
+from archscope.compile.shapes.functions import FUNCTION_RULES as FUNCTIONS
+from archscope.compile.shapes.layers import LAYER_RULES as LAYERS
+from archscope.compile.signatures import constructor_signature
 
 SEEDS = {False: 20, True: 200}
 """How many times each table of cases is drawn: for the sample of a law, and for all of it."""
@@ -49,7 +49,7 @@ def asked(call: Callable[[], object]) -> object:
 
 
 def full_arguments(cls: type, given: dict) -> dict:
-    return {name: given.get(name, p.default) for name, p in signature(cls).parameters.items()}
+    return {name: given.get(name, p.default) for name, p in constructor_signature(cls).parameters.items()}
 
 
 # Layers.

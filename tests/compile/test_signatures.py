@@ -8,38 +8,38 @@ import pytest
 from torch import nn
 
 from archscope.compile.signatures import (
-    INFERRED,
-    RANKS,
-    REFUSED,
+    ALLOWED_RANKS,
+    INFERRED_ARGUMENTS,
+    REFUSED_MODULES,
     BindError,
-    bind,
-    layer_classes,
-    signature,
+    bind_constructor,
+    constructor_signature,
+    torch_layers,
 )
 
 
 def test_every_module_of_torch_is_a_layer_or_refused_with_a_cure():
     modules = {name for name, thing in vars(nn).items() if isinstance(thing, type) and issubclass(thing, nn.Module)}
-    assert set(layer_classes()) | set(REFUSED) == modules
-    assert not set(layer_classes()) & set(REFUSED)
-    assert all(REFUSED.values())
+    assert set(torch_layers()) | set(REFUSED_MODULES) == modules
+    assert not set(torch_layers()) & set(REFUSED_MODULES)
+    assert all(REFUSED_MODULES.values())
 
 
-@pytest.mark.parametrize("table", [INFERRED, RANKS])
+@pytest.mark.parametrize("table", [INFERRED_ARGUMENTS, ALLOWED_RANKS])
 def test_the_tables_speak_of_layers_that_exist(table):
-    assert set(table) <= set(layer_classes())
+    assert set(table) <= set(torch_layers())
 
 
-@pytest.mark.parametrize("name", INFERRED)
+@pytest.mark.parametrize("name", INFERRED_ARGUMENTS)
 def test_what_is_inferred_is_an_argument(name):
-    parameters = signature(layer_classes()[name]).parameters
-    assert all(argument in parameters for argument, _, _ in INFERRED[name])
+    parameters = constructor_signature(torch_layers()[name]).parameters
+    assert all(argument in parameters for argument, _, _ in INFERRED_ARGUMENTS[name])
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 def test_recurrent_signatures_are_those_torch_documents(name):
     documented = inspect.getdoc(getattr(nn, name)).partition("(")[2].partition(")")[0]
-    mine = signature(getattr(nn, name)).parameters.values()
+    mine = constructor_signature(getattr(nn, name)).parameters.values()
     shown = ",".join(str(p).replace(" ", "") for p in mine)
     assert documented.replace(" ", "") == f"{shown},device=None,dtype=None"
 
@@ -47,13 +47,13 @@ def test_recurrent_signatures_are_those_torch_documents(name):
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 def test_recurrent_layers_take_what_their_signature_says(name):
     cls = getattr(nn, name)
-    given = {key: 4 if p.default is p.empty else p.default for key, p in signature(cls).parameters.items()}
+    given = {key: 4 if p.default is p.empty else p.default for key, p in constructor_signature(cls).parameters.items()}
     assert cls(**given, device="meta").hidden_size == 4
 
 
 def test_no_signature_has_what_the_whole_net_chooses():
-    for name, cls in layer_classes().items():
-        for parameter in signature(cls).parameters.values():
+    for name, cls in torch_layers().items():
+        for parameter in constructor_signature(cls).parameters.values():
             assert parameter.name not in ("self", "device", "dtype"), name
             assert parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD), name
 
@@ -88,8 +88,8 @@ BOUND = [
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "arguments", "struck"), BOUND)
 def test_arguments_bind(name, args, kwargs, arguments, struck):
-    bound = bind(getattr(nn, name), args, kwargs)
-    assert (bound.arguments, bound.struck) == (arguments, struck)
+    bound = bind_constructor(getattr(nn, name), args, kwargs)
+    assert (bound.arguments, bound.inferred) == (arguments, struck)
 
 
 def test_where_pytorch_binds_this_binds_the_same():
@@ -151,6 +151,6 @@ WRONG = [
 @pytest.mark.parametrize(("name", "args", "kwargs", "kind", "argument", "message", "help"), WRONG)
 def test_what_does_not_bind_says_why_and_what_to_do(name, args, kwargs, kind, argument, message, help):
     with pytest.raises(BindError) as caught:
-        bind(getattr(nn, name), args, kwargs)
+        bind_constructor(getattr(nn, name), args, kwargs)
     error = caught.value
     assert (error.kind, error.name, error.message, error.help) == (kind, argument, message, help)

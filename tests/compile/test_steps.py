@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from archscope.compile.plan import BlockPlan
-from archscope.trace import Site
+from archscope.trace import Location
 from tests.compile.written import example, net, paths, plan, refused, run, same, shape_of, steps, weights
 
 IMAGE = example((2, 4, 8, 8))
@@ -353,7 +353,7 @@ return: {y: prev, z: Linear(4)(side)}
 """
 
 
-def sites_of(block: BlockPlan) -> list[Site]:
+def sites_of(block: BlockPlan) -> list[Location]:
     found = [node.meta.get("step") or node.meta.get("site") for node in block.graph.nodes]
     return [site for site in found if site is not None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from archscope.api import load
-from archscope.compile import Plan, build, compile_net, ready
+from archscope.compile import Plan, build, compile_net, place_plan
 from archscope.errors import Span, SpecError
 from archscope.spec.variants import find_variant
 
@@ -105,7 +105,7 @@ class Silent:
 
 def driven(text: str, weights: dict[str, torch.Tensor], inputs: Sequence[torch.Tensor]) -> Any:
     """What the recorder's way of running a plan gives under these weights."""
-    prepared = ready(plan(text), device="cpu")
+    prepared = place_plan(plan(text), device="cpu")
     prepared.module.load_state_dict(weights)
     return prepared.run(tuple(inputs), Silent())
 

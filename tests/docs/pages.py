@@ -159,17 +159,17 @@ def anchors(page: Path) -> set[str]:
 
 def lists() -> Mapping[str, Iterable[str]]:
     """The words of every generated list."""
-    from archscope.compile.functions import dtypes, functions, methods
-    from archscope.compile.signatures import layer_classes
+    from archscope.compile.signatures import torch_layers
+    from archscope.compile.torch_functions import language_dtypes, language_functions, language_methods
     from archscope.spec import standard_names
-    from archscope.spec.numbers import NUMBERS
+    from archscope.spec.bounded_math import NUMBER_FUNCTIONS
 
     return {
-        "functions": sorted(functions()),
-        "methods": sorted(methods()),
-        "numbers": NUMBERS,
-        "dtypes": dtypes(),
-        "layers": sorted(layer_classes()),
+        "functions": sorted(language_functions()),
+        "methods": sorted(language_methods()),
+        "numbers": NUMBER_FUNCTIONS,
+        "dtypes": language_dtypes(),
+        "layers": sorted(torch_layers()),
         "library": standard_names(),
     }
 

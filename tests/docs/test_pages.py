@@ -21,10 +21,10 @@ from archscope.checks.rules import RULES
 from archscope.cli import cli
 from archscope.cost import FORMULAS
 from archscope.errors import SpecError
-from archscope.measurement import Load
+from archscope.measurement import MachineLoad
 from archscope.roofline import Ceilings
-from archscope.spec.data import CHECKS, FORMS, MODIFIERS, PRESERVES, RESERVED
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
+from archscope.spec.parse_data import CHECK_KEYS, FORMS, MODIFIERS, PRESERVES, RESERVED
 from tests.docs import picture
 from tests.docs.pages import (
     ALL,
@@ -130,7 +130,7 @@ def test_python_runs(block: Block, folder: Path) -> None:
 
 @each(of_language("toml"))
 def test_a_configuration_is_one(block: Block) -> None:
-    assert config.parsed(block.text, "pyproject.toml") != config.Config(file="pyproject.toml")
+    assert config.parse_config(block.text, "pyproject.toml") != config.Config(file="pyproject.toml")
 
 
 @each(of_language("yml"))
@@ -236,17 +236,17 @@ UNFIT = "input: [N, 4, 8, 8]\nlayers:\n  - residual: Conv2d(8, 1)\n"
 
 
 def test_every_json_key_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from archscope.render.data import findings_document, flops_document
-    from archscope.report import Fix, finding_data
-    from archscope.report.document import fix_data
+    from archscope.render.json_csv import findings_document, flops_document
+    from archscope.report import Fix, finding_json
+    from archscope.report.document import fix_json
 
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(UNFIT, encoding="utf-8")
     report = archscope.summarize("net.yaml", device="cpu")
     checked = archscope.check("net.yaml", device="cpu")
     documents = [report.to_dict(), flops_document(report), findings_document(checked)]
-    documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_data(report.findings[0])]
-    documents += [fix_data(Fix("")), {"unpriced": [{"kernel": "", "rows": []}]}]
+    documents += [archscope.compare("net.yaml", device="cpu").to_dict(), finding_json(report.findings[0])]
+    documents += [fix_json(Fix("")), {"unpriced": [{"kernel": "", "rows": []}]}]
     documents += [timing.to_dict() for timing in timings()]
     assert json.dumps(documents)
     assert sorted(keys(documents) - words_of(CLI)) == []
@@ -256,14 +256,14 @@ def timings() -> list[Any]:
     """A training step with ceilings that nobody measured, and a grid."""
     how: dict[str, Any] = {"device": "cpu", "seconds": 0.01}
     one = archscope.time(str(ROOT / "specs/tutorials/mlp.yaml"), train=True, roofline=False, **how)
-    ceilings = Ceilings(one.measurement.machine, (("float32", 1e9),), ((1024, 1e9),), 1e-6, "", Load())
+    ceilings = Ceilings(one.measurement.machine, (("float32", 1e9),), ((1024, 1e9),), 1e-6, "", MachineLoad())
     grid = archscope.time_grid(str(ROOT / "specs/tutorials/mlp.yaml"), batch=(1, 2), roofline=False, **how)
     return [replace(one, ceilings=ceilings), grid, ceilings]
 
 
 @pytest.mark.parametrize(
     "words",
-    [FILE_KEYS, BLOCK_KEYS, MODIFIERS, RESERVED, FORMS, CHECKS, PRESERVES],
+    [FILE_KEYS, BLOCK_KEYS, MODIFIERS, RESERVED, FORMS, CHECK_KEYS, PRESERVES],
     ids=["file", "block", "modifiers", "reserved", "forms", "checks", "preserves"],
 )
 def test_every_word_of_the_language_is_explained(words: tuple[str, ...]) -> None:
@@ -273,7 +273,7 @@ def test_every_word_of_the_language_is_explained(words: tuple[str, ...]) -> None
 
 def test_every_rule_and_key_of_a_project_is_explained() -> None:
     assert [rule.code for rule in RULES if rule.code not in words_of(CLI)] == []
-    assert [key for key in config.READERS if f"\n{key} = " not in (ROOT / "docs/ci.md").read_text("utf-8")] == []
+    assert [key for key in config.KEY_PARSERS if f"\n{key} = " not in (ROOT / "docs/ci.md").read_text("utf-8")] == []
 
 
 def test_every_formula_is_explained() -> None:

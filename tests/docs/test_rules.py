@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from archscope.checks.conflicts.causes import CLASSES
+from archscope.checks.conflicts.causes import CAUSE_CLASSES
 from archscope.checks.rules import RULES, Rule
 from tests.docs.pages import ROOT, blocks, prose
 
 FOLDER = ROOT / "docs" / "rules"
-CAUSES = (*CLASSES, "broadcast")
+CAUSES = (*CAUSE_CLASSES, "broadcast")
 HEADINGS = ["Why", "The cure", "When it is meant"]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 

@@ -72,12 +72,12 @@ def live_model(seed: int) -> tuple[Any, Any] | None:
     """A module of layers with odd arguments, and the shape of an input; None where torch does not make it."""
     from torch import nn
 
-    from archscope.compile.signatures import layer_classes, signature
+    from archscope.compile.signatures import constructor_signature, torch_layers
 
     dice, layers = Random(seed), []
     for _ in range(dice.randint(1, 3)):
-        cls = dice.choice(list(layer_classes().values()))
-        needed = [p.name for p in signature(cls).parameters.values() if p.default is p.empty]
+        cls = dice.choice(list(torch_layers().values()))
+        needed = [p.name for p in constructor_signature(cls).parameters.values() if p.default is p.empty]
         try:
             layers.append(cls(**{name: dice.choice((1, 2, 4, 8, (2, 2), 3)) for name in needed}))
         except Exception:  # noqa: BLE001 - torch's constructors raise what they like

@@ -70,17 +70,17 @@ def outcome(run: Callable[[Any, Path], int], case: Any, file: Path) -> tuple[int
 
 
 def place_of(error: BaseException) -> str:
-    """`IndexError at report/reach.py:91`: the exception and the innermost line of ours."""
+    """`IndexError at report/receptive_extent.py:91`: the exception and the innermost line of ours."""
     ours = [one for one in traceback.extract_tb(error.__traceback__) if f"{os.sep}archscope{os.sep}" in one.filename]
     last = ours[-1] if ours else traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}: {str(error)[:80]}"
 
 
 def spec_checked(case: Any, file: Path) -> int:
-    from archscope.cli.program import ended
+    from archscope.cli.program import run_command_line
 
     file.write_text(case["text"], "utf-8")
-    return ended([case["command"], str(file), *case.get("options", ())])
+    return run_command_line([case["command"], str(file), *case.get("options", ())])
 
 
 def model_summarized(case: Any, _: Path) -> int:

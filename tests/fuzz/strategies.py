@@ -41,38 +41,38 @@ NOT_LAYERS = ("Module",)
 @cache
 def layer_names() -> tuple[str, ...]:
     """Every layer of the language."""
-    from archscope.compile.signatures import layer_classes
+    from archscope.compile.signatures import torch_layers
 
-    return tuple(layer_classes())
+    return tuple(torch_layers())
 
 
 @cache
 def function_names() -> tuple[str, ...]:
     """Every function of the language, those of plain numbers too."""
-    from archscope.compile.functions import functions
-    from archscope.spec.numbers import NUMBERS
+    from archscope.compile.torch_functions import language_functions
+    from archscope.spec.bounded_math import NUMBER_FUNCTIONS
 
-    return tuple({**functions(), **NUMBERS})
+    return tuple({**language_functions(), **NUMBER_FUNCTIONS})
 
 
 @cache
 def method_names() -> tuple[str, ...]:
     """Every method of a tensor."""
-    from archscope.compile.functions import methods
+    from archscope.compile.torch_functions import language_methods
 
-    return tuple(methods())
+    return tuple(language_methods())
 
 
 @cache
 def parameters(name: str) -> tuple[str, ...]:
     """What a layer or a function of Python calls its arguments; none where that cannot be asked."""
-    from archscope.compile.functions import functions
-    from archscope.compile.signatures import layer_classes, signature
+    from archscope.compile.signatures import constructor_signature, torch_layers
+    from archscope.compile.torch_functions import language_functions
 
     try:
-        if name in layer_classes():
-            return tuple(signature(layer_classes()[name]).parameters)
-        target = functions()[name].target
+        if name in torch_layers():
+            return tuple(constructor_signature(torch_layers()[name]).parameters)
+        target = language_functions()[name].target
         return tuple(inspect.signature(target).parameters) if callable(target) else ()
     except (KeyError, TypeError, ValueError):
         return ("input", "dim", "size")

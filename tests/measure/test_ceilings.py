@@ -11,7 +11,7 @@ import torch
 
 from archscope.measure import ceilings as room
 from archscope.measure.ceilings import measure_ceilings
-from archscope.roofline import TF32, from_dict
+from archscope.roofline import TF32_DTYPE, parse_ceilings
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -41,33 +41,33 @@ def test_working_sets_double_until_no_cache_holds_them(cache: int | None, memory
 
 
 def test_a_gpus_cache_serves_no_part_of_the_largest_set() -> None:
-    assert room._sizes(60 * MIB, 140 * GIB, room.BEYOND_QUEUED)[-1] == GIB
+    assert room._sizes(60 * MIB, 140 * GIB, room.CACHE_MULTIPLE_QUEUED)[-1] == GIB
 
 
 def test_a_slow_first_call_does_not_decide_how_many_calls_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def clock(self: room.Bench, call: room.Call, times: int) -> float:
+    def clock(self: room.DeviceTimer, call: room.Action, times: int) -> float:
         asked.append(times)
         return 1.0 if len(asked) == 1 else times * 1e-6
 
-    monkeypatch.setattr(room.Bench, "clock", clock)
-    assert room.Bench("cpu").best(lambda: None, 0.0) == pytest.approx(1e-6)
-    assert max(asked) * 1e-6 >= room.RUN
+    monkeypatch.setattr(room.DeviceTimer, "time_calls", clock)
+    assert room.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-6)
+    assert max(asked) * 1e-6 >= room.MIN_RUN_SECONDS
 
 
 def test_no_set_is_slower_than_a_larger_one() -> None:
-    assert room._falling([(8, 10.0), (4, 30.0), (2, 20.0), (1, 50.0)]) == ((1, 50.0), (2, 30.0), (4, 30.0), (8, 10.0))
+    assert room._monotone([(8, 10.0), (4, 30.0), (2, 20.0), (1, 50.0)]) == ((1, 50.0), (2, 30.0), (4, 30.0), (8, 10.0))
 
 
 def test_other_shapes_are_as_heavy_as_the_square() -> None:
-    products = list(room._variants(64))
+    products = list(room._similar_products(64))
     assert {one.rows * one.inner * one.columns for one in products} == {64**3}
     assert len(set(products)) == len(products) == 5
 
 
-@pytest.mark.parametrize("moving", room.MOVING, ids=lambda moving: moving.__name__)
-def test_what_is_moved_is_what_is_read_and_written(moving: room.Moving) -> None:
+@pytest.mark.parametrize("moving", room.MEMORY_MOVES, ids=lambda moving: moving.__name__)
+def test_what_is_moved_is_what_is_read_and_written(moving: room.MakeMove) -> None:
     memory = torch.arange(12, dtype=torch.float32)
     call, moved = moving(memory)
     before = memory.clone()
@@ -80,42 +80,42 @@ def test_what_is_moved_is_what_is_read_and_written(moving: room.Moving) -> None:
 
 def test_the_best_of_runs_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
     took = iter([0.1, 5.0, 3.0, 1.0, 4.0])  # the first call does not count
-    monkeypatch.setattr(room.Bench, "clock", lambda self, call, times: next(took))
+    monkeypatch.setattr(room.DeviceTimer, "time_calls", lambda self, call, times: next(took))
     monkeypatch.setattr(time, "perf_counter", lambda: moments.pop(0))
     moments = [0.0, 0.5, 0.9, 2.0]
-    assert room.Bench("cpu").best(lambda: None, 1.0) == 1.0
+    assert room.DeviceTimer("cpu").best_time(lambda: None, 1.0) == 1.0
 
 
 def test_short_calls_are_timed_in_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.Bench, "clock", lambda self, call, times: times * 1e-5)
-    assert room.Bench("cpu").best(lambda: None, 0.0) == pytest.approx(1e-5)
+    monkeypatch.setattr(room.DeviceTimer, "time_calls", lambda self, call, times: times * 1e-5)
+    assert room.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize("slower", [10, 1000])
 def test_a_half_type_that_is_taken_apart_in_software_is_no_ceiling(
     slower: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rate(bench: room.Bench, product: room.Product, dtype: torch.dtype, seconds: float) -> float:
+    def rate(bench: room.DeviceTimer, product: room.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
         return 1e12 / (1 if dtype in (torch.float32, torch.float64) else slower)
 
     monkeypatch.setattr(room, "_rate", rate)
-    peaks = dict(room._peaks(room.Bench("cpu"), 0.1, lambda what: None))
+    peaks = dict(room._peaks(room.DeviceTimer("cpu"), 0.1, lambda what: None))
     half = 1e11 if slower == 10 else None
     assert peaks == {"float32": 1e12, "bfloat16": half, "float16": half, "float64": 1e12}
 
 
 def test_a_dtype_without_products_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rate(bench: room.Bench, product: room.Product, dtype: torch.dtype, seconds: float) -> float:
+    def rate(bench: room.DeviceTimer, product: room.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
         raise RuntimeError('"addmm_impl_cpu_" not implemented')
 
     monkeypatch.setattr(room, "_rate", rate)
-    assert room._peak(room.Bench("cpu"), torch.float16, 0.1, 1e12) is None
+    assert room._peak(room.DeviceTimer("cpu"), torch.float16, 0.1, 1e12) is None
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_quick_measurement_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LARGEST", MIB)
-    monkeypatch.setattr(room, "MOST", MIB)
+    monkeypatch.setattr(room, "USUAL_WORKING_SET", MIB)
+    monkeypatch.setattr(room, "MAX_WORKING_SET", MIB)
     told: list[str] = []
     found = measure_ceilings("cpu", tell=told.append, seconds=0.5)
     assert found.machine.setting("threads") == 1
@@ -123,7 +123,7 @@ def test_a_quick_measurement_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1e8 < (found.peak("float32") or 0) < 1e13
     assert 1e8 < found.memory < 1e12
     assert 1e-8 < found.launch < 1e-3
-    assert from_dict(found.to_dict()) == found
+    assert parse_ceilings(found.to_dict()) == found
     assert {"launch cost", "products in float32", "bytes per second"} <= set(told)
 
 
@@ -141,5 +141,5 @@ def test_the_ceilings_of_a_gpu() -> None:
     assert 1e-7 < first.launch < 1e-4
     assert first.bandwidths[0][1] >= first.memory > 1e10
     if torch.cuda.get_device_capability() >= (8, 0):
-        assert (first.peak(TF32) or 0) > 1.5 * single
+        assert (first.peak(TF32_DTYPE) or 0) > 1.5 * single
         assert (first.peak("bfloat16") or 0) > 1.5 * single

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.measure import Workload, kept, optimizer_of
-from archscope.measure.graphs import captured
+from archscope.measure import Workload, make_optimizer, prepared_workload
+from archscope.measure.cuda_graph import capture_step
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -29,7 +29,7 @@ class Looking(nn.Module):
 
 def work(module: nn.Module, device: str, *, train: bool = False, optimizer: str = "adamw") -> Workload:
     module = module.to(device)
-    chosen = optimizer_of(optimizer, module) if train else None
+    chosen = make_optimizer(optimizer, module) if train else None
     return Workload(module, module, [((torch.rand(3, 4, device=device),), {})], device, train, chosen)
 
 
@@ -38,7 +38,7 @@ def test_a_processor_has_no_graphs() -> None:
         def forward(self, *_given: Any) -> None:
             raise AssertionError("nothing runs")
 
-    assert captured(work(Never(), "cpu")) == (None, "a CUDA graph needs a GPU")
+    assert capture_step(work(Never(), "cpu")) == (None, "a CUDA graph needs a GPU")
 
 
 @pytest.mark.cuda
@@ -48,8 +48,8 @@ def test_a_plain_step_is_captured_and_replayed(optimizer: str | None) -> None:
     module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     job = work(module, "cuda", train=optimizer is not None, optimizer=optimizer or "sgd")
     before = [parameter.detach().clone() for parameter in module.parameters()]
-    with kept(job, live=True):
-        replay, refused = captured(job)
+    with prepared_workload(job, live=True):
+        replay, refused = capture_step(job)
         assert refused == ""
         assert replay is not None
         for _ in range(3):
@@ -64,8 +64,8 @@ def test_a_plain_step_is_captured_and_replayed(optimizer: str | None) -> None:
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 def test_a_step_that_waits_for_the_gpu_is_refused_with_a_reason(train: bool) -> None:
     job = work(Looking(), "cuda", train=train)
-    with kept(job, live=True):
-        replay, refused = captured(job)
+    with prepared_workload(job, live=True):
+        replay, refused = capture_step(job)
         assert replay is None
         assert "synchronizing" in refused
         job.step()

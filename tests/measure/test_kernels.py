@@ -19,23 +19,23 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.backends import backend_of
 from archscope.backends.profiler import quiet_profile
-from archscope.measure import Tally, Workload, kept, kernels
-from archscope.measure.kernels import (
-    ENGINE,
-    LABEL,
-    RUN,
-    RUNTIME,
+from archscope.measure import CallRowMap, Workload, prepared_workload, rows_cuda
+from archscope.measure.rows_cpu import NO_ROW
+from archscope.measure.rows_cuda import (
+    ENGINE_EVENT_PREFIX,
+    LABEL_PREFIX,
+    RUN_PREFIX,
+    RUNTIME_PREFIXES,
+    CallLabels,
     KernelTimes,
-    Labelling,
-    Labels,
-    Nodes,
+    LabelMode,
+    NodeCalls,
+    find_owner,
     kernel_row_times,
     kernel_times,
-    owner,
-    profiled,
-    shared,
+    profile_runs,
+    split_overlaps,
 )
-from archscope.measure.rows import NO_ROW
 from tests.backends.fakes import FakeGpu
 from tests.measure.models import MODELS
 from tests.measure.timed import noted, ticks
@@ -94,18 +94,18 @@ def launch(number: int, parent: Event | None, at: float = 0.0) -> Event:
 
 
 def a_range(call: int, parent: Event | None = None, kernels: Sequence[Ran] = ()) -> Event:
-    name = f"{LABEL}0 {call}"
+    name = f"{LABEL_PREFIX}0 {call}"
     return Event(name, parent, (Ran(name, 1000.0), *kernels), USER)
 
 
 def shadow(call: int, thread: int) -> Event:
     """A range as the GPU's own timeline has it."""
-    return Event(f"{LABEL}0 {call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
+    return Event(f"{LABEL_PREFIX}0 {call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
 
 
 def node(name: str, number: int, *, thread: int = MAIN) -> tuple[Event, Event]:
     """The engine's event, and the node's own within it."""
-    around = Event(f"{ENGINE}{name}", None, (), FORWARD, number, ENGINES, thread)
+    around = Event(f"{ENGINE_EVENT_PREFIX}{name}", None, (), FORWARD, number, ENGINES, thread)
     return around, Event(name, around, (), BACKWARD, number, ENGINES, thread)
 
 
@@ -122,9 +122,11 @@ def ran(events: Sequence[Event]) -> list[Event]:
 
 def found(events: Sequence[Event], spans: Sequence[tuple[int, int]] = ()) -> KernelTimes:
     """The times of one run, which lasts as long as anything does."""
-    run = Event(f"{RUN}0", scope=USER, time_range=Interval(-1.0, 1e9))
-    calls = max([len(spans), *(int(event.name.split()[-1]) + 1 for event in events if event.name.startswith(LABEL))])
-    labels = Labels([torch.relu] * calls, list(spans))
+    run = Event(f"{RUN_PREFIX}0", scope=USER, time_range=Interval(-1.0, 1e9))
+    calls = max(
+        [len(spans), *(int(event.name.split()[-1]) + 1 for event in events if event.name.startswith(LABEL_PREFIX))]
+    )
+    labels = CallLabels([torch.relu] * calls, list(spans))
     return kernel_times([run, *ran(events)], [labels])[0]
 
 
@@ -208,8 +210,8 @@ def test_nothing_is_lost_and_nothing_counts_twice() -> None:
 # ------------------------------------------------------------ launches and streams
 def test_a_kernel_that_no_operator_launched_belongs_to_the_range_around_its_launch() -> None:
     """Triton from plain Python, or an extension: the profiler links such a kernel to nothing."""
-    first = Event(f"{LABEL}0 0", scope=USER, time_range=Interval(0.0, 10.0))
-    inner = Event(f"{LABEL}0 1", first, scope=USER, time_range=Interval(4.0, 8.0))
+    first = Event(f"{LABEL_PREFIX}0 0", scope=USER, time_range=Interval(0.0, 10.0))
+    inner = Event(f"{LABEL_PREFIX}0 1", first, scope=USER, time_range=Interval(4.0, 8.0))
     events = [first, inner, launch(1, None, 5.0), launch(2, None, 9.0), launch(3, None, 12.0)]
     events += [on_gpu(f"triton_{n}", 100.0 * n, 100.0 * n + n, n) for n in (1, 2, 3)]
     times = found(events)
@@ -220,7 +222,7 @@ def test_a_kernel_that_no_operator_launched_belongs_to_the_range_around_its_laun
 def test_a_kernel_that_a_nodes_own_code_launches_derives_its_call() -> None:
     around = replace(node("DoublingBackward", 12)[0], time_range=Interval(20.0, 30.0))
     inside = replace(node("DoublingBackward", 12)[1], cpu_parent=around, time_range=Interval(21.0, 29.0))
-    first = Event(f"{LABEL}0 0", scope=USER, time_range=Interval(0.0, 10.0))
+    first = Event(f"{LABEL_PREFIX}0 0", scope=USER, time_range=Interval(0.0, 10.0))
     events = [first, around, inside, launch(1, None, 25.0), on_gpu("triton", 100.0, 104.0, 1)]
     times = found(events, SPANS)
     assert {call: ticks(seconds) for call, seconds in times.backward.items()} == {2: 4_000}
@@ -253,7 +255,7 @@ def test_shares_sum_to_the_time_in_which_anything_ran(seed: int) -> None:
     for start, end in sorted((e.time_range.start, e.time_range.end) for e in events):
         covered += max(0.0, end - max(start, last))
         last = max(last, end)
-    assert sum(seconds for _, seconds in shared(events)) == pytest.approx(covered * 1e-6)
+    assert sum(seconds for _, seconds in split_overlaps(events)) == pytest.approx(covered * 1e-6)
 
 
 @pytest.mark.parametrize("end", [6.0, 2.0])
@@ -261,16 +263,16 @@ def test_what_took_no_time_takes_none_from_what_runs_later(end: float) -> None:
     """A filling of few bytes may end as it begins; of one that is cut off, the end may be told before the beginning."""
     first = a_range(0)
     events = [first, launch(1, first), launch(2, first), on_gpu("Memset", 6, end, 1), on_gpu("gemm", 5, 15, 2)]
-    assert [seconds for _, seconds in shared(events[3:])] == [0.0, pytest.approx(10e-6)]
+    assert [seconds for _, seconds in split_overlaps(events[3:])] == [0.0, pytest.approx(10e-6)]
     assert found(events).forward == {0: pytest.approx(10e-6)}
 
 
 def test_a_kernel_whose_launch_was_not_seen_is_taken_from_the_operator_that_is_told() -> None:
     first = a_range(0)
     linear = Event("aten::addmm", first, [Ran("gemm", 8.0)])
-    run = Event(f"{RUN}0", scope=USER, time_range=Interval(-1.0, 1e9))
+    run = Event(f"{RUN_PREFIX}0", scope=USER, time_range=Interval(-1.0, 1e9))
     events = [run, first, linear, on_gpu("gemm", 0.0, 8.0, 99), on_gpu("lost", 10.0, 13.0, 98)]
-    (times,) = kernel_times(events, [Labels([torch.relu], [(0, 0)])])
+    (times,) = kernel_times(events, [CallLabels([torch.relu], [(0, 0)])])
     assert times == KernelTimes({0: pytest.approx(8e-6)}, {}, pytest.approx(3e-6))
 
 
@@ -278,17 +280,17 @@ def test_runs_of_one_session_are_told_apart() -> None:
     events, spans = [], [[(10, 12)], [(20, 22)], [(30, 32)]]
     for number in range(3):
         start, first = 100.0 * number, 10 * number
-        call = Event(f"{LABEL}{number} 0", scope=USER, time_range=Interval(start, start + 5.0))
+        call = Event(f"{LABEL_PREFIX}{number} 0", scope=USER, time_range=Interval(start, start + 5.0))
         around, inside = node("AddmmBackward0", first + 11)
         events += [
-            Event(f"{RUN}{number}", scope=USER, time_range=Interval(start, start + 50.0)),
+            Event(f"{RUN_PREFIX}{number}", scope=USER, time_range=Interval(start, start + 50.0)),
             *(call, around, inside),
             *(launch(first + 1, call), launch(first + 2, inside), launch(first + 3, None, start + 20)),
             on_gpu("f", start, start + 1 + number, first + 1),
             on_gpu("b", start + 10, start + 12, first + 2),
             on_gpu("x", start + 20, start + 23, first + 3),
         ]
-    times = kernel_times(events, [Labels([torch.relu], span) for span in spans])
+    times = kernel_times(events, [CallLabels([torch.relu], span) for span in spans])
     assert [ticks(one.forward[0]) for one in times] == [1_000, 2_000, 3_000]
     assert [(ticks(one.backward[0]), ticks(one.ownerless)) for one in times] == [(2_000, 3_000)] * 3
 
@@ -302,21 +304,21 @@ def test_one_session_serves_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         with quiet_profile(**how) as profiler:
             yield profiler
 
-    monkeypatch.setattr(kernels, "quiet_profile", session)
+    monkeypatch.setattr(rows_cuda, "quiet_profile", session)
     model, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), torch.rand(3, 4)
-    runs = profiled(lambda: model(x), None, FakeGpu(), before=lambda: began.append(1), times=4)
+    runs = profile_runs(lambda: model(x), None, FakeGpu(), before=lambda: began.append(1), times=4)
     assert (len(sessions), len(began)) == (1, 4)
     assert [labels.functions for labels, _ in runs] == [[F.linear, F.relu]] * 4
 
 
 # ------------------------------------------------------------ runs → rows
-class Notes(Tally):
+class Notes(CallRowMap):
     def __init__(self, *calls: tuple[Any, int]):
         self.functions, self.rows = [func for func, _ in calls], [row for _, row in calls]
 
 
 TALLY = Notes((torch.add, 0), (torch.relu, NO_ROW), (torch.mm, 2))
-CALLED = Labels([torch.add, torch.relu, torch.mm], [])
+CALLED = CallLabels([torch.add, torch.relu, torch.mm], [])
 
 
 def test_rows_are_the_median_of_the_runs() -> None:
@@ -324,7 +326,7 @@ def test_rows_are_the_median_of_the_runs() -> None:
     times = kernel_row_times(runs, TALLY, 3, backward=True)
     assert times is not None
     assert (times.forward, times.backward) == ((5.0, None, 1.0), (2.0, None, 0.0))
-    assert (times.ownerless, times.runs, times.known) == (4.0, 3, 12.0)
+    assert (times.unattributed, times.runs, times.known_seconds) == (4.0, 3, 12.0)
 
 
 def test_inference_derives_nothing() -> None:
@@ -334,7 +336,7 @@ def test_inference_derives_nothing() -> None:
 
 
 def test_runs_that_went_another_way_do_not_count() -> None:
-    other = Labels([torch.add], [])
+    other = CallLabels([torch.add], [])
     runs = [(CALLED, KernelTimes({0: 1.0})), (other, KernelTimes({0: 100.0})), (CALLED, KernelTimes({0: 3.0}))]
     times = kernel_row_times(runs, TALLY, 3, backward=False)
     assert times is not None
@@ -347,7 +349,7 @@ def test_runs_that_went_another_way_do_not_count() -> None:
         [],
         [(CALLED, KernelTimes())],
         [(CALLED, KernelTimes({}, {0: 1.0}, 5.0))],
-        [(Labels([torch.mm], []), KernelTimes({0: 1.0}))],
+        [(CallLabels([torch.mm], []), KernelTimes({0: 1.0}))],
     ],
 )
 def test_where_no_kernel_was_seen_or_another_run_there_are_no_times(runs: Any) -> None:
@@ -365,11 +367,11 @@ class Recomputing(nn.Module):
         return checkpoint(lambda value: self.second(value).tanh(), y.relu() + y, use_reentrant=True)
 
 
-def watched(model: nn.Module, args: tuple[Any, ...]) -> tuple[Labels, list[Any]]:
+def watched(model: nn.Module, args: tuple[Any, ...]) -> tuple[CallLabels, list[Any]]:
     """One step under the CPU's profiler, with a range around every call."""
-    labels = Labels()
+    labels = CallLabels()
     with quiet_profile(activities=[ProfilerActivity.CPU]) as profiler:
-        with Labelling(labels):
+        with LabelMode(labels):
             out = model(*args)
         torch.autograd.backward(out, torch.ones_like(out))
     return labels, list(profiler.events() or ())
@@ -386,16 +388,16 @@ def test_every_operator_of_a_step_finds_its_call(name: str) -> None:
     """On a processor there are no kernels, but ranges, scopes, threads and numbers are the same."""
     model, args = MODELS[name]()
     labels, events = watched(model.train(), args)
-    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
-    owners = {id(event): owner(event, nodes) for event in events}
-    ranges = {int(event.name.split()[-1]) for event in events if event.name.startswith(LABEL)}
+    nodes = NodeCalls(labels.spans, {event.thread for event in events if event.name.startswith(LABEL_PREFIX)})
+    owners = {id(event): find_owner(event, nodes) for event in events}
+    ranges = {int(event.name.split()[-1]) for event in events if event.name.startswith(LABEL_PREFIX)}
     assert ranges == set(range(len(labels.functions)))
     for event in events:
-        if event.name.startswith(RUNTIME):
+        if event.name.startswith(RUNTIME_PREFIXES):
             continue
         call, derived = owners[id(event)]
         parents = {parent.name for parent in ancestors(event)}
-        inside = any(parent.startswith(ENGINE) for parent in parents)
+        inside = any(parent.startswith(ENGINE_EVENT_PREFIX) for parent in parents)
         if any("AccumulateGrad" in parent for parent in parents) or parents <= {"aten::ones_like", event.name}:
             continue
         assert call is not None or not inside, event.name
@@ -404,20 +406,20 @@ def test_every_operator_of_a_step_finds_its_call(name: str) -> None:
 
 def test_the_engine_sums_a_bias_beside_its_node() -> None:
     labels, events = watched(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (torch.rand(3, 4),))
-    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
+    nodes = NodeCalls(labels.spans, {event.thread for event in events if event.name.startswith(LABEL_PREFIX)})
     summed = [event for event in events if event.name == "aten::sum"]
-    assert [parent.name for parent in ancestors(summed[0])][1:] == [f"{ENGINE}AddmmBackward0"]
-    assert [owner(event, nodes) for event in summed] == [(0, True)]
+    assert [parent.name for parent in ancestors(summed[0])][1:] == [f"{ENGINE_EVENT_PREFIX}AddmmBackward0"]
+    assert [find_owner(event, nodes) for event in summed] == [(0, True)]
 
 
 def test_a_pass_that_is_run_again_is_of_no_call() -> None:
     labels, events = watched(Recomputing(), (torch.rand(3, 4),))
-    nodes = Nodes(labels.spans, {event.thread for event in events if event.name.startswith(LABEL)})
+    nodes = NodeCalls(labels.spans, {event.thread for event in events if event.name.startswith(LABEL_PREFIX)})
     again = [event for event in events if event.name == "TanhBackward0"]
-    assert [owner(event, nodes) for event in again] == [(None, True)]
+    assert [find_owner(event, nodes) for event in again] == [(None, True)]
     before = [event for event in events if event.name == "ReluBackward0"]
-    assert [owner(event, nodes)[1] for event in before] == [True]
-    assert owner(before[0], nodes)[0] is not None
+    assert [find_owner(event, nodes)[1] for event in before] == [True]
+    assert find_owner(before[0], nodes)[0] is not None
 
 
 def test_labels_know_their_functions_and_numbers() -> None:
@@ -437,12 +439,12 @@ def busy(width: int = 2048) -> nn.Module:
 @needs_cuda
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 def test_rows_sum_to_what_the_profiler_sees(train: bool) -> None:
-    model, given, labels = busy(), torch.rand(4096, 2048, device="cuda"), Labels()
+    model, given, labels = busy(), torch.rand(4096, 2048, device="cuda"), CallLabels()
     with torch.set_grad_enabled(train):
         model(given)
         kinds = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
         with quiet_profile(activities=kinds) as profiler:
-            with Labelling(labels):
+            with LabelMode(labels):
                 out = model(given)
             if train:
                 out.sum().backward()
@@ -466,7 +468,7 @@ def test_rows_account_for_a_busy_model(train: bool) -> None:
     model, args = busy(), (torch.rand(4096, 2048, device="cuda"),)
     trace, tally = noted(model, args, train=train)
     work = Workload(model, model, [(args, {})], "cuda", train)
-    with kept(work, live=True):
+    with prepared_workload(work, live=True):
         work.step()
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -475,11 +477,11 @@ def test_rows_account_for_a_busy_model(train: bool) -> None:
             work.backward(out)
         end.record()
         torch.cuda.synchronize()
-        work.forget()
+        work.drop_gradients()
         run: Callable[[Any], object] | None = work.backward if train else None
         times = kernel_row_times(
-            profiled(work.forward, run, backend_of("cuda"), times=3)[1:], tally, len(trace.rows), backward=train
+            profile_runs(work.forward, run, backend_of("cuda"), times=3)[1:], tally, len(trace.rows), backward=train
         )
     assert times is not None
     assert None not in times.forward
-    assert times.known >= 0.9 * start.elapsed_time(end) / 1000
+    assert times.known_seconds >= 0.9 * start.elapsed_time(end) / 1000

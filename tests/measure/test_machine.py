@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from archscope.backends import precision
-from archscope.measure.machine import Probe, load, machine, with_settings
+from archscope.measure.machine import LoadProbe, describe_machine, start_probe, with_settings
 
 room = importlib.import_module("archscope.measure.machine")
 processor = importlib.import_module("archscope.backends.processor")
 
 
 def test_a_processor_says_what_it_is() -> None:
-    here = machine("cpu")
+    here = describe_machine("cpu")
     assert (here.device, here.kind, here.driver) == ("cpu", "cpu", "")
     assert here.name
     assert 1 <= here.cores <= (os.cpu_count() or 1)
@@ -39,13 +39,13 @@ def test_a_processor_says_what_it_is() -> None:
 )
 def test_the_name_of_a_processor(text: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(processor, "INFO", tmp_path / "cpuinfo")
-    assert machine("cpu").name == name
+    monkeypatch.setattr(processor, "CPUINFO_FILE", tmp_path / "cpuinfo")
+    assert describe_machine("cpu").name == name
 
 
 def test_a_processor_without_a_name_has_one_nevertheless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "INFO", tmp_path / "none")
-    assert machine("cpu").name
+    monkeypatch.setattr(processor, "CPUINFO_FILE", tmp_path / "none")
+    assert describe_machine("cpu").name
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_the_last_cache(
         (tmp_path / name).mkdir()
         (tmp_path / name / "level").write_text(f"{level}\n")
         (tmp_path / name / "size").write_text(f"{size}\n")
-    monkeypatch.setattr(processor, "CACHES", tmp_path)
-    monkeypatch.setattr(processor, "_asked", lambda name: "")
-    assert machine("cpu").cache == cache
+    monkeypatch.setattr(processor, "CACHE_FOLDER", tmp_path)
+    monkeypatch.setattr(processor, "_sysctl", lambda name: "")
+    assert describe_machine("cpu").cache == cache
 
 
 # ------------------------------------------------------------ settings
 def everything() -> list[Any]:
-    return [torch.get_num_threads(), precision.held()]
+    return [torch.get_num_threads(), precision.current_precision()]
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -79,7 +79,7 @@ def test_settings_are_given_back(on: bool) -> None:
     before, threads = everything(), torch.get_num_threads() + 1
     with with_settings("cuda", threads=threads, tf32=on):
         assert torch.get_num_threads() == threads
-        assert precision.tf32() == (on, on)
+        assert precision.tf32_allowed() == (on, on)
     assert everything() == before
     with suppress(KeyboardInterrupt), with_settings("cuda", threads=threads, tf32=on):
         raise KeyboardInterrupt
@@ -106,7 +106,7 @@ def spin(seconds: float) -> None:
     [(1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0), (2.0, 3.0, 2.0, 0.5), (1.0, 1.0, 1.01, 0.0), (0.05, 1.0, 0.0, None)],
 )
 def test_what_others_do_is_what_is_not_ours(passed: float, busy: float, own: float, cores: float | None) -> None:
-    assert Probe("cpu", 7.0, 40.0, 3.0)._cores(Probe("cpu", 7.0 + passed, 40.0 + busy, 3.0 + own)) == cores
+    assert LoadProbe("cpu", 7.0, 40.0, 3.0)._cores(LoadProbe("cpu", 7.0 + passed, 40.0 + busy, 3.0 + own)) == cores
 
 
 STAT = """cpu  900 900 900 900 900 900 900 900 0 0
@@ -122,28 +122,28 @@ def test_busy_is_all_but_idle_on_the_cores_of_this_process(
     cores: set[int], ticks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stat").write_text(STAT)
-    monkeypatch.setattr(room, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(room, "STAT_FILE", tmp_path / "stat")
     monkeypatch.setattr(room, "cores", lambda: frozenset(cores))
-    assert room._busy() == ticks / os.sysconf("SC_CLK_TCK")
+    assert room._busy_seconds() == ticks / os.sysconf("SC_CLK_TCK")
 
 
 def test_load_that_cannot_be_known_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load("cpu").seen().cores is None, "no time has passed"
-    monkeypatch.setattr(room, "STAT", tmp_path / "none")
-    probe = load("cpu")
-    time.sleep(2 * room.SHORTEST)
-    assert (probe.seen().cores, probe.seen().bytes) == (None, None)
+    assert start_probe("cpu").load_since().cores is None, "no time has passed"
+    monkeypatch.setattr(room, "STAT_FILE", tmp_path / "none")
+    probe = start_probe("cpu")
+    time.sleep(2 * room.MIN_LOAD_SECONDS)
+    assert (probe.load_since().cores, probe.load_since().bytes) == (None, None)
 
 
-@pytest.mark.skipif(not room.STAT.exists(), reason="this system does not tell what its processors do")
+@pytest.mark.skipif(not room.STAT_FILE.exists(), reason="this system does not tell what its processors do")
 def test_a_busy_neighbour_is_seen() -> None:
     neighbour = multiprocessing.get_context("spawn").Process(target=spin, args=(20,))
     neighbour.start()
     try:
         time.sleep(1)
-        probe = load("cpu")
+        probe = start_probe("cpu")
         time.sleep(0.5)
-        found = probe.seen().cores
+        found = probe.load_since().cores
     finally:
         neighbour.kill()
         neighbour.join()
@@ -154,13 +154,13 @@ def test_a_busy_neighbour_is_seen() -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_says_what_it_is() -> None:
-    here = machine("cuda")
+    here = describe_machine("cuda")
     assert (here.device, here.kind, here.name) == ("cuda:0", "cuda", torch.cuda.get_device_name(0))
     assert here.driver
     assert here.version("cuda") == torch.version.cuda
     assert here.cache is None or here.cache > 0
     assert here.memory > 2**30
     with with_settings("cuda", tf32=True):
-        assert machine("cuda").setting("tf32") is True
-    assert machine("cuda") == here
-    assert load("cuda").seen().bytes is not None
+        assert describe_machine("cuda").setting("tf32") is True
+    assert describe_machine("cuda") == here
+    assert start_probe("cuda").load_since().bytes is not None

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.api.runs import examples, summarize_plan
-from archscope.api.specs import build, plan_of
-from archscope.backends.cpu import highest
-from archscope.liveness import Memory, memory_of
-from archscope.measure import Workload, optimizer_of
-from archscope.measure.memory import peak_of
-from tests.test_liveness import CASES, Case, batch, remembered
+from archscope.api.specs import build, compile_plan
+from archscope.api.summaries import example_inputs, summarize_plan
+from archscope.backends.cpu import highest_sum
+from archscope.measure import Workload, make_optimizer
+from archscope.measure.memory import peak_bytes
+from archscope.predicted_memory import PredictedMemory, predict_memory
+from tests.test_predicted_memory import CASES, Case, batch, remembered
 
 pytestmark = pytest.mark.moves_rng
 
@@ -38,12 +38,12 @@ def one_after_another() -> None:
     ],
 )
 def test_the_peak_of_a_run_on_cpu(run: Any, peak: int) -> None:
-    assert peak_of(run, "cpu") == peak
+    assert peak_bytes(run, "cpu") == peak
 
 
 def test_what_was_there_before_and_goes_does_not_count() -> None:
     before = [torch.empty(10_000)]
-    assert peak_of(lambda: (before.clear(), torch.empty(5)), "cpu") == 20
+    assert peak_bytes(lambda: (before.clear(), torch.empty(5)), "cpu") == 20
 
 
 @pytest.mark.parametrize(
@@ -51,33 +51,33 @@ def test_what_was_there_before_and_goes_does_not_count() -> None:
     [([20], 20), ([-40_000, 20], 20), ([100, -40_000, 20], 120), ([100, -100, 60], 100), ([-5], 0), ([], 0)],
 )
 def test_what_is_taken_and_was_not_given_does_not_count(sizes: list[int], most: int) -> None:
-    assert highest(sizes) == most
+    assert highest_sum(sizes) == most
 
 
 def test_a_device_without_an_allocator_has_no_peak() -> None:
-    assert peak_of(lambda: torch.empty(5, device="meta"), "meta") is None
+    assert peak_bytes(lambda: torch.empty(5, device="meta"), "meta") is None
 
 
 def test_a_run_that_makes_nothing_has_none() -> None:
-    assert not peak_of(lambda: None, "cpu")
+    assert not peak_bytes(lambda: None, "cpu")
 
 
 def test_a_run_that_raises_leaves_the_profiler_off() -> None:
     with pytest.raises(ZeroDivisionError):
-        peak_of(lambda: 1 / 0, "cpu")
+        peak_bytes(lambda: 1 / 0, "cpu")
     assert not torch.autograd._profiler_enabled()
-    assert peak_of(lambda: torch.empty(5), "cpu") == 20
+    assert peak_bytes(lambda: torch.empty(5), "cpu") == 20
 
 
 def measured(model: nn.Module, inputs: tuple[torch.Tensor, ...], device: str, *, train: bool) -> int:
     """The peak of a run, or of a step of training with AdamW, that is not the first."""
     model.train(train)
-    optimizer = optimizer_of("adamw", model) if train else None
+    optimizer = make_optimizer("adamw", model) if train else None
     workload = Workload(model, model, [(inputs, {})], device, train, optimizer)
     with torch.set_grad_enabled(train):
         workload.step()
-        workload.forget()
-        peak = peak_of(workload.step, device)
+        workload.drop_gradients()
+        peak = peak_bytes(workload.step, device)
     assert peak is not None
     return peak
 
@@ -87,16 +87,16 @@ def measured(model: nn.Module, inputs: tuple[torch.Tensor, ...], device: str, *,
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_what_is_predicted_of_a_small_net_is_what_is_measured(case: Case, train: bool) -> None:
     predicted = remembered(case.make(), batch(), train=train, optimizer="adamw" if train else "")
-    assert predicted.work == measured(case.make(), (batch(),), "cpu", train=train)
+    assert predicted.working_bytes == measured(case.make(), (batch(),), "cpu", train=train)
 
 
-def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[Memory, int]:
+def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[PredictedMemory, int]:
     """What is predicted of a spec, and what is measured on top of what is held."""
-    plan = plan_of(spec, train=train, **how)
+    plan = compile_plan(spec, train=train, **how)
     report = summarize_plan(plan, device=device, train=train, backward=train, lives=True)
-    predicted = memory_of(report.trace, optimizer="adamw" if train else "")
+    predicted = predict_memory(report.trace, optimizer="adamw" if train else "")
     assert predicted is not None
-    inputs = tuple(examples(plan, device, None).values())
+    inputs = tuple(example_inputs(plan, device, None).values())
     return predicted, measured(build(spec, device=device, seed=0, **how), inputs, device, train=train)
 
 
@@ -113,7 +113,7 @@ def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[Memory,
 def test_what_is_predicted_of_a_spec_is_what_is_measured(spec: str, how: dict[str, Any], train: bool) -> None:
     """Up to what kernels take for themselves, which on CPU nobody tells: little where a net is more than a layer."""
     predicted, peak = of_spec(spec, "cpu", train=train, **how)
-    assert predicted.work == pytest.approx(peak, rel=0.02)
+    assert predicted.working_bytes == pytest.approx(peak, rel=0.02)
 
 
 @pytest.mark.cuda
@@ -124,4 +124,4 @@ def test_what_is_predicted_of_a_spec_is_what_is_measured(spec: str, how: dict[st
 )
 def test_what_is_predicted_on_cuda_is_within_five_percent_of_the_allocators_peak(spec: str, train: bool) -> None:
     predicted, peak = of_spec(f"specs/{spec}", "cuda:0", train=train)
-    assert predicted.peak == pytest.approx(predicted.held + peak, rel=0.05)
+    assert predicted.peak == pytest.approx(predicted.initial_bytes + peak, rel=0.05)

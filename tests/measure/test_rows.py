@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope import targets
-from archscope.api.runs import examples, room_for, summarize_plan
-from archscope.api.specs import plan_of
+from archscope.api.specs import compile_plan
+from archscope.api.summaries import device_and_dtype, example_inputs, summarize_plan
 from archscope.compile import build
-from archscope.measure import Tally, Workload, kept, rows
-from archscope.measure.rows import NO_ROW, Lap, hook_cost, lapped, matched, middle_half, row_times
+from archscope.measure import CallRowMap, Workload, prepared_workload, rows_cpu
+from archscope.measure.rows_cpu import NO_ROW, TimedRun, hook_cost, match_calls, middle_half, row_times, time_run
 from tests.measure.models import (
     MODELS,
     Borrowing,
@@ -71,7 +71,7 @@ def test_each_row_has_the_time_of_its_own_operators(
     found = timed(make(), args, monkeypatch, laps=3, ticks=WORK)
     assert found.forward() == expected
     assert found.times is not None
-    assert (found.times.backward, found.times.ownerless, found.times.runs) == ((), 0.0, 3)
+    assert (found.times.backward, found.times.unattributed, found.times.runs) == ((), 0.0, 3)
 
 
 def test_what_derives_a_row_is_timed_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_what_derives_a_row_is_timed_with_it(monkeypatch: pytest.MonkeyPatch) ->
     found = timed(model, x(), monkeypatch, train=True, laps=2, ticks=work)
     assert found.backward() == [("linear", 13), ("tanh", 20), ("linear", 23), ("linear", 23)]
     assert found.times is not None
-    assert ticks(found.times.known) == 300 + 13 + 20 + 23 + 23
+    assert ticks(found.times.known_seconds) == 300 + 13 + 20 + 23 + 23
 
 
 # ------------------------------------------------------------ laws
@@ -95,10 +95,10 @@ def test_every_row_has_a_time_and_none_is_lost(name: str, train: bool, monkeypat
     assert found.times is not None
     assert None not in found.times.forward
     assert all(time for row, time in zip(found.trace.rows, found.times.forward, strict=True) if not row.view)
-    rowless = sum(spent for call, spent in enumerate(found.laps[0].spent) if found.tally.rows[call] == NO_ROW)
-    assert ticks(found.times.known) == found.ticked / 2 - rowless
+    rowless = sum(spent for call, spent in enumerate(found.laps[0].nanoseconds) if found.tally.rows[call] == NO_ROW)
+    assert ticks(found.times.known_seconds) == found.ticked / 2 - rowless
     if train:
-        derived = {row.of for row in found.trace.backward if row.of >= 0 and row.kernels}
+        derived = {row.forward_row for row in found.trace.backward if row.forward_row >= 0 and row.kernels}
         assert derived
         assert all(found.times.backward[index] for index in derived)
 
@@ -116,29 +116,29 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_row_of_a_spec_has_a_time(spec: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorded run walks the plan, the timed one calls the built module. The clock goes on when it is read."""
-    monkeypatch.setattr(rows, "now", count().__next__)
-    monkeypatch.setattr(rows, "nothing", lambda: 0)
-    monkeypatch.setattr(rows, "hook_cost", lambda: 0.0)
-    tallies: list[Tally] = []
+    monkeypatch.setattr(rows_cpu, "now", count().__next__)
+    monkeypatch.setattr(rows_cpu, "timer_overhead", lambda: 0)
+    monkeypatch.setattr(rows_cpu, "hook_cost", lambda: 0.0)
+    tallies: list[CallRowMap] = []
 
-    def beside(recorder: Any) -> Tally:
-        tallies.append(Tally(recorder))
+    def beside(recorder: Any) -> CallRowMap:
+        tallies.append(CallRowMap(recorder))
         return tallies[-1]
 
-    plan = plan_of(spec, train=train)
+    plan = compile_plan(spec, train=train)
     report = summarize_plan(plan, device="cpu", train=train, backward=train, beside=beside)
-    place, kind = room_for(plan, "cpu", None)
-    module, call = build(plan, device=place, dtype=kind).train(train), tuple(examples(plan, place, kind).values())
+    place, kind = device_and_dtype(plan, "cpu", None)
+    module, call = build(plan, device=place, dtype=kind).train(train), tuple(example_inputs(plan, place, kind).values())
     work = Workload(module, module, [(call, {})], "cpu", train)
-    with kept(work, live=False), targets.seeded(0):
-        found = lapped(work.forward, work.backward if train else None)
+    with prepared_workload(work, live=False), targets.seeded(0):
+        found = time_run(work.forward, work.backward if train else None)
     times = row_times([found], tallies[-1], len(report.rows), backward=train)
     assert times is not None
     assert all(time for row, time in zip(report.rows, times.forward, strict=True) if row.row.kernels)
     assert None not in times.forward
-    assert times.known == pytest.approx(sum(times.forward) + sum(times.backward) + times.ownerless)
+    assert times.known_seconds == pytest.approx(sum(times.forward) + sum(times.backward) + times.unattributed)
     if train:
-        assert {row.row.of for row in report.backward if row.row.kernels} - {-1} <= {
+        assert {row.row.forward_row for row in report.backward if row.row.kernels} - {-1} <= {
             index for index, time in enumerate(times.backward) if time
         }
 
@@ -184,11 +184,11 @@ def test_the_recorded_run_knows_which_call_made_which_row() -> None:
     trace, tally = noted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()), x(), train=True)
     made = [row for row in tally.rows if row != NO_ROW]
     assert made == list(range(len(trace.rows)))
-    assert [trace.rows[row].short for row in made] == ["linear", "batch_norm", "relu"]
+    assert [trace.rows[row].short_name for row in made] == ["linear", "batch_norm", "relu"]
     assert len(tally.functions) == len(tally.rows)
 
 
-class Notes(Tally):
+class Notes(CallRowMap):
     """What a recorded run might have noted."""
 
     def __init__(self, *calls: tuple[Any, int]):
@@ -212,24 +212,24 @@ KERNEL = torch.ops.aten.relu.default
 )
 def test_calls_find_their_rows(functions: list[Any], rows: list[int] | None) -> None:
     tally = Notes((torch.add, 0), (torch.relu, NO_ROW), (KERNEL, 1), (torch.add, 2))
-    assert matched(tally, functions) == rows
+    assert match_calls(tally, functions) == rows
 
 
 def test_the_last_operators_may_be_unseen_too() -> None:
-    assert matched(Notes((torch.add, 0), (KERNEL, 1)), [torch.add]) == [0]
-    assert matched(Notes((KERNEL, 0)), []) == []
+    assert match_calls(Notes((torch.add, 0), (KERNEL, 1)), [torch.add]) == [0]
+    assert match_calls(Notes((KERNEL, 0)), []) == []
 
 
-def lap(*spent: int, derived: dict[int, int] | None = None, ownerless: int = 0) -> Lap:
+def lap(*spent: int, derived: dict[int, int] | None = None, ownerless: int = 0) -> TimedRun:
     functions = [torch.add, torch.relu, torch.add][: len(spent)]
     nodes = {call: (time, 1) for call, time in {**(derived or {}), **({None: ownerless} if ownerless else {})}.items()}
-    return Lap(functions, array("q", spent), [], nodes)
+    return TimedRun(functions, array("q", spent), [], nodes)
 
 
 @pytest.fixture
 def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that shows the same whenever it is read."""
-    monkeypatch.setattr(rows, "now", lambda: 0)
+    monkeypatch.setattr(rows_cpu, "now", lambda: 0)
 
 
 @pytest.mark.usefixtures("_still")
@@ -239,7 +239,7 @@ def test_rows_are_the_mean_of_the_middle_half() -> None:
     times = row_times(laps, tally, 3, backward=False)
     assert times is not None
     assert [ticks(time) for time in times.forward] == [20, 30, None]
-    assert (times.backward, times.runs, times.ownerless) == ((), 2, 0.0)
+    assert (times.backward, times.runs, times.unattributed) == ((), 2, 0.0)
 
 
 @pytest.mark.usefixtures("_still")
@@ -248,12 +248,12 @@ def test_a_row_that_nothing_derives_took_no_time_to_derive() -> None:
     times = row_times([lap(1, 2, 3, derived={0: 7, 2: 9}, ownerless=4)], tally, 4, backward=True)
     assert times is not None
     assert [ticks(time) for time in times.backward] == [7, 0, 9, None]
-    assert ticks(times.ownerless) == 4
-    assert ticks(times.known) == 1 + 2 + 3 + 7 + 9 + 4
+    assert ticks(times.unattributed) == 4
+    assert ticks(times.known_seconds) == 1 + 2 + 3 + 7 + 9 + 4
 
 
 def test_what_reading_a_clock_costs_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "now", count(step=5).__next__)
+    monkeypatch.setattr(rows_cpu, "now", count(step=5).__next__)
     tally = Notes((torch.add, 0), (torch.relu, 1), (torch.add, 2))
     times = row_times([lap(5, 12, 3)], tally, 3, backward=False)
     assert times is not None
@@ -264,9 +264,9 @@ def test_what_reading_a_clock_costs_is_taken_off(monkeypatch: pytest.MonkeyPatch
 @given(st.lists(st.tuples(*[st.integers(0, 100)] * 3), min_size=1, max_size=20))
 def test_the_middle_half_is_neither_the_quickest_nor_the_slowest_quarter(found: list[tuple[int, int, int]]) -> None:
     laps = [lap(*spent) for spent in found]
-    wholes = sorted(one.whole for one in laps)
+    wholes = sorted(one.total for one in laps)
     off = len(laps) // 4
-    assert [one.whole for one in middle_half(laps)] == wholes[off : len(wholes) - off]
+    assert [one.total for one in middle_half(laps)] == wholes[off : len(wholes) - off]
 
 
 @pytest.mark.parametrize(("laps", "kept"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 5), (8, 4)])
@@ -275,25 +275,25 @@ def test_of_few_laps_all_count(laps: int, kept: int) -> None:
 
 
 def test_a_lap_knows_all_its_time() -> None:
-    assert lap(1, 2, derived={0: 10, 1: 20}, ownerless=100).whole == 133
+    assert lap(1, 2, derived={0: 10, 1: 20}, ownerless=100).total == 133
 
 
 def test_each_call_gets_its_own_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by one whenever it is read: between two readings of one call nobody else reads it."""
-    monkeypatch.setattr(rows, "now", count().__next__)
+    monkeypatch.setattr(rows_cpu, "now", count().__next__)
     model, (given,) = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), x()
-    found = lapped(lambda: model(given), lambda out: out.sum().backward())
-    assert list(found.spent) == [1, 1, 1]
-    assert set(found.derived) == {0, 1, 2, None}
-    assert found.whole == 3 + sum(time for time, _ in found.derived.values())
+    found = time_run(lambda: model(given), lambda out: out.sum().backward())
+    assert list(found.nanoseconds) == [1, 1, 1]
+    assert set(found.backward_times) == {0, 1, 2, None}
+    assert found.total == 3 + sum(time for time, _ in found.backward_times.values())
 
 
 def test_what_hooks_cost_is_taken_off_node_by_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "hook_cost", lambda: 2.0)
+    monkeypatch.setattr(rows_cpu, "hook_cost", lambda: 2.0)
     found = lap(1, 2, derived={0: 10, 1: 1}, ownerless=7)
-    assert [found.backward(call, 2.0) for call in (0, 1, None, 5)] == [8.0, 0.0, 5.0, 0.0]
+    assert [found.backward_nanoseconds(call, 2.0) for call in (0, 1, None, 5)] == [8.0, 0.0, 5.0, 0.0]
     monkeypatch.undo()
-    monkeypatch.setattr(rows, "now", count().__next__)
+    monkeypatch.setattr(rows_cpu, "now", count().__next__)
     assert 1.9 < hook_cost() < 2.1
-    monkeypatch.setattr(rows, "now", lambda: 7)
+    monkeypatch.setattr(rows_cpu, "now", lambda: 7)
     assert hook_cost() == 0

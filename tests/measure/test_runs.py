@@ -8,8 +8,8 @@ from itertools import chain, cycle, repeat
 
 import pytest
 
-from archscope.measure import runs
-from archscope.measure.runs import FEWEST, STEADY, collect, sure, timed, warm
+from archscope.measure import sampling
+from archscope.measure.sampling import MIN_CERTAIN_ROUNDS, MIN_ROUNDS, collect_samples, is_certain, time_case, warm_up
 
 
 class Hours:
@@ -44,7 +44,7 @@ class Hours:
 @pytest.fixture
 def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
     found = Hours()
-    monkeypatch.setattr(runs, "monotonic", found.mark)
+    monkeypatch.setattr(sampling, "monotonic", found.mark)
     return found
 
 
@@ -55,31 +55,31 @@ def unsure() -> Iterator[float]:
 
 # ------------------------------------------------------------ how long
 def test_what_is_sure_is_enough(hours: Hours) -> None:
-    found = collect({"whole": hours.case("whole", repeat(0.25))}, hours, seconds=1e6)
-    assert found.seconds == {"whole": [0.25] * STEADY}
+    found = collect_samples({"whole": hours.case("whole", repeat(0.25))}, hours, seconds=1e6)
+    assert found.seconds == {"whole": [0.25] * MIN_CERTAIN_ROUNDS}
     assert not found.interrupted
 
 
 def test_what_is_never_sure_ends_with_the_budget(hours: Hours) -> None:
-    found = collect({"whole": hours.case("whole", unsure())}, hours, seconds=40.0)
+    found = collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0)
     assert sum(found.seconds["whole"]) == 40.0
 
 
 def test_slow_cases_have_three_rounds_all_the_same(hours: Hours) -> None:
     cases = {"whole": hours.case("whole", repeat(100.0)), "rows": hours.case("rows", repeat(200.0))}
-    found = collect(cases, hours, seconds=1.0)
-    assert found.seconds == {"whole": [100.0] * FEWEST, "rows": [200.0] * FEWEST}
-    assert found.warm == {"whole": 1, "rows": 1}
+    found = collect_samples(cases, hours, seconds=1.0)
+    assert found.seconds == {"whole": [100.0] * MIN_ROUNDS, "rows": [200.0] * MIN_ROUNDS}
+    assert found.warmup_runs == {"whole": 1, "rows": 1}
 
 
 def test_the_first_case_decides_when_it_is_sure(hours: Hours) -> None:
     cases = {"whole": hours.case("whole", repeat(1.0)), "rows": hours.case("rows", unsure())}
-    assert len(collect(cases, hours, seconds=1e6).seconds["rows"]) == STEADY
+    assert len(collect_samples(cases, hours, seconds=1e6).seconds["rows"]) == MIN_CERTAIN_ROUNDS
 
 
 def test_there_is_an_end_to_rounds(hours: Hours, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MOST", 20)
-    assert len(collect({"whole": hours.case("whole", unsure())}, hours, seconds=1e9).seconds["whole"]) == 20
+    monkeypatch.setattr(sampling, "MAX_ROUNDS", 20)
+    assert len(collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=1e9).seconds["whole"]) == 20
 
 
 @pytest.mark.parametrize(
@@ -94,65 +94,65 @@ def test_there_is_an_end_to_rounds(hours: Hours, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_sure_is_one_in_a_hundred_and_eleven_runs(found: list[float], enough: bool) -> None:
-    assert sure(found) is enough
+    assert is_certain(found) is enough
 
 
 # ------------------------------------------------------------ warm-up and turns
 def test_what_comes_before_the_warm_up_is_over_does_not_count(hours: Hours) -> None:
-    found = collect({"whole": hours.case("whole", chain([64.0, 8.0], repeat(0.5)))}, hours, seconds=10.0)
-    assert found.warm["whole"] == 2
+    found = collect_samples({"whole": hours.case("whole", chain([64.0, 8.0], repeat(0.5)))}, hours, seconds=10.0)
+    assert found.warmup_runs["whole"] == 2
     assert set(found.seconds["whole"]) == {0.5}
 
 
 def test_the_warm_up_has_a_tenth_of_the_budget(hours: Hours) -> None:
     cases = {"whole": hours.case("whole", repeat(0.25)), "rows": hours.case("rows", repeat(0.5))}
-    found = collect(cases, hours, seconds=40.0)
-    assert found.warm == {"whole": 8, "rows": 4}
+    found = collect_samples(cases, hours, seconds=40.0)
+    assert found.warmup_runs == {"whole": 8, "rows": 4}
 
 
 def test_cases_take_turns(hours: Hours) -> None:
     cases = {name: hours.case(name, repeat(1.0)) for name in "abc"}
-    found = collect(cases, hours, seconds=1.0)
-    warm_up = sum(found.warm.values())
-    assert hours.log[:warm_up] == [name for name in "abc" for _ in range(found.warm[name])]
-    assert hours.log[warm_up:] == list("abc") * FEWEST
+    found = collect_samples(cases, hours, seconds=1.0)
+    warm_up = sum(found.warmup_runs.values())
+    assert hours.log[:warm_up] == [name for name in "abc" for _ in range(found.warmup_runs[name])]
+    assert hours.log[warm_up:] == list("abc") * MIN_ROUNDS
 
 
 def test_what_is_too_short_for_the_clock_runs_several_times(hours: Hours) -> None:
     hours.least = 1.0
-    found = collect({"whole": hours.case("whole", chain([5.0], repeat(0.125)))}, hours, seconds=1.0)
-    assert found.seconds["whole"] == [0.125] * FEWEST
-    assert len(hours.log) == found.warm["whole"] + 8 * FEWEST
+    found = collect_samples({"whole": hours.case("whole", chain([5.0], repeat(0.125)))}, hours, seconds=1.0)
+    assert found.seconds["whole"] == [0.125] * MIN_ROUNDS
+    assert len(hours.log) == found.warmup_runs["whole"] + 8 * MIN_ROUNDS
 
 
 def test_what_takes_long_enough_runs_once(hours: Hours) -> None:
     hours.least = 1.0
-    found = collect({"whole": hours.case("whole", repeat(2.0))}, hours, seconds=1.0)
-    assert len(hours.log) == found.warm["whole"] + FEWEST
+    found = collect_samples({"whole": hours.case("whole", repeat(2.0))}, hours, seconds=1.0)
+    assert len(hours.log) == found.warmup_runs["whole"] + MIN_ROUNDS
 
 
 def test_what_takes_no_time_at_all_comes_to_an_end(hours: Hours, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MOST", 50)
-    found = collect({"whole": hours.case("whole", repeat(0.0))}, hours, seconds=1.0)
-    assert found.warm == {"whole": 50}
+    monkeypatch.setattr(sampling, "MAX_ROUNDS", 50)
+    found = collect_samples({"whole": hours.case("whole", repeat(0.0))}, hours, seconds=1.0)
+    assert found.warmup_runs == {"whole": 50}
     assert set(found.seconds["whole"]) == {0.0}
 
 
 def test_a_sample_is_the_mean_of_its_runs(hours: Hours) -> None:
-    assert timed(hours.case("whole", [1.0, 2.0, 6.0]), hours, 3) == 3.0
+    assert time_case(hours.case("whole", [1.0, 2.0, 6.0]), hours, 3) == 3.0
     assert (len(hours.log), hours.waits) == (3, 1)
 
 
 def test_a_warm_up_tells_the_quickest_run(hours: Hours) -> None:
-    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=6.0, patience=9.0) == (3, 1.0)
-    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=9.0) == (2, 1.0)
-    assert warm(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=4.0) == (1, 4.0)
+    assert warm_up(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=6.0, patience=9.0) == (3, 1.0)
+    assert warm_up(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=9.0) == (2, 1.0)
+    assert warm_up(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=4.0) == (1, 4.0)
 
 
 # ------------------------------------------------------------ who asks, and who breaks off
 def test_whoever_asks_is_told_what_is_done(hours: Hours) -> None:
     told: list[float] = []
-    collect({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=told.append)
+    collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=told.append)
     assert told == sorted(told)
     assert (min(told) > 0, told[-1], len(told)) == (True, 1.0, 20)
     assert told[:4] == [0.025, 0.1, 0.125, 0.2]
@@ -160,21 +160,21 @@ def test_whoever_asks_is_told_what_is_done(hours: Hours) -> None:
 
 def test_more_than_all_is_never_done(hours: Hours) -> None:
     told: list[float] = []
-    collect({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, ask=told.append)
-    assert told == [1.0] * FEWEST
+    collect_samples({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, ask=told.append)
+    assert told == [1.0] * MIN_ROUNDS
 
 
 def test_an_interrupt_leaves_what_is_measured(hours: Hours) -> None:
     broken = chain(repeat(1.0, 2 + 5), [KeyboardInterrupt()])  # two runs to warm up, and five rounds
     cases = {"whole": hours.case("whole", unsure()), "rows": hours.case("rows", broken)}
-    found = collect(cases, hours, seconds=20.0)
+    found = collect_samples(cases, hours, seconds=20.0)
     assert found.interrupted
-    assert found.warm == {"whole": 2, "rows": 2}
+    assert found.warmup_runs == {"whole": 2, "rows": 2}
     assert found.seconds == {"whole": [1.0, 3.0] * 3, "rows": [1.0] * 5}
 
 
 def test_an_interrupt_in_the_warm_up_leaves_nothing(hours: Hours) -> None:
-    found = collect({"whole": hours.case("whole", [1.0, KeyboardInterrupt()])}, hours, seconds=100.0)
+    found = collect_samples({"whole": hours.case("whole", [1.0, KeyboardInterrupt()])}, hours, seconds=100.0)
     assert found.interrupted
     assert found.samples("whole") is None
 
@@ -184,7 +184,7 @@ def test_whoever_asks_may_break_off(hours: Hours) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 
-    found = collect({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=ask)
+    found = collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=ask)
     samples = found.samples("whole")
     assert found.interrupted
     assert samples is not None
@@ -195,11 +195,11 @@ def test_whoever_asks_may_break_off(hours: Hours) -> None:
 @pytest.mark.parametrize("after", [0, 1, 2, 7])
 def test_what_a_case_raises_goes_on(hours: Hours, error: BaseException, after: int) -> None:
     with pytest.raises(type(error)):
-        collect({"whole": hours.case("whole", chain(repeat(1.0, after), [error]))}, hours, seconds=1e6)
+        collect_samples({"whole": hours.case("whole", chain(repeat(1.0, after), [error]))}, hours, seconds=1e6)
 
 
 def test_a_case_that_nobody_asked_for_has_no_samples(hours: Hours) -> None:
-    found = collect({"whole": hours.case("whole", repeat(1.0))}, hours, seconds=1.0)
+    found = collect_samples({"whole": hours.case("whole", repeat(1.0))}, hours, seconds=1.0)
     assert found.samples("graph") is None
     samples = found.samples("whole")
     assert samples is not None

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope.errors import UsageError
-from archscope.liveness import OPTIMIZERS
 from archscope.measure import (
     StepError,
     Workload,
-    compiled,
-    first_call,
-    in_channels_last,
-    optimizer_of,
-    turns,
+    calls_in_turn,
+    compile_module,
+    make_optimizer,
+    time_first_call,
+    to_channels_last,
 )
-from archscope.measure.graphs import make_capturable
-from archscope.measure.workload import MADE
+from archscope.measure.cuda_graph import make_capturable
+from archscope.measure.workload import OPTIMIZER_MAKERS
+from archscope.predicted_memory import OPTIMIZERS
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
@@ -36,7 +36,7 @@ def call(*shape: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def work(module: nn.Module, *calls: Any, optimizer: str = "", train: bool = True) -> Workload:
-    chosen = optimizer_of(optimizer, module) if optimizer else None
+    chosen = make_optimizer(optimizer, module) if optimizer else None
     return Workload(module, module, calls or [call()], "cpu", train, chosen)
 
 
@@ -127,13 +127,13 @@ def test_names_go_along() -> None:
 
 # ------------------------------------------------------------ optimizers
 def test_what_an_optimizer_keeps_is_predicted_for_each() -> None:
-    assert OPTIMIZERS.keys() == MADE.keys()
+    assert OPTIMIZERS.keys() == OPTIMIZER_MAKERS.keys()
 
 
 def test_only_what_may_be_trained_is() -> None:
     module = net()
     module[0].requires_grad_(False)
-    optimizer = optimizer_of("sgd", module)
+    optimizer = make_optimizer("sgd", module)
     assert optimizer is not None
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     assert [id(one) for one in trained] == [id(one) for part in (module[1], module[4]) for one in part.parameters()]
@@ -141,15 +141,15 @@ def test_only_what_may_be_trained_is() -> None:
 
 @pytest.mark.parametrize("module", [nn.ReLU(), nn.Linear(2, 2).requires_grad_(False)])
 def test_where_nothing_can_be_trained_there_is_no_optimizer(module: nn.Module) -> None:
-    assert optimizer_of("adamw", module) is None
+    assert make_optimizer("adamw", module) is None
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_is_torchs_own_until_a_graph_is_to_hold_it(name: str) -> None:
     module = nn.Linear(2, 2)
-    optimizer = optimizer_of(name, module)
+    optimizer = make_optimizer(name, module)
     assert optimizer is not None
-    assert optimizer.defaults == MADE[name](nn.Linear(2, 2).parameters(), lr=0.0).defaults
+    assert optimizer.defaults == OPTIMIZER_MAKERS[name](nn.Linear(2, 2).parameters(), lr=0.0).defaults
     job = Workload(module, module, [((torch.ones(1, 2),), {})], "cpu", True, optimizer)
     job.step()
     make_capturable(job)
@@ -161,7 +161,7 @@ def test_an_optimizer_is_torchs_own_until_a_graph_is_to_hold_it(name: str) -> No
 @given(st.integers(1, 50), st.integers(1, 20_000), st.integers(1, 64))
 def test_turns_fill_twice_the_cache(elements: int, cache: int, most: int) -> None:
     first = ((torch.zeros(elements),), {})
-    found = turns(first, cache, most=most)
+    found = calls_in_turn(first, cache, most=most)
     assert found[0] is first
     sizes = [args[0].numel() * 4 for args, _ in found]
     assert set(sizes) == {elements * 4}
@@ -173,7 +173,7 @@ def test_turns_fill_twice_the_cache(elements: int, cache: int, most: int) -> Non
 def test_each_turn_has_memory_of_its_own() -> None:
     x, deep = torch.rand(2, 3), torch.rand(4)
     first = ((x, [deep, (x, 3)]), {"mask": {"inner": torch.ones(5, dtype=torch.bool)}, "flag": True})
-    found = turns(first, 1000, most=8)
+    found = calls_in_turn(first, 1000, most=8)
     assert len(found) == 8
     pointers = [
         pointer
@@ -191,7 +191,7 @@ def test_each_turn_has_memory_of_its_own() -> None:
 
 def test_turns_are_laid_out_and_derived_alike() -> None:
     x = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
-    found = turns(((x,), {}), 2000, most=4)
+    found = calls_in_turn(((x,), {}), 2000, most=4)
     assert len(found) == 4
     assert [args[0].stride() for args, _ in found] == [x.stride()] * 4
     assert [args[0].requires_grad for args, _ in found] == [True] * 4
@@ -201,18 +201,18 @@ def test_turns_are_laid_out_and_derived_alike() -> None:
 @pytest.mark.parametrize("cache", [None, 0])
 def test_without_a_known_cache_there_is_one_turn(cache: int | None) -> None:
     first = call()
-    assert turns(first, cache) == [first]
+    assert calls_in_turn(first, cache) == [first]
 
 
 def test_without_tensors_there_is_one_turn() -> None:
-    assert len(turns(((1, "a"), {"flag": True}), 1000)) == 1
-    assert len(turns(((torch.zeros(0),), {}), 1000)) == 1
+    assert len(calls_in_turn(((1, "a"), {"flag": True}), 1000)) == 1
+    assert len(calls_in_turn(((torch.zeros(0),), {}), 1000)) == 1
 
 
 def test_volumes_have_their_channels_last_too() -> None:
     module = nn.Sequential(nn.Conv3d(3, 4, 1), nn.Conv3d(4, 4, 1)).requires_grad_(True)
     volume, image = torch.rand(2, 3, 4, 4, 4), torch.rand(2, 3, 4, 4)
-    moved, (args, _) = in_channels_last(module, ((volume, image), {}))
+    moved, (args, _) = to_channels_last(module, ((volume, image), {}))
     assert moved is module
     assert args[0].is_contiguous(memory_format=torch.channels_last_3d)
     assert args[1].is_contiguous(memory_format=torch.channels_last)
@@ -224,7 +224,7 @@ def test_volumes_have_their_channels_last_too() -> None:
 def test_images_have_their_channels_last_and_all_else_stays() -> None:
     module, image, vector = net(), torch.rand(2, 3, 5, 5), torch.rand(2, 3)
     before, weights = module(image), module[4].weight
-    moved, (args, kwargs) = in_channels_last(module, ((image, vector), {"more": [image]}))
+    moved, (args, kwargs) = to_channels_last(module, ((image, vector), {"more": [image]}))
     last = torch.channels_last
     assert args[0].is_contiguous(memory_format=last)
     assert kwargs["more"][0].is_contiguous(memory_format=last)
@@ -240,21 +240,21 @@ def test_held_is_the_sum_of_all_that_is_there() -> None:
     module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
     given = call(2, 4)
     parameters, buffers, inputs = 4 * (32 + 8 + 8 + 8), 4 * (8 + 8) + 8, 4 * 8
-    assert work(module, given, train=False).held == parameters + buffers + inputs
+    assert work(module, given, train=False).held_bytes == parameters + buffers + inputs
     job = work(module, given, given, optimizer="momentum")
-    assert job.held == parameters + buffers + inputs
+    assert job.held_bytes == parameters + buffers + inputs
     job.step()
-    assert job.held == 2 * parameters + buffers + inputs
+    assert job.held_bytes == 2 * parameters + buffers + inputs
 
 
 def test_shared_memory_is_held_once() -> None:
     tied = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     tied[1].weight = tied[0].weight
     x = torch.rand(8, 4)
-    assert work(tied, ((x,), {}), train=False).held == 4 * 16 + 4 * 32
-    assert work(tied, ((x, x), {"view": x[:2], "again": [x.t()]}), train=False).held == 4 * 16 + 4 * 32
-    assert work(tied, ((x[:1],), {}), train=False).held == 4 * 16 + 4 * 32
-    assert work(tied, ((tied[0].weight,), {}), train=False).held == 4 * 16
+    assert work(tied, ((x,), {}), train=False).held_bytes == 4 * 16 + 4 * 32
+    assert work(tied, ((x, x), {"view": x[:2], "again": [x.t()]}), train=False).held_bytes == 4 * 16 + 4 * 32
+    assert work(tied, ((x[:1],), {}), train=False).held_bytes == 4 * 16 + 4 * 32
+    assert work(tied, ((tied[0].weight,), {}), train=False).held_bytes == 4 * 16
 
 
 # ------------------------------------------------------------ torch.compile
@@ -264,7 +264,7 @@ def test_a_python_that_cannot_compile_is_told_so(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(torch, "compile", refuse)
     with pytest.raises(UsageError, match=r"not supported on Python 3\.99") as raised:
-        compiled(net())
+        compile_module(net())
     assert "leave compile=True out" in str(raised.value)
     assert "and more" not in str(raised.value)
 
@@ -281,17 +281,17 @@ class Raising(nn.Module):
 def test_what_the_compiler_cannot_do_is_said_in_a_line() -> None:
     error = torch._dynamo.exc.BackendCompilerFailed("inductor", RuntimeError("no compiler"), None)
     with pytest.raises(UsageError, match=r"torch\.compile: "):
-        first_call(work(Raising(error), call(2, 2), train=False))
+        time_first_call(work(Raising(error), call(2, 2), train=False))
 
 
 def test_what_the_model_raises_goes_on() -> None:
     with pytest.raises(StepError):
-        first_call(work(Raising(ValueError("of the model's own")), call(2, 2), train=False))
+        time_first_call(work(Raising(ValueError("of the model's own")), call(2, 2), train=False))
 
 
 def test_the_first_call_is_timed() -> None:
     module = net()
-    assert first_call(work(module)) > 0
+    assert time_first_call(work(module)) > 0
     assert module[0].weight.grad is not None
 
 
@@ -321,7 +321,7 @@ def test_what_a_step_raises_is_told_from_what_we_raise() -> None:
 
 def test_one_tensor_in_two_places_is_one_in_every_turn() -> None:
     x, y = torch.ones(2), torch.ones(2)
-    for args, kwargs in turns(((x, [x, y]), {"z": x}), 100, most=4):
+    for args, kwargs in calls_in_turn(((x, [x, y]), {"z": x}), 100, most=4):
         assert args[0] is args[1][0] is kwargs["z"]
         assert args[1][1] is not args[0]
 
@@ -331,6 +331,6 @@ def test_a_tensor_in_an_object_takes_no_turns() -> None:
         def __init__(self) -> None:
             self.x = torch.ones(2)
 
-    assert len(turns(((Batch(),), {}), 1 << 20)) == 1
-    assert len(turns(((torch.ones(2), Batch()), {}), 1 << 20)) == 1
-    assert len(turns(((torch.ones(2),), {}), 1 << 20)) == 64
+    assert len(calls_in_turn(((Batch(),), {}), 1 << 20)) == 1
+    assert len(calls_in_turn(((torch.ones(2), Batch()), {}), 1 << 20)) == 1
+    assert len(calls_in_turn(((torch.ones(2),), {}), 1 << 20)) == 64

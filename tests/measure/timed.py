@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope import targets
-from archscope.measure import Tally, Workload, kept, rows
-from archscope.measure.rows import Lap, lapped, row_times
+from archscope.measure import CallRowMap, Workload, prepared_workload, rows_cpu
+from archscope.measure.rows_cpu import TimedRun, row_times, time_run
 from archscope.measurement import RowTimes
 from archscope.record import record_module
 from archscope.trace import Trace
@@ -41,31 +41,31 @@ class Timed:
     """ticked: how far the clock went in all laps together."""
 
     trace: Trace
-    tally: Tally
-    laps: list[Lap]
+    tally: CallRowMap
+    laps: list[TimedRun]
     times: RowTimes | None
     ticked: int
 
     def forward(self) -> list[tuple[str, int | None]]:
         """Each row's function, and its ticks."""
         assert self.times is not None
-        return [(row.short, ticks(time)) for row, time in zip(self.trace.rows, self.times.forward, strict=True)]
+        return [(row.short_name, ticks(time)) for row, time in zip(self.trace.rows, self.times.forward, strict=True)]
 
     def backward(self) -> list[tuple[str, int | None]]:
         assert self.times is not None
-        return [(row.short, ticks(time)) for row, time in zip(self.trace.rows, self.times.backward, strict=True)]
+        return [(row.short_name, ticks(time)) for row, time in zip(self.trace.rows, self.times.backward, strict=True)]
 
 
 def ticks(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1e9)
 
 
-def noted(module: nn.Module, args: tuple[Any, ...], *, train: bool = False) -> tuple[Trace, Tally]:
+def noted(module: nn.Module, args: tuple[Any, ...], *, train: bool = False) -> tuple[Trace, CallRowMap]:
     """A recorded run, and which call made which row."""
-    tallies: list[Tally] = []
+    tallies: list[CallRowMap] = []
 
-    def beside(recorder: Any) -> Tally:
-        tallies.append(Tally(recorder))
+    def beside(recorder: Any) -> CallRowMap:
+        tallies.append(CallRowMap(recorder))
         return tallies[-1]
 
     recording = record_module(
@@ -98,11 +98,11 @@ def timed(
     clock stand still, so that nobody looks at operators."""
     trace, tally = noted(module, args, train=train)
     work, clock = Workload(module, module, [(args, {})], "cpu", train), Ticking(ticks or {}, otherwise)
-    patch.setattr(rows, "now", lambda: clock.time)
+    patch.setattr(rows_cpu, "now", lambda: clock.time)
     found = []
-    with kept(work, live=True):
+    with prepared_workload(work, live=True):
         for _ in range(laps):
-            work.forget()
+            work.drop_gradients()
             with nullcontext() if ticks is None and not otherwise else clock:
-                found.append(lapped(work.forward, work.backward if train else None))
+                found.append(time_run(work.forward, work.backward if train else None))
     return Timed(trace, tally, found, row_times(found, tally, len(trace.rows), backward=train), clock.time)

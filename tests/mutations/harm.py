@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import archscope
-from archscope.api import split
+from archscope.api import split_target
 from archscope.errors import ArchscopeError, ForwardError, Span, SpecError
 from archscope.report import Finding, Report
 from archscope.spec import load
@@ -75,7 +75,7 @@ class Case:
 
 def specs_of(target: str, texts: Texts) -> object:
     """The specs of a net, with these texts in place of its files'; nothing where one cannot be read."""
-    parts = split(target)
+    parts = split_target(target)
     try:
         return load(parts[0], texts=texts).files if parts else None
     except SpecError:
@@ -228,9 +228,9 @@ def row_keys(run: Run, changes: Mapping[str, Change]) -> dict[tuple, int]:
         spans = run.spans[row.index]
         lines = tuple((file, changes[file].back(line) if file in changes else line) for file, line in spans)
         turn = 0
-        while (turn, row.path, row.short, lines) in found:
+        while (turn, row.path, row.short_name, lines) in found:
             turn += 1
-        found[turn, row.path, row.short, lines] = row.index
+        found[turn, row.path, row.short_name, lines] = row.index
     return found
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import archscope
-from archscope.api import plan_of, variants
+from archscope.api import compile_plan, variants
 from archscope.errors import SpecError
 
 UNREAD = (
@@ -79,7 +79,7 @@ def sort(value: object) -> str:
 def fault(target: str) -> Verdict | None:
     """Why one variant does not compile; None where it does."""
     try:
-        plan_of(target)
+        compile_plan(target)
     except SpecError as error:
         unread = all(any(word in problem.message for word in UNREAD) for problem in error.problems)
         return Verdict("unread" if unread else "broken", target, error.problems[0].message, witness(target))
@@ -88,7 +88,7 @@ def fault(target: str) -> Verdict | None:
 
 def refused(target: str) -> Verdict | None:
     """What PyTorch has against a variant that the compiler has let pass."""
-    plan = plan_of(target)
+    plan = compile_plan(target)
     words = refusal(plan) if plan.block.steps <= MOST_STEPS else ""
     return Verdict("broken", target, words, "PyTorch alone") if words else None
 
@@ -96,7 +96,7 @@ def refused(target: str) -> Verdict | None:
 def witness(target: str) -> str:
     """Who says so beside the strict compiler. A conflict is left in the graph; a layer's is mended and noted."""
     try:
-        plan = plan_of(target, strict=False)
+        plan = compile_plan(target, strict=False)
     except SpecError:
         return "compiler"
     if any(told_wrong(plan.block)):

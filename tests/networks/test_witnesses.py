@@ -25,7 +25,7 @@ TWICE = {"gpt2.yaml:small": 97 * 16}
 def test_every_difference_is_explained(pair: Pair) -> None:
     check = archscope.cross_check(pair.target, set=pair.set)
     assert check.report.total == archscope.summarize(pair.target, set=pair.set).total
-    found = {account.statement.witness: account for account in check.accounts}
+    found = {account.statement.counter: account for account in check.accounts}
     assert {account.statement.status for account in check.accounts} == {"counted"}
     assert {name: account.unexplained for name, account in found.items()} == dict.fromkeys(found, 0)
     assert {name: account.params_unexplained or 0 for name, account in found.items()} == dict.fromkeys(found, 0)

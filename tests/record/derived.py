@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from archscope.record.trees import leaves
+from archscope.record.named_tensors import named_tensors
 from tests.truth.witness import BY_HAND, Everywhere
 
 
@@ -24,7 +24,7 @@ def counted(model: nn.Module, *args: Any) -> tuple[int, int]:
     counter.mod_tracker = Everywhere()
     model = apart(model).train()
     with plain_products(), torch.random.fork_rng(), counter:
-        outputs = [tensor for _, tensor in leaves(model(*args)) if tensor.requires_grad]
+        outputs = [tensor for _, tensor in named_tensors(model(*args)) if tensor.requires_grad]
         forward = counter.get_total_flops()
         torch.autograd.backward(outputs, [torch.ones_like(tensor) for tensor in outputs])
         both = counter.get_total_flops()

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from archscope.cost import Cost, price
+from archscope.cost import Cost, price_row
 from archscope.record import Recording, record_module
 from archscope.trace import Kernel, Row, Trace
 
@@ -49,8 +49,8 @@ def traced(model: nn.Module, *args: Any, **options: Any) -> Trace:
 
 
 def total(trace: Trace) -> Cost:
-    return sum((price(row) for row in trace.rows), Cost())
+    return sum((price_row(row) for row in trace.rows), Cost())
 
 
 def priced(kernels: tuple[Kernel, ...]) -> Cost:
-    return price(Row(0, "", "", "", 0, (), (), (), kernels))
+    return price_row(Row(0, "", "", "", 0, (), (), (), kernels))

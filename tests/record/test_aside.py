@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.jit import trace
 
 import archscope
-from archscope.record import NEEDS_GRADIENTS
+from archscope.record import NEEDS_GRADIENTS_NOTE
 from tests.record.operations import Written
 from tests.record.runs import Holds
 
@@ -41,14 +41,14 @@ def test_a_graph_made_in_a_forward_costs_what_it_does_when_it_is_called(way: str
 
 def test_a_distribution_checks_its_arguments_without_rows() -> None:
     report = archscope.summarize(Written(lambda x: torch.distributions.Categorical(logits=x)), input=(2, 4))
-    assert [row.short for row in report.trace.rows] == ["logsumexp", "sub"]
+    assert [row.short_name for row in report.trace.rows] == ["logsumexp", "sub"]
 
 
 def test_a_sample_is_checked_without_rows() -> None:
     def forward(x: Tensor) -> Tensor:
         return torch.distributions.Normal(x, torch.ones(())).log_prob(x)
 
-    assert "all" not in [row.short for row in archscope.summarize(Written(forward), input=(2, 4)).trace.rows]
+    assert "all" not in [row.short_name for row in archscope.summarize(Written(forward), input=(2, 4)).trace.rows]
 
 
 BETA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -99,7 +99,7 @@ def complains(x: Tensor) -> Tensor:
 def test_a_forward_that_needs_gradients_runs_with_them(asks: Callable[[Tensor], Tensor]) -> None:
     model = Holds(lambda own, x: asks(own.layer(x)), layer=nn.Linear(4, 4)).eval()
     report = archscope.summarize(model, input=(2, 4))
-    assert (report.total.macs, report.trace.notes) == (LINEAR, (NEEDS_GRADIENTS,))
+    assert (report.total.macs, report.trace.notes) == (LINEAR, (NEEDS_GRADIENTS_NOTE,))
     assert model.layer.weight.grad is None
 
 

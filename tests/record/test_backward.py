@@ -196,7 +196,7 @@ def test_frozen_layers_have_no_gradients() -> None:
 # ------------------------------------------------------------ rows
 def test_a_row_derives_the_row_that_made_its_node() -> None:
     report = trained(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), rows())
-    told = [(row.path, row.op, row.row.function.split(".")[-1], row.row.of) for row in report.backward]
+    told = [(row.path, row.op, row.row.function.split(".")[-1], row.row.forward_row) for row in report.backward]
     assert told == [
         ("2", "Linear", "linear backward", 2),
         ("1", "ReLU", "relu backward", 1),
@@ -212,7 +212,7 @@ def test_bytes_are_those_at_the_door() -> None:
 
 def test_what_no_layer_owns_is_named_and_counted() -> None:
     report = trained(Custom(), rows())
-    assert [(row.op, row.macs) for row in report.ownerless] == [("ProductBackward", 2 * 4 * 8 * 4)]
+    assert [(row.op, row.macs) for row in report.unattributed_backward] == [("ProductBackward", 2 * 4 * 8 * 4)]
     assert derived(report) == {"ProductBackward": 256, "linear": 256}
 
 
@@ -226,7 +226,7 @@ def test_operators_of_a_traced_module_have_theirs() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     report = trained(torch.jit.trace(model, rows()), rows())
     assert both(report) == both(trained(model, rows()))
-    assert not report.ownerless
+    assert not report.unattributed_backward
 
 
 def test_unpriced_kernels_of_the_backward_pass_are_named() -> None:
@@ -247,10 +247,10 @@ def test_unpriced_kernels_of_the_backward_pass_are_named() -> None:
 # ------------------------------------------------------------ the loss
 def test_the_loss_is_named() -> None:
     one, two, number = (torch.ones(n, requires_grad=True) for n in (3, 4, 1))
-    assert loss_of(one).text == "the sum of the output"
-    assert loss_of([one, two, one]).text == "the sum of all outputs"
-    assert loss_of((number, torch.ones(2))).text == "the output"
-    assert loss_of({"logits": one, "loss": number}).text == "output loss"
+    assert loss_of(one).description == "the sum of the output"
+    assert loss_of([one, two, one]).description == "the sum of all outputs"
+    assert loss_of((number, torch.ones(2))).description == "the output"
+    assert loss_of({"logits": one, "loss": number}).description == "output loss"
     assert loss_of(torch.ones(3)).tensors == ()
 
 

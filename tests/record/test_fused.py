@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import archscope
-from archscope.liveness import Memory, memory_of
-from archscope.record import fused as fusing
+from archscope.predicted_memory import PredictedMemory, predict_memory
+from archscope.record import fused_attention as fusing
 from archscope.record import record_module
-from archscope.record.fused import is_fused
+from archscope.record.fused_attention import has_fused_kernel
 
 pytestmark = pytest.mark.moves_rng
 LENGTH, HEADS, SIZE = 96, 4, 16
@@ -48,12 +48,12 @@ MODELS = {
 }
 
 
-def predicted(model: nn.Module, device: str, *, train: bool, like: str = "") -> Memory:
+def predicted(model: nn.Module, device: str, *, train: bool, like: str = "") -> PredictedMemory:
     x = torch.zeros(2, LENGTH, HEADS * SIZE, device=device)
     about = {"target": "t", "device": device, "dtype": "float32", "inputs": {"x": x}}
     model = model.to(device)
     trace = record_module(model, (x,), {}, train=train, backward=train, lives=True, like=like, **about).trace
-    found = memory_of(trace)
+    found = predict_memory(trace)
     assert found is not None
     return found
 
@@ -93,16 +93,16 @@ def test_figures_are_those_of_a_run_that_takes_it_apart(train: bool) -> None:
 def test_torch_says_what_a_processor_fuses(shapes: Any, how: dict[str, Any], fused: bool) -> None:
     made = (torch.empty(shape, device="meta") for shape in shapes)
     operands = dict(zip(("query", "key", "value"), made, strict=True))
-    assert is_fused({**operands, **how}, "cpu") is fused
+    assert has_fused_kernel({**operands, **how}, "cpu") is fused
 
 
 @pytest.mark.parametrize("size", [32, 96])
 def test_values_may_have_heads_of_another_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU fuses them, a processor does not."""
-    monkeypatch.setattr(fusing, "is_fused", lambda *_given: True)
+    monkeypatch.setattr(fusing, "has_fused_kernel", lambda *_given: True)
     shapes = [(2, 4, 4096, 64), (2, 4, 4096, 64), (2, 4, 4096, size)]
     operands = [torch.empty(shape, device="meta", requires_grad=True) for shape in shapes]
-    with fusing.fused_as("cuda"):
+    with fusing.attention_fused_as("cuda"):
         output = F.scaled_dot_product_attention(*operands)
     assert output.shape == shapes[2]
     output.backward(torch.empty_like(output))
@@ -112,4 +112,4 @@ def test_values_may_have_heads_of_another_size(size: int, monkeypatch: pytest.Mo
 def test_what_the_user_switched_off_is_not_used() -> None:
     operands = {name: torch.empty(2, 4, 9, 64, device="meta") for name in ("query", "key", "value")}
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        assert not is_fused(operands, "cpu")
+        assert not has_fused_kernel(operands, "cpu")

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
-from archscope.record import originals
-from archscope.record.originals import Originals
-from archscope.record.restoring import NotGivenBack, every
+from archscope.record import tensor_backup
+from archscope.record.restore import NotGivenBack, run_steps
+from archscope.record.tensor_backup import TensorBackup
 from tests.record.snapshots import WAYS, changed_by_analysis, changes, settled
 from tests.record.test_machines import TABLE
 
@@ -363,7 +363,7 @@ def test_every_step_is_taken_and_failures_are_told() -> None:
         done.append(number)
 
     with pytest.warns(NotGivenBack, match="int: not this one"):
-        every((step, (number,)) for number in range(3))
+        run_steps((step, (number,)) for number in range(3))
     assert done == [0, 2]
 
 
@@ -405,8 +405,8 @@ def test_a_write_that_nobody_sees_is_told() -> None:
 
 def test_a_step_of_training_copies_nothing_that_the_model_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[Tensor] = []
-    real = originals.original
-    monkeypatch.setattr(originals, "original", lambda held, **how: copied.append(held) or real(held, **how))
+    real = tensor_backup.save_tensor
+    monkeypatch.setattr(tensor_backup, "save_tensor", lambda held, **how: copied.append(held) or real(held, **how))
     model = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
     archscope.summarize(model, input=(2, 3, 4), train=True, backward=True)
     assert not copied
@@ -418,6 +418,6 @@ def test_a_step_of_training_copies_nothing_that_the_model_does_not_write(monkeyp
 
 def test_originals_keep_nothing_alive() -> None:
     tensor = torch.rand(3)
-    originals = Originals([tensor])
+    originals = TensorBackup([tensor])
     del tensor
-    assert [mark.tensor() for mark in originals._marks.values()] == [None]
+    assert [mark.tensor() for mark in originals._states.values()] == [None]

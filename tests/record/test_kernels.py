@@ -13,10 +13,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archscope.record.functions import describe
-from archscope.record.kernels import Invocation
-from archscope.record.replay import Listening, replay
-from archscope.record.tensors import shape_of, tensors
+from archscope.record.functions import describe_function
+from archscope.record.lowerings import OpCall
+from archscope.record.replay import KernelLog, replay
+from archscope.record.tensors import shape_of, tensors_in
 from tests.record.layers import LAYERS, NO_LAYERS
 from tests.record.runs import priced, total, traced
 
@@ -137,9 +137,9 @@ CASES = CONVOLUTIONS + PRODUCTS + ATTENTIONS + RECURRENT
 
 @pytest.mark.parametrize(("func", "args", "kwargs", "macs"), CASES)
 def test_direct_kernels_and_replay_cost_the_same(func: Callable[..., Any], args: Any, kwargs: Any, macs: int) -> None:
-    function = describe(func)
-    shapes = tuple(map(shape_of, tensors([func(*args, **kwargs)])))
-    direct = function.lowering(Invocation(args, kwargs, shapes)) if function.lowering else None
+    function = describe_function(func)
+    shapes = tuple(map(shape_of, tensors_in([func(*args, **kwargs)])))
+    direct = function.lowering(OpCall(args, kwargs, shapes)) if function.lowering else None
     replayed = replay(func, args, kwargs)
     assert replayed is not None
     assert priced(replayed).macs == macs
@@ -187,10 +187,10 @@ def test_the_kernels_that_really_run_cost_the_same_and_twice_that_backward(name:
     case = LAYERS[name]
     layer = case.make().train()
     given = [arg.clone().requires_grad_(arg.is_floating_point() and name != "SoftMarginLoss") for arg in case.args]
-    with Listening() as forward:
+    with KernelLog() as forward:
         out = layer(*given)
-    made = [tensor for tensor in tensors([getattr(out, "output", out)]) if tensor.requires_grad]
-    with Listening() as backward:
+    made = [tensor for tensor in tensors_in([getattr(out, "output", out)]) if tensor.requires_grad]
+    with KernelLog() as backward:
         torch.autograd.backward([tensor.sum() for tensor in made])
     there, back = priced(tuple(forward.seen)), priced(tuple(backward.seen))
     assert (there.macs, back.unpriced) == (case.macs, ())

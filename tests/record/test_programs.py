@@ -180,7 +180,7 @@ def test_products_of_what_the_model_holds_are_work_also_in_place() -> None:
     model.weight = nn.Parameter(torch.ones(3, 3), requires_grad=False)
     model.register_buffer("table", torch.zeros(3, 3))
     report = archscope.summarize(model, args=(A,))
-    assert [(row.row.short, row.macs) for row in report.rows] == [("addmm_", 27), ("matmul", 18)]
+    assert [(row.row.short_name, row.macs) for row in report.rows] == [("addmm_", 27), ("matmul", 18)]
 
 
 def test_data_from_outside_is_no_work() -> None:

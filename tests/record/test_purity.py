@@ -19,8 +19,8 @@ from torch.utils.hooks import RemovableHandle
 
 import archscope
 from archscope.errors import ForwardError
-from archscope.record.belongings import unhook
-from archscope.record.state import kept_state
+from archscope.record.object_state import remove_new_hooks
+from archscope.record.preserved_state import preserved_state
 from archscope.report import Report
 from tests.record.mischief import MISCHIEF, Deed, Mischievous, Scripted, picture, world
 
@@ -104,9 +104,9 @@ def test_nothing_is_left_behind_where_lazy_layers_are_made(name: str, end: str) 
 def cleaned() -> Iterator[None]:
     """Protects the tests that follow, by what is under test."""
     first = RemovableHandle.next_id
-    with kept_state(grad=True):
+    with preserved_state(grad=True):
         yield
-    unhook([], first)
+    remove_new_hooks([], first)
 
 
 @pytest.mark.parametrize("name", MISCHIEF)

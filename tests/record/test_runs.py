@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archscope.record import Recorder, Recording, record
-from archscope.trace import Site
+from archscope.trace import Location
 from tests.record.runs import recorded, total, traced
 
 pytestmark = pytest.mark.moves_rng
@@ -84,7 +84,7 @@ def test_a_replay_draws_no_random_numbers() -> None:
 
 
 def step(recorder: Recorder, path: str, run: Callable[[], Any], *, strict: bool = False) -> Any:
-    recorder.enter(Site(path, "add", "step", strict=strict))
+    recorder.enter(Location(path, "add", "step", strict=strict))
     out = run()
     recorder.leave()
     return out

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from archscope.errors import UsageError
-from archscope.measurement import Load, Machine
-from archscope.render import pictures
-from archscope.roofline import Ceilings, Kind, Point
+from archscope.measurement import Machine, MachineLoad
+from archscope.render import roofline_picture
+from archscope.roofline import BoundKind, Ceilings, RooflinePoint
 
 MACHINE = Machine("cpu", "Test 9000", 4, 2**33, 2**23, "", (("torch", "2.9"),), (("threads", 4),))
 CEILINGS = Ceilings(
@@ -23,16 +23,16 @@ CEILINGS = Ceilings(
     bandwidths=((2**15, 400e9), (2**20, 200e9), (2**28, 50e9)),
     launch=1e-6,
     measured="2026-01-02T03:04:05+00:00",
-    load=Load(),
+    load=MachineLoad(),
 )
 
 
-def computing(name: str, seconds: float, kind: Kind = "compute", intensity: float = 40.0) -> Point:
-    return Point(name, intensity, 3e11, seconds, kind, bytes_per_second=3e11 / intensity)
+def computing(name: str, seconds: float, kind: BoundKind = "compute", intensity: float = 40.0) -> RooflinePoint:
+    return RooflinePoint(name, intensity, 3e11, seconds, kind, bytes_per_second=3e11 / intensity)
 
 
-def moving(name: str, seconds: float, kind: Kind = "memory") -> Point:
-    return Point(name, 0.0, 0.0, seconds, kind, bytes_per_second=2e10)
+def moving(name: str, seconds: float, kind: BoundKind = "memory") -> RooflinePoint:
+    return RooflinePoint(name, 0.0, 0.0, seconds, kind, bytes_per_second=2e10)
 
 
 POINTS = (
@@ -58,13 +58,13 @@ def matplotlib_as_before() -> Iterator[None]:
 
 
 def picture(
-    points: tuple[Point, ...] = POINTS, ceilings: Ceilings = CEILINGS, title: str = "Net"
+    points: tuple[RooflinePoint, ...] = POINTS, ceilings: Ceilings = CEILINGS, title: str = "Net"
 ) -> Callable[[str], bytes]:
     pytest.importorskip("matplotlib")
-    return pictures.roofline(points, ceilings, title=title)
+    return roofline_picture.draw_roofline(points, ceilings, title=title)
 
 
-def svg(points: tuple[Point, ...] = POINTS, title: str = "Net") -> str:
+def svg(points: tuple[RooflinePoint, ...] = POINTS, title: str = "Net") -> str:
     return picture(points, title=title)(".svg").decode()
 
 
@@ -90,7 +90,7 @@ def test_rows_roofs_and_what_holds_them_are_named() -> None:
 
 
 def test_kinds_differ_in_marker_and_colour() -> None:
-    colours, markers = zip(*pictures.LOOKS.values(), strict=True)
+    colours, markers = zip(*roofline_picture.KIND_STYLES.values(), strict=True)
     assert len(set(colours)) == len(set(markers)) == 4
     drawn = svg()
     assert all(colour in drawn for colour in colours)
@@ -100,7 +100,7 @@ def test_kinds_differ_in_marker_and_colour() -> None:
     ("points", "there", "missing"),
     [(POINTS[:4], "rows with FLOPs", "rows without FLOPs"), (POINTS[5:], "rows without FLOPs", "rows with FLOPs")],
 )
-def test_a_panel_without_points_is_not_there(points: tuple[Point, ...], there: str, missing: str) -> None:
+def test_a_panel_without_points_is_not_there(points: tuple[RooflinePoint, ...], there: str, missing: str) -> None:
     found = words(svg(points))
     assert there in found
     assert missing not in found
@@ -109,7 +109,7 @@ def test_a_panel_without_points_is_not_there(points: tuple[Point, ...], there: s
 def test_the_rows_that_take_longest_are_named() -> None:
     many = tuple(computing(f"row{at}", 1e-3 * (at + 1), intensity=1.5**at) for at in range(30))
     named = [text for text in words(svg(many)) if text.startswith("row") and text[3:].isdigit()]
-    assert len(named) <= pictures.NAMED
+    assert len(named) <= roofline_picture.MAX_LABELS
     assert "row29" in named
     assert "row0" not in named
 
@@ -168,4 +168,4 @@ def test_without_matplotlib_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
     with pytest.raises(UsageError, match=r"pip install matplotlib"):
-        pictures.roofline(POINTS, CEILINGS, title="Net")
+        roofline_picture.draw_roofline(POINTS, CEILINGS, title="Net")

@@ -16,16 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from archscope.comparison import compare
+from archscope.comparison import compare_reports
+from archscope.counter_result import CountedOp, CounterResult
 from archscope.crosscheck import CrossCheck, cross_check
 from archscope.errors import Span
 from archscope.render import (
     comparisons,
     crosschecks,
-    data,
     findings,
     grids,
     html,
+    json_csv,
     markdown,
     pull_request,
     sheet,
@@ -33,18 +34,17 @@ from archscope.render import (
     timings,
     views,
 )
-from archscope.render.columns import NAMES, Column
-from archscope.render.folding import told
-from archscope.render.sheet import Wish
-from archscope.render.timings import TIMES
-from archscope.report import LEVELS, Checked, Figures, Finding, Fix, Link
-from archscope.statement import Count, Statement
+from archscope.render.columns import COLUMN_NAMES, Column
+from archscope.render.folding import fold_findings
+from archscope.render.sheet import TableOptions
+from archscope.render.timings import TIME_COLUMNS
+from archscope.report import LEVELS, Checked, CostFigures, Finding, Fix, WalkStep
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
 from tests.timed import grid, timed_awkward, timed_compiled, timed_meta, timed_mnist, timed_stages, timed_training
 
 GOLDEN = Path(__file__).parent / "golden"
-EVERYTHING = Wish(columns=NAMES, expand=True)
+EVERYTHING = TableOptions(columns=COLUMN_NAMES, expand=True)
 
 
 def bottleneck():
@@ -56,7 +56,7 @@ def bottleneck():
     )
     z = narrow.layer("0", "Conv2d", "16, 1×1", [narrow["x"]], (1, 16, 28, 28), params=(3_072,), macs=2_408_448)
     z = narrow.layer("1", "Conv2d", "32, 5×5, pad 2", [z], (1, 32, 28, 28), params=(12_800,), macs=10_035_200)
-    return compare([direct.report([y]), narrow.report([z])])
+    return compare_reports([direct.report([y]), narrow.report([z])])
 
 
 EDIT = """\
@@ -75,9 +75,9 @@ def checked() -> list[Checked]:
     """One target with everything that a finding can hold, one that is fine."""
     fix = Fix("project the shortcut", 8448, 6_422_528, True, EDIT, "net.yaml", "the whole text")
     walk = (
-        Link("main.0", "Conv2d 128, 3×3, stride 2: 64 → 128 channels, 56×56 → 28×28", Span("net.yaml", 14, 9)),
-        Link("stem.pool", "MaxPool2d 2: 112×112 → 56×56", Span("std/conv.yaml", 7, 3)),
-        Link("view", "view: 3 × 4 → 12"),
+        WalkStep("main.0", "Conv2d 128, 3×3, stride 2: 64 → 128 channels, 56×56 → 28×28", Span("net.yaml", 14, 9)),
+        WalkStep("stem.pool", "MaxPool2d 2: 112×112 → 56×56", Span("std/conv.yaml", 7, 3)),
+        WalkStep("view", "view: 3 × 4 → 12"),
     )
     fault = replace(
         mismatched().findings[0], cause="stride", fixes=(fix, Fix("remove the residual", -12, None)), walk=walk
@@ -111,9 +111,9 @@ def held() -> list[Checked]:
     grown = Finding("baseline-params", "error", "41,514 parameters, 3,321 (8.7 %) more", "3.main_0", details=("a | b",))
     fence = Finding("forward", "error", "torch said `*no*` | _never_ <b>", details=("```", "a\\b"), help="see [there]")
     return [
-        Checked("same.yaml", (), stages(), Figures(stages().total.params, stages().total.macs)),
-        Checked("grown.yaml:a|b", (grown,), residual_mnist(), Figures(38_193, 2_013_185)),
-        Checked("un_known.py:Net", (fence,), awkward(), Figures(9_877, 33_600)),
+        Checked("same.yaml", (), stages(), CostFigures(stages().total.params, stages().total.macs)),
+        Checked("grown.yaml:a|b", (grown,), residual_mnist(), CostFigures(38_193, 2_013_185)),
+        Checked("un_known.py:Net", (fence,), awkward(), CostFigures(9_877, 33_600)),
         Checked("new.yaml", (), residual_mnist()),
         Checked("broken.yaml", (Finding("spec", "error", "no such layer", place=Span("broken.yaml", 3, 5)),)),
         Checked("blocks.yaml"),
@@ -123,91 +123,100 @@ def held() -> list[Checked]:
 def crossed() -> CrossCheck:
     """Witnesses that agree, count other things, see less, crash, cannot or are missing."""
     ours = residual_mnist()
-    products = tuple(Count(row.path, "conv", row.macs) for row in ours.rows if row.macs)
+    products = tuple(CountedOp(row.path, "conv", row.macs) for row in ours.rows if row.macs)
     half, rest = products[0], products[1:]
-    other = (Count("", "grid_sampler", 9216), replace(half, macs=half.macs // 2 + 1), *rest)
+    other = (CountedOp("", "grid_sampler", 9216), replace(half, macs=half.macs // 2 + 1), *rest)
     total = sum(count.macs for count in other)
-    less = Statement("FlopCounterMode", "torch", "2.13.0", macs=sum(count.macs for count in rest), seconds=0.0231)
-    seen = Statement("FlopCounterMode, unfused", "torch", "2.13.0", macs=ours.total.macs, counts=products)
+    less = CounterResult("FlopCounterMode", "torch", "2.13.0", macs=sum(count.macs for count in rest), seconds=0.0231)
+    seen = CounterResult("FlopCounterMode, unfused", "torch", "2.13.0", macs=ours.total.macs, counts=products)
     statements = [
-        Statement("fvcore", "fvcore", "0.1.5", params=41_515, macs=total, seconds=1.5, counts=other),
-        replace(less, counts=rest, unknown=(Count(half.path, "aten.conv2d", 0),)),
+        CounterResult("fvcore", "fvcore", "0.1.5", params=41_515, macs=total, seconds=1.5, counts=other),
+        replace(less, counts=rest, unknown=(CountedOp(half.path, "aten.conv2d", 0),)),
         seen,
-        Statement("torchinfo", "torchinfo", "1.8.0", status="crashed", error="RuntimeError: a | b <c>"),
-        Statement("deaf", "deaf", status="unable", error="deaf takes no model of a name as long as this one by name"),
-        Statement("absent", "absent", status="missing", error="not installed", help='pip install "absent"'),
+        CounterResult("torchinfo", "torchinfo", "1.8.0", status="crashed", error="RuntimeError: a | b <c>"),
+        CounterResult(
+            "deaf", "deaf", status="unable", error="deaf takes no model of a name as long as this one by name"
+        ),
+        CounterResult("absent", "absent", status="missing", error="not installed", help='pip install "absent"'),
     ]
     return cross_check(ours, 0.0125, statements, [row.path for row in ours.rows])
 
 
 def at(width: int, make: Callable, *args: object) -> Callable[[], str]:
-    return lambda: table.text(make(*args), width=width)
+    return lambda: table.format_table(make(*args), width=width)
 
 
 CASES: dict[str, Callable[[], str]] = {
-    **{f"mnist.{width}.txt": at(width, sheet.summary, residual_mnist()) for width in (60, 80, 120)},
-    **{f"stages.{width}.txt": at(width, sheet.summary, stages()) for width in (60, 80, 120)},
-    **{f"awkward.{width}.txt": at(width, sheet.summary, awkward()) for width in (60, 80)},
-    **{f"trained.{width}.txt": at(width, sheet.summary, trained()) for width in (60, 80, 120)},
-    "trained.type.txt": at(120, sheet.flops, trained(), Wish(by="type")),
+    **{f"mnist.{width}.txt": at(width, sheet.summary_sheet, residual_mnist()) for width in (60, 80, 120)},
+    **{f"stages.{width}.txt": at(width, sheet.summary_sheet, stages()) for width in (60, 80, 120)},
+    **{f"awkward.{width}.txt": at(width, sheet.summary_sheet, awkward()) for width in (60, 80)},
+    **{f"trained.{width}.txt": at(width, sheet.summary_sheet, trained()) for width in (60, 80, 120)},
+    "trained.type.txt": at(120, sheet.flops_sheet, trained(), TableOptions(by="type")),
     "trained.columns.txt": at(
-        80, sheet.summary, trained(), Wish(columns=("path", "read", "backward_read", "backward_written", "rows"))
+        80,
+        sheet.summary_sheet,
+        trained(),
+        TableOptions(columns=("path", "read", "backward_read", "backward_written", "rows")),
     ),
-    "stages.depth1.txt": at(80, sheet.summary, stages(), Wish(depth=1)),
-    "stages.sorted.txt": at(80, sheet.summary, stages(), Wish(sort="macs", depth=2)),
-    "stages.columns.txt": at(80, sheet.summary, stages(), Wish(columns=("path", "flops", "written"), depth=2)),
-    "awkward.everything.txt": at(200, sheet.summary, awkward(), EVERYTHING),
-    "flops.module.txt": at(120, sheet.flops, stages()),
-    "flops.type.txt": at(80, sheet.flops, awkward(), Wish(by="type")),
-    "flops.depth.txt": at(80, sheet.flops, stages(), Wish(by="depth")),
-    **{f"timed.{width}.txt": at(width, timings.sheet, timed_mnist()) for width in (60, 80, 120)},
-    **{f"timed.stages.{width}.txt": at(width, timings.sheet, timed_stages()) for width in (80, 120)},
-    **{f"timed.training.{width}.txt": at(width, timings.sheet, timed_training()) for width in (80, 120)},
-    "timed.type.txt": at(120, timings.sheet, timed_training(), Wish(by="type")),
-    "timed.awkward.txt": at(80, timings.sheet, timed_awkward()),
-    "timed.sorted.txt": at(80, timings.sheet, timed_stages(), Wish(sort="time")),
-    "timed.columns.txt": at(100, timings.sheet, timed_mnist(), Wish(columns=("path", *TIMES))),
-    "timed.compiled.txt": at(80, timings.sheet, timed_compiled()),
-    "timed.meta.txt": at(80, timings.sheet, timed_meta()),
-    "timed.meta.md": lambda: markdown.text(timings.sheet(timed_meta())),
-    "timed.grid.txt": at(80, grids.sheet, grid()),
-    "timed.md": lambda: markdown.text(timings.sheet(timed_mnist())),
-    "timed.csv": lambda: timings.csv(timed_awkward()),
-    "timed.type.csv": lambda: timings.csv(timed_training(), Wish(by="type")),
-    "timed.grid.csv": lambda: grids.csv(grid()),
-    "timed.json": lambda: data.dumped(timed_training().to_dict()),
-    "crosscheck.80.txt": at(80, crosschecks.sheet, crossed()),
-    "crosscheck.120.txt": at(120, crosschecks.sheet, crossed()),
-    "crosscheck.md": lambda: markdown.text(crosschecks.sheet(crossed())),
-    "crosscheck.html": lambda: html.text(crosschecks.sheet(crossed())),
-    "crosscheck.csv": lambda: crosschecks.csv(crossed()),
-    "crosscheck.json": lambda: data.dumped(crossed().to_dict()),
-    "compare.80.txt": lambda: table.text(comparisons.sheet(bottleneck()), width=80),
-    "compare.60.txt": lambda: table.text(comparisons.sheet(bottleneck()), width=60),
-    "compare.unpriced.txt": at(120, comparisons.sheet, compare([residual_mnist(), awkward(), stages()])),
-    "findings.txt": lambda: findings.report(checked()),
-    "findings.60.txt": lambda: findings.report(checked(), width=60, level="note"),
-    "findings.repeated.txt": lambda: findings.report(repeated()),
-    "findings.md": lambda: pull_request.text(checked()),
-    "held.txt": lambda: findings.report(held()),
-    "held.md": lambda: pull_request.text(held()),
-    "mnist.md": lambda: markdown.text(sheet.summary(residual_mnist())),
-    "awkward.md": lambda: markdown.text(sheet.summary(awkward())),
-    "compare.md": lambda: markdown.text(comparisons.sheet(bottleneck())),
-    "awkward.html": lambda: html.text(sheet.summary(awkward())),
-    "stages.csv": lambda: data.summary_csv(stages()),
-    "awkward.csv": lambda: data.summary_csv(awkward(), EVERYTHING),
-    "trained.csv": lambda: data.summary_csv(trained()),
-    "trained.type.csv": lambda: data.flops_csv(trained(), Wish(by="type")),
-    "trained.json": lambda: data.dumped(
-        data.flops_document(trained(), Wish(by="type")) | {"rows": [], "inputs": [], "outputs": []}
+    "stages.depth1.txt": at(80, sheet.summary_sheet, stages(), TableOptions(depth=1)),
+    "stages.sorted.txt": at(80, sheet.summary_sheet, stages(), TableOptions(sort="macs", depth=2)),
+    "stages.columns.txt": at(
+        80, sheet.summary_sheet, stages(), TableOptions(columns=("path", "flops", "written"), depth=2)
     ),
-    "flops.csv": lambda: data.flops_csv(stages(), Wish(by="type")),
-    "compare.csv": lambda: data.comparison_csv(bottleneck()),
-    "awkward.json": lambda: data.dumped(awkward().to_dict()),
-    "flops.json": lambda: data.dumped(data.flops_document(awkward(), Wish(by="type"))["parts"]),
-    "compare.json": lambda: data.dumped(bottleneck().to_dict()),
-    "findings.json": lambda: data.dumped(data.findings_document(checked())),
+    "awkward.everything.txt": at(200, sheet.summary_sheet, awkward(), EVERYTHING),
+    "flops.module.txt": at(120, sheet.flops_sheet, stages()),
+    "flops.type.txt": at(80, sheet.flops_sheet, awkward(), TableOptions(by="type")),
+    "flops.depth.txt": at(80, sheet.flops_sheet, stages(), TableOptions(by="depth")),
+    **{f"timed.{width}.txt": at(width, timings.timing_sheet, timed_mnist()) for width in (60, 80, 120)},
+    **{f"timed.stages.{width}.txt": at(width, timings.timing_sheet, timed_stages()) for width in (80, 120)},
+    **{f"timed.training.{width}.txt": at(width, timings.timing_sheet, timed_training()) for width in (80, 120)},
+    "timed.type.txt": at(120, timings.timing_sheet, timed_training(), TableOptions(by="type")),
+    "timed.awkward.txt": at(80, timings.timing_sheet, timed_awkward()),
+    "timed.sorted.txt": at(80, timings.timing_sheet, timed_stages(), TableOptions(sort="time")),
+    "timed.columns.txt": at(100, timings.timing_sheet, timed_mnist(), TableOptions(columns=("path", *TIME_COLUMNS))),
+    "timed.compiled.txt": at(80, timings.timing_sheet, timed_compiled()),
+    "timed.meta.txt": at(80, timings.timing_sheet, timed_meta()),
+    "timed.meta.md": lambda: markdown.format_markdown(timings.timing_sheet(timed_meta())),
+    "timed.grid.txt": at(80, grids.grid_sheet, grid()),
+    "timed.md": lambda: markdown.format_markdown(timings.timing_sheet(timed_mnist())),
+    "timed.csv": lambda: timings.timing_csv(timed_awkward()),
+    "timed.type.csv": lambda: timings.timing_csv(timed_training(), TableOptions(by="type")),
+    "timed.grid.csv": lambda: grids.grid_csv(grid()),
+    "timed.json": lambda: json_csv.format_json(timed_training().to_dict()),
+    "crosscheck.80.txt": at(80, crosschecks.cross_check_sheet, crossed()),
+    "crosscheck.120.txt": at(120, crosschecks.cross_check_sheet, crossed()),
+    "crosscheck.md": lambda: markdown.format_markdown(crosschecks.cross_check_sheet(crossed())),
+    "crosscheck.html": lambda: html.format_html(crosschecks.cross_check_sheet(crossed())),
+    "crosscheck.csv": lambda: crosschecks.cross_check_csv(crossed()),
+    "crosscheck.json": lambda: json_csv.format_json(crossed().to_dict()),
+    "compare.80.txt": lambda: table.format_table(comparisons.comparison_sheet(bottleneck()), width=80),
+    "compare.60.txt": lambda: table.format_table(comparisons.comparison_sheet(bottleneck()), width=60),
+    "compare.unpriced.txt": at(
+        120, comparisons.comparison_sheet, compare_reports([residual_mnist(), awkward(), stages()])
+    ),
+    "findings.txt": lambda: findings.format_check_report(checked()),
+    "findings.60.txt": lambda: findings.format_check_report(checked(), width=60, level="note"),
+    "findings.repeated.txt": lambda: findings.format_check_report(repeated()),
+    "findings.md": lambda: pull_request.format_pull_request(checked()),
+    "held.txt": lambda: findings.format_check_report(held()),
+    "held.md": lambda: pull_request.format_pull_request(held()),
+    "mnist.md": lambda: markdown.format_markdown(sheet.summary_sheet(residual_mnist())),
+    "awkward.md": lambda: markdown.format_markdown(sheet.summary_sheet(awkward())),
+    "compare.md": lambda: markdown.format_markdown(comparisons.comparison_sheet(bottleneck())),
+    "awkward.html": lambda: html.format_html(sheet.summary_sheet(awkward())),
+    "stages.csv": lambda: json_csv.summary_csv(stages()),
+    "awkward.csv": lambda: json_csv.summary_csv(awkward(), EVERYTHING),
+    "trained.csv": lambda: json_csv.summary_csv(trained()),
+    "trained.type.csv": lambda: json_csv.flops_csv(trained(), TableOptions(by="type")),
+    "trained.json": lambda: json_csv.format_json(
+        json_csv.flops_document(trained(), TableOptions(by="type")) | {"rows": [], "inputs": [], "outputs": []}
+    ),
+    "flops.csv": lambda: json_csv.flops_csv(stages(), TableOptions(by="type")),
+    "compare.csv": lambda: json_csv.comparison_csv(bottleneck()),
+    "awkward.json": lambda: json_csv.format_json(awkward().to_dict()),
+    "flops.json": lambda: json_csv.format_json(json_csv.flops_document(awkward(), TableOptions(by="type"))["parts"]),
+    "compare.json": lambda: json_csv.format_json(bottleneck().to_dict()),
+    "findings.json": lambda: json_csv.format_json(json_csv.findings_document(checked())),
 }
 
 
@@ -224,34 +233,34 @@ def test_every_golden_file_is_in_use() -> None:
 @pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
 @pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward(), trained()])
 def test_a_table_fits_its_width(width: int, report) -> None:
-    for wish in (Wish(), Wish(depth=1), Wish(sort="params"), EVERYTHING):
-        lines = table.text(sheet.summary(report, wish), width=width).splitlines()
+    for wish in (TableOptions(), TableOptions(depth=1), TableOptions(sort="params"), EVERYTHING):
+        lines = table.format_table(sheet.summary_sheet(report, wish), width=width).splitlines()
         assert max(map(len, lines)) <= width
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_width_cuts_a_number(width: int) -> None:
-    text = table.text(sheet.summary(stages()), width=width)
+    text = table.format_table(sheet.summary_sheet(stages()), width=width)
     for number in ("1,419,722", "110,624,768", "885,504", "56,623,104"):
         assert number in text
 
 
 def test_a_column_that_goes_is_named() -> None:
-    narrow = table.text(sheet.summary(residual_mnist()), width=60)
+    narrow = table.format_table(sheet.summary_sheet(residual_mnist()), width=60)
     assert "left out at this width (60): from, share; columns=… chooses" in narrow.replace("\n", " ")
-    assert "left out" not in table.text(sheet.summary(residual_mnist()), width=120)
+    assert "left out" not in table.format_table(sheet.summary_sheet(residual_mnist()), width=120)
 
 
 def test_layer_texts_are_cut_before_a_column_goes() -> None:
-    text = table.text(sheet.summary(residual_mnist()), width=78)
+    text = table.format_table(sheet.summary_sheet(residual_mnist()), width=78)
     assert "Conv2d 16, 3×3, …" in text
     assert "from" in text
 
 
 def test_a_comparison_fits_its_width_with_its_ratios() -> None:
     long = replace(stages(), trace=replace(stages().trace, target="a/very/long/way/to/the/folder/of/some/network.yaml"))
-    both = compare([long, residual_mnist()])
-    lines = table.text(comparisons.sheet(both), width=80).splitlines()
+    both = compare_reports([long, residual_mnist()])
+    lines = table.format_table(comparisons.comparison_sheet(both), width=80).splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("…") and "network.yaml" in line for line in lines)
     assert sum("ratio" in line for line in lines) == 2, "the headers, and what they are held against"
@@ -262,15 +271,15 @@ def test_another_room_may_add_a_column() -> None:
     time = Column(
         "time", "ns", lambda line, _: str(sum(nanoseconds[i] for i in line.rows)), lambda line, _: 0, right=True
     )
-    laid = sheet.summary(residual_mnist(), Wish(columns=("path", "time")), extra=[time])
-    lines = table.text(laid, width=80).splitlines()
+    laid = sheet.summary_sheet(residual_mnist(), TableOptions(columns=("path", "time")), extra=[time])
+    lines = table.format_table(laid, width=80).splitlines()
     assert lines[2:6] == ["path      ns", "0         10", "1         10", "2         10"]
     assert lines[6] == "3         50"
 
 
 # ------------------------------------------------------------ data
 def test_csv_columns_sum_to_the_totals() -> None:
-    rows = list(csv.DictReader(io.StringIO(data.summary_csv(stages()))))
+    rows = list(csv.DictReader(io.StringIO(json_csv.summary_csv(stages()))))
     total = stages().total
     assert sum(int(row["macs"]) for row in rows) == total.macs
     assert sum(int(row["params"]) for row in rows) == total.params
@@ -279,28 +288,28 @@ def test_csv_columns_sum_to_the_totals() -> None:
 
 def test_the_backward_pass_has_columns_where_there_is_one() -> None:
     head = "backward_macs,backward_bytes_read,backward_bytes_written"
-    assert head not in data.summary_csv(stages()).splitlines()[0]
-    rows = list(csv.DictReader(io.StringIO(data.summary_csv(trained()))))
+    assert head not in json_csv.summary_csv(stages()).splitlines()[0]
+    rows = list(csv.DictReader(io.StringIO(json_csv.summary_csv(trained()))))
     total = trained().backward_total
     assert total is not None
     assert sum(int(row["backward_macs"] or 0) for row in rows) == total.known
     assert sum(int(row["backward_bytes_written"]) for row in rows) == total.written
-    asked = data.summary_csv(stages(), Wish(columns=("path", "backward"))).splitlines()
+    asked = json_csv.summary_csv(stages(), TableOptions(columns=("path", "backward"))).splitlines()
     assert asked[:2] == ["path,backward_macs", "stem.0,"]
 
 
 def test_csv_leaves_the_unknown_empty() -> None:
-    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(data.summary_csv(awkward())))}
+    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(json_csv.summary_csv(awkward())))}
     assert rows["rnn"]["macs"] == ""
     assert rows["rnn"]["params"] == "6144"
 
 
 def test_findings_are_counted() -> None:
-    document = json.loads(data.dumped(data.findings_document(checked())))
+    document = json.loads(json_csv.format_json(json_csv.findings_document(checked())))
     counts = [document[key] for key in ("errors", "warnings", "notes")]
     assert (document["schema"], counts) == ("archscope.findings/1", [1, 1, 1])
     assert [target["target"] for target in document["targets"]] == ["net.yaml", "fine.yaml"]
-    assert findings.summary([Checked("a.yaml")]) == "no problems in a.yaml"
+    assert findings.checked_summary([Checked("a.yaml")]) == "no problems in a.yaml"
 
 
 # ------------------------------------------------------------ escapes and views
@@ -308,39 +317,41 @@ def test_markdown_and_html_escape_what_they_would_read() -> None:
     net = Sketch("net.py:_Net_", x=(1, 3, 8, 8))
     y = net.step("a|b", "expression", "x[:, 0] * <y> | 2", [net["x"]], (1, 8))
     report = net.report([y])
-    assert r"x\[:, 0] \* \<y> \| 2" in markdown.text(sheet.summary(report))
-    assert "x[:, 0] * &lt;y&gt; | 2" in html.text(sheet.summary(report))
+    assert r"x\[:, 0] \* \<y> \| 2" in markdown.format_markdown(sheet.summary_sheet(report))
+    assert "x[:, 0] * &lt;y&gt; | 2" in html.format_html(sheet.summary_sheet(report))
 
 
 def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    report = replace(mismatched(), views=views.REPORT)
-    assert str(report).startswith(table.text(sheet.summary(report), width=120))
+    report = replace(mismatched(), views=views.REPORT_VIEWS)
+    assert str(report).startswith(table.format_table(sheet.summary_sheet(report), width=120))
     assert "at layer2.0.add: the two sides of this residual cannot be added" in " ".join(str(report).split())
     assert (report._repr_html_() or "").count("<table") == 1
     assert "cannot be added" in (report._repr_html_() or "")
-    shown = replace(bottleneck(), views=views.COMPARISON)
+    shown = replace(bottleneck(), views=views.COMPARISON_VIEWS)
     assert "0.103×" in str(shown)
     assert "<table" in (shown._repr_html_() or "")
 
 
 def test_a_step_named_by_markup_keeps_its_indent() -> None:
-    assert markdown.escaped("    main.0") == "&nbsp;&nbsp;&nbsp;&nbsp;main.0"
+    assert markdown.escape_markdown("    main.0") == "&nbsp;&nbsp;&nbsp;&nbsp;main.0"
 
 
 def test_phrases_break_between_words_only_when_they_must() -> None:
-    assert table.wrapped(["one two", "three"], 80) == ["one two · three"]
-    assert table.wrapped(["one two", "three"], 9) == ["one two", "three"]
-    assert table.wrapped(["one two three"], 9) == ["one two", "three"]
+    assert table.wrap_phrases(["one two", "three"], 80) == ["one two · three"]
+    assert table.wrap_phrases(["one two", "three"], 9) == ["one two", "three"]
+    assert table.wrap_phrases(["one two three"], 9) == ["one two", "three"]
 
 
 def test_an_empty_net_has_a_table() -> None:
     report = Sketch("empty.yaml", x=(1, 3)).report([])
-    assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.text(sheet.summary(report)))
+    assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.format_table(sheet.summary_sheet(report)))
 
 
 def test_a_finding_without_a_place_stands_under_its_target() -> None:
-    (line,) = findings.text([Finding("params", "error", "too many", "head")], target="net.py:Net").splitlines()
+    (line,) = findings.format_findings(
+        [Finding("params", "error", "too many", "head")], target="net.py:Net"
+    ).splitlines()
     assert line == "net.py:Net: head: error params: too many"
 
 
@@ -349,15 +360,15 @@ def test_a_finding_without_a_place_stands_under_its_target() -> None:
 @pytest.mark.parametrize("found", [checked, repeated, held])
 def test_sentences_fit_the_width_and_lose_no_word(width: int, found: Callable[[], list[Checked]]) -> None:
     laid_out = {f"    {detail}" for item in found() for finding in item.findings for detail in finding.details}
-    lines = findings.report(found(), width=width, level="note").splitlines()
+    lines = findings.format_check_report(found(), width=width, level="note").splitlines()
     assert [line for line in lines if len(line) > width and line not in laid_out and len(line.split()) > 2] == []
-    wide = findings.report(found(), width=10_000, level="note")
+    wide = findings.format_check_report(found(), width=10_000, level="note")
     assert " ".join(lines).split() == wide.split()
 
 
 def test_shapes_and_commands_are_not_broken() -> None:
     for width in range(40, 90):
-        lines = findings.report(checked(), width=width).splitlines()
+        lines = findings.format_check_report(checked(), width=width).splitlines()
         for whole in ("(1, 128, 28, 28)", "(28, 56)", "`archscope check --fix net.yaml`", "fix 1"):
             assert any(whole in line for line in lines), (width, whole)
 
@@ -365,7 +376,7 @@ def test_shapes_and_commands_are_not_broken() -> None:
 def test_every_finding_is_told_once_and_none_is_lost() -> None:
     for found in (checked(), repeated(), held()):
         everything = [(item.target, finding) for item in found for finding in item.findings]
-        once = told(found)
+        once = fold_findings(found)
         assert len({(one.finding.rule, one.finding.place, one.finding.message) for one in once}) == len(once)
         for target, finding in everything:
             assert any(
@@ -378,30 +389,30 @@ def test_every_finding_is_told_once_and_none_is_lost() -> None:
 
 def test_what_has_no_place_is_told_for_each_target() -> None:
     budget = Finding("budget-params", "error", "5 parameters, 1 more than the budget of 4")
-    assert len(told([Checked("a.yaml", (budget, budget)), Checked("b.yaml", (budget,))])) == 3
+    assert len(fold_findings([Checked("a.yaml", (budget, budget)), Checked("b.yaml", (budget,))])) == 3
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_is_not_shown_is_counted(level: str) -> None:
-    text = findings.report(checked(), level=level, width=1000)
+    text = findings.format_check_report(checked(), level=level, width=1000)
     shown = sum(finding.level in LEVELS[: LEVELS.index(level) + 1] for item in checked() for finding in item.findings)
     assert len(re.findall(r": (?:error|warning|note) ", text)) == shown
     last = text.splitlines()[-1]
     hidden = {"error": "1 warning and 1 note not shown (--level note)", "warning": "1 note not shown (--level note)"}
     assert hidden.get(level, "") in last
     assert ("not shown" in last) is (level != "note")
-    assert "not shown" not in findings.report(checked(), level=level, quiet=True)
+    assert "not shown" not in findings.format_check_report(checked(), level=level, quiet=True)
 
 
 def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
     fault = checked()[0].findings[0]
-    assert "--fix" not in findings.report([Checked("net.yaml", (replace(fault, fixes=()),))])
-    assert "--fix" not in findings.report([Checked("net.py:net", (fault,))])
+    assert "--fix" not in findings.format_check_report([Checked("net.yaml", (replace(fault, fixes=()),))])
+    assert "--fix" not in findings.format_check_report([Checked("net.py:net", (fault,))])
     wide = replace(fault, fixes=(replace(fault.fixes[0], outside=True),))
-    assert "`archscope check --fix 1 net.yaml` applies fix 1" in findings.report(
+    assert "`archscope check --fix 1 net.yaml` applies fix 1" in findings.format_check_report(
         [Checked("net.yaml:small", (wide,))], width=1000
     )
-    both = findings.report(
+    both = findings.format_check_report(
         [Checked("a.yaml:x", (fault,)), Checked("b.yaml", (replace(fault, place=None),))], width=1000
     )
     assert "`archscope check --fix a.yaml b.yaml` applies fix 1 of each" in both
@@ -409,16 +420,16 @@ def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
 
 @pytest.mark.parametrize("text", ["`", "``", "a`b", "```x```", "plain"])
 def test_code_in_markdown_holds_any_text(text: str) -> None:
-    fence = pull_request.fenced([text]).splitlines()
+    fence = pull_request.code_block([text]).splitlines()
     assert (fence[1], fence[0].removesuffix("text"), "`" in fence[2].replace(fence[0][:-4], "")) == (
         text,
         fence[2],
         False,
     )
-    marks = re.match("`+", pull_request.code(text))
+    marks = re.match("`+", pull_request.inline_code(text))
     assert marks
     assert marks[0] not in re.split("`+(?=[^`])", text)
-    assert pull_request.code(text).strip("`").strip() in (text, text.strip("`"))
+    assert pull_request.inline_code(text).strip("`").strip() in (text, text.strip("`"))
 
 
 if __name__ == "__main__" and "--update" in sys.argv:
@@ -441,5 +452,5 @@ def test_the_head_tells_products_from_convolutions(products: bool, convolutions:
     timing = timed_training()
     settings = (("tf32", products), ("tf32_conv", convolutions))
     machine = replace(timing.measurement.machine, settings=settings)
-    shown = timings.sheet(replace(timing, measurement=replace(timing.measurement, machine=machine)))
+    shown = timings.timing_sheet(replace(timing, measurement=replace(timing.measurement, machine=machine)))
     assert said in shown.head

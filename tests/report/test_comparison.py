@@ -5,36 +5,39 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from archscope.comparison import compare
+from archscope.comparison import compare_reports
 from tests.sketches import awkward, residual_mnist, stages
 
 
 def test_ratios_are_against_the_first() -> None:
-    two = compare([stages((2, 2)), stages((1, 1))])
+    two = compare_reports([stages((2, 2)), stages((1, 1))])
     macs, params, _ = two.changes(1)
     assert (macs.first, macs.this) == (stages((2, 2)).total.macs, stages((1, 1)).total.macs)
     assert macs.ratio == macs.this / macs.first
-    mirrored = compare([stages((1, 1)), stages((2, 2))]).changes(1)[0]
+    mirrored = compare_reports([stages((1, 1)), stages((2, 2))]).changes(1)[0]
     assert (mirrored.first, mirrored.this) == (macs.this, macs.first)
     assert params.ratio < 1
 
 
 def test_a_report_against_itself() -> None:
-    assert [change.ratio for change in compare([stages(), stages()]).changes(1)] == [1.0, 1.0, None]
+    assert [change.ratio for change in compare_reports([stages(), stages()]).changes(1)] == [1.0, 1.0, None]
 
 
 def test_variants_of_one_file_go_by_their_names() -> None:
     def named(target: str):
         return replace(stages(), trace=replace(stages().trace, target=target))
 
-    assert compare([named("a.yaml:direct"), named("a.yaml:narrow")]).labels == ("direct", "narrow")
-    assert compare([named("a.yaml:direct"), named("b.yaml:narrow")]).labels == ("a.yaml:direct", "b.yaml:narrow")
-    assert compare([named("a.yaml"), named("b.yaml")]).labels == ("a.yaml", "b.yaml")
-    assert compare([named("a.yaml:direct")]).labels == ("a.yaml:direct",)
+    assert compare_reports([named("a.yaml:direct"), named("a.yaml:narrow")]).labels == ("direct", "narrow")
+    assert compare_reports([named("a.yaml:direct"), named("b.yaml:narrow")]).labels == (
+        "a.yaml:direct",
+        "b.yaml:narrow",
+    )
+    assert compare_reports([named("a.yaml"), named("b.yaml")]).labels == ("a.yaml", "b.yaml")
+    assert compare_reports([named("a.yaml:direct")]).labels == ("a.yaml:direct",)
 
 
 def test_what_has_no_price_is_not_compared() -> None:
-    document = json.loads(json.dumps(compare([residual_mnist(), awkward()]).to_dict()))
+    document = json.loads(json.dumps(compare_reports([residual_mnist(), awkward()]).to_dict()))
     assert document["schema"] == "archscope.comparison/1"
     assert [target["target"] for target in document["targets"]] == [residual_mnist().target, "net.py:Net"]
     assert document["targets"][0]["totals"]["macs"] == 2_013_184

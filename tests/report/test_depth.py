@@ -11,7 +11,7 @@ import pytest
 
 from archscope.checks.lint import lint
 from archscope.render import sheet, table
-from archscope.report import Report, Total, breakdown, leaves, outline, unfolded, walk
+from archscope.report import Report, Total, breakdown, full_outline, leaf_lines, outline, walk_lines
 from tests.counting import calls_of
 from tests.sketches import Sketch
 
@@ -47,8 +47,8 @@ WORK: dict[str, Callable[[Report], object]] = {
     "by depth": lambda report: breakdown(report, "depth"),
     "total": lambda report: report.total,
     "document": lambda report: report.to_dict(),
-    "table": lambda report: sheet.summary(report),
-    "flops": lambda report: sheet.flops(report),
+    "table": lambda report: sheet.summary_sheet(report),
+    "flops": lambda report: sheet.flops_sheet(report),
     "lint": lint,
 }
 
@@ -60,13 +60,13 @@ def test_nesting_deeper_than_the_stack(work: Callable[[Report], object]) -> None
 
 def test_every_level_of_a_tower_sums_what_is_below_it() -> None:
     report = tower(60)
-    blocks = [line.total.known for _, line in walk(unfolded(report)) if line.kind == "block"]
+    blocks = [line.total.known for _, line in walk_lines(full_outline(report)) if line.kind == "block"]
     assert blocks == [64 * below for below in range(59, -1, -1)]
-    assert Total.of(line.total for _, line in leaves(outline(report))) == report.total
+    assert Total.of(line.total for _, line in leaf_lines(outline(report))) == report.total
 
 
 def test_a_tower_is_printed_with_its_depth() -> None:
-    lines = table.text(sheet.summary(tower(3)), width=100).splitlines()
+    lines = table.format_table(sheet.summary_sheet(tower(3)), width=100).splitlines()
     layers = [line[: line.index("layer")] for line in lines if " Linear" in line]
     assert layers == ["", "  ", "    "]
 

@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archscope.report import Line, Report, Total, breakdown, leaves, outline, unfolded
+from archscope.report import OutlineLine, Report, Total, breakdown, full_outline, leaf_lines, outline
 from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages, trained
 
 REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward(), "trained": trained()}
 every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS.keys())
 
 
-def summed(lines: tuple[Line, ...]) -> Total:
-    return Total.of(line.total for _, line in leaves(lines))
+def summed(lines: tuple[OutlineLine, ...]) -> Total:
+    return Total.of(line.total for _, line in leaf_lines(lines))
 
 
-def derived(lines: Iterable[Line]) -> Total:
+def derived(lines: Iterable[OutlineLine]) -> Total:
     return Total.of(line.backward for line in lines)
 
 
-def walk(lines: tuple[Line, ...], level: int = 0) -> Iterator[tuple[int, Line]]:
+def walk(lines: tuple[OutlineLine, ...], level: int = 0) -> Iterator[tuple[int, OutlineLine]]:
     for line in lines:
         yield level, line
         yield from walk(line.children, level + 1)
 
 
-def drawn(lines: tuple[Line, ...]) -> list[str]:
+def drawn(lines: tuple[OutlineLine, ...]) -> list[str]:
     return [f"{'  ' * level}{line.label}{f' ×{line.times}' * (line.times > 1)}" for level, line in walk(lines)]
 
 
@@ -42,13 +42,13 @@ def test_lines_sum_to_the_total_at_any_depth(report: Report, depth: int | None, 
     assert summed(lines) == report.total
     assert Total.of(line.total for line in lines) == report.total
     whole = report.backward_total or Total()
-    assert derived(lines) == derived(line for _, line in leaves(lines)) == whole
+    assert derived(lines) == derived(line for _, line in leaf_lines(lines)) == whole
 
 
 @every_report
 @pytest.mark.parametrize("expand", [False, True])
 def test_every_row_is_in_one_leaf(report: Report, expand: bool) -> None:
-    rows = [index for _, line in leaves(outline(report, expand=expand)) for index in line.rows]
+    rows = [index for _, line in leaf_lines(outline(report, expand=expand)) for index in line.rows]
     assert sorted(rows) == list(range(len(report.rows)))
 
 
@@ -73,7 +73,7 @@ def test_breakdowns_sum_to_the_total(report: Report, by: str) -> None:
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 2))
 def test_folding_never_changes_a_sum(repeats: list[int], batch: int) -> None:
     report = stages(repeats, batch)
-    assert summed(outline(report)) == summed(unfolded(report)) == report.total
+    assert summed(outline(report)) == summed(full_outline(report)) == report.total
     turns = [line.times for line in outline(report) if line.name == "BasicBlock"]
     assert turns == repeats
 
@@ -212,7 +212,7 @@ def test_a_line_has_what_derives_its_rows() -> None:
 
 
 def test_what_derives_no_row_has_a_line_of_its_own() -> None:
-    *_, last = unfolded(trained())
+    *_, last = full_outline(trained())
     assert (last.label, last.kind, last.rows, last.backward.known) == ("ScaleBackward", "backward", (), 1280)
 
 

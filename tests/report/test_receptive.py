@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import archscope
 from archscope.report import Report
-from archscope.report.receptive import text
+from archscope.report.receptive_field import field_text
 
 V1 = """
 input: [N, 3, 224, 224]
@@ -51,7 +51,7 @@ layers:
 
 def widest(report: Report) -> str:
     """The last field before all positions are mixed."""
-    return [said for said in map(text, report.fields) if said not in ("all", "?", "")][-1]
+    return [said for said in map(field_text, report.receptive_fields) if said not in ("all", "?", "")][-1]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def coarse(steps: list[tuple[str, int, int, int]]) -> int:
 @example([("conv", 1, 2, 1), ("transposed", 2, 2, 1), ("conv", 2, 1, 1)])
 def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, int, int]]) -> None:
     report = archscope.summarize(Drawn(steps), input=("float64", (1, 1, LENGTH)))
-    fields = report.fields or (((),))
+    fields = report.receptive_fields or (((),))
     (said,) = fields[-1]
     assert said.size is not None
     assert reach_by_gradient(Drawn(steps)) <= ceil(said.size) + coarse(steps)
@@ -161,7 +161,7 @@ def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, 
 @given(st.lists(st.tuples(st.sampled_from(["conv", "average", "skip"]), *[st.integers(1, 3)] * 3), max_size=4))
 def test_windows_reach_as_far_as_the_field_says(steps: list[tuple[str, int, int, int]]) -> None:
     steps = [*steps, ("conv", 2, 1, 1)]
-    (said,) = archscope.summarize(Drawn(steps), input=("float64", (1, 1, 4 * LENGTH))).fields[-1]
+    (said,) = archscope.summarize(Drawn(steps), input=("float64", (1, 1, 4 * LENGTH))).receptive_fields[-1]
     x = torch.zeros(1, 1, 4 * LENGTH, dtype=torch.float64, requires_grad=True)
     out = Drawn(steps)(x)
     (gradient,) = torch.autograd.grad(out[0, 0, out.shape[-1] // 2], x)
@@ -206,13 +206,15 @@ class Call(nn.Module):
     ],
 )
 def test_fields_of_functions(function, said: str) -> None:
-    fields = archscope.summarize(Call(function), input=(1, 3, 16, 16)).fields
-    assert text(fields[-1]) == said
+    fields = archscope.summarize(Call(function), input=(1, 3, 16, 16)).receptive_fields
+    assert field_text(fields[-1]) == said
 
 
 def test_a_value_that_no_input_flows_into_has_no_field() -> None:
-    fields = archscope.summarize(Call(lambda x: torch.arange(3).float() * 2 + x.sum()), input=(1, 3, 16, 16)).fields
-    assert [text(field) for field in fields[:3]] == ["", "", ""]
+    fields = archscope.summarize(
+        Call(lambda x: torch.arange(3).float() * 2 + x.sum()), input=(1, 3, 16, 16)
+    ).receptive_fields
+    assert [field_text(field) for field in fields[:3]] == ["", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -226,4 +228,4 @@ def test_a_value_that_no_input_flows_into_has_no_field() -> None:
     ],
 )
 def test_positions_of_inputs(shape, net: nn.Module, said: str) -> None:
-    assert text(archscope.summarize(net, input=shape).fields[-1]) == said
+    assert field_text(archscope.summarize(net, input=shape).receptive_fields[-1]) == said

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from archscope.errors import Frame, Problem, Span
-from archscope.report import Finding, Report, Total, Views, from_problem
-from archscope.trace import Failure, Site
+from archscope.errors import BlockFrame, Problem, Span
+from archscope.report import Finding, Report, ReportViews, Total, finding_from_problem
+from archscope.trace import Failure, Location
 from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
 
 
@@ -112,7 +112,7 @@ def test_the_backward_pass_stands_beside_the_forward_pass() -> None:
     assert report.backward_total == Total.of(row.total for row in report.backward)
     assert (report.backward_total.known, report.backward_total.macs) == (77_268_544, None)
     assert report.backward_unpriced == {"aten._fft_c2r": (1,)}
-    assert [row.op for row in report.ownerless] == ["ScaleBackward"]
+    assert [row.op for row in report.unattributed_backward] == ["ScaleBackward"]
 
 
 def test_no_backward_pass_is_none_and_never_zero() -> None:
@@ -121,7 +121,7 @@ def test_no_backward_pass_is_none_and_never_zero() -> None:
 
 
 def test_a_backward_pass_that_failed_is_not_known_and_the_forward_pass_is() -> None:
-    failure = Failure(Site("", "", "block"), "", (), "modified", backward=True)
+    failure = Failure(Location("", "", "block"), "", (), "modified", backward=True)
     whole = residual_mnist()
     report = replace(whole, trace=replace(whole.trace, loss="the output", failure=failure))
     assert (report.total, report.backward_total) == (whole.total, None)
@@ -162,17 +162,17 @@ def test_the_document_holds_findings() -> None:
 
 
 def test_a_problem_becomes_a_finding() -> None:
-    problem = Problem(Span("n.yaml", 1, 2), "what", "cure", (Frame("Block", Span("n.yaml", 9, 5), "layer1.0"),))
-    finding = from_problem(problem, rule="unused", level="warning")
+    problem = Problem(Span("n.yaml", 1, 2), "what", "cure", (BlockFrame("Block", Span("n.yaml", 9, 5), "layer1.0"),))
+    finding = finding_from_problem(problem, rule="unused", level="warning")
     assert (finding.rule, finding.level, finding.message, finding.help) == ("unused", "warning", "what", "cure")
     assert (finding.path, finding.place) == ("layer1.0", problem.span)
     assert finding.details == ("in Block at n.yaml:9 (layer1.0)",)
-    assert from_problem(problem, sources={"n.yaml": "- X(3)"}).details[:2] == ("- X(3)", " ^")
+    assert finding_from_problem(problem, sources={"n.yaml": "- X(3)"}).details[:2] == ("- X(3)", " ^")
 
 
 # ------------------------------------------------------------ showing
 def test_a_report_shows_itself_as_it_was_told_to() -> None:
-    report = replace(residual_mnist(), views=Views(lambda r: f"text of {r.target}", lambda r: "<p>html</p>"))
+    report = replace(residual_mnist(), views=ReportViews(lambda r: f"text of {r.target}", lambda r: "<p>html</p>"))
     assert str(report) == "text of specs/tutorials/residual_mnist.yaml:plain"
     assert report._repr_html_() == "<p>html</p>"
     assert repr(report) == "<Report specs/tutorials/residual_mnist.yaml:plain: 41,514 parameters, 2,013,184 MACs>"

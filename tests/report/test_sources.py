@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.render.data import summary_csv
-from archscope.report import Line, Report, outline, unfolded, walk
+from archscope.render.json_csv import summary_csv
+from archscope.report import OutlineLine, Report, full_outline, outline, walk_lines
 
 SPECS = Path(__file__).parents[2] / "specs"
 
@@ -25,7 +25,10 @@ def summary(written: str, folder: Path) -> Report:
 
 
 def sources(report: Report, *, expand: bool = False) -> dict[str, tuple[str, ...]]:
-    return {line.path: line.sources for _, line in walk(outline(report, expand=True) if expand else unfolded(report))}
+    return {
+        line.path: line.sources
+        for _, line in walk_lines(outline(report, expand=True) if expand else full_outline(report))
+    }
 
 
 FUSE = """
@@ -144,7 +147,7 @@ def test_a_line_reads_what_its_block_or_list_calls_by_these_names(
 
 
 def test_the_rows_of_a_step_read_by_the_names_of_its_list(reports: dict[str, Report]) -> None:
-    lines = {line.path: line for _, line in walk(outline(reports[FUSE], expand=True)) if line.kind == "step"}
+    lines = {line.path: line for _, line in walk_lines(outline(reports[FUSE], expand=True)) if line.kind == "step"}
     assert [(row.label, row.sources) for row in lines["1.2"].children] == [("view", ("e",)), ("add", ("h", "view"))]
     assert [(row.label, row.sources) for row in lines["1.e"].children] == [("silu", ("b",)), ("Linear", ("silu",))]
 
@@ -176,10 +179,10 @@ def lost(report: Report) -> list[tuple[str, str]]:
     inputs = {call.site.path: {operand.source for operand in call.inputs} for call in report.trace.calls}
     net = report.trace.calls[0].site.name
     lines = outline(report, expand=True)
-    paths = {line.path for _, line in walk(lines)} | {f"{net}.{line.label}" for line in lines}
+    paths = {line.path for _, line in walk_lines(lines)} | {f"{net}.{line.label}" for line in lines}
     found: list[tuple[str, str]] = []
 
-    def look(siblings: tuple[Line, ...], own: set[str], around: set[str]) -> None:
+    def look(siblings: tuple[OutlineLine, ...], own: set[str], around: set[str]) -> None:
         labels = {line.label for line in siblings}
         dotted = {path for path in paths if "." in path}
         for line in siblings:
@@ -229,7 +232,7 @@ class Net(nn.Module):
 def test_a_module_reads_by_the_names_of_its_forwards_arguments() -> None:
     with torch.device("meta"):
         report = archscope.summarize(Net(), input=(2, 3, 8, 8))
-    found = {(line.path, line.label): line.sources for _, line in walk(unfolded(report))}
+    found = {(line.path, line.label): line.sources for _, line in walk_lines(full_outline(report))}
     assert found == {
         ("stem", "stem"): ("image",),
         ("stem.0", "0"): ("input",),
@@ -265,7 +268,7 @@ def test_a_forward_that_takes_anything_gives_its_inputs_one_name() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.inner(x, x + 1, bias=x + 2)
 
-    lines = [line for _, line in walk(unfolded(archscope.summarize(Outer(), input=(2, 4))))]
+    lines = [line for _, line in walk_lines(full_outline(archscope.summarize(Outer(), input=(2, 4))))]
     assert [(line.path, line.sources) for line in lines] == [
         ("add", ("x",)),
         ("add", ("x",)),
@@ -315,7 +318,9 @@ def test_a_return_names_what_it_gives_as_it_is(tmp_path: Path) -> None:
     lines = sources(report)
     assert lines["box.return"] == ("a", "b", "c", "x")
     assert set(lines["return"]) == {"box", "cls", "x"}
-    inner = [(line.name, line.sources) for _, line in walk(outline(report, expand=True)) if line.label != "return"]
+    inner = [
+        (line.name, line.sources) for _, line in walk_lines(outline(report, expand=True)) if line.label != "return"
+    ]
     assert inner[-3:] == [("sigmoid", ("box",)), ("mul", ("sigmoid",)), ("add", ("cls", "box"))]
 
 

@@ -98,4 +98,4 @@ def test_what_is_no_window_has_none() -> None:
 @pytest.mark.parametrize(("kernel", "dilation", "reach"), [(1, 1, 1), (3, 1, 3), (3, 2, 5), (2, 4, 5)])
 def test_reach_counts_the_rows_between_the_taps(kernel: int, dilation: int, reach: int) -> None:
     _, window = windowed(nn.Conv2d(2, 2, kernel, dilation=dilation), 9, 9)
-    assert window.reach(0) == reach
+    assert window.effective_kernel(0) == reach

@@ -11,10 +11,10 @@ import pytest
 
 from archscope.errors import Span
 from archscope.spec import load
-from archscope.spec.argument_names import layer_signatures, signatures_of
-from archscope.spec.edits import CallSite, Page, parts
+from archscope.spec.argument_names import all_signatures, layer_signatures
+from archscope.spec.editable_spec import CallSite, EditableSpec, iter_spec_nodes
 from archscope.spec.model import Expression, Residual, Spec, Step
-from archscope.spec.text_diff import diff, first_change
+from archscope.spec.text_diff import first_change, unified_diff
 
 NET = """\
 # a net
@@ -30,8 +30,8 @@ layers:
 NEW = ["- Conv2d(4, 1)", "- BatchNorm2d"]
 
 
-def page(text: str) -> Page:
-    return Page(text, load("net.yaml", text=text).root)
+def page(text: str) -> EditableSpec:
+    return EditableSpec(text, load("net.yaml", text=text).root)
 
 
 def place(text: str, words: str) -> Span:
@@ -40,9 +40,9 @@ def place(text: str, words: str) -> Span:
     return Span("net.yaml", before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
 
 
-def call(one: Page, words: str, name: str = "") -> CallSite:
+def call(one: EditableSpec, words: str, name: str = "") -> CallSite:
     """The call of a layer or block in the step that begins with these words."""
-    found = one.calls(place(one.text, words), signatures_of(one.spec.blocks))
+    found = one.calls(place(one.text, words), all_signatures(one.spec.blocks))
     return next(site for site in found if site.name == (name or re.split(r"\W", words)[0]))
 
 
@@ -179,7 +179,7 @@ def test_the_long_form_goes_without_an_argument(line: int, name: str, gone: str)
 )
 def test_a_call_that_does_not_stand_there_as_it_was_read_is_not_changed(text: str) -> None:
     one = page(text)
-    (step,) = (part for part in parts(one.spec.layers) if isinstance(part, Expression))
+    (step,) = (part for part in iter_spec_nodes(one.spec.layers) if isinstance(part, Expression))
     assert one.calls(step.span, layer_signatures()) == []
 
 
@@ -250,8 +250,8 @@ def with_head(layers: str) -> str:
     return f"# a net\ninput: [N, 4, 8, 8]\nlayers:\n{layers}"
 
 
-def residuals(one: Page) -> list[Residual]:
-    return [part for part in parts(one.spec.layers) if isinstance(part, Residual)]
+def residuals(one: EditableSpec) -> list[Residual]:
+    return [part for part in iter_spec_nodes(one.spec.layers) if isinstance(part, Residual)]
 
 
 @pytest.mark.parametrize("layout", RESIDUALS)
@@ -410,7 +410,7 @@ layers:
 
 def bodies(spec: Spec) -> Iterator[str]:
     """The text of every step, outside in."""
-    for part in parts(spec.layers):
+    for part in iter_spec_nodes(spec.layers):
         if isinstance(part, Step) and isinstance(part.body, Expression):
             yield part.body.text
 
@@ -484,7 +484,7 @@ def test_numbers_of_inputs_and_params_are_found() -> None:
 # ------------------------------------------------------------ diffs
 def test_a_diff_has_two_lines_around_the_change() -> None:
     before = "".join(f"line {n}\n" for n in range(9))
-    assert diff(before, before.replace("line 4", "line four"), "net.yaml") == (
+    assert unified_diff(before, before.replace("line 4", "line four"), "net.yaml") == (
         "--- a/net.yaml\n+++ b/net.yaml\n@@ -3,5 +3,5 @@\n line 2\n line 3\n-line 4\n+line four\n line 5\n line 6\n"
     )
 

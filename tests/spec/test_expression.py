@@ -8,7 +8,7 @@ import pytest
 
 from archscope.errors import Span
 from archscope.spec.expression import MAX_BRACKETS, MAX_TEXT, parse_expression
-from archscope.spec.nodes import Misread
+from archscope.spec.yaml_nodes import ParseError
 
 PLACE = Span("net.yaml", 7, 11)
 
@@ -107,7 +107,7 @@ REFUSED = (
 
 @pytest.mark.parametrize(("text", "column", "message"), REFUSED, ids=[case[0][:20] for case in REFUSED])
 def test_refused(text: str, column: int, message: str):
-    with pytest.raises(Misread) as caught:
+    with pytest.raises(ParseError) as caught:
         parse_expression(text, PLACE)
     problem = caught.value.problem
     assert message in problem.message
@@ -144,12 +144,12 @@ def test_a_text_over_several_lines_keeps_to_its_start():
     expression = parse_expression("Conv2d(8,\n  3)", PLACE, multiline=True)
     assert isinstance(expression.tree, ast.Call)
     assert expression.at(expression.tree.args[1]) == PLACE
-    with pytest.raises(Misread) as caught:
+    with pytest.raises(ParseError) as caught:
         parse_expression("Conv2d(8,\n  3))", PLACE, multiline=True)
     assert caught.value.problem.span == PLACE
 
 
 def test_wild_is_for_the_underscore_alone():
     assert parse_expression("_", PLACE, wild=True).text == "_"
-    with pytest.raises(Misread, match="_x"):
+    with pytest.raises(ParseError, match="_x"):
         parse_expression("_x", PLACE, wild=True)

@@ -11,7 +11,7 @@ import archscope
 from archscope.errors import Problem, SpecError
 from archscope.spec import load, standard_names
 from archscope.spec.load import MAX_FILES, MAX_IMPORT_DEPTH
-from archscope.spec.reader import MAX_BYTES
+from archscope.spec.yaml_reader import MAX_BYTES
 
 BLOCKS = "blocks:\n  Twice: [ReLU]\n"
 

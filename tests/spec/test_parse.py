@@ -1,4 +1,4 @@
-"""Nodes → Spec: every way to write a thing, as the nouns that it becomes."""
+"""NodeCalls → Spec: every way to write a thing, as the nouns that it becomes."""
 
 from __future__ import annotations
 

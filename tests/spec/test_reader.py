@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from archscope.errors import Problems, Span
-from archscope.spec.nodes import Mapping, Node, Scalar, Sequence
-from archscope.spec.reader import MAX_DEPTH, MAX_NODES, read
+from archscope.spec.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode
+from archscope.spec.yaml_reader import MAX_DEPTH, MAX_NODES, read_yaml
 
 
 def parsed(text: str) -> Node:
     problems = Problems()
-    node = read(text, "net.yaml", problems)
+    node = read_yaml(text, "net.yaml", problems)
     assert not list(problems)
     assert node is not None
     return node
@@ -19,15 +19,15 @@ def parsed(text: str) -> Node:
 
 def problems_of(text: str) -> list[tuple[int, int, str]]:
     problems = Problems()
-    read(text, "net.yaml", problems)
+    read_yaml(text, "net.yaml", problems)
     return [(one.span.line, one.span.column, one.message) for one in problems]
 
 
-def entry(text: str) -> Scalar:
+def entry(text: str) -> ScalarNode:
     node = parsed(f"key: {text}\n")
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     value = node.get("key")
-    assert isinstance(value, Scalar)
+    assert isinstance(value, ScalarNode)
     return value
 
 
@@ -54,33 +54,33 @@ def test_meaning_of_a_scalar(text: str, value: object):
 
 def test_places():
     node = parsed('a: x\nb:\n  - y\n  - "z"\n  - [p, q]\n')
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     items = node.get("b")
-    assert isinstance(items, Sequence)
+    assert isinstance(items, SequenceNode)
     assert node.key("b").span == Span("net.yaml", 2, 1)
     assert [item.span for item in items.items] == [Span("net.yaml", line, 5) for line in (3, 4, 5)]
     quoted = items.items[1]
-    assert isinstance(quoted, Scalar)
+    assert isinstance(quoted, ScalarNode)
     assert quoted.inner == Span("net.yaml", 4, 6)
 
 
 def test_columns_count_characters():
     node = parsed("größe: [ü, ß]\n")
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     items = node.get("größe")
-    assert isinstance(items, Sequence)
+    assert isinstance(items, SequenceNode)
     assert items.items[1].span.column == 12
 
 
 def test_windows_line_ends_and_byte_order_mark():
     node = parsed("\ufeffa: 1\r\nb: 2\r\n")
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     assert [(key.text, key.span.line) for key, _ in node.entries] == [("a", 1), ("b", 2)]
 
 
 def test_plain_anchors_are_shared():
     node = parsed("a: &part [1, 2]\nb: *part\n")
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     assert node.get("a") is node.get("b")
 
 
@@ -108,15 +108,15 @@ CUT = (
 @pytest.mark.parametrize(("text", "items"), CUT, ids=[case[0] for case in CUT])
 def test_a_call_cut_at_a_comma_is_named_and_read_whole(text: str, items: list[str]):
     problems = Problems()
-    node = read(f"key: {text}\n", "net.yaml", problems)
+    node = read_yaml(f"key: {text}\n", "net.yaml", problems)
     (problem,) = problems
     assert problem.message.startswith("unbalanced brackets in ")
     cut = next(item for item in items if "," in item)
     assert f'quote it: "{cut}"' in problem.help
-    assert isinstance(node, Mapping)
+    assert isinstance(node, MappingNode)
     found = node.get("key")
-    assert isinstance(found, Sequence)
-    assert [item.text for item in found.items if isinstance(item, Scalar)] == items
+    assert isinstance(found, SequenceNode)
+    assert [item.text for item in found.items if isinstance(item, ScalarNode)] == items
 
 
 def test_what_a_cut_call_makes_of_the_rest_is_not_reported_too():

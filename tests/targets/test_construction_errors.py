@@ -309,6 +309,6 @@ def said_of_missing(folder: Path) -> UsageError:
     ],
 )
 def test_an_instruction_of_python_3_13_binds_two_names(operation: str, argument: object, names: list[str]) -> None:
-    from archscope.targets.construction_frames import names_stored
+    from archscope.targets.construction_steps import stored_names
 
-    assert names_stored(operation, argument) == names
+    assert stored_names(operation, argument) == names

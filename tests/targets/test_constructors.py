@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.targets import Constructors, constructor_of, is_torch_layer
+from archscope.targets import ConstructorFinder, find_constructor_call, is_torch_layer
 from tests.networks import twins
 from tests.targets import written
 
@@ -52,7 +52,7 @@ def said(name: str) -> dict[str, int]:
 @pytest.mark.parametrize("cls", [written.Assigned, written.Contained], ids=lambda cls: cls.__name__)
 def test_every_way_to_write_it_is_found(cls: type[nn.Module]) -> None:
     model = cls()
-    found = Constructors(model)
+    found = ConstructorFinder(model)
     layers = {path: layer for path, layer in model.named_modules() if is_torch_layer(layer)}
     lines = {path: one.place.line for path in layers if (one := found.at(path)) is not None}
     containers = {path for path, layer in layers.items() if len(layer._modules)}
@@ -63,10 +63,10 @@ def test_every_way_to_write_it_is_found(cls: type[nn.Module]) -> None:
 def test_a_derived_class_has_the_lines_of_its_base() -> None:
     model = written.Derived()
     base = said("Contained")
-    found = constructor_of(model, "body.2")
+    found = find_constructor_call(model, "body.2")
     assert found is not None
     assert (found.place.line, found.function) == (base["body.2"], "__init__")
-    derived = constructor_of(model, "table.b")
+    derived = find_constructor_call(model, "table.b")
     assert derived is not None
     assert derived.place.line == said("Derived")["table.b"]
 
@@ -75,10 +75,10 @@ def test_a_derived_class_has_the_lines_of_its_base() -> None:
 def test_what_another_class_puts_in_has_the_line_of_that_class() -> None:
     model, own = written.Holding(), said("Holding")
     for path in ("right.plain", "right.one"):
-        found = constructor_of(model, path)
+        found = find_constructor_call(model, path)
         assert found is not None
         assert found.place.line == own[path]
-    left = constructor_of(model, "left.plain")
+    left = find_constructor_call(model, "left.plain")
     assert left is None or left.place.line == said("Assigned")["plain"]
 
 
@@ -96,18 +96,18 @@ def test_what_another_class_puts_in_has_the_line_of_that_class() -> None:
     ],
 )
 def test_what_cannot_be_told_is_none(model: Callable[[], nn.Module], path: str) -> None:
-    assert constructor_of(model(), path) is None
+    assert find_constructor_call(model(), path) is None
 
 
 def test_a_layer_with_other_values_is_none() -> None:
     with torch.random.fork_rng():
         model = twins.LeNet()
         model.conv1.stride = (2, 2)
-        assert constructor_of(model, "conv1") is None
+        assert find_constructor_call(model, "conv1") is None
         model.conv2 = nn.Conv2d(10, 20, 5, bias=False)
-        assert constructor_of(model, "conv2") is None
+        assert find_constructor_call(model, "conv2") is None
         model.fc = nn.Linear(320, 11)
-        assert constructor_of(model, "fc") is None
+        assert find_constructor_call(model, "fc") is None
 
 
 # ------------------------------------------------------------ against what really made them
@@ -136,7 +136,7 @@ def watched() -> Iterator[dict[int, list[tuple[str, int]]]]:
 def test_a_found_line_is_the_one_that_made_the_layer(name: str) -> None:
     with watched() as lines:
         model = NETS[name]()
-    found = Constructors(model)
+    found = ConstructorFinder(model)
     for path, layer in model.named_modules():
         one = found.at(path)
         if one is None:
@@ -150,20 +150,20 @@ def test_a_found_line_is_the_one_that_made_the_layer(name: str) -> None:
 @pytest.mark.moves_rng
 def test_the_other_layers_of_a_call_are_named() -> None:
     model = twins.Gpt2(50, 8, 16, 3, 2)
-    found = constructor_of(model, "h.1.wide")
+    found = find_constructor_call(model, "h.1.wide")
     assert found is not None
-    assert found.also == ("h.0.wide", "h.2.wide")
-    assert constructor_of(model, "norm").also == ()  # type: ignore[union-attr]  # it is there
-    loop = constructor_of(twins.Mlp(), "hidden.0")
+    assert found.other_paths == ("h.0.wide", "h.2.wide")
+    assert find_constructor_call(model, "norm").other_paths == ()  # type: ignore[union-attr]  # it is there
+    loop = find_constructor_call(twins.Mlp(), "hidden.0")
     assert loop is not None
     assert loop.repeated
-    assert loop.also == ("hidden.1", "hidden.2", "hidden.3")
+    assert loop.other_paths == ("hidden.1", "hidden.2", "hidden.3")
 
 
 # ------------------------------------------------------------ arguments
 @pytest.mark.moves_rng
 def test_arguments_have_torchs_names_and_their_places() -> None:
-    found = constructor_of(written.Assigned(), "aliased")
+    found = find_constructor_call(written.Assigned(), "aliased")
     assert found is not None
     assert {name: argument.text for name, argument in found.arguments.items()} == {
         "in_channels": "3",
@@ -184,7 +184,7 @@ def test_arguments_have_torchs_names_and_their_places() -> None:
     ],
 )
 def test_a_changed_text_changes_only_the_call(path: str, texts: dict[str, str], call: str) -> None:
-    found = constructor_of(written.Assigned(), path)
+    found = find_constructor_call(written.Assigned(), path)
     assert found is not None
     text = found.with_arguments(texts)
     assert text is not None
@@ -203,7 +203,7 @@ def test_positions_count_characters_not_bytes(tmp_path: Path) -> None:
     )
     scope: dict[str, Any] = {"__name__": "net"}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), scope)
-    found = constructor_of(scope["Net"](), "b")
+    found = find_constructor_call(scope["Net"](), "b")
     assert found is not None
     assert found.text == "nn.ReLU(True)"
     assert '"äöü", nn.ReLU(False)  # ü' in str(found.with_arguments({"inplace": "False"}))
@@ -215,6 +215,6 @@ def test_a_file_that_has_changed_since_gives_nothing(tmp_path: Path) -> None:
     path.write_text(text + "        self.a = nn.ReLU(True)\n")
     scope: dict[str, Any] = {"__name__": "net"}
     exec(compile(path.read_text(), str(path), "exec"), scope)
-    assert constructor_of(scope["Net"](), "a") is not None
+    assert find_constructor_call(scope["Net"](), "a") is not None
     path.write_text(text + "        self.b = 1\n        self.a = nn.ReLU(True)\n")
-    assert constructor_of(scope["Net"](), "a") is None
+    assert find_constructor_call(scope["Net"](), "a") is None

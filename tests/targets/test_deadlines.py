@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from archscope.targets.deadlines import Overdue, deadline
+from archscope.targets.deadlines import DeadlineExceeded, deadline
 from tests.counting import calls_of
 
 
@@ -26,7 +26,7 @@ def spin() -> None:
 @pytest.mark.parametrize("work", [loop, spin])
 def test_what_has_no_end_ends_and_handlers_of_the_author_let_it_pass(work: Callable[[], None]) -> None:
     begun = time.perf_counter()
-    with pytest.raises(Overdue), deadline(0.05):
+    with pytest.raises(DeadlineExceeded), deadline(0.05):
         work()
     assert time.perf_counter() - begun < 5
 
@@ -44,7 +44,7 @@ def test_errors_inside_are_told() -> None:
 
 def test_what_comes_at_the_last_moment_does_not_come_later() -> None:
     for _ in range(20):
-        with suppress(Overdue), deadline(0.002):
+        with suppress(DeadlineExceeded), deadline(0.002):
             time.sleep(0.002)
     time.sleep(0.05)
 

@@ -16,31 +16,33 @@ import torch
 from torch import nn
 
 from archscope.errors import UsageError
-from archscope.targets import CallPlace, Remaking, surroundings
-from archscope.targets.remaking import functions_of
+from archscope.targets import SourceCall, TargetRebuilder, target_import_path
+from archscope.targets.target_rebuilder import functions_in_file
 
 HEAD = "import functools\n\nimport torch\nfrom torch import nn\n\n"
 
 
 @contextmanager
-def remaking(folder: Path, text: str, name: str = "make", **arguments: Any) -> Iterator[tuple[Remaking, str, str]]:
+def remaking(
+    folder: Path, text: str, name: str = "make", **arguments: Any
+) -> Iterator[tuple[TargetRebuilder, str, str]]:
     """What makes a target of a small file again, the file, and its text."""
     file, whole = folder / "small.py", HEAD + dedent(text).lstrip()
     file.write_text(whole, encoding="utf-8")
     target = f"{file}:{name}"
-    with surroundings(target):
-        yield Remaking(target, arguments, "cpu", None), str(file), whole
+    with target_import_path(target):
+        yield TargetRebuilder(target, arguments, "cpu", None), str(file), whole
 
 
 def codes(file: str) -> dict[FunctionType, CodeType]:
-    return {function: function.__code__ for function in functions_of(file)}
+    return {function: function.__code__ for function in functions_in_file(file)}
 
 
 def widths(module: nn.Module) -> list[int]:
     return [layer.out_features for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
-def said(places: Sequence[CallPlace]) -> list[str]:
+def said(places: Sequence[SourceCall]) -> list[str]:
     return [" ".join(ast.unparse(place.node).split()) for place in places]
 
 
@@ -279,7 +281,7 @@ def test_functions_of_one_name_on_one_line_are_left_as_they_are(tmp_path: Path) 
     text = "make, other = lambda: nn.Linear(4, 8), lambda: nn.Linear(4, 8, bias=False)\n"
     with remaking(tmp_path, text) as (target, file, whole):
         with pytest.raises(ValueError, match="one line"):
-            target.codes_changed(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)"))
+            target.changed_codes(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)"))
         assert widths(target.subject().module) == [8]
 
 
@@ -299,9 +301,9 @@ def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None
         """
     with remaking(tmp_path, text) as (target, file, whole):
         target.subject()
-        changed = target.codes_changed(file, whole.replace("8", "6"))
+        changed = target.changed_codes(file, whole.replace("8", "6"))
         assert [function.__name__ for function in changed] == ["layer"]
-        assert target.codes_changed(file, whole) == {}
+        assert target.changed_codes(file, whole) == {}
 
 
 def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
@@ -429,7 +431,7 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
         for width in (5, 6, 7):
             with target.changed(file, whole.replace("8", str(width))) as subject:
                 assert widths(subject.module) == [width]
-        target.with_calls()
+        target.record_calls()
         assert runs.read_text() == "run "
         assert len(target.found.__globals__["COUNT"]) == 5
 
@@ -440,7 +442,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         with target.changed(file, whole.replace("8", "6")):
             pass
-        target.with_calls()
+        target.record_calls()
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -451,7 +453,7 @@ def test_what_is_printed_meanwhile_is_not_printed(tmp_path: Path, capsys: pytest
     ).replace("    return", "    warnings.warn('made')\n    return")
     with remaking(tmp_path, text) as (target, file, whole):
         target.subject()
-        target.with_calls()
+        target.record_calls()
         with target.changed(file, whole.replace("8", "6")):
             print("inside")  # noqa: T201
     assert tuple(capsys.readouterr()) == ("inside\n", "")
@@ -461,7 +463,7 @@ def test_random_numbers_are_as_they_were(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     with remaking(tmp_path, PLAIN) as (target, file, whole):
         target.subject()
-        target.with_calls()
+        target.record_calls()
         with target.changed(file, whole.replace("8", "6")):
             pass
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -473,7 +475,7 @@ def test_arguments_are_given_every_time(tmp_path: Path) -> None:
         assert widths(target.subject().module) == [11]
         with target.changed(file, whole.replace("width + 8", "width")) as subject:
             assert widths(subject.module) == [3]
-        _, calls = target.with_calls()
+        _, calls = target.record_calls()
         assert [said(places) for places in calls.values()] == [["nn.Linear(4, width + 8)"]]
 
 
@@ -491,7 +493,7 @@ def test_arguments_are_given_every_time(tmp_path: Path) -> None:
 @pytest.mark.moves_rng
 def test_only_what_a_call_makes_is_made_again(text: str, is_call: bool, tmp_path: Path) -> None:
     with remaking(tmp_path, text) as (target, _, _):
-        assert target.is_made_by_a_call is is_call
+        assert target.is_callable_target is is_call
 
 
 # ------------------------------------------------------------ calls
@@ -797,7 +799,7 @@ CALLS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
 def test_each_layer_knows_the_calls_that_made_it(kind: str, tmp_path: Path) -> None:
     text, name, wanted = CALLS[kind]
     with remaking(tmp_path, text, name) as (target, file, _):
-        module, calls = target.with_calls()
+        module, calls = target.record_calls()
         assert {path: said(calls[path]) for path in wanted} == wanted
         assert set(calls) <= {path for path, _ in module.named_modules()}
         assert all(place.file.name == file for places in calls.values() for place in places)
@@ -814,7 +816,7 @@ def test_what_was_made_before_has_no_calls(tmp_path: Path) -> None:
         """
     with remaking(tmp_path, text) as (target, _, _):
         target.subject()
-        _, calls = target.with_calls()
+        _, calls = target.record_calls()
         assert list(calls) == [""]
 
 
@@ -833,7 +835,7 @@ def test_a_call_says_the_function_that_it_stands_in(tmp_path: Path) -> None:
                 self.body = nn.ModuleList(block(4))
         """
     with remaking(tmp_path, text, "Net") as (target, _, _):
-        _, calls = target.with_calls()
+        _, calls = target.record_calls()
         names = [place.function.name if place.function is not None else "" for place in calls["body.0"]]
         assert names == ["layer", "block", "__init__"]
 
@@ -849,7 +851,7 @@ def test_calls_of_another_file_are_noted_too(tmp_path: Path) -> None:
             return nn.Sequential(layer(4))
         """
     with remaking(tmp_path, text) as (target, file, _):
-        _, calls = target.with_calls()
+        _, calls = target.record_calls()
         assert [place.file.name for place in calls["0"]] == [str(parts), file]
         assert said(calls["0"]) == ["nn.Linear(a, 8)", "layer(4)"]
 
@@ -861,10 +863,10 @@ def test_modules_are_made_as_ever_afterwards(how: str, tmp_path: Path) -> None:
     before = nn.Module.__init__
     with remaking(tmp_path, text) as (target, _, _):
         if how == "ends":
-            target.with_calls()
+            target.record_calls()
         else:
             with pytest.raises(UsageError):
-                target.with_calls()
+                target.record_calls()
     assert nn.Module.__init__ is before
 
 
@@ -877,6 +879,6 @@ def test_a_model_is_the_same_with_calls(tmp_path: Path) -> None:
     with remaking(tmp_path, text) as (target, _, _):
         torch.manual_seed(0)
         plain = target.subject().module.state_dict()
-        noted = target.with_calls()[0].state_dict()
+        noted = target.record_calls()[0].state_dict()
         assert list(plain) == list(noted)
         assert all(torch.equal(plain[name], noted[name]) for name in plain)

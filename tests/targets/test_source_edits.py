@@ -8,19 +8,19 @@ from textwrap import dedent
 
 import pytest
 
-from archscope.targets import CallPlace
+from archscope.targets import SourceCall
 from archscope.targets.forward_edits import (
-    flattened_images,
-    moved_operands,
-    moves_beside,
-    other_orders,
-    other_sizes,
-    unread_values,
+    flatten_image_edits,
+    missing_permute_edits,
+    permute_operand_edits,
+    reorder_edits,
+    size_expression_edits,
+    unread_value_edits,
 )
-from archscope.targets.layer_edits import argument_edits, flatten_edits, own_edits, padding_edits, window_edits
-from archscope.targets.remaking import calls_in
+from archscope.targets.layer_edits import argument_edits, flatten_edits, own_argument_edits, padding_edits, window_edits
 from archscope.targets.source_edits import SourceEdit
 from archscope.targets.source_files import SourceFile
+from archscope.targets.target_rebuilder import calls_by_position
 
 CONV = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode"]
 LINEAR = ["in_features", "out_features", "bias"]
@@ -32,10 +32,13 @@ def file_of(text: str) -> SourceFile:
     return SourceFile("net.py", whole, ast.parse(whole))
 
 
-def places(file: SourceFile, *said: str) -> list[CallPlace]:
+def places(file: SourceFile, *said: str) -> list[SourceCall]:
     """The first calls that read like this."""
-    found = {ast.unparse(node): (node, function) for _, (node, function) in reversed(list(calls_in(file.tree, None)))}
-    return [CallPlace(file, *found[text]) for text in said]
+    found = {
+        ast.unparse(node): (node, function)
+        for _, (node, function) in reversed(list(calls_by_position(file.tree, None)))
+    }
+    return [SourceCall(file, *found[text]) for text in said]
 
 
 def function_in(file: SourceFile, name: str = "forward") -> ast.FunctionDef:
@@ -415,7 +418,7 @@ def test_a_local_name_may_have_a_type() -> None:
 def test_a_call_on_several_lines_gets_another_argument_at_its_end() -> None:
     file = file_of("c = nn.Conv2d(\n    3,\n    8,\n    3,\n)")
     (edit,) = argument_edits(places(file, "nn.Conv2d(3, 8, 3)"), CONV, "padding", 1, 8)
-    ((call, _),) = [found for _, found in calls_in(ast.parse(edit.text), None)]
+    ((call, _),) = [found for _, found in calls_by_position(ast.parse(edit.text), None)]
     assert ast.unparse(call) == "nn.Conv2d(3, 8, 3, padding=1)"
 
 
@@ -430,7 +433,7 @@ def test_a_call_on_several_lines_gets_another_argument_at_its_end() -> None:
 def test_a_call_that_ends_with_a_note_gets_another_argument(end: str) -> None:
     file = file_of(f"c = nn.Conv2d(\n    3, 8, {end}\n)")
     (edit,) = argument_edits(places(file, "nn.Conv2d(3, 8, 3)"), CONV, "padding", 1, 8)
-    ((call, _),) = [found for _, found in calls_in(ast.parse(edit.text), None)]
+    ((call, _),) = [found for _, found in calls_by_position(ast.parse(edit.text), None)]
     assert ast.unparse(call) == "nn.Conv2d(3, 8, 3, padding=1)"
 
 
@@ -445,17 +448,17 @@ def test_an_edit_says_the_call_the_function_and_the_words() -> None:
         """
     file = file_of(text)
     (outer,) = argument_edits(places(file, "nn.Conv2d(a, b, 3)", "block(4, 8)"), CONV, "out_channels", 9, 8)
-    assert (outer.said, outer.function, outer.words, outer.own) == ("block(4, 8)", "", "b=9", False)
+    assert (outer.call_text, outer.function, outer.words, outer.own) == ("block(4, 8)", "", "b=9", False)
     (inner,) = argument_edits(places(file, "nn.Conv2d(a, b, 3)", "block(4, 8)"), CONV, "kernel_size", 5, 3)
-    assert (inner.said, inner.function, inner.words) == ("nn.Conv2d( a, b, 3 )", "block", "kernel_size=5")
+    assert (inner.call_text, inner.function, inner.words) == ("nn.Conv2d( a, b, 3 )", "block", "kernel_size=5")
     assert (inner.call.lineno, inner.call.col_offset) == (2, 11)
 
 
 def test_a_note_in_a_call_is_not_repeated() -> None:
     file = file_of("c = nn.Conv2d(\n    3,  # of the image\n    8,\n    3,\n)\n")
     said = ast.unparse(file.tree.body[0].value)
-    (edit,) = argument_edits([CallPlace(file, file.tree.body[0].value, None)], CONV, "out_channels", 9, 8)
-    assert edit.said == said
+    (edit,) = argument_edits([SourceCall(file, file.tree.body[0].value, None)], CONV, "out_channels", 9, 8)
+    assert edit.call_text == said
 
 
 def test_a_name_may_be_taken_several_times() -> None:
@@ -538,7 +541,7 @@ OWN: dict[str, tuple[str, Sequence[str], Sequence[str], list[str]]] = {
 @pytest.mark.parametrize("name", OWN)
 def test_a_call_may_add_a_number_or_leave_out_what_its_function_is_told(name: str) -> None:
     text, said, names, wanted = OWN[name]
-    found = list(own_edits(places(file_of(text), *said), names))
+    found = list(own_argument_edits(places(file_of(text), *said), names))
     assert lines(found) == wanted
     assert all(edit.own for edit in found)
 
@@ -578,7 +581,7 @@ def test_a_move_that_others_of_its_form_have_is_added() -> None:
             return q @ k
         """
     file = file_of(text)
-    assert lines(moves_beside(file, function_in(file))) == ["k = self.k(x).view(b, n, 4).transpose(1, 2)"]
+    assert lines(missing_permute_edits(file, function_in(file))) == ["k = self.k(x).view(b, n, 4).transpose(1, 2)"]
 
 
 def test_other_calls_of_the_class_say_what_may_be_meant() -> None:
@@ -632,28 +635,28 @@ def test_a_flatten_behind_the_first_argument_of_the_call_at_a_place() -> None:
                 return self.head(self.fc(self.pool(x)))
         """
     )
-    (edit,) = moved_operands(file, function_in(file), 3, 26, ".flatten(1)")
+    (edit,) = permute_operand_edits(file, function_in(file), 3, 26, ".flatten(1)")
     assert changed(edit) == "return self.head(self.fc(self.pool(x).flatten(1)))"
-    assert lines(moved_operands(file, function_in(file), 3, 1, ".flatten(1)")) == []
+    assert lines(permute_operand_edits(file, function_in(file), 3, 1, ".flatten(1)")) == []
 
 
 def test_a_sum_is_flattened_as_a_whole() -> None:
     file = file_of("def forward(self, x):\n    return self.fc(x + self.skip(x))\n")
-    (edit,) = moved_operands(file, function_in(file), 2, 12, ".flatten(1)")
+    (edit,) = permute_operand_edits(file, function_in(file), 2, 12, ".flatten(1)")
     assert changed(edit) == "return self.fc((x + self.skip(x)).flatten(1))"
 
 
 def test_images_are_flattened_before_they_are_transposed() -> None:
     file = file_of("def forward(self, x):\n    return self.patch(x).transpose(1, 2)\n")
-    (edit,) = flattened_images(file, function_in(file))
+    (edit,) = flatten_image_edits(file, function_in(file))
     assert changed(edit) == "return self.patch(x).flatten(2).transpose(1, 2)"
     other = file_of("def forward(self, x):\n    return self.patch(x)\n")
-    assert lines(flattened_images(other, function_in(other))) == []
+    assert lines(flatten_image_edits(other, function_in(other))) == []
 
 
 def test_images_of_a_function_are_flattened_too() -> None:
     file = file_of("def forward(self, x):\n    return torch.transpose(x, 1, 2)\n")
-    (edit,) = flattened_images(file, function_in(file))
+    (edit,) = flatten_image_edits(file, function_in(file))
     assert changed(edit) == "return torch.transpose(x.flatten(2), 1, 2)"
 
 
@@ -697,7 +700,7 @@ FORWARDS: dict[str, tuple[str, list[str], list[str]]] = {
 
 def edits_of(file: SourceFile) -> list[SourceEdit]:
     function = function_in(file)
-    return [*other_orders(file, function, {}, "concat"), *other_sizes(file, function)]
+    return [*reorder_edits(file, function, {}, "concat"), *size_expression_edits(file, function)]
 
 
 @pytest.mark.parametrize("name", FORWARDS)
@@ -783,9 +786,9 @@ UNREAD: dict[str, tuple[str, list[str]]] = {
 def test_a_value_that_nothing_reads_stands_for_another(name: str) -> None:
     text, wanted = UNREAD[name]
     file = file_of(text)
-    assert lines(unread_values(file, function_in(file))) == wanted
+    assert lines(unread_value_edits(file, function_in(file))) == wanted
 
 
 def test_a_value_that_nothing_ever_reads_stands_for_another() -> None:
     file = file_of("def forward(self, x):\n    y = self.first(x)\n    return self.second(x)\n")
-    assert "return self.second(y)" in lines(unread_values(file, function_in(file)))
+    assert "return self.second(y)" in lines(unread_value_edits(file, function_in(file)))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.targets import ReplacementError, arguments_of, is_torch_layer, with_layer, with_layers
+from archscope.targets import ReplacementError, is_torch_layer, present_arguments, with_layer, with_layers
 from tests.networks import twins
 from tests.record.mischief import picture, world
 
@@ -37,7 +37,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 @pytest.mark.parametrize("name", NETS)
 def test_every_layer_is_made_anew_as_it_was(name: str) -> None:
     model = NETS[name]()
-    layers = {p: m for p, m in model.named_modules() if is_torch_layer(m) and not m._modules and arguments_of(m)}
+    layers = {p: m for p, m in model.named_modules() if is_torch_layer(m) and not m._modules and present_arguments(m)}
     before, around, state = picture(model), world(), torch.random.get_rng_state()
     for path, layer in layers.items():
         copied = with_layer(model, path)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from archscope.measurement import Load, Machine, Measurement, RowTimes, Samples
+from archscope.measurement import Machine, MachineLoad, Measurement, RowTimes, Samples
 from archscope.report import Report
-from archscope.roofline import TF32, Ceilings
+from archscope.roofline import TF32_DTYPE, Ceilings
 from archscope.timing import Timing
 from archscope.trace import Kernel, Operand, Shape
 from tests.sketches import Sketch
@@ -19,11 +19,11 @@ from tests.sketches import Sketch
 MACHINE = Machine("cpu", "a processor", 4, 2**34, 2**20, "", (("torch", "2.13"),), (("threads", 4), ("tf32", False)))
 CEILINGS = Ceilings(
     MACHINE,
-    peaks=(("float32", 1000.0), (TF32, 8000.0), ("float16", None)),
+    peaks=(("float32", 1000.0), (TF32_DTYPE, 8000.0), ("float16", None)),
     bandwidths=((1024, 100.0),),
     launch=0.25,
     measured="2026-01-01T00:00:00+00:00",
-    load=Load(),
+    load=MachineLoad(),
 )
 """A thousand FLOP/s, a hundred bytes per second, four kernels per second."""
 
@@ -50,7 +50,7 @@ class Net(Sketch):
         row = self.rows[-1]
         ran = tuple(Kernel(f"aten.{short}", (), ()) for _ in range(kernels))
         outputs = tuple(value._replace(dtype=dtype) for value in row.outputs)
-        self.rows[-1] = row._replace(short=short, kernels=ran, view=view, outputs=outputs)
+        self.rows[-1] = row._replace(short_name=short, kernels=ran, view=view, outputs=outputs)
         if view:
             self.costs[-1] = replace(self.costs[-1], read=0, written=0)
         return Operand(made.source, outputs[0])

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from archscope.liveness import Memory
-from archscope.measurement import Load, Samples
+from archscope.measurement import MachineLoad, Samples
+from archscope.predicted_memory import PredictedMemory
 from archscope.report import Report
 from archscope.timing import Footprint
 from tests.timing.drawn import CEILINGS, Net, measured, timing
 
-MEMORY = Memory(400, 8, 80, 400, 800, 160, 2000, 1, backward=False)
+MEMORY = PredictedMemory(400, 8, 80, 400, 800, 160, 2000, 1, backward=False)
 
 
 def report() -> Report:
@@ -134,7 +134,7 @@ def test_both_passes_stand_apart_and_together() -> None:
 
 def test_parts_graphs_and_load() -> None:
     parts = (("forward", Samples((1.0, 2.0, 3.0))), ("backward", Samples((4.0,))))
-    more = {"parts": parts, "graph": Samples((5.0,) * 4), "load": Load(0.5, None), "compile_seconds": 7.0}
+    more = {"parts": parts, "graph": Samples((5.0,) * 4), "load": MachineLoad(0.5, None), "compile_seconds": 7.0}
     found = data([8.0, 1.0], trained(), **more, notes=("a note",), options=(("optimizer", "sgd"),))
     assert list(found["parts"]) == ["forward", "backward"]
     assert found["parts"]["forward"]["samples_s"] == [1.0, 2.0, 3.0]
@@ -167,4 +167,4 @@ def test_a_ratio_needs_both(footprint: Footprint, ratio: float | None) -> None:
 
 def test_a_timing_says_what_it_is() -> None:
     assert repr(timing(None, report())) == "<Timing net.yaml: 10.0 s on cpu>"
-    assert measured(None).whole == Samples((10.0,) * 4)
+    assert measured(None).whole_run == Samples((10.0,) * 4)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archscope.report import Report
-from archscope.timing.fusion import ELEMENTWISE, NORMS, Fusible, fusible, savings
+from archscope.timing.fusion import FUSIBLE_ELEMENTWISE, FUSIBLE_NORMS, FusibleRows, find_fusible, fusion_savings
 from tests.sketches import residual_mnist
 from tests.timing.drawn import CEILINGS, Net, timing
 
@@ -18,7 +18,7 @@ IMAGE = (1, 2, 4, 4)
 
 
 def saved(report: Report, *seconds: float | None) -> dict[int, float]:
-    return dict(savings(report, seconds))
+    return dict(fusion_savings(report, seconds))
 
 
 def chain(*names: str, outputs: tuple[int, ...] = ()) -> Report:
@@ -34,14 +34,14 @@ def chain(*names: str, outputs: tuple[int, ...] = ()) -> Report:
 def test_a_norm_and_an_activation_go_with_the_convolution() -> None:
     report = chain("batch_norm", "relu")
     assert saved(report, 10.0, 4.0, 2.0) == {1: 4.0, 2: 2.0}
-    assert fusible(report, [10.0, 4.0, 2.0]) == (
-        Fusible("norms", 4.0, (1,)),
-        Fusible("element-wise operations", 2.0, (2,)),
+    assert find_fusible(report, [10.0, 4.0, 2.0]) == (
+        FusibleRows("norms", 4.0, (1,)),
+        FusibleRows("element-wise operations", 2.0, (2,)),
     )
 
 
 def test_kinds_stand_by_what_would_go() -> None:
-    found = fusible(chain("batch_norm", "relu", "mul", "layer_norm"), [10.0, 1.0, 2.0, 3.0, 0.5])
+    found = find_fusible(chain("batch_norm", "relu", "mul", "layer_norm"), [10.0, 1.0, 2.0, 3.0, 0.5])
     assert [(one.kind, one.seconds, one.rows) for one in found] == [
         ("element-wise operations", 5.0, (2, 3)),
         ("norms", 1.5, (1, 4)),
@@ -90,18 +90,18 @@ def test_squaring_reads_one_value() -> None:
     assert saved(net.report([z]), 1.0, 3.0) == {1: 3.0}
 
 
-@pytest.mark.parametrize("name", sorted(NORMS | ELEMENTWISE))
+@pytest.mark.parametrize("name", sorted(FUSIBLE_NORMS | FUSIBLE_ELEMENTWISE))
 def test_every_norm_and_element_wise_operation_may_be_fused(name: str) -> None:
     assert saved(chain(name), 1.0, 2.0) == {1: 2.0}
-    (group,) = fusible(chain(name), [1.0, 2.0])
-    assert group.kind == ("norms" if name in NORMS else "element-wise operations")
+    (group,) = find_fusible(chain(name), [1.0, 2.0])
+    assert group.kind == ("norms" if name in FUSIBLE_NORMS else "element-wise operations")
 
 
 # ------------------------------------------------------------ what stays
 @pytest.mark.parametrize("name", ["conv2d", "linear", "softmax", "max_pool2d", "cat", "sum", "embedding"])
 def test_all_else_stays(name: str) -> None:
     assert saved(chain(name), 1.0, 2.0) == {}
-    assert fusible(chain(name), [1.0, 2.0]) == ()
+    assert find_fusible(chain(name), [1.0, 2.0]) == ()
 
 
 def test_a_value_that_is_read_twice_must_be_written() -> None:
@@ -145,7 +145,7 @@ def test_a_row_without_a_time_saves_nothing_that_is_known() -> None:
 
 def test_a_timing_asks_for_the_forward_pass() -> None:
     report = chain("relu")
-    assert timing([1.0, 2.0], report).fusible == (Fusible("element-wise operations", 2.0, (1,)),)
+    assert timing([1.0, 2.0], report).fusible == (FusibleRows("element-wise operations", 2.0, (1,)),)
     assert timing(None, report, ceilings=CEILINGS).fusible == ()
 
 
@@ -153,8 +153,8 @@ def test_a_timing_asks_for_the_forward_pass() -> None:
 def renamed(report: Report) -> Report:
     """The tutorial's net, with short names as a run gives them."""
     for row in report.trace.rows:
-        assert row.short == ""
-    rows = tuple(row._replace(short=row.op.lower()) for row in report.trace.rows)
+        assert row.short_name == ""
+    rows = tuple(row._replace(short_name=row.op.lower()) for row in report.trace.rows)
     return replace(report, trace=replace(report.trace, rows=rows))
 
 
@@ -169,7 +169,7 @@ def test_no_row_saves_more_than_it_took(seconds: list[float | None]) -> None:
         took = seconds[index]
         assert took is not None
         assert 0 <= gone <= took
-    groups = fusible(NET, seconds)
+    groups = find_fusible(NET, seconds)
     assert sum(group.seconds for group in groups) == pytest.approx(sum(found.values()))
     assert sorted(index for group in groups for index in group.rows) == sorted(found)
     assert [group.seconds for group in groups] == sorted((group.seconds for group in groups), reverse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archscope.report import Views
+from archscope.report import ReportViews
 from archscope.timing import Grid
 from tests.timing.drawn import Net, timing
 
@@ -46,7 +46,7 @@ def test_a_grid_knows_whether_somebody_broke_it_off(timings: list[Any], planned:
 
 
 def test_a_grid_shows_itself_as_it_was_told() -> None:
-    grid = Grid((cell(1),), 1, (), Views(lambda grid: f"{grid.target}!", lambda _: "<table>"))
+    grid = Grid((cell(1),), 1, (), ReportViews(lambda grid: f"{grid.target}!", lambda _: "<table>"))
     assert (str(grid), grid._repr_html_()) == ("net.yaml!", "<table>")
     assert repr(grid) == "<Grid net.yaml: 1 timings>"
     assert Grid((cell(1),), 1)._repr_html_() is None

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archscope.measurement import Samples
-from archscope.report import Report, leaves, outline
-from archscope.timing import Spent, Timing
-from archscope.timing.model import summed
+from archscope.report import Report, leaf_lines, outline
+from archscope.timing import TimeSum, Timing
+from archscope.timing.timing import sum_times
 from tests.sketches import awkward, residual_mnist, stages, trained
 from tests.timing.drawn import CEILINGS, TF32_CEILINGS, Net, timing
 
@@ -29,7 +29,7 @@ def product(macs: int = 1000, *, of: int = 5, batch: int = 2, **more: Any) -> Re
 def test_a_row_that_is_held_by_its_products() -> None:
     """2000 FLOPs take 2 s, 80 bytes 0.8 s, a kernel 0.25 s; it took 8."""
     (row,) = timing([8.0], product(), ceilings=CEILINGS).rows
-    assert (row.spent.least, row.spent.bound, row.spent.sure) == (2.0, "compute", True)
+    assert (row.spent.least, row.spent.bound, row.spent.exact) == (2.0, "compute", True)
     assert (row.spent.of_roofline, row.spent.intensity) == (0.25, 25.0)
     assert (row.spent.flops_per_second, row.spent.bytes_per_second) == (250.0, 10.0)
     assert [(one.compute, one.memory, one.launch) for one in row.bounds] == [(2.0, 0.8, 0.25)]
@@ -65,7 +65,7 @@ def test_where_tf32_is_on_its_peak_counts() -> None:
 def test_a_view_takes_nothing_at_best() -> None:
     (row,) = timing([0.5], product(0, view=True), ceilings=CEILINGS).rows
     assert row.bounds == ()
-    assert (row.spent.least, row.spent.bound, row.spent.of_roofline, row.spent.sure) == (0.0, None, None, True)
+    assert (row.spent.least, row.spent.bound, row.spent.of_roofline, row.spent.exact) == (0.0, None, None, True)
     assert row.spent.seconds == 0.5
 
 
@@ -74,7 +74,7 @@ def test_where_products_are_not_known_the_least_is_a_lower_bound(more: dict[str,
     """The row has no price, or the device no peak for its dtype."""
     found = timing([8.0], product(**more), ceilings=CEILINGS)
     (row,) = found.rows
-    assert (row.spent.least, row.spent.bound, row.spent.sure) == (least, "unknown", False)
+    assert (row.spent.least, row.spent.bound, row.spent.exact) == (least, "unknown", False)
     assert (row.spent.of_roofline, found.of_roofline) == (None, None)
     assert found.least == least
 
@@ -102,14 +102,14 @@ def test_without_ceilings_nothing_is_said_of_the_least() -> None:
 def test_a_row_that_was_not_timed_has_no_time(rows: Any) -> None:
     (row,) = timing(rows, product(), ceilings=CEILINGS).rows
     figures = row.spent
-    assert (figures.seconds, figures.whole, figures.of_roofline, figures.flops_per_second) == (None,) * 4
+    assert (figures.seconds, figures.total_seconds, figures.of_roofline, figures.flops_per_second) == (None,) * 4
     assert figures.bytes_per_second is None
     assert (figures.least, figures.bound) == (2.0, "compute")
 
 
 def test_a_row_that_took_no_time_has_no_rate() -> None:
     (row,) = timing([0.0], product(), ceilings=CEILINGS).rows
-    assert row.spent.whole == 0.0
+    assert row.spent.total_seconds == 0.0
     assert (row.spent.of_roofline, row.spent.flops_per_second, row.spent.bytes_per_second) == (None, None, None)
 
 
@@ -126,19 +126,19 @@ def derived(*, macs: int = 500) -> Report:
 def test_a_row_has_what_derives_it() -> None:
     found = timing([8.0, 1.0], derived(), backward=[4.0, None], ceilings=CEILINGS)
     first, second = found.rows
-    assert (first.spent.seconds, first.spent.backward, first.spent.whole) == (8.0, 4.0, 12.0)
+    assert (first.spent.seconds, first.spent.backward, first.spent.total_seconds) == (8.0, 4.0, 12.0)
     assert (first.spent.flops, first.spent.moved) == (3000, 128)
     assert first.spent.least == 2.0 + 1.0
     assert len(first.bounds) == 2
-    assert (second.spent.backward, second.spent.whole) == (0.0, 1.0)
+    assert (second.spent.backward, second.spent.total_seconds) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("backward", [(), (None, None)])
 def test_where_deriving_was_not_timed_a_row_has_no_whole_time(backward: Any) -> None:
     first, second = timing([8.0, 1.0], derived(), backward=backward, ceilings=CEILINGS).rows
-    assert (first.spent.seconds, first.spent.backward, first.spent.whole) == (8.0, None, None)
+    assert (first.spent.seconds, first.spent.backward, first.spent.total_seconds) == (8.0, None, None)
     assert first.spent.of_roofline is None
-    assert second.spent.whole == 1.0
+    assert second.spent.total_seconds == 1.0
 
 
 def test_rates_are_those_of_both_passes() -> None:
@@ -158,25 +158,27 @@ def test_lines_of_any_outline_sum_to_the_same_time(name: str, data: st.DataObjec
     backward = [second * 2 for second in seconds] if report.backward_total else []
     found = timing(seconds, report, backward=backward, ceilings=replace(CEILINGS, bandwidths=((1, 2.0**10),)))
     lines = outline(report, expand=data.draw(st.booleans()), depth=data.draw(st.sampled_from([None, 1, 2, 3])))
-    for cut in (lines, [line for _, line in leaves(lines)]):
-        parts = [found.spent(line.rows) for line in cut]
-        assert sum(part.seconds or 0 for part in parts) == found.whole.seconds == sum(seconds)
-        assert sum(part.whole or 0 for part in parts) == found.whole.whole
-        assert sum(part.moved for part in parts) == found.whole.moved
-        assert sum(part.least for part in parts) == pytest.approx(found.whole.least)
-        assert all(part.sure for part in parts) is found.whole.sure
-    for _, line in leaves(lines):
-        assert sum(share for _, share in found.spent(line.rows).held) == pytest.approx(found.spent(line.rows).least)
+    for cut in (lines, [line for _, line in leaf_lines(lines)]):
+        parts = [found.sum_rows(line.rows) for line in cut]
+        assert sum(part.seconds or 0 for part in parts) == found.all_rows.seconds == sum(seconds)
+        assert sum(part.total_seconds or 0 for part in parts) == found.all_rows.total_seconds
+        assert sum(part.moved for part in parts) == found.all_rows.moved
+        assert sum(part.least for part in parts) == pytest.approx(found.all_rows.least)
+        assert all(part.exact for part in parts) is found.all_rows.exact
+    for _, line in leaf_lines(lines):
+        assert sum(share for _, share in found.sum_rows(line.rows).least_by_kind) == pytest.approx(
+            found.sum_rows(line.rows).least
+        )
 
 
-FIRST = Spent(1.0, 2.0, 0.5, True, 10, 100, (("compute", 0.5),))
-SECOND = Spent(4.0, 8.0, 3.0, True, 20, 200, (("memory", 2.0), ("compute", 1.0)))
+FIRST = TimeSum(1.0, 2.0, 0.5, True, 10, 100, (("compute", 0.5),))
+SECOND = TimeSum(4.0, 8.0, 3.0, True, 20, 200, (("memory", 2.0), ("compute", 1.0)))
 
 
 def test_sums_by_hand() -> None:
-    both = summed([FIRST, SECOND])
-    assert both == Spent(5.0, 10.0, 3.5, True, 30, 300, (("compute", 1.5), ("memory", 2.0)))
-    assert (both.whole, both.bound, both.intensity) == (15.0, "memory", 0.1)
+    both = sum_times([FIRST, SECOND])
+    assert both == TimeSum(5.0, 10.0, 3.5, True, 30, 300, (("compute", 1.5), ("memory", 2.0)))
+    assert (both.total_seconds, both.bound, both.intensity) == (15.0, "memory", 0.1)
     assert both.of_roofline == pytest.approx(3.5 / 15)
 
 
@@ -192,15 +194,15 @@ def test_sums_by_hand() -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_a_sum_with_an_unknown_part_is_not_known(change: dict[str, Any], unknown: list[str], first: bool) -> None:
     other = replace(SECOND, **change)
-    both = summed([other, FIRST] if first else [FIRST, other])
+    both = sum_times([other, FIRST] if first else [FIRST, other])
     names = ["seconds", "backward", "whole", "of_roofline", "flops", "flops_per_second", "bytes_per_second"]
     assert [name for name in [*names, "intensity"] if getattr(both, name) is None] == unknown
     assert both.least == 3.5
 
 
 def test_the_sum_of_nothing_is_nothing() -> None:
-    assert summed([]) == Spent()
-    assert (Spent().bound, Spent().of_roofline, Spent().flops_per_second, Spent().intensity) == (None,) * 4
+    assert sum_times([]) == TimeSum()
+    assert (TimeSum().bound, TimeSum().of_roofline, TimeSum().flops_per_second, TimeSum().intensity) == (None,) * 4
 
 
 # ------------------------------------------------------------ the whole
@@ -213,41 +215,41 @@ def test_a_timing_by_hand() -> None:
     assert found.least == pytest.approx(2.8)
     assert found.of_roofline == pytest.approx(0.28)
     assert found.accounted == pytest.approx(0.9)
-    assert found.between == pytest.approx(1.0)
-    assert (found.optimizer, found.optimizer_least) == (0.0, 0.0)
+    assert found.between_rows == pytest.approx(1.0)
+    assert (found.optimizer_seconds, found.optimizer_least) == (0.0, 0.0)
 
 
 def test_what_was_not_timed_is_not_accounted_for() -> None:
     net = Net(x=(2, 5))
     y = net.op("relu", [net.op("mm", [net["x"]], (2, 5), macs=1000)], (2, 5))
     found = timing([8.0, None], net.report([y]), ceilings=CEILINGS)
-    assert found.whole.seconds is None
+    assert found.all_rows.seconds is None
     assert found.accounted == pytest.approx(0.8)
 
 
 def test_the_time_of_no_row_is_accounted_for() -> None:
     found = timing([4.0, 1.0], derived(), backward=[2.0, 0.0], ownerless=1.0)
     assert found.accounted == pytest.approx(0.8)
-    assert found.between == pytest.approx(2.0)
+    assert found.between_rows == pytest.approx(2.0)
 
 
 def test_rows_may_take_longer_than_the_run_that_nobody_watches() -> None:
     found = timing([12.0], product())
     assert found.accounted == pytest.approx(1.2)
-    assert found.between == pytest.approx(-2.0)
+    assert found.between_rows == pytest.approx(-2.0)
 
 
 @pytest.mark.parametrize("rows", [None, [8.0]])
 def test_where_the_whole_is_not_known_its_shares_are_not(rows: Any) -> None:
     found = timing(rows, product(), whole=None, ceilings=CEILINGS)
     assert (found.seconds, found.throughput, found.flops_per_second, found.of_roofline) == (None,) * 4
-    assert (found.accounted, found.between) == (None, None)
+    assert (found.accounted, found.between_rows) == (None, None)
     assert found.least == 2.0
 
 
 def test_without_rows_the_whole_is_held_against_the_least_all_the_same() -> None:
     found = timing(None, product(), ceilings=CEILINGS)
-    assert (found.accounted, found.between, found.fusible) == (None, None, ())
+    assert (found.accounted, found.between_rows, found.fusible) == (None, None, ())
     assert found.of_roofline == pytest.approx(0.2)
 
 
@@ -283,14 +285,14 @@ def stepped(optimizer: str | None) -> Timing:
 def test_an_optimizer_moves_parameters_gradients_and_states(optimizer: str | None, least: float) -> None:
     found = stepped(optimizer)
     assert found.optimizer_least == pytest.approx(least)
-    assert found.least == pytest.approx(found.whole.least + least)
+    assert found.least == pytest.approx(found.all_rows.least + least)
 
 
 def test_an_optimizer_is_accounted_for() -> None:
     found = stepped("adamw")
-    assert found.optimizer == 3.0
+    assert found.optimizer_seconds == 3.0
     assert found.accounted == pytest.approx((4.0 + 1.0 + 3.0) / 10)
-    assert found.between == pytest.approx(2.0)
+    assert found.between_rows == pytest.approx(2.0)
 
 
 # ------------------------------------------------------------ the picture

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import or_
 
-from archscope.checks.conflicts.axes import JOINED, Made, origins
 from archscope.checks.conflicts.axis_names import AxisNames
-from archscope.spec.tensor_calls import MOVES
+from archscope.checks.conflicts.axis_origins import CONCAT_OPS, OutputAxis, axis_origins
+from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS
 from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex
 
-Step = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
+AxisStep = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
 """A row on the way back, its output, the axis asked for, and the operands' axes that it follows."""
 
 
 @dataclass(frozen=True)
-class Change:
+class AxisChange:
     """What one row did to the axes asked for: (axis, size before or None where it was set, size after) of each."""
 
     row: Row
@@ -29,28 +29,32 @@ class Change:
     shape: tuple[int, ...]
 
     @property
-    def made(self) -> Value:
+    def output(self) -> Value:
         """The output whose axes these are."""
         return next(value for value in self.row.outputs if value.shape == self.shape)
 
     @property
     def changed(self) -> bool:
         """Whether a size is another one afterwards, or stands elsewhere."""
-        return self.row.short in MOVES or any(before != after for _, before, after in self.axes)
+        return self.row.short_name in PERMUTE_FUNCTIONS or any(before != after for _, before, after in self.axes)
 
     @property
-    def window(self) -> bool:
+    def is_resizable(self) -> bool:
         """Whether the row slides a window, whose stride or padding could be another one, or joins other values."""
         return can_resize(self.row)
 
 
-IMAGE = 4
+IMAGE_RANK = 4
 """The rank of a batch of images, which are joined along their channels."""
 
 
 def can_resize(row: Row) -> bool:
     """Whether the row could give another size with other arguments or operands, though it may have kept this one."""
-    return "conv" in row.short or "pool" in row.short or row.short in ("matmul", "scaled_dot_product_attention")
+    return (
+        "conv" in row.short_name
+        or "pool" in row.short_name
+        or row.short_name in ("matmul", "scaled_dot_product_attention")
+    )
 
 
 class AxisHistory:
@@ -60,7 +64,7 @@ class AxisHistory:
         self.index, self.trace = index, index.trace
         self.axis_names = AxisNames(index)
 
-    def real(self, operand: Operand) -> Operand:
+    def original_operand(self, operand: Operand) -> Operand:
         """The operand, or what stood there before a value that could be used was put in its place."""
         row = self.index.maker(operand)
         return row.inputs[0] if row is not None and row.index in self.stand_ins and row.inputs else operand
@@ -83,7 +87,9 @@ class AxisHistory:
                 sides[source.value.id] = reduce(or_, made, sides.get(source.value.id, 0))
         return -1 if any(sides.get(operand.value.id) == every for operand in self.trace.inputs) else None
 
-    def steps(self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False) -> Iterator[Step]:
+    def steps(
+        self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False
+    ) -> Iterator[AxisStep]:
         """Every row after `since` that an axis of the operand went through, from the end backwards.
 
         through: also through rows that set an axis to the size that it had before.
@@ -96,32 +102,32 @@ class AxisHistory:
             if (value.id, axis) in seen or row is None or row.index <= since:
                 continue
             seen.add((value.id, axis))
-            found = origins(Made(row, self.index.activations(row), value.shape, axis))
+            found = axis_origins(OutputAxis(row, self.index.activations(row), value.shape, axis))
             yield row, value, axis, found
             if through and not found and self._input_size(row, axis) == value.shape[axis]:
                 found = [(self.index.activations(row)[0], axis)]
             waiting += [(source.value, where) for source, where in found]
 
-    def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[Change]:
+    def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[AxisChange]:
         """What the rows on the way did to those axes, in the order of the run; rows that pass them on are left out."""
         found: dict[int, tuple[Row, Value, list[tuple[int, int | None, int]]]] = {}
         for row, value, axis, sources in self.steps(operand, axes, since=since, through=True):
             before = sources[0][0].value.shape[sources[0][1]] if len(sources) == 1 else None
             after = value.shape[axis]
             slides = can_resize(row)
-            before = self._input_size(row, axis) if not sources and (slides or row.short == "linear") else before
-            moved = row.short in MOVES and len(sources) == 1 and sources[0][1] != axis
+            before = self._input_size(row, axis) if not sources and (slides or row.short_name == "linear") else before
+            moved = row.short_name in PERMUTE_FUNCTIONS and len(sources) == 1 and sources[0][1] != axis
             if (before == after and not slides and not moved) or row.index in self.stand_ins:
                 continue
             found.setdefault(row.index, (row, value, []))[2].append((axis, before, after))
         rows = (found[index] for index in sorted(found))
-        return [Change(row, tuple(sorted(axes, key=lambda a: a[0])), value.shape) for row, value, axes in rows]
+        return [AxisChange(row, tuple(sorted(axes, key=lambda a: a[0])), value.shape) for row, value, axes in rows]
 
     def _input_size(self, row: Row, axis: int) -> int | None:
         inputs = self.index.activations(row)
         return inputs[0].value.shape[axis] if inputs and axis < len(inputs[0].value.shape) else None
 
-    def follows(
+    def follows_conflict(
         self, operand: Operand, axes: Iterable[int], mended: Mapping[int, Mismatch], *, since: int = -1
     ) -> bool:
         """Whether an axis of the operand passes through a row that made it up, on an axis that was in conflict there.
@@ -134,9 +140,9 @@ class AxisHistory:
             if broken is None:
                 continue
             doubted = broken.axes or (axis,)
-            if broken.kind == "concat" and len(row.outputs[0].shape) != IMAGE:
+            if broken.kind == "concat" and len(row.outputs[0].shape) != IMAGE_RANK:
                 doubted = (*doubted, axis)  # perhaps it was to be joined along another one
-            made_up = broken.says is None and sources and axis in doubted
+            made_up = broken.wrong_argument is None and sources and axis in doubted
             if broken.kind == "view" or made_up:
                 return True
         return False
@@ -151,28 +157,28 @@ class AxisHistory:
             for operand in mismatch.operands[:1]
         }
         makers = (self.index.makers[value] for value in read if value in self.index.makers)
-        return frozenset(row.index for row in makers if row.short == "new_zeros")
+        return frozenset(row.index for row in makers if row.short_name == "new_zeros")
 
 
-def branches(side: Sequence[Change], index: TraceIndex) -> list[Sequence[Change]]:
+def split_branches(side: Sequence[AxisChange], index: TraceIndex) -> list[Sequence[AxisChange]]:
     """The steps of one side, each branch of its last list by itself: those before the branches, those of each in the
     order of the list, the list and what follows."""
-    joins = [number for number, change in enumerate(side) if len(operands_of(change.row, index)) > 1]
+    joins = [number for number, change in enumerate(side) if len(joined_operands(change.row, index)) > 1]
     if not joins:
         return [side]
     row = side[joins[-1]].row
-    reached = [frozenset(index.ancestors(operand).values()) for operand in operands_of(row, index)]
+    reached = [frozenset(index.ancestors(operand).values()) for operand in joined_operands(row, index)]
     shared = frozenset.intersection(*reached)
     before, rest = side[: joins[-1]], side[joins[-1] :]
     trunk = [change for change in before if change.row.index in shared]
     seen = {change.row.index for change in trunk}
-    found: list[Sequence[Change]] = [trunk]
+    found: list[Sequence[AxisChange]] = [trunk]
     for rows in reached:
         found.append([change for change in before if change.row.index in rows - seen])
         seen |= rows
     return [*filter(None, found), rest]
 
 
-def operands_of(row: Row, index: TraceIndex) -> Sequence[Operand]:
+def joined_operands(row: Row, index: TraceIndex) -> Sequence[Operand]:
     """What a list joins; of every other row nothing."""
-    return index.activations(row) if row.short in (*JOINED, "stack") else ()
+    return index.activations(row) if row.short_name in (*CONCAT_OPS, "stack") else ()

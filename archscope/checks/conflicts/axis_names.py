@@ -10,89 +10,93 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from archscope.checks.conflicts.axes import Made, origins
+from archscope.checks.conflicts.axis_origins import OutputAxis, axis_origins
 from archscope.trace import Row, Shape, Value
 from archscope.trace_index import TraceIndex
 
-Names = tuple[str, ...]
-IMAGES: Mapping[int, Names] = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+AxisLabels = tuple[str, ...]
+SPATIAL_LABELS: Mapping[int, AxisLabels] = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 """Number of spatial axes → their names, as in the documentation of torch.nn.Conv1d, Conv2d and Conv3d."""
-SPATIAL = frozenset("DHWL")
-SEQUENCES: Mapping[int, Names] = {1: ("C",), 2: ("N", "C"), 3: ("N", "T", "C"), 4: ("N", "H", "W", "C")}
+SPATIAL_LETTERS = frozenset("DHWL")
+FEATURES_LAST_LABELS: Mapping[int, AxisLabels] = {1: ("C",), 2: ("N", "C"), 3: ("N", "T", "C"), 4: ("N", "H", "W", "C")}
 """Rank → the axes of what a Linear or a LayerNorm reads."""
-JOINT = "·"
+MERGED_SEPARATOR = "·"
 """Between the names of axes that a view merged."""
 
 
 def position_axes(names: Sequence[str]) -> list[int]:
     """The axes of positions, those that a view merged among them: height, width, depth, length."""
-    return [axis for axis, name in enumerate(names) if SPATIAL & set(name.split(JOINT))]
+    return [axis for axis, name in enumerate(names) if SPATIAL_LETTERS & set(name.split(MERGED_SEPARATOR))]
 
 
-def of_images(spatial: int, rank: int) -> Names:
+def image_labels(spatial: int, rank: int) -> AxisLabels:
     """The axes of a batch of images or of one, where a layer slides along so many axes."""
-    names = IMAGES.get(spatial)
+    names = SPATIAL_LABELS.get(spatial)
     if names is None:
         return ()
     return {spatial + 2: ("N", "C", *names), spatial + 1: ("C", *names)}.get(rank, ())
 
 
-def sliding(row: Row, shape: Shape) -> Names:
-    return of_images(int(row.short.rstrip("_")[-2]), len(shape))
+def window_labels(row: Row, shape: Shape) -> AxisLabels:
+    return image_labels(int(row.short_name.rstrip("_")[-2]), len(shape))
 
 
-def channels_second(_: Row, shape: Shape) -> Names:
-    return of_images(len(shape) - 2, len(shape)) if len(shape) > 2 else ("N", "C")[: len(shape)]
+def channels_second_labels(_: Row, shape: Shape) -> AxisLabels:
+    return image_labels(len(shape) - 2, len(shape)) if len(shape) > 2 else ("N", "C")[: len(shape)]
 
 
-def features_last(_: Row, shape: Shape) -> Names:
-    return SEQUENCES.get(len(shape), ())
+def features_last_labels(_: Row, shape: Shape) -> AxisLabels:
+    return FEATURES_LAST_LABELS.get(len(shape), ())
 
 
-def embedded(_: Row, shape: Shape) -> Names:
+def index_labels(_: Row, shape: Shape) -> AxisLabels:
     """Of the indexes, which have an axis less than what comes out."""
-    return SEQUENCES.get(len(shape) + 1, ())[:-1]
+    return FEATURES_LAST_LABELS.get(len(shape) + 1, ())[:-1]
 
 
-def over_last_axes(row: Row, shape: Shape) -> Names:
+def layer_norm_labels(row: Row, shape: Shape) -> AxisLabels:
     """A LayerNorm over one axis has the features last; over all but the batch, it has an image."""
     given = row.get("normalized_shape")
     several = isinstance(given, tuple) and len(given) > 1
-    return channels_second(row, shape) if several and len(shape) > 2 else features_last(row, shape)
+    return channels_second_labels(row, shape) if several and len(shape) > 2 else features_last_labels(row, shape)
 
 
-def recurrent(row: Row, shape: Shape) -> Names:
+def recurrent_labels(row: Row, shape: Shape) -> AxisLabels:
     if len(shape) != 3:
-        return features_last(row, shape)
+        return features_last_labels(row, shape)
     return ("N", "T", "C") if row.get("batch_first") else ("T", "N", "C")
 
 
-def attending(row: Row, shape: Shape) -> Names:
-    return ("N", "heads", "T", "C") if len(shape) == 4 else features_last(row, shape)
+def attention_labels(row: Row, shape: Shape) -> AxisLabels:
+    return ("N", "heads", "T", "C") if len(shape) == 4 else features_last_labels(row, shape)
 
 
-def lengths_first(_: Row, shape: Shape) -> Names:
+def length_first_labels(_: Row, shape: Shape) -> AxisLabels:
     """Of nn.MultiheadAttention, which has turned sequences whose batch comes first."""
-    return ("T", "N", "C") if len(shape) == 3 else SEQUENCES.get(len(shape), ())
+    return ("T", "N", "C") if len(shape) == 3 else FEATURES_LAST_LABELS.get(len(shape), ())
 
 
-Rule = Callable[[Row, Shape], Names]
-CERTAIN: Mapping[str, Rule] = {
-    **{f"{kind}{n}d": sliding for kind in ("conv", "conv_transpose") for n in IMAGES},
-    **{f"{kind}_pool{n}d": sliding for kind in ("max", "avg", "lp", "adaptive_max", "adaptive_avg") for n in IMAGES},
+LabelRule = Callable[[Row, Shape], AxisLabels]
+CERTAIN_LABEL_RULES: Mapping[str, LabelRule] = {
+    **{f"{kind}{n}d": window_labels for kind in ("conv", "conv_transpose") for n in SPATIAL_LABELS},
+    **{
+        f"{kind}_pool{n}d": window_labels
+        for kind in ("max", "avg", "lp", "adaptive_max", "adaptive_avg")
+        for n in SPATIAL_LABELS
+    },
 }
 """Function (short name) → the names of its input's and its output's axes, whatever they were called before."""
-USUAL: Mapping[str, Rule] = {
-    **dict.fromkeys(("batch_norm", "group_norm", "instance_norm"), channels_second),
-    **dict.fromkeys(("linear", "bilinear"), features_last),
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrent),
-    "embedding": embedded,
-    "layer_norm": over_last_axes,
-    "scaled_dot_product_attention": attending,
-    "multi_head_attention_forward": lengths_first,
+USUAL_LABEL_RULES: Mapping[str, LabelRule] = {
+    **dict.fromkeys(("batch_norm", "group_norm", "instance_norm"), channels_second_labels),
+    **dict.fromkeys(("linear", "bilinear"), features_last_labels),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrent_labels),
+    "embedding": index_labels,
+    "layer_norm": layer_norm_labels,
+    "scaled_dot_product_attention": attention_labels,
+    "multi_head_attention_forward": length_first_labels,
 }
 """The same of functions that read values of other layouts too: where no layer before has named the axes."""
-NEW_FEATURES = ("embedding", "linear", "bilinear", "lstm", "gru", "rnn_tanh", "rnn_relu")
+NEW_FEATURE_OPS = ("embedding", "linear", "bilinear", "lstm", "gru", "rnn_tanh", "rnn_relu")
 """Functions whose last axis is not the one that they read."""
 
 
@@ -102,13 +106,13 @@ class AxisNames:
     def __init__(self, index: TraceIndex):
         self.index = index
 
-    def of(self, value: Value) -> Names:
+    def of(self, value: Value) -> AxisLabels:
         """A name for each axis of a value; "" for an axis that nothing names, and for all of a parameter's."""
-        return self._known.get(value.id) or ("",) * len(value.shape)
+        return self._labels.get(value.id) or ("",) * len(value.shape)
 
     @cached_property
-    def _known(self) -> dict[int, Names]:
-        found: dict[int, Names] = {}
+    def _labels(self) -> dict[int, AxisLabels]:
+        found: dict[int, AxisLabels] = {}
         for row in self.index.trace.rows:
             self._forward(row, found)
         for row in reversed(self.index.trace.rows):
@@ -117,10 +121,10 @@ class AxisNames:
             self._forward(row, found)
         return found
 
-    def _forward(self, row: Row, found: dict[int, Names]) -> None:
+    def _forward(self, row: Row, found: dict[int, AxisLabels]) -> None:
         """Names what a row gives, and what it reads where a layer says so."""
-        kind, operands = row.short.removesuffix("_"), self.index.activations(row)
-        certain, usual = CERTAIN.get(kind), USUAL.get(kind)
+        kind, operands = row.short_name.removesuffix("_"), self.index.activations(row)
+        certain, usual = CERTAIN_LABEL_RULES.get(kind), USUAL_LABEL_RULES.get(kind)
         rule = certain or usual
         for operand in operands[:1] if rule is not None else ():
             named = rule(row, operand.value.shape) if rule is not None else ()
@@ -130,51 +134,57 @@ class AxisNames:
             if certain is not None:
                 found[value.id] = certain(row, value.shape)
             elif not all(found.get(value.id, ("",))):
-                found[value.id] = self._handed_on(row, value, found)
+                found[value.id] = self._propagate(row, value, found)
 
-    def _handed_on(self, row: Row, value: Value, found: Mapping[int, Names]) -> Names:
+    def _propagate(self, row: Row, value: Value, found: Mapping[int, AxisLabels]) -> AxisLabels:
         before = found.get(value.id, ("",) * len(value.shape))
         operands = self.index.activations(row)
         sources = [self._sources(row, value.shape, axis, found) for axis in range(len(value.shape))]
-        names = [name_of(names) if unshared(sources, axis) else "" for axis, names in enumerate(sources)]
-        if row.short in NEW_FEATURES and names and operands:
-            names[-1] = last_name(found.get(operands[0].value.id, ()))
+        names = [merged_label(names) if has_own_sources(sources, axis) else "" for axis, names in enumerate(sources)]
+        if row.short_name in NEW_FEATURE_OPS and names and operands:
+            names[-1] = feature_label(found.get(operands[0].value.id, ()))
         return tuple(old or new for old, new in zip(before, names, strict=True))
 
-    def _sources(self, row: Row, shape: Shape, axis: int, found: Mapping[int, Names]) -> list[tuple[int, int, str]]:
+    def _sources(
+        self, row: Row, shape: Shape, axis: int, found: Mapping[int, AxisLabels]
+    ) -> list[tuple[int, int, str]]:
         """The axes that an axis follows, each as (value, axis, name)."""
-        made = origins(Made(row, self.index.activations(row), shape, axis))
+        made = axis_origins(OutputAxis(row, self.index.activations(row), shape, axis))
         return [(op.value.id, at, found.get(op.value.id, ("",) * (at + 1))[at]) for op, at in made]
 
-    def _backward(self, row: Row, found: dict[int, Names]) -> None:
+    def _backward(self, row: Row, found: dict[int, AxisLabels]) -> None:
         """Names what a row reads after what it gives, axis by axis."""
         for value in row.outputs[:1]:
             names = found.get(value.id, ())
             for axis, name in enumerate(names):
-                made = origins(Made(row, self.index.activations(row), value.shape, axis)) if name else ()
-                if len(made) == 1 and JOINT not in name and made[0][0].value.shape[made[0][1]] == value.shape[axis]:
+                made = axis_origins(OutputAxis(row, self.index.activations(row), value.shape, axis)) if name else ()
+                if (
+                    len(made) == 1
+                    and MERGED_SEPARATOR not in name
+                    and made[0][0].value.shape[made[0][1]] == value.shape[axis]
+                ):
                     operand, at = made[0]
                     known = list(found.get(operand.value.id, ("",) * len(operand.value.shape)))
                     known[at] = known[at] or name
                     found[operand.value.id] = tuple(known)
 
 
-def unshared(sources: Sequence[Sequence[tuple[int, int, str]]], axis: int) -> bool:
+def has_own_sources(sources: Sequence[Sequence[tuple[int, int, str]]], axis: int) -> bool:
     """Whether no other axis of the output follows the same axes: a view that splits an axis makes two new ones."""
     own = {(value, at) for value, at, _ in sources[axis]}
     others = {(value, at) for n, one in enumerate(sources) if n != axis for value, at, _ in one}
     return not own & others
 
 
-def name_of(sources: Sequence[tuple[int, int, str]]) -> str:
+def merged_label(sources: Sequence[tuple[int, int, str]]) -> str:
     """The name of an axis that follows these: theirs, joined where a view merged axes of one value."""
     names = [name for *_, name in sources]
     if len({value for value, *_ in sources}) == 1:
-        return JOINT.join(names) if all(names) else ""
+        return MERGED_SEPARATOR.join(names) if all(names) else ""
     known = set(filter(None, names))
     return known.pop() if len(known) == 1 else ""
 
 
-def last_name(names: Names) -> str:
+def feature_label(names: AxisLabels) -> str:
     """The name of the features that a layer makes of the last axis: channels, unless another axis is called so."""
     return "C" if "C" not in names[:-1] else ""

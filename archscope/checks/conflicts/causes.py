@@ -20,30 +20,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.axis_names import JOINT, SPATIAL, position_axes
-from archscope.checks.conflicts.size_model import ENLARGES
-from archscope.checks.conflicts.view_factors import factors_of
+from archscope.checks.conflicts.axis_history import AxisChange
+from archscope.checks.conflicts.axis_names import MERGED_SEPARATOR, SPATIAL_LETTERS, position_axes
+from archscope.checks.conflicts.size_model import RESAMPLING_OPS
+from archscope.checks.conflicts.view_factors import find_view_factors
 from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
-CLASSES = (
+CAUSE_CLASSES = (
     *("layout", "batch", "channels", "stride", "off-by-one", "spatial-size", "kernel-size", "input-size"),
     *("divisibility", "source"),
 )
-OVER_LAST = ("in_features", "normalized_shape", "embed_dim")
+LAST_AXIS_ARGUMENTS = ("in_features", "normalized_shape", "embed_dim")
 """Arguments of layers that read the last axis."""
-DIVISORS = ("groups", "num_heads", "num_groups", "nhead")
+DIVISOR_ARGUMENTS = ("groups", "num_heads", "num_groups", "nhead")
 """Arguments that must divide a size."""
 
 CAUSE_OF_ARGUMENT: Mapping[str, str] = {
     **dict.fromkeys(("in_channels", "out_channels", "num_features", "in_features", "out_features"), "channels"),
-    **dict.fromkeys(DIVISORS, "divisibility"),
+    **dict.fromkeys(DIVISOR_ARGUMENTS, "divisibility"),
     **dict.fromkeys(("padding", "kernel_size", "dilation", "output_padding"), "off-by-one"),
     "stride": "stride",
 }
 """Argument of a layer → the class of the cause when it is wrong."""
-FINER: Mapping[str, Sequence[str]] = {
+FINER_CAUSES: Mapping[str, Sequence[str]] = {
     "off-by-one": ("spatial-size", "kernel-size", "input-size"),
     "channels": ("divisibility", "input-size"),
     "layout": ("divisibility",),
@@ -52,9 +52,9 @@ FINER: Mapping[str, Sequence[str]] = {
 """A class that a fix shows → those of a conflict that say more than it does."""
 
 
-def as_precise(shown: str, cause: str) -> str:
+def more_precise_cause(shown: str, cause: str) -> str:
     """The class that a fix shows; the conflict's own where that says the same more precisely, or nothing is shown."""
-    return cause if not shown or cause in FINER.get(shown, ()) else shown
+    return cause if not shown or cause in FINER_CAUSES.get(shown, ()) else shown
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class ConflictFacts:
 
     mismatch: Mismatch
     shapes: Sequence[Shape]
-    sides: Sequence[Sequence[Change]]
+    sides: Sequence[Sequence[AxisChange]]
     names: Sequence[str] = ()
     relation: str = ""
-    joined: int | None = None
+    intended_dim: int | None = None
 
     @property
     def spatial(self) -> list[int]:
         """The disagreeing axes that are an image's height or width, a sequence's length."""
-        images = len(self.shapes[0]) == 4 or any(slides(change) for side in self.sides for change in side)
+        images = len(self.shapes[0]) == 4 or any(resizes_image(change) for side in self.sides for change in side)
         return [axis for axis in self.mismatch.axes if is_spatial(self.name(axis), axis, images=images)]
 
     @property
@@ -87,80 +87,80 @@ class ConflictFacts:
 
 def is_spatial(name: str, axis: int, *, images: bool) -> bool:
     """Whether an axis is one of positions; without a name, in images, the ones behind the channels."""
-    return bool(SPATIAL & set(name.split(JOINT))) if name else images and axis > 1
+    return bool(SPATIAL_LETTERS & set(name.split(MERGED_SEPARATOR))) if name else images and axis > 1
 
 
-def cause_of(found: ConflictFacts) -> str:
+def classify_cause(found: ConflictFacts) -> str:
     """The class of a conflict."""
     mismatch, shapes = found.mismatch, found.shapes
     if mismatch.kind == "view":
-        rest = "divisibility" if divides_badly(found) else "layout"
+        rest = "divisibility" if has_bad_divisor(found) else "layout"
         return "batch" if examples_in_view(mismatch, shapes[0]) else rest
-    if found.joined is not None:
+    if found.intended_dim is not None:
         return "layout"
     if mismatch.kind == "layer":
-        return cause_of_layer(mismatch, shapes[0], found.sides, found.names if any(found.sides) else ())
-    if found.relation == "table" and not is_reordered([without_ones(shape) for shape in shapes]):
-        return "channels" if is_channels(found) else "input-size"
+        return classify_layer_cause(mismatch, shapes[0], found.sides, found.names if any(found.sides) else ())
+    if found.relation == "table" and not is_reordered([drop_ones(shape) for shape in shapes]):
+        return "channels" if is_channel_mismatch(found) else "input-size"
     if found.relation == "positions" or (found.relation == "inputs" and found.is_of_sizes):
         return "input-size"
-    if is_rearranged(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
+    if is_layout_conflict(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
         return "layout"
     if mismatch.kind in ("product", "attention"):
         return "channels"
     if mismatch.axes == (0,) and len(shapes[0]) > 1:
         return "batch"
-    windows = any(slides(change) for side in found.sides for change in side)
+    windows = any(resizes_image(change) for side in found.sides for change in side)
     if not found.spatial:
         return "channels"
     if mismatch.kind == "concat" and not windows:
         return "layout"
-    if any(sets_a_size(change) for side in found.sides for change in side):
+    if any(has_fixed_output_size(change) for side in found.sides for change in side):
         return "input-size"
     if not windows:
         return "channels"
-    if len({strides(side) for side in found.sides}) > 1:
+    if len({total_stride(side) for side in found.sides}) > 1:
         return "stride"
-    return "off-by-one" if all(len(deviating(side)) < 2 for side in found.sides) else "spatial-size"
+    return "off-by-one" if all(len(uneven_changes(side)) < 2 for side in found.sides) else "spatial-size"
 
 
 def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
     """The number of examples that a view was written for: it has all features of several in one; 0 for other views."""
-    told = mismatch.says.said if mismatch.says is not None else ()
+    told = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else ()
     one = prod(shape[1:])
     if not isinstance(told, tuple) or len(told) != 2 or told[0] not in (-1, 1) or one < 2 or told[1] % one:
         return 0
     return int(told[1] // one)
 
 
-def without_ones(shape: Shape) -> Shape:
+def drop_ones(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)
 
 
-def is_channels(found: ConflictFacts) -> bool:
+def is_channel_mismatch(found: ConflictFacts) -> bool:
     """Whether a table has another number of channels than what it is added to."""
     return bool(found.mismatch.axes) and all(found.name(axis) == "C" for axis in found.mismatch.axes)
 
 
-def divides_badly(found: ConflictFacts) -> bool:
+def has_bad_divisor(found: ConflictFacts) -> bool:
     """Whether a view splits an axis into numbers of which one was to divide it."""
-    says = found.mismatch.says
-    told = says.said if says is not None and isinstance(says.said, tuple) else ()
-    return any(factors.divisor for factors in factors_of(told, found.shapes[0], position_axes(found.names)))
+    says = found.mismatch.wrong_argument
+    told = says.given if says is not None and isinstance(says.given, tuple) else ()
+    return any(factors.divisor for factors in find_view_factors(told, found.shapes[0], position_axes(found.names)))
 
 
-def sets_a_size(change: Change) -> bool:
+def has_fixed_output_size(change: AxisChange) -> bool:
     """Whether a layer resizes to a written size, whatever it gets; a call may be told one that was worked out."""
     row = change.row
-    return row.short == "interpolate" and row.op != row.short and row.get("size") is not None
+    return row.short_name == "interpolate" and row.op != row.short_name and row.get("size") is not None
 
 
-def deviating(side: Sequence[Change]) -> list[Change]:
+def uneven_changes(side: Sequence[AxisChange]) -> list[AxisChange]:
     """The windows of one side that give another size than their stride alone would."""
-    return [change for change in side if deviates(change)]
+    return [change for change in side if is_uneven(change)]
 
 
-def deviates(change: Change) -> bool:
+def is_uneven(change: AxisChange) -> bool:
     """Whether a window rounds or lacks its padding along one of the axes in question."""
     window = window_of(change.row)
     if window is None:
@@ -174,9 +174,11 @@ def deviates(change: Change) -> bool:
     return False
 
 
-def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]], names: Sequence[str]) -> str:
+def classify_layer_cause(
+    mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[AxisChange]], names: Sequence[str]
+) -> str:
     """A layer was told a size: a Flatten is missing, or it was flattened from another size of image, or it is wrong."""
-    says = mismatch.says
+    says = mismatch.wrong_argument
     if says is None:  # it cannot take its input at all: another rank, or an image smaller than the window
         return "kernel-size" if mismatch.axes else "layout"
     if says.argument == "padding":
@@ -185,75 +187,77 @@ def cause_of_layer(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Ch
         return "layout"
     if says.argument == "hx":
         return "batch" if mismatch.axes == (1,) else "channels"
-    if isinstance(says.said, tuple) and isinstance(says.has, tuple) and len(says.said) != len(says.has):
+    if isinstance(says.given, tuple) and isinstance(says.needed, tuple) and len(says.given) != len(says.needed):
         return "layout"
-    if says.argument in DIVISORS:
+    if says.argument in DIVISOR_ARGUMENTS:
         return "divisibility"
-    if is_told_elsewhere(mismatch, shape, names) or are_channels_last(mismatch, shape, sides):
+    if is_size_of_other_axis(mismatch, shape, names) or are_channels_last(mismatch, shape, sides):
         return "layout"
-    flattened = [change for side in sides for change in side if change.row.short in ("flatten", "view", "reshape")]
-    resized = [change for side in sides for change in side if change.window and change.changed]
-    if flattened and resized and fits_another_image(says.said, flattened[-1]):
+    flattened = [change for side in sides for change in side if change.row.short_name in ("flatten", "view", "reshape")]
+    resized = [change for side in sides for change in side if change.is_resizable and change.changed]
+    if flattened and resized and fits_another_image(says.given, flattened[-1]):
         return "input-size"
     return "channels"
 
 
-def are_channels_last(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[Change]]) -> bool:
+def are_channels_last(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[AxisChange]]) -> bool:
     """Whether the last axis of a convolution's input has the channels that it was told, and no other has; not where a
     convolution made its dimension 1. sides: the steps that did."""
-    says = mismatch.says
-    said = says.said if says is not None and says.argument == "in_channels" else None
+    says = mismatch.wrong_argument
+    said = says.given if says is not None and says.argument == "in_channels" else None
     rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
-    made = any(change.row.short.startswith("conv") and axis == 1 for change, axis in axes_of(sides))
+    made = any(change.row.short_name.startswith("conv") and axis == 1 for change, axis in changed_axes(sides))
     return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and not made
 
 
-def axes_of(sides: Sequence[Sequence[Change]]) -> Iterator[tuple[Change, int]]:
+def changed_axes(sides: Sequence[Sequence[AxisChange]]) -> Iterator[tuple[AxisChange, int]]:
     return ((change, axis) for side in sides for change in side for axis, _, _ in change.axes)
 
 
-def is_told_elsewhere(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:
+def is_size_of_other_axis(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:
     """Whether a layer over the last axis was told the size of another one, or of all of them together."""
-    says = mismatch.says
-    if says is None or len(shape) < 3 or says.argument not in (*OVER_LAST, "input_size") or 0 in shape:
+    says = mismatch.wrong_argument
+    if says is None or len(shape) < 3 or says.argument not in (*LAST_AXIS_ARGUMENTS, "input_size") or 0 in shape:
         return False
-    said = said_last(says.said)
-    return bool(axes_told(said, shape, names)) or (says.argument == "in_features" and prod(shape[1:]) == said)
+    said = last_declared_size(says.given)
+    return bool(axes_of_declared_size(said, shape, names)) or (
+        says.argument == "in_features" and prod(shape[1:]) == said
+    )
 
 
-def said_last(said: object) -> object:
+def last_declared_size(said: object) -> object:
     """The size that a layer was told of the last axis."""
     return said[-1] if isinstance(said, tuple) and len(said) == 1 else said
 
 
-def axes_told(said: object, shape: Shape, names: Sequence[str]) -> list[int]:
+def axes_of_declared_size(said: object, shape: Shape, names: Sequence[str]) -> list[int]:
     """The axes but the batch and the last that have the size that a layer was told, channels first; of channels that
     stand last none: an axis of positions that is as long is so by chance."""
     found = [axis for axis in range(1, len(shape) - 1) if shape[axis] == said]
     named = {axis: names[axis] for axis in range(len(shape)) if axis < len(names)}
     if named.get(len(shape) - 1) == "C":
-        found = [axis for axis in found if not SPATIAL & set(named.get(axis, "").split(JOINT))]
+        found = [axis for axis in found if not SPATIAL_LETTERS & set(named.get(axis, "").split(MERGED_SEPARATOR))]
     return sorted(found, key=lambda axis: named.get(axis) != "C")
 
 
-def fits_another_image(said: object, flattened: Change) -> bool:
+def fits_another_image(said: object, flattened: AxisChange) -> bool:
     """Whether a number of features is the channels that were flattened times the area of another map: any length of a
     sequence, a square or a cube, or an area of the map's own ratio."""
     source = flattened.row.inputs[0].value.shape
-    return isinstance(said, int) and len(source) > 2 and bool(map_for(said, source[1:]))
+    return isinstance(said, int) and len(source) > 2 and bool(map_with_features(said, source[1:]))
 
 
-def map_for(features: int, given: Shape) -> Shape:
+def map_with_features(features: int, given: Shape) -> Shape:
     """Channels and sides of the map that has so many features, with the channels of the given one; empty where there is
     no such map."""
     channels, *sides = given
     if channels < 1 or features % channels:
         return ()
-    found = map_of(features // channels, tuple(sides))
+    found = map_with_area(features // channels, tuple(sides))
     return (channels, *found) if found is not None else ()
 
 
-def map_of(area: int, given: Shape) -> Shape | None:
+def map_with_area(area: int, given: Shape) -> Shape | None:
     """The sides of a map of this area: of a square, a cube or a sequence; of a map as wide for its height as the given
     one. None where there is no such map."""
     side = round(area ** (1 / len(given)))
@@ -264,7 +268,7 @@ def map_of(area: int, given: Shape) -> Shape | None:
     return scaled if scaled and prod(scaled) == area else None
 
 
-def is_rearranged(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
+def is_layout_conflict(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
     """Ranks that must be equal and are not, axes in another order, a concat along a wrong axis, a missing transpose."""
     ranks = {len(shape) for shape in shapes}
     if len(ranks) > 1:
@@ -282,35 +286,35 @@ def is_reordered(shapes: Sequence[Shape]) -> bool:
     return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
 
 
-def slides(change: Change) -> bool:
+def resizes_image(change: AxisChange) -> bool:
     """Whether a step resizes an image: a convolution, a pool, an interpolation."""
-    return "conv" in change.row.short or "pool" in change.row.short or change.row.short in ENLARGES
+    return "conv" in change.row.short_name or "pool" in change.row.short_name or change.row.short_name in RESAMPLING_OPS
 
 
-def strides(side: Sequence[Change]) -> float:
+def total_stride(side: Sequence[AxisChange]) -> float:
     """How much smaller the steps of one side make an image: the product of their strides."""
-    factors = [stride(change.row) for change in side if change.window]
-    return prod([*factors, *(enlarged(change) for change in side if change.row.short in ENLARGES)])
+    factors = [window_stride(change.row) for change in side if change.is_resizable]
+    return prod([*factors, *(shrink_factor(change) for change in side if change.row.short_name in RESAMPLING_OPS)])
 
 
-def enlarged(change: Change) -> float:
+def shrink_factor(change: AxisChange) -> float:
     """How much smaller an interpolation or a pixel shuffle makes an image: a fraction where it enlarges it."""
     sizes = [(before, after) for axis, before, after in change.axes if axis > 1 and before]
     return sizes[-1][0] / sizes[-1][1] if sizes and sizes[-1][0] and sizes[-1][1] else 1.0
 
 
-def stride(row: Row) -> float:
+def window_stride(row: Row) -> float:
     """The stride of a window along its last axis; a transposed convolution's is a fraction."""
     given = row.get("stride") or row.get("kernel_size") or 1
     step = given[-1] if isinstance(given, tuple) else given
     number = float(step) if isinstance(step, (int, float)) else 1.0
-    return 1 / number if "transpose" in row.short else number
+    return 1 / number if "transpose" in row.short_name else number
 
 
-def rounds(change: Change) -> int:
+def leftover_rows(change: AxisChange) -> int:
     """How many rows of its padded input a window leaves over at the end; 0 where it divides, or is no window."""
     window = window_of(change.row)
     size = next((before for axis, before, _ in change.axes if before is not None and axis > 1), None)
     if window is None or window.transposed or size is None:
         return 0
-    return (size + 2 * window.padding[-1] - window.reach(window.axes - 1)) % window.stride[-1]
+    return (size + 2 * window.padding[-1] - window.effective_kernel(window.axes - 1)) % window.stride[-1]

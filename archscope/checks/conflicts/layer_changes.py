@@ -12,28 +12,28 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import gcd, prod
 
-from archscope.checks.conflicts.axes import Made, origins
-from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.causes import rounds
-from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
-from archscope.checks.conflicts.relations import centred
-from archscope.checks.conflicts.size_model import ENLARGES
-from archscope.checks.conflicts.told_arguments import (
-    Arguments,
-    ArgumentsAt,
+from archscope.checks.conflicts.axis_history import AxisChange
+from archscope.checks.conflicts.axis_origins import OutputAxis, axis_origins
+from archscope.checks.conflicts.causes import leftover_rows
+from archscope.checks.conflicts.declared_arguments import (
+    ArgumentLookup,
+    LayerArguments,
     LayerChange,
-    divisor_near,
+    declared_size_changes,
     layer_path,
+    nearest_divisor,
     roundness,
-    smaller_kernels,
-    told,
+    smaller_kernel_changes,
 )
+from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.checks.conflicts.operand_relations import centred_arguments
+from archscope.checks.conflicts.size_model import RESAMPLING_OPS
 from archscope.report.windows import Window, window_of
-from archscope.spec.tensor_calls import MOVES, VIEWS
+from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS, RESHAPE_FUNCTIONS
 from archscope.trace import Failure, Mismatch, Row, Shape, Trace
 
-WIDTHS = {"linear": "out_features", "embedding": "embedding_dim"}
-OPTIONS: Mapping[str, tuple[int, ...]] = {
+WIDTH_ARGUMENT_OF = {"linear": "out_features", "embedding": "embedding_dim"}
+WINDOW_OPTIONS: Mapping[str, tuple[int, ...]] = {
     "ceil_mode": (1, 0),
     "output_padding": (1, 0),
     "padding": (1, 0, 2, 3),
@@ -41,26 +41,26 @@ OPTIONS: Mapping[str, tuple[int, ...]] = {
     "kernel_size": (3, 1, 2, 5, 7),
 }
 """Argument of a window → the values that it may be given."""
-FIRST = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
-"""Class of a cause → the order of the arguments, where it is another than that of OPTIONS."""
-ATTENTION = "MultiheadAttention"
-SEQUENCES = (ATTENTION, "LSTM", "GRU", "RNN")
+OPTION_ORDER = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
+"""Class of a cause → the order of the arguments, where it is another than that of WINDOW_OPTIONS."""
+ATTENTION_LAYER = "MultiheadAttention"
+SEQUENCE_LAYERS = (ATTENTION_LAYER, "LSTM", "GRU", "RNN")
 """Layers that are told whether batches or lengths come first."""
 
 
 @dataclass(frozen=True)
-class Side:
+class OperandSide:
     """One operand: its steps, its shape, and the sizes that its axes should have."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[AxisChange, ...]
     shape: Shape
     goals: Mapping[int, int]
 
 
-def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """Every change of one layer by which the sizes would fit, each once."""
-    seen: list[tuple[str, Arguments]] = []
-    for change in sorted(proposals(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
+    seen: list[tuple[str, LayerArguments]] = []
+    for change in sorted(candidate_changes(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
         present, key = arguments_at(change.path), (change.path, change.arguments)
         known = change.arguments.keys() <= present.keys()
         if known and key not in seen and any(present[name] != value for name, value in change.arguments.items()):
@@ -68,49 +68,53 @@ def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[L
             yield change
 
 
-def proposals(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def candidate_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     mismatch, trace = diagnosis.mismatch, diagnosis.index.trace
-    if not is_layers(diagnosis):
+    if not is_layer_fixable(diagnosis):
         return
-    if is_ordered(mismatch):
-        yield from other_order(mismatch.site.path, arguments_at)
+    if is_order_conflict(mismatch):
+        yield from swapped_batch_first(mismatch.site.path, arguments_at)
     if is_rearrangement(diagnosis):
         return
     if mismatch.kind == "layer":
-        yield from told(diagnosis, arguments_at)
-        yield from before_flattening(diagnosis, arguments_at)
-        yield from smaller_kernels(diagnosis)
+        yield from declared_size_changes(diagnosis, arguments_at)
+        yield from changes_before_flatten(diagnosis, arguments_at)
+        yield from smaller_kernel_changes(diagnosis)
     if diagnosis.rounded is not None:
         path = layer_path(diagnosis.rounded.row, trace)
-        for name, value in centred(diagnosis.rounded.row) if path else ():
+        for name, value in centred_arguments(diagnosis.rounded.row) if path else ():
             yield LayerChange(path, {name: value})
     behind = int(mismatch.kind == "layer")  # the layer itself is nearer
-    for side in sides(diagnosis):
-        for change in chain(widths(side, trace, arguments_at), windows(side, trace, arguments_at, diagnosis.cause)):
+    for side in sides_with_goals(diagnosis):
+        for change in chain(
+            width_changes(side, trace, arguments_at), window_changes(side, trace, arguments_at, diagnosis.cause)
+        ):
             yield replace(change, distance=change.distance + behind)
 
 
-def is_layers(diagnosis: Diagnosis) -> bool:
+def is_layer_fixable(diagnosis: Diagnosis) -> bool:
     """Whether another layer could mend a conflict at all: not where values stand in another order, nor what follows."""
-    return (is_ordered(diagnosis.mismatch) or not is_rearrangement(diagnosis)) and not diagnosis.likely
+    return (is_order_conflict(diagnosis.mismatch) or not is_rearrangement(diagnosis)) and not diagnosis.likely
 
 
-def is_ordered(mismatch: Mismatch) -> bool:
+def is_order_conflict(mismatch: Mismatch) -> bool:
     """Whether another order of batch and length in one layer may mend a conflict."""
-    return mismatch.site.name == ATTENTION or (mismatch.says is not None and mismatch.says.argument == "batch_first")
+    return mismatch.site.name == ATTENTION_LAYER or (
+        mismatch.wrong_argument is not None and mismatch.wrong_argument.argument == "batch_first"
+    )
 
 
 def is_rearrangement(diagnosis: Diagnosis) -> bool:
     return diagnosis.cause == "layout" or diagnosis.mismatch.kind == "view"
 
 
-def after_failure(failure: Failure, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def changes_after_failure(failure: Failure, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """What may mend a layer that raised on sequences in another order than it was told."""
-    if failure.site.name in SEQUENCES:
-        yield from other_order(failure.site.path, arguments_at)
+    if failure.site.name in SEQUENCE_LAYERS:
+        yield from swapped_batch_first(failure.site.path, arguments_at)
 
 
-def other_order(path: str, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def swapped_batch_first(path: str, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """Batch and length the other way round."""
     first = arguments_at(path).get("batch_first")
     if isinstance(first, bool):
@@ -118,7 +122,7 @@ def other_order(path: str, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
 
 
 # ------------------------------------------------------------ the sides
-def sides(diagnosis: Diagnosis) -> Iterator[Side]:
+def sides_with_goals(diagnosis: Diagnosis) -> Iterator[OperandSide]:
     """The sides that could be brought to the sizes that all the others have."""
     mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
     for number, (operand, changes) in enumerate(zip(diagnosis.operands, diagnosis.sides, strict=True)):
@@ -131,16 +135,16 @@ def sides(diagnosis: Diagnosis) -> Iterator[Side]:
                 goals[axis] = wanted.pop()
         else:
             if goals:
-                yield Side(changes, shapes[number], goals)
+                yield OperandSide(changes, shapes[number], goals)
                 if mismatch.kind == "multiply":  # it may be meant to broadcast
-                    yield Side(changes, shapes[number], dict.fromkeys(goals, 1))
+                    yield OperandSide(changes, shapes[number], dict.fromkeys(goals, 1))
 
 
 def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
     """What the others have on an axis, counted from the right; a layer, what it was told."""
     mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
     if mismatch.kind == "layer":
-        said = mismatch.says.said if mismatch.says is not None else None
+        said = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else None
         return {said} if isinstance(said, int) else set()
     if mismatch.kind == "product":
         other = shapes[1 - number] if len(shapes) == 2 else ()
@@ -155,17 +159,17 @@ def channel_axis(row: Row) -> int:
     """The axis, from the right, whose size a layer sets; 0 where it sets none."""
     window = window_of(row)
     if window is not None:
-        return -window.axes - 1 if row.short.startswith("conv") else 0
-    return -1 if row.short in WIDTHS else 0
+        return -window.axes - 1 if row.short_name.startswith("conv") else 0
+    return -1 if row.short_name in WIDTH_ARGUMENT_OF else 0
 
 
-def is_moved(changes: Sequence[Change]) -> bool:
+def are_axes_moved(changes: Sequence[AxisChange]) -> bool:
     """Whether axes end in another order, or are joined; a permutation and its inverse move none."""
     order: tuple[int, ...] = ()
     for change in changes:
-        if change.row.short in VIEWS or (order and len(order) != len(change.shape)):
+        if change.row.short_name in RESHAPE_FUNCTIONS or (order and len(order) != len(change.shape)):
             return True
-        if change.row.short in MOVES:
+        if change.row.short_name in PERMUTE_FUNCTIONS:
             found = permutation(change)
             before = order or tuple(range(len(change.shape)))
             order = tuple(before[axis] for axis in found)
@@ -174,14 +178,17 @@ def is_moved(changes: Sequence[Change]) -> bool:
     return order != tuple(range(len(order)))
 
 
-def permutation(change: Change) -> tuple[int, ...]:
+def permutation(change: AxisChange) -> tuple[int, ...]:
     """Which axis of its input each axis of a step's output is; empty where that cannot be told."""
-    found = [origins(Made(change.row, change.row.inputs[:1], change.shape, axis)) for axis in range(len(change.shape))]
+    found = [
+        axis_origins(OutputAxis(change.row, change.row.inputs[:1], change.shape, axis))
+        for axis in range(len(change.shape))
+    ]
     return tuple(one[0][1] for one in found) if all(len(one) == 1 for one in found) else ()
 
 
 # ------------------------------------------------------------ widths
-def widths(side: Side, trace: Trace, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def width_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """Another width for a layer of the side, if that is all that is missing."""
     if len(side.goals) != 1:
         return
@@ -190,95 +197,103 @@ def widths(side: Side, trace: Trace, arguments_at: ArgumentsAt) -> Iterator[Laye
     for distance, change in enumerate(reversed(side.changes)):
         path, own = layer_path(change.row, trace), channel_axis(change.row)
         behind = side.changes[len(side.changes) - distance :]
-        straight = is_moved(behind) or own == axis - len(side.shape)
+        straight = are_axes_moved(behind) or own == axis - len(side.shape)
         sets = own and any(where == len(change.shape) + own for where, _, _ in change.axes)
         if path and sets and straight:
             width = change.shape[own] + goal - here
             if width > 0:
-                yield wider(path, change.row, width, distance, arguments_at, likely=roundness(goal) >= roundness(here))
+                yield width_change(
+                    path, change.row, width, distance, arguments_at, likely=roundness(goal) >= roundness(here)
+                )
 
 
-def wider(
-    path: str, row: Row, width: int, distance: int, arguments_at: ArgumentsAt, *, likely: bool = True
+def width_change(
+    path: str, row: Row, width: int, distance: int, arguments_at: ArgumentLookup, *, likely: bool = True
 ) -> LayerChange:
     present = arguments_at(path)
-    name, groups = WIDTHS.get(row.short, "out_channels"), present.get("groups", 1)
-    more: Arguments = {}
+    name, groups = WIDTH_ARGUMENT_OF.get(row.short_name, "out_channels"), present.get("groups", 1)
+    more: LayerArguments = {}
     if isinstance(groups, int) and width % groups and isinstance(present.get("in_channels"), int):
-        more = {"groups": divisor_near(gcd(width, int(str(present["in_channels"]))), groups)}
+        more = {"groups": nearest_divisor(gcd(width, int(str(present["in_channels"]))), groups)}
     return LayerChange(path, {name: width, **more}, distance, likely)
 
 
 # ------------------------------------------------------------ windows
-def windows(side: Side, trace: Trace, arguments_at: ArgumentsAt, cause: str) -> Iterator[LayerChange]:
+def window_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup, cause: str) -> Iterator[LayerChange]:
     """Other arguments of a window of the side, with its width where channels are missing too."""
     rank = len(side.shape)
     for distance, change in enumerate(reversed(side.changes)):
         path, window = layer_path(change.row, trace), window_of(change.row)
         behind = side.changes[len(side.changes) - distance :]
-        if not path or window is None or len(change.shape) != rank or is_moved(behind):
+        if not path or window is None or len(change.shape) != rank or are_axes_moved(behind):
             continue
         spatial = {axis: goal for axis, goal in side.goals.items() if axis >= rank - window.axes}
         rest = side.goals.keys() - spatial.keys()
         if not spatial or rest - {rank + channel_axis(change.row)}:
             continue
-        more: Arguments = {}
+        more: LayerArguments = {}
         for axis in rest:
             width = change.shape[axis] + side.goals[axis] - side.shape[axis]
-            more = wider(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
+            more = width_change(path, change.row, width, distance, arguments_at).arguments if width > 0 else more
         goals = {axis: spatial.get(axis, side.shape[axis]) for axis in range(rank - window.axes, rank)}
-        odd = any(size >= window.reach(axis) for axis, size in enumerate(window.padding))
-        names = FIRST.get(cause, tuple(OPTIONS))
+        odd = any(size >= window.effective_kernel(axis) for axis, size in enumerate(window.padding))
+        names = OPTION_ORDER.get(cause, tuple(WINDOW_OPTIONS))
         ahead = side.changes[: len(side.changes) - distance - 1]
-        if any(step.row.short in ENLARGES for step in ahead):  # a stride would take that back
+        if any(step.row.short_name in RESAMPLING_OPS for step in ahead):  # a stride would take that back
             names = tuple(name for name in names if name != "stride")
-        for arguments in rewindowed(change, window, behind, goals, names):
-            likely = is_usual(arguments, cause) and (rounds(change) > 0 or not any(map(rounds, side.changes)))
+        for arguments in fitting_arguments(change, window, behind, goals, names):
+            likely = is_usual_slip(arguments, cause) and (
+                leftover_rows(change) > 0 or not any(map(leftover_rows, side.changes))
+            )
             suspect = odd and "padding" in arguments  # its outermost positions see nothing of the image
             yield LayerChange(path, {**arguments, **more}, -1 if suspect else distance, likely or suspect)
 
 
-def is_usual(arguments: Arguments, cause: str) -> bool:
+def is_usual_slip(arguments: LayerArguments, cause: str) -> bool:
     """Whether these arguments are what is wrong as a rule where a conflict is of this class."""
     return ("stride" in arguments and "kernel_size" not in arguments) == (cause == "stride")
 
 
-def rewindowed(
-    change: Change, window: Window, behind: Sequence[Change], goals: Mapping[int, int], names: Sequence[str]
-) -> Iterator[Arguments]:
+def fitting_arguments(
+    change: AxisChange, window: Window, behind: Sequence[AxisChange], goals: Mapping[int, int], names: Sequence[str]
+) -> Iterator[LayerArguments]:
     """Arguments of a window with which all axes end at these sizes; one number where that will do, else one each."""
     for name in names:
-        half = (window.reach(0) // 2,) if name == "padding" else ()
-        for option in dict.fromkeys((*half, *OPTIONS[name])):
-            trial = with_value(change.row, window, name, (option,) * window.axes)
-            if trial is not None and trial != window and ends(change, trial, behind) == tuple(goals.values()):
-                yield argument(change.row, window, name, option)
+        half = (window.effective_kernel(0) // 2,) if name == "padding" else ()
+        for option in dict.fromkeys((*half, *WINDOW_OPTIONS[name])):
+            trial = window_with_argument(change.row, window, name, (option,) * window.axes)
+            if trial is not None and trial != window and final_sizes(change, trial, behind) == tuple(goals.values()):
+                yield layer_argument(change.row, window, name, option)
         if window.axes > 1 and name not in ("ceil_mode", "kernel_size"):
-            for values in product(OPTIONS[name], repeat=window.axes):
-                trial = with_value(change.row, window, name, values) if is_partial(window, name, values) else None
-                if trial is not None and ends(change, trial, behind) == tuple(goals.values()):
+            for values in product(WINDOW_OPTIONS[name], repeat=window.axes):
+                trial = (
+                    window_with_argument(change.row, window, name, values)
+                    if changes_some_axes(window, name, values)
+                    else None
+                )
+                if trial is not None and final_sizes(change, trial, behind) == tuple(goals.values()):
                     yield {name: values}
 
 
-def is_partial(window: Window, name: str, values: tuple[int, ...]) -> bool:
+def changes_some_axes(window: Window, name: str, values: tuple[int, ...]) -> bool:
     """Whether values keep some axes as they are, and are not the same on all."""
     now = {"padding": window.padding, "stride": window.stride, "output_padding": window.extra}[name]
     return len(set(values)) > 1 and 0 < sum(a != b for a, b in zip(now, values, strict=True)) < len(values)
 
 
-def argument(row: Row, window: Window, name: str, option: int) -> Arguments:
+def layer_argument(row: Row, window: Window, name: str, option: int) -> LayerArguments:
     """The argument as a layer takes it; a pool whose kernel changes keeps its stride."""
     if name == "ceil_mode":
         return {name: bool(option)}
-    if name == "kernel_size" and "pool" in row.short:
+    if name == "kernel_size" and "pool" in row.short_name:
         return {name: option, "stride": window.stride[0] if len(set(window.stride)) == 1 else window.stride}
     return {name: option}
 
 
-def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> Window | None:
+def window_with_argument(row: Row, window: Window, name: str, values: tuple[int, ...]) -> Window | None:
     """The window with one argument changed; None where a layer has no such argument, or would refuse it."""
-    pool = "pool" in row.short
-    if name == "padding" and any(size >= window.reach(axis) for axis, size in enumerate(values) if size):
+    pool = "pool" in row.short_name
+    if name == "padding" and any(size >= window.effective_kernel(axis) for axis, size in enumerate(values) if size):
         return None  # its outermost positions would see nothing of the image
     if name == "ceil_mode":
         return replace(window, ceil=bool(values[0])) if pool else None
@@ -297,7 +312,7 @@ def with_value(row: Row, window: Window, name: str, values: tuple[int, ...]) -> 
     return trial if trial.is_accepted and not (pool and wide) else None
 
 
-def ends(change: Change, trial: Window, behind: Sequence[Change]) -> Shape | None:
+def final_sizes(change: AxisChange, trial: Window, behind: Sequence[AxisChange]) -> Shape | None:
     """The sizes at the end of a side with this window in place of a row's own; None where they cannot be told."""
     before = change.row.inputs[0].value.shape[-trial.axes :]
     sizes = tuple(trial.size(size, axis) for axis, size in enumerate(before))
@@ -309,22 +324,22 @@ def ends(change: Change, trial: Window, behind: Sequence[Change]) -> Shape | Non
             sizes = tuple(window.size(size, axis) for axis, size in enumerate(sizes))
         elif any(where >= len(step.shape) - trial.axes and old != new for where, old, new in step.axes):
             factor = step.row.get("scale_factor")
-            if step.row.short != "interpolate" or not isinstance(factor, (int, float)):
+            if step.row.short_name != "interpolate" or not isinstance(factor, (int, float)):
                 return None
             sizes = tuple(int(size * factor) for size in sizes)
     return sizes if min(sizes) > 0 else None
 
 
 # ------------------------------------------------------------ images that are flattened
-def before_flattening(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterator[LayerChange]:
+def changes_before_flatten(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """Of a Linear after a flattened image: another window or another width before it, that gives what it was told."""
-    says, trace = diagnosis.mismatch.says, diagnosis.index.trace
+    says, trace = diagnosis.mismatch.wrong_argument, diagnosis.index.trace
     changes = diagnosis.sides[0]
-    flat = [place for place, change in enumerate(changes) if change.row.short in VIEWS]
-    if says is None or not isinstance(says.said, int) or len(flat) != 1:
+    flat = [place for place, change in enumerate(changes) if change.row.short_name in RESHAPE_FUNCTIONS]
+    if says is None or not isinstance(says.given, int) or len(flat) != 1:
         return
     image = changes[flat[0]].row.inputs[0].value.shape
-    if len(image) < 3 or prod(image[1:]) != says.has:
+    if len(image) < 3 or prod(image[1:]) != says.needed:
         return
     before, area = changes[: flat[0]], prod(image[2:])
     channels = diagnosis.cause == "channels"
@@ -333,12 +348,14 @@ def before_flattening(diagnosis: Diagnosis, arguments_at: ArgumentsAt) -> Iterat
         if not path or window is None or len(change.shape) != len(image):
             continue
         behind = before[len(before) - distance + 1 :]
-        widens = "conv" in change.row.short and any(where == 1 for where, _, _ in change.axes)
-        if channels and widens and says.said % area == 0:
-            yield wider(path, change.row, change.shape[1] + says.said // area - image[1], distance, arguments_at)
-        for name, options in () if channels else OPTIONS.items():
+        widens = "conv" in change.row.short_name and any(where == 1 for where, _, _ in change.axes)
+        if channels and widens and says.given % area == 0:
+            yield width_change(
+                path, change.row, change.shape[1] + says.given // area - image[1], distance, arguments_at
+            )
+        for name, options in () if channels else WINDOW_OPTIONS.items():
             for option in options:
-                trial = with_value(change.row, window, name, (option,) * window.axes)
-                sizes = ends(change, trial, behind) if trial is not None and trial != window else None
-                if sizes is not None and prod(sizes) * image[1] == says.said:
-                    yield LayerChange(path, argument(change.row, window, name, option), distance, likely=False)
+                trial = window_with_argument(change.row, window, name, (option,) * window.axes)
+                sizes = final_sizes(change, trial, behind) if trial is not None and trial != window else None
+                if sizes is not None and prod(sizes) * image[1] == says.given:
+                    yield LayerChange(path, layer_argument(change.row, window, name, option), distance, likely=False)

@@ -1,9 +1,9 @@
-"""How the sizes inside a net follow from those of its inputs: an axis of a value → a Size, worked out at any input.
+"""How the sizes inside a net follow from those of its inputs: an axis of a value → a AxisSize, worked out at any input.
 
-    TraceIndex → SizeModel ─ size(value, axis) → Size ─ sizes_at({input axis: n}) → its number there
+    TraceIndex → SizeModel ─ size(value, axis) → AxisSize ─ sizes_at({input axis: n}) → its number there
 
 Known are windows, interpolations, paddings, slices, lists, and views that merge axes. An axis that something else makes
-has no Size, and so has one whose rule does not give the number that the run had.
+has no AxisSize, and so has one whose rule does not give the number that the run had.
 """
 
 from __future__ import annotations
@@ -12,28 +12,35 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from archscope.checks.conflicts.axes import JOINED, Made, indexed, joined, origins, viewed
 from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.checks.conflicts.axis_origins import (
+    CONCAT_OPS,
+    OutputAxis,
+    axis_origins,
+    concat_origins,
+    index_origins,
+    view_origins,
+)
 from archscope.report.windows import Window, window_of
 from archscope.trace import Operand, Row, Value
 
-ENLARGES = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
-VIEWED = ("view", "reshape", "flatten", "unflatten")
-FILLED = ("new_zeros", "new_ones", "new_full", "new_empty")
+RESAMPLING_OPS = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
+RESHAPE_OPS = ("view", "reshape", "flatten", "unflatten")
+NEW_TENSOR_OPS = ("new_zeros", "new_ones", "new_full", "new_empty")
 """Functions that make a value of a written shape; what they read says its type alone."""
-LAYERS_THAT_PAD = "Pad"
+PADDING_LAYER_WORD = "Pad"
 """Modules of torch.nn that pad have it in their names: what they pad is not worked out from sizes."""
-REPEATS = ("expand", "repeat")
-CUTS = (*REPEATS, "getitem", "narrow", "interpolate", "embedding", "index_select", "gather")
+REPEAT_OPS = ("expand", "repeat")
+COMPUTED_SIZE_OPS = (*REPEAT_OPS, "getitem", "narrow", "interpolate", "embedding", "index_select", "gather")
 """Functions whose numbers the author's code may work out from sizes, though they read a table."""
-Resize = Callable[[int], int]
+ResizeRule = Callable[[int], int]
 """What a row makes of the size of one axis."""
 InputAxis = tuple[int, int]
 """The id of an input's value, and one of its axes."""
 
 
 @dataclass(frozen=True, eq=False)
-class Size:
+class AxisSize:
     """How the size of one axis comes about.
 
     now: what it is in this run. of: the sizes that it is made from. rule: from theirs to its own; 0 or less where
@@ -42,7 +49,7 @@ class Size:
     """
 
     now: int
-    of: tuple[Size, ...] = field(default=(), repr=False)
+    of: tuple[AxisSize, ...] = field(default=(), repr=False)
     rule: Callable[..., int] | None = field(default=None, repr=False)
     axis: InputAxis | None = None
     frozen: bool = False
@@ -53,10 +60,10 @@ class Size:
         object.__setattr__(self, "axes", own.union(*(size.axes for size in self.of)))
 
 
-def ordered(sizes: Iterable[Size]) -> list[Size]:
+def dependency_order(sizes: Iterable[AxisSize]) -> list[AxisSize]:
     """Sizes and those that they are made from, each once, each behind those that it is made from."""
-    found: dict[int, Size] = {}
-    waiting: list[tuple[Size, bool]] = [(size, False) for size in sizes]
+    found: dict[int, AxisSize] = {}
+    waiting: list[tuple[AxisSize, bool]] = [(size, False) for size in sizes]
     while waiting:
         size, ready = waiting.pop()
         if ready:
@@ -66,7 +73,7 @@ def ordered(sizes: Iterable[Size]) -> list[Size]:
     return list(found.values())
 
 
-def sizes_at(sizes: Sequence[Size], given: Mapping[InputAxis, int]) -> list[int]:
+def evaluate_sizes(sizes: Sequence[AxisSize], given: Mapping[InputAxis, int]) -> list[int]:
     """The sizes where the axes of inputs are those given, others as they are; `sizes` as `ordered` orders them."""
     found: dict[int, int] = {}
     for size in sizes:
@@ -80,7 +87,7 @@ def sizes_at(sizes: Sequence[Size], given: Mapping[InputAxis, int]) -> list[int]
     return [found[id(size)] for size in sizes]
 
 
-def value_of(size: Size) -> int:
+def current_value(size: AxisSize) -> int:
     """What its rule gives of the sizes that it is made from, as they are in this run."""
     return size.now if size.rule is None else size.rule(*(one.now for one in size.of))
 
@@ -92,11 +99,11 @@ class SizeModel:
     """
 
     def __init__(self, history: AxisHistory):
-        self.index, self.real, self.stand_ins = history.index, history.real, history.stand_ins
-        self.known: dict[InputAxis, Size | None] = {}
+        self.index, self.original_operand, self.stand_ins = history.index, history.original_operand, history.stand_ins
+        self.known: dict[InputAxis, AxisSize | None] = {}
         self.made_up = self.index.descendants(mismatch.row for mismatch in self.index.trace.mismatches)
 
-    def size(self, value: Value, axis: int) -> Size | None:
+    def size(self, value: Value, axis: int) -> AxisSize | None:
         """How an axis of a value comes to its size; None where that is not known."""
         waiting = [(value, axis)]
         while waiting:
@@ -109,110 +116,123 @@ class SizeModel:
             if behind:
                 waiting += behind
                 continue
-            self.known[one.id, at] = self._made(one, at, [self.known[op.value.id, where] for op, where in sources])
+            self.known[one.id, at] = self._derive_size(
+                one, at, [self.known[op.value.id, where] for op, where in sources]
+            )
             waiting.pop()
         return self.known[value.id, axis]
 
     def _sources(self, value: Value, axis: int) -> list[tuple[Operand, int]]:
         row = self.index.makers.get(value.id)
-        if row is None or (row.short in FILLED and row.index not in self.stand_ins):
+        if row is None or (row.short_name in NEW_TENSOR_OPS and row.index not in self.stand_ins):
             return []
-        if row.short == "getitem" and slice_of(row, axis, value) is None:
+        if row.short_name == "getitem" and find_slice(row, axis, value) is None:
             return []
-        operands = tuple(map(self.real, self._operands(row)))
-        found = origins(Made(row, operands, value.shape, axis))
+        operands = tuple(map(self.original_operand, self._operands(row)))
+        found = axis_origins(OutputAxis(row, operands, value.shape, axis))
         return [(operand, at) for operand, at in found if operand.value.id != value.id]
 
     def _operands(self, row: Row) -> tuple[Operand, ...]:
         """What a list joins, parameters among it; of every other row what flows."""
-        return row.inputs if row.short in JOINED else self.index.activations(row)
+        return row.inputs if row.short_name in CONCAT_OPS else self.index.activations(row)
 
-    def _made(self, value: Value, axis: int, sources: Sequence[Size | None]) -> Size | None:
+    def _derive_size(self, value: Value, axis: int, sources: Sequence[AxisSize | None]) -> AxisSize | None:
         row, now = self.index.makers.get(value.id), value.shape[axis]
         if row is None:
             given = value.id in self.index.inputs
-            return Size(now, axis=(value.id, axis)) if given else Size(now)
-        if value.id not in self.index.dependent:
-            return Size(now, frozen=not keeps(row, value, axis) and self._may_follow(row))
+            return AxisSize(now, axis=(value.id, axis)) if given else AxisSize(now)
+        if value.id not in self.index.input_dependent:
+            return AxisSize(now, frozen=not keeps_axis(row, value, axis) and self._may_follow(row))
         known = [size for size in sources if size is not None]
         if len(known) != len(sources):
             return None
-        made = self._of_row(row, value, axis, known)
-        fits = made is not None and (row.index in self.made_up or value_of(made) == now)
+        made = self._row_size(row, value, axis, known)
+        fits = made is not None and (row.index in self.made_up or current_value(made) == now)
         return made if fits else None
 
     def _may_follow(self, row: Row) -> bool:
         """Whether a value that comes from no input may have a size of this run's: what is made anew, or cut out."""
         waiting, seen = [row], {row.index}
         for one in waiting:
-            if not one.inputs or (one.short in CUTS and one.short not in REPEATS):
+            if not one.inputs or (one.short_name in COMPUTED_SIZE_OPS and one.short_name not in REPEAT_OPS):
                 return True
             makers = [maker for maker in map(self.index.maker, one.inputs) if maker is not None]
             waiting += [maker for maker in makers if maker.index not in seen]
             seen |= {maker.index for maker in makers}
         return False
 
-    def _of_row(self, row: Row, value: Value, axis: int, sources: Sequence[Size]) -> Size | None:
+    def _row_size(self, row: Row, value: Value, axis: int, sources: Sequence[AxisSize]) -> AxisSize | None:
         now, frozen = value.shape[axis], any(size.frozen for size in sources)
         if not sources:
-            return Size(now, frozen=row.short in VIEWED or row.short in FILLED) if sets(row) else None
-        if row.short in JOINED and len(sources) > 1:
-            return Size(now, tuple(sources), lambda *parts: sum(parts), frozen=frozen)
-        if row.short in VIEWED and not merges(row, value, axis):
-            return Size(now, frozen=True)
+            return (
+                AxisSize(now, frozen=row.short_name in RESHAPE_OPS or row.short_name in NEW_TENSOR_OPS)
+                if sets_axis(row)
+                else None
+            )
+        if row.short_name in CONCAT_OPS and len(sources) > 1:
+            return AxisSize(now, tuple(sources), lambda *parts: sum(parts), frozen=frozen)
+        if row.short_name in RESHAPE_OPS and not merges_axes(row, value, axis):
+            return AxisSize(now, frozen=True)
         if len(sources) > 1:
-            return Size(now, tuple(sources), lambda *parts: prod(parts), frozen=frozen)
+            return AxisSize(now, tuple(sources), lambda *parts: prod(parts), frozen=frozen)
         rule, fixed = self._resize(row, value, axis, sources[0])
         if rule is None:
-            return Size(now, frozen=not fixed) if row.get("size") is not None else None
-        return Size(now, tuple(sources), rule, frozen=frozen or not fixed)
+            return AxisSize(now, frozen=not fixed) if row.get("size") is not None else None
+        return AxisSize(now, tuple(sources), rule, frozen=frozen or not fixed)
 
-    def _resize(self, row: Row, value: Value, axis: int, source: Size) -> tuple[Resize | None, bool]:
+    def _resize(self, row: Row, value: Value, axis: int, source: AxisSize) -> tuple[ResizeRule | None, bool]:
         """What a row makes of its source's size, and whether all numbers in it are the layer's own."""
         site, back = self.index.layer(row), len(value.shape) - axis
         window, layer = window_of(row), site is not None
         if window is not None and axis >= len(value.shape) - window.axes:
-            return windowed(window, window.axes - back), True
-        if row.short in ENLARGES and row.get("size") is not None:
+            return window_resize(window, window.axes - back), True
+        if row.short_name in RESAMPLING_OPS and row.get("size") is not None:
             return None, layer
-        if row.short == "getitem":
-            cut = slice_of(row, axis, value)
+        if row.short_name == "getitem":
+            cut = find_slice(row, axis, value)
             return (None, False) if cut is None else (lambda n: len(range(*cut.indices(n))), cut == slice(None))
         before, after = source.now, value.shape[axis]
-        if row.short in ENLARGES and axis < 2:  # the batch, and the channels
+        if row.short_name in RESAMPLING_OPS and axis < 2:  # the batch, and the channels
             return (lambda n: n) if before == after else None, True
-        step = resize_of(row, before, after, back)
-        padded = row.short == "pad" and before != after
-        return step, not padded or (site is not None and LAYERS_THAT_PAD in site.name)
+        step = resize_rule(row, before, after, back)
+        padded = row.short_name == "pad" and before != after
+        return step, not padded or (site is not None and PADDING_LAYER_WORD in site.name)
 
 
-def keeps(row: Row, value: Value, axis: int) -> bool:
+def keeps_axis(row: Row, value: Value, axis: int) -> bool:
     """Whether a row repeats a table along other axes than this one."""
     before = row.inputs[0].value.shape if row.inputs else ()
     at = axis - len(value.shape) + len(before)
-    return row.short in REPEATS and at >= 0 and before[at] == value.shape[axis]
+    return row.short_name in REPEAT_OPS and at >= 0 and before[at] == value.shape[axis]
 
 
-def windowed(window: Window, axis: int) -> Resize:
+def window_resize(window: Window, axis: int) -> ResizeRule:
     return lambda n: window.size(n, axis)
 
 
-def merges(row: Row, value: Value, axis: int) -> bool:
+def merges_axes(row: Row, value: Value, axis: int) -> bool:
     """Whether a view's axis is all of the axes that it follows, so that its size is their product."""
-    before = viewed(Made(row, row.inputs[:1], value.shape, axis))
+    before = view_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     return bool(before) and prod(operand.value.shape[at] for operand, at in before) == value.shape[axis]
 
 
-def sets(row: Row) -> bool:
+def sets_axis(row: Row) -> bool:
     """Whether a row that follows no axis is known to set this one: a layer's channels, an adaptive pool's sizes."""
-    if "adaptive" in row.short or row.short in ("linear", "embedding", "unsqueeze", "stack", *VIEWED, *FILLED):
+    if "adaptive" in row.short_name or row.short_name in (
+        "linear",
+        "embedding",
+        "unsqueeze",
+        "stack",
+        *RESHAPE_OPS,
+        *NEW_TENSOR_OPS,
+    ):
         return True
-    return "conv" in row.short or not row.inputs
+    return "conv" in row.short_name or not row.inputs
 
 
-def slice_of(row: Row, axis: int, value: Value) -> slice | None:
+def find_slice(row: Row, axis: int, value: Value) -> slice | None:
     """The slice of an index that an axis of the result comes from; None where it is no slice."""
-    source = indexed(Made(row, row.inputs[:1], value.shape, axis))
+    source = index_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     index = row.get("index", "?")
     entries = list(index) if isinstance(index, tuple) else [index]
     if len(source) != 1 or any(isinstance(one, str) and ":" not in one and one != "..." for one in entries):
@@ -224,29 +244,29 @@ def slice_of(row: Row, axis: int, value: Value) -> slice | None:
         entries[at : at + 1] = [":"] * (rank - rest)
     whole = [entry for entry in entries if entry is not None]
     text = whole[source[0][1]] if source[0][1] < len(whole) else ":"
-    return parsed(text) if isinstance(text, str) else None
+    return parse_slice(text) if isinstance(text, str) else None
 
 
-def parsed(text: str) -> slice | None:
+def parse_slice(text: str) -> slice | None:
     parts = text.split(":")
     if any(part.strip() not in ("", "None") and not part.strip().lstrip("-").isdigit() for part in parts):
         return None
     return slice(*(int(part) if part.strip() not in ("", "None") else None for part in parts))
 
 
-def resize_of(row: Row, before: int, after: int, back: int) -> Resize | None:
+def resize_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | None:
     """What a row makes of any size of one axis, the `back`-th from the end; None where that is not known."""
     window = window_of(row)
     if window is not None and back <= window.axes:
-        return windowed(window, window.axes - back)
-    if row.short in ENLARGES and before:
-        return scaled_by(row, before, after, back)
-    if row.short == "pad":
+        return window_resize(window, window.axes - back)
+    if row.short_name in RESAMPLING_OPS and before:
+        return scale_rule(row, before, after, back)
+    if row.short_name == "pad":
         return lambda n: n + after - before
     return (lambda n: n) if before == after else None
 
 
-def scaled_by(row: Row, before: int, after: int, back: int) -> Resize | None:
+def scale_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | None:
     """An interpolation by a factor, or to a size; a pixel shuffle."""
     if row.get("size") is not None:
         return lambda n: after if n > 0 else 0
@@ -259,9 +279,12 @@ def scaled_by(row: Row, before: int, after: int, back: int) -> Resize | None:
     return (lambda n: n // (before // after)) if before % after == 0 else None
 
 
-def joined_axis(row: Row) -> int | None:
+def concat_axis(row: Row) -> int | None:
     """The axis along which a row joins values; None where it joins none."""
-    if row.short not in JOINED:
+    if row.short_name not in CONCAT_OPS:
         return None
     rank = len(row.outputs[0].shape)
-    return next((at for at in range(rank) if len(joined(Made(row, row.inputs, row.outputs[0].shape, at))) > 1), None)
+    return next(
+        (at for at in range(rank) if len(concat_origins(OutputAxis(row, row.inputs, row.outputs[0].shape, at))) > 1),
+        None,
+    )

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 
-from archscope.checks.conflicts.axes import JOINED, Made, Origins, origins
-from archscope.checks.conflicts.size_model import VIEWED
+from archscope.checks.conflicts.axis_origins import CONCAT_OPS, AxisOrigins, OutputAxis, axis_origins
+from archscope.checks.conflicts.size_model import RESHAPE_OPS
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 
@@ -36,7 +36,7 @@ class SizeOrigin:
         return f"{self.size} = {parts}{more}" if self.factors or self.more else str(self.size)
 
 
-def origin_of(index: TraceIndex, operand: Operand, axis: int) -> SizeOrigin:
+def find_size_origin(index: TraceIndex, operand: Operand, axis: int) -> SizeOrigin:
     """Where an axis of an operand comes from."""
     size = operand.value.shape[axis]
     factors: tuple[int, ...] = ()
@@ -46,27 +46,29 @@ def origin_of(index: TraceIndex, operand: Operand, axis: int) -> SizeOrigin:
         if row is None:
             inside = here.value.id in index.inputs
             return SizeOrigin(size, factors, more, "map" if inside else "table", here.source)
-        is_table = here.value.id not in index.dependent
-        found = sources(index, row, here.value, at, is_table=is_table)
+        is_table = here.value.id not in index.input_dependent
+        found = size_sources(index, row, here.value, at, is_table=is_table)
         if not found:
-            return SizeOrigin(size, factors, more, "table" if is_table else "", name_of(index, row) if is_table else "")
-        if len(found) > 1 and row.short in JOINED:
+            return SizeOrigin(
+                size, factors, more, "table" if is_table else "", table_name(index, row) if is_table else ""
+            )
+        if len(found) > 1 and row.short_name in CONCAT_OPS:
             here, at = max(found, key=lambda one: one[0].value.shape[one[1]])
             more += 0 if factors else sum(op.value.shape[where] for op, where in found) - here.value.shape[at]
             continue
         before = [op.value.shape[where] for op, where in found]
-        if len(before) > 1 and not factors and row.short in VIEWED and prod(before) == here.value.shape[at]:
+        if len(before) > 1 and not factors and row.short_name in RESHAPE_OPS and prod(before) == here.value.shape[at]:
             factors = tuple(before)
         here, at = found[0]
 
 
-def sources(index: TraceIndex, row: Row, value: Value, axis: int, *, is_table: bool) -> Origins:
+def size_sources(index: TraceIndex, row: Row, value: Value, axis: int, *, is_table: bool) -> AxisOrigins:
     """What an axis follows; of what is made of parameters alone, theirs."""
-    operands = row.inputs if is_table or row.short in JOINED else index.activations(row)
-    return [one for one in origins(Made(row, operands, value.shape, axis)) if one[0].value.id != value.id]
+    operands = row.inputs if is_table or row.short_name in CONCAT_OPS else index.activations(row)
+    return [one for one in axis_origins(OutputAxis(row, operands, value.shape, axis)) if one[0].value.id != value.id]
 
 
-def name_of(index: TraceIndex, row: Row) -> str:
+def table_name(index: TraceIndex, row: Row) -> str:
     """The first parameter or buffer that a value is made of."""
     waiting, seen = [row], {row.index}
     for one in waiting:
@@ -80,7 +82,7 @@ def name_of(index: TraceIndex, row: Row) -> str:
     return ""
 
 
-def with_map_of(table: SizeOrigin, other: SizeOrigin) -> SizeOrigin:
+def with_map_factors(table: SizeOrigin, other: SizeOrigin) -> SizeOrigin:
     """A table's size as a map has its own: less what a list added, the sides of a square."""
     rest = table.size - other.more
     side = isqrt(max(rest, 0))
@@ -89,11 +91,11 @@ def with_map_of(table: SizeOrigin, other: SizeOrigin) -> SizeOrigin:
     return SizeOrigin(table.size, (side, side), other.more, table.kind, table.name)
 
 
-def origins_of(index: TraceIndex, operands: Sequence[tuple[Operand, int]]) -> list[SizeOrigin]:
+def find_size_origins(index: TraceIndex, operands: Sequence[tuple[Operand, int]]) -> list[SizeOrigin]:
     """Of one axis of several operands, where each comes from; a table's as those of the maps beside it."""
-    found = [origin_of(index, operand, axis) for operand, axis in operands]
+    found = [find_size_origin(index, operand, axis) for operand, axis in operands]
     maps = [one for one in found if one.kind != "table" and one.factors]
-    return [with_map_of(one, maps[0]) if one.kind == "table" and maps else one for one in found]
+    return [with_map_factors(one, maps[0]) if one.kind == "table" and maps else one for one in found]
 
 
 def come_from_several_inputs(found: Sequence[SizeOrigin]) -> bool:

@@ -1,6 +1,6 @@
 """The numbers of a view that do not multiply to what they should: `512 = 6·85 + 2`.
 
-sizes that a view was told, sizes of its input ─ equal ones at both ends left out ─→ Factors of one axis
+sizes that a view was told, sizes of its input ─ equal ones at both ends left out ─→ ViewFactors of one axis
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from archscope.trace import Shape
 
 
 @dataclass(frozen=True)
-class Factors:
+class ViewFactors:
     """One axis, or a few together, that a view was to split or merge: `size` stands there, `told` was written.
 
     have: the axes of the input, whose product is `size`; one where the view was to split it. axis: the first of them.
@@ -22,7 +22,7 @@ class Factors:
     """
 
     size: int
-    told: tuple[int, ...]
+    declared: tuple[int, ...]
     axis: int
     have: Shape
     divisor: int = 0
@@ -30,33 +30,33 @@ class Factors:
 
     @property
     def rest(self) -> int:
-        return self.size - prod(self.told)
+        return self.size - prod(self.declared)
 
     def __str__(self) -> str:
         """`512 = 6·85 + 2`, `323 = 19·17 is not 13`."""
         if self.divisor:
-            return f"{self.size} = {dotted(self.told)} + {self.rest}"
-        return f"{self.here} is not {dotted(self.told)}{self.meant}"
+            return f"{self.size} = {product_text(self.declared)} + {self.rest}"
+        return f"{self.size_text} is not {product_text(self.declared)}{self.common_factor_text}"
 
     @property
-    def meant(self) -> str:
+    def common_factor_text(self) -> str:
         """` = 47·60`: of a single number, with what it has in common with the axes that stand there."""
-        common = next((size for size in reversed(self.have) if size > 1 and self.told[-1] % size == 0), 0)
-        alone = len(self.told) == 1 and len(self.have) == 2 and common
-        return f" = {self.told[0] // common}·{common}" if alone else ""
+        common = next((size for size in reversed(self.have) if size > 1 and self.declared[-1] % size == 0), 0)
+        alone = len(self.declared) == 1 and len(self.have) == 2 and common
+        return f" = {self.declared[0] // common}·{common}" if alone else ""
 
     @property
-    def here(self) -> str:
+    def size_text(self) -> str:
         """`323 = 19·17`."""
-        return f"{self.size} = {dotted(self.have)}" if len(self.have) > 1 else str(self.size)
+        return f"{self.size} = {product_text(self.have)}" if len(self.have) > 1 else str(self.size)
 
 
-def dotted(numbers: Sequence[int]) -> str:
+def product_text(numbers: Sequence[int]) -> str:
     """A product."""
     return "·".join(map(str, numbers))
 
 
-def factors_of(told: Sequence[int], shape: Shape, windows: Collection[int] = ()) -> list[Factors]:
+def find_view_factors(told: Sequence[int], shape: Shape, windows: Collection[int] = ()) -> list[ViewFactors]:
     """The axes at which a view's numbers and its input part; none where they have no axis in common, or one is -1 or 0.
 
     windows: the axes that are cut in windows, whose size is told behind their number; others into heads, whose number
@@ -74,15 +74,15 @@ def factors_of(told: Sequence[int], shape: Shape, windows: Collection[int] = ())
     if not said or not have or (start == 0 and len(have) == len(shape) > 1 and len(said) == len(told)):
         return []
     if len(have) == 1:
-        return [one_axis(have, said, start, is_window=start in windows)]
+        return [axis_factors(have, said, start, is_window=start in windows)]
     if len(said) == 2 * len(have):  # every axis is cut in two
         pairs = [(size, said[2 * n : 2 * n + 2]) for n, size in enumerate(have)]
         cut = [((size,), pair, start + n) for n, (size, pair) in enumerate(pairs) if prod(pair) != size]
-        return [one_axis(*one, is_window=one[-1] in windows) for one in cut]
-    return [one_axis(have, said, start, is_window=False)]
+        return [axis_factors(*one, is_window=one[-1] in windows) for one in cut]
+    return [axis_factors(have, said, start, is_window=False)]
 
 
-def one_axis(have: Shape, told: tuple[int, ...], axis: int, *, is_window: bool) -> Factors:
+def axis_factors(have: Shape, told: tuple[int, ...], axis: int, *, is_window: bool) -> ViewFactors:
     """An axis and the numbers that are to be its factors, those left out that do divide what is left."""
     left, rest = list(told), prod(have)
     while len(left) > 2 and rest % left[0] == 0:
@@ -91,11 +91,11 @@ def one_axis(have: Shape, told: tuple[int, ...], axis: int, *, is_window: bool) 
         first, second = left
         divisor, quotient = (second, first) if is_window else (first, second)
         if rest // divisor == quotient:
-            return Factors(rest, (first, second), axis, have, divisor, is_window)
-    return Factors(prod(have), told, axis, have)
+            return ViewFactors(rest, (first, second), axis, have, divisor, is_window)
+    return ViewFactors(prod(have), told, axis, have)
 
 
-def neighbours(size: int, divisor: int) -> tuple[int, int]:
+def nearest_multiples(size: int, divisor: int) -> tuple[int, int]:
     """The multiples of a number next to a size: below it and above it."""
     below = size // divisor * divisor
     return below, below + divisor

@@ -17,17 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from archscope.checks.lint.broadcasts import silent_broadcast
-from archscope.checks.lint.flow import Flow, merged
-from archscope.checks.lint.joins import residual_without_add
+from archscope.checks.lint.index_ranges import index_range
 from archscope.checks.lint.layout import linear_on_width, mixed_axes
-from archscope.checks.lint.maps import linear_linear, softmax_inside
+from archscope.checks.lint.linear_layers import linear_linear, softmax_inside
+from archscope.checks.lint.lint_context import LintContext, merge_findings
 from archscope.checks.lint.norms import bias_before_norm, dropout_before_norm, repeated_norm, shared_norm
-from archscope.checks.lint.ranges import index_range
-from archscope.checks.lint.sliding import dropped_pixels, field_too_large, field_too_small, skipping_stride
+from archscope.checks.lint.residual_blocks import residual_without_add
+from archscope.checks.lint.sliding_windows import dropped_pixels, field_too_large, field_too_small, skipping_stride
 from archscope.checks.lint.unused import unused_params, unused_values
 from archscope.report import Finding, Report
 
-LINTS: tuple[Callable[[Flow], Iterable[Finding]], ...] = (
+LINTS: tuple[Callable[[LintContext], Iterable[Finding]], ...] = (
     unused_values,
     unused_params,
     residual_without_add,
@@ -52,10 +52,10 @@ def lint(
     report: Report,
     *,
     object_size: tuple[int, int] | None = None,
-    rules: Iterable[Callable[[Flow], Iterable[Finding]]] = LINTS,
+    rules: Iterable[Callable[[LintContext], Iterable[Finding]]] = LINTS,
 ) -> tuple[Finding, ...]:
     """Everything that the rules find. A net that does not run, or whose shapes do not fit, has to be mended first."""
     if report.trace.failure or report.trace.mismatches:
         return ()
-    flow = Flow(report, object_size)
-    return tuple(merged(finding for rule in rules for finding in rule(flow)))
+    flow = LintContext(report, object_size)
+    return tuple(merge_findings(finding for rule in rules for finding in rule(flow)))

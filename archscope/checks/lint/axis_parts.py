@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from archscope.report.rearranging import followed
-from archscope.report.slides import sliding
+from archscope.report.receptive_reshape import index_axes
+from archscope.report.receptive_windows import window_and_axes
 from archscope.trace import Row, Shape, Trace
 
 FEATURES, POSITIONS, BATCH, UNKNOWN = "features", "positions", "batch", ""
 
 
-class Part(NamedTuple):
+class AxisPart(NamedTuple):
     """A part of an axis that a row (or an input) made: `size` of its `whole` positions, `step` apart from each other.
 
     axis: a number for that axis. kind: what it holds, where that is known.
@@ -32,37 +32,37 @@ class Part(NamedTuple):
     step: int = 1
 
     @property
-    def entire(self) -> bool:
+    def is_entire(self) -> bool:
         return self.size == self.whole
 
 
-Axis = tuple[Part, ...]
-Axes = tuple[Axis, ...]
+AxisParts = tuple[AxisPart, ...]
+ShapeParts = tuple[AxisParts, ...]
 
 
-def axis_parts(trace: Trace) -> dict[int, Axes]:
+def axis_parts(trace: Trace) -> dict[int, ShapeParts]:
     """The axes of every value that flows, by its id."""
-    follow = Follower()
+    follow = AxisPartTracker()
     for operand in trace.inputs:
         shape = operand.value.shape
-        follow.known[operand.value.id] = follow.fresh(shape, [BATCH] + [UNKNOWN] * (len(shape) - 1))
+        follow.known[operand.value.id] = follow.new_axes(shape, [BATCH] + [UNKNOWN] * (len(shape) - 1))
     for row in trace.rows:
         for value, axes in zip(row.outputs, follow.outputs(row), strict=True):
             follow.known[value.id] = axes
     return follow.known
 
 
-def only(axis: Axis) -> Part | None:
+def whole_axis(axis: AxisParts) -> AxisPart | None:
     """The one entire axis that an axis is; None where it is a part of one, or several."""
-    return axis[0] if len(axis) == 1 and axis[0].entire else None
+    return axis[0] if len(axis) == 1 and axis[0].is_entire else None
 
 
-def regrouped(axes: Axes, shape: Shape) -> Axes | None:
+def regroup_axes(axes: ShapeParts, shape: Shape) -> ShapeParts | None:
     """The axes of a view of this shape; None where a size cuts an axis into parts that are not equal."""
     waiting = [part for axis in axes for part in axis][::-1]
-    made: list[Axis] = []
+    made: list[AxisParts] = []
     for size in shape:
-        parts: list[Part] = []
+        parts: list[AxisPart] = []
         while size > 1:
             if not waiting:
                 return None
@@ -75,13 +75,13 @@ def regrouped(axes: Axes, shape: Shape) -> Axes | None:
                 part = part._replace(size=size, step=part.step * rest)
             parts.append(part)
             size //= part.size
-        made.append(joined(parts))
+        made.append(merge_parts(parts))
     return tuple(made) if not waiting else None
 
 
-def joined(parts: Iterable[Part]) -> Axis:
+def merge_parts(parts: Iterable[AxisPart]) -> AxisParts:
     """Parts of one axis that lie side by side, as one."""
-    made: list[Part] = []
+    made: list[AxisPart] = []
     for part in parts:
         last = made[-1] if made else None
         if last is not None and last.axis == part.axis and last.step == part.step * part.size:
@@ -91,108 +91,108 @@ def joined(parts: Iterable[Part]) -> Axis:
     return tuple(made)
 
 
-class Follower:
+class AxisPartTracker:
     """Rows in their order → the axes of what they give."""
 
     def __init__(self) -> None:
-        self.known: dict[int, Axes] = {}
+        self.known: dict[int, ShapeParts] = {}
         self.count = 0
 
-    def fresh(self, shape: Shape, kinds: Sequence[str] = ()) -> Axes:
+    def new_axes(self, shape: Shape, kinds: Sequence[str] = ()) -> ShapeParts:
         """Axes that begin here."""
         named = [*kinds, *[UNKNOWN] * (len(shape) - len(kinds))]
-        return tuple(self.begin(size, kind) for size, kind in zip(shape, named, strict=True))
+        return tuple(self.new_axis(size, kind) for size, kind in zip(shape, named, strict=True))
 
-    def begin(self, size: int, kind: str) -> Axis:
+    def new_axis(self, size: int, kind: str) -> AxisParts:
         """One axis that begins here."""
         self.count += 1
-        return (Part(self.count, kind, size, size),) if size > 1 else ()
+        return (AxisPart(self.count, kind, size, size),) if size > 1 else ()
 
-    def outputs(self, row: Row) -> list[Axes]:
+    def outputs(self, row: Row) -> list[ShapeParts]:
         """The axes of everything that a row gives."""
         if not row.inputs:
-            return [self.fresh(value.shape) for value in row.outputs]
-        short = row.short.removesuffix("_")
-        rule = windowed if sliding(row)[0] is not None else RULES.get(short, same)
-        followed = row.outputs if rule is taken else row.outputs[:1]
-        found = [self._checked(rule(Made(self, row, value.shape)), value.shape) for value in followed]
-        return [*found, *(self.fresh(value.shape) for value in row.outputs[len(followed) :])]
+            return [self.new_axes(value.shape) for value in row.outputs]
+        short = row.short_name.removesuffix("_")
+        rule = window_axes if window_and_axes(row)[0] is not None else AXIS_PART_RULES.get(short, elementwise_axes)
+        followed = row.outputs if rule is selected_axes else row.outputs[:1]
+        found = [self._with_right_sizes(rule(RowOutput(self, row, value.shape)), value.shape) for value in followed]
+        return [*found, *(self.new_axes(value.shape) for value in row.outputs[len(followed) :])]
 
-    def _checked(self, axes: Axes | None, shape: Shape) -> Axes:
+    def _with_right_sizes(self, axes: ShapeParts | None, shape: Shape) -> ShapeParts:
         """The axes that a rule found, each of which must have its size."""
         if axes is None or len(axes) != len(shape):
-            return self.fresh(shape)
+            return self.new_axes(shape)
         found = zip(axes, shape, strict=True)
-        return tuple(a if prod(p.size for p in a) == size else self.begin(size, UNKNOWN) for a, size in found)
+        return tuple(a if prod(p.size for p in a) == size else self.new_axis(size, UNKNOWN) for a, size in found)
 
-    def of(self, row: Row, number: int = 0) -> Axes:
+    def of(self, row: Row, number: int = 0) -> ShapeParts:
         """The axes of an operand."""
         value = row.inputs[number].value
         if value.id not in self.known:
-            self.known[value.id] = self.fresh(value.shape)
+            self.known[value.id] = self.new_axes(value.shape)
         return self.known[value.id]
 
-    def renewed(self, axes: Axes, shape: Shape, where: Mapping[int, str]) -> Axes:
+    def with_new_axes(self, axes: ShapeParts, shape: Shape, where: Mapping[int, str]) -> ShapeParts:
         """The same axes but for some that begin here, with their kinds."""
-        return tuple(self.begin(shape[i], where[i]) if i in where else axis for i, axis in enumerate(axes))
+        return tuple(self.new_axis(shape[i], where[i]) if i in where else axis for i, axis in enumerate(axes))
 
 
-class Made(NamedTuple):
+class RowOutput(NamedTuple):
     """A row, the shape of the output asked for, and the axes known so far."""
 
-    follow: Follower
+    tracker: AxisPartTracker
     row: Row
     out: Shape
 
 
-Rule = Callable[[Made], Axes | None]
+AxisPartRule = Callable[[RowOutput], ShapeParts | None]
 
 
 # ------------------------------------------------------------ rows that keep axes
-def same(at: Made) -> Axes | None:
+def elementwise_axes(at: RowOutput) -> ShapeParts | None:
     """Element by element: the axes of the first operand of the output's shape, of one that flows if there is one."""
     fitting = [i for i, operand in enumerate(at.row.inputs) if operand.value.shape == at.out]
-    flowing = [i for i in fitting if at.row.inputs[i].value.id in at.follow.known]
-    return at.follow.of(at.row, (flowing or fitting)[0]) if fitting else None
+    flowing = [i for i in fitting if at.row.inputs[i].value.id in at.tracker.known]
+    return at.tracker.of(at.row, (flowing or fitting)[0]) if fitting else None
 
 
-def resized(at: Made) -> Axes | None:
+def resized_axes(at: RowOutput) -> ShapeParts | None:
     """Parts, paddings, repetitions: axes that keep their size stay, others begin here and hold what they held."""
-    axes = at.follow.of(at.row)
+    axes = at.tracker.of(at.row)
     if len(axes) != len(at.out):
         return None
     sizes = at.row.inputs[0].value.shape
     return tuple(
-        axis if size == new else at.follow.begin(new, axis[0].kind if len(axis) == 1 else UNKNOWN)
+        axis if size == new else at.tracker.new_axis(new, axis[0].kind if len(axis) == 1 else UNKNOWN)
         for axis, size, new in zip(axes, sizes, at.out, strict=True)
     )
 
 
-def taken(at: Made) -> Axes | None:
+def selected_axes(at: RowOutput) -> ShapeParts | None:
     """One position along an axis (`unbind`, `select`), which goes; a part of it otherwise."""
-    axes, dim = at.follow.of(at.row), at.row.get("dim", 0)
+    axes, dim = at.tracker.of(at.row), at.row.get("dim", 0)
     if len(axes) == len(at.out) or not isinstance(dim, int):
-        return resized(at)
+        return resized_axes(at)
     return tuple(axis for i, axis in enumerate(axes) if i != dim % len(axes))
 
 
-def indexed(at: Made) -> Axes | None:
+def indexed_axes(at: RowOutput) -> ShapeParts | None:
     """`x[:, 0, ::2]`, entry by entry."""
-    index, axes = at.row.get("index", "?"), at.follow.of(at.row)
+    index, axes = at.row.get("index", "?"), at.tracker.of(at.row)
     entries = [*index] if isinstance(index, tuple) else [index]
     if any(not isinstance(e, (int, type(None))) and ":" not in str(e) and e != "..." for e in entries):
         return None
-    where, _ = followed(entries, len(axes))
-    made: list[Axis] = [()] * len(at.out)
+    where, _ = index_axes(entries, len(axes))
+    made: list[AxisParts] = [()] * len(at.out)
     for old, (new,) in where.items():
         kept = at.row.inputs[0].value.shape[old] == at.out[new]
         kind = axes[old][0].kind if len(axes[old]) == 1 else UNKNOWN
-        made[new] = axes[old] if kept else at.follow.begin(at.out[new], kind)
+        made[new] = axes[old] if kept else at.tracker.new_axis(at.out[new], kind)
     return tuple(made)
 
 
-def reduced(at: Made) -> Axes | None:
-    axes, dim = at.follow.of(at.row), at.row.get("dim")
+def reduced_axes(at: RowOutput) -> ShapeParts | None:
+    axes, dim = at.tracker.of(at.row), at.row.get("dim")
     dims = dim if isinstance(dim, tuple) else (dim,)
     gone = {d % len(axes) for d in dims if isinstance(d, int)} if axes else set()
     if len(axes) == len(at.out):
@@ -201,19 +201,19 @@ def reduced(at: Made) -> Axes | None:
 
 
 # ------------------------------------------------------------ rows that move axes
-def viewed(at: Made) -> Axes | None:
-    return regrouped(at.follow.of(at.row), at.out)
+def viewed_axes(at: RowOutput) -> ShapeParts | None:
+    return regroup_axes(at.tracker.of(at.row), at.out)
 
 
-def permuted(at: Made) -> Axes | None:
-    axes, order = at.follow.of(at.row), at.row.get("dims")
+def permuted_axes(at: RowOutput) -> ShapeParts | None:
+    axes, order = at.tracker.of(at.row), at.row.get("dims")
     if not isinstance(order, tuple) or len(order) != len(axes):
         return None
     return tuple(axes[d % len(axes)] for d in order)
 
 
-def swapped(at: Made) -> Axes | None:
-    axes = [*at.follow.of(at.row)]
+def swapped_axes(at: RowOutput) -> ShapeParts | None:
+    axes = [*at.tracker.of(at.row)]
     one, other = (at.row.get(name, default) for name, default in (("dim0", -2), ("dim1", -1)))
     if len(axes) < 2 or not isinstance(one, int) or not isinstance(other, int):
         return None
@@ -222,76 +222,78 @@ def swapped(at: Made) -> Axes | None:
 
 
 # ------------------------------------------------------------ rows that make axes
-def features(at: Made) -> Axes | None:
+def linear_axes(at: RowOutput) -> ShapeParts | None:
     """A map of the last axis: linear layers, attention's output, recurrent layers."""
-    axes = at.follow.of(at.row)
-    return at.follow.renewed(axes, at.out, {len(at.out) - 1: FEATURES}) if len(axes) == len(at.out) else None
+    axes = at.tracker.of(at.row)
+    return at.tracker.with_new_axes(axes, at.out, {len(at.out) - 1: FEATURES}) if len(axes) == len(at.out) else None
 
 
-def embedded(at: Made) -> Axes | None:
-    return (*at.follow.of(at.row), *at.follow.fresh(at.out[-1:], [FEATURES]))
+def embedding_axes(at: RowOutput) -> ShapeParts | None:
+    return (*at.tracker.of(at.row), *at.tracker.new_axes(at.out[-1:], [FEATURES]))
 
 
-def windowed(at: Made) -> Axes | None:
+def window_axes(at: RowOutput) -> ShapeParts | None:
     """A convolution or a pooling: the axes that its window moves along begin here, those before them stay."""
-    _, slid = sliding(at.row)
+    _, slid = window_and_axes(at.row)
     kinds = dict.fromkeys(slid, POSITIONS)
-    if "conv" in at.row.short:
+    if "conv" in at.row.short_name:
         kinds[slid[0] - 1] = FEATURES
-    axes = at.follow.of(at.row)
+    axes = at.tracker.of(at.row)
     if len(axes) == len(at.out) and not kinds.keys() & {slid[0] - 1} and slid[0] >= 1 and len(axes[slid[0] - 1]) == 1:
         part = axes[slid[0] - 1][0]
         axes = (*axes[: slid[0] - 1], (part._replace(kind=part.kind or FEATURES),), *axes[slid[0] :])
-    return at.follow.renewed(axes, at.out, kinds) if len(axes) == len(at.out) else None
+    return at.tracker.with_new_axes(axes, at.out, kinds) if len(axes) == len(at.out) else None
 
 
-def spread(at: Made) -> Axes | None:
+def adaptive_axes(at: RowOutput) -> ShapeParts | None:
     """Adaptive pools, interpolations: channels stay, positions begin here."""
-    axes = at.follow.of(at.row)
+    axes = at.tracker.of(at.row)
     kinds = dict.fromkeys(range(2, len(at.out)), POSITIONS)
-    return at.follow.renewed(axes, at.out, kinds) if len(axes) == len(at.out) else None
+    return at.tracker.with_new_axes(axes, at.out, kinds) if len(axes) == len(at.out) else None
 
 
-def shuffled(at: Made) -> Axes | None:
-    return at.follow.fresh(at.out, [BATCH, FEATURES, POSITIONS, POSITIONS])
+def pixel_shuffle_axes(at: RowOutput) -> ShapeParts | None:
+    return at.tracker.new_axes(at.out, [BATCH, FEATURES, POSITIONS, POSITIONS])
 
 
-def product(at: Made) -> Axes | None:
+def matmul_axes(at: RowOutput) -> ShapeParts | None:
     """The rows of one matrix and the columns of the other."""
-    one, other = at.follow.of(at.row), at.follow.of(at.row, 1) if len(at.row.inputs) > 1 else ()
+    one, other = at.tracker.of(at.row), at.tracker.of(at.row, 1) if len(at.row.inputs) > 1 else ()
     if len(one) != len(at.out) or len(other) != len(at.out) or len(at.out) < 2:
         return None
     return (*one[:-1], other[-1])
 
 
-def attended(at: Made) -> Axes | None:
+def attention_axes(at: RowOutput) -> ShapeParts | None:
     """The positions of the queries, the features of the values."""
-    query, value = at.follow.of(at.row), at.follow.of(at.row, 2)
+    query, value = at.tracker.of(at.row), at.tracker.of(at.row, 2)
     return (*query[:-1], value[-1]) if len(query) == len(value) == len(at.out) else None
 
 
-def begun(at: Made) -> Axes | None:
+def unknown_axes(at: RowOutput) -> ShapeParts | None:
     """Axes of which nothing is known."""
-    return at.follow.fresh(at.out)
+    return at.tracker.new_axes(at.out)
 
 
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"), viewed),
-    "permute": permuted,
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), swapped),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), taken),
-    **dict.fromkeys(("cat", "concat", "concatenate", "pad", "expand", "repeat", "broadcast_to"), resized),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "norm"), reduced),
-    **dict.fromkeys(("linear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"), features),
-    **dict.fromkeys(("interpolate", "upsample"), spread),
-    **{f"adaptive_{kind}_pool{d}d": spread for kind in ("avg", "max") for d in (1, 2, 3)},
-    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffled),
-    **dict.fromkeys(("matmul", "bmm", "baddbmm"), product),
-    **dict.fromkeys(("flip", "roll", "sort", "gather", "take", "einsum", "stack", "unfold", "fold"), begun),
-    "movedim": begun,
-    "scaled_dot_product_attention": attended,
-    "embedding": embedded,
-    "getitem": indexed,
+AXIS_PART_RULES: Mapping[str, AxisPartRule] = {
+    **dict.fromkeys(
+        ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"), viewed_axes
+    ),
+    "permute": permuted_axes,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), swapped_axes),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), selected_axes),
+    **dict.fromkeys(("cat", "concat", "concatenate", "pad", "expand", "repeat", "broadcast_to"), resized_axes),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "norm"), reduced_axes),
+    **dict.fromkeys(("linear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"), linear_axes),
+    **dict.fromkeys(("interpolate", "upsample"), adaptive_axes),
+    **{f"adaptive_{kind}_pool{d}d": adaptive_axes for kind in ("avg", "max") for d in (1, 2, 3)},
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), pixel_shuffle_axes),
+    **dict.fromkeys(("matmul", "bmm", "baddbmm"), matmul_axes),
+    **dict.fromkeys(("flip", "roll", "sort", "gather", "take", "einsum", "stack", "unfold", "fold"), unknown_axes),
+    "movedim": unknown_axes,
+    "scaled_dot_product_attention": attention_axes,
+    "embedding": embedding_axes,
+    "getitem": indexed_axes,
 }
 """Function (short name, without the underscore of an in-place one) → rule; what is not here is taken element by element
 where the shapes fit."""

@@ -11,83 +11,103 @@ from itertools import zip_longest
 from math import prod
 
 from archscope import units
-from archscope.checks.lint.flow import CONVOLUTIONS, COPIES, NORMS, Flow, found, passes, plain
+from archscope.checks.lint.lint_context import (
+    CONV_OPS,
+    COPIES,
+    NORM_OPS,
+    LintContext,
+    is_passthrough,
+    op_name,
+    rule_finding,
+)
 from archscope.report import Finding
 from archscope.trace import Operand, Row, Shape
 
-Pair = Sequence[Operand]
-SUMS = frozenset(["add", "sub", "rsub"])
-PRODUCTS = frozenset(["mul", "div"])
-COMPARISONS = frozenset(["eq", "ne", "gt", "ge", "lt", "le", "isclose"])
-BROADCASTS = SUMS | PRODUCTS | COMPARISONS
-WARNED = frozenset(["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+OperandPair = Sequence[Operand]
+SUM_OPS = frozenset(["add", "sub", "rsub"])
+PRODUCT_OPS = frozenset(["mul", "div"])
+COMPARISON_OPS = frozenset(["eq", "ne", "gt", "ge", "lt", "le", "isclose"])
+BROADCAST_OPS = SUM_OPS | PRODUCT_OPS | COMPARISON_OPS
+LOSSES_TORCH_WARNS = frozenset(["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
 """Losses of which torch itself warns wherever their operands differ in shape."""
-UNWARNED = frozenset(
+SILENT_LOSSES = frozenset(
     ["poisson_nll_loss", "gaussian_nll_loss", "kl_div", "hinge_embedding_loss", "multilabel_soft_margin_loss", "dist"]
 )
 """Losses that broadcast without a word. Those that are in neither set refuse (N, 1) beside (N)."""
-LOSSES = WARNED | UNWARNED
-SELECTS = frozenset(["squeeze", "getitem", "select", "flatten", "view", "reshape"])
-REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "norm", "logsumexp"])
-PAIRS = "every element of one meets every element of the other"
-WRITE_IT = "make both of one shape, or write the broadcast out (unsqueeze, [:, None], keepdim=True)"
+LOSSES = LOSSES_TORCH_WARNS | SILENT_LOSSES
+SELECTION_OPS = frozenset(["squeeze", "getitem", "select", "flatten", "view", "reshape"])
+REDUCTION_OPS = frozenset(
+    ["mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "norm", "logsumexp"]
+)
+ALL_PAIRS_FACT = "every element of one meets every element of the other"
+EXPLICIT_BROADCAST_HELP = "make both of one shape, or write the broadcast out (unsqueeze, [:, None], keepdim=True)"
 
 
-def silent_broadcast(flow: Flow) -> Iterator[Finding]:
+def silent_broadcast(flow: LintContext) -> Iterator[Finding]:
     """Losses, sums, comparisons and two-sided products of two values of unequal shapes that nobody asked for."""
     for row in flow.rows:
-        if plain(row) in LOSSES:
-            yield from of_loss(flow, row)
-        elif plain(row) in BROADCASTS:
-            yield from of_pair(flow, row)
+        if op_name(row) in LOSSES:
+            yield from check_loss(flow, row)
+        elif op_name(row) in BROADCAST_OPS:
+            yield from check_operands(flow, row)
 
 
-def of_loss(flow: Flow, row: Row) -> Iterator[Finding]:
+def check_loss(flow: LintContext, row: Row) -> Iterator[Finding]:
     """A loss whose prediction and target differ in shape; weights and variances have shapes of their own."""
     if len(row.inputs) < 2:
         return
     pair = row.inputs[:2]
     one, other = (operand.value.shape for operand in pair)
-    if one == other or any(is_number(flow, operand) for operand in pair) or all(spread(flow, op) for op in pair):
+    if (
+        one == other
+        or any(is_scalar(flow, operand) for operand in pair)
+        or all(has_inserted_axis(flow, op) for op in pair)
+    ):
         return
-    small, large = ordered(pair)
-    crossed = two_sided(one, other) or pairs_up(flow, small, large)
-    if crossed or plain(row) in WARNED:
-        fact = "every prediction is held against every target" if crossed else repeated(pair)
-        yield told(flow, row, pair, fact, ("the prediction", "the target"))
+    small, large = smaller_first(pair)
+    crossed = is_two_sided(one, other) or makes_batch_pairs(flow, small, large)
+    if crossed or op_name(row) in LOSSES_TORCH_WARNS:
+        fact = "every prediction is held against every target" if crossed else repetition_text(pair)
+        yield broadcast_finding(flow, row, pair, fact, ("the prediction", "the target"))
 
 
-def of_pair(flow: Flow, row: Row) -> Iterator[Finding]:
+def check_operands(flow: LintContext, row: Row) -> Iterator[Finding]:
     pair = flow.operands(row)
     if len(pair) != 2 or pair[0].value.shape == pair[1].value.shape:
         return
-    small, large = ordered(pair)
-    fact = "" if meant(flow, small, large) else clash(flow, row, small, large)
+    small, large = smaller_first(pair)
+    fact = "" if is_intended(flow, small, large) else suspicion_text(flow, row, small, large)
     if fact:
-        yield told(flow, row, pair, fact)
+        yield broadcast_finding(flow, row, pair, fact)
 
 
-def told(flow: Flow, row: Row, pair: Pair, fact: str, names: tuple[str, ...] = ()) -> Finding:
+def broadcast_finding(
+    flow: LintContext, row: Row, pair: OperandPair, fact: str, names: tuple[str, ...] = ()
+) -> Finding:
     """The finding: both shapes, what they make, at a batch of one what they make at any other, and the cure."""
-    small, large = ordered(pair)
-    one, other = (units.shape(operand.value.shape) for operand in pair)
-    made = units.shape(broadcast(small.value.shape, large.value.shape))
-    made += ", N×N at a batch of N" if small.value.shape == (1,) and pairs_up(flow, small, large) else ""
-    what = f"{row.op}: " if plain(row) in LOSSES else ""
-    details = [f"{operand.source or 'input'}  {units.shape(operand.value.shape)}" for operand in pair]
+    small, large = smaller_first(pair)
+    one, other = (units.format_shape(operand.value.shape) for operand in pair)
+    made = units.format_shape(broadcast_shape(small.value.shape, large.value.shape))
+    made += ", N×N at a batch of N" if small.value.shape == (1,) and makes_batch_pairs(flow, small, large) else ""
+    what = f"{row.op}: " if op_name(row) in LOSSES else ""
+    details = [f"{operand.source or 'input'}  {units.format_shape(operand.value.shape)}" for operand in pair]
     said = f"{what}{one} and {other} are broadcast to {made}: {fact}"
-    finding = found(
-        "silent-broadcast", row, said, help=cure(pair, names or (f"the {one}", f"the {other}")), details=details
+    finding = rule_finding(
+        "silent-broadcast",
+        row,
+        said,
+        help=broadcast_help(pair, names or (f"the {one}", f"the {other}")),
+        details=details,
     )
     return replace(finding, cause="broadcast")
 
 
-def cure(pair: Pair, names: tuple[str, ...]) -> str:
+def broadcast_help(pair: OperandPair, names: tuple[str, ...]) -> str:
     """How both come to one shape: the calls, where one has an axis of 1 more than the other."""
-    small, large = ordered(pair)
-    axis = lost_axis(small.value.shape, large.value.shape)
+    small, large = smaller_first(pair)
+    axis = missing_axis(small.value.shape, large.value.shape)
     if axis is None:
-        return WRITE_IT
+        return EXPLICIT_BROADCAST_HELP
     short, long = names if pair[0] is small else names[::-1]
     less, more = f"squeeze({axis})", f"unsqueeze({axis})"
     if len(small.value.shape) == 1:
@@ -96,110 +116,115 @@ def cure(pair: Pair, names: tuple[str, ...]) -> str:
 
 
 # ------------------------------------------------------------ shapes
-def ordered(pair: Pair) -> tuple[Operand, ...]:
+def smaller_first(pair: OperandPair) -> tuple[Operand, ...]:
     """Both, that of fewer dimensions, or of fewer bytes, first."""
     return tuple(sorted(pair, key=lambda operand: (len(operand.value.shape), operand.value.bytes)))
 
 
-def broadcast(one: Shape, other: Shape) -> Shape:
+def broadcast_shape(one: Shape, other: Shape) -> Shape:
     """The shape of both together."""
     sizes = zip_longest(reversed(one), reversed(other), fillvalue=1)
     return tuple(b if a == 1 else a for a, b in sizes)[::-1]
 
 
-def two_sided(one: Shape, other: Shape) -> bool:
+def is_two_sided(one: Shape, other: Shape) -> bool:
     """Whether each is repeated along an axis of the other, axes that are not there among them."""
     pairs = list(zip_longest(reversed(one), reversed(other), fillvalue=1))
     return any(a == 1 != b for a, b in pairs) and any(b == 1 != a for a, b in pairs)
 
 
-def lost_axis(small: Shape, large: Shape) -> int | None:
+def missing_axis(small: Shape, large: Shape) -> int | None:
     """The axis of size 1 behind the first that the larger shape has and the smaller one lacks; None where there is
     another difference."""
     axes = range(len(large) - 1, 0, -1) if len(small) + 1 == len(large) else ()
     return next((i for i in axes if large[i] == 1 and large[:i] + large[i + 1 :] == small), None)
 
 
-def repeated(pair: Pair) -> str:
+def repetition_text(pair: OperandPair) -> str:
     """Which side of a loss is repeated, and how often."""
     one, other = (operand.value.shape for operand in pair)
-    whole, predictions, targets = (max(prod(shape), 1) for shape in (broadcast(one, other), one, other))
+    whole, predictions, targets = (max(prod(shape), 1) for shape in (broadcast_shape(one, other), one, other))
     if targets < whole:
         return f"each target is taken {whole // targets} times"
     return f"each prediction is taken {whole // predictions} times" if predictions < whole else "they should be equal"
 
 
 # ------------------------------------------------------------ what looks meant
-def clash(flow: Flow, row: Row, small: Operand, large: Operand) -> str:
+def suspicion_text(flow: LintContext, row: Row, small: Operand, large: Operand) -> str:
     """What is wrong with a broadcast; empty where it looks meant."""
-    one, other, compares = small.value.shape, large.value.shape, plain(row) in COMPARISONS
-    if compares and lost_axis(one, other) is None:
+    one, other, compares = small.value.shape, large.value.shape, op_name(row) in COMPARISON_OPS
+    if compares and missing_axis(one, other) is None:
         return ""
     if len(one) < len(other) and one:
         along = f"the batch of one is laid along axis {len(other) - len(one)} of the other"
-        if two_sided(one, other):
-            return PAIRS
+        if is_two_sided(one, other):
+            return ALL_PAIRS_FACT
         given = flow.index.maker(small) is None
-        if pairs_up(flow, small, large) and not (given and plain(row) in PRODUCTS):
-            return PAIRS if len(one) == 1 else along
-        if plain(row) in SUMS and batch_first(flow, one) and batch_first(flow, other) and len(one) > 1:
+        if makes_batch_pairs(flow, small, large) and not (given and op_name(row) in PRODUCT_OPS):
+            return ALL_PAIRS_FACT if len(one) == 1 else along
+        if op_name(row) in SUM_OPS and starts_with_batch(flow, one) and starts_with_batch(flow, other) and len(one) > 1:
             return along
-    if plain(row) in SUMS and one_channel(one, other) and from_layers(flow, small) and from_layers(flow, large):
+    if (
+        op_name(row) in SUM_OPS
+        and is_channel_broadcast(one, other)
+        and comes_from_conv(flow, small)
+        and comes_from_conv(flow, large)
+    ):
         return f"one channel is added to each of {max(other[1], one[1])}"
     return ""
 
 
-def meant(flow: Flow, small: Operand, large: Operand) -> bool:
+def is_intended(flow: LintContext, small: Operand, large: Operand) -> bool:
     """Whether all pairs are asked for: the axis of 1 was just inserted, or both are the same value."""
     if not len(small.value.shape) < len(large.value.shape):
         return False
-    return spread(flow, large) or root(flow, small) == root(flow, large)
+    return has_inserted_axis(flow, large) or root_value_id(flow, small) == root_value_id(flow, large)
 
 
-def spread(flow: Flow, operand: Operand) -> bool:
+def has_inserted_axis(flow: LintContext, operand: Operand) -> bool:
     """Whether an axis was inserted right before, beside casts and copies: `unsqueeze`, `[:, None]`."""
     maker = flow.index.maker(operand)
-    while maker is not None and maker.short in COPIES:
+    while maker is not None and maker.short_name in COPIES:
         maker = flow.index.maker(maker.inputs[0])
-    if maker is None or maker.short != "getitem":
-        return maker is not None and maker.short == "unsqueeze"
+    if maker is None or maker.short_name != "getitem":
+        return maker is not None and maker.short_name == "unsqueeze"
     index = maker.get("index", "?")
     return index is None or (isinstance(index, tuple) and None in index)
 
 
-def root(flow: Flow, operand: Operand) -> int:
+def root_value_id(flow: LintContext, operand: Operand) -> int:
     """The id of the value that an operand is a view or a copy of."""
     maker = flow.index.maker(operand)
-    while maker is not None and passes(maker):
+    while maker is not None and is_passthrough(maker):
         operand = maker.inputs[0]
         maker = flow.index.maker(operand)
     return operand.value.id
 
 
-def is_number(flow: Flow, operand: Operand) -> bool:
+def is_scalar(flow: LintContext, operand: Operand) -> bool:
     """Whether an operand has no axis that could be a batch: a scalar, or one constant number."""
     shape = operand.value.shape
-    return not shape or (prod(shape) == 1 and operand.value.id not in flow.index.dependent)
+    return not shape or (prod(shape) == 1 and operand.value.id not in flow.index.input_dependent)
 
 
 # ------------------------------------------------------------ batches
-def pairs_up(flow: Flow, small: Operand, large: Operand) -> bool:
+def makes_batch_pairs(flow: LintContext, small: Operand, large: Operand) -> bool:
     """(N) beside (N, 1) and the like, which give (N, N) for every batch but this one, of 1."""
     return (
         flow.report.batch in (1, None)
         and small.value.shape[:1] == large.value.shape[:1] == (1,)
-        and lost_axis(small.value.shape, large.value.shape) is not None
-        and of_batch(flow, small)
+        and missing_axis(small.value.shape, large.value.shape) is not None
+        and is_batch_axis_kept(flow, small)
     )
 
 
-def of_batch(flow: Flow, operand: Operand) -> bool:
+def is_batch_axis_kept(flow: LintContext, operand: Operand) -> bool:
     """Whether the first axis of a value is the batch: it is an input, a piece of a value, or element by element or
     over other axes made of one that is."""
     maker = flow.index.maker(operand)
-    while maker is not None and maker.short not in SELECTS:
+    while maker is not None and maker.short_name not in SELECTION_OPS:
         read = flow.operands(maker)
-        if len(read) != 1 or not (same_size(maker) or reduces_others(maker)):
+        if len(read) != 1 or not (keeps_shape(maker) or reduces_others(maker)):
             return False
         maker = flow.index.maker(read[0])
     return True
@@ -208,30 +233,30 @@ def of_batch(flow: Flow, operand: Operand) -> bool:
 def reduces_others(row: Row) -> bool:
     """Whether a row reduces axes behind the first, and the first is left."""
     given, made = row.inputs[0].value.shape, row.outputs[0].shape
-    return row.short in REDUCTIONS and made[:1] == given[:1] and len(given) > 1 and given[1] != 1
+    return row.short_name in REDUCTION_OPS and made[:1] == given[:1] and len(given) > 1 and given[1] != 1
 
 
-def batch_first(flow: Flow, shape: Shape) -> bool:
+def starts_with_batch(flow: LintContext, shape: Shape) -> bool:
     return shape[0] == flow.report.batch
 
 
-def one_channel(one: Shape, other: Shape) -> bool:
+def is_channel_broadcast(one: Shape, other: Shape) -> bool:
     """Maps that differ in their channels alone, of which one has a single one."""
     maps = len(one) == len(other) > 3 and one[2:] == other[2:] and one[0] == other[0]
     return maps and min(one[1], other[1]) == 1 and max(one[2:]) > 1
 
 
-def from_layers(flow: Flow, operand: Operand) -> bool:
+def comes_from_conv(flow: LintContext, operand: Operand) -> bool:
     """Whether a value is the net's first input, or comes from a convolution through norms, activations and the like."""
     value = operand.value.id
     while (row := flow.index.makers.get(value)) is not None:
-        if row.short in CONVOLUTIONS:
+        if row.short_name in CONV_OPS:
             return True
-        if len(flow.operands(row)) != 1 or not (passes(row) or row.short in NORMS or same_size(row)):
+        if len(flow.operands(row)) != 1 or not (is_passthrough(row) or row.short_name in NORM_OPS or keeps_shape(row)):
             return False
         value = flow.operands(row)[0].value.id
     return value == flow.report.trace.inputs[0].value.id
 
 
-def same_size(row: Row) -> bool:
+def keeps_shape(row: Row) -> bool:
     return row.outputs[0].shape == row.inputs[0].value.shape

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import torch
 
 from archscope.compile.shapes import functions, layers
-from archscope.compile.shapes.certain import Unsure, sound
+from archscope.compile.shapes.guards import NoRule, is_supported
 
-DOUBTS = (Unsure, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RuntimeError)
+NO_RULE_ERRORS = (NoRule, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RuntimeError)
 """What a rule meets in arguments that it was not written for."""
 
 
@@ -30,13 +30,13 @@ def layer_output(
     the call itself, as `need_weights=False`; with others than true and false torch is asked. Weights are taken to have
     torch's default dtype.
     """
-    rule = layers.RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
-    tensors = inputs and all(isinstance(value, torch.Tensor) and sound(value) for value in inputs)
+    rule = layers.LAYER_RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
+    tensors = inputs and all(isinstance(value, torch.Tensor) and is_supported(value) for value in inputs)
     if rule is None or not tensors or not all(isinstance(value, bool) for value in (options or {}).values()):
         return None
     try:
         return rule(arguments, *inputs, **(options or {}))
-    except DOUBTS:
+    except NO_RULE_ERRORS:
         return None
 
 
@@ -45,10 +45,10 @@ def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, ob
 
     `name` is the short name in torch, torch.nn.functional or torch.Tensor; a method has its tensor as first argument.
     """
-    rule = functions.RULES.get(name)
-    if rule is None or not all(map(sound, (*args, *kwargs.values()))):
+    rule = functions.FUNCTION_RULES.get(name)
+    if rule is None or not all(map(is_supported, (*args, *kwargs.values()))):
         return None
     try:
         return rule(*args, **kwargs)
-    except DOUBTS:
+    except NO_RULE_ERRORS:
         return None

@@ -1,6 +1,6 @@
 """The rules of functions by name. A rule has the parameters of the torch function of its name and gives its result.
 
-RULES: short name → rule(*args, **kwargs) → tensor or tuple; raises Unsure (or TypeError, for other parameters)
+FUNCTION_RULES: short name → rule(*args, **kwargs) → tensor or tuple; raises NoRule (or TypeError, for other parameters)
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from functools import partial
 
 import torch
 
-from archscope.compile.shapes import arrangement, images, pointwise, products
+from archscope.compile.shapes import images, pointwise, products, reshape
 
-Rule = Callable[..., object]
+ShapeRule = Callable[..., object]
 
 _UNARY = """
     exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
@@ -34,14 +34,14 @@ _DTYPES = {
     "int": torch.int32,
     "bool": torch.bool,
 }
-_SPATIAL: Mapping[str, Rule] = {
+_SPATIAL: Mapping[str, ShapeRule] = {
     "conv{}d": images.convolution,
     "max_pool{}d": images.max_pool,
     "avg_pool{}d": images.avg_pool,
     "adaptive_avg_pool{}d": images.adaptive_avg_pool,
     "adaptive_max_pool{}d": images.adaptive_max_pool,
 }
-_NAMED: tuple[Rule, ...] = (
+_RULES_NAMED_AS_TORCH: tuple[ShapeRule, ...] = (
     *(
         pointwise.clamp,
         pointwise.hardtanh,
@@ -54,14 +54,14 @@ _NAMED: tuple[Rule, ...] = (
     *(products.linear, products.matmul, products.bmm, products.mm, products.outer, products.embedding),
     *(products.scaled_dot_product_attention, products.layer_norm, products.rms_norm, products.group_norm),
     *(images.pad, images.interpolate, images.pixel_shuffle, images.pixel_unshuffle, images.unfold),
-    *(arrangement.stack, arrangement.contiguous, arrangement.flatten, arrangement.reshape),
-    *(arrangement.arange, arrangement.full),
+    *(reshape.stack, reshape.contiguous, reshape.flatten, reshape.reshape),
+    *(reshape.arange, reshape.full),
 )
-RULES: Mapping[str, Rule] = {
-    **{rule.__name__: rule for rule in _NAMED},
+FUNCTION_RULES: Mapping[str, ShapeRule] = {
+    **{rule.__name__: rule for rule in _RULES_NAMED_AS_TORCH},
     **dict.fromkeys(_UNARY.split(), pointwise.unary),
-    **{name: pointwise.activation(number) for name, number in _ACTIVATIONS.items()},
-    **{name: pointwise.converted(dtype) for name, dtype in _DTYPES.items()},
+    **{name: pointwise.activation_rule(number) for name, number in _ACTIVATIONS.items()},
+    **{name: pointwise.cast_rule(dtype) for name, dtype in _DTYPES.items()},
     **{name.format(count): partial(rule, count) for name, rule in _SPATIAL.items() for count in (1, 2, 3)},
     "clip": pointwise.clamp,
     "pow": pointwise.power,
@@ -69,8 +69,8 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), pointwise.softmax),
     **dict.fromkeys(("add", "sub", "mul", "multiply", "subtract"), pointwise.arithmetic),
     **dict.fromkeys(("div", "divide", "truediv", "true_divide"), pointwise.division),
-    **dict.fromkeys(("mean", "sum", "amax", "amin"), arrangement.reduction),
-    **dict.fromkeys(("cat", "concat", "concatenate"), arrangement.cat),
-    **dict.fromkeys(("zeros", "ones"), arrangement.filled),
+    **dict.fromkeys(("mean", "sum", "amax", "amin"), reshape.reduction),
+    **dict.fromkeys(("cat", "concat", "concatenate"), reshape.cat),
+    **dict.fromkeys(("zeros", "ones"), reshape.zeros_or_ones),
 }
 """Short name of a function or method → its rule."""

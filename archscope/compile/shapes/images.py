@@ -8,8 +8,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import windows
-from archscope.compile.shapes.certain import floating, following, ints, is_int, is_number, made, same, sure
+from archscope.compile.shapes import window_sizes
+from archscope.compile.shapes.guards import (
+    empty_contiguous,
+    empty_in_layout,
+    empty_like,
+    floating_dtype,
+    guard,
+    int_tuple,
+    is_finite_number,
+    is_int,
+)
 
 
 def convolution(
@@ -22,12 +31,12 @@ def convolution(
     dilation: object = 1,
     groups: int = 1,
 ) -> Tensor:
-    floating(input, weight, bias)
-    sure(input.dim() == weight.dim() == count + 2 and is_int(groups) and groups > 0)
-    sure(input.shape[1] == weight.shape[1] * groups and weight.shape[0] % groups == 0)
-    sure(bias is None or bias.shape == weight.shape[:1])
-    out = windows.convolution(input.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return following(input, (input.shape[0], weight.shape[0], *out))
+    floating_dtype(input, weight, bias)
+    guard(input.dim() == weight.dim() == count + 2 and is_int(groups) and groups > 0)
+    guard(input.shape[1] == weight.shape[1] * groups and weight.shape[0] % groups == 0)
+    guard(bias is None or bias.shape == weight.shape[:1])
+    out = window_sizes.conv_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return empty_in_layout(input, (input.shape[0], weight.shape[0], *out))
 
 
 def max_pool(
@@ -40,11 +49,11 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    floating(input)
-    sure(input.dim() == count + 2)
-    out = windows.pool(input.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    values = following(input, (*input.shape[:2], *out))
-    return (values, same(values, torch.int64)) if return_indices else values
+    floating_dtype(input)
+    guard(input.dim() == count + 2)
+    out = window_sizes.pool_sizes(input.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    values = empty_in_layout(input, (*input.shape[:2], *out))
+    return (values, empty_like(values, torch.int64)) if return_indices else values
 
 
 def avg_pool(
@@ -57,30 +66,30 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    floating(input)
-    sure(input.dim() == count + 2 and (divisor_override is None or (is_int(divisor_override) and divisor_override)))
-    sure(count < 3 or all(n >= k for n, k in zip(input.shape[2:], ints(kernel_size, 3), strict=True)))
-    out = windows.pool(input.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    return following(input, (*input.shape[:2], *out))
+    floating_dtype(input)
+    guard(input.dim() == count + 2 and (divisor_override is None or (is_int(divisor_override) and divisor_override)))
+    guard(count < 3 or all(n >= k for n, k in zip(input.shape[2:], int_tuple(kernel_size, 3), strict=True)))
+    out = window_sizes.pool_sizes(input.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
+    return empty_in_layout(input, (*input.shape[:2], *out))
 
 
 def adaptive_avg_pool(count: int, input: Tensor, output_size: object) -> Tensor:
-    floating(input)
-    sure(input.dim() == count + 2)
-    return following(input, (*input.shape[:2], *windows.adaptive(input.shape[2:], output_size)))
+    floating_dtype(input)
+    guard(input.dim() == count + 2)
+    return empty_in_layout(input, (*input.shape[:2], *window_sizes.adaptive_sizes(input.shape[2:], output_size)))
 
 
 def adaptive_max_pool(
     count: int, input: Tensor, output_size: object, return_indices: bool = False
 ) -> Tensor | tuple[Tensor, Tensor]:
     values = adaptive_avg_pool(count, input, output_size)
-    return (values, same(values, torch.int64)) if return_indices else values
+    return (values, empty_like(values, torch.int64)) if return_indices else values
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    floating(input)
-    sure(value is None or is_number(value))
-    return following(input, windows.padded(input.shape, pad, mode))
+    floating_dtype(input)
+    guard(value is None or is_finite_number(value))
+    return empty_in_layout(input, window_sizes.pad_shape(input.shape, pad, mode))
 
 
 def interpolate(
@@ -92,32 +101,32 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    floating(input)
-    sure(not recompute_scale_factor and not antialias)
-    out = windows.resampled(input.shape[2:], size, scale_factor, mode, align_corners)
-    return following(input, (*input.shape[:2], *out))
+    floating_dtype(input)
+    guard(not recompute_scale_factor and not antialias)
+    out = window_sizes.interpolate_sizes(input.shape[2:], size, scale_factor, mode, align_corners)
+    return empty_in_layout(input, (*input.shape[:2], *out))
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    floating(input)
-    sure(input.dim() >= 3 and is_int(upscale_factor) and upscale_factor > 0)
+    floating_dtype(input)
+    guard(input.dim() >= 3 and is_int(upscale_factor) and upscale_factor > 0)
     *batch, channels, height, width = input.shape
-    sure(channels % upscale_factor**2 == 0)
+    guard(channels % upscale_factor**2 == 0)
     out = (channels // upscale_factor**2, height * upscale_factor, width * upscale_factor)
-    return made(input, (*batch, *out))
+    return empty_contiguous(input, (*batch, *out))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    floating(input)
-    sure(input.dim() >= 3 and is_int(downscale_factor) and downscale_factor > 0)
+    floating_dtype(input)
+    guard(input.dim() >= 3 and is_int(downscale_factor) and downscale_factor > 0)
     *batch, channels, height, width = input.shape
-    sure(height % downscale_factor == 0 and width % downscale_factor == 0)
+    guard(height % downscale_factor == 0 and width % downscale_factor == 0)
     out = (channels * downscale_factor**2, height // downscale_factor, width // downscale_factor)
-    return made(input, (*batch, *out))
+    return empty_contiguous(input, (*batch, *out))
 
 
 def unfold(input: Tensor, kernel_size: object, dilation: object = 1, padding: object = 0, stride: object = 1) -> Tensor:
-    floating(input)
-    sure(input.dim() == 4 and padding not in ("same", "valid"))
-    window, count = windows.unfolded(input.shape[2:], kernel_size, dilation, padding, stride)
-    return made(input, (input.shape[0], input.shape[1] * window, count))
+    floating_dtype(input)
+    guard(input.dim() == 4 and padding not in ("same", "valid"))
+    window, count = window_sizes.unfold_sizes(input.shape[2:], kernel_size, dilation, padding, stride)
+    return empty_contiguous(input, (input.shape[0], input.shape[1] * window, count))

@@ -9,36 +9,47 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes.certain import broadcast, floating, following, ints, is_int, is_number, made, sure
+from archscope.compile.shapes.guards import (
+    broadcast_shapes,
+    empty_contiguous,
+    empty_in_layout,
+    floating_dtype,
+    guard,
+    int_tuple,
+    is_finite_number,
+    is_int,
+)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    floating(input, weight, bias)
-    sure(weight.dim() == 2 and input.dim() > 0 and input.shape[-1] == weight.shape[1])
-    sure(bias is None or bias.shape == weight.shape[:1])
-    return made(input, (*input.shape[:-1], weight.shape[0]))
+    floating_dtype(input, weight, bias)
+    guard(weight.dim() == 2 and input.dim() > 0 and input.shape[-1] == weight.shape[1])
+    guard(bias is None or bias.shape == weight.shape[:1])
+    return empty_contiguous(input, (*input.shape[:-1], weight.shape[0]))
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
-    floating(input, other)
-    sure(min(input.dim(), other.dim()) >= 2 and input.shape[-1] == other.shape[-2])
-    return made(input, (*broadcast(input.shape[:-2], other.shape[:-2]), input.shape[-2], other.shape[-1]))
+    floating_dtype(input, other)
+    guard(min(input.dim(), other.dim()) >= 2 and input.shape[-1] == other.shape[-2])
+    return empty_contiguous(
+        input, (*broadcast_shapes(input.shape[:-2], other.shape[:-2]), input.shape[-2], other.shape[-1])
+    )
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    sure(input.dim() == mat2.dim() == 3 and input.shape[0] == mat2.shape[0])
+    guard(input.dim() == mat2.dim() == 3 and input.shape[0] == mat2.shape[0])
     return matmul(input, mat2)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    sure(input.dim() == mat2.dim() == 2)
+    guard(input.dim() == mat2.dim() == 2)
     return matmul(input, mat2)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    floating(input, vec2)
-    sure(input.dim() == vec2.dim() == 1)
-    return made(input, (*input.shape, *vec2.shape))
+    floating_dtype(input, vec2)
+    guard(input.dim() == vec2.dim() == 1)
+    return empty_contiguous(input, (*input.shape, *vec2.shape))
 
 
 def scaled_dot_product_attention(
@@ -51,21 +62,21 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    floating(query, key, value)
-    sure(query.dim() == key.dim() == value.dim() and 3 <= query.dim() <= 4)
-    sure(query.shape[-1] == key.shape[-1] and key.shape[-2] == value.shape[-2])
-    sure(query.shape[0] == key.shape[0] == value.shape[0] and key.shape[:-2] == value.shape[:-2])
+    floating_dtype(query, key, value)
+    guard(query.dim() == key.dim() == value.dim() and 3 <= query.dim() <= 4)
+    guard(query.shape[-1] == key.shape[-1] and key.shape[-2] == value.shape[-2])
+    guard(query.shape[0] == key.shape[0] == value.shape[0] and key.shape[:-2] == value.shape[:-2])
     grouped = enable_gqa and query.dim() == 4 and query.shape[1] % key.shape[1] == 0
-    sure(grouped or query.shape[:-2] == key.shape[:-2])
-    sure(is_number(dropout_p) and 0 <= dropout_p <= 1 and (scale is None or is_number(scale)))
-    _sure_of_mask(attn_mask, query, (*query.shape[:-1], key.shape[-2]), is_causal)
-    return made(query, (*query.shape[:-1], value.shape[-1]))
+    guard(grouped or query.shape[:-2] == key.shape[:-2])
+    guard(is_finite_number(dropout_p) and 0 <= dropout_p <= 1 and (scale is None or is_finite_number(scale)))
+    _guard_mask(attn_mask, query, (*query.shape[:-1], key.shape[-2]), is_causal)
+    return empty_contiguous(query, (*query.shape[:-1], value.shape[-1]))
 
 
-def _sure_of_mask(mask: Tensor | None, query: Tensor, scores: tuple[int, ...], is_causal: bool) -> None:
+def _guard_mask(mask: Tensor | None, query: Tensor, scores: tuple[int, ...], is_causal: bool) -> None:
     if mask is not None:
-        sure(not is_causal and mask.dtype in (torch.bool, query.dtype) and 2 <= mask.dim() <= len(scores))
-        sure(broadcast(mask.shape, scores) == scores)
+        guard(not is_causal and mask.dtype in (torch.bool, query.dtype) and 2 <= mask.dim() <= len(scores))
+        guard(broadcast_shapes(mask.shape, scores) == scores)
 
 
 def embedding(
@@ -77,9 +88,9 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    sure(input.dtype in (torch.int64, torch.int32) and weight.dim() == 2 and max_norm is None)
-    sure(padding_idx is None or (is_int(padding_idx) and -weight.shape[0] <= padding_idx < weight.shape[0]))
-    return made(weight, (*input.shape, weight.shape[1]))
+    guard(input.dtype in (torch.int64, torch.int32) and weight.dim() == 2 and max_norm is None)
+    guard(padding_idx is None or (is_int(padding_idx) and -weight.shape[0] <= padding_idx < weight.shape[0]))
+    return empty_contiguous(weight, (*input.shape, weight.shape[1]))
 
 
 # Normalisations.
@@ -92,11 +103,11 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    floating(input, weight, bias)
-    shape = ints(normalized_shape, len(normalized_shape))
-    sure(shape and tuple(input.shape[-len(shape) :]) == shape)
-    sure(all(tensor is None or tuple(tensor.shape) == shape for tensor in (weight, bias)))
-    return made(input, input.shape)
+    floating_dtype(input, weight, bias)
+    shape = int_tuple(normalized_shape, len(normalized_shape))
+    guard(shape and tuple(input.shape[-len(shape) :]) == shape)
+    guard(all(tensor is None or tuple(tensor.shape) == shape for tensor in (weight, bias)))
+    return empty_contiguous(input, input.shape)
 
 
 def rms_norm(
@@ -108,8 +119,8 @@ def rms_norm(
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    floating(input, weight, bias)
-    sure(input.dim() >= 2 and is_int(num_groups) and num_groups > 0 and input.shape[1] % num_groups == 0)
-    sure(math.prod(input.shape) > num_groups)
-    sure(all(tensor is None or tensor.shape == input.shape[1:2] for tensor in (weight, bias)))
-    return following(input, input.shape)
+    floating_dtype(input, weight, bias)
+    guard(input.dim() >= 2 and is_int(num_groups) and num_groups > 0 and input.shape[1] % num_groups == 0)
+    guard(math.prod(input.shape) > num_groups)
+    guard(all(tensor is None or tensor.shape == input.shape[1:2] for tensor in (weight, bias)))
+    return empty_in_layout(input, input.shape)

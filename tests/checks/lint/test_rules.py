@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from archscope.checks.lint import LINTS
-from archscope.report.slides import Slide
+from archscope.report.receptive_windows import ReceptiveWindow
 from tests.checks.lint.nets import Net, of_module, of_steps, said
 
 pytestmark = pytest.mark.moves_rng
@@ -303,13 +303,13 @@ def test_what_a_window_reads(size: int, kernel: int, stride: int, dilation: int,
     outputs = (size + 2 * padding - span) // stride + 1
     if outputs < 1:
         return
-    slide = Slide(0, size, outputs, kernel, stride, dilation, padding)
+    slide = ReceptiveWindow(0, size, outputs, kernel, stride, dilation, padding)
     met = {i for i in range(kernel) for o in range(outputs) if 0 <= o * stride - padding + i * dilation < size}
     read = {o * stride - padding + i * dilation for o in range(outputs) for i in range(kernel)} & {*range(size)}
-    assert slide.meets == len(met)
-    assert slide.tail == size - 1 - max(read, default=-1)
+    assert slide.used_positions == len(met)
+    assert slide.unread_tail == size - 1 - max(read, default=-1)
     endless = {(o * stride + i * dilation) % stride for o in range(stride) for i in range(kernel)}
-    assert slide.read * stride == len(endless)
+    assert slide.read_share * stride == len(endless)
 
 
 def test_repeated_blocks_are_one_finding(tmp_path: Path) -> None:

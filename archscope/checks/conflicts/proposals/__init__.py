@@ -18,124 +18,254 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from archscope.checks.conflicts.causes import as_precise, is_told_elsewhere
+from archscope.checks.conflicts.causes import is_size_of_other_axis, more_precise_cause
+from archscope.checks.conflicts.declared_arguments import has_channels_last
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.checks.conflicts.proposals.axis_order import (
-    exchanged,
-    expanded,
-    flattened_images,
-    grouped,
-    joined_alone,
-    moved_beside,
-    other_dims,
-    permuted,
-    transposed_product,
+    propose_concat_with_prev,
+    propose_expand,
+    propose_groups,
+    propose_image_flatten,
+    propose_other_dims,
+    propose_permute,
+    propose_product_transpose,
+    propose_sibling_transpose,
+    propose_swapped_sizes,
 )
-from archscope.checks.conflicts.proposals.case import Case, Pages, Proposal
-from archscope.checks.conflicts.proposals.declared_sizes import dimensions, flattened, told, transposed, unmoved, views
+from archscope.checks.conflicts.proposals.block_arguments import (
+    propose_dropped_products,
+    propose_dropped_sums,
+    propose_kernel_paddings,
+    propose_sibling_windows,
+    propose_unread_arguments,
+)
+from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Pages, Proposal
+from archscope.checks.conflicts.proposals.declared_sizes import (
+    propose_declared_size,
+    propose_flatten,
+    propose_join_dims,
+    propose_step_removal,
+    propose_transpose,
+    propose_view_sizes,
+)
 from archscope.checks.conflicts.proposals.inputs_and_labels import (
-    exchanged_values,
-    input_channels,
-    input_sizes,
-    sources,
+    propose_input_channels,
+    propose_input_sizes,
+    propose_other_labels,
+    propose_swapped_values,
 )
 from archscope.checks.conflicts.proposals.layer_arguments import (
-    all_paddings,
-    at_uses,
-    before_both,
-    channels,
-    kernels,
-    paddings,
-    roundings,
-    strides,
+    propose_all_paddings,
+    propose_at_uses,
+    propose_before_fork,
+    propose_kernels,
+    propose_output_sizes,
+    propose_paddings,
+    propose_roundings,
+    propose_strides,
 )
-from archscope.checks.conflicts.proposals.literals import divisors, head_counts, scales, sizes_meant
-from archscope.checks.conflicts.proposals.own_arguments import (
-    altered,
-    as_beside_it,
-    multiplied,
-    paddings_of_kernels,
-    unread,
+from archscope.checks.conflicts.proposals.literals import (
+    propose_divisors,
+    propose_head_counts,
+    propose_other_side_sizes,
+    propose_scale_factors,
 )
-from archscope.checks.conflicts.proposals.projections import conditions, projections
-from archscope.checks.conflicts.proposals.typos import sizes_beside, slips
-from archscope.checks.conflicts.told_arguments import lies_elsewhere
-from archscope.spec.argument_names import signatures_of
+from archscope.checks.conflicts.proposals.projections import propose_conditions, propose_projections
+from archscope.checks.conflicts.proposals.typos import propose_sibling_sizes, propose_typos
+from archscope.spec.argument_names import all_signatures
 
-__all__ = ["ORDER", "Pages", "Proposal", "proposals"]
+__all__ = ["SOURCE_ORDER", "Pages", "Proposal", "find_proposals"]
 
-Source = Callable[[Case], Iterator[Proposal]]
+ProposalSource = Callable[[ConflictCase], Iterator[Proposal]]
 
-ORDER: dict[str, tuple[Source, ...]] = {
+SOURCE_ORDER: dict[str, tuple[ProposalSource, ...]] = {
     "channels": (
-        *(unread, altered, joined_alone, moved_beside, told, grouped, head_counts, conditions, at_uses, projections),
-        *(sizes_beside, transposed_product, channels, sizes_meant, input_channels, sources, dimensions, exchanged),
-        *(multiplied, other_dims, exchanged_values, slips, strides, kernels, views),
+        *(
+            propose_unread_arguments,
+            propose_dropped_sums,
+            propose_concat_with_prev,
+            propose_sibling_transpose,
+            propose_declared_size,
+            propose_groups,
+            propose_head_counts,
+            propose_conditions,
+            propose_at_uses,
+            propose_projections,
+        ),
+        *(
+            propose_sibling_sizes,
+            propose_product_transpose,
+            propose_output_sizes,
+            propose_other_side_sizes,
+            propose_input_channels,
+            propose_other_labels,
+            propose_join_dims,
+            propose_swapped_sizes,
+        ),
+        *(
+            propose_dropped_products,
+            propose_other_dims,
+            propose_swapped_values,
+            propose_typos,
+            propose_strides,
+            propose_kernels,
+            propose_view_sizes,
+        ),
     ),
     "stride": (
-        *(unread, altered, before_both, conditions, at_uses, projections, scales, strides, sources, channels),
-        *(paddings, kernels, as_beside_it, multiplied, other_dims, slips, input_sizes),
+        *(
+            propose_unread_arguments,
+            propose_dropped_sums,
+            propose_before_fork,
+            propose_conditions,
+            propose_at_uses,
+            propose_projections,
+            propose_scale_factors,
+            propose_strides,
+            propose_other_labels,
+            propose_output_sizes,
+        ),
+        *(
+            propose_paddings,
+            propose_kernels,
+            propose_sibling_windows,
+            propose_dropped_products,
+            propose_other_dims,
+            propose_typos,
+            propose_input_sizes,
+        ),
     ),
     "off-by-one": (
-        *(unread, altered, told, before_both, paddings_of_kernels, roundings, all_paddings, paddings, strides, kernels),
-        *(as_beside_it, input_sizes, sources, views, channels, other_dims, slips),
+        *(
+            propose_unread_arguments,
+            propose_dropped_sums,
+            propose_declared_size,
+            propose_before_fork,
+            propose_kernel_paddings,
+            propose_roundings,
+            propose_all_paddings,
+            propose_paddings,
+            propose_strides,
+            propose_kernels,
+        ),
+        *(
+            propose_sibling_windows,
+            propose_input_sizes,
+            propose_other_labels,
+            propose_view_sizes,
+            propose_output_sizes,
+            propose_other_dims,
+            propose_typos,
+        ),
     ),
-    "layout": (
-        *(unread, altered, moved_beside, permuted, expanded, other_dims, flattened, flattened_images, transposed),
-        transposed_product,
-        *(views, divisors, dimensions, exchanged, sources, exchanged_values, sizes_meant, sizes_beside, multiplied),
-        *(unmoved, slips, told, paddings, strides, channels, input_sizes),
-    ),
-    "batch": (views, exchanged, sources, dimensions, other_dims, slips),
-}
-ORDER |= dict.fromkeys(("spatial-size", "kernel-size", "input-size"), ORDER["off-by-one"])
-ORDER["divisibility"] = ORDER["channels"]
-"""Class of a cause → where proposals come from, the likeliest first."""
-
-SHOWING: Mapping[str, tuple[Source, ...]] = {
-    "off-by-one": (all_paddings, before_both, paddings, roundings, kernels, input_sizes),
-    "channels": (channels, input_channels, sizes_beside, sizes_meant),
-    "divisibility": (divisors, head_counts),
     "layout": (
         *(
-            dimensions,
-            exchanged,
-            expanded,
-            exchanged_values,
-            flattened,
-            flattened_images,
-            moved_beside,
-            other_dims,
-            permuted,
-            transposed,
+            propose_unread_arguments,
+            propose_dropped_sums,
+            propose_sibling_transpose,
+            propose_permute,
+            propose_expand,
+            propose_other_dims,
+            propose_flatten,
+            propose_image_flatten,
+            propose_transpose,
         ),
-        *(transposed_product, unmoved, views),
+        propose_product_transpose,
+        *(
+            propose_view_sizes,
+            propose_divisors,
+            propose_join_dims,
+            propose_swapped_sizes,
+            propose_other_labels,
+            propose_swapped_values,
+            propose_other_side_sizes,
+            propose_sibling_sizes,
+            propose_dropped_products,
+        ),
+        *(
+            propose_step_removal,
+            propose_typos,
+            propose_declared_size,
+            propose_paddings,
+            propose_strides,
+            propose_output_sizes,
+            propose_input_sizes,
+        ),
     ),
-    "stride": (strides, scales),
-    "source": (sources,),
+    "batch": (
+        propose_view_sizes,
+        propose_swapped_sizes,
+        propose_other_labels,
+        propose_join_dims,
+        propose_other_dims,
+        propose_typos,
+    ),
+}
+SOURCE_ORDER |= dict.fromkeys(("spatial-size", "kernel-size", "input-size"), SOURCE_ORDER["off-by-one"])
+SOURCE_ORDER["divisibility"] = SOURCE_ORDER["channels"]
+"""Class of a cause → where proposals come from, the likeliest first."""
+
+CAUSE_SOURCES: Mapping[str, tuple[ProposalSource, ...]] = {
+    "off-by-one": (
+        propose_all_paddings,
+        propose_before_fork,
+        propose_paddings,
+        propose_roundings,
+        propose_kernels,
+        propose_input_sizes,
+    ),
+    "channels": (propose_output_sizes, propose_input_channels, propose_sibling_sizes, propose_other_side_sizes),
+    "divisibility": (propose_divisors, propose_head_counts),
+    "layout": (
+        *(
+            propose_join_dims,
+            propose_swapped_sizes,
+            propose_expand,
+            propose_swapped_values,
+            propose_flatten,
+            propose_image_flatten,
+            propose_sibling_transpose,
+            propose_other_dims,
+            propose_permute,
+            propose_transpose,
+        ),
+        *(propose_product_transpose, propose_step_removal, propose_view_sizes),
+    ),
+    "stride": (propose_strides, propose_scale_factors),
+    "source": (propose_other_labels,),
 }
 """Class of a cause → where proposals come from that show it when they help; the others show none."""
-CAUSE_SHOWN: Mapping[Source, str] = {source: cause for cause, known in SHOWING.items() for source in known}
+CAUSE_OF_SOURCE: Mapping[ProposalSource, str] = {
+    source: cause for cause, known in CAUSE_SOURCES.items() for source in known
+}
 
 
-def proposals(
-    diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[Source, ...]] = ORDER
+def find_proposals(
+    diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[ProposalSource, ...]] = SOURCE_ORDER
 ) -> Iterator[Proposal]:
     """Every proposal that is known for the conflict; those of another label say so by their cause."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
-    case = Case(diagnosis, pages, signatures_of(blocks))
-    for source in sources_of(diagnosis, order):
+    case = ConflictCase(diagnosis, pages, all_signatures(blocks))
+    for source in sources_for(diagnosis, order):
         for one in source(case):
-            shown = one.cause or CAUSE_SHOWN.get(source, "")
-            yield replace(one, cause=as_precise(shown, diagnosis.cause), guess=source is slips)
+            shown = one.cause or CAUSE_OF_SOURCE.get(source, "")
+            yield replace(one, cause=more_precise_cause(shown, diagnosis.cause), guess=source is propose_typos)
 
 
-def sources_of(diagnosis: Diagnosis, order: Mapping[str, tuple[Source, ...]]) -> tuple[Source, ...]:
+def sources_for(diagnosis: Diagnosis, order: Mapping[str, tuple[ProposalSource, ...]]) -> tuple[ProposalSource, ...]:
     """Where proposals come from. A layer that was told the size of another axis is not told that of its own."""
     mismatch, shape = diagnosis.mismatch, diagnosis.shapes[0]
-    if diagnosis.joined is not None:
-        return unread, altered, other_dims
-    told_elsewhere = is_told_elsewhere(mismatch, shape, diagnosis.known_names)
-    if mismatch.kind == "layer" and (told_elsewhere or lies_elsewhere(diagnosis)):
-        return unread, altered, told, moved_beside, flattened, transposed, unmoved
+    if diagnosis.intended_dim is not None:
+        return propose_unread_arguments, propose_dropped_sums, propose_other_dims
+    told_elsewhere = is_size_of_other_axis(mismatch, shape, diagnosis.known_names)
+    if mismatch.kind == "layer" and (told_elsewhere or has_channels_last(diagnosis)):
+        return (
+            propose_unread_arguments,
+            propose_dropped_sums,
+            propose_declared_size,
+            propose_sibling_transpose,
+            propose_flatten,
+            propose_transpose,
+            propose_step_removal,
+        )
     return order["layout" if mismatch.kind == "view" else diagnosis.cause]

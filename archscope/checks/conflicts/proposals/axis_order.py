@@ -13,26 +13,36 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from archscope.checks.conflicts.axes import Made, origins
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, expressions_around
-from archscope.report.rearranging import leading
+from archscope.checks.conflicts.axis_origins import OutputAxis, axis_origins
+from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_expressions
+from archscope.report.receptive_reshape import count_equal_leading
 from archscope.spec import tensor_calls
 from archscope.spec.model import Expression, Join, Residual
-from archscope.spec.tensor_calls import ALONG, JOINS, MOVES, VIEWS, called, dims, form_of, moved, suffix_of
+from archscope.spec.tensor_calls import (
+    CONCAT_FUNCTIONS,
+    DIM_FUNCTIONS,
+    PERMUTE_FUNCTIONS,
+    RESHAPE_FUNCTIONS,
+    call_name,
+    dim_arguments,
+    expression_form,
+    method_suffix,
+    permuted_operand,
+)
 from archscope.trace import Operand, Row, Shape
 
-PRODUCTS = ("matmul", "bmm")
+PRODUCT_CALLS = ("matmul", "bmm")
 
 
 # ------------------------------------------------------------ residuals
-def permuted(case: Case) -> Iterator[Proposal]:
+def propose_permute(case: ConflictCase) -> Iterator[Proposal]:
     """A permute after the last step of a residual's main path, which brings its axes into the order of the shortcut."""
     spot = case.site
-    residual = spot.page.part(Residual, spot.span) if spot is not None else None
-    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual or not residual.main:
+    residual = spot.page.node_at(Residual, spot.span) if spot is not None else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual or not residual.main:
         return
     main, shortcut = case.diagnosis.operands[:2]
-    order = order_back(case, main, shortcut.value.shape)
+    order = restoring_order(case, main, shortcut.value.shape)
     last = residual.main[-1].body
     if order and isinstance(last, Expression):
         step = f"permute({', '.join(map(str, order))})"
@@ -40,7 +50,7 @@ def permuted(case: Case) -> Iterator[Proposal]:
         yield from Spot(spot.page, replace(last.span, file=spot.span.file)).proposal(f"{step} at the end of main", text)
 
 
-def order_back(case: Case, operand: Operand, wanted: Shape) -> tuple[int, ...]:
+def restoring_order(case: ConflictCase, operand: Operand, wanted: Shape) -> tuple[int, ...]:
     """Which axis of an operand belongs at each place of a shape: those that are known to come from there, then by size.
 
     Empty where the sizes are not those of the shape.
@@ -62,79 +72,85 @@ def order_back(case: Case, operand: Operand, wanted: Shape) -> tuple[int, ...]:
     return found if len(found) == len(wanted) and found != tuple(range(len(wanted))) else ()
 
 
-def source_axis(case: Case, operand: Operand, axis: int) -> int | None:
+def source_axis(case: ConflictCase, operand: Operand, axis: int) -> int | None:
     """The axis of the value before the fork that an axis of an operand follows; None where a step has set it."""
     history, index = case.history, case.diagnosis.index
     fork = history.fork(case.diagnosis.operands)
     value = operand.value
     while (row := index.makers.get(value.id)) is not None and row.index != fork:
-        sources = origins(Made(row, index.activations(row), value.shape, axis))
+        sources = axis_origins(OutputAxis(row, index.activations(row), value.shape, axis))
         if len(sources) != 1:
             return None
         value, axis = sources[0][0].value, sources[0][1]
     return axis
 
 
-def exchanged(case: Case) -> Iterator[Proposal]:
+def propose_swapped_sizes(case: ConflictCase) -> Iterator[Proposal]:
     """Two neighbours exchanged among the sizes of a view, or the axes of a permutation, on the way."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
-    rows = [row for row in changes if row.short in (*VIEWS, *MOVES)]
+    rows = [row for row in changes if row.short_name in (*RESHAPE_FUNCTIONS, *PERMUTE_FUNCTIONS)]
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
         for node in ast.walk(whole.tree) if whole is not None else ():
             name = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
-            if spot is None or whole is None or not isinstance(node, ast.Call) or name != row.short:
+            if spot is None or whole is None or not isinstance(node, ast.Call) or name != row.short_name:
                 continue
             for number, (first, second) in enumerate(pairwise(node.args)):
-                if row.short in VIEWS and mixes_axes(row, number + len(row.outputs[0].shape) - len(node.args)):
+                if row.short_name in RESHAPE_FUNCTIONS and mixes_axes(
+                    row, number + len(row.outputs[0].shape) - len(node.args)
+                ):
                     continue
                 (start, middle), (again, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
                 one, other = spot.page.text[start:middle], spot.page.text[again:end]
-                text = spot.page.with_pieces([(start, middle, other), (again, end, one)])
+                text = spot.page.apply_edits([(start, middle, other), (again, end, one)])
                 yield from spot.proposal(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
 
 
-def other_dims(case: Case) -> Iterator[Proposal]:
+def propose_other_dims(case: ConflictCase) -> Iterator[Proposal]:
     """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`; for a concat the
     one along which its values were to be joined, where that is known."""
-    meant = case.diagnosis.joined
+    meant = case.diagnosis.intended_dim
     own = [case.row] if case.row is not None and meant is not None else []
-    rows = {row.index: row for row in (*own, *on_the_way(case)) if row.short in ALONG}.values()
+    rows = {row.index: row for row in (*own, *rows_on_path(case)) if row.short_name in DIM_FUNCTIONS}.values()
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
         for node in ast.walk(whole.tree) if whole is not None else ():
-            if spot is None or whole is None or not isinstance(node, ast.Call) or called(node) != row.short:
+            if spot is None or whole is None or not isinstance(node, ast.Call) or call_name(node) != row.short_name:
                 continue
             rank = len(row.inputs[0].value.shape)
-            for value in dims(node):
+            for value in dim_arguments(node):
                 start, end = spot.page.segment(whole, value)
-                joins = meant is not None and row.short in JOINS
-                found = tensor_calls.other_dims(row.short, value, rank, case.mismatch.kind)
+                joins = meant is not None and row.short_name in CONCAT_FUNCTIONS
+                found = tensor_calls.alternative_dims(row.short_name, value, rank, case.mismatch.kind)
                 for new in [meant] if joins else found:
                     said = f"{new} instead of {spot.page.text[start:end]}"
-                    words = f"{said} as dimension of {row.short} on line {spot.span.line}"
+                    words = f"{said} as dimension of {row.short_name} on line {spot.span.line}"
                     yield from spot.proposal(words, spot.page.cut(start, end, str(new)))
 
 
-def on_the_way(case: Case) -> list[Row]:
+def rows_on_path(case: ConflictCase) -> list[Row]:
     """The steps that made the operands, and those before them that changed a size; of operands of two ranks, views that
     changed none."""
     makers = filter(None, map(case.diagnosis.index.maker, case.diagnosis.operands))
-    idle = case.diagnosis.idle_views
+    idle = case.diagnosis.no_op_views
     rows = [*makers, *(change.row for side in case.diagnosis.sides for change in side), *idle]
     return list({row.index: row for row in rows}.values())
 
 
-def flattened_images(case: Case) -> Iterator[Proposal]:
+def propose_image_flatten(case: ConflictCase) -> Iterator[Proposal]:
     """`flatten(2)` before a transpose of images that are joined or added to sequences."""
     if {3, 4} == set(map(len, case.diagnosis.shapes)):
-        for row in on_the_way(case):
-            spot = case.spot(row.place) if row.short in MOVES and len(row.inputs[0].value.shape) == 4 else None
+        for row in rows_on_path(case):
+            spot = (
+                case.spot(row.place)
+                if row.short_name in PERMUTE_FUNCTIONS and len(row.inputs[0].value.shape) == 4
+                else None
+            )
             if spot is not None:
                 text = spot.page.with_step_before(spot.span, "flatten(2)")
-                yield from spot.proposal(f"flatten(2) before {row.short} on line {spot.span.line}", text)
+                yield from spot.proposal(f"flatten(2) before {row.short_name} on line {spot.span.line}", text)
 
 
 def mixes_axes(row: Row, first: int) -> bool:
@@ -142,25 +158,30 @@ def mixes_axes(row: Row, first: int) -> bool:
     become heads."""
     before, after = row.inputs[0].value.shape, row.outputs[0].shape
     exchanged = (*after[:first], *reversed(after[first : first + 2]), *after[first + 2 :])
-    return leading(before, exchanged) < leading(before, after)
+    return count_equal_leading(before, exchanged) < count_equal_leading(before, after)
 
 
-def moved_beside(case: Case) -> Iterator[Proposal]:
+def propose_sibling_transpose(case: ConflictCase) -> Iterator[Proposal]:
     """`.transpose(1, 2)` behind an expression of the block that others of its form have behind them."""
-    for row in on_the_way(case):
+    for row in rows_on_path(case):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
-        for part in expressions_around(spot) if spot is not None and whole is not None else ():
-            inner = moved(part.tree)
-            if spot is not None and whole is not None and inner is not None and form_of(inner) == form_of(whole.tree):
-                suffix = suffix_of(part.tree)
+        for part in enclosing_expressions(spot) if spot is not None and whole is not None else ():
+            inner = permuted_operand(part.tree)
+            if (
+                spot is not None
+                and whole is not None
+                and inner is not None
+                and expression_form(inner) == expression_form(whole.tree)
+            ):
+                suffix = method_suffix(part.tree)
                 end = spot.page.segment(whole, whole.tree)[1]
                 words = f"{suffix} on line {spot.span.line}, as on line {part.span.line}"
                 yield from (replace(one, own=True) for one in spot.proposal(words, spot.page.cut(end, end, suffix)))
 
 
 # ------------------------------------------------------------ products
-def transposed_product(case: Case) -> Iterator[Proposal]:
+def propose_product_transpose(case: ConflictCase) -> Iterator[Proposal]:
     """The left operand of a product transposed: and its result too, where the right one is square."""
     spot = case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
@@ -170,7 +191,7 @@ def transposed_product(case: Case) -> Iterator[Proposal]:
     if len(left) < 2 or len(right) < 2 or left[-2] != right[-2]:
         return
     turn = f".transpose({len(left) - 2}, {len(left) - 1})"
-    for node, operand in products(whole.tree):
+    for node, operand in matrix_products(whole.tree):
         start, end = spot.page.segment(whole, operand)
         written = spot.page.text[start:end]
         inner = written if isinstance(operand, (ast.Name, ast.Call, ast.Attribute, ast.Subscript)) else f"({written})"
@@ -181,21 +202,21 @@ def transposed_product(case: Case) -> Iterator[Proposal]:
             first = spot.page.segment(whole, node)[0]
             both = [*pieces, (back, back, turn if closed else f"){turn}"), *([] if closed else [(first, first, "(")])]
             words = f"transpose {written} for the product, and its result back"
-            yield from spot.proposal(words, spot.page.with_pieces(both))
-        yield from spot.proposal(f"transpose {written} for the product", spot.page.with_pieces(pieces))
+            yield from spot.proposal(words, spot.page.apply_edits(both))
+        yield from spot.proposal(f"transpose {written} for the product", spot.page.apply_edits(pieces))
 
 
-def products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+def matrix_products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Every matrix product of an expression with its left operand."""
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             yield node, node.left
-        if isinstance(node, ast.Call) and called(node) in PRODUCTS and len(node.args) == 2:
+        if isinstance(node, ast.Call) and call_name(node) in PRODUCT_CALLS and len(node.args) == 2:
             yield node, node.args[0]
 
 
 # ------------------------------------------------------------ lists of values
-def expanded(case: Case) -> Iterator[Proposal]:
+def propose_expand(case: ConflictCase) -> Iterator[Proposal]:
     """An operand with one entry where the others have many, expanded to as many before it is joined."""
     spot, shapes = case.site, case.diagnosis.shapes
     if spot is None or case.mismatch.kind != "concat" or len(case.mismatch.axes) != 1:
@@ -205,26 +226,26 @@ def expanded(case: Case) -> Iterator[Proposal]:
     if len(sizes) != 2 or 1 not in sizes or not axis:
         return
     goal, whole = max(sizes), spot.page.expression(spot.span)
-    for number, node in enumerate(listed(whole) if whole is not None else ()):
+    for number, node in enumerate(joined_list_nodes(whole) if whole is not None else ()):
         if whole is not None and number < len(shapes) and shapes[number][axis] == 1 and isinstance(node, ast.Name):
             _, end = spot.page.segment(whole, node)
-            for count in case.names_of(goal) or [str(goal)]:
+            for count in case.names_for_size(goal) or [str(goal)]:
                 dims = ", ".join(count if place == axis else "-1" for place in range(len(shapes[number])))
                 words = f"expand {node.id} to {count} in dim {axis} before it is joined"
                 yield from spot.proposal(words, spot.page.cut(end, end, f".expand({dims})"))
 
 
-def listed(whole: Expression) -> Sequence[ast.expr]:
+def joined_list_nodes(whole: Expression) -> Sequence[ast.expr]:
     """The operands of the one list that an expression joins."""
     lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
     return lists[0].elts if len(lists) == 1 else ()
 
 
-def joined_alone(case: Case) -> Iterator[Proposal]:
+def propose_concat_with_prev(case: ConflictCase) -> Iterator[Proposal]:
     """The value before a concat that joins one value alone, as its first operand."""
-    for row in (row for row in on_the_way(case) if row.short == "cat" and len(row.inputs) == 1):
+    for row in (row for row in rows_on_path(case) if row.short_name == "cat" and len(row.inputs) == 1):
         spot = case.spot(row.place)
-        form = spot.page.part(Join, spot.span) if spot is not None else None
+        form = spot.page.node_at(Join, spot.span) if spot is not None else None
         if spot is not None and isinstance(form, Join) and len(form.branches) == 1:
             start = spot.page.offset(spot.span)
             opened = re.compile(r"concat:\s*\[").match(spot.page.text, start)
@@ -234,18 +255,18 @@ def joined_alone(case: Case) -> Iterator[Proposal]:
 
 
 # ------------------------------------------------------------ groups of a function
-def grouped(case: Case) -> Iterator[Proposal]:
+def propose_groups(case: ConflictCase) -> Iterator[Proposal]:
     """`groups` of a conv function that gets several times the channels that its weight has."""
-    says, spot = case.mismatch.says, case.site
+    says, spot = case.mismatch.wrong_argument, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None or says is None or case.mismatch.site.kind == "layer":
         return
-    if says.argument != "in_channels" or not isinstance(says.said, int) or not isinstance(says.has, int):
+    if says.argument != "in_channels" or not isinstance(says.given, int) or not isinstance(says.needed, int):
         return
-    times, rest = divmod(says.has, says.said)
+    times, rest = divmod(says.needed, says.given)
     for node in ast.walk(whole.tree) if not rest and times > 1 else ():
         name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Call) and name.startswith("conv") and not any(k.arg == "groups" for k in node.keywords):
             end = spot.page.segment(whole, node)[1] - 1
-            for count in case.names_of(times) or [str(times)]:
+            for count in case.names_for_size(times) or [str(times)]:
                 yield from spot.proposal(f"groups={count}", spot.page.cut(end, end, f", groups={count}"))

@@ -7,97 +7,100 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from archscope.checks.conflicts.causes import DIVISORS, is_told_elsewhere
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of
+from archscope.checks.conflicts.causes import DIVISOR_ARGUMENTS, is_size_of_other_axis
+from archscope.checks.conflicts.declared_arguments import channels_first_step, has_channels_last
+from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_block
 from archscope.checks.conflicts.proposals.layer_arguments import (
-    at_the_use,
-    by_new_argument,
-    pieces,
-    siblings_at,
+    expression_parts,
+    propose_new_argument,
+    propose_use_argument,
+    sibling_texts_at,
 )
-from archscope.checks.conflicts.proposals.literals import divisors, divisors_of_sizes, multiples
-from archscope.checks.conflicts.told_arguments import channels_first, lies_elsewhere
-from archscope.spec.edits import Argument
+from archscope.checks.conflicts.proposals.literals import nearest_size_divisors, propose_divisors, propose_multiples
+from archscope.spec.editable_spec import ArgumentText
 from archscope.spec.model import Expression, Join
-from archscope.spec.tensor_calls import MOVES, called
+from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS, call_name
 from archscope.trace import Shape
 
 
-def told(case: Case) -> Iterator[Proposal]:
+def propose_declared_size(case: ConflictCase) -> Iterator[Proposal]:
     """The size that the layer was told, as its input has it; or not told at all."""
-    says, spot = case.mismatch.says, case.site
+    says, spot = case.mismatch.wrong_argument, case.site
     if says is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
-    if is_told_elsewhere(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.known_names):
+    if is_size_of_other_axis(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.known_names):
         return
-    if lies_elsewhere(case.diagnosis):
-        step = channels_first(case.diagnosis)
+    if has_channels_last(case.diagnosis):
+        step = channels_first_step(case.diagnosis)
         yield from spot.proposal(f"{step} before {path}", spot.page.with_step_before(spot.span, step))
         return
-    if says.argument in DIVISORS:
-        yield from depthwise(case, spot)
-        yield from divided(case, spot)
-        yield from divisors(case)
-        yield from multiples(case)
+    if says.argument in DIVISOR_ARGUMENTS:
+        yield from propose_depthwise(case, spot)
+        yield from propose_group_divisors(case, spot)
+        yield from propose_divisors(case)
+        yield from propose_multiples(case)
     for call in case.calls(spot):
         if says.argument in call.arguments:
             if call.arguments[says.argument].text.isidentifier() and case.row is not None:
-                yield from at_the_use(case, case.row, call.arguments[says.argument].text, str(says.has))
+                yield from propose_use_argument(case, case.row, call.arguments[says.argument].text, str(says.needed))
             inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
             left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
-            if says.argument == "groups" or says.argument not in DIVISORS:
+            if says.argument == "groups" or says.argument not in DIVISOR_ARGUMENTS:
                 yield from spot.proposal(left_out, spot.page.without_argument(call, says.argument))
-            if says.argument in DIVISORS:
+            if says.argument in DIVISOR_ARGUMENTS:
                 continue
-            text = spot.page.with_argument(call, says.argument, str(says.has))
-            yield from spot.proposal(f"{says.argument}={says.has} in {path}", text)
-            for other in (*pieces(call.arguments[says.argument].text), *siblings_at(case, spot, says.argument)):
+            text = spot.page.with_argument(call, says.argument, str(says.needed))
+            yield from spot.proposal(f"{says.argument}={says.needed} in {path}", text)
+            for other in (
+                *expression_parts(call.arguments[says.argument].text),
+                *sibling_texts_at(case, spot, says.argument),
+            ):
                 text = spot.page.with_argument(call, says.argument, other)
                 yield from spot.proposal(f"{says.argument}={other} in {path}", text)
 
 
-def depthwise(case: Case, spot: Spot) -> Iterator[Proposal]:
+def propose_depthwise(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
     """As many groups as channels arrive, where the groups are a name: each channel has a filter of its own."""
     for call in case.calls(spot):
         given = call.arguments.get("groups")
-        if given is not None and given.text.isidentifier() and block_of(spot) is not None:
+        if given is not None and given.text.isidentifier() and enclosing_block(spot) is not None:
             text = spot.page.with_argument(call, "groups", "in_channels")
             for one in spot.proposal(f"groups=in_channels in {case.mismatch.site.path}", text):
                 yield replace(one, own=True)
 
 
-def divided(case: Case, spot: Spot) -> Iterator[Proposal]:
+def propose_group_divisors(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
     """Groups or heads written as a number, as the nearest numbers that divide the size."""
-    says = case.mismatch.says
+    says = case.mismatch.wrong_argument
     for call in case.calls(spot):
         given = call.arguments.get(says.argument) if says is not None else None
         if says is not None and given is not None and given.text.isdecimal():
-            best = [says.has] if isinstance(says.has, int) else []
-            for new in dict.fromkeys([*best, *divisors_of_sizes(case, int(given.text))]):
+            best = [says.needed] if isinstance(says.needed, int) else []
+            for new in dict.fromkeys([*best, *nearest_size_divisors(case, int(given.text))]):
                 if case.row is not None:
-                    yield from by_new_argument(case, case.row, spot, call, says.argument, str(new))
+                    yield from propose_new_argument(case, case.row, spot, call, says.argument, str(new))
                 words = f"{says.argument}={new} in {case.mismatch.site.path}"
                 yield from spot.proposal(words, spot.page.with_argument(call, says.argument, str(new)))
 
 
-def flattened(case: Case) -> Iterator[Proposal]:
+def propose_flatten(case: ConflictCase) -> Iterator[Proposal]:
     """A Flatten before the layer; of axes that it has too many, where its input has another rank than it takes."""
     spot, rank = case.site, len(case.diagnosis.shapes[0])
     if spot is None or case.mismatch.kind != "layer":
         return
-    surplus = [f"flatten(1, {last})" for last in range(2, rank - 1)] if case.mismatch.says is None else []
+    surplus = [f"flatten(1, {last})" for last in range(2, rank - 1)] if case.mismatch.wrong_argument is None else []
     for step in ("Flatten", *surplus):
         text = spot.page.with_step_before(spot.span, step)
         yield from spot.proposal(f"{step.lower()} before {case.mismatch.site.path}", text)
 
 
-def transposed(case: Case) -> Iterator[Proposal]:
+def propose_transpose(case: ConflictCase) -> Iterator[Proposal]:
     """A transpose: before a layer that was told the size of another axis, of the right operand of a product."""
-    spot, says, shape = case.site, case.mismatch.says, case.diagnosis.shapes[0]
+    spot, says, shape = case.site, case.mismatch.wrong_argument, case.diagnosis.shapes[0]
     if spot is None:
         return
-    for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.said):
+    for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.given):
         order = [*(one for one in range(len(shape)) if one != axis), axis]
         step = f"transpose({axis}, 2)" if len(shape) == 3 else f"permute({', '.join(map(str, order))})"
         text = spot.page.with_step_before(spot.span, step)
@@ -115,14 +118,14 @@ def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) and isinstance(node.right, ast.Name):
             yield node.right
-        if isinstance(node, ast.Call) and called(node) in ("matmul", "bmm") and node.args:
+        if isinstance(node, ast.Call) and call_name(node) in ("matmul", "bmm") and node.args:
             yield from (arg for arg in node.args[-1:] if isinstance(arg, ast.Name))
 
 
-def unmoved(case: Case) -> Iterator[Proposal]:
+def propose_step_removal(case: ConflictCase) -> Iterator[Proposal]:
     """Without a step that took the image axes away, or put them in another order."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
-    for row in (row for row in changes if row.short in ("flatten", *MOVES)):
+    for row in (row for row in changes if row.short_name in ("flatten", *PERMUTE_FUNCTIONS)):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
         if spot is not None and whole is not None and is_one_call(whole.tree):
@@ -134,25 +137,25 @@ def is_one_call(tree: ast.AST) -> bool:
     return isinstance(tree.func if isinstance(tree, ast.Call) else tree, ast.Name)
 
 
-def views(case: Case) -> Iterator[Proposal]:
+def propose_view_sizes(case: ConflictCase) -> Iterator[Proposal]:
     """One number of a view as the others leave it; or as -1."""
-    says, spot = case.mismatch.says, case.site
+    says, spot = case.mismatch.wrong_argument, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None or case.mismatch.kind != "view" or says is None:
         return
-    said = says.said if isinstance(says.said, tuple) else ()
+    said = says.given if isinstance(says.given, tuple) else ()
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
-        if called(call) == case.mismatch.operation:
-            yield from resized(spot, whole, sizes_of(call), said, case.diagnosis.shapes[0])
+        if call_name(call) == case.mismatch.operation:
+            yield from propose_sizes_at_nodes(spot, whole, view_size_nodes(call), said, case.diagnosis.shapes[0])
 
 
-def sizes_of(call: ast.Call) -> list[ast.expr]:
+def view_size_nodes(call: ast.Call) -> list[ast.expr]:
     """The sizes among a view's arguments: those of its one tuple, or all that follow the tensor."""
     tuples = [arg for arg in call.args if isinstance(arg, (ast.Tuple, ast.List))]
     return list(tuples[0].elts) if tuples else list(call.args)
 
 
-def resized(
+def propose_sizes_at_nodes(
     spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], shape: Shape
 ) -> Iterator[Proposal]:
     """One size as the others leave it, first those the input has not; -1 at last. The batch is never changed."""
@@ -162,13 +165,13 @@ def resized(
     for place, start, end in sorted(ends, key=lambda one: said[one[0]] in shape):
         rest = prod(n for i, n in enumerate(said) if i != place)
         if rest > 0 and prod(shape) % rest == 0:
-            old, new = spot.page.text[start:end], in_words_of(nodes[place], said[place], prod(shape) // rest)
+            old, new = spot.page.text[start:end], size_expression(nodes[place], said[place], prod(shape) // rest)
             yield from spot.proposal(f"{new} instead of {old}", spot.page.cut(start, end, new))
     for _, start, end in ends if -1 not in said else ():
         yield from spot.proposal(f"-1 instead of {spot.page.text[start:end]}", spot.page.cut(start, end, "-1"))
 
 
-def in_words_of(node: ast.expr, old: int, new: int) -> str:
+def size_expression(node: ast.expr, old: int, new: int) -> str:
     """A size in the words of the one that was written: `ngf * 8` for `ngf * 4`, `w` for `w * 2`; else the number."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         for name, factor in ((node.left, node.right), (node.right, node.left)):
@@ -179,24 +182,24 @@ def in_words_of(node: ast.expr, old: int, new: int) -> str:
     return str(new)
 
 
-def dimensions(case: Case) -> Iterator[Proposal]:
+def propose_join_dims(case: ConflictCase) -> Iterator[Proposal]:
     """Another dimension to join along."""
     spot = case.site
     if spot is None or case.mismatch.kind != "concat":
         return
-    for argument in filter(None, dims_written(spot)):
+    for argument in filter(None, written_dims(spot)):
         for dim in range(len(case.diagnosis.shapes[0])):
             text = spot.page.cut(argument.start, argument.end, str(dim))
             yield from spot.proposal(f"join along dim {dim}", text)
 
 
-def dims_written(spot: Spot) -> Iterator[Argument | None]:
+def written_dims(spot: Spot) -> Iterator[ArgumentText | None]:
     """Where the dimension stands: the form's `dim:`, or the argument of a call of cat."""
-    form = spot.page.part(Join, spot.span)
+    form = spot.page.node_at(Join, spot.span)
     if isinstance(form, Join) and form.dim is not None:
         yield spot.page.data(form.dim)
     whole = spot.page.expression(spot.span)
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)) if whole is not None else ():
         for value in [*(word.value for word in call.keywords if word.arg == "dim"), *call.args[1:2]]:
-            if whole is not None and called(call) in ("cat", "concat", "stack"):
+            if whole is not None and call_name(call) in ("cat", "concat", "stack"):
                 yield spot.page.argument(whole, value)

@@ -6,28 +6,34 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from archscope.checks.conflicts.input_sizes import Fit, is_near
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, steps_around
-from archscope.spec.edits import Argument, Page, parts
+from archscope.checks.conflicts.fitting_sizes import FittingSizes, is_near_shape
+from archscope.checks.conflicts.proposals.conflict_case import (
+    ConflictCase,
+    Proposal,
+    Spot,
+    enclosing_block,
+    enclosing_steps,
+)
+from archscope.spec.editable_spec import ArgumentText, EditableSpec, iter_spec_nodes
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
 
-MIXERS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
+MULTI_VALUE_OPS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
 """Functions of several values, any of which may be the wrong one."""
 
 
-def input_sizes(case: Case) -> Iterator[Proposal]:
+def propose_input_sizes(case: ConflictCase) -> Iterator[Proposal]:
     """Other sizes of an input, with which everything fits that follows from them, the nearest first."""
     found = case.diagnosis.fit
     if found is None or len({len(shape) for shape in case.diagnosis.shapes}) > 1:
         return  # of values of other ranks another size would at best broadcast by chance
     for page in case.pages.values():
         for entry in (one for one in page.spec.inputs if one.name == found.input):
-            spots = written(page, entry)
+            spots = written_sizes(page, entry)
             if any(axis.axis >= len(spots) or not spots[axis.axis].text.isdigit() for axis in found.axes):
                 continue
-            for shape in nearest(found, case):
+            for shape in nearest_shapes(found, case):
                 new = {spots[axis.axis]: str(size) for axis, size in zip(found.axes, shape, strict=True)}
-                yield from Spot(page, entry.span).proposal(f"an input of {size_text(shape)}", rewritten(page, new))
+                yield from Spot(page, entry.span).proposal(f"an input of {size_text(shape)}", with_new_sizes(page, new))
 
 
 def size_text(shape: Sequence[int]) -> str:
@@ -35,13 +41,13 @@ def size_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) if len(shape) > 1 else f"length {shape[0]}"
 
 
-def nearest(found: Fit, case: Case) -> list[tuple[int, ...]]:
+def nearest_shapes(found: FittingSizes, case: ConflictCase) -> list[tuple[int, ...]]:
     """The sizes of the free axes at which everything fits, the nearest to the given ones first; where no layer says
     which size it wants, none of another order."""
     given = tuple(axis.given for axis in found.axes)
     shapes = [shape for shape in found.shapes if shape != given]
-    if case.mismatch.says is None:
-        shapes = [one for one in shapes if is_near(one, given)]
+    if case.mismatch.wrong_argument is None:
+        shapes = [one for one in shapes if is_near_shape(one, given)]
     square = len(set(given)) == 1
     if len(given) == 2 and not square and 4 * min(given) >= 3 * max(given):  # one side may be a slip of the other
         shapes += [pair for size in given if (pair := (size, size)) not in shapes]
@@ -49,25 +55,25 @@ def nearest(found: Fit, case: Case) -> list[tuple[int, ...]]:
     return sorted(shapes, key=lambda one: (square and len(set(one)) > 1, distance[one]))
 
 
-def input_channels(case: Case) -> Iterator[Proposal]:
+def propose_input_channels(case: ConflictCase) -> Iterator[Proposal]:
     """The channels of the input image, as the layer was told."""
-    says = case.mismatch.says
+    says = case.mismatch.wrong_argument
     sized = says is not None and says.argument in ("in_channels", "num_features", "num_channels")
-    for spot, entry in image_inputs(case) if says is not None and sized and isinstance(says.said, int) else ():
-        spots = written(spot.page, entry)
+    for spot, entry in image_inputs(case) if says is not None and sized and isinstance(says.given, int) else ():
+        spots = written_sizes(spot.page, entry)
         if says is not None and len(spots) == 4:
-            text = rewritten(spot.page, {spots[1]: str(says.said)})
-            yield from spot.proposal(f"an input of {says.said} channels", text)
+            text = with_new_sizes(spot.page, {spots[1]: str(says.given)})
+            yield from spot.proposal(f"an input of {says.given} channels", text)
 
 
-def image_inputs(case: Case) -> Iterator[tuple[Spot, Input]]:
+def image_inputs(case: ConflictCase) -> Iterator[tuple[Spot, Input]]:
     for page in case.pages.values():
         for entry in page.spec.inputs:
             if entry.dims is not None and len(entry.dims) == 4:
                 yield Spot(page, entry.span), entry
 
 
-def written(page: Page, entry: Input) -> list[Argument]:
+def written_sizes(page: EditableSpec, entry: Input) -> list[ArgumentText]:
     """Where the input's sizes stand as numbers: in its shape, or in the params that it names; none if one does not."""
     params = {setting.name: setting.value for setting in page.spec.params}
     spots = [page.data(params.get(dim.text, dim)) for dim in entry.dims or ()]
@@ -75,7 +81,7 @@ def written(page: Page, entry: Input) -> list[Argument]:
     return found if len(found) == len(spots) else []
 
 
-def rewritten(page: Page, new: dict[Argument, str]) -> str:
+def with_new_sizes(page: EditableSpec, new: dict[ArgumentText, str]) -> str:
     text = page.text
     for spot, value in sorted(new.items(), key=lambda item: -item[0].start):
         text = text[: spot.start] + value + text[spot.end :]
@@ -83,17 +89,19 @@ def rewritten(page: Page, new: dict[Argument, str]) -> str:
 
 
 # ------------------------------------------------------------ labels
-def sources(case: Case) -> Iterator[Proposal]:
+def propose_other_labels(case: ConflictCase) -> Iterator[Proposal]:
     """Another label where the operand was named: in the step itself, and where its block is used."""
     rows = case.diagnosis.index.trace.rows
     row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
-    walked = (change.row for side in case.diagnosis.sides for change in side if change.row.short in MIXERS)
+    walked = (
+        change.row for side in case.diagnosis.sides for change in side if change.row.short_name in MULTI_VALUE_OPS
+    )
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(row)), *(row.place for row in walked)]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
-        yield from renamed(spot, case)
+        yield from propose_labels_at(spot, case)
 
 
-def is_of_its_kind(case: Case, label: str) -> bool:
+def is_same_kind(case: ConflictCase, label: str) -> bool:
     """Whether a label's value may stand in a sum or a product: it has the rank of an operand, and is 1 where that is.
     Another one would be broadcast over it."""
     if case.mismatch.kind not in ("add", "multiply"):
@@ -104,13 +112,13 @@ def is_of_its_kind(case: Case, label: str) -> bool:
     return not named or any(tuple(size == 1 for size in shape) in ones for shape in named)
 
 
-def exchanged_values(case: Case) -> Iterator[Proposal]:
+def propose_swapped_values(case: ConflictCase) -> Iterator[Proposal]:
     """Two values that stand side by side in a call, exchanged: `(memory, x)` → `(x, memory)`; in the step, and where
     its block is used."""
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(case.row))]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
-        known = values_before(spot)
-        for whole in spoken_at(spot):
+        known = labels_before(spot)
+        for whole in expressions_at(spot):
             for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
                 for first, second in pairwise(call.args):
                     if not isinstance(first, ast.Name) or not isinstance(second, ast.Name):
@@ -121,19 +129,19 @@ def exchanged_values(case: Case) -> Iterator[Proposal]:
                         yield from spot.proposal(f"{second.id}, {first.id} instead of {first.id}, {second.id}", text)
 
 
-def renamed(spot: Spot, case: Case) -> Iterator[Proposal]:
+def propose_labels_at(spot: Spot, case: ConflictCase) -> Iterator[Proposal]:
     """Each name of the step that stands for a value, as another one that is known before it."""
-    known = values_before(spot)
-    for whole in spoken_at(spot):
+    known = labels_before(spot)
+    for whole in expressions_at(spot):
         for node in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Name) and node.id in known):
             start, end = spot.page.segment(whole, node)
             said = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
             for label in known:
-                if label not in said and is_of_its_kind(case, label):  # joined with itself it is not what was meant
+                if label not in said and is_same_kind(case, label):  # joined with itself it is not what was meant
                     yield from spot.proposal(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
 
 
-def branches_of(form: object) -> Steps:
+def branch_steps(form: object) -> Steps:
     """The steps of a form's branches that are nothing but an expression."""
     if isinstance(form, Residual):
         return tuple(step for step in (*form.main, *form.shortcut) if isinstance(step.body, Expression))
@@ -141,23 +149,27 @@ def branches_of(form: object) -> Steps:
     return tuple(step for branch in branches for step in branch.steps if isinstance(step.body, Expression))
 
 
-def values_before(spot: Spot) -> list[str]:
+def labels_before(spot: Spot) -> list[str]:
     """The labels above a place, the nearest first, then prev and the inputs."""
-    holder = block_of(spot)
+    holder = enclosing_block(spot)
     inputs = (holder.inputs or ()) if holder is not None else spot.page.spec.inputs
-    labels = [part for part in parts(steps_around(spot)) if isinstance(part, Label) and part.span.line < spot.span.line]
+    labels = [
+        part
+        for part in iter_spec_nodes(enclosing_steps(spot))
+        if isinstance(part, Label) and part.span.line < spot.span.line
+    ]
     return list(dict.fromkeys([*(label.name for label in reversed(labels)), "prev", *(i.name for i in inputs), "x"]))
 
 
-def spoken_at(spot: Spot) -> Iterator[Expression]:
+def expressions_at(spot: Spot) -> Iterator[Expression]:
     """The step's expression, and the `from:` of the step that holds it."""
     whole = spot.page.expression(spot.span)
     if whole is not None:
         yield whole
-    for form in (spot.page.part(kind, spot.span) for kind in (Join, Residual)):
-        said = (part for part in parts(branches_of(form)) if isinstance(part, Expression))
-        yield from (part for part in said if spot.page.stands(part))
-    for step in (part for part in parts(steps_around(spot)) if isinstance(part, Step)):
+    for form in (spot.page.node_at(kind, spot.span) for kind in (Join, Residual)):
+        said = (part for part in iter_spec_nodes(branch_steps(form)) if isinstance(part, Expression))
+        yield from (part for part in said if spot.page.is_verbatim(part))
+    for step in (part for part in iter_spec_nodes(enclosing_steps(spot)) if isinstance(part, Step)):
         near = step.source is not None and abs(step.span.line - spot.span.line) <= 1
-        if near and step.source is not None and spot.page.stands(step.source):
+        if near and step.source is not None and spot.page.is_verbatim(step.source):
             yield step.source

@@ -11,78 +11,95 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.causes import DIVISORS
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of, expressions_around
-from archscope.checks.conflicts.relations import centred
-from archscope.checks.conflicts.size_model import ENLARGES, resize_of
+from archscope.checks.conflicts.axis_history import AxisChange
+from archscope.checks.conflicts.causes import DIVISOR_ARGUMENTS
+from archscope.checks.conflicts.operand_relations import centred_arguments
+from archscope.checks.conflicts.proposals.conflict_case import (
+    ConflictCase,
+    Proposal,
+    Spot,
+    enclosing_block,
+    enclosing_expressions,
+)
+from archscope.checks.conflicts.size_model import RESAMPLING_OPS, resize_rule
 from archscope.report.windows import Window, window_of
-from archscope.spec.edits import CallSite, Page, Piece
+from archscope.spec.editable_spec import CallSite, EditableSpec, TextEdit
 from archscope.trace import Row
 
-CHANNELS = ("out_channels", "out_features", "embedding_dim", "hidden_size", "num_features", "normalized_shape")
-FLATTENS = ("flatten", "view", "reshape", "cat")
-NEW_ARGUMENTS = {"kernel_size": "kernel", "num_heads": "heads", "out_channels": "out", "out_features": "out"}
+OUTPUT_SIZE_ARGUMENTS = (
+    "out_channels",
+    "out_features",
+    "embedding_dim",
+    "hidden_size",
+    "num_features",
+    "normalized_shape",
+)
+FLATTENING_OPS = ("flatten", "view", "reshape", "cat")
+NEW_ARGUMENT_NAMES = {"kernel_size": "kernel", "num_heads": "heads", "out_channels": "out", "out_features": "out"}
 """What a block's new argument is called, where that is not the layer's."""
-DEFAULTS = {"stride": "1", "padding": "0"}
+ARGUMENT_DEFAULTS = {"stride": "1", "padding": "0"}
 """What a layer does where an argument is not given."""
 
 
-def paddings(case: Case) -> Iterator[Proposal]:
-    yield from arguments(case, ("padding",))
+def propose_paddings(case: ConflictCase) -> Iterator[Proposal]:
+    yield from propose_argument_values(case, ("padding",))
 
 
-def all_paddings(case: Case) -> Iterator[Proposal]:
+def propose_all_paddings(case: ConflictCase) -> Iterator[Proposal]:
     """The padding that keeps the size, in every window of stride 1 on the walk that lacks it: several in one change."""
     changes = (change for side in case.diagnosis.sides for change in side if lacks_padding(change))
     lacking = {change.row.place: change.row for change in changes}
     spots = [spot for row in lacking.values() if (spot := case.spot(row.place)) is not None]
     if len(lacking) < 2 or len(spots) < len(lacking) or len({spot.span.file for spot in spots}) > 1:
         return
-    pieces = [padded(case, spot, row) for spot, row in zip(spots, lacking.values(), strict=True)]
+    pieces = [padding_edit(case, spot, row) for spot, row in zip(spots, lacking.values(), strict=True)]
     if None not in pieces:
-        text = spots[0].page.with_pieces([piece for piece in pieces if piece is not None])
+        text = spots[0].page.apply_edits([piece for piece in pieces if piece is not None])
         yield from spots[0].proposal(f"padding in {' and '.join(row.path for row in lacking.values())}", text)
 
 
-def before_both(case: Case) -> Iterator[Proposal]:
+def propose_before_fork(case: ConflictCase) -> Iterator[Proposal]:
     """The padding or the kernel of a window before both sides with which it gives a size that can be halved."""
     rounded = case.diagnosis.rounded
     if rounded is not None:
-        for name, value in centred(rounded.row):
-            yield from settings(case, rounded.row, name, str(value))
+        for name, value in centred_arguments(rounded.row):
+            yield from propose_settings(case, rounded.row, name, str(value))
 
 
-def padded(case: Case, spot: Spot, row: Row) -> Piece | None:
+def padding_edit(case: ConflictCase, spot: Spot, row: Row) -> TextEdit | None:
     """What gives the first call at a place the padding that keeps the size."""
     window, calls = window_of(row), case.calls(spot)
-    return spot.page.piece(calls[0], "padding", str(window.reach(0) // 2)) if window is not None and calls else None
+    return (
+        spot.page.piece(calls[0], "padding", str(window.effective_kernel(0) // 2))
+        if window is not None and calls
+        else None
+    )
 
 
-def lacks_padding(change: Change) -> bool:
+def lacks_padding(change: AxisChange) -> bool:
     """Whether a window of stride 1 makes the image smaller than it would with half of its reach around it."""
     window = window_of(change.row)
-    if window is None or window.transposed or set(window.stride) != {1} or not window.reach(0) % 2:
+    if window is None or window.transposed or set(window.stride) != {1} or not window.effective_kernel(0) % 2:
         return False
-    return window.padding[0] < window.reach(0) // 2
+    return window.padding[0] < window.effective_kernel(0) // 2
 
 
-def roundings(case: Case) -> Iterator[Proposal]:
+def propose_roundings(case: ConflictCase) -> Iterator[Proposal]:
     """Another rounding: `ceil_mode` left out or set, another output padding."""
-    for _, change in on_the_walk(case):
+    for _, change in walk_changes(case):
         spot = case.spot(change.row.place)
         for call in case.calls(spot) if spot is not None else ():
             if spot is not None and "ceil_mode" in call.arguments:
                 words = f"leave ceil_mode out in {change.row.path}"
                 yield from spot.proposal(words, spot.page.without_argument(call, "ceil_mode"))
-    yield from arguments(case, ("output_padding", "ceil_mode"))
+    yield from propose_argument_values(case, ("output_padding", "ceil_mode"))
 
 
-def strides(case: Case) -> Iterator[Proposal]:
-    yield from arguments(case, ("stride",))
+def propose_strides(case: ConflictCase) -> Iterator[Proposal]:
+    yield from propose_argument_values(case, ("stride",))
 
 
-def at_uses(case: Case) -> Iterator[Proposal]:
+def propose_at_uses(case: ConflictCase) -> Iterator[Proposal]:
     """Another argument at the use of a block of which other uses are sound: there a slip is likelier than inside."""
     row = case.row
     uses = case.uses(row)[:1]
@@ -92,69 +109,69 @@ def at_uses(case: Case) -> Iterator[Proposal]:
     paths = (case.mismatch.site.path, *case.diagnosis.also)
     if row is None or all(any(path.startswith(f"{use}.") for path in paths) for use in others):
         return
-    for side, change in on_the_walk(case):
-        for name in (*CHANNELS, "stride", "padding"):
-            for value in values(case, side, change, name):
-                yield from settings_at_use(case, change.row, name, value)
+    for side, change in walk_changes(case):
+        for name in (*OUTPUT_SIZE_ARGUMENTS, "stride", "padding"):
+            for value in argument_values(case, side, change, name):
+                yield from propose_setting_at_use(case, change.row, name, value)
 
 
-def settings_at_use(case: Case, row: Row, name: str, value: str) -> Iterator[Proposal]:
+def propose_setting_at_use(case: ConflictCase, row: Row, name: str, value: str) -> Iterator[Proposal]:
     """One argument of a row's layer with another value, where it is a name, at the use of the block."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
         given = call.arguments.get(name)
         if given is not None and given.text.isidentifier() and value.isdigit():
-            yield from at_the_use(case, row, given.text, value)
+            yield from propose_use_argument(case, row, given.text, value)
 
 
-def kernels(case: Case) -> Iterator[Proposal]:
-    yield from arguments(case, ("kernel_size",))
-    yield from smaller(case)
+def propose_kernels(case: ConflictCase) -> Iterator[Proposal]:
+    yield from propose_argument_values(case, ("kernel_size",))
+    yield from propose_smaller_kernels(case)
 
 
-def channels(case: Case) -> Iterator[Proposal]:
-    yield from arguments(case, CHANNELS)
+def propose_output_sizes(case: ConflictCase) -> Iterator[Proposal]:
+    yield from propose_argument_values(case, OUTPUT_SIZE_ARGUMENTS)
 
 
-def arguments(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
+def propose_argument_values(case: ConflictCase, names: Sequence[str]) -> Iterator[Proposal]:
     """Other values of these arguments in the steps on the walk."""
-    for side, change in on_the_walk(case):
+    for side, change in walk_changes(case):
         for name in names:
-            for value in values(case, side, change, name):
-                yield from settings(case, change.row, name, value)
+            for value in argument_values(case, side, change, name):
+                yield from propose_settings(case, change.row, name, value)
 
 
-def on_the_walk(case: Case) -> list[tuple[int, Change]]:
+def walk_changes(case: ConflictCase) -> list[tuple[int, AxisChange]]:
     """The steps of all sides: those that changed something first; of a residual, before all those of its projection."""
     both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side]
-    main = 0 if case.diagnosis.residual else -1
-    return sorted(both, key=lambda pair: (pair[0] == main, not pair[1].changed, not pair[1].window))
+    main = 0 if case.diagnosis.is_residual else -1
+    return sorted(both, key=lambda pair: (pair[0] == main, not pair[1].changed, not pair[1].is_resizable))
 
 
 # ------------------------------------------------------------ values
-def values(case: Case, side: int, change: Change, name: str) -> Iterator[str]:
+def argument_values(case: ConflictCase, side: int, change: AxisChange, name: str) -> Iterator[str]:
     """What an argument could be instead: by arithmetic, or as others beside it say it. A stride behind an enlargement
     would take that back."""
     window = window_of(change.row)
     before = (step.row for step in case.diagnosis.sides[side] if step.row.index < change.row.index)
-    if name == "stride" and any(row.short in ENLARGES for row in before):
+    if name == "stride" and any(row.short_name in RESAMPLING_OPS for row in before):
         return
-    for text in siblings(case, change.row, name):  # a name before the number that it stands for
-        slides = window is not None and name not in CHANNELS and text.isdecimal()
-        trial = with_value(window, name, int(text)) if window is not None and slides else None
-        if not slides or (trial is not None and ends_well(case, side, change, trial)):
+    for text in sibling_texts(case, change.row, name):  # a name before the number that it stands for
+        slides = window is not None and name not in OUTPUT_SIZE_ARGUMENTS and text.isdecimal()
+        trial = window_with_argument(window, name, int(text)) if window is not None and slides else None
+        if not slides or (trial is not None and ends_at_wanted_size(case, side, change, trial)):
             yield text
-    if name in CHANNELS:
+    if name in OUTPUT_SIZE_ARGUMENTS:
         yield from (str(size) for size in wanted_channels(case, side, change))
     elif window is not None:
-        for text, size in in_its_own_words(case, change.row, window, name):
-            trial = with_value(window, name, size)
-            if trial is not None and trial != window and ends_well(case, side, change, trial):
+        for text, size in values_in_own_terms(case, change.row, window, name):
+            trial = window_with_argument(window, name, size)
+            if trial is not None and trial != window and ends_at_wanted_size(case, side, change, trial):
                 yield text
-        yield from rewindowed(case, side, change, window, name)
+        yield from fitting_values(case, side, change, window, name)
 
 
-def in_its_own_words(case: Case, row: Row, window: Window, name: str) -> Iterator[tuple[str, int]]:
+def values_in_own_terms(case: ConflictCase, row: Row, window: Window, name: str) -> Iterator[tuple[str, int]]:
     """An argument in the words of another of the same call, and its size: `padding=kernel // 2`, a stride as long as
     the kernel."""
     spot = case.spot(row.place)
@@ -166,13 +183,13 @@ def in_its_own_words(case: Case, row: Row, window: Window, name: str) -> Iterato
             yield f"{given['kernel_size']} // 2", window.kernel[0] // 2
         if name == "stride" and "kernel_size" in given:
             yield given["kernel_size"], window.kernel[0]
-        if name == "kernel_size" and "stride" in given and "pool" in row.short:
+        if name == "kernel_size" and "stride" in given and "pool" in row.short_name:
             yield given["stride"], window.stride[0]
 
 
-def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
+def wanted_channels(case: ConflictCase, side: int, change: AxisChange) -> Iterator[int]:
     """Channels with which the side has what is missing: as many more as the others have, or as the layer was told."""
-    says, shapes = case.mismatch.says, case.diagnosis.shapes
+    says, shapes = case.mismatch.wrong_argument, case.diagnosis.shapes
     window = window_of(change.row)
     own = len(change.shape) - (window.axes if window is not None else 0) - 1  # the axis that the layer sets
     for axis, _, now in change.axes:
@@ -182,25 +199,30 @@ def wanted_channels(case: Case, side: int, change: Change) -> Iterator[int]:
         goals = [shape[back] for other, shape in enumerate(shapes) if other != side and -back <= len(shape)]
         here = shapes[side][axis] if axis < len(shapes[side]) else now
         yield from (size for size in dict.fromkeys([*goals, *(now + goal - here for goal in goals)]) if size > 0)
-    sized = says is not None and says.argument not in DIVISORS
-    if says is not None and sized and isinstance(says.said, int) and isinstance(says.has, int):
-        missing, area = says.said - says.has, flattened_area(case)
+    sized = says is not None and says.argument not in DIVISOR_ARGUMENTS
+    if says is not None and sized and isinstance(says.given, int) and isinstance(says.needed, int):
+        missing, area = says.given - says.needed, flattened_area(case)
         now = change.axes[0][2]
-        yield from (size for size in (says.said, now + missing // area) if size > 0)
+        yield from (size for size in (says.given, now + missing // area) if size > 0)
 
 
-def flattened_area(case: Case) -> int:
+def flattened_area(case: ConflictCase) -> int:
     """How many features each channel became where the image was flattened; 1 where it was not."""
-    rows = [change.row for side in case.diagnosis.sides for change in side if change.row.short in FLATTENS[:3]]
+    rows = [
+        change.row for side in case.diagnosis.sides for change in side if change.row.short_name in FLATTENING_OPS[:3]
+    ]
     return prod(rows[-1].inputs[0].value.shape[2:]) or 1 if rows else 1
 
 
-def rewindowed(case: Case, side: int, change: Change, window: Window, name: str) -> Iterator[str]:
+def fitting_values(case: ConflictCase, side: int, change: AxisChange, window: Window, name: str) -> Iterator[str]:
     """Values of one argument of a window with which its side ends at a size of the other side."""
     kernel, stride = window.kernel[0], window.stride[0]
     kernels = [2 * window.padding[0] + 1, kernel + 1, kernel - 1, kernel + 2, kernel - 2]
     centred = kernel % 2 and not window.padding[0] and not window.transposed  # an even one would shift the map
-    half, least = window.reach(0) // 2, max(stride, 2 if "pool" in change.row.short else 1)  # a pool of 1 does nothing
+    half, least = (
+        window.effective_kernel(0) // 2,
+        max(stride, 2 if "pool" in change.row.short_name else 1),
+    )  # a pool of 1 does nothing
     options = {
         "padding": [half, *range(half)],
         "stride": [1, 2, 4],
@@ -209,12 +231,12 @@ def rewindowed(case: Case, side: int, change: Change, window: Window, name: str)
         "ceil_mode": [1],
     }
     for option in dict.fromkeys(options[name]):
-        trial = with_value(window, name, option)
-        if trial is not None and trial != window and ends_well(case, side, change, trial):
+        trial = window_with_argument(window, name, option)
+        if trial is not None and trial != window and ends_at_wanted_size(case, side, change, trial):
             yield "true" if name == "ceil_mode" else str(option)
 
 
-def with_value(window: Window, name: str, value: int) -> Window | None:
+def window_with_argument(window: Window, name: str, value: int) -> Window | None:
     """The window with one argument changed; None where it has no such argument, or torch refuses it."""
     if name == "ceil_mode":
         return None if window.transposed else replace(window, ceil=True)
@@ -226,55 +248,55 @@ def with_value(window: Window, name: str, value: int) -> Window | None:
     return trial if trial.is_accepted else None
 
 
-def ends_well(case: Case, side: int, change: Change, trial: Window) -> bool:
+def ends_at_wanted_size(case: ConflictCase, side: int, change: AxisChange, trial: Window) -> bool:
     """Whether the side, with this window in place of its own, ends at the wanted size, where both can be worked out."""
     goals = wanted_sizes(case, side)
-    if goals and len(case.diagnosis.shapes[side]) != 4 and case.mismatch.says is None:
+    if goals and len(case.diagnosis.shapes[side]) != 4 and case.mismatch.wrong_argument is None:
         return True
     size = case.diagnosis.index.activations(change.row)[0].value.shape[-1]
     for step in (step for step in case.diagnosis.sides[side] if step.row.index >= change.row.index):
         window = trial if step is change else window_of(step.row)
         if window is not None:
             size = window.size(size, window.axes - 1)
-        elif step.row.short in ENLARGES:
-            resize = resize_of(step.row, step.row.inputs[0].value.shape[-1], step.shape[-1], 1)
+        elif step.row.short_name in RESAMPLING_OPS:
+            resize = resize_rule(step.row, step.row.inputs[0].value.shape[-1], step.shape[-1], 1)
             size = resize(size) if resize is not None else size
-        elif step.row.short not in FLATTENS:
+        elif step.row.short_name not in FLATTENING_OPS:
             return True
     return not goals or size in goals
 
 
-def wanted_sizes(case: Case, side: int) -> set[int]:
+def wanted_sizes(case: ConflictCase, side: int) -> set[int]:
     """The widths that the other sides have, or that would give a layer the features it was told; none if not known."""
-    says = case.mismatch.says
+    says = case.mismatch.wrong_argument
     others = {shape[-1] for other, shape in enumerate(case.diagnosis.shapes) if other != side}
     if others and case.mismatch.kind in ("multiply", "add") and not case.mismatch.site.strict:
         others.add(1)  # it may be meant to broadcast
-    if others or says is None or not isinstance(says.said, int) or not isinstance(says.has, int):
+    if others or says is None or not isinstance(says.given, int) or not isinstance(says.needed, int):
         return others
-    per_area, rest = divmod(says.has, flattened_area(case))
-    width = round((says.said / per_area) ** 0.5) if per_area and not rest else 0
-    return {width} if width and width * width * per_area == says.said else set()
+    per_area, rest = divmod(says.needed, flattened_area(case))
+    width = round((says.given / per_area) ** 0.5) if per_area and not rest else 0
+    return {width} if width and width * width * per_area == says.given else set()
 
 
-def siblings(case: Case, row: Row, name: str) -> Iterator[str]:
+def sibling_texts(case: ConflictCase, row: Row, name: str) -> Iterator[str]:
     """What the same argument is in the other steps of the block, where it is said in words; and parts of its own."""
     spot = case.spot(row.place)
-    return siblings_at(case, spot, name) if spot is not None else iter(())
+    return sibling_texts_at(case, spot, name) if spot is not None else iter(())
 
 
-def siblings_at(case: Case, spot: Spot, name: str) -> Iterator[str]:
+def sibling_texts_at(case: ConflictCase, spot: Spot, name: str) -> Iterator[str]:
     given = [call.arguments[name].text for call in case.calls(spot) if name in call.arguments]
     own = given[0] if given else ""
-    for part in expressions_around(spot):
+    for part in enclosing_expressions(spot):
         for call in case.calls(Spot(spot.page, replace(part.span, file=spot.span.file))):
             other = call.arguments.get(name)
             if other is not None and other.text != own and not other.text.isdigit():
                 yield other.text
-    yield from pieces(own) if name in CHANNELS else ()
+    yield from expression_parts(own) if name in OUTPUT_SIZE_ARGUMENTS else ()
 
 
-def pieces(text: str) -> Iterator[str]:
+def expression_parts(text: str) -> Iterator[str]:
     """The parts of an expression that it may have been before: `channels` of `channels * 2`."""
     tree = ast.parse(text, mode="eval").body if text else None
     if isinstance(tree, ast.BinOp):
@@ -282,73 +304,82 @@ def pieces(text: str) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ a window that is too large
-def smaller(case: Case) -> Iterator[Proposal]:
+def propose_smaller_kernels(case: ConflictCase) -> Iterator[Proposal]:
     """A kernel that fits, or the padding that it lacks, where the layer itself cannot take its input."""
     spot = case.site
-    if spot is None or case.mismatch.kind != "layer" or case.mismatch.says is not None or not case.mismatch.axes:
+    if (
+        spot is None
+        or case.mismatch.kind != "layer"
+        or case.mismatch.wrong_argument is not None
+        or not case.mismatch.axes
+    ):
         return
     room = min(case.diagnosis.shapes[0][2:], default=0)
     for call in case.calls(spot):
         for name, options in (("kernel_size", (3, 2, 1, room)), ("padding", (1, 2, 3))):
-            for value in options if case.takes(call.name, name) else ():
+            for value in options if case.has_argument(call.name, name) else ():
                 text = spot.page.with_argument(call, name, str(value))
                 yield from spot.proposal(f"{name}={value} in {case.mismatch.site.path}", text)
 
 
 # ------------------------------------------------------------ edits
-def settings(case: Case, row: Row, name: str, value: str) -> Iterator[Proposal]:
+def propose_settings(case: ConflictCase, row: Row, name: str, value: str) -> Iterator[Proposal]:
     """One argument of a row's layer with another value: in its step; where it is a name, also at the block's use."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
-        if spot is None or not case.takes(call.name, name):
+        if spot is None or not case.has_argument(call.name, name):
             continue
         given = call.arguments.get(name)
         if given is not None and given.text.isidentifier() and value.isdigit():
-            at_use = list(at_the_use(case, row, given.text, value))
+            at_use = list(propose_use_argument(case, row, given.text, value))
             yield from at_use
-            if at_use and is_shared(spot):
+            if at_use and is_in_shared_block(spot):
                 continue  # a number over a name would be that of every use
         elif value.isdigit():
-            yield from by_new_argument(case, row, spot, call, name, value)
+            yield from propose_new_argument(case, row, spot, call, name, value)
         yield from spot.proposal(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
 
 
-def by_new_argument(case: Case, row: Row, spot: Spot, call: CallSite, name: str, value: str) -> Iterator[Proposal]:
+def propose_new_argument(
+    case: ConflictCase, row: Row, spot: Spot, call: CallSite, name: str, value: str
+) -> Iterator[Proposal]:
     """A new argument of a block that several places use, with the value that it has now, and another one here."""
-    uses, block = case.uses(row), block_of(spot)
+    uses, block = case.uses(row), enclosing_block(spot)
     there = case.spot(uses[0].site.place) if uses else None
     if block is None or there is None or there.page is not spot.page or block.name != uses[0].site.name:
         return
-    given, argument = call.arguments.get(name), NEW_ARGUMENTS.get(name, name)
-    if argument in (a.name for a in block.arguments) or places_used(spot.page, block.name) < 2:
+    given, argument = call.arguments.get(name), NEW_ARGUMENT_NAMES.get(name, name)
+    if argument in (a.name for a in block.arguments) or count_calls(spot.page, block.name) < 2:
         return
-    header = spot.page.with_new_argument(block, f"{argument}={given.text if given is not None else DEFAULTS.get(name)}")
+    header = spot.page.new_argument_edit(
+        block, f"{argument}={given.text if given is not None else ARGUMENT_DEFAULTS.get(name)}"
+    )
     inside = spot.page.piece(call, name, argument)
     used = [spot.page.piece(one, argument, value) for one in case.calls(there) if one.name == block.name]
-    known = given is not None or name in DEFAULTS
+    known = given is not None or name in ARGUMENT_DEFAULTS
     if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
-        found = spot.proposal(words, spot.page.with_pieces([header, inside, used[0]]))
+        found = spot.proposal(words, spot.page.apply_edits([header, inside, used[0]]))
         yield from (replace(proposal, several=True) for proposal in found)
 
 
-def is_shared(spot: Spot) -> bool:
+def is_in_shared_block(spot: Spot) -> bool:
     """Whether a step stands in a block that several places of its file use."""
-    block = block_of(spot)
-    return block is not None and places_used(spot.page, block.name) > 1
+    block = enclosing_block(spot)
+    return block is not None and count_calls(spot.page, block.name) > 1
 
 
-def places_used(page: Page, name: str) -> int:
+def count_calls(page: EditableSpec, name: str) -> int:
     """How many calls of a block stand in a file."""
     return len(re.findall(rf"(?<![\w.]){name}\b", page.text)) - 1
 
 
-def at_the_use(case: Case, row: Row, argument: str, value: str) -> Iterator[Proposal]:
+def propose_use_argument(case: ConflictCase, row: Row, argument: str, value: str) -> Iterator[Proposal]:
     """The argument of the block that the row stands in, where the block is used; and the param of that name."""
     for use in case.uses(row)[:1]:
         spot = case.spot(use.site.place)
         for call in case.calls(spot) if spot is not None else ():
-            if spot is not None and call.name == use.site.name and case.takes(call.name, argument):
+            if spot is not None and call.name == use.site.name and case.has_argument(call.name, argument):
                 text = spot.page.with_argument(call, argument, value)
                 yield from spot.proposal(f"{argument}={value} in {use.site.path}", text)
     for file, page in case.pages.items():

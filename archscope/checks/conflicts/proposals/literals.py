@@ -13,23 +13,29 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeGuard
 
-from archscope.checks.conflicts.axis_history import Change
-from archscope.checks.conflicts.causes import DIVISORS
-from archscope.checks.conflicts.proposals.case import DEEPEST, Case, Proposal, Spot, argument_tree
+from archscope.checks.conflicts.axis_history import AxisChange
+from archscope.checks.conflicts.causes import DIVISOR_ARGUMENTS
+from archscope.checks.conflicts.proposals.conflict_case import (
+    MAX_USE_DEPTH,
+    ConflictCase,
+    Proposal,
+    Spot,
+    argument_node,
+)
 from archscope.layer_rules import nearest_divisors
-from archscope.spec.model import Argument, Constant, Data, Declared, Definition, Expression, For, Items
-from archscope.spec.names import names_in
+from archscope.spec.model import Argument, Constant, Data, DeclaredModule, Definition, Expression, For, Items
+from archscope.spec.name_usage import names_in
 from archscope.trace import Call, Row, Shape
 
-STEPS_BACK = 3
+MAX_STEPS_BACK = 3
 """How many steps back sizes are looked for that a number should divide."""
-NAME = re.compile(r"[A-Za-z_]\w*")
-NEAREST = 3
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+MAX_DIVISORS = 3
 """How many divisors are tried for one number."""
 
 
 @dataclass(frozen=True)
-class Literal:
+class SizeLiteral:
     """A whole number, or an expression of names, that a size comes from: where it stands, and what it is called."""
 
     spot: Spot
@@ -46,7 +52,7 @@ class Literal:
         text = self.text.replace("_", "")
         return int(text) if text.isdecimal() else None
 
-    def replaced(self, new: str) -> Iterator[Proposal]:
+    def replace_with(self, new: str) -> Iterator[Proposal]:
         """The text with something else in its place."""
         words = f"{self.name}: {new} instead of {self.text}" if self.name else f"{new} instead of {self.text}"
         line = f" on line {self.spot.span.line}"
@@ -54,55 +60,57 @@ class Literal:
 
 
 # ------------------------------------------------------------ where a name's number stands
-def literals_of(case: Case, row: Row) -> Iterator[Literal]:
+def row_literals(case: ConflictCase, row: Row) -> Iterator[SizeLiteral]:
     """The numbers in a row's step, then those that its names stand for."""
     spot = case.spot(row.place)
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
         return
-    for literal in in_expression(spot, whole, whole.tree):
-        yield replace(literal, name=argument_at(case, spot, literal.start))
-    yield from behind(case, names_in(whole.tree), case.uses(row)[:DEEPEST], set())
+    for literal in expression_literals(spot, whole, whole.tree):
+        yield replace(literal, name=argument_name_at(case, spot, literal.start))
+    yield from literals_behind_names(case, names_in(whole.tree), case.uses(row)[:MAX_USE_DEPTH], set())
 
 
-def argument_at(case: Case, spot: Spot, offset: int) -> str:
+def argument_name_at(case: ConflictCase, spot: Spot, offset: int) -> str:
     """The argument of a layer whose value stands at an offset; empty where none does."""
     given = [(name, one) for call in case.calls(spot) for name, one in call.arguments.items()]
     return next((name for name, one in given if one.start <= offset < one.end), "")
 
 
-def in_expression(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[Literal]:
+def expression_literals(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[SizeLiteral]:
     """The whole numbers of an expression, and its products."""
     for node in ast.walk(tree):
         product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.FloorDiv))
         if product or (isinstance(node, ast.Constant) and type(node.value) is int):
-            yield Literal(spot, *spot.page.segment(whole, node), name)
+            yield SizeLiteral(spot, *spot.page.segment(whole, node), name)
 
 
-def behind(case: Case, names: Sequence[str], uses: Sequence[Call], seen: set[str]) -> Iterator[Literal]:
+def literals_behind_names(
+    case: ConflictCase, names: Sequence[str], uses: Sequence[Call], seen: set[str]
+) -> Iterator[SizeLiteral]:
     """What defines these names: params, `let`, defaults and loops, then the arguments where the block is used."""
     further = [name for name in dict.fromkeys(names) if name not in seen]
     seen |= set(further)
     if not further:
         return
     deeper: list[str] = []
-    for spot, value, name in definitions(case, further):
-        yield from in_data(spot, value, name)
+    for spot, value, name in name_definitions(case, further):
+        yield from data_literals(spot, value, name)
         deeper += names_in(value.tree) if isinstance(value, Expression) else []
-    yield from behind(case, deeper, uses, seen)
-    for spot, whole, tree, name in arguments_given(case, further, uses):
-        yield from in_expression(spot, whole, tree, name)
-        yield from behind(case, names_in(tree), uses[1:], set())
+    yield from literals_behind_names(case, deeper, uses, seen)
+    for spot, whole, tree, name in passed_arguments(case, further, uses):
+        yield from expression_literals(spot, whole, tree, name)
+        yield from literals_behind_names(case, names_in(tree), uses[1:], set())
 
 
-def definitions(case: Case, names: Sequence[str]) -> Iterator[tuple[Spot, Data, str]]:
+def name_definitions(case: ConflictCase, names: Sequence[str]) -> Iterator[tuple[Spot, Data, str]]:
     """The values of these names in every file."""
     for page in case.pages.values():
         settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
         for setting in settings:
             if setting.name in names:
                 yield Spot(page, setting.span), setting.value, setting.name
-        for part in page.all_parts:
+        for part in page.all_nodes:
             value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
             if value is not None and isinstance(part, (Definition, Argument)) and part.name in names:
                 yield Spot(page, part.span), value, part.name
@@ -110,29 +118,29 @@ def definitions(case: Case, names: Sequence[str]) -> Iterator[tuple[Spot, Data, 
                 yield Spot(page, part.span), part.items, part.names[0].name
 
 
-def in_data(spot: Spot, value: Data, name: str) -> Iterator[Literal]:
+def data_literals(spot: Spot, value: Data, name: str) -> Iterator[SizeLiteral]:
     """The whole numbers of a value written as YAML data."""
     if isinstance(value, Items):
         for item in value.items:
-            yield from in_data(spot, item, name)
-    elif isinstance(value, Expression) and spot.page.stands(value):
-        yield from in_expression(Spot(spot.page, value.span), value, value.tree, name)
+            yield from data_literals(spot, item, name)
+    elif isinstance(value, Expression) and spot.page.is_verbatim(value):
+        yield from expression_literals(Spot(spot.page, value.span), value, value.tree, name)
     elif isinstance(value, Constant) and (found := spot.page.data(value)) is not None:
-        yield Literal(Spot(spot.page, value.span), found.start, found.end, name)
+        yield SizeLiteral(Spot(spot.page, value.span), found.start, found.end, name)
 
 
-def arguments_given(
-    case: Case, names: Sequence[str], uses: Sequence[Call]
+def passed_arguments(
+    case: ConflictCase, names: Sequence[str], uses: Sequence[Call]
 ) -> Iterator[tuple[Spot, Expression, ast.AST, str]]:
     """What the block's use gives for arguments of these names; of a declared module, where it is declared."""
-    for spot, whole in written_uses(case, uses[:1]):
+    for spot, whole in use_expressions(case, uses[:1]):
         for call in case.calls(spot):
             for name, given in call.arguments.items():
                 if call.name == uses[0].site.name and name in names:
-                    yield spot, whole, argument_tree(spot, whole, given), name
+                    yield spot, whole, argument_node(spot, whole, given), name
 
 
-def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expression]]:
+def use_expressions(case: ConflictCase, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expression]]:
     """The expressions that say with which arguments a block is used."""
     for use in uses:
         spot = case.spot(use.site.place)
@@ -141,49 +149,49 @@ def written_uses(case: Case, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expre
             continue
         yield spot, whole
         called = names_in(whole.tree)
-        for part in spot.page.all_parts:
-            body = part.body if isinstance(part, Declared) and part.name in called else None
-            if isinstance(body, Expression) and spot.page.stands(body):
+        for part in spot.page.all_nodes:
+            body = part.body if isinstance(part, DeclaredModule) and part.name in called else None
+            if isinstance(body, Expression) and spot.page.is_verbatim(body):
                 yield Spot(spot.page, body.span), body
 
 
 # ------------------------------------------------------------ edits
-def sizes_meant(case: Case) -> Iterator[Proposal]:
+def propose_other_side_sizes(case: ConflictCase) -> Iterator[Proposal]:
     """A number that is the size of one side, as the size that another side has; a product as one of its factors."""
-    for side, change in changes_in_order(case):
-        goals = goals_of(case, side, change)
-        for literal in literals_of(case, change.row):
+    for side, change in nearest_changes(case):
+        goals = size_goals(case, side, change)
+        for literal in row_literals(case, change.row):
             for now, goal in goals:
                 if literal.value == now:
-                    yield from literal.replaced(str(goal))
+                    yield from literal.replace_with(str(goal))
             if literal.value is None and goals:
-                for factor in factors(literal.text):
-                    yield from literal.replaced(factor)
+                for factor in expression_factors(literal.text):
+                    yield from literal.replace_with(factor)
 
 
-def changes_in_order(case: Case) -> list[tuple[int, Change]]:
+def nearest_changes(case: ConflictCase) -> list[tuple[int, AxisChange]]:
     """The steps of all sides that changed something, the nearest to the conflict first."""
     both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side if change.changed]
     return sorted(both, key=lambda pair: -pair[1].row.index)
 
 
-def goals_of(case: Case, side: int, change: Change) -> list[tuple[int, int]]:
+def size_goals(case: ConflictCase, side: int, change: AxisChange) -> list[tuple[int, int]]:
     """(size now, size wanted) on each axis that disagrees."""
-    shapes, says = case.diagnosis.shapes, case.mismatch.says
+    shapes, says = case.diagnosis.shapes, case.mismatch.wrong_argument
     found: list[tuple[int, int]] = []
     for axis, _, now in change.axes:
         others = (shape[axis] for number, shape in enumerate(shapes) if number != side and axis < len(shape))
         found += [(now, size) for size in dict.fromkeys(others) if size != now]
-    sized = says is not None and says.argument not in DIVISORS
-    if says is not None and sized and isinstance(says.said, int) and isinstance(says.has, int):
-        found.append((says.has, says.said))
+    sized = says is not None and says.argument not in DIVISOR_ARGUMENTS
+    if says is not None and sized and isinstance(says.given, int) and isinstance(says.needed, int):
+        found.append((says.needed, says.given))
     return [(now, goal) for now, goal in found if goal > 0]
 
 
-def scales(case: Case) -> Iterator[Proposal]:
+def propose_scale_factors(case: ConflictCase) -> Iterator[Proposal]:
     """Another factor of an interpolation on the way, with which its side ends at the size of another."""
     shapes = case.diagnosis.shapes
-    for side, change in changes_in_order(case):
+    for side, change in nearest_changes(case):
         factor = change.row.get("scale_factor")
         factor = factor[-1] if isinstance(factor, tuple) and factor else factor
         if not isinstance(factor, (int, float)) or factor != int(factor):
@@ -192,12 +200,12 @@ def scales(case: Case) -> Iterator[Proposal]:
         for new in (
             int(factor) * goal // shapes[side][-1] for goal in goals if int(factor) * goal % shapes[side][-1] == 0
         ):
-            for literal in literals_of(case, change.row):
+            for literal in row_literals(case, change.row):
                 if literal.value == int(factor) and new > 1:
-                    yield from literal.replaced(str(new))
+                    yield from literal.replace_with(str(new))
 
 
-def factors(text: str) -> list[str]:
+def expression_factors(text: str) -> list[str]:
     """The parts of a product: `proj` of `2 * proj`; what a quotient divides."""
     tree = ast.parse(text, mode="eval").body
     sides = [tree.left, tree.right] if isinstance(tree, ast.BinOp) else []
@@ -206,34 +214,34 @@ def factors(text: str) -> list[str]:
     return [ast.unparse(part) for part in sides if not isinstance(part, ast.Constant)]
 
 
-def divisors(case: Case) -> Iterator[Proposal]:
+def propose_divisors(case: ConflictCase) -> Iterator[Proposal]:
     """A number that should divide a size, as the nearest numbers that do: groups, heads, windows."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     of_view = case.mismatch.kind == "view"
-    dividing = names_that_divide(case) if of_view else set()
-    for literal in (literal for row in own for literal in literals_of(case, row)):
+    dividing = dividing_names(case) if of_view else set()
+    for literal in (literal for row in own for literal in row_literals(case, row)):
         value = literal.value
         if of_view and literal.name and literal.name not in dividing:
             continue  # a number of classes is none that must divide
-        for new in divisors_of_sizes(case, value) if value is not None and value > 1 else ():
-            yield from literal.replaced(str(new))
+        for new in nearest_size_divisors(case, value) if value is not None and value > 1 else ():
+            yield from literal.replace_with(str(new))
 
 
-def names_that_divide(case: Case) -> set[str]:
+def dividing_names(case: ConflictCase) -> set[str]:
     """The names that stand behind a division somewhere, such as heads, and those that blocks are told for them."""
-    trees = [part.tree for page in case.pages.values() for part in page.all_parts if isinstance(part, Expression)]
+    trees = [part.tree for page in case.pages.values() for part in page.all_nodes if isinstance(part, Expression)]
     found = {name for tree in trees for node in ast.walk(tree) if is_division(node) for name in names_in(node.right)}
     calls = [
         call
         for page in case.pages.values()
-        for part in page.all_parts
+        for part in page.all_nodes
         if isinstance(part, Expression)
         for call in case.calls(Spot(page, replace(part.span, file=page.spec.file)))
     ]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_USE_DEPTH):
         given = (call.arguments[name].text for call in calls for name in found & call.arguments.keys())
-        found |= {name for text in given for name in NAME.findall(text)}
+        found |= {name for text in given for name in IDENTIFIER.findall(text)}
     return found
 
 
@@ -241,53 +249,53 @@ def is_division(node: ast.AST) -> TypeGuard[ast.BinOp]:
     return isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod, ast.Div))
 
 
-def divisors_of_sizes(case: Case, value: int) -> list[int]:
+def nearest_size_divisors(case: ConflictCase, value: int) -> list[int]:
     """Divisors of every size in conflict that the number does not divide, the nearest first."""
-    says = case.mismatch.says
+    says = case.mismatch.wrong_argument
     sizes = {size for shape in shapes_before(case) for size in shape[1:] if size % value}
-    if says is not None and isinstance(says.has, int) and says.argument in DIVISORS:
-        sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.said == value else set()
+    if says is not None and isinstance(says.needed, int) and says.argument in DIVISOR_ARGUMENTS:
+        sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.given == value else set()
     found: dict[int, None] = {}
     for size in sorted(sizes):
-        able = (n for n in nearest_divisors(size, value, most=NEAREST + 2) if n not in (1, value))
-        found |= dict.fromkeys(islice(able, NEAREST))
+        able = (n for n in nearest_divisors(size, value, most=MAX_DIVISORS + 2) if n not in (1, value))
+        found |= dict.fromkeys(islice(able, MAX_DIVISORS))
     return sorted(found, key=lambda n: (abs(n - value), -n))
 
 
-def head_counts(case: Case) -> Iterator[Proposal]:
+def propose_head_counts(case: ConflictCase) -> Iterator[Proposal]:
     """Heads of queries as multiples of those of keys, heads of keys as divisors: the nearest first."""
     axes, shapes = case.mismatch.axes, case.diagnosis.shapes
     if case.mismatch.kind != "attention" or len(shapes) < 2 or axes != (len(shapes[0]) - 3,):
         return
     (query, key), found = (shape[-3] for shape in shapes[:2]), []
-    for side, change in changes_in_order(case):
+    for side, change in nearest_changes(case):
         options = {0: range(key, 2 * query, key), 1: [n for n in range(1, query + 1) if query % n == 0]}.get(side, ())
-        for literal in (one for one in literals_of(case, change.row) if one.value == shapes[side][-3]):
+        for literal in (one for one in row_literals(case, change.row) if one.value == shapes[side][-3]):
             found += [(abs(n - shapes[side][-3]), n == (key, query)[side], n, literal) for n in options]
-    nearest = sorted(found, key=lambda one: one[:2])[: 2 * NEAREST]
-    yield from (proposal for _, _, new, literal in nearest for proposal in literal.replaced(str(new)))
+    nearest = sorted(found, key=lambda one: one[:2])[: 2 * MAX_DIVISORS]
+    yield from (proposal for _, _, new, literal in nearest for proposal in literal.replace_with(str(new)))
 
 
-def multiples(case: Case) -> Iterator[Proposal]:
+def propose_multiples(case: ConflictCase) -> Iterator[Proposal]:
     """A width that groups or heads do not divide, as the nearest ones that they do."""
-    says = case.mismatch.says
-    if says is None or not isinstance(says.said, int) or says.said < 2:
+    says = case.mismatch.wrong_argument
+    if says is None or not isinstance(says.given, int) or says.given < 2:
         return
     sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes}
-    rows = [change.row for _, change in changes_in_order(case)]
-    for literal in (literal for row in rows for literal in literals_of(case, row)):
+    rows = [change.row for _, change in nearest_changes(case)]
+    for literal in (literal for row in rows for literal in row_literals(case, row)):
         for size in sizes & {literal.value}:
-            below = size // says.said * says.said
-            for new in sorted({below, below + says.said} - {0, size}, key=lambda n: (abs(n - size), -n)):
-                yield from literal.replaced(str(new))
+            below = size // says.given * says.given
+            for new in sorted({below, below + says.given} - {0, size}, key=lambda n: (abs(n - size), -n)):
+                yield from literal.replace_with(str(new))
 
 
-def shapes_before(case: Case) -> Iterator[Shape]:
+def shapes_before(case: ConflictCase) -> Iterator[Shape]:
     """The shapes in conflict, and those that a few steps before them read."""
     index = case.diagnosis.index
     for operand in case.diagnosis.operands:
         yield operand.value.shape
-        for _ in range(STEPS_BACK):
+        for _ in range(MAX_STEPS_BACK):
             row = index.maker(operand)
             read = index.activations(row) if row is not None else ()
             if not read:

@@ -8,28 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from archscope.checks.conflicts.proposals.case import Case, Proposal, Spot, block_of
-from archscope.spec.edits import Page, parts
+from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_block
+from archscope.spec.editable_spec import EditableSpec, iter_spec_nodes
 from archscope.spec.model import Expression, Residual, Step
 from archscope.trace import Row, Shape
 
-WORDS = (("channels", ("out_channels", "out_features")), ("stride", ("stride",)))
+ROLE_ARGUMENTS = (("channels", ("out_channels", "out_features")), ("stride", ("stride",)))
 
 
-def projections(case: Case) -> Iterator[Proposal]:
+def propose_projections(case: ConflictCase) -> Iterator[Proposal]:
     """A 1×1 convolution in the shortcut, with the stride and the channels of the main path."""
     spot = case.site
-    residual = spot.page.part(Residual, spot.span) if spot else None
-    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual:
+    residual = spot.page.node_at(Residual, spot.span) if spot else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual:
         return
-    words = spoken(case, spot)
-    yield from without_addition(spot, residual, words)
+    words = named_sizes(case, spot)
+    yield from propose_no_addition(spot, residual, words)
     if residual.shortcut:
         return
-    steps = projection(case, words)
+    steps = projection_steps(case, words)
     spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number, where it has no name
-    several = block_of(spot) is not None or bool(spot.page.spec.variants or spot.page.spec.matrix)
-    condition_of = guarded(spoken_of, steps) if several else []  # the net is used at one size
+    several = enclosing_block(spot) is not None or bool(spot.page.spec.variants or spot.page.spec.matrix)
+    condition_of = conditional_steps(spoken_of, steps) if several else []  # the net is used at one size
     plain, (main, shortcut) = [f"- {step}" for step in steps], case.diagnosis.shapes
     guard_tells = bool(condition_of) and main[1] != shortcut[1]
     for lines in (condition_of,) if guard_tells else (condition_of, plain):
@@ -37,9 +37,9 @@ def projections(case: Case) -> Iterator[Proposal]:
             yield from spot.proposal("project the shortcut", spot.page.with_shortcut(spot.span, lines))
 
 
-def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Proposal]:
+def propose_no_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Proposal]:
     """A residual's `when:` that is true where nothing can be added."""
-    if residual.when is None or not spot.page.stands(residual.when):
+    if residual.when is None or not spot.page.is_verbatim(residual.when):
         return
     start = spot.page.offset(residual.when.span)
     held = [f"{words['stride']} == 1"] if "stride" in words else []
@@ -50,14 +50,14 @@ def without_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> I
         yield from (replace(proposal, conditional=True) for proposal in found)
 
 
-def projection(case: Case, words: dict[str, str]) -> list[str]:
+def projection_steps(case: ConflictCase, words: dict[str, str]) -> list[str]:
     """The steps of a projection; none where no stride makes one size of the other."""
     main, shortcut = case.diagnosis.shapes
     stride = stride_between(main, shortcut)
     if not stride:
         return []
     step = f", stride={words.get('stride', stride)}" if stride > 1 or "stride" in words else ""
-    norm = any(row.short == "batch_norm" for row in main_path(case))
+    norm = any(row.short_name == "batch_norm" for row in main_path_rows(case))
     channels = words.get("channels", str(main[1]))
     return [f"Conv2d({channels}, 1{step}{', bias=False' * norm})", *["BatchNorm2d"] * norm]
 
@@ -71,7 +71,7 @@ def stride_between(main: Shape, shortcut: Shape) -> int:
     return stride if fits else 0
 
 
-def main_path(case: Case) -> list[Row]:
+def main_path_rows(case: ConflictCase) -> list[Row]:
     """The rows of the main path since the fork, in the order of the run."""
     index, (main, other) = case.diagnosis.index, case.diagnosis.operands
     theirs = index.ancestors(other)
@@ -79,20 +79,20 @@ def main_path(case: Case) -> list[Row]:
     return [index.trace.rows[row] for row in sorted(rows)]
 
 
-def spoken(case: Case, spot: Spot) -> dict[str, str]:
+def named_sizes(case: ConflictCase, spot: Spot) -> dict[str, str]:
     """The names by which the main path says its channels and its stride, where they are names."""
     found: dict[str, str] = {}
-    for row in main_path(case):
+    for row in main_path_rows(case):
         there = case.spot(row.place)
         for call in case.calls(there) if there is not None and there.page is spot.page else ():
-            for word, names in WORDS:
+            for word, names in ROLE_ARGUMENTS:
                 said = next((call.arguments[name].text for name in names if name in call.arguments), None)
                 if said is not None and not said.isdigit():
                     found[word] = said
     return found
 
 
-def guarded(words: dict[str, str], steps: list[str]) -> list[str]:
+def conditional_steps(words: dict[str, str], steps: list[str]) -> list[str]:
     """The steps under a condition that leaves the identity where it fits; none where no names are spoken."""
     channels = words.get("channels", "in_channels")
     parted = [f"{words['stride']} != 1"] if "stride" in words else []
@@ -102,24 +102,24 @@ def guarded(words: dict[str, str], steps: list[str]) -> list[str]:
     return [f"- when: {' or '.join(parted)}", "  do:", *(f"    - {step}" for step in steps)]
 
 
-def conditions(case: Case) -> Iterator[Proposal]:
+def propose_conditions(case: ConflictCase) -> Iterator[Proposal]:
     """Another `when:` for a shortcut whose own does not hold where it should."""
     spot = case.site
-    residual = spot.page.part(Residual, spot.span) if spot else None
-    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.residual:
+    residual = spot.page.node_at(Residual, spot.span) if spot else None
+    if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual:
         return
     for step in residual.shortcut:
-        if step.when is None or not spot.page.stands(step.when):
+        if step.when is None or not spot.page.is_verbatim(step.when):
             continue
         start = spot.page.offset(step.when.span)
-        for new in filter(None, (condition(case, spot.page, step), "true")):
+        for new in filter(None, (projection_condition(case, spot.page, step), "true")):
             text = spot.page.cut(start, start + len(step.when.text), new)
             yield from spot.proposal(f"project the shortcut when {new}", text)
 
 
-def condition(case: Case, page: Page, step: Step) -> str:
+def projection_condition(case: ConflictCase, page: EditableSpec, step: Step) -> str:
     """`stride != 1 or in_channels != channels`, from what the projection itself is told."""
-    convolution = next((part for part in parts(step.body) if isinstance(part, Expression)), None)
+    convolution = next((part for part in iter_spec_nodes(step.body) if isinstance(part, Expression)), None)
     calls = page.calls(convolution.span, case.signatures) if convolution is not None else []
     said = calls[0].arguments if calls else {}
     stride, channels = said.get("stride"), said.get("out_channels")

@@ -11,40 +11,46 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from archscope.checks.conflicts.proposals.case import DEEPEST, Case, Proposal, Spot, argument_tree
-from archscope.checks.conflicts.proposals.inputs_and_labels import values_before
+from archscope.checks.conflicts.proposals.conflict_case import (
+    MAX_USE_DEPTH,
+    ConflictCase,
+    Proposal,
+    Spot,
+    argument_node,
+)
+from archscope.checks.conflicts.proposals.inputs_and_labels import labels_before
 from archscope.spec.model import Argument, Definition, Expression
-from archscope.spec.names import names_in
+from archscope.spec.name_usage import names_in
 from archscope.trace import Call, Row
 
 
-def slips(case: Case) -> Iterator[Proposal]:
+def propose_typos(case: ConflictCase) -> Iterator[Proposal]:
     """Changes of the conflict's own step, of what its names and the walk's are told, of the steps on the walk."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     walked = (change.row for side in case.diagnosis.sides for change in side)
-    spoken = [(row, *said) for row in (*own, *walked) for said in spoken_by(case, row)]
+    spoken = [(row, *said) for row in (*own, *walked) for said in row_expressions(case, row)]
     for _, spot, whole in spoken[:1]:
-        yield from slips_of(case, spot, whole, whole.tree)
+        yield from propose_node_typos(case, spot, whole, whole.tree)
     for row, _, whole in spoken:
         names = list(dict.fromkeys(names_in(whole.tree)))
-        yield from told_elsewhere(case, names, case.uses(row)[:DEEPEST])
+        yield from propose_argument_typos(case, names, case.uses(row)[:MAX_USE_DEPTH])
     for _, spot, whole in spoken[1:]:
-        yield from slips_of(case, spot, whole, whole.tree)
-    yield from slips_of_params(case, None)
+        yield from propose_node_typos(case, spot, whole, whole.tree)
+    yield from propose_param_typos(case, None)
 
 
-def sizes_beside(case: Case) -> Iterator[Proposal]:
+def propose_sibling_sizes(case: ConflictCase) -> Iterator[Proposal]:
     """A size that the step itself says and that is in conflict, as another side has it."""
-    for spot, whole in spoken_by(case, case.row) if case.row is not None else ():
+    for spot, whole in row_expressions(case, case.row) if case.row is not None else ():
         for node in (part for part in ast.walk(whole.tree) if isinstance(part, ast.expr)):
-            for new in wanted(case, node):
+            for new in sizes_of_other_sides(case, node):
                 start, end = spot.page.segment(whole, node)
                 words = f"{new} instead of {spot.page.text[start:end]} on line {spot.span.line}"
                 yield from spot.proposal(words, spot.page.cut(start, end, new))
 
 
-def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
+def row_expressions(case: ConflictCase, row: Row) -> Iterator[tuple[Spot, Expression]]:
     """The expression of a row's step."""
     spot = case.spot(row.place)
     whole = spot.page.expression(spot.span) if spot is not None else None
@@ -52,9 +58,9 @@ def spoken_by(case: Case, row: Row) -> Iterator[tuple[Spot, Expression]]:
         yield spot, whole
 
 
-def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Proposal]:
+def propose_node_typos(case: ConflictCase, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Proposal]:
     """Each sum as one of its parts, each number as its neighbours."""
-    values = {*values_before(spot), "prev"}
+    values = {*labels_before(spot), "prev"}
     dims = {
         part
         for node in ast.walk(tree)
@@ -62,9 +68,9 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
         for part in ast.walk(node)
     }
     for node in (node for node in ast.walk(tree) if node not in dims):
-        if case.divides and not isinstance(node, ast.BinOp):
+        if case.is_divisor_conflict and not isinstance(node, ast.BinOp):
             continue  # which numbers divide is known
-        for new in others(node) if is_number(node, values) else ():
+        for new in likely_originals(node) if is_numeric(node, values) else ():
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
             description = f"{new} instead of {old} on line {spot.span.line}"
@@ -72,14 +78,14 @@ def slips_of(case: Case, spot: Spot, whole: Expression, tree: ast.AST) -> Iterat
                 yield replace(proposal, cause=cause)
 
 
-def is_number(node: ast.AST, values: Collection[str]) -> bool:
+def is_numeric(node: ast.AST, values: Collection[str]) -> bool:
     """Whether an expression is made of numbers alone: without layers, calls of them, and values of the network."""
     found = list(ast.walk(node))
     made = any(isinstance(part, ast.Call) and getattr(part.func, "id", "")[:1].isupper() for part in found)
     return not made and not any(isinstance(part, ast.Name) and part.id in values for part in found)
 
 
-def wanted(case: Case, node: ast.AST) -> Iterator[str]:
+def sizes_of_other_sides(case: ConflictCase, node: ast.AST) -> Iterator[str]:
     """A size that is written and in conflict, as the other sides have it."""
     if isinstance(node, ast.Constant) and type(node.value) is int and len(case.diagnosis.shapes) > 1:
         ranks = [len(shape) for shape in case.diagnosis.shapes]
@@ -88,7 +94,7 @@ def wanted(case: Case, node: ast.AST) -> Iterator[str]:
             yield from (str(size) for size in sizes if node.value in sizes and size != node.value)
 
 
-def others(node: ast.AST) -> list[str]:
+def likely_originals(node: ast.AST) -> list[str]:
     """What an expression may have been before a slip."""
     if isinstance(node, ast.BinOp):
         return [ast.unparse(part) for part in (node.left, node.right) if not isinstance(part, ast.Constant)]
@@ -98,10 +104,10 @@ def others(node: ast.AST) -> list[str]:
     return []
 
 
-def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Proposal]:
+def propose_argument_typos(case: ConflictCase, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Proposal]:
     """Slips in what defines these names: params, `let`, and the arguments where the block is used."""
-    yield from slips_of_params(case, names)
-    yield from slips_of_definitions(case, names)
+    yield from propose_param_typos(case, names)
+    yield from propose_definition_typos(case, names)
     spot = case.spot(uses[0].site.place) if uses else None
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
@@ -110,31 +116,31 @@ def told_elsewhere(case: Case, names: Sequence[str], uses: Sequence[Call]) -> It
     for call in case.calls(spot):
         for name, given in call.arguments.items():
             if call.name == uses[0].site.name and name in names:
-                tree = argument_tree(spot, whole, given)
-                yield from slips_of(case, spot, whole, tree)
+                tree = argument_node(spot, whole, given)
+                yield from propose_node_typos(case, spot, whole, tree)
                 further += names_in(tree)
     if further:
-        yield from told_elsewhere(case, further, uses[1:])
+        yield from propose_argument_typos(case, further, uses[1:])
 
 
-def slips_of_definitions(case: Case, names: Sequence[str]) -> Iterator[Proposal]:
+def propose_definition_typos(case: ConflictCase, names: Sequence[str]) -> Iterator[Proposal]:
     """Slips in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
     for page in case.pages.values():
-        for part in page.all_parts:
+        for part in page.all_nodes:
             value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
             named = isinstance(part, (Definition, Argument)) and part.name in names
-            if named and isinstance(value, Expression) and page.stands(value):
-                yield from slips_of(case, Spot(page, value.span), value, value.tree)
+            if named and isinstance(value, Expression) and page.is_verbatim(value):
+                yield from propose_node_typos(case, Spot(page, value.span), value, value.tree)
 
 
-def slips_of_params(case: Case, names: Sequence[str] | None) -> Iterator[Proposal]:
+def propose_param_typos(case: ConflictCase, names: Sequence[str] | None) -> Iterator[Proposal]:
     """Slips in the params of these names (None: in all of them), by default and in variants."""
     for page in case.pages.values():
         settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
         for setting in (part for part in settings if names is None or part.name in names):
             found = page.data(setting.value)
             tree = ast.parse(found.text, mode="eval").body if found is not None and found.text.isdigit() else None
-            for new in others(tree) if tree is not None and not case.divides else ():
+            for new in likely_originals(tree) if tree is not None and not case.is_divisor_conflict else ():
                 if found is not None:
                     text = page.cut(found.start, found.end, new)
                     yield from Spot(page, setting.span).proposal(f"{setting.name}: {new}", text)

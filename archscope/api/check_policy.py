@@ -1,0 +1,89 @@
+"""What targets are held to: budgets, a baseline, the rules that count → CheckPolicy → a report's findings, and which of
+them are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from archscope import units
+from archscope.checks.baseline import Baseline, compare_to_baseline
+from archscope.checks.baseline import read_baseline as read_baseline
+from archscope.checks.budgets import CostBudget, find_over_budget
+from archscope.checks.lint import lint
+from archscope.checks.selection import Selection, apply_ignore_comments
+from archscope.errors import UsageError
+from archscope.report import Checked, Finding, Report
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """What a run found, and its report; None where it could not run."""
+
+    findings: tuple[Finding, ...] = ()
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class CheckPolicy:
+    """tolerance: how far a target may be from its baseline. object_size: what a receptive field must see."""
+
+    selection: Selection
+    budget: CostBudget
+    baseline: Baseline | None
+    tolerance: Decimal
+    object_size: tuple[int, int] | None
+
+    def wants(self, rule: str) -> bool:
+        """Whether a rule's findings are kept, wherever they are."""
+        return self.selection.keeps(Finding(rule, "warning", ""))
+
+    @property
+    def is_parameters_only(self) -> bool:
+        """Whether a budget of parameters is all that is asked for, which needs no run."""
+        return self.budget.max_params is not None and self.budget.max_macs is None and self.baseline is None
+
+    def evaluate(self, report: Report) -> tuple[Finding, ...]:
+        """What a report does not meet, and what is wasteful about it; without a run, its parameters are all."""
+        if not report.trace.ran:
+            return find_over_budget(report, self.budget)
+        against = compare_to_baseline(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()
+        return (*find_over_budget(report, self.budget), *against, *lint(report, object_size=self.object_size))
+
+    def check_result(self, target: str, ran: CheckRun, sources: Mapping[str, str]) -> Checked:
+        """The findings that count. sources: of a spec and what it imports, the spec first."""
+        kept = apply_ignore_comments(ran.findings, sources, next(iter(sources), ""))
+        saved = self.baseline.of(ran.report.target) if self.baseline and ran.report else None
+        findings = tuple(finding for finding in kept if self.selection.keeps(finding))
+        return Checked(target, findings, ran.report, saved.figures if saved else None)
+
+
+def make_policy(
+    *,
+    select: Iterable[str] | str = (),
+    ignore: Iterable[str] | str = (),
+    max_params: object = None,
+    max_macs: object = None,
+    baseline: str | os.PathLike[str] | None = None,
+    tolerance: object = 0,
+    object_size: tuple[int, int] | None = None,
+) -> CheckPolicy:
+    """Raises UsageError for a rule that does not exist, a figure that is none, a baseline that cannot be read."""
+    try:
+        allowed = units.parse_tolerance(tolerance)
+    except ValueError as error:
+        raise UsageError(f"tolerance: {error}", 'for example tolerance="2%"') from None
+    return CheckPolicy(
+        Selection.of(split_codes(select), split_codes(ignore)),
+        CostBudget.of(max_params, max_macs),
+        read_baseline(baseline) if baseline is not None else None,
+        allowed,
+        object_size,
+    )
+
+
+def split_codes(codes: Iterable[str] | str) -> tuple[str, ...]:
+    """`"lint,conflict"` → its codes."""
+    return tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)

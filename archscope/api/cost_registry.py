@@ -1,0 +1,147 @@
+"""Prices that only an operation's author knows: register_cost(op, formula) → the table that reports are priced by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from archscope.cost import FORMULAS, Cost, Formula, plain_name, price_rows
+from archscope.errors import UsageError
+from archscope.trace import Kernel, Row
+
+OPERATOR_PREFIXES = {
+    "torch": "",
+    "torch.Tensor": "",
+    "torch.nn.functional": "",
+    "torch.linalg": "linalg_",
+    "torch.fft": "fft_",
+}
+"""Where torch's functions live → how the operators begin that they stand for."""
+
+IN_PLACE_OPERATORS = {
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "idiv": "div",
+    "itruediv": "div",
+    "imod": "remainder",
+}
+"""Python's operators that write their first operand, by the operators that they are."""
+
+
+class CostRegistry:
+    """The formulas that were registered, by their operations' names: the one table of ours that a call changes."""
+
+    def __init__(self) -> None:
+        self._formulas: Mapping[str, Formula] = {}
+
+    def register(self, name: str, formula: Formula) -> None:
+        """A formula for `name`, instead of the one that it had; of names of one operation the last one counts."""
+        others = {known: before for known, before in self._formulas.items() if known != name}
+        self._formulas = {**others, name: checked_formula(name, formula)}
+
+    def price_rows(self, rows: Sequence[Row]) -> tuple[Cost, ...]:
+        """The cost of every row; registered formulas go before ours, and one of a function before its kernels'."""
+        if not self._formulas:
+            return price_rows(rows)
+        functions = {operator_name(name): formula for name, formula in self._formulas.items()}
+        own = {name: formula for name, formula in self._formulas.items() if not name.startswith("torch.")}
+        asked, found = [], {**FORMULAS, **own}
+        for row in rows:
+            operator = operator_name(row.function)
+            shown = operator in own and any(operator_name(kernel.name) == operator for kernel in row.kernels)
+            if operator in functions and not shown:
+                found[row.function] = functions[operator]
+                row = single_kernel_row(row)
+            asked.append(row)
+        return price_rows(asked, found)
+
+
+def operator_name(name: str) -> str:
+    """The operator that a function or an operator of this name stands for: `torch.add`, `torch.Tensor.__radd__` and
+    `torch.ops.aten.add_.Tensor` are `aten.add`. Other names as they are."""
+    from archscope.record import short_name
+
+    plain = plain_name(name)
+    space, _, last = plain.rpartition(".")
+    if space in OPERATOR_PREFIXES:
+        bare = short_name(last)
+        plain = f"aten.{OPERATOR_PREFIXES[space]}{IN_PLACE_OPERATORS.get(bare, bare)}"
+    if not plain.startswith("aten.") or plain.startswith("aten._"):
+        return plain
+    return ".".join(plain.split(".")[:2]).removesuffix("_")
+
+
+def single_kernel_row(row: Row) -> Row:
+    """The row with its function as its only kernel."""
+    shapes = tuple(operand.value.shape for operand in row.inputs), tuple(value.shape for value in row.outputs)
+    return row._replace(kernels=(Kernel(row.function, *shapes, row.attributes),))
+
+
+COST_REGISTRY = CostRegistry()
+
+
+def register_cost(op: Any, formula: Formula | None = None) -> Callable[[Formula], Formula]:
+    """Prices an operation that archscope cannot: one of a C++ extension or of `torch.library`, a decomposition.
+
+    op: the operator (`torch.ops.mylib.attention`), a torch function, or its name as reports show it. formula: takes a
+    `Kernel`, with the shapes of its tensors (`inputs`, `outputs`) and its other arguments (`get("heads")`), and gives
+    the multiply-adds of one call; None where they depend on values. Without a formula this is a decorator:
+
+        @archscope.register_cost("mylib::attention")
+        def attention(kernel): ...
+
+    It holds for every report that this process makes from now on, and for all forms of an operation: `torch.add` is
+    `a + a` too. A second formula replaces the first. Raises UsageError where `op` is no operation or its price cannot
+    take hold, and, when a report is priced, where a formula fails or gives no whole number.
+    """
+    name = operation_name(op)
+
+    def register(formula: Formula) -> Formula:
+        if not callable(formula):
+            raise UsageError(f"the price of {name} is a function of a kernel, not {formula!r}", "lambda kernel: …")
+        COST_REGISTRY.register(name, formula)
+        return formula
+
+    if formula is not None:
+        register(formula)
+    return register
+
+
+def operation_name(op: Any) -> str:
+    """The name by which kernels of an operation go. Raises UsageError."""
+    from archscope import record
+
+    op = getattr(op, "_opoverload", op)  # what torch.library.custom_op makes of a function
+    if isinstance(op, str):
+        name = plain_name(op)
+    elif callable(op) and hasattr(op, "__name__"):
+        name = plain_name(record.qualified_name(op))
+        if not record.is_visible(op):
+            cure = "a function of torch's that it calls, or an operator made of it by torch.library.custom_op"
+            raise UsageError(f"a price of {name} cannot take hold: torch shows no call of it", cure)
+    else:
+        raise UsageError(f"{op!r} is no operation", 'torch.ops.mylib.attention, or its name: "mylib::attention"')
+    if "." not in name:
+        raise UsageError(f"{name!r} is no operation's name", 'with its library: "mylib::attention"')
+    space, _, last = name.partition(".")
+    if isinstance(op, str) and space in ("torch", "aten") and not record.is_torch_name(name):
+        raise UsageError(f"a price of {name} cannot take hold: torch has no such function", "torch.add, aten.add")
+    return name if space == "torch" else f"{space}.{last.partition('.')[0]}"  # an operator with all its overloads
+
+
+def checked_formula(name: str, formula: Formula) -> Formula:
+    """The formula, held to what it must give."""
+
+    def checked(kernel: Kernel) -> int | None:
+        try:
+            macs = formula(kernel)
+        except Exception as error:
+            fact = f"the formula registered for {name} fails: {type(error).__name__}: {error}"
+            raise UsageError(fact, f"it was given {kernel}") from error
+        if macs is not None and (isinstance(macs, bool) or not isinstance(macs, int) or macs < 0):
+            fact = f"the formula registered for {name} gives {macs!r}"
+            raise UsageError(fact, "a whole number of multiply-adds, or None")
+        return macs
+
+    return checked

@@ -1,0 +1,219 @@
+"""A Python target that fits, run at another batch and at images that are wider than high.
+
+module, its report → runs where it ran, if that was quick; else of its twin on meta → warnings
+
+Nothing of the module is changed, and what its code prints is not printed again. Of a run that fails for another reason
+than the sizes nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from functools import cached_property
+from io import StringIO
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
+
+from archscope.api.given_inputs import GivenInputs
+from archscope.api.spec_at_other_sizes import Wants
+from archscope.api.summaries import is_missing_inputs, parameters_report, prepare_call, summarize_target, with_gc_paused
+from archscope.checks.conflicts.run_comparison import is_same_run
+from archscope.checks.other_sizes import (
+    ONE_BATCH,
+    SQUARE_ONLY,
+    as_size_warnings,
+    doubled_batches,
+    lost_batch,
+    other_image_sizes,
+    transposed_image,
+)
+from archscope.errors import ArchscopeError, ForwardError
+from archscope.report import Finding, Report
+from archscope.trace import Shape
+
+if TYPE_CHECKING:
+    from archscope.targets import TargetModule
+
+LIGHT_MACS = 200_000_000
+"""Up to how many multiply-adds a module runs again where it ran: loading the meta device takes longer than that."""
+MAX_LOCATE_MACS = 20_000_000_000
+"""Up to how many multiply-adds a module with conflicts runs again for the lines of its functions."""
+QUICK_SECONDS = 0.5
+"""Up to how many seconds the run of a heavier one may have taken for the same."""
+MAX_RERUN_SECONDS = 3.0
+"""How many seconds all runs at other sizes may take; a live module, which is not broken off, is run only if its own run
+took less."""
+OUTSIDE_REASONS = ("meta", "memory", "allocate")
+"""Words in what ends a run for a reason that is no size of the net's."""
+
+
+@with_gc_paused
+def summarize_at_sizes(
+    target: Any,
+    options: Mapping[str, Any],
+    wants: Wants,
+    judge: Callable[[Report], tuple[Finding, ...]],
+    *,
+    runs: bool = True,
+) -> tuple[Report, tuple[Finding, ...]]:
+    """What `summarize` gives of a Python target, and the warnings of the other sizes and of `judge`, each with the line
+    of the code that it is about. runs: whether a target that is given no input, and needs one, is refused; else what is
+    known of its parameters is all. Raises what `summarize` raises."""
+    from archscope import targets
+
+    given = GivenInputs(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
+    place, train = (options.get("device", "auto"), options.get("dtype")), bool(options.get("train"))
+    with targets.target_import_path(target), targets.seeded(options.get("seed")):
+        found = targets.resolve_target(target, options.get("set") or {}, device=place[0], dtype=place[1])
+        if not runs and is_missing_inputs(found, given):
+            report = parameters_report(found, train=train)
+            return report, judge(report)
+        subject, args, kwargs = prepare_call(found, given)
+        begun = perf_counter()
+        report = summarize_target(subject, args, kwargs, given, train=train, backward=False)
+        module = ModuleAtOtherSizes(subject, args, kwargs, given, train, report, perf_counter() - begun)
+        told = (*module.findings(wants), *judge(report))
+        return module.report_with_lines(), module.with_places(told)
+
+
+@dataclass
+class ModuleAtOtherSizes:
+    """A module that has run. spent: how many seconds that took."""
+
+    subject: TargetModule
+    args: Any
+    kwargs: Any
+    given: GivenInputs
+    train: bool
+    report: Report
+    spent: float
+
+    @property
+    def is_on_meta(self) -> bool:
+        """Whether its twin is run there, and not the module itself where it ran."""
+        return self.subject.device != "meta" and self.report.total.known > LIGHT_MACS and self.spent > QUICK_SECONDS
+
+    def with_places(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """The findings about rows with the lines of the author's code that call them, which another run tells."""
+        rows = {finding.row for finding in findings if finding.row >= 0 and finding.place is None}
+        if not rows or self.report.failed:
+            return findings
+        again = self._rerun(rows)
+        if again is None:
+            return findings
+        places = {row: again.trace.rows[row].place for row in rows}
+        return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
+
+    def report_with_lines(self) -> Report:
+        """The report; of a run with conflicts that of another run, whose steps tell the lines of the author's functions
+        that the values in conflict come through."""
+        index, found = self.report.index, self.report.trace.mismatches
+        ahead = {row for one in found for operand in one.operands for row in index.ancestors(operand).values()}
+        rows = {row for row in ahead if index.layer(self.report.trace.rows[row]) is None}
+        again = self._rerun(rows) if rows and self.report.total.known <= MAX_LOCATE_MACS else None
+        return again or self.report
+
+    def _rerun(self, located: Collection[int]) -> Report | None:
+        """The report of another run with the lines of these rows; None where it cannot be run alike."""
+        again = (self.subject, self.args, self.kwargs, self.given)
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
+                after = summarize_target(*again, train=self.train, backward=False, located=located)
+        except ArchscopeError:
+            return None
+        return after if is_same_run(self.report, after) else None
+
+    def findings(self, wants: Wants) -> tuple[Finding, ...]:
+        """The warnings of other sizes; none where the author's code raises or takes too long."""
+        from archscope.targets.deadlines import DeadlineExceeded
+
+        is_slow = self.subject.live and not self.is_on_meta and self.spent > MAX_RERUN_SECONDS
+        if self.report.failed or not self.subject.is_initialized or is_slow:
+            return ()
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
+                return tuple(self._findings_in_time(wants))
+        except (Exception, SystemExit, DeadlineExceeded):  # noqa: BLE001 - a run that nobody asked for may not end the check
+            return ()
+
+    def _findings_in_time(self, wants: Wants) -> list[Finding]:
+        from archscope.targets.deadlines import deadline
+
+        live = self._module_call[0].module is self.subject.module and self.subject.live
+        with nullcontext() if live else deadline(MAX_RERUN_SECONDS):  # what is the caller's is not broken off
+            batch = self._batch_findings() if wants(ONE_BATCH) and not self.subject.batch_guessed else ()
+            return [*batch, *(self._landscape_findings() if wants(SQUARE_ONLY) else ())]
+
+    def _batch_findings(self) -> Iterator[Finding]:
+        other, guesses = doubled_batches(self.report.trace, self.given.batch)
+        first: Report | None = None
+        for shapes in guesses:
+            after = self._run_at_shapes(shapes)
+            if after is not None and not after.failed:
+                if self._is_trusted:
+                    yield from lost_batch(self.report, after, other // 2, other)
+                return
+            first = first or after
+        if first is not None and self._is_caused_by_sizes(first):
+            yield from as_size_warnings(first.findings, ONE_BATCH, f"a batch of {other}")
+
+    def _landscape_findings(self) -> Iterator[Finding]:
+        wanted = other_image_sizes(self.report.trace)
+        for where, shapes in wanted.others if wanted is not None else ():
+            after = self._run_at_shapes(shapes)
+            if after is None or wanted is None:
+                continue
+            found = (
+                list(as_size_warnings(after.findings, SQUARE_ONLY, where))
+                if after.failed and self._is_caused_by_sizes(after)
+                else []
+            )
+            found += () if after.failed else transposed_image(self.report, after, where)
+            if found and self._can_run_at(wanted.square):
+                yield from found
+
+    def _can_run_at(self, shapes: Sequence[Shape]) -> bool:
+        after = self._run_at_shapes(shapes)
+        return after is not None and not after.failed
+
+    # ------------------------------------------------------------ runs
+    def _is_caused_by_sizes(self, after: Report) -> bool:
+        """Whether a run failed for its sizes: the same run at the sizes that are known to fit does not."""
+        failure = after.trace.failure
+        outside = failure is not None and any(word in failure.message for word in OUTSIDE_REASONS)
+        return not outside and self._is_trusted
+
+    @cached_property
+    def _is_trusted(self) -> bool:
+        """Whether the module runs there as it ran for its report."""
+        if not self.is_on_meta:
+            return True
+        again = self._run_at_shapes([operand.value.shape for operand in self.report.trace.inputs])
+        return again is not None and is_same_run(self.report, again)
+
+    @cached_property
+    def _module_call(self) -> tuple[TargetModule, Any, Any]:
+        """What is run: the module itself, or its twin. Raises ReplacementError."""
+        from archscope import targets
+        from archscope.record import walk_modules
+
+        if not self.is_on_meta:
+            return replace(self.subject, live=True), self.args, self.kwargs
+        twin, args, kwargs = targets.copy_to_meta(self.subject.module, self.args, self.kwargs)
+        return replace(self.subject, module=twin, live=True, device="meta", holding=walk_modules(twin)), args, kwargs
+
+    def _run_at_shapes(self, shapes: Sequence[Shape]) -> Report | None:
+        """A recorded run with inputs of these shapes; None where they cannot be made."""
+        from archscope import targets
+
+        subject, args, kwargs = self._module_call
+        try:
+            args, kwargs = targets.resize_inputs(subject.module, args, kwargs, shapes)
+            return summarize_target(subject, args, kwargs, self.given, train=self.train, backward=False)
+        except targets.ResizeError:
+            return None
+        except ForwardError as error:
+            return error.report  # type: ignore[return-value]  # errors.py stands below the Report

@@ -1,0 +1,145 @@
+"""A spec that fits, tried at another batch and at images that are wider than high: what fits by chance is a warning.
+
+variant → compiled at the other sizes; a run only where something does not fit there
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
+
+from archscope.api.spec_fixes import SpecFixes
+from archscope.api.spec_session import SpecSession
+from archscope.api.summaries import summarize_plan
+from archscope.checks.other_sizes import (
+    ONE_BATCH,
+    SQUARE_ONLY,
+    as_size_warnings,
+    is_transposed,
+    lost_batch,
+    other_image_sizes,
+    shapes_follow_batch,
+    transposed_image,
+)
+from archscope.errors import ForwardError, SpecError, UsageError
+from archscope.report import Finding, Report, finding_from_problem
+from archscope.trace import Shape
+
+if TYPE_CHECKING:
+    from archscope.compile import Plan
+
+Wants = Callable[[str], bool]
+"""Whether the findings of a rule are wanted."""
+
+
+@dataclass
+class SpecAtOtherSizes:
+    """One variant of a spec that fits. options: of its runs."""
+
+    target: str
+    session: SpecSession
+    fixes: SpecFixes
+    plan: Plan
+    report: Report
+    options: Mapping[str, Any]
+
+    def findings(self, wants: Wants) -> tuple[Finding, ...]:
+        """The warnings; what torch warns of has been said in the run that was asked for."""
+        try:
+            with catch_warnings(action="ignore"):
+                batch = self._batch_findings() if wants(ONE_BATCH) else ()
+                return (*batch, *(self._landscape_findings() if wants(SQUARE_ONLY) else ()))
+        except ForwardError:  # of a run that nobody asked for
+            return ()
+
+    def _batch_findings(self) -> Iterator[Finding]:
+        batch, how = self._doubled_batch()
+        if not batch:
+            return
+        plan, found = self._compile_at(**how)
+        yield from as_size_warnings(found, ONE_BATCH, f"a batch of {2 * batch}")
+        before, after = output_shapes(self.plan), output_shapes(plan)
+        if plan is not None and not found and not shapes_follow_batch(before, after, batch, 2 * batch):
+            yield from lost_batch(self.report, summarize_plan(plan, **self.options), batch, 2 * batch)
+
+    def _doubled_batch(self) -> tuple[int, dict[str, Any]]:
+        """The batch of the run, and what doubles it; 0 where the spec names none, or no input can be given for it."""
+        named = [
+            (text, size) for texts, made in self._input_dims for text, size in zip(texts, made.shape, strict=False)
+        ]
+        batch = next((size for text, size in named if text == "N"), 0)
+        if self.session.options.get("input") is None:
+            return batch, {"batch": 2 * batch}
+        if any(text != "N" and re.search(r"\bN\b", text) for text, _ in named):
+            return 0, {}
+        shapes = [
+            tuple(2 * size if text == "N" else size for text, size in zip(texts, made.shape, strict=False))
+            for texts, made in self._input_dims
+        ]
+        return batch, {"input": self._input_option(shapes)}
+
+    @property
+    def _input_dims(self) -> list[tuple[list[str], Any]]:
+        """What the spec says of each input's sizes, and the input of the run."""
+        said = ([dim.text for dim in entry.dims or ()] for entry in self.session.library.root.inputs)
+        return list(zip(said, self.plan.inputs, strict=True))
+
+    def _input_option(self, shapes: Sequence[Shape]) -> dict[str, Any]:
+        kinds = [(made.name, str(made.dtype).removeprefix("torch.")) for made in self.plan.inputs]
+        return {name: (kind, tuple(shape)) for (name, kind), shape in zip(kinds, shapes, strict=True)}
+
+    def _landscape_findings(self) -> Iterator[Finding]:
+        wanted = other_image_sizes(self.report.trace)
+        for where, shapes in wanted.others if wanted is not None else ():
+            if wanted is None or self._are_declared_equal(shapes):
+                continue
+            plan, found = self._compile_at(input=self._input_option(shapes))
+            turned = any(map(is_transposed, output_shapes(self.plan), output_shapes(plan)))
+            if (found or turned) and self._can_compile_at(wanted.square):
+                yield from as_size_warnings(found, SQUARE_ONLY, where)
+                if plan is not None and not found:
+                    yield from transposed_image(self.report, summarize_plan(plan, **self.options), where)
+
+    def _are_declared_equal(self, shapes: Sequence[Shape]) -> bool:
+        """Whether the spec says by a name that sizes are one which differ in these shapes."""
+        sizes: dict[str, set[int]] = {}
+        for (texts, _), shape in zip(self._input_dims, shapes, strict=True):
+            for text, size in zip(texts, shape, strict=False):
+                sizes.setdefault(text, set()).add(size)
+        return any(len(found) > 1 and not text.strip().isdecimal() for text, found in sizes.items())
+
+    def _can_compile_at(self, shapes: Sequence[Shape]) -> bool:
+        """Whether the net fits at other sizes with the same parameters."""
+        plan, found = self._compile_at(input=self._input_option(shapes))
+        return plan is not None and not found and plan.parameter_count == self.plan.parameter_count
+
+    def _compile_at(self, *, batch: int | None = None, input: Any = None) -> tuple[Plan | None, tuple[Finding, ...]]:
+        """The net at other sizes, and what does not fit there; None where it cannot be compiled."""
+        try:
+            plan = self.session.plan(self.target, batch=batch, input=input)
+            if not plan.mismatches:
+                return plan, ()
+            report = summarize_plan(plan, **self.options)
+        except SpecError as error:
+            return None, tuple(finding_from_problem(problem, sources=error.sources) for problem in error.problems)
+        except ForwardError as error:
+            return None, error.report.findings if error.report else ()  # type: ignore[attr-defined]  # a Report
+        except UsageError:
+            return None, ()
+        return plan, self.fixes.with_fixes(self.target, plan, report, batch=batch) if batch else report.findings
+
+
+def output_shapes(plan: Plan | None) -> list[Shape]:
+    """The shapes that a net gives, in their order."""
+    return list(shapes_in(plan.block.output)) if plan is not None else []
+
+
+def shapes_in(tree: Any) -> Iterator[Shape]:
+    if isinstance(tree, (tuple, list, dict)):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from shapes_in(part)
+    elif hasattr(tree, "shape"):
+        yield tuple(tree.shape)

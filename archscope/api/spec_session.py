@@ -1,0 +1,74 @@
+"""One spec, read once: its library, its variants, and compilations of it with a changed text.
+
+file → Library, once ─ variant, edit? ─→ Plan; layers that were made for one compilation serve the next
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.specs import compile_library, load, split_target, variant_targets
+from archscope.spec import Library
+
+if TYPE_CHECKING:
+    from archscope.compile import Plan
+
+COMPILE_OPTIONS = ("variant", "set", "input", "batch", "train", "allow_python")
+"""The options of a run that its compilation depends on."""
+
+
+@dataclass
+class SpecSession:
+    """A spec and the options of its runs. target: the file, or one variant of it.
+
+    Raises SpecError where the spec cannot be read.
+    """
+
+    target: str
+    options: Mapping[str, Any]
+    library: Library = field(init=False)
+    _layer_cache: Any = None
+    _edited: dict[tuple[str, str], Library] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts = split_target(self.target)
+        assert parts is not None
+        self.library = load(parts[0], texts=self.options.get("texts"))
+
+    @cached_property
+    def all_targets(self) -> list[str]:
+        """The targets of all variants of the file."""
+        return variant_targets(self.library)
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """The variant that the target names, or all of the file; none for a library of blocks."""
+        parts = split_target(self.target)
+        return [self.target] if parts is not None and parts[1] else self.all_targets
+
+    def plan(
+        self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None, input: Any = None
+    ) -> Plan:
+        """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold. batch, input:
+        other sizes than those of the options, as `summarize` takes them.
+
+        Raises SpecError, UsageError.
+        """
+        options = {name: value for name, value in self.options.items() if name in COMPILE_OPTIONS}
+        library = self.library if edit is None else self.edited_library(*edit)
+        if batch is not None or input is not None:
+            options |= {"batch": batch, "input": input}
+        plan = compile_library(library, target, strict=False, foundry=self._layer_cache, **options)
+        self._layer_cache = plan.layer_cache
+        return plan
+
+    def edited_library(self, file: str, text: str) -> Library:
+        """The library with another text in one file, which is read once; the others are not read again. Raises
+        SpecError."""
+        if (file, text) not in self._edited:
+            texts = {**self.library.sources, file: text}
+            self._edited[file, text] = load(self.library.root.file, texts=texts, known=self.library)
+        return self._edited[file, text]

@@ -1,0 +1,167 @@
+"""What pytest asks of one variant of a spec: VariantUnderTest, compiled once, run once on shapes alone → findings."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archscope.api import summaries
+from archscope.api.check_policy import CheckRun, make_policy
+from archscope.api.check_targets import check
+from archscope.api.specs import compile_plan, load, variants
+from archscope.checks import non_expectation_errors, unmet_expectations
+from archscope.checks.budgets import find_over_budget
+from archscope.config import Config
+from archscope.errors import ArchscopeError, ForwardError, SpecError
+from archscope.report import Finding, Report, finding_from_problem
+from archscope.spec.model import ALLOW_PYTHON_HELP, Expectation
+
+if TYPE_CHECKING:
+    from archscope.compile import Plan
+
+
+def relative_name(path: Path) -> str:
+    """A file as messages name it: from the current directory, where it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+@contextmanager
+def quiet_analysis() -> Iterator[None]:
+    """What torch warns of while a net is compiled or run on shapes is no matter of the project's `filterwarnings`.
+
+    Python's cycle collector rests meanwhile: it would go through all of torch and all tests again and again.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def spec_text_findings(path: Path) -> Sequence[Finding]:
+    """What is wrong with the text of a spec."""
+    try:
+        variants(relative_name(path))
+    except ArchscopeError as error:
+        return error_findings(error)
+    return ()
+
+
+def error_findings(error: ArchscopeError) -> Sequence[Finding]:
+    if isinstance(error, SpecError):
+        return [finding_from_problem(problem, sources=error.sources) for problem in error.problems]
+    return [Finding("spec", "error", str(error))]
+
+
+@dataclass(frozen=True)
+class CompiledVariant:
+    """A net's plan, or why there is none."""
+
+    plan: Plan | None = None
+    findings: Sequence[Finding] = ()
+
+    @property
+    def is_python_only(self) -> bool:
+        """Whether there is none for the sake of Python code alone, which may not be run."""
+        return bool(self.findings) and all(fault.help == ALLOW_PYTHON_HELP for fault in self.findings)
+
+
+@dataclass(frozen=True)
+class VariantVerdict:
+    """What one run of a net showed: its faults, whatever speaks against each expectation, and its report."""
+
+    findings: Sequence[Finding] = ()
+    unmet: Mapping[Expectation, Sequence[Finding]] = field(default_factory=dict)
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class VariantUnderTest:
+    """One variant of a spec: compiled when its tests are listed, run on shapes alone when the first of them asks."""
+
+    path: Path
+    variant: str | None
+    project: Config | None = None
+    allow_python: bool = False
+
+    @property
+    def target(self) -> str:
+        return f"{relative_name(self.path)}:{self.variant}" if self.variant else relative_name(self.path)
+
+    @cached_property
+    def compiled(self) -> CompiledVariant:
+        try:
+            with quiet_analysis():
+                return CompiledVariant(compile_plan(self.target, strict=False, allow_python=self.allow_python))
+        except ArchscopeError as error:
+            return CompiledVariant(findings=error_findings(error))
+
+    @property
+    def expected(self) -> Sequence[Expectation]:
+        """None of a net that cannot be compiled; its `check` says why."""
+        return self.compiled.plan.expected if self.compiled.plan else ()
+
+    @cached_property
+    def verdict(self) -> VariantVerdict:
+        if self.compiled.plan is None:
+            return VariantVerdict(self.compiled.findings)
+        try:
+            with quiet_analysis():
+                report = summaries.summarize_plan(self.compiled.plan, device="meta")
+        except ForwardError as error:
+            report = error.report  # type: ignore[assignment]  # the ground knows no reports
+        except ArchscopeError as error:
+            return VariantVerdict(error_findings(error))
+        return VariantVerdict(
+            non_expectation_errors(report.findings),
+            {one: expectation_findings(one, report) for one in self.expected},
+            report,
+        )
+
+    def check_findings(self) -> Sequence[Finding]:
+        """Every error that is no expectation, as `archscope check` tells it, with the fixes that it tries."""
+        if not self.verdict.findings:
+            return ()
+        with quiet_analysis():
+            checked = check(self.target, device="meta", allow_python=self.allow_python)
+        return non_expectation_errors(finding for one in checked for finding in one.findings)
+
+    def unmet_findings(self, expected: Expectation) -> Sequence[Finding]:
+        return self.verdict.unmet.get(expected, self.verdict.findings)
+
+    @property
+    def budgets(self) -> Sequence[str]:
+        """Of what the project sets a budget: `params`, `macs`; of nothing where the net cannot be compiled."""
+        if self.project is None or self.compiled.plan is None:
+            return ()
+        most = {"params": self.project.max_params, "macs": self.project.max_macs}
+        return [name for name, limit in most.items() if limit is not None]
+
+    def budget_findings(self, quantity: str) -> Sequence[Finding]:
+        """What is over the project's budget, unless a rule or a comment that ignores it says that this is meant."""
+        project, report = self.project, self.verdict.report
+        if report is None or project is None:
+            return self.verdict.findings
+        law = make_policy(**{name: getattr(project, name) for name in ("select", "ignore", "max_params", "max_macs")})
+        kept = law.check_result(
+            self.target, CheckRun(find_over_budget(report, law.budget), report), load(self.path).sources
+        ).findings
+        return [finding for finding in kept if finding.rule == f"budget-{quantity}"]
+
+
+def expectation_findings(expected: Expectation, report: Report) -> Sequence[Finding]:
+    """What speaks against an expectation; after a forward pass that failed no figure is known."""
+    if report.trace.failure and expected.met is None:
+        return non_expectation_errors(report.findings)
+    return unmet_expectations([expected], report)

@@ -1,0 +1,132 @@
+"""Which part it was: what each path had and has → a tree of parts → the deepest one that explains the whole change.
+
+(("layer3.4.main.0", 262_144), …), (("layer3.4.main.0", 524_288), …) → BaselineDiff("layer3.4.main.0", "… grew by …")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from archscope import units
+from archscope.checks.budgets import aligned_columns
+
+MAX_LISTED_PARTS = 5
+
+
+@dataclass(frozen=True)
+class PartDiff:
+    """What stands at a path and below it: what it had and has; None where it was, or is, not there."""
+
+    path: str
+    was: int | None
+    now: int | None
+    inside: tuple[PartDiff, ...] = ()
+
+    @property
+    def change(self) -> int:
+        return (self.now or 0) - (self.was or 0)
+
+    @property
+    def changed_parts(self) -> list[PartDiff]:
+        return [part for part in self.inside if part.change]
+
+
+@dataclass(frozen=True)
+class BaselineDiff:
+    """The deepest part that explains a change (empty: the whole), a clause about it, and a line for each change."""
+
+    path: str
+    says: str
+    lines: tuple[str, ...]
+
+
+def diff_parts(was: Iterable[tuple[str, int]], now: Iterable[tuple[str, int]]) -> BaselineDiff | None:
+    """What changed between two lists of paths and numbers; None where no part did. Numbers of one path add up."""
+    whole = build_diff_tree("", sum_by_path(was), sum_by_path(now))
+    culprit = deepest_change(whole)
+    if culprit is whole and not whole.changed_parts:
+        return None
+    inside = [culprit] if is_single_change(culprit) else list(map(deepest_change, culprit.changed_parts))
+    changed = sorted(inside, key=lambda part: -abs(part.change))
+    return BaselineDiff(culprit.path, diff_clause(culprit, changed[0]), tuple(diff_lines(changed)))
+
+
+def sum_by_path(parts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for path, number in parts:
+        sums[path] = sums.get(path, 0) + number
+    return sums
+
+
+def build_diff_tree(path: str, was: Mapping[str, int], now: Mapping[str, int]) -> PartDiff:
+    """All that is at `path` and below. What a path has itself, beside what is below it, is a part of the same name."""
+    own, below = PartDiff(path, was.get(path), now.get(path)), split_by_child(path, was, now)
+    if not below:
+        return own
+    inside = tuple(build_diff_tree(name, *sides) for name, sides in below.items())
+    parts = (own, *inside) if path in was or path in now else inside
+    return PartDiff(path, sum_known(part.was for part in parts), sum_known(part.now for part in parts), parts)
+
+
+def split_by_child(path: str, *sides: Mapping[str, int]) -> dict[str, list[dict[str, int]]]:
+    """What is below `path` by the next part of its name: of each side, all that is there and below."""
+    start = len(path) + 1 if path else 0
+    found: dict[str, list[dict[str, int]]] = {}
+    for number, side in enumerate(sides):
+        for name in (name for name in side if name != path):
+            end = name.find(".", start)
+            inside = found.setdefault(name if end < 0 else name[:end], [{} for _ in sides])
+            inside[number][name] = side[name]
+    return found
+
+
+def sum_known(numbers: Iterable[int | None]) -> int | None:
+    there = [number for number in numbers if number is not None]
+    return sum(there) if there else None
+
+
+def deepest_change(part: PartDiff) -> PartDiff:
+    """Down as long as only one part inside changed; one that is new or gone is one change."""
+    return part if is_single_change(part) or len(part.changed_parts) != 1 else deepest_change(part.changed_parts[0])
+
+
+def is_single_change(part: PartDiff) -> bool:
+    """Whether a change has no parts of its own: a single row, or a block that came or went."""
+    return not part.inside or (bool(part.path) and (part.was is None or part.now is None))
+
+
+# ------------------------------------------------------------ in words
+def diff_clause(culprit: PartDiff, most: PartDiff) -> str:
+    """`layer3.4 grew by 882,816`; of a change all over the net the part that changed most."""
+    if not culprit.path:
+        return f"most of it in {most.path} ({units.format_signed(most.change)})"
+    if culprit.was is None or culprit.now is None:
+        return f"{culprit.path} was {'added' if culprit.was is None else 'removed'}"
+    return f"{culprit.path} {'grew' if culprit.change > 0 else 'shrank'} by {units.format_count(abs(culprit.change))}"
+
+
+def diff_lines(changed: Sequence[PartDiff]) -> Iterator[str]:
+    """`layer3.4.main.0  262,144 → 524,288  +262,144`, the largest changes first."""
+    shown = changed[:MAX_LISTED_PARTS]
+    before, after = [number_text(part.was) for part in shown], [number_text(part.now) for part in shown]
+    arrows = [f"{was:>{max_width(before)}} → {now:<{max_width(after)}}" for was, now in zip(before, after, strict=True)]
+    rows = [
+        (p.path, arrow, units.format_signed(p.change), added_or_removed(p))
+        for p, arrow in zip(shown, arrows, strict=True)
+    ]
+    yield from aligned_columns(rows, right=(2,))
+    if len(changed) > MAX_LISTED_PARTS:
+        yield f"and {len(changed) - MAX_LISTED_PARTS} more"
+
+
+def number_text(number: int | None) -> str:
+    return "none" if number is None else units.format_count(number)
+
+
+def max_width(texts: Sequence[str]) -> int:
+    return max(map(len, texts))
+
+
+def added_or_removed(part: PartDiff) -> str:
+    return "added" if part.was is None else "removed" if part.now is None else ""

@@ -1,0 +1,169 @@
+"""What values that meet are to each other: `residual`, `table` (of positions, of a bias), `pyramid`, `positions` (of a
+map, beside features that a layer makes), `inputs` (their sizes follow several); which side of a residual is main.
+
+operands, the rows of each since their fork → operand_relation, operand_order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from archscope.checks.conflicts.axis_history import AxisChange, AxisHistory
+from archscope.checks.conflicts.causes import is_uneven
+from archscope.checks.conflicts.size_model import RESAMPLING_OPS
+from archscope.checks.conflicts.size_origins import find_size_origin
+from archscope.report.windows import window_of
+from archscope.trace import Mismatch, Operand, Row
+
+SIDE_NAMES = {"residual": ("main", "shortcut"), "pyramid": ("lateral", "top-down")}
+"""Relation → what its two sides are called, as `operand_order` orders them."""
+SUM_KINDS = ("add", "multiply")
+
+
+@dataclass(frozen=True)
+class CombinedOperands:
+    """Values that an operation combines: where each comes from since the row that made the last value they share.
+
+    apart: whether the sizes that differ follow several inputs.
+    """
+
+    mismatch: Mismatch
+    operands: Sequence[Operand]
+    sides: Sequence[Sequence[AxisChange]]
+    fork: int | None
+    history: AxisHistory
+    apart: bool = False
+
+
+def operand_relation(met: CombinedOperands) -> str:
+    """What the operands of a sum or a product are to each other; empty where nothing shows it.
+
+    A form of the spec says that it is a residual. In Python it is an addition of two sides that part at a value, of
+    which one has no layer but projections.
+    """
+    mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
+    if mismatch.kind in SUM_KINDS and find_table_operand(mismatch, operands, history) is not None:
+        return "table"
+    if met.apart:
+        return "inputs"
+    if mismatch.kind == "product" and len(operands) == 2:
+        return "positions" if sums_over_positions(operands, history) else ""
+    if mismatch.kind != "add" or len(operands) != 2:
+        return ""
+    if mismatch.site.strict:
+        return "residual" if mismatch.site.name.startswith("main +") else ""
+    if fork is None:
+        return ""
+    direct = any(history.index.maker_index(operand.value.id) <= fork for operand in operands)
+    if is_pyramid(operands, sides, history, direct=direct):
+        return "pyramid"
+    work = [layer_work(history, operand, fork) for operand in operands]
+    layers = any(weighted for _, weighted, _ in work) and min(len(operand.value.shape) for operand in operands) > 1
+    return "residual" if layers and any(own == 0 for own, _, _ in work) else ""
+
+
+def is_pyramid(
+    operands: Sequence[Operand], sides: Sequence[Sequence[AxisChange]], history: AxisHistory, *, direct: bool
+) -> bool:
+    """Whether one side comes down from a smaller level that was made of the other: it shrinks, and enlarges again.
+    Where the other side is the fork itself, the enlarging is the last that is done."""
+    enlarged = [any(is_upsampling(change.row) for change in side) for side in sides]
+    if sorted(enlarged) != [False, True]:
+        return False
+    down = enlarged.index(True)
+    shrinks = any((window := window_of(change.row)) and max(window.stride) > 1 for change in sides[down])
+    last = history.index.maker(operands[down])
+    return shrinks and (not direct or (last is not None and last.short_name in RESAMPLING_OPS))
+
+
+def rounded_level(met: CombinedOperands, axes: Sequence[int]) -> AxisChange | None:
+    """The last window before the fork, if it gives another size along these axes than its stride alone would, and an
+    odd one, which cannot be halved and doubled. Of a concat only one of stride 1, which was to keep the size."""
+    row = met.history.index.trace.rows[met.fork] if met.fork is not None and met.fork >= 0 else None
+    if row is None:
+        return None
+    level = Operand("", row.outputs[0])
+    windows = [change for change in met.history.changes(level, axes) if window_of(change.row) is not None]
+    if not windows or not is_uneven(windows[-1]):
+        return None
+    window = window_of(windows[-1].row)
+    keeps = window is not None and set(window.stride) == {1}
+    if not any(after % 2 for _, _, after in windows[-1].axes):
+        return None
+    return windows[-1] if keeps or met.mismatch.kind != "concat" else None
+
+
+def centred_arguments(row: Row) -> Iterator[tuple[str, int]]:
+    """The padding, or else the kernel, with which a window gives its input's size by its stride alone."""
+    window = window_of(row)
+    if window is None:
+        return
+    reach, padding = {window.effective_kernel(axis) for axis in range(window.axes)}, set(window.padding)
+    if len(reach) == 1 and (size := reach.pop()) % 2:
+        yield "padding", size // 2
+    if len(padding) == 1 and (size := padding.pop()) and set(window.dilation) == {1}:
+        yield "kernel_size", 2 * size + 1
+
+
+def sums_over_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:
+    """Whether one of the two sizes that a matrix product sums over is that of a flattened map, and the other is not."""
+    (left, right), index = operands, history.index
+    inner = [(left, len(left.value.shape) - 1), (right, max(len(right.value.shape) - 2, 0))]
+    return sum(bool(find_size_origin(index, operand, axis).factors) for operand, axis in inner) == 1
+
+
+def find_table_operand(mismatch: Mismatch, operands: Sequence[Operand], history: AxisHistory) -> int | None:
+    """The operand all of whose disagreeing axes are a parameter's, a buffer's or those of what is made of them alone;
+    None where there is none, or more than one."""
+    rank = max(len(operand.value.shape) for operand in operands)
+    found = []
+    for number, operand in enumerate(operands):
+        axes = [axis - rank + len(operand.value.shape) for axis in mismatch.axes]
+        kinds = {find_size_origin(history.index, operand, axis).kind for axis in axes if axis >= 0}
+        found += [number] if kinds == {"table"} else []
+    return found[0] if len(found) == 1 else None
+
+
+def operand_order(relation: str, met: CombinedOperands) -> list[int]:
+    """The operands in the order of their names: of a residual, main before shortcut, by what they hold and not by how
+    the author wrote them; of a pyramid, the lateral side first."""
+    order = list(range(len(met.operands)))
+    if relation == "residual" and not met.mismatch.site.strict:
+        work = [layer_work(met.history, operand, met.fork) for operand in met.operands]
+        return sorted(order, key=lambda one: work[one], reverse=True)
+    if relation == "pyramid":
+        return sorted(order, key=lambda one: any(is_upsampling(change.row) for change in met.sides[one]))
+    return order
+
+
+def layer_work(history: AxisHistory, operand: Operand, fork: int | None) -> tuple[int, int, int]:
+    """What stands between the fork and an operand: layers that are no projection, layers with weights, rows.
+
+    A projection is a convolution of size 1, a Linear, a pool, a norm.
+    """
+    index = history.index
+    since = -1 if fork is None else fork
+    rows = {row for row in index.ancestors(operand).values() if row > since}
+    found = [index.trace.rows[row] for row in rows]
+    weighted = [row for row in found if weight_rank(row)]
+    return sum(is_no_projection(row) for row in weighted), len(weighted), len(found)
+
+
+def weight_rank(row: Row) -> int:
+    """How many axes the weight of a layer has that mixes channels; 0 for every other row."""
+    mixes = "conv" in row.short_name or row.short_name in ("linear", "lstm", "gru", "multi_head_attention_forward")
+    return len(row.inputs[1].value.shape) if mixes and len(row.inputs) > 1 else 0
+
+
+def is_no_projection(row: Row) -> bool:
+    window = window_of(row)
+    return row.short_name != "linear" and (window is None or set(window.kernel) != {1})
+
+
+def is_upsampling(row: Row) -> bool:
+    """Whether a row makes a larger map of one."""
+    window = window_of(row)
+    if window is not None:
+        return window.transposed and max(window.stride) > 1
+    return row.short_name in RESAMPLING_OPS and row.outputs[0].shape[-1:] > row.inputs[0].value.shape[-1:]

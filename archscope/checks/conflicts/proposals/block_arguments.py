@@ -1,0 +1,116 @@
+"""What a block's text says of its own arguments: one that nothing reads, one that is changed before it is passed on.
+
+step on the walk, uses around it ─→ `stride=2` → `stride=stride` where the block reads its `stride` nowhere
+                                 ─→ `out + 1` → `out`
+                                 ─→ `padding=2` → `padding=1` as the convolution beside it has it
+                                 ─→ `padding=0` → `padding=kernel // 2` beside a `kernel` in words
+
+Such a slip stands in the definition: an edit there is right for every use.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT
+from archscope.checks.conflicts.proposals.conflict_case import (
+    MAX_USE_DEPTH,
+    ConflictCase,
+    Proposal,
+    Spot,
+    enclosing_block,
+    enclosing_expressions,
+)
+from archscope.spec.editable_spec import CallSite
+from archscope.spec.name_usage import names_in, names_read
+from archscope.spec.tensor_calls import SUM_OPERATORS, drop_numbers
+
+WINDOW_ARGUMENTS = ("stride", "padding", "kernel_size", "dilation")
+
+
+def propose_unread_arguments(case: ConflictCase) -> Iterator[Proposal]:
+    """An argument of the block that nothing in it reads, where a step has an argument of that name."""
+    known: dict[str, list[str]] = {}
+    for spot in walk_spots(case):
+        block = enclosing_block(spot)
+        if block is not None and block.name not in known:
+            read = names_read(block)
+            known[block.name] = [argument.name for argument in block.arguments if argument.name not in read]
+        for argument in known[block.name] if block is not None else ():
+            for call in (call for call in case.calls(spot) if case.has_argument(call.name, argument)):
+                yield from (replace(one, evident=True) for one in propose_argument(spot, call, argument, argument))
+
+
+def propose_dropped_sums(case: ConflictCase) -> Iterator[Proposal]:
+    """A sum of a name and a number, as the name alone."""
+    yield from propose_name_alone(case, SUM_OPERATORS)
+
+
+def propose_dropped_products(case: ConflictCase) -> Iterator[Proposal]:
+    """A product of a name and a number, as the name alone."""
+    yield from propose_name_alone(case, (ast.Mult,))
+
+
+def propose_name_alone(case: ConflictCase, operations: tuple[type, ...]) -> Iterator[Proposal]:
+    for spot in walk_spots(case):
+        for call in case.calls(spot):
+            for argument, given in call.arguments.items():
+                tree = ast.parse(given.text, mode="eval").body
+                for part, rest in drop_numbers(tree, operations):
+                    if part is tree and names_in(part):
+                        yield from propose_argument(spot, call, argument, rest)
+
+
+def propose_kernel_paddings(case: ConflictCase) -> Iterator[Proposal]:
+    """The padding that keeps the size, where the kernel is an argument of the block."""
+    for spot in walk_spots(case):
+        for call in (call for call in case.calls(spot) if case.has_argument(call.name, "padding")):
+            kernel = call.arguments.get("kernel_size")
+            if kernel is not None and kernel.text in block_argument_names(spot):
+                yield from propose_argument(spot, call, "padding", f"{kernel.text} // 2")
+
+
+def propose_sibling_windows(case: ConflictCase) -> Iterator[Proposal]:
+    """The window of a layer in a block as other layers of its class in that block have it, argument by argument."""
+    for spot in (spot for spot in walk_spots(case) if enclosing_block(spot) is not None):
+        for call in case.calls(spot):
+            kin = [one for one in sibling_calls(case, spot) if one.name == call.name]
+            for argument in (name for name in WINDOW_ARGUMENTS if case.has_argument(call.name, name)):
+                given = call.arguments.get(argument)
+                texts = [one.arguments[argument].text for one in kin if argument in one.arguments]
+                for text in dict.fromkeys(text for text in texts if given is None or text != given.text):
+                    yield from propose_argument(spot, call, argument, text)
+                if given is not None and len(texts) < len(kin) and argument != "kernel_size":
+                    words = f"leave {argument} out in {call.name} on line {spot.span.line}"
+                    for proposal in spot.proposal(words, spot.page.without_argument(call, argument)):
+                        yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
+
+
+def sibling_calls(case: ConflictCase, spot: Spot) -> list[CallSite]:
+    """The calls in the other steps of the block."""
+    spans = [replace(part.span, file=spot.span.file) for part in enclosing_expressions(spot)]
+    return [call for span in spans if span != spot.span for call in case.calls(Spot(spot.page, span))]
+
+
+def walk_spots(case: ConflictCase) -> Iterator[Spot]:
+    """The steps of the walk and the one in conflict, then the uses of the blocks around them; each once."""
+    walked = [change.row for side in case.diagnosis.sides for change in reversed(side)]
+    rows = [*([case.row] if case.row is not None else []), *walked]
+    around = (use.site.place for row in rows for use in case.uses(row)[:MAX_USE_DEPTH])
+    places = dict.fromkeys([*(row.place for row in rows), *around])
+    yield from (spot for place in places if (spot := case.spot(place)) is not None)
+
+
+def propose_argument(spot: Spot, call: CallSite, argument: str, value: str) -> Iterator[Proposal]:
+    """An argument in words of the block."""
+    text = spot.page.with_argument(call, argument, value)
+    for proposal in spot.proposal(f"{argument}={value} in {call.name} on line {spot.span.line}", text):
+        yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
+
+
+def block_argument_names(spot: Spot) -> frozenset[str]:
+    """The arguments of the block that a place stands in."""
+    block = enclosing_block(spot)
+    return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()

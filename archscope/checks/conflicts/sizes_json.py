@@ -1,0 +1,71 @@
+"""The sizes of a conflict as plain data: shapes, the axes that differ, what was told, inputs that would fit.
+
+Diagnosis → sizes_json → the `sizes` of its Finding, as JSON has them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archscope.checks.conflicts.axis_names import position_axes
+from archscope.checks.conflicts.diagnosis import Diagnosis
+from archscope.checks.conflicts.fitting_sizes import FittingSizes
+from archscope.checks.conflicts.view_factors import ViewFactors, find_view_factors
+
+
+def sizes_json(diagnosis: Diagnosis) -> Mapping[str, object]:
+    """`operands`: name, maker and shape of each. `axes`: those that differ, counted in the widest operand, with their
+    names and sizes. `told`: the argument of a layer or a view, and what its input has. `propose_input_sizes`: see
+    `fit_json`.
+    """
+    shapes, says = diagnosis.shapes, diagnosis.mismatch.wrong_argument
+    rank = max(map(len, shapes))
+    pairs = zip(diagnosis.names, diagnosis.operands, strict=True)
+    return {
+        "operands": [{"name": name, "from": op.source, "shape": list(op.value.shape)} for name, op in pairs],
+        "axes": [
+            {
+                "axis": axis,
+                "name": diagnosis.axis_names[axis] or None,
+                "sizes": [shape[axis - rank] for shape in shapes if len(shape) >= rank - axis],
+            }
+            for axis in diagnosis.mismatch.axes
+            if axis < rank
+        ],
+        "told": {"argument": says.argument, "told": to_json(says.given), "has": to_json(says.needed)} if says else None,
+        "input_sizes": fit_json(diagnosis.fit) if diagnosis.fit is not None else None,
+    }
+
+
+def fit_json(fit: FittingSizes) -> Mapping[str, object]:
+    """The input's name; of each free axis its index, name and size now, the sizes next to it that fit (`fits`), and
+    the number whose multiples fit; `whole`: the sizes of all axes at once, where they go together."""
+    return {
+        "input": fit.input,
+        "axes": [
+            {
+                "axis": axis.axis,
+                "name": axis.name,
+                "given": axis.given,
+                "fits": list(axis.sizes),
+                "multiples_of": axis.step or None,
+            }
+            for axis in fit.axes
+        ],
+        "whole": list(fit.whole) or None,
+    }
+
+
+def to_json(value: object) -> object:
+    """A number, a text, or a list of these."""
+    if isinstance(value, tuple | list):
+        return [to_json(one) for one in value]
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def conflict_view_factors(diagnosis: Diagnosis) -> list[ViewFactors]:
+    """Of a view, the axes whose numbers do not multiply to what stands there."""
+    says = diagnosis.mismatch.wrong_argument
+    if diagnosis.mismatch.kind != "view" or says is None or not isinstance(says.given, tuple):
+        return []
+    return find_view_factors(says.given, diagnosis.shapes[0], position_axes(diagnosis.axis_names))

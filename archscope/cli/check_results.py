@@ -1,0 +1,114 @@
+"""`check`: what is found → text, a document for machines, a baseline. What the project asks for is wrong → the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from archscope import config
+from archscope.cli.options import MACHINE_FORMATS, library_options
+from archscope.cli.output import EXIT_WRONG, echo, write_output
+from archscope.cli.output_files import refuse_outputs
+from archscope.cli.project_settings import with_project_settings
+from archscope.cli.wording import reword
+from archscope.errors import UsageError
+from archscope.report import Checked, Finding
+
+INPUT_KEYWORD = re.compile(r"\binput=")
+NO_INPUT_KEY = (
+    f"{config.CONFIG_FILE} has no key for inputs: take it out of specs there, and check it by name, with --input"
+)
+
+
+def run_check(
+    wanted: Sequence[str],
+    project: config.Config,
+    options: Mapping[str, Any],
+    *,
+    named: bool,
+    saving: bool,
+    repairing: bool = False,
+) -> list[Any]:
+    """What the library's `check` finds, or what its `repair` would change. named: whether the command line names the
+    targets, not the project."""
+    from archscope import api
+
+    ask = api.repair if repairing else api.check
+    asks_nothing = named or options["input"] is not None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = list(ask(*wanted, **library_options(with_project_settings(options, project, saving=saving))))
+    except UsageError as error:
+        if asks_nothing:
+            raise
+        raise UsageError(error.message, input_key_help(error.help), error.place) from None
+    return found if asks_nothing or repairing else [with_input_key_help(item) for item in found]
+
+
+def input_key_help(help: str) -> str:
+    """A help that speaks of an input, with where it can be said."""
+    return f"{help}; {NO_INPUT_KEY}" if INPUT_KEYWORD.search(help) else help
+
+
+def with_input_key_help(item: Any) -> Any:
+    """What was found about a target of the project's."""
+    return replace(item, findings=tuple(replace(f, help=input_key_help(f.help)) for f in item.findings))
+
+
+@contextlib.contextmanager
+def errors_as_document(
+    format: str, level: str, output: str | None, *, baseline: str | None, files: Iterable[str | None]
+) -> Iterator[None]:
+    """What is wrong in the project's settings, or in the baseline that they name, as the document of a machine's
+    format, where there is one. baseline: that of the command line. files: what is read or written too, and is no place
+    for the document."""
+    try:
+        yield
+    except UsageError as error:
+        if error.place is None or error.place.file == baseline or format not in MACHINE_FORMATS:
+            raise
+        refuse_outputs([output], filter(None, [error.place.file, *files]))
+        file = os.path.relpath(error.place.file)
+        place = replace(error.place, file=file)
+        finding = Finding("spec", "error", error.message, place=place, help=reword(error.help))
+        write_output(format_checked([Checked(file, (finding,))], format, level, quiet=False), output)
+        click.get_current_context().exit(EXIT_WRONG)
+
+
+def baseline_document(checked: Sequence[Checked]) -> str:
+    """The reports of all targets but for those that do not run; these are named on standard error."""
+    from archscope.render import json_csv
+
+    able = {item.target: item.report for item in checked if item.report and not item.report.broken}
+    ran = {target: report for target, report in able.items() if report.trace.finished}
+    if not ran:
+        raise UsageError("no target runs, so there is no baseline to save", "mend what check finds first")
+    for item in checked:
+        if item.target not in ran:
+            why = "did not run" if item.report is None else "does not run"
+            echo(f"not in the baseline, since it {why}: {item.target}", err=True)
+    return json_csv.format_json([report.to_dict() for report in ran.values()])
+
+
+def format_checked(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
+    from archscope.render import annotations, findings, json_csv, pull_request, sarif, views
+
+    least = "error" if quiet else level
+    if format == "json":
+        return json_csv.format_json(json_csv.findings_document([item.least(least) for item in checked]))
+    texts = {
+        "markdown": pull_request.format_pull_request,
+        "lines": annotations.format_lines,
+        "github": annotations.format_github,
+        "sarif": sarif.format_sarif,
+    }
+    if format in texts:
+        return texts[format](checked, level=least)
+    return findings.format_check_report(checked, level=least, width=views.terminal_width(), quiet=quiet)

@@ -1,0 +1,62 @@
+"""`archscope device`: options → one library call → a table or a document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from archscope.cli.options import OUTPUT_OPTION, format_option
+from archscope.cli.output import errors_printed, write_output
+from archscope.cli.output_files import refuse_outputs
+from archscope.cli.progress import progress_messages
+from archscope.cli.wording import reword
+
+if TYPE_CHECKING:
+    from archscope.roofline import Ceilings
+
+DEVICE_FORMATS = ("table", "markdown", "csv", "json")
+
+
+@click.command()
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu or cuda[:i]; auto: CUDA if there is one.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.")
+@click.option("--again", is_flag=True, help="Measure anew, whatever is kept.")
+@click.option("--list", "listed", is_flag=True, help="Say which devices are here; measure nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
+@format_option(DEVICE_FORMATS)
+@OUTPUT_OPTION
+def device(
+    device: str, threads: int | None, again: bool, listed: bool, verbose: bool, format: str, output: str | None
+) -> None:
+    """What this device can do at most: products, bytes, launches."""
+    with errors_printed():
+        from archscope import api
+
+        refuse_outputs([output], [])
+        if listed:
+            write_output(reword(format_devices(format)), output)
+            return
+        with progress_messages(verbose=verbose) as tell:
+            ceilings = api.device(device, again=again, threads=threads, progress=tell)
+        write_output(format_ceilings(ceilings, format), output)
+
+
+def format_devices(format: str) -> str:
+    from archscope.api.device_ceilings import list_devices
+    from archscope.cli.program import format_sheet
+    from archscope.render import devices, json_csv
+
+    auto, found = list_devices()
+    if format == "json":
+        return json_csv.format_json(devices.devices_document(auto, found))
+    return devices.devices_csv(found) if format == "csv" else format_sheet(devices.devices_sheet(auto, found), format)
+
+
+def format_ceilings(ceilings: Ceilings, format: str) -> str:
+    from archscope.cli.program import format_sheet
+    from archscope.render import devices, json_csv
+
+    if format == "json":
+        return json_csv.format_json(ceilings.to_dict())
+    return devices.ceilings_csv(ceilings) if format == "csv" else format_sheet(devices.ceilings_sheet(ceilings), format)

@@ -1,0 +1,155 @@
+"""Arguments and inputs that cannot be meant, said in our own words before torch says them in its own.
+
+bound arguments → whole numbers where they belong        recipe + inputs → dtypes, windows, groups, heads, axes
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope import layer_rules
+from archscope.compile.call_limits import MAX_NUMEL
+from archscope.layer_rules import count_problems
+from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.spec_values import describe_value
+from archscope.trace import LayerConflict, WrongArgument
+
+WINDOW_LAYERS = tuple(f"{kind}{d}d" for kind in ("Conv", "MaxPool", "AvgPool") for d in (1, 2, 3))
+FLOAT_LAYERS = (
+    "Conv",
+    "Linear",
+    "BatchNorm",
+    "LayerNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "RMSNorm",
+    "LSTM",
+    "GRU",
+    "RNN",
+)
+
+
+def check_count(layer: str, name: str, value: object) -> None:
+    """Raises Fault where a size or a count is not a whole number above zero."""
+    for found in count_problems(layer, name, value, show=describe_value):
+        raise EvaluationError(found.fact, found.help, found.argument)
+
+
+def check_layer_inputs(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
+    """Raises Fault where a layer of torch.nn cannot work on these inputs."""
+    _check_dtype(layer, inputs)
+    if inputs:
+        check_window_fits(layer, arguments, inputs[0])
+
+
+def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Tensor) -> None:
+    """Raises Fault where a window is larger than what it slides over."""
+    if layer in WINDOW_LAYERS:
+        _check_window(layer, arguments, tuple(tensor.shape[2:]))
+
+
+def nearest_valid_shape(
+    layer: str, arguments: Mapping[str, Any], shape: tuple[int, ...], ranks: tuple[tuple[str, ...], ...] | None
+) -> tuple[int, ...]:
+    """A shape that the layer could take instead of `shape`, as near to it as can be; empty where none is known."""
+    if ranks and len(shape) not in {len(axes) for axes in ranks}:
+        rank = len(ranks[-1])
+        shape = (shape + (1,) * rank)[:rank]
+    if layer not in WINDOW_LAYERS:
+        return shape
+    kernel, padding, dilation = _window_arguments(arguments, len(shape) - 2)
+    if kernel is None or padding is None or dilation is None:
+        return ()
+    ends = zip(shape[2:], kernel, padding, dilation, strict=True)
+    meant = (*shape[:2], *(max(size, d * (k - 1) + 1 - 2 * p) for size, k, p, d in ends))
+    return meant if math.prod(meant) <= MAX_NUMEL else ()
+
+
+def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
+    if not layer.startswith(FLOAT_LAYERS) or not inputs or inputs[0].is_floating_point() or inputs[0].is_complex():
+        return
+    dtype, shape = str(inputs[0].dtype).removeprefix("torch."), tuple(inputs[0].shape)
+    cure = "an Embedding turns tokens into vectors; x.float() makes floats of numbers"
+    raise EvaluationError(f"{layer} wants floating-point numbers but its input is {dtype} {shape}", cure)
+
+
+def divisor_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
+    """Groups and heads that do not divide what they should."""
+    for found in layer_rules.divisor_problems(layer, arguments):
+        fits = WrongArgument(found.argument, arguments[found.argument], found.value)
+        yield LayerConflict(found.fact, found.help, fits, (1 if "groups" in found.argument else -1,))
+
+
+def padding_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
+    """Pools whose padding is more than half of their kernel, which PyTorch refuses."""
+    kernel, padding = (
+        _per_axis(arguments.get(name, default), 1) for name, default in (("kernel_size", 1), ("padding", 0))
+    )
+    if "Pool" in layer and kernel and padding and padding[0] > kernel[0] // 2:
+        fact = f"{layer}: a padding of {padding[0]} is more than half of the kernel, {kernel[0]}"
+        says = WrongArgument("padding", padding[0], kernel[0] // 2)
+        yield LayerConflict(fact, f"a padding of at most {kernel[0] // 2}", says)
+
+
+def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:
+    kernel, padding, dilation = _window_arguments(arguments, len(sizes))
+    if kernel is None or padding is None or dilation is None:
+        return
+    for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
+        if size + 2 * p < d * (k - 1) + 1:
+            shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
+            fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
+            raise EvaluationError(fact, "a smaller kernel, more padding, or less pooling before it")
+
+
+def _window_arguments(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...] | None]:
+    """Kernel, padding and dilation, each for every image axis."""
+    defaults = (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    return [_per_axis(arguments.get(name, default), count) for name, default in defaults]
+
+
+def _per_axis(value: Any, count: int) -> tuple[int, ...] | None:
+    """One int for each image axis; None for what is no such thing (`same`)."""
+    if isinstance(value, int):
+        return (value,) * count
+    whole = isinstance(value, tuple) and len(value) == count and all(isinstance(v, int) for v in value)
+    return value if whole else None
+
+
+def check_layer_dim(layer: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
+    """Raises Fault for a layer whose `dim` its input does not have; torch on meta lets some pass."""
+    dim = arguments.get("dim")
+    if layer in (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU) and isinstance(dim, int) and inputs:
+        check_dim(layer.__name__, dim, inputs[0])
+
+
+def check_dim(name: str, dim: int, tensor: torch.Tensor) -> None:
+    """Raises Fault for a dimension that a tensor does not have."""
+    rank = max(tensor.dim(), 1)
+    if not -rank <= dim < rank:
+        fact = f"{name}: there is no dimension {dim} in {tuple(tensor.shape)}"
+        raise EvaluationError(fact, f"dimensions go from 0 to {rank - 1}")
+
+
+def flatten_help(wanted: tuple, shape: tuple[int, ...]) -> str:
+    """The cure for a Linear that was meant for the flattened input; empty where that is not it."""
+    total = 1
+    for size in shape[1:]:
+        total *= size
+    if len(shape) < 3 or len(wanted) != 1 or wanted[0] != total:
+        return ""
+    return f"is a Flatten missing before it? {' × '.join(map(str, shape[1:]))} = {total}"
+
+
+def rank_help(wanted: int, shape: tuple[int, ...]) -> str:
+    """What is probably missing where a layer's input has the wrong rank."""
+    if wanted >= 4 and len(shape) == wanted - 1:
+        return "is the batch missing? an input is written [N, C, H, W]"
+    if wanted >= 4 and len(shape) <= 2:
+        return "this input has lost its image axes: is there a Flatten too early?"
+    return "bring the input to that rank: flatten, unsqueeze, permute or reshape"

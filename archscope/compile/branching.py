@@ -1,0 +1,195 @@
+"""The forms that branch: residual, concat, add, multiply, stack. Each branch gets the same `prev`.
+
+branches → values → shapes compared → one operation with a Location of its own (`layer1.0.add`)
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from archscope.compile.block_use import last_node, nodes_after
+from archscope.compile.built_net import require_equal_shapes
+from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.runtime_numbers import RuntimeNumber
+from archscope.compile.scope import Scope
+from archscope.errors import Problem, Span
+from archscope.shape_errors import intended_sum_shape
+from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.model import Join, Residual, Step
+from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.trace import Location, join_path
+
+if TYPE_CHECKING:
+    from archscope.compile.step_compiler import StepCompiler
+
+JOIN_FUNCTIONS: Mapping[str, tuple[str, Callable]] = {
+    "concat": ("cat", torch.cat),
+    "stack": ("stack", torch.stack),
+    "add": ("add", operator.add),
+    "multiply": ("mul", operator.mul),
+}
+RESIDUAL_HELP = {
+    True: "give the residual a shortcut: that changes channels and size the same way",
+    False: "the shortcut must change channels and size the same way as main",
+}
+
+
+def branch_names(step: Step) -> tuple[str, ...]:
+    """The path segments that a step's form names by itself; none for other steps, and for unnamed branches."""
+    if step.loop is not None or step.target is not None:
+        return ()
+    body = step.body
+    if isinstance(body, Step):
+        return branch_names(body)
+    if isinstance(body, Residual):
+        return ("main", "shortcut", "add")
+    if isinstance(body, Join) and all(b.name for b in body.branches):
+        return (*(b.name or "" for b in body.branches), JOIN_FUNCTIONS[body.kind][0])
+    return ()
+
+
+def build_residual(walk: StepCompiler, form: Residual, prev: object, scope: Scope, path: str) -> object:
+    """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
+    added = True if form.when is None else walk.evaluate(form.when, prev, scope)
+    if form.when is not None and added is not UNKNOWN:
+        walk.use.session.conditions.evaluate_turns(walk.use.session, form.when, scope)
+    added = added.to_bool(walk.use) if isinstance(added, SpecValue) else added
+    main, _ = walk.compile_branch(form.main, prev, scope, join_path(path, "main"))
+    if added is UNKNOWN or not added:
+        return UNKNOWN if added is UNKNOWN else main
+    shortcut, _ = (
+        walk.compile_branch(form.shortcut, prev, scope, join_path(path, "shortcut")) if form.shortcut else (prev, scope)
+    )
+    if has_unknown(main) or has_unknown(shortcut):
+        return UNKNOWN
+    sides = {"main": main, "shortcut": shortcut}
+    identity = shortcut is prev
+    name = "main + prev" if identity else "main + shortcut"
+    site = Location(join_path(path, "add"), name, "step", "", form.span, strict=True)
+    value = _strict_sum(walk, "residual", sides, operator.add, site, RESIDUAL_HELP[identity])
+    return replace(value, inner_labels=sides) if isinstance(value, GraphTensor) else value
+
+
+def build_join(walk: StepCompiler, form: Join, prev: object, scope: Scope, path: str) -> object:
+    """`concat`, `stack`, `add`, `multiply` of the branches' values."""
+    values: dict[str, object] = {}
+    for index, branch in enumerate(form.branches):
+        name = branch.name or str(index)
+        values[name], _ = walk.compile_branch(branch.steps, prev, scope, join_path(path, name))
+    dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk.evaluate(form.dim, prev, scope)
+    dim = dim.to_plain(walk.use) if isinstance(dim, RuntimeNumber) else dim
+    if has_unknown(list(values.values())) or dim is UNKNOWN:
+        return UNKNOWN
+    value = _join_values(walk, form, values, dim, path)
+    return replace(value, inner_labels=values) if isinstance(value, GraphTensor) else value
+
+
+def _join_values(walk: StepCompiler, form: Join, values: dict[str, object], dim: object, path: str) -> object:
+    operation, function = JOIN_FUNCTIONS[form.kind]
+    site = Location(
+        join_path(path, operation), _join_text(form, values), "step", "", form.span, strict=form.kind == "add"
+    )
+    if form.kind == "add":
+        return _strict_sum(walk, "add", values, function, site, "every branch must give the same shape")
+    if form.kind == "multiply":
+        return _add_step_nodes(walk, site, lambda: _reduce_pairwise(walk, operation, function, list(values.values())))
+    if walk.use.session.strict:
+        _check_join_shapes(form.kind, values, dim)
+    return _add_step_nodes(
+        walk, site, lambda: walk.use.apply_function(operation, function, (list(values.values()),), {"dim": dim})
+    )
+
+
+def _join_text(form: Join, values: dict[str, object]) -> str:
+    named = all(b.name for b in form.branches)
+    sign = {"add": " + ", "multiply": " × "}.get(form.kind)
+    if sign:
+        return sign.join(values) if named else f"{form.kind} {len(values)}"
+    return f"{form.kind} {', '.join(values) if named and len(values) <= 3 else f'{len(values)} branches'}"
+
+
+def _strict_sum(
+    walk: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, cure: str
+) -> object:
+    """A sum of equal shapes. Unequal ones are a problem, or left to the recorder, and the first value goes on."""
+    tensors = _require_tensors(what, values)
+    if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
+        return _add_step_nodes(walk, site, lambda: _equal_sum(walk, what, function, list(tensors.values())))
+    first = next(iter(tensors.values()))
+    shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
+    place = site.place or Span("", 0, 0)
+    walk.use.report_mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", cure, walk.use.frames))
+    if walk.use.session.strict:
+        return first
+    return _add_step_nodes(walk, site, lambda: _mismatched_sum(walk, function, list(tensors.values())))
+
+
+def _equal_sum(walk: StepCompiler, what: str, function: Callable, tensors: list[GraphTensor]) -> object:
+    walk.use.graph.call_function(require_equal_shapes, (what, *map(walk.use.lower, tensors)))
+    return _reduce_pairwise(walk, "add", function, tensors)
+
+
+def _mismatched_sum(walk: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> object:
+    """The sum as nodes, with the shape that was meant: the recorder compares the operands and goes on with it."""
+    total = tensors[0]
+    for other in tensors[1:]:
+        meant = intended_sum_shape([tuple(total.meta.shape), tuple(other.meta.shape)])
+        node = walk.use.graph.call_function(function, walk.use.lower((total, other)))
+        node.meta["shapes"] = (meant,)
+        total = replace(total, owner=walk.use, node=node, meta=total.meta.new_empty(meant))
+    return total
+
+
+def _reduce_pairwise(walk: StepCompiler, name: str, function: Callable, values: list) -> object:
+    total = values[0]
+    for other in values[1:]:
+        total = walk.use.apply_function(name, function, (total, other), {})
+    return total
+
+
+def _add_step_nodes(walk: StepCompiler, site: Location, make: Callable[[], object]) -> object:
+    """Runs `make` and names `site` as the step of the nodes it adds. Faults stand at the form's place."""
+    before = last_node(walk.use.graph)
+    walk.use.cursor = StepCursor(site.path, site.place or Span("", 0, 0), text=site.name)
+    value = make()
+    for node in nodes_after(walk.use.graph, before):
+        node.meta["step"] = site
+    return value
+
+
+def _require_tensors(what: str, values: dict[str, object]) -> dict[str, GraphTensor]:
+    for name, value in values.items():
+        if not isinstance(value, GraphTensor):
+            raise EvaluationError(
+                f"{what}: {name} gives {describe_value(value)}, not one tensor", "take several values apart with labels"
+            )
+    return values  # type: ignore[return-value]
+
+
+def _check_join_shapes(kind: str, values: dict[str, object], dim: object) -> None:
+    shapes = {name: tuple(t.meta.shape) for name, t in _require_tensors(kind, values).items()}
+    ranks = {len(s) for s in shapes.values()}
+    if not isinstance(dim, int) or (kind == "concat" and not all(-r <= dim < r for r in ranks)):
+        fact = f"{kind}: there is no dimension {describe_value(dim)} in {_format_named_shapes(shapes)}"
+        raise EvaluationError(fact, "dimensions count from 0, or from -1 at the end")
+    cut = {name: _drop_axis(shape, dim) if kind == "concat" else shape for name, shape in shapes.items()}
+    if len(set(cut.values())) > 1:
+        where = f" beside dimension {dim}" if kind == "concat" else ""
+        raise EvaluationError(
+            f"{kind}: shapes do not match{where}: {_format_named_shapes(shapes)}",
+            "the branches must give the same sizes there",
+        )
+
+
+def _drop_axis(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    return tuple(n for axis, n in enumerate(shape) if axis != dim % len(shape))
+
+
+def _format_named_shapes(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

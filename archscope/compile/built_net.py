@@ -1,0 +1,214 @@
+"""A built net as an ordinary module: classes made of source text, and what that text calls beside torch.
+
+ForwardCode (a block's forward as Python, its lines' places in the spec) → class_of → a class of nn.Module, one for each
+distinct block. Pickles hold the ForwardCode, so that a net comes back without its spec; they need archscope to be
+installed, as the pickle of any module needs its class.
+"""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+import torch.fx
+from torch import nn
+
+from archscope.compile.size_help import SizeHelp
+from archscope.errors import SizeError
+from archscope.spec.bounded_math import make_divisible
+from archscope.trace import join_path
+
+is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
+LOCATED_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, IndexError, AttributeError),
+    *(AssertionError, ArithmeticError, MemoryError),
+)
+"""Errors of a forward whose message is made to name the step."""
+
+
+@dataclass(frozen=True)
+class CodeLine:
+    """What one line of a forward was written as: the step's path in its block, its text, and `file:line`."""
+
+    path: str
+    text: str
+    place: str
+
+
+@dataclass(frozen=True)
+class ForwardCode:
+    """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net what `build` was
+    told of it, as Python.
+    """
+
+    name: str
+    source: str
+    lines: tuple[tuple[int, CodeLine], ...]
+    target: str = ""
+
+    def __deepcopy__(self, memo: object) -> ForwardCode:
+        return self
+
+
+class Net(nn.Module):
+    """One use of a block, as a module. size_help: of a whole net, how it is built for another size."""
+
+    forward_code: ClassVar[ForwardCode]
+    size_help: SizeHelp | None = None
+    calls_forward: ClassVar[bool] = True  # its call is that of any module, but for what errors say
+
+    @property
+    def code(self) -> str:
+        """The forward as Python."""
+        return self.forward_code.source
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except LOCATED_ERRORS as error:
+            add_step_to_message(type(self), error)
+            if self.size_help and isinstance(error, SizeError) and error.rebuild and not error.help:
+                error.help = self.size_help.help(args, kwargs)
+                error.args = SizeError(error.fact, error.path, error.place, help=error.help).args
+            raise
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _restore_net, (self.forward_code,), self.__getstate__()
+
+
+def _restore_net(code: ForwardCode) -> Net:
+    made = net_class(code).__new__(net_class(code))
+    nn.Module.__init__(made)
+    return made
+
+
+@lru_cache(maxsize=4096)
+def net_class(code: ForwardCode) -> type[Net]:
+    """The class whose forward is the code."""
+    file = f"<archscope {code.name} {abs(hash(code)):x}>"
+    linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
+    made: dict[str, Any] = {}
+    exec(compile(code.source, file, "exec"), FORWARD_NAMES, made)
+    body = {"forward": made["forward"], "forward_code": code, "__module__": __name__, "__qualname__": code.name}
+    return type(code.name, (Net,), body)
+
+
+# Errors
+
+
+def add_step_to_message(net: type[Net], error: Any) -> None:
+    """Names the step in an error's message: the line that was at work in this block, then the blocks around it."""
+    at, first = _failing_line(net, error), not getattr(error, "located", False)
+    if first and isinstance(error, SizeError):  # it says where it is in this block
+        error.located = True
+        return
+    if at is None or (first and not (error.args and isinstance(error.args[-1], str) and len(error.args) <= 2)):
+        return
+    error.located = True
+    if first:
+        error.fact, error.path, error.place = error.args[-1], at.path, f"{at.text} ({at.place})"
+    else:
+        error.path = join_path(at.path, error.path)
+    error.args = (f"{error.fact}\n  at {error.path or 'the net'}: {error.place}",)
+
+
+def _failing_line(net: type[Net], error: BaseException) -> CodeLine | None:
+    """The step that was at work in the outermost frame of this block's forward."""
+    own, lines, trace = net.forward.__code__, dict(net.forward_code.lines), error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is own:
+            return lines.get(trace.tb_lineno)
+        trace = trace.tb_next
+    return None
+
+
+# What the text of a forward calls
+
+
+def require(got: Any, wanted: Any, what: str, path: str, place: str, meant: str = "", rebuild: bool = True) -> None:
+    """Raises SizeError where a number is not the one that the net was built for, or not the other one that is meant."""
+    if not is_tracing() and got != wanted:
+        other = f"{meant} is" if meant else "this net was built for"
+        raise SizeError(f"{what} is {got} here, but {other} {wanted}", path, place, rebuild)
+
+
+def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
+    """Raises SizeError where an input has another number of dimensions than the net was built for.
+
+    TypeError where it is no tensor.
+    """
+    if not isinstance(tensor, (torch.Tensor, torch.fx.Proxy)):
+        raise TypeError(f"{place} takes a tensor, not {type(tensor).__name__}")
+    if tensor.dim() != wanted:
+        has = f"{tensor.dim()} dimension{'s' * (tensor.dim() != 1)}"
+        fact = f"{name} has {has} here, {tuple(tensor.shape)}, but this net was built for {wanted}"
+        raise SizeError(fact, "", place, rebuild=False)
+
+
+def require_equal_shapes(what: str, *tensors: Any) -> None:
+    """Raises RuntimeError where the operands of an addition that must not broadcast differ in shape."""
+    shapes = [tensor.shape for tensor in tensors]
+    if not is_tracing() and any(shape != shapes[0] for shape in shapes):
+        raise RuntimeError(f"{what} adds equal shapes only, not {', '.join(str(tuple(shape)) for shape in shapes)}")
+
+
+def if_else(here: Any, condition: Any, otherwise: Any) -> Any:
+    """`here if condition else otherwise`."""
+    return here if condition else otherwise
+
+
+def to_int(number: Any, *base: Any) -> Any:
+    """`int(number)`, also of a size that torch.export follows."""
+    return torch.sym_int(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else int(number, *base)
+
+
+def to_float(number: Any) -> Any:
+    """`float(number)`, also of a size that torch.export follows."""
+    return torch.sym_float(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else float(number)
+
+
+def zip_list(*lists: Iterable[Any]) -> list[Any]:
+    """`zip` of equally long lists, as a list."""
+    return list(zip(*lists, strict=True))
+
+
+def enumerate_list(items: Iterable[Any], start: int = 0) -> list[Any]:
+    """`enumerate`, as a list."""
+    return list(enumerate(items, start))
+
+
+def reverse_list(items: Iterable[Any]) -> list[Any]:
+    """`reversed`, as a list."""
+    return list(items)[::-1]
+
+
+def concat_lists(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
+    """The items of two lists."""
+    return [*first, *second]
+
+
+REQUIRE_FUNCTIONS: tuple[Callable[..., Any], ...] = (require, require_rank, require_equal_shapes)
+FORWARD_FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    *REQUIRE_FUNCTIONS,
+    *(if_else, to_int, to_float, zip_list, enumerate_list, reverse_list, concat_lists, make_divisible),
+)
+FORWARD_BUILTINS = ("len", "range", "enumerate", "min", "max", "abs", "round", "sum", "float")
+FORWARD_GLOBALS: dict[str, Any] = {
+    "torch": torch,
+    "math": math,
+    **{function.__name__: function for function in FORWARD_FUNCTIONS},
+}
+FORWARD_NAMES: dict[str, Any] = {
+    **FORWARD_GLOBALS,
+    **{f"_{name}": value for name, value in FORWARD_GLOBALS.items()},
+    **{f"_{name}": getattr(builtins, name) for name in FORWARD_BUILTINS},
+}
+"""The names that the text of a forward may use; with `_` before it where an input has the name."""
+for name in (*(function.__name__ for function in FORWARD_FUNCTIONS), "len", "max", "min", "round", "sum"):
+    exec(f"torch.fx.wrap({name!r})", FORWARD_NAMES)  # torch.fx writes such a call down, instead of looking into it

@@ -1,0 +1,108 @@
+"""A planned net run with every distinct block once: what a net of a hundred equal blocks costs, at the price of one.
+
+Plan → layers of each distinct BlockPlan → its steps run once; an equal use gives empty values of the same shapes
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from archscope.compile.assemble import build_block_layers
+from archscope.compile.interpreter import GraphInterpreter, RunWatcher
+from archscope.compile.plan import BlockPlan, Plan, block_calls
+
+
+@dataclass
+class DistinctInterpreter(GraphInterpreter):
+    """Runs each distinct block once. modules: the layers of each, by the identity of its plan. called_blocks: the
+    blocks that were used, in the order of their calls, by identity."""
+
+    modules: Mapping[int, nn.Module] = field(default_factory=dict)
+    called_blocks: list[int] = field(default_factory=list)
+    ran_blocks: set[int] = field(default_factory=set)
+
+    def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
+        self.called_blocks.append(id(plan))
+        if id(plan) in self.ran_blocks:
+            return zeros_like_output(plan.output, inputs[0])
+        self.ran_blocks.add(id(plan))
+        return super().run(plan, self.modules[id(plan)], inputs, prefix)
+
+
+def zeros_like_output(output: object, like: torch.Tensor) -> Any:
+    """Values of the shapes of a block's output."""
+    if isinstance(output, torch.Tensor):
+        return like.new_zeros(output.shape, dtype=output.dtype)
+    if isinstance(output, Mapping):
+        return {name: zeros_like_output(part, like) for name, part in output.items()}
+    return (
+        type(output)(zeros_like_output(part, like) for part in output) if isinstance(output, (tuple, list)) else output
+    )
+
+
+@dataclass(frozen=True)
+class DistinctNet:
+    """A plan's distinct blocks, in no order, and their layers on the meta device."""
+
+    plan: Plan
+    blocks: tuple[BlockPlan, ...]
+    modules: Mapping[int, nn.Module]
+
+    def run(self, inputs: tuple, watcher: RunWatcher) -> tuple[Any, list[int]]:
+        """One pass, each distinct block once; its output, and the blocks in the order of their calls, by identity."""
+        drive = DistinctInterpreter(watcher, modules=self.modules)
+        watcher.enter(self.plan.top)
+        output = drive.run(self.plan.block, self.modules[id(self.plan.block)], inputs)
+        watcher.leave()
+        return output, drive.called_blocks
+
+
+def build_distinct_net(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = False) -> DistinctNet:
+    """The plan's distinct blocks, laid out on meta."""
+    blocks = {id(block): block for block in (plan.block, *blocks_below(plan.block))}
+    modules = {key: build_block_layers(block, device="meta", dtype=dtype).train(train) for key, block in blocks.items()}
+    return DistinctNet(plan, tuple(blocks.values()), modules)
+
+
+def has_uneven_loops(block: BlockPlan) -> bool:
+    """Whether turns of a loop somewhere in a block differ in size, so that one of them does not stand for all."""
+    return any(is_graph_uneven(one.graph) for one in (block, *blocks_below(block)))
+
+
+def blocks_below(block: BlockPlan) -> Iterator[BlockPlan]:
+    """The distinct blocks below a block, each once."""
+    seen, waiting = {id(block)}, [block]
+    while waiting:
+        for _, inner in block_calls(waiting.pop()):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append(inner)
+                yield inner
+
+
+def is_graph_uneven(graph: fx.Graph) -> bool:
+    loops = [node.meta["loop"] for node in graph.nodes if "loop" in node.meta]
+    return any(not loop.is_even or is_graph_uneven(loop.turn.graph) for loop in loops)
+
+
+def count_block_uses(block: BlockPlan) -> list[tuple[BlockPlan, int]]:
+    """The blocks that a block calls, each with how often it does."""
+    called = [inner for _, inner in block_calls(block)]
+    counts = Counter(map(id, called))
+    return [(inner, counts[id(inner)]) for inner in {id(inner): inner for inner in called}.values()]
+
+
+def block_at(block: BlockPlan, path: str) -> BlockPlan | None:
+    """The block that is used at a path; None where none is."""
+    if not path:
+        return block
+    for site, inner in block_calls(block):
+        if path == site or path.startswith(f"{site}."):
+            return block_at(inner, path[len(site) + 1 :])
+    return None

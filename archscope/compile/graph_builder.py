@@ -1,0 +1,261 @@
+"""Values as nodes of one graph: of a use of a block, or of a turn of a loop.
+
+    Tensor, RuntimeNumber, RuntimeList → lowered → fx.Node      a node's result → wrap → values
+
+A value of another graph comes in as one more input. What must be known while the net is built is required when it runs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from archscope.compile.built_net import require, require_rank
+from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
+from archscope.compile.plan import BlockPlan, FixedPlace
+from archscope.compile.runtime_numbers import (
+    ComputedNumber,
+    ReadNumber,
+    RuntimeList,
+    RuntimeNumber,
+    VaryingItems,
+    runtime_text,
+    sole_unknown,
+)
+from archscope.errors import BlockFrame, Span
+
+if TYPE_CHECKING:
+    from archscope.compile.session import CompileSession
+from archscope.trace import join_path
+
+INPUT_CHECKS = frozenset([require_rank])
+"""What is required of inputs before their sizes are read."""
+
+
+@dataclass
+class StepCursor:
+    """The step being built: its path and place, and how many layers its expression applies (several are numbered).
+
+    reason: what makes it need to know its numbers, where its own line does not tell.
+    """
+
+    path: str = ""
+    span: Span = field(default_factory=lambda: Span("", 0, 0))
+    layers: int = 1
+    layers_applied: int = 0
+    text: str = ""
+    reason: str = ""
+
+    def next_path(self) -> str:
+        self.layers_applied += 1
+        return self.path if self.layers <= 1 else f"{self.path}.{self.layers_applied - 1}"
+
+
+@dataclass
+class GraphBuilder:
+    """Builds the graph of one use of a block. `frames` is the chain of uses it stands in, innermost first.
+
+    nodes: the node of every value that is not a tensor of this graph. item_nodes: items of lists and tuples; those that
+    nothing uses are dropped. prefix: the path of the loop that a turn belongs to, below its block. rank_checks: what
+    requires the number of dimensions of a tensor; its sizes are read behind it.
+    """
+
+    session: CompileSession
+    plan: BlockPlan
+    frames: tuple[BlockFrame, ...] = ()
+    cursor: StepCursor = field(default_factory=StepCursor)
+    prefix: str = ""
+    item_nodes: dict[fx.Node, None] = field(default_factory=dict)
+    nodes: dict[object, fx.Node] = field(default_factory=dict)
+    sizes: dict[tuple[fx.Node, int | None], ReadNumber] = field(default_factory=dict)
+    rank_checks: dict[fx.Node, fx.Node] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> fx.Graph:
+        return self.plan.graph
+
+    # TensorRegistry → nodes
+
+    def lower(self, value: object) -> Any:
+        """`value` as an argument of a node: nodes for what is worked out when the net runs, plain data as it is."""
+        if isinstance(value, GraphTensor):
+            return value.node if value.owner is self else self.capture(value, "captured")
+        if isinstance(value, RuntimeNumber) and value.fixed:
+            return value.value
+        if isinstance(value, (RuntimeNumber, RuntimeList)):
+            return self._value_node(value)
+        if isinstance(value, slice):
+            return slice(self.lower(value.start), self.lower(value.stop), self.lower(value.step))
+        if isinstance(value, list):
+            return [self.lower(part) for part in value]
+        return tuple(self.lower(part) for part in value) if isinstance(value, tuple) else value
+
+    def _value_node(self, value: Any) -> fx.Node:
+        if value not in self.nodes:
+            if isinstance(value, ComputedNumber):
+                node = self.graph.call_function(value.function, self.lower(value.args))
+            elif value.owner is not self:
+                return self.capture(value, "size" if isinstance(value, RuntimeNumber) else "values")
+            else:
+                node = value.make()
+            self.nodes[value] = node
+            if isinstance(value, RuntimeNumber):
+                node.meta["number"], node.meta["of"] = value.value, value
+        return self.nodes[value]
+
+    def capture(self, value: object, name: str) -> fx.Node:
+        """A value of another graph, as an input of this one."""
+        if value not in self.nodes:
+            text = getattr(value, "text", name)
+            node = self.placeholder(text if text.isidentifier() else name)
+            if isinstance(value, RuntimeNumber):
+                node.meta["number"], node.meta["of"] = value.value, value
+            elif isinstance(value, GraphTensor):
+                node.meta["shapes"] = (tuple(value.meta.shape),)
+            self.nodes[value] = node
+            self.plan.captured.append(value)
+        return self.nodes[value]
+
+    def placeholder(self, name: str) -> fx.Node:
+        """One more input, behind those that there are."""
+        with self._insert_point():
+            return self.graph.placeholder(name)
+
+    def _insert_point(self, passed: frozenset[Any] = frozenset()) -> Any:
+        """The place behind the inputs, and behind the calls that are passed."""
+        behind = next(
+            (node for node in self.graph.nodes if node.op != "placeholder" and node.target not in passed), None
+        )
+        return nullcontext() if behind is None else self.graph.inserting_before(behind)
+
+    # NodeCalls → values
+
+    def wrap_result(self, node: fx.Node, result: object, text: str = "") -> object:
+        """A node's result as values: a Tensor, a number or list of the run, or a tuple of them."""
+        node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in flatten_tensors(result))
+        if isinstance(result, torch.Tensor):
+            return GraphTensor(self, node, result)  # type: ignore[arg-type]
+        if isinstance(result, VaryingItems):
+            said = text or self.cursor.text or node.name
+            return RuntimeList(self, lambda: node, result, said, named=bool(text))  # type: ignore[arg-type]
+        if isinstance(result, (int, float)):
+            node.meta["number"] = result
+            return ReadNumber(self, lambda: node, result, text or node.name)  # type: ignore[arg-type]
+        if isinstance(result, (tuple, list)) and result:
+            return tuple(self._wrap_item(node, i, part) for i, part in enumerate(result))
+        return result
+
+    def _wrap_item(self, node: fx.Node, index: int, part: object) -> object:
+        if part is None:
+            return None
+        item = self.graph.call_function(operator.getitem, (node, index))
+        self.item_nodes[item] = None
+        return self.wrap_result(item, part)
+
+    def list_call(self, function: Callable, args: tuple, metas: Sequence, text: str) -> RuntimeList:
+        """A list that a function makes when the net runs."""
+
+        def make() -> fx.Node:
+            return self.graph.call_function(function, self.lower(args))
+
+        return RuntimeList(self, make, VaryingItems(metas), text, args)  # type: ignore[arg-type]
+
+    def size(self, tensor: GraphTensor, axis: int, text: str = "") -> ReadNumber:
+        """The length of one dimension of a tensor of this graph."""
+        key = tensor.node, axis
+        if key not in self.sizes:
+            read = lambda: self._read_size(tensor.node, "size", axis)  # noqa: E731
+            what = text or f"{value_label(tensor.node)}.size({axis})"
+            self.sizes[key] = ReadNumber(self, read, tensor.meta.shape[axis], what, least=0.0)  # type: ignore[arg-type]
+        return self.sizes[key]
+
+    def rank(self, tensor: GraphTensor) -> ReadNumber:
+        """The number of dimensions of a tensor of this graph."""
+        key = tensor.node, None
+        if key not in self.sizes:
+            read = lambda: self._read_size(tensor.node, "dim")  # noqa: E731
+            self.sizes[key] = ReadNumber(self, read, tensor.meta.dim(), f"{value_label(tensor.node)}.dim()")  # type: ignore[arg-type]
+        return self.sizes[key]
+
+    def _read_size(self, node: fx.Node, method: str, *args: int) -> fx.Node:
+        """A number that is read from a tensor as soon as there is the tensor, which need not live on for it."""
+        behind = self.rank_checks.get(node, node)
+        with (
+            self._insert_point(INPUT_CHECKS)
+            if behind.op == "placeholder" or behind.target is require_rank
+            else self.graph.inserting_after(behind)
+        ):
+            return self.graph.call_method(method, (node, *args))
+
+    # What a net is built for
+
+    def fix_number(self, number: RuntimeNumber, at: FixedPlace | None = None) -> None:
+        """From here on the number has the value that it has in this compilation; when the net runs, it must."""
+        at, number = at or self.fixed_place(), sole_unknown(number)
+        if not isinstance(number, ReadNumber):
+            self._require(number, number.value, at._replace(path=self.path_seen_from(self, at.path)))
+            return
+        number.known, owner = True, number.owner
+        at = at._replace(path=self.path_seen_from(owner, at.path))
+        if number.argument is not None:
+            owner.plan.fixed.append((number.argument, at))
+        else:
+            owner._require(number, number.value, at)
+
+    def require_declared_size(self, size: ReadNumber, wanted: object, at: FixedPlace, meant: str = "") -> None:
+        """A size must be the number that a declaration says, when the net runs too."""
+        if not (size.fixed and not (isinstance(wanted, RuntimeNumber) and not wanted.fixed)):
+            self._require(size, wanted, at, meant, declared=True)
+
+    def require_rank(self, tensor: GraphTensor, place: str) -> None:
+        """A tensor must have as many dimensions as here when the net runs."""
+        wanted = tensor.node, tensor.meta.dim(), tensor.node.name, place
+        self.rank_checks[tensor.node] = self.graph.call_function(require_rank, wanted)
+        self.rank(tensor).known = True
+
+    def fix_rank(self, tensor: GraphTensor, at: FixedPlace, *, declared: bool = False) -> None:
+        """A tensor of this graph must have as many dimensions as here when the net runs, if sizes decide it.
+
+        declared: whether it may be no other one, however the net is built.
+        """
+        rank = self.rank(tensor)
+        if has_open_rank(tensor.meta) and not rank.fixed:
+            rank.known, dims = True, self._value_node(rank)
+            with self.graph.inserting_after(dims):
+                said = rank.text, at.path, at.text, *(("", False) if declared else ())
+                self.rank_checks[tensor.node] = self.graph.call_function(require, (dims, rank.value, *said))
+
+    def fixed_place(self) -> FixedPlace:
+        """The step being built, for what it requires."""
+        span = self.cursor.span
+        return FixedPlace(self.cursor.path, f"{self.cursor.text} ({span.file}:{span.line}){self.cursor.reason}".strip())
+
+    def path_seen_from(self, owner: GraphBuilder, path: str) -> str:
+        """A path of this graph as it reads in the graph of a block around it."""
+        around = self.frames[: len(self.frames) - len(owner.frames)]
+        return join_path(*(frame.path for frame in reversed(around)), self.prefix, path)
+
+    def _require(
+        self, number: RuntimeNumber, wanted: object, at: FixedPlace, meant: str = "", *, declared: bool = False
+    ) -> None:
+        if isinstance(wanted, RuntimeNumber) and not wanted.fixed:
+            meant = meant or runtime_text(wanted)
+        said = number.text, at.path, at.text, *((meant, False) if declared or meant else ())
+        self.graph.call_function(require, (self._value_node(number), self.lower(wanted), *said))
+
+
+def value_label(node: fx.Node) -> str:
+    """A value as a reader knows it: by its label, else as the spec writes it, or by its own name."""
+    site, said = node.meta.get("site") or node.meta.get("step"), node.meta.get("said", "")
+    path = site.path if site is not None else ""
+    last = path.rpartition(".")[2]
+    path = "" if last.isdigit() or iskeyword(last) else path  # a position, or `in` and `from` of a step
+    return path if path and not (said.isidentifier() and said != "prev") else said or path or node.name

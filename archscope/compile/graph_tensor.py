@@ -1,0 +1,234 @@
+"""Tensors and functions of tensors, as expressions of a network see them.
+
+A `GraphTensor` is a node of the graph of a block that is being built, together with a meta tensor that knows its shape.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from archscope.compile.meta_tensors import has_open_rank
+from archscope.compile.number_functions import evaluate_number_call
+from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, require_block_use, unwrap_fixed
+from archscope.compile.torch_functions import FunctionEntry, language_methods
+from archscope.errors import did_you_mean
+from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
+from archscope.spec.spec_values import UNKNOWN, LazyList, SpecValue, describe_value, has_unknown
+
+if TYPE_CHECKING:
+    from archscope.compile.block_use import BlockUse
+
+TENSOR_OPERATORS: Mapping[str, tuple[str, Callable]] = {
+    "+": ("add", operator.add),
+    "-": ("sub", operator.sub),
+    "*": ("mul", operator.mul),
+    "/": ("truediv", operator.truediv),
+    "//": ("floordiv", operator.floordiv),
+    "%": ("remainder", operator.mod),
+    "**": ("pow", operator.pow),
+    "@": ("matmul", operator.matmul),
+    "<": ("lt", operator.lt),
+    "<=": ("le", operator.le),
+    ">": ("gt", operator.gt),
+    ">=": ("ge", operator.ge),
+    "==": ("eq", operator.eq),
+    "!=": ("ne", operator.ne),
+}
+
+
+def has_tensor(value: object) -> bool:
+    """Whether a tensor stands anywhere in a value."""
+    if isinstance(value, slice):
+        return any(has_tensor(v) for v in (value.start, value.stop, value.step))
+    if isinstance(value, RuntimeList):
+        return has_tensor(value.meta_items)
+    if isinstance(value, (list, tuple)):
+        return any(has_tensor(v) for v in value)
+    return isinstance(value, (GraphTensor, torch.Tensor))
+
+
+@dataclass(frozen=True, eq=False)
+class GraphTensor(SpecValue):
+    """One tensor of a graph. `inner` holds the labels inside the labelled group that made it.
+
+    owner: the use of a block, or the turn of a loop, in whose graph the node is.
+    """
+
+    owner: BlockUse = field(repr=False)
+    node: fx.Node
+    meta: torch.Tensor
+    inner_labels: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    compares = True
+
+    def __repr__(self) -> str:
+        return self.what
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"a tensor {tuple(self.meta.shape)}"
+
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+        raise EvaluationError(f"{self.what} cannot be called", "does a label hide the layer or function that is meant?")
+
+    def subscript(self, index: object, host: object) -> object:
+        return require_block_use(host, "an index").apply_function("getitem", operator.getitem, (self, index), {})
+
+    def unary(self, symbol: str, host: object) -> object:
+        if symbol == "not":
+            self.to_bool(host)
+        return require_block_use(host, "-").apply_function("neg", operator.neg, (self,), {}) if symbol == "-" else self
+
+    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
+        if symbol not in TENSOR_OPERATORS or not isinstance(other, (GraphTensor, RuntimeNumber, int, float)):
+            raise EvaluationError(
+                f"{self.what} {symbol} {describe_value(other)} cannot be worked out", tensor_help(other)
+            )
+        name, function = TENSOR_OPERATORS[symbol]
+        operands = (other, self) if swapped else (self, other)
+        return require_block_use(host, symbol).apply_function(name, function, operands, {})
+
+    def set_source_text(self, text: str) -> None:
+        self.node.meta.setdefault("said", text)
+
+    @property
+    def rank(self) -> int | None:
+        """The number of dimensions; None where sizes decide it."""
+        return None if has_open_rank(self.meta) and not self.owner.rank(self).fixed else self.meta.dim()
+
+    def size(self, axis: int) -> object:
+        """The length of one dimension, counted from 0, or from -1 at the end."""
+        return unwrap_fixed(self.owner.size(self, axis))
+
+    def attribute(self, name: str, host: object) -> object:
+        if name in self.inner_labels:
+            return self.inner_labels[name]
+        if name == "shape":
+            return TensorSizes(self)
+        if name in ("size", "dim") or name in language_methods():
+            return TensorMethod(self, name)
+        near = did_you_mean(name, [*self.inner_labels, *language_methods(), "shape", "size", "dim"])
+        if name in ("weight", "bias"):
+            near = "a declared module has parameters: modules: {fc: Linear(4)}, then fc.weight"
+        raise EvaluationError(
+            f"a tensor has no method {name!r} in this language", near or "docs/language.md lists the methods"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TensorMethod(SpecValue):
+    """`x.view`: a tensor's method before its call."""
+
+    tensor: GraphTensor
+    name: str
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"the method {self.name}"
+
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+        if has_unknown((*args, *kwargs.values())):
+            return UNKNOWN
+        if self.name == "dim":
+            return unwrap_fixed(self.tensor.owner.rank(self.tensor))
+        if self.name == "size":
+            axes = (*args, *kwargs.values())
+            return self.tensor.size(_check_axis(self.tensor, axes[0], host)) if axes else TensorSizes(self.tensor)
+        return require_block_use(host, self.name).apply_function(self.name, self.name, (self.tensor, *args), kwargs)
+
+
+NUMBER_ONLY_FUNCTIONS = frozenset(["sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "ceil", "floor"])
+"""Functions of one number: applied to prev they would be given no other."""
+
+
+class TensorSizes(LazyList):
+    """The sizes of a tensor, each read when the net runs; the last one stays the last one."""
+
+    tensor: GraphTensor
+
+    def __new__(cls, tensor: GraphTensor) -> TensorSizes:
+        sizes = super().__new__(cls, (tensor.size(axis) for axis in range(tensor.meta.dim())))
+        sizes.tensor = tensor
+        return sizes
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and -len(self) <= index < 0:
+            return self.tensor.size(index)
+        return super().__getitem__(index)
+
+    def materialize(self, host: object) -> TensorSizes:
+        use: Any = host or self.tensor.owner
+        owner = self.tensor.owner
+        at = use.place()
+        owner.fix_rank(self.tensor, at._replace(path=use.path_seen_from(owner, at.path)))
+        return self
+
+
+def _check_axis(tensor: GraphTensor, axis: object, host: object) -> int:
+    axis = axis.to_plain(host) if isinstance(axis, RuntimeNumber) else axis
+    if not isinstance(axis, int) or not -tensor.meta.dim() <= axis < tensor.meta.dim():
+        raise EvaluationError(
+            f"{tensor.what} has no dimension {describe_value(axis)}", f"dimensions go from 0 to {tensor.meta.dim() - 1}"
+        )
+    return int(axis)
+
+
+def tensor_help(value: object) -> str:
+    """How to make a tensor of what stands where a tensor belongs."""
+    if isinstance(value, (tuple, list, RuntimeList)):
+        return "take the values apart with labels: - out, _: …"
+    return value.cure if isinstance(value, SpecValue) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class TensorFunction(SpecValue):
+    """A function of tensors by its name; `max`, `sum`, `exp` and others are functions of plain numbers too."""
+
+    name: str
+    entry: FunctionEntry
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"the function {self.name}"
+
+    @property
+    def cure(self) -> str:  # type: ignore[override]
+        return f"name the tensor: {self.name}(prev)"
+
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+        given = (*args, *kwargs.values())
+        if has_unknown(given):
+            return UNKNOWN
+        if self.entry.creates or any(has_tensor(v) for v in given):
+            return require_block_use(host, self.name).apply_function(self.name, self.entry.target, args, kwargs)
+        if self.name in NUMBER_FUNCTIONS and args:
+            try:
+                return evaluate_number_call(self.name, args, kwargs, host)
+            except EvaluationError:
+                if self.name in NUMBER_ONLY_FUNCTIONS:
+                    raise
+                return PartialCall(self, args, kwargs)
+        return PartialCall(self, args, kwargs)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialCall(SpecValue):
+    """`flatten(1)`:
+    a function's call without a tensor; as a step it is applied to prev, inside an expression it is a fault.
+    """
+
+    function: TensorFunction
+    args: tuple
+    kwargs: dict
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"{self.function.name}(…) without a tensor"
+
+    cure = "inside an expression name the tensor: flatten(prev, 1)"

@@ -1,0 +1,318 @@
+"""One use of a torch.nn layer: what it infers, what it checks, what it gives.
+
+    Layer (bound arguments) + input shapes → Recipe (everything a constructor needs) → output shapes
+
+Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all where `shapes`
+has a rule.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from archscope.compile import shapes
+from archscope.compile.argument_checks import (
+    check_count,
+    check_layer_dim,
+    check_layer_inputs,
+    check_window_fits,
+    divisor_conflicts,
+    flatten_help,
+    nearest_valid_shape,
+    padding_conflicts,
+    rank_help,
+)
+from archscope.compile.argument_text import format_layer_arguments
+from archscope.compile.call_limits import check_layer_limits
+from archscope.compile.fast_init import FastInitMode
+from archscope.compile.graph_tensor import TensorFunction
+from archscope.compile.layer_classes import Layer, LayerClass
+from archscope.compile.meta_tensors import flatten_tensors
+from archscope.compile.signatures import (
+    ALLOWED_RANKS,
+    INFERRED_ARGUMENTS,
+    BindError,
+    bind_constructor,
+    constructor_signature,
+    torch_layers,
+)
+from archscope.sequence_order import find_order_problem
+from archscope.shape_errors import size_message
+from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.error_text import describe_error, error_help
+from archscope.spec.spec_values import describe_value
+from archscope.trace import LayerConflict, WrongArgument
+
+CONSTRUCTOR_HELP = "these arguments do not go together; PyTorch says why"
+FORWARD_HELP = "this input does not suit these arguments; PyTorch says why"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A layer ready to be made: its class and every argument that was given or inferred."""
+
+    cls: type[nn.Module]
+    arguments: tuple[tuple[str, object], ...]
+
+    def make(self) -> nn.Module:
+        """The module, initialised as its constructor does it."""
+        return self.cls(**{name: _make_nested(value) for name, value in self.arguments})
+
+    @property
+    def name(self) -> str:
+        return self.cls.__name__
+
+
+MOST_SHAPES = 6
+"""Of how many inputs a complaint tells the shapes."""
+
+
+def _make_nested(value: object) -> object:
+    return value.make() if isinstance(value, Recipe) else value
+
+
+def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
+    """A torch.nn class with arguments bound as PyTorch binds them (language, section 3). Raises Fault."""
+    try:
+        bound = bind_constructor(kind.source, args, kwargs)
+    except BindError as error:
+        raise EvaluationError(error.message, error.help, error.name) from None
+    arguments = {name: _check_word(kind, name, value) for name, value in bound.arguments.items()}
+    for name, value in arguments.items():
+        check_count(kind.name, name, value)
+    check_layer_limits(kind.name, arguments)
+    return Layer(kind, tuple(arguments.items()), bound.inferred)
+
+
+def _check_word(kind: LayerClass, name: str, value: object) -> object:
+    """An argument;
+    a function's name (`bilinear`, `tanh`) is a word where words belong. Raises Fault for other words.
+    """
+    parameter = constructor_signature(kind.source).parameters.get(name)
+    if parameter is None or not isinstance(value, (str, TensorFunction)):
+        return value
+    if can_be_word(parameter):
+        wordlike = isinstance(value, TensorFunction) and not callable(parameter.default)
+        return value.name if wordlike else value  # type: ignore[union-attr]
+    if isinstance(value, TensorFunction):
+        return value
+    boolean = isinstance(parameter.default, bool)
+    cure = f"{name}=True or {name}=False" if boolean else f"give {name} a number"
+    wanted = "true or false" if boolean else "no words"
+    raise EvaluationError(f"{kind.name}: {name} takes {wanted}, not {describe_value(value)}", cure, name)
+
+
+def can_be_word(parameter: inspect.Parameter) -> bool:
+    """Whether an argument may be a word: its default or its annotation says so."""
+    return isinstance(parameter.default, str) or "str" in str(parameter.annotation)
+
+
+def call_key(inputs: tuple[torch.Tensor, ...], kwargs: Mapping[str, object]) -> tuple:
+    """What a layer's output shapes depend on beside its recipe."""
+    return tuple(_value_key(v) for v in inputs), tuple((k, _value_key(v)) for k, v in kwargs.items())
+
+
+def _value_key(value: object) -> object:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.dtype, value.stride()
+    return tuple(_value_key(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+@dataclass
+class LayerCache:
+    """Makes layers on meta and remembers them for one compilation; `train` decides how they run."""
+
+    train: bool = False
+    meta_modules: dict[Recipe, nn.Module] = field(default_factory=dict)
+    outputs: dict[tuple, object] = field(default_factory=dict)
+    texts: dict[Recipe, str] = field(default_factory=dict)
+
+    def complete_recipe(
+        self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[LayerConflict], None]
+    ) -> Recipe:
+        """The recipe of a layer used on `inputs`.
+
+        Wrong ranks are raised; sizes that disagree are complained of and mended.
+        """
+        name, given = layer.kind.name, dict(layer.arguments)
+        if inputs and torch_layers().get(name) is layer.kind.source:
+            check_rank(name, given, inputs[0])
+            for argument, axis, index in INFERRED_ARGUMENTS.get(name, ()):
+                if index < len(inputs) and (argument in layer.inferred or argument in given):
+                    check_has_axis(name, inputs[index], axis)
+                    given[argument] = self._infer_argument(
+                        name, argument, given.get(argument), inputs[index], axis, complain
+                    )
+            for conflict in divisor_conflicts(name, given):
+                complain(replace(conflict, axes=tuple(axis % inputs[0].dim() for axis in conflict.axes)))
+                given |= {conflict.wrong_argument.argument: 1} if conflict.wrong_argument else {}
+            for conflict in padding_conflicts(name, given):
+                complain(conflict)
+                given |= {"padding": conflict.wrong_argument.needed} if conflict.wrong_argument else {}
+            check_layer_inputs(name, given, inputs)
+        arguments = ((k, self._complete_nested(v, inputs, complain)) for k, v in given.items())
+        return Recipe(layer.kind.source, tuple(arguments))
+
+    def _infer_argument(self, name, argument, given, tensor, axis, complain) -> object:  # type: ignore[no-untyped-def]
+        seen = tensor.shape[axis]
+        if given is None:
+            return seen
+        wanted = given if isinstance(given, tuple) else (given,)
+        found = tuple(tensor.shape[-len(wanted) :]) if axis == -1 else (seen,)
+        if wanted == found:
+            return given
+        has = found[0] if len(found) == 1 else found
+        said = given if len(found) > 1 else wanted[0]
+        cure = flatten_help(wanted, tuple(tensor.shape)) or f"leave {argument} out (it is inferred) or write {has}"
+        fact = size_message(name, argument, said, tuple(tensor.shape), has)
+        complain(LayerConflict(fact, cure, WrongArgument(argument, said, has), (axis % tensor.dim(),)))
+        return has if not isinstance(given, tuple) else found
+
+    def _complete_nested(self, value: object, inputs: tuple, complain: Callable[[LayerConflict], None]) -> object:
+        if isinstance(value, LayerClass):
+            value = value.bind(value, (), {})
+        if isinstance(value, Layer):
+            return self.complete_recipe(value, inputs, complain)
+        return value.entry.target if isinstance(value, TensorFunction) else value
+
+    def find_input_conflict(self, layer: Layer, tensor: torch.Tensor) -> tuple[LayerConflict, tuple[int, ...]] | None:
+        """What keeps a layer from taking its input at all, and a shape that it could take; None where nothing does."""
+        name, given, shape = layer.kind.name, dict(layer.arguments), tuple(tensor.shape)
+        if torch_layers().get(name) is not layer.kind.source:
+            return None
+        try:
+            check_rank(name, given, tensor)
+            check_window_fits(name, given, tensor)
+        except EvaluationError as fault:
+            meant = nearest_valid_shape(name, given, shape, ALLOWED_RANKS.get(name))
+            axes = tuple(a for a, (n, m) in enumerate(zip(shape, meant, strict=False)) if n != m)
+            unranked = len(shape) != len(meant)
+            return (LayerConflict(fault.message, fault.help, axes=() if unranked else axes), meant) if meant else None
+        return None
+
+    def arguments_text(self, recipe: Recipe) -> str:
+        """The layer's arguments in short."""
+        if recipe not in self.texts:
+            self.texts[recipe] = format_layer_arguments(recipe.name, dict(recipe.arguments))
+        return self.texts[recipe]
+
+    def meta_module(self, recipe: Recipe) -> nn.Module:
+        """The layer on meta, without memory. Raises Fault with the constructor's own complaint."""
+        if recipe not in self.meta_modules:
+            try:
+                with FastInitMode(), torch.device("meta"):
+                    self.meta_modules[recipe] = recipe.make().train(self.train)
+            except Exception as error:  # noqa: BLE001 - torch's constructors raise what they like
+                raise EvaluationError(
+                    f"{recipe.name}: {describe_error(error)}", error_help(error, CONSTRUCTOR_HELP)
+                ) from None
+        return self.meta_modules[recipe]
+
+    def check_constructor(self, layer: Layer) -> None:
+        """Makes a layer whose input is not known, if it needs nothing of it.
+
+        Raises Fault for arguments that are wrong.
+        """
+        if isinstance(layer.kind.source, type) and not layer.inferred:
+            self.meta_module(self.complete_recipe(layer, (), raise_conflict))
+
+    def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
+        """What the layer gives for `inputs` (meta tensors in, meta tensors out). Raises Fault."""
+        key = (recipe, call_key(inputs, kwargs))
+        if key not in self.outputs:
+            self.outputs[key] = self._compute_output(recipe, inputs, kwargs)
+        return self.outputs[key]
+
+    def _compute_output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
+        skeleton = self.meta_module(recipe)
+        result = None
+        if torch_layers().get(recipe.name) is recipe.cls and not self.train:
+            result = shapes.layer_output(recipe.cls, _all_arguments(recipe), inputs, kwargs)
+        if result is None:
+            check_layer_dim(recipe.cls, dict(recipe.arguments), inputs)
+            check_inputs(recipe, inputs, kwargs)
+            check_attention_order(recipe, inputs, kwargs)
+            result = run_on_meta(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
+        return result
+
+
+def _all_arguments(recipe: Recipe) -> dict[str, object]:
+    cls: type = recipe.cls
+    defaults = {p.name: p.default for p in constructor_signature(cls).parameters.values()}
+    return defaults | dict(recipe.arguments)
+
+
+def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
+    """Raises Fault where a layer is given more or fewer inputs than its forward takes."""
+    forward = inspect.signature(recipe.cls.forward)
+    try:
+        forward.bind(None, *inputs, **kwargs)
+    except TypeError as error:
+        takes = ", ".join(name for name in list(forward.parameters)[1:])
+        raise EvaluationError(
+            f"{recipe.name} takes ({takes}) as inputs: {error}", f"{recipe.name}(…)({takes})"
+        ) from None
+
+
+def check_attention_order(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
+    """Raises Fault where attention would take batches for lengths, or lengths for batches."""
+    if recipe.cls is not nn.MultiheadAttention:
+        return
+    bound = inspect.signature(recipe.cls.forward).bind(None, *inputs, **kwargs).arguments
+    masks = [bound.get(name) for name in ("key_padding_mask", "attn_mask")]
+    shapes = [tuple(mask.shape) for mask in masks if isinstance(mask, torch.Tensor) and mask.dim() == 2]
+    query, key = (tuple(tensor.shape) for tensor in (bound["query"], bound["key"]))
+    found = find_order_problem(query, key, shapes, batch_first=bool(dict(recipe.arguments).get("batch_first")))
+    if found is not None:
+        raise EvaluationError(found.fact, found.help)
+
+
+def raise_conflict(conflict: LayerConflict) -> None:
+    raise EvaluationError(conflict.fact, conflict.help)
+
+
+def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:
+    """Raises Fault where a layer's input has a rank that it would misread (an unbatched image, a flat vector)."""
+    allowed = ALLOWED_RANKS.get(name)
+    if allowed is None or tensor.dim() in {len(axes) for axes in allowed}:
+        return
+    axes = " or ".join("(" + ", ".join(_axis_names(a, given)) + ")" for a in allowed)
+    shape = tuple(tensor.shape)
+    raise EvaluationError(f"{name} wants {axes} but its input is {shape}", rank_help(len(allowed[-1]), shape))
+
+
+def check_has_axis(name: str, tensor: torch.Tensor, axis: int) -> None:
+    """Raises Fault where a layer's input has not the axis that its arguments follow from."""
+    needed = axis + 1 if axis >= 0 else -axis
+    if tensor.dim() < needed:
+        fact = f"{name} wants {needed} dimension{'s' * (needed > 1)} or more but its input is {tuple(tensor.shape)}"
+        raise EvaluationError(fact, "bring the input to that rank: unsqueeze, reshape, or a reduction less before it")
+
+
+def _axis_names(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str, ...]:
+    return ("N", "T", "F") if axes == ("T", "N", "F") and given.get("batch_first") else axes
+
+
+def run_on_meta(name: str, run: Callable[[], object], inputs: tuple) -> object:
+    """`run()` on meta tensors, with torch's complaint as a EvaluationError that names the shapes."""
+    try:
+        with torch.no_grad():
+            return run()
+    except EvaluationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - torch raises what it likes
+        seen = [tensor_shape_text(v) for v in flatten_tensors(inputs)]
+        more = f" and {len(seen) - MOST_SHAPES:,} more" if len(seen) > MOST_SHAPES else ""
+        several = f"its inputs are {', '.join(seen[:MOST_SHAPES])}{more}"
+        inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else several
+        fact = f"{name}: {describe_error(error)}" + (f" ({inputs_text})" if seen else "")
+        raise EvaluationError(fact, error_help(error, FORWARD_HELP)) from None
+
+
+def tensor_shape_text(tensor: torch.Tensor) -> str:
+    return str(tuple(tensor.shape))

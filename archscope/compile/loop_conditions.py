@@ -1,0 +1,162 @@
+"""Conditions of loops that hold in no turn: whatever the loop is told, the step is never built.
+
+a `when:` and the loops around it → every turn → truth of each; where a count or list is no constant, other values too
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING
+
+from archscope.compile.runtime_numbers import compile_time_value
+from archscope.compile.scope import Scope
+from archscope.errors import Problem, Span
+from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
+from archscope.spec.model import Data, Expression, For, Items, Repeat, Table
+from archscope.spec.name_usage import names_in
+from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue
+
+if TYPE_CHECKING:
+    from archscope.compile.session import CompileSession
+
+MAX_TURNS = 4096
+"""How many turns are looked at."""
+MAX_TRIED_COUNT = 64
+"""The largest count in whose place others are tried."""
+LOOP_NAMES = ("i", "first", "last")
+
+
+@dataclass
+class LoopConditions:
+    """What the conditions of one compilation came to. truths_by_place: place of a condition → its text and what its
+    turns gave, True, False or both; both where that is not certain."""
+
+    truths_by_place: dict[Span, tuple[str, set[bool]]] = field(default_factory=dict)
+    evaluated: set[tuple[Span, str]] = field(default_factory=set)
+    with_else: set[Span] = field(default_factory=set)
+
+    def evaluate_turns(
+        self, workshop: CompileSession, condition: Expression, scope: Scope, *, otherwise: bool = False
+    ) -> None:
+        """Judges a condition that stands in loops and reads their names, once for all its turns."""
+        loops = [one for one in scope.chain() if one.loop is not None][::-1]
+        names = {*LOOP_NAMES, *(name for one in loops for name in bound_names(one))}
+        if not loops or not names.intersection(names_in(condition.tree)):
+            return
+        told = sorted(outer_names(condition, loops, names))
+        known = condition.span, ", ".join(str(scope.find(name)) for name in told)
+        _, truths = self.truths_by_place.setdefault(condition.span, (condition.text, set()))
+        if known not in self.evaluated and len(truths) < 2:
+            self.evaluated.add(known)
+            truths.update(find_truths(workshop, condition, loops, told))
+        self.with_else |= {condition.span} if otherwise else set()
+
+    def warn_never_built(self, workshop: CompileSession) -> None:
+        """The steps that no turn builds, in any use of their block."""
+        for span, (text, truths) in self.truths_by_place.items():
+            if truths == {False}:
+                said = f"`when: {text}` holds in no turn of its loop: the step is never built"
+                workshop.warn("never-built", Problem(span, said, "turns are counted from 0; or take the step out"))
+            elif truths == {True} and span in self.with_else:
+                said = f"`when: {text}` holds in every turn of its loop: its `else:` is never built"
+                workshop.warn("never-built", Problem(span, said, "turns are counted from 0; or take `else:` out"))
+
+
+def bound_names(scope: Scope) -> tuple[str, ...]:
+    """The names that a loop binds beside its own."""
+    return tuple(label.name for label in scope.loop.names) if isinstance(scope.loop, For) else ()
+
+
+def loop_range(scope: Scope) -> Data:
+    """How often a loop turns, or over what."""
+    assert scope.loop is not None
+    return scope.loop.count if isinstance(scope.loop, Repeat) else scope.loop.items
+
+
+def names_in_data(value: Data) -> Iterator[str]:
+    if isinstance(value, Expression):
+        yield from names_in(value.tree)
+    elif isinstance(value, (Items, Table)):
+        for item in value.items if isinstance(value, Items) else [entry for _, entry in value.entries]:
+            yield from names_in_data(item)
+
+
+def outer_names(condition: Expression, loops: Sequence[Scope], names: set[str]) -> set[str]:
+    """What a condition and its loops read beside the loops' names: params, arguments, sizes. A word is no name."""
+    read = {*names_in(condition.tree)}
+    for one in loops:
+        read |= {name for name in names_in_data(loop_range(one)) if one.find(name) is not MISSING}
+    return read - names - set(NUMBER_FUNCTIONS)
+
+
+def find_truths(
+    workshop: CompileSession, condition: Expression, loops: Sequence[Scope], told: Sequence[str]
+) -> set[bool]:
+    """What a condition comes to in all turns. What else is told must be the one number or list that a loop goes by,
+    and the condition may not read its items; then others in its place are tried, so that no switch is taken for a
+    fault."""
+    unsure, found = {True, False}, set[bool]()
+    items = {name for one in loops for name in bound_names(one)}
+    if told and (len(told) > 1 or len(loops) > 1 or items.intersection(names_in(condition.tree))):
+        return unsure
+    if told and not is_loop_length(loops[0], told[0]):
+        return unsure
+    try:
+        for given in alternative_values(told[0], compile_time_value(loops[0].find(told[0]))) if told else [{}]:
+            turns = product(*(turn_bindings(workshop, one, given) for one in loops))
+            for number, turn in enumerate(turns):
+                names = {name: value for part in turn for name, value in part.items()}
+                value = condition_value(workshop, condition, loops[-1], {**given, **names})
+                found.add(bool(value))
+                if len(found) > 1 or number > MAX_TURNS or value is UNKNOWN or isinstance(value, SpecValue):
+                    return unsure
+    except EvaluationError:
+        return unsure
+    return found
+
+
+def is_loop_length(scope: Scope, name: str) -> bool:
+    """Whether a name's value is a number in a loop's count or items, or the list whose length is the loop's."""
+    said = loop_range(scope)
+    if isinstance(compile_time_value(scope.find(name)), int):
+        return name in names_in_data(said)
+    return isinstance(said, Expression) and said.text in (name, f"len({name})")
+
+
+def alternative_values(name: str, value: object) -> Iterator[Mapping[str, object]]:
+    """Other values of a count or a list. Raises Fault for what is neither."""
+    if isinstance(value, (list, tuple)):
+        yield from ({name: [*value][:number]} for number in range(1, len(value) + 1))
+        yield {name: [*value, *value]}
+    elif isinstance(value, int) and not isinstance(value, bool) and value <= MAX_TRIED_COUNT:
+        yield from ({name: number} for number in (*range(max(24, 2 * value)), 128, 1024))
+    else:
+        raise EvaluationError(f"{name} is no count")
+
+
+def turn_bindings(workshop: CompileSession, scope: Scope, given: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    """The names in every turn of one loop. Raises Fault."""
+    loop, names = scope.loop, bound_names(scope)
+    value = workshop.evaluate_data(
+        loop_range(scope), Scope(scope.parent, dict(given)), words=True, report=ignore_turn_problem
+    )
+    items = [()] * value if isinstance(loop, Repeat) and isinstance(value, int) and value <= MAX_TURNS else value
+    if not isinstance(items, (list, tuple)) or len(items) > MAX_TURNS:
+        raise EvaluationError("the turns are not known")
+    for i, item in enumerate(items):
+        row = (item,) if isinstance(loop, For) and loop.single else item
+        if not isinstance(row, (list, tuple)) or len(row) != len(names):
+            raise EvaluationError("the turns are not known")
+        yield {"i": i, "first": i == 0, "last": i == len(items) - 1, **dict(zip(names, row, strict=True))}
+
+
+def condition_value(
+    workshop: CompileSession, condition: Expression, scope: Scope, names: Mapping[str, object]
+) -> object:
+    return workshop.evaluator(Scope(scope, dict(names)), ignore_turn_problem).value(condition)
+
+
+def ignore_turn_problem(_span: Span, _message: str, _help: str = "") -> None:
+    """What goes wrong in another turn is not told."""

@@ -1,0 +1,72 @@
+"""Meta tensors in nested values, and numbers of dimensions that sizes decide.
+
+`squeeze` drops a dimension at some sizes and keeps it at others. A meta tensor whose
+rank may be another one when the net runs carries a mark, and so does what is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber
+
+RANK_FROM_SIZES = frozenset(["squeeze", "cartesian_prod"])
+"""Functions whose result has as many dimensions as sizes, or the length of a list, say."""
+RANK_FROM_NUMBERS = frozenset(["flatten", "tensordot"])
+"""Functions whose result has as many dimensions as a number says, as `keepdim` does of others."""
+RANK_FROM_ARGUMENTS = frozenset(["view", "reshape", "permute", "bmm", "mm"])
+"""Functions whose result has as many dimensions as their arguments say, whatever comes in."""
+OPEN_RANK_MARK = "rank_is_open"
+
+
+def flatten_tensors(values: object) -> list[torch.Tensor]:
+    """Every tensor in a nested value."""
+    if isinstance(values, torch.Tensor):
+        return [values]
+    if isinstance(values, Mapping):
+        values = tuple(values.values())
+    return [t for v in values for t in flatten_tensors(v)] if isinstance(values, (list, tuple)) else []
+
+
+def has_open_rank(meta: torch.Tensor) -> bool:
+    """Whether a value may have another number of dimensions when the net runs."""
+    return bool(getattr(meta, OPEN_RANK_MARK, False))
+
+
+def has_any_open_rank(metas: object) -> bool:
+    """Whether one of the tensors in a nested value is such a value."""
+    return any(map(has_open_rank, flatten_tensors(metas)))
+
+
+def has_open_result(name: str, args: tuple, kwargs: Mapping[str, object], metas: object) -> bool:
+    """Whether a function's result is such a value. metas: its arguments as meta tensors and numbers."""
+    given = (*args, *kwargs.values())
+    lists = [value for value in given if isinstance(value, RuntimeList)]
+    numbers = [value for value in given if isinstance(value, RuntimeNumber)]
+    if name in RANK_FROM_SIZES or any(name == "meshgrid" or not flatten_tensors(value.meta_items) for value in lists):
+        return True
+    if any(name in RANK_FROM_NUMBERS or isinstance(value.value, bool) for value in numbers):
+        return True
+    return name not in RANK_FROM_ARGUMENTS and has_any_open_rank(metas)
+
+
+def mark_open_rank(result: object) -> Any:
+    """A nested result with the mark on its tensors, which are others than those that came in."""
+    if isinstance(result, torch.Tensor):
+        marked = result.detach()
+        setattr(marked, OPEN_RANK_MARK, True)
+        return marked
+    if isinstance(result, Mapping):
+        return {name: mark_open_rank(part) for name, part in result.items()}
+    if not isinstance(result, (list, tuple)):
+        return result
+    return (list if isinstance(result, list) else tuple)(mark_open_rank(part) for part in result)
+
+
+def have_same_ranks(one: object, other: object) -> bool:
+    """Whether the tensors in two nested values have as many dimensions, and sizes decide it of both or of none."""
+    left, right = flatten_tensors(one), flatten_tensors(other)
+    return [(t.dim(), has_open_rank(t)) for t in left] == [(t.dim(), has_open_rank(t)) for t in right]

@@ -1,0 +1,382 @@
+"""The whole net of a spec: which variant, at which sizes, and what it will need.
+
+Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import fx
+
+from archscope import units
+from archscope.compile.block_use import BlockUse, attribute_name
+from archscope.compile.blocks import block_plan, build_block, net_block, open_dimensions, order_inputs
+from archscope.compile.call_limits import INT64_LIMIT, MAX_NUMEL, MAX_RANK
+from archscope.compile.dimensions import check_agreement, param_dimensions, param_sizes, require_agreement
+from archscope.compile.gc_pause import gc_paused
+from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.layer_cache import LayerCache, Recipe
+from archscope.compile.plan import BlockPlan, InputSpec, Plan, block_calls
+from archscope.compile.scope import Scope
+from archscope.compile.session import BlockSource, CompileSession, FileContext
+from archscope.compile.torch_functions import language_dtypes
+from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
+from archscope.spec import bundled_networks
+from archscope.spec.model import Expectation, Expression, Input, Library, Setting, Spec, Tie, Variant
+from archscope.spec.spec_values import UNKNOWN, describe_value
+from archscope.trace import Location, join_path
+from archscope.user_warnings import attributed_warnings
+
+
+@dataclass(frozen=True)
+class InputOverride:
+    """`--input x=int64:1x128`: the name may be empty where there is one input; dtype empty keeps the spec's."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = ""
+
+
+@gc_paused()
+def compile_net(
+    library: Library,
+    variant: Variant,
+    *,
+    settings: Mapping[str, Setting | object] | None = None,
+    overrides: Sequence[InputOverride] = (),
+    batch: int | None = None,
+    strict: bool = True,
+    train: bool = False,
+    allow_python: bool = False,
+    foundry: LayerCache | None = None,
+) -> Plan:
+    """Compiles one variant on meta tensors, without memory.
+
+    strict: residual mismatches are problems; otherwise they are kept in the graph for the recorder to find.
+    foundry: of another compilation in the same mode, whose layers are not made again.
+    Raises SpecError with every independent problem, UsageError for settings and overrides that do not fit the spec.
+    """
+    spec = library.root
+    if spec.layers is None:
+        raise UsageError(
+            f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
+        )
+    workshop = CompileSession(library, block_plan, order_inputs, strict, allow_python, foundry or LayerCache(train))
+    overrides, notes = _add_batch(spec, overrides, batch)
+    sizes = _bound_params(spec, overrides)
+    _check_given_once(workshop.configure(spec, variant, settings or {}), settings or {}, sizes)
+    bound = {**(settings or {}), **sizes}
+    context = workshop.configure(spec, variant, bound)
+    _check_param_names(spec, settings or {})
+    inputs = _input_specs(workshop, context, spec, overrides, batch or 1)
+    workshop.problems.raise_if_any(library.sources)
+    with attributed_warnings(lambda: workshop.current_span or spec.span):
+        block = _compile_top_block(workshop, context, spec, variant, inputs, bound)
+    warn_unused_params(workshop, spec)
+    workshop.conditions.warn_never_built(workshop)
+    if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will
+        for problem in workshop.mismatches:
+            workshop.problems.add(problem)
+    workshop.problems.raise_if_any(library.sources)
+    assert block is not None
+    ties = tuple(t for tie in spec.ties if (t := _resolve_tie(workshop, block, tie)))
+    _check_tie_owners(workshop, spec)
+    workshop.problems.raise_if_any(library.sources)
+    plan = _make_plan(workshop, spec, variant, block, inputs, ties)
+    sized = frozenset(param_dimensions(spec, inputs))
+    told = {name: value for name, value in (settings or {}).items() if name not in sized}
+    again = partial(_compile_for_shapes, library, variant, settings=told, train=train, allow_python=allow_python)
+    options = {"batch": _batch_size(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
+    at_home = partial(_compile_for_shapes, library, variant, {}, settings=settings, **options)
+    elsewhere = bool(overrides) and bool(plan.expected) and _has_other_sizes(plan, at_home)
+    foreign = inapplicable_figures(elsewhere or bool(changed_params(spec, variant, settings or {})), options["batch"])
+    unjudged = tuple(e for e in plan.expected if e.key in foreign or (elsewhere and e.fixed))
+    expected = tuple(e for e in plan.expected if e not in unjudged)
+    return replace(plan, expected=expected, unjudged=unjudged, input_params=sized, compile_at=again, notes=notes)
+
+
+def _compile_for_shapes(
+    library: Library, variant: Variant, shapes: Mapping[str, tuple[int, ...]], **options: Any
+) -> Plan:
+    return compile_net(library, variant, overrides=[InputOverride(*entry) for entry in shapes.items()], **options)
+
+
+def _batch_size(spec: Spec, overrides: Sequence[InputOverride], batch: int) -> int:
+    """The size that the first input's shape gives `N`, else the batch."""
+    chosen = _overrides_by_input(spec, overrides)
+    named = ((entry.dims or (), chosen[entry.name].shape) for entry in spec.inputs if entry.name in chosen)
+    sizes = (size for dims, shape in named for dim, size in zip(dims, shape, strict=False) if dim.text == "N")
+    return next(sizes, batch)
+
+
+def _has_other_sizes(plan: Plan, at_home: Callable[..., Plan]) -> bool:
+    """Whether a plan's inputs have other sizes than the file says."""
+    try:
+        return [i.shape for i in plan.inputs] != [i.shape for i in at_home(strict=False).inputs]
+    except SpecError:  # at the file's own sizes there is no net
+        return True
+
+
+def _check_given_once(context: FileContext, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
+    """A param that is an input's dimension may be given by its input or by itself, but not as two numbers."""
+    for name, size in sizes.items():
+        if name in settings and (said := context.scope.find(name)) != size:
+            cure = f"leave {name} out, it is the input's size, or give the input {said}"
+            raise UsageError(f"the param {name} is given as {describe_value(said)}, and as {size} by the input", cure)
+
+
+def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
+    known = [s.name for s in spec.params]
+    for name in settings:
+        if name not in known:
+            near = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has no params")
+            raise UsageError(f"{spec.file} has no param {name!r}", near)
+
+
+def inapplicable_figures(otherwise: bool, batch: int) -> frozenset[str]:
+    """The expected figures that say nothing of this run: a file's figures are meant for its own sizes, one input."""
+    if otherwise:
+        return frozenset(["params", "macs"])
+    return frozenset(["macs"]) if batch != 1 else frozenset()
+
+
+def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
+    """The params that are set to another value than they have in this variant."""
+    own = {one.name: one.value for one in (*spec.params, *variant.settings)}
+    return [name for name, one in settings.items() if not (isinstance(one, Setting) and one.value == own.get(name))]
+
+
+def warn_unused_params(workshop: CompileSession, spec: Spec) -> None:
+    """Params that nothing in the file reads."""
+    read = spec.names_read
+    for setting in spec.params:
+        if setting.name not in read:
+            fact = f"nothing reads the param {setting.name!r}"
+            workshop.warn("unused-param", Problem(setting.span, fact, "use it in a step, or take it out"))
+
+
+# Inputs
+
+
+def _add_batch(
+    spec: Spec, overrides: Sequence[InputOverride], batch: int | None = None
+) -> tuple[list[InputOverride], tuple[str, ...]]:
+    """Overrides that lack the batch `N` alone with that batch, else 1, and notes that say so.
+
+    Raises UsageError where a batch is given and all of them have one.
+    """
+    found, notes = list(_overrides_by_input(spec, overrides).values()), []
+    ranks = {entry.name: len(entry.dims or ()) for entry in spec.inputs if entry.dims and entry.dims[0].text == "N"}
+    for place, override in enumerate(found):
+        if len(override.shape) + 1 == ranks.get(override.name, 0):
+            found[place] = replace(override, shape=(batch or 1, *override.shape))
+            shapes = [units.format_shape(one.shape) for one in (override, found[place])]
+            notes.append(
+                f"{override.name}: {shapes[0]} was taken as one example, {shapes[1]}, as the spec's input has N"
+            )
+    if batch and overrides and not notes:
+        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
+    return found, tuple(notes)
+
+
+def _overrides_by_input(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, InputOverride]:
+    names, chosen = [i.name for i in spec.inputs], {}
+    for override in overrides:
+        name = override.name or (names[0] if len(names) == 1 else "")
+        if name not in names:
+            said = f"no input {name!r}" if name else "several inputs"
+            raise UsageError(f"{spec.file} has {said}", did_you_mean(name, names) or f"its inputs: {', '.join(names)}")
+        chosen[name] = replace(override, name=name)
+    return chosen
+
+
+def params_from_inputs(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
+    """The params whose sizes the shapes of the inputs give, with these sizes. Raises UsageError."""
+    return {} if spec.layers is None else _bound_params(spec, _add_batch(spec, overrides)[0])
+
+
+def _bound_params(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
+    """Params that stand alone as a dimension take the size that an override gives them."""
+    params, bound = {s.name for s in spec.params}, {}
+    for entry in spec.inputs:
+        override = _overrides_by_input(spec, overrides).get(entry.name)
+        for dim, size in zip(entry.dims or (), override.shape if override else (), strict=False):
+            if isinstance(dim.tree, ast.Name) and dim.text in params:
+                bound[dim.text] = size
+    return bound
+
+
+def _input_specs(
+    workshop: CompileSession, context: FileContext, spec: Spec, overrides: Sequence[InputOverride], batch: int
+) -> list[InputSpec]:
+    chosen, scope = _overrides_by_input(spec, overrides), Scope(context.scope, {"N": batch})
+    for entry in spec.inputs:
+        for dim, size in zip(entry.dims or (), chosen[entry.name].shape if entry.name in chosen else (), strict=False):
+            scope.table.update({"N": size} if dim.text == "N" else {})
+    found = [i for entry in spec.inputs if (i := _input_spec(workshop, scope, entry, chosen.get(entry.name)))]
+    if len(found) == len(spec.inputs):
+        check_agreement(workshop, scope, spec, found)
+    return found
+
+
+def _input_spec(
+    workshop: CompileSession, scope: Scope, entry: Input, override: InputOverride | None
+) -> InputSpec | None:
+    dtype = language_dtypes().get(override.dtype if override and override.dtype else entry.dtype)
+    if dtype is None:
+        near = did_you_mean(entry.dtype, language_dtypes()) or f"one of {', '.join(language_dtypes())}"
+        workshop.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
+    low, high = (_whole_number(workshop, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
+    sizes = override.shape if override else tuple(_whole_number(workshop, scope, d, 1) for d in entry.dims or ())
+    if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
+        return None
+    if fact := _input_limit_text(sizes, dtype, low, high):  # type: ignore[arg-type]
+        workshop.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
+        return None
+    return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
+
+
+def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: int | None) -> str:
+    """What no tensor can be; empty for an input that can be made."""
+    if len(sizes) > MAX_RANK:
+        return f"has {len(sizes)} dimensions; at most {MAX_RANK} are allowed"
+    if max((low, high or 0)) >= INT64_LIMIT:
+        return f"holds numbers up to {max(low, high or 0):,}; at most {INT64_LIMIT - 1:,} are allowed"
+    if (needed := _byte_size(sizes, dtype)) > MAX_NUMEL * dtype.itemsize or max(sizes, default=0) > MAX_NUMEL:
+        return f"of {describe_value(tuple(sizes))} would take {needed:,} bytes"
+    return ""
+
+
+def _whole_number(workshop: CompileSession, scope: Scope, expression: Expression | None, default: int | None) -> object:
+    if expression is None:
+        return default
+    value = workshop.evaluator(scope).value(expression)
+    if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    workshop.report(
+        expression.span, f"a size is a whole number, not {describe_value(value)}", "for example 224, or 2 * size"
+    )
+    return UNKNOWN
+
+
+def _byte_size(sizes: Sequence[int], dtype: torch.dtype) -> int:
+    total = dtype.itemsize
+    for n in sizes:
+        total *= n
+    return total
+
+
+# The net
+
+
+def _compile_top_block(
+    workshop: CompileSession,
+    context: FileContext,
+    spec: Spec,
+    variant: Variant,
+    inputs: Sequence[InputSpec],
+    settings: Mapping[str, Setting | object],
+) -> BlockPlan | None:
+    use = BlockUse(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
+    tensors = tuple(
+        GraphTensor(use, None, torch.empty(i.shape, dtype=i.dtype, device="meta"))  # type: ignore[arg-type]
+        for i in inputs
+    )
+    block = net_block(spec)
+    merged = {c.key: c for c in (*spec.expect, *variant.expect)}
+    block = replace(block, expect=tuple(merged.values()))
+    context = workshop.configure(spec, variant, {**settings, **param_sizes(use, context, spec, inputs)})
+    source = BlockSource(
+        replace(block, inputs=tuple(replace(i, dims=open_dimensions(i)) for i in spec.inputs)), context
+    )
+    return build_block(use, source, (), tensors, begun=lambda scope: require_agreement(use, scope, spec, inputs))
+
+
+def _resolve_tie(workshop: CompileSession, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
+    found = [_find_parameter(workshop, block, path, tie.span) for path in (tie.path, tie.owner)]
+    if None in found:
+        return None
+    (name, shape), (owner, owned) = found  # type: ignore[misc]
+    if shape != owned and workshop.mismatches:  # a conflict before it has changed a size
+        return None
+    if shape != owned:
+        workshop.report(
+            tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape", "tie parameters of one shape"
+        )
+        return None
+    return name, owner
+
+
+def _check_tie_owners(workshop: CompileSession, spec: Spec) -> None:
+    """A parameter that owns another's values is not tied itself, so that there is no circle."""
+    tied = {tie.path for tie in spec.ties}
+    for tie in spec.ties:
+        if tie.owner in tied:
+            whose = "itself" if tie.owner == tie.path else f"{tie.owner}, which is tied too"
+            workshop.report(
+                tie.span, f"tie: {tie.path} is tied to {whose}", "tie every name to the one that owns the values"
+            )
+
+
+def _find_parameter(
+    workshop: CompileSession, block: BlockPlan, path: str, span: Span
+) -> tuple[str, tuple[int, ...]] | None:
+    wanted = attribute_name(path)
+    names = []
+    for name, member in block.walk():
+        for parameter, shape in parameter_shapes(workshop.layer_cache, member):
+            full = f"{name}.{parameter}" if parameter else name
+            if full == wanted:
+                return full, shape
+            names.append(full)
+    cure = did_you_mean(path, names) or "paths are labels and positions joined by dots: head.weight"
+    workshop.report(span, f"tie: there is no parameter {path!r}", cure)
+    return None
+
+
+def parameter_shapes(foundry: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
+    """The parameters of one layer, by name and shape; a Parameter's own name is empty."""
+    if isinstance(member, Recipe):
+        return [(n, tuple(p.shape)) for n, p in foundry.meta_module(member).named_parameters()]
+    return [("", member.shape)]  # type: ignore[attr-defined]
+
+
+def _make_plan(
+    workshop: CompileSession, spec: Spec, variant: Variant, block: BlockPlan, inputs: Sequence[InputSpec], ties: tuple
+) -> Plan:
+    tied, counts = {name for name, _ in ties}, {}
+    for name, member in block.walk():
+        for parameter, shape in parameter_shapes(workshop.layer_cache, member):
+            full = f"{name}.{parameter}" if parameter else name
+            counts[full] = 0 if full in tied else _byte_size(shape, torch.uint8)
+    top = Location("", spec.name, "block", variant.name, spec.span)
+    file = bundled_networks.short_target(spec.file)
+    target = f"{file}:{variant.name}" if variant.name else file
+    return Plan(
+        name=spec.name,
+        target=target,
+        block=block,
+        inputs=tuple(inputs),
+        ties=ties,
+        warnings=tuple(workshop.warnings.values()),
+        expected=tuple(all_expectations(block)),
+        parameter_count=sum(counts.values()),
+        largest_bytes=max([workshop.largest_bytes, *(_byte_size(i.shape, i.dtype) for i in inputs)]),
+        top=top,
+        mismatches=tuple(workshop.mismatches),
+        layer_cache=workshop.layer_cache,
+    )
+
+
+def all_expectations(block: BlockPlan, prefix: str = "") -> list[Expectation]:
+    """Every expectation, once for each use of its block, with full paths."""
+    found = [replace(e, path=join_path(prefix, e.path)) for e in block.expected]
+    for path, inner in block_calls(block):
+        found += all_expectations(inner, join_path(prefix, path))
+    return found

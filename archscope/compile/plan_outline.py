@@ -1,0 +1,112 @@
+"""A Plan as plain data, for whoever compares two of them: BlockPlan → PlannedBlock, each distinct one once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from torch import fx
+
+from archscope.compile.layer_cache import LayerCache, Recipe
+from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule, argument_nodes, is_number_node
+from archscope.compile.signatures import INFERRED_ARGUMENTS, constructor_signature
+from archscope.planned_block import PlannedBlock, PlannedStep
+from archscope.trace import Location, Shape
+
+
+def outline_plan(plan: Plan) -> PlannedBlock:
+    """The whole net, block by block."""
+    return PlanOutline(plan.layer_cache).outline_block(plan.block)
+
+
+class PlanOutline:
+    """The outlines of one plan's blocks made so far."""
+
+    def __init__(self, foundry: LayerCache):
+        self.layer_cache = foundry
+        self.planned_blocks: dict[int, PlannedBlock] = {}
+
+    def outline_block(self, plan: BlockPlan) -> PlannedBlock:
+        if id(plan) not in self.planned_blocks:
+            self.planned_blocks[id(plan)] = self.outline_graph(plan.graph, plan)
+        return self.planned_blocks[id(plan)]
+
+    def outline_graph(self, graph: fx.Graph, plan: BlockPlan) -> PlannedBlock:
+        """A graph of a block: its own, or a turn's of a loop in it."""
+        nodes = {
+            n: index for index, n in enumerate(n for n in graph.nodes if n.op != "output" and not is_number_node(n))
+        }
+        steps = tuple(self.outline_step(plan, node, nodes) for node in nodes)
+        inputs = sum(node.op == "placeholder" for node in nodes)
+        return PlannedBlock(plan.name, plan.text, steps, inputs, output_indexes(graph, nodes))
+
+    def outline_step(self, plan: BlockPlan, node: fx.Node, nodes: Mapping[fx.Node, int]) -> PlannedStep:
+        member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+        member = member.built if isinstance(member, SharedModule) else member
+        loop, block = node.meta.get("loop"), node.meta.get("plan")
+        site: Location | None = node.meta.get("site") or node.meta.get("step")
+        return PlannedStep(
+            name=node_title(node, member),
+            path=site.path if site is not None else loop.path if loop is not None else "",
+            place=site.place if site is not None else None,
+            reads=tuple(nodes[read] for read in argument_nodes((node.args, node.kwargs)) if read in nodes),
+            shapes=node.meta.get("shapes", ()),
+            params=self.member_shapes(member),
+            arguments=node_arguments(node, member),
+            block=self.outline_block(block) if block else self.outline_graph(loop.turn.graph, plan) if loop else None,
+        )
+
+    def member_shapes(self, member: object) -> tuple[Shape, ...]:
+        if isinstance(member, Recipe):
+            return tuple(tuple(parameter.shape) for parameter in self.layer_cache.meta_module(member).parameters())
+        return (member.shape,) if isinstance(member, ParameterSpec) else ()
+
+
+def node_title(node: fx.Node, member: object) -> str:
+    if node.op in ("placeholder", "get_attr"):
+        return "input" if node.op == "placeholder" else "parameter"
+    if isinstance(member, (Recipe, BlockPlan)):
+        return member.name
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def node_arguments(node: fx.Node, member: object) -> tuple[object, ...]:
+    """What a layer or a function is told, less the sizes that a layer infers and what comes out of the graph."""
+    if isinstance(member, Recipe):
+        inferred = {name for name, _, _ in INFERRED_ARGUMENTS.get(member.name, ())}
+        whole = {**constructor_defaults(member.cls), **dict(member.arguments)}  # type: ignore[arg-type]  # a class is hashable
+        return tuple((name, value) for name, value in whole.items() if name not in inferred)
+    return (
+        ()
+        if node.op == "call_module"
+        else (comparable_argument(node.args), comparable_argument(tuple(sorted(node.kwargs.items()))))
+    )
+
+
+@cache
+def constructor_defaults(cls: Any) -> dict[str, object]:
+    """The arguments of a layer that need not be given, with the values that they have then."""
+    parameters = constructor_signature(cls).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def comparable_argument(argument: object) -> object:
+    """An argument of a node with None in the place of tensors; what cannot be compared as its text."""
+    if isinstance(argument, fx.Node):
+        if not is_number_node(argument):
+            return None
+        return str(getattr(argument.target, "__name__", argument.target)), comparable_argument(argument.args)
+    if isinstance(argument, (tuple, list)):
+        return tuple(map(comparable_argument, argument))
+    return argument if isinstance(argument, (int, float, str, bool, type(None))) else repr(argument)
+
+
+def output_indexes(graph: fx.Graph, nodes: Mapping[fx.Node, int]) -> tuple[tuple[str, int], ...]:
+    """What a graph gives, by name or position."""
+    given = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+    if isinstance(given, dict):
+        return tuple(
+            (name, nodes[node]) for name, part in given.items() for node in argument_nodes(part) if node in nodes
+        )
+    return tuple((str(position), nodes[node]) for position, node in enumerate(argument_nodes(given)) if node in nodes)

@@ -1,0 +1,389 @@
+"""One compilation: the files with their params, what names mean in them, and every block built so far.
+
+Library + settings → FileContext (a file's names) → Kinds (its blocks) → block(layer, inputs) → BlockPlan, cached
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from archscope.compile.graph_tensor import GraphTensor, TensorFunction
+from archscope.compile.layer_cache import LayerCache, bind_layer
+from archscope.compile.layer_classes import Layer, LayerClass, ParameterFunction, as_block_argument
+from archscope.compile.loop_conditions import LoopConditions
+from archscope.compile.meta_tensors import flatten_tensors
+from archscope.compile.number_functions import NumberFunction
+from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.signatures import REFUSED_MODULES, torch_layers
+from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
+from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
+from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
+from archscope.spec.evaluate import Evaluator
+from archscope.spec.model import (
+    ALLOW_PYTHON_HELP,
+    Argument,
+    Block,
+    Constant,
+    Data,
+    Definition,
+    Expression,
+    Import,
+    Items,
+    Library,
+    PythonClass,
+    Setting,
+    Spec,
+    Table,
+    Variant,
+    Word,
+)
+from archscope.spec.name_usage import names_read
+from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.work_budget import WorkBudget
+
+if TYPE_CHECKING:
+    from archscope.compile.plan import BlockPlan
+
+ReportProblem = Callable[[Span, str, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSource:
+    """A block and the file it is written in. One object for one block, so that it can be a cache key."""
+
+    block: Block
+    context: FileContext
+
+
+@dataclass(frozen=True)
+class NetSource:
+    """A whole file used as a block."""
+
+    spec: Spec = field(compare=False)
+    file: str
+
+
+@dataclass(eq=False)
+class FileContext:
+    """A file as it is used once: its spec, the params' values, its blocks, and the scope that they see."""
+
+    spec: Spec
+    scope: Scope = field(default_factory=Scope)
+    blocks: dict[str, LayerClass] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LetFunction(SpecValue):
+    """`ch(c): expr` under `let:`."""
+
+    session: CompileSession
+    definition: Definition
+    scope: Scope
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"the function {self.definition.name}"
+
+    @property
+    def takes(self) -> tuple[str, ...] | None:
+        """The names of its arguments; None where it is no expression."""
+        is_expression = isinstance(self.definition.value, Expression)
+        return tuple(a.name for a in self.definition.arguments or ()) if is_expression else None
+
+    @property
+    def tree(self) -> ast.expr:
+        """Its expression."""
+        return self.definition.value.tree  # type: ignore[union-attr]
+
+    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+        if has_unknown((*args, *kwargs.values())):
+            return UNKNOWN
+        table: dict[str, object] = dict(
+            bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs)
+        )
+        inner = Scope(self.scope, table)
+        self.session.add_defaults(self.definition.arguments or (), inner)
+        return self.session.evaluate_data(self.definition.value, inner, words=False, host=host)
+
+
+def bind_arguments(
+    name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping
+) -> tuple[tuple[str, object], ...]:
+    """Arguments of a block or little function by name, as Python binds them. Raises Fault."""
+    names = [a.name for a in arguments]
+    written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
+    if len(args) > len(names):
+        takes = f"{len(names)} argument{'s' * (len(names) != 1)}" if names else "no arguments"
+        raise EvaluationError(f"{name} takes {takes}, {len(args)} are given", written)
+    given = dict(zip(names, args, strict=False))
+    for key, value in kwargs.items():
+        if key not in names:
+            near = "   ".join(filter(None, (did_you_mean(key, names), written)))
+            raise EvaluationError(f"{name} has no argument {key!r}", near, key)
+        if key in given:
+            raise EvaluationError(
+                f"{name} gets {key} twice: by position ({describe_value(given[key])}) and by name", written, key
+            )
+        given[key] = value
+    missing = [a.name for a in arguments if a.default is None and a.name not in given]
+    if missing:
+        raise EvaluationError(f"{name} needs {' and '.join(missing)}", written)
+    return tuple((n, given[n]) for n in names if n in given)
+
+
+@dataclass(eq=False)
+class CompileSession:
+    """Everything one compilation shares. `build` plans a block's use, `order` sorts its inputs (blocks.py).
+
+    strict: shapes that do not match are problems, else they are left to the recorder.
+    """
+
+    library: Library
+    plan_use: Callable[[CompileSession, Layer, tuple[GraphTensor, ...], tuple[BlockFrame, ...]], BlockPlan | None]
+    order_inputs: Callable[[str, Block, tuple, dict], tuple[GraphTensor, ...]]
+    strict: bool = True
+    allow_python: bool = False
+    layer_cache: LayerCache = field(default_factory=LayerCache)
+    problems: Problems = field(default_factory=Problems)
+    mismatches: Problems = field(default_factory=Problems)
+    warnings: dict[tuple[str, Span], tuple[str, Problem]] = field(default_factory=dict)
+    plans: dict[tuple, BlockPlan | None] = field(default_factory=dict)
+    open_blocks: list[BlockSource] = field(default_factory=list)
+    contexts: dict[str, FileContext] = field(default_factory=dict)
+    budget: WorkBudget = field(default_factory=WorkBudget)
+    largest_bytes: int = 0  # bytes of the largest result of one operation
+    names_by_block: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
+    undo_declarations: list[Callable[[], object]] = field(
+        default_factory=list
+    )  # what undoes the first call of each module
+    conditions: LoopConditions = field(default_factory=LoopConditions)
+    current_span: Span | None = None  # where torch is asked what a step gives
+    loop_turns: int = 1  # of the loops around the step being built, multiplied
+    base: Scope = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.problems.sources = self.mismatches.sources = self.library.sources
+        self.base = Scope(
+            table={"Parameter": ParameterFunction()}, fallback=find_torch_name, fallback_names=all_torch_names
+        )
+
+    # Problems
+
+    def report(self, span: Span, message: str, help: str = "") -> None:
+        self.problems.add(Problem(span, message, help))
+
+    def warn(self, rule: str, problem: Problem) -> None:
+        self.warnings.setdefault((rule, problem.span), (rule, problem))
+
+    def names_read(self, block: Block) -> frozenset[str]:
+        """Every name that a block reads, found once for all its uses."""
+        if id(block) not in self.names_by_block:
+            self.names_by_block[id(block)] = names_read(block)
+        return self.names_by_block[id(block)]
+
+    @contextmanager
+    def trial(self) -> Iterator[Callable[[], bool]]:
+        """Inside, something is built that may not be meant to be: what it reports is not kept. Gives whether it was
+        sound; what was not is as if it had not been built, and neither is a trial that calls a module first.
+        """
+        kept = self.problems, self.mismatches, dict(self.warnings), dict(self.plans), self.budget.steps
+        self.problems, self.mismatches, known = Problems(), Problems(), len(self.undo_declarations)
+        sound = False
+        try:
+            yield lambda: sound
+            sound = not (self.problems or self.mismatches or self.undo_declarations[known:])
+        except EvaluationError:
+            pass
+        finally:
+            self.problems, self.mismatches, self.warnings, plans, self.budget.steps = kept
+            if not sound:
+                self.plans = plans
+                while len(self.undo_declarations) > known:
+                    self.undo_declarations.pop()()
+
+    # Values
+
+    def evaluator(self, scope: Scope, report: ReportProblem | None = None, host: object = None) -> Evaluator:
+        return Evaluator(scope.find, scope.names, report or self.report, host, self.budget)
+
+    def evaluate_data(
+        self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: object = None
+    ) -> object:
+        """A value written as YAML data. With `words`, an unknown bare name is a word."""
+        if isinstance(value, Constant):
+            return value.value
+        if isinstance(value, Word):
+            return value.text
+        if isinstance(value, Items):
+            return [self.evaluate_data(v, scope, words=words, report=report, host=host) for v in value.items]
+        if isinstance(value, Table):
+            return {k: self.evaluate_data(v, scope, words=words, report=report, host=host) for k, v in value.entries}
+        if words and isinstance(value.tree, ast.Name) and scope.find(value.text) is MISSING:
+            return value.text
+        return self.evaluator(scope, report, host).value(value)
+
+    def add_defaults(self, arguments: tuple[Argument, ...], scope: Scope, report: ReportProblem | None = None) -> None:
+        """The defaults of a signature, for those arguments that the scope does not hold yet."""
+        for argument in arguments:
+            if argument.name not in scope.table and argument.default is not None:
+                default = partial(self.evaluator(scope, report).value, argument.default)
+                scope.table[argument.name] = LazyValue(default, argument.name)
+
+    def add_let(self, definitions: tuple[Definition, ...], scope: Scope, report: ReportProblem | None = None) -> None:
+        """The entries of a `let`, each worked out when it is first asked for."""
+        for entry in definitions:
+            if entry.arguments is not None:
+                scope.table[entry.name] = LetFunction(self, entry, scope)
+            else:
+                value = partial(self.evaluate_data, entry.value, scope, words=True, report=report)
+                scope.table[entry.name] = LazyValue(value, entry.name)
+
+    # Files
+
+    def file_context(self, file: str) -> FileContext:
+        """A file with its params at their defaults."""
+        if file not in self.contexts:
+            context = self.contexts[file] = self.configure(self.library.files[file], None, {})
+            for entry in context.spec.modules:
+                context.scope.table[entry.name] = LazyValue(
+                    partial(_refuse_imported_module, entry.name, file), entry.name
+                )
+        return self.contexts[file]
+
+    def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> FileContext:
+        """A file with the params of a variant and `settings` (Settings, or values known already) on top."""
+        names = self._blocks_scope(spec)
+        context = FileContext(spec, Scope(names))
+        context.blocks.update({b.name: LayerClass(b.name, BlockSource(b, context), bind_block) for b in spec.blocks})
+        names.table.update(context.blocks)
+        chosen: dict[str, Setting | object] = {
+            s.name: s for s in (*spec.params, *(variant.settings if variant else ()))
+        }
+        for name, value in (chosen | dict(settings)).items():
+            context.scope.table[name] = self._lazy_setting(value, name, context.scope)
+        self.add_let(spec.let, context.scope)
+        return context
+
+    def _lazy_setting(self, value: Setting | object, name: str, scope: Scope) -> object:
+        if not isinstance(value, Setting):
+            return value
+        return LazyValue(lambda: as_param_value(self.evaluate_data(value.value, scope, words=True)), name)
+
+    def _blocks_scope(self, spec: Spec) -> Scope:
+        scope = Scope(self.base)
+        for entry in spec.imports:
+            for label, here in entry.names:
+                scope.table[here] = LazyValue(partial(self._import_name, entry, label.name, here), here)
+        for foreign in spec.python:
+            scope.table[foreign.name] = LazyValue(partial(self._import_python, foreign), foreign.name)
+        return scope
+
+    def _import_name(self, entry: Import, name: str, here: str) -> LayerClass:
+        context = self.file_context(entry.file)
+        if name in context.blocks:
+            return replace(context.blocks[name], name=here)
+        return LayerClass(here, NetSource(context.spec, entry.file), bind_net)
+
+    def _import_python(self, foreign: PythonClass) -> object:
+        if not self.allow_python:
+            raise EvaluationError(f"{foreign.name} is Python code, {foreign.target}", ALLOW_PYTHON_HELP)
+        module, _, attribute = foreign.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # noqa: BLE001 - the user's code raises what it likes
+            raise EvaluationError(f"{foreign.target} cannot be imported: {error}") from None
+        if not isinstance(found, type) or not issubclass(found, nn.Module):
+            raise EvaluationError(f"{foreign.target} is no subclass of torch.nn.Module")
+        return LayerClass(foreign.name, found, bind_layer)
+
+    # Blocks
+
+    def call_inputs(self, layer: Layer, args: tuple, kwargs: dict) -> tuple[GraphTensor, ...]:
+        """What a block is called with, in the order of its own inputs. Raises Fault."""
+        source = layer.kind.source
+        block = source.block if isinstance(source, BlockSource) else inputs_block(source.spec)
+        return self.order_inputs(layer.kind.name, block, args, kwargs)
+
+    def plan_block(
+        self, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
+    ) -> BlockPlan | None:
+        """The plan of one use of a block; None where it has problems, which are reported. Raises Fault."""
+        return self.plan_use(self, layer, inputs, frames)
+
+    def note_result_size(self, result: object) -> None:
+        """Keeps the bytes of the largest result of one operation."""
+        size = sum(t.numel() * t.element_size() for t in flatten_tensors(result))
+        self.largest_bytes = max(self.largest_bytes, size)
+
+
+def _refuse_imported_module(name: str, file: str) -> object:
+    cure = f"give the block an argument for it: Block({name})"
+    raise EvaluationError(f"module {name} belongs to the net of {file}, and only its blocks are imported", cure)
+
+
+def inputs_block(spec: Spec) -> Block:
+    """A file's inputs as those of a block, for its calls."""
+    return Block(spec.name, (), (), spec.span, spec.inputs)
+
+
+def as_param_value(value: object) -> object:
+    """A param's value: a list stays a list for the reader, and lists in it become tuples."""
+    return [as_block_argument(v, None) for v in value] if isinstance(value, list) else as_block_argument(value, None)
+
+
+def bind_block(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
+    return Layer(kind, bind_arguments(kind.name, kind.source.block.arguments, args, kwargs))
+
+
+def bind_net(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
+    """A whole file used as a block: `variant=` and its params are its arguments."""
+    spec: Spec = kind.source.spec
+    if args:
+        raise EvaluationError(f"{kind.name} takes its params by name, not by position")
+    names = [s.name for s in spec.params] + (["variant"] if spec.variants else [])
+    for key in kwargs:
+        if key not in names:
+            raise EvaluationError(
+                f"{kind.name} has no param {key!r}", did_you_mean(key, names) or f"it has {', '.join(names) or 'none'}"
+            )
+    variants = [v.name for v in spec.variants]
+    if "variant" in kwargs and kwargs["variant"] not in variants:
+        near = did_you_mean(str(kwargs["variant"]), variants)
+        raise EvaluationError(
+            f"{kind.name} has no variant {kwargs['variant']!r}", near or f"it has {', '.join(variants)}"
+        )
+    return Layer(kind, tuple(kwargs.items()))
+
+
+def find_torch_name(name: str) -> object:
+    """What a name means when no spec defines it:
+    a layer of torch.nn, a function, a dtype. Raises Fault for a refused layer.
+    """
+    cls = torch_layers().get(name)
+    if cls is not None:
+        return LayerClass(name, cls, bind_layer)
+    if name in REFUSED_MODULES:
+        raise EvaluationError(f"{name} is no layer of this language", REFUSED_MODULES[name])
+    if name in RANDOM_FUNCTIONS:
+        layer = "Dropout" if "dropout" in name else name
+        raise EvaluationError(
+            f"the function {name} is random, in eval mode too", f"write the layer, for example {layer}(…)"
+        )
+    entry = language_functions().get(name)
+    if entry is not None:
+        return TensorFunction(name, entry)
+    if name in NUMBER_FUNCTIONS:
+        return NumberFunction(name)
+    return NUMBER_CONSTANTS.get(name, language_dtypes().get(name, MISSING))
+
+
+def all_torch_names() -> Mapping[str, object]:
+    return {**torch_layers(), **language_functions(), **NUMBER_FUNCTIONS, **NUMBER_CONSTANTS}

@@ -1,0 +1,144 @@
+"""Sizes of sliding windows: convolutions, pools, paddings, resampling. Plain arithmetic on shapes.
+
+Formulas: the Shape sections of torch.nn.Conv2d, ConvTranspose2d, MaxPool2d and Upsample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import repeat
+
+from archscope.compile.shapes.guards import NoRule, axis_index, guard, int_tuple, is_finite_number, is_int
+
+Shape = tuple[int, ...]
+_MODE_RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+
+
+def conv_sizes(sizes: Shape, kernel: Shape, stride: object, padding: object, dilation: object) -> Shape:
+    """Spatial sizes after a convolution; padding may be `same` or `valid`."""
+    count = len(sizes)
+    stride, dilation = int_tuple(stride, count), int_tuple(dilation, count)
+    guard(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0)
+    if padding == "same":
+        guard(set(stride) == {1})
+        return sizes
+    padding = int_tuple(0 if padding == "valid" else padding, count)
+    rows = zip(sizes, kernel, stride, padding, dilation, strict=True)
+    out = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in rows)
+    guard(min(padding) >= 0 and min(out) > 0)
+    return out
+
+
+def conv_transpose_sizes(
+    sizes: Shape, kernel: Shape, stride: object, padding: object, output: object, dilation: object
+) -> Shape:
+    """Spatial sizes after a transposed convolution; `output` is its output_padding."""
+    count = len(sizes)
+    stride, padding, output, dilation = (int_tuple(value, count) for value in (stride, padding, output, dilation))
+    guard(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0 and min(padding) >= 0 and min(output) >= 0)
+    guard(all(o < max(s, d) for o, s, d in zip(output, stride, dilation, strict=True)))
+    rows = zip(sizes, kernel, stride, padding, output, dilation, strict=True)
+    out = tuple((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows)
+    guard(min(out) > 0)
+    return out
+
+
+def pool_sizes(sizes: Shape, kernel: object, stride: object, padding: object, dilation: object, ceil: object) -> Shape:
+    """Spatial sizes after a pool. With `ceil` the last window may hang over, if it begins before the right padding."""
+    count = len(sizes)
+    kernel = int_tuple(kernel, count)
+    stride = kernel if stride is None else int_tuple(stride, count)
+    padding, dilation = int_tuple(padding, count), int_tuple(dilation, count)
+    guard(min(kernel) > 0 and min(stride) > 0 and min(dilation) > 0 and min(padding) >= 0 and isinstance(ceil, bool))
+    guard(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
+    out = tuple(map(_pool_size, sizes, kernel, stride, padding, dilation, repeat(ceil)))
+    guard(min(out) > 0)
+    return out
+
+
+def _pool_size(n: int, k: int, s: int, p: int, d: int, ceil: bool) -> int:
+    span = n + 2 * p - d * (k - 1) - 1
+    out = (span + (s - 1 if ceil else 0)) // s + 1
+    return out - 1 if ceil and (out - 1) * s >= n + p else out
+
+
+def adaptive_sizes(sizes: Shape, output: object) -> Shape:
+    """`7`, `(7, 7)` or `(7, None)`: None keeps the input's size."""
+    count = len(sizes)
+    if isinstance(output, tuple | list):
+        guard(len(output) == count and (count > 1 or None not in output))
+        output = [size if wanted is None else wanted for size, wanted in zip(sizes, output, strict=True)]
+    out = int_tuple(output, count)
+    guard(min(out) > 0)
+    return out
+
+
+def pad_shape(shape: Shape, pad: object, mode: object) -> Shape:
+    """The shape after torch.nn.functional.pad: pairs (before, after), the last axis first."""
+    guard(isinstance(pad, tuple | list) and len(pad) % 2 == 0 and len(pad) <= 2 * len(shape))
+    numbers = int_tuple(pad, len(pad))  # type: ignore[arg-type]
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    guard(mode == "constant" or _can_pad(shape, pairs, mode))
+    out = list(shape)
+    for place, (before, after) in enumerate(pairs):
+        out[-1 - place] += before + after
+        guard(shape[-1 - place] + min(before, 0) + min(after, 0) > 0)
+    guard(min(out) > 0)
+    return tuple(out)
+
+
+def _can_pad(shape: Shape, pairs: list[tuple[int, int]], mode: object) -> bool:
+    """How far the modes that copy may reach: an image's spatial axes, not further than what they copy from."""
+    reach = {"reflect": 1, "circular": 0, "replicate": -math.inf}.get(str(mode))
+    if reach is None or len(shape) != len(pairs) + 2:
+        return False
+    return all(0 <= p <= shape[-1 - place] - reach for place, pair in enumerate(pairs) for p in pair)
+
+
+def interpolate_sizes(sizes: Shape, size: object, scale: object, mode: object, align: object) -> Shape:
+    """Spatial sizes after torch.nn.functional.interpolate."""
+    rank = len(sizes) + 2
+    guard(3 <= rank <= 5 and (size is None) != (scale is None))
+    if mode in _MODE_RANKS:
+        guard(_MODE_RANKS[str(mode)] == rank and align in (None, True, False))
+    else:
+        guard(mode in ("nearest", "nearest-exact", "area") and align is None)
+    if scale is None:
+        out = int_tuple(size, len(sizes))
+    else:
+        scales = _scales(scale, len(sizes))
+        out = tuple(math.floor(float(n) * s) for n, s in zip(sizes, scales, strict=True))
+    guard(min(out) > 0)
+    return out
+
+
+def _scales(scale: object, count: int) -> list[float]:
+    scales = list(scale) if isinstance(scale, tuple | list) else [scale] * count
+    guard(len(scales) == count and all(map(is_finite_number, scales)))
+    return scales  # type: ignore[return-value]
+
+
+def unfold_sizes(sizes: Shape, kernel: object, dilation: object, padding: object, stride: object) -> tuple[int, int]:
+    """(elements of a window, number of windows) of torch.nn.functional.unfold on an image."""
+    kernel = int_tuple(kernel, 2)
+    return math.prod(kernel), math.prod(conv_sizes(sizes, kernel, stride, padding, dilation))
+
+
+def cat_shape(shapes: Sequence[Shape], dim: object) -> Shape:
+    """The shape of torch.cat: equal in every axis but one."""
+    guard(shapes and len(shapes[0]) > 0)
+    place = axis_index(dim, len(shapes[0]))
+    rest = {(*shape[:place], -1, *shape[place + 1 :]) for shape in shapes if len(shape) > place}
+    guard(len(rest) == 1 and len({len(shape) for shape in shapes}) == 1)
+    return (*shapes[0][:place], sum(shape[place] for shape in shapes), *shapes[0][place + 1 :])
+
+
+def arange_length(bounds: tuple[object, ...], step: object) -> int:
+    """The number of entries of torch.arange over whole numbers."""
+    guard(len(bounds) in (1, 2) and all(map(is_int, (*bounds, step))) and step)
+    start, end = bounds if len(bounds) == 2 else (0, bounds[0])
+    count = -((start - end) // step)  # type: ignore[operator]
+    if count < 0:
+        raise NoRule
+    return count

@@ -1,0 +1,28 @@
+"""Nothing that a witness does to a model stays: what hangs on it, flags, weights, modes, random states, warnings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from archscope.record.modules import walk_modules
+from archscope.record.preserved_state import preserved_module, preserved_state
+from archscope.record.tensor_backup import preserved_tensors
+
+
+@contextmanager
+def isolated(model: nn.Module, *, train: bool) -> Iterator[None]:
+    """Inside, the model is in the mode that `train` says, without gradients; afterwards it is as it was."""
+    held = walk_modules(model)
+    tensors = preserved_tensors(tensor for _, tensor in (*held.parameters, *held.buffers))
+    with (
+        warnings.catch_warnings(),
+        preserved_state(grad=False),
+        preserved_module(model, held.modules, train=train),
+        tensors,
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,89 @@
+"""Where both counted: rows and counts, gathered by the module that ran them.
+
+Report → Works (a row's kernels with a price) ┐
+CounterResult → Counts and unknown operators      ┴─ by module path → ModuleCounts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from archscope.cost import price_row
+from archscope.counter_result import CountedOp, CounterResult
+from archscope.report import PricedRow, Report
+
+
+@dataclass(frozen=True)
+class RowProduct:
+    """A product of ours: its row, what is called (`Linear`, `lstm`), its kernel where the row has several, its MACs."""
+
+    row: PricedRow
+    subject: str
+    kernel: str
+    macs: int
+
+
+@dataclass
+class ModuleCounts:
+    """One module: what we count there, what the witness does, and the operators that it has no formula for."""
+
+    path: str
+    products: list[RowProduct] = field(default_factory=list)
+    counts: list[CountedOp] = field(default_factory=list)
+    unknown: list[CountedOp] = field(default_factory=list)
+    unpriced: list[PricedRow] = field(default_factory=list)
+    free: list[PricedRow] = field(default_factory=list)
+
+    @property
+    def ours(self) -> int:
+        return sum(work.macs for work in self.products)
+
+    @property
+    def theirs(self) -> int:
+        return sum(count.macs for count in self.counts)
+
+
+def counts_by_module(report: Report, statement: CounterResult, modules: Collection[str]) -> dict[str, ModuleCounts]:
+    """The places of both, in the order of our rows; modules: the paths that the model has."""
+    found: dict[str, ModuleCounts] = {}
+    for row in report.rows:
+        place = module_counts(found, nearest_module(row.path, modules))
+        place.products += row_products(row, report)
+        if row.cost.unpriced:
+            place.unpriced.append(row)
+        elif not row.cost.known:
+            place.free.append(row)
+    for count in statement.counts:
+        module_counts(found, count.path).counts.append(count)
+    for count in statement.unknown:
+        module_counts(found, count.path).unknown.append(count)
+    return found
+
+
+def module_counts(found: dict[str, ModuleCounts], path: str) -> ModuleCounts:
+    return found.setdefault(path, ModuleCounts(path))
+
+
+def nearest_module(path: str, modules: Collection[str]) -> str:
+    """The nearest module that the model holds: a witness knows no others."""
+    while path and path not in modules:
+        path = path.rpartition(".")[0]
+    return path
+
+
+def row_products(row: PricedRow, report: Report) -> Iterable[RowProduct]:
+    """The row's products, kernel by kernel where their sum is the row."""
+    if not row.cost.known:
+        return
+    kernels = [(kernel.name, price_row(row.row._replace(kernels=(kernel,))).known) for kernel in row.row.kernels]
+    subject = row_subject(row, report)
+    if sum(macs for _, macs in kernels) != row.cost.known:
+        kernels = [("", row.cost.known)]
+    yield from (RowProduct(row, subject, name.removeprefix("aten."), macs) for name, macs in kernels if macs)
+
+
+def row_subject(row: PricedRow, report: Report) -> str:
+    """The layer's class where a layer runs, else the function's short name."""
+    layer = report.index.layer(row.row)
+    return layer.name if layer is not None else row.row.short_name or row.op

@@ -1,0 +1,42 @@
+"""A step as one graph: what is left of its time when nothing is launched from Python.
+
+warm-up on a side stream → a step that may not wait for the GPU → capture → replay
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from archscope.backends import backend_of
+from archscope.errors import first_line
+from archscope.measure.workload import StepError, Workload
+
+
+def capture_step(workload: Workload) -> tuple[Callable[[], object] | None, str]:
+    """What replays the step; or None, and why it cannot be captured: it waits for the GPU, or changes shapes.
+
+    The optimizer can be captured from then on, which makes it slower where it is not.
+    """
+    backend = backend_of(workload.device)
+    if not backend.traits.is_async:
+        return None, "a CUDA graph needs a GPU"
+    try:
+        make_capturable(workload)
+        return backend.capture_graph(workload.step, workload.drop_gradients), ""
+    except (StepError, RuntimeError) as error:
+        cause = error.__cause__ or error
+        return None, f"{type(cause).__name__}: {first_line(cause)}"
+
+
+def make_capturable(workload: Workload) -> None:
+    """Adam and its like count their steps on the GPU then, not on the CPU."""
+    optimizer = workload.optimizer
+    if optimizer is None:
+        return
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter, {})
+                if "step" in state:
+                    state["step"] = state["step"].to(parameter.device)

@@ -1,0 +1,56 @@
+"""One call of a torch function as its lowering sees it: arguments as they were given, shapes of what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from archscope.record.tensors import shape_of, tensors_in
+from archscope.trace import Kernels, Shape
+
+OPERAND_NAMES = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "mat2", "batch2", "vec")
+"""What products call their operands, in the order of their signatures."""
+
+
+@dataclass(frozen=True)
+class ShapeOnly:
+    """What is left of a tensor after a run: its shape. It was a plain block of memory."""
+
+    shape: Shape
+    layout: torch.layout = torch.strided
+    is_nested: bool = False
+
+
+@dataclass(frozen=True)
+class OpCall:
+    """One call of a torch function: its arguments as they were given and the shapes of what came out."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[Shape, ...]
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
+
+    def shape(self, position: int, name: str) -> Shape:
+        return shape_of(self.get(position, name))
+
+    def operands(self) -> list[Any]:
+        """The tensors that a product multiplies and adds, in the order of its signature, however they were given."""
+        named = [self.kwargs[name] for name in OPERAND_NAMES if name in self.kwargs]
+        return [value for value in (*self.args, *named) if isinstance(value, (torch.Tensor, ShapeOnly))]
+
+    @property
+    def is_strided(self) -> bool:
+        """Whether every tensor is one strided block of memory: not sparse, not nested."""
+        return all(is_strided(tensor) for tensor in tensors_in((self.args, self.kwargs)))
+
+
+def is_strided(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
+Lowering = Callable[[OpCall], Kernels | None]

@@ -1,0 +1,299 @@
+"""What a run must not change: taken before, given back after, also when the run raises.
+
+preserved_state (the process) ⊃ preserved_module (flags, what hangs on the model) ⊃ TensorBackup (tensors: see
+`originals`)
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn, overrides
+from torch.autograd import forward_ad
+from torch.backends import opt_einsum
+from torch.utils import _python_dispatch as dispatch
+
+from archscope import backends
+from archscope.backends import GetSetPair, settings
+from archscope.record.object_state import ObjectState, calls_intercepted, module_changes_watched, preserved_objects
+from archscope.record.restore import run_steps
+
+autograd_module: Any = torch._C._autograd
+"""Where torch keeps the hooks of what autograd saves, as a stack of pairs."""
+
+
+def attribute_accessors(owner: Any, name: str) -> GetSetPair:
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+def set_warning_filters(before: list[Any]) -> None:
+    warnings.resetwarnings()
+    warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub says that it cannot grow
+
+
+def hooks_disabled_message() -> str | None:
+    """The message with which torch refuses hooks of saved tensors, where it does."""
+    return autograd_module._saved_tensors_hooks_get_disabled_error_message()
+
+
+def set_hooks_disabled(message: str | None) -> None:
+    if message is None:
+        autograd_module._saved_tensors_hooks_enable()
+    else:
+        autograd_module._saved_tensors_hooks_disable(message)
+
+
+PROCESS_SETTINGS: tuple[GetSetPair, ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    (torch.autograd.is_multithreading_enabled, torch.autograd.set_multithreading_enabled),
+    attribute_accessors(torch.utils.deterministic, "fill_uninitialized_memory"),
+    attribute_accessors(torch.backends.quantized, "engine"),
+    attribute_accessors(torch.backends.mkldnn, "enabled"),
+    attribute_accessors(opt_einsum, "enabled"),
+    (torch.__future__.get_swap_module_params_on_conversion, torch.__future__.set_swap_module_params_on_conversion),
+    (
+        torch.__future__.get_overwrite_module_params_on_conversion,
+        torch.__future__.set_overwrite_module_params_on_conversion,
+    ),
+    (torch.is_warn_always_enabled, torch.set_warn_always),
+    (lambda: vars(torch._tensor_str.PRINT_OPTS).copy(), vars(torch._tensor_str.PRINT_OPTS).update),
+    (hooks_disabled_message, set_hooks_disabled),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    *settings(),
+    (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+    (lambda: warnings.filters[:], set_warning_filters),
+)
+"""What is read and set by a pair of functions."""
+
+analysis_lock = threading.RLock()
+"""Held while an analysis lasts: what it takes and gives back is the whole process's, so there is one at a time."""
+
+device_context = torch._GLOBAL_DEVICE_CONTEXT
+"""Where torch keeps its default device, which is a mode that lies below all others."""
+
+
+def random_states() -> list[GetSetPair]:
+    """The generators of this process: of every device that is in use, and numpy's where somebody imported it."""
+    pairs: list[GetSetPair] = [*backends.random_states(), (random.getstate, random.setstate)]
+    drawn = sys.modules.get("numpy.random")  # numpy imports it when it is first used
+    if drawn is not None:
+        pairs.append((drawn.get_state, drawn.set_state))
+    return pairs
+
+
+def autocast_settings(device: str) -> tuple[GetSetPair, ...]:
+    return (
+        (lambda: torch.is_autocast_enabled(device), lambda value: torch.set_autocast_enabled(device, value)),
+        (lambda: torch.get_autocast_dtype(device), lambda value: torch.set_autocast_dtype(device, value)),
+    )
+
+
+@contextmanager
+def preserved_state(*, grad: bool) -> Iterator[None]:
+    """Gradients on or off inside; modes, settings and random states as before afterwards.
+
+    What was young before is made older, so that what a run makes can be told from it.
+    """
+    with (
+        gc_paused(),
+        preserved_settings(),
+        preserved_modes(),
+        contexts_exited(),
+        torch.set_grad_enabled(grad),
+        compilation_disabled(),
+    ):
+        gc.collect(0)
+        yield
+
+
+@contextmanager
+def preserved_settings() -> Iterator[None]:
+    """The process's settings and random states."""
+    pairs = (
+        *PROCESS_SETTINGS,
+        *(pair for kind in backends.BACKENDS if kind != "meta" for pair in autocast_settings(kind)),
+    )
+    settings = [(take, give_back, take()) for take, give_back in pairs]
+    states = [(give_back, take()) for take, give_back in random_states()]
+    try:
+        yield
+    finally:
+        run_steps(
+            [(restore_setting, pair) for pair in settings] + [(give_back, (state,)) for give_back, state in states]
+        )
+
+
+def restore_setting(take: Callable[[], Any], give_back: Callable[[Any], object], value: Any) -> None:
+    if take() != value:
+        give_back(value)
+
+
+@contextmanager
+def preserved_modes() -> Iterator[None]:
+    """Modes that the run went into and never left are left, among them a default device; autocast is not nested deeper.
+
+    Weights that autocast has cast meanwhile, without gradients, are forgotten: its user's own casts need them.
+    """
+    functions, device = overrides._get_current_function_mode_stack(), dict(vars(device_context))
+    kernels = len(dispatch._get_current_dispatch_mode_stack())
+    depth = autocast_depth()
+    try:
+        yield
+    finally:
+        while len(dispatch._get_current_dispatch_mode_stack()) > kernels:
+            dispatch._pop_mode()
+        if overrides._get_current_function_mode_stack() != functions:
+            while overrides._get_current_function_mode_stack():
+                overrides._pop_mode()
+            for mode in functions:
+                overrides._push_mode(mode)
+        vars(device_context).clear()
+        vars(device_context).update(device)
+        while autocast_depth() > depth:
+            torch.autocast_decrement_nesting()
+        if depth:
+            torch.clear_autocast_cache()
+
+
+@contextmanager
+def contexts_exited() -> Iterator[None]:
+    """What the run went into and never left is left: hooks of saved tensors, forward derivatives, inference mode."""
+    hooks, level = pop_saved_hooks(), forward_ad._current_level
+    restack_saved_hooks(hooks)
+    entered: list[Any] = []
+    try:
+        with calls_intercepted(torch.inference_mode, "__enter__", entered.append):
+            yield
+    finally:
+        run_steps(
+            [
+                (restack_saved_hooks, (hooks,)),
+                (exit_dual_levels, (level,)),
+                *((exit_inference_mode, (one,)) for one in entered[::-1]),
+            ]
+        )
+
+
+def pop_saved_hooks() -> list[tuple[Any, Any]]:
+    """The hooks of saved tensors, taken off their stack, the lowest first."""
+    found = []
+    while (top := autograd_module._top_saved_tensors_default_hooks(True)) is not None:
+        found.append(top)
+        autograd_module._pop_saved_tensors_default_hooks()
+    return found[::-1]
+
+
+def restack_saved_hooks(hooks: list[tuple[Any, Any]]) -> None:
+    pop_saved_hooks()
+    for pack, unpack in hooks:
+        autograd_module._push_saved_tensors_default_hooks(pack, unpack)
+
+
+def exit_dual_levels(level: int) -> None:
+    while forward_ad._current_level > level:
+        forward_ad.exit_dual_level()
+
+
+def exit_inference_mode(mode: Any) -> None:
+    """A context that was left already is left a second time, which does nothing."""
+    mode._inference_mode_context.__exit__(None, None, None)
+
+
+def autocast_depth() -> int:
+    """How deep autocast is nested."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles.
+
+    Another thread's analysis waits until this one is over.
+    """
+    with analysis_lock:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            (gc.enable if collecting else gc.disable)()
+
+
+@contextmanager
+def compilation_disabled() -> Iterator[None]:
+    """What torch.compile made, or is asked for, runs as its author wrote it: a compiled region shows no functions.
+
+    The compiler's own switch is in a part of torch that takes a second to import, so it is used where that is loaded.
+    """
+    if "torch._dynamo" in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    plain = torch.compile
+    torch.compile = identity_compile
+    try:
+        yield
+    finally:
+        torch.compile = plain
+
+
+def identity_compile(model: Any = None, **_options: Any) -> Any:
+    """torch.compile that leaves everything as it is, also as a decorator with options."""
+    return identity_compile if model is None else model
+
+
+@contextmanager
+def preserved_module(
+    model: nn.Module, modules: Iterable[tuple[str, nn.Module]], *, train: bool, given: Iterable[Any] = ()
+) -> Iterator[ObjectState]:
+    """The model in training or evaluation mode; one that is in it already keeps what its author froze.
+
+    Training flags, attributes, hooks, and what containers and helpers among them and in the `given` arguments hold are
+    as before afterwards.
+    """
+    parts = [module for _, module in modules]
+    flags = [(module, module.training) for module in parts if has_training_flag(module)]
+    with preserved_objects(parts, given) as kept:
+        try:
+            if has_training_flag(model) and model.training != train:
+                set_training_mode(model, parts, train=train)
+            with module_changes_watched(kept):
+                yield kept
+        finally:
+            set_training_flags(flags)
+
+
+def has_training_flag(module: nn.Module) -> bool:
+    """Whether it has a training flag: a frozen scripted module has none."""
+    return "training" in vars(module) or hasattr(module, "training")
+
+
+def set_training_mode(model: nn.Module, parts: Iterable[nn.Module], *, train: bool) -> None:
+    """As its author does it; an exported program has no modes and refuses, a module that holds itself finds no end."""
+    try:
+        model.train(train)
+    except (NotImplementedError, RecursionError):
+        set_training_flags((module, train) for module in parts if has_training_flag(module))
+
+
+def set_training_flags(flags: Iterable[tuple[nn.Module, bool]]) -> None:
+    run_steps((set_training, flag) for flag in flags)
+
+
+def set_training(module: nn.Module, training: bool) -> None:
+    if module.training != training:
+        module.training = training

@@ -1,0 +1,51 @@
+"""Giving back, step by step: every step is taken, whatever the others raise, and what failed is told at the end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import ReferenceType
+
+import torch
+
+from archscope.errors import first_line
+from archscope.units import format_shape
+
+RestoreStep = tuple[Callable[..., object], tuple[Any, ...]]
+"""A function and its arguments."""
+
+MAX_QUOTED = 3
+"""How many failures a message quotes."""
+
+
+class NotGivenBack(UserWarning):
+    """Something that a run has changed could not be made what it was before."""
+
+
+def run_steps(steps: Iterable[RestoreStep]) -> None:
+    """Takes all steps. Warns of those that raised."""
+    failed = [text for text in (try_step(*step) for step in steps) if text]
+    if failed:
+        distinct = list(dict.fromkeys(failed))
+        more = f" (and {len(distinct) - MAX_QUOTED} more)" * (len(distinct) > MAX_QUOTED)
+        text = f"the run has changed what could not be given back: {'; '.join(distinct[:MAX_QUOTED])}{more}"
+        warnings.warn(text, NotGivenBack, stacklevel=2)
+
+
+def try_step(step: Callable[..., object], arguments: tuple[Any, ...]) -> str:
+    """What went wrong with a step; nothing where nothing did."""
+    try:
+        step(*arguments)
+    except Exception as error:  # noqa: BLE001 — a thing of the author's raises what it likes
+        return f"{describe_object(arguments[0])}: {first_line(error)}"
+    return ""
+
+
+def describe_object(thing: Any) -> str:
+    """What a message calls the thing of a step: its class, and of a tensor its shape."""
+    tensor = getattr(thing, "tensor", thing)
+    tensor = tensor() if isinstance(tensor, ReferenceType) else tensor
+    if isinstance(tensor, torch.Tensor):
+        return f"{type(tensor).__name__} of {format_shape(tuple(tensor.shape))}"
+    return type(thing).__name__

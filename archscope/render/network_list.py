@@ -1,0 +1,67 @@
+"""Networks to choose from: as text, one line for each file, or for each variant of one file; as JSON, all of it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from archscope.errors import escape_invisible
+from archscope.spec.catalog import Network
+
+MIN_TEXT_WIDTH = 30
+"""The narrowest column of sentences."""
+
+
+def format_networks(networks: Sequence[Network], width: int = 80) -> str:
+    """The variants of one file, or a line for each of several."""
+    return escape_invisible(
+        format_variants(networks[0], width) if len(networks) == 1 else format_files(networks, width)
+    )
+
+
+def format_files(networks: Sequence[Network], width: int) -> str:
+    rows = [(one.target, str(len(one.variants) or ""), network_description(one)) for one in networks]
+    return "\n".join(align_columns([("network", "variants", "what it is"), *rows], width)) + "\n"
+
+
+def format_variants(one: Network, width: int) -> str:
+    """A file's variants, each as a target with what it sets."""
+    head = textwrap.wrap(f"{one.target}: {network_description(one)}", width)
+    rows = [(variant.target, str(variant)) for variant in one.variants]
+    return "\n".join([*head, *(["", *align_columns([("variant", "sets"), *rows], width)] if rows else [])]) + "\n"
+
+
+def network_description(one: Network) -> str:
+    return one.about if one.about is not None else f"cannot be read: `archscope check {one.target}` says why"
+
+
+def networks_document(networks: Sequence[Network]) -> dict[str, Any]:
+    """The JSON document `archscope.list/1`."""
+    return {
+        "schema": "archscope.list/1",
+        "networks": [
+            {
+                "target": one.target,
+                "about": one.about,
+                "variants": [{"target": variant.target, "set": dict(variant.settings)} for variant in one.variants],
+            }
+            for one in networks
+        ],
+    }
+
+
+def align_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Rows with their cells in columns; the last column is wrapped to what is left of the width."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    room = max(width - sum(widths) - 2 * len(widths), MIN_TEXT_WIDTH)
+    return [line for row in rows for line in row_lines(row, widths, room)]
+
+
+def row_lines(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]:
+    first = "  ".join(
+        cell.rjust(size) if cell.isdigit() else cell.ljust(size) for cell, size in zip(row, widths, strict=False)
+    )
+    last = textwrap.wrap(row[-1], room) or [""]
+    indent = " " * (len(first) + 2)
+    return [f"{first}  {last[0]}".rstrip(), *(indent + line for line in last[1:])]

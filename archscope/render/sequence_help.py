@@ -1,0 +1,77 @@
+"""Attention that failed since batch and length stand in another order: a Failure → what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.sequence_order import ATTENTION_CLASS, OrderProblem, find_mask_problem, find_order_problem
+from archscope.trace import Failure, Location, Trace
+
+ATTENTION_FUNCTION = "multi_head_attention_forward"
+ATTENTION_MAKERS = ("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
+"""Modules of torch's that make attention, and hand it their own `batch_first`."""
+MASKED_MODULES = (*ATTENTION_MAKERS, "TransformerEncoder", "TransformerDecoder")
+"""Those that hand it masks."""
+
+
+def find_misread(failure: Failure) -> OrderProblem | None:
+    """What attention has taken the axes of its sequences for, where that is why it failed."""
+    operands, path = failure.operands, failure.site.path
+    if failure.site.name != ATTENTION_CLASS or not failure.function.endswith(ATTENTION_FUNCTION) or len(operands) < 3:
+        return None
+    turned = operands[0].source == path  # the layer has turned them itself, to have lengths first
+    query, key = (_swap_first_axes(one.value.shape) if turned else one.value.shape for one in operands[:2])
+    others = [one for one in operands[3:] if not one.source.startswith(f"{path}.")]
+    masks = [one.value.shape for one in others if len(one.value.shape) == 2]
+    named = {name: one.value.shape for name, one in failure.named_operands}
+    heads = failure.int_arguments[1] if len(failure.int_arguments) > 1 else 0
+    return find_order_problem(query, key, masks, batch_first=turned) or find_mask_problem(
+        query, key, named, heads, batch_first=turned
+    )
+
+
+def _swap_first_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[1], shape[0], *shape[2:]) if len(shape) == 3 else shape
+
+
+MASK_PREFIXES = {"multihead_attn": "memory_", "encoder": "src_", "decoder": "tgt_"}
+"""What an attention, or the stack that it stands in, is called → how the masks of it are called further out."""
+STACK_PREFIXES = {"TransformerEncoderLayer": "src_", "TransformerEncoder": "src_"}
+"""Holders whose masks are of one sequence; of all others they are those of the target."""
+
+
+def mask_argument(mask: str, failure: Failure, trace: Trace) -> tuple[str, Location]:
+    """What a mask is called where the author gives it, and the module that takes it: the outermost of torch's."""
+    site = outermost_module(failure, trace)
+    if site is failure.site:
+        return mask, site
+    inside = failure.site.path.removeprefix(f"{site.path}.").split(".")
+    known = (MASK_PREFIXES[name] for name in (inside[-1], inside[0]) if name in MASK_PREFIXES)
+    prefix = STACK_PREFIXES.get(site.name) or next(known, "tgt_")
+    if mask == "attn_mask":
+        return ("mask" if site.name == "TransformerEncoder" else f"{prefix}mask"), site
+    return f"{prefix}key_padding_mask", site
+
+
+def outermost_module(failure: Failure, trace: Trace, kinds: Sequence[str] = MASKED_MODULES) -> Location:
+    """The outermost module of torch's that has made an attention, or the attention itself."""
+    path = failure.site.path
+    around = [
+        call.site
+        for call in trace.calls
+        if call.site.name in kinds and (path.startswith(f"{call.site.path}.") or not call.site.path)
+    ]
+    return min(around, key=lambda one: len(one.path), default=failure.site)
+
+
+def misread_help(found: OrderProblem, failure: Failure, trace: Trace) -> str:
+    """Which layer is to be told the order: the one that has made the attention, if that is one of torch's."""
+    if found.repeats:
+        return f"repeat_interleave({found.repeats}, dim=0) gives each of its {found.repeats} heads an example's mask"
+    if found.mask:
+        name, site = mask_argument(found.mask, failure, trace)
+        return f"{name} of the {site.name} `{site.path}` takes this mask" if site.path else f"{name} takes this mask"
+    if found.batch_first is None:
+        return found.help
+    site = outermost_module(failure, trace, ATTENTION_MAKERS)
+    return f"{found.help} in " + (f"`{site.path}`" if site is failure.site else f"the {site.name} `{site.path}`")

@@ -1,0 +1,213 @@
+"""NodeCalls → Lines: what each part reads and gives by the names that are known beside it, and the sums of its rows.
+
+    NodeCalls ─ from the leaves up: read from outside, read by others ─→ NodeValues ─ from the top down: names ─→ Lines
+
+What a part needs of its rows is told by its children and by running sums, so the cost does not grow with the depth.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add, sub
+
+from archscope.report.model import QUANTITIES, Report, Total
+from archscope.report.outline_lines import ZERO_TOTAL, OutlineLine
+from archscope.report.outline_tree import OutlineNode
+from archscope.trace import Operand, Row, Trace, Value
+from archscope.trace_index import TraceIndex
+
+QuantitySums = tuple[int, ...]
+"""The quantities of a Total."""
+
+
+def running_sums(totals: Iterable[Total]) -> list[QuantitySums]:
+    """The sums before each row, and after the last."""
+    return list(accumulate(map(QUANTITIES, totals), lambda s, more: tuple(map(add, s, more)), initial=ZERO_SUMS))
+
+
+def sum_range(sums: Sequence[QuantitySums], rows: range) -> Total:
+    """The sums over some neighbours."""
+    return Total(*map(sub, sums[rows.stop], sums[rows.start]))
+
+
+ZERO_SUMS: QuantitySums = QUANTITIES(ZERO_TOTAL)
+"""The sums before the first row."""
+
+
+@dataclass(frozen=True)
+class NodeValues:
+    """What a node reads from outside, each value once, without parameters; and what of it is read outside."""
+
+    reads: dict[int, Operand]
+    gives: tuple[Value, ...]
+
+
+class NodeLevel:
+    """The nodes of one level, the node that holds them, and the scope around that. inputs: of the block or net, where
+    this is its own list: id of a value → its name."""
+
+    def __init__(
+        self,
+        nodes: Sequence[OutlineNode],
+        holder: OutlineNode | None,
+        around: NodeLevel | None,
+        inputs: Iterable[Operand],
+    ):
+        self.nodes = [node for node in nodes if node.rows]
+        self.starts = [node.rows.start for node in self.nodes]
+        self.holder, self.outer = holder, around
+        self.inputs = {operand.value.id: operand.source for operand in reversed(tuple(inputs))}
+        self.without_rows = {node.path: node for node in nodes if not node.rows}
+        self.labels = frozenset([node.label for node in nodes])
+        self.names = self.labels.union(self.inputs.values())
+
+    def find(self, row: int) -> OutlineNode | None:
+        """The node with this row in it."""
+        at = bisect_right(self.starts, row) - 1
+        return self.nodes[at] if at >= 0 and row in self.nodes[at].rows else None
+
+
+def nodes_with_levels(nodes: Sequence[OutlineNode], inputs: Iterable[Operand]) -> list[tuple[OutlineNode, NodeLevel]]:
+    """Every node with its scope, each before its children. inputs: the net's."""
+    top, order = NodeLevel(nodes, None, None, inputs), []
+    waiting = [(node, top) for node in nodes]
+    while waiting:
+        node, scope = waiting.pop()
+        order.append((node, scope))
+        inner = NodeLevel(node.children, node, scope, () if node.kind == "step" else node.inputs)
+        waiting += [(child, inner) for child in node.children]
+    return order
+
+
+def net_name(trace: Trace) -> str:
+    """What the net is called: the start of a path where a position alone would mislead."""
+    return next((call.site.name for call in trace.calls if not call.site.path), "") or "net"
+
+
+def paths_without_rows(index: TraceIndex) -> frozenset[str]:
+    """The paths of steps that only name a parameter: they run nothing."""
+    steps = [
+        (call.site.path, bool(index.row_spans[call.index])) for call in index.trace.calls if call.site.kind == "step"
+    ]
+    return frozenset([path for path, ran in steps if not ran]).difference([path for path, ran in steps if ran])
+
+
+class LineSources:
+    """What every node of one report reads and gives, and the sums of its rows."""
+
+    def __init__(self, report: Report):
+        rows = report.trace.rows
+        self.rows, self.index, self.inputs = rows, report.index, report.trace.inputs
+        self.name, self.without_rows = net_name(report.trace), paths_without_rows(report.index)
+        self.block_input_ids = frozenset([operand.value.id for call in report.trace.calls for operand in call.inputs])
+        self.values_by_node: dict[int, NodeValues] = {}
+        self.sums = running_sums(row.total for row in report.rows)
+        self.derived = (
+            running_sums(report.backward_by_row.get(row.index, ZERO_TOTAL) for row in rows) if report.backward else []
+        )
+        self.param_read_counts = list(accumulate(map(report.index.reads_params, rows), initial=0))
+
+    def lines(self, nodes: Sequence[OutlineNode]) -> tuple[OutlineLine, ...]:
+        """The nodes as lines. What a node reads is known before any line has names."""
+        order = nodes_with_levels(nodes, self.inputs)
+        made: dict[int, OutlineLine] = {}
+        for node, _ in reversed(order):
+            self.values_by_node[id(node)] = self.node_values(node)
+        for node, scope in reversed(order):
+            made[id(node)] = self.line(node, scope, tuple([made[id(child)] for child in node.children]))
+        return tuple([made[id(node)] for node in nodes])
+
+    def node_values(self, node: OutlineNode) -> NodeValues:
+        inner = [self.values_by_node[id(child)] for child in node.children]
+        if node.children:
+            reads = [operand for flow in inner for operand in flow.reads.values()]
+            given = [value for flow in inner for value in flow.gives]
+        else:
+            rows = self.rows[node.rows.start : node.rows.stop]
+            reads = [operand for row in rows for operand in self.row_reads(row)]
+            given = [value for row in rows for value in row.outputs]
+        if node.kind == "step":  # what `return:` gives as it is
+            reads += node.inputs
+        outside = {op.value.id: op for op in reads if not self.is_inside(op, node)}
+        return NodeValues(outside, tuple([value for value in given if self.is_read_outside(value, node.rows)]))
+
+    def row_reads(self, row: Row) -> Sequence[Operand]:
+        """What a row reads of what flows, and of the parameters that are a step, or an input of a block."""
+        return [operand for operand in row.inputs if self.has_name(operand)]
+
+    def has_name(self, operand: Operand) -> bool:
+        value = operand.value.id
+        return (
+            value in self.index.activation_ids or value in self.block_input_ids or operand.source in self.without_rows
+        )
+
+    def is_inside(self, operand: Operand, node: OutlineNode) -> bool:
+        """Whether an operand comes to be in a node."""
+        if self.index.maker_index(operand.value.id) in node.rows:
+            return True
+        return operand.source in self.without_rows and operand.source.startswith(f"{node.path}.")
+
+    def is_read_outside(self, value: Value, rows: range) -> bool:
+        readers = self.index.readers(value.id)
+        outside = bool(readers) and (readers[0].index < rows.start or readers[-1].index >= rows.stop)
+        return outside or value.id in self.index.output_ids
+
+    def line(self, node: OutlineNode, scope: NodeLevel, children: tuple[OutlineLine, ...]) -> OutlineLine:
+        rows = node.rows
+        total = sum_range(self.sums, rows)
+        return OutlineLine(
+            path=node.path,
+            label=node.label,
+            kind=node.kind,
+            name=node.name,
+            text=node.text,
+            sources=self.sources(node, scope),
+            outputs=self.outputs(node),
+            total=total,
+            rows=tuple(rows),
+            shared=not total.params and self.param_read_counts[rows.stop] > self.param_read_counts[rows.start],
+            place=node.place,
+            children=children,
+            backward=sum_range(self.derived, rows) if self.derived else ZERO_TOTAL,
+            reads=tuple(self.values_by_node[id(node)].reads.values()),
+        )
+
+    def sources(self, node: OutlineNode, scope: NodeLevel) -> tuple[str, ...]:
+        """The names of what a line reads, each line and input once; a parameter of its own has none."""
+        named = dict([self.source_name(operand, scope) for operand in self.values_by_node[id(node)].reads.values()])
+        return tuple([name for name in named.values() if name])
+
+    def outputs(self, node: OutlineNode) -> tuple[Value, ...]:
+        """What the last row made; where others read more than that, or the net returns it, what they read."""
+        given = self.values_by_node[id(node)].gives
+        last = self.rows[node.rows[-1]].outputs if node.rows else ()
+        return last if all(value in last for value in given) else given
+
+    def source_name(self, operand: Operand, scope: NodeLevel) -> tuple[Hashable, str]:
+        """What a line calls a value, after what tells it from others: an input of its block, or the nearest line."""
+        value, maker = operand.value.id, self.index.maker_index(operand.value.id)
+        within: list[NodeLevel] = []
+        level: NodeLevel | None = scope
+        while level is not None:
+            found = level.find(maker) if maker >= 0 else level.without_rows.get(operand.source)
+            if found is not None:
+                return id(found), self.line_reference(found, level, within)
+            if value in level.inputs:
+                return level.inputs[value], level.inputs[value]
+            within.append(level)
+            level = level.outer
+        return operand.source, operand.source if value in self.index.activation_ids else ""
+
+    def line_reference(self, found: OutlineNode, level: NodeLevel, within: Sequence[NodeLevel]) -> str:
+        """A line's name as it is seen from a list within its own: by its label, or, where that is a position in another
+        list or stands for something else as well, by the path from the net on."""
+        label = found.label
+        hidden = label in level.inputs.values() or any(label in scope.names for scope in within)
+        if not hidden and not (within and label[:1].isdigit()):
+            return label
+        if level.holder is None:
+            return f"{self.name}.{label}"
+        return found.path if found.path != level.holder.path else f"{found.path}.{label}"

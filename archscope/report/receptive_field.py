@@ -1,0 +1,198 @@
+"""How much of the input an output position depends on: Trace → for each row a Field, its reach along the input's axes.
+
+    input ─ window: size += (kernel − 1) · dilation · jump, jump ×= stride ─ branches: the larger ─ mixed: all ─→ Field
+
+Every value's positions are followed through views, so that it is known which of its axes still run over the input's.
+Statistics of normalisations do not count. What no rule knows, and what mixes a part of the positions, is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil, gcd
+
+from archscope.report.receptive_extent import (
+    ReceptiveExtent,
+    ReceptiveField,
+    ReceptiveRow,
+    ReceptiveRule,
+    WindowMoves,
+    mix_axes,
+    move_axes,
+    shift_extent,
+    unknown_field,
+)
+from archscope.report.receptive_mixing import (
+    attention_field,
+    elementwise_field,
+    embedding_field,
+    global_field,
+    linear_field,
+    matmul_field,
+    mixed_along,
+    reduced_field,
+)
+from archscope.report.receptive_reshape import (
+    concatenated_field,
+    indexed_field,
+    permuted_field,
+    repeated_field,
+    reshaped_field,
+    sliced_field,
+    transposed_field,
+)
+from archscope.report.receptive_windows import receptive_windows, window_and_axes
+from archscope.report.windows import Window, per_axis
+from archscope.trace import Operand, Row, Trace
+
+
+def receptive_fields(trace: Trace) -> tuple[ReceptiveField, ...]:
+    """The field of every row's first output."""
+    known = {operand.value.id: input_field(operand, trace) for operand in trace.inputs}
+    for row in trace.rows:
+        operands = tuple(known.get(operand.value.id, ()) for operand in row.inputs)
+        for value in row.outputs:
+            known[value.id] = output_field(ReceptiveRow(row, operands, value.shape)) if any(operands) else ()
+    return tuple(known[row.outputs[0].id] if row.outputs else () for row in trace.rows)
+
+
+def field_text(field: ReceptiveField) -> str:
+    """`23×23`; `all` and `?` where every axis says so."""
+    parts = [reach.text for reach in field]
+    return parts[0] if parts and len(set(parts)) == 1 and not parts[0].isdigit() else "×".join(parts)
+
+
+def input_field(operand: Operand, trace: Trace) -> ReceptiveField:
+    """An input before the first row: every position stands for itself."""
+    return tuple(ReceptiveExtent(at=frozenset([axis])) for axis in input_position_axes(operand, trace))
+
+
+def input_extent(trace: Trace) -> tuple[int, ...]:
+    """The sizes of the input along its positions; of the input with the most of them."""
+    axes = [(operand.value.shape, input_position_axes(operand, trace)) for operand in trace.inputs]
+    shape, found = max(axes, key=lambda pair: len(pair[1]), default=((), ()))
+    return tuple(shape[axis] for axis in found)
+
+
+def input_position_axes(operand: Operand, trace: Trace) -> tuple[int, ...]:
+    """The axes of an input that are positions: those that the first window slides along, else all but batch and
+    channels (images), but batch and features (sequences), but batch (tokens)."""
+    shape = operand.value.shape
+    slid = next(
+        (row.inputs[0].value.shape[axes[0] :] for row in trace.rows for _, axes in [window_and_axes(row)] if axes), ()
+    )
+    if slid and len(shape) in (len(slid) + 1, len(slid) + 2) and not shape[1:2] == slid != shape[2:]:
+        return tuple(range(len(shape) - len(slid), len(shape)))
+    return tuple(range(2, len(shape))) if len(shape) > 3 else (1,) if len(shape) > 1 else ()
+
+
+RULE_ERRORS = (LookupError, ArithmeticError, TypeError, ValueError)
+"""What a rule meets in a row that it was not written for."""
+
+
+def output_field(seen: ReceptiveRow) -> ReceptiveField:
+    """One output's field, by the row's rule, unknown where the rule does not know the row; what is whole stays so."""
+    short = seen.row.short_name.removesuffix("_")
+    rule = window_field if window_and_axes(seen.row)[0] else RECEPTIVE_RULES.get(short, elementwise_field)
+    try:
+        made = rule(seen)
+    except RULE_ERRORS:
+        made = unknown_field(seen)
+    whole = {i for field in seen.fields for i, reach in enumerate(field) if reach.whole}
+    return tuple(replace(reach, whole=reach.whole or i in whole) for i, reach in enumerate(made))
+
+
+# ------------------------------------------------------------ windows
+def window_field(seen: ReceptiveRow) -> ReceptiveField:
+    """A convolution or a pooling."""
+    window, axes = window_and_axes(seen.row)
+    channels = axes[0] - 1 if "conv" in seen.row.short_name else -1
+    field = tuple(mix_axes(reach, [channels]) for reach in seen.field)
+    moves = transposed_moves(window, axes) if window and window.transposed else window_moves(seen.row)
+    return move_axes(tuple(shift_extent(reach, moves) for reach in field), {axis: [axis] for axis in axes}, seen.out)
+
+
+def window_moves(row: Row) -> WindowMoves:
+    return {slide.axis: (slide.span - 1, Fraction(slide.stride)) for slide in receptive_windows(row)}
+
+
+def transposed_moves(window: Window, axes: Sequence[int]) -> WindowMoves:
+    """Each output sees as many inputs as its kernel covers at that stride."""
+    return {
+        axis: (ceil(Fraction(window.effective_kernel(i), window.stride[i])) - 1, Fraction(1, window.stride[i]))
+        for i, axis in enumerate(axes)
+    }
+
+
+def resized_field(seen: ReceptiveRow) -> ReceptiveField:
+    """An interpolation, or an adaptive pooling: every output takes in the inputs that lie under it."""
+    more = {"nearest": 0, "bicubic": 3}.get(str(seen.row.get("mode", "nearest")).removesuffix("-exact"), 1)
+    pairs = [(axis, n, out) for axis, (n, out) in enumerate(zip(seen.shape, seen.out, strict=True)) if n != out]
+    if "adaptive" not in seen.row.short_name:
+        return scaled_field(seen, {axis: (more, Fraction(n, out)) for axis, n, out in pairs})
+    pooled = tuple(mix_axes(reach, [axis for axis, _, out in pairs if out == 1]) for reach in seen.field)
+    moves = {axis: (widest_bin(n, out) - 1, Fraction(n, out)) for axis, n, out in pairs if out > 1}
+    return scaled_field(replace(seen, fields=(pooled,)), moves)
+
+
+def widest_bin(size: int, outputs: int) -> int:
+    """The widest bin of an adaptive pooling."""
+    whole, rest = divmod(size, outputs)
+    shared = gcd(size, outputs)  # the bins begin at all multiples of it, in parts of 1 / outputs
+    return whole + (0 if rest == 0 else 1 if rest == shared else 2)
+
+
+def scaled_field(seen: ReceptiveRow, moves: WindowMoves) -> ReceptiveField:
+    field = tuple(shift_extent(reach, moves) for reach in seen.field)
+    return move_axes(field, {axis: [axis] for axis in range(len(seen.out))}, seen.out)
+
+
+def pixel_shuffle_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Channels to positions, or back."""
+    if len(seen.out) != len(seen.shape):
+        return unknown_field(seen)
+    pairs = enumerate(zip(seen.shape, seen.out, strict=True))
+    moves = {axis: (max(0, n // out - 1), Fraction(n, out)) for axis, (n, out) in pairs if axis >= len(seen.out) - 2}
+    return scaled_field(seen, moves)
+
+
+def unfold_field(seen: ReceptiveRow) -> ReceptiveField:
+    """`unfold` of a map lays its windows out along one axis; of a tensor, by its method, it is not followed."""
+    if len(seen.shape) != 4 or "Tensor" in seen.row.function:
+        return unknown_field(seen)
+    kernel, stride, dilation = (per_axis(seen.row.get(name, 1), 2) for name in ("kernel_size", "stride", "dilation"))
+    moves = {2 + i: ((kernel[i] - 1) * dilation[i], Fraction(stride[i])) for i in range(2)}
+    return move_axes(tuple(shift_extent(reach, moves) for reach in seen.field), {2: [2], 3: [2]}, seen.out)
+
+
+RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
+    **{f"adaptive_{kind}_pool{d}d": resized_field for kind in ("avg", "max") for d in (1, 2, 3)},
+    **dict.fromkeys(("interpolate", "upsample"), resized_field),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), pixel_shuffle_field),
+    **dict.fromkeys(
+        ("mean", "sum", "amax", "amin", "prod", "logsumexp", "max", "min", "var", "std", "norm"), reduced_field
+    ),
+    **dict.fromkeys(("softmax", "log_softmax"), mixed_along("dim", -1)),
+    "linear": linear_field,
+    "embedding": embedding_field,
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "fft", "ifft", "rfft2", "fft2", "irfft2"), global_field),
+    **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp"), global_field),
+    **dict.fromkeys(("matmul", "bmm", "mm", "baddbmm", "addmm", "addbmm"), matmul_field),
+    **dict.fromkeys(
+        ("flip", "roll", "sort", "argsort", "grid_sample", "fold", "einsum", "gather", "take"), unknown_field
+    ),
+    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"), reshaped_field),
+    **dict.fromkeys(("expand", "repeat", "expand_as", "broadcast_to"), repeated_field),
+    **dict.fromkeys(("permute", "movedim"), permuted_field),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), transposed_field),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), concatenated_field),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "pad", "unbind", "select"), sliced_field),
+    "scaled_dot_product_attention": attention_field(-2),
+    "multi_head_attention_forward": attention_field(0),
+    "unfold": unfold_field,
+    "getitem": indexed_field,
+}
+"""Function (short name, without the underscore of an in-place one) → rule; what is not here is taken element by element
+where the shapes fit."""

@@ -1,0 +1,123 @@
+"""Arithmetic within bounds: the functions of plain numbers, and caps that no expression of a hostile file gets past.
+
+value → capped → value, or a EvaluationError
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MAX_INTEGER_BITS = 128
+MAX_LENGTH = 1_000_000
+
+
+class EvaluationError(Exception):
+    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it.
+
+    argument: the keyword argument at fault, where one is.
+    """
+
+    def __init__(self, message: str, help: str = "", argument: str = ""):
+        self.message, self.help, self.argument = message, help, argument
+        super().__init__(message)
+
+
+def check_size_limit(value: object) -> object:
+    """`value`, unless it is an integer or a list too large to go on with."""
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        raise EvaluationError(
+            f"an integer of {value.bit_length()} bits; at most {MAX_INTEGER_BITS} are allowed", "a smaller number"
+        )
+    if isinstance(value, (list, tuple, str)) and len(value) > MAX_LENGTH:
+        raise EvaluationError(f"a list of {len(value):,} items; at most {MAX_LENGTH:,} are allowed", "a shorter list")
+    return value
+
+
+def power(base: object, exponent: object) -> object:
+    if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1 and exponent > 0:
+        bits = base.bit_length() * exponent
+        if bits > 2 * MAX_INTEGER_BITS:
+            shown = f"{base}**{exponent}" if exponent.bit_length() < 64 else "the power"
+            raise EvaluationError(
+                f"{shown} is too large; integers may have {MAX_INTEGER_BITS} bits", "a smaller number"
+            )
+    return base**exponent  # type: ignore[operator]
+
+
+def multiply(left: object, right: object) -> object:
+    for many, times in ((left, right), (right, left)):
+        if isinstance(many, (list, tuple, str)) and isinstance(times, int) and len(many) * times > MAX_LENGTH:
+            raise EvaluationError(
+                f"a list of {len(many) * times:,} items; at most {MAX_LENGTH:,} are allowed", "a shorter list"
+            )
+    return left * right  # type: ignore[operator]
+
+
+def remainder(left: object, right: object) -> object:
+    if isinstance(left, str):  # Python would fill the word in, at any width
+        raise TypeError
+    return left % right  # type: ignore[operator]
+
+
+def bounded_round(number: float, digits: int | None = None) -> float:
+    """`round`, of which a large number of digits is refused: it would work out that power of 10."""
+    if digits is not None and abs(digits) > MAX_INTEGER_BITS:
+        raise ValueError(f"{digits} digits; at most {MAX_INTEGER_BITS} are allowed")
+    return round(number, digits)
+
+
+def bounded_sum(values: Iterable[Any], start: Any = 0) -> Any:
+    """`sum`, of lists too, which are joined in one go."""
+    if not isinstance(start, list):
+        return sum(values, start)
+    parts = [start, *values]
+    if sum(map(len, parts)) > MAX_LENGTH:
+        raise ValueError(f"a list of more than {MAX_LENGTH:,} items")
+    if not all(isinstance(part, list) for part in parts):
+        raise TypeError("lists are added to lists alone")
+    return list(itertools.chain(*parts))
+
+
+def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
+    """The multiple of `divisor` nearest to `value`, never under 0.9 × value (MobileNetV2's rule for channel counts)."""
+    rounded = max(least or divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def bounded_range(*limits: int) -> list[int]:
+    turns = range(*limits)
+    if len(turns) > MAX_LENGTH:
+        raise EvaluationError(f"a range of {len(turns):,} turns; at most {MAX_LENGTH:,} are allowed", "a shorter list")
+    return list(turns)
+
+
+NUMBER_CONSTANTS: Mapping[str, float] = {"pi": math.pi, "inf": math.inf}
+NUMBER_FUNCTIONS: Mapping[str, Callable] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "round": bounded_round,
+    "int": int,
+    "float": float,
+    "len": len,
+    "sum": bounded_sum,
+    "range": bounded_range,
+    "zip": lambda *lists: list(zip(*lists, strict=True)),
+    "enumerate": lambda items, start=0: list(enumerate(items, start)),
+    "reversed": lambda items: list(reversed(items)),
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "sqrt": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
+    "log2": math.log2,
+    "log10": math.log10,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "tanh": math.tanh,
+    "make_divisible": make_divisible,
+}

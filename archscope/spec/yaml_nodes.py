@@ -1,0 +1,171 @@
+"""Nodes: a YAML document as frozen data with places, before anything in it has a meaning.
+
+Node = ScalarNode | SequenceNode | MappingNode     resolve: a plain scalar's text → number, true/false, null or text
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from archscope.errors import Problem, Problems, Span, did_you_mean
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+MAX_INTEGER = 2**63 - 1
+INTEGER_PATTERN = re.compile(r"[-+]?[0-9][0-9_]*")
+PREFIXED_INTEGER = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+FLOAT_PATTERN = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?")
+INFINITY_PATTERN = re.compile(r"([-+]?)\.(inf|Inf|INF)")
+CONSTANT_SCALARS: tuple[tuple[str, bool | None], ...] = (
+    *((word, True) for word in ("true", "True", "TRUE")),
+    *((word, False) for word in ("false", "False", "FALSE")),
+    *((word, None) for word in ("null", "Null", "NULL", "~", "")),
+)
+
+
+class ParseError(Exception):
+    """One problem, on its way to whoever collects: raised by what cannot go on, caught per step, key or item."""
+
+    def __init__(self, span: Span, message: str, help: str = ""):
+        super().__init__(message)
+        self.problem = Problem(span, message, help)
+
+
+@dataclass(frozen=True)
+class ScalarNode:
+    """A YAML scalar. `value` is what a plain one means in YAML 1.2; `inner` is the place of its first character."""
+
+    text: str
+    value: int | float | bool | str | None
+    span: Span
+    inner: Span
+    multiline: bool = False
+
+
+@dataclass(frozen=True)
+class SequenceNode:
+    items: tuple[Node, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class MappingNode:
+    entries: tuple[tuple[ScalarNode, Node], ...]
+    span: Span
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key, or None where it is not there."""
+        return next((value for name, value in self.entries if name.text == key), None)
+
+    def key(self, key: str) -> ScalarNode:
+        """The key itself, for its place; it must be there."""
+        return next(name for name, _ in self.entries if name.text == key)
+
+
+Node = ScalarNode | SequenceNode | MappingNode
+
+
+def resolve_scalar(text: str) -> int | float | bool | str | None:
+    """What a plain scalar means: YAML 1.2 core words and numbers, with `_` between digits; all else is text.
+
+    Raises ValueError for a number that is too large, with the figure.
+    """
+    words = dict(CONSTANT_SCALARS)
+    if text in words:
+        return words[text]
+    if PREFIXED_INTEGER.fullmatch(text) or INTEGER_PATTERN.fullmatch(text):
+        return parse_integer(text)
+    if FLOAT_PATTERN.fullmatch(text):
+        return parse_float(text)
+    if match := INFINITY_PATTERN.fullmatch(text):
+        return float(match[1] + "inf")
+    return text
+
+
+def parse_integer(text: str) -> int:
+    digits = text.replace("_", "")
+    if len(digits) > 24:
+        raise ValueError(f"an integer of {len(digits)} digits is too large")
+    number = int(digits, 0) if PREFIXED_INTEGER.fullmatch(digits) else int(digits)
+    if abs(number) > MAX_INTEGER:
+        raise ValueError(f"an integer of {len(str(abs(number)))} digits is too large")
+    return number
+
+
+def parse_float(text: str) -> float:
+    number = float(text.replace("_", "")) if len(text) < 400 else float("inf")
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"number {text[:40]} is too large for a float")
+    return number
+
+
+def is_null(node: Node | None) -> bool:
+    """An empty value, or the word null."""
+    return node is None or (isinstance(node, ScalarNode) and node.value is None)
+
+
+def describe_node(node: Node) -> str:
+    """A node in words, for messages: `a list`, `a mapping`, `nothing`, `'text'`."""
+    if isinstance(node, ScalarNode):
+        return "nothing" if node.value is None and not node.text else repr(node.text)
+    return "a list" if isinstance(node, SequenceNode) else "a mapping"
+
+
+def as_mapping(node: Node, what: str, cure: str = "write 'key: value' pairs, one per line") -> MappingNode:
+    """The node as a mapping; an empty value is an empty one."""
+    if isinstance(node, MappingNode):
+        return node
+    if is_null(node):
+        return MappingNode((), node.span)
+    raise ParseError(node.span, f"{what} is a mapping (key: value), not {describe_node(node)}", cure)
+
+
+def as_sequence(node: Node, what: str, cure: str = "write [a, b], or one '- ' per line") -> SequenceNode:
+    if isinstance(node, SequenceNode):
+        return node
+    raise ParseError(node.span, f"{what} is a list, not {describe_node(node)}", cure)
+
+
+def as_scalar(node: Node, what: str, cure: str = "write it on the key's own line") -> ScalarNode:
+    if isinstance(node, ScalarNode):
+        return node
+    raise ParseError(node.span, f"{what} is one value, not {describe_node(node)}", cure)
+
+
+def collect_or_default(problems: Problems, default: B, work: Callable[[], B]) -> B:
+    """What `work` gives; a fault is collected, and `default` stands in (a spec with problems is never handed out)."""
+    try:
+        return work()
+    except ParseError as fault:
+        problems.add(fault.problem)
+        return default
+
+
+def collect_all(problems: Problems, work: Callable[[A], B], things: Iterable[A]) -> tuple[B, ...]:
+    """`work` over all things; every fault is collected."""
+    results = []
+    for thing in things:
+        try:
+            results.append(work(thing))
+        except ParseError as fault:
+            problems.add(fault.problem)
+    return tuple(results)
+
+
+def known_entries(problems: Problems, node: MappingNode, keys: Iterable[str], where: str = "") -> dict[str, Node]:
+    """The entries whose key is one of `keys`; every other key is a problem with a suggestion."""
+    keys = tuple(keys)
+    for key, _ in node.entries:
+        if key.text not in keys:
+            problems.add(unknown_key(key, keys, where))
+    return {key.text: value for key, value in node.entries if key.text in keys}
+
+
+def unknown_key(key: ScalarNode, keys: tuple[str, ...], where: str = "") -> Problem:
+    """`unknown key 'layer'`, and the nearest known one or all of them."""
+    help = did_you_mean(key.text, keys) or "known keys: " + ", ".join(keys)
+    return Problem(key.span, f"unknown key {key.text!r}" + (f" in {where}" if where else ""), help)

@@ -1,0 +1,299 @@
+"""Where a layer is made: a model and a path → the call in its author's source, with its arguments.
+
+    model, "block1.conv2" → the module that holds it → what its class assigns there → nn.Conv2d(16, 31, 3, 1, 1)
+
+By reading alone: no code is run. A call counts only if the layer is what it makes, as far as that can be told without
+running it: of the class, with its literals, constants and defaults. A layer that several calls may have made, or that a
+helper or a list has made, has none.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from archscope.errors import Span
+from archscope.record import walk_modules
+from archscope.targets.assignments import Assignment, find_assignments, outside_assignments
+from archscope.targets.constructor_expressions import (
+    CONTAINERS,
+    CandidateCall,
+    PathNames,
+    calls_at_path,
+    is_empty_container,
+)
+from archscope.targets.layer_arguments import constructor_parameters, is_same_value, is_torch_layer, present_arguments
+from archscope.targets.source_files import UNRESOLVED, FunctionDefinition, SourceCache
+
+WIDTH_ARGUMENTS = ("out_channels", "out_features", "embedding_dim")
+
+
+@dataclass(frozen=True)
+class SourceArgument:
+    """An argument's text, and where it stands: offsets in the text of the file."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class ConstructorCall:
+    """The call that makes a layer.
+
+    text: of the call. function: the method that it stands in. arguments: those that are given, by torch's names. also:
+    the paths of other layers that the same call makes. repeated: it stands in a loop. source: the text of the file.
+    end: the offset of its closing parenthesis. open_ended: whether `**options` may give more arguments.
+    """
+
+    place: Span
+    text: str
+    function: str
+    arguments: Mapping[str, SourceArgument]
+    other_paths: tuple[str, ...]
+    repeated: bool
+    source: str
+    end: int
+    open_ended: bool = False
+    newline: str = "\n"
+
+    def as_written(self, text: str) -> str:
+        """A text of the file with the line ends that the file has."""
+        return text.replace("\n", self.newline)
+
+    def with_arguments(self, texts: Mapping[str, str]) -> str | None:
+        """The text of the file with other arguments, those that are not given yet by name; None where `**options` may
+        give them."""
+        edits = []
+        for name, text in texts.items():
+            given = self.arguments.get(name)
+            if given is None and self.open_ended:
+                return None
+            edits.append((given.start, given.end, text) if given else (self.end, self.end, self._added(name, text)))
+        changed = self.source
+        for start, end, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
+            changed = changed[:start] + text + changed[end:]
+        return changed
+
+    def _added(self, name: str, text: str) -> str:
+        before = self.source[: self.end].rstrip()
+        lead = "" if before.endswith("(") else " " if before.endswith(",") else ", "
+        return f"{lead}{name}={text}"
+
+
+def find_constructor_call(model: nn.Module, path: str) -> ConstructorCall | None:
+    """Where the layer of torch's at a path is made; None where that cannot be told for certain."""
+    return ConstructorFinder(model).at(path)
+
+
+@dataclass
+class ConstructorFinder:
+    """The constructors of one model's layers."""
+
+    model: nn.Module
+    sources: SourceCache = field(default_factory=SourceCache)
+    found: dict[str, CandidateCall | None] = field(default_factory=dict)
+
+    def at(self, path: str) -> ConstructorCall | None:
+        """As `find_constructor_call`."""
+        made = self.made(path)
+        if made is None:
+            return None
+        layer, file = self.module(path), made.definition.file
+        return ConstructorCall(
+            place=file.place(made.call),
+            text=file.segment(made.call),
+            function=made.definition.node.name,
+            arguments=source_arguments(made, type(layer)),
+            other_paths=tuple(self._other_paths(path, made)),
+            repeated=made.repeated,
+            source=file.text,
+            end=file.range(made.call)[1] - 1,
+            newline=file.newline,
+            open_ended=any(keyword.arg is None for keyword in made.call.keywords),
+        )
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path. Raises KeyError where there is none."""
+        return modules_along(self.model, path_names(path))[-1]
+
+    def made(self, path: str) -> CandidateCall | None:
+        """The only call that can have made the layer at a path."""
+        if path not in self.found:
+            self.found[path] = self._made(path)
+        return self.found[path]
+
+    def shared_width_name(self, source: str, path: str) -> str:
+        """The name that one layer's constructor has for its width, if the other's can say it too: both stand in one
+        function, which binds it once, and the first comes first, in no loop. Empty where there is none."""
+        first, second = self.made(source), self.made(path)
+        if first is None or second is None or first.definition is not second.definition:
+            return ""
+        nodes = bind_nodes(first.call, type(self.module(source))) or {}
+        node = next((nodes[name] for name in WIDTH_ARGUMENTS if name in nodes), None)
+        early = (first.call.lineno, first.call.col_offset) < (second.call.lineno, second.call.col_offset)
+        once = isinstance(node, ast.Name) and first.definition.binding_counts.get(node.id) == 1
+        return node.id if isinstance(node, ast.Name) and early and once and not first.repeated else ""
+
+    def _other_paths(self, path: str, made: CandidateCall) -> Iterator[str]:
+        layer = self.module(path)
+        for other, module in walk_modules(self.model).modules:
+            if type(module) is type(layer) and module is not layer:
+                same = self.made(other)
+                if same is not None and same.key == made.key:
+                    yield other
+
+    def _made(self, path: str) -> CandidateCall | None:
+        names = path_names(path)
+        try:
+            modules = modules_along(self.model, names)
+        except KeyError:  # what the model does not hold, it has not made in a way that shows
+            return None
+        if not names or not is_torch_layer(modules[-1]):
+            return None
+        possible: list[CandidateCall | None] = []
+        for depth, holder in enumerate(modules[:-1]):
+            certain = False
+            for one, sure in self._holder_candidates(holder, names[depth:], modules[depth:]):
+                possible.append(one)
+                certain = certain or sure
+            if certain:
+                break
+        fitting = {
+            one.key if one else None: one for one in possible if one is None or self._matches_layer(one, modules)
+        }
+        found = next(iter(fitting.values())) if len(fitting) == 1 else None
+        return None if found is None or self._is_replaced(found, names, modules) else found
+
+    # ------------------------------------------------------------ in the classes of one holder
+    def _holder_candidates(
+        self, holder: nn.Module, names: PathNames, modules: Sequence[nn.Module]
+    ) -> Iterator[tuple[CandidateCall | None, bool]]:
+        """What may have made the layer below a holder, and whether it must have; None for what cannot be told."""
+        if isinstance(holder, CONTAINERS) and type(holder) in CONTAINERS:
+            return
+        constructed = False
+        for definition, is_constructor in self._methods(type(holder)):
+            if is_constructor and constructed:
+                continue  # a class below assigns it after its base class has
+            found = [one for one in find_assignments(definition) if assigns_layer(one, names, modules)]
+            constructed = constructed or (is_constructor and any(not one.conditional for one in found))
+            for one in found:
+                for made in self._value_candidates(one, found, definition, names, modules):
+                    yield made, is_constructor and not one.conditional
+
+    def _methods(self, cls: type) -> Iterator[tuple[FunctionDefinition, bool]]:
+        """The methods of the author's classes, constructors first."""
+        own = [base for base in cls.__mro__ if not base.__module__.startswith("torch.") and base is not object]
+        members = [(name, value) for base in own for name, value in vars(base).items()]
+        for wanted in (True, False):
+            for name, value in members:
+                definition = self.sources.definition(value) if (name == "__init__") is wanted else None
+                if definition is not None:
+                    yield definition, wanted
+
+    def _value_candidates(
+        self,
+        one: Assignment,
+        beside: Sequence[Assignment],
+        definition: FunctionDefinition,
+        names: PathNames,
+        modules: Any,
+    ) -> Iterator[CandidateCall | None]:
+        """The calls that an assignment's value gives for the layer."""
+        depth = len(one.path)
+        longer = any(other.appended and other.path == one.path for other in beside)
+        if one.value is None:
+            yield None
+        elif one.appended:
+            yield from calls_at_path(definition, one.value, names[depth + 1 :], modules[depth + 1 :], repeated=True)
+        elif not (longer and is_empty_container(one.value)):
+            yield from calls_at_path(definition, one.value, names[depth:], modules[depth:], repeated=one.repeated)
+
+    # ------------------------------------------------------------ whether it is that call
+    def _matches_layer(self, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
+        """Whether a call gives a layer of this class with these arguments, as far as they can be read."""
+        layer, definition = modules[-1], made.definition
+        if definition.resolve_name(made.call.func) is not type(layer):
+            return False
+        nodes, present = bind_nodes(made.call, type(layer)), present_arguments(layer)
+        if nodes is None:
+            return False
+        holder = next((m for m in reversed(modules[:-1]) if type(m) not in CONTAINERS), layer)
+        values = {name: definition.value(node, vars(holder)) for name, node in nodes.items()}
+        if all(keyword.arg is not None for keyword in made.call.keywords):
+            parameters = constructor_parameters(type(layer)).items()
+            values = {n: p.default for n, p in parameters if p.default not in (None, p.empty)} | values
+        known = {name: value for name, value in values.items() if value is not UNRESOLVED and name in present}
+        right = all(value is None or is_same_value(value, present[name]) for name, value in known.items())
+        return right and is_consistent(nodes, present)
+
+    def _is_replaced(self, made: CandidateCall, names: PathNames, modules: Sequence[nn.Module]) -> bool:
+        """Whether code of the same file may have put another module on the way: `net.fc = nn.Linear(512, 10)`."""
+        for depth, name in enumerate(names, start=1):
+            for value in outside_assignments(made.definition.file.tree, name):
+                if value is not made.call and self._may_replace(value, made, modules[: depth + 1]):
+                    return True
+        return False
+
+    def _may_replace(self, value: ast.expr, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
+        """Whether an expression of the same file may have given the last of these modules."""
+        meaning = made.definition.resolve_name(value.func) if isinstance(value, ast.Call) else UNRESOLVED
+        if meaning is not type(modules[-1]) or not isinstance(value, ast.Call):
+            return meaning is UNRESOLVED
+        return not is_torch_layer(modules[-1]) or self._matches_layer(replace(made, call=value), modules)
+
+
+def path_names(path: str) -> PathNames:
+    return tuple(path.split(".")) if path else ()
+
+
+def modules_along(model: nn.Module, names: PathNames) -> list[nn.Module]:
+    """The model and every module on the way to a path, the one there included. Raises KeyError."""
+    found = [model]
+    for name in names:
+        child = found[-1]._modules[name]
+        if child is None:
+            raise KeyError(name)
+        found.append(child)
+    return found
+
+
+def assigns_layer(one: Assignment, names: PathNames, modules: Sequence[nn.Module]) -> bool:
+    """Whether an assignment gives the layer: to its path, or to a container on the way with only containers below."""
+    depth = len(one.path)
+    if not depth or not one.matches(names):
+        return False
+    return all(type(module) in CONTAINERS for module in modules[depth:-1])
+
+
+def is_consistent(nodes: Mapping[str, ast.expr], present: Mapping[str, object]) -> bool:
+    """Whether arguments that are given by the same name have the same value."""
+    said: dict[str, object] = {}
+    for name, node in nodes.items():
+        if isinstance(node, ast.Name) and name in present:
+            value = said.setdefault(node.id, present[name])
+            if not is_same_value(value, present[name]):
+                return False
+    return True
+
+
+# ------------------------------------------------------------ arguments
+def bind_nodes(call: ast.Call, cls: type) -> dict[str, ast.expr] | None:
+    """The arguments of a call by torch's names; None where they cannot be told."""
+    parameters = constructor_parameters(cls)
+    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.KEYWORD_ONLY]
+    if not parameters or len(call.args) > len(named) or any(isinstance(node, ast.Starred) for node in call.args):
+        return None
+    by_name = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg in parameters}
+    return {**dict(zip(named, call.args, strict=False)), **{name: node for name, node in by_name.items() if name}}
+
+
+def source_arguments(made: CandidateCall, cls: type) -> dict[str, SourceArgument]:
+    file = made.definition.file
+    nodes = bind_nodes(made.call, cls) or {}
+    return {name: SourceArgument(file.segment(node), *file.range(node)) for name, node in nodes.items()}

@@ -1,0 +1,112 @@
+"""A call at other sizes: a module's twin without memory, and the arguments of its call with other shapes.
+
+module → twin on meta: modules of their own, with empty tensors, all else shared
+args, kwargs, a shape for each input → the same tree, each tensor repeated or cut to its shape
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope.errors import ArchscopeError
+from archscope.record.named_tensors import named_tensors
+from archscope.targets.forward_calls import named_inputs
+from archscope.targets.inputs import Shape, map_leaves
+from archscope.targets.inputs import iter_leaves as plain_leaves
+from archscope.targets.substitution import shallow_copy
+
+
+class ResizeError(ArchscopeError):
+    """A call that cannot be made at other sizes: why."""
+
+
+def resize_inputs(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], shapes: Sequence[Shape]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call with these shapes, one for each tensor in the order of the report's inputs.
+
+    Raises ResizeError.
+    """
+    found = [tensor for tree in named_inputs(module, args, kwargs).values() for _, tensor in named_tensors(tree)]
+    if len(found) != len(shapes):
+        raise ResizeError("the inputs are others")
+    wanted = {id(tensor): (tensor, shape) for tensor, shape in zip(found, shapes, strict=True)}
+    changed = {key for key, (tensor, shape) in wanted.items() if tuple(tensor.shape) != tuple(shape)}
+    if changed - {id(leaf) for leaf in plain_leaves((args, kwargs))}:
+        raise ResizeError("an input lies in an object")
+    made = map_leaves(
+        (args, dict(kwargs)), lambda leaf: resize_tensor(*wanted[id(leaf)]) if id(leaf) in changed else leaf
+    )
+    return made[0], made[1]
+
+
+def resize_tensor(tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """A tensor of the same numbers, repeated or cut along each axis. Raises ResizeError."""
+    if tensor.layout is not torch.strided or tensor.is_nested or 0 in tensor.shape:
+        raise ResizeError("an input is no plain tensor")
+    made = torch.empty(shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else tensor.detach()
+    for axis, size in enumerate(shape):
+        if made.shape[axis] != size:
+            made = made.index_select(axis, torch.arange(size, device=made.device) % made.shape[axis])
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def copy_to_meta(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """A module's twin and the arguments of its call, both on meta, which is loaded then: its first operator takes long.
+
+    Nothing of the original is changed. Raises ReplacementError where code may refer to the module itself.
+    """
+    made = MetaCopier()
+    twin = made.module(module, "")
+    torch.empty(1, device="meta").add(1)
+    return twin, *made.tree((args, dict(kwargs)))
+
+
+class MetaCopier:
+    """The tensors and modules that were made so far, by the identity of what they stand for."""
+
+    def __init__(self) -> None:
+        self.modules: dict[int, nn.Module] = {}
+        self.tensors: dict[int, torch.Tensor] = {}
+
+    def module(self, module: nn.Module, path: str) -> nn.Module:
+        if id(module) in self.modules:
+            return self.modules[id(module)]
+        twin = self.modules[id(module)] = shallow_copy(module, path)
+        held = vars(twin)
+        for name, value in list(held.items()):
+            if name != "_modules":
+                held[name] = self.tree(value)
+        for name, child in held["_modules"].items():
+            if child is not None:
+                held["_modules"][name] = self.module(child, f"{path}.{name}" if path else name)
+        return twin
+
+    def tree(self, value: Any) -> Any:
+        """A plain tree with empty tensors; one without tensors is shared as it is."""
+        if not any(isinstance(leaf, torch.Tensor) for leaf in iter_flat(value)):
+            return value
+        return map_leaves(value, lambda leaf: self.tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf)
+
+    def tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in self.tensors:
+            empty = torch.empty_like(tensor.detach(), device="meta")
+            learned = isinstance(tensor, nn.Parameter)
+            flag = tensor.requires_grad
+            self.tensors[id(tensor)] = nn.Parameter(empty, flag) if learned else empty.requires_grad_(flag)
+        return self.tensors[id(tensor)]
+
+
+def iter_flat(value: Any, depth: int = 4) -> Iterator[Any]:
+    """The leaves of a plain tree, not deeper than so many levels: an attribute may hold itself."""
+    if type(value) in (list, tuple, dict) and depth:
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from iter_flat(item, depth - 1)
+    else:
+        yield value

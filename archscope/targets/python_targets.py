@@ -1,0 +1,310 @@
+"""Python targets: the user's code is run, as `python` would, and gives an nn.Module.
+
+    "net.py:Net" → source, name → the imported module → the attribute → called with its arguments → nn.Module
+
+A file is run anew every time, and what it brought in is forgotten with `surroundings`; a module that is named by its
+import path is imported once, as ever.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope import units
+from archscope.errors import UsageError, did_you_mean
+from archscope.spec.catalog import suggest_network
+from archscope.targets.construction_errors import construction_error, import_error, is_construction_error
+from archscope.targets.forward_calls import call_signature_text
+from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
+from archscope.targets.memory_limit import MemoryLimit
+from archscope.user_warnings import attributed_warnings
+
+TARGET_FORMS = (
+    "net.yaml, net.yaml:variant, net.py:Net, package.module:factory, or a network that `archscope list` shows"
+)
+
+
+@contextmanager
+def target_import_path(target: Any) -> Iterator[None]:
+    """Inside, a Python target's imports find what lies beside its file, or in the current directory, first.
+
+    Afterwards the modules that a file brought in from its own folder are no longer imported, so that another file finds
+    its own; those of the same names that were imported from elsewhere step aside meanwhile.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        yield
+        return
+    source = os.fspath(target).rpartition(":")[0]
+    with _prepended_path(os.path.dirname(os.path.abspath(source)) if source.endswith(".py") else os.getcwd()) as folder:
+        if not source.endswith(".py"):
+            yield
+            return
+        aside = _same_named_modules(folder)
+        before = {name: sys.modules.pop(name) for name in aside} | dict(sys.modules)
+        try:
+            yield
+        finally:
+            for name in [
+                name for name, module in sys.modules.items() if name not in before and _is_in_folder(module, folder)
+            ]:
+                del sys.modules[name]
+            sys.modules.update({name: before[name] for name in aside})
+
+
+@contextmanager
+def _prepended_path(folder: str) -> Iterator[str]:
+    sys.path.insert(0, folder)
+    try:
+        yield folder
+    finally:
+        with suppress(ValueError):  # the user's code may have taken it out
+            sys.path.remove(folder)
+
+
+def _same_named_modules(folder: str) -> list[str]:
+    """Users' own modules from elsewhere that are called like something in a folder."""
+    here = (
+        {path.stem for path in Path(folder).iterdir() if path.suffix == ".py" or path.is_dir()}
+        if (os.path.isdir(folder))
+        else set()
+    )
+    return [name for name in sys.modules if name.partition(".")[0] in here and _is_foreign(name, folder)]
+
+
+def _is_foreign(name: str, folder: str) -> bool:
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    ours = name.partition(".")[0] in sys.stdlib_module_names | {"archscope", "torch", "__main__"}
+    return (
+        not ours
+        and bool(file)
+        and not _is_in_folder(sys.modules[name], folder)
+        and not INSTALL_FOLDERS.intersection(Path(file).parts)
+    )
+
+
+def _is_in_folder(module: ModuleType | None, folder: str) -> bool:
+    """Whether a module is one of the user's own below a folder."""
+    file = Path(getattr(module, "__file__", None) or "/")
+    return file.is_relative_to(folder) and not INSTALL_FOLDERS.intersection(file.parts)
+
+
+def load_module(target: str, arguments: Mapping[str, Any], *, device: str = "cpu") -> nn.Module:
+    """The module that a target names, or that its class or factory makes of `arguments`. Raises UsageError.
+
+    For meta it is made there if its code allows that, so that it needs no memory.
+    """
+    return make_module(load_named(target), arguments, target, device=device)
+
+
+@attributed_warnings()
+def load_named(target: str) -> Any:
+    """The class, factory or instance that a target names; its file is run. Raises UsageError."""
+    source, name = _split_target(target)
+    return _find_attribute(_import_source(source), name, target)
+
+
+@attributed_warnings()
+def make_module(found: Any, arguments: Mapping[str, Any], target: str, *, device: str = "cpu") -> nn.Module:
+    """The module that was named, or that it makes of `arguments`. Raises UsageError."""
+    ready = not arguments and isinstance(found, (nn.Module, torch.export.ExportedProgram))
+    return as_module(found if ready else _call_target(found, arguments, target, device), target)
+
+
+def as_module(made: Any, what: str) -> nn.Module:
+    """A module, also of an exported program, which has no modes. Raises UsageError for anything else."""
+    if isinstance(made, torch.export.ExportedProgram):
+        module = made.module()
+        module.training = False
+        return module
+    if isinstance(made, nn.Module):
+        return made
+    raise UsageError(f"{what} gives {_with_article(made)}, not a torch.nn.Module", _module_hint(made))
+
+
+def _with_article(value: Any) -> str:
+    if value is None:
+        return "None"
+    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return kind if isinstance(value, type) else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+
+
+def _module_hint(made: Any) -> str:
+    """How to get at a module that lies in what was made."""
+    if isinstance(made, (tuple, list)):
+        held, kind = dict(enumerate(made)), "item"
+    else:
+        held, kind = (made, "item") if isinstance(made, dict) else (getattr(made, "__dict__", {}), "attribute")
+    found = [key for key, value in held.items() if isinstance(value, nn.Module)]
+    return f"a function that returns its {kind} {found[0]!r} would do" if found else NAME_HELP
+
+
+NAME_HELP = "name a class, function or instance that gives one"
+
+
+def _split_target(target: str) -> tuple[str, str]:
+    source, _, name = target.rpartition(":")
+    if source and name:
+        return source, name
+    file = source or target
+    if file.endswith(".py"):
+        _check_is_file(file)
+        named = [f"{file}:{found}" for found in _defined_names(file)]
+        raise UsageError(f"{target!r} names a file, and nothing in it", _names_help(named) or f"write {file}:Net")
+    package, _, last = target.rpartition(".")
+    dotted = package and all(part.isidentifier() for part in target.split("."))
+    raise UsageError(
+        f"{target!r} is neither a spec nor a Python target",
+        f"a colon comes before the name: {package}:{last}" if dotted else suggest_network(target) or TARGET_FORMS,
+    )
+
+
+def _defined_names(file: str) -> list[str]:
+    """The classes and functions of a file, by reading it."""
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [
+        node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name[0] != "_"
+    ]
+
+
+def _names_help(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"name one of {', '.join(names[:most])}{more}" if len(names) > 1 else f"name {names[0]}" if names else ""
+
+
+def _check_is_file(source: str) -> None:
+    if not os.path.isfile(source):
+        raise UsageError(f"there is no file {source}", "the path is relative to the current directory")
+
+
+def _import_source(source: str) -> ModuleType:
+    if source.endswith(".py"):
+        _check_is_file(source)
+    try:
+        return _run_file(source) if source.endswith(".py") else importlib.import_module(source)
+    except (Exception, SystemExit) as error:
+        if is_construction_error(error):
+            raise import_error(source, error) from error
+        raise UsageError(f"{source} cannot be imported: {_error_text(error)}", _import_help(error, source)) from error
+
+
+def _run_file(source: str) -> ModuleType:
+    """A file as a module under a name of its own."""
+    name = Path(source).stem
+    if name in sys.modules or not name.isidentifier():
+        name = f"target_{zlib.crc32(os.path.abspath(source).encode()):x}"
+    spec = importlib.util.spec_from_file_location(name, os.path.abspath(source))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look a module up by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _error_text(error: BaseException) -> str:
+    """An exception in a line, with the line of the user's that it came through."""
+    said = " ".join(str(error).split())
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_file(frame.filename)]
+    where = f" ({relative_path(own[-1].filename)}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}{f': {said}' * bool(said)}{where}"
+
+
+def _is_user_file(file: str) -> bool:
+    path = Path(file)
+    ours = path.is_relative_to(Path(__file__).parent.parent) or file == warnings.__file__
+    return not ours and not file.startswith("<") and not (INSTALL_FOLDERS | {"importlib"}).intersection(path.parts)
+
+
+def _import_help(error: BaseException, source: str) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in sys.modules:
+        here = error.name.split(".")[0] == source.split(".")[0]
+        return (
+            f"install {error.name.split('.')[0]} where archscope runs{', or go to the folder that it lies in' * here}"
+        )
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        dotted = source.removesuffix(".py").replace(os.sep, ".")
+        whole = dotted if all(part.isidentifier() for part in dotted.split(".")) else "package.module"
+        return f"name it by its import path, from the folder above its package: {whole}:Net"
+    return ""
+
+
+def _find_attribute(module: Any, name: str, target: str) -> Any:
+    for part in name.split("."):
+        if not hasattr(module, part):
+            raise UsageError(f"{target}: there is no {part!r}", _attribute_help(module, part))
+        module = getattr(module, part)
+    return module
+
+
+def _attribute_help(holder: Any, part: str) -> str:
+    """What an attribute could have been meant to be: one like it, else what was written there."""
+    names = [name for name in dir(holder) if not name.startswith("_")]
+    own = (
+        [name for name in names if getattr(getattr(holder, name, None), "__module__", "") == holder.__name__]
+        if (isinstance(holder, ModuleType))
+        else []
+    )
+    return did_you_mean(part, names) or _names_help(own)
+
+
+def _call_target(found: Any, arguments: Mapping[str, Any], target: str, device: str) -> Any:
+    if isinstance(found, (nn.Module, torch.export.ExportedProgram)):
+        raise UsageError(f"{target} is an instance, which takes no arguments", "leave them out")
+    if not callable(found):
+        raise UsageError(f"{target} is {units.short_repr(found)}, no class, function or instance", NAME_HELP)
+    _check_arguments(found, arguments, target)
+    if torch.device(device).type == "meta":
+        with (
+            suppress(Exception, SystemExit),
+            torch.device("meta"),
+        ):  # what needs values while it is made is made on the CPU
+            return found(**arguments)
+    try:
+        with MemoryLimit(target):
+            return found(**arguments)
+    except UsageError:  # there is no room for it
+        raise
+    except (Exception, SystemExit) as error:  # the user's code raises what it likes
+        raise construction_error(target, error) from error
+
+
+def _check_arguments(found: Any, arguments: Mapping[str, Any], target: str) -> None:
+    """Raises UsageError where a class or function has other arguments than it is given."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # written in C
+        return
+    every = list(signature.parameters.values())
+    named = [p for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    missing = [p.name for p in every if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    missing = [name for name in missing if name not in arguments]
+    unknown = [name for name in arguments if name not in {p.name for p in named}]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in every):
+        near = (
+            did_you_mean(unknown[0], [p.name for p in named])
+            or f"it is {call_signature_text(signature, target.rpartition(':')[2])}"
+        )
+        raise UsageError(f"{target} cannot be made: it has no argument {unknown[0]!r}", near)
+    if missing:
+        given = ", ".join(f'"{name}": …' for name in missing)
+        cure = f"set={{{given}}} (it is {call_signature_text(signature, target.rpartition(':')[2])})"
+        raise UsageError(f"{target} cannot be made without {' and '.join(map(repr, missing))}", cure)

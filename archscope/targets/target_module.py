@@ -1,0 +1,291 @@
+"""What is analysed: a live module or a Python target → TargetModule, seen through its wrappers, with its lazy layers
+made.
+
+target, arguments, device, dtype → module → without DataParallel, compile → TargetModule → initialised by its inputs
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedBuffer
+
+from archscope import units
+from archscope.backends import DEVICE_SEPARATOR, leading_device, preserved_generators, split_devices, traits_of
+from archscope.errors import UsageError
+from archscope.record import ModuleContents, walk_modules
+from archscope.record.named_tensors import named_tensors
+from archscope.record.object_state import preserved_objects
+from archscope.record.preserved_state import preserved_state
+from archscope.record.tensor_backup import preserved_tensors
+from archscope.targets.devices import opened, resolve_device, resolve_dtype
+from archscope.targets.inputs import InputPlacement, map_leaves
+from archscope.targets.python_targets import as_module, load_module, make_module
+from archscope.user_warnings import attributed_warnings
+
+PARALLEL_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+@dataclass(frozen=True)
+class TargetModule:
+    """A module to be analysed.
+
+    device, dtype: where its tensors live and what they are, as a report says it. placement: where its inputs go.
+    live: it is the caller's, who gets it back as it was. holding: its modules and tensors. notes: what a reader must
+    know of how it was looked at. batch_guessed: whether its input got a batch that nobody gave.
+    """
+
+    module: nn.Module
+    name: str
+    device: str
+    dtype: str
+    placement: InputPlacement
+    live: bool
+    holding: ModuleContents
+    notes: tuple[str, ...] = ()
+    batch_guessed: bool = False
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether no lazy layer waits for its first input."""
+        return not self.holding.lazy_tensors
+
+    @property
+    def main_device(self) -> str:
+        """The device that sets the pace: a GPU, if the model or its inputs are on one."""
+        return leading_device(split_devices(self.device))
+
+    @property
+    def title(self) -> str:
+        """The name of the class that its author wrote."""
+        own = self.module.original_name if isinstance(self.module, torch.jit.ScriptModule) else ""
+        return own or type(self.module).__name__
+
+
+def resolve_target(
+    target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None
+) -> TargetModule:
+    """A live module, which stays as it is, or one made by a Python target, a class or a function, put where `device`
+    and `dtype` say.
+
+    Raises UsageError.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        return _make_target(os.fspath(target), arguments, opened(device), dtype)
+    if is_factory(target):
+        name = getattr(target, "__name__", type(target).__name__)
+        place = opened(device)
+        return target_from_factory(lambda: make_module(target, arguments, name, device=place), name, place, dtype)
+    if not isinstance(target, (nn.Module, torch.export.ExportedProgram)):
+        raise _no_target_error(target)
+    if arguments:
+        raise UsageError("a live module takes no arguments", "give them where it is made")
+    module, notes = _unwrap(as_module(target, type(target).__name__))
+    found = _target_module(module, type(module).__name__, live=True, notes=notes)
+    if dtype is not None or (device != "auto" and not _same_device(found.placement.device, resolve_device(device))):
+        raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
+    return found
+
+
+def _make_target(target: str, arguments: Mapping[str, Any], device: str, dtype: str | None) -> TargetModule:
+    return target_from_factory(lambda: load_module(target, arguments, device=device), target, device, dtype)
+
+
+def target_from_factory(make: Callable[[], nn.Module], target: str, device: str, dtype: str | None) -> TargetModule:
+    """The module that a Python target makes, put on a device. Raises UsageError."""
+    kind = resolve_dtype(dtype)
+    with preserved_generators(device):
+        made = make()
+    try:
+        module, notes = _unwrap(made.to(device=device, dtype=kind))
+    except Exception as error:  # a module's own `to` raises what it likes
+        wish = " and ".join(filter(None, (device, dtype)))
+        raise UsageError(f"{target} cannot be moved to {wish}: {_exception_text(error)}", "make it there") from error
+    return _target_module(module, target, live=False, notes=notes, device=device)
+
+
+def is_factory(target: Any) -> bool:
+    """Whether a live target is a class or function that makes a module."""
+    return callable(target) and not isinstance(target, (nn.Module, torch.export.ExportedProgram, torch.Tensor))
+
+
+def _no_target_error(target: Any) -> UsageError:
+    what = "a tensor" if isinstance(target, torch.Tensor) else units.short_repr(target)
+    return UsageError(f"{what} is no target", 'a live nn.Module, or its import path as text: "net.py:Net"')
+
+
+def _exception_text(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _unwrap(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """What a data-parallel or compiled module runs, and notes that say so."""
+    notes: list[str] = []
+    while True:
+        if isinstance(module, PARALLEL_WRAPPERS):
+            notes.append(f"{type(module).__name__}: the module that it holds was analysed, on one device")
+            module = module.module
+        elif _is_compiled(module):
+            notes.append("torch.compile: analysed as its author wrote it, not compiled")
+            module = module._orig_mod  # type: ignore[assignment]  # a compiled module holds one
+        else:
+            return module, tuple(notes)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return "torch._dynamo" in sys.modules and isinstance(module, torch._dynamo.OptimizedModule)
+
+
+def _target_module(
+    module: nn.Module, name: str, *, live: bool, notes: Sequence[str], device: str = "cpu"
+) -> TargetModule:
+    holding = walk_modules(module)
+    tensors = [tensor for _, tensor in (*holding.parameters, *holding.buffers)] + holding.lazy_tensors
+    devices = [str(one) for one in dict.fromkeys(tensor.device for tensor in tensors)] or [device]
+    packed = _packed_weights(module) if any(map(_is_quantised, {type(part) for _, part in holding.modules})) else {}
+    kinds = _floating_dtypes(tensors)
+    door = InputPlacement(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
+    if packed:
+        what = f"weights that are packed as {_join_names(packed.values())}"
+        notes = (*notes, f"{what} are no parameters, and not counted: {_first_three(list(packed))}")
+    shown = (
+        _join_names(packed.values())
+        if packed and not kinds
+        else kinds[0]
+        if kinds
+        else _dtype_without_floats(tensors, door.dtype)
+    )
+    return TargetModule(module, name, DEVICE_SEPARATOR.join(devices), shown, door, live, holding, tuple(notes))
+
+
+def _join_names(names: Any) -> str:
+    return " and ".join(dict.fromkeys(names))
+
+
+def _floating_dtypes(tensors: Sequence[torch.Tensor]) -> list[str]:
+    """The dtypes of floating-point tensors, else of complex ones."""
+    kinds = dict.fromkeys(tensor.dtype for tensor in tensors)
+    found = [kind for kind in kinds if kind.is_floating_point] or [kind for kind in kinds if kind.is_complex]
+    return [str(kind).removeprefix("torch.") for kind in found]
+
+
+def _dtype_without_floats(tensors: Sequence[torch.Tensor], default: str) -> str:
+    """What a model is made of that has no floats."""
+    return str(tensors[0].dtype).removeprefix("torch.") if tensors else default
+
+
+def _packed_weights(module: nn.Module) -> dict[str, str]:
+    """Modules that keep a quantised weight where no parameter is, with its dtype."""
+    found: dict[str, str] = {}
+    for name, part in module.named_modules():
+        if _is_quantised(type(part)) and callable(getattr(part, "weight", None)):
+            with suppress(Exception):  # a layer without a weight of its own
+                found[name or type(part).__name__] = str(part.weight().dtype).removeprefix("torch.")
+    return found
+
+
+def _is_quantised(kind: type) -> bool:
+    return kind.__module__.startswith("torch.ao.nn.quantized")
+
+
+def _same_device(one: str, other: str) -> bool:
+    """`cuda` is `cuda:0`."""
+    first, second = torch.device(one), torch.device(other)
+    return first.type == second.type and (first.index or 0) == (second.index or 0)
+
+
+# ------------------------------------------------------------ inputs that are there, layers that are not
+def move_inputs(subject: TargetModule, tree: Any) -> Any:
+    """The tensors of arguments where a target's module was put; a live module's stay where they are."""
+    if subject.live:
+        return tree
+    device = torch.device(subject.placement.device)
+    return map_leaves(tree, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf)
+
+
+def with_input_devices(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
+    """The subject with devices that only its inputs name: all where a live module has no tensors of its own, else
+    a GPU where it is on none."""
+    holding = subject.holding
+    named = dict.fromkeys(str(leaf.device) for tree in (*args, *kwargs.values()) for _, leaf in named_tensors(tree))
+    own = split_devices(subject.device) if holding.parameters or holding.buffers or holding.lazy_tensors else []
+    if not subject.live or not named or any(traits_of(one).is_async for one in own):
+        return subject
+    added = [one for one in named if one not in own and (not own or traits_of(one).is_async)]
+    return replace(subject, device=DEVICE_SEPARATOR.join([*own, *added]))
+
+
+@attributed_warnings()
+def initialize_lazy(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
+    """The subject with its lazy layers made by one forward pass; of a live module, a copy.
+
+    That pass leaves nothing else behind, as the recorded one does; what ends it is left to that one. Raises UsageError
+    where a live module cannot be copied.
+    """
+    if subject.is_initialized:
+        return subject
+    module = _copy_module(subject.module) if subject.live else subject.module
+    run_isolated(subject, module, args, kwargs)
+    made = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
+    holding = walk_modules(module)
+    return replace(
+        subject, module=module, holding=holding, notes=(*subject.notes, *made, *_uninitialized_notes(holding))
+    )
+
+
+def run_isolated(subject: TargetModule, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """One forward pass of a subject's module, or of a copy, that leaves nothing behind; what ends it is not raised."""
+    given = (*args, *kwargs.values())
+    belongings = preserved_objects([part for _, part in subject.holding.modules if subject.live], given)
+    tensors = preserved_tensors([tensor for value in given for _, tensor in named_tensors(value)])
+    with preserved_state(grad=False), belongings, tensors, _eval_mode(module), suppress(Exception):
+        module(*args, **kwargs)
+
+
+def _uninitialized_notes(holding: ModuleContents) -> Iterator[str]:
+    """A note where lazy layers are still waiting: nobody knows how many parameters they will have."""
+    paths = [path for path, part in holding.modules if _is_uninitialized(part)]
+    if paths:
+        yield f"lazy layers that were not reached have no shapes, and are not counted: {_first_three(paths)}"
+
+
+def _is_uninitialized(part: nn.Module) -> bool:
+    return isinstance(part, LazyModuleMixin) and part.has_uninitialized_params()
+
+
+def _first_three(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", …" * (len(names) > 3)
+
+
+def _copy_module(module: nn.Module) -> nn.Module:
+    buffers = [buffer for buffer in module.buffers() if isinstance(buffer, UninitializedBuffer)]
+    fresh = {id(buffer): _empty_buffer(buffer) for buffer in buffers}
+    try:
+        return copy.deepcopy(module, fresh)  # such buffers cannot copy themselves
+    except Exception as error:  # its tensors and attributes raise what they like
+        fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_exception_text(error)}"
+        raise UsageError(fact, "run it once, which makes its lazy layers ready, and analyse it then") from error
+
+
+def _empty_buffer(buffer: UninitializedBuffer) -> UninitializedBuffer:
+    return UninitializedBuffer(device=buffer.device, dtype=buffer.dtype)  # type: ignore[call-arg]  # its stub says none
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training

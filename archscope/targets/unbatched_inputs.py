@@ -1,0 +1,87 @@
+"""An input that was given without its batch: the first layer shows it → the input in a batch, and a note.
+
+Conv2d(3, …) and 3×28×28 → 1×3×28×28          Linear(784, …) and 784 → 1×784
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope import units
+from archscope.targets.inputs import iter_leaves
+from archscope.targets.target_module import TargetModule, run_isolated
+
+CHANNEL_LAYERS: tuple[tuple[type[nn.Module], int], ...] = (
+    (nn.Conv1d, 1),
+    (nn.Conv2d, 2),
+    (nn.Conv3d, 3),
+    (nn.ConvTranspose1d, 1),
+    (nn.ConvTranspose2d, 2),
+    (nn.ConvTranspose3d, 3),
+    (nn.BatchNorm2d, 2),
+    (nn.BatchNorm3d, 3),
+)
+"""Layers that read channels, with the number of axes behind them."""
+
+
+class LayerReachedError(Exception):
+    """Ends a run at its first layer."""
+
+
+def find_missing_batch(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The first layer, by its class, where it shows that the one input of a call has no batch; else nothing."""
+    (given,) = (*args, *kwargs.values())
+    parts = [part for part in subject.module.modules() if not list(part.children())]
+    if not isinstance(given, torch.Tensor) or not lacks_batch(parts, tuple(given.shape)):
+        return ""
+    return type(parts[0]).__name__ if receives_input(subject, args, kwargs, parts[0]) else ""
+
+
+def batch_note(layer: str, alone: tuple[Any, Any], whole: tuple[Any, Any]) -> str:
+    """A note that says how an input was taken. alone, whole: the arguments of a call without and with the batch."""
+    shapes = [units.format_shape(tuple(next(iter_leaves(list(arguments))).shape)) for arguments in (alone, whole)]
+    what = f"{shapes[0]} was taken as one example, {shapes[1]}"
+    return f"{what}, as the first layer ({layer}) shows; a tensor goes in as it is"
+
+
+def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
+    """Whether a shape is one example of what the first layer reads."""
+    first = parts[0] if parts else None
+    for kind, axes in CHANNEL_LAYERS:
+        if isinstance(first, kind):
+            return len(shape) == axes + 1 and shape[0] == getattr(
+                first, "in_channels", getattr(first, "num_features", 0)
+            )
+    if isinstance(first, nn.Linear):
+        return shape == (first.in_features,)
+    second = parts[1] if len(parts) > 1 else None
+    flat = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
+    return (
+        flat
+        and isinstance(second, nn.Linear)
+        and bool(shape)
+        and shape[0] != 1
+        and math.prod(shape) == second.in_features
+    )
+
+
+def receives_input(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any], layer: nn.Module) -> bool:
+    """Whether a call gives its one input to a layer with the shape that it has. The call ends there."""
+    (given,) = (*args, *kwargs.values())
+    found: list[tuple[int, ...]] = []
+
+    def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
+        found.append(tuple(args[0].shape) if args and isinstance(args[0], torch.Tensor) else ())
+        raise LayerReachedError
+
+    hook = layer.register_forward_pre_hook(stop)
+    try:
+        run_isolated(subject, subject.module, args, kwargs)
+    finally:
+        hook.remove()
+    return found[:1] == [tuple(given.shape)]

@@ -1,0 +1,138 @@
+"""What an error of the author's own code is about, where its expression tells for certain: a cure, or nothing.
+
+self.WIDTHS[groups], KeyError(4) → "WIDTHS has 3 and 8"        assert dim % heads == 0 → heads that divide dim
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from archscope.errors import did_you_mean
+from archscope.layer_rules import format_divisors, is_count
+from archscope.targets.construction_steps import ConstructionStep
+from archscope.targets.forward_calls import call_signature_text
+from archscope.targets.quoted_values import quote_value
+from archscope.targets.source_files import UNRESOLVED, SourceFile
+from archscope.targets.value_origins import static_value
+
+MAX_KEYS = 8
+NO_SUPER_INIT = "before Module.__init__() call"
+
+
+def user_code_help(error: BaseException, making: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
+    """What would do, where that is certain; else nothing."""
+    names = making.names
+    if isinstance(error, AttributeError) and NO_SUPER_INIT in str(error) and making.module is not None:
+        return f"super().__init__() comes first in {type(making.module).__name__}.__init__"
+    if isinstance(error, (KeyError, IndexError)) and isinstance(node, ast.Subscript):
+        return _index_help(error, node, names)
+    if isinstance(error, AttributeError) and isinstance(node, ast.Attribute):
+        return _attribute_help(making, file, node)
+    if isinstance(error, TypeError) and isinstance(node, ast.Call):
+        return _call_help(node, names)
+    if isinstance(node, (ast.BinOp, ast.Compare)):
+        return _divisor_help(node, names)
+    return ""
+
+
+def _index_help(error: BaseException, node: ast.Subscript, names: Mapping[str, object]) -> str:
+    held, key, text = static_value(node.value, names), static_value(node.slice, names), ast.unparse(node.value)
+    if isinstance(error, KeyError) and type(held) is dict and error.args and error.args[0] not in held:
+        near = did_you_mean(key, [k for k in held if isinstance(k, str)]) if isinstance(key, str) else ""
+        keys = [quote_value(one) for one in list(held)[:MAX_KEYS]] + ["…"] * (len(held) > MAX_KEYS)
+        return near or (f"{text} has {', '.join(keys)}" if keys else f"{text} is empty")
+    if isinstance(error, IndexError) and isinstance(held, (list, tuple)) and isinstance(key, int):
+        count = len(held)
+        return f"{text} has {count} item{'s' * (count != 1)}" + f", from 0 to {count - 1}" * (count > 0)
+    return ""
+
+
+def _attribute_help(making: ConstructionStep, file: SourceFile, node: ast.Attribute) -> str:
+    """An attribute that is set further down, or is called nearly so."""
+    holder = static_value(node.value, making.names)
+    if holder is UNRESOLVED:
+        return ""
+    if holder is making.module and isinstance(node.value, ast.Name):
+        later = _later_assignment_line(file, node, making)
+        if later:
+            return f"{ast.unparse(node)} is set in line {later}, after it is read"
+    modules = list(holder._modules) if isinstance(holder, nn.Module) and "_modules" in vars(holder) else []
+    return did_you_mean(node.attr, [*dir(type(holder)), *getattr(holder, "__dict__", {}), *modules])
+
+
+def _later_assignment_line(file: SourceFile, node: ast.Attribute, making: ConstructionStep) -> int:
+    """The first line of the same constructor below an expression that sets its attribute; 0 where there is none."""
+    first = making.innermost.f_code.co_firstlineno
+    for function in ast.walk(file.tree):
+        if isinstance(function, ast.FunctionDef) and function.lineno <= node.lineno <= (function.end_lineno or 0):
+            lines = (
+                n.lineno
+                for n in ast.walk(function)
+                if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and ast.unparse(n) == ast.unparse(node)
+            )
+            if function.lineno >= first:
+                return min((line for line in lines if line > node.lineno), default=0)
+    return 0
+
+
+def _call_help(node: ast.Call, names: Mapping[str, object]) -> str:
+    """What a class or function takes that was called with other arguments."""
+    called = static_value(node.func, names)
+    starred = any(isinstance(one, ast.Starred) for one in node.args) or any(k.arg is None for k in node.keywords)
+    if called is UNRESOLVED or not callable(called) or starred:
+        return ""
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        return ""
+    given = {keyword.arg: None for keyword in node.keywords if keyword.arg is not None}
+    return "" if _can_bind(signature, len(node.args), given) else _signature_help(called, signature, given)
+
+
+def _can_bind(signature: inspect.Signature, count: int, given: Mapping[str, Any]) -> bool:
+    try:
+        signature.bind(*[None] * count, **given)
+    except TypeError:
+        return False
+    return True
+
+
+def _signature_help(called: Any, signature: inspect.Signature, given: Mapping[str, Any]) -> str:
+    unknown = next((name for name in given if name not in signature.parameters), "")
+    near = did_you_mean(unknown, signature.parameters) if unknown else ""
+    its = f"it is {call_signature_text(signature, getattr(called, '__name__', 'the call'))}"
+    return f"{near} {its}".strip()
+
+
+def _divisor_help(node: ast.BinOp | ast.Compare, names: Mapping[str, object]) -> str:
+    """Divisors for `size % count`, `size % count == 0`, where count does not divide size."""
+    remainder = node.left if isinstance(node, ast.Compare) else node
+    if not isinstance(remainder, ast.BinOp) or not isinstance(remainder.op, ast.Mod):
+        return ""
+    size, count = static_value(remainder.left, names), static_value(remainder.right, names)
+    if not is_count(size) or not is_count(count) or size % count == 0:
+        return ""
+    many, whole = ast.unparse(remainder.right), ast.unparse(remainder.left)
+    many, whole = (text if text.isdigit() else f"{text}={n}" for text, n in ((many, count), (whole, size)))
+    return f"{many} does not divide {whole}: {format_divisors(size, count)}"
+
+
+def condition_at(file: SourceFile, line: int) -> ast.AST | None:
+    """The condition of an assertion, or of the innermost `if` around a `raise`, at a line."""
+    found: ast.AST | None = None
+    for node in ast.walk(file.tree):
+        if not isinstance(node, (ast.Assert, ast.If)):
+            continue
+        ends = [node] if isinstance(node, ast.Assert) else [one for one in node.body if isinstance(one, ast.Raise)]
+        if any(spans_line(one, line) for one in ends):
+            found = node.test
+    return found
+
+
+def spans_line(node: ast.stmt, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or node.lineno)
