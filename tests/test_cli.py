@@ -503,9 +503,9 @@ def python(program: str, *more: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_closed_pipe_ends_quietly() -> None:
     program = (
-        "import os; from archscope.cli.output import deliver, refusing\n"
+        "import os; from archscope.cli.output import errors_printed, write_output\n"
         "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)\n"
-        "with refusing(): deliver('a table', None)"
+        "with errors_printed(): write_output('a table', None)"
     )
     done = python(program)
     assert (done.returncode, done.stderr) == (141, "")
@@ -515,7 +515,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
     "arguments", [["--help"], ["--version"], ["list"], ["summary", "--help"], ["summray"], ["flops", "a", "--by", "x"]]
 )
 def test_help_and_mistakes_do_not_import_torch(arguments: list[str]) -> None:
-    program = "import sys; from archscope.cli import ended; ended(sys.argv[1:]); print('torch' in sys.modules)"
+    program = "import sys; from archscope import cli; cli.run_command_line(sys.argv[1:]); print('torch' in sys.modules)"
     done = python(program, *arguments)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
 
@@ -624,14 +624,14 @@ def test_budgets_baselines_and_comments_of_a_folder(tmp_path: Path, monkeypatch:
 
 def test_a_mistake_in_a_spec_is_answered_without_torch(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text("input: [N, 3]\nlayrs: [Flatten]\n")
-    program = "import sys; from archscope.cli import ended; print(ended(sys.argv[1:]), 'torch' in sys.modules)"
+    program = "import sys; from archscope import cli; print(cli.run_command_line(sys.argv[1:]), 'torch' in sys.modules)"
     done = python(program, "summary", str(tmp_path / "net.yaml"))
     assert done.stdout == "2 False\n", done.stderr
     assert "did you mean 'layers'?" in done.stderr
 
 
 def test_the_schema_needs_no_torch() -> None:
-    program = "import sys; from archscope.cli import ended; code = ended(['schema']); sys.exit('torch' in sys.modules)"
+    program = "import sys; from archscope import cli; cli.run_command_line(['schema']); sys.exit('torch' in sys.modules)"
     done = python(program)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["title"]

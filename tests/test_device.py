@@ -173,12 +173,12 @@ def test_what_was_measured_beside_others_on_a_gpu_is_not_kept_for_good(others: i
 WRITER = """
 import sys
 from pathlib import Path
-from archscope.api.device_ceilings import read, write
+from archscope.api.device_ceilings import read_cache, write_cache
 path = Path(sys.argv[1])
-found = read(path)
+found = read_cache(path)
 for _ in range(200):
-    write(path, found, print)
-    assert read(path) == found
+    write_cache(path, found, print)
+    assert read_cache(path) == found
 """
 
 

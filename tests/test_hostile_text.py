@@ -312,7 +312,7 @@ def test_what_is_no_plain_file_is_not_read(kind: str, folder: Path) -> None:
     Path("net.yaml").write_text("import: {odd.yaml: [A]}\ninput: [N, 4]\nlayers: [A]\n")
     Path("sound.yaml").write_text("input: [N, 4]\nlayers: [Linear(4)]\n")
     asked = [["odd.yaml"], ["net.yaml"], ["odd.py:Net"], ["sound.yaml", "--baseline", "odd.json"]]
-    program = f"from archscope.cli import ended\nprint([ended(['check', *each]) for each in {asked}])"
+    program = f"from archscope.cli import run_command_line as run\nprint([run(['check', *each]) for each in {asked}])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (done.stdout.splitlines()[-1], done.returncode) == ("[2, 2, 2, 2]", 0), done.stderr
     with pytest.raises(UsageError, match="holds no report"):

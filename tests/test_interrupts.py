@@ -14,7 +14,7 @@ from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler
 
 LIMIT = 20.0
 """Seconds after which a child has failed; the goal is two."""
-READY = "from archscope.interrupts import heeded; heeded(); print('ready', flush=True)\n"
+READY = "from archscope.interrupts import install_handler; install_handler(); print('ready', flush=True)\n"
 PROGRAM = READY + "from archscope.cli import main; main()"
 MODELS = """
 import pathlib, time

@@ -19,7 +19,7 @@ SESSION = Path(__file__).with_name("newcomer") / "session.txt"
 CHILD = """
 import contextlib, io, json, pathlib, sys
 import archscope
-from archscope.cli import ended
+from archscope.cli import run_command_line
 
 assert pathlib.Path(archscope.__file__).is_relative_to(sys.argv[1]), archscope.__file__
 said = []
@@ -29,7 +29,7 @@ for name, content in json.load(sys.stdin):
         continue
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        code = ended(content)
+        code = run_command_line(content)
     said.append((code, out.getvalue()))
 print(json.dumps(said))
 """

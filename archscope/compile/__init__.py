@@ -17,7 +17,7 @@ compile_net(library, variant) → Plan
   expectations  `expect:` as something that can be checked
 build(plan) → Net, an nn.Module, with a submodule for each use of a block  assemble, initialise
   source        a graph as Python; built, the classes that are made of it and what they require when they run
-  way_out       what helps where a built net refuses a size
+  size_help     what helps where a built net refuses a size
 outline(plan) → PlannedBlock, plain data for comparisons
 distinct(plan) → each distinct block once, for what a whole net costs
 ready(plan) → layers laid out, and a run that says where it is             assemble, drive

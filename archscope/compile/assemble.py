@@ -47,7 +47,7 @@ def build(
     with _weight_init(random=random), torch.device(device):
         module = _build_module(plan.block, {}, {id(plan.block): write_forward(plan.block, said)})
     if plan.compile_at is not None:
-        module.way_out = SizeHelp(said, plan.compile_at, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
+        module.size_help = SizeHelp(said, plan.compile_at, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
     return _tie_and_cast(plan, module, dtype)
 
 

@@ -165,7 +165,7 @@ class TensorSizes(LazyList):
     def materialize(self, host: object) -> TensorSizes:
         use: Any = host or self.tensor.owner
         owner = self.tensor.owner
-        at = use.place()
+        at = use.fixed_place()
         owner.fix_rank(self.tensor, at._replace(path=use.path_seen_from(owner, at.path)))
         return self
 

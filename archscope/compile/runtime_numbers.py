@@ -145,7 +145,7 @@ class RuntimeNumber(SpecValue):
 
     def to_bool(self, host: object) -> bool:
         if not isinstance(self.value, bool):
-            return bool(self.compare_lists("!=", self, 0, host).truth(host))  # type: ignore[attr-defined]
+            return bool(self.compare_lists("!=", self, 0, host).to_bool(host))  # type: ignore[attr-defined]
         return bool(self.to_plain(host))
 
     def to_plain(self, host: object) -> Any:

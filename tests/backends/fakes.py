@@ -29,7 +29,7 @@ class Moment:
 class QueuedClock:
     """Its moments cannot be asked before somebody has waited."""
 
-    least = 3e-3
+    min_seconds = 3e-3
 
     def __init__(self) -> None:
         self.ahead: list[Moment] = []
@@ -38,12 +38,12 @@ class QueuedClock:
         self.ahead.append(Moment())
         return self.ahead[-1]
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         for moment in self.ahead:
             moment.passed = True
         self.ahead.clear()
 
-    def between(self, first: Moment, second: Moment) -> float:
+    def seconds_between(self, first: Moment, second: Moment) -> float:
         if not (first.passed and second.passed):
             raise RuntimeError("Both events must be completed before calculating elapsed time.")
         return second.time - first.time

@@ -281,7 +281,7 @@ def test_trials_of_algorithms_are_no_part_of_the_predicted_memory(monkeypatch: p
             return x.relu()
 
     class Trying(FakeGpu):
-        choose_at_once = CudaBackend.disable_autotuning
+        disable_autotuning = CudaBackend.disable_autotuning
 
     x = torch.ones(2)
     about = {"target": "t", "device": "cpu", "dtype": "float32", "inputs": {"x": x}}
@@ -313,11 +313,11 @@ def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     class Noting(FakeGpu):
-        def peak_of(self, run: Any) -> int:
+        def peak_bytes(self, run: Any) -> int:
             order.append("peak")
             return super().peak_of(run)
 
-        def capture(self, step: Any, forget: Any) -> Any:
+        def capture_graph(self, step: Any, forget: Any) -> Any:
             order.append("graph")
             return super().capture(step, forget)
 

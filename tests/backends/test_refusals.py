@@ -305,7 +305,7 @@ def test_gpus_are_listed_by_number_with_who_else_is_there(monkeypatch: pytest.Mo
         others = 3 * 2**30
 
         @classmethod
-        def names(cls) -> list[str]:
+        def device_names(cls) -> list[str]:
             return ["cuda:0", "cuda:1"]
 
     with pretending(monkeypatch, "cuda", Two):

@@ -44,7 +44,7 @@ def test_a_value_without_a_label_is_called_as_it_is_written() -> None:
 @pytest.mark.parametrize("items", ["zip(x.unbind(1), x.flip(1).unbind(1))", "enumerate(reversed(x.unbind(1)))"])
 def test_the_line_of_a_list_is_told_as_it_is_written(items: str) -> None:
     text = f"{HEAD}  - for: [u, w]\n    in: {items}\n    from: zeros(N, 4)\n    do: prev + u * w\n"
-    assert items in {line.text for _, line in net(text).written.lines}
+    assert items in {line.text for _, line in net(text).forward_code.lines}
     weighted = text.replace("prev + u * w", "Linear(4)(prev + u * w)")
     assert refusal(weighted, (1, 3, 4)).fact == f"len({items}) is 3 here, but this net was built for 6"
 

@@ -423,11 +423,12 @@ NOTHING_LOADED = """
 import sys, torch
 from torch import nn
 from archscope.compile.shapes import function_output, layer_output
-from archscope.compile.signatures import signature
+from archscope.compile.signatures import constructor_signature
 
 def run(name, x, **given):
     cls = getattr(nn, name)
-    out = layer_output(cls, {n: given.get(n, p.default) for n, p in signature(cls).parameters.items()}, (x,))
+    given = {n: given.get(n, p.default) for n, p in constructor_signature(cls).parameters.items()}
+    out = layer_output(cls, given, (x,))
     assert out is not None, name
     return out
 

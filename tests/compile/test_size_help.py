@@ -71,7 +71,7 @@ def test_the_way_out_is_kept_by_a_pickle_of_the_error() -> None:
 def test_a_pickle_of_the_net_does_not_hold_its_spec_and_a_copy_does() -> None:
     built = net(POSITIONS)
     again, twin = pickle.loads(pickle.dumps(built)), copy.deepcopy(built)
-    assert (again.size_help, twin.way_out) == (None, built.way_out)
+    assert (again.size_help, twin.size_help) == (None, built.size_help)
     for one, told in ((again, ""), (twin, "archscope.build('net.yaml', input=(1, 3, 4)) builds it for this size")):
         with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
             one(example((1, 3, 4)))
@@ -106,7 +106,7 @@ def test_what_goes_wrong_on_the_way_out_does_not_hide_the_refusal() -> None:
     def broken(_: object) -> object:
         raise RuntimeError("a mode of torch's is on")
 
-    object.__setattr__(built.way_out, "compiled", broken)
+    object.__setattr__(built.size_help, "compiled", broken)
     with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
         built(example((1, 3, 4)))
     assert refused.value.help == ""

@@ -64,11 +64,11 @@ def test_parts_are_those_of_the_runs_that_count(monkeypatch: pytest.MonkeyPatch)
     """A clock that goes on by one at each mark: start, the step's four, end."""
 
     class Counting:
-        least, mark = 0.0, staticmethod(count().__next__)
+        min_seconds, mark = 0.0, staticmethod(count().__next__)
 
-        def wait(self) -> None: ...
+        def synchronize(self) -> None: ...
 
-        def between(self, first: int, second: int) -> float:
+        def seconds_between(self, first: int, second: int) -> float:
             return float(second - first)
 
     monkeypatch.setattr(CpuBackend, "clock", lambda self: Counting())
@@ -143,7 +143,7 @@ def test_an_interrupt_before_the_first_round_leaves_no_time() -> None:
     assert (found.whole_run, found.rows, found.peak, found.interrupted) == (None, None, None, True)
 
 
-@pytest.mark.parametrize("name", ["with_rows", "peak", "with_graph"])
+@pytest.mark.parametrize("name", ["with_rows", "step_peak", "with_graph"])
 def test_an_interrupt_after_the_rounds_leaves_their_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, name, lambda *_given, **_how: after(0, KeyboardInterrupt())())
     found = measure(job(net()))

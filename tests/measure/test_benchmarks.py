@@ -13,7 +13,7 @@ sys.path.insert(0, "tests/benchmarks")
 import footprint
 for train in (False, True):
     predicted, row, measured = footprint.footprint("specs/tutorials/lenet.yaml", 2, "cpu", train=train)
-    print(predicted.work, measured, row)
+    print(predicted.working_bytes, measured, row)
 """
 
 

@@ -73,8 +73,8 @@ def test_what_is_moved_is_what_is_read_and_written(moving: room.MakeMove) -> Non
     before = memory.clone()
     call()
     changed = int((memory != before).sum())
-    bytes_moved = {"_copy": 12 * 4, "_add": 12 * 4, "_in_place": 24 * 4, "_read": 12 * 4}
-    elements_changed = {"_copy": 6, "_add": 4, "_in_place": 11, "_read": 0}  # −0 is 0
+    bytes_moved = {"_copy": 12 * 4, "_add": 12 * 4, "_negate": 24 * 4, "_sum": 12 * 4}
+    elements_changed = {"_copy": 6, "_add": 4, "_negate": 11, "_sum": 0}  # −0 is 0
     assert (moved, changed) == (bytes_moved[moving.__name__], elements_changed[moving.__name__])
 
 

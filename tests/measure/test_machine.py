@@ -123,7 +123,7 @@ def test_busy_is_all_but_idle_on_the_cores_of_this_process(
 ) -> None:
     (tmp_path / "stat").write_text(STAT)
     monkeypatch.setattr(room, "STAT_FILE", tmp_path / "stat")
-    monkeypatch.setattr(room, "cores", lambda: frozenset(cores))
+    monkeypatch.setattr(room, "usable_cores", lambda: frozenset(cores))
     assert room._busy_seconds() == ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -16,15 +16,15 @@ class Hours:
     """A clock, and the time of day: cases pass it. log: who ran."""
 
     def __init__(self, least: float = 0.0):
-        self.time, self.least, self.log, self.waits = 0.0, least, list[str](), 0
+        self.time, self.min_seconds, self.log, self.waits = 0.0, least, list[str](), 0
 
     def mark(self) -> float:
         return self.time
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         self.waits += 1
 
-    def between(self, first: float, second: float) -> float:
+    def seconds_between(self, first: float, second: float) -> float:
         return second - first
 
     def case(self, name: str, seconds: Iterable[float | BaseException]) -> Callable[[], None]:
@@ -119,14 +119,14 @@ def test_cases_take_turns(hours: Hours) -> None:
 
 
 def test_what_is_too_short_for_the_clock_runs_several_times(hours: Hours) -> None:
-    hours.least = 1.0
+    hours.min_seconds = 1.0
     found = collect_samples({"whole": hours.case("whole", chain([5.0], repeat(0.125)))}, hours, seconds=1.0)
     assert found.seconds["whole"] == [0.125] * MIN_ROUNDS
     assert len(hours.log) == found.warmup_runs["whole"] + 8 * MIN_ROUNDS
 
 
 def test_what_takes_long_enough_runs_once(hours: Hours) -> None:
-    hours.least = 1.0
+    hours.min_seconds = 1.0
     found = collect_samples({"whole": hours.case("whole", repeat(2.0))}, hours, seconds=1.0)
     assert len(hours.log) == found.warmup_runs["whole"] + MIN_ROUNDS
 

@@ -185,17 +185,17 @@ def test_sums_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "unknown"),
     [
-        ({"seconds": None}, ["seconds", "whole", "of_roofline", "flops_per_second", "bytes_per_second"]),
-        ({"backward": None}, ["backward", "whole", "of_roofline", "flops_per_second", "bytes_per_second"]),
+        ({"seconds": None}, ["seconds", "total_seconds", "of_roofline", "flops_per_second", "bytes_per_second"]),
+        ({"backward": None}, ["backward", "total_seconds", "of_roofline", "flops_per_second", "bytes_per_second"]),
         ({"flops": None}, ["flops", "flops_per_second", "intensity"]),
-        ({"sure": False}, ["of_roofline"]),
+        ({"exact": False}, ["of_roofline"]),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_a_sum_with_an_unknown_part_is_not_known(change: dict[str, Any], unknown: list[str], first: bool) -> None:
     other = replace(SECOND, **change)
     both = sum_times([other, FIRST] if first else [FIRST, other])
-    names = ["seconds", "backward", "whole", "of_roofline", "flops", "flops_per_second", "bytes_per_second"]
+    names = ["seconds", "backward", "total_seconds", "of_roofline", "flops", "flops_per_second", "bytes_per_second"]
     assert [name for name in [*names, "intensity"] if getattr(both, name) is None] == unknown
     assert both.least == 3.5
 
