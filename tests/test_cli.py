@@ -631,8 +631,8 @@ def test_a_mistake_in_a_spec_is_answered_without_torch(tmp_path: Path) -> None:
 
 
 def test_the_schema_needs_no_torch() -> None:
-    program = "import sys; from archscope import cli; cli.run_command_line(['schema']); sys.exit('torch' in sys.modules)"
-    done = python(program)
+    code = "import sys; from archscope import cli; cli.run_command_line(['schema']); sys.exit('torch' in sys.modules)"
+    done = python(code)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["title"]
 
