@@ -1,15 +1,15 @@
-"""The room for devices: a device's name → its backend, which is all that the others ask of it.
+"""One backend for each kind of device. All other packages reach devices through it.
 
-    "cuda:1" → backend_of → clock, memory, machine, graph, profiler   a model on several → split_devices → each of them
+    "cuda:1" → backend_of → clock, memory, machine, graph, profiler     a model on several devices → split_devices
 
-protocol   what every backend answers
-cpu        the processor, and meta
-processor  what a processor says of itself
-cuda       GPUs by CUDA: nothing else calls `torch.cuda`
-precision  TF32 and its like: torch's two interfaces
-profiler   torch's profiler, quiet
+protocol   the interface of every backend
+cpu        the CPU, and the meta device
+processor  the CPU's name, cores, memory and cache
+cuda       GPUs by CUDA; the only module that calls `torch.cuda`
+precision  TF32 and other float32 precision settings: torch's two interfaces
+profiler   torch's profiler, without its log output
 
-A device of another kind is a file like `cuda`, and a line in BACKENDS.
+Another kind of device needs a module like `cuda` and a line in BACKENDS.
 """
 
 from __future__ import annotations
@@ -27,43 +27,46 @@ from archscope.backends.protocol import Action, AllocatorPeak, Backend, Clock, D
 from archscope.device_traits import CPU_TRAITS, DeviceTraits
 
 BACKENDS: Mapping[str, type[Backend]] = {"cpu": CpuBackend, "cuda": CudaBackend, "meta": MetaBackend}
-"""Those that something can be measured on, and meta."""
+"""The backend of each kind of device that something can be measured on, and that of meta."""
 
 DEVICE_SEPARATOR = " + "
-"""Stands between the names of several devices."""
+"""Separates the names of several devices."""
 
 
 def backend_of(device: str, kinds: Mapping[str, type[Backend]] = BACKENDS) -> Backend:
-    """The backend of one device; of a kind that we do not know, the processor's, on which nobody waits."""
-    place = torch.device(device)
-    return kinds.get(place.type, CpuBackend)(device)
+    """Return the backend of one device; of an unknown kind of device, the CPU's, which never synchronizes."""
+    parsed = torch.device(device)
+    return kinds.get(parsed.type, CpuBackend)(device)
 
 
 def backend_class(device: str) -> type[Backend] | None:
-    """What asks of all devices of a kind; None for one that we do not know. Raises RuntimeError for what is no name."""
+    """Return the backend class of a device's kind, None for an unknown kind.
+
+    Raise RuntimeError if `device` is not a device name.
+    """
     return BACKENDS.get(torch.device(device).type)
 
 
 def default_device() -> str:
-    """The kind of the first device that is more than a processor, else the processor."""
+    """Return the kind of the first available device that is not the CPU, else `cpu`."""
     return next((name for name, kind in BACKENDS.items() if kind.traits.is_async and kind.is_available()), "cpu")
 
 
 def unused_device_problem(device: str) -> DeviceProblem | None:
-    """Why the processor was taken though the machine has more; None where it has not."""
+    """Return why the CPU was chosen although the machine has another device; None if it has no other."""
     if traits_of(device).is_async:
         return None
     return next(filter(None, (kind.unused_device_problem() for kind in BACKENDS.values())), None)
 
 
 def split_devices(text: str) -> list[str]:
-    """The devices in a report's word for where a model lives."""
+    """Return the names of the devices in a report's `device` field."""
     return text.split(DEVICE_SEPARATOR)
 
 
 def leading_device(devices: list[str]) -> str:
-    """The device that sets the pace of several: the first that work is queued on, else the first."""
-    return next((one for one in devices if traits_of(one).is_async), devices[0])
+    """Return the device that limits the speed of several: the first asynchronous one, else the first."""
+    return next((device for device in devices if traits_of(device).is_async), devices[0])
 
 
 def traits_of(device: str) -> DeviceTraits:
@@ -72,28 +75,28 @@ def traits_of(device: str) -> DeviceTraits:
 
 
 def is_on(tensor: torch.Tensor, device: str) -> bool:
-    """Whether a tensor lives on a device; `cuda` is each of its kind."""
-    place = torch.device(device)
-    return tensor.device.type == place.type and place.index in (None, tensor.device.index)
+    """Return whether a tensor lies on a device; `cuda` without an index is any GPU."""
+    parsed = torch.device(device)
+    return tensor.device.type == parsed.type and parsed.index in (None, tensor.device.index)
 
 
 NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-"""What torch says where no allocator of its own but a system, CUDA itself or a library of its had no memory."""
+"""Parts of the messages of RuntimeErrors that torch raises when the system, CUDA itself or a library has no memory."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory did not suffice, on whatever device."""
-    said = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in NO_MEMORY)
+    """Return whether an error says that memory did not suffice, on any device."""
+    message = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in message for words in NO_MEMORY)
 
 
 def settings() -> tuple[GetSetPair, ...]:
-    """The process's settings for all kinds of devices."""
+    """Return getters and setters of the process's settings for all kinds of devices."""
     return PRECISION_ACCESSORS, *(pair for kind in BACKENDS.values() for pair in kind.settings())
 
 
 def random_states() -> list[GetSetPair]:
-    """The generators that are in use, of every device, also of those that nothing is measured on."""
+    """Return getters and setters of the random generators in use on every device, also on MPS, which has no backend."""
     pairs = [pair for kind in BACKENDS.values() for pair in kind.random_states()]
     if torch.backends.mps.is_available():
         pairs.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
@@ -102,23 +105,23 @@ def random_states() -> list[GetSetPair]:
 
 @contextmanager
 def preserved_generators(device: str = "cpu", *, seed: int | None = None) -> Iterator[None]:
-    """Inside, torch's random numbers come from `seed`, where one is given; afterwards its generators are as before.
+    """Inside, torch's random numbers come from `seed`, if one is given; afterwards all generators are as before.
 
-    No device is woken for that but the one that is named.
+    Only the named device is initialized for that.
     """
     backend_of(device).initialize()
-    states = [(give_back, take()) for take, give_back in random_states()]
+    states = [(restore, read()) for read, restore in random_states()]
     try:
         for kind in BACKENDS.values() if seed is not None else ():
-            kind.seed(seed)  # type: ignore[arg-type]  # it is a number here
+            kind.seed(seed)  # type: ignore[arg-type]  # the condition above excludes None
         yield
     finally:
-        for give_back, state in states:
-            give_back(state)
+        for restore, state in states:
+            restore(state)
 
 
 def synchronize_all() -> None:
-    """Waits for all devices that are in use."""
+    """Wait for all devices that are in use."""
     for kind in BACKENDS.values():
         kind.synchronize_all()
 

@@ -1,4 +1,4 @@
-"""The processor, whose work is done when its call returns; and meta, which does none."""
+"""The backend of the CPU, whose work is done when its call returns, and of the meta device, which does none."""
 
 from __future__ import annotations
 
@@ -18,41 +18,44 @@ from archscope.device_traits import CPU_TRAITS, DeviceTraits
 from archscope.measurement import Machine
 
 MEMORY_EVENT = "[memory]"
-"""What the profiler calls an event that gives or takes memory."""
+"""The profiler's name of an event that allocates or frees memory."""
 
 
 def highest_sum(sizes: Iterable[int]) -> int:
-    """The largest sum of bytes that were given (above 0) and taken (below 0). What is taken and was not given here was
-    there before, and does not count: the profiler mostly leaves it out, and tells it where an address is used again."""
-    alive = most = 0
+    """Return the largest running sum of bytes that were allocated (above 0) and freed (below 0).
+
+    Memory that is freed but was not allocated here was there before and does not count: the profiler mostly leaves it
+    out, and reports it only where an address is used again.
+    """
+    allocated = peak = 0
     for size in sizes:
-        if alive + size >= 0:
-            alive += size
-            most = max(most, alive)
-    return most
+        if allocated + size >= 0:
+            allocated += size
+            peak = max(peak, allocated)
+    return peak
 
 
 class HostClock:
-    """Of work that is done when its call returns."""
+    """A clock for work that is done when its call returns."""
 
     min_seconds = 1e-4
     mark = staticmethod(time.perf_counter)
 
     def synchronize(self) -> None:
-        """There is nothing to wait for."""
+        """Return at once: there is nothing to wait for."""
 
     def seconds_between(self, first: float, second: float) -> float:
         return second - first
 
 
 class CpuBackend:
-    """The processor that this process runs on."""
+    """The CPU that this process runs on."""
 
     traits: ClassVar[DeviceTraits] = CPU_TRAITS
     activities: ClassVar[Sequence[ProfilerActivity]] = ()
 
     def __init__(self, device: str = "cpu"):
-        """There is one, whatever its name."""
+        """There is only one CPU, whatever its name."""
 
     @classmethod
     def is_available(cls) -> bool:
@@ -64,11 +67,11 @@ class CpuBackend:
 
     @classmethod
     def unused_device_problem(cls) -> DeviceProblem | None:
-        """It is always used."""
+        """Return None: the CPU is always used."""
 
     @classmethod
     def device_problem(cls, device: str) -> DeviceProblem | None:
-        """It is always there."""
+        """Return None: the CPU is always available."""
 
     @classmethod
     def is_initialized(cls) -> bool:
@@ -88,35 +91,35 @@ class CpuBackend:
 
     @classmethod
     def synchronize_all(cls) -> None:
-        """There is nothing to wait for."""
+        """Return at once: there is nothing to wait for."""
 
     def unopened(self) -> DeviceProblem | None:
-        """It works already."""
+        """Return None: the CPU always works."""
 
     def initialize(self) -> None:
-        """It never sleeps."""
+        """Do nothing: the CPU needs no initialization."""
 
     def as_current(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def synchronize(self) -> None:
-        """There is nothing to wait for."""
+        """Return at once: there is nothing to wait for."""
 
     def clock(self) -> HostClock:
         return HostClock()
 
     def allocator_peak(self) -> None:
-        """No allocator tells what a kernel needs for itself."""
+        """Return None: no allocator reports a kernel's scratch memory."""
 
     def disable_autotuning(self) -> None:
-        """They try none."""
+        """Do nothing: CPU libraries do not try algorithms."""
 
     def peak_bytes(self, run: Action) -> int | None:
-        """By the sum of all that was given and taken so far. None where the profiler saw nothing at all."""
-        with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
-            given = run()
-        del given
-        results = seen.profiler.kineto_results if seen.profiler else None
+        """Return the peak of the running sum of all allocations; None if the profiler recorded none."""
+        with quiet_profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
+            result = run()
+        del result
+        results = profiled.profiler.kineto_results if profiled.profiler else None
         events: list[Any] = [event for event in results.events() if event.name() == MEMORY_EVENT] if results else []
         sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
         return highest_sum(sizes) if sizes else None
@@ -125,7 +128,7 @@ class CpuBackend:
         return processor.free_bytes()
 
     def bytes_held_by_others(self) -> int | None:
-        """Its memory is the system's, whose free part says it."""
+        """Return None: CPU memory is the system's, and `free_bytes` already excludes what others hold."""
 
     def machine(self) -> Machine:
         return processor.describe_processor()
@@ -134,14 +137,14 @@ class CpuBackend:
         return False
 
     def capture_graph(self, step: Action, forget: Action) -> None:
-        """It has no graphs."""
+        """Return None: the CPU has no graphs."""
 
     def repeat_call(self, call: Action, times: int) -> None:
-        """Its functions are called one by one in use, too."""
+        """Return None: functions on the CPU are called one by one in real use, too."""
 
 
 class MetaBackend(CpuBackend):
-    """Shapes alone: the processor works them out, and nothing has memory or takes time."""
+    """The meta device: the CPU computes shapes only; tensors have no memory, and work takes no time."""
 
     traits: ClassVar[DeviceTraits] = replace(CPU_TRAITS, kind="meta")
 
@@ -155,14 +158,14 @@ class MetaBackend(CpuBackend):
 
     @classmethod
     def seed(cls, seed: int) -> None:
-        """It draws nothing."""
+        """Do nothing: no random numbers are drawn."""
 
     def peak_bytes(self, run: Action) -> int | None:
-        """It has no memory."""
+        """Return None: meta tensors have no memory."""
 
     def free_bytes(self) -> int | None:
-        """It needs none."""
+        """Return None: meta tensors need no memory."""
 
     def machine(self) -> Machine:
-        """The processor, by that name."""
+        """Return the CPU's description under the name `meta`."""
         return replace(super().machine(), device="meta", name="meta")

@@ -1,4 +1,4 @@
-"""A GPU by CUDA: its events, its caching allocator, its graphs, its switches. What calls `torch.cuda` stands here."""
+"""The backend of CUDA GPUs: events, caching allocator, graphs, settings. Only this module calls `torch.cuda`."""
 
 from __future__ import annotations
 
@@ -32,32 +32,34 @@ CUDA_TRAITS = DeviceTraits(
 )
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
 CONTEXT_BYTES = 2 * 1024**3
-"""Bytes that a process may hold on a GPU beside its tensors; what is missing beyond that belongs to others."""
+"""The bytes that a process may hold on a GPU beside its tensors; what is missing beyond that belongs to others."""
 
 WARMUP_STEPS = 3
-"""Steps on a side stream before a capture, as torch asks for."""
+"""The number of warm-up steps on a side stream before a capture that torch recommends."""
 
 ATTENTION_SWITCHES = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
 CUDNN_SWITCHES = ("enabled", "benchmark", "deterministic")
 REDUCED_PRECISION_SWITCHES = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
 OTHER_DEVICES_HELP = 'device="cpu" runs on the CPU, device="meta" without memory'
-WHO = "nvidia-smi says which process"
+WHICH_PROCESS = "nvidia-smi says which process"
 UNOPENED = {
-    "out of memory": f"other work holds its memory, {WHO}",
-    "busy or unavailable": f"another process has it for itself, {WHO}",
+    "out of memory": f"other work holds its memory, {WHICH_PROCESS}",
+    "busy or unavailable": f"another process has it for itself, {WHICH_PROCESS}",
     "no kernel image": "this torch is not built for this GPU: install one that is",
 }
-"""What helps against errors with which a GPU that is there refuses all work."""
+"""A word of the error with which a GPU refuses all work → what helps."""
 
 
 class CudaClock:
-    """Events in the current stream: between two of them lies what the GPU did meanwhile, its waiting included. A sample
-    begins with a GPU that waits for its first kernel, so it lasts long beside that."""
+    """A clock of events in the current stream. The time between two events includes the time in which the GPU waits.
+
+    A sample begins while the GPU waits for its first kernel, so it must be long in comparison.
+    """
 
     min_seconds = 5e-3
 
-    def __init__(self, place: torch.device):
-        self._device = place
+    def __init__(self, device: torch.device):
+        self._device = device
 
     def mark(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
@@ -72,11 +74,13 @@ class CudaClock:
 
 
 class CudaAllocatorPeak:
-    """How far the allocator's high-water mark lies above what is left. The mark is begun anew for every kernel; nobody
-    can give it back."""
+    """The allocator's peak above what is left allocated.
 
-    def __init__(self, place: torch.device):
-        self._device = place
+    The peak statistics are reset for every kernel, and cannot be restored.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
 
     def start(self) -> None:
         torch.cuda.reset_peak_memory_stats(self._device)
@@ -98,7 +102,7 @@ class CudaBackend:
     # -------------------------------------------------------- of the kind
     @classmethod
     def is_available(cls) -> bool:
-        """Torch warns where a driver does not serve; whoever asks for a GPU is told that as a refusal."""
+        """Torch warns if the driver does not work; `device_problem` reports that as an error instead."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.cuda.is_available()
@@ -116,8 +120,8 @@ class CudaBackend:
     def device_problem(cls, device: str) -> DeviceProblem | None:
         fact, names = f"there is no device {device!r} here", cls.device_names()
         if not names:
-            why = _cuda_problem()
-            return DeviceProblem(f"{fact}: {why.fact}", f"{why.cure}; {OTHER_DEVICES_HELP}")
+            problem = _cuda_problem()
+            return DeviceProblem(f"{fact}: {problem.fact}", f"{problem.cure}; {OTHER_DEVICES_HELP}")
         if (torch.device(device).index or 0) < len(names):
             return None
         there = f"there are {names[0]} to {names[-1]}" if names[1:] else f"there is {names[0]}"
@@ -133,7 +137,7 @@ class CudaBackend:
 
     @classmethod
     def settings(cls) -> Sequence[GetSetPair]:
-        """Torch has them where there is no GPU, too."""
+        """Return the settings, which torch has even without a GPU."""
         gpu: Any = torch.backends.cuda
         return (
             *((getattr(gpu, f"{name}_enabled"), getattr(gpu, f"enable_{name}")) for name in ATTENTION_SWITCHES),
@@ -156,9 +160,11 @@ class CudaBackend:
         try:
             _touch(self._device)
         except RuntimeError as error:
-            said = _in_short(error)
-            cure = next((cure for words, cure in UNOPENED.items() if words in said), "nvidia-smi says how it is")
-            return DeviceProblem(f"{self._device} is here, but cannot be used: {said}", f"{cure}; {OTHER_DEVICES_HELP}")
+            message = _in_short(error)
+            cure = next((cure for words, cure in UNOPENED.items() if words in message), "nvidia-smi says how it is")
+            return DeviceProblem(
+                f"{self._device} is here, but cannot be used: {message}", f"{cure}; {OTHER_DEVICES_HELP}"
+            )
         return None
 
     def initialize(self) -> None:
@@ -180,14 +186,14 @@ class CudaBackend:
         torch.backends.cudnn.benchmark = False
 
     def peak_bytes(self, run: Action) -> int:
-        """By the allocator's high-water mark, which this begins anew. The run must have run before, so that what
-        libraries keep for good is there already."""
+        """Return the peak by the allocator's statistics, which are reset. The run must have run once before, so that
+        what libraries allocate permanently is there already."""
         self.synchronize()
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
-        given = run()
+        result = run()
         self.synchronize()
-        del given
+        del result
         return torch.cuda.max_memory_allocated(self._device) - before
 
     def free_bytes(self) -> int:
@@ -195,7 +201,7 @@ class CudaBackend:
         return int(torch.cuda.mem_get_info(self._device)[0]) + idle
 
     def bytes_held_by_others(self) -> int:
-        """Beyond what this process's own context may."""
+        """Return what others hold; small amounts are taken for this process's own context."""
         free, total = torch.cuda.mem_get_info(self._device)
         rest = total - free - torch.cuda.memory_reserved(self._device)
         return rest if rest > CONTEXT_BYTES else 0
@@ -205,7 +211,7 @@ class CudaBackend:
         index = torch.cuda.current_device() if self._device.index is None else self._device.index
         properties = torch.cuda.get_device_properties(index)
         products, convolutions = precision.tf32_allowed()
-        found = torch.backends.cudnn
+        cudnn = torch.backends.cudnn
         return Machine(
             device=f"cuda:{index}",
             name=properties.name,
@@ -216,14 +222,14 @@ class CudaBackend:
             versions=(
                 *processor.software_versions(),
                 ("cuda", torch.version.cuda or ""),
-                ("cudnn", str(found.version())),
+                ("cudnn", str(cudnn.version())),
             ),
             settings=(
                 ("threads", torch.get_num_threads()),
                 ("tf32", products),
                 ("tf32_conv", convolutions),
-                ("cudnn_benchmark", found.benchmark),
-                ("cudnn_deterministic", found.deterministic),
+                ("cudnn_benchmark", cudnn.benchmark),
+                ("cudnn_deterministic", cudnn.deterministic),
             ),
             traits=CUDA_TRAITS,
         )
@@ -233,9 +239,11 @@ class CudaBackend:
 
     # -------------------------------------------------------- graphs
     def capture_graph(self, step: Action, forget: Action) -> Action:
-        """What waits for the GPU is looked for before, as far as torch tells of it. A capture that breaks off leaves
-        nothing behind: no work that is still going on, no allocator that keeps its memory apart, no generator that
-        waits for a replay. What the step warns of it has said before."""
+        """Capture a step after warm-up steps and one step that may not wait for the GPU.
+
+        A capture that fails leaves nothing behind: no pending work, no allocator that keeps memory apart, no generator
+        that waits for a replay. Warnings are suppressed, since the step has already given them.
+        """
         graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)
         usual = torch.cuda.current_stream(self._device)
         try:
@@ -260,8 +268,8 @@ class CudaBackend:
         return graph.replay
 
     def repeat_call(self, call: Action, times: int) -> Action:
-        """As one graph, since starting each by hand would take longer than it lasts. Nothing is cleared away before, as
-        is done for a whole step: that takes far longer than the calls."""
+        """Capture the calls as one graph, since each launch would take longer than the call. Caches are not emptied
+        before, as for a whole step, since that takes far longer than the calls."""
         call()
         self.synchronize()
         graph = torch.cuda.CUDAGraph()
@@ -274,7 +282,8 @@ class CudaBackend:
         return graph.replay
 
     def _capture_into(self, graph: torch.cuda.CUDAGraph, side: torch.cuda.Stream, step: Action) -> None:
-        """What the step launches, in memory of the graph's own. Raises what the step raises, else what torch does."""
+        """Record what the step launches, in a memory pool of the graph's own. Raises what the step raises, else
+        torch's."""
         pool = torch.cuda.graph_pool_handle()
         with torch.cuda.stream(side):
             graph.capture_begin(pool=pool)
@@ -287,10 +296,12 @@ class CudaBackend:
             self._end_capture(graph, pool)
 
     def _end_capture(self, graph: torch.cuda.CUDAGraph, pool: Any) -> None:
-        """Torch ends a capture that something broke with an error, and forgets what the capture had changed then: the
-        allocator still puts aside what is asked for, and the generator still counts for the graph. Where only the last
-        step failed, which makes a graph of what was captured, the allocator refuses to end twice: then the graph gives
-        its memory back itself."""
+        """End a capture, and undo its effects if that fails.
+
+        If something broke the capture, torch raises and leaves the allocator and the generator in capture state: here
+        both are reset. If only the last step failed, so that a graph was made, the allocator refuses to end twice, and
+        the graph frees its memory itself.
+        """
         try:
             graph.capture_end()
         except RuntimeError:
@@ -306,36 +317,36 @@ class CudaBackend:
 
 
 def _cuda_problem() -> DeviceProblem:
-    """Why torch can use no GPU, and what helps."""
+    """Return why torch can use no GPU, and what helps."""
     if torch.version.cuda is None and torch.version.hip is None:
         return DeviceProblem(
             f"this torch, {torch.__version__}, is built without CUDA", "install a torch that is built for CUDA"
         )
     try:
         torch.cuda.init()
-        said = "torch finds no GPU"
+        message = "torch finds no GPU"
     except (RuntimeError, AssertionError) as error:
-        said = _in_short(error)
+        message = _in_short(error)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if "too old" in said:
+    if "too old" in message:
         cure = f"update the driver, or install a torch that is built for an older CUDA than {torch.version.cuda}"
-    elif hidden is not None and "No CUDA GPUs" in said:
+    elif hidden is not None and "No CUDA GPUs" in message:
         cure = f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all other GPUs: unset it"
     else:
         cure = "nvidia-smi says whether there is a GPU and a driver; CUDA_VISIBLE_DEVICES hides GPUs"
-    return DeviceProblem(said, cure)
+    return DeviceProblem(message, cure)
 
 
 def _in_short(error: BaseException) -> str:
-    """What is the matter, of what torch says with it; where it cites CUDA, what CUDA says."""
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    cited = re.search(r"\bError \d+: .+|(?<=CUDA error: ).+", said)
-    return cited[0] if cited else re.split(r"\. | - ", said)[0].rstrip(".")
+    """Return the essential part of torch's error message; if it cites CUDA's message, that one."""
+    message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    cited = re.search(r"\bError \d+: .+|(?<=CUDA error: ).+", message)
+    return cited[0] if cited else re.split(r"\. | - ", message)[0].rstrip(".")
 
 
-def _touch(place: torch.device) -> None:
-    """The first thing that a GPU must be able to do: some memory, a kernel, a result."""
-    torch.ones(1, device=place).neg().item()
+def _touch(device: torch.device) -> None:
+    """Allocate memory, launch a kernel and read the result: raises if the GPU cannot do that."""
+    torch.ones(1, device=device).neg().item()
 
 
 @contextmanager
@@ -350,14 +361,14 @@ def _synchronizing_forbidden() -> Iterator[None]:
 
 
 def _attribute_accessors(owner: Any, name: str) -> GetSetPair:
-    def take() -> Any:
+    def read() -> Any:
         return getattr(owner, name)
 
-    return take, lambda value: setattr(owner, name, value)
+    return read, lambda value: setattr(owner, name, value)
 
 
 def _driver_version() -> str:
-    """The driver's version; where only that can be had, the CUDA version that it serves; else nothing."""
+    """Return the driver's version; if that is unknown, the CUDA version that it supports; else an empty string."""
     with suppress(OSError):
         found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", DRIVER_FILE.read_text())
         if found:

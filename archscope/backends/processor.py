@@ -1,4 +1,4 @@
-"""What a processor says of itself: its name, cores, memory and last cache → Machine; and what of its memory is free."""
+"""A description of the CPU (name, cores, memory, last-level cache → Machine), and how much of its memory is free."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BINARY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def describe_processor() -> Machine:
-    """The processor, and the software on it."""
+    """Return a description of the CPU and the software on it."""
     return Machine(
         device="cpu",
         name=_processor_name(),
@@ -47,21 +47,21 @@ def _processor_name() -> str:
 
 
 def _sysctl(name: str) -> str:
-    """What macOS says of its hardware; empty elsewhere."""
+    """Return a hardware property as macOS reports it; empty on other systems."""
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def usable_cores() -> frozenset[int]:
-    """The processor cores that this process may use, by number."""
+    """Return the numbers of the CPU cores that this process may use."""
     if sys.platform == "linux":
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
 def total_memory() -> int:
-    """Bytes of memory that the machine has."""
+    """Return the bytes of memory that the machine has."""
     if sys.platform == "win32":
         kilobytes = ctypes.c_ulonglong()
         ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
@@ -70,18 +70,18 @@ def total_memory() -> int:
 
 
 def _last_cache() -> int | None:
-    """Bytes of the processor's last cache, as the system states it; None where it does not."""
+    """Return the bytes of the CPU's last-level cache, as the system reports it; None if it does not."""
     levels: dict[int, int] = {}
     for folder in CACHE_FOLDER.glob("index*"):
         with suppress(OSError, ValueError, KeyError, IndexError):
             text = (folder / "size").read_text().strip()
             levels[int((folder / "level").read_text())] = int(text[:-1]) * BINARY_UNITS[text[-1]]
-    told = _sysctl("hw.perflevel0.l2cachesize")
-    return levels[max(levels)] if levels else int(told) if told.isdigit() else None
+    reported = _sysctl("hw.perflevel0.l2cachesize")
+    return levels[max(levels)] if levels else int(reported) if reported.isdigit() else None
 
 
 def free_bytes() -> int | None:
-    """What the system, a container's limit and the process's own leave; None where the system does not tell."""
+    """Return the bytes that the system, a container's limit and the process's own limit leave; None if unknown."""
     try:
         with open("/proc/meminfo") as lines:
             found = dict(line.split(":", 1) for line in lines)
@@ -93,23 +93,23 @@ def free_bytes() -> int | None:
 
 
 def _free_of_process() -> int | None:
-    """What the limit of this process's addresses (`ulimit -v`) leaves; None where there is none."""
+    """Return the bytes that the limit on this process's address space (`ulimit -v`) leaves; None if it has none."""
     try:
         import resource
 
-        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except (ImportError, OSError, ValueError):
         return None
-    return None if most == resource.RLIM_INFINITY else max(0, most - used)
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - used)
 
 
 def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container's limit leaves: of its control group, files in the cache do not count; None where there is no
-    limit."""
+    """Return the bytes that the limit of a container's control group leaves, where cached files count as free; None if
+    there is no limit."""
     try:
-        most, used = int((group / "memory.max").read_text()), int((group / "memory.current").read_text())
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return max(0, most - used + int(told["inactive_file"]))
+        limit, used = int((group / "memory.max").read_text()), int((group / "memory.current").read_text())
+        stats = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(stats["inactive_file"]))
     except (OSError, KeyError, ValueError):
         return None

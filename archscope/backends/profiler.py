@@ -1,4 +1,4 @@
-"""torch's profiler, without what its library writes to standard error about itself."""
+"""torch's profiler, without the messages that its library writes to standard error."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch.profiler import profile
 
 LOG_LEVEL_VARIABLE = "KINETO_LOG_LEVEL"
 SILENT_LEVEL = "99"
-"""Above all levels that the library has."""
+"""Above all levels that the library uses."""
 
 
 @contextmanager
-def quiet_profile(**how: Any) -> Iterator[profile]:
-    """Inside, all is profiled as `torch.profiler.profile` is told. Its library reads the level when it starts."""
+def quiet_profile(**options: Any) -> Iterator[profile]:
+    """Inside, torch profiles with the options of `torch.profiler.profile`; its library reads the log level at its
+    start."""
     before = os.environ.get(LOG_LEVEL_VARIABLE)
     os.environ.setdefault(LOG_LEVEL_VARIABLE, SILENT_LEVEL)
     try:
-        with profile(**how) as profiler:
+        with profile(**options) as profiler:
             yield profiler
     finally:
         if before is None:
@@ -29,5 +30,5 @@ def quiet_profile(**how: Any) -> Iterator[profile]:
 
 
 def is_profiler_active() -> bool:
-    """Whether a profiler of the caller's is at work, which ours would end."""
+    """Return whether the caller has a profiler running, which ours would end."""
     return _profiler_enabled()

@@ -1,6 +1,6 @@
-"""What every device can be asked, whatever its kind: the protocol that its backend keeps to.
+"""The protocol of a backend: everything that the other packages may ask of a device.
 
-Backend("cuda:0") → clock, memory, machine, graph, profiler, ceilings          of its kind: random states, settings
+Backend("cuda:0") → clock, memory, machine, graph, profiler, ceilings     of its kind: random states, settings
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from archscope.measurement import Machine
 
 Action = Callable[[], object]
 GetSetPair = tuple[Callable[[], Any], Callable[[Any], object]]
-"""What takes a state, and what gives it back."""
+"""A function that reads a state, and one that restores it."""
 
 
 class DeviceProblem(NamedTuple):
-    """Why a device cannot be used, and what helps."""
+    """Why a device cannot be used, and how to fix that."""
 
     fact: str
     cure: str
 
 
 class Clock(Protocol):
-    """mark: a moment, in the order of the device's work. synchronize: until all work is done. min_seconds: seconds that
-    a sample should last, so that marking costs nothing beside it."""
+    """A clock in the order of the device's work.
+
+    mark: record a moment. synchronize: wait until all work is done. min_seconds: how long a sample should last, so that
+    the cost of a mark does not matter.
+    """
 
     min_seconds: float
 
@@ -37,105 +40,105 @@ class Clock(Protocol):
     def synchronize(self) -> None: ...
 
     def seconds_between(self, first: Any, second: Any) -> float:
-        """Seconds, after `wait`."""
+        """Return the seconds between two marks; valid after `synchronize`."""
 
 
 class AllocatorPeak(Protocol):
-    """What a kernel needs for itself while it runs."""
+    """The memory that a kernel allocates for itself while it runs (scratch memory)."""
 
     def start(self) -> None:
-        """A kernel begins."""
+        """Reset the peak: a kernel begins."""
 
     def scratch_bytes(self) -> int:
-        """Bytes that it held at most beyond what it left."""
+        """Return the bytes that the kernel held at most, beyond what it left allocated."""
 
 
 class Backend(Protocol):
-    """One device. What belongs to all devices of the kind is asked of the class."""
+    """One device; class methods are about all devices of its kind."""
 
     traits: ClassVar[DeviceTraits]
     activities: ClassVar[Sequence[ProfilerActivity]]
-    """What torch's profiler is told to look at, so that kernels have times of their own; empty where it sees none."""
+    """The activities that torch's profiler records so that kernels have times of their own; empty if it sees none."""
 
     def __init__(self, device: str): ...
 
     @classmethod
     def is_available(cls) -> bool:
-        """Whether there is such a device, and torch can use it."""
+        """Return whether there is such a device and torch can use it."""
 
     @classmethod
     def device_names(cls) -> Sequence[str]:
-        """The devices of the kind that torch can use and something can be measured on."""
+        """Return the names of the devices of this kind that torch can use and that can be measured on."""
 
     @classmethod
     def unused_device_problem(cls) -> DeviceProblem | None:
-        """Why a device that the machine has cannot be used; None where it can, or there is none."""
+        """Return why a device that the machine has cannot be used; None if it can, or if there is none."""
 
     @classmethod
     def device_problem(cls, device: str) -> DeviceProblem | None:
-        """Why this device cannot be used; None where it can."""
+        """Return why this device cannot be used; None if it can."""
 
     @classmethod
     def is_initialized(cls) -> bool:
-        """Whether this process has used such a device; what only reads or keeps states wakes none."""
+        """Return whether this process has already used such a device; reading states does not initialize one."""
 
     @classmethod
     def random_states(cls) -> Sequence[GetSetPair]:
-        """Of the generators that are in use."""
+        """Return getters and setters of the generators that are in use."""
 
     @classmethod
     def settings(cls) -> Sequence[GetSetPair]:
-        """Of the process, for this kind."""
+        """Return getters and setters of the process's settings for this kind."""
 
     @classmethod
     def seed(cls, seed: int) -> None:
-        """Seeds the generators of all devices of the kind that are in use."""
+        """Seed the generators of all devices of this kind that are in use."""
 
     @classmethod
     def synchronize_all(cls) -> None:
-        """Waits for all devices of the kind that are in use."""
+        """Wait for all devices of this kind that are in use."""
 
     def unopened(self) -> DeviceProblem | None:
-        """Why a device that is there refuses to work, which its first, tiny work shows; None where it does not."""
+        """Return why the device, although present, refuses a first tiny piece of work; None if it does not."""
 
     def initialize(self) -> None:
-        """Makes torch ready for the device, as its first tensor there would."""
+        """Initialize torch for the device, as its first tensor there would."""
 
     def as_current(self) -> AbstractContextManager[object]:
-        """Inside, it is the device of its kind that is meant where none is named."""
+        """Inside, the device is the current one of its kind: the default where no index is given."""
 
     def synchronize(self) -> None:
-        """Returns when the device has done all its work."""
+        """Wait until the device has done all its work."""
 
     def clock(self) -> Clock: ...
 
     def allocator_peak(self) -> AllocatorPeak | None:
-        """None where no allocator tells."""
+        """Return a meter of scratch memory; None if no allocator reports it."""
 
     def disable_autotuning(self) -> None:
-        """Libraries no longer try all their algorithms when they meet a shape, since trials need memory that later runs
-        do not; one of the `settings`, which whoever asks gives back."""
+        """Stop libraries from trying all their algorithms for each new shape, since trials need memory that later runs
+        do not. This changes one of `settings`, which the caller restores."""
 
     def peak_bytes(self, run: Action) -> int | None:
-        """Bytes on top of what was allocated when the run began, at its highest; None where they cannot be told."""
+        """Return the highest number of bytes allocated during the run, beyond those at its start; None if unknown."""
 
     def free_bytes(self) -> int | None:
-        """Memory that a new tensor could take; None where it is not known or does not matter."""
+        """Return the bytes that a new tensor could take; None if that is unknown or does not matter."""
 
     def bytes_held_by_others(self) -> int | None:
-        """Bytes of the device's own memory that other processes hold; None where it has none, or that is not known."""
+        """Return the bytes of the device's own memory that other processes hold; None if it has none, or if unknown."""
 
     def machine(self) -> Machine:
-        """The device as it is now."""
+        """Return a description of the device with its present settings."""
 
     def has_tf32(self) -> bool:
-        """Whether it computes float32 products in TF32, and products of bfloat16, in hardware."""
+        """Return whether the hardware computes float32 products in TF32, and products of bfloat16."""
 
     def capture_graph(self, step: Action, forget: Action) -> Action | None:
-        """What replays a step as one graph; None where the device has no graphs. Raises what the step or torch does.
+        """Return a function that replays a step as one graph; None if the device has no graphs.
 
-        forget: drops what a step leaves behind.
+        Raises what the step or torch raises. forget: drops what a step leaves behind.
         """
 
     def repeat_call(self, call: Action, times: int) -> Action | None:
-        """What runs a call so many times at one launch; None where launching costs nothing beside the call."""
+        """Return a function that makes `times` calls with one launch; None if launching costs nothing beside a call."""
