@@ -119,7 +119,7 @@ def seen(model: nn.Module, *given: torch.Tensor, train: bool = False) -> Trace:
     """The pass of a model on the device of its inputs."""
     about = {"target": "test", "device": str(given[0].device), "dtype": "float32"}
     inputs = dict(zip("xyz", given, strict=False))
-    recording = record_module(model, given, {}, train=train, backward=train, lives=True, inputs=inputs, **about)
+    recording = record_module(model, given, {}, train=train, backward=train, track_memory=True, inputs=inputs, **about)
     assert recording.error is None
     return recording.trace
 
@@ -232,7 +232,7 @@ def test_cuda_hands_out_whole_granules_and_tells_what_a_kernel_takes_for_itself(
 @pytest.mark.parametrize("spec", ["specs/resnet.yaml:resnet18", "specs/vit.yaml:vit_b_16", "specs/densenet.yaml"])
 def test_the_peak_holds_every_products_operands_and_results(spec: str, train: bool) -> None:
     plan = compile_plan(spec, train=train)
-    trace = summarize_plan(plan, device="meta", train=train, backward=train, lives=True).trace
+    trace = summarize_plan(plan, device="meta", train=train, backward=train, track_memory=True).trace
     memory = predict_memory(trace)
     assert memory is not None
     products = [row for row in trace.rows if row.short_name in ("conv2d", "linear")]

@@ -84,7 +84,7 @@ def _run_cross_check(asked: CrossCheckTarget, tell: Progress) -> CrossCheck:
     trace = replace(report.trace, target=asked.target, notes=tuple(dict.fromkeys((*asked.notes, *report.trace.notes))))
     report = replace(report, trace=trace, title=asked.title)
     modules = [path for path, _ in call.model.named_modules()]
-    heard = counters.run_counters(call, tell=lambda name: tell(f"{asked.target}: {name}"))
+    heard = counters.run_counters(call, on_counter=lambda name: tell(f"{asked.target}: {name}"))
     return weighed(report, seconds, heard, modules, views=views.CROSS_CHECK_VIEWS)
 
 

@@ -95,7 +95,7 @@ def warn_unused_gpu(place: str) -> None:
 def measure_device(place: str, tell: Progress) -> Ceilings:
     from archscope.measure.ceilings import measure_ceilings
 
-    return measure_ceilings(place, tell=lambda what: tell(f"{place}: measuring {what}"))
+    return measure_ceilings(place, on_progress=lambda what: tell(f"{place}: measuring {what}"))
 
 
 def is_machine_quiet(kept: Ceilings) -> bool:

@@ -240,7 +240,7 @@ def _record_target(
         device=subject.device,
         dtype=subject.dtype,
         inputs=targets.named_inputs(subject.module, args, kwargs),
-        holding=subject.holding,
+        contents=subject.holding,
         **how,
     )
 

@@ -124,7 +124,13 @@ def _prepare_spec(
         )
 
     def recorded(plan: Any, place: str, **beside: Any) -> Report:
-        own = {"train": how.train, "backward": how.train, "lives": True, "like": fused_kernels_device(device), **beside}
+        own = {
+            "train": how.train,
+            "backward": how.train,
+            "track_memory": True,
+            "fused_like": fused_kernels_device(device),
+            **beside,
+        }
         return summarize_plan(plan, device=place, dtype=dtype, **own)
 
     def on_meta(plan: Any) -> PredictedMemory | None:
@@ -136,7 +142,7 @@ def _prepare_spec(
         width = kind.itemsize if kind else 4
         refuse_large_spec(plan, place, width, train=how.train, predict=lambda: on_meta(plan))
     watch = RowMapHolder()
-    report = recorded(plan, device, beside=watch.attach, tell=how.progress)
+    report = recorded(plan, device, extra_context=watch.attach, tell=how.progress)
     module = workshop.build(plan, device=place, dtype=kind).train(how.train)
     call = tuple(example_inputs(plan, place, kind).values()), dict[str, Any]()
     predict = None if given.input is not None else lambda batch: on_meta(planned(batch))
@@ -153,14 +159,20 @@ def _prepare_module(
     watch = RowMapHolder()
 
     def recorded(subject: TargetModule, args: Any, kwargs: Any, **beside: Any) -> Report:
-        own = {"train": how.train, "backward": how.train, "lives": True, "like": fused_kernels_device(place), **beside}
+        own = {
+            "train": how.train,
+            "backward": how.train,
+            "track_memory": True,
+            "fused_like": fused_kernels_device(place),
+            **beside,
+        }
         return summarize_target(subject, args, kwargs, given, **own)
 
     def on_meta(batch: int) -> PredictedMemory | None:
         there = prepare_target(target, arguments, replace(given, batch=batch), "meta", dtype)
         return predict_memory(recorded(*there).trace, optimizer=how.optimizer_name)
 
-    report = recorded(subject, args, kwargs, beside=watch.attach)
+    report = recorded(subject, args, kwargs, extra_context=watch.attach)
     _refuse_mismatches(report)
     predict = None if subject.live or given.input is None or given.has_call_arguments else on_meta
     return PreparedTiming(subject.module, (args, kwargs), report, place, subject.live, watch.row_map, predict)

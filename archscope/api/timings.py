@@ -182,7 +182,7 @@ def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Mea
         with measure.prepared_workload(workload, live=prepared.live):
             compile_seconds = measure.time_first_call(workload) if how.compile else None
             found = measure.measure_workload(
-                workload, tally, len(prepared.report.rows), seconds=how.seconds, ask=how.ask
+                workload, tally, len(prepared.report.rows), seconds=how.seconds, on_round=how.ask
             )
             free = targets.free_bytes(prepared.device)
     except (measure.StepError, RuntimeError) as failure:

@@ -1,10 +1,10 @@
-"""What it costs: kernels' shapes → formulas → multiply-adds; a row's values → bytes. No torch.
+"""The cost of rows: kernels' shapes → formulas → multiply-adds (MACs); a row's values → bytes. Does not import torch.
 
     Row ─ kernels ─ priced by a formula, free, or unpriced ─→ Cost ─ sum ─→ Cost
 
-Convention: macs are the multiply-adds of matrix products and convolutions, and nothing else. Biases, norms, pooling,
-activations and interpolation are free. FLOPs = 2 × MACs. Bytes are a row's own traffic: every distinct input read once,
-every output written once; a view moves nothing.
+MACs are the multiply-adds of matrix products and convolutions, and nothing else. Biases, norms, pooling, activations
+and interpolation are free. FLOPs = 2 × MACs. Bytes are a row's own traffic: every distinct input is read once, every
+output is written once; a view moves nothing.
 """
 
 from __future__ import annotations

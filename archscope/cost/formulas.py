@@ -1,9 +1,10 @@
-"""Formulas: a kernel's shapes (and the few attributes they need) → multiply-adds; None where shapes do not tell.
+"""Formulas: a kernel's shapes, and the few attributes that matter → MACs; None if shapes do not determine them.
 
-    forward   products, convolutions, attention, recurrent layers, quantised and sparse products
-    backward  the same products, once for each gradient that is asked for
+    forward   products, convolutions, attention, recurrent layers, quantized and sparse products
+    backward  the same products, once for each gradient that is required
 
-In a kernel's `inputs` only tensors count, in the order of its schema; what it was not given is not there.
+A kernel's `inputs` hold the shapes of its tensor arguments, in the order of its schema; arguments that were not passed
+are missing from the list. Each docstring names the shapes that its formula expects.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ Formula = Callable[[Kernel], int | None]
 
 # ------------------------------------------------------------ products
 def matrix_product(kernel: Kernel) -> int | None:
-    """(…, m, k) × (…, k, n), also with a vector on the right. The factors come last, after what is added to them.
+    """Return the MACs of (…, m, k) × (…, k, n) or × (k). The factors are the last inputs, after what is added to them.
 
-    A sparse factor costs its stored elements; how those of two meet, shapes do not tell.
+    A sparse factor costs its stored elements; the cost of two sparse factors does not follow from their shapes.
     """
     left, right = kernel.inputs[-2:]
     stored = dict(kernel.attributes).get("stored")
@@ -40,65 +41,66 @@ def column_count(right: Shape) -> int:
 
 
 def sparse_product(kernel: Kernel) -> int | None:
-    """As a matrix product; None where nothing says how many elements the sparse factor stores."""
+    """Return the MACs of a matrix product; None if no attribute says how many elements the sparse factor stores."""
     return matrix_product(kernel) if "stored" in dict(kernel.attributes) else None
 
 
 def sampled_product(kernel: Kernel) -> int | None:
-    """The (m, k) × (k, n) product only at the elements that the sparse first input stores: k for each."""
+    """Return the MACs of (m, k) × (k, n), computed only at the elements that the sparse first input stores: k for
+    each."""
     stored = dict(kernel.attributes).get("stored")
     return stored[0] * kernel.inputs[-2][-1] if isinstance(stored, tuple) and stored[0] is not None else None
 
 
 def scaled_product(kernel: Kernel) -> int:
-    """(m, k) × (k, n) where scales and a bias follow the factors."""
+    """Return the MACs of (m, k) × (k, n), where scales and a bias follow the factors."""
     left, right = kernel.inputs[:2]
     return prod(left) * right[-1]
 
 
 def grouped_product(kernel: Kernel) -> int:
-    """Experts: (tokens, k) × (g, k, n), each token with one; the groups may also part the k of both, or the n."""
+    """Return the MACs of (tokens, k) × (g, k, n), one expert per token; groups may also divide k of both, or n."""
     left, right = kernel.inputs[:2]
     return prod(left if len(right) == 3 else left[-2:]) * right[-1]
 
 
 def packed_product(kernel: Kernel) -> int:
-    """A product with packed weights: every element of the output sums as many products as the input is wide."""
+    """Return the MACs of a product with packed weights: each output element sums as many products as x has columns."""
     return prod(kernel.outputs[0]) * kernel.inputs[0][-1]
 
 
 def semi_structured_product(kernel: Kernel) -> int:
-    """2:4 sparse (m, k/2) with its metadata × (k, n): two of four elements are stored."""
+    """Return the MACs of a 2:4 sparse (m, k/2), with its metadata, × (k, n): two of four elements are stored."""
     return prod(kernel.inputs[0]) * kernel.inputs[2][-1]
 
 
 def semi_structured_linear(kernel: Kernel) -> int:
-    """x (…, k) × a 2:4 sparse weight (n, k/2): two of four elements are stored."""
+    """Return the MACs of x (…, k) × a 2:4 sparse weight (n, k/2): two of four elements are stored."""
     return prod(kernel.inputs[0][:-1]) * prod(kernel.inputs[1])
 
 
 def foreach_products(kernel: Kernel) -> int:
-    """Lefts (m, k), then as many rights (k, n)."""
+    """Return the MACs of as many products as there are pairs: all left factors (m, k), then all right ones (k, n)."""
     half = len(kernel.inputs) // 2
     pairs = zip(kernel.inputs[:half], kernel.inputs[half:], strict=True)
     return sum(prod(left) * right[-1] for left, right in pairs)
 
 
 def euclidean_distances(kernel: Kernel) -> int:
-    """(…, P, M) and (…, R, M) as |x|² - 2xy + |y|²: one product over M + 2, with the squares and ones beside."""
+    """Return the MACs of |x|² - 2xy + |y|² for (…, P, M) and (…, R, M), one product over M + 2 columns."""
     left, right = kernel.inputs[:2]
     return prod(kernel.outputs[0]) * (left[-1] + 2) if right else 0
 
 
 def affine_grid(kernel: Kernel) -> int:
-    """Every point of the grid, with a one beside it, is multiplied by its image's matrix (2 × 3 or 3 × 4)."""
+    """Return the MACs of each grid point, in homogeneous coordinates, times its image's matrix (2 × 3 or 3 × 4)."""
     return prod(kernel.outputs[0]) * kernel.inputs[0][-1]
 
 
 def trilinear(kernel: Kernel) -> int:
-    """Σ a·b·c over the three factors' common index space, one multiply-add per point (`nn.Bilinear`: N·out·in1·in2).
+    """Return the MACs of Σ a·b·c, one for each point of the factors' common index space (`nn.Bilinear`: N·out·in1·in2).
 
-    The attributes expand1, expand2, expand3 say where each factor has an axis of one.
+    The attributes expand1, expand2 and expand3 say where each factor gets an axis of size 1.
     """
     attributes = dict(kernel.attributes)
     factors = [insert_unit_axes(shape, attributes[f"expand{n}"]) for n, shape in enumerate(kernel.inputs[:3], 1)]
@@ -106,7 +108,7 @@ def trilinear(kernel: Kernel) -> int:
 
 
 def insert_unit_axes(shape: Shape, axes: object) -> Shape:
-    """`shape` with an axis of one inserted at each of `axes`."""
+    """Return `shape` with an axis of size 1 inserted at each of `axes`."""
     assert isinstance(axes, tuple)
     out = list(shape)
     for axis in axes:
@@ -115,18 +117,20 @@ def insert_unit_axes(shape: Shape, axes: object) -> Shape:
 
 
 def triangular_solve(kernel: Kernel) -> int:
-    """A triangular (…, n, n) against m columns or rows: each of n steps subtracts what is known, and divides by the
-    diagonal where that is not one."""
+    """Return the MACs of a triangular (…, n, n) system with m right-hand sides.
+
+    Each of the n steps subtracts the known products, and divides by the diagonal element unless that is 1.
+    """
     size, solved = max(kernel.inputs, key=lambda shape: shape[-1] == shape[-2])[-1], prod(kernel.outputs[0])
     return solved * (size - 1) // 2 + (0 if kernel.get("unitriangular") else solved)
 
 
 # ------------------------------------------------------------ convolutions
 def convolution(kernel: Kernel) -> int | None:
-    """Every output element sums in/groups × kernel products: the weight is (out, in/groups, *kernel).
+    """Return the MACs of a convolution: each output element sums in/groups × kernel products.
 
-    Transposed: every input element is spread over out/groups × kernel: the weight is (in, out/groups, *kernel).
-    None where the weight is packed away.
+    The weight is (out, in/groups, *kernel). Transposed, each input element contributes out/groups × kernel products,
+    and the weight is (in, out/groups, *kernel). None if the weight is packed in an object without a shape.
     """
     if len(kernel.inputs) < 2:
         return None
@@ -135,17 +139,17 @@ def convolution(kernel: Kernel) -> int | None:
 
 
 def transposed_convolution(kernel: Kernel) -> int | None:
-    """Every input element is spread over out/groups × kernel: the weight is (in, out/groups, *kernel)."""
+    """Return the MACs of input elements × out/groups × kernel; the weight is (in, out/groups, *kernel)."""
     return prod(kernel.inputs[0]) * prod(kernel.inputs[1][1:]) if len(kernel.inputs) > 1 else None
 
 
 def fused_convolution(kernel: Kernel) -> int:
-    """A convolution that may add another value: its weight is the last input of the output's rank."""
+    """Return the MACs of a convolution that may add a value: its weight is the last input of the output's rank."""
     return prod(kernel.outputs[0]) * prod(inputs_of_output_rank(kernel)[-1][1:])
 
 
 def scaled_convolution(kernel: Kernel) -> int:
-    """A convolution with scales among its inputs: its weight is the second input of the output's rank."""
+    """Return the MACs of a convolution with scales: its weight is the second input of the output's rank."""
     return prod(kernel.outputs[0]) * prod(inputs_of_output_rank(kernel)[1][1:])
 
 
@@ -154,34 +158,36 @@ def inputs_of_output_rank(kernel: Kernel) -> list[Shape]:
 
 
 def tbc_convolution(kernel: Kernel) -> int:
-    """conv_tbc: the weight is (kernel, in, out); every output element sums kernel × in products."""
+    """Return the MACs of `conv_tbc`, weight (kernel, in, out): each output element sums kernel × in products."""
     return prod(kernel.outputs[0]) * prod(kernel.inputs[1][:2])
 
 
 # ------------------------------------------------------------ attention
 def attention(kernel: Kernel) -> int:
-    """Two products per head: (L, E) × (E, S), then (L, S) × (S, Ev). Causal masks do not halve them.
+    """Return the MACs of two products per head: (L, E) × (E, S), then (L, S) × (S, Ev). Causal masks do not halve them.
 
-    q is (…, L, E), k (…, S, E), v (…, S, Ev). The batch is the output's: grouped heads of k and v
-    count once per query head.
+    q is (…, L, E), k (…, S, E), v (…, S, Ev). The batch is the output's, so with grouped queries each head of k and v
+    counts once per query head.
     """
     query, key, value = kernel.inputs[:3]
     return prod(kernel.outputs[0][:-1]) * key[-2] * (query[-1] + value[-1])
 
 
 def flash_attention(kernel: Kernel) -> int | None:
-    """Attention over q (B, L, H, E), k (B, S, H, E), v (B, S, H, Ev); None for packed sequences, (tokens, H, E), and
-    for keys in pages."""
+    """Return the MACs of attention over q (B, L, H, E), k (B, S, H, E), v (B, S, H, Ev).
+
+    None for packed sequences, whose shape is (tokens, H, E), and for keys in pages.
+    """
     return flash_layout_macs(*kernel.inputs[:3])
 
 
 def efficient_attention(kernel: Kernel) -> int | None:
-    """As flash attention; packed sequences lie in one batch, and their bounds (one axis) among the inputs."""
+    """Return the MACs of flash attention; None for packed sequences, which have their bounds (1-d) among the inputs."""
     return None if has_sequence_bounds(kernel.inputs) else flash_layout_macs(*kernel.inputs[:3])
 
 
 def preallocated_attention(kernel: Kernel) -> int | None:
-    """Flash attention that is handed its output, which comes first."""
+    """Return the MACs of flash attention whose first input is its output, allocated beforehand."""
     return flash_layout_macs(*kernel.inputs[1:4])
 
 
@@ -200,26 +206,26 @@ def twice(macs: int | None) -> int | None:
 
 
 def attention_backward(kernel: Kernel) -> int:
-    """Four products: the gradients of v, of the scores, of q and of k. Scores that are worked out anew are not counted.
+    """Return the MACs of four products: the gradients of v, of the scores, of q and of k. Recomputing scores is free.
 
-    The output's gradient comes first, then q, k, v.
+    The first input is the output's gradient, then q, k, v.
     """
     gradient, query, key, value = kernel.inputs[:4]
     return 2 * prod(gradient[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
 def flash_attention_backward(kernel: Kernel) -> int | None:
-    """As attention's backward, in the layout (B, L, H, E); one axis more may be a random state's."""
+    """Return the MACs of flash attention's backward pass, (B, L, H, E); a further axis may be a random state's."""
     return twice(flash_layout_macs(*kernel.inputs[1:4]))
 
 
 def efficient_attention_backward(kernel: Kernel) -> int | None:
-    """As flash attention's; None for packed sequences."""
+    """Return the MACs of efficient attention's backward pass; None for packed sequences."""
     return None if has_sequence_bounds(kernel.inputs) else twice(flash_layout_macs(*kernel.inputs[1:4]))
 
 
 def multi_head_attention(kernel: Kernel) -> int:
-    """q (B, L, D), k and v (B, S, D), packed weight (3·D, D), its bias, output weight (out, D)."""
+    """Return the MACs for q (B, L, D), k and v (B, S, D), packed weight (3·D, D), its bias, output weight (out, D)."""
     query, key, value, weight, _, out = kernel.inputs[:6]
     batch, length, width = query
     inner = weight[0] // 3
@@ -228,7 +234,7 @@ def multi_head_attention(kernel: Kernel) -> int:
 
 
 def encoder_layer(kernel: Kernel) -> int:
-    """x (B, L, D); packed weight at 1, output weight at 3, the feed-forward weights at 9 and 11."""
+    """Return the MACs for x (B, L, D) and the weights: packed at 1, output at 3, feed-forward at 9 and 11."""
     batch, length, width = kernel.inputs[0]
     weights = sum(prod(kernel.inputs[place]) for place in (1, 3, 9, 11))
     return batch * length * (weights + 2 * length * width)
@@ -236,73 +242,73 @@ def encoder_layer(kernel: Kernel) -> int:
 
 # ------------------------------------------------------------ recurrent layers
 def rnn(kernel: Kernel) -> int:
-    """Every token (…, features) meets every weight matrix of all layers and directions once; states have 3 axes."""
+    """Return the MACs of each token (…, features) times each weight matrix of all layers; states have 3 axes."""
     tokens = prod(kernel.inputs[0][:-1])
     return tokens * sum(prod(shape) for shape in kernel.inputs[1:] if len(shape) == 2)
 
 
 def rnn_layer(kernel: Kernel) -> int:
-    """One layer and direction: the tokens, then the weights of input and state."""
+    """Return the MACs of one layer in one direction; inputs: tokens, input weight, state weight."""
     tokens = prod(kernel.inputs[0][:-1])
     return tokens * (prod(kernel.inputs[1]) + prod(kernel.inputs[2]))
 
 
 # ------------------------------------------------------------ backward
 def gradient_count(kernel: Kernel, name: str = "output_mask", *, gradients: int = 2) -> int:
-    """How many gradients by products are asked for: of the input and of the weight, never of the bias."""
+    """Return how many gradients with products are required: of the input and of the weight, never of the bias."""
     mask = dict(kernel.attributes).get(name)
     return sum(map(bool, mask[:gradients])) if isinstance(mask, tuple) else gradients
 
 
 def convolution_backward(kernel: Kernel) -> int:
-    """The gradients of input and weight cost what the convolution did, each. Inputs: gradient, input, weight."""
+    """Return the MACs of the convolution, once per gradient. Inputs: gradient, input, weight."""
     gradient, inputs, weight = kernel.inputs[:3]
     transposed = dict(kernel.attributes).get("transposed", False)
     return gradient_count(kernel) * prod(inputs if transposed else gradient) * prod(weight[1:])
 
 
 def swapped_convolution_backward(kernel: Kernel) -> int:
-    """Inputs: input, gradient, weight."""
+    """Return the MACs of the convolution, once per gradient. Inputs: input, gradient, weight."""
     return gradient_count(kernel) * prod(kernel.inputs[1]) * prod(kernel.inputs[2][1:])
 
 
 def swapped_transposed_backward(kernel: Kernel) -> int:
-    """Inputs: input, gradient, weight of a transposed convolution."""
+    """Return the MACs of a transposed convolution, once per gradient. Inputs: input, gradient, weight."""
     return gradient_count(kernel) * prod(kernel.inputs[0]) * prod(kernel.inputs[2][1:])
 
 
 def tbc_convolution_backward(kernel: Kernel) -> int:
-    """Inputs: gradient, input, weight (kernel, in, out)."""
+    """Return the MACs of both gradients. Inputs: gradient, input, weight (kernel, in, out)."""
     return 2 * prod(kernel.inputs[0]) * prod(kernel.inputs[2][:2])
 
 
 def linear_backward(kernel: Kernel) -> int:
-    """Inputs: input (or what gradient it has first), and the weight last: rows × in × out for each gradient."""
+    """Return rows × in × out for each gradient. Inputs: input or gradient, then another, then the weight (out, in)."""
     rows = prod(kernel.inputs[0][:-1])
     return gradient_count(kernel) * rows * prod(kernel.inputs[2])
 
 
 def gradient_product(kernel: Kernel) -> int:
-    """gradient (…, out) × weight (out, in), or × input (…, in) for the weight's gradient: rows × in × out."""
+    """Return rows × in × out: gradient (…, out) × weight (out, in), or × input (…, in) for the weight's gradient."""
     return prod(kernel.inputs[0]) * kernel.inputs[1][-1]
 
 
 def matmul_backward(kernel: Kernel) -> int:
-    """Inputs: gradient, left (…, m, k), right: each factor's gradient is a product of the forward's size."""
+    """Return the MACs of the forward product for each gradient. Inputs: gradient, left (…, m, k), right."""
     gradient, left = kernel.inputs[:2]
     return gradient_count(kernel, "mask") * prod(gradient) * left[-1]
 
 
 def affine_grid_backward(kernel: Kernel) -> int:
-    """The gradient (N, H, W, 2) against every point of the grid, with a one beside it."""
+    """Return the MACs of the gradient (N, H, W, 2) times each grid point in homogeneous coordinates."""
     return prod(kernel.inputs[0]) * (kernel.inputs[0][-1] + 1)
 
 
 def rnn_backward(kernel: Kernel) -> int | None:
-    """Twice the layers, but for the gradients of their input and first states where nobody asks for them.
+    """Return twice the MACs of the layers, less the gradients of their input and first states that are not required.
 
     Inputs: (steps, batch, features), the weights of each layer and direction, the states. None for packed sequences,
-    whose outputs look like weights.
+    whose outputs cannot be distinguished from weights by their shapes.
     """
     if len(kernel.inputs[0]) != 3:
         return None
@@ -313,22 +319,26 @@ def rnn_backward(kernel: Kernel) -> int | None:
     assert isinstance(layers, int)
     each = len(weights) // runs
     once = tokens * sum(map(prod, weights[: each * (runs // layers) : each])), batch * sum(map(prod, weights[1::each]))
-    unasked = [macs for macs, asked in zip(once, mask, strict=False) if not asked] if isinstance(mask, tuple) else []
-    return 2 * rnn(kernel) - sum(unasked)
+    skipped = (
+        [macs for macs, required in zip(once, mask, strict=False) if not required] if isinstance(mask, tuple) else []
+    )
+    return 2 * rnn(kernel) - sum(skipped)
 
 
 def rnn_layer_backward(kernel: Kernel) -> int:
-    """Twice the layer, but for the gradients of its input (steps, batch, features) and its first state where nobody
-    asks for them: step by step, their products would not be made."""
+    """Return twice the MACs of the layer, less the gradients of its input (steps, batch, features) and its first state
+    if they are not required: computed step by step, their products would not be made."""
     tokens, batch = prod(kernel.inputs[0][:-1]), kernel.inputs[0][1]
     once = tokens * prod(kernel.inputs[1]), batch * prod(kernel.inputs[2])
     mask = dict(kernel.attributes).get("output_mask")
-    unasked = [macs for macs, asked in zip(once, mask, strict=True) if not asked] if isinstance(mask, tuple) else []
-    return 2 * rnn_layer(kernel) - sum(unasked)
+    skipped = (
+        [macs for macs, required in zip(once, mask, strict=True) if not required] if isinstance(mask, tuple) else []
+    )
+    return 2 * rnn_layer(kernel) - sum(skipped)
 
 
 def by_kernel_name(formula: Formula, names: str) -> dict[str, Formula]:
-    """One formula for kernels by name; aten's are written without it."""
+    """Return the same formula for each kernel name; names without a namespace are aten's."""
     return {name if "." in name else f"aten.{name}": formula for name in names.split()}
 
 
@@ -411,4 +421,4 @@ FORMULAS: Mapping[str, Formula] = {
     **by_kernel_name(rnn_layer_backward, "mkldnn_rnn_layer_backward"),
     **by_kernel_name(rnn_backward, "_cudnn_rnn_backward miopen_rnn_backward"),
 }
-"""Kernel → its formula."""
+"""The formula of each kernel, by its name."""

@@ -1,4 +1,4 @@
-"""Kernels that hold no products, and kernels whose products nobody has a formula for: two lists of names."""
+"""Names of kernels without products (free), and of kernels with products for which there is no formula (unpriced)."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 broadcast_in_dim c
 convert_element_type copy_strided copy_to device_put erf_inv erfcx iota ndtri rev shift_left shift_right_arithmetic
 spherical_bessel_j0 split_dim view_of view_of_dtype xor_sum zeta
 """
-"""Primitives that go by no operator of aten."""
+"""Primitives that do not have the name of an aten operator."""
 
 FREE_KERNELS: frozenset[str] = frozenset(
     [
@@ -188,7 +188,7 @@ FREE_KERNELS: frozenset[str] = frozenset(
         *(f"aten._fused_{name}" for name in ("adagrad", "adam", "adamw", "sgd")),
     ]
 )
-"""Kernels without products, by name, aten's without it; what is neither here nor in FORMULAS is unpriced."""
+"""Kernels without products; a kernel that is neither here nor in FORMULAS is unpriced."""
 
 UNPRICED_NAMES = """
 _fft_c2c _fft_c2r _fft_r2c
@@ -209,5 +209,5 @@ _test_optional_floatlist _test_optional_intlist _test_parallel_materialize _test
 """
 
 UNPRICED_KERNELS: frozenset[str] = frozenset(f"aten.{name}" for name in UNPRICED_NAMES.split())
-"""Kernels of torch's that are known to have no formula: decompositions, transforms, and products whose size their
-shapes do not tell. A name that stands nowhere is unpriced as well; this list is what a test holds aten against."""
+"""torch's kernels that are known to have no formula: decompositions, transforms, products whose size does not follow
+from their shapes. Names that are in no list are unpriced too; a test uses this list to check that aten is covered."""

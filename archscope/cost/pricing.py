@@ -1,4 +1,4 @@
-"""One row's price: its kernels by formula, free or unpriced; its bytes by its values."""
+"""The cost of a row: its kernels by formula, free or unpriced; its bytes by its values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from archscope.trace import Kernel, Row
 
 @dataclass(frozen=True)
 class Cost:
-    """Integers that add. `known`: multiply-adds of everything priced; `unpriced`: names of kernels without a price."""
+    """The cost of one or more rows, as integers that add.
+
+    known: the MACs of all kernels with a price. read, written: bytes. unpriced: the names of kernels without a price.
+    """
 
     known: int = 0
     read: int = 0
@@ -21,12 +24,12 @@ class Cost:
 
     @property
     def macs(self) -> int | None:
-        """Multiply-adds; None while a kernel is unpriced, for unknown is never zero."""
+        """The MACs; None if a kernel is unpriced, since an unknown figure is never shown as zero."""
         return None if self.unpriced else self.known
 
     @property
     def flops(self) -> int | None:
-        """2 × macs; None while a kernel is unpriced."""
+        """2 × macs; None if a kernel is unpriced."""
         return None if self.unpriced else 2 * self.known
 
     def __add__(self, other: Cost) -> Cost:
@@ -41,7 +44,7 @@ class Cost:
 def price_rows(
     rows: Sequence[Row], formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE_KERNELS
 ) -> tuple[Cost, ...]:
-    """The cost of every row; kernels that several rows share are priced once, and rows that cost the same have one."""
+    """Return the cost of every row; kernels that several rows share are priced once, and equal costs are one object."""
     priced: dict[int, tuple[int, tuple[str, ...]]] = {}
     shared: dict[tuple[int, int, int], Cost] = {}
     costs = []
@@ -58,14 +61,14 @@ def price_rows(
 
 
 def price_row(row: Row, formulas: Mapping[str, Formula] = FORMULAS, *, free: Collection[str] = FREE_KERNELS) -> Cost:
-    """The cost of one row: multiply-adds by `formulas` (kernel name → formula), bytes from its values."""
+    """Return the cost of one row: MACs by `formulas` (kernel name → formula), bytes by its values."""
     return price_rows((row,), formulas, free=free)[0]
 
 
 def price_kernels(
     kernels: Iterable[Kernel], formulas: Mapping[str, Formula], free: Collection[str]
 ) -> tuple[int, tuple[str, ...]]:
-    """The multiply-adds of kernels, and the names of those without a price: no formula, or one that says None."""
+    """Return the MACs of kernels, and the names of those without a price: no formula, or one that returns None."""
     known, unpriced = 0, []
     for kernel in kernels:
         name = table_name(kernel.name, formulas, free)
@@ -78,14 +81,14 @@ def price_kernels(
 
 
 def example_count(kernel: Kernel) -> int:
-    """On how many examples the kernel works at once (`vmap`): its shapes show one."""
+    """Return how many examples the kernel processes at once (`vmap`); its shapes are those of one."""
     times = kernel.get("examples", 1)
     assert isinstance(times, int)
     return times
 
 
 def table_name(name: str, formulas: Mapping[str, Formula], free: Collection[str]) -> str:
-    """A kernel's name as the tables have it: `aten.add_` and `prims.add` cost what `aten.add` does."""
+    """Return a kernel's name as in the tables: `aten.add_` and `prims.add` cost what `aten.add` does."""
     if name in formulas or name in free:
         return name
     plain = plain_name(name)
@@ -93,14 +96,16 @@ def table_name(name: str, formulas: Mapping[str, Formula], free: Collection[str]
 
 
 def plain_name(name: str) -> str:
-    """`mylib::attention`, `torch.ops.mylib.attention.default` → `mylib.attention`; what are primitives of torch's own
-    compiler go by the operators that they stand for."""
+    """Return a kernel's name with dots: `mylib::attention`, `torch.ops.mylib.attention.default` → `mylib.attention`.
+
+    Primitives of torch's compiler get the names of the aten operators that they implement.
+    """
     plain = name.replace("::", ".").removeprefix("torch.ops.").removesuffix(".default")
     return plain.replace("prims.", "aten.", 1) if plain.startswith("prims.") else plain
 
 
 def traffic(row: Row) -> tuple[int, int]:
-    """Bytes read and written: distinct inputs once, outputs once; nothing for a view."""
+    """Return the bytes read and written: distinct inputs once, outputs once; nothing for a view."""
     if row.view:
         return 0, 0
     read = {operand.value.id: operand.value.bytes for operand in row.inputs}

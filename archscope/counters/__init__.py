@@ -1,6 +1,7 @@
-"""The witnesses: other tools count the same model on the same input, each alone, and leave nothing behind.
+"""Reference counters: other tools that count the MACs of the same model on the same input.
 
-Call → isolated → fvcore | torchinfo | FlopCounterMode → CounterResult: what it counted where, or why it could not
+ModelCall → isolated → fvcore | torchinfo | FlopCounterMode → CounterResult: what was counted in which module, or the
+reason why the tool could not count. A counter leaves nothing changed in the model.
 """
 
 from archscope.counters.isolation import isolated

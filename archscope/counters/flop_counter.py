@@ -1,8 +1,8 @@
-"""torch's FlopCounterMode, halved, for it counts FLOPs: a dispatch mode that sees the operators that a device runs.
+"""torch's FlopCounterMode, a dispatch mode that sees the operators that run on a device. Its FLOPs are halved to MACs.
 
-once alone, for its total and its time
-once over a OperatorCountMode, for what it counted where, and for the operators that it has no formula for
-once more, where there are such: fused operators taken apart (`unfused`), so that it sees the most, if it sees more
+1. once alone, for its total and its time
+2. once above an OperatorCountMode, for its count of each module and operator, and for operators without a formula
+3. if there are such operators, once more with fused operators disabled, reported if the total differs
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ def count_macs(call: ModelCall) -> int:
 
 
 def count_by_operator(call: ModelCall) -> tuple[tuple[CountedOp, ...], tuple[CountedOp, ...]]:
-    """What it counts, operator by operator; and those that it counts nothing for, though they may hold products."""
+    """Return the MACs that are counted for each operator, and the operators that may hold products but count
+    nothing."""
     counter = FlopCounterMode(display=False)
-    with module_path_tracked(call.model) as place, OperatorCountMode(counter, place) as book, counter:
+    with module_path_tracked(call.model) as module_path, OperatorCountMode(counter, module_path) as mode, counter:
         call.copy().run()
-        book.flush()
-    unknown = (line for line in book.counts if not line.macs and line.name.removesuffix("_") not in FREE_KERNELS)
-    return tuple(line for line in book.counts if line.macs), tuple(dict.fromkeys(unknown))
+        mode.flush()
+    unknown = (op for op in mode.counts if not op.macs and op.name.removesuffix("_") not in FREE_KERNELS)
+    return tuple(op for op in mode.counts if op.macs), tuple(dict.fromkeys(unknown))
 
 
 class OperatorCountMode(TorchDispatchMode):
-    """Lies below a counter: when an operator comes, what the counter has got since the last one is the last one's."""
+    """A dispatch mode below a counter: what is added to the counter between two operators belongs to the first."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, counter: FlopCounterMode, place: Callable[[], str]) -> None:
+    def __init__(self, counter: FlopCounterMode, module_path: Callable[[], str]) -> None:
         super().__init__()
         self.counts: list[CountedOp] = []
-        self._counter, self._module_path = counter, place
+        self._counter, self._module_path = counter, module_path
         self._open: tuple[str, str] | None = None
         self._seen = 0
 
@@ -70,7 +71,7 @@ class OperatorCountMode(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def flush(self) -> None:
-        """Writes down the operator that ran last."""
+        """Record the operator that ran last."""
         total = self._counter.get_total_flops()
         if self._open is not None:
             self.counts.append(CountedOp(*self._open, (total - self._seen) // 2))
@@ -78,14 +79,14 @@ class OperatorCountMode(TorchDispatchMode):
 
 
 def operator_name(func: Any) -> str:
-    """`aten.mm`, or the name of a higher-order operator."""
+    """Return `aten.mm`, or the name of a higher-order operator."""
     schema = getattr(func, "_schema", None)
     return schema.name.replace("::", ".") if schema is not None else str(func)
 
 
 @contextmanager
 def module_path_tracked(model: nn.Module) -> Iterator[Callable[[], str]]:
-    """Tells the path of the module that is running; of one that the model does not hold, its caller's."""
+    """Yield a function that returns the path of the running module, or its caller's if the model does not hold it."""
     paths = {module: path for path, module in model.named_modules()}
     running = [""]
 
@@ -95,11 +96,14 @@ def module_path_tracked(model: nn.Module) -> Iterator[Callable[[], str]]:
     def after(_module: nn.Module, _args: Any, _output: Any) -> None:
         running.pop()
 
-    taken = hooks.register_module_forward_pre_hook(before), hooks.register_module_forward_hook(after, always_call=True)
+    handles = (
+        hooks.register_module_forward_pre_hook(before),
+        hooks.register_module_forward_hook(after, always_call=True),
+    )
     try:
         yield lambda: running[-1]
     finally:
-        for handle in taken:
+        for handle in handles:
             handle.remove()
 
 
@@ -108,12 +112,12 @@ FUSED_KERNEL_SWITCHES: tuple[tuple[Callable[[], bool], Callable[[bool], None]], 
     (torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
     (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
 )
-"""How to read and write torch's settings: libraries with recurrent kernels of their own, the fast path of attention."""
+"""Getters and setters of torch's settings for recurrent kernels of libraries, and for the fast path of attention."""
 
 
 @contextmanager
 def fused_kernels_disabled() -> Iterator[None]:
-    """Inside, attention runs as two products, recurrent layers step by step, and nothing takes a fast path."""
+    """Inside, attention runs as two products, recurrent layers step by step, and no fast path is taken."""
     with ExitStack() as stack:
         for read, write in FUSED_KERNEL_SWITCHES:
             stack.callback(write, read())

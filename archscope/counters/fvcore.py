@@ -1,6 +1,6 @@
-"""fvcore's FlopCountAnalysis: a jit trace, operator by operator; operators without a formula are named.
+"""fvcore's FlopCountAnalysis: counts the operators of a jit trace, and names those that have no formula.
 
-Counts of a module and all below it → minus those of its parts → its own
+Its counts of a module include all submodules; subtracting those of the children gives the module's own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run_fvcore(call: ModelCall) -> Iterator[CounterResult]:
 
 
 def own_counts(nested: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
-    """What each module has without what its parts have."""
+    """Return the counts of each module without those of its children."""
     found = {path: Counter(inside) for path, inside in nested.items()}
     for path, inside in nested.items():
         if path:
@@ -43,7 +43,7 @@ def own_counts(nested: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
 
 
 def to_counts(found: Mapping[str, Counter[str]]) -> Iterable[CountedOp]:
-    """In unknown operators the figure is how often they ran."""
+    """Yield one CountedOp per module and operator; for operators without a formula the value is how often they ran."""
     return (
         CountedOp(path, name, int(value)) for path, inside in found.items() for name, value in inside.items() if value
     )

@@ -1,4 +1,4 @@
-"""Nothing that a witness does to a model stays: what hangs on it, flags, weights, modes, random states, warnings."""
+"""Isolation of a counter: the model's attributes, hooks, flags, weights, modes and random states are restored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from archscope.record.tensor_backup import preserved_tensors
 
 @contextmanager
 def isolated(model: nn.Module, *, train: bool) -> Iterator[None]:
-    """Inside, the model is in the mode that `train` says, without gradients; afterwards it is as it was."""
-    held = walk_modules(model)
-    tensors = preserved_tensors(tensor for _, tensor in (*held.parameters, *held.buffers))
+    """Inside, the model is in the mode that `train` says, without gradients; afterwards it is as before."""
+    contents = walk_modules(model)
+    tensors = preserved_tensors(tensor for _, tensor in (*contents.parameters, *contents.buffers))
     with (
         warnings.catch_warnings(),
         preserved_state(grad=False),
-        preserved_module(model, held.modules, train=train),
+        preserved_module(model, contents.modules, train=train),
         tensors,
     ):
         warnings.simplefilter("ignore")

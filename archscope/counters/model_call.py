@@ -1,4 +1,4 @@
-"""What the witnesses are asked about: a model and the arguments of one call; how long an answer took."""
+"""The call of a model that the reference counters count, and the time that a count takes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class UnsupportedCallError(Exception):
-    """A witness cannot take such a call at all."""
+    """The counter does not support such a call at all."""
 
 
 @dataclass(frozen=True)
 class ModelCall:
-    """A model and what it is called with, in training mode or not."""
+    """A model and the arguments of one call, in training mode or not."""
 
     model: nn.Module
     args: tuple[Any, ...] = ()
@@ -31,11 +31,14 @@ class ModelCall:
     train: bool = False
 
     def copy(self) -> ModelCall:
-        """The call for one run: a model may write into its inputs. By position, as far as its forward allows."""
+        """Return the call for one run, with cloned tensors, since a model may write into its inputs.
+
+        Arguments are passed by position where the signature of `forward` allows that.
+        """
         args, kwargs = trees.tree_map_only(torch.Tensor, torch.clone, (tuple(self.args), dict(self.kwargs)))
         try:
             bound = inspect.signature(self.model.forward).bind(*args, **kwargs)
-        except (TypeError, ValueError):  # no signature, or a call that does not fit: the run will say so
+        except (TypeError, ValueError):  # no signature, or a call that does not fit: the run will raise
             return ModelCall(self.model, args, kwargs, self.train)
         return ModelCall(self.model, bound.args, bound.kwargs, self.train)
 
@@ -44,7 +47,7 @@ class ModelCall:
 
 
 def time_work(work: Callable[[], T]) -> tuple[T, float]:
-    """What the work gives, and the seconds that it took, until the device has finished too."""
+    """Return the result of `work`, and the seconds that it took until the device had finished too."""
     synchronize_all()
     start = time.perf_counter()
     result = work()

@@ -1,6 +1,6 @@
-"""One witness after the other on the same call: inputs of its own, isolated, timed; whatever goes wrong is its answer.
+"""Run reference counters one after another on the same call, each isolated and timed. Errors become results.
 
-Call → hear(witness) → Statements; run_counters → those of every witness
+ModelCall → run_counter(counter) → CounterResults; run_counters → those of every counter
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INSTALL_COMMAND = "pip install fvcore torchinfo"
 
 @dataclass(frozen=True)
 class Counter:
-    """A tool: its name, the package that must be installed for it, and how it is asked."""
+    """A tool: its name, the package that must be installed for it, and the function that runs it."""
 
     name: str
     package: str
@@ -39,32 +39,32 @@ COUNTERS = (
 
 
 def run_counters(
-    call: ModelCall, witnesses: Sequence[Counter] = COUNTERS, *, tell: Callable[[str], object] = str
+    call: ModelCall, counters: Sequence[Counter] = COUNTERS, *, on_counter: Callable[[str], object] = str
 ) -> tuple[CounterResult, ...]:
-    """What every witness says, in turn; `tell` hears the name of each before its turn."""
-    heard: list[CounterResult] = []
-    for witness in witnesses:
-        tell(witness.name)
-        heard += run_counter(witness, call)
-    return tuple(heard)
+    """Return the results of all counters, in turn; `on_counter` gets the name of each before its turn."""
+    results: list[CounterResult] = []
+    for counter in counters:
+        on_counter(counter.name)
+        results += run_counter(counter, call)
+    return tuple(results)
 
 
-def run_counter(witness: Counter, call: ModelCall) -> tuple[CounterResult, ...]:
-    """What one witness says; one that is missing, cannot take the call or crashes says that."""
-    silence = CounterResult(witness.name, witness.package, package_version(witness.package))
-    if importlib.util.find_spec(witness.package) is None:
-        return (replace(silence, status="missing", error="not installed", help=INSTALL_COMMAND),)
-    heard: list[CounterResult] = []
+def run_counter(counter: Counter, call: ModelCall) -> tuple[CounterResult, ...]:
+    """Return the results of one counter; if it is missing, cannot take the call or crashes, a result that says so."""
+    no_result = CounterResult(counter.name, counter.package, package_version(counter.package))
+    if importlib.util.find_spec(counter.package) is None:
+        return (replace(no_result, status="missing", error="not installed", help=INSTALL_COMMAND),)
+    results: list[CounterResult] = []
     try:
-        warm_up_counter(witness)
+        warm_up_counter(counter)
         copied = call.copy()
         with isolated(call.model, train=call.train):
-            heard.extend(replace(one, version=silence.version) for one in witness.run(copied))
+            results.extend(replace(result, version=no_result.version) for result in counter.run(copied))
     except UnsupportedCallError as refusal:
-        heard.append(replace(silence, status="unable", error=str(refusal)))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever it raises is its answer
-        heard.append(replace(silence, status="crashed", error=root_cause_text(error)))
-    return tuple(heard)
+        results.append(replace(no_result, status="unable", error=str(refusal)))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 — any error is reported as the result
+        results.append(replace(no_result, status="crashed", error=root_cause_text(error)))
+    return tuple(results)
 
 
 def package_version(package: str) -> str:
@@ -74,28 +74,28 @@ def package_version(package: str) -> str:
 
 
 def root_cause_text(error: BaseException) -> str:
-    """The first line of the exception that came first: `RuntimeError: …`."""
+    """Return the first line of the exception that came first: `RuntimeError: …`."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def warm_up_counter(witness: Counter) -> None:
-    """One run of nothing, so that what a tool loads at first is not part of its time."""
+def warm_up_counter(counter: Counter) -> None:
+    """Run the counter once on an empty model, so that the imports of a tool are not part of its time."""
     call = identity_call()
     with isolated(call.model, train=False):
-        for _ in witness.run(call):
+        for _ in counter.run(call):
             pass
 
 
 def identity_call() -> ModelCall:
-    """A model that does nothing."""
+    """Return the call of a model that does nothing."""
     return ModelCall(nn.Identity(), (torch.zeros(1),))
 
 
 def warm_up_torch(call: ModelCall) -> None:
-    """One plain forward pass, so that the first who is timed does not pay for what torch loads. Its errors are not
-    told: ours will be."""
+    """Run one plain forward pass, so that the first counter's time does not include what torch loads. Errors are
+    ignored, since the analysis reports them."""
     with suppress(Exception, SystemExit), isolated(call.model, train=call.train):
         call.copy().run()

@@ -1,6 +1,6 @@
-"""torchinfo's summary: forward hooks on every layer; a layer's figure is made of its parameters and its output.
+"""torchinfo's summary, made with forward hooks: a layer's MACs follow from its parameters and its output.
 
-summary_list ─ leaf layers, call by call ─→ Counts with the elements of weights and biases in them
+summary_list ─ leaf layers, call by call ─→ CountedOps, with the numbers of weight and bias elements
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ def run_torchinfo(call: ModelCall) -> Iterator[CounterResult]:
         return summary(call.model, input_data=list(call.args), verbose=0, mode=mode, **call.kwargs)
 
     with cache_restored():
-        found, seconds = time_work(summarized)
+        summarized_model, seconds = time_work(summarized)
     paths = {id(module): path for path, module in call.model.named_modules()}
     yield CounterResult(
         "torchinfo",
         "torchinfo",
         granularity="layers",
-        params=int(found.total_params),
-        macs=int(found.total_mult_adds),
+        params=int(summarized_model.total_params),
+        macs=int(summarized_model.total_mult_adds),
         seconds=seconds,
-        counts=tuple(layer_count(layer, paths) for layer in found.summary_list if layer.is_leaf_layer),
+        counts=tuple(layer_count(layer, paths) for layer in summarized_model.summary_list if layer.is_leaf_layer),
     )
 
 
 @contextmanager
 def cache_restored() -> Iterator[None]:
-    """torchinfo keeps the layers of every model that it has seen, and with them the model: not these."""
-    from torchinfo import torchinfo as room
+    """Inside, torchinfo may cache the layers of a model; afterwards its cache is as before, so the model can be
+    freed."""
+    from torchinfo import torchinfo as module
 
-    kept = dict(room._cached_forward_pass)
+    cached = dict(module._cached_forward_pass)
     try:
         yield
     finally:
-        room._cached_forward_pass = kept
+        module._cached_forward_pass = cached
 
 
 def layer_count(layer: Any, paths: Mapping[int, str]) -> CountedOp:

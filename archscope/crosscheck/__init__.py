@@ -1,6 +1,8 @@
-"""Witnesses beside us: Report + Statements → CrossCheck: whose figures differ, by how much, and because of which rows.
+"""A report beside the results of reference counters: which figures differ, by how much, and because of which rows.
 
-CounterResult ─ counts and rows at each module (places) ─ known causes, each with its arithmetic (causes) ─→ Differences
+Report + CounterResults ─ rows and counts by module (per_module) ─ known causes (causes) ─→ CrossCheck of Differences
+
+A cause is only given if its arithmetic yields the counter's figure.
 """
 
 from archscope.crosscheck.differences import Account, CrossCheck, Difference

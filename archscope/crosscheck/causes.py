@@ -1,6 +1,6 @@
-"""Known causes of a difference, as sentences. A cause is found only where its arithmetic gives the witness's figure.
+"""Known causes of a difference, as sentences. A cause is only given if its arithmetic yields the counter's figure.
 
-what is left of a place ─ lost | spread | by output | by two axes | broadcast ─→ FoundCause; None: no known cause
+unequal counts of a module ─ not counted | by batch | by output | by two axes | broadcast ─→ FoundCause, or None
 """
 
 from __future__ import annotations
@@ -40,15 +40,19 @@ OPERATOR_PATTERNS: Mapping[str, str] = {
     "rnn_tanh": r"\w*rnn\w*",
     "rnn_relu": r"\w*rnn\w*",
 }
-"""How a witness's operators may be called that do what a function of ours does; others have the function's name."""
+"""Patterns for the names of a counter's operators, by our function's name; others have the function's own name."""
 
 ENCLOSING_OPERATORS = re.compile(r"aten(::|\.)_(transformer_encoder_layer_fwd|native_multi_head_attention)")
-"""Operators that stand for all that is inside a module."""
+"""Operators that compute everything inside a module."""
 
 
 @dataclass(frozen=True)
 class FoundCause:
-    """One cause at one place: what it happened to, how often, in which rows; `reason` may name a `{ratio}`."""
+    """One cause of a difference in one module.
+
+    cause: its name. subject: the layer, function or kernel. reason: a sentence, which may contain `{ratio}`. amount:
+    MACs, theirs − ours. rows: indexes. path: the module's. times: how many rows.
+    """
 
     cause: str
     subject: str
@@ -61,54 +65,55 @@ class FoundCause:
 
 
 def counted_otherwise(
-    place: ModuleCounts, works: Sequence[RowProduct], reason: str, amount: int, ratio: Fraction
+    module: ModuleCounts, products: Sequence[RowProduct], reason: str, amount: int, ratio: Fraction
 ) -> FoundCause:
-    rows = tuple(dict.fromkeys(work.row.index for work in works))
-    return FoundCause("counted-otherwise", works[0].subject, reason, amount, rows, place.path, len(rows), ratio)
+    rows = tuple(dict.fromkeys(product.row.index for product in products))
+    return FoundCause("counted-otherwise", products[0].subject, reason, amount, rows, module.path, len(rows), ratio)
 
 
 # ------------------------------------------------------------ not counted
-def find_unknown_operator(work: RowProduct, unknown: Iterable[CountedOp]) -> CountedOp | None:
-    """The operator that does this work and has no formula there."""
-    names = {work.kernel.strip("_"), work.row.row.short_name.strip("_")} - {""}
+def find_unknown_operator(product: RowProduct, unknown: Iterable[CountedOp]) -> CountedOp | None:
+    """Return the counter's operator that does this product and has no formula there."""
+    names = {product.kernel.strip("_"), product.row.row.short_name.strip("_")} - {""}
     patterns = [OPERATOR_PATTERNS.get(name, re.escape(name)) for name in names]
     return next((op for op in unknown if any(re.fullmatch(pattern, bare_name(op.name)) for pattern in patterns)), None)
 
 
 def bare_name(name: str) -> str:
-    """`aten::_native_multi_head_attention` → `native_multi_head_attention`."""
+    """Return the name without its namespace: `aten::_native_multi_head_attention` → `native_multi_head_attention`."""
     return re.split(r"::|\.", name, maxsplit=1)[-1].strip("_")
 
 
-def find_uncounted(place: ModuleCounts, works: Sequence[RowProduct], reason: str) -> list[FoundCause]:
-    """Works that the witness does not count, row by row; of a row that it counts in part, the kernel is named."""
-    whole = [(w.row.index, w.kernel) for w in place.products]
-    gone = [(w.row.index, w.kernel) for w in works]
+def find_uncounted(module: ModuleCounts, products: Sequence[RowProduct], reason: str) -> list[FoundCause]:
+    """Return one cause for each row that is not counted; if a row is counted in part, the cause names the kernel."""
+    whole = [product.row.index for product in module.products]
+    uncounted = [product.row.index for product in products]
     results = []
-    for row in dict.fromkeys(index for index, _ in gone):
-        own = [work for work in works if work.row.index == row]
-        partly = sum(index == row for index, _ in whole) > len(own)
+    for row in dict.fromkeys(uncounted):
+        own = [product for product in products if product.row.index == row]
+        partly = whole.count(row) > len(own)
         subject = own[0].kernel if partly else own[0].subject
-        amount = -sum(work.macs for work in own)
-        results.append(FoundCause("not-counted", subject, reason, amount, (row,), place.path))
+        amount = -sum(product.macs for product in own)
+        results.append(FoundCause("not-counted", subject, reason, amount, (row,), module.path))
     return results
 
 
 # ------------------------------------------------------------ counted otherwise
-def explain_layer(place: ModuleCounts, works: Sequence[RowProduct], count: CountedOp) -> FoundCause | None:
-    """A layer counted by its parameters times axes of its output; the bias is off already."""
-    ours, whole = sum(work.macs for work in works), count.weights + count.pruned
+def explain_layer(module: ModuleCounts, products: Sequence[RowProduct], count: CountedOp) -> FoundCause | None:
+    """Return the cause if a layer is counted by its parameters times axes of its output; the bias is already
+    removed."""
+    ours, whole = sum(product.macs for product in products), count.weights + count.pruned
     if not count.output or not count.weights or not ours or ours % whole:
         return None
     if count.pruned and ours // whole * count.weights == count.macs:
-        return counted_otherwise(place, works, PRUNED_LEFT_OUT, count.macs - ours, Fraction(1))
+        return counted_otherwise(module, products, PRUNED_LEFT_OUT, count.macs - ours, Fraction(1))
     ratio = Fraction(count.macs, ours)
-    reason = layer_ratio_reason(works[0].row, count, ratio)
-    return counted_otherwise(place, works, reason, count.macs - ours, max(ratio, 1 / ratio)) if reason else None
+    reason = layer_ratio_reason(products[0].row, count, ratio)
+    return counted_otherwise(module, products, reason, count.macs - ours, max(ratio, 1 / ratio)) if reason else None
 
 
 def layer_ratio_reason(row: PricedRow, count: CountedOp, ratio: Fraction) -> str:
-    """The sentence whose arithmetic gives the count; nothing where none does."""
+    """Return the sentence whose arithmetic yields the count; an empty string if none does."""
     output = count.output
     if "Conv" in count.name and count.macs == count.weights * prod(output[:1] + output[2:]):
         return conv_ratio_reason(row, ratio)
@@ -120,7 +125,7 @@ def layer_ratio_reason(row: PricedRow, count: CountedOp, ratio: Fraction) -> str
 
 
 def conv_ratio_reason(row: PricedRow, ratio: Fraction) -> str:
-    """Why the places of a convolution's output are not what its weights are multiplied by."""
+    """Return why the positions of a convolution's output are not what its weights are multiplied by."""
     if not row.row.short_name.startswith("conv"):
         return COUNTED_AS_CONV if ratio > 1 else ""
     tensor, weight = (len(operand.value.shape) for operand in row.row.inputs[:2])
@@ -131,58 +136,59 @@ def conv_ratio_reason(row: PricedRow, ratio: Fraction) -> str:
     return ""
 
 
-def explain_operator(place: ModuleCounts, works: Sequence[RowProduct], count: CountedOp) -> FoundCause | None:
-    """Products of one operator, that the witness sums: batched by their first factors alone, or rounded one by one."""
-    ours = sum(work.macs for work in works)
+def explain_operator(module: ModuleCounts, products: Sequence[RowProduct], count: CountedOp) -> FoundCause | None:
+    """Return the cause if the products of an operator are counted by their first factors alone, or rounded."""
+    ours = sum(product.macs for product in products)
     if not count.macs:
         return None
-    if count.name == "einsum" and count.macs == sum(int(float(f"{2 * work.macs:.3e}") / 2) for work in works):
-        return counted_otherwise(place, works, ROUNDED, count.macs - ours, Fraction(1))
-    if count.name == "matmul" and count.macs == sum(map(macs_by_first_factor, works)):
-        return counted_otherwise(place, works, BROADCAST_BATCH, count.macs - ours, Fraction(ours, count.macs))
+    if count.name == "einsum" and count.macs == sum(int(float(f"{2 * product.macs:.3e}") / 2) for product in products):
+        return counted_otherwise(module, products, ROUNDED, count.macs - ours, Fraction(1))
+    if count.name == "matmul" and count.macs == sum(map(macs_by_first_factor, products)):
+        return counted_otherwise(module, products, BROADCAST_BATCH, count.macs - ours, Fraction(ours, count.macs))
     return None
 
 
-def macs_by_first_factor(work: RowProduct) -> int:
-    """The multiply-adds of a product whose batch is the first factor's."""
-    left, *others = (operand.value.shape for operand in work.row.row.inputs)
+def macs_by_first_factor(product: RowProduct) -> int:
+    """Return the MACs of a product whose batch is the first factor's."""
+    left, *others = (operand.value.shape for operand in product.row.row.inputs)
     return prod(left) * others[0][-1] if others and others[0] else 0
 
 
-def unexplained_cause(place: ModuleCounts, works: Sequence[RowProduct], counts: Sequence[CountedOp]) -> FoundCause:
-    """No known cause: both figures, and where."""
-    theirs, ours = sum(count.macs for count in counts), sum(work.macs for work in works)
-    subject = works[0].subject if works else counts[0].name
-    reason = f"at {place.path or 'the top'}: theirs {units.format_count(theirs)}, ours {units.format_count(ours)}"
-    rows = tuple(dict.fromkeys(work.row.index for work in works))
-    return FoundCause(UNEXPLAINED, subject, reason, theirs - ours, rows, place.path)
+def unexplained_cause(module: ModuleCounts, products: Sequence[RowProduct], counts: Sequence[CountedOp]) -> FoundCause:
+    """Return an unexplained difference, with both figures and the module."""
+    theirs, ours = sum(count.macs for count in counts), sum(product.macs for product in products)
+    subject = products[0].subject if products else counts[0].name
+    reason = f"at {module.path or 'the top'}: theirs {units.format_count(theirs)}, ours {units.format_count(ours)}"
+    rows = tuple(dict.fromkeys(product.row.index for product in products))
+    return FoundCause(UNEXPLAINED, subject, reason, theirs - ours, rows, module.path)
 
 
 # ------------------------------------------------------------ grouping
 def group_causes(all_found: Iterable[FoundCause]) -> tuple[Difference, ...]:
-    """One Difference for each cause, subject and reason, the largest first; of the unexplained, the first's figures."""
+    """Return one Difference per cause, subject and reason, largest first; an unexplained one has the first's
+    figures."""
     groups: dict[tuple[str, str, str], list[FoundCause]] = {}
-    for one in all_found:
-        if one.amount:
-            reason = "" if one.cause == UNEXPLAINED else one.reason
-            groups.setdefault((one.cause, one.subject, reason), []).append(one)
+    for cause in all_found:
+        if cause.amount:
+            reason = "" if cause.cause == UNEXPLAINED else cause.reason
+            groups.setdefault((cause.cause, cause.subject, reason), []).append(cause)
     return tuple(sorted(map(merge_causes, groups.values()), key=lambda d: -abs(d.amount)))
 
 
 def merge_causes(group: Sequence[FoundCause]) -> Difference:
-    first = group[0]
+    first, ratios = group[0], [cause.ratio for cause in group if cause.ratio is not None]
     return Difference(
         cause=first.cause,
         subject=first.subject,
-        amount=sum(one.amount for one in group),
-        reason=first.reason.replace("{ratio}", ratio_range([one.ratio for one in group if one.ratio is not None])),
-        times=sum(one.times for one in group),
-        rows=tuple(dict.fromkeys(row for one in group for row in one.rows)),
-        paths=tuple(dict.fromkeys(one.path for one in group)),
+        amount=sum(cause.amount for cause in group),
+        reason=first.reason.replace("{ratio}", ratio_range(ratios)),
+        times=sum(cause.times for cause in group),
+        rows=tuple(dict.fromkeys(row for cause in group for row in cause.rows)),
+        paths=tuple(dict.fromkeys(cause.path for cause in group)),
     )
 
 
 def ratio_range(ratios: Sequence[Fraction]) -> str:
-    """`197`, or `49 to 3,136` where they are not all the same."""
+    """Return `197`, or `49 to 3,136` if the ratios differ."""
     ends = dict.fromkeys([min(ratios), max(ratios)]) if ratios else ()
     return " to ".join(units.format_quotient(end.numerator, end.denominator) for end in ends)

@@ -1,4 +1,4 @@
-"""The nouns: a Difference has a cause; an Account is one witness's figures with its Differences; a CrossCheck, all."""
+"""Data classes: Difference (has one cause), Account (one counter's figures with its Differences), CrossCheck (all)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from archscope.report import Report, ReportViews
 
 UNEXPLAINED = "unexplained"
 REPORT_KEYS = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "totals", "unpriced", "findings")
-"""What of our report's document a cross-check's holds."""
+"""The keys of a report's document that a cross-check's document repeats."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A part of `theirs − ours` with one cause.
+    """A part of `theirs − ours` that has one cause.
 
-    subject: the operator or layer; times: how many of them; reason: what became of them. rows: ours, by index.
+    subject: the operator or layer. amount: MACs or parameters. times: how many subjects. reason: how they are counted.
+    rows: our rows, by index. paths: the modules.
     """
 
     cause: str
@@ -50,25 +51,25 @@ class Difference:
 
 @dataclass(frozen=True)
 class Account:
-    """One witness's figures against ours, and the causes of what differs; a figure that it does not give is None."""
+    """One counter's result beside our report, and the causes of each difference; a figure that it lacks is None."""
 
-    statement: CounterResult
+    result: CounterResult
     ours: Report
     macs_differences: tuple[Difference, ...] = ()
     params_differences: tuple[Difference, ...] = ()
 
     @property
     def macs_off(self) -> int | None:
-        """Their MACs less ours (less what we know, where an operation is unpriced)."""
-        return None if self.statement.macs is None else self.statement.macs - self.ours.total.known
+        """Their MACs less ours (less those of priced operations, if one is unpriced)."""
+        return None if self.result.macs is None else self.result.macs - self.ours.total.known
 
     @property
     def params_off(self) -> int | None:
-        return None if self.statement.params is None else self.statement.params - self.ours.total.params
+        return None if self.result.params is None else self.result.params - self.ours.total.params
 
     @property
     def unexplained(self) -> int | None:
-        """What of the difference in MACs has no known cause."""
+        """The part of the difference in MACs without a known cause."""
         return None if self.macs_off is None else self.macs_off - explained_amount(self.macs_differences)
 
     @property
@@ -77,31 +78,39 @@ class Account:
 
     @property
     def unattributed(self) -> int | None:
-        """What of it no difference names."""
-        return None if self.macs_off is None else self.macs_off - sum(one.amount for one in self.macs_differences)
+        """The part of the difference in MACs that no Difference covers."""
+        return (
+            None
+            if self.macs_off is None
+            else self.macs_off - sum(difference.amount for difference in self.macs_differences)
+        )
 
     @property
     def params_unattributed(self) -> int | None:
-        return None if self.params_off is None else self.params_off - sum(one.amount for one in self.params_differences)
+        return (
+            None
+            if self.params_off is None
+            else self.params_off - sum(difference.amount for difference in self.params_differences)
+        )
 
     def relative_time(self, seconds: float) -> float | None:
-        """How many times as long it took as our `seconds`."""
-        return None if self.statement.seconds is None else self.statement.seconds / seconds
+        """Return the counter's seconds divided by our `seconds`."""
+        return None if self.result.seconds is None else self.result.seconds / seconds
 
     def to_dict(self, seconds: float) -> dict[str, Any]:
-        """seconds: how long we took."""
-        own = self.statement
+        """Return the account as plain data; seconds: how long our analysis took."""
+        result = self.result
         return {
-            "witness": own.counter,
-            "package": own.package,
-            "version": own.version or None,
-            "status": own.status,
-            "error": own.error or None,
-            "help": own.help or None,
-            "params": own.params,
-            "macs": own.macs,
-            "flops": None if own.macs is None else 2 * own.macs,
-            "seconds": own.seconds,
+            "witness": result.counter,
+            "package": result.package,
+            "version": result.version or None,
+            "status": result.status,
+            "error": result.error or None,
+            "help": result.help or None,
+            "params": result.params,
+            "macs": result.macs,
+            "flops": None if result.macs is None else 2 * result.macs,
+            "seconds": result.seconds,
             "times_ours": self.relative_time(seconds),
             "macs_off": self.macs_off,
             "params_off": self.params_off,
@@ -118,7 +127,7 @@ def explained_amount(differences: Iterable[Difference]) -> int:
 
 @dataclass(frozen=True, repr=False)
 class CrossCheck:
-    """Our report of a model, the seconds that it took, and an Account of every witness on the same call."""
+    """Our report of a model, the seconds that it took, and an Account of every reference counter on the same call."""
 
     report: Report
     seconds: float
@@ -126,11 +135,11 @@ class CrossCheck:
     views: ReportViews = field(default=ReportViews(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.crosscheck/1`; unknown is None."""
+        """Return the JSON document `archscope.crosscheck/1`; what is unknown is None."""
         data = self.report.to_dict()
-        kept = {key: data[key] for key in REPORT_KEYS}
+        repeated = {key: data[key] for key in REPORT_KEYS}
         witnesses = [account.to_dict(self.seconds) for account in self.accounts]
-        return {"schema": "archscope.crosscheck/1", **kept, "seconds": self.seconds, "witnesses": witnesses}
+        return {"schema": "archscope.crosscheck/1", **repeated, "seconds": self.seconds, "witnesses": witnesses}
 
     def __repr__(self) -> str:
         return f"<CrossCheck of {self.report.target}>"

@@ -1,7 +1,7 @@
-"""Where both counted: rows and counts, gathered by the module that ran them.
+"""Rows and counts, gathered by the module that ran them.
 
-Report → Works (a row's kernels with a price) ┐
-CounterResult → Counts and unknown operators      ┴─ by module path → ModuleCounts
+Report → RowProducts (a row's kernels with a price)   ┐
+CounterResult → counts and operators without a formula ┴─ by module path → ModuleCounts
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from archscope.report import PricedRow, Report
 
 @dataclass(frozen=True)
 class RowProduct:
-    """A product of ours: its row, what is called (`Linear`, `lstm`), its kernel where the row has several, its MACs."""
+    """One of our products.
+
+    row: its row. subject: what is called (`Linear`, `lstm`). kernel: its kernel, if the row has several. macs: its
+    MACs.
+    """
 
     row: PricedRow
     subject: str
@@ -26,7 +30,7 @@ class RowProduct:
 
 @dataclass
 class ModuleCounts:
-    """One module: what we count there, what the witness does, and the operators that it has no formula for."""
+    """What we and a counter count in one module, and the operators for which the counter has no formula."""
 
     path: str
     products: list[RowProduct] = field(default_factory=list)
@@ -37,26 +41,26 @@ class ModuleCounts:
 
     @property
     def ours(self) -> int:
-        return sum(work.macs for work in self.products)
+        return sum(product.macs for product in self.products)
 
     @property
     def theirs(self) -> int:
         return sum(count.macs for count in self.counts)
 
 
-def counts_by_module(report: Report, statement: CounterResult, modules: Collection[str]) -> dict[str, ModuleCounts]:
-    """The places of both, in the order of our rows; modules: the paths that the model has."""
+def counts_by_module(report: Report, result: CounterResult, modules: Collection[str]) -> dict[str, ModuleCounts]:
+    """Return the counts of each module, in the order of our rows; modules: the paths that the model has."""
     found: dict[str, ModuleCounts] = {}
     for row in report.rows:
-        place = module_counts(found, nearest_module(row.path, modules))
-        place.products += row_products(row, report)
+        module = module_counts(found, nearest_module(row.path, modules))
+        module.products += row_products(row, report)
         if row.cost.unpriced:
-            place.unpriced.append(row)
+            module.unpriced.append(row)
         elif not row.cost.known:
-            place.free.append(row)
-    for count in statement.counts:
+            module.free.append(row)
+    for count in result.counts:
         module_counts(found, count.path).counts.append(count)
-    for count in statement.unknown:
+    for count in result.unknown:
         module_counts(found, count.path).unknown.append(count)
     return found
 
@@ -66,14 +70,14 @@ def module_counts(found: dict[str, ModuleCounts], path: str) -> ModuleCounts:
 
 
 def nearest_module(path: str, modules: Collection[str]) -> str:
-    """The nearest module that the model holds: a witness knows no others."""
+    """Return the nearest enclosing module that the model holds, since a counter knows no others."""
     while path and path not in modules:
         path = path.rpartition(".")[0]
     return path
 
 
 def row_products(row: PricedRow, report: Report) -> Iterable[RowProduct]:
-    """The row's products, kernel by kernel where their sum is the row."""
+    """Yield the row's products, kernel by kernel if their sum is the row's."""
     if not row.cost.known:
         return
     kernels = [(kernel.name, price_row(row.row._replace(kernels=(kernel,))).known) for kernel in row.row.kernels]
@@ -84,6 +88,6 @@ def row_products(row: PricedRow, report: Report) -> Iterable[RowProduct]:
 
 
 def row_subject(row: PricedRow, report: Report) -> str:
-    """The layer's class where a layer runs, else the function's short name."""
+    """Return the layer's class name if a layer ran, else the function's short name."""
     layer = report.index.layer(row.row)
     return layer.name if layer is not None else row.row.short_name or row.op

@@ -1,17 +1,17 @@
-"""The measuring room: a module on a device → how long it takes, as a whole and row by row, and how much memory.
+"""Measurements of a module on a device: time of the whole step and of each row, and memory.
 
-    Workload (module, inputs that take turns, optimizer) ─ kept as in use ─→ collect → Measurement
-    device → Machine → Ceilings
+    Workload (module, calls in turn, optimizer) → prepared_workload ─ measure_workload ─→ Measurement
+    device → describe_machine → Machine; measure_ceilings → Ceilings
 
-machine    settings that times depend on, and what others do meanwhile
-ceilings   what the device can do at most
-workload   what is measured, and what one step of it does
-runs       warm-up and interleaved rounds, until the median is sure or the time is spent
-rows       on CPU: clocks around every function, and around the kernels that derive it
-kernels    on a GPU: the profiler's kernels, put down to rows
-graphs     a step as one graph
-memory     bytes at the highest
-survey     all of it, for one workload
+machine     settings that times depend on, and the load of other processes
+ceilings    the highest speeds of the device
+workload    what is measured: a module, its calls, and one step of it
+sampling    warm-up and interleaved rounds, until the median is certain or the time is spent
+rows_cpu    on CPU: clocks around each function and around the autograd nodes of its backward pass
+rows_cuda   on a GPU: the profiler's kernels, assigned to rows
+cuda_graph  a step as one CUDA graph
+memory      peak memory
+benchmark   all measurements of one workload
 """
 
 from archscope.measure.benchmark import measure_workload, prepared_workload

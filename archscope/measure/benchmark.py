@@ -1,6 +1,6 @@
-"""A workload → its time as a whole, in parts and by rows, as a CUDA graph, and the memory that it needs.
+"""All measurements of a workload: whole step, parts, rows, CUDA graph and memory.
 
-kept ─ as it is called in use ⊃ collect: whole and rows in turn → peak → graph → kernels' own times → Measurement
+prepared_workload ⊃ measure_workload: whole and rows in turn → peak → graph → the kernels' own times → Measurement
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from archscope.user_warnings import attributed_warnings
 CALLS_DIFFER = "rows have no time: the runs that were timed called other functions than the recorded one, or none"
 NO_KERNELS = "rows have no time: the profiler saw no kernel (another is at work, or it needs a permission)"
 COPY_SHARE = 0.25
-"""The share of what a GPU has free that copies of a live module's tensors may take."""
+"""The share of a GPU's free memory that copies of a live module's tensors may take."""
 DROPPED_RUNS, PROFILED_RUNS = 2, 5
-"""Runs under the profiler, of which the first do not count: kernels' own times differ little."""
+"""Numbers of runs under the profiler: the first ones are dropped; few suffice, since kernel times differ little."""
 
 
 @contextmanager
 def prepared_workload(workload: Workload, *, live: bool) -> Iterator[None]:
-    """Inside, the module is in its mode and gradients are on or off. Flags, settings, modes and random states are as
-    before afterwards; of a live module also its parameters, gradients, buffers, inputs and all that hangs on it."""
-    module, holding = workload.eager_module, walk_modules(workload.eager_module)
-    parts = [part for _, part in holding.modules]
+    """Inside, the module is in its mode, and gradients are on or off. Afterwards flags, settings, modes and random
+    states are as before; of a live module also its parameters, gradients, buffers, inputs and attributes."""
+    module, contents = workload.eager_module, walk_modules(workload.eager_module)
+    parts = [part for _, part in contents.modules]
     flags = [(part, part.training) for part in parts if has_training_flag(part)]
     with ExitStack() as stack:
         stack.enter_context(gc_paused())
@@ -58,7 +58,7 @@ def prepared_workload(workload: Workload, *, live: bool) -> Iterator[None]:
         stack.enter_context(backend_of(workload.device).as_current())
         stack.enter_context(torch.set_grad_enabled(workload.train or workload.grad))
         if live:
-            stack.enter_context(preserved_live_module(workload, holding))
+            stack.enter_context(preserved_live_module(workload, contents))
         try:
             if has_training_flag(module) and module.training != workload.train:
                 set_training_mode(module, parts, train=workload.train)
@@ -69,39 +69,39 @@ def prepared_workload(workload: Workload, *, live: bool) -> Iterator[None]:
 
 
 @contextmanager
-def preserved_live_module(workload: Workload, holding: ModuleContents) -> Iterator[None]:
-    """Whatever a live module's steps change is as before afterwards. All of it is copied first, since nobody looks on
-    while they run; inside, nothing has a gradient yet."""
-    parts = [part for _, part in holding.modules]
-    given = [tree for args, kwargs in workload.calls[:1] for tree in (*args, *kwargs.values())]
-    with preserved_objects(parts, given) as belongings:
-        beside = [part for layer in belongings.extra_modules for part in layer.modules()]
-        belongings.take_snapshots(*parts, *beside)
-        held = [
-            *(tensor for _, tensor in (*holding.parameters, *holding.buffers)),
-            *(tensor for part in beside for tensor in (*part.parameters(), *part.buffers())),
-            *(tensor for tree in given for _, tensor in named_tensors(tree)),
-            *belongings.tensors,
+def preserved_live_module(workload: Workload, contents: ModuleContents) -> Iterator[None]:
+    """Inside, no tensor has a gradient; afterwards everything that the steps of a live module change is as before.
+    All of it is copied first, since no mode observes the steps."""
+    parts = [part for _, part in contents.modules]
+    inputs = [tree for args, kwargs in workload.calls[:1] for tree in (*args, *kwargs.values())]
+    with preserved_objects(parts, inputs) as objects:
+        extra_modules = [part for layer in objects.extra_modules for part in layer.modules()]
+        objects.take_snapshots(*parts, *extra_modules)
+        tensors = [
+            *(tensor for _, tensor in (*contents.parameters, *contents.buffers)),
+            *(tensor for part in extra_modules for tensor in (*part.parameters(), *part.buffers())),
+            *(tensor for tree in inputs for _, tensor in named_tensors(tree)),
+            *objects.tensors,
         ]
-        distinct = list({id(tensor): tensor for tensor in held}.values())
+        distinct = list({id(tensor): tensor for tensor in tensors}.values())
         with preserved_tensors(distinct, aside=backup_device(distinct, workload.device)):
-            for tensor in held:
+            for tensor in tensors:
                 if tensor.is_leaf and tensor.grad is not None:
                     tensor.grad = None
             yield
 
 
-def backup_device(held: Sequence[torch.Tensor], device: str) -> str | None:
-    """Where copies of tensors go: to the processor's memory, if they would take much of what a GPU has free."""
+def backup_device(tensors: Sequence[torch.Tensor], device: str) -> str | None:
+    """Return the device for copies of tensors: the CPU if they would take much of a GPU's free memory, else None."""
     backend = backend_of(device)
     free = backend.free_bytes() if backend.traits.is_async else None
-    size = sum(tensor.numel() * tensor.element_size() for tensor in held if is_on(tensor, device))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors if is_on(tensor, device))
     return "cpu" if free is not None and size > COPY_SHARE * free else None
 
 
 @dataclass
 class BenchmarkSession:
-    """One measurement on its way: what its cases leave behind beside their seconds."""
+    """The state of one measurement: what its cases collect beside their seconds."""
 
     workload: Workload
     clock: Clock
@@ -118,13 +118,13 @@ class BenchmarkSession:
         self.marks.append([*marks, self.clock.mark()])
 
     def run_rows(self) -> None:
-        workload, this = self.workload, next(self.turn_numbers)
+        workload, turn = self.workload, next(self.turn_numbers)
         workload.drop_gradients()
         backward = workload.backward if workload.train else None
-        self.timed_runs.append(time_run(lambda: workload.forward(this, module=workload.eager_module), backward))
+        self.timed_runs.append(time_run(lambda: workload.forward(turn, module=workload.eager_module), backward))
 
     def parts(self, warm: int) -> tuple[tuple[str, Samples], ...]:
-        """The parts of every step after the warm-up; of a step that was broken off, its marks may not be passed yet."""
+        """Return samples of the parts of each step after the warm-up; steps that were interrupted do not count."""
         self.clock.synchronize()
         steps = [marks for marks in self.marks[warm:] if len(marks) == len(STEP_PARTS) + 1]
         between = self.clock.seconds_between
@@ -137,36 +137,37 @@ class BenchmarkSession:
 
 @attributed_warnings()
 def measure_workload(
-    workload: Workload, tally: CallRowMap | None, rows: int, *, seconds: float, ask: OnRound
+    workload: Workload, call_rows: CallRowMap | None, rows: int, *, seconds: float, on_round: OnRound
 ) -> Measurement:
-    """Everything that can be measured of a workload that is `kept`.
+    """Measure everything of a workload, inside `prepared_workload`.
 
-    tally: of the recorded run, which had so many rows; None where rows are not timed. A KeyboardInterrupt ends it with
-    what is known so far; whatever else the model raises goes on.
+    call_rows: of the recorded run, which had `rows` rows; None if rows are not timed. A KeyboardInterrupt ends the
+    measurement with what is known so far; other exceptions of the model are raised.
     """
     backend = backend_of(workload.device)
-    host, course = not backend.traits.is_async, BenchmarkSession(workload, backend.clock())
-    cases: dict[str, Callable[[], object]] = {"whole": course.run_whole}
-    if tally is not None and host:
-        cases["rows"] = course.run_rows
+    on_host, session = not backend.traits.is_async, BenchmarkSession(workload, backend.clock())
+    cases: dict[str, Callable[[], object]] = {"whole": session.run_whole}
+    if call_rows is not None and on_host:
+        cases["rows"] = session.run_rows
     probe = start_probe(workload.device)
-    collected = collect_samples(cases, course.clock, seconds=seconds, ask=ask)
+    collected = collect_samples(cases, session.clock, seconds=seconds, on_round=on_round)
     found = Measurement(
         describe_machine(workload.device),
         whole_run=collected.samples("whole"),
-        parts=course.parts(collected.warmup_runs.get("whole", 0)),
+        parts=session.parts(collected.warmup_runs.get("whole", 0)),
         load=probe.load_since(),
         inputs=len(workload.calls),
         interrupted=collected.interrupted,
     )
     try:
-        if tally is not None and host:
-            found = with_rows(found, course, collected, tally, rows, host=host)
+        if call_rows is not None and on_host:
+            found = with_rows(found, session, collected, call_rows, rows, on_host=on_host)
         if not collected.interrupted:
             found = replace(found, peak=step_peak(workload), held=workload.held_bytes)
-            found = with_graph(found, workload, course.clock, seconds=seconds / 4)
-        if tally is not None and not host:  # the profiler's library stays, and makes every launch slower
-            found = with_rows(found, course, collected, tally, rows, host=host)
+            found = with_graph(found, workload, session.clock, seconds=seconds / 4)
+        # last, since the profiler's library stays loaded and slows down every launch
+        if call_rows is not None and not on_host:
+            found = with_rows(found, session, collected, call_rows, rows, on_host=on_host)
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
     return found
@@ -174,28 +175,29 @@ def measure_workload(
 
 def with_rows(
     found: Measurement,
-    course: BenchmarkSession,
+    session: BenchmarkSession,
     collected: CollectedSamples,
-    tally: CallRowMap,
+    call_rows: CallRowMap,
     rows: int,
     *,
-    host: bool,
+    on_host: bool,
 ) -> Measurement:
-    """And the time of each row, or a note that says why there is none."""
-    workload = course.workload
-    if host:
-        laps: Sequence[TimedRun] = course.timed_runs[collected.warmup_runs.get("rows", 0) :]
-        times, measured, why = row_times(laps, tally, rows, backward=workload.train), bool(laps), CALLS_DIFFER
+    """Return the measurement with the time of each row, or with a note that says why there is none."""
+    workload = session.workload
+    if on_host:
+        timed_runs: Sequence[TimedRun] = session.timed_runs[collected.warmup_runs.get("rows", 0) :]
+        times = row_times(timed_runs, call_rows, rows, backward=workload.train)
+        measured, reason = bool(timed_runs), CALLS_DIFFER
     else:
         runs = [] if collected.interrupted or is_profiler_active() else profile_workload(workload)
-        times = kernel_row_times(runs, tally, rows, backward=workload.train)
-        why = CALLS_DIFFER if any(seen.forward for _, seen in runs) else NO_KERNELS
+        times = kernel_row_times(runs, call_rows, rows, backward=workload.train)
+        reason = CALLS_DIFFER if any(kernels.forward for _, kernels in runs) else NO_KERNELS
         measured = not collected.interrupted
-    return replace(found, rows=times, notes=(*found.notes, *([why] if measured and times is None else [])))
+    return replace(found, rows=times, notes=(*found.notes, *([reason] if measured and times is None else [])))
 
 
 def profile_workload(workload: Workload) -> list[ProfiledRun]:
-    """Runs in one session, without the first ones, in which the GPU's clock rises."""
+    """Return profiled runs of one profiler session, without the first ones, in which the GPU's clock still rises."""
     backward, backend = workload.backward if workload.train else None, backend_of(workload.device)
 
     def forward() -> Any:
@@ -207,7 +209,7 @@ def profile_workload(workload: Workload) -> list[ProfiledRun]:
 
 
 def with_graph(found: Measurement, workload: Workload, clock: Clock, *, seconds: float) -> Measurement:
-    """And the step as one graph."""
+    """Return the measurement with the time of the step as one graph, or with the reason why there is none."""
     replay, refused = capture_step(workload)
     if replay is None:
         return replace(found, no_graph_reason=refused)
@@ -216,6 +218,6 @@ def with_graph(found: Measurement, workload: Workload, clock: Clock, *, seconds:
 
 
 def step_peak(workload: Workload) -> int | None:
-    """Bytes above what is held, at the highest of one step."""
+    """Return the peak bytes of one step above what was allocated before it."""
     workload.drop_gradients()
     return peak_bytes(workload.step, workload.device)

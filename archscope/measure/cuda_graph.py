@@ -1,4 +1,4 @@
-"""A step as one graph: what is left of its time when nothing is launched from Python.
+"""A step as one CUDA graph: its time without launches from Python.
 
 warm-up on a side stream → a step that may not wait for the GPU → capture → replay
 """
@@ -13,9 +13,9 @@ from archscope.measure.workload import StepError, Workload
 
 
 def capture_step(workload: Workload) -> tuple[Callable[[], object] | None, str]:
-    """What replays the step; or None, and why it cannot be captured: it waits for the GPU, or changes shapes.
+    """Return a function that replays the step; or None and why it cannot be captured: it waits for the GPU, say.
 
-    The optimizer can be captured from then on, which makes it slower where it is not.
+    From then on the optimizer is capturable, which makes it slower outside of graphs.
     """
     backend = backend_of(workload.device)
     if not backend.traits.is_async:
@@ -29,7 +29,7 @@ def capture_step(workload: Workload) -> tuple[Callable[[], object] | None, str]:
 
 
 def make_capturable(workload: Workload) -> None:
-    """Adam and its like count their steps on the GPU then, not on the CPU."""
+    """Make Adam and similar optimizers count their steps on the GPU instead of the CPU."""
     optimizer = workload.optimizer
     if optimizer is None:
         return

@@ -1,6 +1,7 @@
-"""What is measured on: a device → its name, size, software and settings, and what else it is doing meanwhile.
+"""The machine that is measured on: its description and settings, and the load that other processes put on it.
 
-machine(device) → Machine          with_settings(device, threads=1)          load(device) → LoadProbe → Load
+describe_machine(device) → Machine     with_settings(device, threads=1)     start_probe(device).load_since() →
+MachineLoad
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from archscope.measurement import Machine, MachineLoad
 
 STAT_FILE = Path("/proc/stat")
 MIN_LOAD_SECONDS = 0.1
-"""Seconds below which the system's clock, which ticks a hundred times a second, says nothing of a load."""
+"""The least seconds for which the system's CPU clock, with a hundred ticks per second, says something about load."""
 
 
 def describe_machine(device: str) -> Machine:
-    """The device as it is now; on `meta`, which computes nothing, the processor by that name."""
+    """Return the device with its present settings; for `meta`, the CPU under that name."""
     return backend_of(device).machine()
 
 
 @contextmanager
 def with_settings(device: str, *, threads: int | None = None, tf32: bool | None = None) -> Iterator[None]:
-    """Inside, torch uses so many threads, and where the device knows TF32, float32 products and convolutions use it or
-    not; None leaves what is set. Torch is not in inference mode, whose tensors cannot be trained. All is given back,
-    whatever is raised."""
+    """Inside, torch uses `threads` threads, and float32 products and convolutions use TF32 or not if the device
+    supports it; None keeps the setting. torch is not in inference mode, whose tensors cannot be trained. Afterwards all
+    settings are as before, whatever is raised."""
     before, has_choice = torch.get_num_threads(), backend_of(device).traits.tf32
     with torch.inference_mode(mode=False), tf32_set(tf32) if tf32 is not None and has_choice else nullcontext():
         try:
@@ -47,10 +48,10 @@ def with_settings(device: str, *, threads: int | None = None, tf32: bool | None 
 # ------------------------------------------------------------ other load
 @dataclass(frozen=True)
 class LoadProbe:
-    """The state of a machine at a moment, to be asked later what others did since then.
+    """The state of a machine at a moment, which a later call of `load_since` compares with the state of then.
 
-    clock: seconds. busy: processor seconds that anybody spent on this process's cores, None where that is not told.
-    own: those that this process and its children spent.
+    clock: seconds. busy: CPU seconds that all processes spent on this process's cores, None if unknown. own: those of
+    this process and its children.
     """
 
     device: str
@@ -59,7 +60,7 @@ class LoadProbe:
     own: float
 
     def load_since(self) -> MachineLoad:
-        """What others did with the machine from then until now."""
+        """Return the load of other processes from the start of this probe until now."""
         now = start_probe(self.device)
         return MachineLoad(self._cores(now), backend_of(self.device).bytes_held_by_others())
 
@@ -71,20 +72,20 @@ class LoadProbe:
 
 
 def start_probe(device: str) -> LoadProbe:
-    """A probe that starts now."""
+    """Return a probe that starts now."""
     times = os.times()
     own = times.user + times.system + times.children_user + times.children_system
     return LoadProbe(device, time.perf_counter(), _busy_seconds(), own)
 
 
 def _busy_seconds() -> float | None:
-    """Processor seconds that were spent on the cores of this process since the system started, by whomsoever; also
-    those that a hypervisor gave to others."""
-    ours, spent = usable_cores(), 0
+    """Return the CPU seconds spent on the cores of this process since the system started, by all processes; also those
+    that a hypervisor gave to other machines. None if unknown."""
+    cores, spent = usable_cores(), 0
     try:
         for line in STAT_FILE.read_text().splitlines():
             name, *figures = line.split()
-            if re.fullmatch(r"cpu\d+", name) and int(name[3:]) in ours:
+            if re.fullmatch(r"cpu\d+", name) and int(name[3:]) in cores:
                 user, nice, system, _, _, irq, soft_irq, stolen = map(int, figures[:8])
                 spent += user + nice + system + irq + soft_irq + stolen
         return spent / os.sysconf("SC_CLK_TCK")

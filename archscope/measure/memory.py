@@ -1,4 +1,4 @@
-"""How much memory a run holds at its highest, on top of what was there: the allocator's own figures."""
+"""Peak memory of a run beyond what was allocated before, by the allocator's own figures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from archscope.backends import backend_of, is_profiler_active
 
 
 def peak_bytes(run: Callable[[], object], device: str) -> int | None:
-    """The bytes on top of what was allocated when it began, at the highest moment of the run, which runs once; None on
-    a device where they cannot be told. What `run` gives is alive to the end.
+    """Return the highest number of bytes allocated during one run, beyond those at its start; None if unknown.
 
-    What libraries take from the system by themselves (oneDNN, MKL) is not seen.
+    The result of `run` is alive until the end. Memory that libraries (oneDNN, MKL) take from the system is not
+    included.
     """
     gc.collect()
     return None if is_profiler_active() else backend_of(device).peak_bytes(run)

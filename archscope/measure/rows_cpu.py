@@ -1,10 +1,10 @@
-"""How long each row takes: torch functions, watched by nobody but a clock.
+"""The time of each row on CPU: a clock around each call of a torch function, without any other instrumentation.
 
-recorded:   CallRowMap → which call of a function made which row
-timed:      Stopwatch (functions), BackwardTimer (nodes of autograd) → TimedRun → the middle half → seconds of each row
+recorded run:   CallRowMap → which call of a function made which row
+timed runs:     Stopwatch (functions), BackwardTimer (autograd nodes) → TimedRun → the middle half → seconds of each row
 
-A call is timed from inside of the mode that sees it, so that the mode's own work lies outside; what a clock that is
-read twice shows of nothing is taken off.
+The clock is read inside the mode that sees a call, so that the mode's own work is not timed; what two readings with
+nothing between them show is subtracted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ now = time.perf_counter_ns
 
 
 class CallRowMap(FunctionMode):
-    """Stands before a recorder, and notes of every call of a function the row that it made, if that is one row."""
+    """A function mode around a recorder, which notes for each call the row that it made, if it made exactly one."""
 
     def __init__(self, recorder: Recorder):
         super().__init__()
@@ -55,8 +55,8 @@ class CallRowMap(FunctionMode):
 class TimedRun:
     """One timed run: its functions, and the nanoseconds of each.
 
-    spans: the sequence numbers that autograd gave out while each ran. backward_times: nanoseconds of what derives each,
-    and of how many nodes; None is of no function.
+    spans: the sequence numbers that autograd assigned while each ran. backward_times: for each call, the nanoseconds of
+    its backward nodes and their number; key None: nodes of no call.
     """
 
     functions: list[Any] = field(default_factory=list)
@@ -69,44 +69,44 @@ class TimedRun:
         return sum(self.nanoseconds) + sum(time for time, _ in self.backward_times.values())
 
     def backward_nanoseconds(self, call: int | None, cost: float) -> float:
-        """Nanoseconds of what derives a call, without what it costs to be told of each node."""
+        """Return the nanoseconds of a call's backward nodes, less the cost of the hook on each node."""
         time, count = self.backward_times.get(call, (0, 0))
         return max(time - count * cost, 0.0)
 
 
 class Stopwatch(FunctionMode):
-    """Reads the clock before and after every call of a function."""
+    """A function mode that reads the clock before and after every call of a function."""
 
-    def __init__(self, lap: TimedRun):
+    def __init__(self, run: TimedRun):
         super().__init__()
-        self._run = lap
+        self._run = run
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        lap, given, index = self._run, kwargs or {}, len(self._run.nanoseconds)
-        lap.functions.append(func)
-        lap.nanoseconds.append(0)
+        run, named, index = self._run, kwargs or {}, len(self._run.nanoseconds)
+        run.functions.append(func)
+        run.nanoseconds.append(0)
         number = next_sequence_number()
-        lap.spans.append((number, number))
+        run.spans.append((number, number))
         start = now()
-        out = func(*args, **given)
-        lap.nanoseconds[index] = now() - start
-        lap.spans[index] = number, next_sequence_number()
+        out = func(*args, **named)
+        run.nanoseconds[index] = now() - start
+        run.spans[index] = number, next_sequence_number()
         return out
 
 
 class BackwardTimer:
-    """Takes the time of a backward pass from node to node: from where one begins to where the next does, it is the
-    former's, with what the engine does for it (sums over what was broadcast, additions of gradients that meet)."""
+    """Times a backward pass from node to node. A node's time ends when the next node starts, so it includes what the
+    engine does for it (sums over broadcast dimensions, additions of gradients)."""
 
-    def __init__(self, lap: TimedRun):
-        self._run = lap
+    def __init__(self, run: TimedRun):
+        self._run = run
         self._call: int | None = None
         self._start: int | None = None
 
     @contextmanager
     def hooked(self, outputs: Any) -> Iterator[None]:
-        """Inside, every node that the outputs' backward pass runs is told of. Those of leaves outlive the graph, so
-        hooks are taken away."""
+        """Inside, each node of the outputs' backward pass has a hook. Hooks are removed afterwards, since the nodes of
+        leaves outlive the graph."""
         starts, handles = [start for start, _ in self._run.spans], []
         try:
             for node in graph_nodes(loss_of(outputs).tensors):
@@ -123,7 +123,7 @@ class BackwardTimer:
         self._call, self._start = call, now()
 
     def end(self) -> None:
-        """The node at work, if one is, hands over."""
+        """End the time of the node that is running, if there is one."""
         if self._start is not None:
             time, count = self._run.backward_times.get(self._call, (0, 0))
             self._run.backward_times[self._call] = time + now() - self._start, count + 1
@@ -131,68 +131,69 @@ class BackwardTimer:
 
 
 def time_run(forward: Callable[[], Any], backward: Callable[[Any], object] | None) -> TimedRun:
-    """One run under the clock."""
-    lap = TimedRun()
-    with override_queries_patched(), Stopwatch(lap):
+    """Return one timed run."""
+    run = TimedRun()
+    with override_queries_patched(), Stopwatch(run):
         out = forward()
     if backward is not None:
-        with BackwardTimer(lap).hooked(out):
+        with BackwardTimer(run).hooked(out):
             backward(out)
-    return lap
+    return run
 
 
-def row_times(laps: Sequence[TimedRun], tally: CallRowMap, count: int, *, backward: bool) -> RowTimes | None:
-    """Seconds of each of `count` rows over the laps that went as the first; None where that did not go as the recorded
-    run, or showed none of its rows."""
-    rows = match_calls(tally, laps[0].functions) if laps else None
+def row_times(runs: Sequence[TimedRun], call_rows: CallRowMap, count: int, *, backward: bool) -> RowTimes | None:
+    """Return seconds of each of `count` rows, over the runs with the same calls as the first.
+
+    None if its calls differ from those of the recorded run, or made none of its rows."""
+    rows = match_calls(call_rows, runs[0].functions) if runs else None
     if rows is None or not set(rows) - {NO_ROW}:
         return None
-    kept = middle_half([lap for lap in laps if lap.functions == laps[0].functions])
+    middle = middle_half([run for run in runs if run.functions == runs[0].functions])
     idle, cost = timer_overhead(), hook_cost() if backward else 0.0
 
     def mean(of: Callable[[TimedRun], float]) -> float:
-        return max(statistics.fmean(map(of, kept)), 0.0) * 1e-9
+        return max(statistics.fmean(map(of, middle)), 0.0) * 1e-9
 
     def summed(of: Callable[[TimedRun, int], float]) -> tuple[float | None, ...]:
         found: dict[int, float] = {}
         for call, row in enumerate(rows):
             if row != NO_ROW:
-                found[row] = found.get(row, 0.0) + mean(lambda lap: of(lap, call))  # noqa: B023 — called at once
+                found[row] = found.get(row, 0.0) + mean(lambda run: of(run, call))  # noqa: B023 — called at once
         return tuple(map(found.get, range(count)))
 
-    forward = summed(lambda lap, call: lap.nanoseconds[call] - idle)
-    derived = summed(lambda lap, call: lap.backward_nanoseconds(call, cost)) if backward else ()
-    ownerless = mean(lambda lap: lap.backward_nanoseconds(None, cost))
-    astray = sum(lap.functions != laps[0].functions for lap in laps)
-    by = "clocks around each function" + " and from node to node" * backward
-    return RowTimes(forward, derived, ownerless, len(kept), by, astray)
+    forward = summed(lambda run, call: run.nanoseconds[call] - idle)
+    derivatives = summed(lambda run, call: run.backward_nanoseconds(call, cost)) if backward else ()
+    unassigned = mean(lambda run: run.backward_nanoseconds(None, cost))
+    different = sum(run.functions != runs[0].functions for run in runs)
+    method = "clocks around each function" + " and from node to node" * backward
+    return RowTimes(forward, derivatives, unassigned, len(middle), method, different)
 
 
-def match_calls(tally: CallRowMap, functions: Iterable[Any]) -> list[int] | None:
-    """The row of each call of a run; None where the functions are not those of the recorded one.
+def match_calls(call_rows: CallRowMap, functions: Iterable[Any]) -> list[int] | None:
+    """Return the row of each call of a run; None if the functions are not those of the recorded run.
 
-    That one may show operators beside them, such as the kernels of a scripted graph: their rows are not seen. And it
-    asks its outputs for a loss, which makes no rows.
+    The recorded run may contain operators in addition, such as the kernels of a scripted graph, whose rows are not
+    timed. It also computes a loss from its outputs, which makes no rows.
     """
-    rows, ahead = [], iter(functions)
-    func = next(ahead, NO_MORE)
-    for known, row in zip(tally.functions, tally.rows, strict=True):
+    rows, remaining = [], iter(functions)
+    func = next(remaining, NO_MORE)
+    for known, row in zip(call_rows.functions, call_rows.rows, strict=True):
         if known is func or known == func:
             rows.append(row)
-            func = next(ahead, NO_MORE)
+            func = next(remaining, NO_MORE)
         elif row != NO_ROW and not isinstance(known, OpOverload):
             return None
     return rows if func is NO_MORE else None
 
 
-def middle_half(laps: Sequence[TimedRun]) -> list[TimedRun]:
-    """The laps whose sums lie in the middle; of fewer than four all."""
-    ordered, off = sorted(laps, key=lambda lap: lap.total), len(laps) // 4
-    return ordered[off : len(laps) - off]
+def middle_half(runs: Sequence[TimedRun]) -> list[TimedRun]:
+    """Return the runs whose totals are in the middle half; all of fewer than four."""
+    ordered, off = sorted(runs, key=lambda run: run.total), len(runs) // 4
+    return ordered[off : len(runs) - off]
 
 
 def timer_overhead() -> float:
-    """Nanoseconds that a clock shows between two readings with nothing between them."""
+    """Return the nanoseconds that a clock shows between two readings with nothing between them."""
     readings = []
     for _ in range(101):
         start = now()
@@ -201,8 +202,8 @@ def timer_overhead() -> float:
 
 
 def hook_cost() -> float:
-    """Nanoseconds that a hook on a node of autograd's costs: the difference of a chain of nodes that do nearly nothing
-    with hooks and without, a node, at best."""
+    """Return the nanoseconds that a hook on an autograd node costs: the difference per node between a chain of cheap
+    nodes with hooks and one without, each at best."""
 
     def chain(*, hooked: bool) -> int:
         out = torch.zeros(1, device="cpu", requires_grad=True)

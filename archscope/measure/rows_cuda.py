@@ -1,11 +1,10 @@
-"""How long each row's kernels take on a GPU: the profiler's own times, put down to rows.
+"""The time of each row's kernels on a GPU: the profiler's own durations, assigned to rows.
 
-CallLabels (a range around each function) → profiler → events → kernel → its launch → the range that this stands in →
-row
-                                         backward: node → its sequence number → the function that gave it out → row
+forward:   kernel → its launch → the range around it (LabelMode puts one around each function) → call → row
+backward:  kernel → its launch → autograd node → its sequence number → the call during which it was assigned → row
 
-Kernels' own durations do not depend on what Python does meanwhile, so that launches and waiting do not count. Where
-several run at once, each has its part of that time: rows sum to the time in which the GPU was at work.
+The duration of a kernel does not depend on Python, so launches and waiting do not count. Where several kernels run at
+once, each gets its part of that time: rows sum to the time in which the GPU was busy.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ from archscope.record.override_queries import FunctionMode, override_queries_pat
 
 LABEL_PREFIX, RUN_PREFIX = "archscope call ", "archscope run "
 RUNTIME_PREFIXES = ("cuda", "cuLaunch", "cuMem")
-"""How calls of CUDA's runtime and driver begin: theirs are numbers of their own, which may be an operator's too."""
+"""Prefixes of CUDA runtime and driver calls: they have ids of their own, which may be equal to an operator's."""
 USER_SCOPE, BACKWARD_SCOPE = 7, 1
-"""What the profiler calls a range (`RecordScope::USER_SCOPE`), and an event of a node (`BACKWARD_FUNCTION`)."""
+"""The profiler's scope of a range (`RecordScope::USER_SCOPE`), and of an autograd node (`BACKWARD_FUNCTION`)."""
 
 ENGINE_EVENT_PREFIX = "autograd::engine::evaluate_function: "
-"""The event around it, in which the engine adds gradients up, and sums those of what was broadcast."""
+"""The event around a node, in which the engine adds gradients and sums those of broadcast dimensions."""
 
 
 @dataclass
 class CallLabels:
-    """The functions of one run in the order of their calls, and the sequence numbers given out while each ran."""
+    """The functions of one run in the order of their calls, and the sequence numbers assigned while each ran."""
 
     functions: list[Any] = field(default_factory=list)
     spans: list[SequenceRange] = field(default_factory=list)
 
 
 class LabelMode(FunctionMode):
-    """Puts a range that bears its number, and that of the run, around every call of a function."""
+    """A function mode that puts a range with the numbers of the run and the call around every call of a function."""
 
     def __init__(self, labels: CallLabels, run: int = 0):
         super().__init__()
@@ -61,17 +60,17 @@ class LabelMode(FunctionMode):
 
 @dataclass
 class KernelTimes:
-    """Seconds of kernels by the call that launched them, forward and backward; of no call."""
+    """Seconds of kernels by the call that launched them, in the forward and backward pass; ownerless: of no call."""
 
     forward: dict[int, float] = field(default_factory=dict)
     backward: dict[int, float] = field(default_factory=dict)
     ownerless: float = 0.0
 
-    def add(self, call: int | None, derived: bool, seconds: float) -> None:
+    def add(self, call: int | None, in_backward: bool, seconds: float) -> None:
         if call is None:
             self.ownerless += seconds
         else:
-            times = self.backward if derived else self.forward
+            times = self.backward if in_backward else self.forward
             times[call] = times.get(call, 0.0) + seconds
 
 
@@ -86,8 +85,10 @@ def profile_runs(
     before: Callable[[], object] = lambda: None,
     times: int = 1,
 ) -> list[ProfiledRun]:
-    """So many runs in one session of the profiler, since a GPU that idles between sessions slows down. before: is
-    called before each."""
+    """Return `times` runs of one profiler session, since a GPU slows down while it idles between sessions.
+
+    before: is called before each run.
+    """
     runs = [CallLabels() for _ in range(times)]
     with quiet_profile(activities=backend.activities) as profiler:
         for number, labels in enumerate(runs):
@@ -103,22 +104,22 @@ def profile_runs(
 
 
 def kernel_times(events: Iterable[Any], runs: Sequence[CallLabels]) -> list[KernelTimes]:
-    """The profiler's events → seconds by call, for each run.
+    """Return the seconds by call from the profiler's events, for each run.
 
-    An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`, `cpu_parent`, `time_range`, `device_type`. On
-    the GPU's timeline it has the `id` of the call of the runtime that launched it; a range has a shadow there.
+    An event has `name`, `scope`, `sequence_nr`, `thread`, `fwd_thread`, `cpu_parent`, `time_range`, `device_type`. An
+    event on the GPU's timeline has the `id` of the runtime call that launched it; ranges appear there, too.
     """
-    found, every = [KernelTimes() for _ in runs], list(events)
-    timeline = HostTimeline(every, runs)
-    for kernel, seconds in split_overlaps(gpu_events(every)):
-        run, call, derived = timeline.owner_of(kernel)
+    found, all_events = [KernelTimes() for _ in runs], list(events)
+    timeline = HostTimeline(all_events, runs)
+    for kernel, seconds in split_overlaps(gpu_events(all_events)):
+        run, call, in_backward = timeline.owner_of(kernel)
         if run is not None:
-            found[run].add(call, derived, seconds)
+            found[run].add(call, in_backward, seconds)
     return found
 
 
 def gpu_events(events: Sequence[Any]) -> list[Any]:
-    """What ran on the GPU: kernels, copies, fillings, but no shadow of a range."""
+    """Return the events that ran on the GPU: kernels, copies, fills, but not the copies of ranges."""
     ranges = {event.name for event in events if event.device_type == DeviceType.CPU and event.scope == USER_SCOPE}
     return [
         event
@@ -128,8 +129,10 @@ def gpu_events(events: Sequence[Any]) -> list[Any]:
 
 
 def split_overlaps(kernels: Sequence[Any]) -> Iterator[tuple[Any, float]]:
-    """Each kernel with its seconds; of a time in which several ran on one device, each has an equal part. One whose end
-    the profiler did not see, or that took no time, has none."""
+    """Yield each kernel with its seconds; where several ran on one device at once, each gets an equal part.
+
+    A kernel whose end the profiler did not see, or that took no time, has none.
+    """
     for device in {kernel.device_index for kernel in kernels}:
         own = [kernel for kernel in kernels if kernel.device_index == device]
         ran = [(kernel.time_range.start, kernel.time_range.end, at) for at, kernel in enumerate(own)]
@@ -145,7 +148,7 @@ def split_overlaps(kernels: Sequence[Any]) -> Iterator[tuple[Any, float]]:
 
 
 class HostTimeline:
-    """What the host did meanwhile: which call launched a kernel."""
+    """The profiler's events on the host, which tell which call launched a kernel."""
 
     def __init__(self, events: Sequence[Any], runs: Sequence[CallLabels]):
         host = [event for event in events if event.device_type == DeviceType.CPU]
@@ -158,23 +161,24 @@ class HostTimeline:
         self._calls = [(number, call) for number, run in enumerate(runs) for call in range(len(run.functions))]
 
     def owner_of(self, kernel: Any) -> tuple[int | None, int | None, bool]:
-        """The run and the call that a kernel belongs to, and whether it derives that call."""
+        """Return the run and the call that launched a kernel (None if unknown), and whether it did so in the backward
+        pass."""
         launch = self._launches.get(kernel.id)
         if launch is None:
             operators = self._operators.get((kernel.name, kernel.time_range.end - kernel.time_range.start), [])
             event = operators.pop() if operators else None
         else:
             event = launch.cpu_parent or self.innermost_range(launch.time_range.start)
-        told, derived = find_owner(event, self._nodes)
-        if isinstance(told, tuple):
-            return *told, derived
-        if told is not None:
-            return *self._calls[told], derived
+        owner, in_backward = find_owner(event, self._nodes)
+        if isinstance(owner, tuple):
+            return *owner, in_backward
+        if owner is not None:
+            return *self._calls[owner], in_backward
         at = (launch or event or kernel).time_range.start
-        return next((number for number, run in self._runs if covers(run, at)), None), None, derived
+        return next((number for number, run in self._runs if covers(run, at)), None), None, in_backward
 
     def innermost_range(self, moment: float) -> Any:
-        """The range or node, of whatever thread, in which something was launched outside of any operator."""
+        """Return the range or node, of any thread, in which something was launched outside of any operator."""
         around = [event for event in self._inside if covers(event, moment)]
         return max(around, key=lambda event: event.time_range.start, default=None)
 
@@ -184,7 +188,7 @@ def covers(event: Any, moment: float) -> bool:
 
 
 def operators_by_kernel(host: Sequence[Any]) -> Mapping[tuple[str, float], list[Any]]:
-    """Operators by what the profiler says that they launched, for kernels whose launch it did not see."""
+    """Return operators by the kernels that the profiler assigns to them, for kernels whose launch it did not see."""
     found: dict[tuple[str, float], list[Any]] = {}
     for event in host:
         for kernel in event.kernels if not event.name.startswith(RUNTIME_PREFIXES) else ():
@@ -193,17 +197,17 @@ def operators_by_kernel(host: Sequence[Any]) -> Mapping[tuple[str, float], list[
 
 
 def is_node_event(event: Any) -> bool:
-    """Whether an event is a node of autograd's, or what the engine does for one."""
+    """Return whether an event is an autograd node, or the engine's work for one."""
     return bool(
         event.sequence_nr >= 0 and (event.scope == BACKWARD_SCOPE or event.name.startswith(ENGINE_EVENT_PREFIX))
     )
 
 
 class NodeCalls:
-    """Finds the call that gave a node out. Each thread numbers its own nodes, and a GPU's gradients are derived in
-    another thread than the calls ran in: there, a forward pass that is run again numbers from the start.
+    """Finds the call that made an autograd node.
 
-    threads: in which the calls ran.
+    Each thread numbers its own nodes, and a GPU's backward pass runs in another thread than the calls: a forward pass
+    that is recomputed there numbers its nodes from the start. threads: those in which the calls ran.
     """
 
     def __init__(self, spans: Sequence[SequenceRange], threads: Collection[int]):
@@ -217,8 +221,8 @@ class NodeCalls:
 
 
 def find_owner(event: Any, nodes: NodeCalls) -> tuple[tuple[int, int] | int | None, bool]:
-    """What an event belongs to, and whether it derives that: the run and call of the range that it stands in, or the
-    call, of all runs, that gave out the node that it stands in."""
+    """Return the owner of an event, and whether it is an event of the backward pass. The owner is the run and call of
+    the range around the event, or the call, counted over all runs, that made the node around it."""
     while event is not None:
         if event.name.startswith(LABEL_PREFIX):
             run, call = event.name.removeprefix(LABEL_PREFIX).split()
@@ -229,22 +233,26 @@ def find_owner(event: Any, nodes: NodeCalls) -> tuple[tuple[int, int] | int | No
     return None, False
 
 
-def kernel_row_times(runs: Sequence[ProfiledRun], tally: CallRowMap, count: int, *, backward: bool) -> RowTimes | None:
-    """Seconds of each of `count` rows, the median of the runs; None where these did not go as the recorded run, or the
-    profiler saw no kernel."""
-    alike = [times for labels, times in runs if labels.functions == runs[0][0].functions]
-    rows = match_calls(tally, runs[0][0].functions) if runs else None
-    if rows is None or not any(times.forward for times in alike):
+def kernel_row_times(
+    runs: Sequence[ProfiledRun], call_rows: CallRowMap, count: int, *, backward: bool
+) -> RowTimes | None:
+    """Return seconds of each of `count` rows, the median of the runs; None if their calls differ from those of the
+    recorded run, or the profiler saw no kernel."""
+    equal_runs = [times for labels, times in runs if labels.functions == runs[0][0].functions]
+    rows = match_calls(call_rows, runs[0][0].functions) if runs else None
+    if rows is None or not any(times.forward for times in equal_runs):
         return None
 
     def summed(of: Callable[[KernelTimes], dict[int, float]]) -> tuple[float | None, ...]:
         found: dict[int, float] = {}
         for call, row in enumerate(rows):
             if row != NO_ROW:
-                spent = statistics.median(of(times).get(call, 0.0) for times in alike)
+                spent = statistics.median(of(times).get(call, 0.0) for times in equal_runs)
                 found[row] = found.get(row, 0.0) + spent
         return tuple(map(found.get, range(count)))
 
-    derived = summed(lambda times: times.backward) if backward else ()
-    ownerless = statistics.median(times.ownerless for times in alike)
-    return RowTimes(summed(lambda times: times.forward), derived, ownerless, len(alike), "the kernels' own times")
+    derivatives = summed(lambda times: times.backward) if backward else ()
+    unassigned = statistics.median(times.ownerless for times in equal_runs)
+    return RowTimes(
+        summed(lambda times: times.forward), derivatives, unassigned, len(equal_runs), "the kernels' own times"
+    )

@@ -1,7 +1,7 @@
-"""Runs until their time is known: cases → warm-up → interleaved rounds → Samples of each.
+"""Repeated runs until their time is certain: cases → warm-up → interleaved rounds → Samples of each.
 
-A round runs every case once, so that a clock that slows down, or other work, falls on all alike. It goes on until the
-median of the first case is sure to 1 % or the seconds are spent; slow cases have three rounds all the same.
+A round runs every case once, so that a slower clock or other load affects all cases alike. Rounds end when the median
+of the first case is certain to 1 % or the seconds are spent; slow cases run for at least three rounds.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from archscope.measurement import Samples
 
 RunCase = Callable[[], object]
 OnRound = Callable[[float], object]
-"""Is told which share of the work is done, after every round; what it raises ends the runs."""
+"""Receives, after every round, the share of the work that is done; an exception that it raises ends the runs."""
 
 ENOUGH_MARGIN = 0.01
-"""Half the width of the confidence interval, as a share of the median, at which it is enough."""
+"""Half the width of the confidence interval that suffices, as a share of the median."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 10_000
 MIN_CERTAIN_ROUNDS = 11
-"""Rounds without which no median is called sure."""
+"""The least number of rounds after which a median can be certain."""
 
 
 @dataclass
 class CollectedSamples:
-    """The seconds of each case so far, and whether somebody broke off. warmup_runs: how many runs of each went before.
-    each: how many runs one entry is the mean of."""
+    """The seconds of each case so far.
+
+    warmup_runs: number of runs before the samples. runs_per_sample: number of runs that one sample is the mean of.
+    interrupted: a KeyboardInterrupt ended the rounds.
+    """
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     warmup_runs: dict[str, int] = field(default_factory=dict)
@@ -41,9 +44,9 @@ class CollectedSamples:
 
 
 def collect_samples(
-    cases: Mapping[str, RunCase], clock: Clock, *, seconds: float, ask: OnRound = lambda _: None
+    cases: Mapping[str, RunCase], clock: Clock, *, seconds: float, on_round: OnRound = lambda _: None
 ) -> CollectedSamples:
-    """Rounds of all cases. A KeyboardInterrupt ends them, and what is measured so far stays."""
+    """Return the samples of rounds of all cases. A KeyboardInterrupt ends the rounds; what is measured so far stays."""
     found = CollectedSamples({name: [] for name in cases})
     try:
         for name, case in cases.items():
@@ -56,7 +59,7 @@ def collect_samples(
             for name, case in cases.items():
                 found.seconds[name].append(time_case(case, clock, found.runs_per_sample[name]))
             spent = (monotonic() - start) / seconds
-            ask(min(spent, 1.0))
+            on_round(min(spent, 1.0))
             if done + 1 >= MIN_ROUNDS and (spent >= 1 or is_certain(next(iter(found.seconds.values())))):
                 break
     except KeyboardInterrupt:
@@ -70,8 +73,11 @@ def is_certain(seconds: list[float]) -> bool:
 
 
 def time_case(case: RunCase, clock: Clock, times: int) -> float:
-    """Seconds of one run, the mean of so many in a row. Python's collector, which rests meanwhile, goes through what
-    they have made when the clock has stopped: activations that hold each other in a cycle would pile up."""
+    """Return the seconds of one run, as the mean of `times` runs.
+
+    Python's garbage collector is paused while the clock runs, and collects afterwards, since activations in reference
+    cycles would accumulate.
+    """
     start = clock.mark()
     for _ in range(times):
         case()
@@ -82,8 +88,11 @@ def time_case(case: RunCase, clock: Clock, times: int) -> float:
 
 
 def warm_up(case: RunCase, clock: Clock, *, seconds: float, patience: float) -> tuple[int, float]:
-    """Runs until the caches, allocators and algorithms are chosen; twice at least, if one takes no longer than we have
-    patience. How often, and the quickest."""
+    """Run until caches are filled and algorithms are chosen, at least twice unless one run takes longer than
+    `patience`.
+
+    Return the number of runs, and the seconds of the quickest.
+    """
     best, start, done = math.inf, monotonic(), 0
     while done < 1 or (done < 2 and best < patience) or (done < MAX_ROUNDS and monotonic() - start < seconds):
         best = min(best, time_case(case, clock, 1))

@@ -1,7 +1,7 @@
-"""What is measured: a module on inputs that take turns, as it is called in use.
+"""Workloads: a module and calls with inputs of their own that take turns, run as in real use.
 
-inference: forward, without gradients
-training:  gradients away → forward → backward from the loss → optimizer step, with a learning rate of 0
+inference: forward pass, without gradients
+training:  drop gradients → forward → backward from the loss → optimizer step, with a learning rate of 0
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ OPTIMIZER_MAKERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda parameters, **how: torch.optim.Adam(parameters, **how),
     "adamw": lambda parameters, **how: torch.optim.AdamW(parameters, **how),
 }
-"""Optimizers by their names; at a learning rate of 0 a step costs the same and changes nothing."""
+"""Functions that make an optimizer, by name; at a learning rate of 0 a step costs the same and changes nothing."""
 
 STEP_PARTS = ("forward", "backward", "optimizer")
 
 
 class StepError(Exception):
-    """A step of a workload raised something, which is the cause of this."""
+    """A step of a workload raised the exception that is this one's cause."""
 
 
 @dataclass(frozen=True)
 class Workload:
     """A module, the calls of it that take turns, and what a step does beside the forward pass.
 
-    module: what is called, compiled where that was asked for; eager_module: the module as its author wrote it.
-    optimizer: of a training step; None for inference, and where nothing can be trained. grad: with gradients though it
-    is inference, since the forward pass derives something itself.
+    module: what is called, compiled if requested. eager_module: the module as its author wrote it. optimizer: of a
+    training step; None for inference, and if nothing can be trained. grad: inference with gradients enabled, since the
+    forward pass computes derivatives itself.
     """
 
     module: Callable[..., Any]
@@ -56,7 +56,7 @@ class Workload:
     grad: bool = False
 
     def forward(self, turn: int = 0, *, module: Callable[..., Any] | None = None) -> Any:
-        """Raises StepError."""
+        """Return the outputs of a call. Raises StepError."""
         args, kwargs = self.calls[turn % len(self.calls)]
         try:
             return (module or self.module)(*args, **kwargs)
@@ -64,7 +64,7 @@ class Workload:
             raise StepError from error
 
     def backward(self, outputs: Any) -> None:
-        """Raises StepError."""
+        """Run the backward pass from the outputs' loss. Raises StepError."""
         try:
             loss = loss_of(outputs)
             if loss.tensors:
@@ -73,7 +73,7 @@ class Workload:
             raise StepError from error
 
     def optimize(self) -> None:
-        """Raises StepError."""
+        """Run the optimizer, if there is one. Raises StepError."""
         try:
             if self.optimizer is not None:
                 self.optimizer.step()
@@ -81,7 +81,7 @@ class Workload:
             raise StepError from error
 
     def step(self, turn: int = 0, *, mark: OnPart = lambda: None) -> None:
-        """One step; `mark` is called between its parts. Raises StepError."""
+        """Run one step; `mark` is called between its parts. Raises StepError."""
         if not self.train:
             self.forward(turn)
             return
@@ -94,50 +94,50 @@ class Workload:
         self.optimize()
 
     def drop_gradients(self) -> None:
-        """Gradients of the step before are dropped, as `zero_grad` does, and those of inputs too."""
+        """Drop the gradients of the parameters, as `zero_grad` does, and those of the inputs."""
         for tensor in self.gradient_tensors:
             tensor.grad = None
 
     @cached_property
     def gradient_tensors(self) -> tuple[torch.Tensor, ...]:
-        """What a backward pass may leave a gradient in: parameters, and inputs that ask for one."""
-        given = [tree for args, kwargs in self.calls for tree in (*args, *kwargs.values())]
-        asking = [
-            tensor for tree in given for _, tensor in named_tensors(tree) if tensor.is_leaf and tensor.requires_grad
+        """The tensors that a backward pass may leave a gradient in: parameters, and inputs that require gradients."""
+        trees = [tree for args, kwargs in self.calls for tree in (*args, *kwargs.values())]
+        inputs = [
+            tensor for tree in trees for _, tensor in named_tensors(tree) if tensor.is_leaf and tensor.requires_grad
         ]
-        return *self.eager_module.parameters(), *asking
+        return *self.eager_module.parameters(), *inputs
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of parameters, buffers, one call's inputs and the optimizer's states, each memory once."""
+        """Bytes of parameters, buffers, one call's inputs and the optimizer's states; shared storages count once."""
         args, kwargs = self.calls[0]
         states = [] if self.optimizer is None else list(self.optimizer.state.values())
-        given = [tensor for tree in (*args, *kwargs.values(), *states) for _, tensor in named_tensors(tree)]
+        tensors = [tensor for tree in (*args, *kwargs.values(), *states) for _, tensor in named_tensors(tree)]
         storages = {
             tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
-            for tensor in (*self.eager_module.parameters(), *self.eager_module.buffers(), *given)
+            for tensor in (*self.eager_module.parameters(), *self.eager_module.buffers(), *tensors)
             if tensor.device.type == torch.device(self.device).type and tensor.layout is torch.strided
         }
         return sum(storages.values())
 
 
 def make_optimizer(name: str, module: nn.Module) -> torch.optim.Optimizer | None:
-    """The optimizer of a module's parameters, as torch makes it; None where there is nothing to train."""
+    """Return an optimizer of a module's parameters; None if there is nothing to train."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return OPTIMIZER_MAKERS[name](parameters, lr=0.0) if parameters else None
 
 
 def compile_module(module: nn.Module) -> Callable[..., Any]:
-    """The module, to be compiled by torch when it is first called. Raises UsageError."""
+    """Return the module as torch compiles it at its first call. Raises UsageError."""
     try:
         return torch.compile(module)
-    except RuntimeError as error:  # a Python or a system that the compiler does not know
+    except RuntimeError as error:  # a Python or a system that the compiler does not support
         raise UsageError(f"torch.compile: {first_line(error)}", "leave compile=True out") from error
 
 
 @attributed_warnings()
 def time_first_call(workload: Workload) -> float:
-    """Seconds of a first step, in which a module is compiled. Raises UsageError where that fails."""
+    """Return the seconds of a first step, in which a module is compiled. Raises UsageError if compilation fails."""
     start = time.perf_counter()
     try:
         workload.step()
@@ -149,7 +149,7 @@ def time_first_call(workload: Workload) -> float:
 
 
 def to_channels_last(module: nn.Module, call: CallArguments) -> tuple[nn.Module, CallArguments]:
-    """The module and the images and volumes among its inputs with channels next to each other in memory (NHWC)."""
+    """Return the module and call in channels-last layout (NHWC): parameters, buffers, images and volumes."""
     args, kwargs = call
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor_channels_last(tensor.data)
@@ -157,7 +157,7 @@ def to_channels_last(module: nn.Module, call: CallArguments) -> tuple[nn.Module,
 
 
 CHANNELS_LAST_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""By the number of axes."""
+"""Memory formats by the number of axes."""
 
 
 def tensor_channels_last(tensor: torch.Tensor) -> torch.Tensor:
@@ -170,8 +170,10 @@ def tree_channels_last(tree: Any) -> Any:
 
 
 def calls_in_turn(call: CallArguments, cache: int | None, *, most: int = 64) -> list[CallArguments]:
-    """The call, and others like it on inputs in memory of their own, until all together are twice what the last cache
-    holds, or there are `most`. Where a tensor lies in an object, it alone."""
+    """Return the call and copies of it, whose inputs together are twice as large as the last cache, or `most` calls.
+
+    If a tensor is inside an object that cannot be copied, return the call alone.
+    """
     args, kwargs = call
     tensors = {id(tensor): tensor for tree in (*args, *kwargs.values()) for _, tensor in named_tensors(tree)}
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -182,20 +184,19 @@ def calls_in_turn(call: CallArguments, cache: int | None, *, most: int = 64) -> 
 
 
 def tensor_ids(tree: Any) -> set[int]:
-    """The identities of the tensors that `changed` finds."""
-    met: set[int] = set()
+    """Return the ids of the tensors that `map_tensors` reaches."""
+    ids: set[int] = set()
 
-    def meet(tensor: torch.Tensor) -> torch.Tensor:
-        met.add(id(tensor))
+    def collect(tensor: torch.Tensor) -> torch.Tensor:
+        ids.add(id(tensor))
         return tensor
 
-    map_tensors(tree, meet)
-    return met
+    map_tensors(tree, collect)
+    return ids
 
 
 def copy_tensors(tree: Any) -> Any:
-    """A tree with a copy of every tensor, in memory of its own, laid out and derived alike; what was one tensor in two
-    places is one again."""
+    """Return a tree with a copy of every tensor, in storage of its own; a tensor that occurs twice is one copy."""
     copies: dict[int, torch.Tensor] = {}
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
@@ -207,7 +208,7 @@ def copy_tensors(tree: Any) -> Any:
 
 
 def map_tensors(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """A tree of plain lists, tuples and dicts with every tensor changed."""
+    """Return a tree of plain lists, tuples and dicts with every tensor changed."""
     if isinstance(tree, torch.Tensor):
         return change(tree)
     if type(tree) in (list, tuple):

@@ -1,6 +1,6 @@
-"""The record room: a real forward pass as rows, with the kernels that price them.
+"""Records a real forward pass as rows, with the kernels that determine their costs.
 
-run → Recorder (function by function) → Rows with Kernels → Trace
+record, record_module → Recorder (function by function) → Rows with Kernels → Trace
 """
 
 import torch
@@ -30,4 +30,4 @@ __all__ = [
     "walk_modules",
 ]
 
-warn_untested(torch.__version__)  # once in a process, when torch is first needed
+warn_untested(torch.__version__)  # once per process, when torch is first needed

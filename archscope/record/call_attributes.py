@@ -1,6 +1,6 @@
-"""The plain arguments of a call that say how its shapes come about: conv2d(…) → kernel_size, stride, padding, dilation.
+"""The plain arguments of a call that determine its shapes: conv2d(…) → kernel_size, stride, padding, dilation.
 
-Never a tensor. What has no entry here has no attributes; a diagnosis then knows shapes only.
+Never a tensor. Functions that are not in these tables have no attributes; a diagnosis then knows only their shapes.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ ARGUMENT_NAMES: Mapping[str, ArgumentNames] = {
     "batch_norm": ("", "", "", "", "", "training"),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), (*[""] * 8, "batch_first")),  # not of packed sequences
 }
-"""Function (short name) → the names of its positional arguments; an empty name is not kept."""
+"""The names of a function's positional arguments, by its short name; an empty name is not recorded."""
 
 VARIADIC_ARGUMENTS: Mapping[str, str] = {
     **dict.fromkeys(("view", "reshape", "expand", "repeat", "tile"), "shape"),
     **dict.fromkeys(("permute", "movedim", "flip"), "dims"),
 }
-"""Functions whose sizes may be given one by one: `x.view(2, 8)` or `x.view((2, 8))`."""
+"""Functions whose sizes may be separate arguments: `x.view(2, 8)` or `x.view((2, 8))`."""
 
 
 def call_attributes(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[str, object], ...]:
-    """The plain arguments of a call by name, as numbers, words and tuples of them."""
+    """Return the plain arguments of a call by name: numbers, strings and tuples of them."""
     if op in VARIADIC_ARGUMENTS:
         rest = args[1:] or tuple(kwargs.values())
         sizes = rest[0] if len(rest) == 1 and isinstance(rest[0], (tuple, list, torch.Size)) else rest
@@ -75,7 +75,8 @@ def call_attributes(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
 
 
 def plain_value(value: Any) -> object:
-    """Numbers, words and None as they are, sequences as tuples, slices as `1::2`; anything else by its name."""
+    """Return numbers, strings and None as they are, sequences as tuples, slices as `1::2`, other objects as class
+    names."""
     if isinstance(value, (tuple, list)):
         return tuple(plain_value(item) for item in value)
     if isinstance(value, slice):

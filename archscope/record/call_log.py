@@ -1,9 +1,9 @@
-"""What a run writes down of each call, and what is made of it afterwards.
+"""The calls of a run as they are recorded, and the rows that are made of them afterwards.
 
-call → RecordedCall (tensors as Operands, all else as it was given) ─ when the run is over ─→ signature → kernels → Row
+call → RecordedCall (tensors as Operands, other arguments as passed) ─ after the run ─→ signature → kernels → Row
 
-While a net runs, its layers' work fills the processor's caches, and whatever else is done between two layers is slow.
-So a run writes down no more than must be asked of living tensors, and the rest waits.
+While a model runs, its layers fill the CPU's caches, so that all other work between two layers is slow. So a run
+records only what needs the living tensors; the rest is computed afterwards.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from archscope.record.tensors import shape_of, tensors_in
 from archscope.trace import Call, Kernel, Kernels, Location, Operand, Row, Value
 
 ROOT_LOCATION = Location("", "", "block")
-"""Where a run is before it enters anything."""
+"""The location of a run before it enters a module or a step."""
 
 
 class RecordedCall(NamedTuple):
-    """One call: in `args` and `kwargs` every tensor is the Operand that it was. kernels: None where they can wait."""
+    """One call, in which every tensor in `args` and `kwargs` is an Operand. kernels: None if they can be derived
+    later."""
 
     call: int
     function: TorchFunction
@@ -42,14 +43,13 @@ class RecordedCall(NamedTuple):
 
 
 class SignatureCache:
-    """What calls alike have in common, each found get_or_compute: function, shapes, dtypes and plain arguments →
-    something."""
+    """Results that calls with equal signatures share: function, shapes, dtypes and plain arguments → anything."""
 
     def __init__(self) -> None:
         self._found: dict[Any, Any] = {}
 
     def get_or_compute(self, key: Sequence[Any], find: Callable[[], Any]) -> Any:
-        """What `find` gave for the first of all equal keys."""
+        """Return what `find` returned for the first of all equal keys."""
         whole: Any = tuple(key)
         try:
             found = self._found.get(whole)
@@ -62,7 +62,8 @@ class SignatureCache:
 
 
 def flatten_arguments(items: Iterable[Any], inputs: list[Operand], rest: list[Any]) -> None:
-    """The operands among arguments, from left to right; and everything else, lengths and keys that make the form."""
+    """Append the operands among arguments, left to right, to `inputs`, and the rest, with lengths and keys, to
+    `rest`."""
     for item in items:
         kind = type(item)
         if kind is Operand:
@@ -88,13 +89,13 @@ def build_rows(
     parameters: Mapping[int, str],
     places: Mapping[int, Span | None],
 ) -> Iterator[Row]:
-    """The rows of a run. parameters: the values of what is learned, by their names; the first row to read one has it.
-    places: of rows whose line of the author's code was looked for; the others have that of their site.
+    """Yield the rows of a run.
 
-    A layer's only row is called like the layer.
+    parameters: names by value id; the first row to read a parameter lists it. places: source lines of the rows for
+    which they were requested; other rows have that of their location. A layer's only row has the layer's name.
     """
     unread, signatures = dict(parameters), SignatureCache()
-    alone = Counter([entry[0] for entry in entries])
+    rows_per_call = Counter([entry[0] for entry in entries])
     for index, (call, function, func, args, kwargs, outputs, view, kernels) in enumerate(entries):
         inputs: list[Operand] = []
         rest: list[Any] = [func, kernels is None]
@@ -112,14 +113,14 @@ def build_rows(
                 lambda: kernels_and_attributes(function, func, args, kwargs, outputs, kernels),  # noqa: B023
             )
             kernels, named = found[0] if kernels is None else kernels, found[1]
-        firsts: tuple[str, ...] = ()
+        first_reads: tuple[str, ...] = ()
         if unread:
-            firsts = tuple([unread.pop(value[0]) for _, value in inputs if value[0] in unread])
+            first_reads = tuple([unread.pop(value[0]) for _, value in inputs if value[0] in unread])
         site = calls[call][2] if call >= 0 else ROOT_LOCATION
-        op = site.name if site.kind == "layer" and alone[call] == 1 else function.op
-        door = tuple(inputs), outputs, firsts, kernels, view
-        where = site.place or places.get(index)
-        yield make_tuple(Row, (index, site.path, op, function.name, call, *door, where, named, function.op, -1))
+        op = site.name if site.kind == "layer" and rows_per_call[call] == 1 else function.op
+        values = tuple(inputs), outputs, first_reads, kernels, view
+        place = site.place or places.get(index)
+        yield make_tuple(Row, (index, site.path, op, function.name, call, *values, place, named, function.op, -1))
 
 
 def kernels_and_attributes(
@@ -130,14 +131,17 @@ def kernels_and_attributes(
     outputs: tuple[Value, ...],
     kernels: Any,
 ) -> tuple[Kernels, tuple[tuple[str, object], ...]]:
-    """The kernels that could wait, and the plain arguments of a call."""
-    given, by_name = tuple(map(to_shapes_only, args)), {name: to_shapes_only(value) for name, value in kwargs.items()}
-    found = lower_call(function, func, given, by_name, outputs) if kernels is None else ()
-    return found, call_attributes(function.op, given, by_name) if function.keeps_attributes else ()
+    """Return the kernels of a call, unless they are known already, and its plain arguments."""
+    positional, named = (
+        tuple(map(to_shapes_only, args)),
+        {name: to_shapes_only(value) for name, value in kwargs.items()},
+    )
+    found = lower_call(function, func, positional, named, outputs) if kernels is None else ()
+    return found, call_attributes(function.op, positional, named) if function.keeps_attributes else ()
 
 
 def to_shapes_only(value: Any) -> Any:
-    """An argument with a ShapeOnly of its shape for every tensor that was in it."""
+    """Return an argument with every tensor in it replaced by a ShapeOnly."""
     kind = type(value)
     if kind is Operand:
         return ShapeOnly(value[1][1])
@@ -147,9 +151,10 @@ def to_shapes_only(value: Any) -> Any:
 
 
 def lower_call(function: TorchFunction, func: Any, args: Any, kwargs: Any, outputs: tuple[Value, ...]) -> Kernels:
-    """The kernels of one call: from the direct table, else from a replay, else one that bears the function's name.
+    """Return the kernels of one call: from the table of lowerings, else from a replay, else one named like the
+    function.
 
-    A replay that shows no kernel at all has missed the work, for a view never comes here.
+    A replay without any kernel has missed the work, since views are never lowered.
     """
     shapes = tuple(value.shape for value in outputs)
     if function.lowering is not None:
@@ -166,12 +171,12 @@ def lower_call(function: TorchFunction, func: Any, args: Any, kwargs: Any, outpu
 
 
 def unpriced_kernel(function: TorchFunction, inputs: Iterable[torch.Tensor], outputs: tuple[Value, ...]) -> Kernel:
-    """A kernel that bears the function's name, for work that cannot be seen."""
+    """Return a kernel named like the function, for work that cannot be seen."""
     return Kernel(function.name, tuple(map(shape_of, inputs)), tuple(v.shape for v in outputs))
 
 
 def with_examples(kernels: Kernels, times: int) -> Kernels:
-    """Kernels that work on so many examples at once, of which their shapes show one."""
+    """Return the kernels with the number of examples that they process at once; their shapes are those of one."""
     if times == 1:
         return kernels
     return tuple(kernel._replace(attributes=(*kernel.attributes, ("examples", times))) for kernel in kernels)

@@ -1,4 +1,4 @@
-"""What a torch function is called: function object → TorchFunction (its public name, its short name, how it lowers).
+"""The description of a torch function: function object → TorchFunction (public name, short name, lowering).
 
 getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
 """
@@ -24,7 +24,7 @@ ALLOCATING = frozenset(
         *("relu", "gelu", "silu", "sigmoid", "tanh", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
     ]
 )
-"""Common functions that never give a view; others are asked."""
+"""Common functions that never return a view; for others the memory of the result is compared."""
 
 LOWERED_BY_SHAPES = frozenset(
     [
@@ -35,16 +35,16 @@ LOWERED_BY_SHAPES = frozenset(
 """Common functions whose kernels follow from the shapes of plain tensors."""
 
 UNCHECKED = frozenset(["scaled_dot_product_attention"])
-"""CPU's kernel reads on past the end of the values."""
+"""Functions that do not check their operands on every device: the CPU kernel reads past the end of the values."""
 
 LEAVING_TORCH = frozenset(f"torch.Tensor.{name}" for name in ("numpy", "__array__", "__dlpack__"))
-"""What is done with a tensor outside of torch is not seen."""
+"""Methods that hand a tensor to code outside of torch, which is not seen."""
 
 EXPOSING_MEMORY = frozenset(
     f"torch.Tensor.{name}"
     for name in ("data_ptr", "storage", "untyped_storage", "_typed_storage", "__cuda_array_interface__")
 )
-"""Functions that give a tensor's memory itself, which may be written then without a function."""
+"""Methods that expose a tensor's memory, which may then be written without a torch function."""
 
 UNMARKED_WRITERS = frozenset(
     [
@@ -52,16 +52,16 @@ UNMARKED_WRITERS = frozenset(
         *("_native_batch_norm_legit", "_cummax_helper", "_cummin_helper"),
     ]
 )
-"""Functions that write some of what they are given, though they are not called so: their operators' schemas tell."""
+"""Functions that write some of their arguments though their names do not say so; their operators' schemas do."""
 
 FIRST_ARGUMENT_NAMES = ("input", "self", "tensor", "tensors")
-"""What the argument is called that a function in place writes, where it is given by name."""
+"""Names of the argument that an in-place function writes, if it is passed by keyword."""
 
 PASS_THROUGH = frozenset(["torch.Tensor.grad"])
-"""What reads a tensor that something else made."""
+"""Functions that return a tensor that already exists."""
 
 BACKWARD_FUNCTIONS = frozenset(["torch.autograd.grad", "torch.autograd.backward", "torch.Tensor.backward"])
-"""What runs a backward pass inside of a forward pass."""
+"""Functions that run a backward pass inside a forward pass."""
 
 CONDITIONAL_WRITERS: Mapping[str, tuple[int, str]] = {
     **dict.fromkeys(
@@ -72,7 +72,7 @@ CONDITIONAL_WRITERS: Mapping[str, tuple[int, str]] = {
     "embedding": (3, "max_norm"),
     "embedding_bag": (3, "max_norm"),
 }
-"""Functions that write into their arguments (running statistics, a table) if one asks for it: its position and name."""
+"""Functions that write some arguments (running statistics, a table) if a flag is set: its position and name."""
 
 WITH_INPLACE_FLAG = frozenset(
     [
@@ -81,7 +81,7 @@ WITH_INPLACE_FLAG = frozenset(
         *(f"dropout{n}d" for n in (1, 2, 3)),
     ]
 )
-"""Functions with an argument `inplace`."""
+"""Functions with an `inplace` argument."""
 
 OPERATOR_METHODS = {
     "radd": "add",
@@ -100,7 +100,7 @@ OPERATOR_METHODS = {
     "ior": "or_",
     "ixor": "xor_",
 }
-"""Python's operator methods, by the name of the function that they mean."""
+"""Python's operator methods, and the names of the functions that they call."""
 
 
 FindWritten = Callable[[tuple[Any, ...], Mapping[str, Any]], Sequence[torch.Tensor]]
@@ -110,12 +110,13 @@ FindWritten = Callable[[tuple[Any, ...], Mapping[str, Any]], Sequence[torch.Tens
 class TorchFunction:
     """One torch function. name: qualified; op: short; in_place: writes its first argument.
 
-    free: has no kernels to price. lowering: how to price it; None where only a replay can tell. lowers_by_shapes: its
-    kernels follow from shapes alone. allocates: what it gives lies in new memory, unless it is told to write in place.
-    written: what a call writes of what it was given. leaves_torch: goes out of torch, where nothing is seen.
-    passes_through: gives a tensor that was there. runs_backward: runs autograd's engine, which only its kernels show.
-    keeps_attributes: its plain arguments are kept. returns_nothing: what it makes is what it writes. unchecked: its
-    kernels do not compare their operands on every device. shortcut: its answer on the meta device.
+    free: has no kernels to price. lowering: returns its kernels; None if only a replay can. allocates: its result has
+    new memory, unless it works in place. find_written: returns the arguments that a call writes. leaves_torch: passes
+    data out of torch. exposes_memory: its memory may be written unseen afterwards. passes_through: returns an existing
+    tensor. runs_backward: runs autograd's engine, of which only kernels are seen. keeps_attributes: its plain arguments
+    are recorded. returns_nothing: its result is what it writes. unchecked: its kernels do not compare their operands on
+    every device. shortcut: computes its result on the meta device. lowers_by_shapes: its kernels follow from shapes
+    alone.
     """
 
     name: str
@@ -137,17 +138,17 @@ class TorchFunction:
 
     @cached_property
     def always_writes(self) -> bool:
-        """Whether a call of it writes what it is given, whatever else it is given."""
+        """True if every call writes its arguments, whatever its flags."""
         return self.find_written is not None and self.op not in WITH_INPLACE_FLAG | CONDITIONAL_WRITERS.keys()
 
     @cached_property
     def is_special(self) -> bool:
-        """Whether a call of it is not simply run, on any device."""
+        """True if a call needs more than running it, on any device."""
         return self.unchecked or self.runs_backward
 
 
 def describe_function(func: Callable[..., Any]) -> TorchFunction:
-    """The Function of `func`, an object that reached `__torch_function__`."""
+    """Return the TorchFunction of `func`, an object that reached `__torch_function__`."""
     name = qualified_name(func)
     op = short_name(name.split(".")[3] if name.startswith("torch.ops.") else name.rsplit(".", 1)[1])
     in_place = op == "setitem" or (op.endswith("_") and not op.endswith("__"))
@@ -174,7 +175,7 @@ def describe_function(func: Callable[..., Any]) -> TorchFunction:
 
 # ------------------------------------------------------------ what a call writes
 def find_writer(func: Any, op: str, *, in_place: bool) -> FindWritten | None:
-    """How to find what a function writes, if it does."""
+    """Return a function that finds the arguments that a call of `func` writes; None if it writes none."""
     if op in CONDITIONAL_WRITERS:
         return partial(all_if_flag, *CONDITIONAL_WRITERS[op])
     if op in WITH_INPLACE_FLAG:
@@ -197,18 +198,18 @@ def first_if_inplace(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequen
 
 
 def all_if_flag(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
-    asked = args[position] if position < len(args) else kwargs.get(name)
-    return tensors_in((args, kwargs)) if asked else ()
+    flag = args[position] if position < len(args) else kwargs.get(name)
+    return tensors_in((args, kwargs)) if flag else ()
 
 
 def is_void_operator(func: Any) -> bool:
-    """Whether an operator writes into its arguments and returns nothing."""
+    """Return whether an operator writes its arguments and returns nothing."""
     schema = schema_of(func)
     return schema is not None and schema.is_mutable and not schema.returns
 
 
 def schema_of(func: Any, op: str = "") -> torch.FunctionSchema | None:
-    """What an operator says of its arguments; of several overloads, the plain one. op: of a function that is none."""
+    """Return an operator's schema, of its default overload; op: short name, if `func` is no operator."""
     if op in UNMARKED_WRITERS and not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         func = getattr(torch.ops.aten, op)
     operator = getattr(func, "default", None) if isinstance(func, torch._ops.OpOverloadPacket) else func
@@ -218,8 +219,8 @@ def schema_of(func: Any, op: str = "") -> torch.FunctionSchema | None:
 def written_by_schema(
     schema: torch.FunctionSchema, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[torch.Tensor]:
-    said = [(place, one.name) for place, one in enumerate(schema.arguments) if one.is_write]
-    return tensors_in([args[place] if place < len(args) else kwargs.get(name) for place, name in said])
+    written = [(index, argument.name) for index, argument in enumerate(schema.arguments) if argument.is_write]
+    return tensors_in([args[index] if index < len(args) else kwargs.get(name) for index, name in written])
 
 
 def all_tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
@@ -228,7 +229,7 @@ def all_tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.
 
 # ------------------------------------------------------------ what a function is called
 def short_name(last: str) -> str:
-    """`__rsub__` → `sub`, `__getitem__` → `getitem`; other names as they are."""
+    """Return `sub` for `__rsub__`, `getitem` for `__getitem__`, and other names as they are."""
     if not last.startswith("__"):
         return last
     bare = last.strip("_")
@@ -236,7 +237,8 @@ def short_name(last: str) -> str:
 
 
 def qualified_name(func: Any) -> str:
-    """The public name: `torch.nn.functional.conv2d` before `torch.conv2d`, `torch.Tensor.add`, `torch.ops.aten.mm`."""
+    """Return the public name: `torch.nn.functional.conv2d` (not `torch.conv2d`), `torch.Tensor.add`,
+    `torch.ops.aten.mm`."""
     if isinstance(func, torch._ops.HigherOrderOperator):
         return f"torch.ops.higher_order.{func.name()}"
     name = func.__name__
@@ -250,19 +252,19 @@ def qualified_name(func: Any) -> str:
 
 
 def property_name(attribute: Any) -> str:
-    """The name of a property: a C descriptor has one, a Python property's getter has it."""
+    """Return the name of a property: a C descriptor has one; of a Python property its getter has."""
     own: Any = attribute.fget if isinstance(attribute, property) else attribute
     return str(own.__name__)
 
 
 def private_prefix(func: Any) -> str:
-    """`linalg_norm` lives in torch._C._linalg and is public as torch.linalg.norm."""
+    """Return the prefix to remove: `linalg_norm` in torch._C._linalg is public as torch.linalg.norm."""
     module = func.__module__ or ""
     return module.removeprefix("torch._C._") + "_" if module.startswith("torch._C._") else "\0"
 
 
 def public_module(func: Any, name: str) -> str:
-    """The public module of a function."""
+    """Return the public module of a function."""
     module = func.__module__ or "torch"
     functional = getattr(torch.nn.functional, name, None)
     if functional is func or module in ("torch.nn.functional", "torch._C._nn"):

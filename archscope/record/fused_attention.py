@@ -1,7 +1,7 @@
-"""Attention on meta as another device has it: fused, where that device fuses it, so that its memory is predicted.
+"""Fused attention on the meta device, as another device would run it, so that its memory is predicted.
 
-meta takes attention apart, and has the scores of every head at once; a fused kernel has none of them, and keeps a
-number for each query. Whether a device fuses a call, torch says of stand-ins there with few queries.
+meta decomposes attention and stores the scores of every head; a fused kernel stores only one number for each query.
+torch is asked whether a device would fuse a call, with short stand-in tensors on that device.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.overrides import TorchFunctionMode
 from archscope.record.override_queries import patched_attribute
 
 MAX_STAND_IN_LENGTH = 16
-"""Queries and keys of a stand-in, at most."""
+"""The largest number of queries and keys of a stand-in."""
 
 sdpa = functional.scaled_dot_product_attention
 SDPA_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 
 
 class FusedAttentionMode(TorchFunctionMode):
-    """Answers attention on meta by a fused kernel, where `device` would."""
+    """A function mode that runs attention on meta by a fused kernel if `device` would."""
 
     def __init__(self, device: str):
         super().__init__()
@@ -34,60 +34,67 @@ class FusedAttentionMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is sdpa:
             return self.attend(*args, **kwargs)
-        if func is functional.multi_head_attention_forward:  # inside of a function no mode sees what it calls
+        if func is functional.multi_head_attention_forward:  # a mode does not see the calls inside this function
             with patched_attribute(functional, sdpa.__name__, self.attend):
                 return func(*args, **kwargs)
         return func(*args, **kwargs)
 
     def attend(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """What attention gives."""
-        told = {**dict(zip(SDPA_ARGUMENTS, args, strict=False)), **kwargs}
-        fuses = told["query"].is_meta and has_fused_kernel(told, self._device)
-        return fused_attention(told) if fuses else sdpa(*args, **kwargs)
+        """Return the result of attention, from a fused kernel if `device` has one for these arguments."""
+        arguments = {**dict(zip(SDPA_ARGUMENTS, args, strict=False)), **kwargs}
+        fuses = arguments["query"].is_meta and has_fused_kernel(arguments, self._device)
+        return fused_attention(arguments) if fuses else sdpa(*args, **kwargs)
 
 
-def fused_attention(told: dict[str, Any]) -> torch.Tensor:
-    """By the kernel of a processor, which has shapes on meta, forward and backward. What it makes is as large as what
-    others make: the result, and a number for each query of each head. It knows one size of heads only: where values
-    have another, the smaller ones are filled up."""
+def fused_attention(arguments: dict[str, Any]) -> torch.Tensor:
+    """Return the result of the CPU's fused kernel, which has forward and backward shapes on meta.
+
+    What it allocates is as large as with other fused kernels: the result, and a number for each query of each head. Its
+    heads have one size only: if that of the values differs, the smaller ones are padded.
+    """
     run: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    mask, scale, last = told.get("attn_mask"), told.get("scale"), told["value"].shape[-1]
-    size = max(last, told["query"].shape[-1])
-    operands = [widened(told[name], size) for name in SDPA_ARGUMENTS[:3]]
-    output, _ = run(*operands, 0.0, bool(told.get("is_causal")), attn_mask=mask, scale=scale)
+    mask, scale, last = arguments.get("attn_mask"), arguments.get("scale"), arguments["value"].shape[-1]
+    size = max(last, arguments["query"].shape[-1])
+    operands = [padded(arguments[name], size) for name in SDPA_ARGUMENTS[:3]]
+    output, _ = run(*operands, 0.0, bool(arguments.get("is_causal")), attn_mask=mask, scale=scale)
     return output if last == size else output[..., :last]
 
 
-def widened(tensor: torch.Tensor, size: int) -> torch.Tensor:
+def padded(tensor: torch.Tensor, size: int) -> torch.Tensor:
     return tensor if tensor.shape[-1] == size else functional.pad(tensor, (0, size - tensor.shape[-1]))
 
 
-def has_fused_kernel(told: dict[str, Any], device: str) -> bool:
-    """Whether a device has a fused kernel for a call."""
-    mask = told.get("attn_mask")
-    how: dict[str, Any] = {"dropout_p": told.get("dropout_p") or 0.0, "is_causal": bool(told.get("is_causal"))}
-    how |= {"scale": told.get("scale"), "enable_gqa": bool(told.get("enable_gqa"))}
+def has_fused_kernel(arguments: dict[str, Any], device: str) -> bool:
+    """Return whether a device has a fused kernel for a call."""
+    mask = arguments.get("attn_mask")
+    options: dict[str, Any] = {
+        "dropout_p": arguments.get("dropout_p") or 0.0,
+        "is_causal": bool(arguments.get("is_causal")),
+    }
+    options |= {"scale": arguments.get("scale"), "enable_gqa": bool(arguments.get("enable_gqa"))}
     with torch._C.DisableTorchFunction():
-        query, key, value = (stand_in(told[name], device, told[name].shape[-1]) for name in ("query", "key", "value"))
+        query, key, value = (
+            stand_in(arguments[name], device, arguments[name].shape[-1]) for name in ("query", "key", "value")
+        )
         try:
             chosen = torch._fused_sdp_choice(
-                query, key, value, None if mask is None else stand_in(mask, device, MAX_STAND_IN_LENGTH), **how
+                query, key, value, None if mask is None else stand_in(mask, device, MAX_STAND_IN_LENGTH), **options
             )
-        except RuntimeError:  # operands that do not fit, which the call itself will say
+        except RuntimeError:  # operands that do not fit: the call itself will raise
             return False
     return chosen != SDPBackend.MATH.value
 
 
 def stand_in(tensor: torch.Tensor, device: str, last: int) -> torch.Tensor:
-    """A stand-in of one example: as many heads of the same size, laid out alike along the last axis, which is at most
-    so long."""
+    """Return a stand-in of one example: as many heads of the same size, contiguous along the last axis or not, as the
+    tensor is; the last axis is at most `last` long."""
     sizes = [1] * len(tensor.shape[:-3]) + [*tensor.shape[-3:]]
     sizes[-2:] = [min(sizes[-2], MAX_STAND_IN_LENGTH), min(sizes[-1], last)] if len(sizes) > 1 else sizes[-2:]
     step = 1 if tensor.stride(-1) == 1 else 2
-    made = torch.empty(*sizes[:-1], step * sizes[-1], dtype=tensor.dtype, device=device)[..., ::step]
-    return made.requires_grad_(tensor.requires_grad)
+    stand_in_tensor = torch.empty(*sizes[:-1], step * sizes[-1], dtype=tensor.dtype, device=device)[..., ::step]
+    return stand_in_tensor.requires_grad_(tensor.requires_grad)
 
 
 def attention_fused_as(device: str) -> AbstractContextManager[object]:
-    """Inside, attention on meta is fused where a device would fuse it; with an empty name, nothing is changed."""
+    """Inside, attention on meta is fused if `device` would fuse it; with an empty name, nothing is changed."""
     return FusedAttentionMode(device) if device else nullcontext()

@@ -1,4 +1,4 @@
-"""Who looks on at kernels: a dispatch mode that torch's compiler is told nothing of."""
+"""A dispatch mode that sees kernels, and does not load torch's compiler."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class KernelMode(TorchDispatchMode):
-    """Under it nothing is compiled. Else torch would load its compiler when the first kernel comes by, which takes a
-    second, and keeps what is alive at that moment alive for good."""
+    """Base class of dispatch modes, under which nothing is compiled. Otherwise torch would load its compiler at the
+    first kernel, which takes a second, and objects alive at that moment would stay alive for good."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

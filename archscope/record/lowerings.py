@@ -1,9 +1,9 @@
-"""The direct table: torch functions whose lowering is fixed, as kernels from shapes alone.
+"""The table of lowerings: torch functions whose kernels follow from shapes alone.
 
     OpCall (arguments, output shapes) → product, convolution, attention … → Kernels; None: replay it
 
-The meta device needs seconds for its first operator, so common functions do not go there. What is not in the table is
-replayed (see `replay.py`); tests hold the table against the replay.
+The first operator on the meta device takes seconds, so common functions do not run there. Functions that are not in
+the table are replayed (see `replay.py`); tests compare the table with the replay.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def vecdot_products(call: OpCall) -> Kernels:
 
 
 def grouped_mm_product(call: OpCall) -> Kernels:
-    """Its tensors in order; the ends of the groups, which are mostly given by name, do not count."""
+    """The tensors in order; the offsets of the groups, mostly passed by keyword, do not count."""
     shapes = call.shape(0, "self"), call.shape(1, "mat2")
     return (Kernel("aten._grouped_mm", shapes, call.outputs),)
 
 
 def inner_product(call: OpCall) -> Kernels:
-    """Every vector of the left with every vector of the right."""
+    """The product of each vector of the left with each vector of the right."""
     left, right = map(shape_of, call.operands()[:2])
     if not left or not right:
         return ()
@@ -82,14 +82,14 @@ def inner_product(call: OpCall) -> Kernels:
 
 
 def covariance(call: OpCall) -> Kernels:
-    """The variables (rows) with one another: (n, m) × (m, n)."""
+    """The product of the variables (rows) with each other: (n, m) × (m, n)."""
     shape = call.shape(0, "input")
     rows, inner = (prod(shape[:-1]), shape[-1]) if shape else (1, 1)
     return (product_kernel((rows, inner), (inner, rows)),)
 
 
 def cdist_kernel(call: OpCall) -> Kernels:
-    """cdist: by products where it is told so, or where there are more than 25 points on a side."""
+    """cdist: by products if the mode says so, or if there are more than 25 points on a side."""
     left, right = call.shape(0, "x1"), call.shape(1, "x2")
     mode = call.get(3, "compute_mode", MM_IF_NECESSARY)
     many = mode in (MM_IF_NECESSARY, None, 0) and max(left[-2], right[-2]) > 25
@@ -103,13 +103,15 @@ def norm(call: OpCall) -> Kernels | None:
 
 
 def affine_grid_product(call: OpCall) -> Kernels:
-    """affine_grid: the points of an image with a one beside, times every image's matrix."""
+    """affine_grid: the points of an image, in homogeneous coordinates, times every image's matrix."""
     return (Kernel("aten.affine_grid_generator", (call.shape(0, "theta"),), call.outputs),)
 
 
 def triangular_solve(call: OpCall) -> Kernels:
-    told = (("unitriangular", bool(call.kwargs.get("unitriangular", False))),)
-    return (Kernel("aten.linalg_solve_triangular", (call.shape(0, "self"), call.shape(1, "B")), call.outputs, told),)
+    attributes = (("unitriangular", bool(call.kwargs.get("unitriangular", False))),)
+    return (
+        Kernel("aten.linalg_solve_triangular", (call.shape(0, "self"), call.shape(1, "B")), call.outputs, attributes),
+    )
 
 
 def bilinear(call: OpCall) -> Kernels:
@@ -125,7 +127,7 @@ def convolution(call: OpCall) -> Kernels:
 
 
 def generic_convolution(call: OpCall) -> Kernels:
-    """torch.convolution, which is told whether it is transposed."""
+    """torch.convolution, which has an argument `transposed`."""
     return (convolution_kernel(call, transposed=bool(call.get(6, "transposed", False))),)
 
 
@@ -139,7 +141,7 @@ def convolution_kernel(call: OpCall, *, transposed: bool) -> Kernel:
 
 
 def attention(call: OpCall) -> Kernels:
-    query, key, value = (call.get(*where) for where in ((0, "query"), (1, "key"), (2, "value")))
+    query, key, value = (call.get(*argument) for argument in ((0, "query"), (1, "key"), (2, "value")))
     if query.is_nested:
         return sparse_and_nested.attention(query, key, value)
     shapes = shape_of(query), shape_of(key), shape_of(value)
@@ -147,7 +149,7 @@ def attention(call: OpCall) -> Kernels:
 
 
 def flex_attention(call: OpCall) -> Kernels:
-    """flex_attention: a mask of blocks does not lessen it, as no mask does."""
+    """flex_attention: a block mask does not reduce the MACs, as with other masks."""
     shapes = call.shape(0, "query"), call.shape(1, "key"), call.shape(2, "value")
     return (Kernel("higher_order.flex_attention", shapes, call.outputs[:1]),)
 
@@ -155,7 +157,7 @@ def flex_attention(call: OpCall) -> Kernels:
 def multi_head_attention(call: OpCall) -> Kernels | None:
     """Projections of query, key and value, attention per head, output projection (out, width).
 
-    A learned or a zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys: replay.
+    A learned or zero token (bias_k, add_zero_attn) makes the attended sequence longer by one. Static keys are replayed.
     """
     if call.get(21, "static_k") is not None or call.get(22, "static_v") is not None:
         return None
@@ -170,7 +172,7 @@ def multi_head_attention(call: OpCall) -> Kernels | None:
 
 
 def rnn_layers(call: OpCall) -> Kernels:
-    """Every token meets every weight matrix of every layer and direction once: LSTM, GRU, RNN, also packed ones."""
+    """Every token times every weight matrix of every layer and direction: LSTM, GRU, RNN, also of packed sequences."""
     packed = isinstance(call.args[3], (list, tuple))
     return rnn_products(call, call.args[3] if packed else call.args[2])
 
@@ -195,7 +197,7 @@ ANY_LAYOUT_LOWERINGS: Mapping[str, Lowering] = {
     "scaled_dot_product_attention": attention,
     "sampled_addmm": sampled_addmm_product,
 }
-"""Function (short name) → its lowering, whatever the layout of its tensors is."""
+"""The lowerings of functions, by short name, that accept tensors of any layout."""
 
 STRIDED_LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
@@ -217,11 +219,11 @@ STRIDED_LOWERINGS: Mapping[str, Lowering] = {
     "tensordot": tensordot_product,
     "vecdot": vecdot_products,
 }
-"""Function (short name) → its lowering, where every tensor is plain."""
+"""The lowerings of functions, by short name, that accept plain (strided) tensors only."""
 
 
 def none_if_unknown(lower: Lowering, *, plain: bool = False) -> Lowering:
-    """The lowering; None for a call that it does not understand. plain: and where a tensor is sparse or nested."""
+    """Return the lowering, but None if it fails on a call; with `plain`, also if a tensor is sparse or nested."""
 
     def attempt(call: OpCall) -> Kernels | None:
         try:
@@ -236,7 +238,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     **{name: none_if_unknown(lower) for name, lower in ANY_LAYOUT_LOWERINGS.items()},
     **{name: none_if_unknown(lower, plain=True) for name, lower in STRIDED_LOWERINGS.items()},
 }
-"""Function (short name) → its lowering."""
+"""All lowerings of functions, by short name."""
 
 PRICED_BY_ATTRIBUTES = frozenset(
     f"aten.{name}"
@@ -247,13 +249,13 @@ PRICED_BY_ATTRIBUTES = frozenset(
     )
     for name in names.split()
 )
-"""Kernels whose price needs more than shapes."""
+"""Kernels whose costs need more than shapes."""
 
 OPERATOR_LOWERINGS: Mapping[str, Lowering] = {
     **{name: none_if_unknown(lower) for name, lower in QUANTIZED_LOWERINGS.items()},
     "higher_order.flex_attention": none_if_unknown(flex_attention),
 }
-"""Operator that is no function → its lowering."""
+"""The lowerings of operators without a function, by name."""
 
 FREE_FUNCTIONS = frozenset(
     "aten." + name
@@ -281,14 +283,14 @@ FREE_FUNCTIONS = frozenset(
     )
     for name in name.split()
 )
-"""Functions without products that are no aten operators, beside `FREE`."""
+"""Functions without products that are not aten operators, in addition to FREE_KERNELS."""
 
 SOMETIMES_FREE = frozenset({"aten.norm"})
 """Free kernels whose function of the same name may do more: `torch.norm(p="nuc")` decomposes a matrix."""
 
 
 def is_free(name: str, op: str) -> bool:
-    """Whether the function `name` (short name `op`) has no products whatever its arguments are."""
+    """Return whether the function `name` (short name `op`) has no products, whatever its arguments are."""
     kernel = operator_name(name)
     if kernel:
         return kernel in FREE_KERNELS or functional_name(kernel) in FREE_KERNELS
@@ -301,7 +303,8 @@ def is_free(name: str, op: str) -> bool:
 
 
 def identity_lowering(kernel: str) -> Lowering:
-    """A function that is a kernel: its tensors in the order of its schema. None where some were given by name."""
+    """Return the lowering of a function that is one kernel; the lowering returns None if keyword arguments are
+    tensors."""
 
     def lower(call: OpCall) -> Kernels | None:
         if not call.is_strided or tensors_in(call.kwargs):
@@ -312,7 +315,7 @@ def identity_lowering(kernel: str) -> Lowering:
 
 
 def find_lowering(name: str, op: str) -> Lowering | None:
-    """How the function `name` (short name `op`) lowers, or None where only a replay can tell."""
+    """Return the lowering of the function `name` (short name `op`); None if it must be replayed."""
     kernel = operator_name(name)
     if kernel in OPERATOR_LOWERINGS:
         return OPERATOR_LOWERINGS[kernel]
@@ -326,11 +329,11 @@ def find_lowering(name: str, op: str) -> Lowering | None:
 
 
 def operator_name(name: str) -> str:
-    """`torch.ops.aten.add.Tensor` → `aten.add`; nothing for a name that is no operator's."""
+    """Return `aten.add` for `torch.ops.aten.add.Tensor`, and an empty string for a name that is not an operator's."""
     space, _, rest = name.partition("torch.ops.")
     return "" if space else ".".join(rest.split(".")[:2])
 
 
 def functional_name(op: str) -> str:
-    """`relu_` is `relu`, written elsewhere."""
+    """Return the name of the functional variant: `relu` for `relu_`."""
     return op if op.startswith("_") else op.removesuffix("_")

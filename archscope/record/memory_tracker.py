@@ -1,10 +1,10 @@
-"""What memory lives when: every kernel of a run → the storages that it makes → Moments and Lives.
+"""The lifetime of memory: kernels of a run → the storages that they allocate → KernelEvents and Allocations.
 
-    run ─ kernel by kernel ─→ new storages, each with a weak reference that tells when it goes ─→ Moments, Lives
+    run ─ kernel by kernel ─→ new storages, each with a weak reference that reports its end ─→ KernelEvents, Allocations
 
-Storages, and not tensors: views cost nothing, what is written in place costs nothing, and what only autograd's graph
-holds lives until the graph lets go of it. What a kernel needs for itself, and gives back before it ends, only a
-device's own allocator tells (AllocatorPeak).
+Storages are tracked instead of tensors: views and in-place operations allocate nothing, and what only autograd's graph
+holds lives until the graph frees it. Memory that a kernel frees before it ends is known only to a device's allocator
+(AllocatorPeak).
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from archscope.record.tensors import tensors_in
 from archscope.trace import Allocation, KernelEvent
 
 InitialTensors = Mapping[str, Sequence[tuple[str, torch.Tensor]]]
-"""What is there before the run: a kind of Allocation → its tensors, by name."""
+"""Tensors that exist before the run, by name, for each kind of Allocation."""
 
 KernelOwner = tuple[int] | int | str
-"""The entry of a kernel of the forward pass; of the backward pass, the place of its step."""
+"""The number of recorded calls before a kernel of the forward pass; for the backward pass, the key of its step."""
 
 
 class MemoryTracker(KernelMode):
-    """Sees the memory that every kernel under it makes, and is told when it goes; keeps none of it alive.
+    """A dispatch mode that records the storages that every kernel allocates, and when they are freed; keeps none alive.
 
-    only: the device whose memory counts; empty where all does.
+    only: the device whose memory counts; empty if all memory counts.
     """
 
-    def __init__(self, recorder: Recorder, held: InitialTensors, gauge: AllocatorPeak | None = None, only: str = ""):
+    def __init__(
+        self, recorder: Recorder, initial: InitialTensors, allocator_peak: AllocatorPeak | None = None, only: str = ""
+    ):
         super().__init__()
-        self._allocator_peak = gauge
+        self._allocator_peak = allocator_peak
         self._only = only
         self._scratch: dict[int, int] = {}
         self._recorder = recorder
@@ -46,7 +48,7 @@ class MemoryTracker(KernelMode):
         self._allocations: list[Allocation] = []
         self._freed: dict[int, int] = {}
         self._alive: dict[int, tuple[int, KeyedRef[int, Any]]] = {}
-        for kind, named in held.items():
+        for kind, named in initial.items():
             for _, tensor in named:
                 self._register(tensor, -1, kind)
 
@@ -69,7 +71,7 @@ class MemoryTracker(KernelMode):
         return out
 
     def _register(self, tensor: torch.Tensor, born: int, kind: str) -> None:
-        """A tensor that a kernel gave: its memory is new, has grown, or is known."""
+        """Record the storage of a tensor that a kernel returned: it is new, has grown, or is known."""
         if self._only and not is_on(tensor, self._only):
             return
         try:
@@ -94,9 +96,10 @@ class MemoryTracker(KernelMode):
         self._freed[index] = len(self._owners)
 
     def finish(self, outputs: Iterable[torch.Tensor]) -> tuple[tuple[KernelEvent, ...], tuple[Allocation, ...]]:
-        """The moments of the run and the lives in it, when it is over; none where some memory was not seen.
+        """Return the kernels of the run, and the allocations; both are empty if some memory was not seen.
 
-        outputs: what it gave. Gradients were taken from the leaves when it was over, which is not its doing.
+        outputs: what the run returned. Gradients that were removed from the leaves after the run count as still
+        allocated.
         """
         for tensor in outputs:
             self._register(tensor, -1, "output")
@@ -104,37 +107,38 @@ class MemoryTracker(KernelMode):
         if not self._complete:
             return (), ()
         end = len(self._owners)
-        lives = []
-        for index, life in enumerate(self._allocations):
-            died = self._freed.get(index)
-            lives.append(life._replace(freed=None if life.kind == "gradient" and died == end else died))
-        return tuple(self._events()), tuple(lives)
+        allocations = []
+        for index, allocation in enumerate(self._allocations):
+            freed = self._freed.get(index)
+            allocations.append(
+                allocation._replace(freed=None if allocation.kind == "gradient" and freed == end else freed)
+            )
+        return tuple(self._events()), tuple(allocations)
 
     def _events(self) -> Iterable[KernelEvent]:
-        """The row of every kernel; what no node did belongs to the row before it."""
-        derivation = self._recorder.backward_log
-        steps = {place: index for index, place in enumerate(derivation.steps)} if derivation else {}
+        """Yield every kernel with its row; a kernel of no node belongs to the row before it."""
+        log = self._recorder.backward_log
+        steps = {key: index for index, key in enumerate(log.steps)} if log else {}
         last = -1
-        for index, at in enumerate(self._owners):
+        for index, owner in enumerate(self._owners):
             scratch = self._scratch.get(index)
-            if isinstance(at, tuple):
-                yield KernelEvent(at[0], False, scratch)
+            if isinstance(owner, tuple):
+                yield KernelEvent(owner[0], False, scratch)
             else:
-                last = last if at is None else steps.get(at, last)
+                last = last if owner is None else steps.get(owner, last)
                 yield KernelEvent(last, True, scratch)
 
 
-def make_memory_tracker(recorder: Recorder, held: InitialTensors, device: str) -> MemoryTracker:
-    """The ledger of a run on a device, within `preserved_settings`; of several the memory of the one that sets the
-    pace.
+def make_memory_tracker(recorder: Recorder, initial: InitialTensors, device: str) -> MemoryTracker:
+    """Return the memory tracker of a run, within `preserved_settings`; of several devices, it tracks the leading one.
 
-    The first kernel on meta makes torch load its compiler, which keeps what is alive at that moment; so it comes before
-    the run.
+    The first kernel on meta makes torch load its compiler, which keeps objects alive that exist at that moment; so one
+    is run beforehand.
     """
     devices = split_devices(device)
-    place = leading_device(devices)
+    tracked = leading_device(devices)
     if "meta" in devices:
         torch.empty((), device="meta").relu()
-    backend_of(place).disable_autotuning()
-    only = place if len(devices) > 1 or traits_of(place).is_async else ""
-    return MemoryTracker(recorder, held, backend_of(place).allocator_peak(), only)
+    backend_of(tracked).disable_autotuning()
+    only = tracked if len(devices) > 1 or traits_of(tracked).is_async else ""
+    return MemoryTracker(recorder, initial, backend_of(tracked).allocator_peak(), only)

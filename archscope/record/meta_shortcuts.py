@@ -1,9 +1,9 @@
-"""The meta device's answer to functions that torch takes apart there, step by step: from shapes, in no time.
+"""Results on the meta device, computed from shapes, for functions that torch decomposes there step by step.
 
-    batch_norm, linear, lstm, gru, rnn on meta tensors → empty results of the right shapes; None: let torch do it
+    batch_norm, linear, lstm, gru, rnn on meta tensors → empty results of the right shapes; None: let torch run
 
-A meta LSTM over 400 steps takes seconds, a batch norm as long as ten convolutions, a linear map or a relu three
-milliseconds. Tests hold these to torch's own.
+On meta, torch needs seconds for an LSTM over 400 steps, as long for a batch norm as for ten convolutions, and three
+milliseconds for a linear layer or a ReLU. Tests compare these results with torch's own.
 """
 
 from __future__ import annotations
@@ -19,30 +19,35 @@ MetaShortcut = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 
 
 def batch_norm_shortcut(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """In eval mode: what comes in goes out, with as many features as there are statistics."""
-    given = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False))
-    given |= kwargs
-    tensor, mean = given["input"], given.get("running_mean")
-    if not tensor.is_meta or given.get("training") or mean is None or tensor.dim() < 2:
+    """Return a tensor like the input if the batch norm is in eval mode and has as many channels as statistics."""
+    arguments = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False))
+    arguments |= kwargs
+    tensor, mean = arguments["input"], arguments.get("running_mean")
+    if not tensor.is_meta or arguments.get("training") or mean is None or tensor.dim() < 2:
         return None
     return torch.empty_like(tensor) if mean.shape == tensor.shape[1:2] else None
 
 
 def linear(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """As many numbers in the last dimension as the weight has rows."""
-    given = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
-    tensor, weight, bias = given["input"], given["weight"], given.get("bias")
-    plain = all(type(one) in (torch.Tensor, torch.nn.Parameter) for one in (tensor, weight, bias) if one is not None)
+    """Return a tensor with the weight's number of rows as its last dimension."""
+    arguments = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
+    tensor, weight, bias = arguments["input"], arguments["weight"], arguments.get("bias")
+    plain = all(
+        type(operand) in (torch.Tensor, torch.nn.Parameter) for operand in (tensor, weight, bias) if operand is not None
+    )
     if not plain or not tensor.is_meta or not weight.is_meta:
         return None
     fits = weight.dim() == 2 and tensor.dim() > 0 and tensor.shape[-1] == weight.shape[1] and tensor.is_contiguous()
-    added = bias is None or (bias.is_meta and bias.shape == weight.shape[:1])
-    alike = len({one.dtype for one in (tensor, weight, bias) if one is not None}) == 1 and tensor.is_floating_point()
-    return tensor.new_empty((*tensor.shape[:-1], weight.shape[0])) if fits and added and alike else None
+    bias_fits = bias is None or (bias.is_meta and bias.shape == weight.shape[:1])
+    same_dtype = (
+        len({operand.dtype for operand in (tensor, weight, bias) if operand is not None}) == 1
+        and tensor.is_floating_point()
+    )
+    return tensor.new_empty((*tensor.shape[:-1], weight.shape[0])) if fits and bias_fits and same_dtype else None
 
 
-def alike(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """Of one tensor, number by number: what comes in goes out."""
+def elementwise(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """Return a tensor like the only input: for element-wise functions."""
     tensor = args[0] if len(args) == 1 and kwargs.get("inplace", False) is False else None
     if type(tensor) is not torch.Tensor or not tensor.is_meta:
         return None
@@ -50,7 +55,7 @@ def alike(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | No
 
 
 def rnn_shortcut(states: int) -> MetaShortcut:
-    """Padded sequences: (…, hidden) for every step, and the last state of every layer and direction."""
+    """Return a shortcut for padded sequences: (…, hidden) for every step, and the last states."""
 
     def shortcut(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[torch.Tensor, ...] | None:
         if len(args) != 9 or kwargs or not isinstance(args[3], bool):  # packed sequences come with their batch sizes
@@ -69,20 +74,20 @@ def rnn_shortcut(states: int) -> MetaShortcut:
 
 
 def unless_differentiated(shortcut: MetaShortcut) -> MetaShortcut:
-    """The shortcut, where nothing will be derived from its answer: it has no history."""
+    """Return the shortcut, or None where a gradient will be needed, since its result has no autograd history."""
 
     def answer(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        derived = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors_in((args, kwargs)))
-        return None if derived else shortcut(args, kwargs)
+        needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors_in((args, kwargs)))
+        return None if needs_gradient else shortcut(args, kwargs)
 
     return answer
 
 
 META_SHORTCUTS: Mapping[str, MetaShortcut] = {
     "batch_norm": unless_differentiated(batch_norm_shortcut),
-    **dict.fromkeys(("relu", "silu", "gelu", "sigmoid", "tanh"), unless_differentiated(alike)),
+    **dict.fromkeys(("relu", "silu", "gelu", "sigmoid", "tanh"), unless_differentiated(elementwise)),
     "linear": unless_differentiated(linear),
     "lstm": unless_differentiated(rnn_shortcut(2)),
     **dict.fromkeys(("gru", "rnn_tanh", "rnn_relu"), unless_differentiated(rnn_shortcut(1))),
 }
-"""Function (short name) → its answer on meta."""
+"""The function that computes the result on meta, by short name."""

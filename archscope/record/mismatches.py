@@ -1,4 +1,4 @@
-"""What goes wrong in a run: operands that do not fit → Mismatches; the exception that ends it → Failure."""
+"""The errors of a run: operands that do not fit → Mismatches; the exception that ends it → Failure."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ FindOperand = Callable[[torch.Tensor], Operand | None]
 
 
 class MismatchLog:
-    """What was noted so far, each at the Location where the run was."""
+    """The errors that were recorded so far, each with the Location of the run at that moment."""
 
     def __init__(self) -> None:
         self.mismatches: list[Mismatch] = []
         self._failure: tuple[BaseException, Failure] | None = None
 
     def add_mismatch(
-        self, site: Location, op: str, operands: tuple[Operand, ...], misfit: ShapeProblem, row: int
+        self, site: Location, op: str, operands: tuple[Operand, ...], problem: ShapeProblem, row: int
     ) -> None:
-        """A function's operands do not fit."""
-        self._add(site, misfit.kind, op, operands, misfit.axes, misfit.fact, misfit.wrong_argument, row)
+        """Record that a function's operands do not fit."""
+        self._add(site, problem.kind, op, operands, problem.axes, problem.fact, problem.wrong_argument, row)
 
     def add_conflict(self, site: Location, conflict: LayerConflict, operands: tuple[Operand, ...], row: int) -> None:
-        """What was known to be wrong with a layer."""
+        """Record what the compiler knows to be wrong with a layer."""
         self._add(site, "layer", site.name, operands, conflict.axes, conflict.fact, conflict.wrong_argument, row)
 
     def add_layer_error(
-        self, site: Location, says: WrongArgument, axes: tuple[int, ...], fact: str, operand: Operand, row: int
+        self, site: Location, wrong: WrongArgument, axes: tuple[int, ...], fact: str, operand: Operand, row: int
     ) -> None:
-        """A layer has raised since it was told something else than its input or its state has."""
-        fact = fact or size_message(site.name, says.argument, says.given, operand.value.shape, says.needed)
-        self._add(site, "layer", site.name, (operand,), axes, fact, says, row)
+        """Record that a layer raised because an argument differs from what its input or its state needs."""
+        fact = fact or size_message(site.name, wrong.argument, wrong.given, operand.value.shape, wrong.needed)
+        self._add(site, "layer", site.name, (operand,), axes, fact, wrong, row)
 
     def _add(
         self,
@@ -47,11 +47,11 @@ class MismatchLog:
         operands: tuple[Operand, ...],
         axes: tuple[int, ...],
         fact: str,
-        says: WrongArgument | None,
+        wrong: WrongArgument | None,
         row: int,
     ) -> None:
-        here = site if site.place else site._replace(place=user_span())
-        self.mismatches.append(Mismatch(here, kind, op, operands, axes, fact, says, row))
+        location = site if site.place else site._replace(place=user_span())
+        self.mismatches.append(Mismatch(location, kind, op, operands, axes, fact, wrong, row))
 
     def set_function_failure(
         self,
@@ -62,23 +62,23 @@ class MismatchLog:
         numbers: tuple[int, ...],
         error: BaseException,
     ) -> None:
-        """A function has raised. named: of its operands those that were given by name. numbers: see Failure."""
+        """Record that a function raised. named: operands passed by keyword. numbers: see Failure."""
         self._failure = (
             error,
             Failure(site, function, operands, first_line(error), named_operands=named, int_arguments=numbers),
         )
 
     def set_backward_failure(self, site: Location, error: BaseException) -> None:
-        """The backward pass has raised."""
+        """Record that the backward pass raised."""
         self._failure = error, Failure(site, "", (), first_line(error), backward=True)
 
     def set_exit_failure(self, site: Location, error: BaseException | None) -> None:
-        """A Site is left with this exception; the first place counts."""
+        """Record that a Location is left with this exception; the first location counts."""
         if error is not None and self._failure_of(error) is None:
             self._failure = error, Failure(site, "", (), describe_error(error))
 
     def _failure_of(self, error: BaseException | None) -> Failure | None:
-        """What was noted of an exception, or of the one that it was raised from."""
+        """Return the Failure that was recorded for an exception, or for the one that it was raised from."""
         while error is not None and self._failure is not None:
             if error is self._failure[0]:
                 return self._failure[1]
@@ -86,21 +86,27 @@ class MismatchLog:
         return None
 
     def final_failure(self, site: Location, error: BaseException, known: FindOperand) -> Failure:
-        """The Failure that ended the run: of the torch function that raised it, else of the innermost Location.
+        """Return the Failure that ended the run: of the torch function that raised it, else of the innermost Location.
 
-        known: a tensor → the operand that it was in the run.
+        known: a tensor → its operand in the run.
         """
         failure = self._failure_of(error) or Failure(site, "", (), describe_error(error))
-        where = failure.site if failure.site.place else failure.site._replace(place=raising_span(error))
+        location = failure.site if failure.site.place else failure.site._replace(place=raising_span(error))
         frame = raising_frame(error)
-        local = {name: one for name, one in frame.f_locals.items() if isinstance(one, torch.Tensor)} if frame else {}
+        local = (
+            {name: value for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)} if frame else {}
+        )
         operands = ((name, known(tensor)) for name, tensor in local.items())
         return replace(
-            failure, site=where, local_operands=tuple((name, one) for name, one in operands if one is not None)
+            failure,
+            site=location,
+            local_operands=tuple((name, operand) for name, operand in operands if operand is not None),
         )
 
 
 def describe_error(error: BaseException) -> str:
-    """What an exception says, behind its class where the words alone would not tell: `KeyError: 'weights'`."""
-    said, name = first_line(error), type(error).__name__
-    return said if said == name or isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{name}: {said}"
+    """Return an exception's message, after its class name if the message alone is not enough: `KeyError: 'weights'`."""
+    message, name = first_line(error), type(error).__name__
+    return (
+        message if message == name or isinstance(error, (RuntimeError, ValueError, TypeError)) else f"{name}: {message}"
+    )

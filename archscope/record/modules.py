@@ -1,6 +1,6 @@
-"""A live nn.Module drives the recorder: every module call → enter and leave, with paths by module identity.
+"""The calls of a live nn.Module: each module call enters and leaves a Location of the recorder, found by identity.
 
-model → walk → ModuleContents (paths, parameters, buffers) → ModuleLocations → watched calls
+model → walk_modules → ModuleContents (paths, parameters, buffers) → ModuleLocations → recorded_module_calls
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OnUnknownModule = Callable[[nn.Module], object]
 NamedTensor = tuple[str, torch.Tensor]
 TENSOR_TYPES = frozenset([torch.Tensor, nn.Parameter])
 BASE_ATTRIBUTE_COUNT = len(nn.Module().__dict__)
-"""How many attributes a module has before its author gives it any."""
+"""The number of attributes that every module has."""
 
 
 def no_text(_module: nn.Module) -> str:
@@ -37,7 +37,7 @@ def no_text(_module: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class ModuleContents:
-    """What a model holds: each module once with its first path, and every name of every parameter and buffer.
+    """The contents of a model: each module once, with its first path, and every name of every parameter and buffer.
 
     lazy_tensors: the tensors of lazy layers, which have no shape before their first input.
     """
@@ -49,19 +49,19 @@ class ModuleContents:
 
 
 def walk_modules(model: nn.Module) -> ModuleContents:
-    """The model from the top down, in the order of `named_modules`; a module that holds itself is not gone into."""
-    found, met = ModuleContents(), set[int]()
-    above: list[nn.Module] = []
-    ahead: list[tuple[str, nn.Module, int]] = [("", model, 0)]
-    while ahead:
-        path, module, depth = ahead.pop()
-        del above[depth:]
-        if id(module) not in met:
-            met.add(id(module))
+    """Return the model's contents, top down in the order of `named_modules`; a module inside itself is not entered."""
+    found, visited = ModuleContents(), set[int]()
+    ancestors: list[nn.Module] = []
+    pending: list[tuple[str, nn.Module, int]] = [("", model, 0)]
+    while pending:
+        path, module, depth = pending.pop()
+        del ancestors[depth:]
+        if id(module) not in visited:
+            visited.add(id(module))
             found.modules.append((path, module))
-        elif any(module is other for other in above):
+        elif any(module is other for other in ancestors):
             continue
-        above.append(module)
+        ancestors.append(module)
         prefix = f"{path}." if path else ""
         for kind, tensors in ((found.parameters, module._parameters), (found.buffers, module._buffers)):
             for name, tensor in tensors.items():
@@ -71,19 +71,21 @@ def walk_modules(model: nn.Module) -> ModuleContents:
                     else:
                         kind.append((prefix + name, tensor))
         if module._modules:
-            below = [(prefix + name, child, depth + 1) for name, child in module._modules.items() if child is not None]
-            ahead.extend(reversed(below))
+            children = [
+                (prefix + name, child, depth + 1) for name, child in module._modules.items() if child is not None
+            ]
+            pending.extend(reversed(children))
     return found
 
 
 class ModuleLocations:
-    """The Site of every module: its path by identity, or below its caller where the model does not hold it.
+    """The Location of every module: its path by identity, or below its caller's if the model does not hold it.
 
-    meet: is told of such a module before it runs.
+    on_unknown: called with such a module before it runs.
     """
 
-    def __init__(self, modules: list[tuple[str, nn.Module]], text: DescribeModule, meet: OnUnknownModule):
-        self._text, self._on_unknown = text, meet
+    def __init__(self, modules: list[tuple[str, nn.Module]], text: DescribeModule, on_unknown: OnUnknownModule):
+        self._text, self._on_unknown = text, on_unknown
         self._texts: dict[Any, str] = {}
         self._kinds: dict[type, str] = {}
         self._argument_names: dict[Any, tuple[str, ...]] = {}
@@ -99,13 +101,13 @@ class ModuleLocations:
         return found[1]
 
     def named_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[NamedTensor]:
-        """The tensors that a block is given, by the names of its `forward`'s arguments."""
+        """Return the tensors that a block gets, by the names of its `forward`'s arguments."""
         key = module.__dict__.get("forward", type(module))
         names = self._argument_names.get(key)
         if names is None:
             names = self._argument_names.setdefault(key, positional_names(module.forward))
-        given = [*zip_longest(names[: len(args)], args, fillvalue=names[-1] if names else "input"), *kwargs.items()]
-        return [(name, tensor) for name, value in given for tensor in tensors_in(value)]
+        arguments = [*zip_longest(names[: len(args)], args, fillvalue=names[-1] if names else "input"), *kwargs.items()]
+        return [(name, tensor) for name, value in arguments for tensor in tensors_in(value)]
 
     def _make_location(self, module: nn.Module, path: str) -> Location:
         kind = self._kinds.get(type(module)) or self._kinds.setdefault(type(module), module_kind(type(module)))
@@ -114,7 +116,7 @@ class ModuleLocations:
         return Location(path, type(module).__name__, kind, self._description(module))
 
     def _description(self, module: nn.Module) -> str:
-        """The arguments in short, worked out once for all layers that are made alike."""
+        """Return the module's arguments as short text, computed once for modules with equal attributes."""
         key: Any = (
             type(module),
             *list(module.__dict__.values())[BASE_ATTRIBUTE_COUNT:],
@@ -128,7 +130,7 @@ class ModuleLocations:
 
 
 def positional_names(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a bound `forward`'s positional arguments; that of `*args` stands for all that are left."""
+    """Return the names of a bound `forward`'s positional arguments; that of `*args` is for all remaining ones."""
     try:
         parameters = signature(forward).parameters.values()
     except (TypeError, ValueError):
@@ -141,7 +143,8 @@ def is_none(value: object) -> bool:
 
 
 def module_kind(cls: type[nn.Module]) -> str:
-    """`layer`: torch's own class with nothing to go into; MultiheadAttention never calls what it holds."""
+    """Return `layer`, `block` or `own` (a torch class; MultiheadAttention is a layer, since it never calls its
+    parts)."""
     if cls is nn.MultiheadAttention:
         return "layer"
     own = cls.__module__.startswith("torch.nn.") and cls.__module__ != "torch.nn.modules.container"
@@ -152,21 +155,21 @@ INPUT_SIZE_ARGUMENTS: Mapping[type[nn.Module], str] = {
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), "input_size"),
     nn.MultiheadAttention: "embed_dim",
 }
-"""Layers that compare their input's last size with what they were told themselves, before any function runs."""
+"""Layers that compare their input's last size with their own argument before any function runs."""
 
 
 LayerProblem = tuple[WrongArgument, tuple[int, ...], str, torch.Tensor]
-"""What a layer was told, the axes that disagree, the fact where the sizes alone do not tell it, and the tensor."""
+"""The wrong argument of a layer, the axes that disagree, a description if sizes are not enough, and the tensor."""
 
 
 def find_layer_problem(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> LayerProblem | None:
-    """What such a layer was told, and its input or its state, where they disagree."""
+    """Return the argument of such a layer that disagrees with its input or its state; None if none does."""
     argument = INPUT_SIZE_ARGUMENTS.get(type(module))
     if argument is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].dim():
         return None
-    said, shape = int(getattr(module, argument)), tuple(args[0].shape)
-    if shape[-1] != said:
-        return WrongArgument(argument, said, shape[-1]), (len(shape) - 1,), "", args[0]
+    size, shape = int(getattr(module, argument)), tuple(args[0].shape)
+    if shape[-1] != size:
+        return WrongArgument(argument, size, shape[-1]), (len(shape) - 1,), "", args[0]
     return (
         find_state_problem(module, args[0], [*args[1:2], kwargs.get("hx")][0])
         if isinstance(module, nn.RNNBase)
@@ -174,42 +177,42 @@ def find_layer_problem(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) 
     )
 
 
-def find_state_problem(layer: nn.RNNBase, given: torch.Tensor, state: Any) -> LayerProblem | None:
-    """The first state that a recurrent layer does not take with its input."""
+def find_state_problem(layer: nn.RNNBase, inputs: torch.Tensor, state: Any) -> LayerProblem | None:
+    """Return the first state that a recurrent layer does not accept with its input; None if it accepts all."""
     states = state if isinstance(state, (tuple, list)) else [state]
     rows, name, order = layer.num_layers * (1 + layer.bidirectional), type(layer).__name__, bool(layer.batch_first)
-    for number, one in enumerate(states):
+    for number, tensor in enumerate(states):
         width = layer.hidden_size if number or not layer.proj_size else layer.proj_size
-        shape = tuple(one.shape) if isinstance(one, torch.Tensor) else ()
-        found = recurrent_state_problem(name, tuple(given.shape), shape, (rows, width), batch_first=order)
+        shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else ()
+        found = recurrent_state_problem(name, tuple(inputs.shape), shape, (rows, width), batch_first=order)
         if found is not None and found.batch_first is not None:
-            return WrongArgument("batch_first", order, found.batch_first), found.axes, found.fact, given
+            return WrongArgument("batch_first", order, found.batch_first), found.axes, found.fact, inputs
         if found is not None:
-            return WrongArgument("hx", shape, found.wanted_shape), found.axes, found.fact, one
+            return WrongArgument("hx", shape, found.wanted_shape), found.axes, found.fact, tensor
     return None
 
 
 @contextmanager
-def recorded_module_calls(sites: ModuleLocations, recorder: Recorder) -> Iterator[None]:
-    """Inside, every module call enters and leaves its Location, also one that an exception ends.
+def recorded_module_calls(locations: ModuleLocations, recorder: Recorder) -> Iterator[None]:
+    """Inside, every module call enters and leaves its Location, also if an exception ends it.
 
-    `nn.Module.__call__` is replaced for that time: global hooks would cost four times as much, and change how a module
-    is called. What stands between two calls then leaves room for as many modules within each other as before. Calls in
-    other threads are none of this run's.
+    `nn.Module.__call__` is replaced meanwhile: global hooks would cost four times as much, and change how a module is
+    called. The recursion limit is doubled, so that modules can be nested as deeply as before. Calls in other threads do
+    not belong to the run.
     """
     plain, limit, thread = nn.Module.__call__, sys.getrecursionlimit(), get_ident()
 
     def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != thread:
             return plain(module, *args, **kwargs)
-        site = sites.location_of(module, recorder.site.path)
-        recorder.enter(site, sites.named_inputs(module, args, kwargs) if site.kind == "block" else ())
+        site = locations.location_of(module, recorder.site.path)
+        recorder.enter(site, locations.named_inputs(module, args, kwargs) if site.kind == "block" else ())
         try:
             return plain(module, *args, **kwargs)
         except BaseException as error:
-            refusal = recorder.on_mismatch == "record" and find_layer_problem(module, args, kwargs)
-            if refusal:
-                recorder.add_layer_error(*refusal)
+            problem = recorder.on_mismatch == "record" and find_layer_problem(module, args, kwargs)
+            if problem:
+                recorder.add_layer_error(*problem)
             recorder.note_error(error)
             raise
         finally:

@@ -1,9 +1,9 @@
-"""Trees of results: whatever a module takes or gives → its tensors, each under a name.
+"""The tensors in arguments or results of a module, each with a name.
 
     tensor | list, tuple, dict | named tuple, dataclass, attrs | mapping | object with tensors in its attributes
 
-Plain trees come first and cost a type check. An object is gone into once, and no module, class, function or random
-generator is: what they hold is no result.
+Plain containers come first and cost a type check. An object is entered once; modules, classes, functions and random
+generators are not entered, since what they hold is not a result.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from typing import Any
 import torch
 
 LEAF_TYPES = frozenset([type(None), bool, int, float, complex, str, bytes, bytearray, range, slice, type(...)])
-"""Types that hold no tensor, and end the way at once."""
+"""Types that hold no tensor."""
 
 OPAQUE_TYPES = (type, ModuleType, torch.nn.Module, torch.dtype, torch.device, torch.Generator, torch.Size)
 MAX_TREE_DEPTH = 30
-"""How far down a tree is followed: results are shallow, and a list may hold itself."""
+"""The greatest depth at which tensors are found: results are shallow, and a list may hold itself."""
 
 
 def named_tensors(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors from left to right, named by keys, fields, attributes and positions joined by dots; `0` if alone."""
+    """Yield the tensors left to right, named by keys, fields, attributes and positions joined by dots; `0` if alone."""
     if isinstance(tree, torch.Tensor):
         yield name or "0", tree
     elif type(tree) not in LEAF_TYPES:
         yield from _below(tree, name, set(), MAX_TREE_DEPTH)
 
 
-def _below(tree: Any, name: str, seen: set[int], left: int) -> Iterator[tuple[str, torch.Tensor]]:
+def _below(tree: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor]]:
     for key, item in tree_items(tree, seen):
         path = f"{name}.{key}" if name else str(key)
         if isinstance(item, torch.Tensor):
             yield path, item
-        elif type(item) not in LEAF_TYPES and left:
-            yield from _below(item, path, seen, left - 1)
+        elif type(item) not in LEAF_TYPES and depth:
+            yield from _below(item, path, seen, depth - 1)
 
 
 def tree_items(tree: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
-    """What lies directly in a tree, with its names. seen: objects that were gone into, by identity."""
+    """Yield the direct items of a tree, with their names. seen: ids of the objects that were entered."""
     kind = type(tree)
     if kind is list or kind is tuple:
         yield from enumerate(tree)
@@ -57,33 +57,33 @@ def tree_items(tree: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
 
 
 def object_items(value: Any) -> Iterator[tuple[Any, Any]]:
-    """The attributes of an object; of a table in one of them, that the object gives as attributes of its own, these."""
-    gives = hasattr(type(value), "__getattr__")
-    for name, held in own_attributes(value):
+    """Yield the attributes of an object, and instead of a mapping whose items are also attributes, its items."""
+    has_getattr = hasattr(type(value), "__getattr__")
+    for name, attribute in own_attributes(value):
         if (
-            gives
-            and isinstance(held, Mapping)
-            and all(attribute_or_none(value, key) is item for key, item in held.items())
+            has_getattr
+            and isinstance(attribute, Mapping)
+            and all(attribute_or_none(value, key) is item for key, item in attribute.items())
         ):
-            yield from held.items()
+            yield from attribute.items()
         else:
-            yield name, held
+            yield name, attribute
 
 
 def attribute_or_none(value: Any, key: Any) -> Any:
-    """An attribute of an object; None where it has none of that name."""
+    """Return an attribute of an object; None if it has none of that name, or reading it raises."""
     try:
         return getattr(value, key)
-    except Exception:  # noqa: BLE001 — somebody else's `__getattr__` raises what it likes
+    except Exception:  # noqa: BLE001 — an author's `__getattr__` may raise anything
         return None
 
 
 def own_attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of an object itself, also those in slots; never of its class."""
+    """Yield the attributes of an object itself, also those in slots, but none of its class."""
     for kind in reversed(type(value).__mro__):
         slots = vars(kind).get("__slots__", ())
         for slot in [slots] if isinstance(slots, str) else slots:
-            held = getattr(value, slot, None) if slot not in ("__dict__", "__weakref__") else None
-            if held is not None:
-                yield slot, held
+            value_in_slot = getattr(value, slot, None) if slot not in ("__dict__", "__weakref__") else None
+            if value_in_slot is not None:
+                yield slot, value_in_slot
     yield from getattr(value, "__dict__", {}).items()

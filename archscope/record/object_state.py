@@ -1,9 +1,9 @@
-"""What hangs on a model beside its tensors: attributes, tables, containers, helpers, generators, counters of classes.
+"""The state of a model beside its tensors: attributes, containers, helper objects, generators, class attributes.
 
-roots → walk over all that they hold → Keepsakes (a thing, what it was, how it becomes that again) → give_back
+roots → everything reachable from them → Snapshots (an object, its state, how to restore it) → restore
 
-All of it is copied before the run; a module that the run meets, when it is about to run or to be changed. What the
-variables of functions hold is not the model's, and stays as a run leaves it.
+All of it is copied before the run; a module that the run finds later, before it runs or is changed. Variables in the
+closures of functions are not restored.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as everywhere
+from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
 from archscope.record.restore import RestoreStep, run_steps
 from archscope.record.snapshots import ATOMIC_TYPES, ObjectTable, Snapshot, object_contents, take_snapshots
 
 HOOK_ATTRIBUTES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
-"""The tables of a module in which hooks stand, by numbers that only grow."""
+"""The tables of a module that hold its hooks, by ids that only increase."""
 
 MUTATING_METHODS = ("__setattr__", "__delattr__", "register_buffer", "register_parameter", "add_module")
-"""What changes a module."""
+"""Methods that change a module."""
 
 
 class ObjectState:
-    """What modules and other things hold, however deep. `give_back` makes it that again, where it has changed.
+    """The state of modules and other objects, with all that they hold. `restore_steps` restores what has changed.
 
-    extra_modules: modules that were met and not given. tensors: those that were met, in attributes and containers.
+    extra_modules: modules that were found but not passed. tensors: those that were found in attributes and containers.
     """
 
     def __init__(self, things: Iterable[Any]):
@@ -42,10 +42,10 @@ class ObjectState:
         self.take_snapshots(*things)
 
     def take_snapshots(self, *things: Any) -> None:
-        """Also these, as they are now; what is known already stays as it was then."""
-        ahead = list(things)
-        while ahead:
-            thing = ahead.pop()
+        """Take snapshots of these objects as they are now; of known objects the first snapshot counts."""
+        pending = list(things)
+        while pending:
+            thing = pending.pop()
             if isinstance(thing, ATOMIC_TYPES) or id(thing) in self._visited:
                 continue
             self._visited[id(thing)] = thing
@@ -54,82 +54,83 @@ class ObjectState:
                 if isinstance(entry, torch.Tensor):
                     self.tensors.append(entry)
                 elif not isinstance(entry, ATOMIC_TYPES) and id(entry) not in self._visited:
-                    ahead.append(entry)
+                    pending.append(entry)
                     if isinstance(entry, nn.Module):
                         self.extra_modules.append(entry)
 
     def restore_steps(self) -> Iterator[RestoreStep]:
-        """What makes all of it what it was, the last first."""
-        return ((restore_snapshot, keepsake) for keepsake in reversed(self._snapshots))
+        """Yield steps that restore everything, the last snapshot first."""
+        return ((restore_snapshot, snapshot) for snapshot in reversed(self._snapshots))
 
 
 def restore_snapshot(
-    thing: Any, before: Any, is_same: Callable[[Any, Any], bool], again: Callable[[Any, Any], object]
+    thing: Any, before: Any, is_same: Callable[[Any, Any], bool], restore: Callable[[Any, Any], object]
 ) -> None:
-    """One keepsake given back, where its thing has changed."""
+    """Restore an object if it has changed."""
     if not is_same(thing, before):
-        again(thing, before)
+        restore(thing, before)
 
 
 @contextmanager
 def preserved_objects(modules: Iterable[nn.Module], things: Iterable[Any] = ()) -> Iterator[ObjectState]:
-    """What a model's modules and other things hold is as before afterwards, and no hook is left that was added."""
+    """Inside, a model may change; afterwards its modules and other objects are as before, and added hooks are
+    removed."""
     modules = list(modules)
-    kept = ObjectState([*modules, *things, *global_hook_tables()])
+    state = ObjectState([*modules, *things, *global_hook_tables()])
     first = RemovableHandle.next_id
     try:
-        yield kept
+        yield state
     finally:
-        run_steps([*kept.restore_steps(), (remove_new_hooks, ([*modules, *kept.extra_modules], first))])
+        run_steps([*state.restore_steps(), (remove_new_hooks, ([*modules, *state.extra_modules], first))])
 
 
 @contextmanager
-def module_changes_watched(kept: ObjectState) -> Iterator[None]:
-    """Inside, whatever changes a module or takes a hook away has it kept before."""
+def module_changes_watched(state: ObjectState) -> Iterator[None]:
+    """Inside, a snapshot of a module is taken before it is changed, and of hooks before one is removed."""
     with ExitStack() as stack:
         for name in MUTATING_METHODS:
-            stack.enter_context(calls_intercepted(nn.Module, name, lambda module, *_: kept.take_snapshots(module)))
+            stack.enter_context(calls_intercepted(nn.Module, name, lambda module, *_: state.take_snapshots(module)))
         stack.enter_context(
             calls_intercepted(
-                RemovableHandle, "remove", lambda handle, *_: kept.take_snapshots(*hook_tables_of(handle))
+                RemovableHandle, "remove", lambda handle, *_: state.take_snapshots(*hook_tables_of(handle))
             )
         )
         yield
 
 
 @contextmanager
-def calls_intercepted(owner: Any, name: str, notice: Callable[..., object]) -> Iterator[None]:
-    """Inside, a method or function tells of what it is going to change; what other threads change is theirs."""
-    plain, own, thread = getattr(owner, name), name in vars(owner), get_ident()
+def calls_intercepted(owner: Any, name: str, before: Callable[..., object]) -> Iterator[None]:
+    """Inside, `before` is called with the arguments of each call of a method or function in this thread."""
+    original, own, thread = getattr(owner, name), name in vars(owner), get_ident()
 
     def method(*args: Any, **kwargs: Any) -> Any:
         if get_ident() == thread:
-            notice(*args)
-        return plain(*args, **kwargs)
+            before(*args)
+        return original(*args, **kwargs)
 
     setattr(owner, name, method)
     try:
         yield
     finally:
-        setattr(owner, name, plain)
+        setattr(owner, name, original)
         if not own:
             delattr(owner, name)
 
 
 def hook_tables_of(handle: RemovableHandle) -> list[ObjectTable]:
-    """The tables in which a hook stands."""
+    """Return the tables that hold a hook."""
     found = [reference() for reference in (handle.hooks_dict_ref, *handle.extra_dict_ref)]
     return [table for table in found if table is not None]
 
 
 def global_hook_tables() -> list[ObjectTable]:
-    """The tables of hooks for all modules."""
-    found = [value for name, value in vars(everywhere).items() if name.startswith("_global_") and "hook" in name]
+    """Return the tables of hooks for all modules."""
+    found = [value for name, value in vars(module_hooks).items() if name.startswith("_global_") and "hook" in name]
     return [table for table in found if isinstance(table, dict)]
 
 
 def remove_new_hooks(modules: Iterable[nn.Module], first: int) -> None:
-    """Takes away the hooks that were added since `first` was the next hook's number."""
+    """Remove the hooks that were added since `first` was the next hook's id."""
     if RemovableHandle.next_id == first:
         return
     tables: list[Any] = list(global_hook_tables())

@@ -1,4 +1,4 @@
-"""One call of a torch function as its lowering sees it: arguments as they were given, shapes of what came out."""
+"""One call of a torch function as its lowering sees it: arguments as passed, shapes of the outputs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from archscope.record.tensors import shape_of, tensors_in
 from archscope.trace import Kernels, Shape
 
 OPERAND_NAMES = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "mat2", "batch2", "vec")
-"""What products call their operands, in the order of their signatures."""
+"""The names of the operands of products, in the order of their signatures."""
 
 
 @dataclass(frozen=True)
 class ShapeOnly:
-    """What is left of a tensor after a run: its shape. It was a plain block of memory."""
+    """The shape of a plain (strided) tensor, in place of the tensor after a run."""
 
     shape: Shape
     layout: torch.layout = torch.strided
@@ -26,7 +26,7 @@ class ShapeOnly:
 
 @dataclass(frozen=True)
 class OpCall:
-    """One call of a torch function: its arguments as they were given and the shapes of what came out."""
+    """One call of a torch function: its arguments as passed, and the shapes of its outputs."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -39,13 +39,14 @@ class OpCall:
         return shape_of(self.get(position, name))
 
     def operands(self) -> list[Any]:
-        """The tensors that a product multiplies and adds, in the order of its signature, however they were given."""
+        """Return the tensors that a product multiplies and adds, in the order of its signature, also if passed by
+        keyword."""
         named = [self.kwargs[name] for name in OPERAND_NAMES if name in self.kwargs]
         return [value for value in (*self.args, *named) if isinstance(value, (torch.Tensor, ShapeOnly))]
 
     @property
     def is_strided(self) -> bool:
-        """Whether every tensor is one strided block of memory: not sparse, not nested."""
+        """True if every tensor is strided: not sparse, not nested."""
         return all(is_strided(tensor) for tensor in tensors_in((self.args, self.kwargs)))
 
 

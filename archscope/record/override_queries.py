@@ -1,8 +1,8 @@
-"""Code that asks torch whether a function is overridden is answered as where nobody looks on.
+"""Hides our function modes from code that asks torch whether a function is overridden.
 
-has_torch_function(tensors), asked by an author ─→ our modes step aside ─→ what torch says without them
+has_torch_function(tensors), called by an author's code ─→ our modes are removed ─→ torch's answer without them
 
-torch's own functions ask as well, and are seen by what they are told; the names that they ask by stay as they are.
+torch's own functions ask too, so that our modes see them, and get the true answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 OverrideQuery = Callable[..., Any]
 Namespace = dict[str, Any]
-"""What a module's code knows by name."""
+"""The global names of a module's code."""
 
 QUERY_NAMES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
@@ -32,13 +32,13 @@ GRAPH_MAKERS: tuple[tuple[Any, str], ...] = (
     (torch.jit, "trace_module"),
     (torch.export, "export"),
 )
-"""What makes a graph of a module."""
+"""Functions that make a graph of a module."""
 
 DISTRIBUTION_CHECKS: tuple[tuple[Any, str], ...] = ((Distribution, "__init__"), (Distribution, "_validate_sample"))
-"""How a distribution checks its own arguments."""
+"""Methods with which a distribution checks its own arguments."""
 
 LIBRARY_PACKAGES = frozenset([*sys.stdlib_module_names, "torch", "numpy", "sympy", "archscope"])
-"""Packages in which no author's code lies."""
+"""Packages that contain no author's code."""
 
 mode_stack_height: Callable[[], int] = torch._C._len_torch_function_stack
 mode_at: Callable[[int], Any] = torch._C._get_function_stack_at
@@ -47,91 +47,94 @@ push_mode: Callable[[Any], None] = torch._C._push_on_torch_function_stack
 
 
 class FunctionMode(TorchFunctionMode):
-    """A mode of ours: it sees every function, and no function shall notice."""
+    """Base class of our function modes, which see every function and must not be noticed."""
 
 
 @contextmanager
 def override_queries_patched(
-    spaces: Sequence[Namespace] = (), *, before: Callable[[], object] = lambda: None
+    namespaces: Sequence[Namespace] = (), *, before: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Inside, an author's code learns nothing of a FunctionMode when it asks whether a function is overridden, and none
-    sees how a graph is made of a module, or how a distribution checks its arguments, which is no work of the model's.
+    """Inside, an author's code gets answers as without a FunctionMode when it asks whether a function is overridden.
 
-    spaces: the names of code that may lie in no module. before: is called before a graph is made.
+    Our modes also do not see how a graph is made of a module, or how a distribution checks its arguments, since that is
+    no work of the model. namespaces: global names of code that may be in no module. before: called before a graph is
+    made.
     """
-    questions: list[OverrideQuery] = [getattr(torch._C, f"_{name}") for name in QUERY_NAMES]
-    answers = [patch_query(question) for question in questions]
-    asked = dict(zip(map(id, questions), answers, strict=True))
-    plain = dict(zip(map(id, answers), questions, strict=True))
+    queries: list[OverrideQuery] = [getattr(torch._C, f"_{name}") for name in QUERY_NAMES]
+    patched_queries = [patch_query(query) for query in queries]
+    replacements = dict(zip(map(id, queries), patched_queries, strict=True))
+    originals = dict(zip(map(id, patched_queries), queries, strict=True))
     with ExitStack() as stack:
-        for name, answer in zip(QUERY_NAMES, answers, strict=True):
-            stack.enter_context(patched_attribute(torch._C, f"_{name}", answer))
-            stack.enter_context(patched_attribute(torch.overrides, name, answer))
-        stack.enter_context(patched_for_outsiders(torch.nn.functional, dict(zip(QUERY_NAMES, answers, strict=True))))
-        stack.enter_context(scripting_allowed(answers))
+        for name, patched in zip(QUERY_NAMES, patched_queries, strict=True):
+            stack.enter_context(patched_attribute(torch._C, f"_{name}", patched))
+            stack.enter_context(patched_attribute(torch.overrides, name, patched))
+        stack.enter_context(
+            patched_for_outsiders(torch.nn.functional, dict(zip(QUERY_NAMES, patched_queries, strict=True)))
+        )
+        stack.enter_context(scripting_allowed(patched_queries))
         for owner, name in GRAPH_MAKERS:
             for make in unwrap_chain(getattr(owner, name)):
-                asked[id(make)] = made = without_modes(make, before)
-                plain[id(made)] = make
-            stack.enter_context(patched_attribute(owner, name, asked[id(getattr(owner, name))]))
+                replacements[id(make)] = wrapped = without_modes(make, before)
+                originals[id(wrapped)] = make
+            stack.enter_context(patched_attribute(owner, name, replacements[id(getattr(owner, name))]))
         stack.enter_context(fast_path_disabled())
         for owner, name in DISTRIBUTION_CHECKS:
             stack.enter_context(patched_attribute(owner, name, without_modes(getattr(owner, name), lambda: None)))
-        replace_in_namespaces(asked, spaces)
-        stack.callback(replace_in_namespaces, plain, spaces)
+        replace_in_namespaces(replacements, namespaces)
+        stack.callback(replace_in_namespaces, originals, namespaces)
         yield
 
 
 def unwrap_chain(make: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """A function, and those that it wraps: torch._dynamo wraps torch.jit.trace when it is imported, and whoever has
-    imported that by name before has the inner one."""
+    """Yield a function and those that it wraps: torch._dynamo wraps torch.jit.trace when it is imported, and code that
+    has imported that by name before has the inner one."""
     found: Callable[..., Any] | None = make
     while found is not None:
         yield found
         found = getattr(found, "__wrapped__", None)
 
 
-def patch_query(question: OverrideQuery) -> OverrideQuery:
-    """The question; an author's code is answered without the Watchers that are nearest to it.
+def patch_query(query: OverrideQuery) -> OverrideQuery:
+    """Return the query such that an author's code gets the answer without the innermost FunctionModes.
 
-    Functions of torch's that hand themselves over by the answer are answered as they are everywhere; those that
-    `wrap_torch_function` has made are an author's.
+    torch's own functions, which dispatch on the answer, get the true one; those that `wrap_torch_function` has made
+    count as an author's.
     """
 
-    def answer(*args: Any) -> Any:
-        asking = str(sys._getframe(1).f_globals.get("__name__"))
-        if asking.partition(".")[0] == "torch" and asking != torch.overrides.__name__:
-            return question(*args)
+    def patched(*args: Any) -> Any:
+        module = str(sys._getframe(1).f_globals.get("__name__"))
+        if module.partition(".")[0] == "torch" and module != torch.overrides.__name__:
+            return query(*args)
         with modes_set_aside():
-            return question(*args)
+            return query(*args)
 
-    return answer
+    return patched
 
 
 def without_modes(make: Callable[..., Any], before: Callable[[], object]) -> Callable[..., Any]:
-    """A function that no FunctionMode looks into. What makes a graph runs the module, on tensors without values or more
-    than once."""
+    """Return a function whose calls no FunctionMode sees, since making a graph runs the module on tensors without
+    values, or more than once."""
 
     @wraps(make)
-    def made(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         with modes_set_aside():
             before()
             return make(*args, **kwargs)
 
-    return made
+    return wrapped
 
 
 @contextmanager
 def modes_set_aside() -> Iterator[None]:
-    """Inside, the Watchers that are nearest see nothing."""
-    watchers = []
+    """Inside, the innermost FunctionModes are removed."""
+    removed = []
     while (top := mode_stack_height()) and isinstance(mode_at(top - 1), FunctionMode):
-        watchers.append(pop_mode())
+        removed.append(pop_mode())
     try:
         yield
     finally:
-        for watcher in reversed(watchers):
-            push_mode(watcher)
+        for mode in reversed(removed):
+            push_mode(mode)
 
 
 @contextmanager
@@ -147,21 +150,21 @@ def patched_attribute(owner: Any, name: str, value: object) -> Iterator[None]:
 
 @contextmanager
 def patched_for_outsiders(module: ModuleType, names: Mapping[str, object]) -> Iterator[None]:
-    """Inside, who looks into a module from without finds these; its own functions know what they knew."""
-    plain = type(module)
+    """Inside, other modules find these values as attributes of `module`; its own functions see its own values."""
+    original = type(module)
     found = {name: property(lambda _, value=value: value) for name, value in names.items()}  # type: ignore[misc]
-    module.__class__ = type(plain.__name__, (plain,), found)
+    module.__class__ = type(original.__name__, (original,), found)
     try:
         yield
     finally:
-        module.__class__ = plain
+        module.__class__ = original
 
 
 @contextmanager
-def scripting_allowed(answers: Iterable[OverrideQuery]) -> Iterator[None]:
-    """Inside, a function that asks can be scripted as before."""
+def scripting_allowed(patched_queries: Iterable[OverrideQuery]) -> Iterator[None]:
+    """Inside, a function that calls a patched query can still be scripted."""
     table = _builtins._get_builtin_table()
-    entries = {id(answer): "aten::has_torch_function" for answer in answers}
+    entries = {id(query): "aten::has_torch_function" for query in patched_queries}
     table.update(entries)
     try:
         yield
@@ -172,8 +175,8 @@ def scripting_allowed(answers: Iterable[OverrideQuery]) -> Iterator[None]:
 
 @contextmanager
 def fast_path_disabled() -> Iterator[None]:
-    """Inside, torch's encoder layers and attention do not run as one kernel, which would show nothing of them: they ask
-    as well, and would take that way where nobody looks on."""
+    """Inside, torch's encoder layers and attention do not run as one kernel, which would show nothing of their parts;
+    they ask the same queries, and would choose the fused kernel if no mode were visible."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -182,29 +185,29 @@ def fast_path_disabled() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def replace_in_namespaces(things: Mapping[int, OverrideQuery], spaces: Sequence[Namespace]) -> None:
-    """Puts one thing for another wherever an author's name stands for it."""
-    for space in [*user_namespaces(), *spaces]:
-        if not things.keys().isdisjoint(map(id, space.values())):
+def replace_in_namespaces(replacements: Mapping[int, OverrideQuery], namespaces: Sequence[Namespace]) -> None:
+    """Replace functions by id, wherever a name in an author's code refers to them."""
+    for space in [*user_namespaces(), *namespaces]:
+        if not replacements.keys().isdisjoint(map(id, space.values())):
             for name, value in list(space.items()):
-                space[name] = things.get(id(value), value)
+                space[name] = replacements.get(id(value), value)
 
 
 def user_namespaces() -> Iterator[Namespace]:
-    """The names of every module that is neither torch's nor Python's."""
+    """Yield the global names of every module that belongs neither to torch nor to Python."""
     for name, module in list(sys.modules.items()):
-        if not lies_apart(name) and isinstance(module, ModuleType):
+        if not is_library_module(name) and isinstance(module, ModuleType):
             yield module.__dict__
 
 
 @cache
-def lies_apart(module: str) -> bool:
-    """Whether no author's code lies in a module; thousands are asked about twice in every run."""
+def is_library_module(module: str) -> bool:
+    """Return whether a module contains no author's code; cached, since thousands are checked twice in every run."""
     return module.partition(".")[0] in LIBRARY_PACKAGES
 
 
 def namespaces_of(classes: Iterable[type]) -> list[Namespace]:
-    """The names that the functions of classes know, wherever they were made."""
+    """Return the global names that the `forward` methods of classes use, wherever those were defined."""
     functions = (vars(kind).get("forward") for cls in classes for kind in cls.__mro__)
     found = {id(f.__globals__): f.__globals__ for f in functions if isinstance(f, FunctionType)}
     return [space for space in found.values() if str(space.get("__name__")).partition(".")[0] not in LIBRARY_PACKAGES]

@@ -1,7 +1,6 @@
-"""What a run must not change: taken before, given back after, also when the run raises.
+"""The state that a run must not change: saved before, restored afterwards, also if the run raises.
 
-preserved_state (the process) ⊃ preserved_module (flags, what hangs on the model) ⊃ TensorBackup (tensors: see
-`originals`)
+preserved_state (the process) ⊃ preserved_module (flags, attributes) ⊃ TensorBackup (tensors, in `tensor_backup`)
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from archscope.record.object_state import ObjectState, calls_intercepted, module
 from archscope.record.restore import run_steps
 
 autograd_module: Any = torch._C._autograd
-"""Where torch keeps the hooks of what autograd saves, as a stack of pairs."""
+"""Contains torch's stack of hooks for tensors that autograd saves."""
 
 
 def attribute_accessors(owner: Any, name: str) -> GetSetPair:
@@ -36,11 +35,11 @@ def attribute_accessors(owner: Any, name: str) -> GetSetPair:
 
 def set_warning_filters(before: list[Any]) -> None:
     warnings.resetwarnings()
-    warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub says that it cannot grow
+    warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub declares a Sequence
 
 
 def hooks_disabled_message() -> str | None:
-    """The message with which torch refuses hooks of saved tensors, where it does."""
+    """Return the message with which torch refuses hooks for saved tensors, if they are disabled."""
     return autograd_module._saved_tensors_hooks_get_disabled_error_message()
 
 
@@ -76,21 +75,22 @@ PROCESS_SETTINGS: tuple[GetSetPair, ...] = (
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
     (lambda: warnings.filters[:], set_warning_filters),
 )
-"""What is read and set by a pair of functions."""
+"""Getters and setters of the process's settings."""
 
 analysis_lock = threading.RLock()
-"""Held while an analysis lasts: what it takes and gives back is the whole process's, so there is one at a time."""
+"""The lock of the analysis that is running: process-wide state is changed, so there is one at a time."""
 
 device_context = torch._GLOBAL_DEVICE_CONTEXT
-"""Where torch keeps its default device, which is a mode that lies below all others."""
+"""Contains torch's default device, a mode below all others."""
 
 
 def random_states() -> list[GetSetPair]:
-    """The generators of this process: of every device that is in use, and numpy's where somebody imported it."""
+    """Return getters and setters of random states: of every device in use, of Python, and of numpy if it is
+    imported."""
     pairs: list[GetSetPair] = [*backends.random_states(), (random.getstate, random.setstate)]
-    drawn = sys.modules.get("numpy.random")  # numpy imports it when it is first used
-    if drawn is not None:
-        pairs.append((drawn.get_state, drawn.set_state))
+    numpy_random = sys.modules.get("numpy.random")  # numpy imports it when it is first used
+    if numpy_random is not None:
+        pairs.append((numpy_random.get_state, numpy_random.set_state))
     return pairs
 
 
@@ -103,9 +103,9 @@ def autocast_settings(device: str) -> tuple[GetSetPair, ...]:
 
 @contextmanager
 def preserved_state(*, grad: bool) -> Iterator[None]:
-    """Gradients on or off inside; modes, settings and random states as before afterwards.
+    """Inside, gradients are on or off; afterwards modes, settings and random states are as before.
 
-    What was young before is made older, so that what a run makes can be told from it.
+    Existing objects are moved out of the youngest garbage-collector generation, so that the run's can be told apart.
     """
     with (
         gc_paused(),
@@ -121,31 +121,30 @@ def preserved_state(*, grad: bool) -> Iterator[None]:
 
 @contextmanager
 def preserved_settings() -> Iterator[None]:
-    """The process's settings and random states."""
+    """Inside, settings of the process and random states may change; afterwards they are as before."""
     pairs = (
         *PROCESS_SETTINGS,
         *(pair for kind in backends.BACKENDS if kind != "meta" for pair in autocast_settings(kind)),
     )
-    settings = [(take, give_back, take()) for take, give_back in pairs]
-    states = [(give_back, take()) for take, give_back in random_states()]
+    settings = [(read, restore, read()) for read, restore in pairs]
+    states = [(restore, read()) for read, restore in random_states()]
     try:
         yield
     finally:
-        run_steps(
-            [(restore_setting, pair) for pair in settings] + [(give_back, (state,)) for give_back, state in states]
-        )
+        run_steps([(restore_setting, pair) for pair in settings] + [(restore, (state,)) for restore, state in states])
 
 
-def restore_setting(take: Callable[[], Any], give_back: Callable[[Any], object], value: Any) -> None:
-    if take() != value:
-        give_back(value)
+def restore_setting(read: Callable[[], Any], restore: Callable[[Any], object], value: Any) -> None:
+    if read() != value:
+        restore(value)
 
 
 @contextmanager
 def preserved_modes() -> Iterator[None]:
-    """Modes that the run went into and never left are left, among them a default device; autocast is not nested deeper.
+    """Inside, a run may enter modes without leaving them; afterwards they are exited, also a default device and
+    autocast.
 
-    Weights that autocast has cast meanwhile, without gradients, are forgotten: its user's own casts need them.
+    Autocast's cache of cast weights is cleared if autocast is active: those made without gradients would be reused.
     """
     functions, device = overrides._get_current_function_mode_stack(), dict(vars(device_context))
     kernels = len(dispatch._get_current_dispatch_mode_stack())
@@ -170,7 +169,7 @@ def preserved_modes() -> Iterator[None]:
 
 @contextmanager
 def contexts_exited() -> Iterator[None]:
-    """What the run went into and never left is left: hooks of saved tensors, forward derivatives, inference mode."""
+    """Inside, a run may enter hooks of saved tensors, dual levels or inference mode; afterwards they are exited."""
     hooks, level = pop_saved_hooks(), forward_ad._current_level
     restack_saved_hooks(hooks)
     entered: list[Any] = []
@@ -182,13 +181,13 @@ def contexts_exited() -> Iterator[None]:
             [
                 (restack_saved_hooks, (hooks,)),
                 (exit_dual_levels, (level,)),
-                *((exit_inference_mode, (one,)) for one in entered[::-1]),
+                *((exit_inference_mode, (mode,)) for mode in entered[::-1]),
             ]
         )
 
 
 def pop_saved_hooks() -> list[tuple[Any, Any]]:
-    """The hooks of saved tensors, taken off their stack, the lowest first."""
+    """Return the hooks of saved tensors after removing them from their stack, the lowest first."""
     found = []
     while (top := autograd_module._top_saved_tensors_default_hooks(True)) is not None:
         found.append(top)
@@ -208,19 +207,19 @@ def exit_dual_levels(level: int) -> None:
 
 
 def exit_inference_mode(mode: Any) -> None:
-    """A context that was left already is left a second time, which does nothing."""
+    """Exit an inference-mode context; exiting it a second time does nothing."""
     mode._inference_mode_context.__exit__(None, None, None)
 
 
 def autocast_depth() -> int:
-    """How deep autocast is nested."""
+    """Return the nesting depth of autocast."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Python's cycle collector rests: it would go through all of torch again and again for rows without cycles.
+    """Inside, Python's cyclic garbage collector is paused, which would scan all of torch again and again.
 
     Another thread's analysis waits until this one is over.
     """
@@ -235,9 +234,9 @@ def gc_paused() -> Iterator[None]:
 
 @contextmanager
 def compilation_disabled() -> Iterator[None]:
-    """What torch.compile made, or is asked for, runs as its author wrote it: a compiled region shows no functions.
+    """Inside, functions made by torch.compile run uncompiled, since a compiled region shows no functions.
 
-    The compiler's own switch is in a part of torch that takes a second to import, so it is used where that is loaded.
+    The compiler's own switch needs a module that takes a second to import, so it is used only if that is loaded.
     """
     if "torch._dynamo" in sys.modules:
         with torch.compiler.set_stance("force_eager"):
@@ -252,38 +251,39 @@ def compilation_disabled() -> Iterator[None]:
 
 
 def identity_compile(model: Any = None, **_options: Any) -> Any:
-    """torch.compile that leaves everything as it is, also as a decorator with options."""
+    """Return the model unchanged: a torch.compile that does nothing, also as a decorator with options."""
     return identity_compile if model is None else model
 
 
 @contextmanager
 def preserved_module(
-    model: nn.Module, modules: Iterable[tuple[str, nn.Module]], *, train: bool, given: Iterable[Any] = ()
+    model: nn.Module, modules: Iterable[tuple[str, nn.Module]], *, train: bool, arguments: Iterable[Any] = ()
 ) -> Iterator[ObjectState]:
-    """The model in training or evaluation mode; one that is in it already keeps what its author froze.
+    """Inside, the model is in training or evaluation mode; if it is already, frozen submodules stay as they are.
 
-    Training flags, attributes, hooks, and what containers and helpers among them and in the `given` arguments hold are
-    as before afterwards.
+    Afterwards training flags, attributes, hooks, and the contents of containers and helper objects, among them those in
+    `arguments`, are as before.
     """
     parts = [module for _, module in modules]
     flags = [(module, module.training) for module in parts if has_training_flag(module)]
-    with preserved_objects(parts, given) as kept:
+    with preserved_objects(parts, arguments) as state:
         try:
             if has_training_flag(model) and model.training != train:
                 set_training_mode(model, parts, train=train)
-            with module_changes_watched(kept):
-                yield kept
+            with module_changes_watched(state):
+                yield state
         finally:
             set_training_flags(flags)
 
 
 def has_training_flag(module: nn.Module) -> bool:
-    """Whether it has a training flag: a frozen scripted module has none."""
+    """Return whether a module has a training flag: a frozen scripted module has none."""
     return "training" in vars(module) or hasattr(module, "training")
 
 
 def set_training_mode(model: nn.Module, parts: Iterable[nn.Module], *, train: bool) -> None:
-    """As its author does it; an exported program has no modes and refuses, a module that holds itself finds no end."""
+    """Call the model's own `train`, and set flags directly if that fails: an exported program refuses, and a module
+    that contains itself recurses forever."""
     try:
         model.train(train)
     except (NotImplementedError, RecursionError):

@@ -18,11 +18,11 @@ AxisSizes = Mapping[Hashable, int]
 """The axes of a factor: letter → size."""
 
 ELLIPSIS = "…"
-"""The ellipsis of an equation as one letter."""
+"""The ellipsis of an equation as one character."""
 
 
 def product_kernel(left: Shape, right: Shape) -> Kernel:
-    """The kernel of `left @ right`: dot, mv, mm, or bmm with the batch in one axis (torch.matmul's shape rules)."""
+    """Return the kernel of `left @ right`: dot, mv, mm, or bmm with one batch axis (shape rules of torch.matmul)."""
     if len(left) == len(right) == 1:
         return Kernel("aten.dot", (left, right), ((),))
     if len(left) == 1:
@@ -39,16 +39,17 @@ def product_kernel(left: Shape, right: Shape) -> Kernel:
 
 # ------------------------------------------------------------ einsum
 def einsum_kernels(args: Sequence[Any]) -> Kernels:
-    """The products of `torch.einsum(*args)`, pair by pair in the order they are written."""
+    """Return the products of `torch.einsum(*args)`, pair by pair from left to right."""
     sides, result, factors = parse_equation(args)
     terms = [axis_sizes(side, shape_of(factor)) for side, factor in zip(sides, factors, strict=True)]
-    dots = {letter for term in terms for letter in term if isinstance(letter, tuple)}
-    kept = set(implicit_result(sides) if result is None else result)
-    return contract_terms(terms, kept - {ELLIPSIS} | (dots if ELLIPSIS in kept else set()))
+    ellipsis_axes = {letter for term in terms for letter in term if isinstance(letter, tuple)}
+    result_letters = set(implicit_result(sides) if result is None else result)
+    return contract_terms(terms, result_letters - {ELLIPSIS} | (ellipsis_axes if ELLIPSIS in result_letters else set()))
 
 
 def parse_equation(args: Sequence[Any]) -> tuple[list[list[Hashable]], list[Hashable] | None, list[Any]]:
-    """Letters of every factor, letters of the result (None: not written), factors; of both ways to write them."""
+    """Return the letters of each factor, those of the result (None if implicit), and the factors, for both
+    notations."""
     if isinstance(args[0], str):
         sides, arrow, result = args[0].replace(" ", "").replace("...", ELLIPSIS).partition("->")
         factors = args[1] if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]
@@ -63,26 +64,26 @@ def parse_sublist(sublist: Iterable[Any]) -> list[Hashable]:
 
 
 def implicit_result(sides: Sequence[Sequence[Hashable]]) -> list[Hashable]:
-    """The result that is not written: letters that occur once, and what dots stand for."""
-    every = [letter for side in sides for letter in side]
-    return [letter for letter in every if letter == ELLIPSIS or every.count(letter) == 1]
+    """Return the letters of an implicit result: those that occur once, and the ellipsis."""
+    letters = [letter for side in sides for letter in side]
+    return [letter for letter in letters if letter == ELLIPSIS or letters.count(letter) == 1]
 
 
 def axis_sizes(side: Sequence[Hashable], shape: Shape) -> AxisSizes:
-    """Letter → size; the axes that dots stand for are counted from the right. A letter twice is a diagonal."""
-    spread: list[Hashable] = []
+    """Return letter → size; the axes of an ellipsis are numbered from the right. A repeated letter is a diagonal."""
+    axes: list[Hashable] = []
     for letter in side:
         hidden = range(len(shape) - len(side) + 1, 0, -1)
-        spread.extend([(ELLIPSIS, n) for n in hidden] if letter == ELLIPSIS else [letter])
-    return dict(zip(spread, shape, strict=True))
+        axes.extend([(ELLIPSIS, n) for n in hidden] if letter == ELLIPSIS else [letter])
+    return dict(zip(axes, shape, strict=True))
 
 
 def contract_terms(terms: Sequence[AxisSizes], result: set[Hashable]) -> Kernels:
-    """The terms multiplied from left to right; a letter that nothing later asks for is summed."""
+    """Return the kernels of the terms multiplied from left to right; letters that no later term needs are summed."""
     kernels: list[Kernel] = []
     left = terms[0]
-    for place, right in enumerate(terms[1:], 2):
-        kept = result.union(*terms[place:])
+    for index, right in enumerate(terms[1:], 2):
+        kept = result.union(*terms[index:])
         kernels.extend(contract_pair(left, right, kept))
         sizes = {letter: max(left.get(letter, 1), right.get(letter, 1)) for letter in (*left, *right)}
         left = {letter: size for letter, size in sizes.items() if letter in kept}
@@ -90,9 +91,10 @@ def contract_terms(terms: Sequence[AxisSizes], result: set[Hashable]) -> Kernels
 
 
 def contract_pair(left: AxisSizes, right: AxisSizes, kept: set[Hashable]) -> Kernels:
-    """Letters of both sides are batch (kept) or inner (summed); one side's letter that is not kept is summed before.
+    """Return the product of two factors: shared letters are batch axes (kept) or inner axes (summed).
 
-    Without an inner letter of more than one element the factors are multiplied one by one, which is no product.
+    A letter of one factor only that is not kept is summed before. Without an inner axis longer than 1 the factors are
+    multiplied element by element, which is no matrix product.
     """
     both = left.keys() & right.keys()
     summed = {letter for letter in both - kept if left[letter] != 1 and right[letter] != 1}
@@ -105,13 +107,13 @@ def contract_pair(left: AxisSizes, right: AxisSizes, kept: set[Hashable]) -> Ker
     return (product_kernel((batch, rows, inner), (batch, inner, columns)),)
 
 
-# ------------------------------------------------------------ axes that are told
+# ------------------------------------------------------------ tensordot and vecdot
 def tensordot_kernel(left: Shape, right: Shape, dims: Any) -> Kernel:
-    """dims: how many of the left's last axes meet the right's first, or the axes of both."""
-    told = dims.tolist() if isinstance(dims, torch.Tensor) else dims
-    if isinstance(told, int):
-        told = range(len(left) - told, len(left)), range(told)
-    near, far = ({axis % len(shape) for axis in axes} for axes, shape in zip(told, (left, right), strict=True))
+    """Return the product over `dims`: a number of axes (last of left, first of right), or the axes of both."""
+    axes_of_both = dims.tolist() if isinstance(dims, torch.Tensor) else dims
+    if isinstance(axes_of_both, int):
+        axes_of_both = range(len(left) - axes_of_both, len(left)), range(axes_of_both)
+    near, far = ({axis % len(shape) for axis in axes} for axes, shape in zip(axes_of_both, (left, right), strict=True))
     rows = prod(size for axis, size in enumerate(left) if axis not in near)
     inner = prod(left[axis] for axis in near)
     columns = prod(size for axis, size in enumerate(right) if axis not in far)
@@ -119,7 +121,7 @@ def tensordot_kernel(left: Shape, right: Shape, dims: Any) -> Kernel:
 
 
 def vecdot_kernel(left: Shape, right: Shape, axis: int) -> Kernel:
-    """One dot product along an axis for each of the others."""
+    """Return one dot product along an axis for each index of the others."""
     both = list(torch.broadcast_shapes(left, right))
     inner = both.pop(axis)
     return product_kernel((prod(both), 1, inner), (prod(both), inner, 1))

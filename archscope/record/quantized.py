@@ -1,6 +1,6 @@
-"""Quantised layers: torch.ops.quantized.* with weights in packed objects → kernels with shapes.
+"""Lowerings of quantized layers: torch.ops.quantized.*, whose weights are in packed objects → kernels with shapes.
 
-linear: the output's width is enough.   convolutions, recurrent layers: the weights are unpacked for their shapes
+Linear layers need only the output's width; for convolutions and recurrent layers the weights are unpacked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def linear_lowering(name: str) -> Lowering:
 
 
 def convolution_lowering(name: str) -> Lowering:
-    """The kernel is named without what is fused to it."""
+    """Return a lowering to kernel `name`, which does not include fused operations."""
 
     def lower(call: OpCall) -> Kernels:
         (weight,) = packed_weight_shapes(call.args)
@@ -33,13 +33,13 @@ def convolution_lowering(name: str) -> Lowering:
 
 
 def rnn_products(call: OpCall) -> Kernels:
-    """Layers and cells: every token meets every weight matrix once."""
+    """Return one product per weight matrix of the layers or cell: all tokens times the matrix."""
     tokens = prod(call.shape(0, "input")[:-1])
     return tuple(product_kernel((tokens, shape[1]), shape[::-1]) for shape in packed_weight_shapes(call.args))
 
 
 def packed_weight_shapes(value: Any) -> Iterator[Shape]:
-    """Shapes of the weights in packed objects: of a layer, or of a cell, which holds two of them in its state."""
+    """Yield the shapes of the weights in packed objects: of a layer, or of a cell, whose state holds two of them."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from packed_weight_shapes(item)
@@ -67,4 +67,4 @@ QUANTIZED_LOWERINGS: Mapping[str, Lowering] = {
     **dict.fromkeys((f"quantized.quantized_{op}" for op in RNN_CELL_OPS), rnn_products),
     **dict.fromkeys(("aten.quantized_lstm", "aten.quantized_gru"), rnn_products),
 }
-"""Operator → its lowering."""
+"""The lowering of each operator, by name."""

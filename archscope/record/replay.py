@@ -1,6 +1,6 @@
-"""The fallback: one torch function run again on meta copies of its arguments, its aten operators kept as kernels.
+"""Replay: a torch function runs again on meta copies of its arguments, and its aten operators are recorded as kernels.
 
-function, arguments → meta copies → TorchDispatchMode → Kernels; None where the meta device cannot run it
+function, arguments → meta copies → TorchDispatchMode → Kernels; None if the meta device cannot run it
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PRICED_ATTRIBUTES = (
     "num_layers",
     "unitriangular",
 )
-"""The arguments of torch's kernels that a price needs; those of other people's are kept, for formulas of theirs."""
+"""The arguments of torch's kernels that a formula needs; of other libraries' kernels all arguments are kept."""
 
 
 class KernelLog(KernelMode):
-    """Writes down every aten operator that runs under it."""
+    """A dispatch mode that records every aten operator that runs under it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,38 +47,38 @@ class KernelLog(KernelMode):
 
 def make_kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> Kernel:
     names = [argument.name for argument in func._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    ours = func._schema.name.startswith(("aten::", "prims::"))
-    told = {name: value for name, value in given.items() if name in PRICED_ATTRIBUTES or not ours}
-    attributes = [(name, as_tuple(value)) for name, value in told.items() if not isinstance(value, torch.Tensor)]
-    read = tensors_in([args, kwargs])
-    if any(tensor.layout in SPARSE_LAYOUTS for tensor in read):
-        attributes.append(("stored", tuple(map(stored_elements, read))))
-    made = tensors_in(out)
-    if any(tensor.is_nested for tensor in (*read, *made)):
+    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+    is_torch = func._schema.name.startswith(("aten::", "prims::"))
+    relevant = {name: value for name, value in arguments.items() if name in PRICED_ATTRIBUTES or not is_torch}
+    attributes = [(name, as_tuple(value)) for name, value in relevant.items() if not isinstance(value, torch.Tensor)]
+    operands = tensors_in([args, kwargs])
+    if any(tensor.layout in SPARSE_LAYOUTS for tensor in operands):
+        attributes.append(("stored", tuple(map(stored_elements, operands))))
+    results = tensors_in(out)
+    if any(tensor.is_nested for tensor in (*operands, *results)):
         attributes.append(("nested", True))
-    inputs, outputs = tuple(map(kernel_shape, read)), tuple(map(kernel_shape, made))
+    inputs, outputs = tuple(map(kernel_shape, operands)), tuple(map(kernel_shape, results))
     return Kernel(func._schema.name.replace("::", "."), inputs, outputs, tuple(attributes))
 
 
 def operator_kernels(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> tuple[Kernel, ...]:
-    """The kernel of an operator that ran; of a product of nested tensors one for each of their parts."""
-    one = make_kernel(func, args, kwargs, out)
-    if one.name not in FORMULAS or not one.get("nested"):
-        return (one,)
-    read, made = tensors_in([args, kwargs]), tensors_in(out)
+    """Return the kernel of an operator that ran; of a product of nested tensors, one kernel for each part."""
+    kernel = make_kernel(func, args, kwargs, out)
+    if kernel.name not in FORMULAS or not kernel.get("nested"):
+        return (kernel,)
+    operands, results = tensors_in([args, kwargs]), tensors_in(out)
     try:
         with torch._C.DisableTorchFunction():
-            parts = sparse_and_nested.nested_parts(*read, *made)
-    except (NotImplementedError, RuntimeError, ValueError):  # on meta nobody knows how long the parts are
-        return (one,)
-    told = tuple(attribute for attribute in one.attributes if attribute[0] != "nested")
+            parts = sparse_and_nested.nested_parts(*operands, *results)
+    except (NotImplementedError, RuntimeError, ValueError):  # on meta the lengths of the parts are unknown
+        return (kernel,)
+    attributes = tuple(attribute for attribute in kernel.attributes if attribute[0] != "nested")
     shapes = [tuple(map(shape_of, part)) for part in parts]
-    return tuple(Kernel(one.name, part[: len(read)], part[len(read) :], told) for part in shapes)
+    return tuple(Kernel(kernel.name, part[: len(operands)], part[len(operands) :], attributes) for part in shapes)
 
 
 def kernel_shape(tensor: torch.Tensor) -> Shape:
-    """The shape; of a nested tensor, which has none, how many elements it holds."""
+    """Return the shape; of a nested tensor, which has none, the number of its elements."""
     return (tensor.numel(),) if tensor.is_nested else shape_of(tensor)
 
 
@@ -87,8 +87,10 @@ def as_tuple(value: Any) -> object:
 
 
 def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Kernel, ...] | None:
-    """The kernels of `func(*args, **kwargs)` on the meta device; None where it cannot run there. Leaves no trace,
-    also with whoever watches kernels."""
+    """Return the kernels of `func(*args, **kwargs)` on the meta device; None if it cannot run there.
+
+    Random state is restored, and other modes see nothing.
+    """
     copies: dict[int, torch.Tensor] = {}
     state = torch.get_rng_state()
     try:
@@ -96,7 +98,7 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
             args, kwargs = to_meta(args, copies), to_meta(dict(kwargs), copies)
             with KernelLog() as kernels:
                 func(*args, **kwargs)
-    except Exception:  # noqa: BLE001 — whatever the meta device or the function says: there is no price
+    except Exception:  # noqa: BLE001 — whatever is raised: there are no kernels to price
         return None
     finally:
         torch.set_rng_state(state)
@@ -104,7 +106,7 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
 
 def to_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
-    """`value` with every tensor as an empty meta tensor (one per identity) and every device as meta."""
+    """Return `value` with every tensor as an empty meta tensor (one per identity) and every device as meta."""
     if isinstance(value, torch.Tensor):
         if id(value) not in copies:
             copies[id(value)] = meta_like(value)
@@ -119,7 +121,7 @@ def to_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
 
 
 def meta_like(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same shape and strides. Raises TypeError for one that has no strides."""
+    """Return a meta tensor of the same shape and strides. Raises TypeError for a tensor without strides."""
     if not is_strided(tensor):
         raise TypeError("a sparse or nested tensor has no strides")
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

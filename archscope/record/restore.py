@@ -1,4 +1,4 @@
-"""Giving back, step by step: every step is taken, whatever the others raise, and what failed is told at the end."""
+"""Restores state step by step: every step runs, whatever the others raise, and one warning lists those that failed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RestoreStep = tuple[Callable[..., object], tuple[Any, ...]]
 """A function and its arguments."""
 
 MAX_QUOTED = 3
-"""How many failures a message quotes."""
+"""The largest number of failures that a message quotes."""
 
 
 class NotGivenBack(UserWarning):
-    """Something that a run has changed could not be made what it was before."""
+    """Something that a run has changed could not be restored."""
 
 
 def run_steps(steps: Iterable[RestoreStep]) -> None:
-    """Takes all steps. Warns of those that raised."""
+    """Run all steps. Warn of those that raised."""
     failed = [text for text in (try_step(*step) for step in steps) if text]
     if failed:
         distinct = list(dict.fromkeys(failed))
@@ -34,16 +34,16 @@ def run_steps(steps: Iterable[RestoreStep]) -> None:
 
 
 def try_step(step: Callable[..., object], arguments: tuple[Any, ...]) -> str:
-    """What went wrong with a step; nothing where nothing did."""
+    """Return what went wrong with a step; an empty string if nothing did."""
     try:
         step(*arguments)
-    except Exception as error:  # noqa: BLE001 — a thing of the author's raises what it likes
+    except Exception as error:  # noqa: BLE001 — an author's object may raise anything
         return f"{describe_object(arguments[0])}: {first_line(error)}"
     return ""
 
 
 def describe_object(thing: Any) -> str:
-    """What a message calls the thing of a step: its class, and of a tensor its shape."""
+    """Return the name of a step's object in a message: its class, and of a tensor its shape."""
     tensor = getattr(thing, "tensor", thing)
     tensor = tensor() if isinstance(tensor, ReferenceType) else tensor
     if isinstance(tensor, torch.Tensor):

@@ -1,7 +1,7 @@
-"""One forward pass as data: run → Recorder → Trace. A live model is run again where one look was not enough.
+"""Forward passes as data: run → Recorder → Trace. A live model runs again if one run does not show enough.
 
-once(run) → Recording
-record(run): and again by kernels      record_module(model): and again with gradients, or on past what does not fit
+record_once(run) → Recording
+record(run): again by kernels if work was not seen       record_module(model): again with gradients, or past mismatches
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ NEEDS_GRADIENTS_NOTE = "the forward pass asks for gradients: it ran with them"
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run gave: its trace, its outputs, or the exception that ended it. has_unseen_work: work that no function
-    showed."""
+    """The result of a recorded run: its trace, its outputs, and the exception that ended it, if any.
+
+    has_unseen_work: some work was visible in no torch function.
+    """
 
     trace: Trace
     outputs: Any
@@ -68,77 +70,93 @@ def record_once(
     backward: bool = False,
     kernels: bool = False,
     grad: str = "",
-    lives: bool = False,
-    like: str = "",
+    track_memory: bool = False,
+    fused_like: str = "",
     located: Collection[int] = frozenset(),
-    beside: ExtraContext = nullcontext,
-    spaces: Sequence[Namespace] = (),
+    extra_context: ExtraContext = nullcontext,
+    namespaces: Sequence[Namespace] = (),
 ) -> Recording:
-    """One forward pass as data. `run(recorder)` does it, calls `recorder.enter(site)`, `leave()`, returns its output.
+    """Record one forward pass, done by `run(recorder)`, which calls `recorder.enter(site)` and `leave()` and returns
+    outputs.
 
-    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor that the model holds, so
-    that ties show. backward: with gradients, for a driver that derives what the run gave. kernels: also operators that
-    no function shows, and tensors out of nowhere, as rows. grad: why it runs with gradients that nobody derives. lives:
-    also what memory lived when; on meta, `like` names the device whose fused attention that is. located: the rows whose
-    line of the author's code is told. beside: who else looks on. spaces: the names of code that may lie in no module.
-    An exception ends in the recording. All is given back after.
+    inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor of the model, so that ties
+    show. backward: run with gradients; `run` calls the backward pass. kernels: also make rows of operators that no
+    function shows, and of tensors of unknown origin. grad: a note why gradients are enabled without a backward pass.
+    track_memory: also record when memory is allocated and freed; on meta, `fused_like` names the device whose fused
+    attention is used. located: the rows whose line in the author's code is recorded. extra_context: a context around
+    the run. namespaces: global names of code that may be in no module. An exception of the run is part of the
+    recording. The model, its arguments and the process's settings are as before afterwards.
     """
     outputs: Any = None
     error: BaseException | None = None
     ends: tuple[Operand, ...] = ()
-    given = [one for tree in inputs.values() for one in named_tensors(tree)]
-    held = {"parameter": parameters, "buffer": buffers, "input": given}
-    originals = TensorBackup(tensor for named in held.values() for _, tensor in named)
+    input_tensors = [item for tree in inputs.values() for item in named_tensors(tree)]
+    initial = {"parameter": parameters, "buffer": buffers, "input": input_tensors}
+    originals = TensorBackup(tensor for named in initial.values() for _, tensor in named)
     with preserved_state(grad=backward or bool(grad)):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
-        told = attributed_warnings(lambda: recorder.site.place)
-        values = recorder.registry
-        ledger = make_memory_tracker(recorder, held, device) if lives else None
-        known = make_params(parameters, values)
-        values.register_buffers(buffers)
-        doors = tuple(operand for name, tree in inputs.items() for operand in values.register_input(tree, name))
+        warnings_attributed = attributed_warnings(lambda: recorder.site.place)
+        registry = recorder.registry
+        tracker = make_memory_tracker(recorder, initial, device) if track_memory else None
+        params = make_params(parameters, registry)
+        registry.register_buffers(buffers)
+        input_operands = tuple(
+            operand for name, tree in inputs.items() for operand in registry.register_input(tree, name)
+        )
         try:
-            shows = unseen_kernels_relayed(recorder, everywhere=kernels)
-            plain = override_queries_patched(spaces, before=originals.back_up_all)
-            kept = storage_swaps_watched(originals)
-            attention = attention_fused_as(like if lives and device == "meta" else "")
-            with told, plain, kept, shows, attention, recorder, ledger or nullcontext(), beside(recorder):
+            kernels_relayed = unseen_kernels_relayed(recorder, everywhere=kernels)
+            queries_patched = override_queries_patched(namespaces, before=originals.back_up_all)
+            swaps_watched = storage_swaps_watched(originals)
+            attention = attention_fused_as(fused_like if track_memory and device == "meta" else "")
+            with (
+                warnings_attributed,
+                queries_patched,
+                swaps_watched,
+                kernels_relayed,
+                attention,
+                recorder,
+                tracker or nullcontext(),
+                extra_context(recorder),
+            ):
                 outputs = run(recorder)
-            ends = tuple(Operand(name, values.operand(tensor).value) for name, tensor in named_tensors(outputs))
-        except (Exception, SystemExit) as caught:  # noqa: BLE001 — whatever ends the author's forward pass is the finding
+            ends = tuple(Operand(name, registry.operand(tensor).value) for name, tensor in named_tensors(outputs))
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 — any exception of the author's forward pass is a result
             error = caught
         finally:
             originals.restore()
-        unseen = [*values.unseen_operands(), *find_unseen_fills(recorder.recorded_calls, ends)]
+        unseen = [*registry.unseen_operands(), *find_unseen_fills(recorder.recorded_calls, ends)]
         with attributed_warnings():
-            forward, derived = recorder.result_rows()
-        moments, lived = ledger.finish(tensor for _, tensor in named_tensors(outputs)) if ledger else ((), ())
+            forward, backward_rows = recorder.result_rows()
+        events, allocations = tracker.finish(tensor for _, tensor in named_tensors(outputs)) if tracker else ((), ())
         trace = Trace(
             target=target,
             device=device,
             dtype=dtype,
             mode=mode,
-            inputs=doors,
+            inputs=input_operands,
             outputs=ends,
             calls=tuple(recorder.calls),
             rows=add_generator_row(add_unseen_rows(forward, unseen) if kernels else forward, outputs),
-            params=known,
+            params=params,
             mismatches=tuple(recorder.mismatch_log.mismatches),
-            failure=recorder.mismatch_log.final_failure(recorder.site, error, values.known_operand) if error else None,
-            backward=derived,
+            failure=recorder.mismatch_log.final_failure(recorder.site, error, registry.known_operand)
+            if error
+            else None,
+            backward=backward_rows,
             loss=recorder.loss,
             notes=(NO_GRADIENTS_NOTE,) if recorder.lacks_gradients else (grad,) if grad else (),
-            kernel_events=moments,
-            allocations=lived,
+            kernel_events=events,
+            allocations=allocations,
             traits=traits_of(leading_device(split_devices(device))),
         )
     return Recording(trace, outputs, error, bool(unseen))
 
 
-def record(run: Callable[[Recorder], Any], **how: Any) -> Recording:
-    """One forward pass as data, `how` as in `once`; where work was left unseen, a second one by kernels."""
-    first = record_once(run, **how)
-    return record_once(run, kernels=True, **how) if first.has_unseen_work and first.error is None else first
+def record(run: Callable[[Recorder], Any], **options: Any) -> Recording:
+    """Record one forward pass with the options of `record_once`; if work was not seen, record a second one by
+    kernels."""
+    first = record_once(run, **options)
+    return record_once(run, kernels=True, **options) if first.has_unseen_work and first.error is None else first
 
 
 def record_module(
@@ -149,47 +167,50 @@ def record_module(
     train: bool = False,
     backward: bool = False,
     text: DescribeModule = no_text,
-    holding: ModuleContents | None = None,
-    **about: Any,
+    contents: ModuleContents | None = None,
+    **options: Any,
 ) -> Recording:
-    """A pass of a live module. `text` says a module's arguments in short; `about`: target, device, dtype and
-    inputs as `record` wants them.
+    """Record a pass of a live module.
 
-    It runs undisturbed first. Only where it failed it runs again: with gradients, where it may need them; on
-    past operands that do not fit, to see all of them. A lazy layer that could not be made has no shapes to go on with.
-    holding: what the model holds, where that is known.
+    text: a module's arguments as short text. contents: what `walk_modules` returned, if known. options: target, device,
+    dtype, inputs and others, as for `record_once`. The first run is undisturbed. Only if it fails the module runs
+    again: with gradients if it may need them, or past operands that do not fit, to see all of them; not if a lazy layer
+    has no shapes yet.
     """
-    held = holding or walk_modules(model)
+    contents = contents or walk_modules(model)
 
-    def look(**how: Any) -> Recording:
+    def run_once(**further: Any) -> Recording:
         return record(
-            lambda recorder: run_module(model, held, args, kwargs, recorder, train=train, text=text),
+            lambda recorder: run_module(model, contents, args, kwargs, recorder, train=train, text=text),
             mode="train" if train else "eval",
             backward=backward,
-            parameters=held.parameters,
-            buffers=held.buffers,
-            spaces=namespaces_of({type(module) for _, module in held.modules}),
-            **about,
-            **how,
+            parameters=contents.parameters,
+            buffers=contents.buffers,
+            namespaces=namespaces_of({type(module) for _, module in contents.modules}),
+            **options,
+            **further,
         )
 
-    first, grad = look(on_mismatch="raise"), ""
-    if is_out_of_memory(first.error):  # what the failed pass holds is alive as long as its frames
+    first, grad = run_once(on_mismatch="raise"), ""
+    if is_out_of_memory(first.error):  # the tensors of the failed pass live as long as its frames
         return first
-    why = "" if backward else gradient_note(first)
-    if why:
-        second = look(on_mismatch="raise", grad=why)
-        if why == DIFFERENTIATES_NOTE or second.error is None:
-            first, grad = second, why
+    note = "" if backward else gradient_note(first)
+    if note:
+        second = run_once(on_mismatch="raise", grad=note)
+        if note == DIFFERENTIATES_NOTE or second.error is None:
+            first, grad = second, note
     if first.trace.failure is not None and not first.trace.failure.backward:
-        further = look(on_mismatch="record", grad=grad) if not held.lazy_tensors else first
-        return further if further.trace.mismatches else first
+        last = run_once(on_mismatch="record", grad=grad) if not contents.lazy_tensors else first
+        return last if last.trace.mismatches else first
     return first
 
 
 def gradient_note(recording: Recording) -> str:
-    """Why a pass that failed without gradients is tried with them, as a note: its model derives something, or an
-    assertion of its author's, or what was said of gradients, may be about them; nothing where neither is so."""
+    """Return the note with which a pass that failed without gradients is tried with them; an empty string if it is not.
+
+    It is tried if the model differentiates something itself, or if an assertion of its author, or the message, may be
+    about gradients.
+    """
     error, failure = recording.error, recording.trace.failure
     if isinstance(error, RuntimeError) and re.search("n't require grad|not require grad", str(error)):
         return DIFFERENTIATES_NOTE
@@ -199,7 +220,7 @@ def gradient_note(recording: Recording) -> str:
 
 def run_module(
     model: nn.Module,
-    holding: ModuleContents,
+    contents: ModuleContents,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     recorder: Recorder,
@@ -207,12 +228,12 @@ def run_module(
     train: bool,
     text: DescribeModule,
 ) -> Any:
-    """The model's own forward pass, module by module."""
-    given = (*args, *kwargs.values())
-    kept = preserved_module(model, holding.modules, train=train, given=given)
+    """Run the model's own forward pass, module by module, and the backward pass, if requested."""
+    arguments = (*args, *kwargs.values())
+    preserved = preserved_module(model, contents.modules, train=train, arguments=arguments)
     with (
-        kept as belongings,
-        recorded_module_calls(ModuleLocations(holding.modules, text, belongings.take_snapshots), recorder),
+        preserved as state,
+        recorded_module_calls(ModuleLocations(contents.modules, text, state.take_snapshots), recorder),
     ):
-        recorder.register_existing(belongings.tensors)
+        recorder.register_existing(state.tensors)
         return recorder.run_backward(model(*args, **kwargs))

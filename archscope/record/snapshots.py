@@ -1,9 +1,9 @@
-"""What one thing is and holds: thing → Keepsakes, which tell whether it still is that, and make it that again.
+"""Snapshots of single objects: object → Snapshots, which tell whether it is unchanged, and restore it.
 
 dict, list, deque, set, bytearray │ modules │ objects: attributes, slots │ classes │ generators, arrays │ scripted code
 
-What a thing is, its base class says: a mapping that an author has made behaves as he likes, and his methods are not
-asked for what it holds.
+Containers are read through the methods of Python's base classes: an author's subclass may behave in any way, so its
+methods are not called.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import torch
 from torch import nn
 
 ATOMIC_TYPES = (int, float, str, bool, type(None), bytes, complex, torch.Tensor, ModuleType, torch.dtype, torch.device)
-"""What holds nothing that a run could change, or what somebody else looks after."""
+"""Types that hold nothing that a run could change, or that are restored elsewhere."""
 
 MAX_ENTRIES = 10_000
-"""How many entries a container may have whose entries are gone through; a longer one is only copied itself."""
+"""The largest number of entries that are visited in a container; a longer one is only copied itself."""
 
 DATA_CLASSES = (argparse.Namespace, SimpleNamespace, UserDict, UserList, UserString, ChainMap, queue.Queue)
 """Python's own classes whose instances hold what is put into them."""
 
 TORCH_STATE_PACKAGES = ("torch.distributions.", "torch.optim.", "torch.amp.", "torch.nn.utils.", "torch.nn.attention.")
-"""Where torch's classes are, other than modules, whose instances hold what is put into them."""
+"""Packages of torch classes, other than modules, whose instances hold what is put into them."""
 
 BUILTIN_CONTAINERS = frozenset([dict, OrderedDict, list, tuple, set, frozenset, deque])
 """Python's own containers, which have no attributes."""
@@ -46,7 +46,7 @@ ScriptModule = torch.jit._script.RecursiveScriptModule
 
 
 class Snapshot(NamedTuple):
-    """A thing, what it was before, whether it still is that, and how it becomes that again."""
+    """An object, its state before the run, a function that compares both, and one that restores the state."""
 
     thing: Any
     before: Any
@@ -55,7 +55,7 @@ class Snapshot(NamedTuple):
 
 
 def take_snapshots(thing: Any) -> Iterator[Snapshot]:
-    """What is kept of one thing."""
+    """Yield the snapshots of one object, without what it holds."""
     if isinstance(thing, nn.Module):
         yield from module_snapshots(thing)
         return
@@ -83,7 +83,7 @@ def take_snapshots(thing: Any) -> Iterator[Snapshot]:
 
 
 def module_snapshots(module: nn.Module) -> Iterator[Snapshot]:
-    """Its class, its attributes, and its tables: of parameters, buffers, modules, hooks."""
+    """Yield a module's class, attributes and tables of parameters, buffers, modules and hooks."""
     if isinstance(module, ScriptModule):
         yield Snapshot(module, script_attributes(module), same_scripted, rewrite_scripted)
         yield table_snapshot(vars(module))
@@ -94,7 +94,7 @@ def module_snapshots(module: nn.Module) -> Iterator[Snapshot]:
 
 
 def nonempty_tables(attributes: ObjectTable) -> list[Any]:
-    """The tables and sets among attributes that hold something."""
+    """Return the tables and sets among attributes that are not empty."""
     tables: Any = (value for value in attributes.values() if isinstance(value, (dict, set)))
     return [table for table in tables if (dict.__len__(table) if isinstance(table, dict) else set.__len__(table))]
 
@@ -104,7 +104,7 @@ def copy_table(table: Any) -> Any:
 
 
 def object_snapshots(thing: Any) -> Iterator[Snapshot]:
-    """Its class, its attributes and its slots."""
+    """Yield an object's class, attributes and slots."""
     yield Snapshot(thing, type(thing), same_type, set_class)
     attributes = instance_dict(thing)
     if attributes is not None and attributes is not thing:
@@ -119,7 +119,7 @@ def slot_snapshots(thing: Any) -> Iterator[Snapshot]:
 
 
 def object_contents(thing: Any) -> Iterable[Any]:
-    """What a thing holds, and the author's classes that it is an instance of."""
+    """Return what an object holds, and the author's classes that it is an instance of."""
     entries: list[Any] = []
     if isinstance(thing, dict):
         entries = list(builtin_base(thing).values(thing)) if len(thing) <= MAX_ENTRIES else []
@@ -146,7 +146,7 @@ def object_contents(thing: Any) -> Iterable[Any]:
 
 
 def module_attachments(module: nn.Module) -> Iterator[Any]:
-    """The modules in a module, its hooks, and what its author has given it."""
+    """Yield the submodules of a module, its hooks, and the attributes that its author has set."""
     for name, value in vars(module).items():
         if name not in MODULE_ATTRIBUTES:
             yield value
@@ -156,12 +156,12 @@ def module_attachments(module: nn.Module) -> Iterator[Any]:
 
 # ------------------------------------------------------------ attributes
 def is_torch_module(thing: Any) -> bool:
-    """Whether it is one of torch's own layers or containers, or code that torch has generated."""
+    """Return whether it is one of torch's own layers or containers, or code that torch has generated."""
     return isinstance(thing, nn.Module) and type(thing).__module__.startswith(("torch.nn.", "torch.fx."))
 
 
 def has_attributes(thing: Any) -> bool:
-    """Whether it is an object whose attributes may be written, of somebody's own class or of one that holds data."""
+    """Return whether it is an object with writable attributes, of an author's class or of a class that holds data."""
     if type(thing) in BUILTIN_CONTAINERS or isinstance(
         thing, (nn.Module, type, FunctionType, MethodType, torch.Tensor)
     ):
@@ -171,8 +171,8 @@ def has_attributes(thing: Any) -> bool:
 
 
 def is_user_class(cls: type) -> bool:
-    """Whether a class is neither torch's nor Python's; one that is made while a program runs is called after the module
-    of what makes it, and is not found there."""
+    """Return whether a class belongs neither to torch nor to Python. A class that is made at run time gets the name of
+    the module that makes it, but is not found there: such a class is the author's."""
     package = cls.__module__.partition(".")[0]
     if package in ("torch", "numpy", "archscope", "builtins"):
         return False
@@ -180,15 +180,15 @@ def is_user_class(cls: type) -> bool:
 
 
 def is_importable(cls: type) -> bool:
-    """Whether a class stands in its module under its name."""
-    place: Any = sys.modules.get(cls.__module__)
+    """Return whether a class is found in its module under its name."""
+    found: Any = sys.modules.get(cls.__module__)
     for name in cls.__qualname__.split("."):
-        place = getattr(place, name, None)
-    return place is cls
+        found = getattr(found, name, None)
+    return found is cls
 
 
 def instance_dict(thing: Any) -> ObjectTable | None:
-    """The table of an object's own attributes, whatever its class says of it."""
+    """Return the `__dict__` of an object, whatever its class defines."""
     try:
         found = object.__getattribute__(thing, "__dict__")
     except AttributeError:
@@ -197,13 +197,13 @@ def instance_dict(thing: Any) -> ObjectTable | None:
 
 
 def slot_descriptors(kind: type) -> list[MemberDescriptorType]:
-    """The slots of a class, also those above it, without what Python's own classes keep in theirs."""
-    above = [cls for cls in kind.__mro__ if cls.__module__ != "builtins"]
-    return [slot for cls in above for slot in vars(cls).values() if isinstance(slot, MemberDescriptorType)]
+    """Return the slots of a class and its bases, without those of Python's own classes."""
+    bases = [cls for cls in kind.__mro__ if cls.__module__ != "builtins"]
+    return [slot for cls in bases for slot in vars(cls).values() if isinstance(slot, MemberDescriptorType)]
 
 
 EMPTY_SLOT = object()
-"""What stands in a slot that holds nothing."""
+"""The value of an empty slot."""
 
 
 def slot_value(slot: MemberDescriptorType, thing: Any) -> Any:
@@ -214,7 +214,7 @@ def slot_value(slot: MemberDescriptorType, thing: Any) -> Any:
 
 
 def numpy_snapshots(thing: Any) -> Iterator[Snapshot]:
-    """An array by its elements, a generator by its state, where somebody imported numpy."""
+    """Yield an array by its elements, a generator by its state, if numpy is imported."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return
@@ -227,13 +227,13 @@ def numpy_snapshots(thing: Any) -> Iterator[Snapshot]:
         yield Snapshot(bits, bits.state, never_same, lambda bits, state: setattr(bits, "state", state))
 
 
-# ------------------------------------------------------------ whether it still is that
+# ------------------------------------------------------------ comparison
 def never_same(_thing: Any, _before: Any) -> bool:
     return False
 
 
 def same_items(first: Any, second: Any) -> bool:
-    """Whether these hold the same objects, one by one."""
+    """Return whether both hold the same objects, one by one."""
     return len(first) == len(second) and all(map(is_, first, second))
 
 
@@ -248,15 +248,15 @@ def same_table(table: ObjectTable, before: ObjectTable) -> bool:
 
 
 def same_module(module: nn.Module, before: tuple[type, ObjectTable, list[tuple[Any, Any]]]) -> bool:
-    """Whether its class, its attributes and its tables are as before; of tables, those that were not empty are kept."""
+    """Return whether class, attributes and tables are as before; tables that were empty are not compared."""
     kind, attributes, tables = before
     now = vars(module)
     if type(module) is not kind or not same_table(now, attributes):
         return False
     found = nonempty_tables(now)
     return len(found) == len(tables) and all(
-        table is kept and (set.__eq__(table, copy) if isinstance(table, set) else same_table(table, copy))
-        for table, (kept, copy) in zip(found, tables, strict=True)
+        table is original and (set.__eq__(table, copy) if isinstance(table, set) else same_table(table, copy))
+        for table, (original, copy) in zip(found, tables, strict=True)
     )
 
 
@@ -272,9 +272,9 @@ def same_class(cls: type, before: ObjectTable) -> bool:
     return same_table(dict(vars(cls)), before)
 
 
-# ------------------------------------------------------------ how it becomes that again
+# ------------------------------------------------------------ restoring
 def builtin_base(table: ObjectTable) -> Any:
-    """The class of Python's that knows what a mapping holds."""
+    """Return Python's base class of a mapping."""
     return OrderedDict if isinstance(table, OrderedDict) else dict
 
 
@@ -345,14 +345,14 @@ def rewrite_class(cls: type, before: ObjectTable) -> None:
 
 # ------------------------------------------------------------ scripted modules
 def script_attributes(module: ScriptModule) -> ObjectTable:
-    """The attributes that a scripted module keeps in C++, without its tensors."""
+    """Return the attributes that a scripted module keeps in C++, without its tensors."""
     kinds = module._concrete_type.get_attributes() if "_concrete_type" in vars(module) else ()
-    held = {name: module._c.getattr(name) for name in kinds if module._c.hasattr(name)}
-    return {name: value for name, value in held.items() if not isinstance(value, torch.Tensor)}
+    values = {name: module._c.getattr(name) for name in kinds if module._c.hasattr(name)}
+    return {name: value for name, value in values.items() if not isinstance(value, torch.Tensor)}
 
 
 def same_scripted(module: ScriptModule, before: ObjectTable) -> bool:
-    """Numbers and words are compared; everything else comes out of C++ as a copy, and counts as changed."""
+    """Return whether numbers and strings are equal; other values come out of C++ as copies, and count as changed."""
     now = script_attributes(module)
     return all(isinstance(value, ATOMIC_TYPES) and now.get(name) == value for name, value in before.items())
 

@@ -1,4 +1,4 @@
-"""Products of tensors that are no plain blocks: sparse ones cost what they store, nested ones part by part."""
+"""Products of sparse tensors, which cost what they store, and of nested tensors, which cost the sum of their parts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from archscope.trace import Kernel, Kernels, Shape
 
 
 def linear(inputs: torch.Tensor, weight: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:
-    """`inputs @ weight.T`, whatever their layouts."""
-    turned = shape_of(weight)[::-1]
+    """Return the kernels of `inputs @ weight.T`, whatever their layouts."""
+    transposed = shape_of(weight)[::-1]
     if inputs.is_nested:
-        return tuple(product_kernel(shape_of(part), turned) for part in inputs.unbind())
+        return tuple(product_kernel(shape_of(part), transposed) for part in inputs.unbind())
     if is_strided(inputs) and is_strided(weight):
-        return (product_kernel(shape_of(inputs), turned),)
-    told = (("stored", (stored_elements(inputs), stored_elements(weight))),)
-    return (Kernel("aten._sparse_mm", (shape_of(inputs), turned), outputs, told),)
+        return (product_kernel(shape_of(inputs), transposed),)
+    attributes = (("stored", (stored_elements(inputs), stored_elements(weight))),)
+    return (Kernel("aten._sparse_mm", (shape_of(inputs), transposed), outputs, attributes),)
 
 
 def sparse_kernel(name: str, factors: Sequence[torch.Tensor], outputs: tuple[Shape, ...]) -> Kernel:
-    """A kernel that tells how many elements each factor stores."""
+    """Return a kernel with the number of elements that each factor stores."""
     return Kernel(name, tuple(map(shape_of, factors)), outputs, (("stored", tuple(map(stored_elements, factors))),))
 
 
 def matmul(left: torch.Tensor, right: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:
-    """`left @ right`, whatever their layouts."""
+    """Return the kernels of `left @ right`, whatever their layouts."""
     if left.is_nested or right.is_nested:
         return tuple(product_kernel(*map(shape_of, pair)) for pair in nested_parts(left, right))
     if is_strided(left) and is_strided(right):
@@ -39,7 +39,7 @@ def matmul(left: torch.Tensor, right: torch.Tensor, outputs: tuple[Shape, ...]) 
 
 
 def nested_parts(*operands: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """The tensors that nested operands are made of, side by side; a matrix is for all of them."""
+    """Return the tensors that nested operands consist of, side by side; a matrix is repeated for all of them."""
     count = next(operand.size(0) for operand in operands if operand.is_nested)
     parts: list[Any] = [
         operand.unbind() if operand.is_nested or operand.dim() > 2 else [operand] * count for operand in operands
@@ -48,6 +48,6 @@ def nested_parts(*operands: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Kernels:
-    """Attention over nested sequences: heads of every sequence for themselves."""
+    """Return the kernels of attention over nested sequences, one for each sequence."""
     shapes = [tuple(map(shape_of, parts)) for parts in nested_parts(query, key, value)]
     return tuple(Kernel("aten.scaled_dot_product_attention", (q, k, v), ((*q[:-1], v[-1]),)) for q, k, v in shapes)

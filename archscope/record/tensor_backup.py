@@ -1,6 +1,6 @@
-"""Tensors as they were before a run: what each is, noted when it is met; its values, copied before they are written.
+"""Tensors as they were before a run: the state of each is noted when it is found, its values are copied before a write.
 
-held, met → TensorState (flags, history, gradient, hooks …)   about to be written → SavedTensor (memory, values)
+model, inputs, constants → TensorState (flags, history, gradient, hooks …)     before a write → SavedTensor (values)
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ set_version_counters: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None
     torch._C._autograd._unsafe_set_version_counter
 )
 swap_tensors: Callable[[torch.Tensor, torch.Tensor], None] = torch._C._swap_tensor_impl
-"""Gives each of two Python objects the tensor that the other one had."""
+"""Exchanges the tensors of two Python objects."""
 
-WRITTEN_UNSEEN = "it was written by what no function shows, and its values from before are not known"
-HISTORY_REPLACED = "it had a history, and the run has given it another one"
+WRITTEN_UNSEEN = "it was written by code that no function shows, and its values from before are not known"
+HISTORY_REPLACED = "it had an autograd history, and the run has replaced it"
 
 
 NodeId = tuple[int, str]
-"""A node of autograd's: its number and its name. The node itself would keep alive what it has saved."""
+"""The sequence number and name of an autograd node; the node itself would keep alive what it has saved."""
 
 
 class TensorState(NamedTuple):
-    """What a tensor is, beside its values. preexisting: whether it was there before the run for certain; version: how
-    often it was; node: what has computed it; hook_entries: its hooks, one by one; accumulate_hooks: those behind its
-    gradient."""
+    """The state of a tensor, without its values.
+
+    preexisting: True if it certainly existed before the run. version: how often it was written. node: the autograd node
+    that computed it. hook_entries: its hooks. accumulate_hooks: those that run after its gradient is accumulated.
+    """
 
     tensor: ReferenceType[torch.Tensor]
     preexisting: bool
@@ -53,8 +55,10 @@ class TensorState(NamedTuple):
 
 
 class SavedTensor(NamedTuple):
-    """A tensor, an alias of its memory, the bytes of that memory, a copy of its values. replaced: the tensor that it
-    was, if the run was lent another one in the same memory."""
+    """A tensor, an alias of its memory, the size of that memory, and a copy of its values.
+
+    replaced: the original tensor, if the run works with another one in the same memory.
+    """
 
     tensor: torch.Tensor
     alias: torch.Tensor
@@ -64,53 +68,54 @@ class SavedTensor(NamedTuple):
 
 
 class TensorBackup:
-    """What tensors were before the run. `give_back` makes them that again.
+    """The tensors of a model, its inputs and constants as they were before the run. `restore` makes them so again.
 
-    aside: the device that keeps copies of values, where the tensors' own device has no room; None for their own.
+    aside: the device for copies of values, if the tensors' own device has no memory for them; None for their own.
     """
 
-    def __init__(self, held: Iterable[torch.Tensor], *, aside: str | None = None):
+    def __init__(self, tensors: Iterable[torch.Tensor], *, aside: str | None = None):
         self._copy_device = aside
         self._states: dict[int, TensorState] = {}
         self._unindexed: list[ReferenceType[torch.Tensor]] = []
         self._by_storage: dict[int, list[ReferenceType[torch.Tensor]]] = {}
         self._saved: dict[int, SavedTensor] = {}
         with torch._C.DisableTorchFunction():
-            for tensor in held:
+            for tensor in tensors:
                 self.register(tensor, known=True)
 
     def register(self, tensor: torch.Tensor, *, known: bool = False) -> None:
-        """Also this one, which the run has met and did not make; and what it is a view of.
+        """Note the state of a tensor that the run has not made, and of the tensor that it is a view of.
 
-        known: it was there before the run for certain. Of what a function transform has wrapped the innermost counts.
+        known: it certainly existed before the run. If a function transform has wrapped it, the innermost tensor is
+        noted.
         """
         tensor = innermost_tensor(tensor)
         before = self._states.get(id(tensor))
         if before is None or before.tensor() is not tensor:
-            made = tensor_state(tensor, known=known)
-            self._states[id(tensor)] = made
-            self._unindexed.append(made.tensor)
+            state = tensor_state(tensor, known=known)
+            self._states[id(tensor)] = state
+            self._unindexed.append(state.tensor)
             if tensor._is_view() and tensor._base is not None:
                 self.register(tensor._base, known=known)
 
     def back_up(self, tensor: torch.Tensor) -> None:
-        """`tensor`, which may be a view, is going to be written: whatever is held in its memory is kept.
+        """Copy all noted tensors in the memory of `tensor`, which may be a view, since it is about to be written.
 
-        What a function transform has wrapped is written where the innermost tensor lies.
+        If a function transform has wrapped it, the innermost tensor's memory is written.
         """
         written, tensor = tensor, innermost_tensor(tensor)
         while self._unindexed:
-            met = self._unindexed.pop()
-            held = met()
-            if held is not None:
-                self._by_storage.setdefault(storage_id(held), []).append(met)
-        for met in self._by_storage.get(storage_id(tensor), ()):
-            held = met()
-            if held is not None and id(held) not in self._saved:
-                self._saved[id(held)] = save_tensor(held, lend=held is written, aside=self._copy_device)
+            reference_ = self._unindexed.pop()
+            live = reference_()
+            if live is not None:
+                self._by_storage.setdefault(storage_id(live), []).append(reference_)
+        for reference_ in self._by_storage.get(storage_id(tensor), ()):
+            live = reference_()
+            if live is not None and id(live) not in self._saved:
+                self._saved[id(live)] = save_tensor(live, lend=live is written, aside=self._copy_device)
 
     def back_up_each(self, *tensors: Any) -> None:
-        """Before these are given other memory, or one another's, by what no function shows."""
+        """Back up these tensors before they get other memory, or are swapped, by code that no function shows."""
         with torch._C.DisableTorchFunction():
             for tensor in tensors:
                 if isinstance(tensor, torch.Tensor):
@@ -118,35 +123,35 @@ class TensorBackup:
                     self.back_up(tensor)
 
     def back_up_all(self) -> None:
-        """Before work that nobody can look into."""
-        for held in self._live_tensors():
-            self.back_up(held)
+        """Back up all tensors before work that cannot be observed."""
+        for tensor in self._live_tensors():
+            self.back_up(tensor)
 
     def back_up_gradients(self) -> None:
-        """Before a backward pass that the model runs itself."""
-        for gradient in [one.gradient for one in self._states.values() if one.gradient is not None]:
+        """Back up all gradients before a backward pass that the model runs itself."""
+        for gradient in [state.gradient for state in self._states.values() if state.gradient is not None]:
             self.register(gradient)
             self.back_up(gradient)
 
     def _live_tensors(self) -> list[torch.Tensor]:
-        found = (one.tensor() for one in list(self._states.values()))
+        found = (state.tensor() for state in list(self._states.values()))
         return [tensor for tensor in found if tensor is not None]
 
     def restore(self) -> None:
-        """Makes every tensor what it was: first its memory and values, then what depends on these. A pending backward
-        pass of the caller's must not notice: it counts how often a tensor was written."""
+        """Restore every tensor: first its memory and values, then what depends on these. Version counters are restored
+        too, since a pending backward pass of the caller's checks them."""
         with torch._C.DisableTorchFunction(), torch.inference_mode():
             run_steps(self._restore_steps())
 
     def _restore_steps(self) -> Iterator[RestoreStep]:
-        marks = list(self._states.values())
-        yield from ((swap_back, (kept,)) for kept in self._saved.values())
+        states = list(self._states.values())
+        yield from ((swap_back, (saved,)) for saved in self._saved.values())
         for views in (False, True):
-            yield from ((restore_history, (one, views)) for one in marks)
-        yield from ((restore_values, (kept,)) for kept in self._saved.values())
-        yield from ((restore_attributes, (one,)) for one in marks)
-        # of a tensor and its view, which are counted as one, the one that was met first was written less
-        yield from ((restore_version, (one, id(one.tensor()) in self._saved)) for one in reversed(marks))
+            yield from ((restore_history, (state, views)) for state in states)
+        yield from ((restore_values, (saved,)) for saved in self._saved.values())
+        yield from ((restore_attributes, (state,)) for state in states)
+        # a tensor and its view share a version counter; the one that was noted first has the lower value
+        yield from ((restore_version, (state, id(state.tensor()) in self._saved)) for state in reversed(states))
 
 
 def tensor_state(tensor: torch.Tensor, *, known: bool) -> TensorState:
@@ -171,41 +176,41 @@ def node_id(tensor: torch.Tensor) -> NodeId | None:
     return None if node is None else (node._sequence_nr(), node.name())
 
 
-def save_tensor(held: torch.Tensor, *, lend: bool, aside: str | None = None) -> SavedTensor:
-    """Copied behind the back of whoever watches kernels: it is no work of the run's. Outside of function transforms
-    (vmap, grad, jvp) too: they wrap what they make, and a wrapper of a transform that is over must not be touched.
+def save_tensor(tensor: torch.Tensor, *, lend: bool, aside: str | None = None) -> SavedTensor:
+    """Return a copy of a tensor's values, made outside of all modes, since it is no work of the run, and outside of
+    function transforms (vmap, grad, jvp), which would wrap the copy, and wrappers become invalid when a transform ends.
 
-    lend: the run writes another tensor in the same memory in the place of one that has a history, where it can.
+    lend: if the tensor has a history, let the run write another tensor in the same memory instead, if possible.
     """
     with dispatch._disable_current_modes(), outside_of_transforms():
-        alias = held.detach()
+        alias = tensor.detach()
         values, size = alias.clone() if aside is None else alias.to(aside, copy=True), storage_bytes(alias)
-        own = swap_in_copy(held, alias) if lend and held.grad_fn is not None and torch.is_grad_enabled() else None
-        return SavedTensor(held, alias, size, values, own)
+        own = swap_in_copy(tensor, alias) if lend and tensor.grad_fn is not None and torch.is_grad_enabled() else None
+        return SavedTensor(tensor, alias, size, values, own)
 
 
-def swap_in_copy(held: torch.Tensor, alias: torch.Tensor) -> torch.Tensor | None:
-    """What `held` was until now; None where others hold it in C++, so that it cannot be exchanged."""
+def swap_in_copy(tensor: torch.Tensor, alias: torch.Tensor) -> torch.Tensor | None:
+    """Return the original tensor after replacing it; None if C++ code holds it too, so that it cannot be swapped."""
     with torch._C.DisableTorchFunction():
-        other = held.clone()
+        other = tensor.clone()
         other.data = alias.detach()
-        set_version_counters((other,), (held._version,))
+        set_version_counters((other,), (tensor._version,))
         try:
-            swap_tensors(held, other)
+            swap_tensors(tensor, other)
         except RuntimeError:
             return None
     return other
 
 
-# ------------------------------------------------------------ given back
-def swap_back(kept: SavedTensor) -> None:
-    """A tensor that was lent for another one's work becomes what it was."""
-    if kept.replaced is not None:
-        swap_tensors(kept.tensor, kept.replaced)
+# ------------------------------------------------------------ restoring
+def swap_back(saved: SavedTensor) -> None:
+    """Swap a tensor back that was replaced for the run."""
+    if saved.replaced is not None:
+        swap_tensors(saved.tensor, saved.replaced)
 
 
 def restore_history(before: TensorState, views: bool) -> None:
-    """A tensor without a history has none again; a view, when what it is a view of has none. Raises RuntimeError."""
+    """Remove the history from a tensor that had none, of views after their bases. Raises RuntimeError."""
     tensor = before.tensor()
     if tensor is None or tensor._is_view() != views:
         return
@@ -219,7 +224,7 @@ def restore_history(before: TensorState, views: bool) -> None:
 
 
 def clear_history(tensor: torch.Tensor) -> None:
-    """Takes the history away. Torch refuses to do that to a view, so a new one takes its place."""
+    """Remove a tensor's history. torch refuses to detach a view in place, so a new view replaces it."""
     with torch.inference_mode(False), torch.enable_grad():
         if tensor._base is None:
             tensor.detach_()
@@ -228,13 +233,13 @@ def clear_history(tensor: torch.Tensor) -> None:
             swap_tensors(tensor, fresh)
 
 
-def restore_values(kept: SavedTensor) -> None:
-    """Memory and values as they were, where they have changed."""
-    tensor, alias, values = kept.tensor, kept.alias, kept.values
+def restore_values(saved: SavedTensor) -> None:
+    """Restore memory and values, if they have changed."""
+    tensor, alias, values = saved.tensor, saved.alias, saved.values
     if storage_id(tensor) != storage_id(alias) or memory_layout(tensor) != memory_layout(alias):
         tensor.data = alias
-    if storage_bytes(alias) < kept.bytes:
-        alias.untyped_storage().resize_(kept.bytes)
+    if storage_bytes(alias) < saved.bytes:
+        alias.untyped_storage().resize_(saved.bytes)
     if tensor.is_meta:
         return
     if not (is_comparable(tensor) and tensor.device == values.device and torch.equal(tensor, values)):
@@ -242,7 +247,7 @@ def restore_values(kept: SavedTensor) -> None:
 
 
 def restore_attributes(before: TensorState) -> None:
-    """Whether it requires a gradient, its gradient, hooks and attributes as they were."""
+    """Restore whether it requires a gradient, its gradient, hooks and attributes."""
     tensor = before.tensor()
     if tensor is None:
         return
@@ -261,38 +266,38 @@ def restore_attributes(before: TensorState) -> None:
         refill_table(vars(tensor), before.attributes)
 
 
-def restore_version(before: TensorState, kept: bool) -> None:
-    """How often it was written. Raises RuntimeError where it was, and nobody has seen it."""
+def restore_version(before: TensorState, saved: bool) -> None:
+    """Restore how often it was written. Raises RuntimeError if it was written and no copy exists."""
     tensor = before.tensor()
     if tensor is None or before.version is None or tensor._version == before.version:
         return
     set_version_counters((tensor,), (before.version,))
-    if before.preexisting and not kept:
+    if before.preexisting and not saved:
         raise RuntimeError(WRITTEN_UNSEEN)
 
 
 # ------------------------------------------------------------ memory
 def innermost_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor itself, or the one inside all that function transforms have wrapped around it."""
+    """Return the tensor itself, or the one inside all wrappers of function transforms."""
     while transforms.is_functorch_wrapped_tensor(tensor):
         tensor = transforms.get_unwrapped(tensor)
     return tensor
 
 
 def memory_layout(tensor: torch.Tensor) -> object:
-    """How a tensor lies in its memory."""
+    """Return how a tensor lies in its memory: dtype, shape, stride, offset."""
     if not is_comparable(tensor):
         return tensor.dtype, tensor.shape
     return tensor.dtype, tensor.shape, tensor.stride(), tensor.storage_offset()
 
 
 def is_comparable(tensor: torch.Tensor) -> bool:
-    """Whether its values can be compared."""
+    """Return whether its values can be compared."""
     return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized
 
 
 def storage_id(tensor: torch.Tensor) -> int:
-    """Which memory a tensor lies in, by the identity of its storage; its own identity where it has none."""
+    """Return the identity of a tensor's storage; the tensor's own if it has none."""
     try:
         return tensor.untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):  # sparse tensors, wrappers of function transforms
@@ -300,7 +305,7 @@ def storage_id(tensor: torch.Tensor) -> int:
 
 
 def storage_bytes(tensor: torch.Tensor) -> int:
-    """The bytes of the memory that a tensor lies in; 0 where it has none."""
+    """Return the bytes of the storage that a tensor lies in; 0 if it has none."""
     with suppress(NotImplementedError, RuntimeError):
         return tensor.untyped_storage().nbytes()
     return 0
@@ -308,7 +313,7 @@ def storage_bytes(tensor: torch.Tensor) -> int:
 
 @contextmanager
 def storage_swaps_watched(originals: TensorBackup) -> Iterator[None]:
-    """Inside, tensors are kept before they get other memory by ways that torch shows to nobody."""
+    """Inside, tensors are backed up before they get other memory in ways that modes do not see."""
     with (
         calls_intercepted(torch.Tensor, "set_", originals.back_up_each),
         calls_intercepted(torch._C, "_swap_tensor_impl", originals.back_up_each),
@@ -317,9 +322,9 @@ def storage_swaps_watched(originals: TensorBackup) -> Iterator[None]:
 
 
 @contextmanager
-def preserved_tensors(held: Iterable[torch.Tensor], *, aside: str | None = None) -> Iterator[None]:
-    """Tensors have their values again afterwards, whoever writes them. aside: the device that keeps copies of them."""
-    originals = TensorBackup(held, aside=aside)
+def preserved_tensors(tensors: Iterable[torch.Tensor], *, aside: str | None = None) -> Iterator[None]:
+    """Inside, tensors may be written; afterwards they have their values again. aside: the device for the copies."""
+    originals = TensorBackup(tensors, aside=aside)
     originals.back_up_all()
     try:
         yield

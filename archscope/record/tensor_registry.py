@@ -1,7 +1,7 @@
-"""The tensors of a run by identity: tensor → Operand (its value, and who made it).
+"""The tensors of a run by identity: tensor → Operand (its value, and what made it).
 
-No tensor is kept alive: what is known of one is found by its id, and a weak reference tells that it still is that one.
-What somebody wrote into belongs to the last who wrote there, also where it is read through another view.
+No tensor is kept alive: entries are found by id, and a weak reference confirms that it is still the same tensor. A
+tensor that was written in place belongs to the last writer, also if it is read through another view.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from archscope.record.tensors import shape_of
 from archscope.trace import Operand, Value
 
 KnownTensor = tuple[ReferenceType[torch.Tensor], Operand, int]
-"""How to tell that it is still the same tensor, what it is as an operand, how often it had been written then."""
+"""A reference that confirms the identity of the tensor, its operand, and its version counter at that moment."""
 
 PLAIN_TYPES = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
 
 make_tuple = tuple.__new__
-"""Makes a named tuple without going through its class: there are thousands in a run."""
+"""Makes a named tuple without calling its class, since there are thousands in a run."""
 
 CONSTANT_SOURCE = "constant"
-"""The name of a tensor that neither a row made nor the model holds."""
+"""The source of a tensor that neither a row has made nor the model holds."""
 
 
 class TensorRegistry:
-    """What is known of every tensor. tell: hears of those that no row made.
+    """All that is known of every tensor. on_unknown: called with tensors that no row made.
 
-    known: by id. parameters: the names of the model's, by the ids of their values. any_written: whether one was written
-    that others may look into. has_wrapped: whether a function transform is at work; has_irregular: whether some are
-    sparse or nested.
+    known: by id. parameters: the names of the model's, by the ids of their values. any_written: True if a tensor was
+    written in place. has_wrapped: True if a function transform is active. has_irregular: True if some are sparse or
+    nested.
     """
 
-    def __init__(self, tell: Callable[[torch.Tensor], object]) -> None:
-        self._on_unknown = tell
+    def __init__(self, on_unknown: Callable[[torch.Tensor], object]) -> None:
+        self._on_unknown = on_unknown
         self.known: dict[int, KnownTensor] = {}
         self.any_written = False
         self.has_wrapped = False
@@ -57,7 +57,7 @@ class TensorRegistry:
         self._external: list[tuple[ReferenceType[torch.Tensor], Operand]] = []
 
     def register_param(self, name: str, parameter: torch.Tensor) -> Value:
-        """The value of a parameter, before the run; of its names the first counts."""
+        """Return the value of a parameter, before the run, registered under its first name."""
         if id(parameter) in self._model_tensors:
             return self.known[id(parameter)][1].value
         self._model_tensors[id(parameter)] = name, parameter
@@ -66,25 +66,25 @@ class TensorRegistry:
         return value
 
     def register_buffers(self, buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Names buffers, before the run; one becomes a value when a row reads it."""
+        """Name buffers, before the run; one becomes a value when a row reads it."""
         for name, tensor in buffers:
             self._model_tensors.setdefault(id(tensor), (name, tensor))
 
     def register_input(self, tree: Any, name: str) -> list[Operand]:
-        """Names the tensors of an input."""
+        """Register the tensors of an input, and return their operands."""
         return [self.register(tensor, leaf) for leaf, tensor in named_tensors(tree, name)]
 
     def operand(self, tensor: torch.Tensor) -> Operand:
-        """The tensor as an operand: a row's output, an input, something the model holds, or else a constant."""
+        """Return the tensor as an operand: a row's output, an input, a tensor of the model, or else a constant."""
         return self.known_operand(tensor) or self.register_external(tensor)
 
     def known_operand(self, tensor: torch.Tensor) -> Operand | None:
-        """The tensor as an operand, if it has been seen."""
+        """Return the tensor as an operand; None if it has not been seen."""
         known = self.known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
     def to_operands(self, items: Iterable[Any]) -> list[Any]:
-        """Arguments with every tensor as the operand that it is now; lists, tuples and dicts are copies."""
+        """Return arguments with every tensor replaced by its current operand; lists, tuples and dicts are copies."""
         found: list[Any] = []
         for item in items:
             kind = type(item)
@@ -107,7 +107,7 @@ class TensorRegistry:
         return found
 
     def named_operands(self, inputs: Iterable[tuple[str, torch.Tensor]]) -> tuple[Operand, ...]:
-        """A block's inputs, as far as they have been seen, under the names that the block has for them."""
+        """Return a block's inputs that have been seen, under the block's names."""
         found = []
         for name, tensor in inputs:
             operand = self.known_operand(tensor)
@@ -116,7 +116,7 @@ class TensorRegistry:
         return tuple(found)
 
     def register(self, tensor: torch.Tensor, source: str) -> Operand:
-        """A new value of this tensor, made by `source`."""
+        """Return an operand with a new value for this tensor, made by `source`."""
         dtype = self._dtypes.get(tensor.dtype) or self._dtypes.setdefault(tensor.dtype, str(tensor.dtype)[6:])
         size = tensor.numel() * tensor.element_size()
         if tensor.layout is torch.strided and not tensor.is_nested:
@@ -139,14 +139,14 @@ class TensorRegistry:
 
     def _remember_inner(self, tensor: torch.Tensor, operand: Operand) -> None:
         if self.has_wrapped:
-            for inside in inner_tensors(tensor):
-                self.known[id(inside)] = reference(inside), operand, write_count(inside)
+            for wrapped in inner_tensors(tensor):
+                self.known[id(wrapped)] = reference(wrapped), operand, write_count(wrapped)
 
     def register_external(self, tensor: torch.Tensor) -> Operand:
-        """A tensor that is seen for the first time, and was not made by a row."""
-        held = self._model_tensors.get(id(tensor))
-        if held is not None:
-            return self.register(tensor, held[0])
+        """Return the operand of a tensor that is seen for the first time, and was not made by a row."""
+        named = self._model_tensors.get(id(tensor))
+        if named is not None:
+            return self.register(tensor, named[0])
         inner = inner_tensors(tensor)
         if inner:
             self.has_wrapped = True
@@ -156,25 +156,26 @@ class TensorRegistry:
         if seen is not None:
             return self._remember(tensor, Operand(seen.source, seen.value._replace(shape=shape_of(tensor))))
         operand = self.register(tensor, CONSTANT_SOURCE)
-        if not isinstance(tensor, torch.nn.Parameter):  # which a module that is made in a run makes of a tensor
+        if not isinstance(tensor, torch.nn.Parameter):  # a module that is made in the run may make one of a tensor
             self._external.append((reference(tensor), operand))
         self._on_unknown(tensor)
         return operand
 
     def _find_in_storage(self, tensor: torch.Tensor) -> Operand | None:
-        """What is known of a tensor that lies where this one does: a function transform gives its results as views."""
-        alive = ((known[0](), known[1]) for known in list(self.known.values()))
-        here = storage_id(tensor)
-        return next((operand for other, operand in alive if other is not None and storage_id(other) == here), None)
+        """Return the operand of a tensor in the same storage: a function transform returns its results as views."""
+        tensors = ((known[0](), known[1]) for known in list(self.known.values()))
+        storage = storage_id(tensor)
+        return next((operand for other, operand in tensors if other is not None and storage_id(other) == storage), None)
 
     def note_write(self, tensor: torch.Tensor, operand: Operand) -> None:
-        """A row has written into the memory of this tensor, which may go; watched, none other gets its address."""
+        """Note that a row has written into this tensor's storage; a reference to it keeps its address from being
+        reused."""
         self.any_written = True
-        with suppress(NotImplementedError, RuntimeError):  # sparse tensors, wrappers: no other looks into these
+        with suppress(NotImplementedError, RuntimeError):  # sparse tensors, wrappers: they share no storage with others
             self._writers[storage_id(tensor)] = operand, StorageWeakRef(tensor.untyped_storage())
 
     def current_operand(self, tensor: torch.Tensor) -> Operand:
-        """The operand of a tensor that somebody may have written since: then of the last who did."""
+        """Return the operand of a tensor that may have been written since: then with the value of the last writer."""
         operand = self.operand(tensor)
         known = self.known[id(tensor)]
         if known[2] == write_count(tensor):
@@ -185,28 +186,29 @@ class TensorRegistry:
         return self._remember(tensor, operand)
 
     def has_changed(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor that is known has been written since."""
+        """Return whether a known tensor has been written since."""
         return self.known[id(tensor)][2] != write_count(tensor)
 
     def model_name(self, tensor: torch.Tensor) -> str | None:
-        """The name by which the model holds the tensor."""
-        held = self._model_tensors.get(id(tensor))
-        return held[0] if held is not None else None
+        """Return the name of the tensor in the model; None if the model does not hold it."""
+        named = self._model_tensors.get(id(tensor))
+        return named[0] if named is not None else None
 
     def unseen_operands(self) -> list[Operand]:
-        """The tensors that no row made, and that came to be in this run all the same; one that is gone may have."""
-        met = [(known(), operand) for known, operand in self._external]
-        made = {id(tensor) for tensor in young_tensors()} if met else set()
-        return [operand for tensor, operand in met if tensor is None or id(tensor) in made]
+        """Return the tensors that no row made but that were made during this run; tensors that are gone may have
+        been."""
+        seen = [(known(), operand) for known, operand in self._external]
+        young = {id(tensor) for tensor in young_tensors()} if seen else set()
+        return [operand for tensor, operand in seen if tensor is None or id(tensor) in young]
 
 
 def young_tensors() -> list[torch.Tensor]:
-    """The tensors that came to be since the cycle collector was put to rest."""
+    """Return the tensors that were made since the garbage collector was paused."""
     return [thing for thing in gc.get_objects(generation=0) if issubclass(type(thing), torch.Tensor)]
 
 
 def write_count(tensor: torch.Tensor) -> int:
-    """How often the tensor was written; 0 for an inference tensor, which does not count."""
+    """Return how often the tensor was written; 0 for an inference tensor, which has no counter."""
     try:
         return tensor._version
     except RuntimeError:
@@ -217,7 +219,7 @@ is_wrapped = transforms.is_functorch_wrapped_tensor
 
 
 def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors inside one that a function transform (vmap, grad, jvp) or a class of tensors has wrapped, from the
+    """Return the tensors inside one that a function transform (vmap, grad, jvp) or a tensor subclass wraps, from the
     outside in."""
     found = []
     while is_wrapped(tensor):
@@ -228,10 +230,10 @@ def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
     return found
 
 
-def vmap_examples(read: Iterable[torch.Tensor]) -> int:
-    """For how many examples a function works at once: the product of the sizes that `vmap` hides from it."""
+def vmap_examples(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the number of examples that a function processes at once: the product of the sizes that `vmap` hides."""
     hidden: dict[int, int] = {}
-    for tensor in read:
+    for tensor in tensors:
         while is_wrapped(tensor):
             inside = transforms.get_unwrapped(tensor)
             if transforms.is_batchedtensor(tensor):

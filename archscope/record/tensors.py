@@ -1,4 +1,5 @@
-"""Tensors in trees of arguments: tree → tensors. Whatever holds a tensor by a name: see `trees`."""
+"""The tensors in trees of arguments (lists, tuples and dicts), and their shapes; for other trees see
+`named_tensors`."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from archscope.trace import Shape
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:
-    """The tensors of nested lists, tuples and dicts, from left to right."""
+    """Return the tensors of nested lists, tuples and dicts, left to right."""
     found: list[torch.Tensor] = []
     gather_tensors((tree,), found)
     return found
@@ -32,7 +33,7 @@ SPARSE_LAYOUTS = frozenset([torch.sparse_coo, torch.sparse_csr, torch.sparse_csc
 
 
 def stored_elements(tensor: torch.Tensor) -> int | None:
-    """How many elements a sparse tensor stores, zeros among them; None for any other tensor."""
+    """Return the number of elements that a sparse tensor stores, including zeros; None for any other tensor."""
     if tensor.layout not in SPARSE_LAYOUTS:
         return None
     values = tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
@@ -40,14 +41,14 @@ def stored_elements(tensor: torch.Tensor) -> int | None:
 
 
 def layout_key(tensor: torch.Tensor) -> object:
-    """What its shape does not tell of a tensor: how much a sparse one stores; a nested one is like no other."""
+    """Return a key beside the shape: how much a sparse tensor stores; a nested tensor equals no other."""
     return object() if tensor.is_nested else (tensor.layout, stored_elements(tensor))
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
-    """The shape; of a nested tensor how many parts it has, and the largest size that they have along each axis.
+    """Return the shape; of a nested tensor the number of its parts, and their largest size along each axis.
 
-    On meta nobody knows how long its parts are: at most as long as all of them.
+    On meta the lengths of its parts are unknown: the total length is the limit.
     """
     if not tensor.is_nested:
         return tuple(tensor.shape)
@@ -60,7 +61,7 @@ def shape_of(tensor: torch.Tensor) -> Shape:
 
 
 def as_dims(tree: Any) -> Any:
-    """The tree with every tensor's shape in its place."""
+    """Return the tree with every tensor replaced by its shape."""
     if isinstance(tree, torch.Tensor):
         return Dims(tree.shape)
     if isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""Where in the author's code a run is: the call stack → the innermost line that is neither torch's nor ours."""
+"""The place of a run in the author's code: the innermost line of the call stack that is neither torch's nor ours."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from archscope.errors import Span
 ARCHSCOPE_PREFIX = str(Path(__file__).parent.parent) + os.sep
 RUN_FILE = str(Path(__file__).parent / "run.py")
 WARNINGS_FILE = str(warnings.__file__)
-"""Where a warning that is made an error is raised."""
+"""The file that raises a warning that is turned into an error."""
 TORCH_PREFIX = str(Path(torch.__file__).parent) + os.sep
 
 
 def user_span() -> Span | None:
-    """The place of the author's line that is at work; None where torch's modules alone are, as when a spec is run.
+    """Return the author's line that is running; None if there is none, such as in a spec of torch's modules.
 
-    What lies further out than our own call of the model is not the model's.
+    Frames outside of our own call of the model are not searched.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != RUN_FILE:
@@ -34,7 +34,7 @@ def user_span() -> Span | None:
 
 
 def raising_span(error: BaseException) -> Span | None:
-    """The innermost line of the author's that an exception has come through."""
+    """Return the innermost line of the author's code in an exception's traceback."""
     found, step = None, error.__traceback__
     while step is not None:
         found = instruction_span(step.tb_frame, step.tb_lasti) if is_user_frame(step.tb_frame) else found
@@ -43,7 +43,8 @@ def raising_span(error: BaseException) -> Span | None:
 
 
 def raising_frame(error: BaseException) -> FrameType | None:
-    """The author's function that raised an exception by itself; None where something that it called did."""
+    """Return the frame of the author's function that raised an exception itself; None if a function that it called
+    did."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
@@ -55,7 +56,7 @@ def is_user_frame(frame: FrameType) -> bool:
 
 
 def instruction_span(frame: FrameType, instruction: int) -> Span:
-    """The place of an instruction; the file as it is called from the current directory."""
+    """Return the place of an instruction, with the file's path relative to the current directory, if it is inside."""
     file = frame.f_code.co_filename
     position = next(islice(frame.f_code.co_positions(), instruction // 2, None), (None, None, None, None))
     line, column = position[0] or frame.f_lineno, position[2] or 0

@@ -1,4 +1,4 @@
-"""What a function mode is told of: a function, or its name → whether torch shows calls of it."""
+"""Which functions a function mode sees."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ OPERATOR_TYPES = (OpOverload, OpOverloadPacket, HigherOrderOperator)
 
 
 def is_visible(function: Any) -> bool:
-    """Whether torch tells a mode of calls of a function."""
+    """Return whether torch calls a function mode for a function."""
     return isinstance(function, OPERATOR_TYPES) or function in torch.overrides.get_testing_overrides()
 
 
 def is_torch_name(name: str) -> bool:
-    """Whether torch has a function (`torch.add`) or an operator (`aten.add`) of this name whose calls it tells of."""
+    """Return whether torch has a visible function (`torch.add`) or operator (`aten.add`) of this name."""
     found: Any = torch if name.startswith("torch.") else torch.ops
     for part in name.removeprefix("torch.").split("."):
         found = getattr(found, part, None)

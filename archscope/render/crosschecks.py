@@ -63,7 +63,7 @@ def archscope_row(check: CrossCheck) -> tuple[str, ...]:
 
 
 def counter_row(account: Account, check: CrossCheck) -> tuple[str, ...]:
-    own = account.statement
+    own = account.result
     if own.status != "counted":
         return counter_label(own), "", "", STATUS_WORDS[own.status], "", ""
     factor = account.relative_time(check.seconds)
@@ -94,7 +94,7 @@ def format_difference(amount: int | None) -> str:
 
 
 def counter_versions(check: CrossCheck) -> Iterator[str]:
-    for own in (account.statement for account in check.accounts):
+    for own in (account.result for account in check.accounts):
         if own.version and ", " not in own.counter:
             of = "" if own.package == own.counter else f"of {own.package} "
             yield f"{own.counter} {of}{own.version}"
@@ -107,7 +107,7 @@ def cross_check_notes(check: CrossCheck) -> Iterator[str]:
     yield "all ran without gradients, one after another; FlopCounterMode counts FLOPs, here they are halved"
     if check.report.trace.mode == "train":
         yield "train: in training mode; all count the forward pass, the backward pass is counted by none of them"
-    if any(", unfused" in account.statement.counter for account in check.accounts):
+    if any(", unfused" in account.result.counter for account in check.accounts):
         yield "unfused: once more, with attention, recurrent layers and fast paths taken apart into plain products"
     yield from check.report.trace.notes
     for account in check.accounts:
@@ -115,7 +115,7 @@ def cross_check_notes(check: CrossCheck) -> Iterator[str]:
 
 
 def account_notes(account: Account) -> Iterator[str]:
-    own = account.statement
+    own = account.result
     if own.status != "counted":
         yield from ("", not_counted_note(own))
         return
@@ -157,7 +157,7 @@ def cross_check_rows(check: CrossCheck) -> Iterator[Sequence[object]]:
     found = "; ".join(map(short_finding, check.report.findings)) or None
     yield "archscope", None, status, "total", None, None, total.params, total.macs, check.seconds, found
     for account in check.accounts:
-        own = account.statement
+        own = account.result
         who = own.counter, own.version or None, own.status
         yield *who, "total", None, None, own.params, own.macs, own.seconds, own.error or None
         for one in account.params_differences:

@@ -1,10 +1,10 @@
-"""A report with what was measured of it, held against what the device can do.
+"""A report with its measured times and memory, compared with what the device can do at most.
 
-    Report + Measurement + Ceilings + Memory → Timing: TimedRows (seconds, bound, least time), totals
-    Timing + lines of the report → Spent, of any part        Grid: several Timings side by side
+    Report + Measurement + Ceilings + Footprint → Timing: TimedRows (seconds, bound, least time), totals
+    Timing.sum_rows → TimeSum of any rows          Grid: several Timings side by side
 
-model      the nouns, rows and totals
-fusion     what would go if norms and element-wise operations were fused
+timing     data classes, rows and totals
+fusion     the time that fusing norms and element-wise operations would save
 document   the JSON document
 grid       one target at several batch sizes and dtypes
 """

@@ -1,4 +1,4 @@
-"""Timing → the JSON document `archscope.timing/1`, as plain dicts and lists; what is not known is None."""
+"""The JSON document `archscope.timing/1` of a Timing, as plain dicts and lists; what is not known is None."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def timing_document(timing: Timing) -> JsonDict:
     measurement, report = timing.measurement, timing.report.to_dict()
     load = None if measurement.load is None else measurement.load.to_dict()
     cost = timing.cost
-    kept = {key: report[key] for key in ("target", "device", "dtype", "mode", "inputs")}
+    repeated = {key: report[key] for key in ("target", "device", "dtype", "mode", "inputs")}
     return {
         "schema": "archscope.timing/1",
-        **kept,
+        **repeated,
         "batch": timing.report.batch,
         "machine": {**measurement.machine.to_dict(), "load": load},
         "options": dict(timing.options),
@@ -98,13 +98,15 @@ def roofline_dict(timing: Timing) -> JsonDict | None:
         "least_s_at_least": timing.least,
         "of_roofline": timing.of_roofline,
         "held_by": dict(whole.least_by_kind),
-        "fusible": [{"kind": one.kind, "seconds": one.seconds, "rows": list(one.rows)} for one in timing.fusible],
+        "fusible": [
+            {"kind": group.kind, "seconds": group.seconds, "rows": list(group.rows)} for group in timing.fusible
+        ],
         "ceilings_measured": timing.ceilings.measured,
     }
 
 
 def memory_dict(footprint: Footprint) -> JsonDict:
-    """Bytes; `row` is where the predicted peak stands, of the backward pass where `backward` says so."""
+    """Return sizes in bytes, and in `row` the row of the predicted peak, in the backward pass if `backward` is true."""
     predicted = footprint.predicted
     parts: JsonDict = dict.fromkeys(("params", "peak_predicted"))
     if predicted is not None:

@@ -1,8 +1,9 @@
-"""What would go if it were fused: rows that only pass over what the row before them has just made.
+"""The time that fusion would save: rows that only read and rewrite the output of the row before them.
 
 A norm or an element-wise operation that is the only reader of the row before it could be computed there, before its
-input is written. What is left of it then is reading its other operands. So of its time goes the share of its traffic
-that is no other operand's: of a ReLU all, of a residual addition two thirds. In training a batch norm is none of them.
+input is written to memory. Only its other operands must still be read. So fusion saves the share of its time that
+belongs to its input and output: all of a ReLU's traffic, two thirds of a residual addition's. A batch norm in training
+cannot be fused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FUSIBLE_NORMS = frozenset(
     ["batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "local_response_norm"]
 )
 BATCH_NORMS = frozenset(["batch_norm", "instance_norm"])
-"""In training these wait for the statistics of the whole batch: they cannot be computed while their input is made."""
+"""In training these need the statistics of the whole batch, so they cannot be computed while their input is made."""
 
 FUSIBLE_ELEMENTWISE = frozenset(
     [
@@ -32,7 +33,7 @@ FUSIBLE_OPS: Mapping[str, frozenset[str]] = {"norms": FUSIBLE_NORMS, "element-wi
 
 @dataclass(frozen=True)
 class FusibleRows:
-    """Seconds that would go with rows of one kind, and their indexes."""
+    """Rows of one kind that could be fused: the seconds that this would save, and the rows' indexes."""
 
     kind: str
     seconds: float
@@ -40,7 +41,8 @@ class FusibleRows:
 
 
 def find_fusible(report: Report, seconds: Sequence[float | None]) -> tuple[FusibleRows, ...]:
-    """By kind, the greatest first. seconds: of each row; a row without is left out."""
+    """Return fusible rows by kind, the greatest saving first. seconds: of each row; rows without a time are left
+    out."""
     found: dict[str, list[tuple[int, float]]] = {}
     for index, saved in fusion_savings(report, seconds):
         short = report.rows[index].row.short_name.removesuffix("_")
@@ -54,12 +56,12 @@ def find_fusible(report: Report, seconds: Sequence[float | None]) -> tuple[Fusib
 
 
 def fusion_savings(report: Report, seconds: Sequence[float | None]) -> Iterator[tuple[int, float]]:
-    """Rows that could be fused, and the seconds that would go with each."""
+    """Yield the index of each row that could be fused, and the seconds that this would save."""
     index = report.index
-    able = (FUSIBLE_NORMS | FUSIBLE_ELEMENTWISE) - (BATCH_NORMS if report.trace.mode == "train" else frozenset())
+    fusible = (FUSIBLE_NORMS | FUSIBLE_ELEMENTWISE) - (BATCH_NORMS if report.trace.mode == "train" else frozenset())
     for row in report.rows:
         spent = seconds[row.index]
-        if spent is None or row.row.view or row.row.short_name.removesuffix("_") not in able:
+        if spent is None or row.row.view or row.row.short_name.removesuffix("_") not in fusible:
             continue
         fed = fusible_input(row.row, index.makers)
         if fed is not None and len(index.readers(fed)) == 1 and fed not in index.output_ids:
@@ -70,11 +72,11 @@ def fusion_savings(report: Report, seconds: Sequence[float | None]) -> Iterator[
 
 
 def fusible_input(row: Row, makers: Mapping[int, Row]) -> int | None:
-    """The value of the row that was made last, by a row that does work, and is as large as what the row gives."""
-    given = {value.shape for value in row.outputs}
-    made = [
+    """Return the id of the last computed input that has the shape of an output and is not made by a view; else None."""
+    output_shapes = {value.shape for value in row.outputs}
+    inputs = [
         (makers[operand.value.id].index, operand.value.id)
         for operand in row.inputs
-        if operand.value.id in makers and operand.value.shape in given and not makers[operand.value.id].view
+        if operand.value.id in makers and operand.value.shape in output_shapes and not makers[operand.value.id].view
     ]
-    return max(made)[1] if made else None
+    return max(inputs)[1] if inputs else None

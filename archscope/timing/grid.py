@@ -1,4 +1,4 @@
-"""One target at several batch sizes and dtypes: Timings, without their rows, side by side."""
+"""Timings of one target at several batch sizes and dtypes, without their rows, side by side."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from archscope.timing.timing import Timing
 
 @dataclass(frozen=True, repr=False)
 class Grid:
-    """`timings` in the order in which they were measured: for each dtype, batch size after batch size.
+    """Timings of one target, in the order in which they were measured: for each dtype, one batch size after another.
 
-    planned: how many there would have been, had nobody broken off. refused: those that could not run, each with its
-    reason.
+    planned: how many there would be without an interruption. refused: reasons of those that could not run.
     """
 
     timings: tuple[Timing, ...]
@@ -29,13 +28,13 @@ class Grid:
     @property
     def interrupted(self) -> bool:
         missing = len(self.timings) + len(self.refused) < self.planned
-        return missing or any(one.measurement.interrupted for one in self.timings)
+        return missing or any(timing.measurement.interrupted for timing in self.timings)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.timings/1`: the documents of all, in the same order."""
+        """Return the JSON document `archscope.timings/1`, which holds the documents of all, in the same order."""
         timings = [timing.to_dict() for timing in self.timings]
-        kept = {"target": self.target, "planned": self.planned, "refused": list(self.refused)}
-        return {"schema": "archscope.timings/1", **kept, "timings": timings}
+        summary = {"target": self.target, "planned": self.planned, "refused": list(self.refused)}
+        return {"schema": "archscope.timings/1", **summary, "timings": timings}
 
     def __repr__(self) -> str:
         return f"<Grid {self.target}: {len(self.timings)} timings>"

@@ -1,6 +1,6 @@
-"""The nouns: a TimedRow is a row with its time and the least that it can take; TimeSum, a sum of them; a Timing, all.
+"""Data classes: TimedRow (a row, its time and the least time possible), TimeSum (a sum of rows), Timing (all rows).
 
-What is not known is None, and a sum with an unknown part says so: its `least` is then a lower bound.
+What is not known is None. The `least` of a sum with an unknown part is a lower bound, and its `exact` is false.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from archscope.trace import Row
 NO_COST = Total()
 
 CUDNN_PREFIXES = ("conv", "lstm", "gru", "rnn")
-"""How functions begin whose products are cuDNN's, with a setting of its own for TF32."""
+"""Prefixes of the functions whose products cuDNN computes, which has a TF32 setting of its own."""
 
 
 @dataclass(frozen=True)
 class TimeSum:
-    """Sums over rows. seconds: device time, None where a row was not timed. least: seconds that they take at best, a
-    lower bound where `sure` is false. flops and moved (bytes): of both passes, flops None where they are not known.
-    least_by_kind: seconds of the least time by what sets it (`compute`, `memory`, `launch`)."""
+    """A sum over rows.
+
+    seconds, backward: device time of the forward and backward pass, None if a row was not timed. least: the least
+    seconds that the device needs, a lower bound where `exact` is false. flops and moved (bytes): of both passes, flops
+    None if unknown. least_by_kind: seconds of the least time by what limits them (`compute`, `memory`, `launch`).
+    """
 
     seconds: float | None = 0.0
     backward: float | None = 0.0
@@ -42,17 +45,17 @@ class TimeSum:
 
     @property
     def total_seconds(self) -> float | None:
-        """Forward and backward."""
+        """Seconds of the forward and backward pass; None if one is not known."""
         return None if self.seconds is None or self.backward is None else self.seconds + self.backward
 
     @property
     def bound(self) -> BoundKind | None:
-        """What sets the greatest part of the least time; None for what takes none, such as a view."""
+        """What limits the greatest part of the least time; None for a sum that takes no time, such as a view."""
         return max(self.least_by_kind, key=lambda item: item[1])[0] if self.least_by_kind else None
 
     @property
     def of_roofline(self) -> float | None:
-        """The least time as a share of the time that was measured, 0 to 1 and above; None where one is not known."""
+        """The least time as a share of the measured time, 0 to 1 and above; None if one is not known."""
         return self.least / self.total_seconds if self.exact and self.least and self.total_seconds else None
 
     @property
@@ -71,9 +74,10 @@ class TimeSum:
 
 @dataclass(frozen=True)
 class TimedRow:
-    """A row of the forward pass, what it took, and what derives it. None: not known, or without a device's ceilings.
+    """A row of the forward pass with its time and that of its backward kernels. None: not known, or no ceilings.
 
-    bounds: the least time of the row, and of what derives it. dtype: whose peak is its roof.
+    spent: seconds, FLOPs and bytes. bounds: the least times of the row and of its backward pass. dtype: selects the
+    peak.
     """
 
     priced: PricedRow
@@ -92,9 +96,9 @@ class TimedRow:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Memory: as predicted, as measured (bytes at the highest, what is held included), and the batch size that fits.
+    """Memory in bytes: predicted, measured (peak, with parameters and inputs), and the batch size that fits.
 
-    available: bytes that the device has for it. largest_batch: None where it is not known.
+    available: bytes that the device has for it. largest_batch: None if it is not known.
     """
 
     predicted: PredictedMemory | None = None
@@ -104,15 +108,15 @@ class Footprint:
 
     @property
     def ratio(self) -> float | None:
-        """Predicted ÷ measured."""
+        """Predicted peak ÷ measured peak."""
         return self.predicted.peak / self.measured if self.predicted and self.measured else None
 
 
 @dataclass(frozen=True, repr=False)
 class Timing:
-    """What a model took on a device: `rows`, `total`, `least`, `to_dict()`; `str()` is the table.
+    """The measured time and memory of a model on a device: `rows`, `total`, `least`, `to_dict()`; `str()` is the table.
 
-    ceilings: of the device, None where they were not asked for. options: how it was run (compile, channels_last,
+    ceilings: those of the device, None if they were not requested. options: how it was run (compile, channels_last,
     optimizer), by name.
     """
 
@@ -129,37 +133,37 @@ class Timing:
 
     @property
     def total(self) -> Samples | None:
-        """The runs that nobody watched."""
+        """Samples of the whole run, without any instrumentation; None if there are none."""
         return self.measurement.whole_run
 
     @property
     def seconds(self) -> float | None:
-        """The median of these."""
+        """The median of the whole run."""
         return None if self.total is None else self.total.median
 
     @property
     def throughput(self) -> float | None:
-        """Examples per second: of dimension 0 of the inputs, where they agree, else runs."""
+        """Examples per second, by dimension 0 of the inputs if they agree on it, else runs per second."""
         return (self.report.batch or 1) / self.seconds if self.seconds else None
 
     @cached_property
     def cost(self) -> Total:
-        """What both passes cost."""
+        """The cost of the forward and the backward pass."""
         return self.report.total + (self.report.backward_total or NO_COST)
 
     @property
     def flops_per_second(self) -> float | None:
-        """FLOPs (2 × MACs) of a run, by its median; None where an operation is unpriced."""
+        """FLOPs (2 × MACs) per second, by the median; None if an operation is unpriced."""
         return self.cost.flops / self.seconds if self.cost.flops is not None and self.seconds else None
 
     @cached_property
     def rows(self) -> tuple[TimedRow, ...]:
-        """The rows of the forward pass, each with what derives it."""
+        """The rows of the forward pass, each with the time of its backward pass."""
         times = self.measurement.rows
         return tuple(make_timed_row(row, self.report, times, self.ceilings) for row in self.report.rows)
 
     def sum_rows(self, indexes: Iterable[int]) -> TimeSum:
-        """The sum over rows, by their indexes."""
+        """Return the sum over the rows with these indexes."""
         return sum_times([self.rows[index].spent for index in indexes])
 
     @cached_property
@@ -169,28 +173,27 @@ class Timing:
 
     @cached_property
     def whole_run(self) -> TimeSum:
-        """The whole as it was measured, with the optimizer's least time; of its time `backward` is the part of that
-        name, in inference 0."""
+        """The measured whole, with the optimizer's least time; `backward` is the backward pass, 0 in inference."""
         parts = {name: samples.median for name, samples in self.measurement.parts}
         backward = 0.0 if self.report.backward_total is None else parts.get("backward")
         forward = None if self.seconds is None else self.seconds - (backward or 0.0)
-        held: list[tuple[BoundKind, float]] = [*self.all_rows.least_by_kind, ("memory", self.optimizer_least)]
+        least_by_kind: list[tuple[BoundKind, float]] = [*self.all_rows.least_by_kind, ("memory", self.optimizer_least)]
         return replace(
             self.all_rows,
             seconds=forward,
             backward=backward,
             least=self.all_rows.least + self.optimizer_least,
-            least_by_kind=sum_by_kind(item for item in held if item[1]),
+            least_by_kind=sum_by_kind(item for item in least_by_kind if item[1]),
         )
 
     @property
     def least(self) -> float | None:
-        """Seconds that all rows, and the optimizer, take at best, one after another; None without ceilings."""
+        """The least seconds that all rows and the optimizer need, one after another; None without ceilings."""
         return self.whole_run.least if self.ceilings is not None else None
 
     @property
     def optimizer_least(self) -> float:
-        """Seconds in which what an optimizer's step reads and writes can be moved; 0 where there is none."""
+        """The least seconds in which the memory traffic of an optimizer step can be moved; 0 without an optimizer."""
         name = dict(self.options).get("optimizer")
         moved = OPTIMIZERS[str(name)].moved * sum(trained_param_sizes(self.report.trace)) if name else 0
         return moved / self.ceilings.bandwidth(moved) if self.ceilings is not None and moved else 0.0
@@ -202,7 +205,7 @@ class Timing:
 
     @property
     def accounted(self) -> float | None:
-        """The share of the median that the rows sum to, and in training the optimizer."""
+        """The share of the median that the rows, and in training the optimizer, sum to."""
         times = self.measurement.rows
         return (
             None if times is None or not self.seconds else (times.known_seconds + self.optimizer_seconds) / self.seconds
@@ -210,12 +213,12 @@ class Timing:
 
     @property
     def optimizer_seconds(self) -> float:
-        """Seconds of the optimizer's step; 0 where there is none."""
+        """Seconds of the optimizer's step; 0 without an optimizer."""
         return next((samples.median for name, samples in self.measurement.parts if name == "optimizer"), 0.0)
 
     @property
     def between_rows(self) -> float | None:
-        """Seconds that no row took: Python and autograd on CPU, waiting for launches on a GPU."""
+        """Seconds that are in no row: Python and autograd on CPU, waiting for launches on a GPU."""
         times = self.measurement.rows
         return (
             None if times is None or not self.seconds else self.seconds - times.known_seconds - self.optimizer_seconds
@@ -223,24 +226,24 @@ class Timing:
 
     @property
     def launch_cost(self) -> float | None:
-        """Seconds by which the replay of a CUDA graph is shorter; None where there is none."""
+        """Seconds by which the replay of a CUDA graph is shorter; None without a graph."""
         graph = self.measurement.graph_replays
         return None if graph is None or self.seconds is None else self.seconds - graph.median
 
     @cached_property
     def fusible(self) -> tuple[FusibleRows, ...]:
-        """What would go if it were fused with the row before it."""
+        """The rows that could be fused with the row before them, by kind."""
         times = self.measurement.rows
         return find_fusible(self.report, times.forward) if times is not None else ()
 
     @property
     def worth_fusing(self) -> tuple[FusibleRows, ...]:
-        """What of it is more than half a per cent of the time."""
+        """The kinds of fusible rows that would save more than half a per cent of the time."""
         return tuple(group for group in self.fusible if self.seconds and group.seconds > self.seconds / 200)
 
     def points(self) -> tuple[RooflinePoint, ...]:
-        """The timed rows, for a picture; rows that are alike in what they do and move are one point. Those of unknown
-        FLOPs have no place there."""
+        """Return points of the roofline chart. Rows with equal operation, FLOPs and bytes are one point; rows with
+        unknown FLOPs are left out."""
         alike: dict[object, list[TimedRow]] = {}
         for row in self.rows:
             if row.bounds and row.spent.total_seconds and row.spent.flops is not None:
@@ -249,7 +252,7 @@ class Timing:
         return tuple(map(point_of, alike.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.timing/1`; unknown is None."""
+        """Return the JSON document `archscope.timing/1`; what is unknown is None."""
         return timing_document(self)
 
     def __repr__(self) -> str:
@@ -263,11 +266,11 @@ class Timing:
 
 
 def point_of(rows: Sequence[TimedRow]) -> RooflinePoint:
-    """Rows that are alike in the picture: `encoder.0.main.att ×12`, all of them together."""
+    """Return one point for equal rows, with the sum of their times: `encoder.0.main.att ×12`."""
     spent, first, times = sum_times([row.spent for row in rows]), rows[0].priced, len(rows)
-    called = first.path if first.path and not first.path.rpartition(".")[2].isdigit() else f"{first.path} {first.op}"
+    name = first.path if first.path and not first.path.rpartition(".")[2].isdigit() else f"{first.path} {first.op}"
     return RooflinePoint(
-        name=f"{called.strip()}{f' ×{times}' if times > 1 else ''}",
+        name=f"{name.strip()}{f' ×{times}' if times > 1 else ''}",
         intensity=spent.intensity or 0.0,
         flops_per_second=spent.flops_per_second or 0.0,
         seconds=spent.total_seconds or 0.0,
@@ -282,31 +285,31 @@ def point_of(rows: Sequence[TimedRow]) -> RooflinePoint:
 def make_timed_row(priced: PricedRow, report: Report, times: RowTimes | None, ceilings: Ceilings | None) -> TimedRow:
     index = priced.index
     forward = None if times is None else known_seconds(times.forward[index], priced, report.trace.traits)
-    derived = report.backward_by_row.get(index)
+    backward_total = report.backward_by_row.get(index)
     backward = times.backward[index] if times and times.backward else None
-    if derived is None:
+    if backward_total is None:
         backward = backward or 0.0
-    steps = [
+    passes = [
         (priced.total, kernel_count(priced.row)),
-        *([(derived, report.backward_kernel_counts[index])] if derived else []),
+        *([(backward_total, report.backward_kernel_counts[index])] if backward_total else []),
     ]
     dtype = roof_dtype(priced.row, ceilings)
-    bounds = [] if ceilings is None else [row_bound(total, count, dtype, ceilings) for total, count in steps]
-    there = tuple(one for one in bounds if one is not None)
+    bounds = [] if ceilings is None else [row_bound(total, count, dtype, ceilings) for total, count in passes]
+    known = tuple(bound for bound in bounds if bound is not None)
     spent = TimeSum(
         seconds=forward,
         backward=backward,
-        least=fsum(one.known_seconds for one in there),
-        exact=all(one.seconds is not None for one in there),
-        flops=None if any(total.partial for total, _ in steps) else sum(2 * total.known for total, _ in steps),
-        moved=sum(total.read + total.written for total, _ in steps),
-        least_by_kind=sum_by_kind((one.kind, one.known_seconds) for one in there),
+        least=fsum(bound.known_seconds for bound in known),
+        exact=all(bound.seconds is not None for bound in known),
+        flops=None if any(total.partial for total, _ in passes) else sum(2 * total.known for total, _ in passes),
+        moved=sum(total.read + total.written for total, _ in passes),
+        least_by_kind=sum_by_kind((bound.kind, bound.known_seconds) for bound in known),
     )
-    return TimedRow(priced, spent, there, dtype)
+    return TimedRow(priced, spent, known, dtype)
 
 
 def known_seconds(seconds: float | None, priced: PricedRow, traits: DeviceTraits) -> float | None:
-    """Products that took a GPU no time were computed elsewhere, where nobody looked."""
+    """Return the seconds, or None for products that took a GPU no time: they ran where the profiler did not look."""
     return None if seconds == 0 and priced.cost.known and traits.is_async else seconds
 
 
@@ -317,14 +320,14 @@ def row_bound(total: Total, kernels: int, dtype: str, ceilings: Ceilings) -> Bou
 
 
 def roof_dtype(row: Row, ceilings: Ceilings | None) -> str:
-    """The peak that holds a row's products: of the dtype that it gives, or of TF32 where a GPU may use that."""
+    """Return the dtype whose peak limits the row: that of its output, or TF32 if the settings allow it on a GPU."""
     dtype = next((value.dtype for value in row.outputs), "float32")
     setting = "tf32_conv" if row.short_name.startswith(CUDNN_PREFIXES) else "tf32"
     return TF32_DTYPE if dtype == "float32" and ceilings is not None and ceilings.machine.setting(setting) else dtype
 
 
 def kernel_count(row: Row) -> int:
-    """How many kernels a row starts at least: none for a view, one for what is free of products."""
+    """Return the least number of kernels that a row launches: 0 for a view, 1 for a row without products."""
     return 0 if row.view else max(1, len(row.kernels))
 
 
@@ -341,7 +344,7 @@ def sum_times(parts: Sequence[TimeSum]) -> TimeSum:
 
 
 def sum_or_none(seconds: Sequence[float | None]) -> float | None:
-    """None where one of them is not known."""
+    """Return the sum; None if one of the values is None."""
     return None if None in seconds else fsum(second for second in seconds if second is not None)
 
 

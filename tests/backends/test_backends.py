@@ -77,7 +77,7 @@ def test_a_model_on_two_devices_is_recorded_with_the_memory_of_the_one_that_work
     model, x = Split(), torch.ones(2, 4)
     with pretending(monkeypatch, "meta"):
         trace = record_module(
-            model, (x,), {}, target="Split", device="cpu + meta", dtype="float32", inputs={"x": x}, lives=True
+            model, (x,), {}, target="Split", device="cpu + meta", dtype="float32", inputs={"x": x}, track_memory=True
         ).trace
     made = [life.bytes for life in trace.allocations if life.created >= 0]
     assert made == [2 * 4 * 4, 2 * 8 * 4], "of two linear layers, the first one's result is in other memory"
@@ -231,7 +231,7 @@ def test_an_interrupt_in_a_step_keeps_what_was_measured(gpu: type[FakeGpu]) -> N
 
     job.eager_module[2].register_forward_pre_hook(broken)
     with prepared_workload(job, live=True):
-        found = measure_workload(job, None, 0, seconds=0.5, ask=lambda _: rounds.append(1) if not rounds else None)
+        found = measure_workload(job, None, 0, seconds=0.5, on_round=lambda _: rounds.append(1) if not rounds else None)
     assert found.interrupted
     assert found.whole_run is not None
     assert [name for name, _ in found.parts] == (["forward", "backward", "optimizer"])
@@ -287,7 +287,7 @@ def test_trials_of_algorithms_are_no_part_of_the_predicted_memory(monkeypatch: p
     about = {"target": "t", "device": "cpu", "dtype": "float32", "inputs": {"x": x}}
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     with pretending(monkeypatch, "cpu", Trying):
-        record_module(Convolving(), (x,), {}, lives=True, **about)
+        record_module(Convolving(), (x,), {}, track_memory=True, **about)
         assert torch.backends.cudnn.benchmark
         record_module(Convolving(), (x,), {}, **about)
     assert seen == [False, True]

@@ -31,7 +31,7 @@ HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "i
 def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[PredictedMemory, str, int]:
     """What is predicted, the row at the peak, and the bytes that are measured on top of what is held."""
     plan = api.compile_plan(target, batch=batch, train=train)
-    trace = api.summaries.summarize_plan(plan, device=device, train=train, backward=train, lives=True).trace
+    trace = api.summaries.summarize_plan(plan, device=device, train=train, backward=train, track_memory=True).trace
     predicted = predict_memory(trace, optimizer="adamw" if train else "")
     assert predicted is not None
     rows = trace.backward if predicted.backward else trace.rows

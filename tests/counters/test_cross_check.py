@@ -66,7 +66,7 @@ def test_a_target_finds_what_lies_beside_it_also_when_it_is_called(folder: Path)
     (folder / "elsewhere/net.py").write_text(f"from torch import nn\n\n\nclass Net(nn.Module):\n{made}{forward}")
     (folder / "elsewhere/beside.py").write_text("def halved(x):\n    return x / 2\n")
     check = archscope.cross_check("elsewhere/net.py:Net", input=(1, 8))
-    assert [account.statement.status for account in check.accounts] == ["counted"] * 3
+    assert [account.result.status for account in check.accounts] == ["counted"] * 3
 
 
 def test_the_table(folder: Path) -> None:

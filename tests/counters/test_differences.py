@@ -336,7 +336,7 @@ def checked(make: Callable[[], nn.Module], *args: Any, **kwargs: Any) -> CrossCh
 
 
 def account(check: CrossCheck, witness: str) -> Account:
-    return next(account for account in check.accounts if account.statement.counter == witness)
+    return next(account for account in check.accounts if account.result.counter == witness)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.witness}: {case.name}")
@@ -346,7 +346,7 @@ def test_a_difference_has_its_cause(case: Case) -> None:
     found = account(check, case.witness)
     assert {difference.sentence: difference.amount for difference in found.macs_differences} == case.sentences
     assert found.unexplained == 0
-    assert found.statement.macs == case.macs + sum(case.sentences.values())
+    assert found.result.macs == case.macs + sum(case.sentences.values())
 
 
 @pytest.mark.parametrize("name", ["attention of one", "two layers of an LSTM", "multi-head attention", "an encoder"])
@@ -355,12 +355,12 @@ def test_unfused_the_counter_sees_everything(name: str) -> None:
         pytest.skip("this torch's counter sees fused attention at once, so there is no second run")
     case = next(case for case in CASES if case.name.startswith(name))
     unfused = account(checked(case.make, *case.args), "FlopCounterMode, unfused")
-    assert (unfused.macs_off, unfused.macs_differences, unfused.statement.seconds) == (0, (), None)
+    assert (unfused.macs_off, unfused.macs_differences, unfused.result.seconds) == (0, (), None)
 
 
 def test_what_no_second_run_sees_is_not_run_twice() -> None:
     check = checked(lambda: nn.Bilinear(3, 4, 5), ones(2, 3), ones(2, 4))
-    assert [account.statement.counter for account in check.accounts] == [FVCORE, TORCHINFO, COUNTER]
+    assert [account.result.counter for account in check.accounts] == [FVCORE, TORCHINFO, COUNTER]
 
 
 def test_rows_of_a_difference_are_ours() -> None:

@@ -120,7 +120,7 @@ def test_a_crash_is_told_by_its_first_error() -> None:
 def test_a_witness_that_is_missing_says_how_to_get_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     check = archscope.cross_check(nn.Linear(4, 4).eval(), args=(torch.ones(1, 4),))
-    status = {account.statement.counter: account.statement.status for account in check.accounts}
+    status = {account.result.counter: account.result.status for account in check.accounts}
     assert status == {"fvcore": "counted", "torchinfo": "counted", "FlopCounterMode": "counted"} | {package: "missing"}
     assert f"{package} is not installed: pip install fvcore torchinfo" in str(check)
 
@@ -136,14 +136,14 @@ class Masked(nn.Module):
 
 def test_a_call_by_name_that_fvcore_cannot_take() -> None:
     check = archscope.cross_check(Masked(), args=(torch.ones(2, 4),), kwargs={"mask": torch.ones(4)})
-    found = {account.statement.counter: account.statement for account in check.accounts}
+    found = {account.result.counter: account.result for account in check.accounts}
     assert (found["fvcore"].status, found["torchinfo"].macs, found["FlopCounterMode"].macs) == ("unable", 32, 32)
     assert found["fvcore"].error == "fvcore takes arguments by position only; this call needs mask by name"
 
 
 def test_names_become_positions_where_the_forward_has_them() -> None:
     check = archscope.cross_check(nn.Bilinear(3, 4, 5), kwargs={"input2": torch.ones(2, 4), "input1": torch.ones(2, 3)})
-    assert {account.statement.status for account in check.accounts} == {"counted"}
+    assert {account.result.status for account in check.accounts} == {"counted"}
 
 
 def test_dicts_and_a_model_without_inputs() -> None:
@@ -161,7 +161,7 @@ def test_dicts_and_a_model_without_inputs() -> None:
 
     for model, args, macs in ((Of(), ({"x": torch.ones(2, 4)},), 32), (Fixed(), (), 24)):
         check = archscope.cross_check(model, args=args)
-        found = {account.statement.counter: account.statement for account in check.accounts}
+        found = {account.result.counter: account.result for account in check.accounts}
         assert (found["FlopCounterMode"].macs, found["torchinfo"].status) == (macs, "counted")
 
 

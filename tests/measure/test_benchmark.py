@@ -37,7 +37,7 @@ def job(module: nn.Module, *, train: bool = False, turns: int = 1, optimizer: st
 def measure(work: Workload, *, rows: bool = True, ask: Callable[[float], object] = lambda _: None) -> Measurement:
     trace, tally = noted(work.eager_module, work.calls[0][0], train=work.train)
     with prepared_workload(work, live=True):
-        return measure_workload(work, tally if rows else None, len(trace.rows), seconds=SHORT, ask=ask)
+        return measure_workload(work, tally if rows else None, len(trace.rows), seconds=SHORT, on_round=ask)
 
 
 # ------------------------------------------------------------ what is measured
@@ -139,7 +139,7 @@ def test_an_interrupt_before_the_first_round_leaves_no_time() -> None:
     module[0].register_forward_hook(after(1, KeyboardInterrupt()))
     work = job(module)
     with prepared_workload(work, live=True):
-        found = measure_workload(work, tally, len(trace.rows), seconds=SHORT, ask=lambda _: None)
+        found = measure_workload(work, tally, len(trace.rows), seconds=SHORT, on_round=lambda _: None)
     assert (found.whole_run, found.rows, found.peak, found.interrupted) == (None, None, None, True)
 
 
@@ -160,7 +160,7 @@ def test_what_the_model_raises_goes_on(calls: int) -> None:
     module[0].register_forward_hook(after(calls, ValueError("of the model's own")))
     work = job(module)
     with prepared_workload(work, live=True), pytest.raises(StepError) as raised:
-        measure_workload(work, tally, len(trace.rows), seconds=SHORT, ask=lambda _: None)
+        measure_workload(work, tally, len(trace.rows), seconds=SHORT, on_round=lambda _: None)
     assert str(raised.value.__cause__) == "of the model's own"
 
 

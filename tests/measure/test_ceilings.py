@@ -117,7 +117,7 @@ def test_a_quick_measurement_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(room, "USUAL_WORKING_SET", MIB)
     monkeypatch.setattr(room, "MAX_WORKING_SET", MIB)
     told: list[str] = []
-    found = measure_ceilings("cpu", tell=told.append, seconds=0.5)
+    found = measure_ceilings("cpu", on_progress=told.append, seconds=0.5)
     assert found.machine.setting("threads") == 1
     assert [dtype for dtype, _ in found.peaks] == ["float32", "bfloat16", "float16", "float64"]
     assert 1e8 < (found.peak("float32") or 0) < 1e13

@@ -93,7 +93,7 @@ def test_what_is_predicted_of_a_small_net_is_what_is_measured(case: Case, train:
 def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[PredictedMemory, int]:
     """What is predicted of a spec, and what is measured on top of what is held."""
     plan = compile_plan(spec, train=train, **how)
-    report = summarize_plan(plan, device=device, train=train, backward=train, lives=True)
+    report = summarize_plan(plan, device=device, train=train, backward=train, track_memory=True)
     predicted = predict_memory(report.trace, optimizer="adamw" if train else "")
     assert predicted is not None
     inputs = tuple(example_inputs(plan, device, None).values())

@@ -121,12 +121,12 @@ def test_every_row_of_a_spec_has_a_time(spec: str, train: bool, monkeypatch: pyt
     monkeypatch.setattr(rows_cpu, "hook_cost", lambda: 0.0)
     tallies: list[CallRowMap] = []
 
-    def beside(recorder: Any) -> CallRowMap:
+    def extra_context(recorder: Any) -> CallRowMap:
         tallies.append(CallRowMap(recorder))
         return tallies[-1]
 
     plan = compile_plan(spec, train=train)
-    report = summarize_plan(plan, device="cpu", train=train, backward=train, beside=beside)
+    report = summarize_plan(plan, device="cpu", train=train, backward=train, extra_context=extra_context)
     place, kind = device_and_dtype(plan, "cpu", None)
     module, call = build(plan, device=place, dtype=kind).train(train), tuple(example_inputs(plan, place, kind).values())
     work = Workload(module, module, [(call, {})], "cpu", train)

@@ -152,7 +152,7 @@ def test_a_warm_up_tells_the_quickest_run(hours: Hours) -> None:
 # ------------------------------------------------------------ who asks, and who breaks off
 def test_whoever_asks_is_told_what_is_done(hours: Hours) -> None:
     told: list[float] = []
-    collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=told.append)
+    collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, on_round=told.append)
     assert told == sorted(told)
     assert (min(told) > 0, told[-1], len(told)) == (True, 1.0, 20)
     assert told[:4] == [0.025, 0.1, 0.125, 0.2]
@@ -160,7 +160,7 @@ def test_whoever_asks_is_told_what_is_done(hours: Hours) -> None:
 
 def test_more_than_all_is_never_done(hours: Hours) -> None:
     told: list[float] = []
-    collect_samples({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, ask=told.append)
+    collect_samples({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, on_round=told.append)
     assert told == [1.0] * MIN_ROUNDS
 
 
@@ -184,7 +184,7 @@ def test_whoever_asks_may_break_off(hours: Hours) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 
-    found = collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, ask=ask)
+    found = collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, on_round=ask)
     samples = found.samples("whole")
     assert found.interrupted
     assert samples is not None

@@ -64,7 +64,7 @@ def noted(module: nn.Module, args: tuple[Any, ...], *, train: bool = False) -> t
     """A recorded run, and which call made which row."""
     tallies: list[CallRowMap] = []
 
-    def beside(recorder: Any) -> CallRowMap:
+    def extra_context(recorder: Any) -> CallRowMap:
         tallies.append(CallRowMap(recorder))
         return tallies[-1]
 
@@ -78,7 +78,7 @@ def noted(module: nn.Module, args: tuple[Any, ...], *, train: bool = False) -> t
         device="cpu",
         dtype="float32",
         inputs=targets.named_inputs(module, args, {}),
-        beside=beside,
+        extra_context=extra_context,
     )
     assert recording.error is None
     return recording.trace, tallies[-1]

@@ -25,8 +25,8 @@ TWICE = {"gpt2.yaml:small": 97 * 16}
 def test_every_difference_is_explained(pair: Pair) -> None:
     check = archscope.cross_check(pair.target, set=pair.set)
     assert check.report.total == archscope.summarize(pair.target, set=pair.set).total
-    found = {account.statement.counter: account for account in check.accounts}
-    assert {account.statement.status for account in check.accounts} == {"counted"}
+    found = {account.result.counter: account for account in check.accounts}
+    assert {account.result.status for account in check.accounts} == {"counted"}
     assert {name: account.unexplained for name, account in found.items()} == dict.fromkeys(found, 0)
     assert {name: account.params_unexplained or 0 for name, account in found.items()} == dict.fromkeys(found, 0)
     assert (found["fvcore"].params_off, found["torchinfo"].params_off) == (0, TWICE.get(pair.spec, 0))

@@ -48,11 +48,13 @@ MODELS = {
 }
 
 
-def predicted(model: nn.Module, device: str, *, train: bool, like: str = "") -> PredictedMemory:
+def predicted(model: nn.Module, device: str, *, train: bool, fused_like: str = "") -> PredictedMemory:
     x = torch.zeros(2, LENGTH, HEADS * SIZE, device=device)
     about = {"target": "t", "device": device, "dtype": "float32", "inputs": {"x": x}}
     model = model.to(device)
-    trace = record_module(model, (x,), {}, train=train, backward=train, lives=True, like=like, **about).trace
+    trace = record_module(
+        model, (x,), {}, train=train, backward=train, track_memory=True, fused_like=fused_like, **about
+    ).trace
     found = predict_memory(trace)
     assert found is not None
     return found
@@ -61,12 +63,12 @@ def predicted(model: nn.Module, device: str, *, train: bool, like: str = "") -> 
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_meta_needs_what_the_processor_needs(name: str, train: bool) -> None:
-    here, there = (predicted(MODELS[name](), device, train=train, like="cpu") for device in ("cpu", "meta"))
+    here, there = (predicted(MODELS[name](), device, train=train, fused_like="cpu") for device in ("cpu", "meta"))
     assert (there.peak, there.activations) == (here.peak, here.activations)
 
 
 def test_meta_alone_takes_attention_apart() -> None:
-    apart, fused = (predicted(Attention(), "meta", train=True, like=like) for like in ("", "cpu"))
+    apart, fused = (predicted(Attention(), "meta", train=True, fused_like=name) for name in ("", "cpu"))
     assert apart.peak - fused.peak > 2 * HEADS * LENGTH**2 * 4
 
 

@@ -29,7 +29,7 @@ def batch() -> torch.Tensor:
 
 
 def lives(forward: Any, *, backward: bool = False, **held: Any) -> Trace:
-    return traced(Holds(forward, **held), batch(), lives=True, backward=backward)
+    return traced(Holds(forward, **held), batch(), track_memory=True, backward=backward)
 
 
 def made(trace: Trace) -> list[tuple[int, int | None, int | None]]:
@@ -78,7 +78,7 @@ def test_memory_that_grows_is_other_memory() -> None:
 def test_what_is_there_before_is_told_apart_and_counted_once() -> None:
     weight = nn.Parameter(torch.zeros(8))
     model = Holds(lambda m, x: x * m.one + m.two + m.mean, one=weight, two=weight, mean=nn.Buffer(torch.zeros(8)))
-    known = [life for life in traced(model, batch(), lives=True).allocations if life.created < 0]
+    known = [life for life in traced(model, batch(), track_memory=True).allocations if life.created < 0]
     assert known == [
         Allocation(32, -1, None, "parameter"),
         Allocation(32, -1, None, "buffer"),
@@ -89,7 +89,10 @@ def test_what_is_there_before_is_told_apart_and_counted_once() -> None:
 def test_what_the_graph_keeps_lives_until_its_node_has_run() -> None:
     """exp keeps its result, sin and cos what they are given; both are gone when the node before has its turn."""
     trace = traced(
-        Holds(lambda m, x: (x * m.one).exp().sin().cos(), one=nn.Parameter(batch())), batch(), lives=True, backward=True
+        Holds(lambda m, x: (x * m.one).exp().sin().cos(), one=nn.Parameter(batch())),
+        batch(),
+        track_memory=True,
+        backward=True,
     )
     start = next(index for index, moment in enumerate(trace.kernel_events) if moment.backward)
     saved = [
@@ -103,7 +106,7 @@ def test_what_the_graph_keeps_lives_until_its_node_has_run() -> None:
 
 
 def test_gradients_live_to_the_end() -> None:
-    trace = traced(nn.Linear(8, 8), batch(), lives=True, backward=True)
+    trace = traced(nn.Linear(8, 8), batch(), track_memory=True, backward=True)
     assert [life for life in trace.allocations if life.kind == "gradient"] == [
         life._replace(freed=None) for life in trace.allocations if life.kind == "gradient"
     ]
@@ -111,7 +114,7 @@ def test_gradients_live_to_the_end() -> None:
 
 
 def test_every_moment_has_its_row() -> None:
-    trace = traced(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), batch(), lives=True, backward=True)
+    trace = traced(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), batch(), track_memory=True, backward=True)
     forward = [trace.rows[moment.row].short_name for moment in trace.kernel_events if not moment.backward]
     derived = [
         trace.backward[moment.row].short_name for moment in trace.kernel_events if moment.backward and moment.row >= 0
@@ -127,15 +130,15 @@ def test_what_has_no_storage_makes_all_of_it_unknown() -> None:
 
 def test_what_is_kept_of_the_authors_tensors_is_no_memory_of_the_run() -> None:
     """A norm in training writes its statistics, which are copied before."""
-    trace = traced(nn.BatchNorm1d(8), batch(), lives=True, train=True)
+    trace = traced(nn.BatchNorm1d(8), batch(), track_memory=True, train=True)
     assert [size for size, _, _ in made(trace)] == [A, 32, 32]
 
 
 def test_a_look_at_the_meta_device_is_no_memory_of_the_run() -> None:
     """The kernels of a function without a rule are asked of copies on meta, while the run is there as well."""
     x = torch.zeros(4, 8, device="meta")
-    trace = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), x, lives=True)
-    plain = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), batch(), lives=True)
+    trace = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), x, track_memory=True)
+    plain = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), batch(), track_memory=True)
     assert [life.bytes for life in trace.allocations] == [life.bytes for life in plain.allocations]
 
 
@@ -148,7 +151,7 @@ def test_only_the_last_look_counts() -> None:
 
     x = batch()
     recording = record(
-        run, target="t", device="cpu", dtype="float32", mode="eval", inputs={"x": x}, parameters=(), lives=True
+        run, target="t", device="cpu", dtype="float32", mode="eval", inputs={"x": x}, parameters=(), track_memory=True
     )
     assert [row.short_name for row in recording.trace.rows] == ["exp", "sin"]
     assert recording.trace.kernel_events == (KernelEvent(0, False), KernelEvent(1, False))
@@ -173,14 +176,14 @@ def test_a_recording_is_the_same_with_it_and_without(backward: bool) -> None:
         nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.GELU(), nn.Linear(8, 3)),
         torch.randn(4, 8),
     )
-    with_, without = (recorded(model, x, train=True, backward=backward, lives=lives) for lives in (True, False))
+    with_, without = (recorded(model, x, train=True, backward=backward, track_memory=lives) for lives in (True, False))
     assert torch.equal(with_.outputs, without.outputs)
     assert with_.trace.rows == without.trace.rows
     assert with_.trace.backward == without.trace.backward
 
 
 def test_nothing_is_kept_alive_by_it() -> None:
-    recording = recorded(nn.Linear(8, 8), batch(), lives=True)
+    recording = recorded(nn.Linear(8, 8), batch(), track_memory=True)
     output = ref(recording.outputs.untyped_storage())
     del recording
     gc.collect()
@@ -216,7 +219,7 @@ def test_kernels_are_watched_without_torchs_compiler() -> None:
     program = """
 import sys, torch
 from tests.record.runs import traced
-trace = traced(torch.nn.Linear(2, 2), torch.zeros(1, 2), lives=True, backward=True)
+trace = traced(torch.nn.Linear(2, 2), torch.zeros(1, 2), track_memory=True, backward=True)
 sys.exit("torch._dynamo" in sys.modules or not trace.backward)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
