@@ -148,7 +148,7 @@ def test_a_forward_that_derives_has_gradients(how: str, macs: int) -> None:
     model, x = Forces(how), torch.ones(5, 3)
     report = archscope.summarize(model, args=(x,))
     assert (report.trace.mode, report.backward_total, report.total.macs) == ("eval", None, macs)
-    assert report.trace.notes == ("the forward pass derives: it ran with gradients",)
+    assert report.trace.notes == ("the forward pass computes derivatives: it ran with gradients",)
     assert (x.requires_grad, x.grad, model.net[0].weight.grad) == (False, None, None)
 
 

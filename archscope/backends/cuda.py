@@ -44,7 +44,7 @@ OTHER_DEVICES_HELP = 'device="cpu" runs on the CPU, device="meta" without memory
 WHICH_PROCESS = "nvidia-smi says which process"
 UNOPENED = {
     "out of memory": f"other work holds its memory, {WHICH_PROCESS}",
-    "busy or unavailable": f"another process has it for itself, {WHICH_PROCESS}",
+    "busy or unavailable": f"another process uses it exclusively, {WHICH_PROCESS}",
     "no kernel image": "this torch is not built for this GPU: install one that is",
 }
 """A word of the error with which a GPU refuses all work → what helps."""
@@ -161,7 +161,7 @@ class CudaBackend:
             _touch(self._device)
         except RuntimeError as error:
             message = _in_short(error)
-            cure = next((cure for words, cure in UNOPENED.items() if words in message), "nvidia-smi says how it is")
+            cure = next((cure for words, cure in UNOPENED.items() if words in message), "nvidia-smi shows its state")
             return DeviceProblem(
                 f"{self._device} is here, but cannot be used: {message}", f"{cure}; {OTHER_DEVICES_HELP}"
             )

@@ -18,19 +18,19 @@ from archscope.crosscheck.per_module import ModuleCounts, RowProduct
 from archscope.report import PricedRow
 
 ONE_ROW_COUNTED = "counted for 1 row of {ratio}"
-BY_FIRST_AXIS = "counted by the first axis of the output, which is no batch: {ratio} × too much"
-BY_OUTPUT = "counted by the places of the output: {ratio} × too much"
-BY_OUTPUT_LESS = "counted by the places of the output: 1 of {ratio}"
+BY_FIRST_AXIS = "counted by the first axis of the output, which is not a batch: {ratio} × too much"
+BY_OUTPUT = "counted by the positions of the output: {ratio} × too much"
+BY_OUTPUT_LESS = "counted by the positions of the output: 1 of {ratio}"
 BY_TWO_AXES = "counted by two axes of the output: {ratio} × too much"
 BROADCAST_BATCH = "counted for 1 of {ratio} in a broadcast batch"
 UNBATCHED = "counted as if its first axis were a batch: {ratio} × too much"
 UNBATCHED_LESS = "counted as if its first axis were a batch: 1 of {ratio}"
-COUNTED_AS_CONV = "counted as a convolution, for its name: {ratio} × too much"
+COUNTED_AS_CONV = "counted as a convolution because of its name: {ratio} × too much"
 ROUNDED = "counted to four digits"
 PRUNED_LEFT_OUT = "counted without its pruned weights"
 COUNTED_THOUGH_FREE = "counted, though it holds no products"
 COUNTED_WITH_BIAS = "counted with the additions of the bias"
-COUNTED_THOUGH_UNPRICED = "counted, which is unpriced here"
+COUNTED_THOUGH_UNPRICED = "counted, but unpriced here"
 
 OPERATOR_PATTERNS: Mapping[str, str] = {
     "scaled_dot_product_attention": r"scaled_dot_product\w*_attention\w*|flex_attention",

@@ -144,7 +144,8 @@ def time_run(forward: Callable[[], Any], backward: Callable[[Any], object] | Non
 def row_times(runs: Sequence[TimedRun], call_rows: CallRowMap, count: int, *, backward: bool) -> RowTimes | None:
     """Return seconds of each of `count` rows, over the runs with the same calls as the first.
 
-    None if its calls differ from those of the recorded run, or made none of its rows."""
+    None if its calls differ from those of the recorded run, or made none of its rows.
+    """
     rows = match_calls(call_rows, runs[0].functions) if runs else None
     if rows is None or not set(rows) - {NO_ROW}:
         return None

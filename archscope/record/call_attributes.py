@@ -68,9 +68,11 @@ def call_attributes(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     names = ARGUMENT_NAMES.get(op)
     if names is None:
         return ()
-    given = (*zip(names, args, strict=False), *((name, value) for name, value in kwargs.items() if name in names))
+    arguments = (*zip(names, args, strict=False), *((name, value) for name, value in kwargs.items() if name in names))
     return tuple(
-        (name, plain_value(value)) for name, value in given if name and not isinstance(value, (torch.Tensor, ShapeOnly))
+        (name, plain_value(value))
+        for name, value in arguments
+        if name and not isinstance(value, (torch.Tensor, ShapeOnly))
     )
 
 

@@ -241,7 +241,7 @@ class Recorder(FunctionMode):
         if function.in_place and function.free and self._is_bookkeeping(tensors_in((args, kwargs))):
             return
         positional = registry.to_operands(args)
-        named = dict(zip(kwargs, registry.to_operands(kwargs.registry()), strict=True)) if kwargs else {}
+        named = dict(zip(kwargs, registry.to_operands(kwargs.values()), strict=True)) if kwargs else {}
         if self._conflict is not None:
             self._note_conflict(self._conflict, positional, named)
         view = bool(results) and not (function.allocates or written) and self._is_view(args, kwargs, results)

@@ -29,7 +29,7 @@ def run_steps(steps: Iterable[RestoreStep]) -> None:
     if failed:
         distinct = list(dict.fromkeys(failed))
         more = f" (and {len(distinct) - MAX_QUOTED} more)" * (len(distinct) > MAX_QUOTED)
-        text = f"the run has changed what could not be given back: {'; '.join(distinct[:MAX_QUOTED])}{more}"
+        text = f"the run has changed state that could not be restored: {'; '.join(distinct[:MAX_QUOTED])}{more}"
         warnings.warn(text, NotGivenBack, stacklevel=2)
 
 

@@ -38,9 +38,9 @@ from archscope.user_warnings import attributed_warnings
 
 NamedTensor = tuple[str, torch.Tensor]
 ExtraContext = Callable[[Recorder], AbstractContextManager[object]]
-NO_GRADIENTS_NOTE = "no backward pass: nothing that the forward pass gave requires a gradient"
-DIFFERENTIATES_NOTE = "the forward pass derives: it ran with gradients"
-NEEDS_GRADIENTS_NOTE = "the forward pass asks for gradients: it ran with them"
+NO_GRADIENTS_NOTE = "no backward pass: no output of the forward pass requires a gradient"
+DIFFERENTIATES_NOTE = "the forward pass computes derivatives: it ran with gradients"
+NEEDS_GRADIENTS_NOTE = "the forward pass needs gradients: it ran with them"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A GPU that is none: a backend with the traits of one, whose clock is asynchronous and whose memory is told."""
+"""A fake GPU: a backend with the traits of one, with an asynchronous clock and a known amount of memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Moment:
 
 
 class QueuedClock:
-    """Its moments cannot be asked before somebody has waited."""
+    """A clock whose marks cannot be read before `synchronize`."""
 
     min_seconds = 3e-3
 
@@ -59,7 +59,7 @@ class Scratch:
 
 
 class FakeGpu(CpuBackend):
-    """The processor as if it were a GPU. graph: what a capture does."""
+    """The CPU as if it were a GPU. graph: what a capture does."""
 
     traits: ClassVar[DeviceTraits] = CUDA_TRAITS
     activities: ClassVar[Sequence[ProfilerActivity]] = (ProfilerActivity.CPU,)

@@ -1,4 +1,4 @@
-"""The room for devices: which one sets the pace, what a GPU without memory leaves behind, who is woken."""
+"""Backends: the leading device, what remains after out-of-memory errors, which devices are initialized."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {"seconds": 0.01, "roofline": False}
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeGpu]]:
-    """The processor is taken for a GPU."""
+    """The CPU is treated as a GPU."""
     with pretending(monkeypatch, "cpu") as found:
         yield found
 
@@ -91,7 +91,7 @@ def test_the_pace_of_one_device_is_its_own() -> None:
     assert backends.split_devices("cuda:0 + cpu") == ["cuda:0", "cpu"]
 
 
-# ------------------------------------------------------------ no memory
+# ------------------------------------------------------------ out of memory
 MADE: WeakSet[torch.Tensor] = WeakSet()
 BEGAN: list[tuple[int, int]] = []
 
@@ -183,7 +183,7 @@ def test_the_command_says_it_in_two_lines_and_exits_with_two(tmp_path: Any) -> N
         assert "help: a smaller batch needs less memory; --device meta needs none" in done.stderr
 
 
-# ------------------------------------------------------------ asleep
+# ------------------------------------------------------------ initialization
 def test_work_on_a_processor_wakes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def woken(*_given: Any, **_how: Any) -> Any:
         raise AssertionError("a GPU was woken")
@@ -214,7 +214,7 @@ def test_random_states_of_gpus_that_are_awake_are_given_back(monkeypatch: pytest
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# ------------------------------------------------------------ a queue
+# ------------------------------------------------------------ asynchronous work
 def work() -> Workload:
     module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     return Workload(module, module, [((torch.rand(3, 4),), {})], "cpu", True, make_optimizer("sgd", module))
@@ -241,7 +241,7 @@ ALIVE: list[int] = []
 
 
 class Knot(nn.Module):
-    """Its activations hold each other."""
+    """Its activations are in a reference cycle."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         box: dict[str, Any] = {"y": x * 2}
@@ -260,7 +260,7 @@ def test_activations_in_cycles_do_not_pile_up() -> None:
     assert max(ALIVE) <= 2 * timing.total.runs_per_sample + 4
 
 
-# ------------------------------------------------------------ memory that cannot be had
+# ------------------------------------------------------------ memory that cannot be allocated
 def test_the_largest_batch_leaves_room_for_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = "specs/tutorials/lenet.yaml"
     whole = archscope.time(spec, device="cpu", **QUICK).memory
@@ -340,5 +340,5 @@ def test_why_rows_have_no_time(
 ) -> None:
     monkeypatch.setattr(benchmark, "profile_workload", lambda _: [(CallLabels(functions), times)] * 3)
     timing = archscope.time(nn.ReLU(), args=(torch.ones(2),), **QUICK)
-    assert [told for told in timing.measurement.notes if told.startswith("rows have")] == [note] * bool(note)
+    assert [text for text in timing.measurement.notes if text.startswith("rows have")] == [note] * bool(note)
     assert (timing.measurement.rows is None) is bool(note)

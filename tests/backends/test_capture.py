@@ -1,4 +1,4 @@
-"""A step as one graph, and what is left of a capture that breaks off; torch.cuda is a fake that keeps a log."""
+"""A step as one CUDA graph, and what remains of a capture that fails; torch.cuda is a fake with a log."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def test_a_step_is_captured_in_memory_of_its_own(fake: FakeCuda) -> None:
 
 
 def test_what_torch_says_of_a_capture_is_no_news_for_its_user(fake: FakeCuda) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         CudaBackend("cuda").capture_graph(lambda: None, fake.note("forget"))
-    assert not told
+    assert not caught
 
 
 class Breaking(nn.Module):
-    """Does what cannot be captured, which torch tells of in a capture only."""
+    """Does what cannot be captured, which torch reports in a capture only."""
 
     def __init__(self, fake: FakeCuda, error: BaseException):
         super().__init__()
@@ -167,7 +167,8 @@ def test_a_capture_that_only_its_end_breaks_is_told(fake: FakeCuda) -> None:
 def test_a_graph_that_cannot_be_made_gives_its_memory_back_once(
     fake: FakeCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Torch has told the allocator of the end then, and would abort the process if the memory were given back twice."""
+    """torch has already ended the pool in the allocator then, and would abort the process if the memory were given back
+    twice."""
 
     def ended_already(*_given: Any) -> None:
         raise RuntimeError("endAllocatePool: not currently recording to mempool_id")

@@ -1,4 +1,4 @@
-"""TF32 and its like: every way that torch has to set them is read, kept and given back, in any mixture."""
+"""TF32 and other precision settings: every way to set them is read and restored, in any combination."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def as_before() -> Iterator[None]:
 
 
 def effects() -> list[str]:
-    """What torch does in each place."""
+    """The effective precision of each key."""
     return (
         [precision.effective_precision(place) for place in precision.ALL_KEYS] if precision.HAS_FP32_PRECISION else []
     )
@@ -99,7 +99,7 @@ NEW = {
 @pytest.mark.moves_rng
 @pytest.mark.parametrize("way", NEW)
 def test_a_model_is_analysed_under_the_switches_of_torch_2_9(way: str) -> None:
-    """The flags of old, which raise when they are read then, are not."""
+    """The older flags, which raise when they are read then, are not read."""
     NEW[way]()
     before, model = precision.current_precision(), nn.Linear(4, 4)
     assert archscope.summarize(model, input=(2, 4)).total.macs == 32

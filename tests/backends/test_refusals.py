@@ -1,4 +1,4 @@
-"""No GPU: one line with the reason, the cure, exit code 2; nothing else takes its place. And which devices are here."""
+"""No GPU: a message with the reason and help, exit code 2, no fallback. And the devices that are available."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ def test_what_hides_all_gpus_is_named(value: str, monkeypatch: pytest.MonkeyPatc
         (
             "CUDA error: CUDA-capable device(s) is/are busy or unavailable\nCompile with",
             "CUDA-capable device(s) is/are busy or unavailable",
-            "another process has it for itself, nvidia-smi says which process",
+            "another process uses it exclusively, nvidia-smi says which process",
         ),
         (
             "CUDA error: no kernel image is available for execution on the device",
             "no kernel image is available for execution on the device",
             "this torch is not built for this GPU: install one that is",
         ),
-        ("CUDA error: unspecified launch failure", "unspecified launch failure", "nvidia-smi says how it is"),
+        ("CUDA error: unspecified launch failure", "unspecified launch failure", "nvidia-smi shows its state"),
     ],
 )
 @pytest.mark.parametrize("device", ["cuda:0", "auto"])
@@ -157,14 +157,14 @@ def test_a_live_model_on_the_processor_does_not_open_a_gpu(monkeypatch: pytest.M
     assert timing.measurement.machine.device == "cpu"
 
 
-@pytest.mark.parametrize(("said", "asked"), [("", "cuda"), ("CUDA error: out of memory", "cpu")])
+@pytest.mark.parametrize(("said", "device"), [("", "cuda"), ("CUDA error: out of memory", "cpu")])
 def test_memory_on_meta_is_that_of_a_gpu_which_can_be_asked(
-    said: str, asked: str, monkeypatch: pytest.MonkeyPatch
+    said: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_cuda(monkeypatch, count=1)
     monkeypatch.setattr(cuda, "_touch", lambda _: raising(said)() if said else None)
     assert (fused_kernels_device("meta"), fused_kernels_device("cuda:1"), fused_kernels_device("cpu")) == (
-        asked,
+        device,
         "cuda:1",
         "cpu",
     )
@@ -273,9 +273,9 @@ def test_the_processor_is_not_taken_in_silence(
         timing = archscope.time(LENET, seconds=0.01, roofline=False, rows=False, fit=False)
         archscope.time(LENET, device="cpu", seconds=0.01, roofline=False, rows=False, fit=False)
     assert timing.measurement.machine.device == "cpu"
-    told = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     expected = "the GPU of this machine is not used: The NVIDIA driver on your system is too old (found version 11040)"
-    assert told == ([expected] if driver and not hidden else [])
+    assert messages == ([expected] if driver and not hidden else [])
 
 
 # ------------------------------------------------------------ which are here

@@ -1,4 +1,4 @@
-"""`flops --cross-check`: the door, and the library's call, on specs, Python targets and live modules."""
+"""`flops --cross-check` and `archscope.cross_check` on specs, Python targets and live modules."""
 
 from __future__ import annotations
 

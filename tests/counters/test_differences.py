@@ -1,4 +1,4 @@
-"""What the witnesses count otherwise, on small nets whose figures are known by hand; nothing is left unexplained."""
+"""Differences of the reference counters on small nets with figures by hand; none is unexplained."""
 
 from __future__ import annotations
 
@@ -91,18 +91,18 @@ FVCORE, TORCHINFO, COUNTER = "fvcore", "torchinfo", "FlopCounterMode"
 
 @dataclass(frozen=True)
 class Case:
-    """A net and its input; what one witness makes of it: sentence → theirs less ours."""
+    """A net and its input, and the differences of one counter: sentence → theirs less ours."""
 
     name: str
     make: Callable[[], nn.Module]
     args: tuple[Any, ...]
     macs: int
-    witness: str
+    counter: str
     sentences: dict[str, int]
 
 
-def case(name: str, make: Callable[[], nn.Module], *args: Any, macs: int, **told: dict[str, int]) -> list[Case]:
-    return [Case(name, make, args, macs, witness, sentences) for witness, sentences in told.items()]
+def case(name: str, make: Callable[[], nn.Module], *args: Any, macs: int, **differences: dict[str, int]) -> list[Case]:
+    return [Case(name, make, args, macs, counter, sentences) for counter, sentences in differences.items()]
 
 
 SEEN: dict[str, int] = {}
@@ -155,7 +155,7 @@ CASES = [
         macs=3 * 16 * 4 * 4,
         fvcore={"1 × BatchNorm2d counted, though it holds no products": 2 * 4 * 64},
         torchinfo={
-            "1 × ConvTranspose2d counted by the places of the output: 4 × too much": 3 * 768,
+            "1 × ConvTranspose2d counted by the positions of the output: 4 × too much": 3 * 768,
             "1 × ConvTranspose2d counted with the additions of the bias": 4 * 64,
             "1 × BatchNorm2d counted, though it holds no products": 8,
         },
@@ -176,7 +176,7 @@ CASES = [
         ones(8),
         macs=32,
         fvcore=SEEN,
-        torchinfo={"1 × Linear counted by the first axis of the output, which is no batch: 4 × too much": 96},
+        torchinfo={"1 × Linear counted by the first axis of the output, which is not a batch: 4 × too much": 96},
         FlopCounterMode=SEEN,
     ),
     *case(
@@ -303,7 +303,7 @@ CASES = [
         ones(2, 5, 8),
         macs=10 * 128,
         fvcore=SEEN,
-        torchinfo={"1 × matmul counted as a convolution, for its name: 3.20 × too much": (2 * 16 - 10) * 128},
+        torchinfo={"1 × matmul counted as a convolution because of its name: 3.20 × too much": (2 * 16 - 10) * 128},
         FlopCounterMode=SEEN,
     ),
     *case(
@@ -335,15 +335,15 @@ def checked(make: Callable[[], nn.Module], *args: Any, **kwargs: Any) -> CrossCh
     return archscope.cross_check(make().eval(), args=args, kwargs=kwargs)
 
 
-def account(check: CrossCheck, witness: str) -> Account:
-    return next(account for account in check.accounts if account.result.counter == witness)
+def account(check: CrossCheck, counter: str) -> Account:
+    return next(account for account in check.accounts if account.result.counter == counter)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.witness}: {case.name}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.counter}: {case.name}")
 def test_a_difference_has_its_cause(case: Case) -> None:
     check = checked(case.make, *case.args)
     assert check.report.total.macs == case.macs
-    found = account(check, case.witness)
+    found = account(check, case.counter)
     assert {difference.sentence: difference.amount for difference in found.macs_differences} == case.sentences
     assert found.unexplained == 0
     assert found.result.macs == case.macs + sum(case.sentences.values())
@@ -372,14 +372,14 @@ def test_rows_of_a_difference_are_ours() -> None:
 
 
 def test_tied_and_pruned_parameters() -> None:
-    def told(make: Callable[[], nn.Module], x: Tensor) -> dict[str, int]:
+    def differences(make: Callable[[], nn.Module], x: Tensor) -> dict[str, int]:
         return {d.sentence: d.amount for d in account(checked(make, x), TORCHINFO).params_differences}
 
     spare = Net(lambda net, x: net.parts[0](x), nn.Linear(8, 4), nn.Linear(8, 8))
-    assert told(tied, TOKENS) == {"1 parameter with another name counted again": 40}
-    assert told(lambda: spare, ones(2, 8)) == {}
-    assert told(lambda: Net(lambda net, x: net.parts[0](x), tied(), nn.Embedding(10, 4), tied()), TOKENS) == {
+    assert differences(tied, TOKENS) == {"1 parameter with another name counted again": 40}
+    assert differences(lambda: spare, ones(2, 8)) == {}
+    assert differences(lambda: Net(lambda net, x: net.parts[0](x), tied(), nn.Embedding(10, 4), tied()), TOKENS) == {
         "1 parameter with another name counted again": 40
     }
-    assert told(pruned, ones(2, 8)) == {"pruned weights not counted": -12}
+    assert differences(pruned, ones(2, 8)) == {"pruned weights not counted": -12}
     assert account(checked(tied, TOKENS), FVCORE).params_off == 0

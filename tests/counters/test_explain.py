@@ -1,4 +1,4 @@
-"""Weighing without torch: what has no known cause is called unexplained, never given one."""
+"""Explanations without torch: a difference without a known cause is unexplained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Witnesses are heard one by one: whatever one of them does or raises, the model and torch are as they were."""
+"""Reference counters run one by one: whatever one does or raises, the model and torch are as before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
 
 
 class Awkward(nn.Module):
-    """Keeps what it saw, counts its calls in a buffer, writes into its input, draws; fails where it is told to."""
+    """Keeps what it saw, counts its calls in a buffer, writes into its input, draws; fails if `fails`."""
 
     def __init__(self, *, fails: bool = False):
         super().__init__()
@@ -40,7 +40,7 @@ class Awkward(nn.Module):
         x += random.random()
         y = self.inner(x) + torch.rand(4)
         if self.fails:
-            raise ValueError("as it was told\nsecond line")
+            raise ValueError("as requested\nsecond line")
         return y
 
 
@@ -61,18 +61,18 @@ def everything(model: nn.Module) -> dict[str, Any]:
 
 @pytest.mark.parametrize("fails", [False, True], ids=["it runs", "it fails"])
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("witness", COUNTERS, ids=lambda witness: witness.name)
-def test_nothing_is_left_behind(witness: Counter, train: bool, fails: bool) -> None:
+@pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: counter.name)
+def test_nothing_is_left_behind(counter: Counter, train: bool, fails: bool) -> None:
     model, x = Awkward(fails=fails), torch.ones(2, 4)
     before = copy.deepcopy(everything(model))
-    heard = run_counter(witness, ModelCall(model, (x,), train=train))
-    assert {statement.status for statement in heard} == {"crashed" if fails else "counted"}
+    results = run_counter(counter, ModelCall(model, (x,), train=train))
+    assert {result.status for result in results} == {"crashed" if fails else "counted"}
     assert everything(model) == before
     assert x.tolist() == [[1.0] * 4] * 2
 
 
 def scribble(call: ModelCall) -> Iterator[CounterResult]:
-    """A witness without manners."""
+    """A counter that cleans nothing up."""
     for module in call.model.modules():
         module.__flops__ = 0
         module.register_forward_hook(lambda *_: None)
@@ -84,11 +84,11 @@ def scribble(call: ModelCall) -> Iterator[CounterResult]:
     yield
 
 
-def test_a_witness_without_manners_leaves_nothing_either() -> None:
+def test_a_counter_that_cleans_nothing_up_leaves_nothing_either() -> None:
     model = Awkward().eval()
     before = copy.deepcopy(everything(model))
-    (statement,) = run_counter(Counter("scribble", "torch", scribble), ModelCall(model, (torch.ones(2, 4),)))
-    assert (statement.status, statement.error) == ("crashed", "RuntimeError: and then it fails")
+    (result,) = run_counter(Counter("scribble", "torch", scribble), ModelCall(model, (torch.ones(2, 4),)))
+    assert (result.status, result.error) == ("crashed", "RuntimeError: and then it fails")
     assert everything(model) == before
 
 
@@ -111,9 +111,9 @@ def test_weights_that_a_forward_pass_writes_are_as_before() -> None:
 
 
 def test_a_crash_is_told_by_its_first_error() -> None:
-    heard = run_counters(ModelCall(Awkward(fails=True), (torch.ones(2, 4),)))
-    assert [statement.error for statement in heard] == ["ValueError: as it was told"] * 3
-    assert all(statement.macs is None and statement.seconds is None for statement in heard)
+    results = run_counters(ModelCall(Awkward(fails=True), (torch.ones(2, 4),)))
+    assert [result.error for result in results] == ["ValueError: as requested"] * 3
+    assert all(result.macs is None and result.seconds is None for result in results)
 
 
 @pytest.mark.parametrize("package", ["fvcore", "torchinfo"])

@@ -1,4 +1,4 @@
-"""Models of every kind whose rows are timed: name → what makes a module and the arguments of a call."""
+"""Models of every kind whose rows are timed: name → a function that returns a module and the arguments of a call."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Attending(nn.Module):
 
 
 class Changeable(nn.Module):
-    """Goes the next of these ways whenever it is called; nobody can take that back."""
+    """Takes the next of these branches at each call; the choice is not restored."""
 
     def __init__(self, *ways: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Changeable(nn.Module):
 
 
 class Wrapped:
-    """No tensor, but it does with two functions what torch is asked for."""
+    """Not a tensor, but it implements two torch functions."""
 
     def __init__(self, tensor: torch.Tensor):
         self.tensor = tensor

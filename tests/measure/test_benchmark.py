@@ -1,4 +1,4 @@
-"""All that is measured of one workload, and that it is left as it was: modes, flags, gradients, whatever happens."""
+"""All measurements of one workload, which is then as before: modes, flags, gradients, also after exceptions."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_inputs_take_turns_in_every_case() -> None:
     assert set(met) == {args[0].data_ptr() for args, _ in work.calls}
 
 
-# ------------------------------------------------------------ broken off
+# ------------------------------------------------------------ interrupted
 def after(calls: int, error: BaseException) -> Callable[..., None]:
     left = count(1)
 
@@ -164,7 +164,7 @@ def test_what_the_model_raises_goes_on(calls: int) -> None:
     assert str(raised.value.__cause__) == "of the model's own"
 
 
-# ------------------------------------------------------------ kept
+# ------------------------------------------------------------ restored
 @both_modes
 @pytest.mark.parametrize("live", [False, True])
 def test_inside_a_module_is_in_its_mode(train: bool, live: bool) -> None:

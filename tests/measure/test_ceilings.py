@@ -1,4 +1,4 @@
-"""Ceilings: sizes, curves and shapes with known answers, a quick measurement, and what a GPU must give."""
+"""Ceilings: sizes, curves and shapes with known values, a quick measurement, and a measurement on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from archscope.measure import ceilings as room
+from archscope.measure import ceilings
 from archscope.measure.ceilings import measure_ceilings
 from archscope.roofline import TF32_DTYPE, parse_ceilings
 
@@ -35,39 +35,44 @@ def one_thread() -> Iterator[None]:
     ],
 )
 def test_working_sets_double_until_no_cache_holds_them(cache: int | None, memory: int, largest: int) -> None:
-    sizes = room._sizes(cache, memory)
+    sizes = ceilings._sizes(cache, memory)
     assert (sizes[0], sizes[-1]) == (32 * KIB, largest)
     assert all(after == 2 * before for before, after in pairwise(sizes))
 
 
 def test_a_gpus_cache_serves_no_part_of_the_largest_set() -> None:
-    assert room._sizes(60 * MIB, 140 * GIB, room.CACHE_MULTIPLE_QUEUED)[-1] == GIB
+    assert ceilings._sizes(60 * MIB, 140 * GIB, ceilings.CACHE_MULTIPLE_QUEUED)[-1] == GIB
 
 
 def test_a_slow_first_call_does_not_decide_how_many_calls_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    counts: list[int] = []
 
-    def clock(self: room.DeviceTimer, call: room.Action, times: int) -> float:
-        asked.append(times)
-        return 1.0 if len(asked) == 1 else times * 1e-6
+    def clock(self: ceilings.DeviceTimer, call: ceilings.Action, times: int) -> float:
+        counts.append(times)
+        return 1.0 if len(counts) == 1 else times * 1e-6
 
-    monkeypatch.setattr(room.DeviceTimer, "time_calls", clock)
-    assert room.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-6)
-    assert max(asked) * 1e-6 >= room.MIN_RUN_SECONDS
+    monkeypatch.setattr(ceilings.DeviceTimer, "time_calls", clock)
+    assert ceilings.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-6)
+    assert max(counts) * 1e-6 >= ceilings.MIN_RUN_SECONDS
 
 
 def test_no_set_is_slower_than_a_larger_one() -> None:
-    assert room._monotone([(8, 10.0), (4, 30.0), (2, 20.0), (1, 50.0)]) == ((1, 50.0), (2, 30.0), (4, 30.0), (8, 10.0))
+    assert ceilings._monotone([(8, 10.0), (4, 30.0), (2, 20.0), (1, 50.0)]) == (
+        (1, 50.0),
+        (2, 30.0),
+        (4, 30.0),
+        (8, 10.0),
+    )
 
 
 def test_other_shapes_are_as_heavy_as_the_square() -> None:
-    products = list(room._similar_products(64))
+    products = list(ceilings._similar_products(64))
     assert {one.rows * one.inner * one.columns for one in products} == {64**3}
     assert len(set(products)) == len(products) == 5
 
 
-@pytest.mark.parametrize("moving", room.MEMORY_MOVES, ids=lambda moving: moving.__name__)
-def test_what_is_moved_is_what_is_read_and_written(moving: room.MakeMove) -> None:
+@pytest.mark.parametrize("moving", ceilings.MEMORY_MOVES, ids=lambda moving: moving.__name__)
+def test_what_is_moved_is_what_is_read_and_written(moving: ceilings.MakeMove) -> None:
     memory = torch.arange(12, dtype=torch.float32)
     call, moved = moving(memory)
     before = memory.clone()
@@ -80,57 +85,57 @@ def test_what_is_moved_is_what_is_read_and_written(moving: room.MakeMove) -> Non
 
 def test_the_best_of_runs_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
     took = iter([0.1, 5.0, 3.0, 1.0, 4.0])  # the first call does not count
-    monkeypatch.setattr(room.DeviceTimer, "time_calls", lambda self, call, times: next(took))
+    monkeypatch.setattr(ceilings.DeviceTimer, "time_calls", lambda self, call, times: next(took))
     monkeypatch.setattr(time, "perf_counter", lambda: moments.pop(0))
     moments = [0.0, 0.5, 0.9, 2.0]
-    assert room.DeviceTimer("cpu").best_time(lambda: None, 1.0) == 1.0
+    assert ceilings.DeviceTimer("cpu").best_time(lambda: None, 1.0) == 1.0
 
 
 def test_short_calls_are_timed_in_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.DeviceTimer, "time_calls", lambda self, call, times: times * 1e-5)
-    assert room.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-5)
+    monkeypatch.setattr(ceilings.DeviceTimer, "time_calls", lambda self, call, times: times * 1e-5)
+    assert ceilings.DeviceTimer("cpu").best_time(lambda: None, 0.0) == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize("slower", [10, 1000])
 def test_a_half_type_that_is_taken_apart_in_software_is_no_ceiling(
     slower: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rate(bench: room.DeviceTimer, product: room.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
+    def rate(bench: ceilings.DeviceTimer, product: ceilings.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
         return 1e12 / (1 if dtype in (torch.float32, torch.float64) else slower)
 
-    monkeypatch.setattr(room, "_rate", rate)
-    peaks = dict(room._peaks(room.DeviceTimer("cpu"), 0.1, lambda what: None))
+    monkeypatch.setattr(ceilings, "_rate", rate)
+    peaks = dict(ceilings._peaks(ceilings.DeviceTimer("cpu"), 0.1, lambda what: None))
     half = 1e11 if slower == 10 else None
     assert peaks == {"float32": 1e12, "bfloat16": half, "float16": half, "float64": 1e12}
 
 
 def test_a_dtype_without_products_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rate(bench: room.DeviceTimer, product: room.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
+    def rate(bench: ceilings.DeviceTimer, product: ceilings.MatrixProduct, dtype: torch.dtype, seconds: float) -> float:
         raise RuntimeError('"addmm_impl_cpu_" not implemented')
 
-    monkeypatch.setattr(room, "_rate", rate)
-    assert room._peak(room.DeviceTimer("cpu"), torch.float16, 0.1, 1e12) is None
+    monkeypatch.setattr(ceilings, "_rate", rate)
+    assert ceilings._peak(ceilings.DeviceTimer("cpu"), torch.float16, 0.1, 1e12) is None
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_quick_measurement_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "USUAL_WORKING_SET", MIB)
-    monkeypatch.setattr(room, "MAX_WORKING_SET", MIB)
-    told: list[str] = []
-    found = measure_ceilings("cpu", on_progress=told.append, seconds=0.5)
+    monkeypatch.setattr(ceilings, "USUAL_WORKING_SET", MIB)
+    monkeypatch.setattr(ceilings, "MAX_WORKING_SET", MIB)
+    messages: list[str] = []
+    found = measure_ceilings("cpu", on_progress=messages.append, seconds=0.5)
     assert found.machine.setting("threads") == 1
     assert [dtype for dtype, _ in found.peaks] == ["float32", "bfloat16", "float16", "float64"]
     assert 1e8 < (found.peak("float32") or 0) < 1e13
     assert 1e8 < found.memory < 1e12
     assert 1e-8 < found.launch < 1e-3
     assert parse_ceilings(found.to_dict()) == found
-    assert {"launch cost", "products in float32", "bytes per second"} <= set(told)
+    assert {"launch cost", "products in float32", "bytes per second"} <= set(messages)
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_ceilings_of_a_gpu() -> None:
-    """Twice: alike; TF32 and halves faster than float32 where there are tensor cores; settings as before."""
+    """Measured twice: equal; TF32 and halves faster than float32 where there are tensor cores; settings as before."""
     precision = torch.get_float32_matmul_precision()
     first, second = (measure_ceilings("cuda", seconds=4.0) for _ in range(2))
     assert torch.get_float32_matmul_precision() == precision

@@ -1,4 +1,4 @@
-"""What tells the time, and what is made of it: clocks, and the median of samples with how sure it is."""
+"""Clocks, and the median of samples with its confidence interval."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_worked_samples(found: tuple[float, ...], median: float, iqr: float, mar
 
 @pytest.mark.parametrize("runs", range(6, 50))
 def test_the_margin_is_that_of_a_confidence_interval(runs: int) -> None:
-    """Powers of two tell which two ranks it lies between; the binomial distribution how often the median does."""
+    """Powers of two show between which two ranks it is; the binomial distribution how often the median is there."""
     width = round(2 * Samples(tuple(2.0**rank for rank in range(runs))).margin)
     low = (width & -width).bit_length() - 1
     high = (width + 2**low).bit_length() - 1

@@ -1,4 +1,4 @@
-"""A profiler's events → the rows whose kernels they are: by the range they stand in, or by their node's number."""
+"""The rows of a profiler's kernels: found by the range around their launch, or by their node's sequence number."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 FORWARD, BACKWARD, USER = 0, 1, 7
 MAIN, ENGINES = 1, 2
-"""The thread that calls the model, and the one that derives it."""
+"""The thread that calls the model, and the one that runs the backward pass."""
 
 
 class Ran(NamedTuple):
@@ -133,7 +133,7 @@ def found(events: Sequence[Event], spans: Sequence[tuple[int, int]] = ()) -> Ker
 SPANS = [(10, 12), (12, 12), (12, 13), (13, 20)]
 
 
-# ------------------------------------------------------------ events by hand
+# ------------------------------------------------------------ constructed events
 def test_kernels_belong_to_the_range_that_they_were_launched_in() -> None:
     first, second = a_range(0), a_range(1)
     linear = Event("aten::linear", first)
@@ -179,7 +179,7 @@ def test_what_the_engine_adds_up_belongs_to_the_node() -> None:
 
 
 def test_numbers_of_another_thread_say_nothing() -> None:
-    """A forward pass that a checkpoint runs again is numbered by the thread that derives."""
+    """A forward pass that a checkpoint runs again is numbered by the thread of the backward pass."""
     around, inside = node("AddmmBackward0", 11, thread=ENGINES)
     events = [a_range(0), shadow(0, ENGINES), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
     assert found(events, SPANS) == KernelTimes({}, {}, pytest.approx(6e-6))
@@ -260,7 +260,8 @@ def test_shares_sum_to_the_time_in_which_anything_ran(seed: int) -> None:
 
 @pytest.mark.parametrize("end", [6.0, 2.0])
 def test_what_took_no_time_takes_none_from_what_runs_later(end: float) -> None:
-    """A filling of few bytes may end as it begins; of one that is cut off, the end may be told before the beginning."""
+    """A filling of few bytes may end as it begins; of one that is cut off, the end may be reported before the
+    beginning."""
     first = a_range(0)
     events = [first, launch(1, first), launch(2, first), on_gpu("Memset", 6, end, 1), on_gpu("gemm", 5, 15, 2)]
     assert [seconds for _, seconds in split_overlaps(events[3:])] == [0.0, pytest.approx(10e-6)]
@@ -356,7 +357,7 @@ def test_where_no_kernel_was_seen_or_another_run_there_are_no_times(runs: Any) -
     assert kernel_row_times(runs, TALLY, 3, backward=True) is None
 
 
-# ------------------------------------------------------------ what the profiler of this torch really says
+# ------------------------------------------------------------ the events of this torch's profiler
 class Recomputing(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -385,7 +386,7 @@ def ancestors(event: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", ["sequential", "functional", "residual in place", "normed", "borrowing", "mapped"])
 def test_every_operator_of_a_step_finds_its_call(name: str) -> None:
-    """On a processor there are no kernels, but ranges, scopes, threads and numbers are the same."""
+    """On CPU there are no kernels, but ranges, scopes, threads and numbers are the same."""
     model, args = MODELS[name]()
     labels, events = watched(model.train(), args)
     nodes = NodeCalls(labels.spans, {event.thread for event in events if event.name.startswith(LABEL_PREFIX)})

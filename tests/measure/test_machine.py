@@ -1,4 +1,4 @@
-"""What a machine says of itself; settings that are given back; other load, seen where it is and not where it is not."""
+"""The description of a machine, settings that are restored, and the load of other processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from archscope.backends import precision
 from archscope.measure.machine import LoadProbe, describe_machine, start_probe, with_settings
 
-room = importlib.import_module("archscope.measure.machine")
+machine_module = importlib.import_module("archscope.measure.machine")
 processor = importlib.import_module("archscope.backends.processor")
 
 
@@ -122,20 +122,20 @@ def test_busy_is_all_but_idle_on_the_cores_of_this_process(
     cores: set[int], ticks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stat").write_text(STAT)
-    monkeypatch.setattr(room, "STAT_FILE", tmp_path / "stat")
-    monkeypatch.setattr(room, "usable_cores", lambda: frozenset(cores))
-    assert room._busy_seconds() == ticks / os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(machine_module, "STAT_FILE", tmp_path / "stat")
+    monkeypatch.setattr(machine_module, "usable_cores", lambda: frozenset(cores))
+    assert machine_module._busy_seconds() == ticks / os.sysconf("SC_CLK_TCK")
 
 
 def test_load_that_cannot_be_known_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start_probe("cpu").load_since().cores is None, "no time has passed"
-    monkeypatch.setattr(room, "STAT_FILE", tmp_path / "none")
+    monkeypatch.setattr(machine_module, "STAT_FILE", tmp_path / "none")
     probe = start_probe("cpu")
-    time.sleep(2 * room.MIN_LOAD_SECONDS)
+    time.sleep(2 * machine_module.MIN_LOAD_SECONDS)
     assert (probe.load_since().cores, probe.load_since().bytes) == (None, None)
 
 
-@pytest.mark.skipif(not room.STAT_FILE.exists(), reason="this system does not tell what its processors do")
+@pytest.mark.skipif(not machine_module.STAT_FILE.exists(), reason="this system does not report CPU load")
 def test_a_busy_neighbour_is_seen() -> None:
     neighbour = multiprocessing.get_context("spawn").Process(target=spin, args=(20,))
     neighbour.start()

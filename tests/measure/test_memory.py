@@ -1,4 +1,4 @@
-"""The memory that a run holds: what is measured, and that what is predicted is what is measured."""
+"""The peak memory of a run: the measured one, and that the predicted one equals it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[Predict
     ],
 )
 def test_what_is_predicted_of_a_spec_is_what_is_measured(spec: str, how: dict[str, Any], train: bool) -> None:
-    """Up to what kernels take for themselves, which on CPU nobody tells: little where a net is more than a layer."""
+    """Up to what kernels take for themselves, which no CPU allocator reports: little where a net is more than a
+    layer."""
     predicted, peak = of_spec(spec, "cpu", train=train, **how)
     assert predicted.working_bytes == pytest.approx(peak, rel=0.02)
 

@@ -1,4 +1,4 @@
-"""Rows under a clock: each gets what its own operators took, or nothing; whatever kind of model it is."""
+"""The time of rows: each gets the time of its own operators, in every kind of model."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_what_derives_a_row_is_timed_with_it(monkeypatch: pytest.MonkeyPatch) ->
     assert ticks(found.times.known_seconds) == 300 + 13 + 20 + 23 + 23
 
 
-# ------------------------------------------------------------ laws
+# ------------------------------------------------------------ properties
 @pytest.mark.law(keep=len(MODELS))
 @both_modes
 @every_model
 def test_every_row_has_a_time_and_none_is_lost(name: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One tick for each operator: what does work has some, and rows sum to the run, but for calls that make no row; the
-    gradients that a backward pass starts from are nobody's."""
+    gradients that a backward pass starts from belong to no row."""
     module, args = MODELS[name]()
     found = timed(module, args, monkeypatch, train=train, laps=2, ticks={"ones_like": 0}, otherwise=1)
     assert found.times is not None
@@ -153,7 +153,7 @@ def test_a_call_that_makes_several_rows_is_put_down_to_none(monkeypatch: pytest.
     assert (found["linear"], found["tanh"], found["sum"], found["mul"]) == (100, None, None, 5)
 
 
-# ------------------------------------------------------------ runs that go another way
+# ------------------------------------------------------------ runs with other calls
 def test_only_laps_that_went_alike_count(monkeypatch: pytest.MonkeyPatch) -> None:
     found = timed(Changeable(1, 1, 0, 1, 2, 1), x(), monkeypatch, laps=5, ticks=WORK)
     assert found.times is not None
@@ -179,7 +179,7 @@ def test_no_lap_gives_no_times() -> None:
     assert row_times([], noted(nn.Linear(4, 4), x())[1], 1, backward=False) is None
 
 
-# ------------------------------------------------------------ what they are put together from
+# ------------------------------------------------------------ parts of the measurement
 def test_the_recorded_run_knows_which_call_made_which_row() -> None:
     trace, tally = noted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()), x(), train=True)
     made = [row for row in tally.rows if row != NO_ROW]

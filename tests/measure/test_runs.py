@@ -1,4 +1,4 @@
-"""Rounds of cases in a time that only the cases pass: warm-up, turns, when it is enough, what an interrupt leaves."""
+"""Rounds of cases under a fake clock: warm-up, order, when they end, and what remains after an interrupt."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
 
 
 def unsure() -> Iterator[float]:
-    """Seconds whose median is never sure: one and three in turn."""
+    """Seconds whose median is never certain: one and three in turn."""
     return cycle([1.0, 3.0])
 
 
-# ------------------------------------------------------------ how long
+# ------------------------------------------------------------ duration
 def test_what_is_sure_is_enough(hours: Hours) -> None:
     found = collect_samples({"whole": hours.case("whole", repeat(0.25))}, hours, seconds=1e6)
     assert found.seconds == {"whole": [0.25] * MIN_CERTAIN_ROUNDS}
@@ -97,7 +97,7 @@ def test_sure_is_one_in_a_hundred_and_eleven_runs(found: list[float], enough: bo
     assert is_certain(found) is enough
 
 
-# ------------------------------------------------------------ warm-up and turns
+# ------------------------------------------------------------ warm-up and order
 def test_what_comes_before_the_warm_up_is_over_does_not_count(hours: Hours) -> None:
     found = collect_samples({"whole": hours.case("whole", chain([64.0, 8.0], repeat(0.5)))}, hours, seconds=10.0)
     assert found.warmup_runs["whole"] == 2
@@ -149,19 +149,19 @@ def test_a_warm_up_tells_the_quickest_run(hours: Hours) -> None:
     assert warm_up(hours.case("whole", [4.0, 1.0, 2.0, 9.0]), hours, seconds=0.0, patience=4.0) == (1, 4.0)
 
 
-# ------------------------------------------------------------ who asks, and who breaks off
+# ------------------------------------------------------------ progress and interrupts
 def test_whoever_asks_is_told_what_is_done(hours: Hours) -> None:
-    told: list[float] = []
-    collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, on_round=told.append)
-    assert told == sorted(told)
-    assert (min(told) > 0, told[-1], len(told)) == (True, 1.0, 20)
-    assert told[:4] == [0.025, 0.1, 0.125, 0.2]
+    shares: list[float] = []
+    collect_samples({"whole": hours.case("whole", unsure())}, hours, seconds=40.0, on_round=shares.append)
+    assert shares == sorted(shares)
+    assert (min(shares) > 0, shares[-1], len(shares)) == (True, 1.0, 20)
+    assert shares[:4] == [0.025, 0.1, 0.125, 0.2]
 
 
 def test_more_than_all_is_never_done(hours: Hours) -> None:
-    told: list[float] = []
-    collect_samples({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, on_round=told.append)
-    assert told == [1.0] * MIN_ROUNDS
+    shares: list[float] = []
+    collect_samples({"whole": hours.case("whole", repeat(64.0))}, hours, seconds=1.0, on_round=shares.append)
+    assert shares == [1.0] * MIN_ROUNDS
 
 
 def test_an_interrupt_leaves_what_is_measured(hours: Hours) -> None:

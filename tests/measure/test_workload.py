@@ -1,4 +1,4 @@
-"""A step as it is in use: what it does, what it leaves alone, and the inputs that take turns."""
+"""A step of a workload: what it changes and what it does not, and the inputs that take turns."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def test_an_optimizer_does_its_whole_work(optimizer: str) -> None:
 
 
 def test_a_training_step_tells_of_its_parts() -> None:
-    module, told = net(), list[tuple[bool, bool]]()
+    module, calls = net(), list[tuple[bool, bool]]()
     job = work(module, optimizer="adam")
     assert job.optimizer is not None
     optimizer = job.optimizer
 
     def mark() -> None:
-        told.append((module[0].weight.grad is not None, bool(optimizer.state)))
+        calls.append((module[0].weight.grad is not None, bool(optimizer.state)))
 
     job.step(mark=mark)
-    assert told == [(False, False), (True, False)]
+    assert calls == [(False, False), (True, False)]
     assert optimizer.state
 
 
@@ -92,9 +92,9 @@ def test_gradients_do_not_add_up_from_step_to_step() -> None:
 
 def test_inference_is_the_forward_pass_alone() -> None:
     module = net()
-    told: list[None] = []
-    work(module, train=False).step(mark=lambda: told.append(None))
-    assert told == []
+    calls: list[None] = []
+    work(module, train=False).step(mark=lambda: calls.append(None))
+    assert calls == []
     assert all(parameter.grad is None for parameter in module.parameters())
 
 

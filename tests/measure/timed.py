@@ -23,7 +23,7 @@ from archscope.trace import Trace
 
 
 class Ticking(TorchDispatchMode):
-    """Moves its own time by what an operator asks for, by name; of all others by `otherwise`."""
+    """Moves its own time by the ticks of an operator, by name; for all others by `otherwise`."""
 
     def __init__(self, ticks: Mapping[str, int], otherwise: int):
         super().__init__()
@@ -38,7 +38,7 @@ class Ticking(TorchDispatchMode):
 
 @dataclass
 class Timed:
-    """ticked: how far the clock went in all laps together."""
+    """ticked: the ticks of all runs together."""
 
     trace: Trace
     tally: CallRowMap
@@ -95,7 +95,7 @@ def timed(
     otherwise: int = 0,
 ) -> Timed:
     """The module recorded, and then under the clock; `patch` is pytest's monkeypatch. ticks: by operator; None lets the
-    clock stand still, so that nobody looks at operators."""
+    clock stand still, so that no mode observes operators."""
     trace, tally = noted(module, args, train=train)
     work, clock = Workload(module, module, [(args, {})], "cpu", train), Ticking(ticks or {}, otherwise)
     patch.setattr(rows_cpu, "now", lambda: clock.time)

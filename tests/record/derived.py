@@ -65,7 +65,7 @@ class Groups(nn.Module):
 
 # ------------------------------------------------------------ modules
 class Product(torch.autograd.Function):
-    """A matrix product whose derivative its author wrote."""
+    """A matrix product with a custom backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class Custom(nn.Module):
 
 
 class Checkpointed(nn.Module):
-    """reentrant: how the checkpoint works; None for no checkpoint."""
+    """reentrant: of the checkpoint; None for no checkpoint."""
 
     def __init__(self, reentrant: bool | None):
         super().__init__()
@@ -102,7 +102,7 @@ class Checkpointed(nn.Module):
 
 
 class Force(nn.Module):
-    """The derivative of an energy is what the model gives: deriving that is of second order."""
+    """The output is the derivative of an energy, so that its backward pass is of second order."""
 
     def __init__(self) -> None:
         super().__init__()

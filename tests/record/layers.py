@@ -1,4 +1,4 @@
-"""Every layer of torch.nn: how it is made, what it is given, the multiply-adds it must cost."""
+"""Every layer of torch.nn: its arguments, its inputs, and its multiply-adds by hand."""
 
 from __future__ import annotations
 

@@ -96,16 +96,16 @@ FEED = 15 * 2 * 8 * 16
 class Attends(nn.Module):
     """Attention of one kind to a memory, or of a sequence to itself."""
 
-    def __init__(self, *, told: dict[str, Any] | None = None, out: int = 8, **options: Any):
+    def __init__(self, *, keywords: dict[str, Any] | None = None, out: int = 8, **options: Any):
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, **options)
         if out != 8:
             self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(8, out)
-        self.told = told or {}
+        self.keywords = keywords or {}
 
     def forward(self, query: torch.Tensor, *memory: torch.Tensor) -> Any:
         key, value = memory or (query, query)
-        return self.attention(query, key, value, **self.told)[0]
+        return self.attention(query, key, value, **self.keywords)[0]
 
 
 class Pools(nn.Module):
@@ -119,8 +119,8 @@ class Pools(nn.Module):
         own = {f"{name}_proj_weight": getattr(self, name).weight for name in "qkv"}
         bias = torch.cat([self.q.bias, self.k.bias, self.v.bias])
         ends = self.c.weight, self.c.bias
-        told = x, x[:5], x[:5], 8, 2, None, bias, None, None, False, 0.0, *ends
-        return F.multi_head_attention_forward(*told, use_separate_proj_weight=True, **own)[0]
+        arguments = x, x[:5], x[:5], 8, 2, None, bias, None, None, False, 0.0, *ends
+        return F.multi_head_attention_forward(*arguments, use_separate_proj_weight=True, **own)[0]
 
 
 def encoder(**options: Any) -> nn.TransformerEncoderLayer:
@@ -137,7 +137,7 @@ ATTENTION: dict[str, Machine] = {
     "MultiheadAttention, cross": runs(CROSS, Attends, QUERY, MEMORY, MEMORY),
     "MultiheadAttention, self": runs(SELF, Attends, QUERY),
     "MultiheadAttention, without weights": runs(
-        CROSS, lambda: Attends(told={"need_weights": False}), QUERY, MEMORY, MEMORY
+        CROSS, lambda: Attends(keywords={"need_weights": False}), QUERY, MEMORY, MEMORY
     ),
     "MultiheadAttention, batch first": runs(
         CROSS, lambda: Attends(batch_first=True), t(3, 5, 8), t(3, 7, 8), t(3, 7, 8)
@@ -161,7 +161,7 @@ ATTENTION: dict[str, Machine] = {
     ),
     "MultiheadAttention, masks": runs(
         SELF,
-        lambda: Attends(told={"attn_mask": torch.zeros(5, 5).bool(), "key_padding_mask": torch.zeros(3, 5).bool()}),
+        lambda: Attends(keywords={"attn_mask": torch.zeros(5, 5).bool(), "key_padding_mask": torch.zeros(3, 5).bool()}),
         QUERY,
     ),
     "TransformerEncoderLayer": runs(SELF + FEED, encoder, QUERY),
@@ -185,7 +185,7 @@ ATTENTION: dict[str, Machine] = {
 
 # ------------------------------------------------------------ quantised, sparse, nested
 class Quantised(nn.Module):
-    """Two convolutions and a linear layer between the doors of quantisation."""
+    """Two convolutions and a linear layer between quantize and dequantize."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ Snapshot = dict[str, object]
 ATOMS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, types.ModuleType)
 
 MARKS = ("_dynamo_dynamic_indices", "_dynamo_dynamic_range", "_dynamo_hint_overrides", "_specialize_on")
-"""What torch writes anew into a size of a nested tensor whenever that is used, with nobody looking on too."""
+"""What torch writes anew into a size of a nested tensor whenever that is used, also without modes."""
 
 
 TORCHS_OWN = ("torch._ops", "torch.fx", "torch.export", "torch._C", "torch.jit")
@@ -46,7 +46,7 @@ def snapshot(*things: Any) -> Snapshot:
         found[path] = id(thing), type(thing).__qualname__
         if id(thing) not in met:
             met[id(thing)] = thing
-            found[f"{path}!"] = told(thing)
+            found[f"{path}!"] = described(thing)
             ahead.extend((f"{path}.{name}", inner) for name, inner in within(thing))
     return found
 
@@ -77,7 +77,7 @@ def within(thing: Any) -> Iterator[tuple[str, Any]]:
     yield from getattr(thing, "__dict__", {}).items()
 
 
-def told(thing: Any) -> object:
+def described(thing: Any) -> object:
     """What a thing is, beside what it holds."""
     if isinstance(thing, Tensor):
         return digest(thing)

@@ -1,5 +1,5 @@
-"""What is no work of a model's makes no rows: a graph that is made of it, a distribution that checks its arguments;
-memory that a product does not look at is no work left unseen."""
+"""Work that is not the model's makes no rows: making a graph of it, argument checks of a distribution. Memory that a
+product does not read is no unseen work."""
 
 from __future__ import annotations
 

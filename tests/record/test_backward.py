@@ -1,4 +1,4 @@
-"""The backward pass: as many multiply-adds as an independent count has, each row where it belongs, nothing left."""
+"""The backward pass: the multiply-adds of an independent count, in the right rows, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def both(report: Report) -> tuple[int | None, int | None]:
 
 
 def derived(report: Report) -> dict[str, int | None]:
-    """Path, or the name of what has none, → multiply-adds of what derives it."""
+    """Path, or the name of what has none, → multiply-adds of its backward pass."""
     return {row.path or row.op: row.macs for row in report.backward if row.macs}
 
 
@@ -155,9 +155,9 @@ def test_a_spec_costs_the_same_on_every_device_and_as_a_module(target: str) -> N
 def test_a_fused_layer_costs_what_its_steps_do() -> None:
     model, given = nn.LSTM(8, 6, 2, bidirectional=True), steps()
     first_states = 2 * 2 * 5 * 4 * 6 * 6
-    fused, asked = both(trained(model, given)), both(trained(model, given, states()))
+    fused, with_states = both(trained(model, given)), both(trained(model, given, states()))
     with plain_products():
-        assert both(trained(model, given)) == fused == asked
+        assert both(trained(model, given)) == fused == with_states
     wanted = tuple(state.requires_grad_(True) for state in states())
     assert both(trained(model, given, wanted))[1] == (fused[1] or 0) + first_states
 
@@ -196,8 +196,8 @@ def test_frozen_layers_have_no_gradients() -> None:
 # ------------------------------------------------------------ rows
 def test_a_row_derives_the_row_that_made_its_node() -> None:
     report = trained(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), rows())
-    told = [(row.path, row.op, row.row.function.split(".")[-1], row.row.forward_row) for row in report.backward]
-    assert told == [
+    found = [(row.path, row.op, row.row.function.split(".")[-1], row.row.forward_row) for row in report.backward]
+    assert found == [
         ("2", "Linear", "linear backward", 2),
         ("1", "ReLU", "relu backward", 1),
         ("0", "Linear", "linear backward", 0),
@@ -258,7 +258,7 @@ def test_the_loss_is_named() -> None:
 def test_nothing_to_derive_is_said_and_not_zero(make: Callable[[], nn.Module]) -> None:
     report = trained(make(), rows())
     assert (report.backward_total, report.backward, report.to_dict()["backward"]) == (None, (), None)
-    assert report.trace.notes == ("no backward pass: nothing that the forward pass gave requires a gradient",)
+    assert report.trace.notes == ("no backward pass: no output of the forward pass requires a gradient",)
 
 
 def test_only_a_summary_in_training_mode_derives() -> None:

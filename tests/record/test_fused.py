@@ -1,4 +1,4 @@
-"""Attention on meta as a device has it: fused where that fuses it, so that what lives when is the same in both."""
+"""Attention on meta as on a device: fused if the device fuses it, so that memory is the same in both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTH, HEADS, SIZE = 96, 4, 16
 
 
 class Attention(nn.Module):
-    """how: of `scaled_dot_product_attention`. plain: taken apart by the author. groups: heads that share a key."""
+    """how: of `scaled_dot_product_attention`. plain: decomposed by the author. groups: heads that share a key."""
 
     def __init__(self, *, plain: bool = False, groups: int = 1, **how: Any):
         super().__init__()
@@ -100,7 +100,7 @@ def test_torch_says_what_a_processor_fuses(shapes: Any, how: dict[str, Any], fus
 
 @pytest.mark.parametrize("size", [32, 96])
 def test_values_may_have_heads_of_another_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU fuses them, a processor does not."""
+    """A GPU fuses them, the CPU does not."""
     monkeypatch.setattr(fusing, "has_fused_kernel", lambda *_given: True)
     shapes = [(2, 4, 4096, 64), (2, 4, 4096, 64), (2, 4, 4096, size)]
     operands = [torch.empty(shape, device="meta", requires_grad=True) for shape in shapes]

@@ -1,4 +1,4 @@
-"""Before = after: every tensor, object and table that a run reaches, whatever its forward does to them."""
+"""State is restored: every tensor, object and table that a run reaches, whatever its forward does to them."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_values_written_over_a_graph_get_it_back() -> None:
 
 def test_a_view_that_is_met_after_its_base_was_written_keeps_no_later_count() -> None:
     class Hidden:
-        """Where nobody looks for tensors before the run."""
+        """A place that is not searched for tensors before the run."""
 
         def __init__(self, view: Tensor):
             self.give = lambda: view
@@ -353,7 +353,7 @@ def test_objects_are_given_back_and_their_tensors_named(name: str, train: bool) 
     assert changes(before, settled(model, batch)) == []
 
 
-# ------------------------------------------------------------ what cannot be given back
+# ------------------------------------------------------------ what cannot be restored
 def test_every_step_is_taken_and_failures_are_told() -> None:
     done: list[int] = []
 

@@ -1,4 +1,4 @@
-"""What is one thing is counted once and shown as one, however often it is named, called or hidden."""
+"""A shared parameter or module is counted once, however often it is named, called or hidden."""
 
 from __future__ import annotations
 

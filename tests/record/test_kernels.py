@@ -1,4 +1,4 @@
-"""The direct table prices as the meta replay does, and as torch's own counter; every layer of torch.nn has a price."""
+"""The table of lowerings agrees with the replay on meta and with torch's counter; every torch.nn layer has a price."""
 
 from __future__ import annotations
 

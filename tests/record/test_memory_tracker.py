@@ -1,4 +1,4 @@
-"""What lives when: which kernels make memory, when it goes, under which row; and that to record it changes nothing."""
+"""The lifetime of memory: which kernel allocates it, in which row, when it is freed; recording it changes nothing."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_is_kept_of_the_authors_tensors_is_no_memory_of_the_run() -> None:
 
 
 def test_a_look_at_the_meta_device_is_no_memory_of_the_run() -> None:
-    """The kernels of a function without a rule are asked of copies on meta, while the run is there as well."""
+    """The kernels of a function without a rule are found on meta copies, while the run is there as well."""
     x = torch.zeros(4, 8, device="meta")
     trace = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), x, track_memory=True)
     plain = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), batch(), track_memory=True)
@@ -143,7 +143,7 @@ def test_a_look_at_the_meta_device_is_no_memory_of_the_run() -> None:
 
 
 def test_only_the_last_look_counts() -> None:
-    """Work that no function shows asks for a second run, by kernels; its moments have its rows."""
+    """Work that no function shows needs a second run, by kernels; its events have its rows."""
 
     def run(recorder: Recorder) -> Any:
         with torch._C.DisableTorchFunction():
@@ -191,7 +191,7 @@ def test_nothing_is_kept_alive_by_it() -> None:
 
 
 class Scale:
-    """A gauge that reads what it is told."""
+    """An allocator peak with given values."""
 
     def __init__(self) -> None:
         self.readings = iter([5, 7])
@@ -206,11 +206,11 @@ class Scale:
 
 def test_a_gauge_is_started_before_every_kernel_and_read_after_it() -> None:
     recorder, scale = Recorder(on_mismatch="raise", originals=TensorBackup(())), Scale()
-    ledger = MemoryTracker(recorder, {}, scale)  # type: ignore[arg-type]
-    with recorder, ledger:
+    tracker = MemoryTracker(recorder, {}, scale)  # type: ignore[arg-type]
+    with recorder, tracker:
         batch_ = torch.zeros(4)
         batch_.exp()
-    assert [moment.scratch for moment in ledger.finish(())[0]] == [5, 7]
+    assert [moment.scratch for moment in tracker.finish(())[0]] == [5, 7]
     assert scale.started == 2
 
 

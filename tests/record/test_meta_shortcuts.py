@@ -1,4 +1,4 @@
-"""The shortcuts of the meta device give what torch itself gives there: shapes, dtypes, strides."""
+"""The shortcuts on the meta device return what torch returns there: shapes, dtypes, strides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAYERS: list[tuple[nn.Module, tuple[int, ...]]] = [
 ]
 
 
-class Asked(TorchFunctionMode):
+class ComparingMode(TorchFunctionMode):
     """Compares every shortcut's answer with torch's."""
 
     def __init__(self) -> None:
@@ -56,24 +56,24 @@ def listed(value: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=str)
 def test_a_shortcut_gives_what_torch_gives(layer: nn.Module, shape: tuple[int, ...]) -> None:
-    with Asked() as asked, torch.no_grad():
+    with ComparingMode() as mode, torch.no_grad():
         layer.to("meta").eval()(torch.empty(shape, device="meta"))
-    assert len(asked.compared) == 1
+    assert len(mode.compared) == 1
 
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=str)
 def test_what_may_be_derived_is_left_to_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
-    with Asked() as asked:
+    with ComparingMode() as mode:
         layer.to("meta").eval()(torch.empty(shape, device="meta", requires_grad=True))
-    assert asked.compared == []
+    assert mode.compared == []
 
 
 def test_training_and_other_devices_are_left_to_torch() -> None:
-    with Asked() as asked, torch.no_grad():
+    with ComparingMode() as mode, torch.no_grad():
         nn.BatchNorm2d(4)(torch.zeros(2, 4, 3, 3))
         nn.LSTM(5, 7)(torch.zeros(2, 3, 5))
         nn.BatchNorm2d(4).to("meta").train()(torch.empty(2, 4, 3, 3, device="meta"))
-    assert asked.compared == []
+    assert mode.compared == []
 
 
 def test_what_does_not_fit_is_left_to_torch() -> None:
@@ -93,6 +93,6 @@ def test_what_does_not_fit_is_left_to_torch() -> None:
     ],
 )
 def test_what_is_not_plain_is_left_to_torch(call: Any) -> None:
-    with Asked() as asked, torch.no_grad():
+    with ComparingMode() as mode, torch.no_grad():
         call(torch.empty(2, 3, 5, device="meta"))
-    assert asked.compared == []
+    assert mode.compared == []

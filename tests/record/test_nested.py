@@ -1,4 +1,4 @@
-"""Nested tensors in training: what their parts cost, and nothing for what is asked of them."""
+"""Nested tensors in training: what their parts cost, and nothing for queries of their properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every operation costs what its derivation says, and the same wherever and however it runs."""
+"""Every operation costs what was worked out by hand, on every device and in every mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code that asks whether a function is overridden gets the answer that it gets where nobody looks on."""
+"""Code that asks whether a function is overridden gets the same answer as without our modes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Plain(Tensor):
 
 
 class Looks(TorchFunctionMode):
-    """Somebody else's mode."""
+    """A mode of the caller."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""A step that is a parameter is a row of its own: its shape, its count, and nothing that runs."""
+"""A step that is a parameter is a row of its own, with its shape and count, without kernels."""
 
 from __future__ import annotations
 

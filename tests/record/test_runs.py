@@ -1,4 +1,4 @@
-"""What a run leaves: nothing. What a run finds: operands that do not fit, and the place where it failed."""
+"""A run leaves nothing changed, and finds operands that do not fit and the place where it failed."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_modules_that_the_model_does_not_hold_stand_below_their_caller() -> None
 
 
 def test_recording_does_not_import_the_slow_parts_of_torch() -> None:
-    """The direct table keeps common networks off the meta device, whose first operator loads sympy."""
+    """The table of lowerings keeps common networks off the meta device, whose first operator loads sympy."""
     import subprocess
 
     program = (
@@ -350,7 +350,7 @@ def test_what_a_generator_would_do_is_not_known() -> None:
 
 
 def outside(out: torch.Tensor) -> torch.Tensor:
-    """Memory that something fills which torch knows nothing of, as kernels of extensions do."""
+    """Memory that is filled without torch's knowledge, as kernels of extensions do."""
     import ctypes
 
     ctypes.memset(out.data_ptr(), 0, out.numel() * out.element_size())

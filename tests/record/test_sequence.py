@@ -1,4 +1,4 @@
-"""What runs observed is what runs alone: the same operators of aten, in the same order, on the same shapes."""
+"""A recorded run calls the same aten operators as a run alone, in the same order, on the same shapes."""
 
 from __future__ import annotations
 

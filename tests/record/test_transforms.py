@@ -17,11 +17,9 @@ from tests.record.transforms import MODES, PROGRAMS
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[tuple[str, str], dict[str, Any]]:
-    """What was told of each program, up to one that ended the process."""
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.record.transforms"], capture_output=True, text=True, check=False
-    )
+def outcomes() -> dict[tuple[str, str], dict[str, Any]]:
+    """The outcome of each program, up to one that ended the process."""
+    run = subprocess.run([sys.executable, "-m", "tests.record.transforms"], capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     return {(name, mode): found for name, mode, found in lines}
 
@@ -29,10 +27,10 @@ def told() -> dict[tuple[str, str], dict[str, Any]]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_is_analysed_or_refused_as_torch_refuses_it(
-    told: dict[tuple[str, str], dict[str, Any]], name: str, mode: str
+    outcomes: dict[tuple[str, str], dict[str, Any]], name: str, mode: str
 ) -> None:
-    assert (name, mode) in told, "the interpreter has ended"
-    found = told[name, mode]
+    assert (name, mode) in outcomes, "the interpreter has ended"
+    found = outcomes[name, mode]
     assert found["same"]
     if found["plain"] is None:
         assert found["ours"] is None

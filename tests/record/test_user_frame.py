@@ -1,4 +1,4 @@
-"""Conflicts and failures of Python models stand at the author's own lines."""
+"""Conflicts and failures of Python models have the place of the author's line."""
 
 from __future__ import annotations
 

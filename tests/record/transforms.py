@@ -97,7 +97,7 @@ PROGRAMS: dict[str, Program] = {
     "grad over memory that is set": lambda m, x: grad(lambda z: m.row.set_(z.new_ones(4)).sum() + z.sum())(x),
     "grad over an initialisation": lambda m, x: grad(lambda z: m.fc(z).sum() + nn.init.zeros_(m.fc.weight).sum())(x),
     "grad over foreach": lambda m, x: grad(lambda z: torch._foreach_add_([m.row], 1) or z.sum())(x),
-    "grad that is told the buffer": lambda m, x: grad(lambda z, seen: (seen.add_(1) * z).sum())(x, m.seen),
+    "grad with respect to the buffer": lambda m, x: grad(lambda z, seen: (seen.add_(1) * z).sum())(x, m.seen),
     "grad of what writes its input": lambda m, x: grad(lambda z: z.mul_(2).sum())(x),
     "jvp of what writes its input": lambda m, x: jvp(lambda z: z.mul_(2), (x,), (x,)),
     "vmap of what writes its input": lambda m, x: vmap(lambda z: z.mul_(2))(x),
@@ -131,7 +131,7 @@ def refusal(run: Callable[[], Any]) -> str | None:
     return None
 
 
-def witness(program: Program, *, train: bool) -> dict[str, Any]:
+def compare(program: Program, *, train: bool) -> dict[str, Any]:
     """What torch says of a program, what we say, and whether the model and its input are as before."""
     torch.manual_seed(0)
     holder, x = Holder(program).train(train), torch.randn(3, 4)
@@ -146,7 +146,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for name, program in PROGRAMS.items():
         for mode in MODES:
-            print(json.dumps([name, mode, witness(program, train=mode == "train")]), flush=True)  # noqa: T201
+            print(json.dumps([name, mode, compare(program, train=mode == "train")]), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reports drawn by hand, machines made up, and measurements of them.
+"""Reports, machines and measurements constructed by hand.
 
 net = Net(x=(1, 4)); y = net.op("relu", [net["x"]], (1, 4)); timing([3.0], net.report([y]))
 """

@@ -1,4 +1,4 @@
-"""What would go if it were fused: chains, additions, and what cannot be fused, worked by hand."""
+"""The time that fusion would save: chains, additions, and rows that cannot be fused, worked out by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chain(*names: str, outputs: tuple[int, ...] = ()) -> Report:
     return net.report([made[-1], *(made[at] for at in outputs)])
 
 
-# ------------------------------------------------------------ what goes
+# ------------------------------------------------------------ fusible rows
 def test_a_norm_and_an_activation_go_with_the_convolution() -> None:
     report = chain("batch_norm", "relu")
     assert saved(report, 10.0, 4.0, 2.0) == {1: 4.0, 2: 2.0}
@@ -97,7 +97,7 @@ def test_every_norm_and_element_wise_operation_may_be_fused(name: str) -> None:
     assert group.kind == ("norms" if name in FUSIBLE_NORMS else "element-wise operations")
 
 
-# ------------------------------------------------------------ what stays
+# ------------------------------------------------------------ other rows
 @pytest.mark.parametrize("name", ["conv2d", "linear", "softmax", "max_pool2d", "cat", "sum", "embedding"])
 def test_all_else_stays(name: str) -> None:
     assert saved(chain(name), 1.0, 2.0) == {}
@@ -149,7 +149,7 @@ def test_a_timing_asks_for_the_forward_pass() -> None:
     assert timing(None, report, ceilings=CEILINGS).fusible == ()
 
 
-# ------------------------------------------------------------ laws
+# ------------------------------------------------------------ properties
 def renamed(report: Report) -> Report:
     """The tutorial's net, with short names as a run gives them."""
     for row in report.trace.rows:

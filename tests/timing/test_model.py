@@ -1,4 +1,4 @@
-"""Rows and their sums: times, the least that a device allows, what holds it; and what is not known."""
+"""Rows and their sums: times, least times, what limits them, and what is not known."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_row_that_took_no_time_has_no_rate() -> None:
 
 # ------------------------------------------------------------ both passes
 def derived(*, macs: int = 500) -> Report:
-    """A product that is derived (48 bytes, no kernels known), and a function that is not."""
+    """A product with a backward pass (48 bytes, no kernels known), and a function that is not."""
     net = Net(x=(2, 5))
     y = net.op("mm", [net["x"]], (2, 5), macs=1000)
     z = net.op("argmax", [y], (2, 5))
