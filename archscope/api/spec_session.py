@@ -61,7 +61,7 @@ class SpecSession:
         library = self.library if edit is None else self.edited_library(*edit)
         if batch is not None or input is not None:
             options |= {"batch": batch, "input": input}
-        plan = compile_library(library, target, strict=False, foundry=self._layer_cache, **options)
+        plan = compile_library(library, target, strict=False, layer_cache=self._layer_cache, **options)
         self._layer_cache = plan.layer_cache
         return plan
 

@@ -135,9 +135,9 @@ def compile_library(
     train: bool = False,
     allow_python: bool = False,
     strict: bool = True,
-    foundry: Any = None,
+    layer_cache: Any = None,
 ) -> Plan:
-    """The net of a spec that was read, compiled on shapes alone. foundry: as `compile_net` takes it.
+    """The net of a spec that was read, compiled on shapes alone. layer_cache: as `compile_net` takes it.
 
     Raises SpecError, UsageError.
     """
@@ -150,7 +150,7 @@ def compile_library(
     return compile_net(
         library,
         select_variant(spec, variant or (parts[1] if parts else None), given),
-        foundry=foundry,
+        layer_cache=layer_cache,
         settings=parse_settings(set or {}),
         overrides=overrides,
         batch=batch,
@@ -179,13 +179,13 @@ def build(
     Raises SpecError with every mistake in the spec, UsageError for a variant, param or device that does not exist.
     """
     plan = compile_plan(target, variant=variant, set=set, input=input, batch=batch, allow_python=allow_python)
-    from archscope import compile as workshop
+    from archscope import compile as compiler
     from archscope import targets
 
     place = targets.opened(device)
     targets.check_free_memory(plan.parameter_count * 4, place, plan.target)  # weights are made as float32
     with targets.seeded(seed):
-        return workshop.build(plan, device=place, dtype=targets.resolve_dtype(dtype), settings=set)
+        return compiler.build(plan, device=place, dtype=targets.resolve_dtype(dtype), settings=set)
 
 
 def _input_overrides(input: Any, names: Sequence[str]) -> list[InputOverride]:

@@ -2,7 +2,7 @@
 
 compile_net(library, variant) → Plan
   net           inputs, overrides, ties; the whole net
-  workshop      one compilation: what names mean in each file; scope is the chain of names
+  session      one compilation: what names mean in each file; scope is the chain of names
   blocks        one use of a block: dimensions, arguments, return; built once per distinct use
   steps         its steps: when, labels, the application rule; loops, forms (residual, concat, …), conditions
   turns         a loop that follows a length of the run, as one node; likeness says whether its turns are alike

@@ -98,8 +98,8 @@ class BlockUse(GraphBuilder):
 
     def report_mismatch(self, problem: Problem) -> None:
         """Operands that do not fit: a problem, or left to the recorder, unless other problems keep it from running."""
-        workshop = self.session
-        (workshop.problems if workshop.strict else workshop.mismatches).add(problem)
+        session = self.session
+        (session.problems if session.strict else session.mismatches).add(problem)
 
     def fail_or_report(self, fact: str, cure: str) -> None:
         """Shapes that do not fit, at the step being built: a fault, or left to the recorder. Raises Fault."""
@@ -219,23 +219,23 @@ class BlockUse(GraphBuilder):
         return self._apply_block(inner, declared, args, kwargs)
 
     def _apply_layer(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> object:
-        foundry = self.session.layer_cache
+        layer_cache = self.session.layer_cache
         if declared and declared.built:
             layer = replace(layer, arguments=declared.built.arguments, inferred=())
         conflicts: list[LayerConflict] = []
         self.session.current_span = self.cursor.span
         args = self._replace_unfit_input(layer, args, conflicts)
         inputs, named = meta_argument(args), {k: meta_argument(v) for k, v in kwargs.items()}
-        recipe = foundry.complete_recipe(
+        recipe = layer_cache.complete_recipe(
             layer, tuple(t for t in inputs if isinstance(t, torch.Tensor)), conflicts.append
         )
         self._report_conflicts(conflicts)
-        result = foundry.output(recipe, inputs, named)
+        result = layer_cache.output(recipe, inputs, named)
         check_result_limits(recipe.name, result)
         self.session.note_result_size(result)
         foreign = torch_layers().get(recipe.name) is not recipe.cls
         result = mark_open_rank(result) if foreign or has_any_open_rank((inputs, tuple(named.values()))) else result
-        site = Location(self.cursor.path, recipe.name, "layer", foundry.arguments_text(recipe), self.cursor.span)
+        site = Location(self.cursor.path, recipe.name, "layer", layer_cache.arguments_text(recipe), self.cursor.span)
         site = site._replace(conflict=conflicts[0]) if conflicts and not self.session.strict else site
         return self._add_call(declared, recipe, site, args, kwargs, result)
 

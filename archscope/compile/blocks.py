@@ -35,31 +35,31 @@ from archscope.spec.work_budget import BLOCK_COST
 
 
 def block_plan(
-    workshop: CompileSession, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
+    session: CompileSession, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
 ) -> BlockPlan | None:
     """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
     shapes, open_ranks = call_key(tuple(t.meta for t in inputs), {}), tuple(has_open_rank(t.meta) for t in inputs)
     key = (layer.kind.source, layer.kind.name, _plan_key(layer.arguments), shapes, open_ranks)
-    if key not in workshop.plans:
+    if key not in session.plans:
         plan = BlockPlan(layer.kind.name, "", fx.Graph())
-        use = BlockUse(workshop, plan, frames)
+        use = BlockUse(session, plan, frames)
         arguments = tuple((name, _block_argument(use, value, (name,))) for name, value in layer.arguments)
-        source = _block_source(workshop, layer, arguments)
-        if any(source.block is other.block for other in workshop.open_blocks):
+        source = _block_source(session, layer, arguments)
+        if any(source.block is other.block for other in session.open_blocks):
             raise EvaluationError(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
         plan.text = _block_text(source.block, layer)
-        workshop.budget.value(BLOCK_COST)
-        workshop.open_blocks.append(source)
-        turns, workshop.loop_turns = workshop.loop_turns, 1
+        session.budget.value(BLOCK_COST)
+        session.open_blocks.append(source)
+        turns, session.loop_turns = session.loop_turns, 1
         try:
             bound = () if isinstance(layer.kind.source, NetSource) else arguments
-            workshop.plans[key] = build_block(use, source, bound, inputs)
+            session.plans[key] = build_block(use, source, bound, inputs)
         finally:
-            workshop.open_blocks.pop()
-            workshop.loop_turns = turns
-    return workshop.plans[key]
+            session.open_blocks.pop()
+            session.loop_turns = turns
+    return session.plans[key]
 
 
 def _plan_key(value: object) -> object:
@@ -93,14 +93,14 @@ def _block_text(block: Block, layer: Layer) -> str:
     )
 
 
-def _block_source(workshop: CompileSession, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
+def _block_source(session: CompileSession, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
     source = layer.kind.source
     if isinstance(source, BlockSource):
         return source
     given = dict(arguments)
     name = given.pop("variant", None)
     variant = next((v for v in source.spec.variants if v.name == name), None)
-    return BlockSource(net_block(source.spec, anywhere=True), workshop.configure(source.spec, variant, given))
+    return BlockSource(net_block(source.spec, anywhere=True), session.configure(source.spec, variant, given))
 
 
 def net_block(spec: Spec, *, anywhere: bool = False) -> Block:
@@ -149,10 +149,10 @@ def build_block(
     use.session.add_let(block.let, scope, use.report)
     whole = block.modules is source.context.spec.modules  # a file's modules are seen in its blocks too
     _declare_modules(use, block, scope, source.context.scope if whole else scope)
-    walk = StepCompiler(use)
-    value, labels = walk.compile_steps(block.layers, values[0] if values else None, scope, "")
+    compiler = StepCompiler(use)
+    value, labels = compiler.compile_steps(block.layers, values[0] if values else None, scope, "")
     if block.returns is not None:
-        value = _evaluate_return(walk, block.returns, labels, value)
+        value = _evaluate_return(compiler, block.returns, labels, value)
     if has_unknown(value) or _report_bad_output(use, block, value):
         return None
     use.plan.expected += evaluate_expectations(use, block.expect, labels, value, values[0] if values else None, "")
@@ -186,11 +186,11 @@ def _report_bad_output(use: BlockUse, block: Block, value: object) -> bool:
     return True
 
 
-def _evaluate_return(walk: StepCompiler, returns: Data, scope: Scope, prev: object) -> object:
-    inner, use = Scope(scope, {"prev": prev}), walk.use
+def _evaluate_return(compiler: StepCompiler, returns: Data, scope: Scope, prev: object) -> object:
+    inner, use = Scope(scope, {"prev": prev}), compiler.use
     use.cursor, before = StepCursor(RETURN_PATH, returns.span), last_node(use.graph)
     value = use.session.evaluate_data(returns, inner, words=False, report=use.report, host=use)
-    walk.assign_sites(before, RETURN_PATH, returns.span, partial(data_label, returns))
+    compiler.assign_sites(before, RETURN_PATH, returns.span, partial(data_label, returns))
     return tuple(value) if isinstance(returns, Items) and isinstance(value, list) else value
 
 
@@ -269,12 +269,12 @@ def _declare_modules(use: BlockUse, block: Block, scope: Scope, seen: Scope) -> 
     """Declares a block's modules; `seen` is the scope that they are known in."""
     for entry in block.modules:
         use.cursor = StepCursor(entry.name, entry.span, text=getattr(entry.body, "text", entry.name))
-        walk, before = StepCompiler(use), last_node(use.graph)
-        value = walk.declared_layer(entry.body, scope)
+        compiler, before = StepCompiler(use), last_node(use.graph)
+        value = compiler.declared_layer(entry.body, scope)
         if isinstance(entry.body, Expression):
-            walk.assign_sites(before, entry.name, entry.span, partial(data_label, entry.body))
+            compiler.assign_sites(before, entry.name, entry.span, partial(data_label, entry.body))
         if isinstance(value, LayerClass):
-            value = walk.bind_bare_layer(value, entry.span)
+            value = compiler.bind_bare_layer(value, entry.span)
         if isinstance(value, Layer):
             seen.table[entry.name] = DeclaredLayer(use, entry.name, value)
         elif isinstance(value, GraphTensor):

@@ -54,17 +54,19 @@ def branch_names(step: Step) -> tuple[str, ...]:
     return ()
 
 
-def build_residual(walk: StepCompiler, form: Residual, prev: object, scope: Scope, path: str) -> object:
+def build_residual(compiler: StepCompiler, form: Residual, prev: object, scope: Scope, path: str) -> object:
     """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
-    added = True if form.when is None else walk.evaluate(form.when, prev, scope)
+    added = True if form.when is None else compiler.evaluate(form.when, prev, scope)
     if form.when is not None and added is not UNKNOWN:
-        walk.use.session.conditions.evaluate_turns(walk.use.session, form.when, scope)
-    added = added.to_bool(walk.use) if isinstance(added, SpecValue) else added
-    main, _ = walk.compile_branch(form.main, prev, scope, join_path(path, "main"))
+        compiler.use.session.conditions.evaluate_turns(compiler.use.session, form.when, scope)
+    added = added.to_bool(compiler.use) if isinstance(added, SpecValue) else added
+    main, _ = compiler.compile_branch(form.main, prev, scope, join_path(path, "main"))
     if added is UNKNOWN or not added:
         return UNKNOWN if added is UNKNOWN else main
     shortcut, _ = (
-        walk.compile_branch(form.shortcut, prev, scope, join_path(path, "shortcut")) if form.shortcut else (prev, scope)
+        compiler.compile_branch(form.shortcut, prev, scope, join_path(path, "shortcut"))
+        if form.shortcut
+        else (prev, scope)
     )
     if has_unknown(main) or has_unknown(shortcut):
         return UNKNOWN
@@ -72,37 +74,39 @@ def build_residual(walk: StepCompiler, form: Residual, prev: object, scope: Scop
     identity = shortcut is prev
     name = "main + prev" if identity else "main + shortcut"
     site = Location(join_path(path, "add"), name, "step", "", form.span, strict=True)
-    value = _strict_sum(walk, "residual", sides, operator.add, site, RESIDUAL_HELP[identity])
+    value = _strict_sum(compiler, "residual", sides, operator.add, site, RESIDUAL_HELP[identity])
     return replace(value, inner_labels=sides) if isinstance(value, GraphTensor) else value
 
 
-def build_join(walk: StepCompiler, form: Join, prev: object, scope: Scope, path: str) -> object:
+def build_join(compiler: StepCompiler, form: Join, prev: object, scope: Scope, path: str) -> object:
     """`concat`, `stack`, `add`, `multiply` of the branches' values."""
     values: dict[str, object] = {}
     for index, branch in enumerate(form.branches):
         name = branch.name or str(index)
-        values[name], _ = walk.compile_branch(branch.steps, prev, scope, join_path(path, name))
-    dim = (1 if form.kind == "concat" else 0) if form.dim is None else walk.evaluate(form.dim, prev, scope)
-    dim = dim.to_plain(walk.use) if isinstance(dim, RuntimeNumber) else dim
+        values[name], _ = compiler.compile_branch(branch.steps, prev, scope, join_path(path, name))
+    dim = (1 if form.kind == "concat" else 0) if form.dim is None else compiler.evaluate(form.dim, prev, scope)
+    dim = dim.to_plain(compiler.use) if isinstance(dim, RuntimeNumber) else dim
     if has_unknown(list(values.values())) or dim is UNKNOWN:
         return UNKNOWN
-    value = _join_values(walk, form, values, dim, path)
+    value = _join_values(compiler, form, values, dim, path)
     return replace(value, inner_labels=values) if isinstance(value, GraphTensor) else value
 
 
-def _join_values(walk: StepCompiler, form: Join, values: dict[str, object], dim: object, path: str) -> object:
+def _join_values(compiler: StepCompiler, form: Join, values: dict[str, object], dim: object, path: str) -> object:
     operation, function = JOIN_FUNCTIONS[form.kind]
     site = Location(
         join_path(path, operation), _join_text(form, values), "step", "", form.span, strict=form.kind == "add"
     )
     if form.kind == "add":
-        return _strict_sum(walk, "add", values, function, site, "every branch must give the same shape")
+        return _strict_sum(compiler, "add", values, function, site, "every branch must give the same shape")
     if form.kind == "multiply":
-        return _add_step_nodes(walk, site, lambda: _reduce_pairwise(walk, operation, function, list(values.values())))
-    if walk.use.session.strict:
+        return _add_step_nodes(
+            compiler, site, lambda: _reduce_pairwise(compiler, operation, function, list(values.values()))
+        )
+    if compiler.use.session.strict:
         _check_join_shapes(form.kind, values, dim)
     return _add_step_nodes(
-        walk, site, lambda: walk.use.apply_function(operation, function, (list(values.values()),), {"dim": dim})
+        compiler, site, lambda: compiler.use.apply_function(operation, function, (list(values.values()),), {"dim": dim})
     )
 
 
@@ -115,50 +119,50 @@ def _join_text(form: Join, values: dict[str, object]) -> str:
 
 
 def _strict_sum(
-    walk: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, cure: str
+    compiler: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, cure: str
 ) -> object:
     """A sum of equal shapes. Unequal ones are a problem, or left to the recorder, and the first value goes on."""
     tensors = _require_tensors(what, values)
     if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
-        return _add_step_nodes(walk, site, lambda: _equal_sum(walk, what, function, list(tensors.values())))
+        return _add_step_nodes(compiler, site, lambda: _equal_sum(compiler, what, function, list(tensors.values())))
     first = next(iter(tensors.values()))
     shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
     place = site.place or Span("", 0, 0)
-    walk.use.report_mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", cure, walk.use.frames))
-    if walk.use.session.strict:
+    compiler.use.report_mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", cure, compiler.use.frames))
+    if compiler.use.session.strict:
         return first
-    return _add_step_nodes(walk, site, lambda: _mismatched_sum(walk, function, list(tensors.values())))
+    return _add_step_nodes(compiler, site, lambda: _mismatched_sum(compiler, function, list(tensors.values())))
 
 
-def _equal_sum(walk: StepCompiler, what: str, function: Callable, tensors: list[GraphTensor]) -> object:
-    walk.use.graph.call_function(require_equal_shapes, (what, *map(walk.use.lower, tensors)))
-    return _reduce_pairwise(walk, "add", function, tensors)
+def _equal_sum(compiler: StepCompiler, what: str, function: Callable, tensors: list[GraphTensor]) -> object:
+    compiler.use.graph.call_function(require_equal_shapes, (what, *map(compiler.use.lower, tensors)))
+    return _reduce_pairwise(compiler, "add", function, tensors)
 
 
-def _mismatched_sum(walk: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> object:
+def _mismatched_sum(compiler: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> object:
     """The sum as nodes, with the shape that was meant: the recorder compares the operands and goes on with it."""
     total = tensors[0]
     for other in tensors[1:]:
         meant = intended_sum_shape([tuple(total.meta.shape), tuple(other.meta.shape)])
-        node = walk.use.graph.call_function(function, walk.use.lower((total, other)))
+        node = compiler.use.graph.call_function(function, compiler.use.lower((total, other)))
         node.meta["shapes"] = (meant,)
-        total = replace(total, owner=walk.use, node=node, meta=total.meta.new_empty(meant))
+        total = replace(total, owner=compiler.use, node=node, meta=total.meta.new_empty(meant))
     return total
 
 
-def _reduce_pairwise(walk: StepCompiler, name: str, function: Callable, values: list) -> object:
+def _reduce_pairwise(compiler: StepCompiler, name: str, function: Callable, values: list) -> object:
     total = values[0]
     for other in values[1:]:
-        total = walk.use.apply_function(name, function, (total, other), {})
+        total = compiler.use.apply_function(name, function, (total, other), {})
     return total
 
 
-def _add_step_nodes(walk: StepCompiler, site: Location, make: Callable[[], object]) -> object:
+def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], object]) -> object:
     """Runs `make` and names `site` as the step of the nodes it adds. Faults stand at the form's place."""
-    before = last_node(walk.use.graph)
-    walk.use.cursor = StepCursor(site.path, site.place or Span("", 0, 0), text=site.name)
+    before = last_node(compiler.use.graph)
+    compiler.use.cursor = StepCursor(site.path, site.place or Span("", 0, 0), text=site.name)
     value = make()
-    for node in nodes_after(walk.use.graph, before):
+    for node in nodes_after(compiler.use.graph, before):
         node.meta["step"] = site
     return value
 

@@ -62,20 +62,20 @@ def expression_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> Iterator[D
             yield dim
 
 
-def check_agreement(workshop: CompileSession, scope: Scope, spec: Spec, inputs: Sequence[InputSpec]) -> None:
+def check_agreement(session: CompileSession, scope: Scope, spec: Spec, inputs: Sequence[InputSpec]) -> None:
     """Reports inputs that do not agree on a param, or do not fit an expression over params."""
     for name, dims in param_dimensions(spec, inputs).items():
         if len({dim.size for dim in dims}) > 1:
             told = ", ".join(f"{dim.size} in dimension {dim.axis} of {dim.entry.name}" for dim in dims)
-            workshop.report(_last_span(dims), f"the param {name} is {told}", "the inputs must agree on it")
+            session.report(_last_span(dims), f"the param {name} is {told}", "the inputs must agree on it")
     for dim in expression_dimensions(spec, inputs):
-        wanted = workshop.evaluator(scope).value(dim.expression)
+        wanted = session.evaluator(scope).value(dim.expression)
         if wanted is not UNKNOWN and wanted != dim.size:
             said = (
                 f"the input {dim.entry.name} has {dim.size} in dimension {dim.axis}, "
                 f"but {dim.expression.text} is {wanted}"
             )
-            workshop.report(dim.expression.span, said, "give the inputs, and the params, sizes that fit together")
+            session.report(dim.expression.span, said, "give the inputs, and the params, sizes that fit together")
 
 
 def _last_span(dims: Sequence[Dimension]) -> Span:

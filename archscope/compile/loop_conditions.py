@@ -38,7 +38,7 @@ class LoopConditions:
     with_else: set[Span] = field(default_factory=set)
 
     def evaluate_turns(
-        self, workshop: CompileSession, condition: Expression, scope: Scope, *, otherwise: bool = False
+        self, session: CompileSession, condition: Expression, scope: Scope, *, otherwise: bool = False
     ) -> None:
         """Judges a condition that stands in loops and reads their names, once for all its turns."""
         loops = [one for one in scope.chain() if one.loop is not None][::-1]
@@ -50,18 +50,18 @@ class LoopConditions:
         _, truths = self.truths_by_place.setdefault(condition.span, (condition.text, set()))
         if known not in self.evaluated and len(truths) < 2:
             self.evaluated.add(known)
-            truths.update(find_truths(workshop, condition, loops, told))
+            truths.update(find_truths(session, condition, loops, told))
         self.with_else |= {condition.span} if otherwise else set()
 
-    def warn_never_built(self, workshop: CompileSession) -> None:
+    def warn_never_built(self, session: CompileSession) -> None:
         """The steps that no turn builds, in any use of their block."""
         for span, (text, truths) in self.truths_by_place.items():
             if truths == {False}:
                 said = f"`when: {text}` holds in no turn of its loop: the step is never built"
-                workshop.warn("never-built", Problem(span, said, "turns are counted from 0; or take the step out"))
+                session.warn("never-built", Problem(span, said, "turns are counted from 0; or take the step out"))
             elif truths == {True} and span in self.with_else:
                 said = f"`when: {text}` holds in every turn of its loop: its `else:` is never built"
-                workshop.warn("never-built", Problem(span, said, "turns are counted from 0; or take `else:` out"))
+                session.warn("never-built", Problem(span, said, "turns are counted from 0; or take `else:` out"))
 
 
 def bound_names(scope: Scope) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def outer_names(condition: Expression, loops: Sequence[Scope], names: set[str]) 
 
 
 def find_truths(
-    workshop: CompileSession, condition: Expression, loops: Sequence[Scope], told: Sequence[str]
+    session: CompileSession, condition: Expression, loops: Sequence[Scope], told: Sequence[str]
 ) -> set[bool]:
     """What a condition comes to in all turns. What else is told must be the one number or list that a loop goes by,
     and the condition may not read its items; then others in its place are tried, so that no switch is taken for a
@@ -105,10 +105,10 @@ def find_truths(
         return unsure
     try:
         for given in alternative_values(told[0], compile_time_value(loops[0].find(told[0]))) if told else [{}]:
-            turns = product(*(turn_bindings(workshop, one, given) for one in loops))
+            turns = product(*(turn_bindings(session, one, given) for one in loops))
             for number, turn in enumerate(turns):
                 names = {name: value for part in turn for name, value in part.items()}
-                value = condition_value(workshop, condition, loops[-1], {**given, **names})
+                value = condition_value(session, condition, loops[-1], {**given, **names})
                 found.add(bool(value))
                 if len(found) > 1 or number > MAX_TURNS or value is UNKNOWN or isinstance(value, SpecValue):
                     return unsure
@@ -136,10 +136,10 @@ def alternative_values(name: str, value: object) -> Iterator[Mapping[str, object
         raise EvaluationError(f"{name} is no count")
 
 
-def turn_bindings(workshop: CompileSession, scope: Scope, given: Mapping[str, object]) -> Iterator[dict[str, object]]:
+def turn_bindings(session: CompileSession, scope: Scope, given: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """The names in every turn of one loop. Raises Fault."""
     loop, names = scope.loop, bound_names(scope)
-    value = workshop.evaluate_data(
+    value = session.evaluate_data(
         loop_range(scope), Scope(scope.parent, dict(given)), words=True, report=ignore_turn_problem
     )
     items = [()] * value if isinstance(loop, Repeat) and isinstance(value, int) and value <= MAX_TURNS else value
@@ -153,9 +153,9 @@ def turn_bindings(workshop: CompileSession, scope: Scope, given: Mapping[str, ob
 
 
 def condition_value(
-    workshop: CompileSession, condition: Expression, scope: Scope, names: Mapping[str, object]
+    session: CompileSession, condition: Expression, scope: Scope, names: Mapping[str, object]
 ) -> object:
-    return workshop.evaluator(Scope(scope, dict(names)), ignore_turn_problem).value(condition)
+    return session.evaluator(Scope(scope, dict(names)), ignore_turn_problem).value(condition)
 
 
 def ignore_turn_problem(_span: Span, _message: str, _help: str = "") -> None:

@@ -28,35 +28,35 @@ if TYPE_CHECKING:
     from archscope.compile.step_compiler import StepCompiler
 
 
-def build_loop(walk: StepCompiler, step: Step, start: object, scope: Scope, path: str) -> object:
+def build_loop(compiler: StepCompiler, step: Step, start: object, scope: Scope, path: str) -> object:
     """The value after the last turn; every turn starts from the value before it."""
-    workshop, around = walk.use.session, walk.use.session.loop_turns
+    session, around = compiler.use.session, compiler.use.session.loop_turns
     try:
-        length = loop_length(walk, step, start, scope, path)
-        workshop.loop_turns *= max(1, turn_count(length))
-        if workshop.loop_turns > MAX_STEPS:
+        length = loop_length(compiler, step, start, scope, path)
+        session.loop_turns *= max(1, turn_count(length))
+        if session.loop_turns > MAX_STEPS:
             raise EvaluationError(
-                f"nested loops of {workshop.loop_turns:,} turns; at most {MAX_STEPS:,} are allowed", "a smaller count"
+                f"nested loops of {session.loop_turns:,} turns; at most {MAX_STEPS:,} are allowed", "a smaller count"
             )
-        if (least := workshop.loop_turns * count_steps(step.body)) > MAX_STEPS:
+        if (least := session.loop_turns * count_steps(step.body)) > MAX_STEPS:
             raise EvaluationError(
                 f"loops of {least:,} steps or more; at most {MAX_STEPS:,} are allowed", "a smaller count"
             )
         if isinstance(length, (RuntimeNumber, RuntimeList)):
-            found = build_runtime_loop(walk, step, length, start, scope, path)
+            found = build_runtime_loop(compiler, step, length, start, scope, path)
             if not isinstance(found, str):
                 return store_collected(step, scope, *found)
-            walk.use.cursor.reason = f"; its turns are written out, as {found}" * bool(found)
-        passes = names_by_turn(walk, step, length)
+            compiler.use.cursor.reason = f"; its turns are written out, as {found}" * bool(found)
+        passes = names_by_turn(compiler, step, length)
         value, collected = start, []
         for i, names in enumerate(passes):
             inner = Scope(scope, {"i": i, "first": i == 0, "last": i == len(passes) - 1, **names}, loop=step.loop)
-            value = walk.compile_body(step.body, value, inner, f"{path}.{i}" if path else str(i))
+            value = compiler.compile_body(step.body, value, inner, f"{path}.{i}" if path else str(i))
             collected.append(value)
             if value is UNKNOWN:
                 break
     finally:
-        workshop.loop_turns = around
+        session.loop_turns = around
     return store_collected(step, scope, value, collected)
 
 
@@ -80,27 +80,30 @@ def store_collected(step: Step, scope: Scope, value: object, collected: object) 
     return value
 
 
-def loop_length(walk: StepCompiler, step: Step, prev: object, scope: Scope, path: str) -> object:
+def loop_length(compiler: StepCompiler, step: Step, prev: object, scope: Scope, path: str) -> object:
     """What a loop goes through: a count, or a list. UNKNOWN for one that cannot be worked out, which is reported."""
     loop = step.loop
     place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
-    walk.use.cursor = StepCursor(path, place, text="for" if isinstance(loop, For) else "repeat")
+    compiler.use.cursor = StepCursor(path, place, text="for" if isinstance(loop, For) else "repeat")
     try:
         if isinstance(loop, Repeat):
-            return repeat_count(walk, loop, prev, scope)
+            return repeat_count(compiler, loop, prev, scope)
         assert isinstance(loop, For)
-        return loop_items(walk, loop, prev, scope, f"{path}.in" if path else "in")
+        return loop_items(compiler, loop, prev, scope, f"{path}.in" if path else "in")
     except EvaluationError as fault:
-        walk.use.report(place, fault.message, fault.help)
+        compiler.use.report(place, fault.message, fault.help)
         return UNKNOWN
 
 
-def loop_items(walk: StepCompiler, loop: For, prev: object, scope: Scope, path: str) -> object:
+def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, path: str) -> object:
     """The list of a `for`. Raises Fault."""
-    workshop, inner = walk.use.session, Scope(scope, {"prev": prev})
-    walk.use.cursor, before = StepCursor(path, loop.items.span, text=data_text(loop.items)), last_node(walk.use.graph)
-    items = workshop.evaluate_data(loop.items, inner, words=True, report=walk.use.report, host=walk.use)
-    walk.assign_sites(before, path, loop.items.span, lambda _: data_text(loop.items))
+    session, inner = compiler.use.session, Scope(scope, {"prev": prev})
+    compiler.use.cursor, before = (
+        StepCursor(path, loop.items.span, text=data_text(loop.items)),
+        last_node(compiler.use.graph),
+    )
+    items = session.evaluate_data(loop.items, inner, words=True, report=compiler.use.report, host=compiler.use)
+    compiler.assign_sites(before, path, loop.items.span, lambda _: data_text(loop.items))
     if items is not UNKNOWN and not isinstance(items, (list, tuple, RuntimeList)):
         example = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
         cure = linspace_help(items) or example
@@ -108,36 +111,36 @@ def loop_items(walk: StepCompiler, loop: For, prev: object, scope: Scope, path: 
     return items
 
 
-def names_by_turn(walk: StepCompiler, step: Step, length: object) -> Sequence[dict[str, object]]:
+def names_by_turn(compiler: StepCompiler, step: Step, length: object) -> Sequence[dict[str, object]]:
     """The loop's own names in each turn. A loop that could not be worked out has one turn."""
     loop = step.loop
     if isinstance(loop, Repeat):
-        count: Any = length.to_plain(walk.use) if isinstance(length, RuntimeNumber) else length
+        count: Any = length.to_plain(compiler.use) if isinstance(length, RuntimeNumber) else length
         return [{}] if count is UNKNOWN else [{}] * int(count)
     assert isinstance(loop, For)
     if length is UNKNOWN:
         return [{name.name: UNKNOWN for name in loop.names}]
-    items = length.to_plain(walk.use) if isinstance(length, RuntimeList) else length
+    items = length.to_plain(compiler.use) if isinstance(length, RuntimeList) else length
     places = [item.span for item in loop.items.items] if isinstance(loop.items, Items) else []
-    return [bind_row(walk, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]  # type: ignore[arg-type]
+    return [bind_row(compiler, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]  # type: ignore[arg-type]
 
 
-def bind_row(walk: StepCompiler, loop: For, item: object, place: Span) -> dict[str, object]:
+def bind_row(compiler: StepCompiler, loop: For, item: object, place: Span) -> dict[str, object]:
     """The names of one turn; a row of another length is reported at its place."""
     if loop.single:
         return {loop.names[0].name: item}
     if isinstance(item, (list, tuple)) and len(item) == len(loop.names):
         return {label.name: value for label, value in zip(loop.names, item, strict=True)}
     names = ", ".join(label.name for label in loop.names)
-    walk.use.report(
+    compiler.use.report(
         place, f"for: {len(loop.names)} names ({names}), but this row is {describe_value(item)}", "one item a name"
     )
     return {label.name: UNKNOWN for label in loop.names}
 
 
-def repeat_count(walk: StepCompiler, loop: Repeat, prev: object, scope: Scope) -> object:
+def repeat_count(compiler: StepCompiler, loop: Repeat, prev: object, scope: Scope) -> object:
     """The turns of a `repeat`. Raises Fault."""
-    count = walk.evaluate(loop.count, prev, scope)
+    count = compiler.evaluate(loop.count, prev, scope)
     if count is UNKNOWN:
         return count
     number = count.value if isinstance(count, RuntimeNumber) else count

@@ -54,12 +54,12 @@ def compile_net(
     strict: bool = True,
     train: bool = False,
     allow_python: bool = False,
-    foundry: LayerCache | None = None,
+    layer_cache: LayerCache | None = None,
 ) -> Plan:
     """Compiles one variant on meta tensors, without memory.
 
     strict: residual mismatches are problems; otherwise they are kept in the graph for the recorder to find.
-    foundry: of another compilation in the same mode, whose layers are not made again.
+    layer_cache: of another compilation in the same mode, whose layers are not made again.
     Raises SpecError with every independent problem, UsageError for settings and overrides that do not fit the spec.
     """
     spec = library.root
@@ -67,28 +67,28 @@ def compile_net(
         raise UsageError(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
-    workshop = CompileSession(library, block_plan, order_inputs, strict, allow_python, foundry or LayerCache(train))
+    session = CompileSession(library, block_plan, order_inputs, strict, allow_python, layer_cache or LayerCache(train))
     overrides, notes = _add_batch(spec, overrides, batch)
     sizes = _bound_params(spec, overrides)
-    _check_given_once(workshop.configure(spec, variant, settings or {}), settings or {}, sizes)
+    _check_given_once(session.configure(spec, variant, settings or {}), settings or {}, sizes)
     bound = {**(settings or {}), **sizes}
-    context = workshop.configure(spec, variant, bound)
+    context = session.configure(spec, variant, bound)
     _check_param_names(spec, settings or {})
-    inputs = _input_specs(workshop, context, spec, overrides, batch or 1)
-    workshop.problems.raise_if_any(library.sources)
-    with attributed_warnings(lambda: workshop.current_span or spec.span):
-        block = _compile_top_block(workshop, context, spec, variant, inputs, bound)
-    warn_unused_params(workshop, spec)
-    workshop.conditions.warn_never_built(workshop)
-    if workshop.problems:  # a net that cannot run shows its mismatches here, since no recording will
-        for problem in workshop.mismatches:
-            workshop.problems.add(problem)
-    workshop.problems.raise_if_any(library.sources)
+    inputs = _input_specs(session, context, spec, overrides, batch or 1)
+    session.problems.raise_if_any(library.sources)
+    with attributed_warnings(lambda: session.current_span or spec.span):
+        block = _compile_top_block(session, context, spec, variant, inputs, bound)
+    warn_unused_params(session, spec)
+    session.conditions.warn_never_built(session)
+    if session.problems:  # a net that cannot run shows its mismatches here, since no recording will
+        for problem in session.mismatches:
+            session.problems.add(problem)
+    session.problems.raise_if_any(library.sources)
     assert block is not None
-    ties = tuple(t for tie in spec.ties if (t := _resolve_tie(workshop, block, tie)))
-    _check_tie_owners(workshop, spec)
-    workshop.problems.raise_if_any(library.sources)
-    plan = _make_plan(workshop, spec, variant, block, inputs, ties)
+    ties = tuple(t for tie in spec.ties if (t := _resolve_tie(session, block, tie)))
+    _check_tie_owners(session, spec)
+    session.problems.raise_if_any(library.sources)
+    plan = _make_plan(session, spec, variant, block, inputs, ties)
     sized = frozenset(param_dimensions(spec, inputs))
     told = {name: value for name, value in (settings or {}).items() if name not in sized}
     again = partial(_compile_for_shapes, library, variant, settings=told, train=train, allow_python=allow_python)
@@ -152,13 +152,13 @@ def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting 
     return [name for name, one in settings.items() if not (isinstance(one, Setting) and one.value == own.get(name))]
 
 
-def warn_unused_params(workshop: CompileSession, spec: Spec) -> None:
+def warn_unused_params(session: CompileSession, spec: Spec) -> None:
     """Params that nothing in the file reads."""
     read = spec.names_read
     for setting in spec.params:
         if setting.name not in read:
             fact = f"nothing reads the param {setting.name!r}"
-            workshop.warn("unused-param", Problem(setting.span, fact, "use it in a step, or take it out"))
+            session.warn("unused-param", Problem(setting.span, fact, "use it in a step, or take it out"))
 
 
 # Inputs
@@ -213,31 +213,31 @@ def _bound_params(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, i
 
 
 def _input_specs(
-    workshop: CompileSession, context: FileContext, spec: Spec, overrides: Sequence[InputOverride], batch: int
+    session: CompileSession, context: FileContext, spec: Spec, overrides: Sequence[InputOverride], batch: int
 ) -> list[InputSpec]:
     chosen, scope = _overrides_by_input(spec, overrides), Scope(context.scope, {"N": batch})
     for entry in spec.inputs:
         for dim, size in zip(entry.dims or (), chosen[entry.name].shape if entry.name in chosen else (), strict=False):
             scope.table.update({"N": size} if dim.text == "N" else {})
-    found = [i for entry in spec.inputs if (i := _input_spec(workshop, scope, entry, chosen.get(entry.name)))]
+    found = [i for entry in spec.inputs if (i := _input_spec(session, scope, entry, chosen.get(entry.name)))]
     if len(found) == len(spec.inputs):
-        check_agreement(workshop, scope, spec, found)
+        check_agreement(session, scope, spec, found)
     return found
 
 
 def _input_spec(
-    workshop: CompileSession, scope: Scope, entry: Input, override: InputOverride | None
+    session: CompileSession, scope: Scope, entry: Input, override: InputOverride | None
 ) -> InputSpec | None:
     dtype = language_dtypes().get(override.dtype if override and override.dtype else entry.dtype)
     if dtype is None:
         near = did_you_mean(entry.dtype, language_dtypes()) or f"one of {', '.join(language_dtypes())}"
-        workshop.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
-    low, high = (_whole_number(workshop, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
-    sizes = override.shape if override else tuple(_whole_number(workshop, scope, d, 1) for d in entry.dims or ())
+        session.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
+    low, high = (_whole_number(session, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
+    sizes = override.shape if override else tuple(_whole_number(session, scope, d, 1) for d in entry.dims or ())
     if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
         return None
     if fact := _input_limit_text(sizes, dtype, low, high):  # type: ignore[arg-type]
-        workshop.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
+        session.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
         return None
     return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
 
@@ -253,13 +253,13 @@ def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: 
     return ""
 
 
-def _whole_number(workshop: CompileSession, scope: Scope, expression: Expression | None, default: int | None) -> object:
+def _whole_number(session: CompileSession, scope: Scope, expression: Expression | None, default: int | None) -> object:
     if expression is None:
         return default
-    value = workshop.evaluator(scope).value(expression)
+    value = session.evaluator(scope).value(expression)
     if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    workshop.report(
+    session.report(
         expression.span, f"a size is a whole number, not {describe_value(value)}", "for example 224, or 2 * size"
     )
     return UNKNOWN
@@ -276,14 +276,14 @@ def _byte_size(sizes: Sequence[int], dtype: torch.dtype) -> int:
 
 
 def _compile_top_block(
-    workshop: CompileSession,
+    session: CompileSession,
     context: FileContext,
     spec: Spec,
     variant: Variant,
     inputs: Sequence[InputSpec],
     settings: Mapping[str, Setting | object],
 ) -> BlockPlan | None:
-    use = BlockUse(workshop, BlockPlan(spec.name, variant.name, fx.Graph()))
+    use = BlockUse(session, BlockPlan(spec.name, variant.name, fx.Graph()))
     tensors = tuple(
         GraphTensor(use, None, torch.empty(i.shape, dtype=i.dtype, device="meta"))  # type: ignore[arg-type]
         for i in inputs
@@ -291,68 +291,68 @@ def _compile_top_block(
     block = net_block(spec)
     merged = {c.key: c for c in (*spec.expect, *variant.expect)}
     block = replace(block, expect=tuple(merged.values()))
-    context = workshop.configure(spec, variant, {**settings, **param_sizes(use, context, spec, inputs)})
+    context = session.configure(spec, variant, {**settings, **param_sizes(use, context, spec, inputs)})
     source = BlockSource(
         replace(block, inputs=tuple(replace(i, dims=open_dimensions(i)) for i in spec.inputs)), context
     )
     return build_block(use, source, (), tensors, begun=lambda scope: require_agreement(use, scope, spec, inputs))
 
 
-def _resolve_tie(workshop: CompileSession, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
-    found = [_find_parameter(workshop, block, path, tie.span) for path in (tie.path, tie.owner)]
+def _resolve_tie(session: CompileSession, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
+    found = [_find_parameter(session, block, path, tie.span) for path in (tie.path, tie.owner)]
     if None in found:
         return None
     (name, shape), (owner, owned) = found  # type: ignore[misc]
-    if shape != owned and workshop.mismatches:  # a conflict before it has changed a size
+    if shape != owned and session.mismatches:  # a conflict before it has changed a size
         return None
     if shape != owned:
-        workshop.report(
+        session.report(
             tie.span, f"tie: {tie.path} {shape} and {tie.owner} {owned} differ in shape", "tie parameters of one shape"
         )
         return None
     return name, owner
 
 
-def _check_tie_owners(workshop: CompileSession, spec: Spec) -> None:
+def _check_tie_owners(session: CompileSession, spec: Spec) -> None:
     """A parameter that owns another's values is not tied itself, so that there is no circle."""
     tied = {tie.path for tie in spec.ties}
     for tie in spec.ties:
         if tie.owner in tied:
             whose = "itself" if tie.owner == tie.path else f"{tie.owner}, which is tied too"
-            workshop.report(
+            session.report(
                 tie.span, f"tie: {tie.path} is tied to {whose}", "tie every name to the one that owns the values"
             )
 
 
 def _find_parameter(
-    workshop: CompileSession, block: BlockPlan, path: str, span: Span
+    session: CompileSession, block: BlockPlan, path: str, span: Span
 ) -> tuple[str, tuple[int, ...]] | None:
     wanted = attribute_name(path)
     names = []
     for name, member in block.walk():
-        for parameter, shape in parameter_shapes(workshop.layer_cache, member):
+        for parameter, shape in parameter_shapes(session.layer_cache, member):
             full = f"{name}.{parameter}" if parameter else name
             if full == wanted:
                 return full, shape
             names.append(full)
     cure = did_you_mean(path, names) or "paths are labels and positions joined by dots: head.weight"
-    workshop.report(span, f"tie: there is no parameter {path!r}", cure)
+    session.report(span, f"tie: there is no parameter {path!r}", cure)
     return None
 
 
-def parameter_shapes(foundry: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
+def parameter_shapes(layer_cache: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
     """The parameters of one layer, by name and shape; a Parameter's own name is empty."""
     if isinstance(member, Recipe):
-        return [(n, tuple(p.shape)) for n, p in foundry.meta_module(member).named_parameters()]
+        return [(n, tuple(p.shape)) for n, p in layer_cache.meta_module(member).named_parameters()]
     return [("", member.shape)]  # type: ignore[attr-defined]
 
 
 def _make_plan(
-    workshop: CompileSession, spec: Spec, variant: Variant, block: BlockPlan, inputs: Sequence[InputSpec], ties: tuple
+    session: CompileSession, spec: Spec, variant: Variant, block: BlockPlan, inputs: Sequence[InputSpec], ties: tuple
 ) -> Plan:
     tied, counts = {name for name, _ in ties}, {}
     for name, member in block.walk():
-        for parameter, shape in parameter_shapes(workshop.layer_cache, member):
+        for parameter, shape in parameter_shapes(session.layer_cache, member):
             full = f"{name}.{parameter}" if parameter else name
             counts[full] = 0 if full in tied else _byte_size(shape, torch.uint8)
     top = Location("", spec.name, "block", variant.name, spec.span)
@@ -364,13 +364,13 @@ def _make_plan(
         block=block,
         inputs=tuple(inputs),
         ties=ties,
-        warnings=tuple(workshop.warnings.values()),
+        warnings=tuple(session.warnings.values()),
         expected=tuple(all_expectations(block)),
         parameter_count=sum(counts.values()),
-        largest_bytes=max([workshop.largest_bytes, *(_byte_size(i.shape, i.dtype) for i in inputs)]),
+        largest_bytes=max([session.largest_bytes, *(_byte_size(i.shape, i.dtype) for i in inputs)]),
         top=top,
-        mismatches=tuple(workshop.mismatches),
-        layer_cache=workshop.layer_cache,
+        mismatches=tuple(session.mismatches),
+        layer_cache=session.layer_cache,
     )
 
 

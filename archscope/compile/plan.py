@@ -46,7 +46,7 @@ class SharedModule:
 
     @property
     def built(self) -> Recipe | BlockPlan:
-        return self.declaration.made
+        return self.declaration.built
 
 
 class FixedPlace(NamedTuple):

@@ -23,8 +23,8 @@ def outline_plan(plan: Plan) -> PlannedBlock:
 class PlanOutline:
     """The outlines of one plan's blocks made so far."""
 
-    def __init__(self, foundry: LayerCache):
-        self.layer_cache = foundry
+    def __init__(self, layer_cache: LayerCache):
+        self.layer_cache = layer_cache
         self.planned_blocks: dict[int, PlannedBlock] = {}
 
     def outline_block(self, plan: BlockPlan) -> PlannedBlock:

@@ -31,7 +31,14 @@ LoopLength = RuntimeNumber | RuntimeList
 
 
 def build_runtime_loop(
-    walk: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool = False
+    compiler: StepCompiler,
+    step: Step,
+    length: LoopLength,
+    start: object,
+    scope: Scope,
+    path: str,
+    *,
+    opening: bool = False,
 ) -> tuple[object, object] | str:
     """The last turn's value and the list of all; where the loop must be written out, why, or an empty text.
 
@@ -41,11 +48,11 @@ def build_runtime_loop(
     if not can_pass_at_runtime(start):
         return ""
     if not count.value:
-        return _build_empty_loop(walk, step, length, start, scope, path, opening=opening)
+        return _build_empty_loop(compiler, step, length, start, scope, path, opening=opening)
     first: LoopTurn | None = None
     value, metas, expected, even = start, [], [], True
     for index in range(int(count.value)):
-        turn = build_turn(walk, step, length, index, value, scope, path, opening=opening)
+        turn = build_turn(compiler, step, length, index, value, scope, path, opening=opening)
         if turn.value is UNKNOWN:
             return UNKNOWN, UNKNOWN
         if not can_pass_at_runtime(turn.value):
@@ -53,7 +60,7 @@ def build_runtime_loop(
         if first is None and has_weights(turn.use):
             return f"every turn has parameters or buffers of its own: {_node_text(_first_with_weights(turn.use))}"
         if not opening and not have_same_ranks(meta_values(turn.value), meta_values(value)):
-            return build_runtime_loop(walk, step, length, start, scope, path, opening=True)
+            return build_runtime_loop(compiler, step, length, start, scope, path, opening=True)
         first = first or turn
         if turn is not first and graph_form(turn.use.plan) != graph_form(first.use.plan):
             return f"they differ at {_node_text(first_difference(first.use.plan, turn.use.plan))}"
@@ -62,8 +69,8 @@ def build_runtime_loop(
         metas.append(meta_values(value))
         expected += [replace(e, path=join_path(path, str(index), e.path)) for e in turn.use.plan.expected]
     assert first is not None
-    walk.use.plan.expected += expected
-    return add_loop_node(walk.use, first.use, length, start, metas, path, even=even, opening=opening)
+    compiler.use.plan.expected += expected
+    return add_loop_node(compiler.use, first.use, length, start, metas, path, even=even, opening=opening)
 
 
 def node_shapes(plan: BlockPlan) -> list[object]:
@@ -72,18 +79,18 @@ def node_shapes(plan: BlockPlan) -> list[object]:
 
 
 def _build_empty_loop(
-    walk: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool
+    compiler: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool
 ) -> tuple[object, object] | str:
     """A loop without a turn at these sizes: what a turn would be is seen on one that is not run, where that can be."""
-    workshop = walk.use.session
+    session = compiler.use.session
     if isinstance(length, RuntimeList) and length.sample_item is None:
         return ""
-    with workshop.trial() as sound:
-        turn = build_turn(walk, step, length, 0, start, scope, path, opening=opening)
+    with session.trial() as sound:
+        turn = build_turn(compiler, step, length, 0, start, scope, path, opening=opening)
     fits = sound() and turn.value is not UNKNOWN and can_pass_at_runtime(turn.value) and not has_weights(turn.use)
     if fits and not opening and not have_same_ranks(meta_values(turn.value), meta_values(start)):
-        return _build_empty_loop(walk, step, length, start, scope, path, opening=True)
-    return add_loop_node(walk.use, turn.use, length, start, [], path, opening=opening) if fits else ""
+        return _build_empty_loop(compiler, step, length, start, scope, path, opening=True)
+    return add_loop_node(compiler.use, turn.use, length, start, [], path, opening=opening) if fits else ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class LoopTurn:
 
 
 def build_turn(
-    walk: StepCompiler,
+    compiler: StepCompiler,
     step: Step,
     length: LoopLength,
     index: int,
@@ -108,7 +115,7 @@ def build_turn(
     """The turn of one number, which comes in as a number of the run."""
     from archscope.compile.loops import bind_row
 
-    around = walk.use
+    around = compiler.use
     plan = BlockPlan(around.plan.name, "", fx.Graph())
     use = BlockUse(
         around.session,
@@ -124,13 +131,13 @@ def build_turn(
     names: dict[str, object] = {}
     if isinstance(step.loop, For) and isinstance(length, RuntimeList):
         meta = length.meta_items[index] if length.meta_items else length.sample_item
-        names = bind_row(walk, step.loop, use.wrap_result(nodes[1], meta, "item"), step.loop.items.span)
+        names = bind_row(compiler, step.loop, use.wrap_result(nodes[1], meta, "item"), step.loop.items.span)
     number: Any = use.wrap_result(nodes[-1], index, "i")
     count: Any = length.count if isinstance(length, RuntimeList) else length
     first = number.compare_lists("==", number, 0, use)
     last = number.compare_lists("==", number, count.compare_lists("-", count, 1, use), use)
     inner = Scope(scope, {"i": number, "first": first, "last": last, **names}, loop=step.loop)
-    value = replace(walk, use=use).compile_body(step.body, prev, inner, "")
+    value = replace(compiler, use=use).compile_body(step.body, prev, inner, "")
     if value is not UNKNOWN and can_pass_at_runtime(value):
         use.graph.output(use.lower(value))
         drop_unused_items(use)

@@ -232,14 +232,14 @@ class StepCompiler:
         self.use.cursor = here = StepCursor(
             path, expression.span, count_layers(expression.tree, inner), text=expression.text
         )
-        before, workshop = last_node(self.use.graph), self.use.session
-        value = workshop.evaluator(inner, self.use.report, self.use).value(expression)
+        before, session = last_node(self.use.graph), self.use.session
+        value = session.evaluator(inner, self.use.report, self.use).value(expression)
         self.use.cursor = here
         if apply:
             value = self._apply_to_prev(value, prev, expression.span)
         if apply and value is not UNKNOWN:
             self._warn_hidden_function(expression, inner)
-        self.assign_sites(before, path, expression.span, lambda nodes: step_text(expression, inner, workshop, nodes))
+        self.assign_sites(before, path, expression.span, lambda nodes: step_text(expression, inner, session, nodes))
         return value
 
     def _apply_to_prev(self, value: object, prev: object, span: Span) -> object:

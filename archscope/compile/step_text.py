@@ -25,9 +25,9 @@ from archscope.spec.spec_values import UNKNOWN, SpecValue
 from archscope.trace import Location
 
 
-def step_text(expression: Expression, scope: Scope, workshop: CompileSession, working: Sequence[fx.Node]) -> str:
+def step_text(expression: Expression, scope: Scope, session: CompileSession, working: Sequence[fx.Node]) -> str:
     """What a step says of itself. working: the nodes that it made, the last one at the end."""
-    values = InlinedValues(expression, scope, workshop.evaluator(scope, ignore_problem))
+    values = InlinedValues(expression, scope, session.evaluator(scope, ignore_problem))
     tree: ast.AST = expression.tree
     called: Location | None = working[-1].meta.get("site") if working else None
     if called is None or not isinstance(tree, ast.Call):
