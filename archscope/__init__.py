@@ -1,13 +1,13 @@
-"""archscope: neural networks written in YAML, one line of PyTorch a step; what they are and what they cost.
+"""archscope: neural networks as YAML specs or PyTorch modules: summaries, costs and shape checks.
 
     net = archscope.build("specs:resnet:resnet50")                 an ordinary nn.Module
     report = archscope.summarize("specs:resnet:resnet50")          rows, totals, findings; print(report) is the table
     report = archscope.summarize(model, input=(1, 3, 224, 224))    the same for a live module
     archscope.networks()                                           the networks that come with archscope
-    archscope.device()                                             what this device can do at most
+    archscope.device()                                             the measured peak rates of this device
     archscope.compare(a, b), archscope.check(a), archscope.load(path), archscope.schema()
-    archscope.time("specs:resnet:resnet50")                        what it takes on this device, row by row
-    archscope.register_cost("mylib::attention", formula)           prices what archscope cannot
+    archscope.time("specs:resnet:resnet50")                        measured times on this device, row by row
+    archscope.register_cost("mylib::attention", formula)           sets the cost of an unknown operator
 
 The functions live in `archscope.api`; they and torch are imported when they are first used.
 """
@@ -60,7 +60,7 @@ OTHERS = {
     "profile": "archscope.summarize(model, input=(1, 3, 224, 224)).total",
     "flops": "archscope.summarize(model, input=(1, 3, 224, 224)).total",
 }
-"""What a newcomer may look for, by the names of other tools and of our commands → our call."""
+"""Names from other tools and from our command line that are no functions here → the call to use instead."""
 
 
 def __getattr__(name: str) -> Any:

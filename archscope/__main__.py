@@ -1,4 +1,4 @@
-"""`python -m archscope` is the command `archscope`."""
+"""Entry point of `python -m archscope`, the same as the command `archscope`."""
 
 from archscope.cli import main
 

@@ -1,4 +1,4 @@
-"""Reports side by side: (Report, …) → Comparison: labels, totals, and the changes of each against one of them."""
+"""Comparison of several reports: labels, totals, and the changes of each report against one of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from archscope.report import Report, ReportViews
 from archscope.spec import bundled_networks
 
 ENTRY_KEYS = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
-"""What of a report's document an entry of a comparison's holds."""
+"""The keys of a report's JSON document that each entry of a comparison's document repeats."""
 
 
 @dataclass(frozen=True)
 class TotalChange:
-    """One quantity of the target that all are held against, and of another; None where it is not known (unpriced)."""
+    """One quantity of the reference report (`first`) and of another one (`this`); None where it is not known."""
 
     name: str
     first: int | None
@@ -26,14 +26,17 @@ class TotalChange:
 
     @property
     def ratio(self) -> float | None:
-        """this / first; None where that is not known or not defined."""
+        """this / first; None where one of them is not known, or `first` is 0."""
         return self.this / self.first if self.first and self.this is not None else None
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Reports in the order given; `str()` is the table. names: of each, where it was given one. against: the place of
-    the report that all are held against."""
+    """Several reports in the given order; `str()` is the table.
+
+    names: a label for each report, empty for reports without one. against: the index of the report that the others are
+    compared with.
+    """
 
     reports: tuple[Report, ...]
     views: ReportViews = field(default=ReportViews(), compare=False)
@@ -42,8 +45,8 @@ class Comparison:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The names given; else the targets, as variants alone where all are of one file. Those that are called alike
-        are numbered."""
+        """The given names; for reports without one the target, shortened to the variant where all are of one file.
+        Equal labels are numbered."""
         given = self.names or ("",) * len(self.reports)
         return number_duplicates([name or own for name, own in zip(given, self._own_labels, strict=True)])
 
@@ -56,7 +59,7 @@ class Comparison:
         return tuple(name for _, _, name in parts) if one_file else tuple(targets)
 
     def changes(self, index: int) -> tuple[TotalChange, TotalChange, TotalChange]:
-        """MACs, parameters and MACs of the backward pass of the report at `index` against those of the one at
+        """Return the changes of MACs, parameters and backward MACs of the report at `index` against the report at
         `against`."""
         first, this = self.reports[self.against], self.reports[index]
         return (
@@ -66,7 +69,7 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.comparison/1`; ratios are against the target that `against` names."""
+        """Return the JSON document `archscope.comparison/1`; ratios are relative to the target that `against` names."""
         return {
             "schema": "archscope.comparison/1",
             "against": self.labels[self.against] if self.reports else None,
@@ -81,9 +84,10 @@ class Comparison:
         ratios = {"params": params.ratio, "macs": macs.ratio, "backward_macs": backward.ratio}
         return {**kept, "backward": derived, "label": self.labels[index], "ratios": ratios}
 
-    def table(self, **wishes: Any) -> str:
-        """The table as text. columns: these, by name. sort: by which column, the largest first."""
-        return self.views.table(self, **wishes)
+    def table(self, **options: Any) -> str:
+        """Return the table as text. columns: the columns to show, by name. sort: the column to sort by, largest
+        first."""
+        return self.views.table(self, **options)
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.labels)}>"
@@ -100,15 +104,15 @@ def backward_macs(report: Report) -> int | None:
 
 
 def number_duplicates(labels: Sequence[str]) -> tuple[str, ...]:
-    """`Net (1)`, `Net (2)` where two are called `Net`; what stands alone stays as it is."""
-    found, seen, taken = [], Counter[str](), set(labels)
+    """Return the labels, with equal ones numbered: `Net (1)`, `Net (2)`; unique labels stay as they are."""
+    result, seen, taken = [], Counter[str](), set(labels)
     for label in labels:
-        told = label
-        while labels.count(label) > 1 and (told == label or told in taken):
+        numbered = label
+        while labels.count(label) > 1 and (numbered == label or numbered in taken):
             seen[label] += 1
-            told = f"{label} ({seen[label]})"
-        found.append(told)
-    return tuple(found)
+            numbered = f"{label} ({seen[label]})"
+        result.append(numbered)
+    return tuple(result)
 
 
 def compare_reports(
@@ -118,14 +122,17 @@ def compare_reports(
     names: Sequence[str] = (),
     against: str | None = None,
 ) -> Comparison:
-    """The reports as one comparison. names: of each; an empty one stands for its target. against: the label or target
-    of the one that all are held against, the first where none is named. Raises UsageError for one that is none."""
-    made = Comparison(tuple(reports), views, tuple(names))
+    """Return the comparison of the reports.
+
+    names: a label for each; an empty one stands for its target. against: the label or target of the report that the
+    others are compared with; by default the first. Raises UsageError if no report has that label or target.
+    """
+    comparison = Comparison(tuple(reports), views, tuple(names))
     if against is None:
-        return made
-    targets = [report.target for report in made.reports]
-    for known in (made.labels, targets):
+        return comparison
+    targets = [report.target for report in comparison.reports]
+    for known in (comparison.labels, targets):
         if against in known:
-            return replace(made, against=list(known).index(against))
-    near = did_you_mean(against, [*made.labels, *targets]) or f"it compares {', '.join(made.labels)}"
+            return replace(comparison, against=list(known).index(against))
+    near = did_you_mean(against, [*comparison.labels, *targets]) or f"it compares {', '.join(comparison.labels)}"
     raise UsageError(f"nothing that is compared is called {against!r}", near)

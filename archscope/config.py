@@ -1,4 +1,4 @@
-"""What a project asks for: folder → the nearest pyproject.toml → `[tool.archscope]` → Config.
+"""Project settings: the `[tool.archscope]` section of the nearest pyproject.toml, read into a Config.
 
 [tool.archscope]
 specs = ["specs"]             # folders and files of specs, from this file's folder
@@ -6,9 +6,9 @@ select = ["spec", "conflict"] # rules and families of rules that count; all of t
 ignore = ["dropped-pixels"]
 max-params = "5M"             # budgets of every target
 max-macs = "1G"
-baseline = "baseline.json"    # what targets are held against,
+baseline = "baseline.json"    # the file that targets are compared with,
 tolerance = "2%"              # and how far they may differ, either way
-object = "64x64"              # what a receptive field must see: height and width
+object = "64x64"              # the object size that a receptive field must cover: height x width
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SECTION_HEADER = re.compile(r"^\s*\[tool\.archscope\]\s*(?:#.*)?$", re.MULTILINE
 SIZE_PATTERN = re.compile(r"\s*([1-9]\d{0,9})\s*[x×,]\s*([1-9]\d{0,9})\s*")
 QUOTED_OR_COMMENT = re.compile(r""""[^"]*"|'[^']*'|#.*""")
 MAX_CONFIG_BYTES, MAX_KEY_PARTS = 1 << 20, 500
-"""Of the file; of a key with dots: the reader of TOML takes the square of their number."""
+"""The maximum size of the file, and of parts in a dotted key (tomllib takes quadratic time in their number)."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """`[tool.archscope]` as values; None and () where nothing is said. Paths are as written, from the file's folder.
+    """The values of `[tool.archscope]`; None or () for keys that are absent. Paths are as written in the file.
 
     file: the pyproject.toml that was read; empty where there is none.
     """
@@ -52,17 +52,17 @@ class Config:
     file: str = ""
 
     def resolve_path(self, path: str) -> str:
-        """A path of this file's as one that can be opened: from its folder."""
+        """Return a path of this file relative to the folder of the pyproject.toml."""
         return os.path.join(os.path.dirname(self.file), path)
 
 
 def find_config(folder: Path) -> Config:
-    """The configuration of the nearest pyproject.toml at `folder` or above it; an empty one where there is none.
+    """Return the configuration of the nearest pyproject.toml in `folder` or above it; an empty one if there is none.
 
-    Raises UsageError with file, line and cure for an unknown key, a value that says nothing, a file that is no TOML.
+    Raises UsageError with file, line and help for an unknown key, an invalid value, or a file that is not valid TOML.
     """
-    there = folder.resolve()
-    path = next((above / CONFIG_FILE for above in (there, *there.parents) if (above / CONFIG_FILE).is_file()), None)
+    start = folder.resolve()
+    path = next((above / CONFIG_FILE for above in (start, *start.parents) if (above / CONFIG_FILE).is_file()), None)
     return parse_config(read_config_text(path), str(path)) if path else Config()
 
 
@@ -75,15 +75,15 @@ def read_config_text(path: Path) -> str:
 
 
 def parse_config(text: str, file: str) -> Config:
-    """`[tool.archscope]` of a pyproject.toml's text."""
+    """Return the `[tool.archscope]` section of the text of a pyproject.toml."""
     whole = Span(file, 0, 0)
     if any(QUOTED_OR_COMMENT.sub("", line).count(".") > MAX_KEY_PARTS for line in text.splitlines()):
         raise UsageError(f"a key of more than {MAX_KEY_PARTS} parts", "a shorter one", whole)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"no TOML: {error}", place=whole) from None
-    except (ValueError, RecursionError) as error:  # of int, which reads so many digits and no more; of the reader
+        raise UsageError(f"not valid TOML: {error}", place=whole) from None
+    except (ValueError, RecursionError) as error:  # int() limits the number of digits, tomllib the depth
         deep = isinstance(error, RecursionError)
         fact = "values are nested too deep" if deep else "a number has too many digits"
         raise UsageError(f"{fact} to be read", "a shorter one", whole) from None
@@ -98,7 +98,7 @@ def parse_config(text: str, file: str) -> Config:
 
 
 def key_span(text: str, file: str, key: str) -> Span:
-    """Where a key stands; the whole file where that is not plain."""
+    """Return the place of a key in the file; the file as a whole if the key is not found."""
     section = SECTION_HEADER.search(text)
     line = re.compile(rf"^\s*[\"']?{re.escape(key)}[\"']?\s*=", re.MULTILINE)
     found = line.search(text, section.end()) if section else None
@@ -109,7 +109,7 @@ def key_span(text: str, file: str, key: str) -> Span:
 
 
 def parse_key_value(key: str, value: Any, where: Span) -> Any:
-    """A key's value, read."""
+    """Return the parsed value of a key. Raises UsageError for an unknown key or an invalid value."""
     if key not in KEY_PARSERS:
         cure = did_you_mean(key, KEY_PARSERS) or f"keys: {', '.join(KEY_PARSERS)}"
         raise UsageError(f"unknown key {key!r} in [tool.archscope]", cure, where)
@@ -117,11 +117,11 @@ def parse_key_value(key: str, value: Any, where: Span) -> Any:
     try:
         return read_value(value)
     except ValueError as error:
-        said = str(error) or f"{units.short_repr(value)} is no value for it"
+        said = str(error) or f"{units.short_repr(value)} is not a valid value for it"
         raise UsageError(f"{key}: {said}", f"for example {key} = {example}", where) from None
 
 
-# ------------------------------------------------------------ readers: raise ValueError
+# ------------------------------------------------------------ parsers of values: raise ValueError
 def parse_word_list(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
         raise ValueError(f"{units.short_repr(value)} is not a list of texts")
@@ -135,7 +135,7 @@ def parse_word(value: Any) -> str:
 
 
 def parse_image_size(value: Any) -> tuple[int, int]:
-    """`"64x64"` → (64, 64)."""
+    """Return `"64x64"` as (64, 64)."""
     match = SIZE_PATTERN.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ValueError(f"{units.short_repr(value)} is not height x width")

@@ -1,6 +1,6 @@
-"""What a witness says of a model: another tool's figures, place by place, as plain data. No torch.
+"""Results of other MAC counters (such as fvcore), as plain data without torch.
 
-CounterResult (one tool, one run)  ⊃  CountedOp (one operator or layer at one module)
+CounterResult (one tool, one run)  ⊃  CountedOp (one operator or layer of one module)
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ CounterStatus = Literal["counted", "crashed", "unable", "missing"]
 
 @dataclass(frozen=True)
 class CountedOp:
-    """What was counted at one module: `path` as `named_modules` has it, `name` of the operator or the layer's class.
+    """The count of one operator or layer of one module.
 
-    macs: as the witness gives them. weights, biases: elements of the parameters that the figure was made of, 0 where
-    it was not made of parameters; pruned: of those that were left out; output: the shape they were multiplied by.
+    path: as in `named_modules`. name: the operator's, or the layer's class. macs: as the tool reports them. weights,
+    biases: the number of elements of the parameters that the count is made of, 0 if it is not made of parameters.
+    pruned: the number of elements that were left out. output: the shape that the parameters are multiplied by.
     """
 
     path: str
@@ -30,11 +31,11 @@ class CountedOp:
 
 @dataclass(frozen=True)
 class CounterResult:
-    """One tool's word on one model and input; a figure that it does not give is None.
+    """The counts of one tool for one model and input; None for a figure that the tool does not report.
 
-    package, version: what is installed of it, the version empty where nothing is.
-    granularity: what it counts, `operators` or `layers`. unknown: the operators that it met and has no formula for.
-    status: `unable` where it cannot take such a call at all, `missing` where it is not installed; `error` says more.
+    package, version: the installed package; the version is empty if it is not installed. granularity: what it counts,
+    `operators` or `layers`. unknown: operators that it has no formula for. status: `unable` if it does not support such
+    a call, `missing` if it is not installed; `error` gives the details.
     """
 
     counter: str

@@ -1,4 +1,4 @@
-"""What is so of every device of one kind, as plain data: what the rooms without torch must know of it. No torch."""
+"""Properties that all devices of one kind share, as plain data without torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeviceTraits:
-    """A kind of device.
+    """The properties of one kind of device.
 
-    kind: as torch calls it. allocator_granule: bytes; its allocator hands out whole multiples. is_async: whether a
-    function returns before its work is done, so that a row's time is that of its kernels, and a row may launch none.
-    joint_steps: whether torch's optimizers step all parameters together. tf32: whether float32 products may be computed
-    in TF32. fragmentation_share: the share of its memory that may lie in pieces too small to use. idle_cause: what
-    passes between rows, in words.
+    kind: the device type in torch. allocator_granule: in bytes; the allocator returns whole multiples of it. is_async:
+    whether a function returns before its work is done, so that the time of a row is that of its kernels, and a row may
+    launch none. joint_steps: whether torch's optimizers update all parameters together (`foreach`). tf32: whether
+    float32 products may be computed in TF32. fragmentation_share: the share of memory that may be lost to
+    fragmentation. idle_cause: a description of what takes time between rows.
     """
 
     kind: str = "cpu"

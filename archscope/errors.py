@@ -1,15 +1,15 @@
-"""Ground: where a thing stands (`Span`), what is wrong with it (`Problem`), and the exceptions that carry problems.
+"""Places in files (`Span`), problems (`Problem`) and the exceptions that carry them.
 
-`visible` is what any text of a spec, a file name, a model or torch passes before a terminal sees it.
+`escape_invisible` is applied to text from specs, file names, models and torch before it is printed.
 
 Archscope exceptions
-ArchscopeError                 everything this package raises on purpose
+ArchscopeError                 base class of all exceptions below
 ├── SpecError                  a spec that cannot be read or compiled: all its problems at once
-├── UsageError                 a wrong target, option or argument; what and a cure
-│   └── KeywordError           a keyword that a call does not have; also a TypeError
-├── ForwardError               the forward pass failed: what had run so far, and the failing step
-├── FindingsError              a net that runs has findings that are errors
-└── SizeError                  a built net was run at a size that decides how it is built; also a RuntimeError
+├── UsageError                 a wrong target, option or argument, with help
+│   └── KeywordError           an unknown keyword argument; also a TypeError
+├── ForwardError               the forward pass failed: the report so far, and the failing step
+├── FindingsError              a net that runs, but has findings of level error
+└── SizeError                  a built net was run at a size it was not built for; also a RuntimeError
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 INVISIBLE_CHARACTERS = re.compile(
-    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # controls, which a terminal obeys, save newline and tab
-    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # the direction of writing
-    "\\u2028\\u2029\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]"  # other ends of lines, marks, bytes that are no UTF-8
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # control characters, except newline and tab
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # writing direction
+    "\\u2028\\u2029\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]"  # other line ends, marks, surrogates
 )
-"""Characters that a reader does not see, and that change what the others look like."""
+"""Invisible characters that change how text is displayed."""
 
 
 def escape_invisible(text: str) -> str:
-    """The text with each such character as its number, `\\u001b`, which JSON reads as the character again."""
+    """Return the text with each invisible character escaped as in JSON: `\\u001b`."""
     return INVISIBLE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def escape_one_line(text: str) -> str:
-    """The same, with newlines and tabs as `\\n` and `\\t`."""
+    """Return the text on one line: invisible characters escaped, newlines and tabs as `\\n` and `\\t`."""
     return escape_invisible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its class where it says nothing."""
+    """Return the first line of an exception's message, or its class name if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A place in a text: file, 1-based line, 1-based column; line 0 is the file as a whole."""
+    """A place in a text: file, 1-based line, 1-based column; line 0 stands for the file as a whole."""
 
     file: str
     line: int
@@ -56,13 +56,13 @@ class Span:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def shifted(self, columns: int) -> Span:
-        """The place `columns` further right on the same line."""
+        """Return the place `columns` further right on the same line."""
         return Span(self.file, self.line, self.column + columns)
 
 
 @dataclass(frozen=True)
 class BlockFrame:
-    """One link of the chain of blocks that a problem happened in: the block's name, its use, the use's path."""
+    """One use of a block around a problem: the block's name, the place of its use, and the path of its use."""
 
     block: str
     span: Span
@@ -74,7 +74,8 @@ class BlockFrame:
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault: the fact with its numbers in `message`, the cure in `help`, innermost block first in `chain`."""
+    """One problem: the fact in `message`, how to fix it in `help`, and the uses of blocks around it in `chain`,
+    innermost first."""
 
     span: Span
     message: str
@@ -82,9 +83,8 @@ class Problem:
     chain: tuple[BlockFrame, ...] = ()
 
     def lines(self, sources: Mapping[str, str] | None = None) -> list[str]:
-        """The problem as it is printed;
-        with `sources` (file → text) the faulty line and a caret stand below the fact.
-        """
+        """Return the printed lines of the problem; with `sources` (file → text) also the line of source with a
+        caret."""
         out = [f"{self.span}: {self.message}"]
         out += source_excerpt(self.span, sources or {})
         out += [f"  {frame}" for frame in self.chain]
@@ -94,7 +94,7 @@ class Problem:
 
 
 def source_excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
-    """The line that `span` points at and a caret below the column; nothing where the text is not known."""
+    """Return the line that `span` points at and a caret below the column; empty if the text is not known."""
     lines = split_lines(sources.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
         return []
@@ -107,16 +107,16 @@ def source_excerpt(span: Span, sources: Mapping[str, str]) -> list[str]:
 
 @lru_cache(maxsize=16)
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, which many problems may have a place in."""
+    """Return the lines of a text; cached, since many problems may lie in one text."""
     return text.splitlines()
 
 
 class ArchscopeError(Exception):
-    """Everything that archscope raises on purpose."""
+    """The base class of the exceptions that archscope raises."""
 
 
 class SpecError(ArchscopeError):
-    """A spec that cannot be read or compiled. `problems` holds every independent fault, `sources` the texts."""
+    """A spec that cannot be read or compiled. `problems` holds all independent problems, `sources` the texts."""
 
     def __init__(self, problems: Iterable[Problem], sources: Mapping[str, str] | None = None):
         self.problems = tuple(problems)
@@ -125,7 +125,7 @@ class SpecError(ArchscopeError):
 
 
 class UsageError(ArchscopeError):
-    """A wrong target, option or argument: what is wrong, and the cure. place: where that is written, in a file."""
+    """A wrong target, option or argument, with help. place: its place, if it is written in a file."""
 
     def __init__(self, message: str, help: str = "", place: Span | None = None):
         self.message, self.help, self.place = message, help, place
@@ -134,13 +134,13 @@ class UsageError(ArchscopeError):
 
 
 class KeywordError(UsageError, TypeError):
-    """A keyword that a call of ours does not have."""
+    """An unknown keyword argument of a function of archscope."""
 
 
 class ForwardError(ArchscopeError):
-    """The forward pass raised. `report` holds the rows so far; `problem` names the failing step.
+    """A forward pass that raised. `report` holds the rows so far; `problem` names the failing step.
 
-    text: what is said instead of the problem.
+    text: the message, if it is not that of the problem.
     """
 
     def __init__(self, problem: Problem, report: object = None, text: str = ""):
@@ -149,7 +149,7 @@ class ForwardError(ArchscopeError):
 
 
 class FindingsError(ArchscopeError):
-    """A net that runs, with findings that are errors: an expectation that is not met. `report` holds them."""
+    """Findings of level error in a net that runs, such as an unmet expectation. `report` holds them."""
 
     def __init__(self, text: str, report: object = None):
         self.report = report
@@ -157,10 +157,10 @@ class FindingsError(ArchscopeError):
 
 
 class SizeError(ArchscopeError, RuntimeError):
-    """A built net is run at a size that it was not built for, where that size decides how the net is built.
+    """A built net was run at an input size that it was not built for.
 
-    path: the step, from the net that was called. place: its text and `file:line` in the spec. rebuild: whether another
-    net might take that size. help: the cure.
+    path: the step, from the net that was called. place: its text and `file:line` in the spec. rebuild: whether building
+    the net again may allow that size. help: how to fix it.
     """
 
     def __init__(self, fact: str, path: str, place: str, rebuild: bool = True, help: str = ""):
@@ -173,21 +173,21 @@ class SizeError(ArchscopeError, RuntimeError):
 
 
 MOST_PROBLEMS = 100
-"""How many problems are collected; then it ends with those."""
+"""The number of problems after which compilation stops."""
 
 
 @dataclass
 class Problems:
-    """Collects problems while work goes on; each (place, message) is kept once. sources: the texts, for excerpts."""
+    """A collection of problems without duplicates (by place and message). sources: the texts, for excerpts."""
 
     found: dict[tuple[Span, str], Problem] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, problem: Problem) -> None:
-        """Keeps a problem. Raises SpecError where there are too many."""
+        """Add a problem. Raises SpecError if there are more than MOST_PROBLEMS."""
         if len(self.found) >= MOST_PROBLEMS and (problem.span, problem.message) not in self.found:
-            fact = f"more than {MOST_PROBLEMS} problems: from here on none is looked for"
-            self.found[problem.span, fact] = Problem(problem.span, fact, "mend those above first")
+            fact = f"more than {MOST_PROBLEMS} problems; the search ends here"
+            self.found[problem.span, fact] = Problem(problem.span, fact, "fix those above first")
             self.raise_if_any(self.sources)
         self.found.setdefault((problem.span, problem.message), problem)
 
@@ -198,13 +198,13 @@ class Problems:
         return bool(self.found)
 
     def raise_if_any(self, sources: Mapping[str, str] | None = None) -> None:
-        """Raises SpecError with everything found, in the order of the places; silence is success."""
+        """Raise SpecError with all problems, sorted by place, if there are any."""
         if self.found:
             raise SpecError(sorted(self, key=lambda p: p.span), sources)
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """`did you mean 'channels' or 'in_channels'?`, or nothing where no candidate is near."""
+    """Return `did you mean 'channels' or 'in_channels'?`, or an empty text if no candidate is similar."""
     names = list(candidates)
     alike = [c for c in names if c[:1].isupper() == word[:1].isupper()]  # `Conv3` means a layer, `conv3` a label
     known = {c.lower(): c for c in alike or names}
@@ -213,12 +213,11 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
 
 
 def clear_frames(error: BaseException) -> None:
-    """Takes from an exception, and from those behind it, what it keeps of where it was raised: the frames hold whatever
-    was made there, tensors too."""
-    behind: BaseException | None = error
-    met: set[int] = set()
-    while behind is not None and id(behind) not in met:
-        met.add(id(behind))
-        traceback.clear_frames(behind.__traceback__)
-        behind.__traceback__ = None
-        behind = behind.__cause__ or behind.__context__
+    """Remove the tracebacks of an exception and of its causes, whose frames keep tensors and other objects alive."""
+    current: BaseException | None = error
+    seen: set[int] = set()
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        traceback.clear_frames(current.__traceback__)
+        current.__traceback__ = None
+        current = current.__cause__ or current.__context__

@@ -1,12 +1,11 @@
-"""Ctrl-C in the program `archscope`: whatever is at work ends, with exit code 130, and nothing is said of it.
+"""Handling of Ctrl-C in the program `archscope`: it ends with exit code 130 and prints nothing.
 
-    SIGINT → while something is imported, or where the program is at its end: the process ends at once
-           → else KeyboardInterrupt, where Python is → again after RETRY_SECONDS seconds, for somebody may have
-           swallowed it
-                                                     → after GRACE_SECONDS seconds the process ends, wherever it is
+    SIGINT → during an import, or at the end of the program: the process ends at once
+           → else KeyboardInterrupt → again after RETRY_SECONDS seconds, in case that somebody swallowed it
+                                    → after GRACE_SECONDS seconds the process ends in any case
 
-An import that is broken off may turn the exception into another one, or lose it, and has nothing to put in order. A
-thread listens for the signal too, since Python does not run while a kernel of torch does.
+An interrupted import may turn the exception into another one or swallow it, and needs no cleanup. A thread waits for
+the signal too, since Python does not handle signals while a torch kernel runs.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import os
 import signal
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # Ctrl-C is heeded only when these lines have run, so they import little
+if TYPE_CHECKING:  # imports little: Ctrl-C is handled only after this module has been imported
     from types import FrameType
 
 INTERRUPT_EXIT_CODE = 130
@@ -26,8 +25,8 @@ IMPORTLIB_FILE = "<frozen importlib._bootstrap>"
 class InterruptHandler:
     """The handler of SIGINT in the program.
 
-    signals_seen: how many signals came. is_awaited: a command tells what it has when the exception arrives, so that
-    only a second signal ends the process. is_ending: the work is done.
+    signals_seen: the number of signals so far. is_awaited: a command prints its partial results on KeyboardInterrupt,
+    so that only a second signal ends the process. is_ending: the work is done.
     """
 
     def __init__(self) -> None:
@@ -35,7 +34,7 @@ class InterruptHandler:
         self.is_awaited = self.is_ending = False
 
     def __call__(self, _number: int, frame: FrameType | None) -> None:
-        """Ends the process, or raises KeyboardInterrupt."""
+        """End the process, or raise KeyboardInterrupt."""
         self.signals_seen += 1
         if self.is_ending or is_importing(frame):
             os._exit(INTERRUPT_EXIT_CODE)
@@ -43,25 +42,25 @@ class InterruptHandler:
 
     @property
     def pending(self) -> bool:
-        """Whether a signal came that should have ended the work."""
+        """True if a signal has arrived that should have ended the work."""
         return self.signals_seen > self.is_awaited
 
     def start_watcher(self) -> None:
-        """Starts the thread that ends the process where the exception does not."""
+        """Start the thread that ends the process if KeyboardInterrupt does not."""
         import threading
 
-        heard, told = os.pipe()
-        os.set_blocking(told, False)
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        threading.Thread(target=self._force_exit, args=(heard,), daemon=True, name="archscope Ctrl-C").start()
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._force_exit, args=(reader,), daemon=True, name="archscope Ctrl-C").start()
 
-    def _force_exit(self, heard: int) -> None:
+    def _force_exit(self, reader: int) -> None:
         import _thread
         import time
 
         signals = 0
         while signals <= self.is_awaited:
-            signals += os.read(heard, 1) == bytes([signal.SIGINT])
+            signals += os.read(reader, 1) == bytes([signal.SIGINT])
         time.sleep(RETRY_SECONDS)
         _thread.interrupt_main()
         time.sleep(GRACE_SECONDS - RETRY_SECONDS)
@@ -75,7 +74,7 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def install_handler() -> InterruptHandler:
-    """What handles SIGINT from now on, unless it is ignored: a shell starts what runs in the background so."""
+    """Install and return the SIGINT handler, unless SIGINT is ignored (as by a shell for background jobs)."""
     interrupts = current_handler()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupts)
@@ -83,6 +82,6 @@ def install_handler() -> InterruptHandler:
 
 
 def current_handler() -> InterruptHandler:
-    """The handler that is in charge; one that has seen nothing where there is none."""
+    """Return the installed InterruptHandler; a new one if another handler is installed."""
     handler = signal.getsignal(signal.SIGINT)
     return handler if isinstance(handler, InterruptHandler) else InterruptHandler()

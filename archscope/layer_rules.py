@@ -1,9 +1,8 @@
-"""What torch.nn's constructors ask of their arguments, by values alone: a layer's name, its arguments →
-ArgumentProblem.
+"""Checks of constructor arguments of torch.nn layers by their values: layer name, arguments → ArgumentProblem.
 
     "Conv2d", {"in_channels": 90, "out_channels": 360, "groups": 8} → groups=8 does not divide in_channels=90
 
-A spec that is compiled and a Python class that raised are told the same, in the same words.
+Compiled specs and Python models that raised get the same messages.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 from archscope.errors import did_you_mean
 
 OMIT_ARGUMENT = object()
-"""In place of an argument's value: it is not to be given."""
+"""Stands for the value of an argument that should be left out."""
 COUNT_ARGUMENTS = frozenset(
     [
         *("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups", "in_features", "out_features"),
@@ -25,28 +24,28 @@ COUNT_ARGUMENTS = frozenset(
         *("num_encoder_layers", "num_decoder_layers", "in1_features", "in2_features", "upscale_factor"),
     ]
 )
-"""Arguments that are whole numbers above zero, or several of them."""
+"""Arguments that are positive integers, or tuples of them."""
 ONE_NUMBER = COUNT_ARGUMENTS - {"kernel_size", "stride", "dilation", "normalized_shape"}
-"""Those that are one number."""
+"""Arguments that are a single positive integer."""
 MOST_TRIED = 100_000
-"""Up to which number divisors are looked for."""
+"""The largest number that is tried as a divisor."""
 DIVIDED_ARGUMENTS = {
     "groups": ("in_channels", "out_channels"),
     "num_groups": ("num_channels",),
     "num_heads": ("embed_dim",),
     "nhead": ("d_model",),
 }
-"""Argument → those that it must divide."""
+"""Argument → the arguments that it must divide."""
 PROBABILITY_ARGUMENTS = {"Dropout": ("p",), "AlphaDropout": ("p",), "FeatureAlphaDropout": ("p",)}
-"""Layer → its probabilities, for those that call them something else than `dropout`."""
+"""Layer → its probability arguments, if they are not called `dropout`."""
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 WORD_ARGUMENTS = {"nonlinearity": ("tanh", "relu"), "activation": ("relu", "gelu")}
-"""Argument → the words that it may be, if it is one."""
+"""Argument → the strings that it may be."""
 
 
 @dataclass(frozen=True)
 class ArgumentProblem:
-    """An argument that a layer cannot be made with: the fact, what would do, and the value that stands for that."""
+    """A wrong argument of a layer: the fact, the help, and the value that the help proposes."""
 
     argument: str
     fact: str
@@ -57,7 +56,7 @@ class ArgumentProblem:
 def argument_problems(
     layer: str, arguments: Mapping[str, Any], *, show: Callable[[object], str] = repr
 ) -> Iterator[ArgumentProblem]:
-    """Everything that is wrong with a layer's arguments, as far as their values tell. `show` quotes a value."""
+    """Yield all problems of a layer's arguments that follow from their values. show: formats a value."""
     for name, value in arguments.items():
         yield from count_problems(layer, name, value, show=show)
         if name in COUNT_ARGUMENTS and value is None:
@@ -70,7 +69,7 @@ def argument_problems(
 def count_problems(
     layer: str, name: str, value: object, *, show: Callable[[object], str] = repr
 ) -> Iterator[ArgumentProblem]:
-    """The first number that is no whole number above zero, where `name` is a size or a count."""
+    """Yield a problem for the first number that is not a positive integer, if `name` is a size or a count."""
     if name not in COUNT_ARGUMENTS or value is None:
         return
     if name in ONE_NUMBER and isinstance(value, (tuple, list)):
@@ -95,15 +94,15 @@ def count_problems(
 
 
 def _nearest_count(value: object) -> object:
-    """The nearest value of whole numbers above zero."""
+    """Return the nearest positive integer, or tuple of them."""
     if isinstance(value, (tuple, list)):
-        return tuple(_nearest_count(one) for one in value)
+        return tuple(_nearest_count(item) for item in value)
     number = isinstance(value, (int, float)) and math.isfinite(value)
     return max(int(value), 1) if number else 1  # type: ignore[call-overload]  # it is a number
 
 
 def divisor_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
-    """Groups and heads that do not divide what they should."""
+    """Yield a problem for each number of groups or heads that does not divide what it must divide."""
     for divisor, names in DIVIDED_ARGUMENTS.items():
         count = arguments.get(divisor)
         if not isinstance(count, int) or not is_count(count):
@@ -112,9 +111,9 @@ def divisor_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argum
         wrong = next((name for name, size in sizes.items() if size % count), None)
         if wrong is not None:
             fact = f"{layer}: {divisor}={count} does not divide {wrong}={sizes[wrong]}"
-            told = " and ".join(f"{name}={sizes[name]}" if name in sizes else name for name in names)
+            listed = " and ".join(f"{name}={sizes[name]}" if name in sizes else name for name in names)
             whole = math.gcd(*sizes.values())
-            cure = f"{divisor} must divide {told}: {format_divisors(whole, count)}"
+            cure = f"{divisor} must divide {listed}: {format_divisors(whole, count)}"
             yield ArgumentProblem(divisor, fact, cure, nearest_divisors(whole, count)[0])
 
 
@@ -123,15 +122,15 @@ def is_count(value: object) -> bool:
 
 
 def nearest_divisors(size: int, count: int, *, most: int = 2) -> list[int]:
-    """The divisors of `size` that are nearest to `count`, the nearest first, of two as near the larger first. Of a size
-    above the square of MOST_TRIED, those that have a divisor up to it on one side."""
+    """Return the divisors of `size` that are nearest to `count`, nearest first; of two equally near, the larger
+    first. For sizes above the square of MOST_TRIED, only divisors up to MOST_TRIED and their quotients are found."""
     small = [n for n in range(1, min(math.isqrt(size), MOST_TRIED) + 1) if size % n == 0]
     every = {*small, *(size // n for n in small)}
     return sorted(every, key=lambda n: (abs(n - count), -n))[:most]
 
 
 def format_divisors(size: int, count: int) -> str:
-    """`9 and 10 are the nearest to 8 that do`."""
+    """Return a sentence such as `9 and 10 are the nearest to 8 that do`."""
     near = nearest_divisors(size, count)
     if len(near) == 1:
         return f"only {near[0]} does"
@@ -147,7 +146,7 @@ def _word_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argumen
         value = arguments.get(name)
         if isinstance(value, str) and value not in words:
             cure = did_you_mean(value, words) or f"{name} is {' or '.join(map(repr, words))}"
-            yield ArgumentProblem(name, f"{layer}: {name}={value!r} is none that it knows", cure, words[0])
+            yield ArgumentProblem(name, f"{layer}: {name}={value!r} is not a valid value", cure, words[0])
 
 
 def _probability_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
@@ -156,11 +155,11 @@ def _probability_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[
         value = arguments.get(name)
         if isinstance(value, (int, float)) and not 0 <= value <= 1:
             cure = f"{value} % is {value / 100:g}" if 1 < value <= 100 and value == int(value) else "give it 0 to 1"
-            yield ArgumentProblem(name, f"{layer}: {name}={value} is no probability, which is from 0 to 1", cure, 0.5)
+            yield ArgumentProblem(name, f"{layer}: {name}={value} is not a probability from 0 to 1", cure, 0.5)
 
 
 def _padding_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
-    """A padding that keeps the size, in a convolution that does not keep it."""
+    """Yield a problem for `padding="same"` in a convolution with a stride."""
     stride = arguments.get("stride", 1)
     steps = stride if isinstance(stride, (tuple, list)) else (stride,)
     if arguments.get("padding") != "same" or all(step == 1 for step in steps):
@@ -181,7 +180,7 @@ def _padding_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argu
 def _padding_idx_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     index, count = arguments.get("padding_idx"), arguments.get("num_embeddings")
     if isinstance(index, int) and isinstance(count, int) and count > 0 and not -count <= index < count:
-        fact = f"{layer}: padding_idx={index} is no index of num_embeddings={count}"
+        fact = f"{layer}: padding_idx={index} is not an index of num_embeddings={count}"
         cure = f"indices go from 0 to {count - 1}" + f"; num_embeddings={index + 1} has {index}" * (index >= count)
         yield ArgumentProblem("padding_idx", fact, cure, 0)
 

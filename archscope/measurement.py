@@ -1,7 +1,7 @@
-"""What was measured, and on what: plain data. No torch.
+"""Measurements and the machine that they were made on, as plain data without torch.
 
-Samples (seconds, run after run) → median, quartiles, how sure the median is
-Machine (what it was measured on, and under which settings), MachineLoad (what else it was doing)
+Samples (seconds of repeated runs) → median, quartiles, confidence interval of the median
+Machine (the device and its settings), MachineLoad (what other processes did on it meanwhile)
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from archscope.device_traits import CPU_TRAITS, DeviceTraits
 
 NOISY_IQR_SHARE = 0.1
-"""An interquartile range above this share of the median is too wide to be quoted without saying so."""
+"""An interquartile range above this share of the median marks a measurement as noisy."""
 
 DISTURBING_CORES = 0.2
-"""Processor cores that others keep busy, from which on a figure may be worse than it need be."""
+"""The number of processor cores in use by other processes from which on a measurement counts as disturbed."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds of runs that are alike, in the order in which they ran. There is at least one.
+    """Seconds of repeated equal runs, in the order of the runs; at least one.
 
-    runs_per_sample: of so many runs in a row every entry is the mean, where one is too short for the clock.
+    runs_per_sample: how many consecutive runs each entry is the mean of, if one run is too short for the clock.
     """
 
     seconds: tuple[float, ...]
@@ -39,17 +39,18 @@ class Samples:
 
     @property
     def iqr(self) -> float:
-        """The interquartile range: half of the runs lie within it."""
+        """The interquartile range."""
         return self.quantile(0.75) - self.quantile(0.25)
 
     @property
     def noisy(self) -> bool:
-        """Whether the runs differ so much that their median says little, or there are too few to tell."""
+        """True if the runs differ too much, or are too few, for the median to be reliable."""
         return self.runs < 4 or self.iqr > NOISY_IQR_SHARE * self.median
 
     @property
     def drift(self) -> float:
-        """By how much the median of the last third of the runs is above that of the first; 0 for fewer than nine."""
+        """The relative difference of the median of the last third of the runs to that of the first third; 0 for
+        fewer than nine runs."""
         third = self.runs // 3
         if third < 3:
             return 0.0
@@ -66,7 +67,7 @@ class Samples:
         return (ordered[min(high, self.runs - 1)] - ordered[max(low, 0)]) / 2
 
     def quantile(self, share: float) -> float:
-        """Linear between the two nearest runs."""
+        """Return a quantile, linearly interpolated between the two nearest runs."""
         ordered, place = sorted(self.seconds), share * (len(self.seconds) - 1)
         below = math.floor(place)
         above = min(below + 1, len(ordered) - 1)
@@ -75,12 +76,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class Machine:
-    """What measures: a device with its name and size, the software on it, and the settings that times depend on.
+    """The device that was measured, the software on it, and the settings that times depend on.
 
-    device: as torch calls it (`cpu`, `cuda:0`). name: of the processor or GPU. cores: that this process may use, of a
-    GPU its multiprocessors. memory: bytes of the device in all. cache: bytes of its last cache; None where that is not
-    known. driver: of the GPU, empty on CPU. versions: of python, torch, and on a GPU of CUDA and cuDNN. settings:
-    threads, tf32 and whatever else changes a time.
+    device: the name in torch (`cpu`, `cuda:0`). name: the model of the processor or GPU. cores: that this process may
+    use; the multiprocessors of a GPU. memory: total bytes of the device. cache: bytes of the last-level cache; None if
+    not known. driver: of the GPU, empty on CPU. versions: of python and torch, on a GPU also of CUDA and cuDNN.
+    settings: threads, tf32 and others that change times.
     """
 
     device: str
@@ -99,7 +100,7 @@ class Machine:
         return self.device.partition(":")[0]
 
     def version(self, what: str) -> str:
-        """Of a piece of software; empty where it is not there."""
+        """Return the version of a piece of software; empty if it is not installed."""
         return dict(self.versions).get(what, "")
 
     def setting(self, what: str) -> object:
@@ -120,8 +121,8 @@ class Machine:
 
 @dataclass(frozen=True)
 class AvailableDevice:
-    """A device that something could be measured on: what it is, the bytes that are free and that others hold; or, where
-    it cannot be used, why, and what helps."""
+    """A device with its free bytes and the bytes in use by other processes; or, if it cannot be used, the reason and
+    help."""
 
     device: str
     machine: Machine | None = None
@@ -139,16 +140,16 @@ class AvailableDevice:
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """What others did with a machine while it was measured; None where that cannot be known.
+    """The load of a machine by other processes during a measurement; None if it cannot be known.
 
-    cores: how many processor cores they kept busy. bytes: of the device's memory that they hold.
+    cores: the number of processor cores in use by them. bytes: the device memory in use by them.
     """
 
     cores: float | None = None
     bytes: int | None = None
 
     def disturbs(self, machine: Machine) -> bool:
-        """Whether they left the processor fewer cores than this process has threads, so that it was slower."""
+        """Return whether they left the processor fewer cores than this process has threads, and so slowed it down."""
         threads = machine.setting("threads")
         if machine.kind != "cpu" or self.cores is None or not isinstance(threads, int):
             return False
@@ -160,11 +161,12 @@ class MachineLoad:
 
 @dataclass(frozen=True)
 class RowTimes:
-    """Seconds of device time per forward row; None where a row was not seen. The mean over the middle half of the runs,
-    so that rows sum to what a run of them takes.
+    """Seconds of device time per forward row; None for a row that was not seen. Each is the mean over the middle half
+    of the runs, so that the rows sum to the time of a run.
 
-    backward: what derives each forward row; empty where nothing was derived. unattributed: work of no row. method: how
-    they were measured, in words. discarded_runs: runs that do not count, since they went another way.
+    backward: the times of the backward operations of each forward row; empty without a backward pass. unattributed:
+    time that belongs to no row. method: a description of how the rows were measured. discarded_runs: runs that do not
+    count, since they executed other rows.
     """
 
     forward: tuple[float | None, ...]
@@ -176,19 +178,20 @@ class RowTimes:
 
     @property
     def known_seconds(self) -> float:
-        """The sum of all that is known."""
+        """The sum of all known times."""
         return math.fsum(time for time in (*self.forward, *self.backward, self.unattributed) if time is not None)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of one model on one input.
+    """All measurements of one model on one input.
 
-    whole_run: runs that nobody watched; None where time cannot be measured (meta) or was broken off before. parts: of a
-    training step, `forward`, `backward` and `optimizer`. rows: None where functions are not seen one by one. graph:
-    replays of a CUDA graph, or why there are none. peak: bytes above what was held at the start, at the highest; held:
-    bytes of parameters, buffers, inputs and optimizer states. compile_seconds: what torch.compile took at first.
-    inputs: how many distinct ones took turns. load: what else the machine did meanwhile.
+    whole_run: runs without instrumentation; None where time cannot be measured (meta) or the measurement was
+    interrupted before. parts: of a training step, `forward`, `backward` and `optimizer`. rows: None where functions are
+    not measured one by one. graph_replays: replays of a CUDA graph; no_graph_reason: why there are none. peak: the
+    maximum of bytes allocated above those at the start. held: bytes of parameters, buffers, inputs and optimizer
+    states. compile_seconds: the time of the first call with torch.compile. inputs: the number of distinct inputs used
+    in turn. load: the load of the machine by other processes. interrupted: whether Ctrl-C ended the measurement early.
     """
 
     machine: Machine

@@ -1,8 +1,8 @@
-"""A compiled net as plain data: which steps it has, what they read and give, without torch.
+"""A compiled net as plain data without torch: its steps, with what they read and return.
 
     PlannedBlock (one distinct use of a block) ⊃ PlannedStep (a function, a layer, a parameter, a use of a block)
 
-Equal uses of a block are one object, so what is worked out for one holds for all.
+Equal uses of a block are one object, so that results for it can be shared.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from archscope.trace import Shape
 class PlannedStep(NamedTuple):
     """One node of a block's graph.
 
-    name: the layer's class, the function's or the block's name; `input` and `parameter` for those. path: as reports
-    call it, below its block. reads: the indexes of the steps whose values it reads, one for each operand. shapes: of
-    the tensors that it gives. params: the shapes of its own parameters. arguments: what it is told, less what a layer
-    infers from its input. block: what it uses, where it is a block.
+    name: the layer's class, the function's or the block's name; `input` and `parameter` for those. path: the path in
+    reports, relative to its block. reads: the indexes of the steps whose values it reads, one for each operand. shapes:
+    of the tensors that it returns. params: the shapes of its own parameters. arguments: its arguments, without those
+    that a layer infers from its input. block: the block that it uses, if it is a use of a block.
     """
 
     name: str
@@ -36,7 +36,7 @@ class PlannedStep(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PlannedBlock:
-    """The steps of a block in their order; the first `inputs` of them are its inputs. outputs: name → step."""
+    """The steps of a block in order; the first `inputs` of them are its inputs. outputs: name → step."""
 
     name: str
     text: str
@@ -45,7 +45,7 @@ class PlannedBlock:
     outputs: tuple[tuple[str, int], ...]
 
     def walk_blocks(self) -> Iterator[tuple[PlannedStep, PlannedBlock]]:
-        """Every place where a block is used, in distinct blocks below and here, each once."""
+        """Yield each use of a block (the step and its block) in this block and in the distinct blocks below it."""
         waiting, seen = [self], {id(self)}
         while waiting:
             for step in waiting.pop().steps:

@@ -1,7 +1,7 @@
-"""What memory lives when: a trace → the memory that it needs at its highest, and what it is made of. No torch.
+"""Prediction of peak memory from a trace with allocations, and of the largest batch that fits. No torch.
 
-Trace with lives → memory_of → PredictedMemory (parts, peak, the row where it stands)
-peaks at batch sizes that are tried → fitting
+Trace with allocations → predict_memory → PredictedMemory (its parts, the peak, and the row of the peak)
+peaks at several batch sizes → find_fitting_batch
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from archscope.trace import Allocation, Trace
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What torch's does with each parameter in a step. states: how many tensors it keeps, as large as that; its
-    counters of steps are negligible. moved: how often that many bytes are read or written: parameter, gradient and
-    states are read, all but the gradient written."""
+    """The memory use of one of torch's optimizers. states: the number of state tensors per parameter, each as large
+    as the parameter; step counters are negligible."""
 
     states: int
 
     @property
     def moved(self) -> int:
+        """How many times the parameter's bytes are read or written per step: parameter, gradient and states are
+        read, parameter and states written."""
         return 3 + 2 * self.states
 
 
 OPTIMIZERS: Mapping[str, Optimizer] = {
     "sgd": Optimizer(0),
-    "momentum": Optimizer(1),
+    "eventum": Optimizer(1),
     "adam": Optimizer(2),
     "adamw": Optimizer(2),
 }
-"""By the names that a user asks for."""
+"""Optimizers by the names of the option `optimizer`."""
 
 MAX_TRIES, ENOUGH_SHARE, MAX_BATCH = 12, 0.97, 2**31
-"""How many batches are tried at most; the share of what is available that is enough; a batch that is no batch."""
+"""The most batches tried, the share of the available memory that is close enough, and the batch size to stop at."""
 
 INITIAL_KINDS = "parameter", "buffer", "input"
-"""The kinds of what is there before a pass."""
+"""The kinds of allocations that exist before a pass."""
 
 
 @dataclass(frozen=True)
 class PredictedMemory:
-    """Bytes that a pass needs at its highest, and what they are made of.
+    """The bytes that a pass needs at its peak, and their parts.
 
-    params, buffers, inputs: what is there before. gradients: what the leaves are left with: more than the parameters
-    where one is a part of a larger tensor. optimizer: what it keeps from step to step. activations: what the forward
-    pass has made and is alive at its end: with a backward pass, what was saved for it. peak: all that is alive at the
-    highest moment; row: the index of the row at work then, of the backward pass where `backward` says so; None in the
-    optimizer's step, and before the first row.
+    params, buffers, inputs: allocated before the pass. gradients: of the leaves; more than the parameters where one is
+    a view of a larger tensor. optimizer: its states. activations: made by the forward pass and alive at its end; with a
+    backward pass, the tensors saved for it. peak: the maximum of all live bytes. row: the index of the row at the peak,
+    of the backward pass if `backward` is true; None in the optimizer's step, and before the first row.
     """
 
     params: int
@@ -67,16 +67,16 @@ class PredictedMemory:
 
     @property
     def initial_bytes(self) -> int:
-        """What is there before the pass begins; a measurement shows what comes on top."""
+        """The bytes that are allocated before the pass begins."""
         return self.params + self.buffers + self.inputs + self.optimizer
 
     @property
     def working_bytes(self) -> int:
-        """What the pass needs on top, at its highest: to compare with what was measured."""
+        """The bytes that the pass needs beyond `initial_bytes` at its peak, to compare with a measurement."""
         return self.peak - self.initial_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Bytes by part, and where the peak stands."""
+        """Return the bytes by part, and the row of the peak."""
         return {
             "params_bytes": self.params,
             "buffers_bytes": self.buffers,
@@ -91,11 +91,11 @@ class PredictedMemory:
 
 
 def predict_memory(trace: Trace, *, optimizer: str = "") -> PredictedMemory | None:
-    """The memory of the pass; None where it failed, or what lived when was not recorded.
+    """Return the predicted memory of the pass; None if it failed, or allocations were not recorded.
 
-    With a backward pass it is that of a step of training which is not the first: the optimizer, one of OPTIMIZERS, has
-    its states, gradients were set to None before, and outputs live until the backward pass is over. Without a backward
-    pass there is no step.
+    With a backward pass it is that of a training step other than the first: the optimizer, one of OPTIMIZERS, has its
+    states, gradients were set to None before, and outputs live until the end of the backward pass. Without a backward
+    pass there is no optimizer step.
     """
     if trace.failure is not None or not trace.allocations:
         return None
@@ -114,14 +114,15 @@ def predict_memory(trace: Trace, *, optimizer: str = "") -> PredictedMemory | No
         step += optimizer_scratch(optimizer, learned, joint=trace.traits.joint_steps)
         if step > peak:
             peak, row, backward = step, None, False
-    start = sum(not moment.backward for moment in trace.kernel_events)
+    start = sum(not event.backward for event in trace.kernel_events)
     saved = total_bytes(life for life in made if life.created < start and (life.freed is None or life.freed > start))
     peak += params + buffers + inputs + states
     return PredictedMemory(params, buffers, inputs, gradients, states, saved, peak, row, backward)
 
 
 def find_peak(made: Sequence[Allocation], trace: Trace) -> tuple[int, int | None, bool]:
-    """The most that is alive of what the pass makes, with the row that is at work then, and whether it derives."""
+    """Return the maximum of live bytes that the pass allocates, the index of the row at that event, and whether it
+    is a row of the backward pass."""
     changes = [0] * (len(trace.kernel_events) + 1)
     for life in made:
         changes[life.created] += life.bytes
@@ -130,7 +131,7 @@ def find_peak(made: Sequence[Allocation], trace: Trace) -> tuple[int, int | None
     if not trace.kernel_events:
         return 0, None, False
     alive = [
-        after + (moment.scratch or 0) for after, moment in zip(accumulate(changes), trace.kernel_events, strict=False)
+        after + (event.scratch or 0) for after, event in zip(accumulate(changes), trace.kernel_events, strict=False)
     ]
     peak = max(alive)
     row, backward, _ = trace.kernel_events[alive.index(peak)]
@@ -139,7 +140,7 @@ def find_peak(made: Sequence[Allocation], trace: Trace) -> tuple[int, int | None
 
 
 def trained_param_sizes(trace: Trace) -> list[int]:
-    """The bytes of every parameter that is trained, in their order: a row reads it, and it is not frozen."""
+    """Return the bytes of each trained parameter, in order: those that a row reads and that require a gradient."""
     read = {name for row in trace.rows for name in row.params}
     return [
         round_to_granule(param.bytes, trace.traits.allocator_granule)
@@ -149,9 +150,12 @@ def trained_param_sizes(trace: Trace) -> list[int]:
 
 
 def optimizer_scratch(optimizer: str, learned: Sequence[int], *, joint: bool) -> int:
-    """What the optimizer needs on top in its step: torch's Adam makes the root of its second moments, where steps are
-    `joint` those of all parameters together. Else it goes from one to the next, and the quotient of that root, and what
-    it made of the parameter before, live beside it. SGD makes nothing."""
+    """Return the temporary bytes of the optimizer step.
+
+    torch's Adam computes the square root of its second moments: with `joint` steps for all parameters together, else
+    one parameter at a time, with the quotient of that root and the result for the previous parameter alive beside it.
+    SGD needs none.
+    """
     if not optimizer.startswith("adam"):
         return 0
     if joint:
@@ -160,11 +164,11 @@ def optimizer_scratch(optimizer: str, learned: Sequence[int], *, joint: bool) ->
 
 
 def find_fitting_batch(peak_at: Callable[[int], int | None], batch: int, available: int) -> int | None:
-    """The largest batch found whose peak, in bytes, is not above what is available; None where the first does not fit,
-    a peak is not known, or it does not grow.
+    """Return the largest batch found whose peak, in bytes, is within `available`; None if the first batch does not fit,
+    a peak is not known, or the peak does not grow with the batch.
 
-    A peak is the highest of several lines, so it bends upwards: a line through two batches that fit leads to or beyond
-    the limit, a chord from one that fits to one that does not ends before it. What is returned was tried.
+    A peak is the maximum of several linear functions, so it is convex: a line through two batches that fit leads to or
+    beyond the limit, a chord from one that fits to one that does not ends before it. The returned batch was tried.
     """
     low, high = (batch, peak_at(batch)), None
     if low[1] is None or low[1] > available:
@@ -188,8 +192,8 @@ def find_fitting_batch(peak_at: Callable[[int], int | None], batch: int, availab
 
 
 def next_batch(low: tuple[int, int | None], other: tuple[int, int | None] | None, available: int) -> int:
-    """Where the line through two batches and their peaks meets what is available, but beyond the lower one; without a
-    second one, eight times as far."""
+    """Return the batch at which the line through two batches and their peaks reaches `available`, at least one more
+    than the lower batch; without a second batch, eight times the lower one."""
     if other is None:
         return 8 * low[0]
     rise = Fraction((other[1] or 0) - (low[1] or 0), other[0] - low[0])
@@ -197,7 +201,7 @@ def next_batch(low: tuple[int, int | None], other: tuple[int, int | None] | None
 
 
 def round_to_granule(size: int, granularity: int) -> int:
-    """Bytes as an allocator hands them out, in whole multiples."""
+    """Return the bytes rounded up to a multiple of the allocator's granularity."""
     return -(-size // granularity) * granularity
 
 

@@ -1,10 +1,9 @@
 """The pytest plugin: spec files as tests, one for each expectation of each variant.
 
-    configured paths → SpecFile → VariantCollector (compiled on shapes alone) → PathCollector (a path) → SpecTest, one
-    per expectation
-                                  └ VariantUnderTest: run once, when the first of its tests asks → findings ┘
+    configured paths → SpecFile → VariantCollector (one compiled variant) → PathCollector (a path in the net) → SpecTest
+    VariantUnderTest: run once, by the first of its tests that needs the result
 
-A project that names no specs pays for the reading of its settings: neither torch nor yaml is imported there.
+In a project without specs, the plugin only reads the settings: neither torch nor yaml is imported.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MARKER_LINE = "archscope: a check or an expectation of a spec"
 SUFFIXES = (".yaml", ".yml")
 TRUSTED_KEY = "archscope_trusted"
 ALLOW_OPTIONS = ("--allow-python", "--archscope-allow-python")
-NO_TESTS = "Python code is no test here, and `archscope check --allow-python` runs it"
+NO_TESTS = "Python code is not tested here; `archscope check --allow-python` runs it"
 NOT_RUN = "Python code, not run: --allow-python on the command line runs it"
 
 
@@ -54,15 +53,16 @@ def pytest_configure(config: pytest.Config) -> None:
     wanted = frozenset(path for said in configured_paths(config, home, project) for path in resolve_pattern(said))
     python = tuple(filter(is_python, project.specs if project else ()))
     if wanted or python:
-        told = getattr(config, "workerinput", {}).get(TRUSTED_KEY)  # to a worker of pytest-xdist
-        may_run = frozenset(trusted_paths(config) if told is None else map(Path, told))
+        passed = getattr(config, "workerinput", {}).get(TRUSTED_KEY)  # in a worker of pytest-xdist
+        may_run = frozenset(trusted_paths(config) if passed is None else map(Path, passed))
         config.pluginmanager.register(SpecCollection(wanted, project, may_run, python), "archscope-specs")
 
 
 def trusted_paths(config: pytest.Config) -> Iterator[Path]:
-    """Below which paths specs may run Python code: everywhere with --allow-python, else what --archscope-specs names.
+    """Yield the folders and files below which specs may run Python code: the file system's root with --allow-python,
+    else the paths of --archscope-specs on the command line.
 
-    The settings of a checkout, which may be anybody's, say nothing of it: `addopts` does not count.
+    `addopts` in the settings of a checkout does not count, since its author may not be trusted.
     """
     own = [*map(str, config.invocation_params.args), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
     if config.getoption("archscope_allow_python") and not frozenset(ALLOW_OPTIONS).isdisjoint(own):
@@ -73,7 +73,7 @@ def trusted_paths(config: pytest.Config) -> Iterator[Path]:
 
 
 def configured_paths(config: pytest.Config, home: Path, project: Config | None) -> Iterator[Path]:
-    """The paths and patterns of the command line, of pytest's settings and of `[tool.archscope]`, from the root."""
+    """Yield the paths and patterns of the command line, of pytest's settings and of `[tool.archscope]`."""
     yield from (config.invocation_params.dir / said for said in config.getoption("archscope_specs"))
     yield from (home / said for said in config.getini("archscope_specs"))
     if project is not None:
@@ -81,13 +81,14 @@ def configured_paths(config: pytest.Config, home: Path, project: Config | None) 
 
 
 def is_python(said: str) -> bool:
-    """`net.py:Net`, `package.module:factory`: what `archscope check` may run, and is no spec."""
+    """Return whether an entry of `specs` is a Python target (`net.py:Net`, `package.module:factory`), which is not a
+    spec."""
     source, colon, _ = said.rpartition(":")
     return bool(colon) and not source.endswith(SUFFIXES)
 
 
 def read_project_config(home: Path) -> Config | None:
-    """What the project asks for; None where it says nothing of archscope. Raises UsageError."""
+    """Return the project's settings; None if it has no `[tool.archscope]`. Raises pytest.UsageError."""
     if not can_have_section(home):
         return None
     from archscope.config import find_config
@@ -100,26 +101,27 @@ def read_project_config(home: Path) -> Config | None:
 
 
 def can_have_section(folder: Path) -> bool:
-    """Whether the nearest pyproject.toml could hold a `[tool.archscope]`; the reader of it is not needed otherwise."""
+    """Return whether the nearest pyproject.toml mentions archscope; otherwise it need not be parsed."""
     files = (above / "pyproject.toml" for above in (folder, *folder.parents))
     nearest = next((file for file in files if file.is_file()), None)
     return nearest is not None and b"archscope" in nearest.read_bytes()
 
 
 def resolve_pattern(said: Path) -> Sequence[Path]:
-    """What a path or pattern stands for. Raises UsageError where that is nothing."""
+    """Return the files and folders that a path or pattern matches. Raises UsageError if there are none."""
     path = os.path.normpath(said)
-    there = glob.glob(path, recursive=True) if not os.path.exists(path) else [path]
-    if not there:
+    matches = glob.glob(path, recursive=True) if not os.path.exists(path) else [path]
+    if not matches:
         cure = "name files or folders by --archscope-specs, by archscope_specs, or by specs in [tool.archscope]"
         raise pytest.UsageError(f"there are no specs at {path}\n  help: {cure}")
-    return [Path(one) for one in there]
+    return [Path(match) for match in matches]
 
 
 # ------------------------------------------------------------ collection
 @dataclass(frozen=True)
 class SpecCollection:
-    """Collects the spec files at or below the wanted paths; a plugin of its own, only where there are such paths."""
+    """A plugin that collects the spec files at or below the configured paths; registered only if there are such
+    paths."""
 
     paths: frozenset[Path]
     project: Config | None = None
@@ -128,11 +130,11 @@ class SpecCollection:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """A worker of pytest-xdist does not know the command line."""
+        """Pass the trusted paths to a worker of pytest-xdist, which does not know the command line."""
         node.workerinput[TRUSTED_KEY] = list(map(str, self.trusted_paths))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """A line each on specs whose Python code was not run, and on Python code that the project names."""
+        """Write a line on specs whose Python code was not run, and one on Python targets in `specs`."""
         skipped = [one.nodeid for one in terminalreporter.stats.get("skipped", []) if NOT_RUN in str(one.longrepr)]
         for fact, names in ((NOT_RUN, skipped), (NO_TESTS, self.python)):
             if names:
@@ -147,7 +149,7 @@ class SpecCollection:
 
 
 class SpecFile(pytest.File):
-    """A spec: its variants; its tests where it has none; one `check` where it is a library or cannot be read."""
+    """A spec file: its variants, or its tests if it has none; one `check` for a library or an unreadable spec."""
 
     def __init__(self, *, specs: SpecCollection, **node: Any):
         super().__init__(**node)
@@ -156,18 +158,18 @@ class SpecFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         from archscope.api.variant_under_test import spec_text_findings
 
-        subjects = self.subjects()
-        if not subjects:
+        variants = self.variants()
+        if not variants:
             yield SpecTest.from_parent(
-                self, name="check", ask=partial(spec_text_findings, self.path), place=(self.path, None)
+                self, name="check", find=partial(spec_text_findings, self.path), place=(self.path, None)
             )
-        for subject in subjects:
-            if subject.variant:
-                yield VariantCollector.from_parent(self, name=subject.variant, subject=subject)
+        for variant in variants:
+            if variant.variant:
+                yield VariantCollector.from_parent(self, name=variant.variant, variant=variant)
             else:
-                yield from variant_tests(self, subject)
+                yield from variant_tests(self, variant)
 
-    def subjects(self) -> Sequence[VariantUnderTest]:
+    def variants(self) -> Sequence[VariantUnderTest]:
         from archscope import api
         from archscope.api.variant_under_test import VariantUnderTest, quiet_analysis, relative_name
         from archscope.errors import ArchscopeError
@@ -184,40 +186,40 @@ class SpecFile(pytest.File):
 
 
 class VariantCollector(pytest.Collector):
-    """One variant of a spec: `check`, the expectations of the whole net, and the paths that have some."""
+    """One variant of a spec: `check`, the expectations of the whole net, and the paths with expectations."""
 
-    def __init__(self, *, subject: VariantUnderTest, **node: Any):
+    def __init__(self, *, variant: VariantUnderTest, **node: Any):
         super().__init__(**node)
-        self.subject = subject
+        self.variant = variant
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        return variant_tests(self, self.subject)
+        return variant_tests(self, self.variant)
 
 
 class PathCollector(pytest.Collector):
     """A path inside a net, with its expectations."""
 
-    def __init__(self, *, subject: VariantUnderTest, expected: Sequence[Expectation], **node: Any):
+    def __init__(self, *, variant: VariantUnderTest, expected: Sequence[Expectation], **node: Any):
         super().__init__(**node)
-        self.subject, self.expected = subject, expected
+        self.variant, self.expected = variant, expected
 
     def collect(self) -> Iterator[pytest.Item]:
-        return expectation_tests(self, self.subject, self.expected)
+        return expectation_tests(self, self.variant, self.expected)
 
 
-def variant_tests(parent: pytest.Collector, subject: VariantUnderTest) -> Iterator[pytest.Item | pytest.Collector]:
-    ask = skip_not_run if subject.compiled.is_python_only else subject.check_findings
-    yield SpecTest.from_parent(parent, name="check", ask=ask, place=(subject.path, None))
-    if subject.compiled.is_python_only:
+def variant_tests(parent: pytest.Collector, variant: VariantUnderTest) -> Iterator[pytest.Item | pytest.Collector]:
+    find = skip_not_run if variant.compiled.is_python_only else variant.check_findings
+    yield SpecTest.from_parent(parent, name="check", find=find, place=(variant.path, None))
+    if variant.compiled.is_python_only:
         return
-    expected = subject.expected
-    yield from expectation_tests(parent, subject, [e for e in expected if not e.path])
-    for name in subject.budgets:
-        ask = partial(subject.budget_findings, name)
-        yield SpecTest.from_parent(parent, name=f"max-{name}", ask=ask, place=(subject.path, None))
+    expected = variant.expected
+    yield from expectation_tests(parent, variant, [e for e in expected if not e.path])
+    for name in variant.budgets:
+        find = partial(variant.budget_findings, name)
+        yield SpecTest.from_parent(parent, name=f"max-{name}", find=find, place=(variant.path, None))
     for path in dict.fromkeys(e.path for e in expected if e.path):
         own = [e for e in expected if e.path == path]
-        yield PathCollector.from_parent(parent, name=path, subject=subject, expected=own)
+        yield PathCollector.from_parent(parent, name=path, variant=variant, expected=own)
 
 
 def skip_not_run() -> Sequence[Finding]:
@@ -225,19 +227,19 @@ def skip_not_run() -> Sequence[Finding]:
 
 
 def expectation_tests(
-    parent: pytest.Collector, subject: VariantUnderTest, expected: Iterable[Expectation]
+    parent: pytest.Collector, variant: VariantUnderTest, expected: Iterable[Expectation]
 ) -> Iterator[pytest.Item]:
-    """One test for each; of several with one key, the second is called `shape-2`."""
+    """Yield one test for each expectation; the second one with the same key is called `shape-2`."""
     seen: Counter[str] = Counter()
-    for one in expected:
-        seen[one.key] += 1
-        name = one.key if seen[one.key] == 1 else f"{one.key}-{seen[one.key]}"
-        ask, place = partial(subject.unmet_findings, one), spec_location(one.span, subject.path)
-        yield SpecTest.from_parent(parent, name=name, ask=ask, place=place)
+    for expectation in expected:
+        seen[expectation.key] += 1
+        name = f"{expectation.key}-{seen[expectation.key]}".removesuffix("-1")
+        find, place = partial(variant.unmet_findings, expectation), spec_location(expectation.span, variant.path)
+        yield SpecTest.from_parent(parent, name=name, find=find, place=place)
 
 
 def spec_location(span: Span, spec: Path) -> tuple[Path, int | None]:
-    """File and 0-based line for editors; blocks of the package's own library lie beside this file."""
+    """Return file and 0-based line for editors. Blocks of archscope's own library lie beside this file."""
     for path in (Path(span.file).absolute(), Path(__file__).parent / span.file):
         if path.is_file():
             return path, span.line - 1 if span.line else None
@@ -246,7 +248,7 @@ def spec_location(span: Span, spec: Path) -> tuple[Path, int | None]:
 
 # ------------------------------------------------------------ one test
 class SpecTestError(Exception):
-    """What a test found. It is shown as it stands, for no line of Python is to blame."""
+    """The findings of a failed test, shown without a Python traceback."""
 
     def __init__(self, findings: Sequence[Finding]):
         self.findings = findings
@@ -254,18 +256,18 @@ class SpecTestError(Exception):
 
 
 class SpecTest(pytest.Item):
-    """Asks one question of a spec; any finding in the answer is a failure."""
+    """One check of a spec; any finding fails the test. find: returns the findings."""
 
-    def __init__(self, *, ask: Callable[[], Sequence[Finding]], place: tuple[Path, int | None], **node: Any):
+    def __init__(self, *, find: Callable[[], Sequence[Finding]], place: tuple[Path, int | None], **node: Any):
         super().__init__(**node)
-        self.ask, self.place = ask, place
+        self.find, self.place = find, place
 
     def runtest(self) -> None:
-        if findings := self.ask():
+        if findings := self.find():
             raise SpecTestError(findings)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The findings as `archscope check` prints them, and the first of them for pytest's summary."""
+        """Return the findings as `archscope check` prints them, with the first one for pytest's summary."""
         if not isinstance(excinfo.value, SpecTestError):
             return super().repr_failure(excinfo, style)
         from archscope.api.variant_under_test import relative_name
@@ -286,7 +288,7 @@ class SpecTest(pytest.Item):
 # ------------------------------------------------------------ a fixture
 @pytest.fixture(scope="session")
 def archscope_summary() -> Callable[..., Report]:
-    """`archscope_summary(target, **options)` is `archscope.summarize`, remembered for the session."""
+    """Return `archscope.summarize` with a cache for the session: `archscope_summary(target, **options)`."""
     from archscope.api.summary_cache import SummaryCache
 
     return SummaryCache()

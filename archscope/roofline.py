@@ -1,10 +1,10 @@
-"""How fast a device can be at most, and what that means for an operation: plain data. No torch.
+"""Roofline model: the measured ceilings of a device, and the least time of an operation. Plain data, no torch.
 
-    Ceilings (a machine: FLOP/s per dtype, bytes per second per working set, seconds per kernel)
-        + what an operation does (FLOPs, bytes moved, kernels) → Bound (the least time, and what holds it there)
-        + what it took → RooflinePoint (a place in the picture)
+    Ceilings (a machine: FLOP/s per dtype, bytes per second per working set, seconds per kernel launch)
+        + the work of an operation (FLOPs, bytes moved, kernels) → Bound (its least time, and what limits it)
+        + its measured time → RooflinePoint (a point of the plot)
 
-FLOPs are 2 × MACs. Unknown is None and never zero.
+FLOPs are 2 × MACs. An unknown figure is None, never zero.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BOUND_KINDS: tuple[BoundKind, ...] = get_args(BoundKind)
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What a machine can do at most.
+    """The measured maximum rates of a machine.
 
-    peaks: FLOP/s of matrix products by dtype, as torch calls it, and `float32 (TF32_DTYPE)`; None where the device
-    lacks the dtype or is hopelessly slow with it. bandwidths: (working set in bytes, bytes per second), small sets
-    first, never rising: small sets stay in caches. launch: seconds that one kernel (on CPU one function) costs with
-    nothing to do. measured: when, as ISO 8601. load: what else the machine was doing. text: how it shows itself.
+    peaks: FLOP/s of matrix products by dtype (torch's name), and `float32 (TF32)`; None if the device does not support
+    the dtype or emulates it slowly. bandwidths: (working set in bytes, bytes per second), by growing working set, never
+    rising: small working sets stay in caches. launch: seconds of one empty kernel (on CPU one function). measured: date
+    and time, ISO 8601. load: the load of the machine by other processes. text: the function that formats it.
     """
 
     machine: Machine
@@ -41,23 +41,23 @@ class Ceilings:
     text: Callable[[Ceilings], str] = field(default=repr, compare=False, repr=False)
 
     def peak(self, dtype: str) -> float | None:
-        """FLOP/s at most; None where that is not known."""
+        """Return the maximum FLOP/s of a dtype; None if it is not known."""
         return dict(self.peaks).get(dtype)
 
     @property
     def memory(self) -> float:
-        """Bytes per second of the largest working set: what the memory itself gives."""
+        """The bytes per second of the largest working set: the bandwidth of the memory itself."""
         return self.bandwidths[-1][1]
 
     @property
     def disturbed(self) -> bool:
-        """Whether others left the processor fewer cores than it has threads, or may have been at work on the device, so
-        that it may do more than was seen."""
+        """True if other processes may have slowed the measurement: they left fewer cores than there are threads, or
+        used the device."""
         return self.load.disturbs(self.machine) or bool(self.load.bytes)
 
     def bandwidth(self, moved: int) -> float:
-        """Bytes per second where `moved` bytes are at work: linear over the logarithm between two sets that were
-        measured, and the last one's beyond them."""
+        """Return the bytes per second for `moved` bytes: interpolated linearly over the logarithm of the working set
+        between two measured ones, and constant beyond them."""
         sets = self.bandwidths
         above = next((at for at, (size, _) in enumerate(sets) if size >= moved), len(sets) - 1)
         (small, fast), (large, slow) = sets[max(above - 1, 0)], sets[above]
@@ -66,19 +66,20 @@ class Ceilings:
         return fast + (slow - fast) * math.log(moved / small) / math.log(large / small)
 
     def ridge(self, dtype: str) -> float | None:
-        """The FLOPs per byte at which products of this dtype take as long as their way through memory."""
+        """Return the arithmetic intensity (FLOPs per byte) of the ridge point: where products of this dtype take as
+        long as their memory traffic."""
         peak = self.peak(dtype)
         return None if peak is None else peak / self.memory
 
     def merge_best(self, other: Ceilings) -> Ceilings:
-        """These, and where others were seen to do more, those: of a machine that was measured twice."""
+        """Return the better rates of two measurements of one machine."""
         seen, rates = dict(other.peaks), dict(other.bandwidths)
         peaks = tuple((dtype, max(filter(None, (peak, seen.get(dtype))), default=None)) for dtype, peak in self.peaks)
         bandwidths = tuple((size, max(rate, rates.get(size, rate))) for size, rate in self.bandwidths)
         return replace(self, peaks=peaks, bandwidths=bandwidths, launch=min(self.launch, other.launch))
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.device/1`; unknown is None."""
+        """Return the JSON document `archscope.device/1`; unknown figures are None."""
         return {
             "schema": DEVICE_SCHEMA,
             **self.machine.to_dict(),
@@ -95,17 +96,17 @@ class Ceilings:
         return self.text(self)
 
 
-# ------------------------------------------------------------ read back
+# ------------------------------------------------------------ reading the JSON document
 def parse_ceilings(data: Any) -> Ceilings:
-    """Ceilings from their document. Raises ValueError where it is anything else."""
+    """Return the ceilings of a JSON document. Raises ValueError if it is not such a document."""
     try:
         ceilings = _parse_fields(data)
         _check_plausible(ceilings)
         whole = ceilings.to_dict() == data
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"this is no document {DEVICE_SCHEMA}: {error!r}") from None
+        raise ValueError(f"this is not a document {DEVICE_SCHEMA}: {error!r}") from None
     if not whole:
-        raise ValueError(f"this is no document {DEVICE_SCHEMA}: it has more or other entries")
+        raise ValueError(f"this is not a document {DEVICE_SCHEMA}: it has more or other entries")
     return ceilings
 
 
@@ -134,7 +135,7 @@ def _parse_machine(data: Mapping[str, Any]) -> Machine:
 
 
 def _check_plausible(ceilings: Ceilings) -> None:
-    """Raises ValueError for what no measurement gives."""
+    """Raise ValueError for values that no measurement gives."""
     machine = ceilings.machine
     words = (machine.device, machine.name, machine.driver, ceilings.measured, *dict(ceilings.peaks))
     rates = [rate for _, rate in ceilings.bandwidths]
@@ -144,11 +145,11 @@ def _check_plausible(ceilings: Ceilings) -> None:
     ]
     sizes = [size for size, _ in ceilings.bandwidths]
     if not all(isinstance(word, str) for word in words):
-        raise ValueError("a name is no text")
+        raise ValueError("a name is not a string")
     if not all(_is_number(figure) and figure > 0 for figure in figures):
-        raise ValueError("a figure is no number above zero")
+        raise ValueError("a figure is not a positive number")
     if not all(isinstance(size, int) for size in sizes) or sizes != sorted(set(sizes)):
-        raise ValueError("the working sets do not grow")
+        raise ValueError("the working sets are not in growing order")
 
 
 def _is_number(figure: object) -> bool:
@@ -158,11 +159,11 @@ def _is_number(figure: object) -> bool:
 # ------------------------------------------------------------ an operation
 @dataclass(frozen=True)
 class Bound:
-    """The least time that an operation can take on a device, and what holds it there.
+    """The least time of an operation on a device, and what limits it.
 
-    kind: the longest of the three; `unknown` where the FLOPs or the device's peak are not known. seconds: the least
-    time, None where it is unknown. compute, memory, launch: seconds that each of them asks for alone. intensity: FLOPs
-    per byte moved; None where either is not known or nothing is moved.
+    kind: the longest of compute, memory and launch; `unknown` if the FLOPs or the device's peak are not known. seconds:
+    the least time, None if it is unknown. compute, memory, launch: the seconds of each of them alone. intensity: FLOPs
+    per byte moved; None if either is not known or no bytes are moved.
     """
 
     kind: BoundKind
@@ -174,13 +175,16 @@ class Bound:
 
     @property
     def known_seconds(self) -> float:
-        """The seconds that it takes for certain, whatever is unknown."""
+        """The largest of the known lower bounds."""
         return max(self.compute or 0.0, self.memory, self.launch)
 
 
 def compute_bound(*, flops: int | None, moved: int, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:
-    """The least time of an operation that does `flops` (2 × MACs; None: not known) in `dtype`, moves so many bytes
-    and starts so many kernels. None where it does nothing at all, as a view."""
+    """Return the least time of an operation; None if it does no work at all, as a view.
+
+    flops: 2 × MACs in `dtype`, None if not known. moved: bytes read and written. kernels: the number of kernel
+    launches.
+    """
     if flops == moved == kernels == 0:
         return None
     compute = _compute_seconds(flops, ceilings.peak(dtype))
@@ -195,19 +199,19 @@ def compute_bound(*, flops: int | None, moved: int, kernels: int, dtype: str, ce
 
 
 def _compute_seconds(flops: int | None, peak: float | None) -> float | None:
-    """Seconds of the products; None where they, or what the device can do, are not known."""
+    """Return the seconds of the products; None if the FLOPs or the device's peak are not known."""
     if flops == 0:
         return 0.0
     return None if flops is None or peak is None else flops / peak
 
 
-# ------------------------------------------------------------ a picture
+# ------------------------------------------------------------ the plot
 @dataclass(frozen=True)
 class RooflinePoint:
-    """An operation in the picture: FLOPs per byte, FLOP/s reached, seconds taken, what holds it.
+    """A point of the roofline plot: FLOPs per byte, FLOP/s reached, seconds taken, and the limiting bound.
 
-    What does no FLOPs has intensity 0 and its place by `bytes_per_second`. dtype: whose peak is its roof. rows: how
-    many that are alike it stands for; their seconds are summed, their rates and bytes those of one.
+    An operation without FLOPs has intensity 0 and is placed by `bytes_per_second`. dtype: whose peak is its roof. rows:
+    the number of equal rows that it stands for; `seconds` is their sum, rates and bytes are those of one.
     """
 
     name: str
@@ -221,13 +225,13 @@ class RooflinePoint:
 
     @property
     def moved(self) -> float:
-        """Bytes, of one of its rows."""
+        """The bytes moved by one of its rows."""
         return self.bytes_per_second * self.seconds / self.rows
 
 
 @dataclass(frozen=True)
 class RooflineGroup:
-    """Points that are held by the same thing, and their share of the time of all."""
+    """The points with the same bound, and their share of the total time."""
 
     kind: BoundKind
     points: tuple[RooflinePoint, ...]
@@ -239,12 +243,12 @@ class RooflineGroup:
 
 
 def group_by_bound(points: Iterable[RooflinePoint]) -> tuple[RooflineGroup, ...]:
-    """The points by what holds them; a kind without any is left out."""
+    """Return the points grouped by their bound; bounds without points are left out."""
     every = tuple(points)
     whole = math.fsum(point.seconds for point in every)
     found = [(kind, tuple(point for point in every if point.bound == kind)) for kind in BOUND_KINDS]
     return tuple(
-        RooflineGroup(kind, held, math.fsum(point.seconds for point in held) / whole if whole else 0.0)
-        for kind, held in found
-        if held
+        RooflineGroup(kind, group, math.fsum(point.seconds for point in group) / whole if whole else 0.0)
+        for kind, group in found
+        if group
     )

@@ -1,8 +1,8 @@
-"""Whether attention reads its sequences in the order that they have: shapes of query, key and masks → OrderProblem.
+"""Checks of batch and sequence axes of attention and recurrent layers, by shapes alone → OrderProblem, StateProblem.
 
-    (2, 1, 16), (2, 23, 16), lengths first → the batches, 1 and 23, differ; batches first, both are 2
+    (2, 1, 16), (2, 23, 16), batch_first=False → the batches, 1 and 23, differ; with batch_first=True both are 2
 
-Recorded runs of modules and specs that are compiled are told in the same words.
+Recorded runs of modules and compiled specs get the same messages.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ ATTENTION_CLASS = "MultiheadAttention"
 
 @dataclass(frozen=True)
 class OrderProblem:
-    """What the axes are taken for, and the `batch_first` with which they would fit; None where neither would do.
+    """Query, key or mask in another axis order than the layer's `batch_first` says.
 
-    mask: the argument that a mask belongs to which was given as another. repeats: how often it is to be repeated along
-    the batch instead; 0 for others.
+    batch_first: the value with which they would fit; None if neither would. mask: the argument that a mask belongs to
+    that was passed as another one. repeats: how often the mask must be repeated along the batch; 0 otherwise.
     """
 
     fact: str
@@ -35,9 +35,9 @@ class OrderProblem:
 
 
 def find_order_problem(query: Shape, key: Shape, masks: Iterable[Shape], *, batch_first: bool) -> OrderProblem | None:
-    """Batches that differ, or a mask that would fit in the other order; None for all else.
+    """Return a problem if the batches differ, or if a mask would fit in the other axis order; else None.
 
-    masks: two-dimensional ones, (batch, keys) or (queries, keys).
+    masks: the shapes of two-dimensional masks, (batch, keys) or (queries, keys).
     """
     if len(query) != 3 or len(key) != 3:
         return None
@@ -59,10 +59,10 @@ def find_order_problem(query: Shape, key: Shape, masks: Iterable[Shape], *, batc
 def find_mask_problem(
     query: Shape, key: Shape, masks: Mapping[str, Shape], heads: int, *, batch_first: bool
 ) -> OrderProblem | None:
-    """A mask that has the shape of the other kind: (batch, keys) of padding, (queries, keys) of pairs; or one of pairs
-    for each example that is none for each head; else None.
+    """Return a problem if a mask has the shape of the other kind, (batch, keys) for padding and (queries, keys) for
+    attention, or lacks the heads; else None.
 
-    masks: `attn_mask` and `key_padding_mask`, those that there are.
+    masks: the shapes of `attn_mask` and `key_padding_mask`, if given.
     """
     if len(query) != 3 or len(key) != 3:
         return None
@@ -83,9 +83,9 @@ def find_mask_problem(
 
 @dataclass(frozen=True)
 class StateProblem:
-    """A recurrent layer's state that is none of its input's: in which axes, and the shape that would be.
+    """A state of a recurrent layer that does not match its input: the wrong axes and the right shape.
 
-    batch_first: with which the layer would take it as it is; None where no order would do.
+    batch_first: the value with which the state would fit; None if neither would.
     """
 
     fact: str
@@ -97,9 +97,9 @@ class StateProblem:
 def recurrent_state_problem(
     layer: str, given: Shape, state: Shape, whole: Shape, *, batch_first: bool
 ) -> StateProblem | None:
-    """What is wrong with a state; None where nothing is, or where input or state are no batches.
+    """Return the problem of a recurrent layer's state; None if it fits, or if input or state are unbatched.
 
-    whole: the state's first and last size, as the layer has them: layers × directions, and features.
+    given: the shape of the input. whole: the first and last size of the state: layers × directions, and features.
     """
     if len(given) != 3 or len(state) != 3:
         return None

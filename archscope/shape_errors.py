@@ -1,10 +1,9 @@
-"""What fits what, by shapes alone: the call of a function → None, or the ShapeProblem: what disagrees, and what was
-meant.
+"""Shape checks: the arguments of a function call, with shapes in place of tensors → None, or a ShapeProblem.
 
-    find("cat", ((Dims, Dims), 1), {}) → the rule of "cat" → ShapeProblem(kind, axes, meant, fact, says)
+    find_shape_problem("cat", ((Dims, Dims), 1), {}) → SHAPE_CHECKS["cat"] → ShapeProblem
 
-A tensor among the arguments is its shape, as `Dims`. The recorder and the compiler ask the same table, so that both go
-on with the same shape, and the words are the same on every device: torch's own complaint is never read.
+The recorder and the compiler use the same table, so that both go on with the same shape, and the messages are the same
+on every device: torch's own message is never read.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from archscope.trace import Shape, WrongArgument
 
 
 class Dims(tuple[int, ...]):
-    """The shape of a tensor that stands among the arguments of a call."""
+    """The shape of a tensor among the arguments of a call."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class ShapeCall:
-    """A function's call with shapes in place of tensors. name: the function's, or that of the layer it works for."""
+    """A function call with shapes in place of tensors. name: of the function, or of the layer that calls it."""
 
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
     def shapes(self) -> list[Shape]:
-        """Every shape among the arguments, in lists too."""
+        """Return all shapes among the arguments, those in lists included."""
         values = (*self.args, *self.kwargs.values())
         lists = ((value,) if isinstance(value, Dims) else value for value in values if isinstance(value, (list, tuple)))
         return [tuple(item) for items in lists for item in items if isinstance(item, Dims)]
@@ -43,10 +42,11 @@ class ShapeCall:
 
 @dataclass(frozen=True)
 class ShapeProblem:
-    """Operands that do not go together.
+    """Operands whose shapes do not fit together.
 
-    kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: of the widest operand, those that
-    disagree. intended_shape: the shape that the author must have had in mind. fact: the disagreement in a few words.
+    kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: the axes that disagree, of the
+    operand of highest rank. intended_shape: the shape that the author probably intended. fact: the disagreement in a
+    few words.
     """
 
     kind: str
@@ -62,22 +62,23 @@ ShapeCheck = Callable[[ShapeCall], ShapeProblem | None]
 def find_shape_problem(
     op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, layer: str = ""
 ) -> ShapeProblem | None:
-    """What does not fit in the call of a function (by its short name, `add_` like `add`); None where nothing is known.
+    """Return the problem of a function call (by its short name; `add_` is checked as `add`); None if there is none, or
+    no check for the function.
 
-    layer: the class whose work the call is, for its sentence.
+    layer: the class of the layer that calls it, for the message.
     """
     name = op.removesuffix("_")
     rule = SHAPE_CHECKS.get(name)
     try:
         return rule(ShapeCall(layer or name, args, kwargs)) if rule else None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):  # a call that no signature allows
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):  # arguments that no signature allows
         return None
 
 
 def differing_axes(first: Shape, second: Shape, *, strict: bool) -> tuple[int, ...]:
-    """The axes, aligned to the right and counted in the longer shape, where the shapes cannot broadcast.
+    """Return the axes where the shapes cannot broadcast, aligned to the right and counted in the longer shape.
 
-    strict: where they are not equal; an axis that one of them lacks parts them too.
+    strict: the axes where they are not equal, or that one of them lacks.
     """
     rank = max(len(first), len(second))
     left, right = (((None,) * (rank - len(shape)) + tuple(shape)) for shape in (first, second))
@@ -91,7 +92,7 @@ FUNCTION_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "div": "/"
 
 
 def compare_shapes(shapes: Sequence[Shape], kind: str, *, strict: bool, sign: str = "and") -> ShapeProblem | None:
-    """Shapes that must be equal (`strict`) or broadcast; the one that was meant goes on."""
+    """Return a problem if the shapes are not equal (`strict`) or cannot broadcast; else None."""
     first = tuple(shapes[0])
     axes = sorted({axis for other in shapes[1:] for axis in differing_axes(first, other, strict=strict)})
     return (
@@ -102,16 +103,17 @@ def compare_shapes(shapes: Sequence[Shape], kind: str, *, strict: bool, sign: st
 
 
 def intended_sum_shape(shapes: Sequence[Shape]) -> Shape:
-    """The shape that a sum of unequal operands was meant to have: the first operand's (a residual's main path).
+    """Return the intended shape of a sum of unequal operands: that of the first (a residual's main path).
 
-    Where one has the other's sizes in another order, the last one's: a shortcut still has the order of the input.
+    If the last operand has the same sizes in another order, its shape: a shortcut still has the axis order of the
+    input.
     """
     first, last = tuple(shapes[0]), tuple(shapes[-1])
     return last if is_reordered(first, last) else first
 
 
 def is_reordered(first: Shape, second: Shape) -> bool:
-    """Whether two shapes have the same sizes in another order."""
+    """Return whether two shapes have the same sizes in another order."""
     return tuple(first) != tuple(second) and sorted(first) == sorted(second)
 
 
@@ -120,14 +122,14 @@ def mismatch_text(shapes: Sequence[Shape], sign: str = "and") -> str:
 
 
 def check_pairwise_loss(call: ShapeCall) -> ShapeProblem | None:
-    """A loss of two values: a number, or (`reduction="none"`) as many as they have together."""
+    """Check a loss of two tensors, which gives a scalar or (`reduction="none"`) their broadcast shape."""
     found = compare_shapes(call.shapes()[:2], "add", strict=False)
     meant = call.shapes()[0] if call.kwargs.get("reduction") == "none" else ()
     return found and ShapeProblem("add", found.axes, meant, found.fact)
 
 
 def check_cosine_similarity(call: ShapeCall) -> ShapeProblem | None:
-    """`cosine_similarity(a, b, dim)`: one number for each pair of vectors along a dimension."""
+    """Check `cosine_similarity(a, b, dim)`: one number for each pair of vectors along `dim`."""
     shapes = call.shapes()
     found = compare_shapes(shapes[:2], "multiply", strict=False)
     widest = shapes[0] if len(shapes[0]) >= len(shapes[1]) else shapes[1]
@@ -147,7 +149,7 @@ def elementwise_check(kind: str) -> ShapeCheck:
 
 # ------------------------------------------------------------ lists of values
 def check_concat(call: ShapeCall) -> ShapeProblem | None:
-    """All sizes but those along `dim` must be equal."""
+    """Check that all sizes but those along `dim` are equal."""
     shapes, dim = call.shapes(), call.get(1, "dim", 0)
     rank = len(shapes[0])
     if len({len(shape) for shape in shapes}) > 1:
@@ -162,17 +164,17 @@ def check_concat(call: ShapeCall) -> ShapeProblem | None:
 
 
 def differing_other_axes(shapes: Sequence[Shape], dim: int) -> tuple[int, ...]:
-    """The axes other than `dim` on which the shapes differ."""
+    """Return the axes other than `dim` on which the shapes differ."""
     return tuple(axis for axis in range(len(shapes[0])) if axis != dim and len({shape[axis] for shape in shapes}) > 1)
 
 
 def concat_shape(shapes: Sequence[Shape], dim: int) -> Shape:
-    """The first shape, with the sum of all along `dim`."""
+    """Return the first shape, with the sum of all sizes along `dim`."""
     return (*shapes[0][:dim], sum(shape[dim] for shape in shapes), *shapes[0][dim + 1 :])
 
 
 def check_stack(call: ShapeCall) -> ShapeProblem | None:
-    """All shapes must be equal."""
+    """Check that all shapes are equal."""
     shapes = call.shapes()
     dim = call.get(1, "dim", 0) % (len(shapes[0]) + 1)
     found = compare_shapes(shapes, "concat", strict=True)
@@ -182,13 +184,13 @@ def check_stack(call: ShapeCall) -> ShapeProblem | None:
 
 # ------------------------------------------------------------ products
 def check_matmul(call: ShapeCall) -> ShapeProblem | None:
-    """(…, n, k) @ (…, k, m): the last of the left and the last but one of the right."""
+    """Check (…, n, k) @ (…, k, m): the last size of the left must be the last but one of the right."""
     shapes = call.shapes()
     left, right = shapes[1:3] if call.name in ("addmm", "baddbmm") else shapes[:2]
     inner = right[-2] if len(right) > 1 else right[0]
     meant = (*left[:-1], right[-1]) if len(right) > 1 else left[:-1]
     if left[-1] != inner and len(right) > 1 and left[-1] == right[-1]:
-        meant = (*left[:-1], inner)  # the right one was to be transposed
+        meant = (*left[:-1], inner)  # probably the right operand should be transposed
     if left[-1] != inner:
         fact = (
             f"{left} @ {right}: the left one's last size is {left[-1]}, "
@@ -208,7 +210,7 @@ def last_axis_words(shape: Shape) -> str:
 
 
 def check_attention(call: ShapeCall) -> ShapeProblem | None:
-    """q (…, L, E), k (…, S, E), v (…, S, Ev)."""
+    """Check q (…, L, E), k (…, S, E), v (…, S, Ev)."""
     query, key, value = (tuple(call.get(n, name)) for n, name in enumerate(("query", "key", "value")))
     meant = (*query[:-1], value[-1])
     rank, shown = len(query), f"query {query}, key {key}, value {value}"
@@ -217,7 +219,7 @@ def check_attention(call: ShapeCall) -> ShapeProblem | None:
         return ShapeProblem("attention", (rank - 1,), meant, fact)
     if key[-2] != value[-2]:
         return ShapeProblem("attention", (rank - 2,), meant, f"{shown}: key and value must be of one length")
-    if call.kwargs.get("enable_gqa"):  # heads of keys and values count for several of the query
+    if call.kwargs.get("enable_gqa"):  # each head of keys and values serves several query heads
         if query[-3] % key[-3]:
             fact = f"{shown}: {key[-3]} heads of keys do not divide {query[-3]} heads of queries"
             return ShapeProblem("attention", (rank - 3,), meant, fact)
@@ -234,14 +236,14 @@ def check_attention(call: ShapeCall) -> ShapeProblem | None:
 
 
 def can_broadcast_to(shape: Shape, whole: Shape) -> bool:
-    """Whether a tensor of this shape can be read as one of the whole shape."""
+    """Return whether a tensor of this shape can be expanded to `whole`."""
     pairs = zip(reversed(shape), reversed(whole), strict=False)
     return len(shape) <= len(whole) and all(size in (1, wanted) for size, wanted in pairs)
 
 
 # ------------------------------------------------------------ views
 def check_view(call: ShapeCall) -> ShapeProblem | None:
-    """A view has as many elements as what it looks at; -1 takes what is left."""
+    """Check that a view has as many elements as its input; -1 stands for one inferred size."""
     shape = call.shapes()[0]
     rest = call.args[1:] or tuple(value for value in call.kwargs.values() if not isinstance(value, Dims))
     sizes = tuple(rest[0]) if len(rest) == 1 and isinstance(rest[0], (tuple, list)) else rest
@@ -256,7 +258,7 @@ def check_view(call: ShapeCall) -> ShapeProblem | None:
 
 
 def check_index(call: ShapeCall) -> ShapeProblem | None:
-    """`x[3]`: the first dimension has an index from 0, or from -1 backwards."""
+    """Check `x[3]`: indexes of the first dimension go from 0, or from -1 backwards."""
     shape, index = call.shapes()[0], call.args[1]
     if type(index) is not int or not shape or -shape[0] <= index < shape[0]:
         return None
@@ -265,7 +267,7 @@ def check_index(call: ShapeCall) -> ShapeProblem | None:
 
 # ------------------------------------------------------------ layers
 def size_message(layer: str, argument: str, said: object, shape: Shape, has: object) -> str:
-    """The sentence on a layer that was told another size than its input has."""
+    """Return the message on a layer whose argument does not match the size of its input."""
     return f"{layer} says {argument}={said} but its input is {tuple(shape)}, which has {has}"
 
 
@@ -279,14 +281,14 @@ def compare_layer_size(
 
 
 def check_linear(call: ShapeCall) -> ShapeProblem | None:
-    """x (…, in_features), weight (out_features, in_features)."""
+    """Check x (…, in_features), weight (out_features, in_features)."""
     shape, weight = call.shapes()[:2]
     meant = (*shape[:-1], weight[0])
     return compare_layer_size(call.name, "in_features", weight[1], shape[-1], shape, len(shape) - 1, meant)
 
 
 def check_conv(call: ShapeCall) -> ShapeProblem | None:
-    """x (N, in_channels, …), weight (out, in/groups, …), transposed: (in, out/groups, …)."""
+    """Check x (N, in_channels, …), weight (out, in/groups, …), transposed: (in, out/groups, …)."""
     shape, weight = call.shapes()[:2]
     spatial = len(weight) - 2
     transposed = "transpose" in call.name.lower()
@@ -305,14 +307,14 @@ def check_conv(call: ShapeCall) -> ShapeProblem | None:
 
 
 def check_pool(call: ShapeCall) -> ShapeProblem | None:
-    """x (N, C, …); a padding of more than half of the kernel is refused."""
+    """Check x (N, C, …): the padding may be at most half of the kernel, and the kernel must fit."""
     shape, average, spatial = call.shapes()[0], "avg" in call.name.lower(), int(call.name[-2])
     names = (*POOL_PARAMETERS[:3], "ceil_mode") if average else POOL_PARAMETERS
     values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
     kernel, padding = (to_each_axis(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
     half = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
     values |= {"stride": values.get("stride") or kernel, "padding": half}
-    bare = average and spatial == 3  # torch asks for an input of the kernel's size there, whatever is around it
+    bare = average and spatial == 3  # torch requires an input of the kernel's size there, without padding
     least = tuple(max(n, k * bare) for n, k in zip(shape[-spatial:], kernel, strict=True))
     meant = (*shape[:-spatial], *conv_output_sizes(least, kernel, values, transposed=False))
     if half != padding:
@@ -324,7 +326,7 @@ def check_pool(call: ShapeCall) -> ShapeProblem | None:
 def check_kernel_fits(
     layer: str, shape: Shape, kernel: Shape, values: Mapping[str, Any], meant: Shape
 ) -> ShapeProblem | None:
-    """A kernel that is larger than its padded input; where sizes are rounded up, by a stride or more."""
+    """Return a problem if a kernel is larger than its padded input (with ceil_mode, by a stride or more)."""
     count, values = len(kernel), {name: value for name, value in values.items() if value != "valid"}
     padding, dilation, stride = (
         to_each_axis(values.get(name, default), count)
@@ -350,7 +352,7 @@ CONV_TRANSPOSE_PARAMETERS = ("stride", "padding", "output_padding", "groups", "d
 
 
 def conv_output_sizes(sizes: Shape, kernel: Shape, values: Mapping[str, Any], *, transposed: bool) -> Shape:
-    """Output sizes of a (transposed) convolution, at least 1, by the formulas of torch.nn.Conv2d."""
+    """Return the output sizes of a (transposed) convolution or pool, at least 1, by the formulas of torch.nn.Conv2d."""
     if values.get("padding") == "same":
         return sizes
     count, values = len(sizes), {name: value for name, value in values.items() if value != "valid"}
@@ -368,7 +370,7 @@ def conv_output_sizes(sizes: Shape, kernel: Shape, values: Mapping[str, Any], *,
 
 
 def to_each_axis(value: Any, count: int) -> tuple[int, ...]:
-    """One number for each spatial axis."""
+    """Return one number for each spatial axis."""
     if isinstance(value, int):
         return (value,) * count
     return tuple(value) if len(value) == count else tuple(value) * count
@@ -422,4 +424,4 @@ SHAPE_CHECKS: Mapping[str, ShapeCheck] = {
     "layer_norm": check_layer_norm,
     "rms_norm": check_layer_norm,
 }
-"""Function (short name) → what does not fit in a call of it."""
+"""Short name of a function → its shape check."""

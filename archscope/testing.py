@@ -1,13 +1,13 @@
-"""Asserts on blocks and nets: what goes in → one recorded run for each size and batch → findings → AssertionError.
+"""Assertions on blocks and nets: each runs the block for several sizes and batches, and raises AssertionError.
 
-    assert_preserves_shape(block, (16, 28, 28))               out as it went in, alone and in a batch
-    assert_shape(block, (3, 32, 32), (10,))                   one example in, one example out; more pairs may follow
+    assert_preserves_shape(block, (16, 28, 28))               output and input have one shape, for batches of 1 and 2
+    assert_shape(block, (3, 32, 32), (10,))                   the shapes of one example in and out; more may follow
     assert_shape("net.yaml:small", (10,))                     a spec at its own input
     assert_shape(block, (1, 128, 64), input=("int64", (1, 128)))     the whole input, the whole output
     assert_within(model, params="25M", macs=("4G", "4.1G"), input=(1, 3, 224, 224))
 
-A block is an nn.Module, or any target of `archscope.summarize`, whose options they all take. A module stays as it is,
-its training flags and buffers too, and so do random states. None of this needs pytest.
+A block is an nn.Module, or any target of `archscope.summarize`; all assertions take the options of that function.
+Modules, their training flags and buffers, and random states are unchanged afterwards. pytest is not needed.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 ReportCheck = Callable[["Report"], Iterable["Finding"]]
 SummaryOptions = Mapping[str, Any]
 TrialCase = Sequence[tuple[SummaryOptions, int | None]]
-"""One size: for each batch the options of a run, and the batch size (None where the input is given whole)."""
+"""The runs of one size: for each batch the options and the batch size (None for a whole input)."""
 
 MAX_SHOWN_STEPS = 6
 WHOLE_INPUT_HINT = (
     "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
 )
 BUDGET_KEYWORDS = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
-"""Budgets as `check` calls them → as `assert_within` does."""
+"""Names of budgets in `archscope.check` → in `assert_within`."""
 
 
 def assert_preserves_shape(
     block: Any, *sizes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any
 ) -> None:
-    """The output has the shape of the (first) input.
+    """Raise AssertionError unless the output has the shape of the (first) input.
 
-    sizes: of one example, such as (16, 28, 28), any number of them or lists of them; each is tried in every batch of
-    `batches`. A spec needs none. input: the whole input instead, as `archscope.summarize` takes it. Raises
-    AssertionError with the layers that made another shape of it, UsageError for a call that says nothing.
+    sizes: shapes of one example, such as (16, 28, 28), any number of them or lists of them; each is tried with every
+    batch size of `batches`. A spec needs none. input: the whole input instead, as in `archscope.summarize`. The message
+    lists the layers that changed the shape. Raises UsageError for arguments that make no sense.
     """
     __tracebackhide__ = True
     refuse_unknown_options(assert_preserves_shape, options)
@@ -55,17 +55,18 @@ def assert_preserves_shape(
 
 
 def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[int] = (1, 2), **options: Any) -> None:
-    """What goes in as one shape comes out as the other.
+    """Raise AssertionError unless inputs of the given shapes give outputs of the given shapes.
 
-    shapes: input, output, input, output, … of one example, each tried in every batch of `batches`. With `input` (or
-    `args`, `kwargs`) the whole input is given, and `shapes` is the whole output. A spec may be given the output alone.
-    In an output None stands for any size; several outputs are a list of shapes. Raises AssertionError, UsageError.
+    shapes: input, output, input, output, … of one example, each pair tried with every batch size of `batches`. With
+    `input` (or `args`, `kwargs`) the whole input is given, and `shapes` is the whole output. For a spec the output
+    alone is enough. In an output None stands for any size; several outputs are a list of shapes. Raises UsageError for
+    arguments that make no sense.
     """
     __tracebackhide__ = True
     refuse_unknown_options(assert_shape, options)
     if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (has_whole_input(input, options) and len(shapes) > 1):
         raise usage_error(
-            f"{len(shapes)} shapes say no pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))"
+            f"{len(shapes)} shapes are not pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))"
         )
     given, wanted = (shapes[::2], shapes[1::2]) if len(shapes) > 1 else ((), shapes)
     tried = trial_cases(block, given, input, batches, options)
@@ -80,11 +81,12 @@ def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[
 
 
 def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options: Any) -> None:
-    """At most so many parameters and MACs: a whole number, "25M", or (least, most), where None is no bound.
+    """Raise AssertionError unless the numbers of parameters and MACs are within the given bounds.
 
-    `options` are those of `archscope.summarize`: `input=(1, 3, 224, 224)`, … Parameters alone need no input; where
-    there is one, the model must run on it. MACs that are not known, since an operation has no price, are not within
-    anything. Raises AssertionError, UsageError.
+    params, macs: a maximum, as an integer or "25M", or (minimum, maximum), where None is no bound. `options` are those
+    of `archscope.summarize`: `input=(1, 3, 224, 224)`, … Parameters alone need no input; with an input, the model must
+    run on it. If an operation has no known cost, the MACs are not within any bound. Raises UsageError for arguments
+    that make no sense.
     """
     __tracebackhide__ = True
     refuse_unknown_options(assert_within, options)
@@ -96,12 +98,12 @@ def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options
     run_cases(model, [[trial]])
 
 
-def refuse_unknown_options(call: Callable[..., None], options: SummaryOptions) -> None:
-    """Raises KeywordError for an option that neither the assert nor `archscope.summarize` has."""
+def refuse_unknown_options(function: Callable[..., None], options: SummaryOptions) -> None:
+    """Raise KeywordError for an option that neither the assertion nor `archscope.summarize` has."""
     from archscope.api import keyword_checks, summarize
     from archscope.errors import KeywordError
 
-    known = {*keyword_checks.keyword_names(call), *keyword_checks.keyword_names(summarize)} - {
+    known = {*keyword_checks.keyword_names(function), *keyword_checks.keyword_names(summarize)} - {
         "block",
         "model",
         "target",
@@ -109,16 +111,16 @@ def refuse_unknown_options(call: Callable[..., None], options: SummaryOptions) -
     own = BUDGET_KEYWORDS if "params" in known else {}
     for name in options:
         if name in own:
-            raise KeywordError(f"{call.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
-    keyword_checks.refuse_unknown_keyword(call.__name__, options, known)
+            raise KeywordError(f"{function.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
+    keyword_checks.refuse_unknown_keyword(function.__name__, options, known)
 
 
-# ------------------------------------------------------------ what is tried
+# ------------------------------------------------------------ trials
 @dataclass(frozen=True)
 class AssertTrial:
-    """One run: its options, who judges its report, and whether a forward pass that fails decides the matter.
+    """One run: its options, the check of its report, and whether a failing forward pass fails the assertion.
 
-    whole_input: the sizes of an example, which may have been meant as a whole input.
+    whole_input: the given sizes of an example, which the author may have meant as a whole input.
     """
 
     options: SummaryOptions
@@ -130,7 +132,8 @@ class AssertTrial:
 def trial_cases(
     block: Any, sizes: Sequence[Any], input: Any, batches: Sequence[int], options: SummaryOptions
 ) -> list[TrialCase]:
-    """The runs that are asked for. Raises UsageError where that is none, or the input is said twice."""
+    """Return the runs of an assertion, grouped by size. Raises UsageError if there are none, or if the input is
+    given twice."""
     if has_whole_input(input, options):
         if sizes:
             raise usage_error("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
@@ -161,11 +164,11 @@ def is_spec(block: Any) -> bool:
 
 
 def add_batch(size: Any, batch: int) -> Any:
-    """The sizes of one example with the batch before them; a dtype stays where it is."""
+    """Return the shape of one example with the batch in front; a dtype stays where it is."""
     if isinstance(size, Sequence) and len(size) == 2 and isinstance(size[0], str):
         return size[0], (batch, *size[1])
     if not isinstance(size, Sequence) or isinstance(size, str) or not all(isinstance(n, int) for n in size):
-        raise usage_error(f"{size!r} are no sizes of an example", 'for example (16, 28, 28), or ("int64", (128,))')
+        raise usage_error(f"{size!r} is not the shape of an example", 'for example (16, 28, 28), or ("int64", (128,))')
     return batch, *size
 
 
@@ -179,27 +182,27 @@ def block_name(block: Any) -> str:
     return os.fspath(block) if isinstance(block, (str, os.PathLike)) else type(block).__name__
 
 
-# ------------------------------------------------------------ running and telling
+# ------------------------------------------------------------ runs and messages
 def run_cases(block: Any, cases: Iterable[Sequence[AssertTrial]]) -> None:
-    """Runs every case, each until its first failing trial, and raises AssertionError with all that was found."""
+    """Run all cases, each until its first failing trial, and raise AssertionError with all failures."""
     __tracebackhide__ = True
     found = [
         first for case in cases if (first := next(filter(None, (find_failure(block, trial) for trial in case)), None))
     ]
     if found:
-        raise AssertionError("\n".join(one.text for one in found)) from found[0].cause
+        raise AssertionError("\n".join(failure.text for failure in found)) from found[0].cause
 
 
 @dataclass(frozen=True)
 class FailedTrial:
-    """What is said of a failing case; the exception of the block's own code that is behind it."""
+    """The message of a failing case, and the exception of the block's own code that caused it."""
 
     text: str
     cause: BaseException | None = None
 
 
 def find_failure(block: Any, trial: AssertTrial) -> FailedTrial | None:
-    """What made a run fail, else what its judge says; None where all is well."""
+    """Return why a run failed, else the findings of its check; None if all is well."""
     from archscope.api import summarize
     from archscope.checks import non_expectation_errors
     from archscope.errors import ForwardError, SpecError
@@ -212,19 +215,21 @@ def find_failure(block: Any, trial: AssertTrial) -> FailedTrial | None:
     except SpecError as error:
         return format_failure(block, options, [finding_from_problem(p, sources=error.sources) for p in error.problems])
     except ForwardError as error:
-        report, cause = error.report, error.__cause__  # type: ignore[assignment]  # the ground knows no reports
+        report, cause = error.report, error.__cause__  # type: ignore[assignment]  # `errors` cannot import Report
     faults = non_expectation_errors(report.findings) if trial.needs_run else []
     found = faults or list(trial.check(report))
     if not found:
         return None
     own = cause if faults and all(fault.rule == "forward" for fault in faults) else None
     first = format_failure(report, options, found, cause=own and trim_traceback(own))
-    meant = bool(faults) and trial.whole_input is not None and can_run(block, {**options, "input": trial.whole_input})
-    return replace(first, text=f"{first.text}\n{WHOLE_INPUT_HINT.format(trial.whole_input)}") if meant else first
+    runs_whole = (
+        bool(faults) and trial.whole_input is not None and can_run(block, {**options, "input": trial.whole_input})
+    )
+    return replace(first, text=f"{first.text}\n{WHOLE_INPUT_HINT.format(trial.whole_input)}") if runs_whole else first
 
 
 def can_run(block: Any, options: SummaryOptions) -> bool:
-    """Whether a run of the block finds nothing."""
+    """Return whether a run of the block has no errors."""
     from archscope.api import summarize
     from archscope.errors import ArchscopeError
 
@@ -235,33 +240,33 @@ def can_run(block: Any, options: SummaryOptions) -> bool:
 
 
 def format_failure(
-    subject: Any, options: SummaryOptions, findings: Sequence[Finding], *, cause: BaseException | None = None
+    target: Any, options: SummaryOptions, findings: Sequence[Finding], *, cause: BaseException | None = None
 ) -> FailedTrial:
     from archscope.render.findings import format_findings
 
-    return FailedTrial(f"{failure_heading(subject, options)}\n{format_findings(findings)}".rstrip(), cause)
+    return FailedTrial(f"{failure_heading(target, options)}\n{format_findings(findings)}".rstrip(), cause)
 
 
-def failure_heading(subject: Any, options: SummaryOptions) -> str:
-    """`Block given x (2, 16, 28, 28):`."""
+def failure_heading(target: Any, options: SummaryOptions) -> str:
+    """Return a heading such as `Block given x (2, 16, 28, 28):`."""
     from archscope.report import Report
 
-    if isinstance(subject, Report):
-        inputs = ", ".join(f"{door.source} {door.value.shape}" for door in subject.trace.inputs)
-        return f"{subject.target}{f' given {inputs}' * bool(inputs)}:"
+    if isinstance(target, Report):
+        inputs = ", ".join(f"{operand.source} {operand.value.shape}" for operand in target.trace.inputs)
+        return f"{target.target}{f' given {inputs}' * bool(inputs)}:"
     given = options.get("input")
-    return f"{block_name(subject)}{f' given {given}' * bool(given)}:"
+    return f"{block_name(target)}{f' given {given}' * bool(given)}:"
 
 
 def trim_traceback(error: BaseException) -> BaseException:
-    """The exception, told from the block's own first line on."""
+    """Return the exception with a traceback that begins at the block's own code."""
     step: TracebackType | None = error.__traceback__
     while step and step.tb_frame.f_globals.get("__name__", "").startswith(("archscope.", "torch.")):
         step = step.tb_next
     return error.with_traceback(step or error.__traceback__)
 
 
-# ------------------------------------------------------------ judging shapes
+# ------------------------------------------------------------ checks of shapes
 def check_preserved_shape(report: Report) -> Iterator[Finding]:
     if report.trace.inputs:
         shape = report.trace.inputs[0].value.shape
@@ -269,21 +274,22 @@ def check_preserved_shape(report: Report) -> Iterator[Finding]:
 
 
 def output_shape_check(wanted: Any, batch: int | None) -> ReportCheck:
-    """A judge of output shapes: those of one example in a batch, or whole ones."""
+    """Return a check of output shapes: those of one example in a batch, or whole ones."""
     lead = () if batch is None else (batch,)
     each = wanted if is_list_of_sizes(wanted) else [wanted]
     if not all(
-        isinstance(one, Sequence) and all(size is None or isinstance(size, int) for size in one) for one in each
+        isinstance(shape, Sequence) and all(size is None or isinstance(size, int) for size in shape) for shape in each
     ):
         raise usage_error(
-            f"{wanted!r} is no shape of an output", "for example (10,), or (64, None, None) for any height and width"
+            f"{wanted!r} is not the shape of an output",
+            "for example (10,), or (64, None, None) for any height and width",
         )
-    shapes = [(*lead, *one) for one in each]
+    shapes = [(*lead, *shape) for shape in each]
     return lambda report: compare_outputs(report, shapes, "shape", f"expected shape {format_shapes(shapes)}")
 
 
 def compare_outputs(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
-    """The outputs against the wanted shapes: one finding where they are others, with the steps that made them so."""
+    """Yield a finding if the outputs have other shapes than `wanted`, with the steps that made them."""
     from archscope.render.expected_shapes import with_steps
     from archscope.report import Finding
 
@@ -302,13 +308,13 @@ def is_shape_match(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
 
 
 def format_shapes(shapes: Iterable[Sequence[int | None]]) -> str:
-    """`(2, 16, _, 28)`, several of them with `and`."""
+    """Return the shapes as text: `(2, 16, _, 28)`, several joined by `and`."""
     return " and ".join(str(tuple(shape)).replace("None", "_") for shape in shapes)
 
 
-# ------------------------------------------------------------ judging figures
+# ------------------------------------------------------------ checks of figures
 def budget_bounds(params: Any, macs: Any) -> tuple[CostBudget, CostBudget]:
-    """The least and the most that is allowed. Raises UsageError."""
+    """Return the lower and the upper bounds. Raises UsageError."""
     from archscope.checks.budgets import CostBudget, parse_limit
 
     pairs = [value if isinstance(value, (tuple, list)) else (None, value) for value in (params, macs)]
@@ -323,12 +329,12 @@ def budget_bounds(params: Any, macs: Any) -> tuple[CostBudget, CostBudget]:
 
 
 def find_outside_bounds(report: Report, least: CostBudget, most: CostBudget) -> Iterator[Finding]:
-    """The figures that are not between the bounds, or not known."""
+    """Yield a finding for each figure that is not within the bounds, or not known."""
     from archscope.checks.budgets import find_over_budget, unknown_macs_finding
 
-    for one in find_over_budget(report, most):
-        ran = one.details if report.trace.failure is None else ()
-        yield replace(one, details=ran, help=one.help if report.unpriced else "")
+    for finding in find_over_budget(report, most):
+        details = finding.details if report.trace.failure is None else ()
+        yield replace(finding, details=details, help=finding.help if report.unpriced else "")
     yield from find_below_minimum(report.total.params, least.max_params, "params", "parameters")
     if report.total.macs is not None:
         yield from find_below_minimum(report.total.macs, least.max_macs, "macs", "MACs")

@@ -1,8 +1,8 @@
-"""What happened: one forward pass as plain data. No torch.
+"""A recorded forward pass (and backward pass) as plain data. No torch.
 
-    Call (one execution of a block, a layer or a written step)  ⊃  Row (one torch function)  ⊃  Kernel (one aten op)
+    Call (one execution of a block, a layer or a step)  ⊃  Row (one torch function)  ⊃  Kernel (one aten operator)
 
-Values are the edges: a row's inputs name the values that earlier rows made.
+Values are the edges of the graph: a row's inputs refer to the values that earlier rows made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class WrongArgument:
-    """What a layer or a view was told: the argument, its value, and the value that its input asks for."""
+    """A wrong argument of a layer or a view: its name, its value, and the value that the input requires."""
 
     argument: str
     given: object
@@ -27,7 +27,7 @@ class WrongArgument:
 
 @dataclass(frozen=True)
 class LayerConflict:
-    """What a compiler knows to be wrong with a layer before it runs: the fact, the cure, and what it was told."""
+    """A problem with a layer that the compiler found before the run: the fact, the help, and the argument."""
 
     fact: str
     help: str = ""
@@ -36,12 +36,12 @@ class LayerConflict:
 
 
 class Location(NamedTuple):
-    """Where a run is: the path, what stands there, its arguments in short, and its place in the author's text.
+    """A place in a run: the path, the name of the layer or function, its arguments in short, and the source position.
 
-    kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression or a form's own
-    operation).
-    strict: an add that must not broadcast (`residual:`, `add:`); its operands are compared before it runs.
-    conflict: what is known to be wrong with a layer, which was mended so that the run goes on.
+    kind: `block` (has steps inside), `layer` (an nn.Module of torch's), `step` (an expression, or the operation of a
+    form such as `residual:`). strict: an addition that must not broadcast (`residual:`, `add:`); its operands are
+    compared before it runs. conflict: a known problem with the layer, whose arguments were replaced so that the run
+    could go on.
     """
 
     path: str
@@ -54,7 +54,7 @@ class Location(NamedTuple):
 
 
 class Value(NamedTuple):
-    """One tensor at a row's door. `id` is the edge; an in-place operation makes a new value."""
+    """One tensor that a row reads or makes. `id` identifies the edge; an in-place operation makes a new value."""
 
     id: int
     shape: Shape
@@ -63,24 +63,23 @@ class Value(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """A tensor that a row reads:
-    the value, and the path of the row (or the name of the input or parameter) that made it.
-    """
+    """A tensor that a row reads: the value, and the path of the row (or the name of the input or parameter) that
+    made it."""
 
     source: str
     value: Value
 
 
 def join_path(*parts: str) -> str:
-    """Path segments joined by dots; empty ones add no level."""
+    """Return the path segments joined by dots, without the empty ones."""
     return ".".join(filter(None, parts))
 
 
 class Call(NamedTuple):
     """One execution of a Location; `parent` is the index of the enclosing Call, -1 at the top.
 
-    inputs: of a block, what it was given, each under the name that the block has for it; of a block's `return:`, what
-    it gives as it is.
+    inputs: the inputs of a block under the block's own names; for the `return:` of a block, the values that it returns
+    unchanged.
     """
 
     index: int  # type: ignore[assignment]  # not tuple's method
@@ -90,7 +89,8 @@ class Call(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One aten op: name (`aten.convolution`), shapes, and the few attributes that a price needs. Never a tensor."""
+    """One aten operator: its name (`aten.convolution`), its shapes, and the attributes that its cost depends on.
+    Never a tensor."""
 
     name: str
     inputs: tuple[Shape, ...]
@@ -98,7 +98,7 @@ class Kernel(NamedTuple):
     attributes: tuple[tuple[str, object], ...] = ()
 
     def get(self, name: str, default: object = None) -> object:
-        """An attribute by its name."""
+        """Return an attribute by its name."""
         return dict(self.attributes).get(name, default)
 
 
@@ -106,14 +106,14 @@ Kernels = tuple[Kernel, ...]
 
 
 class Row(NamedTuple):
-    """One torch function as its author wrote it.
+    """One torch function as its author called it.
 
-    op: the layer's class where the row is all its layer does (`Conv2d`), else the function's short name (`add`).
-    call: index of the innermost Call. params: names of the Params that this row is the first to read.
-    view: the outputs share the inputs' memory, nothing is read or written.
-    attributes: the plain arguments that say how the shapes come about (`stride`, `dim`, …), by their public names.
-    short_name: the function's short name (`conv2d`, `add`), whatever its layer is called. forward_row: of a row of the
-    backward pass, the index of the forward row that it derives; -1 where no row made its node.
+    op: the layer's class if the row is the whole work of its layer (`Conv2d`), else the function's short name (`add`).
+    call: the index of the innermost Call. params: the names of the Params that this row is the first to read. view: the
+    outputs share the inputs' memory; nothing is read or written. attributes: the plain arguments that determine the
+    shapes (`stride`, `dim`, …), by their public names. short_name: the function's short name (`conv2d`, `add`), also in
+    a layer. forward_row: of a row of the backward pass, the index of the forward row whose gradient it computes; -1 if
+    no row made its autograd node.
     """
 
     index: int  # type: ignore[assignment]  # not tuple's method
@@ -132,12 +132,12 @@ class Row(NamedTuple):
     forward_row: int = -1
 
     def get(self, name: str, default: object = None) -> object:
-        """An attribute by its name."""
+        """Return an attribute by its name."""
         return dict(self.attributes).get(name, default)
 
     @property
     def is_executed(self) -> bool:
-        """Whether anything is run for it; for a step that is a parameter nothing is."""
+        """True if torch executes something for it; false for a step that is only a parameter."""
         return self.function != "parameter"
 
 
@@ -155,11 +155,11 @@ class Param(NamedTuple):
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Operands that an operation cannot (or must not) combine; the run went on with a value of the meant shape.
+    """Operands that an operation cannot (or must not) combine; the run went on with a value of the intended shape.
 
-    kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: of the widest operand, those that
-    disagree. fact: the disagreement in a few words. wrong_argument: of a layer or view, what it was told. row: the
-    index of the row that stands for the operation.
+    kind: `add`, `multiply`, `concat`, `product`, `attention`, `layer`, `view`. axes: the axes that disagree, of the
+    operand of highest rank. fact: the disagreement in a few words. wrong_argument: the argument of a layer or view that
+    is wrong. row: the index of the row of the operation.
     """
 
     site: Location
@@ -174,9 +174,9 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class SizeCondition:
-    """What a condition of the author's asks of one size of a value: to be `equals`, or a multiple of `divisor`.
+    """A size of a value that a condition in the author's code requires: to be `equals`, or a multiple of `divisor`.
 
-    text: of the size, as the author has written it.
+    text: the size as the author wrote it.
     """
 
     operand: Operand
@@ -188,12 +188,12 @@ class SizeCondition:
 
 @dataclass(frozen=True)
 class Failure:
-    """The pass raised: where, in which function, with which operands, and the first line of torch's message.
+    """The exception that ended a pass: the location, the function, its operands, and the first line of the message.
 
-    backward: the forward pass had run to its end, the backward pass did not. named_operands: the operands that the
-    function was given by name; int_arguments: the whole numbers among its other arguments. local_operands: where the
-    author's code raised, the values of its function by name. size_conditions: the sizes that are not as its condition
-    asks.
+    backward: the forward pass finished, the backward pass did not. named_operands: the operands that were passed by
+    name. int_arguments: the integers among the other arguments. local_operands: where the author's code raised, the
+    tensors among the local variables of its function, by name. size_conditions: the sizes that the failed condition
+    requires.
     """
 
     site: Location
@@ -208,10 +208,10 @@ class Failure:
 
 
 class KernelEvent(NamedTuple):
-    """One aten operator of a run, in the order in which they ran: the index of the row at work, -1 where there is none.
+    """One aten operator of a run, in the order of execution: the index of the row that ran it, -1 if there is none.
 
-    backward: the row is one of the backward pass. scratch: the bytes that it took and gave back before it ended, at the
-    highest; None where nobody can tell.
+    backward: the row is one of the backward pass. scratch: the peak of the bytes that it allocated and freed before it
+    ended; None if not known.
     """
 
     row: int
@@ -220,11 +220,12 @@ class KernelEvent(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """A piece of memory, however many tensors look into it: its bytes, the moment that made it, the first moment
-    without it.
+    """One piece of memory, whatever the number of tensors that share it: its bytes and its lifetime, as indexes of
+    kernel events.
 
-    created: -1 for what was there before the run. freed: None for what outlives it. kind: what it holds: `parameter`,
-    `buffer`, `input`, `output`, `gradient` (that a leaf is left with), or "" for what a run makes on its way.
+    created: the event that allocated it; -1 if it existed before the run. freed: the first event without it; None if it
+    outlives the run. kind: `parameter`, `buffer`, `input`, `output`, `gradient` (of a leaf), or "" for other values of
+    the run.
     """
 
     bytes: int
@@ -235,11 +236,11 @@ class Allocation(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """One recorded pass. `inputs` and `outputs` pair a name (outputs: a position or key) with a value.
+    """One recorded pass. `inputs` and `outputs` pair a name (of outputs: a position or key) with a value.
 
-    rows: the forward pass. backward: the backward pass, where one was asked for; loss: what it started from, in words.
-    kernel_events, allocations: what memory lived when, in both passes, where that was asked for. ran: whether anything
-    was run; not where there is no input, and the parameters are all that is known. traits: of the device.
+    rows: of the forward pass. backward: the rows of the backward pass, if requested; loss: a description of the value
+    that it started from. kernel_events, allocations: the memory use of both passes, if requested. ran: whether anything
+    was run; false without an input, where only the parameters are known. traits: of the device.
     """
 
     target: str
@@ -263,5 +264,5 @@ class Trace:
 
     @property
     def finished(self) -> bool:
-        """Whether it was run, to its end."""
+        """True if the pass ran to its end."""
         return self.ran and self.failure is None

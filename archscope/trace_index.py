@@ -1,8 +1,8 @@
-"""The index of a trace: who makes, reads and holds every value of its forward pass, and what depends on what.
+"""The index of a trace: which rows make and read each value of its forward pass, and what depends on what.
 
     Trace → TraceIndex ─ makers, readers(id), activations(row), descendants(rows), calls_around(call) ─→ rows, calls
 
-Values go by their ids and rows by their indexes. Every index is made when it is first asked for, in linear time.
+Values are identified by their ids and rows by their indexes. Each index is built on first use, in linear time.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class TraceIndex:
 
     @cached_property
     def output_ids(self) -> frozenset[int]:
-        """The ids of the values that the net gives back."""
+        """The ids of the values that the net returns."""
         return frozenset(operand.value.id for operand in self.trace.outputs)
 
     @cached_property
     def makers(self) -> dict[int, Row]:
-        """Id of a value → the row that made it; inputs, parameters, buffers and constants have none."""
+        """The row that made each value, by the value's id; inputs, parameters, buffers and constants have none."""
         return {value.id: row for row in self.trace.rows for value in row.outputs}
 
     def maker(self, operand: Operand) -> Row | None:
-        """The row that made an operand's value; None where no row did."""
+        """Return the row that made an operand's value; None if no row did."""
         return self.makers.get(operand.value.id)
 
     def maker_index(self, value: int) -> int:
-        """The index of the row that made a value, -1 where no row did."""
+        """Return the index of the row that made a value, -1 if no row did."""
         row = self.makers.get(value)
         return row.index if row is not None else -1
 
@@ -58,34 +58,36 @@ class TraceIndex:
         return found
 
     def readers(self, value: int) -> Sequence[Row]:
-        """The rows that read a value, each once, in the order of the run."""
+        """Return the rows that read a value, each once, in the order of the run."""
         return self._readers.get(value, ())
 
     @cached_property
     def activation_ids(self) -> frozenset[int]:
-        """The ids of the inputs and of what a row of either pass made; others are parameters, buffers, constants."""
+        """The ids of the inputs and of the values that rows of either pass made, without parameters, buffers and
+        constants."""
         derived = (value.id for row in self.trace.backward for value in row.outputs)
         return self.inputs.union(self.makers, derived)
 
     def activations(self, row: Row) -> tuple[Operand, ...]:
-        """What a row of either pass reads of what flows: no parameters, no buffers."""
-        flowing = self.activation_ids
-        return tuple([operand for operand in row.inputs if operand.value.id in flowing])
+        """Return the operands of a row of either pass that are activations: no parameters, no buffers."""
+        activation_ids = self.activation_ids
+        return tuple([operand for operand in row.inputs if operand.value.id in activation_ids])
 
     @cached_property
     def params(self) -> dict[str, Param]:
-        """The parameters by their names, tied ones by each of theirs."""
+        """The parameters by name; tied ones under each of their names."""
         return {param.name: param for param in self.trace.params}
 
     def reads_params(self, row: Row) -> bool:
-        """Whether a row reads a parameter (a path may have a parameter's name, so the value must not flow)."""
+        """Return whether a row reads a parameter (a row's path may equal a parameter's name, so activations are
+        excluded)."""
         return any(op.source in self.params and op.value.id not in self.activation_ids for op in row.inputs)
 
     # -------------------------------------------------------- what depends on what
     def reachable_values(self, values: Iterable[int], *, without: Collection[int] = ()) -> set[int]:
-        """The ids of the values that these flow into, themselves included.
+        """Return the ids of the values that depend on the given ones, themselves included.
 
-        without: indexes of rows that hand nothing on.
+        without: the indexes of rows that pass no dependency on.
         """
         found = set(values)
         for row in self.trace.rows:
@@ -95,11 +97,11 @@ class TraceIndex:
 
     @cached_property
     def input_dependent(self) -> frozenset[int]:
-        """The ids of the values that an input flows into; others are constants, whatever rows they come from."""
+        """The ids of the values that depend on an input; all others are constant, whichever rows made them."""
         return frozenset(self.reachable_values(self.inputs))
 
     def descendants(self, rows: Iterable[int]) -> frozenset[int]:
-        """The indexes of the rows that depend on an output of any of these rows, these included."""
+        """Return the indexes of the rows that depend on an output of any of these rows, these included."""
         found, values = set(rows), set[int]()
         for row in self.trace.rows:
             if row.index in found or any(operand.value.id in values for operand in row.inputs):
@@ -108,7 +110,7 @@ class TraceIndex:
         return frozenset(found)
 
     def ancestors(self, operand: Operand) -> dict[int, int]:
-        """The values that an operand is made from, itself included: id → the index of the row that made it, or -1.
+        """Return the values that an operand depends on, itself included: id → the index of the row that made it, or -1.
 
         Parameters, buffers and constants are left out.
         """
@@ -125,50 +127,51 @@ class TraceIndex:
 
     @cached_property
     def needed_rows(self) -> frozenset[int]:
-        """The indexes of the rows that a result depends on."""
+        """The indexes of the rows that an output depends on."""
         return self._rows_leading_to_results(lambda row: False)
 
     @cached_property
     def live_rows(self) -> frozenset[int]:
-        """The indexes of the rows that lead to a result, or to one that writes in place."""
+        """The indexes of the rows that an output, or a row that writes in place, depends on."""
         return self._rows_leading_to_results(is_in_place)
 
-    def _rows_leading_to_results(self, kept: Callable[[Row], bool]) -> frozenset[int]:
-        """The indexes of the rows that are kept, and of those that they or a result depend on."""
+    def _rows_leading_to_results(self, is_result: Callable[[Row], bool]) -> frozenset[int]:
+        """Return the indexes of the rows for which `is_result` is true, and of those that they or an output depend
+        on."""
         wanted, found = set(self.output_ids), set[int]()
         for row in reversed(self.trace.rows):
-            if kept(row) or any(value.id in wanted for value in row.outputs):
+            if is_result(row) or any(value.id in wanted for value in row.outputs):
                 found.add(row.index)
                 wanted.update(operand.value.id for operand in row.inputs)
         return frozenset(found)
 
     # -------------------------------------------------------- calls
     def calls_around(self, call: int) -> Iterator[Call]:
-        """The call with this index and those around it, the innermost first; none for -1."""
+        """Yield the call with this index and those around it, the innermost first; none for -1."""
         while call >= 0:
             found = self.trace.calls[call]
             yield found
             call = found.parent
 
     def blocks(self, row: Row) -> list[Call]:
-        """The calls of blocks that a row stands in, the innermost first, without the net itself."""
+        """Return the calls of blocks that a row is in, the innermost first, without the net itself."""
         return [call for call in self.calls_around(row.call) if call.site.kind == "block" and call.parent >= 0]
 
     def layer(self, row: Row) -> Location | None:
-        """The site of the layer that a row ran in; None where its innermost call is no layer's."""
+        """Return the location of the layer that a row ran in; None if its innermost call is not a layer."""
         site = self.trace.calls[row.call].site if row.call >= 0 else None
         return site if site is not None and site.kind == "layer" else None
 
     def layer_text(self, row: Row) -> str:
-        """A row's layer and its arguments in short, `Conv2d 64, 3×3`; else the function's name."""
+        """Return a row's layer with its arguments in short, `Conv2d 64, 3×3`; else the function's name."""
         site = self.layer(row)
         return f"{site.name} {site.text}".strip() if site is not None else row.op
 
     @cached_property
     def row_spans(self) -> list[range]:
-        """By call the indexes of all rows in it, those of the calls inside it too.
+        """For each call, the range of the indexes of its rows, those of nested calls included.
 
-        A call runs to its end before the next one beside it begins, so its rows are neighbours.
+        A call ends before the next one on its level begins, so its rows are contiguous.
         """
         spans = [NO_ROWS] * len(self.trace.calls)
         for row in self.trace.rows:
@@ -181,17 +184,17 @@ class TraceIndex:
         return spans
 
     def rows_within(self, call: Call) -> tuple[Row, ...]:
-        """All rows of a call, those of the calls inside it too."""
+        """Return all rows of a call, those of nested calls included."""
         span = self.row_spans[call.index]
         return self.trace.rows[span.start : span.stop]
 
 
 def merge_ranges(spans: Iterable[range]) -> range:
-    """The rows of several parts that lie side by side."""
+    """Return the range that covers several adjacent ranges."""
     found = [span for span in spans if span]
     return range(min(span.start for span in found), max(span.stop for span in found)) if found else NO_ROWS
 
 
 def is_in_place(row: Row) -> bool:
-    """Whether a row writes into what it reads."""
+    """Return whether a row writes into a tensor that it reads."""
     return row.short_name == "setitem" or row.short_name.endswith("_")

@@ -1,4 +1,4 @@
-"""Numbers and shapes as text, and read back: int → `1.81 G`, `162 KiB`, `16×24×24`; `12.4M` → WrittenFigure, `2%` →
+"""Formatting and parsing of numbers and shapes: `1.81 G`, `162 KiB`, `16×24×24`; `12.4M` → WrittenFigure, `2%` →
 0.02."""
 
 from __future__ import annotations
@@ -14,37 +14,38 @@ SI_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 PREFIX_EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15}
 WIDE_CONTEXT = Context(prec=100)
-"""Digits enough for every figure that is shown."""
+"""Enough digits for all figures."""
 MAX_FIGURE = 1 << 128
-"""No figure of a network is larger."""
+"""An upper limit of all figures of networks."""
 MAX_FIGURE_LENGTH = 40
-"""How long a figure may be as it is written."""
+"""The maximum length of a figure in a text."""
 PERCENT_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 FIGURE_TEXT = re.compile(r"([+-]?\d[\d_]*(?:\.\d+)?)\s*([kKMGTP]?)")
 
 
 def format_count(number: int) -> str:
-    """Every digit, in threes: `1,814,073,344`."""
+    """Return all digits, with separators of thousands: `1,814,073,344`."""
     return f"{number:,}"
 
 
 def format_signed(number: int) -> str:
-    """A change: `+8,448`, `-12`."""
+    """Return a difference with its sign: `+8,448`, `-12`."""
     return f"{number:+,}"
 
 
 def format_si(number: int) -> str:
-    """Three digits or more and an SI prefix: `1.81 G`, `120.4 M`, `41.5 k`; below a thousand the number itself."""
+    """Return at least three digits with an SI prefix: `1.81 G`, `120.4 M`, `41.5 k`; numbers below 1000 as they are."""
     return _format_scaled(number, 1000, SI_PREFIXES, decimals=(2, 1, 1))
 
 
 def format_bytes(number: int) -> str:
-    """Bytes with a binary prefix: `162 KiB`, `97.5 MiB`."""
+    """Return bytes with a binary prefix: `162 KiB`, `97.5 MiB`."""
     return _format_scaled(number, 1024, BYTE_UNITS, decimals=(2, 1, 0))
 
 
 def _format_scaled(number: int, base: int, prefixes: Sequence[str], *, decimals: tuple[int, int, int]) -> str:
-    """`number` in the first unit that leaves less than `base` after rounding; decimals for 1, 2 and 3 whole digits."""
+    """Return `number` in the first unit in which it is below `base` after rounding; `decimals` for 1, 2 and 3
+    integer digits."""
     if abs(number) < base:
         return f"{number} {prefixes[0]}".rstrip()
     value, text = Decimal(number), ""
@@ -57,7 +58,7 @@ def _format_scaled(number: int, base: int, prefixes: Sequence[str], *, decimals:
 
 
 def _round_digits(value: Decimal, decimals: Sequence[int]) -> str:
-    """`value` with as many decimals as its whole digits *after* rounding leave room for (9.996 → 10.0)."""
+    """Return `value` rounded; the number of integer digits *after* rounding selects the decimals (9.996 → 10.0)."""
     for limit, places in zip((10, 100, None), decimals, strict=True):
         rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE_CONTEXT)
         if limit is None or abs(rounded) < limit:
@@ -66,7 +67,7 @@ def _round_digits(value: Decimal, decimals: Sequence[int]) -> str:
 
 
 def format_share(part: int, whole: int) -> str:
-    """`11.4 %`; nothing where the part is zero, `<0.1 %` where it only rounds to zero."""
+    """Return a percentage, `11.4 %`; empty if the part is zero, `<0.1 %` if it only rounds to zero."""
     if not part or not whole:
         return ""
     percent = _round_digits(Decimal(100 * part) / whole, (1, 1, 1))
@@ -74,7 +75,7 @@ def format_share(part: int, whole: int) -> str:
 
 
 def format_change(was: int | None, now: int | None) -> str:
-    """`+8.7 %`, `−12.5 %`, `=` where nothing changed, `?` where one of them is not known."""
+    """Return a relative change: `+8.7 %`, `−12.5 %`, `=` if nothing changed, `?` if a figure is not known."""
     if was is None or now is None:
         return "?"
     part = format_share(abs(now - was), was) or format_count(abs(now - was))
@@ -82,29 +83,29 @@ def format_change(was: int | None, now: int | None) -> str:
 
 
 def fraction(part: int, whole: int) -> float | None:
-    """part / whole, 0 to 1; None of nothing."""
+    """Return part / whole; None if the whole is 0."""
     return part / whole if whole else None
 
 
 def format_ratio(larger: int, smaller: int) -> str:
-    """`9.68×`: three digits, whole numbers from a hundred on; `<1.01×` where it only rounds to one."""
+    """Return `9.68×`: three digits, integers from 100 on; `<1.01×` if it only rounds to one."""
     text = _round_digits(Decimal(larger) / smaller, (2, 1, 0)) + "×"
     return "<1.01×" if text == "1.00×" and larger != smaller else text
 
 
 def format_quotient(number: int, divisor: int) -> str:
-    """`197` where it is whole, else three digits: `2.25`."""
+    """Return `197` if the quotient is an integer, else three digits: `2.25`."""
     whole, rest = divmod(number, divisor)
     return _round_digits(Decimal(number) / divisor, (2, 1, 0)) if rest else format_count(whole)
 
 
 def format_signed_si(number: int) -> str:
-    """A change with an SI prefix: `+8.45 k`, `−6.28 G`."""
+    """Return a difference with an SI prefix: `+8.45 k`, `−6.28 G`."""
     return f"{'−' if number < 0 else '+'}{format_si(abs(number))}"
 
 
 def format_duration(seconds: float) -> str:
-    """`1.24 s`, `23.1 ms`, `840 µs`: three digits."""
+    """Return a time with three digits: `1.24 s`, `23.1 ms`, `840 µs`."""
     value = Decimal(seconds) * 1_000_000
     for unit in ("µs", "ms"):
         text = _round_digits(value, (2, 1, 0))
@@ -115,13 +116,13 @@ def format_duration(seconds: float) -> str:
 
 
 def format_about(number: int) -> str:
-    """`412`, `2,210`, `531,000`: not more than three digits that count, never more than the number."""
+    """Return a number rounded down to three significant digits: `412`, `2,210`, `531,000`."""
     unit = 10 ** max(0, len(str(number)) - 3)
     return format_count(number // unit * unit)
 
 
 def format_rate(per_second: float, unit: str) -> str:
-    """`1.24 TFLOP/s`, `38.2 GB/s`: three digits, decimal prefixes."""
+    """Return a rate with three digits and an SI prefix: `1.24 TFLOP/s`, `38.2 GB/s`."""
     value, text = Decimal(per_second), ""
     for prefix in SI_PREFIXES:
         text = f"{_round_digits(value, (2, 1, 0))} {prefix}{unit}"
@@ -132,12 +133,12 @@ def format_rate(per_second: float, unit: str) -> str:
 
 
 def format_factor(factor: float) -> str:
-    """`1.74×`: three digits."""
+    """Return a factor with three digits: `1.74×`."""
     return f"{_round_digits(Decimal(factor), (2, 1, 0))}×"
 
 
 def format_decimal(value: float) -> str:
-    """`0.1`, `1e-6`, `500000`, `1e6`: as short as it is told apart, else six digits."""
+    """Return the shortest text for a float, `0.1`, `1e-6`, `500000`, `1e6`; at most nine digits, else six."""
     exact = repr(value or 0.0)
     text = exact if sum(map(str.isdigit, exact.partition("e")[0].strip("-0."))) <= 9 else f"{value:.6g}"
     if not math.isfinite(value):
@@ -151,12 +152,12 @@ def format_decimal(value: float) -> str:
 
 
 def format_shape(dims: Sequence[int]) -> str:
-    """`16×24×24`; a tensor without dimensions is a `scalar`."""
+    """Return `16×24×24`; `scalar` for a tensor without dimensions."""
     return "×".join(map(str, dims)) or "scalar"
 
 
 def short_repr(value: object) -> str:
-    """A value as messages quote it, cut where it is long."""
+    """Return the repr of a value on one line, cut to 60 characters."""
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # of an integer with too many digits
@@ -165,21 +166,22 @@ def short_repr(value: object) -> str:
 
 
 def torch_name(value: object) -> Any:
-    """What a dtype or device of torch's is called, `float16`, `cuda:0`; other values as they are."""
+    """Return the name of a torch dtype or device, `float16`, `cuda:0`; other values unchanged."""
     ours = type(value).__module__ == "torch" and type(value).__name__ in ("dtype", "device")
     return str(value).removeprefix("torch.") if ours else value
 
 
 @dataclass(frozen=True)
 class WrittenFigure:
-    """A number as somebody wrote it: `value`, and `step`, the weight of the last digit written."""
+    """A number as it was written: its `value`, and `step`, the weight of its last written digit."""
 
     text: str
     value: Decimal
     step: Decimal
 
     def equals(self, number: int) -> bool:
-        """Whether `number`, rounded to the digits written, is this figure (either neighbour of an exact half is)."""
+        """Return whether `number`, rounded to the written digits, is this figure (of an exact half, either
+        neighbour)."""
         return 2 * abs(number - self.value) <= self.step if self.step > 1 else number == self.value
 
     def __str__(self) -> str:
@@ -187,9 +189,9 @@ class WrittenFigure:
 
 
 def parse_figure(text: str) -> WrittenFigure:
-    """Reads `12.4M`, `1.81 G`, `11_689_512`; a figure without a prefix is exact.
+    """Return the figure of a text: `12.4M`, `1.81 G`, `11_689_512`; without a prefix it is exact.
 
-    Raises ValueError where the text is no such figure, or names a fraction of one (`12.4`).
+    Raises ValueError if the text is not a figure, or its value not an integer (`12.4`).
     """
     match = FIGURE_TEXT.fullmatch(text.strip()) if len(text) <= MAX_FIGURE_LENGTH else None
     if not match:
@@ -203,7 +205,7 @@ def parse_figure(text: str) -> WrittenFigure:
 
 
 def parse_limit(value: object) -> WrittenFigure:
-    """The most that something may have: a whole number, or a figure such as `5M`. Raises ValueError."""
+    """Return an upper limit: an integer, or a figure such as `5M`. Raises ValueError."""
     figure = value if isinstance(value, WrittenFigure) else None
     if (
         isinstance(value, (int, str))
@@ -212,12 +214,15 @@ def parse_limit(value: object) -> WrittenFigure:
     ):
         figure = parse_figure(str(value))
     if figure is None or figure.value < 0:
-        raise ValueError(f"{short_repr(value)} is no limit such as 5M or 5_000_000")
+        raise ValueError(f"{short_repr(value)} is not a limit such as 5M or 5_000_000")
     return figure
 
 
 def parse_tolerance(value: object) -> Decimal:
-    """`2%`, `0.02` and 0.02 → 0.02. Raises ValueError; a bare number from 1 on is more likely meant as percent."""
+    """Return a tolerance as a fraction: `2%`, `0.02` and 0.02 → 0.02.
+
+    Raises ValueError, also for a bare number from 1 on, which is probably meant as percent.
+    """
     known = isinstance(value, (float, str, Decimal)) or (isinstance(value, int) and abs(value) < MAX_FIGURE)
     text = str(value).strip() if known and not isinstance(value, bool) else ""
     text = text if len(text) <= MAX_FIGURE_LENGTH else ""
@@ -226,4 +231,4 @@ def parse_tolerance(value: object) -> Decimal:
         return Decimal(percent[1]) / 100
     if re.fullmatch(r"\d*\.?\d+(?:[eE]-\d{1,3})?", text) and Decimal(text) < 1:
         return Decimal(text)
-    raise ValueError(f"{short_repr(value)} is no tolerance such as 2% or 0.02")
+    raise ValueError(f"{short_repr(value)} is not a tolerance such as 2% or 0.02")

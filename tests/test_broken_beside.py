@@ -174,7 +174,7 @@ def findings(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
     [
         ('specs = ["none"]', 2, "specs: there is no none"),
         ('specz = ["none"]', 2, "unknown key 'specz'"),
-        ("specs = [", 0, "no TOML"),
+        ("specs = [", 0, "not valid TOML"),
         ('specs = ["model.py:Net"]', 0, "it names nothing but Python code"),
         ('specs = ["sound.yaml"]\nselect = ["nonsense"]', 0, "there is no rule 'nonsense'"),
     ],

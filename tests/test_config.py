@@ -76,12 +76,12 @@ def test_without_a_file_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest
         ("[tool.archscope]\nmax-params = true\n", ":2:1", "max-params: True is no limit", '"5M"'),
         ("[tool.archscope]\nmax-macs = -1\n", ":2:1", "max-macs: -1 is no limit", '"1G"'),
         ("[tool.archscope]\nmax-macs = 1.5\n", ":2:1", "max-macs: 1.5 is no limit", '"1G"'),
-        ("[tool.archscope]\ntolerance = 2\n", ":2:1", "tolerance: 2 is no tolerance such as 2% or 0.02", '"2%"'),
+        ("[tool.archscope]\ntolerance = 2\n", ":2:1", "tolerance: 2 is not a tolerance such as 2% or 0.02", '"2%"'),
         ("[tool.archscope]\nbaseline = ['a']\n", ":2:1", "baseline: ['a'] is not a text", '"baseline.json"'),
         ("[tool.archscope]\nobject = '64'\n", ":2:1", "object: '64' is not height x width", '"64x64"'),
         ("[tool]\narchscope = {objekt = '1x1'}\n", "", "unknown key 'objekt'", "did you mean 'object'?"),
         ("[tool]\narchscope = 3\n", "", "tool.archscope is 3", "[tool.archscope]"),
-        ("[tool.archscope\n", "", "no TOML: ", "line 1"),
+        ("[tool.archscope\n", "", "not valid TOML: ", "line 1"),
     ],
 )
 def test_a_mistake_has_its_place_and_cure(tmp_path: Path, text: str, where: str, message: str, cure: str) -> None:
@@ -107,7 +107,7 @@ def test_tolerances(said: object, meant: str) -> None:
 
 @pytest.mark.parametrize("said", [1, "1", "-2%", "2 percent", "", None, True, float("nan"), -0.5, "%"])
 def test_what_is_no_tolerance(said: object) -> None:
-    with pytest.raises(ValueError, match="is no tolerance such as"):
+    with pytest.raises(ValueError, match="is not a tolerance such as"):
         units.parse_tolerance(said)
 
 

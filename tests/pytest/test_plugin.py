@@ -455,7 +455,7 @@ def checkout(pytester: pytest.Pytester) -> Path:
 def test_the_settings_of_a_checkout_do_not_let_specs_run_code(pytester: pytest.Pytester, checkout: Path) -> None:
     result = pytester.runpytest_subprocess()
     assert (result.parseoutcomes(), (checkout / "ran").exists()) == ({"skipped": 1}, False)
-    result.stdout.fnmatch_lines([LEFT_OUT, "archscope: Python code is no test here*: own.py:Own"])
+    result.stdout.fnmatch_lines([LEFT_OUT, "archscope: Python code is not tested here*: own.py:Own"])
 
 
 @pytest.mark.parametrize("option", ["--allow-python", "--archscope-allow-python", "--archscope-specs=net.yaml"])
