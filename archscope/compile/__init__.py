@@ -1,26 +1,28 @@
-"""From what was written to what runs: Spec → Plan (graphs and recipes, on shapes alone) → nn.Module.
+"""The compiler of specs: Spec → Plan (graphs and layer recipes, by shapes alone) → nn.Module.
 
 compile_net(library, variant) → Plan
-  net           inputs, overrides, ties; the whole net
-  session      one compilation: what names mean in each file; scope is the chain of names
-  blocks        one use of a block: dimensions, arguments, return; built once per distinct use
-  steps         its steps: when, labels, the application rule; loops, forms (residual, concat, …), conditions
-  turns         a loop that follows a length of the run, as one node; likeness says whether its turns are alike
-  use           its graph: a node for every function, layer and parameter; graphs, values as nodes
-  values        what expressions are made of: Tensor, Function; kinds: layers, blocks, declared modules
-  numbers       numbers and lists that are worked out when the net runs; number_functions, what is made of them
-  metas         meta tensors in nested values, and ranks that sizes decide; dimensions, what a net's inputs agree on
-  layers        one use of a torch.nn layer: inference, checks, output shape; signatures binds arguments as PyTorch does
-  argument_text arguments in short, as tables show them; step_text, a written step with values for its names
-  shapes        output shapes by rule, without running anything; what has no rule runs on meta
-  functions     the functions and methods of the language
-  expectations  `expect:` as something that can be checked
-build(plan) → Net, an nn.Module, with a submodule for each use of a block  assemble, initialise
-  source        a graph as Python; built, the classes that are made of it and what they require when they run
-  size_help     what helps where a built net refuses a size
-outline(plan) → PlannedBlock, plain data for comparisons
-distinct(plan) → each distinct block once, for what a whole net costs
-ready(plan) → layers laid out, and a run that says where it is             assemble, drive
+  net_compilation   inputs, overrides, ties; the whole net
+  session           the state of one compilation: scopes of the files, problems, caches
+  blocks            one use of a block: dimensions, arguments, return; built once per distinct use
+  step_compiler     its steps: when, labels, the application rule; loops, branching (residual, concat, …), loop_conditions
+  runtime_loops     a loop over a run-time length as one node; graph_equality compares its turns
+  block_use         its graph: a node for each function, layer and parameter; graph_builder makes nodes of values
+  graph_tensor      tensors in expressions; layer_classes: layers, blocks and declared modules in expressions
+  runtime_numbers   numbers and lists that are computed when the net runs; number_functions: functions of them
+  meta_tensors      nested meta tensors, and ranks that depend on sizes; dimensions: sizes that the inputs share
+  layer_cache       one use of a torch.nn layer: inference, checks, output shape; signatures binds its arguments
+  argument_text     arguments in short for tables; step_text: a step with values in place of names
+  shapes            output shapes by rule, without running anything; functions without a rule run on meta
+  torch_functions   the functions and methods of the language
+  expectations      `expect:` as checks
+
+build(plan) → Net, an nn.Module with a submodule for each use of a block: assemble, fast_init
+  forward_writer    a graph as Python code; built_net: the classes made from it and their run-time checks
+  size_help         help if a built net is run at another size
+
+outline_plan(plan) → PlannedBlock, plain data for comparisons: plan_outline
+build_distinct_net(plan) → each distinct block once, for the cost of a net: distinct_net
+place_plan(plan) → layers on a device, run step by step: interpreter
 """
 
 from archscope.compile.argument_text import describe_layer

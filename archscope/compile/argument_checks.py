@@ -1,6 +1,6 @@
-"""Arguments and inputs that cannot be meant, said in our own words before torch says them in its own.
+"""Checks of layer arguments and inputs, with messages that are clearer than torch's.
 
-bound arguments → whole numbers where they belong        recipe + inputs → dtypes, windows, groups, heads, axes
+bound arguments → positive integers where required        recipe + inputs → dtypes, windows, groups, heads, axes
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ FLOAT_LAYERS = (
 
 
 def check_count(layer: str, name: str, value: object) -> None:
-    """Raises Fault where a size or a count is not a whole number above zero."""
+    """Raise EvaluationError if a size or a count is not a positive integer."""
     for found in count_problems(layer, name, value, show=describe_value):
         raise EvaluationError(found.fact, found.help, found.argument)
 
 
 def check_layer_inputs(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
-    """Raises Fault where a layer of torch.nn cannot work on these inputs."""
+    """Raise EvaluationError if a layer of torch.nn cannot run on these inputs."""
     _check_dtype(layer, inputs)
     if inputs:
         check_window_fits(layer, arguments, inputs[0])
 
 
 def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Tensor) -> None:
-    """Raises Fault where a window is larger than what it slides over."""
+    """Raise EvaluationError if a kernel is larger than its padded input."""
     if layer in WINDOW_LAYERS:
         _check_window(layer, arguments, tuple(tensor.shape[2:]))
 
@@ -56,7 +56,7 @@ def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Te
 def nearest_valid_shape(
     layer: str, arguments: Mapping[str, Any], shape: tuple[int, ...], ranks: tuple[tuple[str, ...], ...] | None
 ) -> tuple[int, ...]:
-    """A shape that the layer could take instead of `shape`, as near to it as can be; empty where none is known."""
+    """Return the shape nearest to `shape` that the layer could take; empty if none is known."""
     if ranks and len(shape) not in {len(axes) for axes in ranks}:
         rank = len(ranks[-1])
         shape = (shape + (1,) * rank)[:rank]
@@ -79,14 +79,14 @@ def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
 
 
 def divisor_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
-    """Groups and heads that do not divide what they should."""
+    """Yield a conflict for each number of groups or heads that does not divide what it must divide."""
     for found in layer_rules.divisor_problems(layer, arguments):
         fits = WrongArgument(found.argument, arguments[found.argument], found.value)
         yield LayerConflict(found.fact, found.help, fits, (1 if "groups" in found.argument else -1,))
 
 
 def padding_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
-    """Pools whose padding is more than half of their kernel, which PyTorch refuses."""
+    """Yield a conflict for a pool whose padding is more than half of its kernel, which torch refuses."""
     kernel, padding = (
         _per_axis(arguments.get(name, default), 1) for name, default in (("kernel_size", 1), ("padding", 0))
     )
@@ -108,13 +108,13 @@ def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ..
 
 
 def _window_arguments(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...] | None]:
-    """Kernel, padding and dilation, each for every image axis."""
+    """Return kernel, padding and dilation for each spatial axis."""
     defaults = (("kernel_size", 1), ("padding", 0), ("dilation", 1))
     return [_per_axis(arguments.get(name, default), count) for name, default in defaults]
 
 
 def _per_axis(value: Any, count: int) -> tuple[int, ...] | None:
-    """One int for each image axis; None for what is no such thing (`same`)."""
+    """Return one integer per spatial axis; None for other values (`same`)."""
     if isinstance(value, int):
         return (value,) * count
     whole = isinstance(value, tuple) and len(value) == count and all(isinstance(v, int) for v in value)
@@ -122,14 +122,14 @@ def _per_axis(value: Any, count: int) -> tuple[int, ...] | None:
 
 
 def check_layer_dim(layer: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
-    """Raises Fault for a layer whose `dim` its input does not have; torch on meta lets some pass."""
+    """Raise EvaluationError if a layer's input lacks its `dim`; torch on meta does not always raise."""
     dim = arguments.get("dim")
     if layer in (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU) and isinstance(dim, int) and inputs:
         check_dim(layer.__name__, dim, inputs[0])
 
 
 def check_dim(name: str, dim: int, tensor: torch.Tensor) -> None:
-    """Raises Fault for a dimension that a tensor does not have."""
+    """Raise EvaluationError if a tensor does not have a dimension."""
     rank = max(tensor.dim(), 1)
     if not -rank <= dim < rank:
         fact = f"{name}: there is no dimension {dim} in {tuple(tensor.shape)}"
@@ -137,7 +137,7 @@ def check_dim(name: str, dim: int, tensor: torch.Tensor) -> None:
 
 
 def flatten_help(wanted: tuple, shape: tuple[int, ...]) -> str:
-    """The cure for a Linear that was meant for the flattened input; empty where that is not it."""
+    """Return help for a Linear that is probably meant for the flattened input; else an empty text."""
     total = 1
     for size in shape[1:]:
         total *= size
@@ -147,7 +147,7 @@ def flatten_help(wanted: tuple, shape: tuple[int, ...]) -> str:
 
 
 def rank_help(wanted: int, shape: tuple[int, ...]) -> str:
-    """What is probably missing where a layer's input has the wrong rank."""
+    """Return what is probably missing if a layer's input has the wrong rank."""
     if wanted >= 4 and len(shape) == wanted - 1:
         return "is the batch missing? an input is written [N, C, H, W]"
     if wanted >= 4 and len(shape) <= 2:

@@ -1,6 +1,6 @@
 """Arguments in short, as tables show them: `64, 7×7, stride 2, pad 3`.
 
-a layer's arguments → in_short    a live module → describe → in_short    a block's arguments → format_block_arguments
+format_layer_arguments: of a layer in a spec. describe_layer: of a live module. format_block_arguments: of a block.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ _PHRASES = {
     "scale_factor": "×{}",
 }
 PLAIN_WORD = re.compile(r"[A-Za-z_][\w.-]*")
-"""What needs no quotes."""
+"""Words that are shown without quotes."""
 _NEVER_COLLAPSED = ("normalized_shape", "unflattened_size", "cutoffs")
-"""Arguments whose entries are no sizes along axes of the same kind: (8, 8) is not 8."""
+"""Arguments with entries of different meaning, so that (8, 8) is not the same as 8."""
 
 
 def format_layer_arguments(name: str, arguments: Mapping[str, object]) -> str:
-    """The arguments of a layer in short: `64, 7×7, stride 2, pad 3`, without defaults and widths of the input."""
+    """Return a layer's arguments in short, `64, 7×7, stride 2, pad 3`, without defaults and input widths."""
     cls = torch_layers().get(name)
     if cls is None:
         return ", ".join(_format_phrase(key, value) for key, value in arguments.items())
@@ -75,8 +75,8 @@ def format_layer_arguments(name: str, arguments: Mapping[str, object]) -> str:
 
 
 def format_block_arguments(arguments: Iterable[tuple[str, object]], required: Collection[str]) -> str:
-    """The arguments of a block: required ones bare, others with their names: `128, stride 2`. A flag is its name where
-    it is true, and says so where it is not: `no grid`."""
+    """Return a block's arguments in short: required ones without names, others with: `128, stride 2`. A flag is
+    shown by its name if it is true, else with its value: `grid False`."""
     return ", ".join(
         format_argument_value(value) if name in required and value is not None and not isinstance(value, bool)
         else _format_named(name, value)
@@ -85,7 +85,7 @@ def format_block_arguments(arguments: Iterable[tuple[str, object]], required: Co
 
 
 def _format_named(name: str, value: object) -> str:
-    """A block's argument by its name: a name means what its author says, so there are no phrases for it."""
+    """Return an argument of a block by its name; it has no phrases, since authors choose the names."""
     words = name.replace("_", " ")
     return _format_flag(words, value=value) if isinstance(value, bool) else f"{words} {format_argument_value(value)}"
 
@@ -125,7 +125,7 @@ def _format_phrase(name: str, value: object, *, layer: str = "") -> str:
 
 
 def _collapse_equal(name: str, value: object) -> object:
-    """A tuple of equal entries as the one entry, where it means the same: the kernel (3, 3) is 3."""
+    """Return the common entry of a tuple of equal entries, if it means the same: (3, 3) → 3 for a kernel."""
     if not isinstance(value, tuple | list) or not value:
         return value
     same = len(value) == 1 or (name not in _NEVER_COLLAPSED and all(entry == value[0] for entry in value))
@@ -133,7 +133,7 @@ def _collapse_equal(name: str, value: object) -> object:
 
 
 def _format_sizes(layer: str, name: str, value: object) -> str:
-    """A layer's argument: sizes along two or three axes as `3×5`, other lists in brackets."""
+    """Return sizes along two or three axes as `3×5`, other lists in brackets."""
     axes = layer and not ("Pad" in layer and name == "padding") and name != "cutoffs"
     if axes and isinstance(value, tuple | list) and 2 <= len(value) <= 3 and all(type(entry) is int for entry in value):
         return units.format_shape([int(entry) for entry in value])
@@ -141,7 +141,7 @@ def _format_sizes(layer: str, name: str, value: object) -> str:
 
 
 def format_argument_value(value: object, *, brackets: str = "[]") -> str:
-    """A plain value, a list of them, or the name of a layer, block or function."""
+    """Return the text of a plain value, a list of values, or the name of a layer, block or function."""
     if isinstance(value, float):
         return units.format_decimal(value)
     if isinstance(value, tuple | list):
@@ -177,7 +177,7 @@ _MODULE_ATTRIBUTES = {
 
 
 def describe_layer(module: nn.Module) -> str:
-    """The arguments of a live torch.nn module in short, read from the attributes that carry their names."""
+    """Return the arguments of a live torch.nn module in short, read from its attributes."""
     cls: type = type(module)
     if torch_layers().get(cls.__name__) is not cls:
         return ""

@@ -1,6 +1,7 @@
-"""A Plan made real: every recipe built, in order of construction, and put under its name.
+"""Construction of modules from a Plan: every recipe is made, in order of construction, and set under its name.
 
-BlockPlan → layers → a module for each use of a block (build), or bare containers that only hold the layers (lay_out)
+BlockPlan → layers → an nn.Module for each use of a block (build), or containers that only hold the layers
+(build_layers)
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule
 from archscope.compile.size_help import SizeHelp
 
 DeclaredModules = Mapping[Any, nn.Module]
-"""The modules that blocks around have declared, by their declaration."""
+"""The modules declared by enclosing blocks, by their declaration."""
 
 
 class Container(nn.Module):
-    """Holds the layers of a block that is driven step by step and never called."""
+    """A module that holds the layers of a block which is run step by step and never called."""
 
 
 @gc_paused()
@@ -38,12 +39,13 @@ def build(
     random: bool = True,
     settings: Mapping[str, Any] | None = None,
 ) -> Net:
-    """The net as an ordinary module with PyTorch's own initialisation, drawn from the global random state in order
-    of execution; with cheap finite weights unless `random`. settings: the params that the plan was given, for what an
-    error says of building it for another size.
+    """Return the net as an ordinary module with PyTorch's initialisation, drawn from the global random state in order
+    of execution; with constant finite weights unless `random`.
+
+    settings: the params that the plan was compiled with, for the help in errors about other sizes.
     """
-    told = {name: value for name, value in (settings or {}).items() if name not in plan.input_params}
-    said = repr(plan.target) + (f", set={told!r}" if told else "")
+    given = {name: value for name, value in (settings or {}).items() if name not in plan.input_params}
+    said = repr(plan.target) + (f", set={given!r}" if given else "")
     with _weight_init(random=random), torch.device(device):
         module = _build_module(plan.block, {}, {id(plan.block): write_forward(plan.block, said)})
     if plan.compile_at is not None:
@@ -55,25 +57,25 @@ def build(
 def build_layers(
     plan: Plan, *, device: torch.device | str, dtype: torch.dtype | None = None, random: bool = False
 ) -> nn.Module:
-    """The net's layers for `drive`, with cheap finite weights unless `random`."""
+    """Return the net's layers for GraphInterpreter, with constant finite weights unless `random`."""
     with _weight_init(random=random), torch.device(device):
         module = _build_module(plan.block, {}, None)
     return _tie_and_cast(plan, module, dtype)
 
 
 def build_block_layers(block: BlockPlan, *, device: torch.device | str, dtype: torch.dtype | None = None) -> nn.Module:
-    """The layers and parameters of one block with cheap finite weights; the blocks that it uses are left empty."""
+    """Return the layers and parameters of one block with constant finite weights; its blocks are left empty."""
     root = Container()
     with _weight_init(random=False), torch.device(device):
         for name, member in block.members.items():
-            made = member.built if isinstance(member, SharedModule) else member
-            _set_member(root, name, Container() if isinstance(made, BlockPlan) else _build_member(made, {}, None))
+            built = member.built if isinstance(member, SharedModule) else member
+            _set_member(root, name, Container() if isinstance(built, BlockPlan) else _build_member(built, {}, None))
     return root.to(dtype) if dtype is not None else root
 
 
 @contextmanager
 def _weight_init(*, random: bool) -> Iterator[None]:
-    """Inside, layers are made; what they warn of has been told when the net was compiled."""
+    """Suppress warnings of constructors, which compilation has already shown; skip random fills unless `random`."""
     with catch_warnings(action="ignore"), nullcontext() if random else FastInitMode():
         yield
 
@@ -85,7 +87,7 @@ def _tie_and_cast(plan: Plan, module: Any, dtype: torch.dtype | None) -> Any:
 
 
 def _build_module(plan: BlockPlan, around: DeclaredModules, codes: dict[int, ForwardCode] | None) -> nn.Module:
-    """A block with its layers; one that can be called where `codes` holds the forwards written so far."""
+    """Return a block with its layers; callable if `codes` holds the forward code written so far."""
     if codes is None:
         root: nn.Module = Container()
     else:
@@ -117,7 +119,7 @@ def _build_member(
 
 
 def _set_member(root: nn.Module, name: str, part: nn.Module | nn.Parameter) -> None:
-    """Sets `part` under a dotted name, with containers on the way."""
+    """Set `part` under a dotted name, with containers for the levels between."""
     *way, last = name.split(".")
     for step in way:
         child = root._modules.get(step)

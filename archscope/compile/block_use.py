@@ -1,6 +1,6 @@
-"""One use of a block, as a graph: every function, layer and parameter that its steps name becomes a node.
+"""The graph of one use of a block: each function, layer and parameter of its steps becomes a node.
 
-function or layer + Tensors → checked on shapes → fx node with its Location → Tensor
+function or layer + tensors → shape check → fx node with its Location → GraphTensor
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ MISMATCH_HELP = {
     "attention": "query, key and value are (N, heads, length, size of a head)",
     "view": "the sizes must multiply to the number of elements; one of them may be -1",
 }
-"""How to cure what does not fit, by its kind."""
+"""The help for a shape problem, by its kind."""
 CHECKED_FIRST = frozenset(
     [
         *("add", "sub", "mul", "truediv", "pow", "floordiv", "remainder", "cat", "stack", "view", "reshape"),
-        "scaled_dot_product_attention",  # torch's own kernels do not compare all lengths, and read past the end
+        "scaled_dot_product_attention",  # torch's own kernels do not compare all lengths, and read out of bounds
     ]
 )
-"""Functions whose operands are compared before they run: whatever does not fit by our rules, torch refuses too."""
+"""Functions whose operands are compared before they run; torch refuses all that the comparison refuses."""
 FLOAT_CREATION = frozenset(["zeros", "ones", "eye", "linspace"])
 SIZE_COUNTED = frozenset(["unbind", "chunk", "split"])
-"""Functions that give as many tensors as sizes say."""
+"""Functions whose number of results depends on the sizes of their input."""
 ARGUMENT_COUNTED = frozenset(["tensor_split", "hsplit", "vsplit", "meshgrid"])
-"""Functions that give as many tensors as their arguments say."""
+"""Functions whose number of results depends on their arguments."""
 LIST_TAKING = frozenset(["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
 SOFTMAX_FUNCTIONS = frozenset(["softmax", "log_softmax", "softmin"])
 RESERVED_NAMES = frozenset(dir(Net)) | {"training"}
 
 
 def attribute_name(path: str) -> str:
-    """A path as a module's attribute: labels that nn.Module uses itself (`type`, `forward`) get an underscore.
+    """Return a path as an attribute of a module; names that nn.Module uses (`type`, `forward`) get an underscore.
 
-    What `from:` computes has a name beside the step's, not below it, where the step's own layer may stand: `h_from`.
+    The value of `from:` is named `h_from`, beside the step `h` and not below it, where the step's own layer may be.
     """
     parts = [part + "_" if part in RESERVED_NAMES or part.startswith("_") else part for part in path.split(".")]
     first, *rest = parts
@@ -78,9 +78,10 @@ def attribute_name(path: str) -> str:
 
 @dataclass
 class BlockUse(GraphBuilder):
-    """Builds the graph of one use of a block, or, inside a loop that follows a run-time length, of one turn.
+    """The graph of one use of a block, or, in a loop over a run-time length, of one turn, while it is built.
 
-    root: the use whose turn this is; itself otherwise. first_input: the block's first input.
+    root: the use of the block that the turn belongs to; the object itself if it is not a turn. first_input: the block's
+    first input.
     """
 
     outer: BlockUse | None = None
@@ -93,26 +94,28 @@ class BlockUse(GraphBuilder):
         return self.outer.root if self.outer else self
 
     def report(self, span: Span, message: str, help: str = "") -> None:
-        """Notes a problem of this block, with the chain of blocks around it."""
+        """Report a problem in this block, with the uses of blocks around it."""
         self.session.problems.add(Problem(span, message, help, self.frames))
 
     def report_mismatch(self, problem: Problem) -> None:
-        """Operands that do not fit: a problem, or left to the recorder, unless other problems keep it from running."""
+        """Report operands that do not fit; in an analysis they are left to the recorder, unless other problems
+        prevent the run."""
         session = self.session
         (session.problems if session.strict else session.mismatches).add(problem)
 
-    def fail_or_report(self, fact: str, cure: str) -> None:
-        """Shapes that do not fit, at the step being built: a fault, or left to the recorder. Raises Fault."""
+    def fail_or_report(self, fact: str, help: str) -> None:
+        """Raise EvaluationError for shapes that do not fit at the current step; in an analysis, leave them to the
+        recorder."""
         if self.session.strict:
-            raise EvaluationError(fact, cure)
-        self.report_mismatch(Problem(self.cursor.span, fact, cure, self.frames))
+            raise EvaluationError(fact, help)
+        self.report_mismatch(Problem(self.cursor.span, fact, help, self.frames))
 
     # Functions
 
     def apply_function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
-        """A function or method (by name) on values; the result as Tensors. Raises Fault."""
+        """Return the result of a function or method (by name) as GraphTensors. Raises EvaluationError."""
         self._refuse_non_tensors(name, (*args, *kwargs.values()))
-        if isinstance(function, str) and not args:  # a method, whose tensor is named
+        if isinstance(function, str) and not args:  # a method: its first argument is the tensor
             args, kwargs = (kwargs.get("input"),), {key: v for key, v in kwargs.items() if key != "input"}
             if not isinstance(args[0], GraphTensor):
                 raise EvaluationError(f"{name} is given no tensor", f"its tensor stands first: {name}(x, …)")
@@ -120,11 +123,11 @@ class BlockUse(GraphBuilder):
             raise EvaluationError(f"{name} takes a list of tensors", f"for example {name}([a, b], dim=1)")
         if name in NUMBER_FUNCTIONS and args and isinstance(args[0], (list, tuple, RuntimeList)):
             raise EvaluationError(f"{name} takes one tensor, not a list", f"for example {name}(stack(values), dim=0)")
-        made = self._creation_kwargs(name, kwargs)
+        creation = self._creation_kwargs(name, kwargs)
         metas, named = meta_argument(args), {k: meta_argument(v) for k, v in kwargs.items()}
         self.session.current_span = self.cursor.span
         check_call_limits(name, metas, named, method=isinstance(function, str))
-        result: Any = self._meta_result(name, function, metas, {**named, **made})
+        result: Any = self._meta_result(name, function, metas, {**named, **creation})
         check_result_limits(name, result)
         self.session.note_result_size(result)
         self._count_steps(1)
@@ -132,7 +135,7 @@ class BlockUse(GraphBuilder):
             mark_open_rank(result) if has_open_result(name, args, kwargs, (metas, tuple(named.values()))) else result
         )
         create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
-        run_time = {k: self.lower(v) for k, v in kwargs.items()} | self._device_kwargs(made)
+        run_time = {k: self.lower(v) for k, v in kwargs.items()} | self._device_kwargs(creation)
         node = create(function, self.lower(args), run_time)  # type: ignore[arg-type]
         given = (*args, *kwargs.values())
         varies = name in SIZE_COUNTED and not any(isinstance(v, (list, tuple)) for v in given)
@@ -149,7 +152,8 @@ class BlockUse(GraphBuilder):
                 raise EvaluationError(f"{name} is given {value.what}", tensor_help(value))
 
     def _creation_kwargs(self, name: str, kwargs: dict) -> dict[str, object]:
-        """Where a tensor made from nothing lies, and that floats are those of the block's first input."""
+        """Return the device of a tensor that a function creates, and the dtype of the block's first input for
+        floats."""
         function = self.session.base.find(name)
         if not getattr(getattr(function, "entry", None), "creates", False):
             return {}
@@ -161,25 +165,25 @@ class BlockUse(GraphBuilder):
         )
         return {"device": "meta"} | ({"dtype": torch.float32} if floats else {})
 
-    def _device_kwargs(self, made: dict[str, object]) -> dict[str, object]:
+    def _device_kwargs(self, creation: dict[str, object]) -> dict[str, object]:
         if self.first_input is None:
             return {}
-        door = self.lower(self.first_input)
-        return {name: self.graph.call_function(getattr, (door, name)) for name in made}
+        source = self.lower(self.first_input)
+        return {name: self.graph.call_function(getattr, (source, name)) for name in creation}
 
     def _meta_result(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
-        if name in CHECKED_FIRST and (mended := self._intended_result(name, args, kwargs)) is not None:
-            return mended
+        if name in CHECKED_FIRST and (intended := self._intended_result(name, args, kwargs)) is not None:
+            return intended
         try:
             return self._checked_result(name, function, args, kwargs)
         except EvaluationError:
-            mended = self._intended_result(name, args, kwargs)
-            if mended is None:
+            intended = self._intended_result(name, args, kwargs)
+            if intended is None:
                 raise
-            return mended
+            return intended
 
     def _intended_result(self, name: str, args: tuple, kwargs: dict) -> torch.Tensor | None:
-        """Where operands do not fit: a problem, or, for an analysis, a value of the shape that was meant."""
+        """Report operands that do not fit; in an analysis, return a value of the intended shape."""
         misfit = find_shape_problem(
             name, tuple(map(dims_argument, args)), {k: dims_argument(v) for k, v in kwargs.items()}
         )
@@ -201,7 +205,7 @@ class BlockUse(GraphBuilder):
     # Layers and blocks
 
     def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> object:
-        """A layer, block or declared module on its inputs. Raises Fault."""
+        """Return the result of a layer, block or declared module. Raises EvaluationError."""
         declared = layer if isinstance(layer, DeclaredLayer) else None
         inner: Layer | LayerClass = declared.layer if declared else layer  # type: ignore[assignment]
         if isinstance(inner, LayerClass):
@@ -240,7 +244,7 @@ class BlockUse(GraphBuilder):
         return self._add_call(declared, recipe, site, args, kwargs, result)
 
     def _replace_unfit_input(self, layer: Layer, args: tuple, conflicts: list[LayerConflict]) -> tuple:
-        """The inputs; for an analysis, one that the layer cannot take at all gives way to one that it can."""
+        """Return the inputs; in an analysis, replace one that the layer cannot take by one that it can."""
         if self.session.strict or not args or not isinstance(args[0], GraphTensor):
             return args
         found = self.session.layer_cache.find_input_conflict(layer, args[0].meta)
@@ -295,7 +299,7 @@ class BlockUse(GraphBuilder):
         return self.wrap_result(node, result)
 
     def _declared_name(self, declared: DeclaredLayer, member: Recipe | BlockPlan) -> str:
-        """The name under which the block that is built here holds a declared module."""
+        """Return the name of a declared module in the block that is being built."""
         owner, home = declared.owner.root, self.root
         if declared.built is None:
             declared.built = member
@@ -309,7 +313,7 @@ class BlockUse(GraphBuilder):
         return home.shared_names[declared]
 
     def _undeclare(self, declared: DeclaredLayer) -> None:
-        """As before the first call of a module."""
+        """Undo the first call of a declared module."""
         owner, home = declared.owner.root, self.root
         del owner.plan.declared[declared.member_name], owner.plan.members[declared.member_name]
         if declared in home.shared_names:
@@ -317,7 +321,7 @@ class BlockUse(GraphBuilder):
         declared.built, declared.member_name = None, ""
 
     def add(self, member: Recipe | ParameterSpec | SharedModule | BlockPlan, path: str | None = None) -> str:
-        """Registers a member under a free name and counts it."""
+        """Register a member under an unused name and count it."""
         name = attribute_name(path if path is not None else self.cursor.next_path()) or "."
         while name in self.plan.members:
             name += "_"
@@ -326,14 +330,14 @@ class BlockUse(GraphBuilder):
         return name
 
     def _count_steps(self, steps: int) -> None:
-        """Counts steps of the net. Raises Fault where it has too many."""
+        """Add to the number of steps of the net. Raises EvaluationError if it has too many."""
         self.plan.steps += steps
         self.session.budget.step(steps)
 
     # Parameters
 
     def add_parameter(self, shape: tuple[int, ...], init: float | None) -> GraphTensor:
-        """A learned tensor of this step. Raises Fault for one that no memory can hold."""
+        """Return a learned tensor of this step. Raises EvaluationError if it is too large."""
         if len(shape) > MAX_RANK:
             raise EvaluationError(
                 f"Parameter has {len(shape)} dimensions; at most {MAX_RANK} are allowed", "fewer dimensions"
@@ -346,7 +350,7 @@ class BlockUse(GraphBuilder):
         return self._weight_tensor(self.add(ParameterSpec(shape, init)), torch.empty(shape, device="meta"))
 
     def declared_weight(self, declaration: DeclaredLayer, name: str) -> object:
-        """`embed.weight`: a parameter of a declared module that has been called. Raises Fault."""
+        """Return a parameter of a declared module that has been called: `embed.weight`. Raises EvaluationError."""
         if not isinstance(declaration.built, Recipe):
             raise EvaluationError(
                 f"module {declaration.name} has no weights before its first call", "call it in an earlier step"
@@ -366,21 +370,21 @@ class BlockUse(GraphBuilder):
 
 
 def _check_same_block(declared: DeclaredLayer, plan: BlockPlan) -> None:
-    """Raises Fault where a declared block would not be the same here as at its first call."""
+    """Raise EvaluationError if a declared block would differ from its first call."""
     if list(plan.walk()) != list(declared.built.walk()):
         raise EvaluationError(f"module {declared.name} would need other weights here than at its first call")
     if graph_form(plan) != graph_form(declared.built):
         fact = f"module {declared.name} would do other steps here than at its first call, at other sizes"
-        raise EvaluationError(fact, "what it does may not hang on a size: declare two modules")
+        raise EvaluationError(fact, "its steps may not depend on a size: declare two modules")
 
 
 def is_block_argument(value: object, plan: BlockPlan) -> bool:
-    """Whether a number is one of the arguments of the block that is planned."""
+    """Return whether a number is an argument of the block of `plan`."""
     return isinstance(value, ReadNumber) and value.argument is not None and value.owner.plan is plan
 
 
 def argument_part(arguments: Mapping[str, object], place: tuple[str | int, ...]) -> object:
-    """The part of a block's arguments that stands at a place: an argument's name, then indexes into lists."""
+    """Return the part of a block's arguments at a place: an argument's name, then indexes into lists."""
     value: Any = arguments[str(place[0])]
     for index in place[1:]:
         value = value[index]
@@ -388,7 +392,7 @@ def argument_part(arguments: Mapping[str, object], place: tuple[str | int, ...])
 
 
 def meta_argument(value: object) -> Any:
-    """`value` as an argument of the shape pass: meta tensors for tensors, plain numbers for those of the run."""
+    """Return `value` for the shape pass: meta tensors for tensors, plain numbers for run-time numbers."""
     if isinstance(value, GraphTensor):
         return value.meta
     if isinstance(value, slice):
@@ -399,19 +403,19 @@ def meta_argument(value: object) -> Any:
 
 
 def dims_argument(value: object) -> object:
-    """`value`, an argument of the shape pass, with shapes in place of tensors."""
+    """Return an argument of the shape pass with shapes in place of tensors."""
     if isinstance(value, torch.Tensor):
         return Dims(value.shape)
     return tuple(dims_argument(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def last_node(graph: fx.Graph) -> fx.Node | None:
-    """The newest node of a graph."""
+    """Return the newest node of a graph."""
     return next(iter(reversed(graph.nodes)), None)
 
 
 def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
-    """The nodes newer than `node`, oldest first."""
+    """Return the nodes newer than `node`, oldest first."""
     newer = []
     for other in reversed(graph.nodes):
         if other is node:

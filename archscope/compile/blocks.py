@@ -1,6 +1,6 @@
-"""One use of a block: its inputs and arguments get names, its steps become a graph, its expectations are checked.
+"""One use of a block: inputs and arguments are bound to names, steps become a graph, expectations are evaluated.
 
-Layer + input Tensors → names → steps → return → BlockPlan
+Layer + input tensors → names → steps → return → BlockPlan
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from archscope.spec.work_budget import BLOCK_COST
 def block_plan(
     session: CompileSession, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
 ) -> BlockPlan | None:
-    """The plan of a block's use, built once per distinct arguments and input shapes. Raises Fault."""
+    """Return the plan of one use of a block, built once per distinct arguments and input shapes. Raises
+    EvaluationError."""
     shapes, open_ranks = call_key(tuple(t.meta for t in inputs), {}), tuple(has_open_rank(t.meta) for t in inputs)
     key = (layer.kind.source, layer.kind.name, _plan_key(layer.arguments), shapes, open_ranks)
     if key not in session.plans:
@@ -63,7 +64,7 @@ def block_plan(
 
 
 def _plan_key(value: object) -> object:
-    """Arguments as what a plan depends on: a number of the run by its value, and that it is one."""
+    """Return the arguments as a cache key: a run-time number by its value and the fact that it is one."""
     if isinstance(value, tuple):
         return tuple(map(_plan_key, value))
     if isinstance(value, RuntimeNumber) and not value.fixed:
@@ -72,7 +73,7 @@ def _plan_key(value: object) -> object:
 
 
 def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) -> object:
-    """An argument as its block sees it: a number of the run is one that comes in with the inputs."""
+    """Return an argument as the block sees it: a run-time number becomes a further input."""
     if isinstance(value, tuple):
         return tuple(_block_argument(use, part, (*place, index)) for index, part in enumerate(value))
     if not isinstance(value, RuntimeNumber) or value.fixed:
@@ -87,7 +88,7 @@ def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) 
 
 
 def _block_text(block: Block, layer: Layer) -> str:
-    """Required arguments bare, the others that were given with their names: `128, stride 2`."""
+    """Return the arguments in short: required ones without names, others that were given with: `128, stride 2`."""
     return format_block_arguments(
         compile_time_value(layer.arguments), {a.name for a in block.arguments if a.default is None}
     )
@@ -104,20 +105,20 @@ def _block_source(session: CompileSession, layer: Layer, arguments: tuple[tuple[
 
 
 def net_block(spec: Spec, *, anywhere: bool = False) -> Block:
-    """A file's net as a block. `anywhere`: at other sizes than the file names, which then only give the rank."""
+    """Return a file's net as a block. anywhere: at any size; the dimensions in the file only give the rank."""
     inputs = tuple(replace(i, dims=open_dimensions(i)) for i in spec.inputs) if anywhere else spec.inputs
     layers = spec.layers or ()
     return Block(spec.name, (), layers, spec.span, inputs, (), spec.modules, spec.returns, spec.expect, spec.note)
 
 
 def open_dimensions(entry: Input) -> tuple[Expression, ...] | None:
-    """An input's dimensions with N bound and the others open: they give the rank."""
+    """Return an input's dimensions with N bound and the others open: they only give the rank."""
     blank = ast.Name("_", ast.Load(), lineno=1, col_offset=0)
     return entry.dims and tuple(d if d.text == "N" else replace(d, text="_", tree=blank) for d in entry.dims)
 
 
 def order_inputs(name: str, block: Block, args: tuple, kwargs: dict) -> tuple[GraphTensor, ...]:
-    """The inputs in the block's own order. Raises Fault."""
+    """Return the inputs in the block's own order. Raises EvaluationError."""
     names = [i.name for i in block.inputs] if block.inputs is not None else ["x"]
     given = dict(zip(names, args, strict=False)) | kwargs
     if len(args) > len(names) or set(given) != set(names):
@@ -140,14 +141,17 @@ def build_block(
     *,
     begun: Callable[[Scope], None] | None = None,
 ) -> BlockPlan | None:
-    """Fills the use's plan; None where the block's value is not known. begun: what is done when there are inputs."""
+    """Build the graph of a block into the use's plan; None if the block's value is not known.
+
+    begun: called when the inputs are bound.
+    """
     block, scope = source.block, Scope(source.context.scope, dict(arguments))
     values = _bind_inputs(use, block, inputs, scope, begun)
     if values is None:
         return None
     use.session.add_defaults(block.arguments, scope, use.report)
     use.session.add_let(block.let, scope, use.report)
-    whole = block.modules is source.context.spec.modules  # a file's modules are seen in its blocks too
+    whole = block.modules is source.context.spec.modules  # a file's modules are visible in its blocks too
     _declare_modules(use, block, scope, source.context.scope if whole else scope)
     compiler = StepCompiler(use)
     value, labels = compiler.compile_steps(block.layers, values[0] if values else None, scope, "")
@@ -197,7 +201,7 @@ def _evaluate_return(compiler: StepCompiler, returns: Data, scope: Scope, prev: 
 def _bind_inputs(
     use: BlockUse, block: Block, inputs: tuple[GraphTensor, ...], scope: Scope, begun: Callable[[Scope], None] | None
 ) -> list[GraphTensor] | None:
-    """The inputs as Tensors of the graph, with their names and dimensions in the scope; None where one does not fit."""
+    """Bind the inputs, as tensors of the graph, and their dimensions in the scope; None if one does not fit."""
     specs = block.inputs if block.inputs is not None else (Input("x", None, block.span),)
     values = []
     for spec, tensor in zip(specs, inputs, strict=True):
@@ -220,14 +224,14 @@ def _bind_inputs(
 
 
 def _bind_implicit_names(tensor: GraphTensor, scope: Scope) -> None:
-    """`in_channels`, `in_features` and N, known without `input:`."""
+    """Bind `in_channels`, `in_features` and N, which need no `input:`."""
     for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
         if tensor.meta.dim() >= rank and name not in scope.table:
             scope.table[name] = LazyValue(partial(tensor.owner.size, tensor, axis, name), name)
 
 
 def _bind_dimensions(use: BlockUse, block: Block, spec: Input, value: GraphTensor, scope: Scope) -> bool:
-    """Names the dimensions of an input and checks those known already; False where one does not fit."""
+    """Bind the names of an input's dimensions and check those already known; False if one does not fit."""
     dims, shape = spec.dims or (), tuple(value.meta.shape)
     if len(dims) != len(shape):
         _report_dim_mismatch(use, block, spec, shape, "the number of dimensions differs")
@@ -237,17 +241,17 @@ def _bind_dimensions(use: BlockUse, block: Block, spec: Input, value: GraphTenso
         if isinstance(dim.tree, ast.Name) and dim.text not in scope.table:
             scope.table.update({} if dim.text == "_" else {dim.text: use.size(value, axis, dim.text)})
             continue
-        asked = use.session.evaluator(scope, use.report, use).value(dim)
-        wanted = compile_time_value(asked)
-        if wanted is UNKNOWN or asked is use.size(value, axis):
+        declared = use.session.evaluator(scope, use.report, use).value(dim)
+        wanted = compile_time_value(declared)
+        if wanted is UNKNOWN or declared is use.size(value, axis):
             continue
-        if wanted == shape[axis] and isinstance(asked, (int, RuntimeNumber)):
+        if wanted == shape[axis] and isinstance(declared, (int, RuntimeNumber)):
             use.require_declared_size(
-                use.size(value, axis), asked, FixedPlace("", f"{spec.name} of {block.name} ({_file_line(dim.span)})")
+                use.size(value, axis), declared, FixedPlace("", f"{spec.name} of {block.name} ({_file_line(dim.span)})")
             )
         else:
             said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
-            _report_dim_mismatch(use, block, spec, shape, f"{said} is asked for, there are {shape[axis]}")
+            _report_dim_mismatch(use, block, spec, shape, f"{said} is declared for, there are {shape[axis]}")
             return False
     return True
 
@@ -257,7 +261,7 @@ def _file_line(span: Span) -> str:
 
 
 def _report_dim_mismatch(use: BlockUse, block: Block, spec: Input, shape: tuple[int, ...], why: str) -> None:
-    """The problem stands at the block's use; the chain is that of the use."""
+    """Report the problem at the use of the block, with the uses around it."""
     written = f"({', '.join(d.text for d in spec.dims or ())})"
     place, chain = (use.frames[0].span, use.frames[1:]) if use.frames else (spec.span, ())
     use.session.problems.add(
@@ -266,7 +270,7 @@ def _report_dim_mismatch(use: BlockUse, block: Block, spec: Input, shape: tuple[
 
 
 def _declare_modules(use: BlockUse, block: Block, scope: Scope, seen: Scope) -> None:
-    """Declares a block's modules; `seen` is the scope that they are known in."""
+    """Bind a block's declared modules; `seen` is the scope in which their arguments are evaluated."""
     for entry in block.modules:
         use.cursor = StepCursor(entry.name, entry.span, text=getattr(entry.body, "text", entry.name))
         compiler, before = StepCompiler(use), last_node(use.graph)
@@ -290,12 +294,12 @@ def _declare_modules(use: BlockUse, block: Block, scope: Scope, seen: Scope) -> 
 
 
 def data_label(data: Data, _: object) -> str:
-    """What a step is called that is written as data."""
+    """Return the text of a step that is written as data."""
     return data_text(data)
 
 
 def _warn_ignored_arguments(use: BlockUse, block: Block) -> None:
-    """Arguments that nothing in the block reads, other arguments' defaults among it."""
+    """Warn about arguments that nothing in the block reads, defaults of other arguments included."""
     read = use.session.names_read(block)
     for argument in block.arguments:
         if argument.name not in read:
@@ -305,7 +309,7 @@ def _warn_ignored_arguments(use: BlockUse, block: Block) -> None:
 
 
 def _warn_unused(use: BlockUse, block: Block) -> None:
-    """Steps whose value nothing uses, and declared modules that nothing calls."""
+    """Warn about steps whose value nothing uses, and declared modules that are never called."""
     _warn_unused_steps(use, use.graph)
     called = {name.split(".")[0] for name in use.plan.members}
     for entry in block.modules:
@@ -317,7 +321,7 @@ def _warn_unused(use: BlockUse, block: Block) -> None:
 
 
 def _warn_unused_steps(use: BlockUse, graph: fx.Graph, *, gives: bool = True) -> None:
-    """The steps of a graph whose value nothing uses. gives: whether what it gives is used."""
+    """Warn about the steps of a graph whose value nothing uses. gives: whether the graph's output is used."""
     steps: dict[object, list[fx.Node]] = {}
     for node in graph.nodes:
         site = node.meta.get("step") or node.meta.get("site")
@@ -332,7 +336,7 @@ def _warn_unused_steps(use: BlockUse, graph: fx.Graph, *, gives: bool = True) ->
 
 
 def _is_turn_used(node: fx.Node, loop: LoopPlan) -> bool:
-    """Whether the value of every turn of a loop is used: by the next turn, or by who collects them all."""
+    """Return whether the value of each turn of a loop is used, by the next turn or by `collect:`."""
     before = next(iter(loop.turn.graph.nodes))
     return loop.turns < 2 or bool(before.users) or has_collected_turns(node)
 
@@ -340,5 +344,5 @@ def _is_turn_used(node: fx.Node, loop: LoopPlan) -> bool:
 def _warn_step(use: BlockUse, rule: str, node: fx.Node) -> None:
     site = node.meta.get("step") or node.meta["site"]
     message = f"nothing uses the value of this step ({site.name})"
-    help = "its work is thrown away: use its value, or take the step out"
+    help = "its result is discarded: use its value, or remove the step"
     use.session.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))

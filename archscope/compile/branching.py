@@ -1,6 +1,6 @@
-"""The forms that branch: residual, concat, add, multiply, stack. Each branch gets the same `prev`.
+"""The steps with branches: residual, concat, add, multiply, stack. Each branch gets the same `prev`.
 
-branches → values → shapes compared → one operation with a Location of its own (`layer1.0.add`)
+branches → values → comparison of shapes → one operation with its own Location (`layer1.0.add`)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RESIDUAL_HELP = {
 
 
 def branch_names(step: Step) -> tuple[str, ...]:
-    """The path segments that a step's form names by itself; none for other steps, and for unnamed branches."""
+    """Return the path segments of a step's named branches; none for other steps, and for unnamed branches."""
     if step.loop is not None or step.target is not None:
         return ()
     body = step.body
@@ -55,7 +55,7 @@ def branch_names(step: Step) -> tuple[str, ...]:
 
 
 def build_residual(compiler: StepCompiler, form: Residual, prev: object, scope: Scope, path: str) -> object:
-    """`main(prev) + shortcut(prev)`; the operands must have equal shapes."""
+    """Return `main(prev) + shortcut(prev)`; the operands must have equal shapes."""
     added = True if form.when is None else compiler.evaluate(form.when, prev, scope)
     if form.when is not None and added is not UNKNOWN:
         compiler.use.session.conditions.evaluate_turns(compiler.use.session, form.when, scope)
@@ -79,7 +79,7 @@ def build_residual(compiler: StepCompiler, form: Residual, prev: object, scope: 
 
 
 def build_join(compiler: StepCompiler, form: Join, prev: object, scope: Scope, path: str) -> object:
-    """`concat`, `stack`, `add`, `multiply` of the branches' values."""
+    """Return `concat`, `stack`, `add` or `multiply` of the branches' values."""
     values: dict[str, object] = {}
     for index, branch in enumerate(form.branches):
         name = branch.name or str(index)
@@ -121,7 +121,8 @@ def _join_text(form: Join, values: dict[str, object]) -> str:
 def _strict_sum(
     compiler: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, cure: str
 ) -> object:
-    """A sum of equal shapes. Unequal ones are a problem, or left to the recorder, and the first value goes on."""
+    """Return a sum of equal shapes. Unequal ones are a problem or left to the recorder, with the first value as
+    result."""
     tensors = _require_tensors(what, values)
     if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
         return _add_step_nodes(compiler, site, lambda: _equal_sum(compiler, what, function, list(tensors.values())))
@@ -140,7 +141,7 @@ def _equal_sum(compiler: StepCompiler, what: str, function: Callable, tensors: l
 
 
 def _mismatched_sum(compiler: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> object:
-    """The sum as nodes, with the shape that was meant: the recorder compares the operands and goes on with it."""
+    """Return the sum as nodes, with the intended shape: the recorder compares the operands and goes on with it."""
     total = tensors[0]
     for other in tensors[1:]:
         meant = intended_sum_shape([tuple(total.meta.shape), tuple(other.meta.shape)])
@@ -158,7 +159,7 @@ def _reduce_pairwise(compiler: StepCompiler, name: str, function: Callable, valu
 
 
 def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], object]) -> object:
-    """Runs `make` and names `site` as the step of the nodes it adds. Faults stand at the form's place."""
+    """Run `make` and set `site` as the step of the nodes that it adds. Errors are reported at the step's place."""
     before = last_node(compiler.use.graph)
     compiler.use.cursor = StepCursor(site.path, site.place or Span("", 0, 0), text=site.name)
     value = make()

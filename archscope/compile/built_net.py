@@ -1,8 +1,8 @@
-"""A built net as an ordinary module: classes made of source text, and what that text calls beside torch.
+"""Built nets: nn.Module classes made from generated source code, and the functions that the code calls besides torch.
 
-ForwardCode (a block's forward as Python, its lines' places in the spec) → class_of → a class of nn.Module, one for each
-distinct block. Pickles hold the ForwardCode, so that a net comes back without its spec; they need archscope to be
-installed, as the pickle of any module needs its class.
+ForwardCode (a block's forward as Python, with the step of each line) → net_class → a subclass of Net, one for each
+distinct block. Pickles hold the ForwardCode, so that a net can be loaded without its spec; archscope must be installed,
+as for the pickle of any module its class.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LOCATED_ERRORS = (
     *(RuntimeError, ValueError, TypeError, IndexError, AttributeError),
     *(AssertionError, ArithmeticError, MemoryError),
 )
-"""Errors of a forward whose message is made to name the step."""
+"""Exceptions of a forward pass whose message is extended by the step."""
 
 
 @dataclass(frozen=True)
 class CodeLine:
-    """What one line of a forward was written as: the step's path in its block, its text, and `file:line`."""
+    """The step of one line of forward code: its path in the block, its text, and `file:line`."""
 
     path: str
     text: str
@@ -43,9 +43,8 @@ class CodeLine:
 
 @dataclass(frozen=True)
 class ForwardCode:
-    """One distinct block: its name, `def forward(…)` as Python, the lines' steps, and of a whole net what `build` was
-    told of it, as Python.
-    """
+    """The code of one distinct block: its name, `def forward(…)` as Python, the steps of its lines, and for a whole
+    net the arguments of `build`, as Python."""
 
     name: str
     source: str
@@ -57,15 +56,15 @@ class ForwardCode:
 
 
 class Net(nn.Module):
-    """One use of a block, as a module. size_help: of a whole net, how it is built for another size."""
+    """One use of a block, as a module. size_help: of a whole net, how to build it for another size."""
 
     forward_code: ClassVar[ForwardCode]
     size_help: SizeHelp | None = None
-    calls_forward: ClassVar[bool] = True  # its call is that of any module, but for what errors say
+    calls_forward: ClassVar[bool] = True  # as nn.Module.__call__, but errors name the step
 
     @property
     def code(self) -> str:
-        """The forward as Python."""
+        """The forward as Python code."""
         return self.forward_code.source
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,7 +89,7 @@ def _restore_net(code: ForwardCode) -> Net:
 
 @lru_cache(maxsize=4096)
 def net_class(code: ForwardCode) -> type[Net]:
-    """The class whose forward is the code."""
+    """Return the class whose forward is the code."""
     file = f"<archscope {code.name} {abs(hash(code)):x}>"
     linecache.cache[file] = (len(code.source), None, code.source.splitlines(keepends=True), file)
     made: dict[str, Any] = {}
@@ -103,9 +102,9 @@ def net_class(code: ForwardCode) -> type[Net]:
 
 
 def add_step_to_message(net: type[Net], error: Any) -> None:
-    """Names the step in an error's message: the line that was at work in this block, then the blocks around it."""
+    """Add the step to an error's message: the line of this block that raised, then the blocks around it."""
     at, first = _failing_line(net, error), not getattr(error, "located", False)
-    if first and isinstance(error, SizeError):  # it says where it is in this block
+    if first and isinstance(error, SizeError):  # a SizeError names its place in this block
         error.located = True
         return
     if at is None or (first and not (error.args and isinstance(error.args[-1], str) and len(error.args) <= 2)):
@@ -119,7 +118,7 @@ def add_step_to_message(net: type[Net], error: Any) -> None:
 
 
 def _failing_line(net: type[Net], error: BaseException) -> CodeLine | None:
-    """The step that was at work in the outermost frame of this block's forward."""
+    """Return the step that was running in the outermost frame of this block's forward."""
     own, lines, trace = net.forward.__code__, dict(net.forward_code.lines), error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code is own:
@@ -132,16 +131,17 @@ def _failing_line(net: type[Net], error: BaseException) -> CodeLine | None:
 
 
 def require(got: Any, wanted: Any, what: str, path: str, place: str, meant: str = "", rebuild: bool = True) -> None:
-    """Raises SizeError where a number is not the one that the net was built for, or not the other one that is meant."""
+    """Raise SizeError if a number is not the one that the net was built for (`meant`: the number that it must
+    equal)."""
     if not is_tracing() and got != wanted:
         other = f"{meant} is" if meant else "this net was built for"
         raise SizeError(f"{what} is {got} here, but {other} {wanted}", path, place, rebuild)
 
 
 def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
-    """Raises SizeError where an input has another number of dimensions than the net was built for.
+    """Raise SizeError if an input has another number of dimensions than the net was built for.
 
-    TypeError where it is no tensor.
+    Raises TypeError if it is not a tensor.
     """
     if not isinstance(tensor, (torch.Tensor, torch.fx.Proxy)):
         raise TypeError(f"{place} takes a tensor, not {type(tensor).__name__}")
@@ -152,44 +152,44 @@ def require_rank(tensor: Any, wanted: int, name: str, place: str) -> None:
 
 
 def require_equal_shapes(what: str, *tensors: Any) -> None:
-    """Raises RuntimeError where the operands of an addition that must not broadcast differ in shape."""
+    """Raise RuntimeError if the operands of an addition that must not broadcast differ in shape."""
     shapes = [tensor.shape for tensor in tensors]
     if not is_tracing() and any(shape != shapes[0] for shape in shapes):
         raise RuntimeError(f"{what} adds equal shapes only, not {', '.join(str(tuple(shape)) for shape in shapes)}")
 
 
 def if_else(here: Any, condition: Any, otherwise: Any) -> Any:
-    """`here if condition else otherwise`."""
+    """Return `here if condition else otherwise`."""
     return here if condition else otherwise
 
 
 def to_int(number: Any, *base: Any) -> Any:
-    """`int(number)`, also of a size that torch.export follows."""
+    """Return `int(number)`, also of a symbolic size of torch.export."""
     return torch.sym_int(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else int(number, *base)
 
 
 def to_float(number: Any) -> Any:
-    """`float(number)`, also of a size that torch.export follows."""
+    """Return `float(number)`, also of a symbolic size of torch.export."""
     return torch.sym_float(number) if isinstance(number, (torch.SymInt, torch.SymFloat)) else float(number)
 
 
 def zip_list(*lists: Iterable[Any]) -> list[Any]:
-    """`zip` of equally long lists, as a list."""
+    """Return `zip` of equally long lists as a list."""
     return list(zip(*lists, strict=True))
 
 
 def enumerate_list(items: Iterable[Any], start: int = 0) -> list[Any]:
-    """`enumerate`, as a list."""
+    """Return `enumerate` as a list."""
     return list(enumerate(items, start))
 
 
 def reverse_list(items: Iterable[Any]) -> list[Any]:
-    """`reversed`, as a list."""
+    """Return `reversed` as a list."""
     return list(items)[::-1]
 
 
 def concat_lists(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
-    """The items of two lists."""
+    """Return the items of two lists."""
     return [*first, *second]
 
 
@@ -209,6 +209,6 @@ FORWARD_NAMES: dict[str, Any] = {
     **{f"_{name}": value for name, value in FORWARD_GLOBALS.items()},
     **{f"_{name}": getattr(builtins, name) for name in FORWARD_BUILTINS},
 }
-"""The names that the text of a forward may use; with `_` before it where an input has the name."""
+"""The names that forward code may use, prefixed with `_` if an input has the name."""
 for name in (*(function.__name__ for function in FORWARD_FUNCTIONS), "len", "max", "min", "round", "sum"):
-    exec(f"torch.fx.wrap({name!r})", FORWARD_NAMES)  # torch.fx writes such a call down, instead of looking into it
+    exec(f"torch.fx.wrap({name!r})", FORWARD_NAMES)  # torch.fx records a call of it instead of tracing into it

@@ -1,8 +1,8 @@
-"""How much a spec may ask for: what a call is given and gives is counted before it is made.
+"""Limits of what a spec may request: the arguments and results of a call are counted before it is made.
 
-    function or layer + arguments → counted → nothing, or a EvaluationError with the figure and the limit
+    function or layer + arguments → counted → nothing, or an EvaluationError with the figure and the limit
 
-torch on meta accepts most of what is refused here, and then makes millions of pieces, or ends in an error of its own.
+torch on meta accepts most of these calls, and then creates millions of tensors or fails with an internal error.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 
 MAX_NUMEL = 2**60
-"""How many numbers a tensor may have: more are refused before torch is asked for them."""
+"""The maximum number of elements of a tensor."""
 INT64_LIMIT = 2**63
-"""Whole numbers below it are those that torch takes."""
+"""The integers of torch are below this limit."""
 MAX_RANK = 64
-"""How many dimensions a tensor may have."""
+"""The maximum number of dimensions of a tensor."""
 MAX_PIECES = 10_000
-"""How many tensors or numbers a call may be given, and how many tensors it may give."""
+"""The maximum number of tensors or numbers that a call may take, and of tensors that it may return."""
 MAX_POSITIONS = 1_000_000
-"""Up to how many positions along an axis a window reaches, an image is resized or padded."""
+"""The maximum number of positions along an axis for windows, resizing and padding."""
 MAX_IMAGE_POSITIONS = 1_000_000_000
-"""How many positions an image may be told to have."""
+"""The maximum number of positions of an image that arguments may request."""
 MAX_STACKED_LAYERS = 100
-"""How many layers one layer may stack."""
+"""The maximum `num_layers` of a layer."""
 FEW = {"block_diag": 200, "chain_matmul": 100, "einsum": 52, "cartesian_prod": MAX_RANK, "meshgrid": MAX_RANK}
-"""Functions of which torch's work grows faster than the tensors, or whose result has an axis for each: how many."""
+"""The maximum number of tensors for functions whose time grows faster than it, or whose rank grows with it."""
 FEATURES = 2_000
-"""How many features a bilinear map may give."""
+"""The maximum number of output features of a bilinear layer."""
 
 WINDOWED_FUNCTIONS = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool|max_unpool)[123]d(_with_indices)?")
 IMAGE_LAYERS = re.compile(
@@ -47,14 +47,14 @@ IMAGE_FUNCTIONS = re.compile(
     r"(adaptive_)?(max|avg|lp)_pool[123]d(_with_indices)?|max_unpool[123]d|conv(_transpose)?[123]d|conv_tbc|fold|unfold"
     r"|interpolate|upsample(_nearest|_bilinear)?|pad|local_response_norm|pixel_(un)?shuffle"
 )
-"""Functions whose numbers are positions of an image."""
+"""Functions whose arguments are positions of an image."""
 POSITION_ARGUMENTS = frozenset(
     [
         *("kernel_size", "stride", "padding", "dilation", "output_size", "output_padding", "size", "upscale_factor"),
         *("downscale_factor", "pad"),
     ]
 )
-"""Arguments of layers of images that are positions along an axis."""
+"""Arguments of image layers that are positions along an axis."""
 IMAGE_SIZE_ARGUMENTS = frozenset(["output_size", "size"])
 LAYER_COUNT_ARGUMENTS = ("num_layers", "num_encoder_layers", "num_decoder_layers")
 WINDOW_PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -69,23 +69,23 @@ WINDOW_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "pixel_unshuffle": ("input", "downscale_factor"),
     "fold": ("input", "output_size", "kernel_size", "dilation", "padding", "stride"),
 }
-"""Function of images → its arguments in their order."""
+"""Image function → its arguments in order."""
 DIM_REDUCTIONS = frozenset(
     [
         *("mean", "nanmean", "sum", "nansum", "amax", "amin", "aminmax", "std", "var", "std_mean", "var_mean"),
         *("logsumexp", "count_nonzero", "all", "any"),
     ]
 )
-"""Functions that take the dimensions to reduce; PyTorch takes an empty list as all of them, NumPy as none."""
+"""Functions with dimensions to reduce; an empty list means all of them in PyTorch, none in NumPy."""
 METHOD_UNFOLD = ("input", "dimension", "size", "step")
 POSITIVE_ARGUMENTS = ("kernel_size", "stride", "dilation", "groups", "step", "upscale_factor", "downscale_factor")
 SMALLER_HELP = "smaller numbers"
 
 
 def check_call_limits(name: str, args: tuple, kwargs: Mapping[str, Any], *, method: bool = False) -> None:
-    """Raises Fault where a function is given, or would give, more than a spec may ask for.
+    """Raise EvaluationError if a function takes or would return more than a spec may request.
 
-    name: the function's or the method's; then the first argument is its tensor.
+    name: of the function or method; a method's first argument is its tensor.
     """
     _check_given_values(name, (*args, *kwargs.values()))
     _check_few(name, (*args, *kwargs.values()))
@@ -103,7 +103,7 @@ def check_call_limits(name: str, args: tuple, kwargs: Mapping[str, Any], *, meth
 
 
 def check_layer_limits(name: str, arguments: Mapping[str, object]) -> None:
-    """Raises Fault where a layer's arguments ask for more than a spec may."""
+    """Raise EvaluationError if a layer's arguments request more than a spec may."""
     _check_given_values(name, arguments.values())
     for argument in LAYER_COUNT_ARGUMENTS:
         count = arguments.get(argument)
@@ -124,7 +124,7 @@ def check_layer_limits(name: str, arguments: Mapping[str, object]) -> None:
 
 
 def check_result_limits(name: str, result: object) -> None:
-    """Raises Fault where a call gave tensors that a spec may not have."""
+    """Raise EvaluationError if a call returned tensors that are too large."""
     for tensor in flatten_tensors(result):
         if tensor.dim() > MAX_RANK:
             raise EvaluationError(
@@ -139,7 +139,7 @@ def check_result_limits(name: str, result: object) -> None:
 
 
 def _check_given_values(name: str, values: Any) -> None:
-    """Raises Fault for too many values, and for numbers that torch cannot take."""
+    """Raise EvaluationError for too many values, and for integers that torch cannot take."""
     for count, value in enumerate(flatten_values(values)):
         if count >= MAX_PIECES:
             fact = f"{name} is given more than {MAX_PIECES:,} numbers and tensors, which is the most that is allowed"
@@ -151,20 +151,20 @@ def _check_given_values(name: str, values: Any) -> None:
 
 
 def _check_few(name: str, values: Any) -> None:
-    """Raises Fault where a function is given more tensors than it can take in a short time."""
+    """Raise EvaluationError if a function takes more tensors than it can process in a short time."""
     if name in FEW and (count := sum(isinstance(value, torch.Tensor) for value in flatten_values(values))) > FEW[name]:
         raise EvaluationError(f"{name} is given {count:,} tensors; at most {FEW[name]:,} are allowed", "fewer tensors")
 
 
 def _check_features(name: str, features: object) -> None:
-    """Raises Fault where a bilinear map gives more features than torch can work out, one after the other."""
+    """Raise EvaluationError if a bilinear function has too many output features, computed one by one."""
     if _is_int(features) and features > FEATURES:
         fact = f"{name}: out_features is {features:,}; at most {FEATURES:,} are allowed"
         raise EvaluationError(fact, SMALLER_HELP, "out_features")
 
 
 def flatten_values(values: Any) -> Iterator[object]:
-    """Every value in nested lists, tuples and slices that is none itself."""
+    """Yield every value in nested lists, tuples and slices."""
     for value in values:
         if isinstance(value, (list, tuple)):
             yield from flatten_values(value)
@@ -178,7 +178,7 @@ def flatten_values(values: Any) -> Iterator[object]:
 
 
 def count_results(name: str, args: tuple, kwargs: Mapping[str, Any]) -> int:
-    """How many tensors a call would give; 1 where that is not known before."""
+    """Return the number of tensors that a call would return; 1 if that is not known before."""
     tensor = args[0] if args else kwargs.get("input", kwargs.get("self"))
     if not isinstance(tensor, torch.Tensor):
         return 1
@@ -202,7 +202,7 @@ def count_results(name: str, args: tuple, kwargs: Mapping[str, Any]) -> int:
 
 
 def _name_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Arguments by the names of their positions."""
+    """Return the arguments by their names."""
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
@@ -211,7 +211,7 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 
 def _axis_size(tensor: torch.Tensor, dim: object) -> int:
-    """The length of a dimension; 1 where there is no such one."""
+    """Return the length of a dimension; 1 if there is none."""
     return tensor.shape[dim] if isinstance(dim, int) and -tensor.dim() <= dim < tensor.dim() else 1
 
 
@@ -238,7 +238,7 @@ def _check_image(name: str, args: tuple, kwargs: Mapping[str, Any], *, method: b
 
 
 def _check_above_zero(name: str, argument: str, value: object) -> None:
-    """Raises Fault for a window's argument that is no whole number above zero, or no number at all."""
+    """Raise EvaluationError if a window's argument is not a positive integer."""
     numbers = value if isinstance(value, (list, tuple)) else (value,)
     if not numbers and argument != "stride":
         raise EvaluationError(f"{name}: {argument} is an empty list", "a number, or one for each axis", argument)
@@ -249,7 +249,7 @@ def _check_above_zero(name: str, argument: str, value: object) -> None:
 
 
 def _check_positions(name: str, argument: str, value: object) -> None:
-    """Raises Fault for positions along an axis, or of a whole image, that are too many."""
+    """Raise EvaluationError for too many positions along an axis, or of a whole image."""
     numbers = value if isinstance(value, (list, tuple)) else (value,)
     whole = [number for number in numbers if _is_int(number)]
     for number in whole:
@@ -265,7 +265,7 @@ def _check_positions(name: str, argument: str, value: object) -> None:
 
 
 def _check_window_span(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raises Fault where one position of a window covers too much of an axis."""
+    """Raise EvaluationError if one window covers too many positions of an axis."""
     kernel, dilation = (_int_list(arguments.get(argument)) for argument in ("kernel_size", "dilation"))
     for place, size in enumerate(kernel):
         apart = dilation[min(place, len(dilation) - 1)] if dilation else 1

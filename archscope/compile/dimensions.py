@@ -1,7 +1,7 @@
-"""The dimensions of a net's inputs: what they say of params, and what the inputs must agree on.
+"""The dimensions of a net's inputs: the sizes of params that they determine, and the sizes that inputs must share.
 
-A param that stands alone as a dimension is the size of the tensor that comes in. Where it is the dimension of several
-inputs, or stands in an expression (`[N, 2 * T, 4]`), the sizes must fit it, in a compilation and when the net runs.
+A param that is a dimension by itself is the size of the actual input. If it is a dimension of several inputs, or part
+of an expression (`[N, 2 * T, 4]`), the sizes must agree, in a compilation and when the net runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from archscope.spec.spec_values import UNKNOWN
 
 
 class Dimension(NamedTuple):
-    """One dimension of an input: the input, its place and how it is written, and its size in this compilation."""
+    """One dimension of an input: the input, the axis, its expression, and its size in this compilation."""
 
     entry: Input
     axis: int
@@ -31,19 +31,19 @@ class Dimension(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The input with its line."""
+        """The input with its file and line."""
         return f"{self.entry.name} ({self.expression.span.file}:{self.expression.span.line})"
 
 
 def input_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> Iterator[Dimension]:
-    """Every dimension of the inputs."""
-    for entry, made in zip(spec.inputs, inputs, strict=True):
-        for axis, (dim, size) in enumerate(zip(entry.dims or (), made.shape, strict=False)):
+    """Return all dimensions of the inputs."""
+    for entry, tensor in zip(spec.inputs, inputs, strict=True):
+        for axis, (dim, size) in enumerate(zip(entry.dims or (), tensor.shape, strict=False)):
             yield Dimension(entry, axis, dim, size)
 
 
 def param_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> dict[str, list[Dimension]]:
-    """The params that stand alone as a dimension, each with all of its dimensions."""
+    """Return the params that are dimensions by themselves, each with all of its dimensions."""
     params = {setting.name for setting in spec.params}
     found: dict[str, list[Dimension]] = {}
     for dim in input_dimensions(spec, inputs):
@@ -53,7 +53,7 @@ def param_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> dict[str, list[
 
 
 def expression_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> Iterator[Dimension]:
-    """The dimensions that are expressions over params: `2 * T`. A batch size that no dimension gives says nothing."""
+    """Return the dimensions that are expressions of params, `2 * T`; without N if no dimension determines it."""
     names = {dim.expression.text for dim in input_dimensions(spec, inputs) if isinstance(dim.expression.tree, ast.Name)}
     free = {"N", "_", *param_dimensions(spec, inputs)}
     for dim in input_dimensions(spec, inputs):
@@ -63,11 +63,11 @@ def expression_dimensions(spec: Spec, inputs: Sequence[InputSpec]) -> Iterator[D
 
 
 def check_agreement(session: CompileSession, scope: Scope, spec: Spec, inputs: Sequence[InputSpec]) -> None:
-    """Reports inputs that do not agree on a param, or do not fit an expression over params."""
+    """Report inputs that disagree on a param, or do not fit an expression of params."""
     for name, dims in param_dimensions(spec, inputs).items():
         if len({dim.size for dim in dims}) > 1:
-            told = ", ".join(f"{dim.size} in dimension {dim.axis} of {dim.entry.name}" for dim in dims)
-            session.report(_last_span(dims), f"the param {name} is {told}", "the inputs must agree on it")
+            sizes = ", ".join(f"{dim.size} in dimension {dim.axis} of {dim.entry.name}" for dim in dims)
+            session.report(_last_span(dims), f"the param {name} is {sizes}", "the inputs must agree on it")
     for dim in expression_dimensions(spec, inputs):
         wanted = session.evaluator(scope).value(dim.expression)
         if wanted is not UNKNOWN and wanted != dim.size:
@@ -83,7 +83,7 @@ def _last_span(dims: Sequence[Dimension]) -> Span:
 
 
 def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequence[InputSpec]) -> Mapping[str, object]:
-    """Params that stand alone as a dimension of an input: what they are is read from the input."""
+    """Return the params that are dimensions of inputs, as sizes read from the inputs."""
     return {
         name: LazyValue(partial(_param_size, use, dims[0]), name)
         for name, dims in param_dimensions(spec, inputs).items()
@@ -96,7 +96,7 @@ def _param_size(use: BlockUse, dim: Dimension) -> object:
 
 
 def require_agreement(use: BlockUse, scope: Scope, spec: Spec, inputs: Sequence[InputSpec]) -> None:
-    """The inputs must agree when the net runs, as they do in this compilation."""
+    """Add checks to the graph that the inputs agree when the net runs."""
     for dims in param_dimensions(spec, inputs).values():
         first = use.size(use.inputs[dims[0].entry.name], dims[0].axis, dims[0].expression.text)
         for dim in dims[1:]:

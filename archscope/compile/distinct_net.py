@@ -1,6 +1,6 @@
-"""A planned net run with every distinct block once: what a net of a hundred equal blocks costs, at the price of one.
+"""Runs of a compiled net in which each distinct block runs once, for the cost of nets with many equal blocks.
 
-Plan → layers of each distinct BlockPlan → its steps run once; an equal use gives empty values of the same shapes
+Plan → layers of each distinct BlockPlan → its steps run once; an equal use returns empty values of the same shapes
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from archscope.compile.plan import BlockPlan, Plan, block_calls
 
 @dataclass
 class DistinctInterpreter(GraphInterpreter):
-    """Runs each distinct block once. modules: the layers of each, by the identity of its plan. called_blocks: the
-    blocks that were used, in the order of their calls, by identity."""
+    """Runs each distinct block once. modules: the layers of each, by the id of its plan. called_blocks: the ids of
+    the used blocks, in the order of their calls."""
 
     modules: Mapping[int, nn.Module] = field(default_factory=dict)
     called_blocks: list[int] = field(default_factory=list)
@@ -36,7 +36,7 @@ class DistinctInterpreter(GraphInterpreter):
 
 
 def zeros_like_output(output: object, like: torch.Tensor) -> Any:
-    """Values of the shapes of a block's output."""
+    """Return values with the shapes of a block's output."""
     if isinstance(output, torch.Tensor):
         return like.new_zeros(output.shape, dtype=output.dtype)
     if isinstance(output, Mapping):
@@ -48,14 +48,14 @@ def zeros_like_output(output: object, like: torch.Tensor) -> Any:
 
 @dataclass(frozen=True)
 class DistinctNet:
-    """A plan's distinct blocks, in no order, and their layers on the meta device."""
+    """A plan's distinct blocks, in no order, with their layers on the meta device."""
 
     plan: Plan
     blocks: tuple[BlockPlan, ...]
     modules: Mapping[int, nn.Module]
 
     def run(self, inputs: tuple, watcher: RunWatcher) -> tuple[Any, list[int]]:
-        """One pass, each distinct block once; its output, and the blocks in the order of their calls, by identity."""
+        """Run each distinct block once; return the output and the ids of the blocks in the order of their calls."""
         drive = DistinctInterpreter(watcher, modules=self.modules)
         watcher.enter(self.plan.top)
         output = drive.run(self.plan.block, self.modules[id(self.plan.block)], inputs)
@@ -64,19 +64,19 @@ class DistinctNet:
 
 
 def build_distinct_net(plan: Plan, *, dtype: torch.dtype | None = None, train: bool = False) -> DistinctNet:
-    """The plan's distinct blocks, laid out on meta."""
+    """Return the plan's distinct blocks with layers on the meta device."""
     blocks = {id(block): block for block in (plan.block, *blocks_below(plan.block))}
     modules = {key: build_block_layers(block, device="meta", dtype=dtype).train(train) for key, block in blocks.items()}
     return DistinctNet(plan, tuple(blocks.values()), modules)
 
 
 def has_uneven_loops(block: BlockPlan) -> bool:
-    """Whether turns of a loop somewhere in a block differ in size, so that one of them does not stand for all."""
+    """Return whether some loop in a block has turns of different sizes, so that one cannot stand for all."""
     return any(is_graph_uneven(one.graph) for one in (block, *blocks_below(block)))
 
 
 def blocks_below(block: BlockPlan) -> Iterator[BlockPlan]:
-    """The distinct blocks below a block, each once."""
+    """Return the distinct blocks below a block, each once."""
     seen, waiting = {id(block)}, [block]
     while waiting:
         for _, inner in block_calls(waiting.pop()):
@@ -92,14 +92,14 @@ def is_graph_uneven(graph: fx.Graph) -> bool:
 
 
 def count_block_uses(block: BlockPlan) -> list[tuple[BlockPlan, int]]:
-    """The blocks that a block calls, each with how often it does."""
+    """Return the blocks that a block calls, each with the number of its calls."""
     called = [inner for _, inner in block_calls(block)]
     counts = Counter(map(id, called))
     return [(inner, counts[id(inner)]) for inner in {id(inner): inner for inner in called}.values()]
 
 
 def block_at(block: BlockPlan, path: str) -> BlockPlan | None:
-    """The block that is used at a path; None where none is."""
+    """Return the block that is used at a path; None if there is none."""
     if not path:
         return block
     for site, inner in block_calls(block):

@@ -1,6 +1,6 @@
-"""`expect:` as it is written, made into what can be checked.
+"""`expect:` of a spec, evaluated into checks.
 
-Check (key, value) + the step's value → Expectation: shapes settled here, figures bounded for the report to settle
+Check (key, value) + the step's value → Expectation: shapes are compared here, figures when the report is known
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PRESERVED_AXES = {"shape": slice(None), "channels": slice(1, 2), "size": slice(2
 def evaluate_expectations(
     use: BlockUse, checks: Iterable[Check], scope: Scope, value: object, start: object, path: str
 ) -> list[Expectation]:
-    """The expectations of one step or block. What cannot be an expectation is reported."""
+    """Return the expectations of one step or block; report those that are invalid."""
     found = []
     for check in checks:
         try:
@@ -78,7 +78,7 @@ def _shape_expectation(
 
 
 def _is_written_out(item: Data) -> bool:
-    """Whether a size is a number, and follows from nothing."""
+    """Return whether a size is written as a number."""
     return isinstance(item, Constant) or (isinstance(item, Expression) and item.text.strip().isdecimal())
 
 
@@ -97,8 +97,8 @@ def _preserves_expectation(check: Check, shape: tuple[int, ...], before: tuple[i
         raise EvaluationError(f"takes shape, channels or size, not {word or 'this'}")
     part = PRESERVED_AXES[word]
     same = shape[part] == before[part] and (word == "channels" or len(shape) == len(before))
-    kept = range(len(before))[part]
-    sizes = tuple(size if axis in kept else None for axis, size in enumerate(before))
+    selected = range(len(before))[part]
+    sizes = tuple(size if axis in selected else None for axis, size in enumerate(before))
     return Expectation(path, "preserves", f"{word} {before}", check.span, same, str(shape), sizes=sizes)
 
 
@@ -131,7 +131,7 @@ def _figure_bounds(
 
 
 def _rounding_bounds(text: str, *, exact: bool) -> tuple[int, int, str]:
-    """What `1.81G` allows: whatever rounds to it; as a bound (`exact`) the number itself."""
+    """Return the range of numbers that round to a figure such as `1.81G`; with `exact`, the number itself."""
     try:
         figure = parse_figure(text)
     except ValueError as error:

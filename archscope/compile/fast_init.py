@@ -1,6 +1,6 @@
-"""Weights without PyTorch's random initialisation, which costs more than a forward pass.
+"""Constant weights in place of PyTorch's random initialisation, which takes longer than a forward pass.
 
-constructor → init.kaiming_uniform_(weight) → a fill that keeps every value finite
+constructor → init.kaiming_uniform_(weight) → a constant fill that keeps all values finite
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ CONSTANT_FILLS = frozenset(["fill_", "zero_", "copy_"])
 
 
 class FastInitMode(TorchFunctionMode):
-    """While it holds, random fills become a cheap one: 1 / fan-in for weights (each output is a mean of inputs), 0
-    for vectors.
+    """A torch function mode that replaces random fills: 1 / fan-in for weights (each output is a mean of inputs), 0 for
+    vectors.
 
-    On the meta device, where there are no values, every fill does nothing. The random state is not touched.
+    On the meta device, which has no values, fills do nothing. The random state is unchanged.
     """
 
     def __torch_function__(self, function: Callable, types: object, args: tuple = (), kwargs: Any = None) -> Any:

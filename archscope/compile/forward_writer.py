@@ -1,7 +1,7 @@
-"""The graph of a block as Python: `def forward(self, x): …`, a line for each node, and which step each line is.
+"""Python code from the graph of a block: `def forward(self, x): …`, a line for each node, with the step of each line.
 
-Names are the graph's own, those of inputs the spec's. A value is deleted after its last use; what a loop captures,
-after the loop.
+Variables have the names of the nodes, inputs those of the spec. A value is deleted after its last use; a value used in
+a loop, after the loop.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ INDENT = "    "
 
 
 def write_forward(plan: BlockPlan, target: str = "") -> ForwardCode:
-    """The forward of a block. target: of a whole net, what it is built from."""
+    """Return the forward code of a block. target: of a whole net, the arguments of `build`."""
     return ForwardWriter(plan).write_code(target)
 
 
 @cache
 def torch_paths() -> Mapping[int, str]:
-    """The functions of the language by identity, as torch names them."""
+    """Return the functions of the language by identity, with their names in torch."""
     names = {id(torch.unbind): "torch.unbind", id(torch.cat): "torch.cat", id(torch.stack): "torch.stack"}
     for name, entry in language_functions().items():
         if not isinstance(entry.target, str):
@@ -64,7 +64,7 @@ def torch_paths() -> Mapping[int, str]:
 
 @dataclass
 class ForwardWriter:
-    """Writes one block's forward."""
+    """Writes the forward code of one block."""
 
     plan: BlockPlan
     lines: list[str] = field(default_factory=list)
@@ -86,12 +86,12 @@ class ForwardWriter:
         return ForwardCode(name, "\n".join(self.lines) + "\n", tuple(self.steps), target)
 
     def global_name(self, name: str) -> str:
-        """A name of the module that the forward stands in, which an input may hide."""
+        """Return the name of a global of the generated module, prefixed if an input has the same name."""
         first = name.split(".")[0]
         return f"_{name}" if first in self.inputs else name
 
     def node_name(self, node: fx.Node) -> str:
-        """A node's name, unlike that of any other value of the forward."""
+        """Return the unique variable name of a node."""
         if node not in self.names:
             name, count = node.name, 0
             while name in self.taken or keyword.iskeyword(name):
@@ -109,7 +109,7 @@ class ForwardWriter:
             self.steps.append((len(self.lines), CodeLine(join_path(prefix, site.path), said, place)))
 
     def write_graph(self, graph: fx.Graph, depth: int, prefix: str) -> str:
-        """Writes the lines of a graph; gives its output as text."""
+        """Write the lines of a graph; return its output as text."""
         uses = last_uses(graph)
         for node in graph.nodes:
             if node.op == "output":
@@ -131,15 +131,15 @@ class ForwardWriter:
         )
 
     def write_del(self, depth: int, values: Iterable[fx.Node]) -> None:
-        """Lets go of values that nothing reads any more."""
+        """Write `del` for values that nothing reads any more."""
         names = [self.names[value] for value in values if value in self.names]
         if names:
             self.add_line(depth, f"del {', '.join(names)}")
 
     def write_loop(self, node: fx.Node, loop: LoopPlan, depth: int, prefix: str, ended: list[fx.Node]) -> list[fx.Node]:
-        """A `for` of Python, whose turns hand on one value and keep all of them, where they are read.
+        """Write a `for` loop, whose turns pass on one value and, if they are read, collect all values.
 
-        ended: the values that the loop is the last to read; gives those that are still to be deleted.
+        ended: the values whose last use is the loop. Returns those that are still to be deleted.
         """
         start, items, count, captured = node.args
         prev, *more = [inner for inner in loop.turn.graph.nodes if inner.op == "placeholder"]
@@ -147,12 +147,12 @@ class ForwardWriter:
         number = more.pop(0)
         for outer, inner in zip(captured, more, strict=True):  # type: ignore[arg-type]
             self.names[inner] = self.value_text(outer)
-        kept, every = has_collected_turns(node), self.fresh_name("turns")
+        collected, every = has_collected_turns(node), self.fresh_name("turns")
         self.add_line(depth, f"{self.node_name(prev)} = {self.value_text(start)}")
         throughout = {*argument_nodes((items, count, captured))}
         begun = [value for value in ended if value in {*argument_nodes(start)} - throughout and value is not node]
         self.write_del(depth, begun)
-        if kept:
+        if collected:
             self.add_line(depth, f"{every} = []")
         numbered = f"{self.global_name('enumerate')}({self.value_text(items)})"
         counted = f"{self.global_name('range')}({self.value_text(count)})"
@@ -162,10 +162,10 @@ class ForwardWriter:
         self.add_line(depth + 1, f"{self.node_name(prev)} = {value}")
         given = argument_nodes(loop.turn.graph.output_node().args[0])
         self.write_del(depth + 1, dict.fromkeys(n for n in given if n.op != "placeholder" and not is_number_node(n)))
-        if kept:
+        if collected:
             self.add_line(depth + 1, f"{every}.append({self.node_name(prev)})")
-        self.add_line(depth, f"{self.node_name(node)} = {self.node_name(prev)}, {every if kept else None}")
-        self.add_line(depth, f"del {self.node_name(prev)}{f', {every}' * kept}")
+        self.add_line(depth, f"{self.node_name(node)} = {self.node_name(prev)}, {every if collected else None}")
+        self.add_line(depth, f"del {self.node_name(prev)}{f', {every}' * collected}")
         return [value for value in ended if value not in begun]
 
     def fresh_name(self, name: str) -> str:
@@ -227,7 +227,7 @@ class ForwardWriter:
         return self.value_text(value)
 
     def value_text(self, value: object) -> str:
-        """A value as Python writes it."""
+        """Return a value as Python code."""
         if isinstance(value, fx.Node):
             return self.node_name(value)
         if isinstance(value, (list, tuple)):
@@ -249,7 +249,7 @@ class ForwardWriter:
 
 
 def member_expression(path: str) -> str:
-    """A member of the block as Python names it."""
+    """Return the expression for a member of the block."""
     text = "self"
     for part in path.split("."):
         plain = part.isidentifier() and not keyword.iskeyword(part)

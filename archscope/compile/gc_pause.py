@@ -1,4 +1,4 @@
-"""Python's cycle collector rests: it would go through all of torch again and again for plans and layers that stay."""
+"""A pause of Python's garbage collector, which would otherwise scan torch's objects again and again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """The collector is as it was afterwards."""
+    """Disable the garbage collector within the context."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -138,7 +138,7 @@ def test_a_spec_says_the_same_words(folder: Path) -> None:
         ("nn.Conv2d(3, 8, 5, stride=2, padding='same')", "padding='same' keeps the size", "padding=2 gives"),
         ("nn.Dropout2d(50)", "Dropout2d: p=50 is not a probability", "50 % is 0.5"),
         ("nn.Dropout(-0.5)", "Dropout: p=-0.5 is not a probability", "give it 0 to 1"),
-        ("nn.Embedding(dim, 8, padding_idx=dim)", "padding_idx=64 is not an index of num_embeddings=64", "from 0 to 63"),
+        ("nn.Embedding(dim, 8, padding_idx=dim)", "64 is not an index of num_embeddings=64", "from 0 to 63"),
         ("nn.LSTM(4, 8, proj_size=8)", "proj_size=8 is not smaller than hidden_size=8", "1 to 7, or 0"),
         ("nn.GRU(4, 8, proj_size=2)", "GRU: proj_size=2, which only an LSTM has", "leave proj_size out"),
         ("nn.RNN(4, 8, 1, 'relu', proj_size=2)", "that is RNN(4, 8, 1, 'relu', proj_size=2)", "leave proj_size out"),
