@@ -1,8 +1,8 @@
-"""Values as nodes of one graph: of a use of a block, or of a turn of a loop.
+"""Nodes of values in the graph of one use of a block, or of one turn of a loop.
 
-    Tensor, RuntimeNumber, RuntimeList → lowered → fx.Node      a node's result → wrap → values
+    GraphTensor, RuntimeNumber, RuntimeList → lower → fx.Node      the result of a node → wrap_result → values
 
-A value of another graph comes in as one more input. What must be known while the net is built is required when it runs.
+A value of another graph becomes a further input. Sizes that the construction depends on are checked when the net runs.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ if TYPE_CHECKING:
 from archscope.trace import join_path
 
 INPUT_CHECKS = frozenset([require_rank])
-"""What is required of inputs before their sizes are read."""
+"""The checks of inputs that come before their sizes are read."""
 
 
 @dataclass
 class StepCursor:
-    """The step being built: its path and place, and how many layers its expression applies (several are numbered).
+    """The step that is being built: its path, its place, and the number of layers that its expression applies (several
+    are numbered).
 
-    reason: what makes it need to know its numbers, where its own line does not tell.
+    reason: why the step needs to know its numbers, if its own line does not show it.
     """
 
     path: str = ""
@@ -61,11 +62,11 @@ class StepCursor:
 
 @dataclass
 class GraphBuilder:
-    """Builds the graph of one use of a block. `frames` is the chain of uses it stands in, innermost first.
+    """The graph of one use of a block while it is built. `frames`: the uses of blocks around it, innermost first.
 
-    nodes: the node of every value that is not a tensor of this graph. item_nodes: items of lists and tuples; those that
-    nothing uses are dropped. prefix: the path of the loop that a turn belongs to, below its block. rank_checks: what
-    requires the number of dimensions of a tensor; its sizes are read behind it.
+    nodes: the node of each value that is not a tensor of this graph. item_nodes: items of lists and tuples; unused ones
+    are dropped. prefix: the path of the loop that a turn belongs to, below its block. rank_checks: the nodes that check
+    the rank of a tensor; its sizes are read after them.
     """
 
     session: CompileSession
@@ -82,10 +83,10 @@ class GraphBuilder:
     def graph(self) -> fx.Graph:
         return self.plan.graph
 
-    # TensorRegistry → nodes
+    # Values → nodes
 
     def lower(self, value: object) -> Any:
-        """`value` as an argument of a node: nodes for what is worked out when the net runs, plain data as it is."""
+        """Return `value` as an argument of a node: nodes for run-time values, plain data unchanged."""
         if isinstance(value, GraphTensor):
             return value.node if value.owner is self else self.capture(value, "captured")
         if isinstance(value, RuntimeNumber) and value.fixed:
@@ -112,7 +113,7 @@ class GraphBuilder:
         return self.nodes[value]
 
     def capture(self, value: object, name: str) -> fx.Node:
-        """A value of another graph, as an input of this one."""
+        """Return a value of another graph as an input of this one."""
         if value not in self.nodes:
             text = getattr(value, "text", name)
             node = self.placeholder(text if text.isidentifier() else name)
@@ -125,21 +126,21 @@ class GraphBuilder:
         return self.nodes[value]
 
     def placeholder(self, name: str) -> fx.Node:
-        """One more input, behind those that there are."""
+        """Add an input after the existing ones."""
         with self._insert_point():
             return self.graph.placeholder(name)
 
     def _insert_point(self, passed: frozenset[Any] = frozenset()) -> Any:
-        """The place behind the inputs, and behind the calls that are passed."""
+        """Insert after the inputs, and after calls of the functions in `passed`."""
         behind = next(
             (node for node in self.graph.nodes if node.op != "placeholder" and node.target not in passed), None
         )
         return nullcontext() if behind is None else self.graph.inserting_before(behind)
 
-    # NodeCalls → values
+    # Nodes → values
 
     def wrap_result(self, node: fx.Node, result: object, text: str = "") -> object:
-        """A node's result as values: a Tensor, a number or list of the run, or a tuple of them."""
+        """Return a node's result as values: a tensor, a run-time number or list, or a tuple of them."""
         node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in flatten_tensors(result))
         if isinstance(result, torch.Tensor):
             return GraphTensor(self, node, result)  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ class GraphBuilder:
         return self.wrap_result(item, part)
 
     def list_call(self, function: Callable, args: tuple, metas: Sequence, text: str) -> RuntimeList:
-        """A list that a function makes when the net runs."""
+        """Return a list that a function makes when the net runs."""
 
         def make() -> fx.Node:
             return self.graph.call_function(function, self.lower(args))
@@ -169,7 +170,7 @@ class GraphBuilder:
         return RuntimeList(self, make, VaryingItems(metas), text, args)  # type: ignore[arg-type]
 
     def size(self, tensor: GraphTensor, axis: int, text: str = "") -> ReadNumber:
-        """The length of one dimension of a tensor of this graph."""
+        """Return the length of one dimension of a tensor of this graph."""
         key = tensor.node, axis
         if key not in self.sizes:
             read = lambda: self._read_size(tensor.node, "size", axis)  # noqa: E731
@@ -178,7 +179,7 @@ class GraphBuilder:
         return self.sizes[key]
 
     def rank(self, tensor: GraphTensor) -> ReadNumber:
-        """The number of dimensions of a tensor of this graph."""
+        """Return the number of dimensions of a tensor of this graph."""
         key = tensor.node, None
         if key not in self.sizes:
             read = lambda: self._read_size(tensor.node, "dim")  # noqa: E731
@@ -186,7 +187,8 @@ class GraphBuilder:
         return self.sizes[key]
 
     def _read_size(self, node: fx.Node, method: str, *args: int) -> fx.Node:
-        """A number that is read from a tensor as soon as there is the tensor, which need not live on for it."""
+        """Return a number read from a tensor right after the tensor is made, so that the tensor need not live
+        longer."""
         behind = self.rank_checks.get(node, node)
         with (
             self._insert_point(INPUT_CHECKS)
@@ -195,10 +197,10 @@ class GraphBuilder:
         ):
             return self.graph.call_method(method, (node, *args))
 
-    # What a net is built for
+    # Checks at run time
 
     def fix_number(self, number: RuntimeNumber, at: FixedPlace | None = None) -> None:
-        """From here on the number has the value that it has in this compilation; when the net runs, it must."""
+        """Fix a number to its value in this compilation; the net refuses to run with another one."""
         at, number = at or self.fixed_place(), sole_unknown(number)
         if not isinstance(number, ReadNumber):
             self._require(number, number.value, at._replace(path=self.path_seen_from(self, at.path)))
@@ -211,20 +213,20 @@ class GraphBuilder:
             owner._require(number, number.value, at)
 
     def require_declared_size(self, size: ReadNumber, wanted: object, at: FixedPlace, meant: str = "") -> None:
-        """A size must be the number that a declaration says, when the net runs too."""
+        """Add a check that a size equals the number that a declaration says."""
         if not (size.fixed and not (isinstance(wanted, RuntimeNumber) and not wanted.fixed)):
             self._require(size, wanted, at, meant, declared=True)
 
     def require_rank(self, tensor: GraphTensor, place: str) -> None:
-        """A tensor must have as many dimensions as here when the net runs."""
+        """Add a check that a tensor has the same number of dimensions as in this compilation."""
         wanted = tensor.node, tensor.meta.dim(), tensor.node.name, place
         self.rank_checks[tensor.node] = self.graph.call_function(require_rank, wanted)
         self.rank(tensor).known = True
 
     def fix_rank(self, tensor: GraphTensor, at: FixedPlace, *, declared: bool = False) -> None:
-        """A tensor of this graph must have as many dimensions as here when the net runs, if sizes decide it.
+        """Add a check of the rank of a tensor of this graph, if it depends on sizes.
 
-        declared: whether it may be no other one, however the net is built.
+        declared: whether no other rank is allowed, however the net is built.
         """
         rank = self.rank(tensor)
         if has_open_rank(tensor.meta) and not rank.fixed:
@@ -234,12 +236,12 @@ class GraphBuilder:
                 self.rank_checks[tensor.node] = self.graph.call_function(require, (dims, rank.value, *said))
 
     def fixed_place(self) -> FixedPlace:
-        """The step being built, for what it requires."""
+        """Return the current step as text for the message of a check."""
         span = self.cursor.span
         return FixedPlace(self.cursor.path, f"{self.cursor.text} ({span.file}:{span.line}){self.cursor.reason}".strip())
 
     def path_seen_from(self, owner: GraphBuilder, path: str) -> str:
-        """A path of this graph as it reads in the graph of a block around it."""
+        """Return a path of this graph relative to an enclosing block."""
         around = self.frames[: len(self.frames) - len(owner.frames)]
         return join_path(*(frame.path for frame in reversed(around)), self.prefix, path)
 
@@ -253,7 +255,7 @@ class GraphBuilder:
 
 
 def value_label(node: fx.Node) -> str:
-    """A value as a reader knows it: by its label, else as the spec writes it, or by its own name."""
+    """Return the name of a value for messages: its label, its text in the spec, or its own name."""
     site, said = node.meta.get("site") or node.meta.get("step"), node.meta.get("said", "")
     path = site.path if site is not None else ""
     last = path.rpartition(".")[2]

@@ -1,6 +1,6 @@
-"""What a graph does, as data: equal for two graphs that do the same at every size.
+"""Comparison of graphs: equal forms for graphs that do the same at every size.
 
-Numbers that the net is built for count as what they are, whether the graph reads them or not.
+Numbers that the net is built for count by their value, whether the graph reads them or not.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from archscope.compile.runtime_numbers import ReadNumber
 
 
 def graph_form(plan: BlockPlan) -> tuple[object, ...]:
-    """The operations of a plan's graph in their order, with the layers and values that they use."""
+    """Return the operations of a plan's graph in order, with the layers and values that they use."""
     return (*map(_captured_form, plan.captured), *_node_forms(plan))
 
 
 def first_difference(plan: BlockPlan, other: BlockPlan) -> fx.Node | None:
-    """The first node of a plan's graph that does not do what the other one does there."""
+    """Return the first node of a plan's graph that differs from the other graph."""
     steps = zip_longest(_nodes_with_forms(plan), _nodes_with_forms(other), fillvalue=(None, None))
     return next((node for (node, step), (_, there) in steps if step != there), None)
 
@@ -53,7 +53,7 @@ def _captured_form(value: Any) -> object:
 def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) -> tuple[object, ...]:
     member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
     foreign = node.op == "call_module" and "own" not in node.meta and str(node.target) not in plan.declared
-    if foreign and not isinstance(member, SharedModule):  # in a turn's graph: a declared module of the block around it
+    if foreign and not isinstance(member, SharedModule):  # in a turn's graph: a declared module of the enclosing block
         member = None
     target: object = node.target if member is None else member
     if isinstance(member, BlockPlan):
@@ -61,6 +61,6 @@ def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) 
     elif isinstance(member, SharedModule):
         target = id(member.declaration)
     inner = _node_forms(node.meta["loop"].turn) if "loop" in node.meta else []
-    args = node.args[:2] if node.target is require else node.args  # the rest says where
+    args = node.args[:2] if node.target is require else node.args  # the other fields are its place
     said, named = (fx.node.map_arg(part, order.__getitem__) for part in (args, node.kwargs))  # type: ignore[arg-type]
     return node.op, "" if node.op == "placeholder" else target, repr(said), repr(named), inner

@@ -1,6 +1,6 @@
-"""Tensors and functions of tensors, as expressions of a network see them.
+"""Tensors and functions of tensors in the expressions of a spec.
 
-A `GraphTensor` is a node of the graph of a block that is being built, together with a meta tensor that knows its shape.
+A `GraphTensor` is a node of the graph of a block that is being built, with a meta tensor that has its shape.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TENSOR_OPERATORS: Mapping[str, tuple[str, Callable]] = {
 
 
 def has_tensor(value: object) -> bool:
-    """Whether a tensor stands anywhere in a value."""
+    """Return whether a value contains a tensor."""
     if isinstance(value, slice):
         return any(has_tensor(v) for v in (value.start, value.stop, value.step))
     if isinstance(value, RuntimeList):
@@ -55,9 +55,9 @@ def has_tensor(value: object) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class GraphTensor(SpecValue):
-    """One tensor of a graph. `inner` holds the labels inside the labelled group that made it.
+    """One tensor of a graph. inner_labels: the labels inside the labelled group that made it.
 
-    owner: the use of a block, or the turn of a loop, in whose graph the node is.
+    owner: the use of a block, or the turn of a loop, that the node's graph belongs to.
     """
 
     owner: BlockUse = field(repr=False)
@@ -99,11 +99,11 @@ class GraphTensor(SpecValue):
 
     @property
     def rank(self) -> int | None:
-        """The number of dimensions; None where sizes decide it."""
+        """The number of dimensions; None if it depends on sizes."""
         return None if has_open_rank(self.meta) and not self.owner.rank(self).fixed else self.meta.dim()
 
     def size(self, axis: int) -> object:
-        """The length of one dimension, counted from 0, or from -1 at the end."""
+        """Return the length of one dimension, counted from 0, or from -1 at the end."""
         return unwrap_fixed(self.owner.size(self, axis))
 
     def attribute(self, name: str, host: object) -> object:
@@ -123,7 +123,7 @@ class GraphTensor(SpecValue):
 
 @dataclass(frozen=True, eq=False)
 class TensorMethod(SpecValue):
-    """`x.view`: a tensor's method before its call."""
+    """A method of a tensor before its call: `x.view`."""
 
     tensor: GraphTensor
     name: str
@@ -144,11 +144,11 @@ class TensorMethod(SpecValue):
 
 
 NUMBER_ONLY_FUNCTIONS = frozenset(["sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "ceil", "floor"])
-"""Functions of one number: applied to prev they would be given no other."""
+"""Functions of numbers that take only one argument."""
 
 
 class TensorSizes(LazyList):
-    """The sizes of a tensor, each read when the net runs; the last one stays the last one."""
+    """The sizes of a tensor, each read when the net runs; an index from the end stays an index from the end."""
 
     tensor: GraphTensor
 
@@ -180,7 +180,7 @@ def _check_axis(tensor: GraphTensor, axis: object, host: object) -> int:
 
 
 def tensor_help(value: object) -> str:
-    """How to make a tensor of what stands where a tensor belongs."""
+    """Return how to make a tensor of a value that is used as a tensor."""
     if isinstance(value, (tuple, list, RuntimeList)):
         return "take the values apart with labels: - out, _: …"
     return value.cure if isinstance(value, SpecValue) else ""
@@ -188,7 +188,7 @@ def tensor_help(value: object) -> str:
 
 @dataclass(frozen=True, eq=False)
 class TensorFunction(SpecValue):
-    """A function of tensors by its name; `max`, `sum`, `exp` and others are functions of plain numbers too."""
+    """A function of tensors by its name; `max`, `sum`, `exp` and others also take plain numbers."""
 
     name: str
     entry: FunctionEntry
@@ -219,9 +219,8 @@ class TensorFunction(SpecValue):
 
 @dataclass(frozen=True, eq=False)
 class PartialCall(SpecValue):
-    """`flatten(1)`:
-    a function's call without a tensor; as a step it is applied to prev, inside an expression it is a fault.
-    """
+    """A function call without a tensor, `flatten(1)`: as a step it is applied to prev, inside an expression it is an
+    error."""
 
     function: TensorFunction
     args: tuple

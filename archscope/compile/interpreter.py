@@ -1,6 +1,6 @@
-"""A planned net run step by step, so that whoever watches knows at every moment which line of the spec is at work.
+"""Step-by-step run of a compiled net, in which a watcher always knows the current step of the spec.
 
-BlockPlan + laid-out layers + inputs → node after node, with enter(site) and leave() around steps, layers and blocks
+BlockPlan + layers + inputs → node after node, with enter(site) and leave() around steps, layers and blocks
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from archscope.trace import Location
 
 
 class RunWatcher(Protocol):
-    """Told where the run is."""
+    """The callbacks of a run: the start and end of each step, layer and block."""
 
     def enter(self, site: Location, inputs: Iterable[tuple[str, Any]] = ()) -> object: ...
 
@@ -37,17 +37,17 @@ class RunWatcher(Protocol):
 
 @dataclass
 class GraphInterpreter:
-    """Runs one planned net. Values are dropped after their last use, as in an ordinary forward pass."""
+    """Runs a compiled net. Values are dropped after their last use, as in an ordinary forward pass."""
 
     watcher: RunWatcher
     last_uses: dict[fx.Graph, dict[fx.Node, list[fx.Node]]] = field(default_factory=dict)
 
     def run(self, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str = "") -> Any:
-        """The block's output for its inputs."""
+        """Return the block's output for its inputs."""
         return self._run_graph(plan.graph, plan, module, inputs, prefix)
 
     def _run_graph(self, graph: fx.Graph, plan: BlockPlan, module: nn.Module, inputs: tuple, prefix: str) -> Any:
-        """What a graph of a block gives: its own, or a turn's of a loop in it."""
+        """Return the output of a graph of a block: its own, or that of a turn of a loop in it."""
         values: dict[fx.Node, Any] = {}
         waiting, step = iter(inputs), None
         for node in graph.nodes:
@@ -91,14 +91,14 @@ class GraphInterpreter:
         return self._run_module(node, _find_submodule(module, str(node.target)), args, kwargs, prefix)
 
     def _run_loop(self, node: fx.Node, plan: BlockPlan, module: nn.Module, args: tuple, prefix: str) -> Any:
-        """The last turn's value, and the list of every turn's, where it is read."""
+        """Return the last turn's value, and the list of all turns' values if it is read."""
         (value, items, count, captured), every = args, list[Any]()
-        loop, kept = node.meta["loop"], has_collected_turns(node)
+        loop, collects = node.meta["loop"], has_collected_turns(node)
         path = f"{prefix}.{loop.path}" if prefix else loop.path
         for i, item in enumerate(items if loop.itemized else range(count)):
             given = (value, *((item,) if loop.itemized else ()), i, *captured)
             value = self._run_graph(loop.turn.graph, plan, module, given, f"{path}.{i}")
-            every += [value] * kept
+            every += [value] * collects
         return value, every
 
     def _run_module(self, node: fx.Node, child: nn.Module, args: tuple, kwargs: dict, prefix: str) -> Any:
@@ -117,21 +117,21 @@ class GraphInterpreter:
 
 @dataclass(frozen=True)
 class PlacedPlan:
-    """A planned net with its layers on a device."""
+    """A compiled net with its layers on a device."""
 
     plan: Plan
     module: nn.Module
 
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """Every name of every parameter; tied ones appear under each of their names."""
+        """Yield every parameter by name; tied ones under each of their names."""
         return list(self.module.named_parameters(remove_duplicate=False))
 
     def buffers(self) -> list[tuple[str, torch.Tensor]]:
-        """Every buffer by name."""
+        """Yield every buffer by name."""
         return list(self.module.named_buffers(remove_duplicate=False))
 
     def run(self, inputs: tuple, watcher: RunWatcher) -> Any:
-        """One forward pass; the watcher is told of every block, layer and step."""
+        """Run one forward pass; the watcher is called for every block, layer and step."""
         watcher.enter(self.plan.top)
         output = GraphInterpreter(watcher).run(self.plan.block, self.module, inputs)
         watcher.leave()
@@ -139,12 +139,13 @@ class PlacedPlan:
 
 
 def place_plan(plan: Plan, *, device: str, dtype: Any = None, train: bool = False, random: bool = False) -> PlacedPlan:
-    """The net's layers on `device`: with PyTorch's initialisation if `random`, else with cheap finite weights."""
+    """Return the net with its layers on `device`: with PyTorch's initialisation if `random`, else with constant
+    finite weights."""
     return PlacedPlan(plan, build_layers(plan, device=device, dtype=dtype, random=random).train(train))
 
 
 def name_block_inputs(plan: BlockPlan | None, args: tuple) -> Iterable[tuple[str, Any]]:
-    """The inputs of a block's call by the block's own names; none of a layer's."""
+    """Return the inputs of a block's call under the block's own names; none for a layer."""
     if plan is None:
         return ()
     inputs = [node for node in plan.graph.nodes if node.op == "placeholder"]
@@ -152,7 +153,7 @@ def name_block_inputs(plan: BlockPlan | None, args: tuple) -> Iterable[tuple[str
 
 
 def returned_unchanged(graph: fx.Graph) -> list[fx.Node]:
-    """What a graph gives as it is: the values that `return:` names, and that what it works out does not read."""
+    """Return the outputs that `return:` names and does not compute itself."""
     (output,) = (node for node in graph.nodes if node.op == "output")
     working = {node for node in graph.nodes if (site := node.meta.get("step")) is not None and site.path == RETURN_PATH}
     read = {value for node in working for value in node.all_input_nodes}
@@ -160,7 +161,7 @@ def returned_unchanged(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _prefix_site(prefix: str, site: Location) -> Location:
-    """The site as seen from the top."""
+    """Return the location with its path from the top of the net."""
     if not prefix:
         return site
     path = f"{prefix}.{site.path}" if site.path else prefix
@@ -174,7 +175,7 @@ def _find_submodule(module: nn.Module, name: str) -> nn.Module:
 
 
 def _replace_nodes(argument: Any, values: Mapping[fx.Node, Any]) -> Any:
-    """A node's argument with the nodes in it replaced by their values."""
+    """Return a node's argument with the nodes in it replaced by their values."""
     if isinstance(argument, fx.Node):
         return values[argument]
     if isinstance(argument, (tuple, list)):

@@ -1,9 +1,9 @@
-"""One use of a torch.nn layer: what it infers, what it checks, what it gives.
+"""One use of a torch.nn layer: its inferred arguments, its checks, and its output.
 
-    Layer (bound arguments) + input shapes → Recipe (everything a constructor needs) → output shapes
+    Layer (bound arguments) + input shapes → Recipe (all arguments of the constructor) → output shapes
 
-Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all where `shapes`
-has a rule.
+Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all if `shapes` has a
+rule.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ FORWARD_HELP = "this input does not suit these arguments; PyTorch says why"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A layer ready to be made: its class and every argument that was given or inferred."""
+    """A layer that is ready to be made: its class and all arguments that were given or inferred."""
 
     cls: type[nn.Module]
     arguments: tuple[tuple[str, object], ...]
 
     def make(self) -> nn.Module:
-        """The module, initialised as its constructor does it."""
+        """Return the module, initialised by its constructor."""
         return self.cls(**{name: _make_nested(value) for name, value in self.arguments})
 
     @property
@@ -69,7 +69,7 @@ class Recipe:
 
 
 MOST_SHAPES = 6
-"""Of how many inputs a complaint tells the shapes."""
+"""The maximum number of input shapes in a message."""
 
 
 def _make_nested(value: object) -> object:
@@ -77,7 +77,8 @@ def _make_nested(value: object) -> object:
 
 
 def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
-    """A torch.nn class with arguments bound as PyTorch binds them (language, section 3). Raises Fault."""
+    """Return a torch.nn class with arguments bound as PyTorch binds them (language, section 3). Raises
+    EvaluationError."""
     try:
         bound = bind_constructor(kind.source, args, kwargs)
     except BindError as error:
@@ -90,8 +91,9 @@ def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
 
 
 def _check_word(kind: LayerClass, name: str, value: object) -> object:
-    """An argument;
-    a function's name (`bilinear`, `tanh`) is a word where words belong. Raises Fault for other words.
+    """Return an argument; the name of a function (`bilinear`, `tanh`) becomes a word if the parameter takes words.
+
+    Raises EvaluationError for other words.
     """
     parameter = constructor_signature(kind.source).parameters.get(name)
     if parameter is None or not isinstance(value, (str, TensorFunction)):
@@ -108,12 +110,12 @@ def _check_word(kind: LayerClass, name: str, value: object) -> object:
 
 
 def can_be_word(parameter: inspect.Parameter) -> bool:
-    """Whether an argument may be a word: its default or its annotation says so."""
+    """Return whether an argument may be a word, by its default or annotation."""
     return isinstance(parameter.default, str) or "str" in str(parameter.annotation)
 
 
 def call_key(inputs: tuple[torch.Tensor, ...], kwargs: Mapping[str, object]) -> tuple:
-    """What a layer's output shapes depend on beside its recipe."""
+    """Return what a layer's output shapes depend on besides its recipe."""
     return tuple(_value_key(v) for v in inputs), tuple((k, _value_key(v)) for k, v in kwargs.items())
 
 
@@ -125,7 +127,7 @@ def _value_key(value: object) -> object:
 
 @dataclass
 class LayerCache:
-    """Makes layers on meta and remembers them for one compilation; `train` decides how they run."""
+    """The meta modules and output shapes of layers in one compilation; `train` is their mode."""
 
     train: bool = False
     meta_modules: dict[Recipe, nn.Module] = field(default_factory=dict)
@@ -135,9 +137,9 @@ class LayerCache:
     def complete_recipe(
         self, layer: Layer, inputs: tuple[torch.Tensor, ...], complain: Callable[[LayerConflict], None]
     ) -> Recipe:
-        """The recipe of a layer used on `inputs`.
+        """Return the recipe of a layer used on `inputs`.
 
-        Wrong ranks are raised; sizes that disagree are complained of and mended.
+        Raises EvaluationError for a wrong rank; sizes that disagree are passed to `complain` and replaced.
         """
         name, given = layer.kind.name, dict(layer.arguments)
         if inputs and torch_layers().get(name) is layer.kind.source:
@@ -181,7 +183,7 @@ class LayerCache:
         return value.entry.target if isinstance(value, TensorFunction) else value
 
     def find_input_conflict(self, layer: Layer, tensor: torch.Tensor) -> tuple[LayerConflict, tuple[int, ...]] | None:
-        """What keeps a layer from taking its input at all, and a shape that it could take; None where nothing does."""
+        """Return why a layer cannot take its input, with a shape that it could take; None if it can."""
         name, given, shape = layer.kind.name, dict(layer.arguments), tuple(tensor.shape)
         if torch_layers().get(name) is not layer.kind.source:
             return None
@@ -196,13 +198,13 @@ class LayerCache:
         return None
 
     def arguments_text(self, recipe: Recipe) -> str:
-        """The layer's arguments in short."""
+        """Return the layer's arguments in short."""
         if recipe not in self.texts:
             self.texts[recipe] = format_layer_arguments(recipe.name, dict(recipe.arguments))
         return self.texts[recipe]
 
     def meta_module(self, recipe: Recipe) -> nn.Module:
-        """The layer on meta, without memory. Raises Fault with the constructor's own complaint."""
+        """Return the layer on meta, without memory. Raises EvaluationError with the constructor's message."""
         if recipe not in self.meta_modules:
             try:
                 with FastInitMode(), torch.device("meta"):
@@ -214,15 +216,15 @@ class LayerCache:
         return self.meta_modules[recipe]
 
     def check_constructor(self, layer: Layer) -> None:
-        """Makes a layer whose input is not known, if it needs nothing of it.
+        """Make a layer whose input is not known, if no argument is inferred from it.
 
-        Raises Fault for arguments that are wrong.
+        Raises EvaluationError for wrong arguments.
         """
         if isinstance(layer.kind.source, type) and not layer.inferred:
             self.meta_module(self.complete_recipe(layer, (), raise_conflict))
 
     def output(self, recipe: Recipe, inputs: tuple, kwargs: dict) -> object:
-        """What the layer gives for `inputs` (meta tensors in, meta tensors out). Raises Fault."""
+        """Return the layer's output for `inputs` (meta tensors). Raises EvaluationError."""
         key = (recipe, call_key(inputs, kwargs))
         if key not in self.outputs:
             self.outputs[key] = self._compute_output(recipe, inputs, kwargs)
@@ -248,7 +250,7 @@ def _all_arguments(recipe: Recipe) -> dict[str, object]:
 
 
 def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
-    """Raises Fault where a layer is given more or fewer inputs than its forward takes."""
+    """Raise EvaluationError if a layer gets more or fewer inputs than its forward takes."""
     forward = inspect.signature(recipe.cls.forward)
     try:
         forward.bind(None, *inputs, **kwargs)
@@ -260,7 +262,7 @@ def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) ->
 
 
 def check_attention_order(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
-    """Raises Fault where attention would take batches for lengths, or lengths for batches."""
+    """Raise EvaluationError if attention would take batches for lengths, or lengths for batches."""
     if recipe.cls is not nn.MultiheadAttention:
         return
     bound = inspect.signature(recipe.cls.forward).bind(None, *inputs, **kwargs).arguments
@@ -277,7 +279,7 @@ def raise_conflict(conflict: LayerConflict) -> None:
 
 
 def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> None:
-    """Raises Fault where a layer's input has a rank that it would misread (an unbatched image, a flat vector)."""
+    """Raise EvaluationError for an input rank that a layer would misread (an unbatched image, a flat vector)."""
     allowed = ALLOWED_RANKS.get(name)
     if allowed is None or tensor.dim() in {len(axes) for axes in allowed}:
         return
@@ -287,7 +289,7 @@ def check_rank(name: str, given: Mapping[str, object], tensor: torch.Tensor) -> 
 
 
 def check_has_axis(name: str, tensor: torch.Tensor, axis: int) -> None:
-    """Raises Fault where a layer's input has not the axis that its arguments follow from."""
+    """Raise EvaluationError if a layer's input lacks the axis that its arguments are inferred from."""
     needed = axis + 1 if axis >= 0 else -axis
     if tensor.dim() < needed:
         fact = f"{name} wants {needed} dimension{'s' * (needed > 1)} or more but its input is {tuple(tensor.shape)}"
@@ -299,7 +301,7 @@ def _axis_names(axes: tuple[str, ...], given: Mapping[str, object]) -> tuple[str
 
 
 def run_on_meta(name: str, run: Callable[[], object], inputs: tuple) -> object:
-    """`run()` on meta tensors, with torch's complaint as a EvaluationError that names the shapes."""
+    """Return `run()` on meta tensors; torch's exception becomes an EvaluationError with the input shapes."""
     try:
         with torch.no_grad():
             return run()

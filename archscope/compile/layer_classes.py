@@ -1,7 +1,7 @@
-"""Layers and blocks, as expressions of a network see them.
+"""Layers and blocks in the expressions of a spec.
 
-LayerClass (Conv2d, a block) → called with arguments → Layer → called with tensors → Tensor
-DeclaredLayer (a layer under `modules:`) → called with tensors → Tensor
+LayerClass (Conv2d, a block) → called with arguments → Layer → called with tensors → GraphTensor DeclaredLayer (a layer
+under `modules:`) → called with tensors → GraphTensor
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINSPACE_HELP = (
 
 
 def linspace_help(value: object) -> str:
-    """How to write numbers, where linspace is asked for them; empty for what is not made by it."""
+    """Return how to write numbers instead of linspace; empty for a value that linspace did not make."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(linspace_help, value)), "")
     waiting = [value.node] if isinstance(value, GraphTensor) else []
@@ -40,7 +40,7 @@ def linspace_help(value: object) -> str:
 
 
 def as_block_argument(value: object, host: object) -> object:
-    """An argument of a block: lists become tuples, of a known length, so that they can be part of a key."""
+    """Return an argument of a block with lists as tuples of known length, so that it can be part of a key."""
     if isinstance(value, RuntimeList):
         value = value.to_plain(host)
     return tuple(as_block_argument(part, host) for part in value) if isinstance(value, (list, tuple)) else value
@@ -48,7 +48,7 @@ def as_block_argument(value: object, host: object) -> object:
 
 @dataclass(frozen=True)
 class LayerClass(SpecValue):
-    """A layer class or a block, before it has arguments. `bind(kind, args, kwargs)` checks them and gives the Layer."""
+    """A layer class or a block without arguments. `bind(kind, args, kwargs)` checks them and returns the Layer."""
 
     name: str
     source: Any = field(repr=False)  # an nn.Module class, or a block's definition
@@ -69,7 +69,7 @@ class LayerClass(SpecValue):
             raise EvaluationError(f"{self.name} is given a tensor where its arguments stand", cure)
         if has_unknown(given):
             return UNKNOWN
-        if isinstance(self.source, type):  # a layer is made once, for numbers that are known by then
+        if isinstance(self.source, type):  # a layer of torch.nn is made before the run, so its numbers must be known
             args, kwargs = fix_value(args, host), {name: fix_value(value, host) for name, value in kwargs.items()}
         named = {name: as_block_argument(value, host) for name, value in kwargs.items()}
         return self.bind(self, tuple(as_block_argument(value, host) for value in args), named)
@@ -77,7 +77,7 @@ class LayerClass(SpecValue):
 
 @dataclass(frozen=True)
 class Layer(SpecValue):
-    """A layer or block with its arguments: what one use of it is made from. `struck` are those left to inference."""
+    """A layer or block with its arguments. inferred: the arguments that are inferred from the input."""
 
     kind: LayerClass
     arguments: tuple[tuple[str, object], ...]
@@ -99,7 +99,7 @@ class Layer(SpecValue):
 
 @dataclass(frozen=True, eq=False)
 class ParameterFunction(SpecValue):
-    """The function `Parameter(*shape, init=…)`: a learned tensor."""
+    """The function `Parameter(*shape, init=…)`, which makes a learned tensor."""
 
     what = "Parameter"
 
@@ -122,9 +122,9 @@ class ParameterFunction(SpecValue):
 
 @dataclass(eq=False)
 class DeclaredLayer(SpecValue):
-    """A layer declared under `modules:`: every call shares its weights. The first call sets `made` and `member`.
+    """A layer declared under `modules:`, whose calls share its weights. The first call sets `built` and `member_name`.
 
-    owner: the use of the block that declares it. Blocks that it is handed to, and blocks of the same file, hold it too.
+    owner: the use of the block that declares it. Blocks that it is passed to, and blocks of the same file, hold it too.
     """
 
     owner: BlockUse = field(repr=False)

@@ -1,6 +1,6 @@
-"""Conditions of loops that hold in no turn: whatever the loop is told, the step is never built.
+"""Warnings about `when:` conditions that hold in no turn of their loop, so that the step is never built.
 
-a `when:` and the loops around it → every turn → truth of each; where a count or list is no constant, other values too
+a `when:` and the loops around it → every turn → truth of each; if a count or list is not constant, for other values too
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from archscope.compile.session import CompileSession
 
 MAX_TURNS = 4096
-"""How many turns are looked at."""
+"""The maximum number of turns that are evaluated."""
 MAX_TRIED_COUNT = 64
-"""The largest count in whose place others are tried."""
+"""The largest count for which other values are tried."""
 LOOP_NAMES = ("i", "first", "last")
 
 
 @dataclass
 class LoopConditions:
-    """What the conditions of one compilation came to. truths_by_place: place of a condition → its text and what its
-    turns gave, True, False or both; both where that is not certain."""
+    """The results of the conditions of one compilation. truths_by_place: place of a condition → its text and its
+    values in the turns, True, False or both; both if that is not certain."""
 
     truths_by_place: dict[Span, tuple[str, set[bool]]] = field(default_factory=dict)
     evaluated: set[tuple[Span, str]] = field(default_factory=set)
@@ -40,21 +40,21 @@ class LoopConditions:
     def evaluate_turns(
         self, session: CompileSession, condition: Expression, scope: Scope, *, otherwise: bool = False
     ) -> None:
-        """Judges a condition that stands in loops and reads their names, once for all its turns."""
+        """Evaluate a condition that reads names of the loops around it, once for all turns."""
         loops = [one for one in scope.chain() if one.loop is not None][::-1]
         names = {*LOOP_NAMES, *(name for one in loops for name in bound_names(one))}
         if not loops or not names.intersection(names_in(condition.tree)):
             return
-        told = sorted(outer_names(condition, loops, names))
-        known = condition.span, ", ".join(str(scope.find(name)) for name in told)
+        outer = sorted(outer_names(condition, loops, names))
+        known = condition.span, ", ".join(str(scope.find(name)) for name in outer)
         _, truths = self.truths_by_place.setdefault(condition.span, (condition.text, set()))
         if known not in self.evaluated and len(truths) < 2:
             self.evaluated.add(known)
-            truths.update(find_truths(session, condition, loops, told))
+            truths.update(find_truths(session, condition, loops, outer))
         self.with_else |= {condition.span} if otherwise else set()
 
     def warn_never_built(self, session: CompileSession) -> None:
-        """The steps that no turn builds, in any use of their block."""
+        """Warn about the steps that no turn builds, in any use of their block."""
         for span, (text, truths) in self.truths_by_place.items():
             if truths == {False}:
                 said = f"`when: {text}` holds in no turn of its loop: the step is never built"
@@ -65,12 +65,12 @@ class LoopConditions:
 
 
 def bound_names(scope: Scope) -> tuple[str, ...]:
-    """The names that a loop binds beside its own."""
+    """Return the names that a loop binds."""
     return tuple(label.name for label in scope.loop.names) if isinstance(scope.loop, For) else ()
 
 
 def loop_range(scope: Scope) -> Data:
-    """How often a loop turns, or over what."""
+    """Return the count of a loop, or its items."""
     assert scope.loop is not None
     return scope.loop.count if isinstance(scope.loop, Repeat) else scope.loop.items
 
@@ -84,7 +84,7 @@ def names_in_data(value: Data) -> Iterator[str]:
 
 
 def outer_names(condition: Expression, loops: Sequence[Scope], names: set[str]) -> set[str]:
-    """What a condition and its loops read beside the loops' names: params, arguments, sizes. A word is no name."""
+    """Return the names that a condition and its loops read from outside: params, arguments, sizes."""
     read = {*names_in(condition.tree)}
     for one in loops:
         read |= {name for name in names_in_data(loop_range(one)) if one.find(name) is not MISSING}
@@ -92,19 +92,21 @@ def outer_names(condition: Expression, loops: Sequence[Scope], names: set[str]) 
 
 
 def find_truths(
-    session: CompileSession, condition: Expression, loops: Sequence[Scope], told: Sequence[str]
+    session: CompileSession, condition: Expression, loops: Sequence[Scope], outer: Sequence[str]
 ) -> set[bool]:
-    """What a condition comes to in all turns. What else is told must be the one number or list that a loop goes by,
-    and the condition may not read its items; then others in its place are tried, so that no switch is taken for a
-    fault."""
+    """Return the values of a condition in all turns.
+
+    If it reads names from outside, that must be the one number or list that the loop runs over, and the condition may
+    not read its items; then other values are tried, so that a switch of the block is not reported.
+    """
     unsure, found = {True, False}, set[bool]()
     items = {name for one in loops for name in bound_names(one)}
-    if told and (len(told) > 1 or len(loops) > 1 or items.intersection(names_in(condition.tree))):
+    if outer and (len(outer) > 1 or len(loops) > 1 or items.intersection(names_in(condition.tree))):
         return unsure
-    if told and not is_loop_length(loops[0], told[0]):
+    if outer and not is_loop_length(loops[0], outer[0]):
         return unsure
     try:
-        for given in alternative_values(told[0], compile_time_value(loops[0].find(told[0]))) if told else [{}]:
+        for given in alternative_values(outer[0], compile_time_value(loops[0].find(outer[0]))) if outer else [{}]:
             turns = product(*(turn_bindings(session, one, given) for one in loops))
             for number, turn in enumerate(turns):
                 names = {name: value for part in turn for name, value in part.items()}
@@ -118,7 +120,7 @@ def find_truths(
 
 
 def is_loop_length(scope: Scope, name: str) -> bool:
-    """Whether a name's value is a number in a loop's count or items, or the list whose length is the loop's."""
+    """Return whether a name is a number in a loop's count or items, or the list that the loop runs over."""
     said = loop_range(scope)
     if isinstance(compile_time_value(scope.find(name)), int):
         return name in names_in_data(said)
@@ -126,18 +128,18 @@ def is_loop_length(scope: Scope, name: str) -> bool:
 
 
 def alternative_values(name: str, value: object) -> Iterator[Mapping[str, object]]:
-    """Other values of a count or a list. Raises Fault for what is neither."""
+    """Return other values of a count or a list. Raises EvaluationError for other kinds of values."""
     if isinstance(value, (list, tuple)):
         yield from ({name: [*value][:number]} for number in range(1, len(value) + 1))
         yield {name: [*value, *value]}
     elif isinstance(value, int) and not isinstance(value, bool) and value <= MAX_TRIED_COUNT:
         yield from ({name: number} for number in (*range(max(24, 2 * value)), 128, 1024))
     else:
-        raise EvaluationError(f"{name} is no count")
+        raise EvaluationError(f"{name} is not a count")
 
 
 def turn_bindings(session: CompileSession, scope: Scope, given: Mapping[str, object]) -> Iterator[dict[str, object]]:
-    """The names in every turn of one loop. Raises Fault."""
+    """Return the loop's names in every turn. Raises EvaluationError."""
     loop, names = scope.loop, bound_names(scope)
     value = session.evaluate_data(
         loop_range(scope), Scope(scope.parent, dict(given)), words=True, report=ignore_turn_problem
@@ -159,4 +161,4 @@ def condition_value(
 
 
 def ignore_turn_problem(_span: Span, _message: str, _help: str = "") -> None:
-    """What goes wrong in another turn is not told."""
+    """Ignore a problem in another turn."""

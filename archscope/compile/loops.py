@@ -1,9 +1,9 @@
-"""Loops: `repeat:` and `for:` as turns, each with names of its own.
+"""Loops: `repeat:` and `for:` as turns, each with its own names.
 
 loop → names of every turn → body, turn after turn → value, and the list that `collect:` keeps
 
-A loop whose length is a number of the run, and whose turns are all built alike, is one loop when the net runs
-(turns.py); any other is written out turn after turn, and the net is built for that length.
+A loop over a run-time length whose turns are all equal stays a loop (runtime_loops.py); any other is unrolled, and the
+net is built for that length.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def build_loop(compiler: StepCompiler, step: Step, start: object, scope: Scope, path: str) -> object:
-    """The value after the last turn; every turn starts from the value before it."""
+    """Return the value after the last turn; every turn starts from the value of the turn before it."""
     session, around = compiler.use.session, compiler.use.session.loop_turns
     try:
         length = loop_length(compiler, step, start, scope, path)
@@ -61,27 +61,27 @@ def build_loop(compiler: StepCompiler, step: Step, start: object, scope: Scope, 
 
 
 def count_steps(body: Body) -> int:
-    """How many steps a body has at least; loops in it count their turns themselves."""
+    """Return the minimum number of steps of a body; loops in it count their turns themselves."""
     if isinstance(body, tuple):
         return sum(count_steps(step.body) for step in body)
     return count_steps(body.body) if isinstance(body, Step) else 1
 
 
 def turn_count(length: Any) -> int:
-    """How often a loop turns at these sizes."""
+    """Return the number of turns at these sizes."""
     count = compile_time_value(length)
     return 1 if count is UNKNOWN else count if isinstance(count, int) else len(count)
 
 
 def store_collected(step: Step, scope: Scope, value: object, collected: object) -> object:
-    """Keeps the list of every turn's value under its name."""
+    """Bind the list of all turns' values to its name."""
     if step.collect is not None:
         scope.table[step.collect.name] = UNKNOWN if value is UNKNOWN or has_unknown(collected) else collected
     return value
 
 
 def loop_length(compiler: StepCompiler, step: Step, prev: object, scope: Scope, path: str) -> object:
-    """What a loop goes through: a count, or a list. UNKNOWN for one that cannot be worked out, which is reported."""
+    """Return the count or the list of a loop; UNKNOWN if it cannot be evaluated, which is reported."""
     loop = step.loop
     place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
     compiler.use.cursor = StepCursor(path, place, text="for" if isinstance(loop, For) else "repeat")
@@ -96,7 +96,7 @@ def loop_length(compiler: StepCompiler, step: Step, prev: object, scope: Scope, 
 
 
 def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, path: str) -> object:
-    """The list of a `for`. Raises Fault."""
+    """Return the list of a `for`. Raises EvaluationError."""
     session, inner = compiler.use.session, Scope(scope, {"prev": prev})
     compiler.use.cursor, before = (
         StepCursor(path, loop.items.span, text=data_text(loop.items)),
@@ -112,7 +112,7 @@ def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, pa
 
 
 def names_by_turn(compiler: StepCompiler, step: Step, length: object) -> Sequence[dict[str, object]]:
-    """The loop's own names in each turn. A loop that could not be worked out has one turn."""
+    """Return the loop's own names in each turn. A loop that could not be evaluated has one turn."""
     loop = step.loop
     if isinstance(loop, Repeat):
         count: Any = length.to_plain(compiler.use) if isinstance(length, RuntimeNumber) else length
@@ -126,7 +126,7 @@ def names_by_turn(compiler: StepCompiler, step: Step, length: object) -> Sequenc
 
 
 def bind_row(compiler: StepCompiler, loop: For, item: object, place: Span) -> dict[str, object]:
-    """The names of one turn; a row of another length is reported at its place."""
+    """Return the names of one turn; report a row of the wrong length at its place."""
     if loop.single:
         return {loop.names[0].name: item}
     if isinstance(item, (list, tuple)) and len(item) == len(loop.names):
@@ -139,7 +139,7 @@ def bind_row(compiler: StepCompiler, loop: For, item: object, place: Span) -> di
 
 
 def repeat_count(compiler: StepCompiler, loop: Repeat, prev: object, scope: Scope) -> object:
-    """The turns of a `repeat`. Raises Fault."""
+    """Return the number of turns of a `repeat`. Raises EvaluationError."""
     count = compiler.evaluate(loop.count, prev, scope)
     if count is UNKNOWN:
         return count

@@ -1,7 +1,7 @@
-"""Meta tensors in nested values, and numbers of dimensions that sizes decide.
+"""Nested meta tensors, and numbers of dimensions that depend on sizes.
 
-`squeeze` drops a dimension at some sizes and keeps it at others. A meta tensor whose
-rank may be another one when the net runs carries a mark, and so does what is made of it.
+`squeeze` drops a dimension at some sizes and keeps it at others. A meta tensor whose rank may differ when the net runs
+is marked, and so are the results computed from it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber
 
 RANK_FROM_SIZES = frozenset(["squeeze", "cartesian_prod"])
-"""Functions whose result has as many dimensions as sizes, or the length of a list, say."""
+"""Functions whose result rank depends on sizes, or on the length of a list."""
 RANK_FROM_NUMBERS = frozenset(["flatten", "tensordot"])
-"""Functions whose result has as many dimensions as a number says, as `keepdim` does of others."""
+"""Functions whose result rank depends on a number, as on `keepdim` in others."""
 RANK_FROM_ARGUMENTS = frozenset(["view", "reshape", "permute", "bmm", "mm"])
-"""Functions whose result has as many dimensions as their arguments say, whatever comes in."""
+"""Functions whose result rank depends on their arguments alone."""
 OPEN_RANK_MARK = "rank_is_open"
 
 
 def flatten_tensors(values: object) -> list[torch.Tensor]:
-    """Every tensor in a nested value."""
+    """Yield every tensor in a nested value."""
     if isinstance(values, torch.Tensor):
         return [values]
     if isinstance(values, Mapping):
@@ -32,17 +32,20 @@ def flatten_tensors(values: object) -> list[torch.Tensor]:
 
 
 def has_open_rank(meta: torch.Tensor) -> bool:
-    """Whether a value may have another number of dimensions when the net runs."""
+    """Return whether a value may have another number of dimensions when the net runs."""
     return bool(getattr(meta, OPEN_RANK_MARK, False))
 
 
 def has_any_open_rank(metas: object) -> bool:
-    """Whether one of the tensors in a nested value is such a value."""
+    """Return whether one of the tensors in a nested value may have another rank when the net runs."""
     return any(map(has_open_rank, flatten_tensors(metas)))
 
 
 def has_open_result(name: str, args: tuple, kwargs: Mapping[str, object], metas: object) -> bool:
-    """Whether a function's result is such a value. metas: its arguments as meta tensors and numbers."""
+    """Return whether a function's result may have another rank when the net runs.
+
+    metas: its arguments as meta tensors and numbers.
+    """
     given = (*args, *kwargs.values())
     lists = [value for value in given if isinstance(value, RuntimeList)]
     numbers = [value for value in given if isinstance(value, RuntimeNumber)]
@@ -54,7 +57,7 @@ def has_open_result(name: str, args: tuple, kwargs: Mapping[str, object], metas:
 
 
 def mark_open_rank(result: object) -> Any:
-    """A nested result with the mark on its tensors, which are others than those that came in."""
+    """Return a nested result with marked tensors, which are new objects."""
     if isinstance(result, torch.Tensor):
         marked = result.detach()
         setattr(marked, OPEN_RANK_MARK, True)
@@ -67,6 +70,6 @@ def mark_open_rank(result: object) -> Any:
 
 
 def have_same_ranks(one: object, other: object) -> bool:
-    """Whether the tensors in two nested values have as many dimensions, and sizes decide it of both or of none."""
+    """Return whether the tensors in two nested values have equal ranks, fixed or dependent on sizes in both."""
     left, right = flatten_tensors(one), flatten_tensors(other)
     return [(t.dim(), has_open_rank(t)) for t in left] == [(t.dim(), has_open_rank(t)) for t in right]

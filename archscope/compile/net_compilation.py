@@ -1,4 +1,4 @@
-"""The whole net of a spec: which variant, at which sizes, and what it will need.
+"""Compilation of the whole net of a spec: its variant, its input sizes, and its memory needs.
 
 Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
 """
@@ -36,7 +36,8 @@ from archscope.user_warnings import attributed_warnings
 
 @dataclass(frozen=True)
 class InputOverride:
-    """`--input x=int64:1x128`: the name may be empty where there is one input; dtype empty keeps the spec's."""
+    """A value of `--input`, `x=int64:1x128`: the name may be empty for a single input; an empty dtype keeps the
+    spec's."""
 
     name: str
     shape: tuple[int, ...]
@@ -56,11 +57,11 @@ def compile_net(
     allow_python: bool = False,
     layer_cache: LayerCache | None = None,
 ) -> Plan:
-    """Compiles one variant on meta tensors, without memory.
+    """Return the plan of one variant, compiled on meta tensors without memory.
 
-    strict: residual mismatches are problems; otherwise they are kept in the graph for the recorder to find.
-    layer_cache: of another compilation in the same mode, whose layers are not made again.
-    Raises SpecError with every independent problem, UsageError for settings and overrides that do not fit the spec.
+    strict: mismatches of residuals are problems; otherwise they stay in the graph for the recorder to find.
+    layer_cache: of another compilation in the same mode, whose layers are reused. Raises SpecError with all independent
+    problems, UsageError for settings and overrides that do not fit the spec.
     """
     spec = library.root
     if spec.layers is None:
@@ -80,7 +81,7 @@ def compile_net(
         block = _compile_top_block(session, context, spec, variant, inputs, bound)
     warn_unused_params(session, spec)
     session.conditions.warn_never_built(session)
-    if session.problems:  # a net that cannot run shows its mismatches here, since no recording will
+    if session.problems:  # a net that cannot run is not recorded, so its mismatches are reported here
         for problem in session.mismatches:
             session.problems.add(problem)
     session.problems.raise_if_any(library.sources)
@@ -90,8 +91,10 @@ def compile_net(
     session.problems.raise_if_any(library.sources)
     plan = _make_plan(session, spec, variant, block, inputs, ties)
     sized = frozenset(param_dimensions(spec, inputs))
-    told = {name: value for name, value in (settings or {}).items() if name not in sized}
-    again = partial(_compile_for_shapes, library, variant, settings=told, train=train, allow_python=allow_python)
+    fixed_params = {name: value for name, value in (settings or {}).items() if name not in sized}
+    again = partial(
+        _compile_for_shapes, library, variant, settings=fixed_params, train=train, allow_python=allow_python
+    )
     options = {"batch": _batch_size(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
     at_home = partial(_compile_for_shapes, library, variant, {}, settings=settings, **options)
     elsewhere = bool(overrides) and bool(plan.expected) and _has_other_sizes(plan, at_home)
@@ -108,7 +111,7 @@ def _compile_for_shapes(
 
 
 def _batch_size(spec: Spec, overrides: Sequence[InputOverride], batch: int) -> int:
-    """The size that the first input's shape gives `N`, else the batch."""
+    """Return the size that the first input's shape gives `N`, else the batch."""
     chosen = _overrides_by_input(spec, overrides)
     named = ((entry.dims or (), chosen[entry.name].shape) for entry in spec.inputs if entry.name in chosen)
     sizes = (size for dims, shape in named for dim, size in zip(dims, shape, strict=False) if dim.text == "N")
@@ -116,15 +119,15 @@ def _batch_size(spec: Spec, overrides: Sequence[InputOverride], batch: int) -> i
 
 
 def _has_other_sizes(plan: Plan, at_home: Callable[..., Plan]) -> bool:
-    """Whether a plan's inputs have other sizes than the file says."""
+    """Return whether a plan's inputs have other sizes than the file says."""
     try:
         return [i.shape for i in plan.inputs] != [i.shape for i in at_home(strict=False).inputs]
-    except SpecError:  # at the file's own sizes there is no net
+    except SpecError:  # the net cannot be compiled at the file's own sizes
         return True
 
 
 def _check_given_once(context: FileContext, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
-    """A param that is an input's dimension may be given by its input or by itself, but not as two numbers."""
+    """Raise UsageError if a param that is an input's dimension is given as two different numbers."""
     for name, size in sizes.items():
         if name in settings and (said := context.scope.find(name)) != size:
             cure = f"leave {name} out, it is the input's size, or give the input {said}"
@@ -140,20 +143,20 @@ def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
 
 
 def inapplicable_figures(otherwise: bool, batch: int) -> frozenset[str]:
-    """The expected figures that say nothing of this run: a file's figures are meant for its own sizes, one input."""
+    """Return the expected figures that do not apply to this run: they hold for the file's own sizes and one input."""
     if otherwise:
         return frozenset(["params", "macs"])
     return frozenset(["macs"]) if batch != 1 else frozenset()
 
 
 def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
-    """The params that are set to another value than they have in this variant."""
+    """Return the params that are set to another value than in this variant."""
     own = {one.name: one.value for one in (*spec.params, *variant.settings)}
     return [name for name, one in settings.items() if not (isinstance(one, Setting) and one.value == own.get(name))]
 
 
 def warn_unused_params(session: CompileSession, spec: Spec) -> None:
-    """Params that nothing in the file reads."""
+    """Warn about params that nothing in the file reads."""
     read = spec.names_read
     for setting in spec.params:
         if setting.name not in read:
@@ -167,9 +170,9 @@ def warn_unused_params(session: CompileSession, spec: Spec) -> None:
 def _add_batch(
     spec: Spec, overrides: Sequence[InputOverride], batch: int | None = None
 ) -> tuple[list[InputOverride], tuple[str, ...]]:
-    """Overrides that lack the batch `N` alone with that batch, else 1, and notes that say so.
+    """Return the overrides with a batch added to those that lack only `N`, and notes that say so.
 
-    Raises UsageError where a batch is given and all of them have one.
+    Raises UsageError if a batch is given and all of them have one.
     """
     found, notes = list(_overrides_by_input(spec, overrides).values()), []
     ranks = {entry.name: len(entry.dims or ()) for entry in spec.inputs if entry.dims and entry.dims[0].text == "N"}
@@ -197,12 +200,12 @@ def _overrides_by_input(spec: Spec, overrides: Sequence[InputOverride]) -> dict[
 
 
 def params_from_inputs(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
-    """The params whose sizes the shapes of the inputs give, with these sizes. Raises UsageError."""
+    """Return the params that the shapes of the inputs determine, with their sizes. Raises UsageError."""
     return {} if spec.layers is None else _bound_params(spec, _add_batch(spec, overrides)[0])
 
 
 def _bound_params(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
-    """Params that stand alone as a dimension take the size that an override gives them."""
+    """Return the params that are dimensions by themselves, with the sizes that the overrides give them."""
     params, bound = {s.name for s in spec.params}, {}
     for entry in spec.inputs:
         override = _overrides_by_input(spec, overrides).get(entry.name)
@@ -243,7 +246,7 @@ def _input_spec(
 
 
 def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: int | None) -> str:
-    """What no tensor can be; empty for an input that can be made."""
+    """Return why a tensor of an input cannot be made; empty if it can."""
     if len(sizes) > MAX_RANK:
         return f"has {len(sizes)} dimensions; at most {MAX_RANK} are allowed"
     if max((low, high or 0)) >= INT64_LIMIT:
@@ -314,7 +317,7 @@ def _resolve_tie(session: CompileSession, block: BlockPlan, tie: Tie) -> tuple[s
 
 
 def _check_tie_owners(session: CompileSession, spec: Spec) -> None:
-    """A parameter that owns another's values is not tied itself, so that there is no circle."""
+    """Report a tied parameter that owns the values of another one, so that there is no cycle."""
     tied = {tie.path for tie in spec.ties}
     for tie in spec.ties:
         if tie.owner in tied:
@@ -341,7 +344,7 @@ def _find_parameter(
 
 
 def parameter_shapes(layer_cache: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
-    """The parameters of one layer, by name and shape; a Parameter's own name is empty."""
+    """Return the parameters of one layer, by name and shape; the name of a Parameter is empty."""
     if isinstance(member, Recipe):
         return [(n, tuple(p.shape)) for n, p in layer_cache.meta_module(member).named_parameters()]
     return [("", member.shape)]  # type: ignore[attr-defined]
@@ -375,7 +378,7 @@ def _make_plan(
 
 
 def all_expectations(block: BlockPlan, prefix: str = "") -> list[Expectation]:
-    """Every expectation, once for each use of its block, with full paths."""
+    """Return all expectations, once for each use of their block, with full paths."""
     found = [replace(e, path=join_path(prefix, e.path)) for e in block.expected]
     for path, inner in block_calls(block):
         found += all_expectations(inner, join_path(prefix, path))

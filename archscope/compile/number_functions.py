@@ -1,4 +1,4 @@
-"""Functions of numbers and of lists, on plain values or on those that are worked out when the net runs."""
+"""Functions of numbers and of lists, on plain values or on run-time values."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ LIST_FUNCTIONS: Mapping[str, Callable] = {
     "enumerate": enumerate_list,
     "reversed": reverse_list,
 }
-"""Functions that give lists, as they are at run time."""
+"""Functions that return lists, with their run-time functions."""
 RUNTIME_FUNCTIONS: Mapping[str, Callable] = {"int": to_int, "float": to_float, "sum": sum, "round": round}
-"""What stands for a function of numbers when the net runs, where that is another one."""
+"""The run-time functions for functions of numbers, where they differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class NumberFunction(SpecValue):
 
 
 def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
-    """A function of numbers and lists on plain values, or on values of the run. Raises Fault."""
+    """Return the result of a function of numbers and lists, on plain or run-time values. Raises EvaluationError."""
     args, kwargs = bind_positional(NUMBER_FUNCTIONS[name], args, kwargs)
     given = (*args, *kwargs.values())
     if name == "len" and len(args) == 1 and isinstance(args[0], RuntimeList):
@@ -65,9 +65,9 @@ def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> 
     if name in LIST_FUNCTIONS and can_pass_at_runtime(args) and not kwargs:
         metas = call_number_function(name, NUMBER_FUNCTIONS[name], meta_values(args), {})
         use: Any = host or find_owning_use(args)
-        made = use.list_call(LIST_FUNCTIONS[name], args, metas, text)
-        made.sample_item = 0 if name == "range" else None
-        return made
+        result = use.list_call(LIST_FUNCTIONS[name], args, metas, text)
+        result.sample_item = 0 if name == "range" else None
+        return result
     value = call_number_function(
         name,
         NUMBER_FUNCTIONS[name],
@@ -82,7 +82,7 @@ def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> 
 
 
 def bind_positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """A call's arguments without names, where the function has an order for them."""
+    """Return a call's arguments by position, if the function has an order for them."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs) if kwargs else None
     except (TypeError, ValueError):
@@ -91,12 +91,12 @@ def bind_positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tupl
 
 
 def find_owning_use(value: object) -> BlockUse:
-    """The use whose graph the first number or list of the run in a value belongs to."""
+    """Return the use of a block whose graph the first run-time number or list in a value belongs to."""
     return next(reading.owner for reading in find_read_numbers(value))
 
 
 def is_runtime_value(value: object) -> bool:
-    """Whether a value holds a number or a list that is worked out when the net runs."""
+    """Return whether a value contains a run-time number or list."""
     if isinstance(value, (list, tuple)):
         return any(map(is_runtime_value, value))
     return isinstance(value, (RuntimeNumber, RuntimeList))

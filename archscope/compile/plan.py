@@ -1,9 +1,9 @@
-"""What a compilation gives: graphs with places, and recipes instead of weights.
+"""The result of a compilation: graphs with source positions, and recipes of layers instead of weights.
 
     BlockPlan (one distinct use of a block: an fx.Graph, its members, its expectations) ⊂ Plan (the whole net, one
     variant)
 
-Equal uses of a block share one BlockPlan; `assemble` makes a module of its own for each use.
+Equal uses of a block share one BlockPlan; `assemble` makes a separate module for each use.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from archscope.spec.model import Expectation
 from archscope.trace import Location, join_path
 
 RETURN_PATH = "return"
-"""The path of what a block's `return:` works out."""
+"""The path of the nodes that a block's `return:` computes."""
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A learned tensor written as `Parameter(…)`; `init` fills it, None means normal with a spread of 0.02."""
+    """A learned tensor written as `Parameter(…)`; `init` is its value, None a normal distribution with standard
+    deviation 0.02."""
 
     shape: tuple[int, ...]
     init: float | None
 
     @property
     def text(self) -> str:
-        """The shape, and what fills it, in short."""
+        """The shape and the initial value in short."""
         return ", ".join(["×".join(map(str, self.shape)), *([] if self.init is None else [f"init {self.init:g}"])])
 
 
 @dataclass(frozen=True, eq=False)
 class SharedModule:
-    """A declared module of a block around this one, which holds it too. declaration: whose it is, and what was made."""
+    """A declared module of an enclosing block that this block holds too. declaration: the DeclaredLayer."""
 
     declaration: Any
 
@@ -50,7 +51,7 @@ class SharedModule:
 
 
 class FixedPlace(NamedTuple):
-    """Where a number was settled that the net is then built for: the step's path, its text and place."""
+    """The step that fixed a number which the net is then built for: its path, its text and place."""
 
     path: str
     text: str
@@ -61,12 +62,12 @@ class BlockPlan:
     """One distinct use of a block. `members` are its layers, blocks and parameters by dotted name, in order of
     construction.
 
-    graph nodes carry in `meta`: "step" (the Location of the written step, relative path), "site" (the Location of a
-    layer or block call), "shapes" (of every tensor that the node gives), "number" (what a node that gives a number
-    gave), "of" (the number), "alone" (of a parameter that is a whole step), "loop" (a LoopPlan), "line" (the Location
-    of a list that a loop goes through), "plan" (of a call of a block: its plan at these sizes), "own" (of a call of a
-    member that is no declared module). declared: the members that are declared modules. captured: the values of blocks
-    around it, and its own arguments, that come in as further inputs. fixed: the arguments that may have no other value.
+    Nodes of the graph carry in `meta`: "step" (the Location of the written step, relative path), "site" (the Location
+    of a layer or block call), "shapes" (of each tensor that the node returns), "number" (the value of a number's node),
+    "of" (the number), "alone" (of a parameter that is a whole step), "loop" (a LoopPlan), "line" (the Location of a
+    list that a loop runs over), "plan" (of a call of a block: its plan at these sizes), "own" (of a call of a member
+    that is not a declared module). declared: the members that are declared modules. captured: the values of enclosing
+    blocks, and its own arguments, that become further inputs. fixed: the arguments that may have no other value.
     """
 
     name: str
@@ -78,11 +79,11 @@ class BlockPlan:
     fixed: list[tuple[tuple[str | int, ...], FixedPlace]] = field(default_factory=list)
     expected: list[Expectation] = field(default_factory=list)
     output: object = None  # nested meta tensors
-    is_floating: bool = False  # whether the first input is of floating-point numbers
+    is_floating: bool = False  # whether the first input has a floating-point dtype
     steps: int = 0
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Recipe | ParameterSpec]]:
-        """Every layer and parameter below, in order of construction, with its dotted name."""
+        """Yield every layer and parameter below, in order of construction, with its dotted name."""
         for name, member in self.members.items():
             if isinstance(member, BlockPlan):
                 yield from member.walk(f"{prefix}{name}.")
@@ -92,11 +93,11 @@ class BlockPlan:
 
 @dataclass(frozen=True, eq=False)
 class LoopPlan:
-    """A loop whose length depends on sizes: a node with the arguments (start, items, count, captured values).
+    """A loop over a run-time length: a node with the arguments (start, items, count, captured values).
 
-    turn: the graph of every turn; its inputs are the value before, the item (where there are items), the turn's number,
-    and what it captures. Its members are those of the block. turns: how many there are at these sizes. is_even: whether
-    all turns are of the same sizes. The node gives the last value and the list of all.
+    turn: the graph of each turn; its inputs are the previous value, the item (if there are items), the turn's number,
+    and the captured values. Its members are those of the block. turns: their number at these sizes. is_even: whether
+    all turns have the same sizes. The node returns the last value and the list of all values.
     """
 
     turn: BlockPlan
@@ -107,17 +108,17 @@ class LoopPlan:
 
 
 def is_number_node(node: fx.Node) -> bool:
-    """Whether a node works out numbers, or requires one, and no tensor."""
+    """Return whether a node computes or checks a number, not a tensor."""
     return "number" in node.meta or node.target in REQUIRE_FUNCTIONS
 
 
 def has_collected_turns(loop: fx.Node) -> bool:
-    """Whether the values of all turns of a loop are read, and not the last one alone."""
+    """Return whether the values of all turns of a loop are read, not only the last one."""
     return any(user.args[1] == 1 and user.users for user in loop.users)
 
 
 def argument_nodes(argument: object) -> Iterator[fx.Node]:
-    """Every node among arguments, in their order; one that stands twice is read twice."""
+    """Return all nodes among arguments, in order and with repetitions."""
     if isinstance(argument, fx.Node):
         yield argument
     elif isinstance(argument, (tuple, list)):
@@ -130,7 +131,7 @@ def argument_nodes(argument: object) -> Iterator[fx.Node]:
 
 
 def block_calls(plan: BlockPlan) -> Iterator[tuple[str, BlockPlan]]:
-    """Every call of a block in a plan's graph, those in turns of loops too, with its path below the plan."""
+    """Yield every call of a block in a plan's graph, those in turns of loops too, with its path below the plan."""
     yield from _graph_block_calls(plan.graph, "")
 
 
@@ -144,7 +145,7 @@ def _graph_block_calls(graph: fx.Graph, prefix: str) -> Iterator[tuple[str, Bloc
 
 
 def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """node → the nodes whose values nobody needs after it."""
+    """Return for each node the nodes whose values are not needed after it."""
     uses: dict[fx.Node, list[fx.Node]] = {}
     seen: set[fx.Node] = set()
     for node in reversed(graph.nodes):
@@ -158,7 +159,7 @@ def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a net: shape, dtype and, for whole numbers, the half-open range they are drawn from."""
+    """One input of a net: shape, dtype and, for integers, the half-open range they are drawn from."""
 
     name: str
     shape: tuple[int, ...]
@@ -169,13 +170,13 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """One variant of a spec, compiled: every mistake found, no memory used yet.
+    """One variant of a spec, compiled: all problems found, no memory used yet.
 
     parameter_count: tied ones once. largest_bytes: of the inputs and outputs of the largest single operation.
-    mismatches: shapes that do not fit, which an analysis goes on after; none in a strict compilation. layer_cache: the
-    layers that were made, for the next compilation. input_params: the params that are dimensions of inputs. unjudged:
-    what is expected, and says nothing of these sizes. notes: of how the inputs were taken. compile_at: compiles the
-    same for other shapes of the inputs.
+    mismatches: shapes that do not fit, which an analysis continues after; none in a strict compilation. layer_cache:
+    the layers that were made, for the next compilation. input_params: the params that are dimensions of inputs.
+    unjudged: the expectations that do not apply to these sizes. notes: on how the inputs were read. compile_at:
+    compiles the spec for other input shapes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A Plan as plain data, for whoever compares two of them: BlockPlan → PlannedBlock, each distinct one once."""
+"""A Plan as plain data for comparisons: BlockPlan → PlannedBlock, each distinct one once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from archscope.trace import Location, Shape
 
 
 def outline_plan(plan: Plan) -> PlannedBlock:
-    """The whole net, block by block."""
+    """Return the outline of the whole net."""
     return PlanOutline(plan.layer_cache).outline_block(plan.block)
 
 
 class PlanOutline:
-    """The outlines of one plan's blocks made so far."""
+    """The outlines of one plan's blocks, each made once."""
 
     def __init__(self, layer_cache: LayerCache):
         self.layer_cache = layer_cache
@@ -33,7 +33,7 @@ class PlanOutline:
         return self.planned_blocks[id(plan)]
 
     def outline_graph(self, graph: fx.Graph, plan: BlockPlan) -> PlannedBlock:
-        """A graph of a block: its own, or a turn's of a loop in it."""
+        """Return the outline of a graph of a block: its own, or that of a turn of a loop in it."""
         nodes = {
             n: index for index, n in enumerate(n for n in graph.nodes if n.op != "output" and not is_number_node(n))
         }
@@ -72,7 +72,7 @@ def node_title(node: fx.Node, member: object) -> str:
 
 
 def node_arguments(node: fx.Node, member: object) -> tuple[object, ...]:
-    """What a layer or a function is told, less the sizes that a layer infers and what comes out of the graph."""
+    """Return the arguments of a layer or a function, without inferred sizes and values of the graph."""
     if isinstance(member, Recipe):
         inferred = {name for name, _, _ in INFERRED_ARGUMENTS.get(member.name, ())}
         whole = {**constructor_defaults(member.cls), **dict(member.arguments)}  # type: ignore[arg-type]  # a class is hashable
@@ -86,13 +86,13 @@ def node_arguments(node: fx.Node, member: object) -> tuple[object, ...]:
 
 @cache
 def constructor_defaults(cls: Any) -> dict[str, object]:
-    """The arguments of a layer that need not be given, with the values that they have then."""
+    """Return the default values of a layer's optional arguments."""
     parameters = constructor_signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def comparable_argument(argument: object) -> object:
-    """An argument of a node with None in the place of tensors; what cannot be compared as its text."""
+    """Return an argument of a node with None in place of tensors; incomparable values as text."""
     if isinstance(argument, fx.Node):
         if not is_number_node(argument):
             return None
@@ -103,7 +103,7 @@ def comparable_argument(argument: object) -> object:
 
 
 def output_indexes(graph: fx.Graph, nodes: Mapping[fx.Node, int]) -> tuple[tuple[str, int], ...]:
-    """What a graph gives, by name or position."""
+    """Return the outputs of a graph, by name or position."""
     given = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if isinstance(given, dict):
         return tuple(
