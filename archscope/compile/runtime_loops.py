@@ -1,6 +1,6 @@
-"""A loop that follows a length of the run: its body as one graph, of which every turn is a run.
+"""Loops over a run-time length: the body is built as one graph that runs in every turn.
 
-every turn → a graph of its own → all alike, and without weights of their own → LoopPlan (a node of the block's graph)
+every turn → a graph of its own → all equal, and without weights of their own → LoopPlan (a node of the block's graph)
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ def build_runtime_loop(
     *,
     opening: bool = False,
 ) -> tuple[object, object] | str:
-    """The last turn's value and the list of all; where the loop must be written out, why, or an empty text.
+    """Return the last turn's value and the list of all values; else the reason why the loop must be unrolled, or an
+    empty text.
 
-    UNKNOWN where a turn has a problem, which is reported. opening: whether the ranks of values change in turns.
+    UNKNOWN as value if a turn has a problem, which is reported. opening: whether the ranks of values change between
+    turns.
     """
     count = length.count if isinstance(length, RuntimeList) else length
     if not can_pass_at_runtime(start):
@@ -74,14 +76,14 @@ def build_runtime_loop(
 
 
 def node_shapes(plan: BlockPlan) -> list[object]:
-    """What the values of a graph measure, in their order."""
+    """Return the shapes of the values of a graph, in order."""
     return [node.meta.get("shapes") for node in plan.graph.nodes]
 
 
 def _build_empty_loop(
     compiler: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool
 ) -> tuple[object, object] | str:
-    """A loop without a turn at these sizes: what a turn would be is seen on one that is not run, where that can be."""
+    """Return the value of a loop without turns at these sizes; one turn is built, if possible, as its body."""
     session = compiler.use.session
     if isinstance(length, RuntimeList) and length.sample_item is None:
         return ""
@@ -95,7 +97,7 @@ def _build_empty_loop(
 
 @dataclass(frozen=True)
 class LoopTurn:
-    """One turn of a loop, built on its own: its graph, and what it gives."""
+    """One turn of a loop, built on its own: its graph and its value."""
 
     use: BlockUse
     value: object
@@ -112,7 +114,7 @@ def build_turn(
     *,
     opening: bool,
 ) -> LoopTurn:
-    """The turn of one number, which comes in as a number of the run."""
+    """Return one turn, whose number is a run-time number."""
     from archscope.compile.loops import bind_row
 
     around = compiler.use
@@ -145,14 +147,14 @@ def build_turn(
 
 
 def drop_unused_items(use: BlockUse) -> None:
-    """Takes the items of lists and tuples out of a graph that nothing uses."""
+    """Remove the items of lists and tuples that nothing in a graph uses."""
     for node in reversed(use.item_nodes):
         if not node.users:
             use.graph.erase_node(node)
 
 
 def has_weights(turn: BlockUse) -> bool:
-    """Whether a turn has parameters or buffers of its own, so that each turn must have its own."""
+    """Return whether a turn has its own parameters or buffers, so that turns cannot share a graph."""
     members = [member for _, member in turn.plan.walk()]
     return any(
         not isinstance(member, Recipe) or _has_state(turn.session.layer_cache.meta_module(member)) for member in members
@@ -160,7 +162,7 @@ def has_weights(turn: BlockUse) -> bool:
 
 
 def _first_with_weights(turn: BlockUse) -> fx.Node | None:
-    """The first node of a turn that calls, or is, what has parameters or buffers."""
+    """Return the first node of a turn that has parameters or buffers."""
     for node in turn.graph.nodes:
         member = turn.plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
         if member is not None and not (
@@ -171,7 +173,7 @@ def _first_with_weights(turn: BlockUse) -> fx.Node | None:
 
 
 def _node_text(node: fx.Node | None) -> str:
-    """A node's step as messages name it."""
+    """Return a node's step as messages name it."""
     if node is None or node.op == "output":
         return "what they give"
     if node.target is require:
@@ -196,15 +198,15 @@ def add_loop_node(
     even: bool = True,
     opening: bool = False,
 ) -> tuple[object, RuntimeList]:
-    """The loop as a node of the graph around it; its value, and the list of every turn's."""
+    """Add the loop as a node to the enclosing graph; return its value and the list of all turns' values."""
     members = turn.plan.members.items()
     renamed = {name: use.add(member, join_path(path, name.removeprefix("."))) for name, member in members}
     rename_members(turn.graph, renamed)
     before = last_node(use.graph)
     items = use.lower(length) if isinstance(length, RuntimeList) else None
     count = None if items is not None else use.lower(length)
-    for made in nodes_after(use.graph, before):  # the list of a loop has no step of its own in tables, but in errors
-        made.meta["line"] = Location(join_path(path, "in"), length.text, "step", "", use.cursor.span)
+    for node in nodes_after(use.graph, before):  # the list of a loop is a step in errors, but not in tables
+        node.meta["line"] = Location(join_path(path, "in"), length.text, "step", "", use.cursor.span)
     captured = tuple(use.lower(value) for value in turn.plan.captured)
     node = use.graph.call_function(run_loop, (use.lower(start), items, count, captured))
     node.meta["loop"] = LoopPlan(turn.plan, len(metas), path, itemized=items is not None, is_even=even)
@@ -216,12 +218,12 @@ def add_loop_node(
 
 
 def run_loop(*args: object) -> object:
-    """What a loop's node calls; the loop itself stands in the node's `meta`."""
+    """Stand for a loop as the target of its node; the loop itself is in the node's `meta`."""
     raise NotImplementedError
 
 
 def rename_members(graph: fx.Graph, names: Mapping[str, str]) -> None:
-    """Gives the members of a turn that a graph calls their names in the block around it; a declared module has one."""
+    """Rename the members that a turn's graph calls to their names in the enclosing block."""
     for node in graph.nodes:
         if "own" in node.meta:
             node.target = names.get(node.target, node.target)

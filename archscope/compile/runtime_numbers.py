@@ -1,10 +1,10 @@
-"""Numbers and lists that are worked out when the net runs: sizes of tensors, and all that arithmetic makes of them.
+"""Numbers and lists that are computed when the net runs: sizes of tensors, and arithmetic on them.
 
     a tensor's size, an argument, a loop's number → ReadNumber, arithmetic on them → ComputedNumber, both: RuntimeNumber
     x.unbind(1), range(T), zip, …                 → RuntimeList
 
-Each has the value that it has at the sizes of the compilation. Who needs a plain number (a layer's width, a condition
-that decides what is built) settles it: the net then refuses to run where the number is another one.
+Each has its value at the sizes of the compilation. Code that needs a plain number (a layer's width, a condition that
+decides what is built) fixes it: the net then refuses to run with another value.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RUNTIME_OPERATIONS: Mapping[str, tuple[Callable, Callable]] = {
     "is not": (operator.ne, operator.ne),
     "and": (operator.and_, operator.and_),
 }
-"""symbol → the operation at run time, and the same with bounds."""
+"""Symbol → the operation at run time, and its lower bound."""
 PLAIN_BINARY = dict(BINARY_OPERATORS.values())
 COMPARISON_SYMBOLS = frozenset(symbol for symbol, _ in COMPARISON_OPERATORS.values())
 MEMBERSHIP_SYMBOLS = frozenset(["in", "not in"])
@@ -55,7 +55,7 @@ class VaryingItems(tuple):
 
 
 class RuntimeNumber(SpecValue):
-    """A number that is worked out when the net runs. `value`: what it is at the sizes of the compilation."""
+    """A number that is computed when the net runs. `value`: its value at the sizes of the compilation."""
 
     compares = numeric = True
     value: int | float | bool
@@ -70,11 +70,11 @@ class RuntimeNumber(SpecValue):
 
     @property
     def fixed(self) -> bool:
-        """Whether the net runs for this value alone."""
+        """True if the net runs with this value only."""
         raise NotImplementedError
 
     def read_numbers(self) -> Iterator[ReadNumber]:
-        """The sizes that it is made of."""
+        """Return the sizes that it is computed from."""
         raise NotImplementedError
 
     def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
@@ -104,7 +104,7 @@ class RuntimeNumber(SpecValue):
         operands = compile_time_value(left), compile_time_value(right)
         value: Any = (apply_comparison if symbol in COMPARISON_SYMBOLS else apply_arithmetic)(symbol, apply, *operands)
         if not all(isinstance(operand, (int, float, list, tuple)) for operand in operands):
-            return value  # no size is a word or None
+            return value  # a size never equals a word or None
         text = f"{runtime_text(left)} {symbol} {runtime_text(right)}"
         return compute_number(at_run_time, (left, right), value, text, named=symbol != "and")
 
@@ -112,9 +112,9 @@ class RuntimeNumber(SpecValue):
         numbers = isinstance(right, (list, tuple)) and all(map(is_number, right))
         if not (numbers and is_number(left)):
             return apply_comparison(symbol, apply, fix_value(left, host), fix_value(right, host))
-        held = apply_comparison("in", lambda a, b: a in b, compile_time_value(left), compile_time_value(right))
+        is_member = apply_comparison("in", lambda a, b: a in b, compile_time_value(left), compile_time_value(right))
         inside = compute_number(
-            operator.contains, (right, left), held, f"{runtime_text(left)} in {runtime_text(right)}"
+            operator.contains, (right, left), is_member, f"{runtime_text(left)} in {runtime_text(right)}"
         )
         if symbol == "in":
             return inside
@@ -157,10 +157,9 @@ class RuntimeNumber(SpecValue):
 
 @dataclass(eq=False, repr=False)
 class ReadNumber(RuntimeNumber):
-    """A number that is read from a tensor, an argument or a loop; `make` makes its node in its owner's graph.
+    """A number read from a tensor, an argument or a loop; `make` makes its node in its owner's graph.
 
-    argument: the argument of a block that it stands for, and its place in it.
-    least: what it is never below; 0 of what is a size.
+    argument: the argument of a block that it stands for, and its place in it. least: its lower bound; 0 for sizes.
     """
 
     owner: BlockUse
@@ -181,7 +180,7 @@ class ReadNumber(RuntimeNumber):
 
 @dataclass(eq=False, repr=False)
 class ComputedNumber(RuntimeNumber):
-    """A number made of others. named: whether its text is one that a reader knows."""
+    """A number computed from others. named: whether its text is a name that readers know."""
 
     function: Callable
     args: tuple
@@ -202,7 +201,7 @@ class ComputedNumber(RuntimeNumber):
 
 
 def find_read_numbers(value: object) -> Iterator[ReadNumber]:
-    """The sizes that a nested value is made of."""
+    """Return the sizes that a nested value is computed from."""
     if isinstance(value, (list, tuple)):
         for part in value:
             yield from find_read_numbers(part)
@@ -213,13 +212,13 @@ def find_read_numbers(value: object) -> Iterator[ReadNumber]:
 def compute_number(
     function: Callable, args: tuple, value: int | float | bool, text: str, *, named: bool = True
 ) -> object:
-    """A number made of others, plain where all of them are."""
-    made = ComputedNumber(function, args, value, text, named)
-    return value if made.fixed else made
+    """Return a number computed from others; a plain one if all of them are plain."""
+    number = ComputedNumber(function, args, value, text, named)
+    return value if number.fixed else number
 
 
 def sole_unknown(number: RuntimeNumber) -> RuntimeNumber:
-    """The number whose value settles this one's and is settled by it: of `4 * dim`, `dim`."""
+    """Return the number that determines this one and is determined by it: of `4 * dim`, `dim`."""
     while isinstance(number, ComputedNumber) and number.function in INVERTIBLE_FUNCTIONS | {operator.neg}:
         unknown = [part for part in number.args if is_runtime_number(part) and not part.fixed]
         others = [compile_time_value(part) for part in number.args if part not in unknown]
@@ -230,19 +229,19 @@ def sole_unknown(number: RuntimeNumber) -> RuntimeNumber:
 
 
 def unwrap_fixed(value: object) -> object:
-    """A number that can be no other one, as a plain number; other values as they are."""
+    """Return a fixed number as a plain number; other values unchanged."""
     return value.value if isinstance(value, RuntimeNumber) and value.fixed else value
 
 
 def map_items(value: object, each: Callable[[object], object]) -> Any:
-    """A list or tuple with `each` of its parts; other values as they are."""
+    """Return a list or tuple with `each` applied to its items; other values unchanged."""
     if isinstance(value, list):
         return [each(part) for part in value]
     return tuple(each(part) for part in value) if isinstance(value, tuple) else value
 
 
 def compile_time_value(value: object) -> Any:
-    """A value as it is at the sizes of the compilation: numbers as plain numbers, lists of the run as lists."""
+    """Return a value at the sizes of the compilation: plain numbers for numbers, lists for run-time lists."""
     if isinstance(value, RuntimeNumber):
         return value.value
     if isinstance(value, RuntimeList):
@@ -253,7 +252,7 @@ def compile_time_value(value: object) -> Any:
 
 
 def fix_value(value: object, host: object) -> Any:
-    """A value with plain numbers and lists in it: what is built with it is refused wherever one of them is another."""
+    """Return a value with plain numbers and lists, and fix them: the net refuses to run with others."""
     if isinstance(value, RuntimeNumber):
         return value.to_plain(host)
     if isinstance(value, RuntimeList):
@@ -262,7 +261,7 @@ def fix_value(value: object, host: object) -> Any:
 
 
 def runtime_text(value: object) -> str:
-    """A number as messages name it: what it is made of."""
+    """Return a number as messages name it, by what it is computed from."""
     if isinstance(value, (RuntimeNumber, RuntimeList)):
         return f"({value.text})" if _is_operation(value.text) else value.text
     if isinstance(value, (list, tuple)):
@@ -271,7 +270,7 @@ def runtime_text(value: object) -> str:
 
 
 def _is_operation(text: str) -> bool:
-    """Whether a space stands outside of brackets."""
+    """Return whether a text has a space outside of brackets."""
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -282,10 +281,10 @@ def _is_operation(text: str) -> bool:
 
 @dataclass(eq=False, repr=False)
 class RuntimeList(SpecValue):
-    """A list that is made when the net runs. `metas`: its items at the sizes of the compilation.
+    """A list that is made when the net runs. `meta_items`: its items at the sizes of the compilation.
 
-    make() gives the node of the list in its owner's graph. sources: what it was made of. sample_item: what
-    an item would be, of a list that has none. named: whether its text is one that a reader knows.
+    make() returns the node of the list in its owner's graph. sources: the values that it was made of. sample_item: an
+    example of an item, for an empty list. named: whether its text is a name that readers know.
     """
 
     lists = True
@@ -317,12 +316,12 @@ class RuntimeList(SpecValue):
         return f"a list of {len(self.meta_items)} values"
 
     def read_numbers(self) -> Iterator[ReadNumber]:
-        """The numbers that it is made of, its length among them."""
+        """Return the numbers that it is made of, its length included."""
         yield self.count
         yield from find_read_numbers(self.sources)
 
     def to_plain(self, host: object) -> Any:
-        """Its items, for this length alone."""
+        """Return its items; the net is then built for this length."""
         use: Any = host or self.owner
         self.count.to_plain(use)
         return tuple(self.item(use, index) for index in range(len(self.meta_items)))
@@ -331,7 +330,7 @@ class RuntimeList(SpecValue):
         return self.to_plain(host)
 
     def item(self, use: BlockUse, index: Any) -> object:
-        """One item, by a plain number or one of the run."""
+        """Return one item, by a plain or a run-time index."""
         meta = self.meta_items[compile_time_value(index)]
         node = use.graph.call_function(operator.getitem, (use.lower(self), use.lower(index)))
         use.item_nodes[node] = None
@@ -371,26 +370,26 @@ class RuntimeList(SpecValue):
 
 
 def repeat_list(use: Any, items: list | RuntimeList, count: Any) -> RuntimeList:
-    """A list several times, when the net runs."""
-    made = use.list_call(
+    """Return a list repeated at run time."""
+    repeated = use.list_call(
         operator.mul,
         (items, count),
         meta_values(items) * compile_time_value(count),
         f"{runtime_text(items)} * {runtime_text(count)}",
     )
-    made.sample_item = next(iter(meta_values(items)), None)
-    return made
+    repeated.sample_item = next(iter(meta_values(items)), None)
+    return repeated
 
 
 def can_pass_at_runtime(value: object) -> bool:
-    """Whether a value can be handed on when the net runs: tensors and numbers, and lists of them."""
+    """Return whether a value can be passed at run time: tensors, numbers, and lists of them."""
     if isinstance(value, (list, tuple)):
         return all(map(can_pass_at_runtime, value))
     return isinstance(value, (int, float, RuntimeNumber, RuntimeList)) or hasattr(value, "meta")
 
 
 def meta_values(value: object) -> Any:
-    """A value with meta tensors for tensors and plain numbers for numbers."""
+    """Return a value with meta tensors for tensors and plain numbers for numbers."""
     return (
         map_items(value, meta_values)
         if isinstance(value, (list, tuple))
@@ -399,7 +398,8 @@ def meta_values(value: object) -> Any:
 
 
 def require_block_use(host: object, name: str) -> BlockUse:
-    """The block being built; in `params`, `let` and signatures there is none, and tensors cannot be made."""
+    """Return the block that is being built; raise EvaluationError outside of steps (in `params`, `let` and
+    signatures), where tensors cannot be made."""
     if host is None:
         numbers = "; a list of numbers is written [a, b], or made by range" if name == "linspace" else ""
         raise EvaluationError(f"{name} makes a tensor, which only steps can do", f"move it into `layers:`{numbers}")

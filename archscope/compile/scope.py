@@ -1,7 +1,7 @@
-"""Names and what they mean: a chain of tables, innermost first.
+"""Names and their values: a chain of tables, innermost first.
 
-labels and loop names of this list → of the enclosing lists → the block's inputs, arguments, let, modules
-→ the file's params and let → the file's blocks → torch.nn → functions
+labels and loop names of this list → of the enclosing lists → the block's inputs, arguments, let, modules → the file's
+params and let → the file's blocks → torch.nn → functions
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from archscope.spec.spec_values import MISSING, UNKNOWN
 
 @dataclass
 class LazyValue:
-    """A name's value, worked out when it is first asked for; a name that needs itself is a EvaluationError."""
+    """A name's value, computed on first use; a name that depends on itself raises EvaluationError."""
 
     compute: Callable[[], object]
     name: str
@@ -37,7 +37,7 @@ class LazyValue:
                 value = self.compute()
             finally:
                 self.is_computing = False
-            if value is UNKNOWN:  # it has been reported, and is again where it is asked for again
+            if value is UNKNOWN:  # reported already, and reported again at each further use
                 return value
             self.value = value
         return self.value
@@ -45,10 +45,10 @@ class LazyValue:
 
 @dataclass
 class Scope:
-    """One table of names; `parent` is asked next.
+    """One table of names; `parent` is searched next.
 
-    skipped_labels: the labels of steps that `when:` left out. later_labels: the labels of steps still to come, with
-    their lines. loop: the loop whose names these are.
+    skipped_labels: the labels of steps that `when:` left out. later_labels: the labels of later steps, with their
+    lines. loop: the loop that binds these names.
     """
 
     parent: Scope | None = None
@@ -66,7 +66,7 @@ class Scope:
             scope = scope.parent
 
     def find(self, name: str) -> object:
-        """The value of `name`, or MISSING. Raises Fault for a label that exists and cannot be seen from here."""
+        """Return the value of `name`, or MISSING. Raises EvaluationError for a label that is not visible here."""
         for scope in self.chain():
             value = scope.table.get(name, MISSING)
             if value is MISSING:
@@ -75,7 +75,7 @@ class Scope:
                 return unwrap_fixed(value.get() if isinstance(value, LazyValue) else value)
         for scope in self.chain():
             scope._refuse_unreachable(name)
-        for scope in self.chain():  # a group's label is the better name for what prev happens to be
+        for scope in self.chain():  # the label of a group is a better name than prev for the same value
             scope._refuse_group_label(name, "prev")
         return MISSING
 
@@ -99,6 +99,6 @@ class Scope:
             raise EvaluationError(f"step {name!r} is inside the group {label!r}", f"say {label}.{name}")
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Every name that could be meant here: those of the spec, and those of torch."""
+        """Return every name that could be meant here, those of the spec and of torch."""
         own = [name for scope in self.chain() for name in scope.table]
         return [*own, "prev"], [name for scope in self.chain() for name in scope.fallback_names()]

@@ -1,6 +1,6 @@
-"""One compilation: the files with their params, what names mean in them, and every block built so far.
+"""The state of one compilation: the files with their params, the meaning of names, and all blocks built so far.
 
-Library + settings → FileContext (a file's names) → Kinds (its blocks) → block(layer, inputs) → BlockPlan, cached
+Library + settings → FileContext (a file's names) → its blocks → plan_block(layer, inputs) → BlockPlan, cached
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ReportProblem = Callable[[Span, str, str], None]
 
 @dataclass(frozen=True, eq=False)
 class BlockSource:
-    """A block and the file it is written in. One object for one block, so that it can be a cache key."""
+    """A block and the file that it is written in. There is one object per block, so that it can be a cache key."""
 
     block: Block
     context: FileContext
@@ -73,7 +73,7 @@ class NetSource:
 
 @dataclass(eq=False)
 class FileContext:
-    """A file as it is used once: its spec, the params' values, its blocks, and the scope that they see."""
+    """One use of a file: its spec, the params' values, its blocks, and their scope."""
 
     spec: Spec
     scope: Scope = field(default_factory=Scope)
@@ -82,7 +82,7 @@ class FileContext:
 
 @dataclass(frozen=True, eq=False)
 class LetFunction(SpecValue):
-    """`ch(c): expr` under `let:`."""
+    """A function under `let:`, `ch(c): expr`."""
 
     session: CompileSession
     definition: Definition
@@ -94,13 +94,13 @@ class LetFunction(SpecValue):
 
     @property
     def takes(self) -> tuple[str, ...] | None:
-        """The names of its arguments; None where it is no expression."""
+        """The names of its arguments; None if it is not an expression."""
         is_expression = isinstance(self.definition.value, Expression)
         return tuple(a.name for a in self.definition.arguments or ()) if is_expression else None
 
     @property
     def tree(self) -> ast.expr:
-        """Its expression."""
+        """The syntax tree of its expression."""
         return self.definition.value.tree  # type: ignore[union-attr]
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
@@ -117,7 +117,7 @@ class LetFunction(SpecValue):
 def bind_arguments(
     name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping
 ) -> tuple[tuple[str, object], ...]:
-    """Arguments of a block or little function by name, as Python binds them. Raises Fault."""
+    """Return the arguments of a block or `let` function by name, as Python binds them. Raises EvaluationError."""
     names = [a.name for a in arguments]
     written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
     if len(args) > len(names):
@@ -141,9 +141,9 @@ def bind_arguments(
 
 @dataclass(eq=False)
 class CompileSession:
-    """Everything one compilation shares. `build` plans a block's use, `order` sorts its inputs (blocks.py).
+    """The shared state of one compilation. `plan_use` plans a block's use, `order_inputs` sorts its inputs (blocks.py).
 
-    strict: shapes that do not match are problems, else they are left to the recorder.
+    strict: shapes that do not match are problems; otherwise they are left to the recorder.
     """
 
     library: Library
@@ -163,9 +163,9 @@ class CompileSession:
     names_by_block: dict[int, frozenset[str]] = field(default_factory=dict)  # a block → the names that it reads
     undo_declarations: list[Callable[[], object]] = field(
         default_factory=list
-    )  # what undoes the first call of each module
+    )  # undo functions for the first call of each module
     conditions: LoopConditions = field(default_factory=LoopConditions)
-    current_span: Span | None = None  # where torch is asked what a step gives
+    current_span: Span | None = None  # the step whose result is being computed by torch
     loop_turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
 
@@ -184,16 +184,15 @@ class CompileSession:
         self.warnings.setdefault((rule, problem.span), (rule, problem))
 
     def names_read(self, block: Block) -> frozenset[str]:
-        """Every name that a block reads, found once for all its uses."""
+        """Return all names that a block reads, computed once for all its uses."""
         if id(block) not in self.names_by_block:
             self.names_by_block[id(block)] = names_read(block)
         return self.names_by_block[id(block)]
 
     @contextmanager
     def trial(self) -> Iterator[Callable[[], bool]]:
-        """Inside, something is built that may not be meant to be: what it reports is not kept. Gives whether it was
-        sound; what was not is as if it had not been built, and neither is a trial that calls a module first.
-        """
+        """Build something tentatively within the context: its problems are discarded. Yields a function that returns
+        whether it succeeded."""
         kept = self.problems, self.mismatches, dict(self.warnings), dict(self.plans), self.budget.steps
         self.problems, self.mismatches, known = Problems(), Problems(), len(self.undo_declarations)
         sound = False
@@ -217,7 +216,7 @@ class CompileSession:
     def evaluate_data(
         self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: object = None
     ) -> object:
-        """A value written as YAML data. With `words`, an unknown bare name is a word."""
+        """Return a value written as YAML data. words: an unknown bare name is a word."""
         if isinstance(value, Constant):
             return value.value
         if isinstance(value, Word):
@@ -231,14 +230,14 @@ class CompileSession:
         return self.evaluator(scope, report, host).value(value)
 
     def add_defaults(self, arguments: tuple[Argument, ...], scope: Scope, report: ReportProblem | None = None) -> None:
-        """The defaults of a signature, for those arguments that the scope does not hold yet."""
+        """Add the defaults of a signature, for those arguments that the scope does not hold yet."""
         for argument in arguments:
             if argument.name not in scope.table and argument.default is not None:
                 default = partial(self.evaluator(scope, report).value, argument.default)
                 scope.table[argument.name] = LazyValue(default, argument.name)
 
     def add_let(self, definitions: tuple[Definition, ...], scope: Scope, report: ReportProblem | None = None) -> None:
-        """The entries of a `let`, each worked out when it is first asked for."""
+        """Add the entries of a `let`, each computed on first use."""
         for entry in definitions:
             if entry.arguments is not None:
                 scope.table[entry.name] = LetFunction(self, entry, scope)
@@ -249,7 +248,7 @@ class CompileSession:
     # Files
 
     def file_context(self, file: str) -> FileContext:
-        """A file with its params at their defaults."""
+        """Return a file with its params at their defaults."""
         if file not in self.contexts:
             context = self.contexts[file] = self.configure(self.library.files[file], None, {})
             for entry in context.spec.modules:
@@ -259,7 +258,7 @@ class CompileSession:
         return self.contexts[file]
 
     def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> FileContext:
-        """A file with the params of a variant and `settings` (Settings, or values known already) on top."""
+        """Return a file with the params of a variant and `settings` (Settings, or known values) on top."""
         names = self._blocks_scope(spec)
         context = FileContext(spec, Scope(names))
         context.blocks.update({b.name: LayerClass(b.name, BlockSource(b, context), bind_block) for b in spec.blocks})
@@ -301,13 +300,13 @@ class CompileSession:
         except Exception as error:  # noqa: BLE001 - the user's code raises what it likes
             raise EvaluationError(f"{foreign.target} cannot be imported: {error}") from None
         if not isinstance(found, type) or not issubclass(found, nn.Module):
-            raise EvaluationError(f"{foreign.target} is no subclass of torch.nn.Module")
+            raise EvaluationError(f"{foreign.target} is not a subclass of torch.nn.Module")
         return LayerClass(foreign.name, found, bind_layer)
 
     # Blocks
 
     def call_inputs(self, layer: Layer, args: tuple, kwargs: dict) -> tuple[GraphTensor, ...]:
-        """What a block is called with, in the order of its own inputs. Raises Fault."""
+        """Return the inputs of a block's call, in the block's own order. Raises EvaluationError."""
         source = layer.kind.source
         block = source.block if isinstance(source, BlockSource) else inputs_block(source.spec)
         return self.order_inputs(layer.kind.name, block, args, kwargs)
@@ -315,11 +314,12 @@ class CompileSession:
     def plan_block(
         self, layer: Layer, inputs: tuple[GraphTensor, ...], frames: tuple[BlockFrame, ...]
     ) -> BlockPlan | None:
-        """The plan of one use of a block; None where it has problems, which are reported. Raises Fault."""
+        """Return the plan of one use of a block; None if it has problems, which are reported. Raises
+        EvaluationError."""
         return self.plan_use(self, layer, inputs, frames)
 
     def note_result_size(self, result: object) -> None:
-        """Keeps the bytes of the largest result of one operation."""
+        """Update the bytes of the largest result of one operation."""
         size = sum(t.numel() * t.element_size() for t in flatten_tensors(result))
         self.largest_bytes = max(self.largest_bytes, size)
 
@@ -330,12 +330,12 @@ def _refuse_imported_module(name: str, file: str) -> object:
 
 
 def inputs_block(spec: Spec) -> Block:
-    """A file's inputs as those of a block, for its calls."""
+    """Return a file's inputs as those of a block."""
     return Block(spec.name, (), (), spec.span, spec.inputs)
 
 
 def as_param_value(value: object) -> object:
-    """A param's value: a list stays a list for the reader, and lists in it become tuples."""
+    """Return a param's value: a list stays a list, and nested lists become tuples."""
     return [as_block_argument(v, None) for v in value] if isinstance(value, list) else as_block_argument(value, None)
 
 
@@ -344,7 +344,7 @@ def bind_block(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
 
 
 def bind_net(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
-    """A whole file used as a block: `variant=` and its params are its arguments."""
+    """Return a whole file as a block: `variant=` and its params are its arguments."""
     spec: Spec = kind.source.spec
     if args:
         raise EvaluationError(f"{kind.name} takes its params by name, not by position")
@@ -364,14 +364,15 @@ def bind_net(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
 
 
 def find_torch_name(name: str) -> object:
-    """What a name means when no spec defines it:
-    a layer of torch.nn, a function, a dtype. Raises Fault for a refused layer.
+    """Return the meaning of a name that no spec defines: a layer of torch.nn, a function, a dtype.
+
+    Raises EvaluationError for a layer that is not supported.
     """
     cls = torch_layers().get(name)
     if cls is not None:
         return LayerClass(name, cls, bind_layer)
     if name in REFUSED_MODULES:
-        raise EvaluationError(f"{name} is no layer of this language", REFUSED_MODULES[name])
+        raise EvaluationError(f"{name} is not a layer of this language", REFUSED_MODULES[name])
     if name in RANDOM_FUNCTIONS:
         layer = "Dropout" if "dropout" in name else name
         raise EvaluationError(

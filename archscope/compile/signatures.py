@@ -1,9 +1,9 @@
-"""What a layer takes: the constructors of torch.nn as tables, and the binding of a step's arguments to them.
+"""The constructors of torch.nn layers as tables, and the binding of a step's arguments to them.
 
-    torch.nn → torch_layers() → signature(cls) → bind(cls, args, kwargs) → BoundArguments (given, left to inference)
+    torch.nn → torch_layers() → constructor_signature(cls) → bind_constructor(cls, args, kwargs) → BoundArguments
 
-The schema is made from a snapshot:
-`python -m archscope.compile.signatures archscope/spec/signatures.json` writes it anew.
+The schema uses a snapshot, which this command writes: `python -m archscope.compile.signatures
+archscope/spec/signatures.json`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REFUSED_MODULES: Mapping[str, str] = {
     **{f"LazyInstanceNorm{d}d": f"InstanceNorm{d}d infers num_features by itself" for d in (1, 2, 3)},
     "LazyLinear": "Linear infers in_features by itself",
 }
-"""Modules of torch.nn that are no layers here, and what to write instead."""
+"""Modules of torch.nn that specs cannot use, and what to write instead."""
 
 _CHANNELS, _FEATURES = (("in_channels", 1, 0),), (("num_features", 1, 0),)
 _INPUT, _MODEL = (("input_size", -1, 0),), (("d_model", -1, 0),)
@@ -78,9 +78,9 @@ ALLOWED_RANKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys((*_SEQUENCE_LAYERS, "TransformerEncoder", "TransformerDecoder", "Transformer"), (("T", "N", "F"),)),
     **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell"), (("N", "F"),)),
 }
-"""Layer → the axes of every rank its input may have. A layer that is absent takes any rank.
+"""Layer → the axes of each rank that its input may have. Layers that are absent take any rank.
 
-(T, N, F) stands for both orders of a sequence; `batch_first` decides which one is meant.
+(T, N, F) stands for both axis orders of a sequence; `batch_first` decides between them.
 """
 
 _OMITTED_ARGUMENTS = ("device", "dtype")
@@ -94,7 +94,7 @@ _EXPLICIT_SIGNATURES = {
 
 @cache
 def torch_layers() -> Mapping[str, type]:
-    """Every layer of torch.nn by its name; what `REFUSED_MODULES` names is not among them."""
+    """Return the layers of torch.nn by name, without those in `REFUSED_MODULES`."""
     classes = {name: thing for name, thing in sorted(vars(nn).items()) if isinstance(thing, type)}
     layers = {name: cls for name, cls in classes.items() if issubclass(cls, nn.Module) and name not in REFUSED_MODULES}
     return MappingProxyType(layers)
@@ -102,7 +102,7 @@ def torch_layers() -> Mapping[str, type]:
 
 @cache
 def constructor_signature(cls: Callable[..., object]) -> Signature:
-    """The constructor without self, without device and dtype, and without torch's private arguments."""
+    """Return the constructor's parameters without self, device, dtype, and torch's private ones."""
     written = _EXPLICIT_SIGNATURES.get(cls.__name__) if cls.__module__.startswith("torch.") else None
     if written:
         return Signature([_parse_parameter(text) for text in written.split()])
@@ -120,7 +120,8 @@ def _parse_parameter(text: str) -> Parameter:
 
 
 def constructor_text(cls: type, *, defaults: int = 2) -> str:
-    """`Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: all that is required, then a few."""
+    """Return `Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, …)`: the required parameters and a
+    few others."""
     shown = []
     for parameter in constructor_signature(cls).parameters.values():
         optional = parameter.default is not Parameter.empty
@@ -138,14 +139,15 @@ def _default_text(value: object) -> str:
 
 @dataclass(frozen=True)
 class BoundArguments:
-    """A step's arguments by name: those that are given, and the names of those left to inference."""
+    """A step's arguments by name, and the names of those that are inferred."""
 
     arguments: dict[str, object]
     inferred: tuple[str, ...]
 
 
 class BindError(Exception):
-    """Arguments that do not fit. kind: `unknown`, `many`, `missing`, `twice`; name: the argument at fault, if any."""
+    """Arguments that do not fit. kind: `unknown`, `many`, `missing`, `twice`; name: the wrong argument, if there is
+    one."""
 
     def __init__(self, kind: str, name: str, message: str, help: str = ""):
         self.kind, self.name, self.message, self.help = kind, name, message, help
@@ -153,12 +155,12 @@ class BindError(Exception):
 
 
 def bind_constructor(cls: type, args: Iterable[object], kwargs: Mapping[str, object]) -> BoundArguments:
-    """The arguments as PyTorch binds them; where required ones are missing, once more without the inferable ones.
+    """Return the arguments as PyTorch binds them; missing required ones are inferred if possible.
 
     Raises BindError.
     """
     args = tuple(args)
-    if cls is nn.Identity:  # torch's Identity takes anything and ignores it
+    if cls is nn.Identity:  # torch's Identity ignores its arguments
         return BoundArguments({}, ())
     inferable = tuple(name for name, _, _ in INFERRED_ARGUMENTS.get(cls.__name__, ()) if name not in kwargs)
     parameters = constructor_signature(cls).parameters
@@ -228,7 +230,7 @@ def _missing_error(cls: type, names: list[str]) -> BindError:
 
 
 def signature_snapshot() -> dict[str, object]:
-    """Every layer's arguments, their defaults and what is inferred, as JSON data."""
+    """Return every layer's arguments, defaults and inferred arguments as JSON data."""
     return {
         "layers": {name: _layer_entry(cls) for name, cls in torch_layers().items()},
         "refused": dict(REFUSED_MODULES),
@@ -253,7 +255,7 @@ def _argument_entry(parameter: Parameter, inferred: set[str]) -> dict[str, objec
 
 
 def main(path: str) -> None:
-    """Writes the snapshot as JSON into a file."""
+    """Write the snapshot into a JSON file."""
     Path(path).write_text(json.dumps(signature_snapshot(), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

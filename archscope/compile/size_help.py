@@ -1,6 +1,6 @@
-"""What helps where a built net refuses a size: a net that is built for it, where the spec compiles at that size.
+"""Help for a built net that was run at another size: how to build it for that size, if the spec compiles at it.
 
-what `build` was told + the call's inputs → one more compilation on shapes → the help line
+the arguments of `build` + the call's inputs → one more compilation by shapes → the help line
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ import torch
 from archscope.errors import SpecError, UsageError
 
 MAX_DIMENSION = 4096
-"""The longest dimension for which a net is compiled again: its loops may be written out."""
+"""The largest dimension for which a net is compiled again, since its loops may be unrolled."""
 MAX_NET_STEPS = 10_000
-"""How many layers such a net may have."""
+"""The maximum number of steps of a net that is compiled again."""
 NEITHER_COMPILES = "the spec does not compile at this size either"
 
 
 @dataclass(frozen=True, eq=False)
 class SizeHelp:
-    """How a net is built for another size. target: what `build` was told, as Python. compile_at: compiles the spec for
-    the shapes of the inputs, by their names. inputs: these names. steps: how many layers there are. Copies of a net
-    share it, and pickles do not hold it, as it holds the spec.
-    """
+    """How to build a net for another size. target: the arguments of `build`, as Python. compile_at: compiles the
+    spec for given shapes of the inputs, by name. inputs: the names of the inputs. steps: the number of steps. Copies
+    of a net share this object; pickles leave it out, as it holds the spec."""
 
     target: str
     compile_at: Callable[[Mapping[str, tuple[int, ...]]], object]
@@ -39,7 +38,7 @@ class SizeHelp:
         return _no_size_help, ()
 
     def help(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The cure of a call that was refused; nothing where that cannot be told at little cost."""
+        """Return the help for a call that was refused; empty if it cannot be found at little cost."""
         given = dict(zip(self.inputs, args, strict=False)) | dict(kwargs)
         shapes = {name: tuple(value.shape) for name, value in given.items() if isinstance(value, torch.Tensor)}
         sizes = [size for shape in shapes.values() for size in shape]
@@ -65,4 +64,4 @@ class SizeHelp:
 
 
 def _no_size_help() -> None:
-    """What a pickle has in the place of a way out."""
+    """Return the value that pickles hold in place of a SizeHelp."""

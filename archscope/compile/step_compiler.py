@@ -1,10 +1,9 @@
-"""The steps of a block, one after the other: each gets `prev`, gives a value, and may leave a label.
+"""Compilation of the steps of a block, in order: each gets `prev`, returns a value, and may bind a label.
 
-    list of steps → step (when, from, loop) → body (expression, long form, group, form) → value → labels, expectations
+list of steps → step (when, from, loop) → body (expression, long form, group, form) → value → labels, expectations
 
-A step's path is its labels and positions joined by dots. A list's only unlabelled form with named branches (a lone
-`residual:`) adds no
-level of its own, so that its branches read `layer1.0.main.3`.
+A step's path is its labels and positions joined by dots. If a list has a single unlabelled step with named branches
+(such as one `residual:`), that step adds no level to the path, so that its branches are `layer1.0.main.3`.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ WHEN_HELP = "conditions are numbers and words known before the run"
 
 
 def kept_labels(target: Target | None) -> tuple[Label, ...]:
-    """The labels of a target that are kept (`_` is not)."""
+    """Return the labels of a target without `_`."""
     if target is None:
         return ()
     if isinstance(target, Label):
@@ -63,23 +62,23 @@ def kept_labels(target: Target | None) -> tuple[Label, ...]:
 
 @dataclass(frozen=True)
 class StepCompiler:
-    """Walks the steps of one block's use."""
+    """Compiles the steps of one use of a block."""
 
     use: BlockUse
 
     # Lists
 
     def compile_steps(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
-        """The value of the last step, and the scope with the list's labels."""
+        """Return the value of the last step, and the scope with the list's labels."""
         later = {label.name: label.span.line for s in steps for label in kept_labels(s.target)}
         local = Scope(scope, later_labels=later)
         lone = self._lone_form_index(steps)
         for index, step in enumerate(steps):
-            kept = kept_labels(step.target)
-            segment = "" if index == lone else kept[0].name if kept else str(index)
+            labels = kept_labels(step.target)
+            segment = "" if index == lone else labels[0].name if labels else str(index)
             value = self.compile_step(step, prev, local, join_path(path, segment))
             single = value is UNKNOWN or step.target is None or isinstance(step.target, Label)
-            prev = value if single else self._only_value(kept, local)
+            prev = value if single else self._only_value(labels, local)
         return prev, Scope(local, {"prev": prev}) if steps else local
 
     def _lone_form_index(self, steps: Steps) -> int:
@@ -88,13 +87,13 @@ class StepCompiler:
         taken = {label.name for s in steps for label in kept_labels(s.target)}
         return forms[0][0] if len(forms) == 1 and not taken & set(forms[0][1]) else -1
 
-    def _only_value(self, kept: tuple[Label, ...], local: Scope) -> object:
-        return local.table.get(kept[0].name, UNKNOWN) if len(kept) == 1 else ambiguous_prev(kept)
+    def _only_value(self, labels: tuple[Label, ...], local: Scope) -> object:
+        return local.table.get(labels[0].name, UNKNOWN) if len(labels) == 1 else ambiguous_prev(labels)
 
     # One step
 
     def compile_step(self, step: Step, prev: object, local: Scope, path: str) -> object:
-        """The value of a step; its labels are set in `local`."""
+        """Return the value of a step; bind its labels in `local`."""
         try:
             return self._compile_step(step, prev, local, path)
         except EvaluationError as fault:
@@ -110,26 +109,26 @@ class StepCompiler:
 
     def _compile_step(self, step: Step, prev: object, local: Scope, path: str) -> object:
         self.use.cursor = StepCursor(path, step.span)
-        held = True if step.when is None else self.evaluate(step.when, prev, local)
-        if held is UNKNOWN:
+        condition = True if step.when is None else self.evaluate(step.when, prev, local)
+        if condition is UNKNOWN:
             self._bind_unknown(step.target, local)
             return UNKNOWN
         if step.when is not None:
             self.use.session.conditions.evaluate_turns(
                 self.use.session, step.when, local, otherwise=bool(step.otherwise)
             )
-        if isinstance(held, SpecValue):
-            if not held.numeric:
-                raise EvaluationError(f"when: {held.what} is neither true nor false", WHEN_HELP)
-            held = held.to_bool(self.use)
-        if not held and not step.otherwise:
+        if isinstance(condition, SpecValue):
+            if not condition.numeric:
+                raise EvaluationError(f"when: {condition.what} is neither true nor false", WHEN_HELP)
+            condition = condition.to_bool(self.use)
+        if not condition and not step.otherwise:
             for label in kept_labels(step.target):
                 local.skipped_labels[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
             return prev
         start = (
             prev if step.source is None else self.evaluate_at_path(step.source, prev, local, join_path(path, "from"))
         )
-        if not held:
+        if not condition:
             value, _ = self.compile_branch(step.otherwise, start, local, path)
         else:
             value = (
@@ -143,7 +142,7 @@ class StepCompiler:
         return value
 
     def compile_body(self, body: Body, prev: object, scope: Scope, path: str) -> object:
-        """The value of a step's body."""
+        """Return the value of a step's body."""
         if isinstance(body, Expression):
             return self.compile_expression(body, prev, scope, path)
         if isinstance(body, LayerCall):
@@ -159,7 +158,7 @@ class StepCompiler:
         return replace(value, inner_labels=dict(labels)) if isinstance(value, GraphTensor) else value
 
     def compile_branch(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
-        """A branch: a lone unlabelled step stands at the branch's own path."""
+        """Return the value of a branch; a single unlabelled step has the branch's own path."""
         if len(steps) == 1 and steps[0].target is None:
             return self.compile_step(steps[0], prev, Scope(scope), path), scope
         return self.compile_steps(steps, prev, scope, path)
@@ -189,7 +188,7 @@ class StepCompiler:
         return None
 
     def _unpack(self, value: object, count: int) -> object:
-        """A list of the run, or a tensor along dim 0, as a tuple, as Python unpacks it."""
+        """Return a run-time list, or a tensor along dim 0, as a tuple of `count` values."""
         before = last_node(self.use.graph)
         if isinstance(value, GraphTensor) and value.meta.dim() and value.meta.shape[0] == count:
             site = value.node.meta.get("step")
@@ -204,7 +203,7 @@ class StepCompiler:
         return parts
 
     def _warn_hidden_function(self, expression: Expression, scope: Scope) -> None:
-        """A step that is only a label, where a function of that name was probably meant."""
+        """Warn about a step that is only a label, if the function of that name was probably meant."""
         tree = expression.tree
         if not isinstance(tree, ast.Name) or not isinstance(scope.find(tree.id), GraphTensor):
             return
@@ -221,13 +220,13 @@ class StepCompiler:
         return self.use.session.evaluator(inner, self.use.report, self.use).value(expression)
 
     def compile_expression(self, expression: Expression, prev: object, scope: Scope, path: str) -> object:
-        """A step written as one line."""
+        """Return the value of a step written as one expression."""
         return self.evaluate_at_path(expression, prev, scope, path, apply=True)
 
     def evaluate_at_path(
         self, expression: Expression, prev: object, scope: Scope, path: str, *, apply: bool = False
     ) -> object:
-        """The value of an expression that may run something at a path. apply: a layer or function to prev."""
+        """Return the value of an expression whose layers get a path. apply: apply a layer or function to prev."""
         inner = Scope(scope, {"prev": prev})
         self.use.cursor = here = StepCursor(
             path, expression.span, count_layers(expression.tree, inner), text=expression.text
@@ -243,7 +242,8 @@ class StepCompiler:
         return value
 
     def _apply_to_prev(self, value: object, prev: object, span: Span) -> object:
-        """The application rule: a layer, a block or a function without a tensor is applied to prev. Raises Fault."""
+        """Return a layer, block or function without a tensor applied to prev; other values unchanged. Raises
+        EvaluationError."""
         try:
             if isinstance(value, LayerClass):
                 value = value.bind(value, (), {})
@@ -280,7 +280,7 @@ class StepCompiler:
         return prev
 
     def assign_sites(self, before: fx.Node | None, path: str, span: Span, text: Callable[[list[fx.Node]], str]) -> None:
-        """Names the step that new nodes belong to, unless the step is one layer or block and nothing else."""
+        """Set the step that new nodes belong to, unless the step is exactly one layer or block."""
         new = [n for n in nodes_after(self.use.graph, before) if "step" not in n.meta and n.op != "placeholder"]
         working = [n for n in new if n not in self.use.item_nodes and n.op != "get_attr" and not is_number_node(n)]
         member = self.use.plan.members.get(str(new[0].target)) if len(new) == 1 and new[0].op == "get_attr" else None
@@ -292,7 +292,7 @@ class StepCompiler:
                 node.meta["step"] = site
 
     def bind_bare_layer(self, kind: LayerClass, span: Span) -> object:
-        """A bare layer with no arguments, or UNKNOWN."""
+        """Return a layer written without arguments, or UNKNOWN."""
         try:
             return kind.bind(kind, (), {})
         except EvaluationError as fault:
@@ -300,7 +300,7 @@ class StepCompiler:
             return UNKNOWN
 
     def declared_layer(self, body: Expression | LayerCall, scope: Scope) -> object:
-        """A layer as `modules:` declares it."""
+        """Return a layer declared in `modules:`."""
         if isinstance(body, Expression):
             return self.use.session.evaluator(scope, self.use.report, self.use).value(body)
         return self._bind_layer_call(body, scope)
@@ -347,11 +347,11 @@ class StepCompiler:
         return value.text if scope.find(value.text) is MISSING else None
 
 
-def ambiguous_prev(kept: tuple[Label, ...]) -> LazyValue:
-    """`prev` after a step with several labels: a fault to whoever asks."""
+def ambiguous_prev(labels: tuple[Label, ...]) -> LazyValue:
+    """Return `prev` after a step with several labels, which raises EvaluationError when it is used."""
 
     def refuse() -> object:
-        names = ", ".join(label.name for label in kept) or "none"
+        names = ", ".join(label.name for label in labels) or "none"
         raise EvaluationError(
             "prev is not one value here: the step before keeps several", f"name what you mean: {names}"
         )
@@ -360,7 +360,7 @@ def ambiguous_prev(kept: tuple[Label, ...]) -> LazyValue:
 
 
 def count_layers(tree: ast.AST, scope: Scope) -> int:
-    """How many layers, blocks and parameters an expression applies."""
+    """Return the number of layers, blocks and parameters that an expression applies."""
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
         if is_layer(tree.func.id, scope):
             return 1

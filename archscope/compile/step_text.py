@@ -1,7 +1,7 @@
-"""A written step as tables show it: the expression's text, with values in the place of names that stand for numbers.
+"""A step as tables show it: the expression's text, with values in place of names of numbers.
 
-Linear(heads * d)(x).view(N, T, heads, d) → Linear(4096)(x).view(N, T, heads, d)
-Linear(2 * dim)(silu(c)), which is one layer's call → Linear 16 (silu(c))
+Linear(heads * d)(x).view(N, T, heads, d) → Linear(4096)(x).view(N, T, heads, d) Linear(2 * dim)(silu(c)), which is one
+layer's call → Linear 16 (silu(c))
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from archscope.trace import Location
 
 
 def step_text(expression: Expression, scope: Scope, session: CompileSession, working: Sequence[fx.Node]) -> str:
-    """What a step says of itself. working: the nodes that it made, the last one at the end."""
+    """Return the text of a step. working: the nodes that it made, in order."""
     values = InlinedValues(expression, scope, session.evaluator(scope, ignore_problem))
     tree: ast.AST = expression.tree
     called: Location | None = working[-1].meta.get("site") if working else None
@@ -40,12 +40,12 @@ def step_text(expression: Expression, scope: Scope, session: CompileSession, wor
 
 
 def ignore_problem(*_: object) -> None:
-    """Told of faults in what is worked out again for its text: a branch that was not taken may have some."""
+    """Ignore problems in expressions that are evaluated again for their text, such as untaken branches."""
 
 
 @dataclass(frozen=True)
 class InlinedValues:
-    """Writes an expression with the values of what layers, blocks and parameters are told, else as its author did."""
+    """Writes an expression with the values of the arguments of layers, blocks and parameters."""
 
     expression: Expression
     scope: Scope
@@ -58,7 +58,7 @@ class InlinedValues:
         return self.text_between(node.col_offset, node.end_col_offset, node)
 
     def text_between(self, start: int, end: int | None, node: ast.AST) -> str:
-        """A stretch of the text, counted in bytes as Python's parser does, with values in it."""
+        """Return a part of the text, by byte offsets as in Python's parser, with values in it."""
         text, pieces = self.expression.text.encode(), list[bytes]()
         for argument, value in self.find_replacements(node):
             pieces += [text[start : argument.col_offset], value.encode()]
@@ -66,7 +66,7 @@ class InlinedValues:
         return " ".join(b"".join([*pieces, text[start:end]]).decode().split())
 
     def find_replacements(self, node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-        """The arguments that names stand in, from left to right, and their values."""
+        """Return the arguments that contain names, from left to right, and their values."""
         if not isinstance(node, ast.Call) or not self.is_layer(node, learned=True):
             for child in ast.iter_child_nodes(node):
                 yield from self.find_replacements(child)
@@ -79,7 +79,7 @@ class InlinedValues:
                 yield argument, value
 
     def replacement_text(self, node: ast.expr) -> str | None:
-        """An argument's value as text; None where it stays as it is."""
+        """Return an argument's value as text; None if it stays unchanged."""
         if isinstance(node, ast.Starred) or not names_in(node) or (isinstance(node, ast.Call) and self.is_layer(node)):
             return None
         value = compile_time_value(self.evaluator.value(Expression(self.expression.text, self.expression.span, node)))
@@ -90,7 +90,8 @@ class InlinedValues:
         return repr(value) if isinstance(value, str) else format_argument_value(value)
 
     def is_layer(self, node: ast.expr, *, learned: bool = False) -> bool:
-        """Whether a name, or a call of one, is a layer, a block or a declared module. learned: or Parameter's call."""
+        """Return whether a name, or a call of it, is a layer, block or declared module. learned: or Parameter's
+        call."""
         if isinstance(node, ast.Call):
             kinds: tuple[type, ...] = (LayerClass, ParameterFunction) if learned else (LayerClass,)
             return isinstance(node.func, ast.Name) and isinstance(self.find_name(node.func.id), kinds)
@@ -104,7 +105,7 @@ class InlinedValues:
 
 
 def data_text(data: Data) -> str:
-    """YAML data as one line: `[start, zeros(N, 4)]`."""
+    """Return YAML data as one line: `[start, zeros(N, 4)]`."""
     if isinstance(data, Items):
         return f"[{', '.join(map(data_text, data.items))}]"
     if isinstance(data, Table):

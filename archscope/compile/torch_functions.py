@@ -1,7 +1,7 @@
-"""The functions and tensor methods of the language: names of torch and torch.nn.functional, without in-place and
-random ones.
+"""The functions and tensor methods of the language: names of torch and torch.nn.functional, without in-place and random
+ones.
 
-name → FunctionEntry (what to call, whether it makes a tensor from nothing)
+name → FunctionEntry (the callable, and whether it creates a tensor)
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ addbmm addmm addmv baddbmm bmm cdist chain_matmul cosine_similarity cross dist d
 outer tensordot
 trace vdot
 """
-VARIADIC_NAMES = (
-    "flip permute reshape tile"  # as methods they take sizes one by one, which steps write: permute(0, 2, 1)
-)
+VARIADIC_NAMES = "flip permute reshape tile"  # their methods take sizes one by one: permute(0, 2, 1)
 CAST_NAMES = "bool double float half int long bfloat16 to type_as detach"
 CREATION_NAMES = "arange linspace zeros ones full eye tril_indices triu_indices"
 LIKE_NAMES = "zeros_like ones_like full_like"
@@ -57,7 +55,7 @@ RANDOM_FUNCTIONS = frozenset(
         *(f"fractional_max_pool{d}d{more}" for d in (2, 3) for more in ("", "_with_indices")),
     ]
 )
-"""Functions that are random in eval mode too; their layers are not."""
+"""Functions that are random in eval mode too, unlike their layers."""
 NOT_FUNCTIONS = frozenset(
     [
         "assert_int_or_pair",
@@ -79,9 +77,9 @@ NOT_FUNCTIONS = frozenset(
 
 @dataclass(frozen=True)
 class FunctionEntry:
-    """`target` is a callable, or a method's name where torch has no function of it.
+    """A function of the language. `target` is a callable, or a method's name if torch has no such function.
 
-    `creates`: needs a device, takes no input.
+    `creates`: it creates a tensor, so it needs a device and has no input.
     """
 
     target: Callable | str
@@ -94,7 +92,7 @@ def _split_names(*lists: str) -> list[str]:
 
 @functools.cache
 def language_functions() -> Mapping[str, FunctionEntry]:
-    """Every function by its name."""
+    """Return every function by its name."""
     table: dict[str, FunctionEntry] = {}
     for name in _split_names(
         ELEMENTWISE_NAMES, RESHAPING_NAMES, REDUCTION_NAMES, LINEAR_ALGEBRA_NAMES, CAST_NAMES, LIKE_NAMES, FFT_NAMES
@@ -117,13 +115,13 @@ def _is_layer_function(name: str, target: object) -> bool:
 
 @functools.cache
 def language_methods() -> Mapping[str, FunctionEntry]:
-    """Every tensor method by its name."""
+    """Return every tensor method by its name."""
     names = _split_names(ELEMENTWISE_NAMES, RESHAPING_NAMES, REDUCTION_NAMES, LINEAR_ALGEBRA_NAMES, CAST_NAMES)
     return {name: FunctionEntry(name) for name in names if hasattr(torch.Tensor, name)}
 
 
 @functools.cache
 def language_dtypes() -> Mapping[str, torch.dtype]:
-    """The dtypes that a spec may name."""
+    """Return the dtypes that a spec may name."""
     names = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool complex64 complex128"
     return {name: getattr(torch, name) for name in names.split()}

@@ -1,11 +1,11 @@
-"""Shapes of common layers and functions by rule, so that compiling them runs nothing on the meta device.
+"""Output shapes of common layers and functions by rule, so that compiling them runs nothing on the meta device.
 
-    (layer, arguments, meta tensors) → layers.RULES    → result | None
-    (function's name, arguments)     → functions.RULES → result | None        None: no rule, ask torch on meta
+    (layer, arguments, meta tensors) → layers.LAYER_RULES       → result | None
+    (function's name, arguments)     → functions.FUNCTION_RULES → result | None        None: no rule, run torch on meta
 
-The first operation on the meta device loads sympy or torch._dynamo, as slow as torch itself; torch.empty does not.
-A rule answers only what it is certain of (sizes, dtype, nesting), and never where torch raises: the error is then in
-torch's own words.
+The first operation on the meta device imports sympy or torch._dynamo, which takes as long as torch itself; torch.empty
+does not. A rule returns only results that are certain (sizes, dtype, nesting), and none where torch raises: the error
+then has torch's own message.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from archscope.compile.shapes import functions, layers
 from archscope.compile.shapes.guards import NoRule, is_supported
 
 NO_RULE_ERRORS = (NoRule, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RuntimeError)
-"""What a rule meets in arguments that it was not written for."""
+"""The exceptions of a rule for arguments that it was not written for."""
 
 
 def layer_output(
     cls: type, arguments: Mapping[str, object], inputs: tuple[object, ...], options: Mapping[str, object] | None = None
 ) -> object | None:
-    """What the layer `cls(**arguments)` gives for meta tensors: a tensor, a tuple, or None where no rule is certain.
+    """Return the output of the layer `cls(**arguments)` for meta tensors: a tensor or tuple; None without a rule.
 
-    arguments: every argument of the constructor, defaults and inferred ones filled in. options: keyword arguments of
-    the call itself, as `need_weights=False`; with others than true and false torch is asked. Weights are taken to have
-    torch's default dtype.
+    arguments: all arguments of the constructor, defaults and inferred ones included. options: keyword arguments of the
+    call, such as `need_weights=False`; values other than booleans have no rule. Weights are assumed to have torch's
+    default dtype.
     """
     rule = layers.LAYER_RULES.get(cls.__name__) if getattr(torch.nn, cls.__name__, None) is cls else None
     tensors = inputs and all(isinstance(value, torch.Tensor) and is_supported(value) for value in inputs)
@@ -41,7 +41,7 @@ def layer_output(
 
 
 def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object | None:
-    """What the function or method `name` gives for meta tensors, or None where no rule is certain.
+    """Return the output of the function or method `name` for meta tensors; None without a rule.
 
     `name` is the short name in torch, torch.nn.functional or torch.Tensor; a method has its tensor as first argument.
     """

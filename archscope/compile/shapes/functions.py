@@ -1,4 +1,4 @@
-"""The rules of functions by name. A rule has the parameters of the torch function of its name and gives its result.
+"""The shape rules of functions by name. A rule has the parameters of the torch function and returns its result.
 
 FUNCTION_RULES: short name → rule(*args, **kwargs) → tensor or tuple; raises NoRule (or TypeError, for other parameters)
 """

@@ -1,4 +1,4 @@
-"""What a rule may rely on: `guard(condition)` or no answer; and the makers of results on the meta device."""
+"""Conditions of shape rules, `guard(condition)`, and constructors of results on the meta device."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 class NoRule(Exception):  # noqa: N818  (an answer, not an error)
-    """The rule does not know this case; torch has to be asked."""
+    """Raised by a rule for a case that it does not cover; torch runs it on meta then."""
 
 
 def guard(condition: object) -> None:
-    """Raises Unsure unless the condition holds."""
+    """Raise NoRule unless the condition holds."""
     if not condition:
         raise NoRule
 
 
 def is_supported(value: object) -> bool:
-    """True of what rules reason about: plain meta tensors that are not empty, lists of them, whatever is no tensor."""
+    """Return whether rules cover a value: dense nonempty meta tensors, lists of them, and all other objects."""
     if isinstance(value, list | tuple):
         return all(map(is_supported, value))
     if not isinstance(value, Tensor):
@@ -37,7 +37,7 @@ def is_finite_number(value: object) -> bool:
 
 
 def floating_dtype(*tensors: object) -> torch.dtype:
-    """The one floating dtype of the tensors; None among them stands for an absent one. Unsure if they differ."""
+    """Return the common floating dtype of the tensors (None stands for an absent one). Raises NoRule if they differ."""
     dtypes = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     guard(len(dtypes) == 1 and all(tensor is None or isinstance(tensor, Tensor) for tensor in tensors))
     (dtype,) = dtypes
@@ -46,12 +46,12 @@ def floating_dtype(*tensors: object) -> torch.dtype:
 
 
 def guard_default_dtype(*tensors: Tensor) -> None:
-    """The tensors may meet weights of torch's default dtype."""
+    """Raise NoRule unless the tensors have torch's default dtype, as the weights do."""
     guard(floating_dtype(*tensors) is torch.get_default_dtype())
 
 
 def int_tuple(value: object, count: int) -> tuple[int, ...]:
-    """`3` or `(3, 3)` as so many whole numbers."""
+    """Return `3` or `(3, 3)` as a tuple of `count` integers."""
     if is_int(value):
         return (value,) * count  # type: ignore[return-value]
     guard(isinstance(value, tuple | list) and len(value) == count and all(map(is_int, value)))
@@ -59,13 +59,13 @@ def int_tuple(value: object, count: int) -> tuple[int, ...]:
 
 
 def axis_index(dim: object, rank: int) -> int:
-    """The axis counted from the front."""
+    """Return the axis counted from the front."""
     guard(is_int(dim) and -rank <= dim < rank)  # type: ignore[operator]
     return dim % rank  # type: ignore[operator]
 
 
 def axis_indexes(dim: object, rank: int) -> tuple[int, ...]:
-    """Axes to reduce: None is all of them; no axis twice."""
+    """Return the axes to reduce: None means all of them; no axis twice."""
     if dim is None:
         return tuple(range(rank))
     listed = [axis_index(d, rank) for d in (dim if isinstance(dim, tuple | list) else [dim])]
@@ -74,7 +74,7 @@ def axis_indexes(dim: object, rank: int) -> tuple[int, ...]:
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """The shape that all broadcast to."""
+    """Return the shape that all shapes broadcast to."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     sizes = [set(column) - {1} for column in zip(*padded, strict=True)]
@@ -83,12 +83,12 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 
 
 def empty_contiguous(like: Tensor, shape: Iterable[int], dtype: torch.dtype | None = None) -> Tensor:
-    """A new contiguous tensor."""
+    """Return a new contiguous tensor."""
     return torch.empty(tuple(shape), dtype=dtype or like.dtype, device="meta")
 
 
 def empty_in_layout(like: Tensor, shape: Iterable[int]) -> Tensor:
-    """A new tensor in the memory order of an image: channels last where `like` is."""
+    """Return a new tensor in the memory format of an image: channels last if `like` is."""
     last = torch.channels_last
     keeps = like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=last)
     order = last if keeps else torch.contiguous_format
@@ -96,13 +96,13 @@ def empty_in_layout(like: Tensor, shape: Iterable[int]) -> Tensor:
 
 
 def empty_like(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """A new tensor of the same shape, and of the same memory order where that leaves no gaps."""
+    """Return a new tensor of the same shape, and of the same memory format if that leaves no gaps."""
     strides = like.stride() if is_dense(like) else empty_contiguous(like, like.shape).stride()
     return torch.empty_strided(like.shape, strides, dtype=dtype or like.dtype, device="meta")
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """True where the elements fill their memory without gaps or overlap, in whatever order of the axes."""
+    """Return whether the elements fill their memory without gaps or overlap, in any order of the axes."""
     expected = 1
     for stride, size in sorted((s, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n != 1):
         if stride != expected:

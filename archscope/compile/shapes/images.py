@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  (a rule has all the parameters of its torch function, used or not)
-"""Rules of functions of images: convolutions, pools, paddings, resampling. `count` is the number of spatial axes."""
+"""Shape rules of image functions: convolutions, pools, padding, resampling. `count` is the number of spatial axes."""
 
 from __future__ import annotations
 

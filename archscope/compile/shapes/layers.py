@@ -1,4 +1,4 @@
-"""Rules of layers, most of them by the rule of the function that the layer calls.
+"""Shape rules of layers, most of them by the rule of the function that the layer calls.
 
 LAYER_RULES: class name → rule(constructor's arguments, *inputs, **options of the call) → tensor or tuple; raises NoRule
 """
@@ -31,7 +31,7 @@ ShapeRule = Callable[..., object]
 
 
 def _function_rule(function: ShapeRule, *names: str) -> ShapeRule:
-    """The function's rule, called with the arguments of these names."""
+    """Return the function's rule, called with the layer's arguments of these names."""
 
     def rule(arguments: Arguments, x: Tensor) -> object:
         return function(x, **{name: arguments[name] for name in names})
@@ -48,7 +48,7 @@ def _identity(_: Arguments, x: Tensor) -> Tensor:
 
 
 def _number_rule(*names: str) -> ShapeRule:
-    """An activation whose arguments have to be numbers."""
+    """Return the rule of an activation whose arguments must be numbers."""
 
     def rule(arguments: Arguments, x: Tensor) -> Tensor:
         guard(all(is_finite_number(arguments[name]) for name in names))
@@ -88,7 +88,7 @@ def _conv_transpose(count: int, arguments: Arguments, x: Tensor) -> Tensor:
 
 
 def _conv_channels(count: int, arguments: Arguments, x: Tensor) -> tuple[int, tuple[int, ...]]:
-    """Output channels and kernel of a convolution whose input fits."""
+    """Return output channels and kernel of a convolution whose input fits."""
     guard_default_dtype(x)
     entering, leaving, groups = int_tuple([arguments[name] for name in ("in_channels", "out_channels", "groups")], 3)
     guard(x.dim() == count + 2 and x.shape[1] == entering and min(leaving, groups) > 0)
@@ -99,7 +99,7 @@ def _conv_channels(count: int, arguments: Arguments, x: Tensor) -> tuple[int, tu
 def _batch_norm(ranks: tuple[int, ...], arguments: Arguments, x: Tensor) -> Tensor:
     guard_default_dtype(x)
     guard(x.dim() in ranks and x.shape[1] == arguments["num_features"])
-    guard(x.numel() > x.shape[1])  # one value per channel is an error in training
+    guard(x.numel() > x.shape[1])  # in training, one value per channel is an error
     return empty_like(x)
 
 
@@ -174,7 +174,7 @@ def _channel_shuffle(arguments: Arguments, x: Tensor) -> Tensor:
 
 
 def _recurrent(states: int, arguments: Arguments, x: Tensor) -> object:
-    """out, h (or out, (h, c)) of RNN, GRU, LSTM; see the Outputs section of torch.nn.LSTM."""
+    """Return out, h (or out, (h, c)) of RNN, GRU, LSTM; see the Outputs section of torch.nn.LSTM."""
     guard_default_dtype(x)
     hidden, layers, projected = int_tuple(
         [arguments["hidden_size"], arguments["num_layers"], arguments.get("proj_size", 0)], 3
@@ -204,7 +204,7 @@ def _attention(
     need_weights: bool = True,
     average_attn_weights: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
-    """(attention, weights or None) of torch.nn.MultiheadAttention without masks."""
+    """Return (attention, weights or None) of torch.nn.MultiheadAttention without masks."""
     guard_default_dtype(query, key, value)
     width, heads = int_tuple([arguments["embed_dim"], arguments["num_heads"]], 2)
     widths = (width, arguments["kdim"] or width, arguments["vdim"] or width)
@@ -250,7 +250,7 @@ _INTERPOLATE_ARGUMENTS = ("size", "scale_factor", "mode", "align_corners", "reco
 
 
 def _spatial_rules(count: int) -> Mapping[str, ShapeRule]:
-    """The layers that come in one, two and three dimensions."""
+    """Return the rules of layers that exist for one, two and three dimensions."""
     pools = functions.FUNCTION_RULES
     return {
         f"Conv{count}d": partial(_convolution, count),

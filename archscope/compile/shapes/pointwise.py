@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  (a rule has all the parameters of its torch function, used or not)
-"""Rules of functions that go element by element: activations, conversions, arithmetic of two operands."""
+"""Shape rules of elementwise functions: activations, conversions, arithmetic of two operands."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ShapeRule = Callable[..., Tensor]
 
 
 def unary(input: Tensor) -> Tensor:
-    """A function of one floating tensor that gives one of the same shape, dtype and memory order."""
+    """Return the result of a function of one floating tensor with the same shape, dtype and memory format."""
     floating_dtype(input)
     return empty_like(input)
 
 
 def activation_rule(number: str = "") -> ShapeRule:
-    """The rule of an activation that may take one number by this name or position (`negative_slope`, `alpha`)."""
+    """Return the rule of an activation with one optional number (`negative_slope`, `alpha`)."""
 
     def rule(input: Tensor, *args: object, inplace: bool = False, **named: object) -> Tensor:
         guard(isinstance(inplace, bool) and set(named) <= {number} and len(args) + len(named) <= bool(number))
@@ -88,7 +88,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: object = 1, eps: float = 1e-12
 
 
 def cast_rule(dtype: torch.dtype) -> ShapeRule:
-    """`x.float()` and its kin."""
+    """Return the rule of a conversion such as `x.float()`."""
 
     def rule(input: Tensor) -> Tensor:
         return input if input.dtype is dtype else empty_like(input, dtype)
@@ -105,20 +105,20 @@ def to(input: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def arithmetic(input: object, other: object) -> Tensor:
-    """`+ - *` and the like: two tensors of one dtype, or a floating tensor (int64 and int) with a number."""
+    """Return the result of `+ - *`: two tensors of one dtype, or a floating tensor (int64 and int) with a number."""
     first, second = _check_operands(input, other)
     return _broadcast_result(first, second)
 
 
 def division(input: object, other: object) -> Tensor:
-    """`/`: whole numbers divided give torch's default dtype."""
+    """Return the result of `/`: integers divided give torch's default dtype."""
     first, second = _check_operands(input, other)
     out = _broadcast_result(first, second)
     return out if out.dtype.is_floating_point else empty_like(out, torch.get_default_dtype())
 
 
 def power(input: object, exponent: object) -> Tensor:
-    """`**` where the result is floating."""
+    """Return the result of `**` if it is floating."""
     first, second = _check_operands(input, exponent)
     floating_dtype(*(operand for operand in (first, second) if isinstance(operand, Tensor)))
     return _broadcast_result(first, second)
@@ -135,7 +135,7 @@ def _check_operands(first: object, second: object) -> tuple[object, object]:
 
 
 def _broadcast_result(first: object, second: object) -> Tensor:
-    """The result in the memory order of the first operand that has its shape."""
+    """Return the result in the memory format of the first operand that has its shape."""
     tensors = [value for value in (first, second) if isinstance(value, Tensor)]
     shape = broadcast_shapes(*(tensor.shape for tensor in tensors))
     whole = [tensor for tensor in tensors if tuple(tensor.shape) == shape and is_dense(tensor)]

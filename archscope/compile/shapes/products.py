@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  (a rule has all the parameters of its torch function, used or not)
-"""Rules of functions that multiply with weights or each other, and of normalisations."""
+"""Shape rules of products with weights or of two tensors, and of normalisations."""
 
 from __future__ import annotations
 

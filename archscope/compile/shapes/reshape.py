@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  (a rule has all the parameters of its torch function, used or not)
-"""Rules of functions that reduce, join, reshape (a copy where a view cannot do), and of constants."""
+"""Shape rules of reductions, concatenation, reshaping (a copy where a view is impossible), and constants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from archscope.compile.shapes.guards import (
 
 
 def reduction(input: Tensor, dim: object = None, keepdim: bool = False) -> Tensor:
-    """mean, sum, amax, amin."""
+    """Return the result of mean, sum, amax, amin."""
     floating_dtype(input)
     guard(isinstance(keepdim, bool) and dim != () and dim != [])
     reduced = axis_indexes(dim, input.dim())
@@ -54,7 +54,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """torch.flatten; a memory order that cannot be viewed so is copied first."""
+    """Return the result of torch.flatten; a memory format that cannot be viewed is copied."""
     guard(input.dim() > 0)
     first, last = axis_index(start_dim, input.dim()), axis_index(end_dim, input.dim())
     guard(first <= last)
@@ -81,7 +81,7 @@ def arange(*bounds: object, step: object = 1, dtype: torch.dtype | None = None, 
 
 
 def zeros_or_ones(*size: object, dtype: torch.dtype | None = None, device: object = None) -> Tensor:
-    """zeros, ones."""
+    """Return the result of zeros and ones."""
     guard(size)
     sizes = size[0] if len(size) == 1 and isinstance(size[0], tuple | list) else size
     return torch.empty(int_tuple(sizes, len(sizes)), dtype=dtype, device="meta")

@@ -1,4 +1,4 @@
-"""Sizes of sliding windows: convolutions, pools, paddings, resampling. Plain arithmetic on shapes.
+"""Sizes of sliding windows: convolutions, pools, padding, resampling. Plain arithmetic on shapes.
 
 Formulas: the Shape sections of torch.nn.Conv2d, ConvTranspose2d, MaxPool2d and Upsample.
 """
@@ -16,7 +16,7 @@ _MODE_RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 
 
 def conv_sizes(sizes: Shape, kernel: Shape, stride: object, padding: object, dilation: object) -> Shape:
-    """Spatial sizes after a convolution; padding may be `same` or `valid`."""
+    """Return the spatial sizes after a convolution; padding may be `same` or `valid`."""
     count = len(sizes)
     stride, dilation = int_tuple(stride, count), int_tuple(dilation, count)
     guard(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0)
@@ -33,7 +33,7 @@ def conv_sizes(sizes: Shape, kernel: Shape, stride: object, padding: object, dil
 def conv_transpose_sizes(
     sizes: Shape, kernel: Shape, stride: object, padding: object, output: object, dilation: object
 ) -> Shape:
-    """Spatial sizes after a transposed convolution; `output` is its output_padding."""
+    """Return the spatial sizes after a transposed convolution; `output` is its output_padding."""
     count = len(sizes)
     stride, padding, output, dilation = (int_tuple(value, count) for value in (stride, padding, output, dilation))
     guard(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0 and min(padding) >= 0 and min(output) >= 0)
@@ -45,7 +45,8 @@ def conv_transpose_sizes(
 
 
 def pool_sizes(sizes: Shape, kernel: object, stride: object, padding: object, dilation: object, ceil: object) -> Shape:
-    """Spatial sizes after a pool. With `ceil` the last window may hang over, if it begins before the right padding."""
+    """Return the spatial sizes after a pool. With `ceil` the last window may extend beyond the input, if it begins
+    before the right padding."""
     count = len(sizes)
     kernel = int_tuple(kernel, count)
     stride = kernel if stride is None else int_tuple(stride, count)
@@ -64,7 +65,7 @@ def _pool_size(n: int, k: int, s: int, p: int, d: int, ceil: bool) -> int:
 
 
 def adaptive_sizes(sizes: Shape, output: object) -> Shape:
-    """`7`, `(7, 7)` or `(7, None)`: None keeps the input's size."""
+    """Return the spatial sizes of `7`, `(7, 7)` or `(7, None)`: None keeps the input's size."""
     count = len(sizes)
     if isinstance(output, tuple | list):
         guard(len(output) == count and (count > 1 or None not in output))
@@ -75,7 +76,7 @@ def adaptive_sizes(sizes: Shape, output: object) -> Shape:
 
 
 def pad_shape(shape: Shape, pad: object, mode: object) -> Shape:
-    """The shape after torch.nn.functional.pad: pairs (before, after), the last axis first."""
+    """Return the shape after torch.nn.functional.pad: pairs (before, after), the last axis first."""
     guard(isinstance(pad, tuple | list) and len(pad) % 2 == 0 and len(pad) <= 2 * len(shape))
     numbers = int_tuple(pad, len(pad))  # type: ignore[arg-type]
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -89,7 +90,7 @@ def pad_shape(shape: Shape, pad: object, mode: object) -> Shape:
 
 
 def _can_pad(shape: Shape, pairs: list[tuple[int, int]], mode: object) -> bool:
-    """How far the modes that copy may reach: an image's spatial axes, not further than what they copy from."""
+    """Return whether a padding mode that copies (`reflect`, …) supports these axes and this much padding."""
     reach = {"reflect": 1, "circular": 0, "replicate": -math.inf}.get(str(mode))
     if reach is None or len(shape) != len(pairs) + 2:
         return False
@@ -97,7 +98,7 @@ def _can_pad(shape: Shape, pairs: list[tuple[int, int]], mode: object) -> bool:
 
 
 def interpolate_sizes(sizes: Shape, size: object, scale: object, mode: object, align: object) -> Shape:
-    """Spatial sizes after torch.nn.functional.interpolate."""
+    """Return the spatial sizes after torch.nn.functional.interpolate."""
     rank = len(sizes) + 2
     guard(3 <= rank <= 5 and (size is None) != (scale is None))
     if mode in _MODE_RANKS:
@@ -120,13 +121,13 @@ def _scales(scale: object, count: int) -> list[float]:
 
 
 def unfold_sizes(sizes: Shape, kernel: object, dilation: object, padding: object, stride: object) -> tuple[int, int]:
-    """(elements of a window, number of windows) of torch.nn.functional.unfold on an image."""
+    """Return (elements of a window, number of windows) of torch.nn.functional.unfold on an image."""
     kernel = int_tuple(kernel, 2)
     return math.prod(kernel), math.prod(conv_sizes(sizes, kernel, stride, padding, dilation))
 
 
 def cat_shape(shapes: Sequence[Shape], dim: object) -> Shape:
-    """The shape of torch.cat: equal in every axis but one."""
+    """Return the shape of torch.cat; the inputs must be equal in all other axes."""
     guard(shapes and len(shapes[0]) > 0)
     place = axis_index(dim, len(shapes[0]))
     rest = {(*shape[:place], -1, *shape[place + 1 :]) for shape in shapes if len(shape) > place}
@@ -135,7 +136,7 @@ def cat_shape(shapes: Sequence[Shape], dim: object) -> Shape:
 
 
 def arange_length(bounds: tuple[object, ...], step: object) -> int:
-    """The number of entries of torch.arange over whole numbers."""
+    """Return the number of entries of torch.arange over integers."""
     guard(len(bounds) in (1, 2) and all(map(is_int, (*bounds, step))) and step)
     start, end = bounds if len(bounds) == 2 else (0, bounds[0])
     count = -((start - end) // step)  # type: ignore[operator]
