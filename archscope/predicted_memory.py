@@ -32,7 +32,7 @@ class Optimizer:
 
 OPTIMIZERS: Mapping[str, Optimizer] = {
     "sgd": Optimizer(0),
-    "eventum": Optimizer(1),
+    "momentum": Optimizer(1),
     "adam": Optimizer(2),
     "adamw": Optimizer(2),
 }

@@ -114,7 +114,7 @@ WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(60)\n"
 
 
 def heed() -> None:
-    """In a child: Ctrl-C is heeded, also where the tests run in the background, which ignores it."""
+    """In a child: Ctrl-C is handled, also where the tests run in the background, which ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -4,7 +4,7 @@ compile_net(library, variant) → Plan
   net_compilation   inputs, overrides, ties; the whole net
   session           the state of one compilation: scopes of the files, problems, caches
   blocks            one use of a block: dimensions, arguments, return; built once per distinct use
-  step_compiler     its steps: when, labels, the application rule; loops, branching (residual, concat, …), loop_conditions
+  step_compiler     its steps: when, labels, how they apply; loops, loop_conditions, branching (residual, concat, …)
   runtime_loops     a loop over a run-time length as one node; graph_equality compares its turns
   block_use         its graph: a node for each function, layer and parameter; graph_builder makes nodes of values
   graph_tensor      tensors in expressions; layer_classes: layers, blocks and declared modules in expressions

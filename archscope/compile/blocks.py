@@ -251,7 +251,7 @@ def _bind_dimensions(use: BlockUse, block: Block, spec: Input, value: GraphTenso
             )
         else:
             said = f"{dim.text} = {wanted}" if dim.text != str(wanted) else dim.text
-            _report_dim_mismatch(use, block, spec, shape, f"{said} is declared for, there are {shape[axis]}")
+            _report_dim_mismatch(use, block, spec, shape, f"{said} is declared, but the size is {shape[axis]}")
             return False
     return True
 
