@@ -1,17 +1,19 @@
-"""What was asked for: YAML text → Spec, frozen data with the place of every part. No torch; no name has a meaning yet.
+"""The parsed form of a spec: YAML text → Spec, frozen dataclasses that keep the position of every part.
 
-    load(path) → Library: the file and everything it imports
-      reader      bytes → text → YAML events → nodes (capped, YAML 1.2, no duplicate keys); `syntax`: YAML's errors
-      nodes       Scalar, Sequence, Mapping; `Misread`, one problem on its way to whoever collects
-      expression  text → Expression: Python's grammar, cut down; `brackets` finds what is open
-      data        leaves: values, names, inputs, signatures, expectations
-      steps       lists of steps, modifiers, forms, labels
-      parse       sections of a file → Spec
-      load        imports, sandboxed
-      packaged    the networks that come with the package; folders, a folder for its specs
-      variants    the nets of one file; catalog, what there is to choose from
-    dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
-    model holds the nouns, evaluate gives expressions their values, schema describes the language to editors.
+No torch, and names are not resolved yet.
+
+  load(path) → Library: the file and everything that it imports
+    yaml_reader     bytes → text → YAML events → nodes (size limits, YAML 1.2); yaml_errors: its errors
+    yaml_nodes      ScalarNode, SequenceNode, MappingNode; `ParseError`, which carries one problem
+    expression      text → Expression, a subset of Python's grammar; `brackets` finds unclosed brackets
+    parse_data      leaves: values, names, inputs, signatures, expectations
+    parse_steps     lists of steps, modifiers, forms, labels
+    parse           sections of a file → Spec
+    load            imports, restricted to the spec's directory
+    bundled_networks, folders   the networks that come with the package; a folder → the specs in it
+    variants, catalog           the nets of one file; descriptions of them for lists
+  dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
+  model defines the dataclasses, evaluate computes the values of expressions, schema is the JSON Schema for editors.
 
 All problems of all files are collected and raised once, as `archscope.errors.SpecError`.
 """

@@ -1,4 +1,4 @@
-"""The arguments of layers and blocks by position, as the language binds them: name → signature → names of arguments."""
+"""The names of positional arguments of layers and blocks: name → signature → names of arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from archscope.spec.model import Block
 
 @cache
 def layer_signatures() -> Mapping[str, tuple[str, ...]]:
-    """The arguments of every layer by position; those that can be inferred stand first, with a `?`."""
+    """Return the argument names of every layer in positional order; those that can be inferred come first, marked with
+    `?`.
+    """
     text = (resources.files("archscope") / "spec" / "signatures.json").read_text(encoding="utf-8")
     layers = json.loads(text)["layers"]
     return {name: tuple(map(marked_name, entry["arguments"])) for name, entry in layers.items()}
@@ -25,15 +27,15 @@ def marked_name(argument: Mapping[str, object]) -> str:
 
 
 def all_signatures(blocks: Sequence[Block]) -> Mapping[str, tuple[str, ...]]:
-    """Those of torch's layers, and of blocks."""
+    """Return the signatures of torch's layers and of these blocks."""
     own = {block.name: tuple(a.name + "!" * (a.default is None) for a in block.arguments) for block in blocks}
     return {**layer_signatures(), **own}
 
 
 def positional_names(count: int, words: Collection[str], signature: Sequence[str]) -> list[str]:
-    """The names of so many positional arguments beside these words, as the language binds them.
+    """Return the names of the first `count` positional arguments, where the arguments in `words` are given by name.
 
-    What can be inferred is struck where a required argument would be missing otherwise.
+    Arguments that can be inferred are skipped if a required argument would be missing otherwise.
     """
     full = [name.rstrip("?!") for name in signature]
     required = [name.rstrip("?!") for name in signature if name[-1] in "?!"]

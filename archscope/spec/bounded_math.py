@@ -1,6 +1,6 @@
-"""Arithmetic within bounds: the functions of plain numbers, and caps that no expression of a hostile file gets past.
+"""Arithmetic on plain numbers and lists with size limits, so that no expression takes too much time or memory.
 
-value → capped → value, or a EvaluationError
+value → checked → value, or an EvaluationError
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ MAX_LENGTH = 1_000_000
 
 
 class EvaluationError(Exception):
-    """An operation that cannot be: the fact and the cure. The place is added by whoever knows it.
+    """An operation that is not possible: the fact and the help. The caller adds the place.
 
-    argument: the keyword argument at fault, where one is.
+    argument: the keyword argument at fault, if there is one.
     """
 
     def __init__(self, message: str, help: str = "", argument: str = ""):
@@ -26,7 +26,7 @@ class EvaluationError(Exception):
 
 
 def check_size_limit(value: object) -> object:
-    """`value`, unless it is an integer or a list too large to go on with."""
+    """Return `value`. Raise EvaluationError if it is an integer or a list that is too large."""
     if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
         raise EvaluationError(
             f"an integer of {value.bit_length()} bits; at most {MAX_INTEGER_BITS} are allowed", "a smaller number"
@@ -57,20 +57,20 @@ def multiply(left: object, right: object) -> object:
 
 
 def remainder(left: object, right: object) -> object:
-    if isinstance(left, str):  # Python would fill the word in, at any width
+    if isinstance(left, str):  # Python would pad the string to any width
         raise TypeError
     return left % right  # type: ignore[operator]
 
 
 def bounded_round(number: float, digits: int | None = None) -> float:
-    """`round`, of which a large number of digits is refused: it would work out that power of 10."""
+    """Return `round(number, digits)`. Refuse a large number of digits: `round` would compute that power of 10."""
     if digits is not None and abs(digits) > MAX_INTEGER_BITS:
         raise ValueError(f"{digits} digits; at most {MAX_INTEGER_BITS} are allowed")
     return round(number, digits)
 
 
 def bounded_sum(values: Iterable[Any], start: Any = 0) -> Any:
-    """`sum`, of lists too, which are joined in one go."""
+    """Return `sum(values, start)`, also for lists, which are joined in one pass."""
     if not isinstance(start, list):
         return sum(values, start)
     parts = [start, *values]
@@ -82,7 +82,9 @@ def bounded_sum(values: Iterable[Any], start: Any = 0) -> Any:
 
 
 def make_divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
-    """The multiple of `divisor` nearest to `value`, never under 0.9 × value (MobileNetV2's rule for channel counts)."""
+    """Return the multiple of `divisor` nearest to `value`, at least 0.9 × value (MobileNetV2's rule for channel
+    counts).
+    """
     rounded = max(least or divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 

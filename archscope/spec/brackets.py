@@ -1,7 +1,7 @@
-"""Brackets of a one-line text: text → what is open, what is stray, how deep. Brackets inside quotes do not count.
+"""Brackets of a one-line text: which are unclosed or stray, and how deeply they nest. Brackets in quotes do not count.
 
-Used twice: YAML splits `[Conv2d(8, 3), ReLU]` at the comma, which shows as an open bracket; and an expression's depth
-is capped before Python's parser sees it.
+Used twice: YAML splits `[Conv2d(8, 3), ReLU]` at the comma, which leaves an unclosed bracket; and the depth of an
+expression is limited before Python's parser sees it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BRACKET_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 
 @dataclass(frozen=True)
 class BracketScan:
-    """Offsets of unclosed and stray brackets, of a quote left open and of a `#`; `depth` is the deepest nesting."""
+    """The offsets of unclosed and stray brackets, of an unclosed quote and of a `#`; `depth` is the deepest nesting."""
 
     unclosed: tuple[int, ...] = ()
     stray: int | None = None
@@ -24,7 +24,7 @@ class BracketScan:
 
 
 def scan_brackets(text: str) -> BracketScan:
-    """One pass over the text; stops at the first stray bracket."""
+    """Return the brackets of a text, read in one pass that stops at the first stray bracket."""
     closes, stack, deepest, comment, quote = dict(BRACKET_PAIRS), [], 0, None, None
     for offset, char in bracket_marks(text):
         if char in closes:
@@ -41,7 +41,7 @@ def scan_brackets(text: str) -> BracketScan:
 
 
 def bracket_marks(text: str) -> Iterator[tuple[int, str]]:
-    """Brackets and `#` outside of quotes, with their offsets; last the opening quote of a string that never ends."""
+    """Yield brackets and `#` outside of quotes with their offsets; last, the opening quote of an unclosed string."""
     quote, start, skip = "", 0, False
     for offset, char in enumerate(text):
         if skip:
@@ -58,7 +58,7 @@ def bracket_marks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def balanced_text(text: str, start: int) -> str:
-    """The text from `start` to where its brackets are balanced again, on one line; empty where they never are."""
+    """Return the text from `start` to where its brackets are balanced again, on one line; "" if they never are."""
     line = text[start:].split("\n", 1)[0][:2000]
     closes, stack = dict(BRACKET_PAIRS), []
     for offset, char in bracket_marks(line):
@@ -72,7 +72,7 @@ def balanced_text(text: str, start: int) -> str:
 
 
 def call_suffix(rest: str) -> str:
-    """What still belongs to a call after its closing bracket: `(x)` or `.view(2)`, up to YAML's next `,` or `]`."""
+    """Return what belongs to a call after its closing bracket: `(x)` or `.view(2)`, up to YAML's next `,` or `]`."""
     depth = 0
     for offset, char in enumerate(rest):
         depth += (char in "([{") - (char in ")]}")

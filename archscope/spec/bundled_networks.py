@@ -1,7 +1,7 @@
-"""The networks that come with the package: `specs:resnet:resnet50` → a file of theirs and the variant.
+"""The networks that come with the package: `specs:resnet:resnet50` → a file and its variant.
 
 An installation has them in `archscope/specs`, a checkout in `specs/` beside the package. Messages and reports call such
-a file `specs:resnet.yaml`, wherever it lies.
+a file `specs:resnet.yaml`, wherever it is.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TARGET_PATTERN = re.compile(r"specs:(?P<name>[^:]+?)(?P<suffix>\.ya?ml)?(?::(?P<
 
 @cache
 def networks_folder() -> Path:
-    """Where the networks lie."""
+    """Return the folder of the networks."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "specs"
     return installed if installed.is_dir() else package.parent / "specs"
 
 
 def network_names() -> list[str]:
-    """`resnet`, `tutorials/lenet`, …: the networks of this installation, those of subfolders last."""
+    """Return the names of the installed networks (`resnet`, `tutorials/lenet`, …), those in subfolders last."""
     found = [
         path.relative_to(networks_folder()).with_suffix("").as_posix() for path in networks_folder().rglob("*.yaml")
     ]
@@ -35,12 +35,12 @@ def network_names() -> list[str]:
 
 
 def find_network(name: str) -> str | None:
-    """The network of that name; one in a subfolder goes by its last part too."""
+    """Return the full name of a network, or None. A network in a subfolder is also found by its last part."""
     return next((one for one in network_names() if name in (one, one.rpartition("/")[2])), None)
 
 
 def networks_below(target: str) -> list[str]:
-    """The files of `specs:`, which are all, or of a subfolder, `specs:tutorials`; none of another target."""
+    """Return the files of `specs:` (all networks) or of a subfolder (`specs:tutorials`); none for another target."""
     folder = target.removeprefix(TARGET_PREFIX).rstrip("/")
     if not target.startswith(TARGET_PREFIX) or find_network(folder):
         return []
@@ -48,9 +48,10 @@ def networks_below(target: str) -> list[str]:
 
 
 def split_target(target: str) -> tuple[str, str | None] | None:
-    """`specs:resnet:resnet50` → (`specs:resnet.yaml`, `resnet50`); None for what is no network of ours.
+    """Return (`specs:resnet.yaml`, `resnet50`) for `specs:resnet:resnet50`; None if the target is not a network of the
+    package.
 
-    A name that no network has is a Python target where the current directory has a module `specs`.
+    A name that no network has is a Python target if the current directory has a module `specs`.
     """
     match = TARGET_PATTERN.fullmatch(target)
     if match is None:
@@ -62,21 +63,21 @@ def split_target(target: str) -> tuple[str, str | None] | None:
 
 
 def has_local_module(name: str) -> bool:
-    """Whether the current directory holds a Python module of that name."""
+    """Return whether the current directory contains a Python module of that name."""
     return Path(f"{name}.py").is_file() or Path(name, "__init__.py").is_file()
 
 
 def resolve_path(file: str) -> str:
-    """The path of a file on the disk: of `specs:resnet.yaml` where it is installed, of any other file its own.
+    """Return the path of a file on disk: of `specs:resnet.yaml` where it is installed, of any other file its own path.
 
-    Raises Misread where no network has that name.
+    Raises ParseError if no network has that name.
     """
     if not file.startswith(TARGET_PREFIX):
         return file
     name = file.removeprefix(TARGET_PREFIX).removesuffix(".yaml")
     there = find_network(name)
     if there is None:
-        from archscope.spec.catalog import suggest_variant  # it reads files by this module
+        from archscope.spec.catalog import suggest_variant  # that module imports this one
 
         near = suggest_variant(name) or did_you_mean(name, network_names())
         cure = near or "`archscope list` shows the networks that come with archscope"
@@ -85,19 +86,19 @@ def resolve_path(file: str) -> str:
 
 
 def short_target(file: str) -> str:
-    """A file as a target names it: `specs:resnet.yaml` → `specs:resnet`; any other file as it is."""
+    """Return a file as a target names it: `specs:resnet.yaml` → `specs:resnet`; any other file unchanged."""
     return file.removesuffix(".yaml") if file.startswith(TARGET_PREFIX) else file
 
 
 def suggest_for_path(path: str) -> str:
-    """A help for a file that is not there, `specs/resnet.yaml`: which network it may mean; empty where it is none."""
+    """Return a help for a missing file such as `specs/resnet.yaml`: the network that it may mean; else ""."""
     name = path.replace("\\", "/").rpartition("specs/")[2].removesuffix(".yaml")
     there = find_network(name)
     return f"{TARGET_PREFIX}{there} comes with archscope" if there else ""
 
 
 def imported_target(importer: str, source: str) -> str:
-    """What messages call a file that `importer`, one of these networks, imports."""
+    """Return the name that messages use for a file that `importer`, a network of the package, imports."""
     return TARGET_PREFIX + posixpath.normpath(
         posixpath.join(posixpath.dirname(importer.removeprefix(TARGET_PREFIX)), source)
     )

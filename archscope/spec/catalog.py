@@ -1,4 +1,6 @@
-"""What there is to choose from: a file → its networks with what each sets, and the first sentence of its head."""
+"""Descriptions of the networks in a file: the params that each variant sets, and the first sentence of the file's
+comment.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,20 @@ FIRST_SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")
 
 @dataclass(frozen=True)
 class NetworkVariant:
-    """A variant of a file. target: how a command line names it. settings: the params that it sets, as YAML's values."""
+    """A variant of a file. target: its name on a command line. settings: the params that it sets, as YAML values."""
 
     target: str
     settings: Mapping[str, Any]
 
     def __str__(self) -> str:
-        """`block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
+        """Return the settings as text: `block=Bottleneck, blocks_per_stage=[3, 4, 6, 3]`."""
         return ", ".join(f"{name}={dump.scalar_text(value)}" for name, value in self.settings.items())
 
 
 @dataclass(frozen=True)
 class Network:
-    """A file of networks. target: how a command line names it. about: a sentence on it, None where the file cannot be
-    read. variants: none for a library of blocks and for a file without variants.
+    """A file of networks. target: its name on a command line. about: one sentence on it, None if the file cannot be
+    read. variants: empty for a library of blocks and for a file without variants.
     """
 
     target: str
@@ -40,8 +42,9 @@ class Network:
 
 
 def describe_network(file: str, variant: str | None = None) -> Network:
-    """What a file holds, or one variant of it. Raises SpecError where it cannot be read, UsageError where it has no
-    such variant."""
+    """Return the description of a file, or of one variant of it. Raise SpecError if it cannot be read, UsageError if it
+    has no such variant.
+    """
     library = load(file)
     target = bundled_networks.short_target(file)
     found = () if library.root.layers is None else all_variants(library.root)
@@ -51,7 +54,7 @@ def describe_network(file: str, variant: str | None = None) -> Network:
 
 
 def try_describe_network(file: str, variant: str | None = None) -> Network:
-    """The same; about nothing where the file cannot be read."""
+    """Return the description as `describe_network` does, without text if the file cannot be read."""
     try:
         return describe_network(file, variant)
     except SpecError:
@@ -59,19 +62,21 @@ def try_describe_network(file: str, variant: str | None = None) -> Network:
 
 
 def suggest_network(word: str) -> str:
-    """Which network of the package a word names, as a help; empty where it names none, nor a variant of one."""
+    """Return a help that names the network of the package that a word means; "" if it names neither a network nor a
+    variant.
+    """
     name = bundled_networks.find_network(word.lower())
     return f"{bundled_networks.TARGET_PREFIX}{name} comes with archscope" if name else suggest_variant(word)
 
 
 def suggest_variant(word: str) -> str:
-    """Which variant of a network of the package a word names, as a help; empty where it is none or several."""
+    """Return a help that names the variant of the package's networks that a word means; "" if none or several match."""
     named = find_variants_named(word.lower())
     return f"{named[0]} comes with archscope" if len(named) == 1 else ""
 
 
 def find_variants_named(name: str) -> list[str]:
-    """The targets of all variants of that name in the networks of the package, but for those of the tutorials."""
+    """Return the targets of all variants with that name in the package's networks, except those of the tutorials."""
     files = (
         describe_network(f"{bundled_networks.TARGET_PREFIX}{one}.yaml")
         for one in bundled_networks.network_names()
@@ -81,7 +86,7 @@ def find_variants_named(name: str) -> list[str]:
 
 
 def library_summary(library: Library) -> str:
-    """The first sentence of the comment at the head of a file, else the network's name."""
+    """Return the first sentence of the comment at the head of a file, else the network's name."""
     root = library.root
     head = []
     for line in library.sources[root.file].splitlines():

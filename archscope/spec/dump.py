@@ -1,6 +1,6 @@
-"""A Spec as YAML again: Spec → plain lists, dicts and scalars → text, such that parse_text(dump(spec)) == spec.
+"""A Spec as YAML: Spec → plain lists, dicts and scalars → text, such that parse_text(dump(spec)) == spec.
 
-Comments, flow style and aliases are gone; every part of the meaning is there. Step strings stay step strings.
+Comments, flow style and aliases are lost; every part of the meaning is kept. Steps written as strings stay strings.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PLAIN_SCALAR = re.compile(r"[A-Za-z_(.0-9][^#:{}\[\]\n\t]*", re.ASCII)
 
 
 def dump(spec: Spec) -> str:
-    """The spec as YAML text."""
+    """Return the spec as YAML text."""
     found: dict[str, Plain] = {
         "name": spec.name,
         "note": spec.note,
@@ -68,12 +68,12 @@ def dump(spec: Spec) -> str:
 
 
 def without_empty(found: dict[str, Plain]) -> dict[str, Plain]:
-    """Without what is empty."""
+    """Return the entries whose value is not empty."""
     return {key: value for key, value in found.items() if value not in ("", [], {})}
 
 
 def plain_expression(one: Expression) -> Plain:
-    """Where an expression is wanted: a whole number needs no quotes."""
+    """Return the YAML value of an expression: an int for a whole number, which needs no quotes, else its text."""
     return int(one.text) if one.text.isdecimal() and str(int(one.text)) == one.text else one.text
 
 
@@ -184,7 +184,7 @@ def plain_modifiers(one: Step) -> dict[str, Plain]:
 
 
 def plain_subject(one: Step) -> tuple[str, Plain]:
-    """The key and the value of what the step is."""
+    """Return the key and the value of a step's subject."""
     body = one.body
     if one.target is not None or isinstance(body, Step):
         value = plain_step(body) if isinstance(body, Step) else plain_body(body)
@@ -217,7 +217,7 @@ def target_text(found: Target, *, nested: bool = False) -> str:
 
 
 def plain_layer_call(one: LayerCall) -> dict[str, Plain]:
-    """Positional arguments make it a list; keywords alone a mapping."""
+    """Return a layer call's arguments: a list if some are positional, a mapping if all are keywords."""
     if not one.args:
         return {one.name: {label.name: plain_data(value) for label, value in one.kwargs}}
     pairs: Iterable[Plain] = ({label.name: plain_data(value)} for label, value in one.kwargs)
@@ -237,7 +237,7 @@ def plain_branches(found: tuple[Branch, ...]) -> Plain:
 
 
 def yaml_lines(value: Plain, indent: str = "") -> list[str]:
-    """Block-style YAML lines of a non-empty list or mapping, or the one line of anything else."""
+    """Return the block-style YAML lines of a non-empty list or mapping, or the one line of any other value."""
     if isinstance(value, dict) and value:
         return [
             line
@@ -250,7 +250,7 @@ def yaml_lines(value: Plain, indent: str = "") -> list[str]:
 
 
 def key_lines(head: str, entry: Plain, indent: str) -> list[str]:
-    """A key's line, and what stands below it."""
+    """Return the line of a key and the lines of its value below it."""
     return (
         [head, *yaml_lines(entry, indent)]
         if isinstance(entry, list | dict) and entry
@@ -259,13 +259,13 @@ def key_lines(head: str, entry: Plain, indent: str) -> list[str]:
 
 
 def item_lines(entry: Plain, indent: str) -> list[str]:
-    """`- ` before the first line of an entry, and its other lines below."""
+    """Return the lines of a list entry, the first one behind `- `."""
     first, *rest = yaml_lines(entry, indent + "  ")
     return [f"{indent}- {first.lstrip()}", *rest]
 
 
 def scalar_text(value: Plain) -> str:
-    """A scalar on one line; a string is quoted unless it is plainly one."""
+    """Return a scalar on one line; a string is quoted unless it is safe without quotes."""
     if isinstance(value, str):
         return value if is_safe_plain(value) else double_quoted(value)
     if isinstance(value, float):
@@ -276,7 +276,7 @@ def scalar_text(value: Plain) -> str:
 
 
 def is_safe_plain(value: str) -> bool:
-    """Whether YAML reads the plain text back as this string."""
+    """Return whether YAML reads the unquoted text back as this string."""
     return (
         bool(PLAIN_SCALAR.fullmatch(value))
         and value == value.strip()
@@ -286,7 +286,7 @@ def is_safe_plain(value: str) -> bool:
 
 
 def resolves_to_text(value: str) -> bool:
-    """Whether a plain scalar means the text itself; digits that are too many for a number do not."""
+    """Return whether an unquoted scalar is read as text; a number with too many digits raises an error and is not."""
     try:
         return resolve_scalar(value) == value
     except ValueError:

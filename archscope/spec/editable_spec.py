@@ -1,11 +1,11 @@
-"""Changes of a spec's text that keep its comments and its layout.
+"""Edits of a spec's text that keep its comments and its layout.
 
-    EditableSpec(text, spec) ─ expression at a place ─ argument ─→ the text with another value in it
-                     ─ residual at a place ─→ the text with a shortcut beside it
-                     ─ step at a place ─→ the text with a step before it, or after it
+EditableSpec(text, spec) ─ expression at a place ─ argument ─→ the text with another value in it
+                 ─ residual at a place ─→ the text with a shortcut added
+                 ─ step at a place ─→ the text with a step inserted before or after it
 
-A change that cannot be made by cutting and pasting (a call over several lines, a mapping in braces), or after which the
-text could not be read, is not made: None.
+Methods return None for an edit that cannot be made by replacing pieces of text (a call over several lines, a mapping in
+braces), or after which the text could not be read.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from archscope.spec.text_diff import common_prefix_length
 
 LineColumn = tuple[int, int]
 TextEdit = tuple[int, int, str]
-"""A piece of the text, from and to which character, and what stands there instead."""
+"""A replaced piece of the text: start offset, end offset, new text."""
 
 
 @dataclass(frozen=True)
 class ArgumentText:
-    """One argument of a call: where its value stands in the text, and the value as written."""
+    """One argument of a call: the offsets of its value in the text, and the value as written."""
 
     start: int
     end: int
@@ -38,24 +38,24 @@ class ArgumentText:
 
 @dataclass(frozen=True)
 class CallSite:
-    """A call as it is written: its name, the arguments by name, and where another one could be added."""
+    """A call as written: its name, its arguments by name, and the offset at which another one can be added."""
 
     name: str
     arguments: Mapping[str, ArgumentText]
-    end: int | None  # None where nothing can be added
+    end: int | None  # None if no argument can be added
     bare: bool  # `ReLU`, without brackets
     empty: bool
 
 
 @dataclass(frozen=True)
 class EditableSpec:
-    """One file: its text and what was read from it."""
+    """One spec file: its text and what was parsed from it."""
 
     text: str
     spec: Spec
 
     def offset(self, span: Span) -> int:
-        """Where a place stands in the text."""
+        """Return the offset of a place in the text."""
         return self._starts[span.line - 1] + span.column - 1
 
     @cached_property
@@ -67,7 +67,7 @@ class EditableSpec:
 
     @cached_property
     def all_nodes(self) -> tuple[object, ...]:
-        """Every noun of the file, from the outside in."""
+        """Every dataclass of the file, from the outside in."""
         return tuple(iter_spec_nodes(self.spec))
 
     @cached_property
@@ -80,11 +80,11 @@ class EditableSpec:
         return found
 
     def node_at(self, kind: type, span: Span) -> object:
-        """What of this kind starts at a place; None where nothing does."""
+        """Return the node of this type that starts at a place; None if there is none."""
         return self._nodes_by_place.get(kind, {}).get((span.line, span.column))
 
     def block_at(self, line: int) -> Block | None:
-        """The block whose definition a line stands in; None for the net's own steps, its params and inputs."""
+        """Return the block whose definition contains a line; None for the net's own steps, its params and inputs."""
         if line not in self._blocks:
             self._blocks[line] = self._block_at(line)
         return self._blocks[line]
@@ -109,7 +109,7 @@ class EditableSpec:
         return None if ended else found
 
     def expression(self, span: Span) -> Expression | None:
-        """The expression that starts at a place, if it stands there on one line as it was read."""
+        """Return the expression that starts at a place, if it stands there on one line exactly as it was read."""
         found = self.node_at(Expression, span)
         if not isinstance(found, Expression) or not self.is_verbatim(found):
             return None
@@ -120,7 +120,7 @@ class EditableSpec:
         return self.text[start : start + len(found.text)] == found.text
 
     def segment(self, whole: Expression, node: ast.AST) -> tuple[int, int]:
-        """Where a node of an expression starts and ends in the text."""
+        """Return the start and end offsets of a node of an expression in the text."""
         start = self.offset(whole.span)
         begin, end = (
             len(whole.text.encode()[: getattr(node, name)].decode()) for name in ("col_offset", "end_col_offset")
@@ -128,13 +128,13 @@ class EditableSpec:
         return start + begin, start + end
 
     def cut(self, start: int, end: int, new: str) -> str:
-        """The text with a piece replaced."""
+        """Return the text with a piece replaced."""
         return self.text[:start] + new + self.text[end:]
 
     # Calls
 
     def calls(self, span: Span, signatures: Mapping[str, Sequence[str]]) -> list[CallSite]:
-        """The calls of layers and blocks in the step at a place, outermost first."""
+        """Return the calls of layers and blocks in the step at a place, outermost first."""
         whole = self.expression(span)
         if whole is not None:
             found = [self._call(whole, node, signatures) for node in ast.walk(whole.tree)]
@@ -165,7 +165,7 @@ class EditableSpec:
         return CallSite(call.name, {name: found for name, found in pairs if found}, None, False, False)
 
     def data(self, value: Data) -> ArgumentText | None:
-        """A value written as YAML data, where it is one scalar."""
+        """Return a value written as YAML data, if it is one scalar."""
         if isinstance(value, Expression) and self.is_verbatim(value):
             start = self.offset(value.span)
             return ArgumentText(start, start + len(value.text), value.text)
@@ -176,7 +176,7 @@ class EditableSpec:
         return None
 
     def piece(self, call: CallSite, name: str, value: str) -> TextEdit | None:
-        """What sets an argument: its old value replaced, or it is added by its name."""
+        """Return the edit that sets an argument: its value is replaced, or the argument is added by name."""
         given = call.arguments.get(name)
         if given is not None:
             return given.start, given.end, value
@@ -187,7 +187,7 @@ class EditableSpec:
         return call.end, call.end, f"{'' if call.empty else ', '}{name}={value}"
 
     def _mapping_edit(self, call: CallSite, name: str, value: str) -> TextEdit | None:
-        """What adds an argument to a long form: after the last one, in its braces or on a line of its own."""
+        """Return the edit that adds an argument to a long form: after the last one, in its braces or on a new line."""
         last = max(call.arguments.values(), key=lambda argument: argument.end, default=None)
         key = re.search(r"(\w+)\s*:[ ]*$", self.text[: last.start]) if last is not None else None
         if last is None or key is None:
@@ -202,7 +202,7 @@ class EditableSpec:
         return self.text.rfind("\n", 0, offset) + 1
 
     def new_argument_edit(self, block: Block, argument: str) -> TextEdit | None:
-        """What adds an argument with a default to a block's header: `C(out):` → `C(out, stride=1):`."""
+        """Return the edit that adds an argument with a default to a block's header: `C(out):` → `C(out, stride=1):`."""
         start = self.offset(block.span)
         header = re.compile(rf"{block.name}\s*(\((?P<given>[^()\n]*)\))?(?=\s*:)").match(self.text, start)
         if header is None:
@@ -212,7 +212,7 @@ class EditableSpec:
         return header.end() - 1, header.end() - 1, f"{', ' if header['given'].strip() else ''}{argument}"
 
     def quoted(self, text: str) -> str:
-        """A changed text, with the expression that changed in quotes where a comma would end it: in a flow list."""
+        """Return the edited text, with the changed expression in quotes if a comma would end it (in a flow list)."""
         head = common_prefix_length(self.text, text)
         tail = common_prefix_length(self.text[head:][::-1], text[head:][::-1])
         for part in (one for one in self.all_nodes if isinstance(one, Expression) and self.is_verbatim(one)):
@@ -228,19 +228,19 @@ class EditableSpec:
         return text
 
     def apply_edits(self, pieces: Sequence[TextEdit]) -> str:
-        """The text with several pieces replaced; they do not overlap."""
+        """Return the text with several pieces replaced; they do not overlap."""
         text = self.text
         for start, end, new in sorted(pieces, reverse=True):
             text = text[:start] + new + text[end:]
         return text
 
     def with_argument(self, call: CallSite, name: str, value: str) -> str | None:
-        """The text with an argument set, added by its name where it was not given."""
+        """Return the text with an argument set; it is added by name if it was not given."""
         piece = self.piece(call, name, value)
         return self.cut(*piece) if piece is not None else None
 
     def without_argument(self, call: CallSite, name: str) -> str | None:
-        """The text without an argument and its comma."""
+        """Return the text without an argument and its comma."""
         given = call.arguments.get(name)
         if given is None:
             return None
@@ -253,11 +253,11 @@ class EditableSpec:
             return self.cut(start, after.end(), "")
         lead = re.search(r"\s*,\s*$", self.text[:start])
         if lead is None and len(call.arguments) == 1 and self.text[start - 1] == "(":
-            return self.cut(start - 1, call.end + 1, "")  # nothing is left between the brackets
+            return self.cut(start - 1, call.end + 1, "")  # the brackets would be empty
         return self.cut(lead.start() if lead else start, given.end, "")
 
     def _without_mapping_entry(self, given: ArgumentText, name: str) -> str | None:
-        """The text without an entry of a long form: with its comma in braces, with its line elsewhere."""
+        """Return the text without an entry of a long form: with its comma in braces, with its line elsewhere."""
         key = re.search(rf"(?P<comma>,\s*)?\b{name}\s*:\s*$", self.text[: given.start])
         if key is None:
             return None
@@ -270,7 +270,7 @@ class EditableSpec:
     # Steps
 
     def with_step_before(self, span: Span, step: str) -> str | None:
-        """The text with a step on a line of its own before the one at a place, where that begins its line."""
+        """Return the text with a step inserted on its own line before the one at a place, if that begins a line."""
         line = self.text[self._starts[span.line - 1] :].split("\n", 1)[0]
         match = re.match(r"(\s*)- ", line)
         if not match or re.search(r"- ", line[match.end() : span.column - 1]):
@@ -279,7 +279,7 @@ class EditableSpec:
         return self._if_readable(self.cut(start, start, f"{match[1]}- {step}\n"))
 
     def with_step_after(self, span: Span, step: str) -> str | None:
-        """The text with a step on a line of its own after the one at a place, which stands alone on its line."""
+        """Return the text with a step inserted on its own line after the one at a place, if that is alone on a line."""
         line = self.text[self._starts[span.line - 1] :].split("\n", 1)[0]
         match = re.match(r"(\s*)- ", line)
         if not match or line[: span.column - 1].strip(" -"):
@@ -289,12 +289,12 @@ class EditableSpec:
         return self._if_readable(self.cut(end, end, f"{lead}{match[1]}- {step}\n"))
 
     def without_line(self, span: Span) -> str | None:
-        """The text without the line of a step that stands there alone."""
+        """Return the text without the line of a step that is alone on its line."""
         start, end = self._starts[span.line - 1], self._starts[span.line]
         return self._if_readable(self.cut(start, end, "")) if self.text[start:end].lstrip().startswith("- ") else None
 
     def with_shortcut(self, span: Span, steps: Sequence[str]) -> str | None:
-        """The text with the lines of a shortcut for the residual at a place, which has none."""
+        """Return the text with a shortcut added to the residual at a place, which has none."""
         before = self.node_at(Residual, span)
         lines = self.text.splitlines(keepends=True)
         lines[-1] += "\n" * (lines[-1][-1:] != "\n")
@@ -309,14 +309,14 @@ class EditableSpec:
         return text if isinstance(found, Residual) and found.main == before.main and found.shortcut else None
 
     def _shortcut_inline(self, lines: list[str], span: Span, inline: str, steps: Sequence[str]) -> str:
-        """For a main path in the line of its key: `residual: Conv2d(8, 1)`."""
+        """Return the text for a main path on the line of its key: `residual: Conv2d(8, 1)`."""
         head, pad = lines[span.line - 1], " " * (span.column + 3)
         start = head.index(inline, span.column - 1 + len("residual:"))
         new = [head[:start].rstrip() + head[start + len(inline) :], f"{pad}main: {inline}\n", f"{pad}shortcut:\n"]
         return "".join([*lines[: span.line - 1], *new, *(f"{pad}  {step}\n" for step in steps), *lines[span.line :]])
 
     def _shortcut_below(self, lines: list[str], span: Span, steps: Sequence[str]) -> str | None:
-        """For a main path below its key: a list, or a mapping with `main:`."""
+        """Return the text for a main path below its key: a list, or a mapping with `main:`."""
         first = next((n for n in range(span.line, len(lines)) if is_content(lines[n])), None)
         if first is None:
             return None
@@ -325,7 +325,7 @@ class EditableSpec:
         end = self._block_end(lines, first, inner)
         if not listed:
             return self._shortcut_in_mapping(lines, first, end, steps)
-        deeper = 2 if inner < span.column else 0  # a list at its key's own indent
+        deeper = 2 if inner < span.column else 0  # the list has the same indent as its key
         pad = " " * (inner + deeper)
         main = [" " * deeper * bool(line.strip()) + line for line in lines[first:end]]
         shortcut = [f"{pad}shortcut:\n", *(f"{pad}{step}\n" for step in steps)]
@@ -333,7 +333,9 @@ class EditableSpec:
 
     @staticmethod
     def _shortcut_in_mapping(lines: list[str], first: int, end: int, steps: Sequence[str]) -> str:
-        """`shortcut:` as the last key of a residual's mapping, or its steps below the key that has none."""
+        """Return the text with `shortcut:` as the last key of a residual's mapping, or with steps below its empty
+        `shortcut:`.
+        """
         pad = " " * indent(lines[first])
         new = [f"{pad}  {step}\n" for step in steps]
         empty = re.compile(rf"{pad}shortcut:\s*(\[\]|null|~)?\s*(#.*)?\n")
@@ -345,7 +347,7 @@ class EditableSpec:
 
     @staticmethod
     def _block_end(lines: list[str], first: int, column: int) -> int:
-        """The number of the line after the last one that belongs to a block of this indent: a list, or a mapping."""
+        """Return the number of the line after the last line of a block with this indent: a list, or a mapping."""
         end, listed = first + 1, lines[first][column:].startswith("- ")
         for number in range(first + 1, len(lines)):
             line = lines[number]
@@ -360,7 +362,7 @@ class EditableSpec:
         return text if self._read(text) is not None else None
 
     def _read(self, text: str) -> EditableSpec | None:
-        """A changed text as a page; None where it cannot be read any more."""
+        """Return the edited text as an EditableSpec; None if it can no longer be read."""
         problems = Problems()
         spec = parse(text, self.spec.file, problems)
         return EditableSpec(text, spec) if spec is not None and not problems else None
@@ -375,7 +377,7 @@ def indent(line: str) -> int:
 
 
 def iter_spec_nodes(thing: object) -> Iterator[object]:
-    """Every noun in a spec, from the outside in."""
+    """Yield every dataclass in a spec, from the outside in."""
     if isinstance(thing, (tuple, list)):
         for item in thing:
             yield from iter_spec_nodes(item)

@@ -1,15 +1,15 @@
-"""What torch or Python complains of, in words that fit on a line: exception → fact, and the cure that belongs to it."""
+"""Short texts for exceptions of torch or Python: exception → one-line message, and a help."""
 
 from __future__ import annotations
 
 from archscope.errors import first_line
 
 MAX_ERROR_CHARS = 300
-"""How many characters of a complaint are shown."""
+"""The largest number of characters shown of an error message."""
 
 
 def describe_error(error: BaseException) -> str:
-    """The complaint; that a size overflows is said in plain words."""
+    """Return the error message on one line, with a plain text for overflows."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     text = first_line(error).rstrip(". ")
@@ -19,6 +19,6 @@ def describe_error(error: BaseException) -> str:
 
 
 def error_help(error: BaseException, otherwise: str) -> str:
-    """The cure for the complaint."""
+    """Return the help for an error: smaller sizes if it is an overflow or out of memory, else `otherwise`."""
     overflows = isinstance(error, MemoryError) or "overflow" in str(error).lower()
     return "smaller sizes" if overflows else otherwise

@@ -1,9 +1,9 @@
-"""Expressions are walked by hand; nothing is `eval`ed.
+"""Evaluation of expressions by an interpreter of syntax trees; `eval` is never used.
 
     Expression → (names from a lookup) → plain value | SpecValue | UNKNOWN
 
-After a fault has been reported the value is UNKNOWN, and whatever is made of UNKNOWN is UNKNOWN too: one mistake, one
-message.
+After an error has been reported the value is UNKNOWN, and every value computed from UNKNOWN is UNKNOWN too: one
+mistake, one message.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ COMPARISON_OPERATORS: Mapping[type, tuple[str, Callable]] = {
 
 PYTHON_PREFIXES = ("torch", "nn", "F", "self", "np")
 NAMED_BY_TEXT = (ast.Call, ast.BinOp, ast.Subscript, ast.Compare, ast.BoolOp, ast.IfExp, ast.List)
-"""Expressions whose text names a value that has no other name."""
+"""Expressions whose text is used as the name of a value that has no other name."""
 NO_LAYER_HELP = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
 UNDEFINED_HELP = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
@@ -70,11 +70,11 @@ CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": No
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Walks expressions. `lookup` gives a name's value or MISSING, `names` lists of what could have been meant,
-    nearest first.
+    """An interpreter of expressions. `lookup` returns a name's value or MISSING; `names` returns lists of candidates
+    for did-you-mean suggestions, nearest first.
 
-    Faults go to `report(span, message, help)`; the walk goes on with UNKNOWN. `host` is handed to what is called: the
-    block being built. budget: what is counted there.
+    Errors go to `report(span, message, help)`, and evaluation continues with UNKNOWN. host: the block being built,
+    passed to what is called. budget: counts the work that is done.
     """
 
     lookup: Callable[[str], object]
@@ -84,7 +84,7 @@ class Evaluator:
     budget: WorkBudget = field(default_factory=WorkBudget)
 
     def value(self, expression: Expression) -> object:
-        """The value of the whole expression. Raises Fault where the spec has worked out too much."""
+        """Return the value of the whole expression. Raise EvaluationError if the spec exceeds its work budget."""
         self.budget.value(EXPRESSION_COST)
         return self._evaluate(expression.tree, expression)
 
@@ -95,7 +95,7 @@ class Evaluator:
         return value.materialize(self.host) if isinstance(value, LazyList) else value
 
     def _evaluate_part(self, node: ast.expr, source: Expression) -> object:
-        """A value of which a part is taken."""
+        """Return the value of a node, without converting a LazyList: only a part of it may be needed."""
         try:
             value = NODE_EVALUATORS[type(node)](self, node, source)
             self.budget.items(value)
@@ -140,7 +140,7 @@ class Evaluator:
         raise EvaluationError(f"unknown name {node.id!r}", habit or self.suggest_name(node.id) or otherwise)
 
     def suggest_name(self, name: str) -> str:
-        """What could have been meant; the spec's own names go before those of torch."""
+        """Return a did-you-mean suggestion; the spec's own names come before those of torch."""
         return next(filter(None, (did_you_mean(name, names) for names in self.names())), "")
 
     def _constant(self, node: ast.Constant, source: Expression) -> object:
@@ -190,7 +190,9 @@ class Evaluator:
         return self._short_circuit(node.values, isinstance(node.op, ast.Or), source)
 
     def _short_circuit(self, parts: Sequence[ast.expr], either: bool, source: Expression) -> object:
-        """`a and b and …` from left to right; where a number of the run decides, so does the run, if it can."""
+        """Return the value of `a and b and …`, evaluated from left to right; if a runtime number decides, the choice is
+        made at run time where possible.
+        """
         value = self._evaluate(parts[0], source)
         if len(parts) == 1 or value is UNKNOWN:
             return value
@@ -311,13 +313,13 @@ class Evaluator:
 
 
 def faulty_node(node: ast.expr, fault: EvaluationError) -> ast.AST:
-    """The part of a call that a fault speaks of: the keyword argument it names, else the call."""
+    """Return the part of a call that an error is about: the keyword argument that it names, else the call."""
     keywords = node.keywords if isinstance(node, ast.Call) else []
     return next((k for k in keywords if fault.argument and k.arg == fault.argument), node)
 
 
 def to_plain_index(index: object, host: object) -> object:
-    """An index of a plain list, with plain numbers in it."""
+    """Return an index of a plain list with plain numbers in it."""
     if isinstance(index, slice):
         return slice(*(to_plain_index(part, host) for part in (index.start, index.stop, index.step)))
     return index.to_plain(host) if isinstance(index, SpecValue) and index.numeric else index

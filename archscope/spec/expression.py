@@ -1,11 +1,11 @@
-"""Expressions: a checked subset of Python's, read by Python's own parser and never evaluated here.
+"""Expressions: a checked subset of Python's grammar, read by Python's own parser and never evaluated here.
 
     expr    := ternary | or / and / not | comparison (a chain; in, is) | + - * / // % ** @ | unary - + | postfix
     postfix := atom ( "(" args ")" | "[" index or slice "]" | "." name )*
     atom    := number | 'string' | name | True False None (any case) | (tuple) | [list]
     args    := expr | name=expr | *expr           *expr also in lists; `...` only as an index
 
-    text → brackets and caps → ast.parse → each node against the grammar → Expression
+    text → brackets and size limits → ast.parse → each node against the grammar → Expression
 
 Not in the language: lambda, comprehensions, f-strings, `:=`, `**names`, sets, dicts, any name that starts with `_`.
 """
@@ -65,9 +65,10 @@ CONSTANT_WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bool = False) -> Expression:
-    """The checked expression; `span` is the place of its first character, `wild` lets `_` stand as a name.
+    """Return the checked expression. span: the place of its first character. wild: allow `_` as a name.
 
-    Raises Misread with the column of what does not fit. Columns of a text over several lines are the scalar's start.
+    Raises ParseError with the column of the error. Columns of a text over several lines are those of the scalar's
+    start.
     """
     lead = len(text) - len(text.lstrip())
     text, span = text.replace("\n", " ").strip(), span if multiline else span.shifted(lead)
@@ -79,7 +80,9 @@ def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bo
 
 @lru_cache(maxsize=4096)
 def valid_tree(text: str, wild: bool) -> ast.expr | None:
-    """The tree of an expression without faults; None of others. A spec is read again with every edit that is tried."""
+    """Return the tree of an expression without errors, else None. Cached: a spec is parsed again for every edit that is
+    tried.
+    """
     try:
         return check_expression(text, NO_SPAN, multiline=False, wild=wild).tree
     except ParseError:
@@ -87,7 +90,7 @@ def valid_tree(text: str, wild: bool) -> ast.expr | None:
 
 
 def check_expression(text: str, span: Span, *, multiline: bool, wild: bool) -> Expression:
-    """As `parse_expression`, of a text without white space around it."""
+    """Return the expression as `parse_expression` does, for a text without surrounding white space."""
     expression = Expression(text, span, ast.Constant(None))
     place = span if multiline else None
     check_text(text, span, place)
@@ -101,7 +104,7 @@ def check_expression(text: str, span: Span, *, multiline: bool, wild: bool) -> E
 
 
 def check_text(text: str, span: Span, place: Span | None) -> None:
-    """Caps and brackets, before Python's parser sees the text."""
+    """Check size limits and brackets before Python's parser sees the text. Raise ParseError."""
     if not text:
         raise ParseError(span, "an expression is missing here", "write a layer, a function or a value")
     if len(text) > MAX_TEXT:
@@ -140,7 +143,9 @@ def check_brackets(text: str, span: Span, place: Span | None, found: BracketScan
 
 
 def parse_tree(text: str, span: Span, place: Span | None) -> ast.Expression:
-    """Python's tree of the text; what Python only warns of is refused too. Raises Misread in English."""
+    """Return Python's syntax tree of the text; what Python only warns about is refused too. Raise ParseError in plain
+    English.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -153,7 +158,7 @@ def parse_tree(text: str, span: Span, place: Span | None) -> ast.Expression:
 
 
 def syntax_message(error: SyntaxError, text: str) -> tuple[str, str]:
-    """Python's complaint as (fact, cure)."""
+    """Return Python's syntax error as (fact, help)."""
     for phrase, fact, cure in SYNTAX_MESSAGES:
         if phrase in error.msg:
             return f"{fact}: {quote_short(text)}", cure
@@ -172,7 +177,9 @@ def quote_short(text: str) -> str:
 
 
 def check_height(tree: ast.AST, span: Span) -> None:
-    """Refuses a tree so high that walking it could exhaust the stack; counted without recursion."""
+    """Raise ParseError for a tree so deep that recursion could exhaust the stack; the depth is counted without
+    recursion.
+    """
     level, height = [tree], 0
     while level:
         level, height = [child for node in level for child in ast.iter_child_nodes(node)], height + 1
@@ -181,7 +188,7 @@ def check_height(tree: ast.AST, span: Span) -> None:
 
 
 def node_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
-    """What is wrong with one node of the tree: (where, fact, cure)."""
+    """Return what is wrong with one node of the tree: (node, fact, help)."""
     operation = node.op if isinstance(node, ast.BinOp | ast.UnaryOp) else node
     if type(operation) not in ALLOWED_NODES:
         return node, *unsupported_problem(operation)
@@ -193,7 +200,7 @@ def node_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
 
 
 def unsupported_problem(node: ast.AST) -> tuple[str, str]:
-    """What Python has and the language has not: (fact, cure)."""
+    """Return (fact, help) for syntax that Python has and the spec language does not."""
     for kinds, what, cure in UNSUPPORTED_NODES:
         if isinstance(node, kinds):
             return f"{what} is not part of the language", cure
@@ -226,7 +233,7 @@ def underscore_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | 
 
 
 def duplicate_argument(node: ast.Call) -> tuple[ast.AST, str, str] | None:
-    """An argument given twice: Python's parser lets it pass."""
+    """Return the problem of an argument given twice, which Python's parser accepts."""
     names: set[str] = set()
     for keyword in node.keywords:
         if keyword.arg in names:
@@ -236,7 +243,7 @@ def duplicate_argument(node: ast.Call) -> tuple[ast.AST, str, str] | None:
 
 
 def allowed_star_nodes(node: ast.AST) -> list[ast.AST]:
-    """The children of a node that may be `*x` (arguments, list items) or `...` (an index)."""
+    """Return the children of a node that may be `*x` (arguments, list items) or `...` (an index)."""
     if isinstance(node, ast.Call):
         return [arg for arg in node.args if isinstance(arg, ast.Starred)]
     if isinstance(node, ast.List):
@@ -248,7 +255,7 @@ def allowed_star_nodes(node: ast.AST) -> list[ast.AST]:
 
 
 def misplaced_star(tree: ast.AST) -> tuple[ast.AST, str, str] | None:
-    """`*x` outside calls and lists, `...` outside an index."""
+    """Return the problem of a `*x` outside calls and lists, or a `...` outside an index."""
     nodes = list(ast.walk(tree))
     at_home = {id(child) for node in nodes for child in allowed_star_nodes(node)}
     for node in nodes:
@@ -264,7 +271,7 @@ def is_ellipsis(node: ast.AST) -> bool:
 
 
 class ConstantNames(ast.NodeTransformer):
-    """`true`, `none`, `null` … in any case become the constants they mean."""
+    """A transformer that replaces `true`, `none`, `null` … in any case by the constants that they mean."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         word = node.id.lower()

@@ -1,4 +1,4 @@
-"""A folder stands for its specs: targets → targets, where a folder is every .yaml and .yml file in it and below.
+"""Folders as targets: targets → targets, with a folder replaced by every .yaml and .yml file in it and below.
 
 `specs:` is every network that comes with the package, `specs:tutorials` those of a subfolder.
 """
@@ -14,11 +14,11 @@ from archscope.errors import UsageError
 from archscope.spec import bundled_networks
 
 MOST_ENTRIES = 100_000
-"""How many files and folders are looked at for the specs of one folder."""
+"""The largest number of files and folders that are searched for the specs of one folder."""
 
 
 def expand_folders(targets: Iterable[Any]) -> Iterator[Any]:
-    """The targets in their order, the files of a folder by name. Raises UsageError for a folder without a spec."""
+    """Yield the targets in order, the files of a folder by name. Raise UsageError for a folder without a spec."""
     for target in targets:
         named = os.fspath(target) if isinstance(target, os.PathLike) else target
         if isinstance(named, str) and os.path.isdir(named):
@@ -30,7 +30,9 @@ def expand_folders(targets: Iterable[Any]) -> Iterator[Any]:
 
 
 def specs_in_folder(folder: str) -> list[str]:
-    """The specs in a folder and below, by name. Raises UsageError where there is none, and for too large a folder."""
+    """Return the specs in a folder and below, by name. Raise UsageError if there are none, or if the folder is too
+    large.
+    """
     found: list[str] = []
     met = 0
     for inside, folders, names in os.walk(folder):

@@ -1,9 +1,9 @@
-"""Files and what they import: path → Library.
+"""Loading of spec files with their imports: path → Library.
 
-    path → text → Spec → for each import: source → file (sandboxed) → text → Spec → … → the imported names are there
+    path → text → Spec → for each import: source → file (restricted) → text → Spec → … → check of the imported names
 
-A source is `std/name` (shipped with the package) or a relative `.yaml` path from the importing file. It may not leave
-the root file's directory (or the current directory, where that one lies inside it), also not through a symbolic link.
+A source is `std/name` (shipped with the package) or a `.yaml` path relative to the importing file. It may not leave the
+root file's directory (or the current directory, if the root file is below it), not even through a symbolic link.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def load(
     texts: Mapping[str, str] = MappingProxyType({}),
     known: Library | None = None,
 ) -> Library:
-    """The spec at `path` (or `text` in its place) with every file it imports.
+    """Return the spec at `path` (or `text` in its place) with every file that it imports.
 
-    texts: what files are taken to hold instead of what stands on the disk, by the names that messages call them.
-    known: files that were read before; those whose text is the same are not parsed again.
+    texts: texts to use instead of the files on disk, by the names that messages use for the files. known: specs that
+    were parsed before; a file whose text is unchanged is not parsed again.
 
     Raises SpecError with all problems of all the files, and their texts for excerpts.
     """
@@ -55,13 +55,13 @@ def load(
 
 
 def standard_names() -> tuple[str, ...]:
-    """The sources of the standard library: `std/conv`, …"""
+    """Return the import sources of the standard library: `std/conv`, …"""
     folder = resources.files("archscope") / "std"
     return tuple(sorted(f"std/{entry.name[:-5]}" for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
 def allowed_folder(path: str) -> str:
-    """The directory that imports may not leave."""
+    """Return the directory that imports may not leave."""
     here, home = os.path.realpath(os.curdir), os.path.realpath(os.path.dirname(path) or os.curdir)
     return here if is_inside(home, here) else home
 
@@ -72,7 +72,7 @@ def is_inside(path: str, folder: str) -> bool:
 
 @dataclass(frozen=True)
 class SpecPath:
-    """A file under the name that messages use, and its real path, which tells whether two are the same file."""
+    """A file under the name that messages use, and its real path, which tells whether two names mean the same file."""
 
     name: str
     real: str
@@ -95,7 +95,7 @@ class Loader:
         self.problems.sources = self.sources
 
     def add(self, source: SpecPath, text: str, chain: tuple[SpecPath, ...]) -> None:
-        """Parses one file, then everything it imports; `chain` leads from the root to its importer."""
+        """Parse one file, then everything that it imports; `chain` leads from the root to its importer."""
         self.sources[source.name] = text
         self.read[source.real] = source.name
         before = len(self.problems.found)
@@ -109,12 +109,12 @@ class Loader:
         self.files[source.name] = replace(spec, imports=tuple(self.load_import(one, chain) for one in spec.imports))
 
     def cached_spec(self, name: str, text: str) -> Spec | None:
-        """A file as it was read before, if it held the same text."""
+        """Return the spec that was parsed before, if the file had the same text."""
         same = self.known is not None and self.known.sources.get(name) == text
         return self.known.files.get(name) if self.known is not None and same else None
 
     def load_import(self, one: Import, chain: tuple[SpecPath, ...]) -> Import:
-        """The import with its file resolved and read; a fault stands at the import's place."""
+        """Return the import with its file resolved and read; errors have the place of the import."""
         try:
             found = self.resolve(one, chain[-1])
             if found.real not in self.read:
@@ -140,7 +140,7 @@ class Loader:
             raise ParseError(one.span, f"more than {MAX_FILES} files are imported", "put blocks together")
 
     def check_names(self, one: Import, spec: Spec) -> None:
-        """Every imported name is a block of that file, or the file's own net."""
+        """Report every imported name that is neither a block of that file nor the file's own net."""
         offered = [block.name for block in spec.blocks] + ([spec.name] if spec.layers is not None else [])
         for there, _ in one.names:
             if there.name not in offered:
@@ -148,7 +148,7 @@ class Loader:
                 self.problems.add(Problem(there.span, f"{one.source} defines no block {there.name!r}", help))
 
     def resolve(self, one: Import, importer: SpecPath) -> SpecPath:
-        """The file behind a source. Raises Misread where it may not be read or is not there."""
+        """Return the file of an import source. Raise ParseError if it does not exist or may not be read."""
         if one.source.startswith("std/") or one.source == "std":
             return standard_file(one)
         refused = (
@@ -169,7 +169,7 @@ class Loader:
 
 
 def is_valid_path(source: str) -> bool:
-    """Whether a file could be called so."""
+    """Return whether the text can be the path of a file."""
     try:
         return b"\0" not in os.fsencode(source)
     except UnicodeEncodeError:
@@ -177,14 +177,14 @@ def is_valid_path(source: str) -> bool:
 
 
 def imported_name(importer: str, source: str) -> str:
-    """What messages call a file that another one imports."""
+    """Return the name that messages use for a file that another one imports."""
     if importer.startswith(bundled_networks.TARGET_PREFIX):
         return bundled_networks.imported_target(importer, source)
     return os.path.normpath(os.path.join(os.path.dirname(importer), source))
 
 
 def standard_file(one: Import) -> SpecPath:
-    """A file of the package's own library."""
+    """Return a file of the package's own library."""
     match = STANDARD_SOURCE.fullmatch(one.source)
     if not match or one.source not in standard_names():
         near = did_you_mean(one.source, standard_names()) or "known: " + ", ".join(standard_names())
@@ -194,6 +194,6 @@ def standard_file(one: Import) -> SpecPath:
 
 
 def cycle_text(chain: tuple[SpecPath, ...], found: SpecPath) -> str:
-    """`a.yaml → b.yaml → a.yaml`."""
+    """Return the import cycle as text: `a.yaml → b.yaml → a.yaml`."""
     start = [source.real for source in chain].index(found.real)
     return " → ".join([*(source.name for source in chain[start:]), chain[start].name])

@@ -1,4 +1,4 @@
-"""What was written: the nouns of a spec, as frozen data with the place of every part. No torch, no YAML.
+"""The dataclasses of a spec, frozen, with the place of every part. No torch, no YAML.
 
 Equality ignores places, so `parse(dump(spec)) == spec`.
 """
@@ -21,21 +21,21 @@ def _span() -> Any:
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: its text, its place, and Python's syntax tree of it."""
+    """A checked expression: its text, its place, and its Python syntax tree."""
 
     text: str
     span: Span = field(compare=False)
     tree: ast.expr = field(compare=False, repr=False)
 
     def at(self, node: ast.AST) -> Span:
-        """The place of a node of the tree (columns in characters, first line of the text)."""
+        """Return the place of a node of the tree (columns in characters, first line of the text)."""
         if getattr(node, "lineno", 1) != 1:
             return self.span
         prefix = self.text.encode()[: getattr(node, "col_offset", 0)]
         return self.span.shifted(len(prefix.decode(errors="ignore")))
 
     def piece(self, node: ast.expr) -> str:
-        """The text of a node of the tree, as one line."""
+        """Return the text of a node of the tree on one line."""
         if node.lineno != 1 or node.end_lineno != 1:
             return ast.unparse(node)
         return " ".join(self.text.encode()[node.col_offset : node.end_col_offset].decode(errors="ignore").split())
@@ -51,7 +51,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Word:
-    """A string that is no expression (`12.4M`, a note)."""
+    """A string that is not an expression (`12.4M`, a note)."""
 
     text: str
     span: Span = _span()
@@ -75,7 +75,7 @@ class Table:
 Data = Expression | Constant | Word | Items | Table
 """A value as YAML data.
 
-A plain string that parses is an Expression; whether its names are known shows when it is used.
+A plain string that parses is an Expression; its names are looked up when it is evaluated.
 """
 
 
@@ -86,7 +86,7 @@ class Label:
 
 
 Target = Label | tuple["Target", ...]
-"""What a step is called: a label, or a nested tuple of labels that takes a result apart."""
+"""The name of a step: a label, or a nested tuple of labels that unpacks its result."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class LayerCall:
 
 @dataclass(frozen=True)
 class Residual:
-    """`residual:`; `shortcut` empty is the identity, `when` false means main alone."""
+    """A `residual:` form. An empty `shortcut` is the identity; if `when` is false, only `main` is built."""
 
     main: Steps
     shortcut: Steps
@@ -111,7 +111,9 @@ class Residual:
 
 @dataclass(frozen=True)
 class Join:
-    """`concat`, `add`, `multiply`, `stack`: branches over the same input; `name` is None where branches are a list."""
+    """A `concat`, `add`, `multiply` or `stack` form: branches over the same input; `name` is None if branches are a
+    list.
+    """
 
     kind: str
     branches: tuple[Branch, ...]
@@ -135,14 +137,14 @@ class Repeat:
 @dataclass(frozen=True)
 class For:
     names: tuple[Label, ...]
-    single: bool  # `for: name` takes each item whole; `for: [a, b]` takes it apart
+    single: bool  # `for: name` binds each item whole; `for: [a, b]` unpacks it
     items: Data
     span: Span = _span()
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation: `shape`, `preserves`, `params` or `macs`, and the value it must have."""
+    """One expectation: `shape`, `preserves`, `params` or `macs`, and the value that it must have."""
 
     key: str
     value: Data
@@ -151,12 +153,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation, with what compiling found out about it.
+    """One expectation, with what the compiler found out about it.
 
-    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves `met` is
-    settled, and `sizes` are those that are wanted, None for any; for params and macs `met` is None, and `least`, `most`
-    bound the figure (both included). fixed: of a shape that is not met, whether it differs only where it says a number,
-    and not what follows from the inputs.
+    key: `shape`, `preserves`, `params`, `macs`. wanted: as written, for messages. For shape and preserves, `met` is
+    known, and `sizes` are the expected sizes, None for any; for params and macs, `met` is None, and `least` and `most`
+    are the inclusive bounds of the figure. fixed: for a shape that is not met, whether it differs only in sizes that
+    are written as numbers, and not in sizes that follow from the inputs.
     """
 
     path: str
@@ -193,7 +195,7 @@ Body = Expression | LayerCall | Residual | Join | Step | Steps
 
 @dataclass(frozen=True)
 class Input:
-    """An input: `dims` is None where a block names an input without a shape; `_` is anything."""
+    """An input: `dims` is None if a block names an input without a shape; `_` matches any size."""
 
     name: str
     dims: tuple[Expression, ...] | None
@@ -205,7 +207,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a block's or little function's signature."""
+    """One argument in the signature of a block or of a function in `let`."""
 
     name: str
     default: Expression | None
@@ -214,7 +216,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Definition:
-    """An entry of `let`: a constant (`arguments` is None) or a little function."""
+    """An entry of `let`: a constant (`arguments` is None) or a function."""
 
     name: str
     arguments: tuple[Argument, ...] | None
@@ -247,7 +249,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Setting:
-    """A param and the value it has by default, in a variant, or in a matrix (then `value` is Items)."""
+    """A param and its value: by default, in a variant, or in a matrix (then `value` is Items)."""
 
     name: str
     value: Data
@@ -264,8 +266,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Import:
-    """`source:
-    [Block, …]`; `names` pairs the name there with the name here. `file` is the resolved file, a key of Library.
+    """An entry `source: [Block, …]` of `import:`. `names` pairs the name in that file with the name in this one. `file`
+    is the resolved file, a key of Library.
     """
 
     source: str
@@ -275,12 +277,12 @@ class Import:
 
 
 ALLOW_PYTHON_HELP = "allow_python=True runs it"
-"""The cure where Python code that a spec names may not be run."""
+"""The help if Python code that a spec names may not be run."""
 
 
 @dataclass(frozen=True)
 class PythonClass:
-    """`python:` `Name: package.module:Class`, used only with --allow-python."""
+    """An entry `Name: package.module:Class` of `python:`, used only with --allow-python."""
 
     name: str
     target: str
@@ -325,7 +327,7 @@ class Spec:
 
     @cached_property
     def nets(self) -> Mapping[str, Variant]:
-        """Every net of the file by its name: the variants times the matrix; one without a name where it has neither."""
+        """Every net of the file by its name: the variants times the matrix; one unnamed net if the file has neither."""
         base = self.variants or (Variant("", (), (), self.span),)
         axes = [[replace(s, value=v) for v in s.value.items] for s in self.matrix if isinstance(s.value, Items)]
         found: dict[str, Variant] = {}
@@ -337,20 +339,20 @@ class Spec:
 
 
 def with_matrix_values(variant: Variant, chosen: tuple[Setting, ...]) -> Variant:
-    """A variant with one value of each axis of the matrix, called after them."""
+    """Return a variant with one value of each axis of the matrix, named after them."""
     name = ",".join(filter(None, (variant.name, *(f"{one.name}={setting_text(one)}" for one in chosen))))
     return Variant(name, (*variant.settings, *chosen), variant.expect, variant.span)
 
 
 def setting_text(setting: Setting) -> str:
-    """The value of a setting as the names of nets have it."""
+    """Return the value of a setting as it appears in the names of nets."""
     value = setting.value
     return str(value.value) if isinstance(value, Constant) else getattr(value, "text", "…")
 
 
 @dataclass(frozen=True)
 class Library:
-    """A spec file with every file it imports, by resolved name, and their texts (for excerpts in messages)."""
+    """A spec file with every file that it imports, by resolved name, and their texts (for excerpts in messages)."""
 
     root: Spec
     files: Mapping[str, Spec]

@@ -1,4 +1,4 @@
-"""The names that expressions read: Spec or Block → frozenset of names. A static look, over every variant at once."""
+"""The names that expressions read: Spec or Block → frozenset of names. Static: over every variant at once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from archscope.spec.model import Block, Expression, Label, LayerCall, Spec, Step
 
 
 def names_read(part: Spec | Block) -> frozenset[str]:
-    """Every name in every expression of a file or of a block, and every layer of a long form."""
+    """Return every name in every expression of a file or of a block, and every layer of a long form."""
     return frozenset(_iter_names(part))
 
 
 def unused_labels(spec: Spec) -> frozenset[tuple[str, str]]:
-    """The labels that no expression of their block reads, each with the block's name; the net's is empty."""
+    """Return the labels that no expression of their block reads, each with the block's name ("" for the net)."""
     parts = [(block.name, block) for block in spec.blocks] + [("", (spec.layers, spec.returns, spec.modules))]
     return frozenset(
         (name, label) for name, part in parts for label in set(_iter_labels(part)) - {"_"} - set(_iter_names(part))
@@ -24,7 +24,7 @@ def unused_labels(spec: Spec) -> frozenset[tuple[str, str]]:
 
 
 def _iter_labels(part: object) -> Iterator[str]:
-    """The names that steps are called by."""
+    """Yield the labels of steps."""
     if isinstance(part, (tuple, list)):
         for item in part:
             yield from _iter_labels(item)
@@ -44,7 +44,7 @@ def _iter_target_labels(target: object) -> Iterator[Label]:
 
 @lru_cache(maxsize=4096)
 def names_in(tree: ast.AST) -> tuple[str, ...]:
-    """The names in a syntax tree, each as often as it stands there; equal texts share one tree."""
+    """Return the names in a syntax tree, each as often as it occurs; cached, since equal texts share one tree."""
     return tuple(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 

@@ -1,11 +1,11 @@
-"""Files: text → nodes → Spec.
+"""Spec files: text → nodes → Spec.
 
     file    := mapping: archscope name note input | inputs params variants matrix import python blocks let modules
                layers return tie expect                a library has blocks and no layers
     blocks  := { "Name(arg, arg=default)": steps | { input | inputs, let, modules, layers, return, expect, note } }
     let     := { name: value, "name(a, b)": expr }     modules := { name: EXPR | { Upper: … } }
 
-Every independent problem of a file is collected; one function reads a section, and a fault ends only its own entry.
+Every independent problem of a file is collected: one function reads a section, and an error ends only its own entry.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from archscope.spec.yaml_reader import read_yaml
 
 LANGUAGE_VERSION = 1
 MAX_FILE_VARIANTS = 10_000
-"""How many nets a file may have."""
+"""The largest number of nets that a file may have."""
 FILE_KEYS = (
     *("archscope", "name", "note", "input", "inputs", "params", "variants", "matrix", "import", "python"),
     *("blocks", "let", "modules", "layers", "return", "tie", "expect"),
@@ -81,7 +81,7 @@ VARIANT_PATTERN = re.compile(r"\w[\w.+-]*")
 
 
 def parse_text(text: str, file: str = "<text>") -> Spec:
-    """The spec in `text`; `file` names it in messages. Raises SpecError with every problem found."""
+    """Return the spec in `text`; `file` is its name in messages. Raise SpecError with every problem found."""
     problems = Problems(sources={file: text})
     spec = parse(text, file, problems)
     problems.raise_if_any({file: text})
@@ -90,7 +90,9 @@ def parse_text(text: str, file: str = "<text>") -> Spec:
 
 
 def parse(text: str, file: str, problems: Problems) -> Spec | None:
-    """The spec in `text`, or None; what is wrong with it goes to `problems`. The spec counts only if nothing does."""
+    """Return the spec in `text`, or None if it cannot be read. Add its problems to `problems`; with problems, the spec
+    must not be used.
+    """
     node = read_yaml(text, file, problems)
     if node is None:
         return None
@@ -102,24 +104,24 @@ def parse(text: str, file: str, problems: Problems) -> Spec | None:
 
 
 class SectionParser:
-    """A mapping of the file with known keys: its entries, by name, each read with its faults collected."""
+    """A mapping of the file with known keys: its entries by name. Reading an entry collects its problems."""
 
     def __init__(self, node: MappingNode, problems: Problems, keys: tuple[str, ...], where: str = ""):
         self.node, self.problems = node, problems
         self.found = known_entries(problems, node, keys, where)
 
     def one(self, key: str, default: B, work: Callable[[Node], B]) -> B:
-        """`work` on the value of `key`, where it is set."""
+        """Return `work` of the value of `key` if it is set, else `default`."""
         return collect_or_default(
             self.problems, default, lambda: work(self.found[key]) if key in self.found else default
         )
 
     def each(self, key: str, work: Callable[[tuple[ScalarNode, Node]], B]) -> tuple[B, ...]:
-        """`work` on every entry of the mapping at `key`."""
+        """Return `work` of every entry of the mapping at `key`."""
         return self.one(key, (), lambda node: collect_all(self.problems, work, as_mapping(node, key).entries))
 
     def inputs(self, *, shapes: bool) -> tuple[Input, ...]:
-        """`input` (called x) or `inputs`, not both."""
+        """Return the inputs from `input` (called x) or `inputs`; both at once are a problem."""
         if "input" in self.found and "inputs" in self.found:
             span = self.node.key("inputs").span
             self.problems.add(Problem(span, "both 'input' and 'inputs'", "write one: input: is the input called x"))
@@ -148,7 +150,7 @@ class SectionParser:
 
 
 def parse_definition(entry: tuple[ScalarNode, Node]) -> Definition:
-    """`name: value`, or `name(a, b): expr`."""
+    """Return the definition in `name: value` or `name(a, b): expr`."""
     key, value = entry
     name, arguments = parse_signature(key, "a function")
     label = parse_name(name, "a constant")
@@ -158,7 +160,7 @@ def parse_definition(entry: tuple[ScalarNode, Node]) -> Definition:
 
 
 def parse_module(problems: Problems, key: ScalarNode, value: Node) -> DeclaredModule:
-    """`name: MaxPool2d(2)` or `name: {MaxPool2d: {kernel_size: 2}}`."""
+    """Return the module declared by `name: MaxPool2d(2)` or `name: {MaxPool2d: {kernel_size: 2}}`."""
     name = parse_label(key, "a module").name
     if isinstance(value, MappingNode):
         if len(value.entries) != 1 or not value.entries[0][0].text[:1].isupper():
@@ -173,7 +175,7 @@ def parse_module(problems: Problems, key: ScalarNode, value: Node) -> DeclaredMo
 
 
 class FileParser:
-    """One spec file being read."""
+    """The parser of one spec file."""
 
     def __init__(self, node: MappingNode, file: str, problems: Problems):
         self.file, self.problems = file, problems
@@ -209,7 +211,7 @@ class FileParser:
         return spec
 
     def check_keys(self) -> None:
-        """A net needs an input; a library is blocks without layers."""
+        """Report a net without an input, and keys that a library of blocks cannot have."""
         found, node = self.top.found, self.top.node
         if "layers" in found:
             if "input" not in found and "inputs" not in found and not self.has_misspelt_key("input", "inputs"):
@@ -224,7 +226,7 @@ class FileParser:
                 self.problems.add(Problem(node.key(extra).span, f"{extra!r} in a file without layers", cure))
 
     def has_misspelt_key(self, *keys: str) -> bool:
-        """Whether an unknown key of the file is near to one of `keys`: that is reported already."""
+        """Return whether an unknown key of the file is similar to one of `keys`: that has been reported already."""
         unknown = (key.text for key, _ in self.top.node.entries if key.text not in FILE_KEYS)
         return any(repr(key) in did_you_mean(word, FILE_KEYS) for word in unknown for key in keys)
 
@@ -240,7 +242,7 @@ class FileParser:
         return self.top.each(key, parse_setting)
 
     def matrix(self, params: tuple[Setting, ...], variants: tuple[Variant, ...]) -> tuple[Setting, ...]:
-        """`param: [values]`, of declared params."""
+        """Return the entries `param: [values]` of `matrix:`, all of declared params."""
 
         def read_one(entry: tuple[ScalarNode, Node]) -> Setting:
             key, value = entry
@@ -260,7 +262,7 @@ class FileParser:
         return found
 
     def variant(self, params: tuple[Setting, ...], key: ScalarNode, value: Node) -> Variant:
-        """`name: {param: value, …, expect: {…}}`."""
+        """Return the variant in `name: {param: value, …, expect: {…}}`."""
         if not VARIANT_PATTERN.fullmatch(key.text):
             raise ParseError(
                 key.span, f"{quote_short(key.text)} cannot name a variant", "use letters, digits, '_', '.' and '-'"
@@ -286,7 +288,7 @@ class FileParser:
             raise ParseError(key.span, f"{where} sets {key.text!r}, which is no param of this file", cure)
 
     def imported(self, key: ScalarNode, value: Node) -> Import:
-        """`source: [Block, …]` or `source: {Block: NewName}`."""
+        """Return the import in `source: [Block, …]` or `source: {Block: NewName}`."""
         if isinstance(value, MappingNode):
             return Import(key.text, collect_all(self.problems, parse_renamed_import, value.entries), key.span)
         cure = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
@@ -299,7 +301,7 @@ class FileParser:
         return Import(key.text, names, key.span)
 
     def block(self, key: ScalarNode, value: Node) -> Block:
-        """A signature and steps, or the long form."""
+        """Return a block, written as a signature with steps or in the long form."""
         unread: tuple[str, tuple[Argument, ...]] = (key.text, ())
         name, arguments = collect_or_default(self.problems, unread, lambda: parse_block_header(key))
         if is_null(value):
@@ -326,13 +328,13 @@ class FileParser:
 
 
 def parse_block_header(key: ScalarNode) -> tuple[str, tuple[Argument, ...]]:
-    """A block's name and arguments."""
+    """Return a block's name and arguments."""
     text, arguments = parse_signature(key, "a block")
     return parse_capital_name(text, "a block").name, arguments or ()
 
 
 def block_names(spec: Spec) -> list[tuple[str, Span]]:
-    """Every name in the file that a block, an import or a Python class defines."""
+    """Return every name in the file that is defined by a block, an import or a Python class."""
     brought = [(here, there.span) for one in spec.imports for there, here in one.names]
     return brought + named_spans(spec.python) + named_spans(spec.blocks)
 
@@ -389,6 +391,6 @@ def parse_spec_name(text: ScalarNode) -> str:
 
 
 def default_name(file: str) -> str:
-    """The file's name as an identifier."""
+    """Return the file's name as an identifier."""
     stem = re.sub(r"\W", "_", PurePath(file).stem).lstrip("_") or "net"
     return stem if stem.isidentifier() else f"net_{stem}"

@@ -1,9 +1,9 @@
-"""Leaves of a spec: nodes → expressions, values, names, inputs, signatures, checks.
+"""The leaves of a spec: nodes → expressions, values, names, inputs, signatures, checks.
 
 ScalarNode   → Expression (it must parse)                 parse_expression_node
-Node     → Constant | Expression | Word | Items | Table   parse_data
-"N, 3"   → Input        "f(a, b=1)" → name, Arguments     parse_input, signature
-{shape: …, params: …}   → Checks                      parse_checks
+Node         → Constant | Expression | Word | Items | Table   parse_data
+"N, 3"       → Input        "f(a, b=1)" → name, Arguments     parse_input, parse_signature
+{shape: …, params: …}   → Checks                          parse_checks
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FIGURE_PATTERN = re.compile(r"\d[\d_]*(\.\d+)?[kKMGTP]")
 
 
 def parse_expression_node(node: Node, *, wild: bool = False) -> Expression:
-    """A scalar as an expression: YAML's numbers and words are taken as they are meant."""
+    """Return a scalar as an expression; YAML's numbers and words count as written."""
     if not isinstance(node, ScalarNode):
         cure = "quote it, if it starts with '['" if isinstance(node, SequenceNode) else "write it without braces"
         raise ParseError(node.span, f"an expression belongs here, not {describe_node(node)}", cure)
@@ -56,7 +56,7 @@ def parse_expression_node(node: Node, *, wild: bool = False) -> Expression:
 
 
 def parse_data(node: Node, *, strict: bool = False) -> Data:
-    """A value: numbers and YAML's words are Constants, strings Expressions or (unless `strict`) Words."""
+    """Return a value: numbers and YAML's words are Constants, strings Expressions or (unless `strict`) Words."""
     if isinstance(node, SequenceNode):
         return Items(tuple(parse_data(item, strict=strict) for item in node.items), node.span)
     if isinstance(node, MappingNode):
@@ -76,7 +76,9 @@ def parse_note(node: Node) -> str:
 
 
 def parse_name(text: ScalarNode, what: str) -> Label:
-    """A name for a param, an argument or a constant: any identifier that no expression reads as something else."""
+    """Return the name of a param, an argument or a constant: any identifier that has no other meaning in
+    expressions.
+    """
     name = text.text
     if not name.isidentifier():
         sane = re.sub(r"\W+", "_", name).strip("_")
@@ -90,7 +92,7 @@ def parse_name(text: ScalarNode, what: str) -> Label:
 
 
 def parse_label(text: ScalarNode, what: str = "a label") -> Label:
-    """A label: a name that starts with a small letter and is not reserved."""
+    """Return a label: a name that starts with a small letter and is not reserved."""
     if text.text in RESERVED:
         cure = "it belongs beside the step's key, at the same indent" if text.text in MODIFIERS else "rename it"
         raise ParseError(text.inner, f"{text.text!r} is a reserved word and cannot name {what}", cure)
@@ -102,7 +104,7 @@ def parse_label(text: ScalarNode, what: str = "a label") -> Label:
 
 
 def parse_capital_name(text: ScalarNode, what: str) -> Label:
-    """A name that starts with a capital, as layers and blocks do."""
+    """Return a name that starts with a capital, as those of layers and blocks do."""
     label = parse_name(text, what)
     if not label.name[0].isupper():
         cure = f"did you mean {label.name[0].upper() + label.name[1:]!r}?"
@@ -111,7 +113,7 @@ def parse_capital_name(text: ScalarNode, what: str) -> Label:
 
 
 def parse_signature(text: ScalarNode, what: str) -> tuple[ScalarNode, tuple[Argument, ...] | None]:
-    """`f(a, b=1)` → the name and its arguments; a plain name has None."""
+    """Return the name and the arguments of `f(a, b=1)`; None as arguments for a plain name."""
     if text.text.isidentifier():
         return text, None
     parsed = parse_expression(text.text, text.inner, multiline=text.multiline)
@@ -150,7 +152,7 @@ def check_unique(arguments: tuple[Argument, ...], what: str) -> tuple[Argument, 
 
 
 def parse_inputs(problems: Problems, node: Node, *, shapes: bool) -> tuple[Input, ...]:
-    """`inputs:` `{name: shape}`; where `shapes` are not demanded (in a block) also `[name, name]`."""
+    """Return the inputs in `inputs: {name: shape}`; if `shapes` is False (in a block) also `[name, name]`."""
     if isinstance(node, SequenceNode) and not shapes:
         entries: tuple = node.items
         names = collect_all(problems, lambda item: parse_label(as_scalar(item, "an input"), "an input"), node.items)
@@ -167,12 +169,12 @@ def parse_inputs(problems: Problems, node: Node, *, shapes: bool) -> tuple[Input
 
 
 def parse_input(key: ScalarNode, node: Node, *, shapes: bool) -> Input:
-    """One named input: `[dims]`, `dtype[dims]` or `{shape, dtype, low, high}`."""
+    """Return one named input: `[dims]`, `dtype[dims]` or `{shape, dtype, low, high}`."""
     return parse_labelled_input(parse_label(key, "an input"), node, shapes=shapes)
 
 
 def parse_labelled_input(label: Label, node: Node, *, shapes: bool) -> Input:
-    """The input under `label`, at the label's place."""
+    """Return the input under `label`, with the label's place."""
     if isinstance(node, MappingNode):
         return parse_input_mapping(label, node)
     if isinstance(node, SequenceNode):
@@ -198,7 +200,7 @@ def parse_dim(node: Node) -> Expression:
 
 
 def parse_typed_input(label: Label, node: Node) -> Input:
-    """`int64[N, seq]`."""
+    """Return the input in `int64[N, seq]`."""
     cure = "write [N, 3, 224, 224] or int64[N, seq]"
     if is_null(node):
         raise ParseError(node.span, f"input {label.name!r} has no shape", cure)
@@ -226,7 +228,7 @@ def parse_dtype(text: ScalarNode) -> str:
 
 
 def parse_input_mapping(label: Label, node: MappingNode) -> Input:
-    """`{shape: [N, seq], dtype: int64, low: 0, high: vocab}`."""
+    """Return the input in `{shape: [N, seq], dtype: int64, low: 0, high: vocab}`."""
     problems = Problems()
     found = known_entries(problems, node, ("shape", "dtype", "low", "high"), f"input {label.name!r}")
     for problem in problems:
@@ -244,7 +246,7 @@ def parse_input_mapping(label: Label, node: MappingNode) -> Input:
 
 
 def parse_checks(problems: Problems, node: Node) -> tuple[Check, ...]:
-    """`expect:`; every entry is one check."""
+    """Return the checks of `expect:`, one for each entry."""
     table = as_mapping(node, "expect", "write 'expect: {shape: [N, 10]}'")
     known_entries(problems, table, CHECK_KEYS, "expect")
     entries = [entry for entry in table.entries if entry[0].text in CHECK_KEYS]
@@ -264,7 +266,7 @@ def shape_items(node: Node) -> tuple[Node, ...]:
 
 
 def parse_shape_entry(node: Node) -> Data:
-    """An entry of a shape: a number stays a Constant, all else is an expression."""
+    """Return an entry of a shape: a number as a Constant, anything else as an Expression."""
     if isinstance(node, ScalarNode) and isinstance(node.value, int) and not isinstance(node.value, bool):
         return Constant(node.value, node.span)
     return parse_expression_node(node, wild=True)
@@ -278,7 +280,7 @@ def parse_preserves(text: ScalarNode) -> Word:
 
 
 def parse_amount(key: str, node: Node) -> Data:
-    """A number of parameters or multiply-adds: exact, `12.4M` to the digits written, or `{min:, max:}`."""
+    """Return a number of parameters or multiply-adds: exact, `12.4M` to the digits written, or `{min:, max:}`."""
     if isinstance(node, MappingNode):
         return parse_bounds(key, node)
     value = parse_data(as_scalar(node, key, f"write '{key}: 1_000', '{key}: 12.4M' or '{key}: {{min: 1M, max: 2M}}'"))
@@ -290,7 +292,7 @@ def parse_amount(key: str, node: Node) -> Data:
 
 
 def bound_help(key: str, text: str) -> str:
-    """The cure for `< 5M` and the like."""
+    """Return the help for `< 5M` and similar texts."""
     bound = re.fullmatch(r"\s*([<>])=?\s*(\S+)\s*", text)
     if not bound:
         return "write 11_689_512, 12.4M (k, M, G, T, P), or {min: 1M, max: 2M}"
@@ -307,5 +309,5 @@ def parse_bounds(key: str, node: MappingNode) -> Table:
 
 
 def parse_optional(problems: Problems, node: Node | None) -> Expression | None:
-    """An expression where a key is set; its fault is collected."""
+    """Return the expression at a key, None if it is not set; its problem is collected."""
     return None if node is None else collect_or_default(problems, None, lambda: parse_expression_node(node))

@@ -1,4 +1,4 @@
-"""Steps: nodes → Steps.
+"""Steps of a spec: nodes → Steps.
 
     steps   := [ step, … ]
     step    := EXPR | steps | { subject: body, modifiers… }
@@ -8,7 +8,7 @@
              | steps | {main:, shortcut:, when:}          residual
              | [ step|steps, … ] | { name: step|steps }   the forms that join
 
-The faults of one step do not hide those of the next, nor a step's modifiers those of its body.
+The problems of one step do not hide those of the next one, nor those of a step's modifiers those of its body.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ STEP_LIST_HELP = "steps are a list: start each with '- '"
 
 
 def parse_steps(problems: Problems, node: Node) -> Steps:
-    """A list of steps, or one step standing alone; labels must differ within the list."""
+    """Return a list of steps, or one step that is not in a list; labels must differ within the list."""
     if not isinstance(node, SequenceNode):
         return (parse_step(problems, node),)
     steps = collect_all(problems, lambda item: parse_step(problems, item), node.items)
@@ -74,12 +74,12 @@ def parse_steps(problems: Problems, node: Node) -> Steps:
 
 
 def parse_step_list(problems: Problems, node: Node, what: str) -> Steps:
-    """Steps that must be written as a list."""
+    """Return steps that must be written as a list."""
     return parse_steps(problems, as_sequence(node, what, STEP_LIST_HELP))
 
 
 def check_labels(problems: Problems, steps: Steps) -> None:
-    """A label may be set once per list."""
+    """Report labels that are set twice in a list."""
     seen: dict[str, Label] = {}
     for label in (label for step in steps for label in step_labels(step)):
         first = seen.setdefault(label.name, label)
@@ -98,7 +98,7 @@ def step_labels(step: Step) -> Iterator[Label]:
 
 
 def target_labels(target: Target) -> Iterator[Label]:
-    """The labels of a target, without `_`."""
+    """Yield the labels of a target, without `_`."""
     if isinstance(target, tuple):
         for part in target:
             yield from target_labels(part)
@@ -107,7 +107,7 @@ def target_labels(target: Target) -> Iterator[Label]:
 
 
 def parse_step(problems: Problems, node: Node) -> Step:
-    """One item of a list of steps. Raises Misread where it has no readable subject."""
+    """Return one item of a list of steps. Raise ParseError if it has no readable subject."""
     if isinstance(node, MappingNode):
         return parse_mapped_step(problems, node)
     if isinstance(node, SequenceNode):
@@ -130,7 +130,7 @@ def parse_expression_step(node: ScalarNode) -> Expression:
 
 
 def parse_mapped_step(problems: Problems, node: MappingNode) -> Step:
-    """A step with a subject and modifiers."""
+    """Return a step with a subject and modifiers."""
     key, value = find_subject(node)
     modifiers = {name.text: entry for name, entry in node.entries if name is not key}
     target = collect_or_default(problems, None, lambda: parse_target(key))
@@ -157,13 +157,13 @@ def parse_mapped_step(problems: Problems, node: MappingNode) -> Step:
 
 
 def require_node(node: Node | None) -> Node:
-    """A node that has been seen to be there."""
+    """Return a node that is known to exist."""
     assert node is not None
     return node
 
 
 def find_subject(node: MappingNode) -> tuple[ScalarNode, Node]:
-    """The one entry that says what the step is. Raises Misread where there is none, or more than one."""
+    """Return the one entry that says what the step is. Raise ParseError if there is none, or more than one."""
     subjects = [entry for entry in node.entries if entry[0].text not in MODIFIERS]
     if not subjects:
         keys = ", ".join(repr(key.text) for key, _ in node.entries)
@@ -179,7 +179,7 @@ def find_subject(node: MappingNode) -> tuple[ScalarNode, Node]:
 
 
 def two_subjects_problem(subjects: list[tuple[ScalarNode, Node]]) -> tuple[Span, str, str]:
-    """Where, fact and cure for two subjects; a misspelt modifier is the likely reason."""
+    """Return the place, fact and help for a step with two subjects; a misspelt modifier is the likely reason."""
     (first, value), (second, _) = subjects[:2]
     for key, _ in subjects:
         if near := did_you_mean(key.text, (*MODIFIERS, *FORMS)):
@@ -192,7 +192,7 @@ def two_subjects_problem(subjects: list[tuple[ScalarNode, Node]]) -> tuple[Span,
 
 
 def check_modifiers(node: MappingNode, key: ScalarNode, modifiers: dict[str, Node]) -> None:
-    """Modifiers that need another one beside them."""
+    """Report modifiers that need another one beside them."""
     needs = (("else", ("when",)), ("in", ("for",)), ("for", ("in",)), ("collect", ("repeat", "for")))
     for name, partners in needs:
         if name in modifiers and not any(partner in modifiers for partner in partners):
@@ -233,7 +233,7 @@ def parse_collect(node: Node | None) -> Label | None:
 
 
 def parse_target(key: ScalarNode) -> Target | None:
-    """The labels that a subject sets; None for `do`, a layer or a form."""
+    """Return the labels that a subject sets; None for `do`, a layer or a form."""
     text = key.text
     if text in ("do", *FORMS) or (text[:1].isupper() and text.isidentifier()):
         return None
@@ -247,7 +247,7 @@ def parse_target(key: ScalarNode) -> Target | None:
 
 
 def parse_unpacking(whole: Expression, node: ast.expr) -> Target:
-    """A tree of names as a target: `out, (h, c)`."""
+    """Return a tree of names as a target: `out, (h, c)`."""
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(parse_unpacking(whole, part) for part in node.elts)
     place = whole.at(node)
@@ -259,7 +259,7 @@ def parse_unpacking(whole: Expression, node: ast.expr) -> Target:
 
 
 def parse_body(problems: Problems, key: ScalarNode, value: Node, modifiers: dict[str, Node]) -> Body:
-    """What stands below a subject."""
+    """Return the body of a step, by its subject."""
     if key.text == "residual":
         return parse_residual(problems, key, value)
     if key.text in FORMS:
@@ -278,7 +278,7 @@ def parse_body(problems: Problems, key: ScalarNode, value: Node, modifiers: dict
 
 
 def parse_layer_call(problems: Problems, key: ScalarNode, value: Node) -> LayerCall:
-    """The long form: arguments as YAML data."""
+    """Return a layer call in the long form: arguments as YAML data."""
     name = parse_capital_name(key, "a layer").name
     if isinstance(value, MappingNode):
         return LayerCall(name, (), parse_keywords(problems, value.entries), key.span)
@@ -294,7 +294,7 @@ def parse_keywords(problems: Problems, entries: Iterable[tuple[ScalarNode, Node]
 def parse_mixed_arguments(
     problems: Problems, name: str, value: SequenceNode
 ) -> tuple[tuple[Data, ...], tuple[tuple[Label, Data], ...]]:
-    """`[64, 3, stride: 2]`: positional values first, then `key: value` pairs, each once."""
+    """Return the arguments of `[64, 3, stride: 2]`: positional values first, then `key: value` pairs, each key once."""
     entries = [entry for item in value.items if isinstance(item, MappingNode) for entry in item.entries]
     pairs = [isinstance(item, MappingNode) for item in value.items]
     if True in pairs and False in pairs[pairs.index(True) :]:
@@ -311,7 +311,7 @@ def parse_mixed_arguments(
 
 
 def parse_residual(problems: Problems, key: ScalarNode, value: Node) -> Residual:
-    """`residual: steps`, or `residual: {main:, shortcut:, when:}`."""
+    """Return the residual in `residual: steps` or `residual: {main:, shortcut:, when:}`."""
     if is_null(value):
         raise ParseError(key.span, "residual has no steps", "list the steps of its main path below it")
     if not isinstance(value, MappingNode):
@@ -333,7 +333,7 @@ def parse_residual(problems: Problems, key: ScalarNode, value: Node) -> Residual
 
 
 def parse_branches(problems: Problems, kind: str, value: Node) -> tuple[Branch, ...]:
-    """Branches as a list, or as a mapping that names them."""
+    """Return branches from a list, or from a mapping that names them."""
     if isinstance(value, MappingNode):
         found = collect_all(problems, lambda entry: parse_named_branch(problems, kind, *entry), value.entries)
     elif isinstance(value, SequenceNode):

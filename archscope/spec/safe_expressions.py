@@ -1,7 +1,7 @@
-"""Which parts of an expression may be worked out though nothing asks for them: numbers that no size makes an error.
+"""Expressions that can be evaluated speculatively: parts made of numbers and operations that no size makes fail.
 
-A condition that is decided when the net runs has both its values worked out then, so neither may fail. What fails at
-some size only (a division by what may be 0) is told by the least value that a part can have.
+If a condition is decided at run time, both its values are computed, so neither may fail. An operation that fails only
+at some sizes (a division by a value that may be 0) is judged by the least value that its operand can have.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from archscope.spec.bounded_math import EvaluationError
 Lookup = Callable[[str], object]
 
 TOTAL_FUNCTIONS = frozenset(["min", "max", "abs", "round", "int", "float", "ceil", "floor"])
-"""Functions that give a number for every number."""
+"""Functions that return a number for every number."""
 MIN_ARGUMENTS = {"sqrt": 0.0, "log": 0.0, "log2": 0.0, "log10": 0.0}
-"""Functions that need an argument of at least so much; the logarithms, of more."""
+"""The least argument that a function accepts; the logarithms need more than that."""
 SAFE_NODES = (ast.IfExp, ast.BoolOp, ast.UnaryOp, ast.Compare)
 DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 
 
 def is_safe_expression(node: ast.expr, lookup: Lookup) -> bool:
-    """Whether an expression is made of numbers and of operations that give a number whatever the sizes are."""
+    """Return whether an expression is made of numbers and of operations that succeed for all sizes."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, (int, float))
     if isinstance(node, ast.Name):
@@ -44,7 +44,7 @@ def is_safe_expression(node: ast.expr, lookup: Lookup) -> bool:
 
 
 def lookup_name(name: str, lookup: Lookup) -> object:
-    """What a name means, None for one that cannot be seen from here."""
+    """Return the value of a name, None if it is not known here."""
     try:
         return lookup(name)
     except EvaluationError:
@@ -52,7 +52,7 @@ def lookup_name(name: str, lookup: Lookup) -> object:
 
 
 def is_numeric(value: object) -> bool:
-    """Whether a value is a number, plain or of the run."""
+    """Return whether a value is a number, plain or computed at run time."""
     return isinstance(value, (int, float)) or bool(getattr(value, "numeric", False))
 
 
@@ -87,7 +87,7 @@ def _is_safe_operation(node: ast.BinOp, lookup: Lookup) -> bool:
 
 
 def lower_bound(node: ast.expr, lookup: Lookup) -> float | None:
-    """A number that the expression is never below, whatever the sizes are; None where none is known."""
+    """Return a lower bound of the expression over all sizes; None if none is known."""
     if isinstance(node, ast.Constant):
         return float(node.value) if isinstance(node.value, (int, float)) else None
     if isinstance(node, ast.Name):
@@ -123,7 +123,9 @@ def _call_lower_bound(node: ast.Call, lookup: Lookup) -> float | None:
 
 
 def _divisor(node: ast.Call) -> int:
-    """What make_divisible divides by, which is the least that it gives; 0 where that is no number."""
+    """Return the divisor of a make_divisible call, which is the least value that it returns; 0 if it is not
+    a number.
+    """
     if len(node.args) < 2:
         return 8
     divisor = node.args[1].value if len(node.args) == 2 and isinstance(node.args[1], ast.Constant) else 0
@@ -132,14 +134,16 @@ def _divisor(node: ast.Call) -> int:
 
 @dataclass(frozen=True)
 class BoundedArgument:
-    """What a little function is told: a number, and what it is never below."""
+    """An argument of a function in `let`: a number, and its lower bound."""
 
     least: float | None
     numeric: bool = True
 
 
 def _function_body(node: ast.Call, lookup: Lookup) -> tuple[ast.expr, Lookup] | None:
-    """The expression of a little function that is called with all its arguments in their order, and its names."""
+    """Return the expression of a `let` function called with all its arguments by position, and the lookup
+    of its names.
+    """
     function: Any = lookup_name(node.func.id, lookup) if isinstance(node.func, ast.Name) else None
     takes = getattr(function, "takes", None)
     if takes is None or len(takes) != len(node.args):
@@ -149,7 +153,7 @@ def _function_body(node: ast.Call, lookup: Lookup) -> tuple[ast.expr, Lookup] | 
 
 
 def _min_lower_bound(nodes: list[ast.expr], lookup: Lookup) -> float | None:
-    """The least of several; None where one is not known."""
+    """Return the least lower bound of several expressions; None if one is not known."""
     values = [lower_bound(part, lookup) for part in nodes]
     return min(value for value in values if value is not None) if values and None not in values else None
 
@@ -172,7 +176,7 @@ def _is_shape_attribute(node: ast.expr) -> bool:
 
 
 def _has_axis(tensor: ast.expr, axis: ast.expr, lookup: Lookup) -> bool:
-    """Whether a tensor that has a name has a dimension that is written as a number."""
+    """Return whether a named tensor has the axis that is written as a number."""
     inner = axis.operand if isinstance(axis, ast.UnaryOp) else axis
     if not (isinstance(inner, ast.Constant) and isinstance(inner.value, int) and isinstance(tensor, ast.Name)):
         return False

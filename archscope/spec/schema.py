@@ -1,11 +1,12 @@
-"""The language for editors: JSON Schema (draft 2020-12), without torch.
+"""JSON Schema (draft 2020-12) of the spec language, for editors; without torch.
 
     signatures.json (torch.nn's constructors) → long forms ┐
     tables of keys, forms and modifiers → steps, blocks    ├→ schema() → a dict
     expectations, inputs, imports                          ┘
 
-Step strings are text to a schema: `archscope check` reads those. What it holds is the structure: keys, one subject per
-step, forms, expectations, and the long form's argument names with their defaults, and what is required or inferred.
+Steps written as strings are plain text in the schema; `archscope check` reads those. The schema covers the structure:
+keys, one subject per step, forms, expectations, and the long form's argument names with their defaults, required or
+inferred.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ KEY_DESCRIPTIONS: Mapping[str, str] = {
     "tie": "path.weight: other.path.weight",
     "expect": "Checks: shape, preserves, params, macs",
 }
-"""What each key of a file (and of a block) is about."""
+"""The description of each key of a file or a block."""
 
 _MODIFIER_SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "when": ("The step is built only if this is true", {"$ref": "#/$defs/expression"}),
@@ -70,7 +71,7 @@ _FORM_SCHEMAS: Mapping[str, tuple[str, Schema]] = {
 
 
 def schema() -> Schema:
-    """JSON Schema of a spec file."""
+    """Return the JSON Schema of a spec file."""
     layers = json.loads(files("archscope.spec").joinpath("signatures.json").read_text("utf-8"))["layers"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -91,12 +92,12 @@ def _with_description(text: str, body: Schema) -> Schema:
 
 
 def _mapping_schema(properties: Schema, **more: object) -> Schema:
-    """A mapping of these keys and no others."""
+    """Return the schema of a mapping of these keys and no others."""
     return {"type": "object", "properties": properties, "additionalProperties": False, **more}
 
 
 def _table_schema(values: Schema, names: str = _NAME_PATTERN) -> Schema:
-    """A mapping of the author's own names."""
+    """Return the schema of a mapping whose keys are the author's own names."""
     return {"type": "object", "propertyNames": {"pattern": names}, "additionalProperties": values}
 
 
@@ -129,7 +130,7 @@ def _file_key_schema(key: str) -> Schema:
 
 
 def _leaf_schemas() -> Schema:
-    """Expressions, shapes, inputs, expectations, blocks."""
+    """Return the schemas of expressions, shapes, inputs, expectations and blocks."""
     dims = {"type": "array", "items": {"type": ["string", "integer"]}}
     long_input = _mapping_schema(
         {
@@ -159,7 +160,7 @@ def _leaf_schemas() -> Schema:
 
 
 def _step_schemas(layers: tuple[str, ...]) -> Schema:
-    """Steps, forms and what stands below a label."""
+    """Return the schemas of steps, forms and what is allowed below a label."""
     step = {"$ref": "#/$defs/step"}
     branch = {"anyOf": [step, {"type": "null"}]}
     named = {**_table_schema(branch, _LABELS_PATTERN), "minProperties": 1}
@@ -204,7 +205,10 @@ def _step_schemas(layers: tuple[str, ...]) -> Schema:
 
 
 def _subject_count_schemas() -> Schema:
-    """Exactly one subject: one key more than there are modifiers. State i.n has looked at i modifiers and met n."""
+    """Return schemas that allow exactly one subject: one key more than there are modifiers.
+
+    State i.n has checked i modifiers and found n of them.
+    """
     last = len(MODIFIERS)
     states: Schema = {
         f"subject.{last}.{met}": {"minProperties": met + 1, "maxProperties": met + 1} for met in range(last + 1)
@@ -220,7 +224,9 @@ def _subject_count_schemas() -> Schema:
 
 
 def _layer_schema(layer: Mapping[str, Any]) -> Schema:
-    """A layer's arguments as YAML: one value, a list that may end in `key: value`, or a mapping."""
+    """Return the schema of a layer's arguments as YAML: one value, a list that may end in `key: value`, or
+    a mapping.
+    """
     properties = {argument["name"]: _argument_schema(argument) for argument in layer["arguments"]}
     required = [argument["name"] for argument in layer["arguments"] if argument.get("required")]
     return {

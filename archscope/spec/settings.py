@@ -1,4 +1,4 @@
-"""Params given from outside, by `--set name=value` or `set={…}`: plain values → Settings, as if the file said so."""
+"""Params set by `--set name=value` or `set={…}`: plain values → Settings, as if they were written in the file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from archscope.spec.yaml_nodes import ParseError
 
 
 def parse_settings(values: Mapping[str, object]) -> dict[str, Setting]:
-    """Every value as a Setting; texts are expressions (`4 * dim`, `Bottleneck`) where they parse, else words. Raises
-    UsageError for a number that no expression gives."""
+    """Return every value as a Setting. Texts are expressions (`4 * dim`, `Bottleneck`) if they parse, else words. Raise
+    UsageError for an integer that is too large for an expression.
+    """
     return {
         name: Setting(name, _parse_value(value, Span(f"set {name}", 1, 1)), Span(f"set {name}", 1, 1))
         for name, value in values.items()

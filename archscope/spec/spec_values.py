@@ -1,7 +1,8 @@
-"""Values of expressions beside plain ones: what a `SpecValue` answers, what is unknown, and operations on plain values.
+"""The values of expressions that are not plain: `SpecValue`, `UNKNOWN`, and operations on plain values with size
+limits.
 
-A plain value is a number, word, list or tuple. A `SpecValue` is what the compiler knows and this package does not (a
-tensor, a layer, a function, a number of the run): it answers for itself when it is called, added, indexed.
+A plain value is a number, word, list or tuple. A `SpecValue` is a value that only the compiler knows (a tensor, a
+layer, a function, a runtime number): its methods implement calls, additions, indexing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ CONDITION_HELP = "conditions are made of numbers and words known before the run"
 
 
 class UnknownValue:
-    """The value of what could not be worked out; it has been reported already."""
+    """The value of an expression that could not be computed; the error has been reported already."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -26,16 +27,17 @@ MISSING = object()
 
 
 class SpecValue:
-    """A value of the workshop. `what` names it in messages. Each operation it does not answer is a EvaluationError.
+    """A value of the compiler. `what` is its name in messages. Operations that it does not implement raise
+    EvaluationError.
 
     host: the block being built, None outside of steps.
     """
 
     what = "value"
-    cure = ""  # how to make a tensor of it
-    compares = False  # whether `<`, `==` … are operations of its own
-    numeric = False  # whether it is a number that is worked out when the net runs
-    lists = False  # whether it is such a list
+    cure = ""  # the help where a tensor is needed
+    compares = False  # whether it implements `<`, `==` …
+    numeric = False  # whether it is a number that is computed when the net runs
+    lists = False  # whether it is a list that is computed when the net runs
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         raise EvaluationError(
@@ -59,50 +61,50 @@ class SpecValue:
         )
 
     def compare_lists(self, symbol: str, left: object, right: object, host: object) -> object:
-        """An operation of two lists, in one of which this stands."""
+        """Return the result of an operation on two lists, one of which contains this value."""
         raise EvaluationError(
             f"{describe_value(left)} {symbol} {describe_value(right)} cannot be compared", "compare numbers, or words"
         )
 
     def select(self, here: object, otherwise: object) -> object:
-        """`here if self else otherwise`, of two numbers."""
+        """Return `here` if this value is true, else `otherwise`; both are numbers."""
         raise EvaluationError(f"{self.what} is neither true nor false", CONDITION_HELP)
 
     def to_bool(self, host: object) -> bool:
-        """Whether it holds; what is built then holds for nothing else."""
+        """Return the truth value. What is built from it is valid for this value alone."""
         raise EvaluationError(f"{self.what} is neither true nor false", CONDITION_HELP)
 
     def to_plain(self, host: object) -> object:
-        """The plain value that is built with; what is built then holds for nothing else."""
+        """Return the plain value to build with. What is built from it is valid for this value alone."""
         raise EvaluationError(f"a number belongs here, not {self.what}")
 
     def set_source_text(self, text: str) -> None:
-        """Told what it is called in the spec, for messages."""
+        """Set the text of the value in the spec, for messages."""
 
     def select_item(self, items: Sequence, host: object) -> object:
-        """The item of a plain list whose index this is."""
+        """Return the item of a plain list at this index."""
         raise EvaluationError(f"a list is indexed with a number, not {self.what}")
 
     def items(self, host: object) -> Sequence:
-        """What `*` unpacks."""
+        """Return the items that `*` unpacks."""
         raise EvaluationError(f"* takes a list, not {self.what}")
 
 
 class LazyList(tuple):  # noqa: SLOT001 - a tuple can have no slots for what it is made of
-    """A list whose parts may be had when its length is not known; `whole` gives it where the length matters."""
+    """A list whose items can be used while its length is unknown; `materialize` fixes the length where it matters."""
 
     def materialize(self, host: object) -> LazyList:
-        """The list, for this length alone. host: the block being built."""
+        """Return the list for the present length alone. host: the block being built."""
         raise NotImplementedError
 
 
 def describe_value(value: object) -> str:
-    """A value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
+    """Return a value as messages name it: `64`, `'same'`, `a tensor (1, 64, 56, 56)`, `layer Conv2d`."""
     return value.what if isinstance(value, SpecValue) else SHORT_REPR.repr(value)
 
 
 class ShortRepr(Repr):
-    """Python's `repr`, of a long list or word its beginning and end."""
+    """Python's `repr`, with long lists and strings shortened in the middle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,31 +119,31 @@ SHORT_REPR = ShortRepr()
 
 
 def is_runtime_number(value: object) -> bool:
-    """Whether a value is a number that is worked out when the net runs."""
+    """Return whether a value is a number that is computed when the net runs."""
     return isinstance(value, SpecValue) and value.numeric
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number, plain or of the run."""
+    """Return whether a value is a number, plain or computed at run time."""
     return isinstance(value, (int, float)) or is_runtime_number(value)
 
 
 def find_runtime_number(value: object) -> SpecValue | None:
-    """A number of the run that stands in a list, however deep; None without one."""
+    """Return a runtime number in a value, in lists at any depth; None if there is none."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(find_runtime_number, value)), None)
     return value if isinstance(value, SpecValue) and value.numeric else None
 
 
 def has_unknown(value: object) -> bool:
-    """Whether UNKNOWN stands anywhere in a value."""
+    """Return whether UNKNOWN occurs anywhere in a value."""
     if isinstance(value, (list, tuple)):
         return any(has_unknown(v) for v in value)
     return value is UNKNOWN
 
 
 def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) -> object:
-    """An operation of plain values, capped. Raises Fault."""
+    """Return the result of an operation on plain values. Raise EvaluationError if it fails or is too large."""
     try:
         return check_size_limit(apply(left, right))
     except ZeroDivisionError:
@@ -155,7 +157,7 @@ def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) 
 
 
 def apply_comparison(symbol: str, apply: Callable, left: object, right: object) -> bool:
-    """A comparison of plain values. Raises Fault."""
+    """Return the result of a comparison of plain values. Raise EvaluationError."""
     try:
         return bool(apply(left, right))
     except TypeError:
@@ -165,7 +167,7 @@ def apply_comparison(symbol: str, apply: Callable, left: object, right: object) 
 
 
 def call_number_function(name: str, function: Callable, args: Sequence, kwargs: Mapping) -> object:
-    """A function of numbers, with Python's complaint as a EvaluationError."""
+    """Return the result of a function of numbers. Raise EvaluationError with Python's message."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, SpecValue):
             raise EvaluationError(f"{name} takes numbers, not {value.what}")

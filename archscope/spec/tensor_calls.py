@@ -1,6 +1,6 @@
-"""Calls of tensors' functions as they are written, in a spec or in Python: their names, their dimensions, their forms.
+"""Calls of tensor functions as written, in a spec or in Python: their names, dimensions and operands.
 
-`x.chunk(2, dim=1)`, `torch.cat([x, y], 1)` ─→ called · sizes · dims ─→ the dimensions that may have been meant
+`x.chunk(2, dim=1)`, `torch.cat([x, y], 1)` ─→ call_name · size_arguments · dim_arguments ─→ alternative_dims
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterator
 
 PERMUTE_FUNCTIONS = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
-"""Functions that put sizes in another order."""
+"""Functions that reorder the dimensions of a tensor."""
 RESHAPE_FUNCTIONS = ("flatten", "view", "reshape", "unflatten")
-"""Functions that look at the same numbers in other sizes."""
+"""Functions that return the same elements in another shape."""
 DIM_ONLY_FUNCTIONS = ("flatten", "unflatten", "mean", "sum", "amax", "amin", "unbind", "unsqueeze", "squeeze")
-"""Functions whose numbers are all dimensions."""
+"""Functions whose integer arguments are all dimensions."""
 SPLIT_FUNCTIONS = ("chunk", "split", "tensor_split")
-"""Functions that are told how many parts, or how large ones, before the dimension."""
+"""Functions that take the number or the size of the parts before the dimension."""
 CONCAT_FUNCTIONS = ("cat", "concat", "stack")
-"""Functions that join values along a dimension."""
+"""Functions that join tensors along a dimension."""
 DIM_FUNCTIONS = (
     *DIM_ONLY_FUNCTIONS,
     *SPLIT_FUNCTIONS,
@@ -29,36 +29,38 @@ DIM_FUNCTIONS = (
     "log_softmax",
     "cumsum",
 )
-"""Functions that work along a dimension."""
+"""Functions that operate along a dimension."""
 NAMESPACES = ("torch", "F")
-"""What stands before a function whose first argument is the tensor."""
+"""Names before a function whose first argument is the tensor."""
 FORM_NAMES = ("chunk", "split", *RESHAPE_FUNCTIONS, *PERMUTE_FUNCTIONS)
-"""Names that the form of an expression has."""
+"""Names that `expression_form` keeps."""
 SUM_OPERATORS = (ast.Add, ast.Sub)
-"""Operations with a number that is likely one too many; a factor, `// 2` and `** 2` are mostly meant."""
+"""Operations whose number is likely a mistake; a factor, `// 2` and `** 2` are mostly intended."""
 
 
 def call_name(call: ast.Call) -> str:
-    """The name of the function or method."""
+    """Return the name of the function or method."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def is_function_call(call: ast.Call) -> bool:
-    """Whether the tensor is the first argument: `torch.flatten(x, 1)`, `cat([x, y], 1)`; not of a step `flatten(1)`."""
+    """Return whether the tensor is the first argument: `torch.flatten(x, 1)`, `cat([x, y], 1)`; not in a step
+    `flatten(1)`.
+    """
     if isinstance(call.func, ast.Attribute):
         return isinstance(call.func.value, ast.Name) and call.func.value.id in NAMESPACES
     return bool(call.args) and not is_integer_literal(call.args[0])
 
 
 def size_arguments(call: ast.Call) -> list[ast.expr]:
-    """The arguments of a call behind its tensor; those in its one tuple or list."""
+    """Return the arguments of a call after its tensor, or the items of the one tuple or list there."""
     behind = call.args[1:] if is_function_call(call) else call.args
     one = behind[0] if len(behind) == 1 else None
     return one.elts if isinstance(one, (ast.Tuple, ast.List)) else behind
 
 
 def dim_arguments(call: ast.Call) -> list[ast.expr]:
-    """The whole numbers of a call that say a dimension."""
+    """Return the integer arguments of a call that are dimensions."""
     name = call_name(call)
     if name not in DIM_FUNCTIONS:
         return []
@@ -69,47 +71,47 @@ def dim_arguments(call: ast.Call) -> list[ast.expr]:
 
 
 def alternative_dims(name: str, node: ast.expr, rank: int, kind: str) -> list[int]:
-    """Other dimensions than the written one, the likeliest first: the last, those from the second on, for values that
-    are joined the batch.
+    """Return dimensions other than the written one, the likeliest first: the last, then those from the second on, and
+    for joined tensors the batch.
 
-    rank: of the function's first operand; 0: not known. kind: of the conflict. Images are joined along their channels,
-    and nowhere else because a layer behind them was told other channels.
+    rank: of the function's first operand, 0 if not known. kind: of the conflict. Images are joined along their
+    channels, and along no other dimension because a later layer has another number of channels.
     """
     present = ast.literal_eval(node)
     if name in CONCAT_FUNCTIONS and rank > 3 and kind in ("concat", "layer"):
         return [1] if kind == "concat" and present != 1 else []
-    batch = (0,) if name in CONCAT_FUNCTIONS else ()  # what takes the batch away fits a batch of 1 alone
+    batch = (0,) if name in CONCAT_FUNCTIONS else ()  # a function that removes the batch fits a batch of 1 alone
     if not rank:
         return [dim for dim in (-1, 1, 2, 3, *batch) if dim != present]
     return [dim for dim in (-1, *range(1, rank - 1), *batch) if dim % rank != present % rank]
 
 
 def is_integer_literal(node: ast.expr) -> bool:
-    """Whether an expression is a whole number as it stands, negative or not."""
+    """Return whether an expression is a literal integer, negative or not."""
     inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
     return isinstance(inner, ast.Constant) and type(inner.value) is int
 
 
 def permuted_operand(tree: ast.AST) -> ast.expr | None:
-    """What a call of a transposition or permutation moves; None of anything else."""
+    """Return the operand of a transposition or permutation; None for anything else."""
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in PERMUTE_FUNCTIONS:
         return tree.func.value
     return None
 
 
 def method_suffix(call: ast.AST) -> str:
-    """`.transpose(1, 2)` of a method's call."""
+    """Return `.transpose(1, 2)` of a method call."""
     assert isinstance(call, ast.Call)
     return f".{call_name(call)}({', '.join(map(ast.unparse, (*call.args, *call.keywords)))})"
 
 
 def expression_form(tree: ast.AST) -> str:
-    """An expression without its names, other than those of views and moves."""
+    """Return the syntax of an expression without its names, except those of reshapes and permutations."""
     return re.sub(r"(id|attr)='(\w+)'", lambda one: one[0] if one[2] in FORM_NAMES else "", ast.dump(tree))
 
 
 def drop_numbers(node: ast.expr, operations: tuple[type, ...] = SUM_OPERATORS) -> Iterator[tuple[ast.expr, str]]:
-    """Each sum with a number in an expression, and its other part: `width` for `width + 1`."""
+    """Yield each sum with a number in an expression, and its other part: `width` for `width + 1`."""
     for part in ast.walk(node):
         if isinstance(part, ast.BinOp) and isinstance(part.op, operations):
             rest = [side for side in (part.left, part.right) if not isinstance(side, ast.Constant)]
@@ -118,6 +120,6 @@ def drop_numbers(node: ast.expr, operations: tuple[type, ...] = SUM_OPERATORS) -
 
 
 def parenthesized(node: ast.expr) -> str:
-    """An expression as text that may stand anywhere in another one."""
+    """Return an expression as text that can be part of any other expression."""
     atom = isinstance(node, (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant))
     return ast.unparse(node) if atom else f"({ast.unparse(node)})"

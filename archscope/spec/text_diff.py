@@ -1,4 +1,4 @@
-"""Two texts of a file: their difference as a unified diff, where it begins, the line ends of the one for the other."""
+"""Comparison of two texts of a file: unified diffs, the first changed line, line endings carried over."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NEEDS_QUOTES = re.compile(r'[\n\t"\\]')
 
 
 def unified_diff(before: str, after: str, file: str) -> str:
-    """The change as a unified diff with two lines around it, as `patch` and `git apply` take it."""
+    """Return the change as a unified diff with two lines of context, as `patch` and `git apply` accept it."""
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
     lines = difflib.unified_diff(old, new, quote_git_path(f"a/{file}"), quote_git_path(f"b/{file}"), n=2)
     return "".join(line if line[-1] == "\n" else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def quote_git_path(name: str) -> str:
-    """A name as git writes it in a patch: in quotes, with numbers for bytes that are not to be seen, if it has some."""
+    """Return a path as git writes it in a patch: in quotes, with octal escapes, if it has unprintable characters."""
     if escape_invisible(name) == name and not NEEDS_QUOTES.search(name):
         return name
     parts = (
@@ -29,7 +29,7 @@ def quote_git_path(name: str) -> str:
 
 
 def with_line_endings(text: str, like: str) -> str:
-    """A text of plain line ends with those of another one, line for line; new lines have the more frequent one."""
+    """Return a text with the line endings of another one, line by line; new lines get the more frequent ending."""
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", each) for each in (like, text))
     usual = "\r\n" if 2 * like.count("\r\n") > like.count("\n") else "\n"
     plain = [line.replace("\r\n", "\n") for line in old]
@@ -40,7 +40,7 @@ def with_line_endings(text: str, like: str) -> str:
 
 
 def first_change(before: str, after: str) -> tuple[int, int]:
-    """The line and the column of the first line of `before` that `after` changes, or inserts something before."""
+    """Return the line and the column of the first line of `before` that `after` changes, or inserts a line before."""
     lines = before.splitlines()
     for number, (old, new) in enumerate(zip(lines, after.splitlines(), strict=False)):
         if old != new:
@@ -49,6 +49,6 @@ def first_change(before: str, after: str) -> tuple[int, int]:
 
 
 def common_prefix_length(first: str, second: str) -> int:
-    """How many characters at the beginning are equal."""
+    """Return the number of equal characters at the beginning."""
     limit = min(len(first), len(second))
     return next((at for at in range(limit) if first[at] != second[at]), limit)

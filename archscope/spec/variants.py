@@ -9,12 +9,12 @@ from archscope.spec.model import Setting, Spec, Variant, setting_text
 
 
 def all_variants(spec: Spec) -> tuple[Variant, ...]:
-    """Every net of a file: the variants times the matrix. One unnamed variant where the file has neither."""
+    """Return every net of a file: the variants times the matrix; one unnamed variant if the file has neither."""
     return tuple(spec.nets.values())
 
 
 def find_variant(spec: Spec, name: str | None) -> Variant:
-    """The variant called `name`; the first one without a name. Raises UsageError."""
+    """Return the variant called `name`, the first one if `name` is None. Raise UsageError if there is none."""
     if not name:
         return next(iter(spec.nets.values()))
     if name in spec.nets:
@@ -25,9 +25,9 @@ def find_variant(spec: Spec, name: str | None) -> Variant:
 
 
 def select_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]) -> Variant:
-    """The variant called `name`; without a name the first whose matrix has the values that are given.
+    """Return the variant called `name`; without a name, the first one whose matrix has the given values.
 
-    Raises UsageError where a net of a matrix, which is called after its values, is given another one.
+    Raises UsageError if a net of a matrix, which is named after its values, is given other values.
     """
     axes = {setting.name for setting in spec.matrix} & settings.keys()
     told = find_variant(spec, name)
@@ -47,6 +47,6 @@ def select_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
 
 
 def conflicting_settings(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:
-    """The values of a variant, on axes of the matrix, that are set to others."""
+    """Return the values of a variant on matrix axes that the settings change."""
     own = {setting.name: setting for setting in variant.settings}
     return [own[name] for name in own if name in axes and own[name].value != settings[name].value]

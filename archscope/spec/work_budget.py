@@ -1,6 +1,6 @@
-"""How much work one spec may make: what its expressions work out, and the steps of the net that they make.
+"""Limits on the work that one spec may cause: values that its expressions compute, and steps of the net.
 
-Counted as the work is done, so that a refusal does not hang on the machine; what doubles is refused early.
+Work is counted while it is done, so that the limit does not depend on the machine; exponential growth is refused early.
 """
 
 from __future__ import annotations
@@ -10,44 +10,46 @@ from dataclasses import dataclass
 from archscope.spec.bounded_math import MAX_LENGTH, EvaluationError
 
 MAX_STEPS = 20_000
-"""How many steps a net may have, those of its blocks counted at every use, and how many turns its nested loops."""
+"""The largest number of steps of a net, with those of its blocks at every use; also of turns of nested loops."""
 MAX_VALUES = 5_000_000
-"""How many values the expressions of a spec may work out, items of lists among them."""
+"""The largest number of values that the expressions of a spec may compute, including items of lists."""
 EXPRESSION_COST = 100
-"""What one expression takes, in values, beside the lists in it."""
+"""The cost of one expression, in values, without the lists in it."""
 BLOCK_COST = 4_000
-"""What it takes to build a block for arguments or shapes that it was not built for yet."""
+"""The cost of building a block for arguments or shapes that it was not built for before."""
 REPEAT_HELP = "is a repeat count meant to be that large?"
 
 
 @dataclass
 class WorkBudget:
-    """What one compilation has used up. steps: of the net so far. work: values that were worked out."""
+    """The work of one compilation so far. steps: of the net. work: values computed."""
 
     steps: int = 0
     work: int = 0
 
     def step(self, count: int) -> None:
-        """Counts steps of the net. Raises Fault where there are too many."""
+        """Count steps of the net. Raise EvaluationError if there are too many."""
         self.steps += count
         if self.steps > MAX_STEPS:
             raise EvaluationError(f"more than {MAX_STEPS:,} steps", REPEAT_HELP)
 
     def value(self, count: int) -> None:
-        """Counts values that an expression works out. Raises Fault where there are too many."""
+        """Count values that an expression computes. Raise EvaluationError if there are too many."""
         self.work += count
         if self.work > MAX_VALUES:
             fact = f"the expressions of this spec work out more than {MAX_VALUES:,} values"
             raise EvaluationError(fact, "fewer values: does a definition use another one twice, again and again?")
 
     def items(self, value: object) -> None:
-        """Counts the items of a list, those of lists in it too. Raises Fault where there are too many."""
+        """Count the items of a list, including those of nested lists. Raise EvaluationError if there are too many."""
         if type(value) in (list, tuple):
             self.value(count_items(value))  # type: ignore[arg-type]
 
 
 def count_items(value: list | tuple) -> int:
-    """How many items a list has, those of lists in it too. Raises Fault for more than a list may have."""
+    """Return the number of items of a list, including those of nested lists. Raise EvaluationError if there are too
+    many.
+    """
     total, waiting = 0, [value]
     while waiting:
         items = waiting.pop()

@@ -1,6 +1,6 @@
-"""YAML's own complaints, in plain English: PyYAML error → Problem with place and cure.
+"""PyYAML's error messages in plain English: PyYAML error → Problem with place and help.
 
-Each rule is (a phrase of PyYAML's message, where it points, the fact, the cure); the first that fits is taken.
+Each rule is (a phrase of PyYAML's message, the place that it points to, the fact, the help); the first match counts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ YAML_ERROR_RULES: tuple[tuple[str, bool, str, str], ...] = (
 
 
 def explain_yaml_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    """The problem behind a YAML error, at its line and column."""
+    """Return the problem behind a YAML error, with its line and column."""
     if isinstance(error, yaml.reader.ReaderError):
         return unprintable_problem(error, text, file)
     if not isinstance(error, yaml.MarkedYAMLError):
@@ -82,7 +82,7 @@ def unprintable_problem(error: yaml.reader.ReaderError, text: str, file: str) ->
 
 
 def bound_problem(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
-    """`params: > 5M`: YAML takes the `>` for a block text. Gives the column, the fact and the cure."""
+    """Return column, fact and help for `params: > 5M`, where YAML reads the `>` as the start of a block text."""
     if "expected a comment or a line break" not in said and "cannot start any token" not in said:
         return None
     line = marked_line(mark, text)
@@ -94,7 +94,9 @@ def bound_problem(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str]
 
 
 def stray_key_problem(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
-    """`- ReLU` and `repeat: 2` below it: YAML has begun a text, and a key cannot follow."""
+    """Return column, fact and help for `- ReLU` with `repeat: 2` below it: YAML is reading a text, and no key can
+    follow.
+    """
     line = marked_line(mark, text)
     key = line[: mark.column].strip()
     if "mapping values are not allowed" not in said or not key.isidentifier():

@@ -1,6 +1,6 @@
-"""Nodes: a YAML document as frozen data with places, before anything in it has a meaning.
+"""YAML nodes: a document as frozen dataclasses with places, before any interpretation.
 
-Node = ScalarNode | SequenceNode | MappingNode     resolve: a plain scalar's text → number, true/false, null or text
+Node = ScalarNode | SequenceNode | MappingNode resolve_scalar: an unquoted text → number, true/false, null or text
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONSTANT_SCALARS: tuple[tuple[str, bool | None], ...] = (
 
 
 class ParseError(Exception):
-    """One problem, on its way to whoever collects: raised by what cannot go on, caught per step, key or item."""
+    """An exception that carries one problem. It ends a step, key or item, whose reader collects the problem."""
 
     def __init__(self, span: Span, message: str, help: str = ""):
         super().__init__(message)
@@ -37,7 +37,7 @@ class ParseError(Exception):
 
 @dataclass(frozen=True)
 class ScalarNode:
-    """A YAML scalar. `value` is what a plain one means in YAML 1.2; `inner` is the place of its first character."""
+    """A YAML scalar. `value` is the YAML 1.2 value of an unquoted one; `inner` is the place of its first character."""
 
     text: str
     value: int | float | bool | str | None
@@ -58,11 +58,11 @@ class MappingNode:
     span: Span
 
     def get(self, key: str) -> Node | None:
-        """The value of a key, or None where it is not there."""
+        """Return the value of a key, or None if it is missing."""
         return next((value for name, value in self.entries if name.text == key), None)
 
     def key(self, key: str) -> ScalarNode:
-        """The key itself, for its place; it must be there."""
+        """Return the node of a key, which must exist."""
         return next(name for name, _ in self.entries if name.text == key)
 
 
@@ -70,9 +70,10 @@ Node = ScalarNode | SequenceNode | MappingNode
 
 
 def resolve_scalar(text: str) -> int | float | bool | str | None:
-    """What a plain scalar means: YAML 1.2 core words and numbers, with `_` between digits; all else is text.
+    """Return the value of an unquoted scalar: YAML 1.2 core words and numbers, with `_` between digits; all else is
+    text.
 
-    Raises ValueError for a number that is too large, with the figure.
+    Raises ValueError for a number that is too large.
     """
     words = dict(CONSTANT_SCALARS)
     if text in words:
@@ -104,19 +105,19 @@ def parse_float(text: str) -> float:
 
 
 def is_null(node: Node | None) -> bool:
-    """An empty value, or the word null."""
+    """Return whether a node is an empty value or the word null."""
     return node is None or (isinstance(node, ScalarNode) and node.value is None)
 
 
 def describe_node(node: Node) -> str:
-    """A node in words, for messages: `a list`, `a mapping`, `nothing`, `'text'`."""
+    """Return a short description of a node for messages: `a list`, `a mapping`, `nothing`, `'text'`."""
     if isinstance(node, ScalarNode):
         return "nothing" if node.value is None and not node.text else repr(node.text)
     return "a list" if isinstance(node, SequenceNode) else "a mapping"
 
 
 def as_mapping(node: Node, what: str, cure: str = "write 'key: value' pairs, one per line") -> MappingNode:
-    """The node as a mapping; an empty value is an empty one."""
+    """Return the node as a mapping; an empty value is an empty mapping. Raise ParseError for any other node."""
     if isinstance(node, MappingNode):
         return node
     if is_null(node):
@@ -137,7 +138,9 @@ def as_scalar(node: Node, what: str, cure: str = "write it on the key's own line
 
 
 def collect_or_default(problems: Problems, default: B, work: Callable[[], B]) -> B:
-    """What `work` gives; a fault is collected, and `default` stands in (a spec with problems is never handed out)."""
+    """Return the result of `work`. On ParseError, collect the problem and return `default` (a spec with problems is
+    never returned to callers).
+    """
     try:
         return work()
     except ParseError as fault:
@@ -146,7 +149,7 @@ def collect_or_default(problems: Problems, default: B, work: Callable[[], B]) ->
 
 
 def collect_all(problems: Problems, work: Callable[[A], B], things: Iterable[A]) -> tuple[B, ...]:
-    """`work` over all things; every fault is collected."""
+    """Return the results of `work` on all things; every ParseError is collected."""
     results = []
     for thing in things:
         try:
@@ -157,7 +160,7 @@ def collect_all(problems: Problems, work: Callable[[A], B], things: Iterable[A])
 
 
 def known_entries(problems: Problems, node: MappingNode, keys: Iterable[str], where: str = "") -> dict[str, Node]:
-    """The entries whose key is one of `keys`; every other key is a problem with a suggestion."""
+    """Return the entries whose key is one of `keys`; every other key is a problem with a suggestion."""
     keys = tuple(keys)
     for key, _ in node.entries:
         if key.text not in keys:
@@ -166,6 +169,6 @@ def known_entries(problems: Problems, node: MappingNode, keys: Iterable[str], wh
 
 
 def unknown_key(key: ScalarNode, keys: tuple[str, ...], where: str = "") -> Problem:
-    """`unknown key 'layer'`, and the nearest known one or all of them."""
+    """Return the problem `unknown key 'layer'`, with the most similar known key or all of them."""
     help = did_you_mean(key.text, keys) or "known keys: " + ", ".join(keys)
     return Problem(key.span, f"unknown key {key.text!r}" + (f" in {where}" if where else ""), help)

@@ -1,9 +1,10 @@
-"""YAML, tamed: text → events → nodes with places. Nothing is constructed, resolved by YAML 1.1 or merged.
+"""A strict YAML reader: text → events → nodes with places. No YAML 1.1 types, no merge keys, no Python objects.
 
-    file → bytes (a plain file, at most 1 MiB) → text (UTF-8) → PyYAML's events → ScalarNode | Sequence | Mapping
+    file → bytes (a regular file, at most 1 MiB) → UTF-8 text → PyYAML's events → ScalarNode | SequenceNode | MappingNode
 
-Depth, the number of nodes and what aliases expand to are counted on the event stream, so that no small file becomes a
-large tree. A call cut in two by a flow list's comma is reported with its cure, and read whole so that reading goes on.
+Depth, the number of nodes and the expansion of aliases are counted on the event stream, so that no small file becomes a
+large tree. A call that is split by the comma of a flow list is reported with its help, and read whole so that reading
+continues.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from archscope.spec.yaml_nodes import (
 )
 
 Event = Any
-"""PyYAML's events; their marks and flags are untyped, or typed as if they could be missing."""
+"""PyYAML's events; their marks and flags are untyped, or typed as optional."""
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 30_000
@@ -38,7 +39,9 @@ MAX_DEPTH = 60
 
 
 def read_file(path: str, span: Span, shown: str) -> str:
-    """The text of a plain UTF-8 file of at most 1 MiB. Raises Misread at `span`; messages call the file `shown`."""
+    """Return the text of a regular UTF-8 file of at most 1 MiB. Raise ParseError at `span`; messages call the file
+    `shown`.
+    """
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
@@ -56,7 +59,7 @@ def read_file(path: str, span: Span, shown: str) -> str:
 
 
 def suggest_file(path: str) -> str:
-    """A suggestion among the files of the same directory, else among the networks that come with the package."""
+    """Return a suggestion among the files of the same directory, else among the networks that come with the package."""
     folder, name = os.path.split(path)
     try:
         near = did_you_mean(name, sorted(os.listdir(folder or "."))[:1000])
@@ -76,7 +79,7 @@ def decode_utf8(data: bytes, path: str, span: Span) -> str:
 
 
 def read_yaml(text: str, file: str, problems: Problems) -> Node | None:
-    """The one document of a text, or None; what is wrong with it goes to `problems`."""
+    """Return the one document of a text, or None if it cannot be read; its problems are added to `problems`."""
     if len(text) > MAX_BYTES:
         problems.add(Problem(Span(file, 1, 1), f"the text is larger than {MAX_BYTES:,} characters"))
         return None
@@ -92,16 +95,19 @@ def read_yaml(text: str, file: str, problems: Problems) -> Node | None:
 
 
 class Composer:
-    """Builds nodes from events. Fatal: syntax and caps. Collected: duplicate keys, merge keys, tags, cut calls."""
+    """A builder of nodes from events.
+
+    Syntax errors and exceeded limits end the reading; duplicate keys, merge keys, tags and split calls are collected.
+    """
 
     def __init__(self, text: str, file: str, problems: Problems):
         self.text, self.file, self.problems = text, file, problems
         self.anchors: dict[str, tuple[Node, int, int] | None] = {}
         self.count = self.deepest = 0
-        self.resume = 0  # where reading goes on after a call that a comma has cut
+        self.resume = 0  # the offset after a call that a comma has split
 
     def document(self) -> Node:
-        """The only document. Raises Misread where there is none, or a second one."""
+        """Return the only document. Raise ParseError if there is none, or a second one."""
         self.events: Iterator[Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
         self.expect_event(yaml.StreamStartEvent)
         first = next(self.events)
@@ -124,7 +130,7 @@ class Composer:
         return Span(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def node(self, event: Event, depth: int, flow: bool) -> Node:
-        """The node that starts with `event`. Raises Misread at a cap."""
+        """Return the node that starts with `event`. Raise ParseError if a limit is exceeded."""
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         self.count_nodes(event, 1, depth)
@@ -157,7 +163,7 @@ class Composer:
             raise ParseError(self.place(event), f"nested more than {MAX_DEPTH} levels deep", "give parts of it a block")
 
     def alias(self, event: Event, depth: int) -> Node:
-        """The anchored node, shared; its size and height count again."""
+        """Return the anchored node, shared; its size and height count again."""
         if event.anchor not in self.anchors:
             cure = did_you_mean(event.anchor, self.anchors) or "quote it if it is text"
             raise ParseError(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", cure)
@@ -182,7 +188,9 @@ class Composer:
         return ScalarNode(text, value, span, span.shifted(1) if event.style in ("'", '"') else span, multiline)
 
     def cut(self, event: Event, span: Span) -> ScalarNode:
-        """A scalar with an open bracket, in a flow list: reported, and read to where its brackets close."""
+        """Return a scalar with an unclosed bracket in a flow list, read up to where its brackets close. Report the
+        problem.
+        """
         start = event.start_mark.index
         text = balanced_text(self.text, start)
         quoted = f": {quote_yaml(text)}" if text else ""
@@ -216,7 +224,7 @@ class Composer:
                 yield key, value
 
     def is_valid_key(self, event: Event, key: Node, seen: dict[str, ScalarNode]) -> bool:
-        """A key must be a word, not `<<`, and not stand twice; what is wrong with it is reported."""
+        """Return whether a key is a word, not `<<`, and not a duplicate; report what is wrong with it."""
         if not isinstance(event, yaml.ScalarEvent) or not isinstance(key, ScalarNode):
             self.report(event, "a key is one word, not a list, mapping or alias", "quote it if it is text")
         elif key.text == "<<" and event.style is None:
@@ -236,7 +244,7 @@ class Composer:
 
 
 def quote_yaml(text: str) -> str:
-    """A text as a double-quoted YAML scalar on one line, or single-quoted where it holds double quotes."""
+    """Return a text as a double-quoted YAML scalar on one line, or single-quoted if it contains double quotes."""
     if '"' in text and "'" not in text:
         return f"'{text}'"
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
