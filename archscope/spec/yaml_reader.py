@@ -1,6 +1,6 @@
 """A strict YAML reader: text → events → nodes with places. No YAML 1.1 types, no merge keys, no Python objects.
 
-    file → bytes (a regular file, at most 1 MiB) → UTF-8 text → PyYAML's events → ScalarNode | SequenceNode | MappingNode
+    file → bytes (regular file, at most 1 MiB) → UTF-8 text → PyYAML's events → ScalarNode | SequenceNode | MappingNode
 
 Depth, the number of nodes and the expansion of aliases are counted on the event stream, so that no small file becomes a
 large tree. A call that is split by the comma of a flow list is reported with its help, and read whole so that reading

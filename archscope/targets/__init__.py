@@ -1,25 +1,24 @@
-"""What an analysis runs on: a device, a dtype, example inputs, and modules that Python code gives.
+"""The targets of an analysis: devices, dtypes, example inputs, and modules defined by Python code.
 
-"auto" → "cuda"            (name, shape, dtype) → tensor            "net.py:Net", a live module → Subject
+"auto" → "cuda"            (name, shape, dtype) → tensor            "net.py:Net", a live module → TargetModule
 
-devices    devices, dtypes, memory, seeds
-inputs     what a user says of inputs → trees of tensors
-calls      a module's forward: whether arguments fit it, and their names
-remaking   a target made again with another text, and where each of its modules is made
-source_edits   an edit of the author's source
-layer_edits   edits where a layer is made, that give it another argument
-forward_edits   edits of a forward
-constructors   where a layer is made: the call in its author's source
-substitution   a copy of a model with other layers, which shares all else
-twins     a module's twin on meta, and the arguments of a call at other sizes
-python     `net.py:Net`, `package.module:factory` → nn.Module
-construction_errors   an exception of a constructor → what to say of it
-construction_frames, value_origins, shown_values   its way through constructors; where values came from; values, quoted
-find_required_sizes   sizes that a condition of the author's asks for
-refused_arguments, authors_errors   why torch's constructor refused; what the author's own code got wrong
-subjects   a target or live module → Subject: unwrapped, with its lazy layers made
-unbatched  an input that was given without its batch
-ignored    arguments that the author's classes accept and never read
+devices                devices, dtypes, memory, seeds
+inputs                 inputs as users give them → trees of tensors
+unbatched_inputs       an input that was given without its batch
+forward_calls          a module's forward: whether arguments fit it, and their names
+python_targets         `net.py:Net`, `package.module:factory` → nn.Module
+target_module          a target or live module → TargetModule: unwrapped, with its lazy layers initialized
+target_rebuilder       a target made again with an edited source, and the calls that make each of its modules
+deadlines, memory_limit   limits for the author's code
+constructor_calls      a layer → the call in its author's source that makes it
+source_edits           an edit of the author's source; layer_edits, forward_edits: edits of constructors and of forwards
+substitution           a copy of a model with other layers, which shares everything else
+meta_copy              a copy of a module on the meta device, and the arguments of a call at other sizes
+construction_errors    an exception of a constructor → a UsageError
+construction_steps, value_origins, quoted_values   its path through constructors; where values came from; values as text
+required_sizes         sizes that a condition in the author's code requires
+refused_arguments      why a constructor of torch failed; user_code_errors: what is wrong in the author's own code
+ignored_arguments      arguments that the author's classes accept and never read
 """
 
 from archscope.targets.constructor_calls import ConstructorCall, ConstructorFinder, find_constructor_call

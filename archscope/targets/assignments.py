@@ -1,8 +1,10 @@
-"""What a method assigns to the modules of `self`: its definition → Assignments, each a path below `self` and what is
-assigned. Read from the source; nothing is run.
+"""Assignments of a method to the modules of `self`: its definition → Assignments, each with a path below `self` and a
+value.
 
     self.a, self.b = nn.X(), nn.Y()      self.body.fc = nn.X()
     setattr(self, f"conv{i}", nn.X())    self.layers.append(nn.X())
+
+Read from the source; no code is run.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ GROW_METHODS = ("extend", "insert", "append")
 
 @dataclass(frozen=True)
 class Assignment:
-    """path: the names below `self`, as regular expressions. value: None where it cannot be told.
+    """path: the names below `self`, as regular expressions. value: None if it is not known.
 
-    repeated: it stands in a loop. conditional: it may not be reached. appended: the value is a new last item of the
+    repeated: it is in a loop. conditional: it may not be reached. appended: the value is a new last item of the
     container at the path.
     """
 
@@ -33,28 +35,28 @@ class Assignment:
     appended: bool = False
 
     def matches(self, names: tuple[str, ...]) -> bool:
-        """Whether this is assigned to the first of these names."""
+        """Return whether this assigns to the first of these names."""
         heads = names[: len(self.path)]
         return len(heads) == len(self.path) and all(map(re.fullmatch, self.path, heads))
 
 
 @dataclass(frozen=True)
 class StatementContext:
-    """What a statement stands in."""
+    """The loops and conditions around a statement."""
 
     repeated: bool = False
     conditional: bool = False
 
 
 def find_assignments(definition: FunctionDefinition) -> Iterator[Assignment]:
-    """Every assignment to something below `self`, in the order of the text."""
+    """Yield every assignment to something below `self`, in the order of the text."""
     for statement, around in iter_statements(definition.node.body, StatementContext()):
         for path, value, appended in statement_assignments(statement, definition.self_name):
             yield Assignment(path, value, around.repeated, around.conditional, appended)
 
 
 def iter_statements(body: list[ast.stmt], around: StatementContext) -> Iterator[tuple[ast.stmt, StatementContext]]:
-    """The statements of a body and of all bodies inside, without those of functions and classes."""
+    """Yield the statements of a body and of all nested bodies, without those of functions and classes."""
     for statement in body:
         yield statement, around
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -71,7 +73,7 @@ AssignedValue = tuple[tuple[str, ...], "ast.expr | None", bool]
 
 
 def statement_assignments(statement: ast.stmt, own: str) -> Iterator[AssignedValue]:
-    """What one statement assigns below `self`: path, value, whether it is appended."""
+    """Yield the assignments of one statement below `self`: path, value, whether it is appended."""
     match statement:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
@@ -85,7 +87,7 @@ def statement_assignments(statement: ast.stmt, own: str) -> Iterator[AssignedVal
 
 
 def target_assignments(target: ast.expr, value: ast.expr | None, own: str) -> Iterator[AssignedValue]:
-    """A target with its value; tuples item by item."""
+    """Yield the assignments to a target; tuples item by item."""
     if isinstance(target, (ast.Tuple, ast.List)):
         alike = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
         values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and alike else [None] * len(target.elts)
@@ -99,7 +101,9 @@ def target_assignments(target: ast.expr, value: ast.expr | None, own: str) -> It
 
 
 def call_assignments(call: ast.Call, own: str) -> Iterator[AssignedValue]:
-    """`self.add_module(name, value)`, `setattr(self, name, value)`, `self.layers.append(value)`."""
+    """Yield the assignments of `self.add_module(name, value)`, `setattr(self, name, value)`,
+    `self.layers.append(value)`.
+    """
     match call:
         case ast.Call(func=ast.Name(id="setattr"), args=[holder, name, value]):
             base = self_path(holder, own)
@@ -116,7 +120,7 @@ def call_assignments(call: ast.Call, own: str) -> Iterator[AssignedValue]:
 
 
 def self_path(node: ast.expr, own: str) -> tuple[str, ...] | None:
-    """`self.body.fc` → ("body", "fc"), `self` → (); None of anything else."""
+    """Return ("body", "fc") for `self.body.fc`, () for `self`; None for anything else."""
     match node:
         case ast.Name(id=name) if name == own:
             return ()
@@ -130,7 +134,7 @@ def self_path(node: ast.expr, own: str) -> tuple[str, ...] | None:
 
 
 def name_pattern(name: ast.expr) -> str:
-    """The names that an expression may give, as a regular expression: `f"conv{i}"` → `conv.*`."""
+    """Return the possible values of a name as a regular expression: `f"conv{i}"` → `conv.*`."""
     match name:
         case ast.Constant(value=str() | int() as value):
             return re.escape(str(value)) if not isinstance(value, int) or value >= 0 else ".*"
@@ -142,7 +146,9 @@ def name_pattern(name: ast.expr) -> str:
 
 
 def outside_assignments(tree: ast.AST, name: str) -> Iterator[ast.expr]:
-    """What anything but a method's own `self` is given under a name: `net.fc = nn.Linear(512, 10)`, `net[0] = …`."""
+    """Yield the values assigned to a name of anything but a method's own `self`: `net.fc = nn.Linear(512, 10)`, `net[0]
+    = …`.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and any(is_outside_target(target, name) for target in node.targets):
             yield node.value

@@ -1,7 +1,7 @@
-"""A class that cannot be made: the exception of its constructor → UsageError with the way to it, the values, a cure.
+"""Errors while a module is constructed: the exception → UsageError with the path to it, the values and a help.
 
-exception → Makings ─┬─ of torch's: the arguments that were refused, and which would do
-                     └─ of the author's: the expression, and where its values came from
+exception → ConstructionSteps ─┬─ in a module of torch: the arguments that were refused, and which would be accepted
+                               └─ in the author's code: the expression, and where its values came from
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from archscope.targets.value_origins import (
 
 PACKAGE_FOLDER = str(Path(__file__).parent.parent) + os.sep
 FIRST, LAST = 3, 5
-"""How many makings of a long way are told, at its two ends."""
+"""The number of steps of a long path that are shown at its start and at its end."""
 NO_ARGUMENTS_HELP = "give its arguments with set=…"
 
 
 def construction_error(target: str, error: BaseException) -> UsageError:
-    """What to say of an exception that ended the making of a target."""
+    """Return the UsageError for an exception that ended the construction of a target."""
     way, root = construction_path(error)
     own = [one for one in way if not one.is_torch]
     if not own:
@@ -49,18 +49,20 @@ def construction_error(target: str, error: BaseException) -> UsageError:
 
 
 def is_construction_error(error: BaseException) -> bool:
-    """Whether an exception came through the constructor of a module."""
+    """Return whether an exception was raised in the constructor of a module."""
     return any(making.module is not None for making in construction_path(error)[0])
 
 
 def import_error(source: str, error: BaseException) -> UsageError:
-    """What to say of an exception that came through a constructor while a file was run."""
+    """Return the UsageError for an exception in a constructor that ran when a file was imported."""
     way, root = construction_path(error)
     return compose_error(f"{source} cannot be imported", way, error, root)
 
 
 def construction_path(error: BaseException) -> tuple[list[ConstructionStep], BaseException]:
-    """What an exception came through, with the way of those that it was raised from; and the first of these."""
+    """Return the steps that an exception passed, with those of the exceptions that it was raised from, and the first of
+    these exceptions.
+    """
     way, root, seen = construction_steps(error, PACKAGE_FOLDER), error, {id(error)}
     while root.__cause__ is not None and id(root.__cause__) not in seen:
         seen.add(id(root.__cause__))
@@ -73,7 +75,7 @@ def construction_path(error: BaseException) -> tuple[list[ConstructionStep], Bas
 
 
 def compose_error(what: str, way: Sequence[ConstructionStep], error: BaseException, root: BaseException) -> UsageError:
-    """The fact, the way, the values and a cure."""
+    """Return the UsageError with the fact, the path, the values and a help."""
     own = [one for one in way if not one.is_torch]
     last, sources, inner = own[-1], SourceCache(), way[way.index(own[-1]) + 1 :]
     file, node = _failing_expression(last, sources)
@@ -95,7 +97,7 @@ def compose_error(what: str, way: Sequence[ConstructionStep], error: BaseExcepti
 
 
 def exception_text(error: BaseException) -> str:
-    """An exception in one line."""
+    """Return an exception on one line."""
     try:
         said = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - an exception of the author's may not know its own words
@@ -104,12 +106,12 @@ def exception_text(error: BaseException) -> str:
 
 
 def _argument_help(error: BaseException) -> str:
-    """Arguments are asked for where the call of the target itself did not go through."""
+    """Return the help to give arguments, if the call of the target itself failed."""
     return NO_ARGUMENTS_HELP * (isinstance(error, TypeError) and len(list(traceback_entries(error))) == 1)
 
 
 def _failing_expression(making: ConstructionStep, sources: SourceCache) -> tuple[SourceFile | None, ast.AST | None]:
-    """The expression at which it stopped; of an assertion and a `raise`, the condition."""
+    """Return the expression that failed; for an assertion or a `raise`, the condition."""
     found = making.expression(sources)
     file = found[0] if found else making.file(sources)
     condition = condition_at(file, making.line) if file is not None else None
@@ -134,7 +136,7 @@ def _path_lines(own: Sequence[ConstructionStep], sources: SourceCache) -> Iterat
 
 
 def _call_text(making: ConstructionStep, node: ast.AST | None, known: Mapping[str, object]) -> str:
-    """`Conv2d(90, 360, 1, groups=8)`: a call of torch's with the values that it had."""
+    """Return `Conv2d(90, 360, 1, groups=8)`: a call of a torch layer with the values that it had."""
     cls = torch_class(making)
     given = constructor_arguments(making, cls) if cls is not None else non_default_arguments(making.frame)
     if isinstance(node, ast.Call) and cls is not None and calls_class(node, cls):
@@ -161,11 +163,11 @@ def calls_class(node: ast.Call, cls: type) -> bool:
     return ast.unparse(node.func).rpartition(".")[2] in (cls.__name__, "__init__")
 
 
-# ------------------------------------------------------------ a float where a whole number belongs
+# ------------------------------------------------------------ a float instead of an int
 def _float_division_help(
     one: ArgumentProblem, inner: Sequence[ConstructionStep], last: ConstructionStep, file: SourceFile, node: ast.AST
 ) -> str:
-    """`dim // 2` for `dim / 2`, where that gives the whole number."""
+    """Return `dim // 2` for `dim / 2` if that gives the whole number."""
     cls = torch_class(inner[0])
     if cls is None or not isinstance(node, ast.Call) or not calls_class(node, cls):
         return ""

@@ -1,8 +1,8 @@
-"""The way of an exception through constructors: its traceback → Makings, the outermost first.
+"""The path of an exception through constructors: its traceback → ConstructionSteps, the outermost first.
 
     ShuffleNet.__init__ → Unit.__init__ → Conv2d.__init__ → _ConvNd.__init__ → ShuffleNet, Unit, Conv2d
 
-Frames that work on one module are one making: its constructor, those of its base classes, its methods, comprehensions.
+Frames of one module form one step: its constructor, those of its base classes, its methods, comprehensions.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
 STDLIB_FOLDER = sysconfig.get_paths()["stdlib"] + os.sep
 STORED_OR_LOADED = re.compile(r"(STORE|LOAD)_(?:FAST|DEREF)")
 MAX_ARGUMENT_CHARS = 60
-"""How long the text of all arguments of a call may be."""
+"""The largest length of the text of all arguments of a call."""
 INNER_CODE_NAMES = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>", "<lambda>")
 
 
 @dataclass(frozen=True)
 class ConstructionStep:
-    """What was being made, or done, when an exception came through: the first frame of it, and the last.
+    """One constructor or function that an exception passed: its first frame and its last.
 
-    module: what is under construction, if it is a module's constructor. frames: the innermost frame that belongs to
-    it, at the instruction of the call that failed.
+    module: the module under construction, if the function is a module's constructor. frames: the frames of the step;
+    the innermost one is at the instruction of the call that failed.
     """
 
     frame: FrameType
@@ -59,14 +59,18 @@ class ConstructionStep:
 
     @property
     def name(self) -> str:
-        """The class that is made, of torch's own the one whose constructor it is; else the function."""
+        """The name of the class under construction (for torch's own, the class whose constructor it is), else of the
+        function.
+        """
         if self.module is None:
             return self.frame.f_code.co_qualname.rpartition("<locals>.")[2]
         return (torch_base_class(self.module) if self.is_torch else type(self.module)).__name__
 
     @property
     def text(self) -> str:
-        """`Unit(cin=24, cout=384, groups=8)`, with the method that it was in, if that is not the constructor."""
+        """The call as text, `Unit(cin=24, cout=384, groups=8)`, with the method that failed if that is not the
+        constructor.
+        """
         if self.frame.f_code.co_name == "<module>":
             return "the file"
         given = arguments_text(shown_arguments(self.frame))
@@ -80,7 +84,7 @@ class ConstructionStep:
 
     @cached_property
     def names(self) -> Mapping[str, object]:
-        """What the names mean where it stopped, those of the functions around a comprehension too."""
+        """The values of the names where it failed, including those of the functions around a comprehension."""
         found: dict[str, object] = dict(self.innermost.f_globals)
         depth = next(
             (n for n, one in enumerate(reversed(self.frames)) if one.f_code.co_name not in INNER_CODE_NAMES), 0
@@ -90,18 +94,18 @@ class ConstructionStep:
         return found
 
     def file(self, sources: SourceCache) -> SourceFile | None:
-        """The file, where it can be read and is what was compiled."""
+        """Return the file, if it can be read and is what was compiled."""
         file = sources.file(self.innermost.f_code.co_filename)
         return file if file is not None and is_as_compiled(file, self.innermost.f_code) else None
 
     def expression(self, sources: SourceCache) -> tuple[SourceFile, ast.expr] | None:
-        """The expression that was being worked out, where its file can be read."""
+        """Return the expression that was being evaluated, if its file can be read."""
         file = self.file(sources)
         nodes = _nodes_at(file, self.innermost.f_code, self.instruction) if file is not None else iter(())
         return next(((file, node) for node in nodes if file is not None), None)
 
     def source_text(self, sources: SourceCache) -> str:
-        """The expression as its author wrote it, on one line; the line, where the expression cannot be told."""
+        """Return the expression as written, on one line; the line, if the expression is not known."""
         found = self.expression(sources)
         text = found[0].segment(found[1]) if found else linecache.getline(self.innermost.f_code.co_filename, self.line)
         text = " ".join(text.split())
@@ -114,7 +118,7 @@ def is_as_compiled(file: SourceFile, code: CodeType) -> bool:
 
 
 def _nodes_at(file: SourceFile, code: CodeType, instruction: int) -> Iterator[ast.expr]:
-    """The expression of an instruction. A method's call over several lines starts where its name does."""
+    """Yield the expressions of an instruction. A method call over several lines starts where its name does."""
     line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
     if line is None or column is None:
         return
@@ -129,7 +133,7 @@ def _nodes_at(file: SourceFile, code: CodeType, instruction: int) -> Iterator[as
 
 # ------------------------------------------------------------ frames
 def construction_steps(error: BaseException, ours: str) -> list[ConstructionStep]:
-    """What an exception came through since it left the files below `ours`, the outermost first."""
+    """Return the steps that an exception passed after it left the files below `ours`, the outermost first."""
     found: list[ConstructionStep] = []
     for step in traceback_entries(error):
         frame, code = step.tb_frame, step.tb_frame.f_code
@@ -140,14 +144,14 @@ def construction_steps(error: BaseException, ours: str) -> list[ConstructionStep
             if module is not None and code.co_name == "__init__":
                 _add_step(found, step, module)
             continue
-        while found and found[-1].is_torch:  # a container that asked the author's code for what it holds
+        while found and found[-1].is_torch:  # a container that called the author's code for its items
             found.pop()
         _add_step(found, step, module)
     return found
 
 
 def is_ignored_file(file: str, ours: str) -> bool:
-    """Whether a file is archscope's, of the standard library, or none."""
+    """Return whether a file belongs to archscope or the standard library, or is no file."""
     library = file.startswith(STDLIB_FOLDER) and not INSTALL_FOLDERS.intersection(Path(file).parts)
     return library or file.startswith((ours, "<"))
 
@@ -160,7 +164,7 @@ def traceback_entries(error: BaseException) -> Iterator[TracebackType]:
 
 
 def _add_step(found: list[ConstructionStep], step: TracebackType, module: nn.Module | None) -> None:
-    """A making, or the last one further on."""
+    """Add a step, or extend the last one."""
     frame = step.tb_frame
     last = found[-1] if found else None
     inner = frame.f_code.co_name in INNER_CODE_NAMES and frame.f_code.co_filename == (
@@ -174,7 +178,7 @@ def _add_step(found: list[ConstructionStep], step: TracebackType, module: nn.Mod
 
 
 def frame_module(frame: FrameType) -> nn.Module | None:
-    """The module that a frame works on, by its first argument."""
+    """Return the module that a frame belongs to, by its first argument."""
     code = frame.f_code
     first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
     return first if isinstance(first, nn.Module) else None
@@ -182,20 +186,20 @@ def frame_module(frame: FrameType) -> nn.Module | None:
 
 # ------------------------------------------------------------ the arguments of a frame
 def unchanged_arguments(frame: FrameType) -> dict[str, object]:
-    """The arguments that a function was called with, without those that it has bound anew since."""
+    """Return the arguments that a function was called with, without those that it has rebound since."""
     bound = rebound_names(frame)
     return {name: value for name, value in current_arguments(frame).items() if name not in bound}
 
 
 def current_arguments(frame: FrameType) -> dict[str, object]:
-    """What the arguments of a function are now, without `self`."""
+    """Return the present values of a function's arguments, without `self`."""
     names = frame.f_code.co_varnames[: _argument_count(frame.f_code)]
     own = names[:1] if frame_module(frame) is not None else ()
     return {name: frame.f_locals[name] for name in names if name in frame.f_locals and name not in own}
 
 
 def rebound_names(frame: FrameType) -> set[str]:
-    """The names that a function may have bound before it stopped."""
+    """Return the names that a function may have bound before it stopped."""
     every = list(dis.get_instructions(frame.f_code))
     turns = any(one.opname.startswith("JUMP_BACKWARD") for one in every)
     ran = every if turns else [one for one in every if one.offset < frame.f_lasti]
@@ -203,14 +207,14 @@ def rebound_names(frame: FrameType) -> set[str]:
 
 
 def stored_names(operation: str, argument: object) -> list[str]:
-    """The names that an instruction binds; from Python 3.13 on one does the work of two, and has both names."""
+    """Return the names that an instruction binds; from Python 3.13 on, one instruction may bind two."""
     names = argument if isinstance(argument, tuple) else (argument,)
     pairs = zip(STORED_OR_LOADED.findall(operation), names, strict=False)
     return [name for verb, name in pairs if verb == "STORE" and isinstance(name, str)]
 
 
 def shown_arguments(frame: FrameType) -> dict[str, object]:
-    """The arguments that are worth telling: all, where they are few, else those that are other than the defaults."""
+    """Return the arguments to show: all if they are few, else those that differ from the defaults."""
     every = expand_kwargs(frame, unchanged_arguments(frame))
     return (
         every
@@ -220,7 +224,7 @@ def shown_arguments(frame: FrameType) -> dict[str, object]:
 
 
 def non_default_arguments(frame: FrameType) -> dict[str, object]:
-    """The arguments of a function that are other than its defaults, and what `**options` held by name."""
+    """Return the arguments of a function that differ from its defaults, with those in `**options` by name."""
     defaults = default_arguments(frame)
     given = unchanged_arguments(frame).items()
     other = {name: one for name, one in given if not (name in defaults and is_plainly_equal(one, defaults[name]))}
@@ -228,7 +232,7 @@ def non_default_arguments(frame: FrameType) -> dict[str, object]:
 
 
 def expand_kwargs(frame: FrameType, given: dict[str, object]) -> dict[str, object]:
-    """The arguments with those that `**options` holds in its place, and without an empty `*args`."""
+    """Return the arguments with those in `**options` in its place, and without an empty `*args`."""
     code, found = frame.f_code, dict[str, object]()
     names = code.co_varnames[: _argument_count(code)]
     options = names[-1:] if code.co_flags & inspect.CO_VARKEYWORDS else ()
@@ -246,7 +250,7 @@ def _argument_count(code: CodeType) -> int:
 
 
 def default_arguments(frame: FrameType) -> dict[str, object]:
-    """The defaults of a constructor that a frame runs."""
+    """Return the defaults of the constructor that a frame runs."""
     module, code = frame_module(frame), frame.f_code
     owner = constructor_owner(module, code) if module is not None else None
     function = vars(owner)["__init__"] if owner is not None else frame.f_globals.get(code.co_name)
@@ -259,12 +263,12 @@ def default_arguments(frame: FrameType) -> dict[str, object]:
 
 
 def torch_base_class(module: nn.Module) -> type:
-    """The class of torch's that a module is of."""
+    """Return the class of torch that a module is an instance of."""
     return next(cls for cls in type(module).__mro__ if cls.__module__.startswith("torch."))
 
 
 def constructor_owner(module: nn.Module, code: CodeType) -> type | None:
-    """The class of a module, or of its bases, whose constructor is this code."""
+    """Return the class of a module, or the base class, whose constructor has this code."""
     owners = (cls for cls in type(module).__mro__ if getattr(vars(cls).get("__init__"), "__code__", None) is code)
     return next(owners, None)
 

@@ -1,10 +1,10 @@
-"""Where a layer is made: a model and a path → the call in its author's source, with its arguments.
+"""The calls that construct layers: a model and a path → the call in its author's source, with its arguments.
 
-    model, "block1.conv2" → the module that holds it → what its class assigns there → nn.Conv2d(16, 31, 3, 1, 1)
+model, "block1.conv2" → the module that contains it → the assignment in its class → nn.Conv2d(16, 31, 3, 1, 1)
 
-By reading alone: no code is run. A call counts only if the layer is what it makes, as far as that can be told without
-running it: of the class, with its literals, constants and defaults. A layer that several calls may have made, or that a
-helper or a list has made, has none.
+Read from the source; no code is run. A call is returned only if the layer matches it, as far as that is known without
+running it: class, literals, constants and defaults. There is none for a layer that several calls may have made, or that
+was made by a helper function or taken from a list.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WIDTH_ARGUMENTS = ("out_channels", "out_features", "embedding_dim")
 
 @dataclass(frozen=True)
 class SourceArgument:
-    """An argument's text, and where it stands: offsets in the text of the file."""
+    """An argument's text and its start and end offsets in the file's text."""
 
     text: str
     start: int
@@ -45,9 +45,9 @@ class SourceArgument:
 class ConstructorCall:
     """The call that makes a layer.
 
-    text: of the call. function: the method that it stands in. arguments: those that are given, by torch's names. also:
-    the paths of other layers that the same call makes. repeated: it stands in a loop. source: the text of the file.
-    end: the offset of its closing parenthesis. open_ended: whether `**options` may give more arguments.
+    text: of the call. function: the method that contains it. arguments: those that are given, by torch's names. also:
+    the paths of other layers that the same call makes. repeated: it is in a loop. source: the text of the file. end:
+    the offset of its closing parenthesis. open_ended: whether `**options` may give more arguments.
     """
 
     place: Span
@@ -62,12 +62,13 @@ class ConstructorCall:
     newline: str = "\n"
 
     def as_written(self, text: str) -> str:
-        """A text of the file with the line ends that the file has."""
+        """Return a text of the file with the line endings of the file."""
         return text.replace("\n", self.newline)
 
     def with_arguments(self, texts: Mapping[str, str]) -> str | None:
-        """The text of the file with other arguments, those that are not given yet by name; None where `**options` may
-        give them."""
+        """Return the text of the file with other arguments, added by name if they are not given yet; None if
+        `**options` may give them.
+        """
         edits = []
         for name, text in texts.items():
             given = self.arguments.get(name)
@@ -86,20 +87,20 @@ class ConstructorCall:
 
 
 def find_constructor_call(model: nn.Module, path: str) -> ConstructorCall | None:
-    """Where the layer of torch's at a path is made; None where that cannot be told for certain."""
+    """Return the call that makes the torch layer at a path; None if that is not certain."""
     return ConstructorFinder(model).at(path)
 
 
 @dataclass
 class ConstructorFinder:
-    """The constructors of one model's layers."""
+    """A finder for the constructor calls of one model's layers."""
 
     model: nn.Module
     sources: SourceCache = field(default_factory=SourceCache)
     found: dict[str, CandidateCall | None] = field(default_factory=dict)
 
     def at(self, path: str) -> ConstructorCall | None:
-        """As `find_constructor_call`."""
+        """Return the call as `find_constructor_call` does."""
         made = self.made(path)
         if made is None:
             return None
@@ -118,18 +119,20 @@ class ConstructorFinder:
         )
 
     def module(self, path: str) -> nn.Module:
-        """The module at a path. Raises KeyError where there is none."""
+        """Return the module at a path. Raise KeyError if there is none."""
         return modules_along(self.model, path_names(path))[-1]
 
     def made(self, path: str) -> CandidateCall | None:
-        """The only call that can have made the layer at a path."""
+        """Return the only call that can have made the layer at a path."""
         if path not in self.found:
             self.found[path] = self._made(path)
         return self.found[path]
 
     def shared_width_name(self, source: str, path: str) -> str:
-        """The name that one layer's constructor has for its width, if the other's can say it too: both stand in one
-        function, which binds it once, and the first comes first, in no loop. Empty where there is none."""
+        """Return the name that one layer's constructor uses for its width, if the other one can use it too; "" if not.
+
+        Both calls must be in one function that binds the name once, the first layer first, and in no loop.
+        """
         first, second = self.made(source), self.made(path)
         if first is None or second is None or first.definition is not second.definition:
             return ""
@@ -151,7 +154,7 @@ class ConstructorFinder:
         names = path_names(path)
         try:
             modules = modules_along(self.model, names)
-        except KeyError:  # what the model does not hold, it has not made in a way that shows
+        except KeyError:  # a layer that the model does not contain has no path
             return None
         if not names or not is_torch_layer(modules[-1]):
             return None
@@ -169,17 +172,19 @@ class ConstructorFinder:
         found = next(iter(fitting.values())) if len(fitting) == 1 else None
         return None if found is None or self._is_replaced(found, names, modules) else found
 
-    # ------------------------------------------------------------ in the classes of one holder
+    # ------------------------------------------------------------ in the classes of one containing module
     def _holder_candidates(
         self, holder: nn.Module, names: PathNames, modules: Sequence[nn.Module]
     ) -> Iterator[tuple[CandidateCall | None, bool]]:
-        """What may have made the layer below a holder, and whether it must have; None for what cannot be told."""
+        """Yield the calls that may have made the layer, and whether each of them must have; None if that is
+        not known.
+        """
         if isinstance(holder, CONTAINERS) and type(holder) in CONTAINERS:
             return
         constructed = False
         for definition, is_constructor in self._methods(type(holder)):
             if is_constructor and constructed:
-                continue  # a class below assigns it after its base class has
+                continue  # a subclass assigns it after its base class
             found = [one for one in find_assignments(definition) if assigns_layer(one, names, modules)]
             constructed = constructed or (is_constructor and any(not one.conditional for one in found))
             for one in found:
@@ -187,7 +192,7 @@ class ConstructorFinder:
                     yield made, is_constructor and not one.conditional
 
     def _methods(self, cls: type) -> Iterator[tuple[FunctionDefinition, bool]]:
-        """The methods of the author's classes, constructors first."""
+        """Yield the methods of the author's classes, constructors first."""
         own = [base for base in cls.__mro__ if not base.__module__.startswith("torch.") and base is not object]
         members = [(name, value) for base in own for name, value in vars(base).items()]
         for wanted in (True, False):
@@ -204,7 +209,7 @@ class ConstructorFinder:
         names: PathNames,
         modules: Any,
     ) -> Iterator[CandidateCall | None]:
-        """The calls that an assignment's value gives for the layer."""
+        """Yield the calls that an assigned value may have made the layer with."""
         depth = len(one.path)
         longer = any(other.appended and other.path == one.path for other in beside)
         if one.value is None:
@@ -214,9 +219,9 @@ class ConstructorFinder:
         elif not (longer and is_empty_container(one.value)):
             yield from calls_at_path(definition, one.value, names[depth:], modules[depth:], repeated=one.repeated)
 
-    # ------------------------------------------------------------ whether it is that call
+    # ------------------------------------------------------------ whether a call matches the layer
     def _matches_layer(self, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
-        """Whether a call gives a layer of this class with these arguments, as far as they can be read."""
+        """Return whether a call makes a layer of this class with these arguments, as far as they can be read."""
         layer, definition = modules[-1], made.definition
         if definition.resolve_name(made.call.func) is not type(layer):
             return False
@@ -233,7 +238,9 @@ class ConstructorFinder:
         return right and is_consistent(nodes, present)
 
     def _is_replaced(self, made: CandidateCall, names: PathNames, modules: Sequence[nn.Module]) -> bool:
-        """Whether code of the same file may have put another module on the way: `net.fc = nn.Linear(512, 10)`."""
+        """Return whether code of the same file may have replaced a module on the path: `net.fc =
+        nn.Linear(512, 10)`.
+        """
         for depth, name in enumerate(names, start=1):
             for value in outside_assignments(made.definition.file.tree, name):
                 if value is not made.call and self._may_replace(value, made, modules[: depth + 1]):
@@ -241,7 +248,7 @@ class ConstructorFinder:
         return False
 
     def _may_replace(self, value: ast.expr, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
-        """Whether an expression of the same file may have given the last of these modules."""
+        """Return whether an expression of the same file may have made the last of these modules."""
         meaning = made.definition.resolve_name(value.func) if isinstance(value, ast.Call) else UNRESOLVED
         if meaning is not type(modules[-1]) or not isinstance(value, ast.Call):
             return meaning is UNRESOLVED
@@ -253,7 +260,7 @@ def path_names(path: str) -> PathNames:
 
 
 def modules_along(model: nn.Module, names: PathNames) -> list[nn.Module]:
-    """The model and every module on the way to a path, the one there included. Raises KeyError."""
+    """Return the model and every module on the way to a path, the last one included. Raise KeyError."""
     found = [model]
     for name in names:
         child = found[-1]._modules[name]
@@ -264,7 +271,9 @@ def modules_along(model: nn.Module, names: PathNames) -> list[nn.Module]:
 
 
 def assigns_layer(one: Assignment, names: PathNames, modules: Sequence[nn.Module]) -> bool:
-    """Whether an assignment gives the layer: to its path, or to a container on the way with only containers below."""
+    """Return whether an assignment sets the layer: at its path, or a container on the path with only
+    containers below.
+    """
     depth = len(one.path)
     if not depth or not one.matches(names):
         return False
@@ -272,7 +281,7 @@ def assigns_layer(one: Assignment, names: PathNames, modules: Sequence[nn.Module
 
 
 def is_consistent(nodes: Mapping[str, ast.expr], present: Mapping[str, object]) -> bool:
-    """Whether arguments that are given by the same name have the same value."""
+    """Return whether arguments that are given by the same name have the same value."""
     said: dict[str, object] = {}
     for name, node in nodes.items():
         if isinstance(node, ast.Name) and name in present:
@@ -284,7 +293,7 @@ def is_consistent(nodes: Mapping[str, ast.expr], present: Mapping[str, object]) 
 
 # ------------------------------------------------------------ arguments
 def bind_nodes(call: ast.Call, cls: type) -> dict[str, ast.expr] | None:
-    """The arguments of a call by torch's names; None where they cannot be told."""
+    """Return the arguments of a call by torch's names; None if they are not known."""
     parameters = constructor_parameters(cls)
     named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.KEYWORD_ONLY]
     if not parameters or len(call.args) > len(named) or any(isinstance(node, ast.Starred) for node in call.args):

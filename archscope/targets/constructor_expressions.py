@@ -1,8 +1,8 @@
-"""What an expression in a constructor makes: `nn.Sequential(nn.X(), nn.Y())` and a path in it → the call of `nn.Y`.
+"""Layers made by an expression in a constructor: `nn.Sequential(nn.X(), nn.Y())` and a path → the call of `nn.Y`.
 
-    expression ─ conditions, local names, containers, comprehensions ─→ the calls that may stand at the path
+expression ─ conditions, local names, containers, comprehensions ─→ the calls that may have made the layer at the path
 
-Read from the source; nothing is run.
+Read from the source; no code is run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CandidateCall:
 
 
 def is_empty_container(node: ast.expr) -> bool:
-    """`nn.ModuleList()`, `nn.ModuleList([])`."""
+    """Return whether a call makes an empty container: `nn.ModuleList()`, `nn.ModuleList([])`."""
     if not isinstance(node, ast.Call) or node.keywords or len(node.args) > 1:
         return False
     return not node.args or (isinstance(node.args[0], (ast.List, ast.Tuple)) and not node.args[0].elts)
@@ -42,9 +42,9 @@ def is_empty_container(node: ast.expr) -> bool:
 def calls_at_path(
     definition: FunctionDefinition, node: ast.expr, names: PathNames, modules: Sequence[nn.Module], *, repeated: bool
 ) -> Iterator[CandidateCall | None]:
-    """The calls that an expression gives at a path below what it makes; None for what cannot be told.
+    """Yield the calls that may have made the module at a path below an expression's result; None if that is not known.
 
-    modules: what it has made, and each module on the way to the path's end.
+    modules: the result of the expression, and each module on the way to the end of the path.
     """
     match node:
         case ast.IfExp(body=one, orelse=other):
@@ -54,7 +54,7 @@ def calls_at_path(
             value = local_value(definition, name)
             yield from [None] if value is None else calls_at_path(definition, value, names, modules, repeated=repeated)
         case ast.Constant(value=None):
-            return  # where there is a layer, this was not chosen
+            return  # there is a layer, so this branch was not taken
         case ast.Call() if not names:
             yield CandidateCall(definition, node, repeated)
         case ast.Call():
@@ -66,7 +66,7 @@ def calls_at_path(
 
 
 def local_value(definition: FunctionDefinition, name: str) -> ast.expr | None:
-    """What a local name stands for that is bound once."""
+    """Return the value of a local name that is bound once."""
     if definition.binding_counts.get(name) != 1:
         return None
     for node in ast.walk(definition.node):
@@ -81,7 +81,7 @@ NO_ENTRY: ContainerEntry = None, False
 
 
 def container_entry(definition: FunctionDefinition, call: ast.Call, name: str, module: nn.Module) -> ContainerEntry:
-    """What a container's constructor is given under a name, and whether a comprehension makes it."""
+    """Return the entry of a container's constructor under a name, and whether a comprehension makes it."""
     kind, size = definition.resolve_name(call.func), len(module._modules)
     if kind is not type(module):
         return NO_ENTRY
@@ -96,7 +96,7 @@ def container_entry(definition: FunctionDefinition, call: ast.Call, name: str, m
 
 
 def is_dict_call(node: ast.expr | None) -> bool:
-    """Whether it is `OrderedDict(…)` or `dict(…)`."""
+    """Return whether it is `OrderedDict(…)` or `dict(…)`."""
     function = node.func if isinstance(node, ast.Call) else None
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     return name in ("OrderedDict", "dict")
@@ -112,7 +112,7 @@ def sequence_entry(node: ast.expr, name: str, size: int) -> ContainerEntry:
 
 
 def item_entry(items: Sequence[ast.expr], name: str, size: int) -> ContainerEntry:
-    """The item of a list with a number; one list may be unpacked among the items."""
+    """Return the item of a list at an index; one list may be unpacked among the items."""
     starred = [place for place, node in enumerate(items) if isinstance(node, ast.Starred)]
     number = int(name) if name.isdigit() else -1
     if not 0 <= number < size or len(starred) > 1 or (not starred and len(items) != size):
@@ -128,7 +128,7 @@ def item_entry(items: Sequence[ast.expr], name: str, size: int) -> ContainerEntr
 
 
 def mapping_entry(node: ast.expr | None, name: str) -> ContainerEntry:
-    """The value of a key: of `{…}`, `dict(a=…)`, `OrderedDict([("a", …)])`."""
+    """Return the value of a key in `{…}`, `dict(a=…)`, `OrderedDict([("a", …)])`."""
     match node:
         case ast.Dict(keys=keys, values=values):
             pairs = list(zip(keys, values, strict=True))

@@ -1,5 +1,4 @@
-"""A limit for how long the author's code may run: deadline(seconds) ─→ DeadlineExceeded raised inside, wherever it
-is."""
+"""A time limit for the author's code: deadline(seconds) ─→ DeadlineExceeded, raised inside wherever the code is."""
 
 from __future__ import annotations
 
@@ -10,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 MAX_WAIT_MS = 100
-"""How many milliseconds are waited at most for what was sent and has not arrived."""
+"""The longest time, in milliseconds, to wait for an exception that was sent and has not arrived."""
 
 
 class DeadlineExceeded(BaseException):
-    """The time is up. No Exception, so that the author's own handlers let it pass."""
+    """The time limit is exceeded. Not an Exception, so that the author's own handlers do not catch it."""
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raises Overdue inside after so many seconds, as soon as this thread runs Python again."""
+    """Raise DeadlineExceeded inside after so many seconds, as soon as this thread runs Python code again."""
     thread, lock = threading.get_ident(), threading.Lock()
     over = sent = arrived = False
 
@@ -42,7 +41,7 @@ def deadline(seconds: float) -> Iterator[None]:
         with lock:
             over = True
         timer.cancel()
-        if sent and not arrived:  # it may not be taken back: a cleared one leaves the interpreter's flag set
+        if sent and not arrived:  # do not clear it: a cleared exception leaves the interpreter's flag set
             with suppress(DeadlineExceeded):
                 for _ in range(MAX_WAIT_MS):
                     time.sleep(0.001)

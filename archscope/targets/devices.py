@@ -1,4 +1,4 @@
-"""Devices, dtypes, memory and seeds: their names → what torch calls them, or a refusal with its cure."""
+"""Devices, dtypes, free memory and seeds: names → torch's objects, or a UsageError with help."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ FLOAT_DTYPE_NAMES = ("float32", "float64", "float16", "bfloat16")
 
 
 def resolve_device(name: str) -> str:
-    """`auto` is the first CUDA device if there is one, else the CPU. Of a kind that there is one of, numbers are left
-    out, as torch does.
+    """Return the full name of a device; `auto` is the first CUDA device if there is one, else the CPU.
 
-    Raises UsageError for a device that is not there.
+    The index is omitted for device types that have only one device, as torch does. Raises UsageError for a device that
+    does not exist.
     """
     if name == "auto":
         return default_device()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some names are no longer used
+            warnings.simplefilter("ignore")  # some names are obsolete
             kind = backend_class(name)
     except RuntimeError:
         raise UsageError(f"unknown device {name!r}", DEVICE_HELP) from None
@@ -46,7 +46,7 @@ def resolve_device(name: str) -> str:
 
 
 def opened(device: str) -> str:
-    """The device, as `resolve_device` has it, when it has shown that it works. Raises UsageError."""
+    """Return the device as `resolve_device` does, after a test that it works. Raise UsageError."""
     place = resolve_device(device)
     refusal = backend_of(place).unopened()
     if refusal is not None:
@@ -55,12 +55,12 @@ def opened(device: str) -> str:
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that a new tensor could take; None where it is not known or does not matter."""
+    """Return the memory that a new tensor could use, in bytes; None if it is not known or does not matter."""
     return backend_of(device).free_bytes()
 
 
 def check_free_memory(needed: int, device: str, what: str) -> None:
-    """Raises UsageError, with both figures, where `needed` bytes are more than the device has free."""
+    """Raise UsageError, with both figures, if `needed` bytes are more than the device has free."""
     free = free_bytes(device)
     if free is not None and needed > free:
         others = backend_of(device).bytes_held_by_others()
@@ -72,7 +72,7 @@ def check_free_memory(needed: int, device: str, what: str) -> None:
 
 
 def resolve_dtype(name: str | None) -> torch.dtype | None:
-    """A floating-point dtype by its name; None for none. Raises UsageError."""
+    """Return the floating-point dtype of that name; None for None. Raise UsageError."""
     if name is None:
         return None
     if name not in FLOAT_DTYPE_NAMES:
@@ -85,7 +85,7 @@ def resolve_dtype(name: str | None) -> torch.dtype | None:
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Inside, random numbers come from `seed`; None changes nothing. With a seed the random states are given back."""
+    """Seed the random number generators inside and restore their states afterwards; None changes nothing."""
     if seed is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Calls of a module: its forward's signature → whether arguments fit it, under which names, and what to say if not."""
+"""Calls of a module: its forward's signature → whether arguments fit it, their names, and the help if they do not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_SIGNATURE_CHARS = 160
 
 
 def forward_signature(module: nn.Module) -> inspect.Signature | None:
-    """What a module's forward takes, without `self`; None where that cannot be told."""
+    """Return the signature of a module's forward without `self`; None if it is not known."""
     if isinstance(module, torch.jit.ScriptModule):
         return _script_signature(module)
     try:
@@ -47,14 +47,14 @@ def _script_signature(module: torch.jit.ScriptModule) -> inspect.Signature | Non
 
 
 def call_signature_text(signature: inspect.Signature, name: str) -> str:
-    """`forward(x, mask=None, *, scale=1.0)`."""
+    """Return `forward(x, mask=None, *, scale=1.0)`."""
     plain = [p.replace(annotation=p.empty, default=_short_default(p.default)) for p in signature.parameters.values()]
     text = f"{name}{inspect.Signature(plain)}"
     return text if len(text) <= MAX_SIGNATURE_CHARS else f"{text[:MAX_SIGNATURE_CHARS].rpartition(',')[0]}, …)"
 
 
 class _DefaultText(str):
-    """A default, as a signature shows it."""
+    """The text of a default in a signature."""
 
     __slots__ = ()
 
@@ -67,9 +67,9 @@ def _short_default(default: object) -> object:
 
 
 def check_call_arguments(module: nn.Module, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raises UsageError where the arguments are not those that the module's forward takes.
+    """Raise UsageError if the module's forward does not take these arguments.
 
-    Hooks and calls of one's own may supply others; then the call itself will tell.
+    Hooks and custom `__call__` methods may supply others; then nothing is checked here.
     """
     signature = forward_signature(module)
     if signature is None or not _has_plain_call(module):
@@ -84,7 +84,7 @@ def check_call_arguments(module: nn.Module, name: str, args: tuple[Any, ...], kw
 
 
 def needs_inputs(module: nn.Module) -> bool:
-    """Whether a module cannot be called without arguments, as far as its forward's signature tells."""
+    """Return whether a module cannot be called without arguments, as far as its forward's signature shows."""
     signature = forward_signature(module)
     if signature is None or not _has_plain_call(module):
         return False
@@ -96,7 +96,7 @@ def needs_inputs(module: nn.Module) -> bool:
 
 
 def no_input_note(module: nn.Module) -> str:
-    """What to say of a report without a run."""
+    """Return the note of a report without a run."""
     signature = forward_signature(module)
     assert signature is not None
     return f"no input was given, so what runs is not known; {_call_help(signature, (), {})}"
@@ -108,7 +108,9 @@ def _call_help(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapp
 
 
 def forward_error_help(module: nn.Module, error: BaseException, *, inputs: bool) -> str:
-    """What may help where a forward pass failed: without inputs, or since it needs values that meta has not."""
+    """Return the help for a failed forward pass: no inputs were given, or it needs values that meta tensors do not
+    have.
+    """
     signature = forward_signature(module)
     if not inputs and signature is not None and signature.parameters:
         return f"no input was given: {_call_help(signature, (), {})}"
@@ -121,12 +123,12 @@ def _has_plain_call(module: nn.Module) -> bool:
 
 
 def named_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call under the names that the module's forward gives them, else by position."""
+    """Return the arguments of a call by the names of the forward's parameters, else by position."""
     signature = forward_signature(module)
     try:
         assert signature is not None
         bound = signature.bind(*args, **kwargs).arguments
-    except (AssertionError, TypeError):  # the call itself will say what does not fit
+    except (AssertionError, TypeError):  # the call itself reports what does not fit
         return {**{str(i): value for i, value in enumerate(args)}, **kwargs}
     found: dict[str, Any] = {}
     for name, value in bound.items():

@@ -1,7 +1,6 @@
-"""Edits of a forward: dimensions, sizes in another order, a missing flatten, a value that nothing reads; none is tried
-here.
+"""Edits of a forward: other dimensions, reordered sizes, a missing flatten, an unread value; not tried here.
 
-    function ─ calls of tensors' functions, statements ─→ SourceEdits
+function ─ calls of tensor functions, statements ─→ SourceEdits
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from archscope.targets.source_edits import EditBuilder, SourceEdit, parameter_na
 from archscope.targets.source_files import SourceFile
 
 SIZE_FUNCTIONS = ("view", "reshape", "unflatten")
-"""Functions that are told sizes."""
+"""Functions that take sizes."""
 ORDER_FUNCTIONS = (*SIZE_FUNCTIONS, "permute", "scaled_dot_product_attention", "matmul", "bmm")
-"""Functions whose arguments have an order that is easily mistaken."""
+"""Functions whose arguments are easily given in the wrong order."""
 
 
 def reorder_edits(
     file: SourceFile, function: ast.FunctionDef, ranks: Mapping[str, int], kind: str
 ) -> Iterator[SourceEdit]:
-    """Other dimensions, arguments in another order, in calls of tensors' functions.
+    """Yield edits of tensor function calls: other dimensions, arguments in another order.
 
-    ranks: function → the rank of its first operand, where that is one thing. kind: of the conflict.
+    ranks: function → the rank of its first operand, if it is unique. kind: of the conflict.
     """
     for call in find_tensor_calls(function):
         at = EditBuilder(file, call, function)
@@ -54,7 +53,7 @@ def reorder_edits(
 
 
 def concat_dim_edits(file: SourceFile, function: ast.FunctionDef, dim: int) -> Iterator[SourceEdit]:
-    """Each concat along this dimension."""
+    """Yield edits that make each concat use this dimension."""
     for call in (one for one in find_tensor_calls(function) if call_name(one) in CONCAT_FUNCTIONS):
         written = dim_arguments(call)
         for node in written:
@@ -64,7 +63,7 @@ def concat_dim_edits(file: SourceFile, function: ast.FunctionDef, dim: int) -> I
 
 
 def find_tensor_calls(function: ast.FunctionDef) -> list[ast.Call]:
-    """The calls of functions that work along a dimension or whose arguments have an order."""
+    """Return the calls of functions that operate along a dimension or whose arguments have an order."""
     return [
         node
         for node in ast.walk(function)
@@ -73,7 +72,7 @@ def find_tensor_calls(function: ast.FunctionDef) -> list[ast.Call]:
 
 
 def size_expression_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """Sums and products without their number, numbers beside the written one, in calls of tensors' functions."""
+    """Yield edits of sizes in tensor function calls: sums and products without their number, neighbours of a number."""
     for call in find_tensor_calls(function):
         at = EditBuilder(file, call, function)
         for size in size_arguments(call):
@@ -90,7 +89,7 @@ def size_expression_edits(file: SourceFile, function: ast.FunctionDef) -> Iterat
 
 
 def missing_permute_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """`.transpose(1, 2)` behind an expression that others of its form have behind them."""
+    """Yield edits that add `.transpose(1, 2)` to an expression where others of its form have it."""
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.expr)]
     forms: dict[str, set[str]] = {}
     for node in nodes:
@@ -105,13 +104,14 @@ def missing_permute_edits(file: SourceFile, function: ast.FunctionDef) -> Iterat
 
 
 def unread_value_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """A local value that nothing reads before its name stands for another, in place of each value that is read until
-    then."""
+    """Yield edits that use a local value that is never read before its name is rebound, in place of each value that is
+    read until then.
+    """
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.Return))]
     statements.sort(key=lambda node: node.lineno)
     values = {name for statement in statements for name in assigned_names(statement)} | set(parameter_names(function))
     if any(isinstance(node, (ast.For, ast.While, ast.AugAssign)) for node in ast.walk(function)):
-        return  # what is read later may stand earlier
+        return  # a value that is read later may be earlier in the text
     for number, before in enumerate(statements):
         for name in assigned_names(before):
             behind = statements[number + 1 :]
@@ -124,8 +124,11 @@ def unread_value_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[
 
 
 def value_swap_edits(file: SourceFile, function: ast.FunctionDef, line: int, column: int) -> Iterator[SourceEdit]:
-    """Another value of the function in place of each that the statement around a place reads (both from 1), the newest
-    first; values that a loop may have made count as well."""
+    """Yield edits that put another value of the function in place of each that the statement at a place reads, the
+    newest first.
+
+    line, column: both from 1. Values that a loop may have made count as well.
+    """
     statements = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.AugAssign, ast.Return))]
     around = [node for node in statements if node.lineno <= line <= (node.end_lineno or 0)]
     before = sorted((one for one in statements if (one.end_lineno or 0) < line), key=lambda node: -node.lineno)
@@ -141,14 +144,14 @@ def value_swap_edits(file: SourceFile, function: ast.FunctionDef, line: int, col
 
 
 def is_in_expression_at(statement: ast.stmt, name: ast.Name, line: int, column: int) -> bool:
-    """Whether a name stands in the expression at a place."""
+    """Return whether a name occurs in the expression at a place."""
     nodes = (node for node in ast.walk(statement) if isinstance(node, ast.expr))
     here = [node for node in nodes if (node.lineno, node.col_offset + 1) == (line, column)]
     return any(part is name for node in here for part in ast.walk(node))
 
 
 def is_read(function: ast.FunctionDef, name: str, first: int, last: int) -> bool:
-    """Whether a function reads a name in the lines behind the first one, up to the last."""
+    """Return whether a function reads a name in the lines after `first`, up to `last`."""
     nodes = (node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
     return any(node.id == name and first < node.lineno <= last for node in nodes)
 
@@ -160,26 +163,26 @@ def assigned_names(statement: ast.stmt) -> list[str]:
 
 
 def assignment_targets(target: ast.expr) -> list[ast.expr]:
-    """What is assigned to: each part of `a, b = …`."""
+    """Return the targets of an assignment: each part of `a, b = …`."""
     return target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
 
 
 def loaded_names(statement: ast.Assign | ast.AugAssign | ast.Return) -> list[ast.Name]:
-    """The names that a statement reads."""
+    """Return the names that a statement reads."""
     nodes = ast.walk(statement.value) if statement.value is not None else ()
     return [node for node in nodes if isinstance(node, ast.Name)]
 
 
 def ordered_arguments(call: ast.Call) -> list[ast.expr]:
-    """The arguments of a call that may stand in another order."""
+    """Return the arguments of a call that could be given in another order."""
     if call_name(call) not in ORDER_FUNCTIONS:
         return []
     return size_arguments(call) if call_name(call) in (*SIZE_FUNCTIONS, "permute") else call.args
 
 
-# ------------------------------------------------------------ a flatten that is missing
+# ------------------------------------------------------------ missing flatten
 def flatten_image_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator[SourceEdit]:
-    """`.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
+    """Yield edits that add `.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and call_name(node) == "transpose":
             held = node.func.value if isinstance(node.func, ast.Attribute) and not is_function_call(node) else None
@@ -192,7 +195,7 @@ def flatten_image_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator
 def permute_operand_edits(
     file: SourceFile, function: ast.FunctionDef, line: int, column: int, suffix: str
 ) -> Iterator[SourceEdit]:
-    """`.transpose(1, 2)` behind the first argument of the call that stands at a place (both from 1)."""
+    """Yield edits that add `.transpose(1, 2)` to the first argument of the call at a place (both from 1)."""
     for node in ast.walk(function):
         here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
         if isinstance(node, ast.Call) and here and node.args:

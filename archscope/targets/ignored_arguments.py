@@ -19,8 +19,10 @@ NAMESPACE_FUNCTIONS = frozenset(["locals", "vars"])
 
 
 def find_ignored_arguments(module: object) -> list[Problem]:
-    """Arguments that the author's own classes take, in `__init__` or `forward`, and never read. Installed packages do
-    not count, nor arguments that a base class takes too."""
+    """Return the arguments of `__init__` or `forward` that the author's own classes accept and never read.
+
+    Installed packages are skipped, and arguments that a base class takes too.
+    """
     parts = module.modules() if isinstance(module, nn.Module) else ()
     classes = dict.fromkeys(type(part) for part in parts)
     return [problem for cls in classes for problem in _ignored_in_class(cls)]
@@ -31,7 +33,7 @@ def _ignored_in_class(cls: type) -> Iterator[Problem]:
     try:
         lines, start = inspect.getsourcelines(cls) if file else ([], 0)
         tree = ast.parse(textwrap.dedent("".join(lines))).body[:1]
-    except (OSError, TypeError, SyntaxError):  # a class without a source of its own
+    except (OSError, TypeError, SyntaxError):  # a class without source code
         return
     if not tree or not isinstance(tree[0], ast.ClassDef):
         return
@@ -46,7 +48,9 @@ def _ignored_in_class(cls: type) -> Iterator[Problem]:
 
 
 def _user_file(cls: type) -> str:
-    """The file of a class that is no installed package's; nothing for others. No source is read for that."""
+    """Return the file of a class if it is not part of an installed package, without reading it; "" for
+    other classes.
+    """
     if cls.__module__.partition(".")[0] == "torch":
         return ""
     try:
@@ -57,7 +61,9 @@ def _user_file(cls: type) -> str:
 
 
 def _unread_arguments(method: ast.FunctionDef, inherited: frozenset[str]) -> list[ast.arg]:
-    """The arguments that a method never reads; none of a stub, and none where all names are read at once."""
+    """Return the arguments that a method never reads; none for a stub, or if it reads all names at once
+    (`locals()`).
+    """
     read = {n.id for statement in method.body for n in ast.walk(statement) if isinstance(n, ast.Name)}
     said = [statement for statement in method.body if not _is_stub_statement(statement)]
     taken = [*method.args.posonlyargs, *method.args.args][1:] + method.args.kwonlyargs
@@ -67,19 +73,19 @@ def _unread_arguments(method: ast.FunctionDef, inherited: frozenset[str]) -> lis
 
 
 def _is_stub_statement(statement: ast.stmt) -> bool:
-    """Whether a statement is `pass`, a `raise`, a docstring or `...`."""
+    """Return whether a statement is `pass`, a `raise`, a docstring or `...`."""
     constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return constant or isinstance(statement, (ast.Pass, ast.Raise))
 
 
 def _inherited_arguments(cls: type, method: str) -> frozenset[str]:
-    """The arguments that a base class below nn.Module takes too: the author is bound to them."""
+    """Return the arguments that a base class below nn.Module takes too: the signature is given by that class."""
     bases = cls.__mro__[1 : cls.__mro__.index(nn.Module)]
     bound = [vars(base)[method] for base in bases if method in vars(base)]
     return frozenset(name for function in bound for name in inspect.signature(function).parameters)
 
 
 def relative_path(file: str) -> str:
-    """As seen from the current directory, where the file lies below it."""
+    """Return a path relative to the current directory, if the file is below it."""
     here = os.path.relpath(file)
     return file if here.startswith("..") else here

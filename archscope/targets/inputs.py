@@ -1,13 +1,13 @@
-"""Inputs: what a user says of them → trees of tensors, as arguments of a call.
+"""Inputs of a run: shapes, tensors and values as users give them → trees of tensors, as arguments of a call.
 
     input := tensor | shape | (dtype, shape) | (dtype, shape, (low, high)) | {shape, dtype, low, high}
            | array | object | None | True | 2.5 | [input, …] | (input, …) | {name: input, …}
     shape := (1, 3, 224, 224) | [1, 3, 224, 224]
 
-At the top a mapping is arguments by name, a list or tuple of inputs is arguments by position, anything else is one
-argument. Whole numbers are drawn from low to high - 1, and without a range they are 0, always a legal token. Arrays
-(numpy's, and what shows itself as one) become tensors, of floats in the model's dtype; other objects go in as they are.
-A call's own arguments may be shapes where there is no tensor among them, and no `input`.
+At the top level a mapping gives arguments by name, a list or tuple of inputs arguments by position; anything else is
+one argument. Integers are drawn from low to high - 1; without a range they are 0, which is always a legal token. Arrays
+(of numpy, and objects with its interface) become tensors, floats in the model's dtype; other objects are passed
+unchanged. The arguments of a call may be shapes if none of them is a tensor and there is no `input`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ MAX_INPUT_BYTES = 2**62
 def example_tensor(
     shape: Sequence[int], dtype: torch.dtype, device: str, *, low: int = 0, high: int = 1
 ) -> torch.Tensor:
-    """An input:
-    normally distributed floats, or whole numbers from low to high - 1. The global random state is not used.
+    """Return an input of this shape and dtype: normally distributed floats, or integers from low to high - 1.
+
+    The global random state is not used.
     """
     if torch.device(device).type == "meta":
         return torch.empty(tuple(shape), dtype=dtype, device=device)
@@ -52,7 +53,7 @@ def example_tensor(
 
 @dataclass(frozen=True)
 class InputRequest:
-    """An input that is to be made, as messages call it; without a dtype it has that of the model's floats."""
+    """An input to be made, under its name in messages. dtype: None for the dtype of the model's floats."""
 
     name: str
     shape: Shape
@@ -63,7 +64,7 @@ class InputRequest:
 
 @dataclass(frozen=True)
 class InputPlacement:
-    """Where inputs go: a device, and the dtype of those that name none."""
+    """The device of inputs, and the dtype of those that name none."""
 
     device: str
     dtype: str
@@ -77,7 +78,7 @@ class InputPlacement:
         return example_tensor(wanted.shape, dtype, self.device, low=wanted.low, high=wanted.high)
 
     def place_leaf(self, leaf: Any) -> Any:
-        """A leaf of a tree of inputs as a module is given it. Raises UsageError."""
+        """Return a leaf of a tree of inputs as the module receives it. Raise UsageError."""
         if isinstance(leaf, InputRequest):
             return self.make_input(leaf)
         if not _is_array(leaf):
@@ -92,7 +93,9 @@ class InputPlacement:
 def make_inputs(
     door: InputPlacement, given: Any, args: Any, kwargs: Any, batch: int | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call: `args` and `kwargs` as given, and what `given` says of inputs. Raises UsageError."""
+    """Return the arguments of a call: `args` and `kwargs` as given, merged with the inputs in `given`. Raise
+    UsageError.
+    """
     positional, named = _checked_arguments(args, kwargs)
     if given is not None and positional:
         raise UsageError("inputs are given twice, by input and by args", "tensors may stand in input as well")
@@ -104,7 +107,7 @@ def make_inputs(
 
 
 def _call_inputs(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """A call's own arguments; shapes among them are inputs to make where no tensor is among them."""
+    """Return a call's own arguments; shapes among them become InputRequests if none of them is a tensor."""
     if any(isinstance(leaf, torch.Tensor) for leaf in iter_leaves((positional, named))):
         return list(positional), named
     by_place = [_replace_shapes(value, f"argument {place}") for place, value in enumerate(positional)]
@@ -112,7 +115,7 @@ def _call_inputs(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[li
 
 
 def _replace_shapes(given: Any, name: str) -> Any:
-    """The tree with a InputRequest for each shape, all else as it is."""
+    """Return the tree with an InputRequest for each shape, and everything else unchanged."""
     if type(given) is dict and not _is_input_mapping(given):
         return {key: _replace_shapes(value, f"{name}.{key}") for key, value in given.items()}
     if _is_input_list(given):
@@ -121,7 +124,7 @@ def _replace_shapes(given: Any, name: str) -> Any:
 
 
 def _is_shape(given: Any) -> bool:
-    """Whether sizes stand there, or a dtype with sizes."""
+    """Return whether the value is a list of sizes, or a dtype with sizes."""
     if type(given) not in (list, tuple, torch.Size) or not given:
         return False
     if isinstance(given[0], (str, torch.dtype)):
@@ -143,7 +146,7 @@ def _kind_text(value: Any) -> str:
 
 # ------------------------------------------------------------ reading
 def _read_inputs(given: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and named inputs, with a InputRequest for each that is to be made."""
+    """Return positional and named inputs, with an InputRequest for each that is to be made."""
     if given is None:
         return [], {}
     if isinstance(given, Mapping) and not _is_input_mapping(given):
@@ -154,7 +157,7 @@ def _read_inputs(given: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _read_tree(given: Any, name: str) -> Any:
-    """A tree of InputRequest, tensors and plain values."""
+    """Return a tree of InputRequests, tensors and plain values."""
     if isinstance(given, Mapping) and not _is_input_mapping(given):
         return {key: _read_tree(value, f"{name}.{key}") for key, value in given.items()}
     if _is_input_list(given):
@@ -165,7 +168,7 @@ def _read_tree(given: Any, name: str) -> Any:
 
 
 def _read_list(given: Any, name: str) -> Any:
-    """A list or tuple of inputs; a whole number in it is a plain value."""
+    """Return a list or tuple of inputs; an integer in it is a plain value."""
     read = [value if _is_integer(value) else _read_tree(value, f"{name}{place}") for place, value in enumerate(given)]
     return type(given)(read)
 
@@ -175,12 +178,16 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_array(given: Any) -> bool:
-    """Whether it is an array of NumPy's kind; of its class alone, so that no `__getattr__` of the caller's is asked."""
+    """Return whether the value is a NumPy-like array. Only its class is inspected, so that no `__getattr__`
+    is called.
+    """
     return hasattr(type(given), "__array_interface__") and not isinstance(given, (torch.Tensor, Integral))
 
 
 def _is_object(given: Any) -> bool:
-    """Whether a value can be no shape, dtype, range or number: a dataclass, a named tuple, what a library made."""
+    """Return whether a value is an object that cannot be a shape, dtype, range or number: a dataclass, a named tuple, a
+    library's object.
+    """
     is_named = isinstance(given, tuple) and hasattr(given, "_fields")
     return is_named or not isinstance(given, (str, bytes, Number, Sequence, Mapping, torch.dtype))
 
@@ -197,19 +204,19 @@ def _read_leaf(given: Any, name: str) -> Any:
 
 
 def _is_input_list(given: Any) -> bool:
-    """Whether a list or tuple holds inputs, and is neither a shape nor a shape with its dtype."""
+    """Return whether a list or tuple contains inputs, and is neither a shape nor a shape with its dtype."""
     if type(given) not in (list, tuple) or not given or isinstance(given[0], (str, torch.dtype)):
         return False
     return not any(map(_is_size, given)) or any(map(_is_input, given))
 
 
 def _is_input(item: Any) -> bool:
-    """What no shape holds, and no shape with its dtype."""
+    """Return whether an item can occur neither in a shape nor in a shape with its dtype."""
     return isinstance(item, (torch.Tensor, list, tuple, Mapping)) or _is_array(item)
 
 
 def _is_size(item: Any) -> bool:
-    """A whole number, a dtype or a word, which no list of inputs holds."""
+    """Return whether an item is an integer, a dtype or a word, which no list of inputs contains."""
     return isinstance(item, (Integral, str, torch.dtype)) and not isinstance(item, bool)
 
 
@@ -218,7 +225,7 @@ def _is_input_mapping(given: Any) -> bool:
 
 
 def _input_request(shape: Any, dtype: Any, bounds: Any, name: str) -> InputRequest:
-    """Raises UsageError where one of them is none."""
+    """Return the request for an input. Raise UsageError if shape, dtype or range is not valid."""
     sizes = _read_shape(shape, name)
     kind = _read_dtype(dtype, name)
     if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
@@ -279,19 +286,19 @@ def _read_range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]
 
 # ------------------------------------------------------------ trees
 def map_leaves(tree: Any, made: Callable[[Any], Any]) -> Any:
-    """A tree of plain lists, tuples and dicts with `make_input(leaf)` in place of every leaf."""
+    """Return a tree of plain lists, tuples and dicts with `make_input(leaf)` in place of every leaf."""
     if type(tree) in (list, tuple):
         return type(tree)([map_leaves(item, made) for item in tree])
     return {key: map_leaves(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
 
 
 def add_batch_axis(tree: Any) -> Any:
-    """The tree with its tensors as the only ones of a batch."""
+    """Return the tree with a batch axis of size 1 in front of its tensors."""
     return map_leaves(tree, lambda leaf: leaf.unsqueeze(0).clone() if isinstance(leaf, torch.Tensor) else leaf)
 
 
 def has_given_value(tree: Any) -> bool:
-    """Whether a tensor, an array or another object is in a tree of inputs."""
+    """Return whether a tree of inputs contains a tensor, an array or another object."""
     if isinstance(tree, Mapping):
         return any(map(has_given_value, tree.values()))
     if type(tree) in (list, tuple):
@@ -300,8 +307,11 @@ def has_given_value(tree: Any) -> bool:
 
 
 def detach_computed(tree: Any) -> Any:
-    """The tree with tensors that somebody computed cut off from what is behind them: deriving ours must not use up
-    theirs. They are copies that ask for a gradient and, no leaves, may be written in place as before."""
+    """Return the tree with computed tensors detached from their autograd graph, so that a backward pass does not free
+    the caller's graph.
+
+    They are copies that require a gradient, and not leaves, so that in-place operations work as before.
+    """
     copies: dict[int, torch.Tensor] = {}
 
     def cut_off(leaf: Any) -> Any:
@@ -323,7 +333,9 @@ def iter_leaves(tree: Any) -> Iterator[Any]:
 
 
 def _set_batch(wanted: Any, batch: int) -> Any:
-    """The first size of the first shape, and of all that share it, is the batch."""
+    """Return the inputs with this batch as the first size of the first shape, and of all shapes with the same first
+    size.
+    """
     if not isinstance(batch, int) or batch < 1:
         raise UsageError(f"a batch is a whole number from 1, not {batch!r}", "batch=8")
     firsts = [leaf.shape[0] for leaf in iter_leaves(wanted) if isinstance(leaf, InputRequest) and leaf.shape]
@@ -339,7 +351,7 @@ def _resize_batch(leaf: Any, first: int, batch: int) -> Any:
 
 
 def _merge_arguments(one: dict[str, Any], other: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Both, also where they share mappings. Raises UsageError where they say the same thing twice."""
+    """Return both mappings merged, nested ones too. Raise UsageError if both give the same argument."""
     found = dict(one)
     for key, value in other.items():
         if key not in found:

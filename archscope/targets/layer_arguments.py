@@ -1,4 +1,5 @@
-"""The arguments of torch's own layers: a class → the names that its constructor takes; a layer → their present values.
+"""The arguments of torch's own layers: a class → the names of its constructor's parameters; a layer → their present
+values.
 
 nn.Conv2d(16, 32, 3) → {"in_channels": 16, "out_channels": 32, "kernel_size": (3, 3), "stride": (1, 1), …}
 """
@@ -13,25 +14,27 @@ import torch
 from torch import nn
 
 PLACEMENT_ARGUMENTS = ("device", "dtype")
-"""Arguments that say where a layer's tensors live, not what it does."""
+"""Arguments that set where a layer's tensors are stored, not what it computes."""
 GATED_RECURRENT = (nn.LSTM, nn.GRU)
-"""Recurrent layers whose constructors hand every argument on to `nn.RNNBase`."""
+"""Recurrent layers whose constructors pass every argument on to `nn.RNNBase`."""
 FLAG_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "bias": ("in_proj_bias", "bias"),
     "add_bias_kv": ("bias_k",),
 }
-"""Flag of a constructor → the parameters that are there where it is True."""
+"""Flag of a constructor → the parameters that exist if it is True."""
 NOT_STORED = object()
 
 
 def is_torch_layer(module: nn.Module) -> bool:
-    """Whether a module is a layer of torch.nn, and of no subclass."""
+    """Return whether a module is a layer of torch.nn itself, not of a subclass."""
     cls = type(module)
     return vars(nn).get(cls.__name__) is cls and cls.__module__.startswith("torch.nn.modules.")
 
 
 def constructor_parameters(cls: type) -> Mapping[str, Parameter]:
-    """What a layer's constructor takes by name, without `self`, device and dtype; empty where that is not written."""
+    """Return the named parameters of a layer's constructor, without `self`, device and dtype; empty if it does not name
+    them.
+    """
     constructor = nn.RNNBase if cls in GATED_RECURRENT else cls
     hidden = {*PLACEMENT_ARGUMENTS, "mode"} if cls in GATED_RECURRENT else set(PLACEMENT_ARGUMENTS)
     if cls is nn.GRU:
@@ -43,18 +46,18 @@ def constructor_parameters(cls: type) -> Mapping[str, Parameter]:
 
 
 def argument_names(layer: nn.Module) -> list[str]:
-    """The arguments that a layer's constructor takes, in their order."""
+    """Return the arguments of a layer's constructor, in order."""
     return list(constructor_parameters(type(layer)))
 
 
 def present_arguments(layer: nn.Module) -> dict[str, object]:
-    """The present arguments of a layer of torch.nn, those that its attributes tell."""
+    """Return the present arguments of a layer of torch.nn, as far as its attributes show them."""
     found = {name: present_argument(layer, name) for name in constructor_parameters(type(layer))}
     return {name: value for name, value in found.items() if value is not NOT_STORED}
 
 
 def present_argument(layer: nn.Module, name: str) -> object:
-    """One argument, read from the attribute of its name; a flag, from whether the parameter is there."""
+    """Return one argument, read from the attribute of its name; a flag, from whether the parameter exists."""
     for tensor in FLAG_PARAMETERS.get(name, ()):
         if tensor in layer._parameters:
             return layer._parameters[tensor] is not None
@@ -63,12 +66,12 @@ def present_argument(layer: nn.Module, name: str) -> object:
 
 
 def is_same_value(one: object, other: object) -> bool:
-    """Whether two values mean the same to a layer: 3 and (3, 3) do."""
+    """Return whether two values mean the same to a layer, as 3 and (3, 3) do."""
     return collapse_equal(one) == collapse_equal(other)
 
 
 def collapse_equal(value: object) -> object:
-    """A tuple of equal entries as the one entry."""
+    """Return the one entry of a tuple of equal entries; any other value unchanged."""
     if isinstance(value, (tuple, list)) and value:
         return value[0] if all(entry == value[0] for entry in value) else tuple(value)
     return value

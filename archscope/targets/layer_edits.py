@@ -1,6 +1,6 @@
-"""Edits where a layer is made that give it another argument; none is tried here.
+"""Edits of constructor calls that give a layer another argument; not tried here.
 
-calls that made a layer, argument, value ─→ where that number stands: in the call, in what its names stand for,
+calls that made a layer, argument, value ─→ places of that number: in the call, in the definition of its names,
                                             in the calls around it ─→ SourceEdits, the outermost place first
 """
 
@@ -16,16 +16,17 @@ from archscope.targets.source_edits import EditBuilder, SourceEdit, combine_edit
 from archscope.targets.target_rebuilder import SourceCall
 
 MAX_VALUE_DEPTH = 6
-"""Through how many names and calls a number is followed."""
+"""The largest number of names and calls through which a number is traced."""
 MAX_FACTOR = 8
-"""The largest factor that a name is given."""
+"""The largest factor that is put before a name."""
 
 
-# ------------------------------------------------------------ what a function says of its own arguments
+# ------------------------------------------------------------ arguments of the function around the call
 def own_argument_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
-    """What the calls that made a layer say of the arguments of their functions. names: that the layer takes.
+    """Yield edits of a layer's arguments that follow from the functions around its calls.
 
-    An argument that the function reads nowhere; a number that is added to an expression.
+    Two cases: a parameter that the function never reads; a number that is added to an expression. names: the layer's
+    arguments.
     """
     for place in calls[:1]:
         read = {node.id for node in ast.walk(place.function or place.node) if isinstance(node, ast.Name)}
@@ -39,7 +40,7 @@ def own_argument_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Ite
 
 
 def factor_edits(calls: Sequence[SourceCall]) -> Iterator[SourceEdit]:
-    """A product with a number as its other part: `width` for `2 * width`. A factor is mostly meant."""
+    """Yield edits that remove the number of a product, `width` for `2 * width`; a factor is mostly intended."""
     for place in calls:
         for name, node in written_arguments(place.node):
             for part, rest in drop_numbers(node, (ast.Mult,)):
@@ -49,8 +50,10 @@ def factor_edits(calls: Sequence[SourceCall]) -> Iterator[SourceEdit]:
 def flattened_size_edits(
     calls: Sequence[SourceCall], names: Sequence[str], argument: str, wanted: Sequence[int], given: Sequence[int]
 ) -> Iterator[SourceEdit]:
-    """The sizes of a map in the product that an argument is: `width * 16 * 16` for `width * 14 * 14`, `16**2` for
-    `14**2`. wanted, given: the map that the number was made for, and the one that there is."""
+    """Yield edits of the spatial sizes in a product: `width * 16 * 16` for `width * 14 * 14`, `16**2` for `14**2`.
+
+    wanted: the spatial sizes that the product was written for. given: those of the actual feature map.
+    """
     for place in calls[:1]:
         node = named_arguments(place.node, names).get(argument)
         if isinstance(node, ast.BinOp):
@@ -60,7 +63,7 @@ def flattened_size_edits(
 
 
 class SizeReplacer(ast.NodeTransformer):
-    """Each number that is the size of a map along an axis becomes that of another map, each axis once."""
+    """A transformer that replaces each number equal to a spatial size by the other map's size, each axis once."""
 
     def __init__(self, wanted: Sequence[int], given: Sequence[int]) -> None:
         self.axes = list(zip(wanted, given, strict=True))
@@ -74,8 +77,9 @@ class SizeReplacer(ast.NodeTransformer):
 
 
 def padding_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
-    """The padding that keeps the size where the kernel is a name: in every call of the class in the function, and in
-    this one alone."""
+    """Yield edits that set the padding that keeps the size, if the kernel is a name: in every call of the class in the
+    function, and in this one alone.
+    """
     for place in calls[:1] if "kernel_size" in names and "padding" in names else ():
         kin = [dataclasses.replace(place, node=node) for node in (place.node, *sibling_calls(place))]
         yield from combine_edits([edit for one in kin for edit in same_padding_edits(one, names)])
@@ -89,7 +93,9 @@ def same_padding_edits(place: SourceCall, names: Sequence[str]) -> Iterator[Sour
 
 
 def window_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[SourceEdit]:
-    """The stride of patches whose kernel is a name; what other calls of the class in the function say."""
+    """Yield edits that set the stride to the kernel (patches) if that is a name, or to values of the other calls of the
+    class in the function.
+    """
     for place in calls[:1] if "kernel_size" in names else ():
         given = named_arguments(place.node, names)
         kernel = given.get("kernel_size")
@@ -104,14 +110,14 @@ def window_edits(calls: Sequence[SourceCall], names: Sequence[str]) -> Iterator[
 
 
 def sibling_calls(place: SourceCall) -> list[ast.Call]:
-    """The other calls of the same class in the function."""
+    """Return the other calls of the same class in the function."""
     nodes = ast.walk(place.function) if place.function is not None else ()
     kind = ast.unparse(place.node.func)
     return [n for n in nodes if isinstance(n, ast.Call) and n is not place.node and ast.unparse(n.func) == kind]
 
 
 def flatten_edits(calls: Sequence[SourceCall]) -> Iterator[SourceEdit]:
-    """A layer that flattens before the one that these calls made, where it stands in a list of layers."""
+    """Yield edits that insert a Flatten layer before the one that these calls made, if that is in a list of layers."""
     for place in calls[:1]:
         maker = ast.unparse(place.node.func).rpartition(".")[0]
         lists = (node for node in ast.walk(place.function or place.file.tree))
@@ -127,7 +133,7 @@ def call_elements(node: ast.AST) -> Sequence[ast.expr]:
     return node.elts if isinstance(node, (ast.Tuple, ast.List)) else ()
 
 
-# ------------------------------------------------------------ another value of an argument
+# ------------------------------------------------------------ new values of arguments
 def set_argument_edits(
     place: SourceCall, names: Sequence[str], name: str, value: str, *, own: bool
 ) -> Iterator[SourceEdit]:
@@ -139,21 +145,23 @@ def set_argument_edits(
 def argument_edits(
     calls: Sequence[SourceCall], names: Sequence[str], argument: str, value: object, present: object
 ) -> Iterator[SourceEdit]:
-    """Edits that give the layer which these calls made another value of an argument. names: that the layer takes."""
+    """Yield edits that give the layer which these calls made another value of an argument. names: the layer's
+    arguments.
+    """
     if not calls or any(isinstance(node, ast.Starred) for node in calls[0].node.args):
         return
     place = calls[0]
     node = named_arguments(place.node, names).get(argument)
     if node is not None:
         yield from value_edits(calls, node, value, present, argument, edit_builder(place), MAX_VALUE_DEPTH)
-    elif any(keyword.arg is None for keyword in place.node.keywords):  # `**options` of the function may have it
+    elif any(keyword.arg is None for keyword in place.node.keywords):  # the function's `**options` may contain it
         yield from argument_edits(outer_calls(calls), ["", *names], argument, value, present)
     else:
         yield from edit_builder(place).add_argument(argument, repr(value))
 
 
 def shared_argument(calls: Sequence[SourceCall], names: Sequence[str], changed: Mapping[str, object]) -> str:
-    """The first of several arguments that one name gives, if they are to have one value; empty where it is not so."""
+    """Return the first of several arguments that use the same name, if they are to have one value; else ""."""
     given = named_arguments(calls[0].node, names) if calls else {}
     nodes = [given.get(name) for name in changed]
     words = {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -162,16 +170,16 @@ def shared_argument(calls: Sequence[SourceCall], names: Sequence[str], changed: 
 
 
 def outer_calls(calls: Sequence[SourceCall]) -> Sequence[SourceCall]:
-    """The calls around the function of the first one."""
+    """Return the calls around the function of the first one."""
     return [place for place in calls if place.function is not calls[0].function]
 
 
 def value_edits(
     calls: Sequence[SourceCall], node: ast.expr, value: object, present: object, name: str, at: EditBuilder, deep: int
 ) -> Iterator[SourceEdit]:
-    """Edits with which an expression in the function of the first call is worth a value. present: what it is worth.
+    """Yield edits that give an expression in the function of the first call another value. present: its present value.
 
-    A number takes the place of numbers alone; a name keeps standing there, with a factor if need be.
+    A number replaces numbers alone; a name stays, with a factor if necessary.
     """
     if not deep:
         return
@@ -198,7 +206,7 @@ def value_edits(
 
 
 def factor_replacements(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.Constant, int]]:
-    """The number in a product, and the one with which the product is worth a value: `3 * width` → `4 * width`."""
+    """Yield the number in a product, and the number that gives the product the value: `3 * width` → `4 * width`."""
     for number in (side for side in (node.left, node.right) if isinstance(side, ast.Constant)):
         factor = number.value if isinstance(node.op, ast.Mult) else 0
         if type(factor) is int and factor and present and present % factor == 0 and value % (present // factor) == 0:
@@ -206,7 +214,7 @@ def factor_replacements(node: ast.BinOp, value: int, present: int) -> Iterator[t
 
 
 def scaled_texts(text: str, value: object, present: object) -> Iterator[str]:
-    """An expression times a small number, or divided by one, where that is worth a value."""
+    """Yield the expression times a small number, or divided by one, if that gives the value."""
     if type(value) is int and type(present) is int and present > 0 and value > 0:
         if value % present == 0 and 1 < value // present <= MAX_FACTOR:
             yield f"{text} * {value // present}"
@@ -217,7 +225,7 @@ def scaled_texts(text: str, value: object, present: object) -> Iterator[str]:
 def name_edits(
     calls: Sequence[SourceCall], name: str, value: object, present: object, deep: int
 ) -> Iterator[SourceEdit]:
-    """Edits with which a name in the function of the first call stands for a value."""
+    """Yield edits that give a name in the function of the first call another value."""
     function = calls[0].function
     if function is None or name not in parameter_names(function):
         yield from assignment_edits(calls, name, value, present, deep)
@@ -234,7 +242,7 @@ def name_edits(
 def assignment_edits(
     calls: Sequence[SourceCall], name: str, value: object, present: object, deep: int
 ) -> Iterator[SourceEdit]:
-    """The same of a local name, or an attribute of the object, where the function assigns it or loops over it."""
+    """Yield edits of a local name, or an attribute of the object, where the function assigns it or loops over it."""
     function = calls[0].function
     for statement in ast.walk(function) if function is not None else ():
         if isinstance(statement, (ast.Assign, ast.AnnAssign)):
@@ -247,7 +255,7 @@ def assignment_edits(
 
 
 def loop_edits(place: SourceCall, loop: ast.For | ast.comprehension, name: str, value: object) -> Iterator[SourceEdit]:
-    """A number in the list that a loop goes through, where the loop binds the name: each in its turn."""
+    """Yield edits of the numbers in the list that a loop iterates over, if the loop binds the name."""
     if name in {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}:
         for node in ast.walk(loop.iter):
             if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -255,7 +263,7 @@ def loop_edits(place: SourceCall, loop: ast.For | ast.comprehension, name: str, 
 
 
 def assignment_pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """The targets of an assignment with what each is given."""
+    """Yield the targets of an assignment with their values."""
     if statement.value is None:
         return
     for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
@@ -267,8 +275,7 @@ def assignment_pairs(statement: ast.Assign | ast.AnnAssign) -> Iterator[tuple[as
 
 
 def solve_operand(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[ast.expr, int, int]]:
-    """The operand of an operation that is not the number, what it must be worth so that the whole is a value, and what
-    it is worth now."""
+    """Yield the operand of an operation that is not the number, with the value that it needs and its present value."""
     for part, other, first in ((node.left, node.right, True), (node.right, node.left, False)):
         number = other.value if isinstance(other, ast.Constant) else None
         if type(number) is not int or isinstance(part, ast.Constant):
@@ -282,13 +289,13 @@ def solve_operand(node: ast.BinOp, value: int, present: int) -> Iterator[tuple[a
 
 
 def written_arguments(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """The arguments as they are written, those by position without a name."""
+    """Yield the arguments as written, positional ones without a name."""
     yield from (("", node) for node in call.args)
     yield from ((keyword.arg or "", keyword.value) for keyword in call.keywords)
 
 
 def named_arguments(call: ast.Call, names: Sequence[str]) -> Mapping[str, ast.expr]:
-    """The arguments of a call by name, as far as none is unpacked before them."""
+    """Return the arguments of a call by name, up to the first that is unpacked."""
     found: dict[str, ast.expr] = {}
     for name, node in zip(names, call.args, strict=False):
         if isinstance(node, ast.Starred):

@@ -1,8 +1,8 @@
-"""Tensors that an author's code makes, held against the memory that is free, before they are asked for.
+"""A check of tensors that an author's code makes against the free memory, before they are allocated.
 
-    torch.empty(200_000, 200_000) while a model is made → 149 GiB, more than is free → UsageError, and nothing is taken
+    torch.empty(200_000, 200_000) in a constructor → 149 GiB, more than is free → UsageError, nothing is allocated
 
-The operating system often grants more than there is, and ends the process when it is used.
+The operating system often grants more memory than there is, and ends the process when it is used.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from archscope import units
 from archscope.targets.devices import check_free_memory
 
 TENSOR_FACTORIES = frozenset([torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn])
-"""What makes a tensor of a size that it is told."""
+"""Functions that make a tensor of a given size."""
 UNCHECKED_BYTES = 2**26
-"""Up to how many bytes nobody asks what is free."""
+"""Tensors up to this size are not checked."""
 
 
 class MemoryLimit(TorchFunctionMode):
-    """Inside, a tensor larger than what is free is refused. Raises UsageError in place of the call. target: the model
-    that is made."""
+    """A function mode that raises UsageError for a call that would make a tensor larger than the free memory. target:
+    the model that is constructed.
+    """
 
     def __init__(self, target: str):
         super().__init__()
@@ -39,10 +40,10 @@ class MemoryLimit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Raises UsageError where there is no room for what a call is to make."""
+        """Raise UsageError if there is not enough memory for the result of a call."""
         size = kwargs.get("size", args[0] if args and isinstance(args[0], (tuple, list)) else args)
         if not all(type(n) is int for n in size):
-            return  # torch says what is wrong with it
+            return  # torch reports what is wrong
         needed = math.prod(size) * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize
         if needed > UNCHECKED_BYTES:
             device = torch.device(kwargs.get("device") or torch.get_default_device())

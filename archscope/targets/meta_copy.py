@@ -1,6 +1,6 @@
-"""A call at other sizes: a module's twin without memory, and the arguments of its call with other shapes.
+"""Calls at other sizes: a copy of a module on the meta device, and the arguments of its call in other shapes.
 
-module → twin on meta: modules of their own, with empty tensors, all else shared
+module → copy on meta: modules of its own, with tensors without memory; everything else is shared
 args, kwargs, a shape for each input → the same tree, each tensor repeated or cut to its shape
 """
 
@@ -21,13 +21,13 @@ from archscope.targets.substitution import shallow_copy
 
 
 class ResizeError(ArchscopeError):
-    """A call that cannot be made at other sizes: why."""
+    """The reason why a call cannot be made at other sizes."""
 
 
 def resize_inputs(
     module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], shapes: Sequence[Shape]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call with these shapes, one for each tensor in the order of the report's inputs.
+    """Return the arguments of a call in these shapes, one for each tensor in the order of the report's inputs.
 
     Raises ResizeError.
     """
@@ -45,7 +45,7 @@ def resize_inputs(
 
 
 def resize_tensor(tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
-    """A tensor of the same numbers, repeated or cut along each axis. Raises ResizeError."""
+    """Return a tensor with the same elements, repeated or cut along each axis. Raise ResizeError."""
     if tensor.layout is not torch.strided or tensor.is_nested or 0 in tensor.shape:
         raise ResizeError("an input is no plain tensor")
     made = torch.empty(shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else tensor.detach()
@@ -58,9 +58,10 @@ def resize_tensor(tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
 def copy_to_meta(
     module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-    """A module's twin and the arguments of its call, both on meta, which is loaded then: its first operator takes long.
+    """Return a copy of a module and of the arguments of its call on the meta device (its first operator is slow to
+    load).
 
-    Nothing of the original is changed. Raises ReplacementError where code may refer to the module itself.
+    The original is not changed. Raises ReplacementError if code may refer to the module itself.
     """
     made = MetaCopier()
     twin = made.module(module, "")
@@ -69,7 +70,7 @@ def copy_to_meta(
 
 
 class MetaCopier:
-    """The tensors and modules that were made so far, by the identity of what they stand for."""
+    """The tensors and modules copied so far, by the identity of their originals."""
 
     def __init__(self) -> None:
         self.modules: dict[int, nn.Module] = {}
@@ -89,7 +90,7 @@ class MetaCopier:
         return twin
 
     def tree(self, value: Any) -> Any:
-        """A plain tree with empty tensors; one without tensors is shared as it is."""
+        """Return a plain tree with meta tensors; a tree without tensors is returned as it is."""
         if not any(isinstance(leaf, torch.Tensor) for leaf in iter_flat(value)):
             return value
         return map_leaves(value, lambda leaf: self.tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf)
@@ -104,7 +105,7 @@ class MetaCopier:
 
 
 def iter_flat(value: Any, depth: int = 4) -> Iterator[Any]:
-    """The leaves of a plain tree, not deeper than so many levels: an attribute may hold itself."""
+    """Yield the leaves of a plain tree, down to a depth: an attribute may contain itself."""
     if type(value) in (list, tuple, dict) and depth:
         for item in value.values() if isinstance(value, dict) else value:
             yield from iter_flat(item, depth - 1)

@@ -1,9 +1,9 @@
-"""Python targets: the user's code is run, as `python` would, and gives an nn.Module.
+"""Python targets: the user's code is run, as `python` would run it, and gives an nn.Module.
 
     "net.py:Net" → source, name → the imported module → the attribute → called with its arguments → nn.Module
 
-A file is run anew every time, and what it brought in is forgotten with `surroundings`; a module that is named by its
-import path is imported once, as ever.
+A file is run anew every time, and `target_import_path` removes the modules that it imported; a module that is named by
+its import path is imported once.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ TARGET_FORMS = (
 
 @contextmanager
 def target_import_path(target: Any) -> Iterator[None]:
-    """Inside, a Python target's imports find what lies beside its file, or in the current directory, first.
+    """Put the folder of a Python target's file, or the current directory, first on the import path.
 
-    Afterwards the modules that a file brought in from its own folder are no longer imported, so that another file finds
-    its own; those of the same names that were imported from elsewhere step aside meanwhile.
+    Afterwards the modules that a file imported from its own folder are removed from `sys.modules`, so that another file
+    imports its own; modules of the same names from elsewhere are set aside meanwhile.
     """
     if not isinstance(target, (str, os.PathLike)):
         yield
@@ -73,12 +73,12 @@ def _prepended_path(folder: str) -> Iterator[str]:
     try:
         yield folder
     finally:
-        with suppress(ValueError):  # the user's code may have taken it out
+        with suppress(ValueError):  # the user's code may have removed it
             sys.path.remove(folder)
 
 
 def _same_named_modules(folder: str) -> list[str]:
-    """Users' own modules from elsewhere that are called like something in a folder."""
+    """Return the user's own modules from elsewhere that have the name of something in a folder."""
     here = (
         {path.stem for path in Path(folder).iterdir() if path.suffix == ".py" or path.is_dir()}
         if (os.path.isdir(folder))
@@ -99,35 +99,37 @@ def _is_foreign(name: str, folder: str) -> bool:
 
 
 def _is_in_folder(module: ModuleType | None, folder: str) -> bool:
-    """Whether a module is one of the user's own below a folder."""
+    """Return whether a module is one of the user's own below a folder."""
     file = Path(getattr(module, "__file__", None) or "/")
     return file.is_relative_to(folder) and not INSTALL_FOLDERS.intersection(file.parts)
 
 
 def load_module(target: str, arguments: Mapping[str, Any], *, device: str = "cpu") -> nn.Module:
-    """The module that a target names, or that its class or factory makes of `arguments`. Raises UsageError.
+    """Return the module that a target names, or that its class or factory makes with `arguments`. Raise UsageError.
 
-    For meta it is made there if its code allows that, so that it needs no memory.
+    For the meta device, the module is made there if its code allows that, so that it needs no memory.
     """
     return make_module(load_named(target), arguments, target, device=device)
 
 
 @attributed_warnings()
 def load_named(target: str) -> Any:
-    """The class, factory or instance that a target names; its file is run. Raises UsageError."""
+    """Return the class, factory or instance that a target names; its file is run. Raise UsageError."""
     source, name = _split_target(target)
     return _find_attribute(_import_source(source), name, target)
 
 
 @attributed_warnings()
 def make_module(found: Any, arguments: Mapping[str, Any], target: str, *, device: str = "cpu") -> nn.Module:
-    """The module that was named, or that it makes of `arguments`. Raises UsageError."""
+    """Return `found` if it is a module, else the module that it makes with `arguments`. Raise UsageError."""
     ready = not arguments and isinstance(found, (nn.Module, torch.export.ExportedProgram))
     return as_module(found if ready else _call_target(found, arguments, target, device), target)
 
 
 def as_module(made: Any, what: str) -> nn.Module:
-    """A module, also of an exported program, which has no modes. Raises UsageError for anything else."""
+    """Return a value as a module; exported programs have no train and eval modes. Raise UsageError for
+    anything else.
+    """
     if isinstance(made, torch.export.ExportedProgram):
         module = made.module()
         module.training = False
@@ -145,7 +147,7 @@ def _with_article(value: Any) -> str:
 
 
 def _module_hint(made: Any) -> str:
-    """How to get at a module that lies in what was made."""
+    """Return a help that names the module contained in what was made."""
     if isinstance(made, (tuple, list)):
         held, kind = dict(enumerate(made)), "item"
     else:
@@ -175,7 +177,7 @@ def _split_target(target: str) -> tuple[str, str]:
 
 
 def _defined_names(file: str) -> list[str]:
-    """The classes and functions of a file, by reading it."""
+    """Return the classes and functions that a file defines, read from its source."""
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
@@ -207,7 +209,7 @@ def _import_source(source: str) -> ModuleType:
 
 
 def _run_file(source: str) -> ModuleType:
-    """A file as a module under a name of its own."""
+    """Return a file as a module under a name of its own."""
     name = Path(source).stem
     if name in sys.modules or not name.isidentifier():
         name = f"target_{zlib.crc32(os.path.abspath(source).encode()):x}"
@@ -215,13 +217,13 @@ def _run_file(source: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look a module up by its name
+    sys.modules[name] = module  # dataclasses and pickle look up a module by its name
     spec.loader.exec_module(module)
     return module
 
 
 def _error_text(error: BaseException) -> str:
-    """An exception in a line, with the line of the user's that it came through."""
+    """Return an exception on one line, with the line of the user's code that it passed."""
     said = " ".join(str(error).split())
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_file(frame.filename)]
     where = f" ({relative_path(own[-1].filename)}:{own[-1].lineno})" if own else ""
@@ -256,7 +258,7 @@ def _find_attribute(module: Any, name: str, target: str) -> Any:
 
 
 def _attribute_help(holder: Any, part: str) -> str:
-    """What an attribute could have been meant to be: one like it, else what was written there."""
+    """Return a help for a missing attribute: a similar name, else the names that are defined there."""
     names = [name for name in dir(holder) if not name.startswith("_")]
     own = (
         [name for name in names if getattr(getattr(holder, name, None), "__module__", "") == holder.__name__]
@@ -276,19 +278,19 @@ def _call_target(found: Any, arguments: Mapping[str, Any], target: str, device: 
         with (
             suppress(Exception, SystemExit),
             torch.device("meta"),
-        ):  # what needs values while it is made is made on the CPU
+        ):  # a constructor that needs values runs on the CPU
             return found(**arguments)
     try:
         with MemoryLimit(target):
             return found(**arguments)
-    except UsageError:  # there is no room for it
+    except UsageError:  # there is not enough memory
         raise
-    except (Exception, SystemExit) as error:  # the user's code raises what it likes
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise construction_error(target, error) from error
 
 
 def _check_arguments(found: Any, arguments: Mapping[str, Any], target: str) -> None:
-    """Raises UsageError where a class or function has other arguments than it is given."""
+    """Raise UsageError if a class or function does not take the given arguments."""
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):  # written in C

@@ -1,4 +1,4 @@
-"""Values of an author's code, quoted for messages: any object → a short text. Nothing it does can fail, or be long."""
+"""Short texts of values in an author's code, for messages: any object → text. Never fails, and is never long."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ MAX_NESTING = 2
 
 
 def quote_value(value: object, *, depth: int = 0) -> str:
-    """A value in a few words: `8`, `'same'`, `[3, 4, 6, 3]`, `[64, 64, 64, 64, … 96 more]`, `<tensor (3, 4)>`."""
+    """Return a value as a short text: `8`, `'same'`, `[3, 4, 6, 3]`, `[64, 64, 64, 64, … 96 more]`,
+    `<tensor (3, 4)>`.
+    """
     try:
         return _quote_value(value, depth)
     except Exception:  # noqa: BLE001 - a repr of the author's raises what it likes
@@ -54,7 +56,7 @@ def _quote_items(value: object, depth: int) -> str:
 
 
 def arguments_text(values: Mapping[str, object], *, longest: int = 100) -> str:
-    """`cin=24, cout=384, groups=8`, cut where it is long."""
+    """Return `cin=24, cout=384, groups=8`, cut if it is longer than `longest`."""
     texts: list[str] = []
     for name, value in values.items():
         text = f"{name}={quote_value(value)}"

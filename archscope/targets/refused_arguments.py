@@ -1,7 +1,7 @@
-"""Why torch's constructors refuse their arguments: the makings of torch's own modules → ArgumentProblem arguments.
+"""Arguments that torch's constructors refuse: the steps in torch's own modules → ArgumentProblems.
 
-Each is confirmed: with another value in its place, and in that of every other one, the layer can be made on meta; with
-the value that it had it cannot.
+Each problem is confirmed: with another value for this argument, and for every other refused one, the layer can be made
+on meta; with the present value it cannot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RECURRENT_ARGUMENTS = (
 
 
 def find_refused_arguments(making: ConstructionStep) -> list[ArgumentProblem]:
-    """The arguments with which a module of torch's could not be made, where others could."""
+    """Return the arguments that made a torch constructor fail, if other values would be accepted."""
     cls = torch_class(making)
     if cls is None:
         return []
@@ -43,35 +43,35 @@ def find_refused_arguments(making: ConstructionStep) -> list[ArgumentProblem]:
 
 
 def torch_class(making: ConstructionStep) -> type | None:
-    """The class of torch.nn whose constructor it is."""
+    """Return the class of torch.nn whose constructor failed."""
     cls = torch_base_class(making.module) if making.module is not None and making.is_torch else None
     return cls if cls is not None and vars(nn).get(cls.__name__) is cls else None
 
 
 def constructor_arguments(making: ConstructionStep, cls: type) -> dict[str, object]:
-    """The arguments of a torch module's constructor by their names, without those that say where it lives.
+    """Return the arguments of a torch constructor by name, without device and dtype.
 
-    Those that it has bound anew mean the same: it makes pairs of sizes, and functions of words.
+    Arguments that the constructor has rebound are equivalent: it makes pairs of sizes, and functions of words.
     """
     frame = making.frame
     given = expand_kwargs(frame, current_arguments(frame))
     if issubclass(cls, nn.RNNBase) and frame.f_code.co_flags & inspect.CO_VARARGS:
         assert making.module is not None
         given = dict(zip(recurrent_names(making.module), frame.f_locals.get("args", ()), strict=False))
-        word = vars(making.module).get("nonlinearity")  # its constructor takes it out of the others
+        word = vars(making.module).get("nonlinearity")  # its constructor removes it from the keyword arguments
         given |= {"nonlinearity": word} if word is not None else {}
         given = {name: given[name] for name in RECURRENT_ARGUMENTS if name in given} | frame.f_locals.get("kwargs", {})
     return {name: value for name, value in given.items() if name not in PLACEMENT_ARGUMENTS}
 
 
 def recurrent_names(module: nn.Module) -> tuple[str, ...]:
-    """What the positional arguments of a recurrent layer are; the word of a plain one has been taken out in between."""
+    """Return the names of a recurrent layer's positional arguments; `nn.RNN` removes its nonlinearity from them."""
     plain = isinstance(module, nn.RNN) and "nonlinearity" not in vars(module)
     return tuple(name for name in RECURRENT_ARGUMENTS if name != "nonlinearity" or plain)
 
 
 def can_construct(cls: type, arguments: Mapping[str, object]) -> bool:
-    """Whether a module of torch's takes these arguments."""
+    """Return whether a class of torch accepts these arguments."""
     try:
         arguments = {name: value for name, value in arguments.items() if value is not OMIT_ARGUMENT}
         with torch.device("meta"), warnings.catch_warnings():
@@ -83,7 +83,7 @@ def can_construct(cls: type, arguments: Mapping[str, object]) -> bool:
 
 
 def non_module_arguments(cls: type, names: Mapping[str, object]) -> Iterator[ArgumentProblem]:
-    """The first thing in a container that is no module."""
+    """Yield the first item of a container that is not a module."""
     given = names.get("args", names.get("modules"))
     items: Sequence[object] = given if isinstance(given, (list, tuple)) else ()
     wrong = next((item for item in items if not isinstance(item, nn.Module) and not isinstance(item, dict)), None)

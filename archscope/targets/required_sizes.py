@@ -1,6 +1,6 @@
-"""Sizes that a condition of the author's asks for, and that are others: a failed assertion → Asked, one for each size.
+"""Sizes that a condition in the author's code requires: a failed assertion → SizeConditions, one for each size.
 
-assert maps.size(2) == 1        n, c, h, w = x.shape; if h % 16 != 0: raise ValueError(…)
+assert maps.size(2) == 1 n, c, h, w = x.shape; if h % 16 != 0: raise ValueError(…)
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from archscope.trace import Operand, SizeCondition
 
 
 def find_required_sizes(error: BaseException, local: Mapping[str, Operand]) -> tuple[SizeCondition, ...]:
-    """The sizes of local values that are not as the condition behind an exception asks; none where it asks for more."""
+    """Return the sizes of local values that the condition behind an exception does not accept; none if it requires
+    anything else.
+    """
     frame = raising_frame(error)
     file = SourceCache().file(frame.f_code.co_filename) if frame is not None else None
     line = error.__traceback__
@@ -36,7 +38,9 @@ def find_required_sizes(error: BaseException, local: Mapping[str, Operand]) -> t
 
 
 def condition_parts(condition: ast.expr, *, asserts: bool) -> Iterator[ast.expr]:
-    """The comparisons that must all hold: those joined by `and` in an assertion, by `or` in front of a `raise`."""
+    """Yield the comparisons that must all hold: those joined by `and` in an assertion, by `or` in front of
+    a `raise`.
+    """
     joint = ast.And if asserts else ast.Or
     if isinstance(condition, ast.BoolOp) and isinstance(condition.op, joint):
         for value in condition.values:
@@ -58,7 +62,9 @@ def _required_size(
     *,
     asserts: bool,
 ) -> SizeCondition | None:
-    """What one comparison asks; None where it is not about a size of a local value and a known number."""
+    """Return the size that one comparison requires; None if it does not compare a local value's size with a known
+    number.
+    """
     sign = ast.Eq if asserts else ast.NotEq
     if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mod) and not asserts:  # `if h % 16: raise`
         part = ast.Compare(part, [ast.NotEq()], [ast.Constant(0)])
@@ -81,7 +87,9 @@ def _required_size(
 def find_size_axis(
     node: ast.expr, function: ast.FunctionDef, names: Mapping[str, object], local: Mapping[str, Operand]
 ) -> tuple[Operand, int] | None:
-    """The value and the axis whose size an expression is: `x.size(2)`, `x.shape[2]`, a name unpacked from a shape."""
+    """Return the value and the axis whose size an expression is: `x.size(2)`, `x.shape[2]`, a name unpacked from a
+    shape.
+    """
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="size"), args=[at], keywords=[]):
             axis = static_value(at, {})
@@ -112,14 +120,14 @@ def _axis_size(operand: Operand, axis: int) -> int | None:
 
 
 def single_assignment(own: str, function: ast.FunctionDef) -> ast.expr | None:
-    """What a name is given, where it is bound once and by itself: `h = x.shape[2]`."""
+    """Return the value of a name that is bound once and by itself: `h = x.shape[2]`."""
     bound = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == own and isinstance(n.ctx, ast.Store)]
     given = [n for n in ast.walk(function) if isinstance(n, ast.Assign) and n.targets == bound]
     return given[0].value if len(bound) == 1 and given else None
 
 
 def unpacked_axis(own: str, function: ast.FunctionDef) -> tuple[str, int | None]:
-    """The name of the value that a size was unpacked from, and its axis; of a name that is bound once."""
+    """Return the name of the value that a size was unpacked from, and its axis; the size's name must be bound once."""
     bound = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == own and isinstance(n.ctx, ast.Store)]
     for node in ast.walk(function) if len(bound) == 1 else ():
         match node:
@@ -141,7 +149,7 @@ def _shape_owner(node: ast.expr) -> str:
 
 
 def enclosing_function(file: SourceFile, line: int) -> ast.FunctionDef | None:
-    """The innermost function that a line stands in."""
+    """Return the innermost function that contains a line."""
     nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
     around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
     return max(around, key=lambda node: node.lineno, default=None)

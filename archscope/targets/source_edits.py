@@ -1,6 +1,6 @@
-"""An edit of the author's source: one piece of a file replaced, in words.
+"""Edits of the author's source: pieces of a file replaced, with a description.
 
-EditBuilder(file, call, function) ─ replaced, added ─→ SourceEdit: the piece, the file's text with it, what it says
+EditBuilder(file, call, function) ─ replace_node, add_argument ─→ SourceEdit: the piece, the edited text, a description
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from archscope.targets.source_files import SourceFile
 from archscope.targets.target_rebuilder import SourceCall
 
 TextEdit = tuple[int, int, str]
-"""From and to which offset of a text, and what stands there instead."""
+"""A replaced piece of a text: start offset, end offset, new text."""
 
 
 @dataclass(frozen=True)
 class SourceEdit:
-    """Pieces of a file replaced. call: the call or statement that is changed. words: what it says afterwards.
+    """Replaced pieces of a file. call: the call or statement that is changed. words: a description of the new code.
 
-    enclosing: the function that it stands in. own: it takes away a number that an expression adds, or says an argument
-    of the function as the function is told it, which is right wherever the function is called. guess: nothing but its
-    effect speaks for it. argument: of a layer, that the edit gives another value. cause: what was wrong, by its class,
-    if the edit helps; "" where it shows nothing.
+    enclosing: the function that contains it. own: it removes a number that an expression adds, or passes a parameter of
+    the function on, which is right wherever the function is called. guess: it is supported only by its effect.
+    argument: the layer's argument that the edit changes. cause: what was wrong, by its class, if the edit helps; "" if
+    it shows nothing.
     """
 
     file: SourceFile
@@ -45,7 +45,7 @@ class SourceEdit:
 
     @property
     def is_other_value(self) -> bool:
-        """Whether another value takes a value's place, and nothing but its effect speaks for it."""
+        """True if the edit only replaces one value by another, supported only by its effect."""
         return self.guess and self.cause == "source"
 
     @property
@@ -54,13 +54,13 @@ class SourceEdit:
 
     @property
     def call_text(self) -> str:
-        """The call as it stands, on one line."""
+        """The call as written, on one line."""
         text = ast.get_source_segment(self.file.text, self.call) or ""
         return ast.unparse(self.call) if "#" in text else " ".join(text.split())
 
     @property
     def is_sound(self) -> bool:
-        """Whether its text can be parsed, and the function reads every parameter that it read before."""
+        """True if its text can be parsed, and the function reads every parameter that it read before."""
         try:
             before, after = (unread_parameters(text, self.function) for text in (self.file.text, self.text))
         except (SyntaxError, ValueError):
@@ -69,7 +69,7 @@ class SourceEdit:
 
 
 def combine_edits(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
-    """Several edits of one function in one, as the first one's."""
+    """Yield several edits of one function as one edit, with the properties of the first."""
     if len(edits) > 1:
         pieces = tuple(dict.fromkeys(piece for edit in edits for piece in edit.pieces))
         words = f"{edits[0].words}, and in {len(edits) - 1} more call{'s' * (len(edits) > 2)}"
@@ -78,7 +78,7 @@ def combine_edits(edits: Sequence[SourceEdit]) -> Iterator[SourceEdit]:
 
 @dataclass(frozen=True)
 class EditBuilder:
-    """Writes edits of one call or statement."""
+    """A builder of edits of one call or statement."""
 
     file: SourceFile
     call: ast.expr | ast.stmt
@@ -91,7 +91,7 @@ class EditBuilder:
             yield self.edit(start, end, new, words, own=own)
 
     def add_argument(self, name: str, value: str, *, own: bool = False) -> Iterator[SourceEdit]:
-        """Another argument at the end of the call, behind a note there."""
+        """Yield the edit that adds an argument at the end of the call, after a comment there."""
         assert isinstance(self.call, ast.Call)
         values = [*self.call.args, *(keyword.value for keyword in self.call.keywords)]
         end = self.file.range(self.call)[1] - 1
@@ -113,7 +113,9 @@ def edit_builder(place: SourceCall) -> EditBuilder:
 
 # ------------------------------------------------------------ expressions
 def unread_parameters(text: str, name: str) -> set[tuple[int, str]]:
-    """The parameters that functions of a name do not read, each with the number of its function in the file."""
+    """Return the parameters that functions of this name do not read, each with the number of its function
+    in the file.
+    """
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name]
     read = [{node.id for node in ast.walk(function) if isinstance(node, ast.Name)} for function in nodes]
     pairs = enumerate(zip(nodes, read, strict=True))
@@ -123,7 +125,7 @@ def unread_parameters(text: str, name: str) -> set[tuple[int, str]]:
 
 
 def parameter_names(function: ast.FunctionDef) -> list[str]:
-    """What a function takes by position or by name, without the object of a method."""
+    """Return a function's parameters, positional and keyword ones, without `self` or `cls`."""
     given = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
     own = given[:1] if given[:1] in (["self"], ["cls"]) else []
     return given[len(own) :] + [argument.arg for argument in function.args.kwonlyargs]

@@ -1,6 +1,6 @@
-"""Python files as they were compiled: a function → its definition in the text of its file. Nothing is run.
+"""Python files as they were compiled: a function → its definition in the text of its file. No code is run.
 
-Sources.definition(function) → FunctionDefinition: the SourceFile, the node, what its names mean
+SourceCache.definition(function) → FunctionDefinition: the SourceFile, the node, the values of its names
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from archscope.errors import Span
 from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
 
 UNRESOLVED = object()
-"""What a name means that only a run of its function could tell."""
+"""The value of a name that only a run of its function could determine."""
 ARITHMETIC_OPERATORS = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -31,7 +31,7 @@ ARITHMETIC_OPERATORS = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file's text with plain line ends, and its syntax tree."""
+    """A file's text with `\n` line endings, and its syntax tree."""
 
     name: str
     text: str
@@ -39,12 +39,12 @@ class SourceFile:
     newline: str = "\n"
 
     def as_written(self, text: str) -> str:
-        """A text of the file with the line ends that the file has."""
+        """Return a text of the file with the line endings of the file."""
         return text.replace("\n", self.newline)
 
     @property
     def display_name(self) -> str:
-        """The name as reports say it."""
+        """The name of the file in reports."""
         return relative_path(self.name)
 
     @cached_property
@@ -65,13 +65,13 @@ class SourceFile:
         return compile(self.text, self.name, "exec", dont_inherit=True)
 
     def offset(self, line: int, column: int) -> int:
-        """Where a node's position (line from 1, column in UTF-8 bytes) lies in the text."""
+        """Return the offset of a node's position (line from 1, column in UTF-8 bytes) in the text."""
         start = self.starts[line - 1]
         text = self.text[start : self.starts[line]]
         return start + len(text.encode()[:column].decode(errors="replace"))
 
     def range(self, node: ast.expr) -> tuple[int, int]:
-        """The offsets of a node's first character and of the one behind its last."""
+        """Return the offsets of a node's start and end."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         return self.offset(node.lineno, node.col_offset), self.offset(node.end_lineno, node.end_col_offset)
@@ -86,7 +86,7 @@ class SourceFile:
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:
-    """All code objects below one."""
+    """Yield all code objects below one."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield constant
@@ -95,7 +95,7 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """A function's definition, and what it needs to look names up."""
+    """A function's definition, and the namespaces to look up its names."""
 
     file: SourceFile
     node: ast.FunctionDef
@@ -103,7 +103,7 @@ class FunctionDefinition:
 
     @cached_property
     def binding_counts(self) -> Mapping[str, int]:
-        """How often each local name is bound, arguments and loops included."""
+        """Return how often each local name is bound, including arguments and loops."""
         found: dict[str, int] = {argument.arg: 1 for argument in all_arguments(self.node.args)}
         for node in ast.walk(self.node):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -114,12 +114,14 @@ class FunctionDefinition:
 
     @property
     def self_name(self) -> str:
-        """What the function calls the object that it is a method of."""
+        """The name of the function's `self` parameter."""
         arguments = all_arguments(self.node.args)
         return arguments[0].arg if arguments else ""
 
     def resolve_name(self, node: ast.expr) -> Any:
-        """What a dotted name means where the function is defined; UNRESOLVED for locals and for what is computed."""
+        """Return the value of a dotted name where the function is defined; UNRESOLVED for locals and for computed
+        values.
+        """
         match node:
             case ast.Name(id=name):
                 return self._global(name) if name not in self.binding_counts else UNRESOLVED
@@ -139,8 +141,9 @@ class FunctionDefinition:
         return self.function.__globals__.get(name, UNRESOLVED)
 
     def value(self, node: ast.expr, attributes: Mapping[str, Any]) -> Any:
-        """The value of a literal, of arithmetic with literals, constants of the module and attributes of `self`; else
-        UNRESOLVED."""
+        """Return the value of a literal, of arithmetic with literals, of constants of the module and attributes of
+        `self`; else UNRESOLVED.
+        """
         match node:
             case ast.Constant(value=value):
                 return value
@@ -178,13 +181,15 @@ def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
 
 @dataclass
 class SourceCache:
-    """Definitions of functions; each file is read once. Files of installed packages are nobody's to change."""
+    """The definitions of functions; each file is read once. Files of installed packages are skipped: users do not edit
+    them.
+    """
 
     files: dict[str, SourceFile | None] = field(default_factory=dict)
     definitions: dict[FunctionType, FunctionDefinition | None] = field(default_factory=dict)
 
     def definition(self, function: Any) -> FunctionDefinition | None:
-        """The definition of a function of the author's; None where its file is not what was compiled."""
+        """Return the definition of a function of the author's; None if its file is not what was compiled."""
         function = inspect.unwrap(function) if callable(function) else function
         if not isinstance(function, FunctionType):
             return None
@@ -214,7 +219,7 @@ class SourceCache:
 
 
 def read_source(name: str) -> SourceFile | None:
-    """A file of the author's; None where there is none, or it cannot be read."""
+    """Return a file of the author's; None if it does not exist or cannot be read."""
     if not os.path.isfile(name) or INSTALL_FOLDERS.intersection(Path(name).parts):
         return None
     try:

@@ -1,7 +1,8 @@
-"""A model with other layers: the model, a path and arguments → a copy of the modules on the way, and a new layer there.
+"""Copies of a model with other layers: the model, a path and arguments → a copy of the modules on the path, with a new
+layer.
 
-No tensor is copied, and nothing of the original is changed: the copy holds the same modules everywhere else. The new
-layer has zeros for weights, on the device and in the dtype of the old one.
+No tensor is copied, and the original is not changed: everywhere else the copy contains the same modules. The new layer
+has zeros as weights, on the device and in the dtype of the old one.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from archscope.targets.layer_arguments import constructor_parameters, is_torch_l
 HOOK_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
 MODULE_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
 MAX_EXTRA_BYTES = 2**31
-"""How many bytes of weights a new layer may have, beyond those of the old one."""
+"""The largest number of bytes that the weights of a new layer may take beyond those of the old one."""
 
 
 class ReplacementError(ArchscopeError):
-    """A layer that cannot be made anew: why."""
+    """The reason why a layer cannot be replaced."""
 
 
 @dataclass(frozen=True)
 class Substitution:
-    """The copy, and every path at which it holds a new layer: a shared layer has several."""
+    """The copy, and every path at which it has a new layer: a shared layer has several."""
 
     model: nn.Module
     paths: tuple[str, ...]
 
 
 def with_layer(model: nn.Module, path: str, **arguments: Any) -> nn.Module:
-    """A copy of the model in which the layer at a path has other arguments. Raises ReplacementError."""
+    """Return a copy of the model in which the layer at a path has other arguments. Raise ReplacementError."""
     return with_layers(model, {path: arguments}).model
 
 
 def with_layers(model: nn.Module, changes: Mapping[str, Mapping[str, Any]]) -> Substitution:
-    """A copy of the model in which the layers at these paths have other arguments. Raises ReplacementError.
+    """Return a copy of the model in which the layers at these paths have other arguments. Raise ReplacementError.
 
-    A layer that stands at several paths is replaced at all of them.
+    A layer with several paths is replaced at all of them.
     """
     old = {path: module_at(model, path) for path in changes}
     new: dict[int, nn.Module] = {}
@@ -58,7 +59,7 @@ def with_layers(model: nn.Module, changes: Mapping[str, Mapping[str, Any]]) -> S
 
 
 def module_at(model: nn.Module, path: str) -> nn.Module:
-    """The module at a path. Raises ReplacementError where there is none."""
+    """Return the module at a path. Raise ReplacementError if there is none."""
     found: nn.Module | None = model
     for name in path.split("."):
         found = found._modules.get(name) if found is not None else None
@@ -69,7 +70,7 @@ def module_at(model: nn.Module, path: str) -> nn.Module:
 
 # ------------------------------------------------------------ the layer
 def remake_layer(layer: nn.Module, path: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A new layer of the same class, with the present arguments and these. Raises ReplacementError."""
+    """Return a new layer of the same class, with the present arguments updated by these. Raise ReplacementError."""
     refuse_special(layer, path)
     unknown = arguments.keys() - constructor_parameters(type(layer)).keys()
     if unknown:
@@ -87,7 +88,7 @@ def remake_layer(layer: nn.Module, path: str, arguments: Mapping[str, Any]) -> n
 
 
 def with_derived_arguments(arguments: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with those that follow from them where nobody gave any: keys and values are as wide as queries."""
+    """Return the arguments, with those that follow from them: by default, keys and values are as wide as queries."""
     given = dict(arguments)
     for name, source in (("kdim", "embed_dim"), ("vdim", "embed_dim")):
         if source in arguments and present.get(name) == present.get(source):
@@ -96,17 +97,17 @@ def with_derived_arguments(arguments: Mapping[str, Any], present: Mapping[str, A
 
 
 def make_layer(layer: nn.Module, arguments: Mapping[str, Any], path: str) -> nn.Module:
-    """A layer without memory. Raises ReplacementError where its class refuses the arguments."""
+    """Return a layer on the meta device. Raise ReplacementError if its class refuses the arguments."""
     try:
         with torch.device("meta"), SkipFill(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the old layer has said it already
+            warnings.simplefilter("ignore")  # the old layer has warned already
             return type(layer)(**arguments)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise ReplacementError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 class SkipFill(torch.overrides.TorchFunctionMode):
-    """Inside, nothing is filled with values: on the meta device there are none."""
+    """A function mode in which in-place initialization is skipped: meta tensors have no values."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
@@ -116,7 +117,7 @@ class SkipFill(torch.overrides.TorchFunctionMode):
 
 
 def is_same_layer(new: nn.Module, layer: nn.Module) -> bool:
-    """Whether a layer made of the present arguments is what the layer is."""
+    """Return whether a layer made with the present arguments is equal to the layer."""
     if new.extra_repr() != layer.extra_repr() or vars(layer).keys() - vars(new).keys():
         return False
     for one, other in ((new._parameters, layer._parameters), (new._buffers, layer._buffers)):
@@ -134,14 +135,14 @@ def parameter_bytes(layer: nn.Module) -> int:
 
 
 def fill_zeros(new: nn.Module, layer: nn.Module) -> nn.Module:
-    """The new layer with zeros, each tensor where the old one of its name is; its flags as they were."""
+    """Return the new layer with zeros, each tensor on the device of the old one of its name, with the old flags."""
     for one, other in zip(new.modules(), layer.modules(), strict=True):
         for table, old in ((one._parameters, other._parameters), (one._buffers, other._buffers)):
             for name, tensor in list(table.items()):
                 if tensor is not None:
                     setattr(
                         one, name, zeros_like_old(tensor, name, old, layer)
-                    )  # recurrent layers keep a list of theirs
+                    )  # recurrent layers keep a list of their weights
         one.training = other.training
     return new
 
@@ -158,7 +159,7 @@ def zeros_like_old(
 
 # ------------------------------------------------------------ what is not replaced
 def refuse_special(layer: nn.Module, path: str) -> None:
-    """Raises ReplacementError for what is more than a plain layer of torch's."""
+    """Raise ReplacementError for anything but a plain layer of torch."""
     name = type(layer).__name__
     if not is_torch_layer(layer) or not constructor_parameters(type(layer)) or isinstance(layer, LazyModuleMixin):
         raise ReplacementError(f"{path}: {name} is no plain layer of torch.nn")
@@ -170,7 +171,7 @@ def refuse_special(layer: nn.Module, path: str) -> None:
 
 
 def refuse_shared_weights(model: nn.Module, path: str, layer: nn.Module) -> None:
-    """Raises ReplacementError where another layer has the same weights."""
+    """Raise ReplacementError if another layer has the same weights."""
     own, weights = set(map(id, layer.modules())), {id(tensor) for tensor in layer.parameters()}
     memory = {storage_id(tensor) for tensor in layer.parameters() if not tensor.is_meta}
     for other, module in walk_modules(model).modules:
@@ -180,16 +181,16 @@ def refuse_shared_weights(model: nn.Module, path: str, layer: nn.Module) -> None
 
 
 def storage_id(tensor: torch.Tensor) -> int:
-    """Which memory a tensor lies in; its own identity where it has none."""
+    """Return the address of a tensor's storage; the tensor's own id if it has none."""
     try:
         return 0 if tensor.is_meta else tensor.untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError, ValueError):  # sparse tensors, those of lazy layers
+    except (NotImplementedError, RuntimeError, ValueError):  # sparse tensors, parameters of lazy layers
         return id(tensor)
 
 
-# ------------------------------------------------------------ the modules on the way
+# ------------------------------------------------------------ the modules on the path
 def ancestor_ids(model: nn.Module, wanted: set[int]) -> set[int]:
-    """The modules that hold some of these, directly or deeper, by identity."""
+    """Return the ids of the modules that contain some of these, directly or deeper."""
     holders: dict[int, list[int]] = {}
     for _, module in walk_modules(model).modules:
         for child in module._modules.values():
@@ -207,7 +208,7 @@ def ancestor_ids(model: nn.Module, wanted: set[int]) -> set[int]:
 def iter_paths(
     module: nn.Module, path: str, wanted: set[int], holders: set[int], above: tuple[int, ...]
 ) -> Iterator[str]:
-    """Every path of these modules; one that holds itself is not gone into again."""
+    """Yield every path of these modules; a module that contains itself is not entered again."""
     if id(module) in wanted:
         yield path
     elif id(module) in holders and id(module) not in above:
@@ -220,9 +221,9 @@ def iter_paths(
 def copy_with_layers(
     module: nn.Module, path: str, new: Mapping[int, nn.Module], done: dict[int, nn.Module], holders: set[int]
 ) -> nn.Module:
-    """The module with new layers below it: a copy where it holds some, else itself. Raises ReplacementError.
+    """Return the module with new layers below it: a copy if it contains some, else itself. Raise ReplacementError.
 
-    done: the copies that were made already, by the identity of what they are copies of.
+    done: the copies made so far, by the ids of their originals.
     """
     if id(module) in new:
         return new[id(module)]
@@ -236,7 +237,9 @@ def copy_with_layers(
 
 
 def shallow_copy(module: nn.Module, path: str) -> nn.Module:
-    """The same module with tables of its own. Raises ReplacementError where code may refer to this very module."""
+    """Return the module with its own parameter, buffer and submodule tables. Raise ReplacementError if code may refer
+    to this very module.
+    """
     name = path or type(module).__name__
     if any(vars(module).get(hooks) for hooks in HOOK_TABLES):
         raise ReplacementError(f"{name} has hooks")

@@ -1,7 +1,6 @@
-"""What is analysed: a live module or a Python target → TargetModule, seen through its wrappers, with its lazy layers
-made.
+"""The module to analyse: a live module or a Python target → TargetModule, unwrapped, with its lazy layers initialized.
 
-target, arguments, device, dtype → module → without DataParallel, compile → TargetModule → initialised by its inputs
+target, arguments, device, dtype → module → without DataParallel, compile → TargetModule → initialized by its inputs
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ PARALLEL_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 class TargetModule:
     """A module to be analysed.
 
-    device, dtype: where its tensors live and what they are, as a report says it. placement: where its inputs go.
-    live: it is the caller's, who gets it back as it was. holding: its modules and tensors. notes: what a reader must
-    know of how it was looked at. batch_guessed: whether its input got a batch that nobody gave.
+    device, dtype: of its tensors, as a report shows them. placement: of its inputs. live: it belongs to the caller, and
+    must not be changed. holding: its modules and tensors. notes: remarks for the report on how it was analysed.
+    batch_guessed: whether a batch axis was added to its input.
     """
 
     module: nn.Module
@@ -56,12 +55,12 @@ class TargetModule:
 
     @property
     def is_initialized(self) -> bool:
-        """Whether no lazy layer waits for its first input."""
+        """True if no lazy layer waits for its first input."""
         return not self.holding.lazy_tensors
 
     @property
     def main_device(self) -> str:
-        """The device that sets the pace: a GPU, if the model or its inputs are on one."""
+        """The device that determines the speed: a GPU, if the model or its inputs are on one."""
         return leading_device(split_devices(self.device))
 
     @property
@@ -74,8 +73,8 @@ class TargetModule:
 def resolve_target(
     target: Any, arguments: Mapping[str, Any], *, device: str = "auto", dtype: str | None = None
 ) -> TargetModule:
-    """A live module, which stays as it is, or one made by a Python target, a class or a function, put where `device`
-    and `dtype` say.
+    """Return the target as a TargetModule: a live module, which is not changed, or one made by a Python target, a class
+    or a function, moved to `device` and `dtype`.
 
     Raises UsageError.
     """
@@ -101,20 +100,20 @@ def _make_target(target: str, arguments: Mapping[str, Any], device: str, dtype: 
 
 
 def target_from_factory(make: Callable[[], nn.Module], target: str, device: str, dtype: str | None) -> TargetModule:
-    """The module that a Python target makes, put on a device. Raises UsageError."""
+    """Return the module that a Python target makes, moved to a device. Raise UsageError."""
     kind = resolve_dtype(dtype)
     with preserved_generators(device):
         made = make()
     try:
         module, notes = _unwrap(made.to(device=device, dtype=kind))
-    except Exception as error:  # a module's own `to` raises what it likes
+    except Exception as error:  # a module's own `to` may raise anything
         wish = " and ".join(filter(None, (device, dtype)))
         raise UsageError(f"{target} cannot be moved to {wish}: {_exception_text(error)}", "make it there") from error
     return _target_module(module, target, live=False, notes=notes, device=device)
 
 
 def is_factory(target: Any) -> bool:
-    """Whether a live target is a class or function that makes a module."""
+    """Return whether a live target is a class or function that makes a module."""
     return callable(target) and not isinstance(target, (nn.Module, torch.export.ExportedProgram, torch.Tensor))
 
 
@@ -128,7 +127,7 @@ def _exception_text(error: Exception) -> str:
 
 
 def _unwrap(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
-    """What a data-parallel or compiled module runs, and notes that say so."""
+    """Return the module inside a data-parallel or compiled module, and notes that say so."""
     notes: list[str] = []
     while True:
         if isinstance(module, PARALLEL_WRAPPERS):
@@ -172,19 +171,19 @@ def _join_names(names: Any) -> str:
 
 
 def _floating_dtypes(tensors: Sequence[torch.Tensor]) -> list[str]:
-    """The dtypes of floating-point tensors, else of complex ones."""
+    """Return the dtypes of floating-point tensors, else of complex ones."""
     kinds = dict.fromkeys(tensor.dtype for tensor in tensors)
     found = [kind for kind in kinds if kind.is_floating_point] or [kind for kind in kinds if kind.is_complex]
     return [str(kind).removeprefix("torch.") for kind in found]
 
 
 def _dtype_without_floats(tensors: Sequence[torch.Tensor], default: str) -> str:
-    """What a model is made of that has no floats."""
+    """Return the dtype to report for a model without floating-point tensors."""
     return str(tensors[0].dtype).removeprefix("torch.") if tensors else default
 
 
 def _packed_weights(module: nn.Module) -> dict[str, str]:
-    """Modules that keep a quantised weight where no parameter is, with its dtype."""
+    """Return the modules that keep a quantised weight outside of their parameters, with its dtype."""
     found: dict[str, str] = {}
     for name, part in module.named_modules():
         if _is_quantised(type(part)) and callable(getattr(part, "weight", None)):
@@ -198,14 +197,16 @@ def _is_quantised(kind: type) -> bool:
 
 
 def _same_device(one: str, other: str) -> bool:
-    """`cuda` is `cuda:0`."""
+    """Return whether two device names are equal, with `cuda` as `cuda:0`."""
     first, second = torch.device(one), torch.device(other)
     return first.type == second.type and (first.index or 0) == (second.index or 0)
 
 
-# ------------------------------------------------------------ inputs that are there, layers that are not
+# ------------------------------------------------------------ inputs and lazy layers
 def move_inputs(subject: TargetModule, tree: Any) -> Any:
-    """The tensors of arguments where a target's module was put; a live module's stay where they are."""
+    """Return arguments with their tensors on the device of a target's module; those for a live module stay where they
+    are.
+    """
     if subject.live:
         return tree
     device = torch.device(subject.placement.device)
@@ -213,8 +214,9 @@ def move_inputs(subject: TargetModule, tree: Any) -> Any:
 
 
 def with_input_devices(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
-    """The subject with devices that only its inputs name: all where a live module has no tensors of its own, else
-    a GPU where it is on none."""
+    """Return the target with the devices of its inputs: all of them if a live module has no tensors of its own, else a
+    GPU if it is on none.
+    """
     holding = subject.holding
     named = dict.fromkeys(str(leaf.device) for tree in (*args, *kwargs.values()) for _, leaf in named_tensors(tree))
     own = split_devices(subject.device) if holding.parameters or holding.buffers or holding.lazy_tensors else []
@@ -226,10 +228,10 @@ def with_input_devices(subject: TargetModule, args: tuple[Any, ...], kwargs: Map
 
 @attributed_warnings()
 def initialize_lazy(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
-    """The subject with its lazy layers made by one forward pass; of a live module, a copy.
+    """Return the target with its lazy layers initialized by one forward pass; a live module is copied first.
 
-    That pass leaves nothing else behind, as the recorded one does; what ends it is left to that one. Raises UsageError
-    where a live module cannot be copied.
+    That pass has no other effects, like the recorded one. An exception ends it silently: the recorded pass reports it.
+    Raises UsageError if a live module cannot be copied.
     """
     if subject.is_initialized:
         return subject
@@ -243,7 +245,7 @@ def initialize_lazy(subject: TargetModule, args: tuple[Any, ...], kwargs: Mappin
 
 
 def run_isolated(subject: TargetModule, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """One forward pass of a subject's module, or of a copy, that leaves nothing behind; what ends it is not raised."""
+    """Run one forward pass of a target's module, or of a copy, without side effects; exceptions are not raised."""
     given = (*args, *kwargs.values())
     belongings = preserved_objects([part for _, part in subject.holding.modules if subject.live], given)
     tensors = preserved_tensors([tensor for value in given for _, tensor in named_tensors(value)])
@@ -252,7 +254,7 @@ def run_isolated(subject: TargetModule, module: nn.Module, args: tuple[Any, ...]
 
 
 def _uninitialized_notes(holding: ModuleContents) -> Iterator[str]:
-    """A note where lazy layers are still waiting: nobody knows how many parameters they will have."""
+    """Yield a note if lazy layers are still uninitialized: their numbers of parameters are not known."""
     paths = [path for path, part in holding.modules if _is_uninitialized(part)]
     if paths:
         yield f"lazy layers that were not reached have no shapes, and are not counted: {_first_three(paths)}"
@@ -270,8 +272,8 @@ def _copy_module(module: nn.Module) -> nn.Module:
     buffers = [buffer for buffer in module.buffers() if isinstance(buffer, UninitializedBuffer)]
     fresh = {id(buffer): _empty_buffer(buffer) for buffer in buffers}
     try:
-        return copy.deepcopy(module, fresh)  # such buffers cannot copy themselves
-    except Exception as error:  # its tensors and attributes raise what they like
+        return copy.deepcopy(module, fresh)  # uninitialized buffers cannot be copied
+    except Exception as error:  # its tensors and attributes may raise anything
         fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_exception_text(error)}"
         raise UsageError(fact, "run it once, which makes its lazy layers ready, and analyse it then") from error
 

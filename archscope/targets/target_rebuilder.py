@@ -1,10 +1,10 @@
-"""A Python target made again: with other code in its functions, and with a note of the calls that make each module.
+"""Python targets made again: with edited code in their functions, and with a record of the calls that make each module.
 
-    TargetRebuilder(target) ─ changed(file, text) ─→ inside, functions run what the text says; the model made by them
-                     ─ calls ─→ id of a module → the calls in the author's files that made it, the innermost first
+TargetRebuilder(target) ─ changed(file, text) ─→ inside, functions run the edited text; the model that they make
+                 ─ record_calls ─→ path of a module → the calls in the author's files that made it, the innermost first
 
 No file is written. The target's file is run once more, when the target is looked up; afterwards each function gets the
-code of its new text, and its own back.
+code of its edited text, and its own code back.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from archscope.targets.target_module import TargetModule, target_from_factory
 
 PACKAGE_FOLDER = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 MAX_FRAMES = 64
-"""How far up the stack the calls that make a module are looked for."""
+"""The number of stack frames that are searched for the calls that make a module."""
 
 
 @dataclass(frozen=True)
 class SourceCall:
-    """A call in the author's source. function: the innermost one that it stands in; None at the top of the file."""
+    """A call in the author's source. function: the innermost one that contains it; None at the top of the file."""
 
     file: SourceFile
     node: ast.Call
@@ -48,7 +48,7 @@ class SourceCall:
 
 @dataclass
 class TargetRebuilder:
-    """A target that a class or a factory makes. Raises UsageError where it cannot be made at all."""
+    """A target made by a class or a factory. Raises UsageError if it cannot be made at all."""
 
     target: str
     arguments: Mapping[str, Any]
@@ -62,11 +62,11 @@ class TargetRebuilder:
 
     @property
     def is_callable_target(self) -> bool:
-        """Whether there is a function to call again."""
+        """True if there is a function to call again."""
         return callable(self.found) and not isinstance(self.found, nn.Module)
 
     def subject(self) -> TargetModule:
-        """The target made once more; what its code prints, it has printed before."""
+        """Return the target made once more; its output is suppressed, as it was printed before."""
 
         def make() -> nn.Module:
             return make_module(self.found, self.arguments, self.target, device=self.device)
@@ -75,20 +75,22 @@ class TargetRebuilder:
             return target_from_factory(make, self.target, self.device, self.dtype)
 
     def with_arguments(self, **arguments: Any) -> TargetRebuilder:
-        """The same target made with other arguments; its file is not run again."""
+        """Return the same target with other arguments; its file is not run again."""
         other = replace(self, arguments={**self.arguments, **arguments})
         vars(other)["found"] = self.found
         return other
 
     @contextmanager
     def changed(self, file: str, text: str, seconds: float = 60.0) -> Iterator[TargetModule]:
-        """The target made while a file's functions run another text. Raises UsageError, SyntaxError, ValueError, and
-        Overdue where making it and what is done inside takes longer than so many seconds."""
+        """Yield the target made while a file's functions run another text. Raise UsageError, SyntaxError, ValueError.
+
+        Raises DeadlineExceeded if making it and the body of the `with` statement take longer than `seconds`.
+        """
         with replaced_codes(self.changed_codes(file, text)), deadline(seconds):
             yield self.subject()
 
     def changed_codes(self, file: str, text: str) -> dict[FunctionType, CodeType]:
-        """The functions of a file that are other in a text of the same functions. Raises SyntaxError, ValueError."""
+        """Return the functions of a file that differ in a text of the same functions. Raise SyntaxError, ValueError."""
         known = self.sources.file(file)
         if known is None or self.found is None:
             raise UsageError(f"{file} cannot be read")
@@ -97,12 +99,12 @@ class TargetRebuilder:
         )
         alike = Counter(map(code_key, old))
         pairs = {code_key(one): code for one, code in zip(old, new, strict=True) if one != code}
-        if any(alike[key] > 1 for key in pairs):  # two lambdas on one line cannot be told apart
+        if any(alike[key] > 1 for key in pairs):  # two lambdas on one line cannot be distinguished
             raise ValueError("functions of one name on one line")
         return {f: pairs[code_key(f.__code__)] for f in functions_in_file(file) if code_key(f.__code__) in pairs}
 
     def record_calls(self) -> tuple[nn.Module, dict[str, Sequence[SourceCall]]]:
-        """The target made once more, and for each path of it the calls that made the module there."""
+        """Return the target made once more, and for each path the calls that made the module there."""
         with recorded_calls() as noted:
             module = self.subject().module
         places = CallLocator(self.sources)
@@ -116,7 +118,7 @@ def code_key(code: CodeType) -> tuple[str, int]:
 
 @contextmanager
 def replaced_codes(codes: Mapping[FunctionType, CodeType]) -> Iterator[None]:
-    """Inside, the functions run other code. Raises ValueError where code wants other variables of outer functions."""
+    """Run the functions with other code inside. Raise ValueError if code needs other variables of outer functions."""
     before = {function: function.__code__ for function in codes}
     try:
         for function, code in codes.items():
@@ -128,14 +130,14 @@ def replaced_codes(codes: Mapping[FunctionType, CodeType]) -> Iterator[None]:
 
 
 def functions_in_file(file: str) -> Iterator[FunctionType]:
-    """The functions and methods that a loaded file defines."""
+    """Yield the functions and methods that a loaded file defines."""
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType) and getattr(module, "__file__", None) == file:
             yield from iter_functions(vars(module), file, set())
 
 
 def iter_functions(names: Mapping[str, Any], file: str, seen: set[int]) -> Iterator[FunctionType]:
-    """The functions among named values, in classes among them, and in those around which a decorator put others."""
+    """Yield the functions among named values, in classes among them, and those wrapped by decorators."""
     waiting = list(names.values())
     while waiting:
         value = waiting.pop()
@@ -155,21 +157,21 @@ def iter_functions(names: Mapping[str, Any], file: str, seen: set[int]) -> Itera
 
 
 def closure_functions(function: FunctionType) -> Iterator[FunctionType]:
-    """The functions that a function has from the one around it."""
+    """Yield the functions in the closure of a function."""
     for cell in function.__closure__ or ():
         with suppress(ValueError):  # the name has no value yet
             if isinstance(cell.cell_contents, FunctionType):
                 yield cell.cell_contents
 
 
-# ------------------------------------------------------------ which calls make a module
+# ------------------------------------------------------------ the calls that make modules
 ModuleCalls = dict[int, "tuple[nn.Module, list[tuple[CodeType, int]]]"]
-"""id → the module, and the code and instruction of each call of the author's, the innermost first."""
+"""id → the module, and the code and instruction of each call in the author's code, the innermost first."""
 
 
 @contextmanager
 def recorded_calls() -> Iterator[ModuleCalls]:
-    """Inside, each module that is made is noted with the calls that make it."""
+    """Record, for each module made inside, the calls that make it."""
     original, noted = nn.Module.__init__, ModuleCalls()
 
     def init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
@@ -185,7 +187,7 @@ def recorded_calls() -> Iterator[ModuleCalls]:
 
 
 def stack_frames(frame: FrameType | None) -> list[tuple[CodeType, int]]:
-    """The frames up to archscope's own; which of them are the author's is told later."""
+    """Return the frames up to archscope's own; those of the author's code are selected later."""
     found: list[tuple[CodeType, int]] = []
     while frame is not None and len(found) < MAX_FRAMES and not frame.f_code.co_filename.startswith(PACKAGE_FOLDER):
         found.append((frame.f_code, frame.f_lasti))
@@ -195,7 +197,7 @@ def stack_frames(frame: FrameType | None) -> list[tuple[CodeType, int]]:
 
 @dataclass
 class CallLocator:
-    """Finds the calls of frames in the text of their files."""
+    """A finder for the calls of frames in the text of their files."""
 
     sources: SourceCache
     nodes: dict[str, dict[tuple[int, int, int, int], tuple[ast.Call, ast.FunctionDef | None]]] = field(
@@ -219,7 +221,7 @@ class CallLocator:
 def calls_by_position(
     tree: ast.AST, function: ast.FunctionDef | None
 ) -> Iterator[tuple[tuple[int, int, int, int], tuple[ast.Call, ast.FunctionDef | None]]]:
-    """Every call by its place, with the function that it stands in."""
+    """Yield every call by its position, with the function that contains it."""
     for node in ast.iter_child_nodes(tree):
         inner = node if isinstance(node, ast.FunctionDef) else function
         if isinstance(node, ast.Call):

@@ -1,6 +1,6 @@
-"""An input that was given without its batch: the first layer shows it → the input in a batch, and a note.
+"""Inputs without a batch axis, recognised by the first layer: the input → the input as a batch of one, and a note.
 
-Conv2d(3, …) and 3×28×28 → 1×3×28×28          Linear(784, …) and 784 → 1×784
+Conv2d(3, …) and 3×28×28 → 1×3×28×28 Linear(784, …) and 784 → 1×784
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CHANNEL_LAYERS: tuple[tuple[type[nn.Module], int], ...] = (
     (nn.BatchNorm2d, 2),
     (nn.BatchNorm3d, 3),
 )
-"""Layers that read channels, with the number of axes behind them."""
+"""Layers that read channels, with the number of axes after the channels."""
 
 
 class LayerReachedError(Exception):
-    """Ends a run at its first layer."""
+    """An exception that ends a run at its first layer."""
 
 
 def find_missing_batch(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The first layer, by its class, where it shows that the one input of a call has no batch; else nothing."""
+    """Return the class of the first layer if it shows that the one input of a call has no batch axis; else ""."""
     (given,) = (*args, *kwargs.values())
     parts = [part for part in subject.module.modules() if not list(part.children())]
     if not isinstance(given, torch.Tensor) or not lacks_batch(parts, tuple(given.shape)):
@@ -43,14 +43,16 @@ def find_missing_batch(subject: TargetModule, args: tuple[Any, ...], kwargs: Map
 
 
 def batch_note(layer: str, alone: tuple[Any, Any], whole: tuple[Any, Any]) -> str:
-    """A note that says how an input was taken. alone, whole: the arguments of a call without and with the batch."""
+    """Return the note on how an input was interpreted. alone, whole: the arguments of a call without and with the
+    batch.
+    """
     shapes = [units.format_shape(tuple(next(iter_leaves(list(arguments))).shape)) for arguments in (alone, whole)]
     what = f"{shapes[0]} was taken as one example, {shapes[1]}"
     return f"{what}, as the first layer ({layer}) shows; a tensor goes in as it is"
 
 
 def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
-    """Whether a shape is one example of what the first layer reads."""
+    """Return whether a shape is one example of the first layer's input."""
     first = parts[0] if parts else None
     for kind, axes in CHANNEL_LAYERS:
         if isinstance(first, kind):
@@ -71,7 +73,7 @@ def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
 
 
 def receives_input(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any], layer: nn.Module) -> bool:
-    """Whether a call gives its one input to a layer with the shape that it has. The call ends there."""
+    """Return whether a call passes its one input to a layer in an unchanged shape. The call ends there."""
     (given,) = (*args, *kwargs.values())
     found: list[tuple[int, ...]] = []
 

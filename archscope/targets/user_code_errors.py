@@ -1,6 +1,6 @@
-"""What an error of the author's own code is about, where its expression tells for certain: a cure, or nothing.
+"""The causes of errors in the author's own code, if the failing expression shows them for certain: a help, or "".
 
-self.WIDTHS[groups], KeyError(4) → "WIDTHS has 3 and 8"        assert dim % heads == 0 → heads that divide dim
+self.WIDTHS[groups], KeyError(4) → "WIDTHS has 3 and 8" assert dim % heads == 0 → heads that divide dim
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_SUPER_INIT = "before Module.__init__() call"
 
 
 def user_code_help(error: BaseException, making: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
-    """What would do, where that is certain; else nothing."""
+    """Return what would work, if that is certain; else ""."""
     names = making.names
     if isinstance(error, AttributeError) and NO_SUPER_INIT in str(error) and making.module is not None:
         return f"super().__init__() comes first in {type(making.module).__name__}.__init__"
@@ -53,7 +53,7 @@ def _index_help(error: BaseException, node: ast.Subscript, names: Mapping[str, o
 
 
 def _attribute_help(making: ConstructionStep, file: SourceFile, node: ast.Attribute) -> str:
-    """An attribute that is set further down, or is called nearly so."""
+    """Return a help for an attribute that is set further down, or has a similar name."""
     holder = static_value(node.value, making.names)
     if holder is UNRESOLVED:
         return ""
@@ -66,7 +66,9 @@ def _attribute_help(making: ConstructionStep, file: SourceFile, node: ast.Attrib
 
 
 def _later_assignment_line(file: SourceFile, node: ast.Attribute, making: ConstructionStep) -> int:
-    """The first line of the same constructor below an expression that sets its attribute; 0 where there is none."""
+    """Return the first line after an expression, in the same constructor, that sets its attribute; 0 if
+    there is none.
+    """
     first = making.innermost.f_code.co_firstlineno
     for function in ast.walk(file.tree):
         if isinstance(function, ast.FunctionDef) and function.lineno <= node.lineno <= (function.end_lineno or 0):
@@ -81,7 +83,7 @@ def _later_assignment_line(file: SourceFile, node: ast.Attribute, making: Constr
 
 
 def _call_help(node: ast.Call, names: Mapping[str, object]) -> str:
-    """What a class or function takes that was called with other arguments."""
+    """Return the signature of a class or function that was called with wrong arguments."""
     called = static_value(node.func, names)
     starred = any(isinstance(one, ast.Starred) for one in node.args) or any(k.arg is None for k in node.keywords)
     if called is UNRESOLVED or not callable(called) or starred:
@@ -110,7 +112,7 @@ def _signature_help(called: Any, signature: inspect.Signature, given: Mapping[st
 
 
 def _divisor_help(node: ast.BinOp | ast.Compare, names: Mapping[str, object]) -> str:
-    """Divisors for `size % count`, `size % count == 0`, where count does not divide size."""
+    """Return divisors for `size % count`, `size % count == 0`, if count does not divide size."""
     remainder = node.left if isinstance(node, ast.Compare) else node
     if not isinstance(remainder, ast.BinOp) or not isinstance(remainder.op, ast.Mod):
         return ""
@@ -123,7 +125,7 @@ def _divisor_help(node: ast.BinOp | ast.Compare, names: Mapping[str, object]) ->
 
 
 def condition_at(file: SourceFile, line: int) -> ast.AST | None:
-    """The condition of an assertion, or of the innermost `if` around a `raise`, at a line."""
+    """Return the condition of an assertion, or of the innermost `if` around a `raise`, at a line."""
     found: ast.AST | None = None
     for node in ast.walk(file.tree):
         if not isinstance(node, (ast.Assert, ast.If)):

@@ -1,7 +1,7 @@
-"""Where the values of an expression came from: a frame that stands at it → `mid = branch // 4 = 90`.
+"""The origins of values in an expression: a frame that stopped at it → `mid = branch // 4 = 90`.
 
-By reading: no code is run. A name's assignment is shown only where the value that it had then is the one that it has:
-it is bound once, before the expression, on every way to it, and so are the names in it.
+Read from the source; no code is run. A name's assignment is shown only if its value is certainly still the present one:
+it is bound once, before the expression, on every path to it, and so are the names in it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ DESCRIPTOR_TYPES = (property, FunctionType, classmethod, staticmethod)
 
 
 def find_origins(making: ConstructionStep, file: SourceFile, node: ast.AST) -> list[str]:
-    """Each name of an expression with its value, and what it was made of; constants and functions left out."""
+    """Return each name of an expression with its value, and the expression that it was computed from; without constants
+    and functions.
+    """
     return list(dict.fromkeys(_iter_origins(making, file, node)))[:MAX_ORIGINS]
 
 
@@ -50,7 +52,7 @@ def _iter_origins(making: ConstructionStep, file: SourceFile, node: ast.AST) -> 
 
 
 def loop_state(making: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
-    """In which turn of the loops around an expression it stood: `i = 0, width = 64`; empty without a loop."""
+    """Return the present iteration of the loops around an expression: `i = 0, width = 64`; "" without a loop."""
     function, line = running_function(making, file), getattr(node, "lineno", 0)
     loops = [n for n in ast.walk(function or ast.Pass()) if isinstance(n, ast.For) and n.lineno <= line]
     around = [loop for loop in loops if loop.body[0].lineno <= line <= (loop.body[-1].end_lineno or 0)]
@@ -71,13 +73,13 @@ def is_shown_value(value: object) -> bool:
 
 
 def _without_attributes(node: ast.expr) -> ast.AST:
-    """The names of an expression that are no attributes: those may have been other ones then."""
+    """Return an expression without attributes: they may have had other values before."""
     names = [name for name in iter_read_names(node) if isinstance(name, ast.Name)]
     return ast.Tuple([ast.Name(name.id, ast.Load()) for name in names], ast.Load())
 
 
 def iter_read_names(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
-    """The names and dotted names that an expression reads, in their order; what is called is none."""
+    """Yield the names and dotted names that an expression reads, in order, without those of called functions."""
     if isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and is_dotted(node)):
         yield node
         return
@@ -92,7 +94,9 @@ def is_dotted(node: ast.expr) -> bool:
 
 
 def static_value(node: ast.expr, names: Mapping[str, object]) -> Any:
-    """What a name, a dotted name or an index of one is; UNKNOWN for what only a run of the author's code could tell."""
+    """Return the value of a name, a dotted name or an index of one; UNRESOLVED if only a run of the author's code could
+    determine it.
+    """
     match node:
         case ast.Constant(value=value):
             return value
@@ -119,7 +123,7 @@ def static_value(node: ast.expr, names: Mapping[str, object]) -> Any:
 
 
 def static_attribute(holder: object, name: str) -> Any:
-    """An attribute that is there, and is not worked out."""
+    """Return an attribute that is stored, not computed."""
     if holder is UNRESOLVED:
         return UNRESOLVED
     if isinstance(holder, nn.Module) and name in holder.__dict__.get("_modules", {}):
@@ -135,7 +139,7 @@ def static_attribute(holder: object, name: str) -> Any:
 
 # ------------------------------------------------------------ assignments
 def running_function(making: ConstructionStep, file: SourceFile) -> ast.FunctionDef | None:
-    """The definition of the function that was running, the one around a comprehension."""
+    """Return the definition of the function that was running; for a comprehension, of the one around it."""
     codes: list[CodeType] = [one.f_code for one in making.frames if one.f_code.co_name not in INNER_CODE_NAMES]
     code = (codes or [making.frame.f_code])[-1]
     for node in ast.walk(file.tree):
@@ -148,7 +152,7 @@ def running_function(making: ConstructionStep, file: SourceFile) -> ast.Function
 
 
 def count_bindings(function: ast.FunctionDef | None) -> Counter[str]:
-    """How often each name is bound in a function, as an argument too."""
+    """Return how often each name is bound in a function, including as an argument."""
     if function is None:
         return Counter()
     found = Counter(argument.arg for argument in all_arguments(function.args))
@@ -157,7 +161,9 @@ def count_bindings(function: ast.FunctionDef | None) -> Counter[str]:
 
 
 def find_assignment(function: ast.FunctionDef | None, name: str, node: ast.AST, bound: Counter[str]) -> ast.expr | None:
-    """What a name was bound to before an expression; None where that could have been another value."""
+    """Return the expression that a name was bound to before an expression; None if that could have been
+    another value.
+    """
     if function is None or bound[name] != 1:
         return None
     for statement in statements_before(function, getattr(node, "lineno", 0)):
@@ -170,7 +176,7 @@ def find_assignment(function: ast.FunctionDef | None, name: str, node: ast.AST, 
 
 
 def statements_before(statement: ast.AST, line: int) -> Iterator[ast.stmt]:
-    """The statements that have run on the way to a line, whichever way was taken."""
+    """Yield the statements that run on every path to a line."""
     for _, block in ast.iter_fields(statement):
         inside = [one for one in block if isinstance(one, ast.stmt)] if isinstance(block, list) else []
         holds = [one for one in inside if one.lineno <= line <= (one.end_lineno or one.lineno)]
