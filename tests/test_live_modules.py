@@ -210,7 +210,7 @@ def test_packed_weights_are_named_and_not_taken_for_none() -> None:
         model = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
         report = archscope.summarize(model, input=(2, 4))
     assert (report.trace.dtype, report.trace.inputs[0].value.dtype) == ("qint8", "float32")
-    assert "packed as qint8 are no parameters, and not counted: 0" in report.trace.notes[0]
+    assert "packed as qint8 are not parameters, and not counted: 0" in report.trace.notes[0]
 
 
 @pytest.mark.moves_rng
@@ -254,8 +254,8 @@ def test_a_pending_backward_survives_a_summary() -> None:
             r"Linear cannot be made without 'in_features' and 'out_features'\n  help: set={\"in_features\": …, ",
         ),
         (lambda: 3, "<lambda> gives an int, not a torch.nn.Module"),
-        (3, "3 is no target\n  help: a live nn.Module"),
-        (torch.ones(2), "a tensor is no target"),
+        (3, "3 is not a target\n  help: a live nn.Module"),
+        (torch.ones(2), "a tensor is not a target"),
     ],
 )
 def test_wrong_live_targets(target: Any, message: str) -> None:

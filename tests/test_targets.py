@@ -253,7 +253,7 @@ def test_tensors_go_where_a_target_was_put(folder: Path) -> None:
             r"without 'width' and 'depth'\n  help: set={.width.: …, .depth.: …} \(it is Sized\(width, depth",
         ),
         ("net.py:instance", {"set": {"width": 2}}, "is an instance, which takes no arguments\n  help: leave them out"),
-        ("net.py:widths", {}, "{'a': 3}, no class, function or instance"),
+        ("net.py:widths", {}, "{'a': 3}, not a class, function or instance"),
         (
             "net.py:pair",
             {},

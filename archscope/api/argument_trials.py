@@ -62,6 +62,6 @@ def try_argument(
 
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()), deadline(ARGUMENT_TRIAL_SECONDS):
-            return run(remaking.with_arguments(**{name: value}).subject())
+            return run(remaking.with_arguments(**{name: value}).rebuild())
     except (Exception, SystemExit, DeadlineExceeded):  # noqa: BLE001 - the author's code raises what it likes
         return None

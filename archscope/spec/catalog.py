@@ -77,12 +77,13 @@ def suggest_variant(word: str) -> str:
 
 def find_variants_named(name: str) -> list[str]:
     """Return the targets of all variants with that name in the package's networks, except those of the tutorials."""
-    files = (
+    networks = (
         describe_network(f"{bundled_networks.TARGET_PREFIX}{one}.yaml")
         for one in bundled_networks.network_names()
         if "/" not in one
     )
-    return [variant.target for one in files for variant in one.variants if variant.target.rpartition(":")[2] == name]
+    targets = (variant.target for network in networks for variant in network.variants)
+    return [target for target in targets if target.rpartition(":")[2] == name]
 
 
 def library_summary(library: Library) -> str:
@@ -94,9 +95,9 @@ def library_summary(library: Library) -> str:
             break
         head.append(line.lstrip("# ").strip())
     found = FIRST_SENTENCE.match(" ".join(head))
-    said = found[0] if found else ""
+    sentence = found[0] if found else ""
     blocks = ", ".join(block.name for block in root.blocks)
-    return said.rstrip(".") or (root.name if root.layers is not None else f"a library of blocks: {blocks}")
+    return sentence.rstrip(".") or (root.name if root.layers is not None else f"a library of blocks: {blocks}")
 
 
 def describe_variant(target: str, variant: Variant) -> NetworkVariant:

@@ -72,9 +72,10 @@ def without_empty(found: dict[str, Plain]) -> dict[str, Plain]:
     return {key: value for key, value in found.items() if value not in ("", [], {})}
 
 
-def plain_expression(one: Expression) -> Plain:
+def plain_expression(expression: Expression) -> Plain:
     """Return the YAML value of an expression: an int for a whole number, which needs no quotes, else its text."""
-    return int(one.text) if one.text.isdecimal() and str(int(one.text)) == one.text else one.text
+    text = expression.text
+    return int(text) if text.isdecimal() and str(int(text)) == text else text
 
 
 def plain_data(value: Data) -> Plain:
@@ -100,15 +101,15 @@ def plain_settings(found: tuple[Setting, ...]) -> Plain:
     return {one.name: plain_data(one.value) for one in found}
 
 
-def plain_variant(one: Variant) -> Plain:
+def plain_variant(variant: Variant) -> Plain:
     return {
-        **{each.name: plain_data(each.value) for each in one.settings},
-        **without_empty({"expect": plain_checks(one.expect)}),
+        **{each.name: plain_data(each.value) for each in variant.settings},
+        **without_empty({"expect": plain_checks(variant.expect)}),
     }
 
 
 def plain_imports(found: tuple[Import, ...]) -> Plain:
-    return {one.source: {there.name: here for there, here in one.names} for one in found}
+    return {one.source: {original.name: local for original, local in one.names} for one in found}
 
 
 def plain_let(found: tuple[Definition, ...]) -> Plain:
@@ -118,79 +119,81 @@ def plain_let(found: tuple[Definition, ...]) -> Plain:
     }
 
 
-def plain_module(one: DeclaredModule) -> Plain:
-    return one.body.text if isinstance(one.body, Expression) else plain_layer_call(one.body)
+def plain_module(module: DeclaredModule) -> Plain:
+    return module.body.text if isinstance(module.body, Expression) else plain_layer_call(module.body)
 
 
 def plain_checks(found: tuple[Check, ...]) -> Plain:
     return {one.key: plain_data(one.value) for one in found}
 
 
-def plain_input(one: Input) -> Plain:
-    if one.dims is None:
+def plain_input(declared: Input) -> Plain:
+    if declared.dims is None:
         return None
-    shape: Plain = [plain_expression(dim) for dim in one.dims]
-    if one.dtype == "float32" and one.low is None and one.high is None:
+    shape: Plain = [plain_expression(dim) for dim in declared.dims]
+    if declared.dtype == "float32" and declared.low is None and declared.high is None:
         return shape
     bounds = {
-        key: plain_expression(bound) for key, bound in (("low", one.low), ("high", one.high)) if bound is not None
+        key: plain_expression(bound)
+        for key, bound in (("low", declared.low), ("high", declared.high))
+        if bound is not None
     }
-    return {"shape": shape, "dtype": one.dtype, **bounds}
+    return {"shape": shape, "dtype": declared.dtype, **bounds}
 
 
-def plain_block(one: Block) -> Plain:
+def plain_block(block: Block) -> Plain:
     found: dict[str, Plain] = {
-        "note": one.note,
-        "inputs": {each.name: plain_input(each) for each in one.inputs or ()},
-        "let": plain_let(one.let),
-        "modules": {each.name: plain_module(each) for each in one.modules},
-        "expect": plain_checks(one.expect),
+        "note": block.note,
+        "inputs": {each.name: plain_input(each) for each in block.inputs or ()},
+        "let": plain_let(block.let),
+        "modules": {each.name: plain_module(each) for each in block.modules},
+        "expect": plain_checks(block.expect),
     }
     found = without_empty(found)
-    if one.returns is not None:
-        found["return"] = plain_data(one.returns)
-    return {**found, "layers": plain_steps(one.layers)} if found else plain_steps(one.layers)
+    if block.returns is not None:
+        found["return"] = plain_data(block.returns)
+    return {**found, "layers": plain_steps(block.layers)} if found else plain_steps(block.layers)
 
 
 def plain_steps(found: Steps) -> list[Plain]:
     return [plain_step(one) for one in found]
 
 
-def plain_step(one: Step) -> Plain:
-    modifiers = plain_modifiers(one)
-    key, value = plain_subject(one)
+def plain_step(step: Step) -> Plain:
+    modifiers = plain_modifiers(step)
+    key, value = plain_subject(step)
     if not modifiers and key == "do" and not isinstance(value, dict):
         return value
     return {**modifiers, key: value}
 
 
-def plain_modifiers(one: Step) -> dict[str, Plain]:
-    found: dict[str, Plain] = {"note": one.note, "expect": plain_checks(one.expect)}
-    for key, value in (("when", one.when), ("from", one.source)):
+def plain_modifiers(step: Step) -> dict[str, Plain]:
+    found: dict[str, Plain] = {"note": step.note, "expect": plain_checks(step.expect)}
+    for key, value in (("when", step.when), ("from", step.source)):
         if value is not None:
             found[key] = plain_expression(value)
-    if one.otherwise:
-        found["else"] = plain_steps(one.otherwise)
-    if isinstance(one.loop, Repeat):
-        found["repeat"] = plain_expression(one.loop.count)
-    elif isinstance(one.loop, For):
-        names: list[Plain] = [label.name for label in one.loop.names]
-        found["for"], found["in"] = names[0] if one.loop.single else names, plain_data(one.loop.items)
-    if one.collect is not None:
-        found["collect"] = one.collect.name
-    if isinstance(one.body, Join) and one.body.dim is not None:
-        found["dim"] = plain_expression(one.body.dim)
+    if step.otherwise:
+        found["else"] = plain_steps(step.otherwise)
+    if isinstance(step.loop, Repeat):
+        found["repeat"] = plain_expression(step.loop.count)
+    elif isinstance(step.loop, For):
+        names: list[Plain] = [label.name for label in step.loop.names]
+        found["for"], found["in"] = names[0] if step.loop.single else names, plain_data(step.loop.items)
+    if step.collect is not None:
+        found["collect"] = step.collect.name
+    if isinstance(step.body, Join) and step.body.dim is not None:
+        found["dim"] = plain_expression(step.body.dim)
     return without_empty(found)
 
 
-def plain_subject(one: Step) -> tuple[str, Plain]:
+def plain_subject(step: Step) -> tuple[str, Plain]:
     """Return the key and the value of a step's subject."""
-    body = one.body
-    if one.target is not None or isinstance(body, Step):
+    body = step.body
+    if step.target is not None or isinstance(body, Step):
         value = plain_step(body) if isinstance(body, Step) else plain_body(body)
         if isinstance(body, Step) and not isinstance(value, dict):
             value = {"do": value}
-        return "do" if one.target is None else target_text(one.target), value
+        return "do" if step.target is None else target_text(step.target), value
     match body:
         case Residual():
             return "residual", plain_residual(body)
@@ -216,18 +219,18 @@ def target_text(found: Target, *, nested: bool = False) -> str:
     return f"({text})" if nested else text
 
 
-def plain_layer_call(one: LayerCall) -> dict[str, Plain]:
+def plain_layer_call(call: LayerCall) -> dict[str, Plain]:
     """Return a layer call's arguments: a list if some are positional, a mapping if all are keywords."""
-    if not one.args:
-        return {one.name: {label.name: plain_data(value) for label, value in one.kwargs}}
-    pairs: Iterable[Plain] = ({label.name: plain_data(value)} for label, value in one.kwargs)
-    return {one.name: [*(plain_data(value) for value in one.args), *pairs]}
+    if not call.args:
+        return {call.name: {label.name: plain_data(value) for label, value in call.kwargs}}
+    pairs: Iterable[Plain] = ({label.name: plain_data(value)} for label, value in call.kwargs)
+    return {call.name: [*(plain_data(value) for value in call.args), *pairs]}
 
 
-def plain_residual(one: Residual) -> Plain:
-    found: dict[str, Plain] = {} if one.when is None else {"when": plain_expression(one.when)}
-    found["main"] = plain_steps(one.main)
-    return {**found, "shortcut": plain_steps(one.shortcut)} if one.shortcut else found
+def plain_residual(residual: Residual) -> Plain:
+    found: dict[str, Plain] = {} if residual.when is None else {"when": plain_expression(residual.when)}
+    found["main"] = plain_steps(residual.main)
+    return {**found, "shortcut": plain_steps(residual.shortcut)} if residual.shortcut else found
 
 
 def plain_branches(found: tuple[Branch, ...]) -> Plain:

@@ -304,8 +304,8 @@ class EditableSpec:
         start = span.column - 1 + len("residual:")
         inline = re.sub(r"(^|\s)#.*", "", head[start:]).strip()
         text = self._shortcut_inline(lines, span, inline, steps) if inline else self._shortcut_below(lines, span, steps)
-        page = self._read(text) if text is not None else None
-        found = page.node_at(Residual, span) if page is not None else None
+        edited = self._read(text) if text is not None else None
+        found = edited.node_at(Residual, span) if edited is not None else None
         return text if isinstance(found, Residual) and found.main == before.main and found.shortcut else None
 
     def _shortcut_inline(self, lines: list[str], span: Span, inline: str, steps: Sequence[str]) -> str:

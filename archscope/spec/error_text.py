@@ -11,7 +11,7 @@ MAX_ERROR_CHARS = 300
 def describe_error(error: BaseException) -> str:
     """Return the error message on one line, with a plain text for overflows."""
     if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
+        return "it needs more memory than is available"
     text = first_line(error).rstrip(". ")
     if "overflow" in text.lower():
         return "a tensor of more than 2⁶³ bytes"

@@ -63,7 +63,7 @@ COMPARISON_OPERATORS: Mapping[type, tuple[str, Callable]] = {
 PYTHON_PREFIXES = ("torch", "nn", "F", "self", "np")
 NAMED_BY_TEXT = (ast.Call, ast.BinOp, ast.Subscript, ast.Compare, ast.BoolOp, ast.IfExp, ast.List)
 """Expressions whose text is used as the name of a value that has no other name."""
-NO_LAYER_HELP = "torch.nn has no such layer; blocks of your own stand under `blocks:`"
+NO_LAYER_HELP = "torch.nn has no such layer; define your own blocks under `blocks:`"
 UNDEFINED_HELP = "define it under `params:` or `let:`; a word is written in quotes"
 CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
 
@@ -212,16 +212,16 @@ class Evaluator:
             and is_safe_expression(node.body, self.lookup)
             and is_safe_expression(node.orelse, self.lookup)
         ):
-            here, otherwise = self._evaluate(node.body, source), self._evaluate(node.orelse, source)
-            if is_number(here) and is_number(otherwise):
-                return test.select(here, otherwise)  # type: ignore[attr-defined]
+            chosen, otherwise = self._evaluate(node.body, source), self._evaluate(node.orelse, source)
+            if is_number(chosen) and is_number(otherwise):
+                return test.select(chosen, otherwise)  # type: ignore[attr-defined]
         return self._evaluate(node.body if self._truth(test) else node.orelse, source)
 
     def _truth(self, value: object) -> bool:
         return value.to_bool(self.host) if isinstance(value, SpecValue) else bool(value)
 
     def _compare(self, node: ast.Compare, source: Expression) -> object:
-        held: object = True
+        combined: object = True
         left = self._evaluate(node.left, source)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._evaluate(right_node, source)
@@ -233,11 +233,11 @@ class Evaluator:
             if isinstance(holds, SpecValue):
                 if not holds.numeric:
                     raise EvaluationError(
-                        f"{holds.what} cannot stand in a chain of comparisons", "compare two at a time"
+                        f"{holds.what} cannot be part of a chain of comparisons", "compare two at a time"
                     )
-                held = holds.binary("and", held, swapped=True, host=self.host)
+                combined = holds.binary("and", combined, swapped=True, host=self.host)
             left = right
-        return held
+        return combined
 
     def _compare_pair(self, op: ast.cmpop, left: object, right: object) -> object:
         symbol, apply = COMPARISON_OPERATORS[type(op)]

@@ -36,7 +36,7 @@ ALLOWED_NODES: frozenset[type[ast.AST]] = frozenset({
 DANGLING_OPERATOR = re.compile(r"([-+*/%@=<>]|(?<![\d.])\.|\b(and|or|not|in|is|if|else))$")
 LOOP_HELP = "for:, repeat: and collect: make loops"
 UNSUPPORTED_NODES: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
-    ((ast.Lambda,), "lambda", "a little function goes into let:, as 'name(a, b): expr'"),
+    ((ast.Lambda,), "lambda", "a function goes into let:, as 'name(a, b): expr'"),
     ((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "a comprehension", LOOP_HELP),
     ((ast.JoinedStr, ast.FormattedValue), "an f-string", "use a plain string"),
     ((ast.NamedExpr,), "':='", "name a value with a label: '- name: expr'"),
@@ -47,7 +47,7 @@ UNSUPPORTED_NODES: tuple[tuple[tuple[type[ast.AST], ...], str, str], ...] = (
 )
 SYNTAX_MESSAGES: tuple[tuple[str, str, str], ...] = (
     ("unterminated", "a quote is not closed", "strings are 'text'"),
-    ("invalid decimal literal", "a number runs into a letter", "names do not start with a digit"),
+    ("invalid decimal literal", "a number is followed by a letter", "names do not start with a digit"),
     ("invalid escape sequence", "an unknown \\ escape in a string", "write two: \\\\"),
     ("leading zeros", "a number starts with 0", "write it without the zeros"),
     ("f-string", "f-strings are not part of the language", "use a plain string"),
@@ -138,7 +138,7 @@ def check_brackets(text: str, span: Span, place: Span | None, found: BracketScan
     if found.stray is not None:
         at = place or span.shifted(found.stray)
         raise ParseError(
-            at, f"unbalanced brackets in {quote_short(text)}", f"this {text[found.stray]!r} closes nothing open"
+            at, f"unbalanced brackets in {quote_short(text)}", f"this {text[found.stray]!r} has no opening bracket"
         )
 
 
@@ -262,7 +262,7 @@ def misplaced_star(tree: ast.AST) -> tuple[ast.AST, str, str] | None:
         if isinstance(node, ast.Starred) and id(node) not in at_home:
             return node, "'*' unpacks only in calls and lists", "write [*values]"
         if is_ellipsis(node) and id(node) not in at_home:
-            return node, "'...' stands only in an index", "write x[..., 0]"
+            return node, "'...' is allowed only in an index", "write x[..., 0]"
     return None
 
 

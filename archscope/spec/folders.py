@@ -34,13 +34,13 @@ def specs_in_folder(folder: str) -> list[str]:
     large.
     """
     found: list[str] = []
-    met = 0
-    for inside, folders, names in os.walk(folder):
-        met += len(folders) + len(names)
-        if met > MOST_ENTRIES:
+    count = 0
+    for directory, folders, names in os.walk(folder):
+        count += len(folders) + len(names)
+        if count > MOST_ENTRIES:
             fact = f"there are more than {MOST_ENTRIES:,} files and folders in {folder}"
             raise UsageError(fact, "name the folder that holds the specs")
-        found += [str(Path(inside, name)) for name in names if name.endswith((".yaml", ".yml"))]
+        found += [str(Path(directory, name)) for name in names if name.endswith((".yaml", ".yml"))]
     if not found:
         raise UsageError(f"no .yaml file in {folder}", "name a spec, or a folder of specs")
     return sorted(found)

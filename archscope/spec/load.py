@@ -62,8 +62,8 @@ def standard_names() -> tuple[str, ...]:
 
 def allowed_folder(path: str) -> str:
     """Return the directory that imports may not leave."""
-    here, home = os.path.realpath(os.curdir), os.path.realpath(os.path.dirname(path) or os.curdir)
-    return here if is_inside(home, here) else home
+    current, root = os.path.realpath(os.curdir), os.path.realpath(os.path.dirname(path) or os.curdir)
+    return current if is_inside(root, current) else root
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -113,59 +113,65 @@ class Loader:
         same = self.known is not None and self.known.sources.get(name) == text
         return self.known.files.get(name) if self.known is not None and same else None
 
-    def load_import(self, one: Import, chain: tuple[SpecPath, ...]) -> Import:
+    def load_import(self, declared: Import, chain: tuple[SpecPath, ...]) -> Import:
         """Return the import with its file resolved and read; errors have the place of the import."""
         try:
-            found = self.resolve(one, chain[-1])
+            found = self.resolve(declared, chain[-1])
             if found.real not in self.read:
-                self.check_limits(one, chain)
+                self.check_limits(declared, chain)
                 given = self.texts.get(found.name)
-                self.add(found, read_file(found.real, one.span, one.source) if given is None else given, chain)
+                self.add(
+                    found, read_file(found.real, declared.span, declared.source) if given is None else given, chain
+                )
             elif found.real in [source.real for source in chain]:
                 raise ParseError(
-                    one.span, f"import cycle: {cycle_text(chain, found)}", "move shared blocks to a third file"
+                    declared.span, f"import cycle: {cycle_text(chain, found)}", "move shared blocks to a third file"
                 )
         except ParseError as fault:
             self.problems.add(fault.problem)
-            return one
+            return declared
         name = self.read[found.real]
         if name not in self.broken:
-            self.check_names(one, self.files[name])
-        return replace(one, file=name)
+            self.check_names(declared, self.files[name])
+        return replace(declared, file=name)
 
-    def check_limits(self, one: Import, chain: tuple[SpecPath, ...]) -> None:
+    def check_limits(self, declared: Import, chain: tuple[SpecPath, ...]) -> None:
         if len(chain) > MAX_IMPORT_DEPTH:
-            raise ParseError(one.span, f"imports nested more than {MAX_IMPORT_DEPTH} files deep", "import it directly")
+            raise ParseError(
+                declared.span, f"imports nested more than {MAX_IMPORT_DEPTH} files deep", "import it directly"
+            )
         if len(self.read) >= MAX_FILES:
-            raise ParseError(one.span, f"more than {MAX_FILES} files are imported", "put blocks together")
+            raise ParseError(declared.span, f"more than {MAX_FILES} files are imported", "put blocks together")
 
-    def check_names(self, one: Import, spec: Spec) -> None:
+    def check_names(self, declared: Import, spec: Spec) -> None:
         """Report every imported name that is neither a block of that file nor the file's own net."""
         offered = [block.name for block in spec.blocks] + ([spec.name] if spec.layers is not None else [])
-        for there, _ in one.names:
-            if there.name not in offered:
-                help = did_you_mean(there.name, offered) or "it defines " + (", ".join(offered) or "nothing")
-                self.problems.add(Problem(there.span, f"{one.source} defines no block {there.name!r}", help))
+        for original, _ in declared.names:
+            if original.name not in offered:
+                help = did_you_mean(original.name, offered) or "it defines " + (", ".join(offered) or "nothing")
+                self.problems.add(Problem(original.span, f"{declared.source} defines no block {original.name!r}", help))
 
-    def resolve(self, one: Import, importer: SpecPath) -> SpecPath:
+    def resolve(self, declared: Import, importer: SpecPath) -> SpecPath:
         """Return the file of an import source. Raise ParseError if it does not exist or may not be read."""
-        if one.source.startswith("std/") or one.source == "std":
-            return standard_file(one)
+        if declared.source.startswith("std/") or declared.source == "std":
+            return standard_file(declared)
         refused = (
-            "an absolute path" if os.path.isabs(one.source) else
-            "not a .yaml file" if not one.source.endswith(".yaml") else
-            "not a path" if not is_valid_path(one.source) else ""
+            "an absolute path" if os.path.isabs(declared.source) else
+            "not a .yaml file" if not declared.source.endswith(".yaml") else
+            "not a path" if not is_valid_path(declared.source) else ""
         )  # fmt: skip
         if refused:
-            near = did_you_mean(f"std/{one.source}", standard_names()) if "yaml" in refused else ""
+            near = did_you_mean(f"std/{declared.source}", standard_names()) if "yaml" in refused else ""
             cure = near or "write std/name, or a path relative to this file, such as blocks/attention.yaml"
-            raise ParseError(one.span, f"import {quote_short(one.source)} is {refused}", cure)
-        real = os.path.realpath(os.path.join(os.path.dirname(importer.real), one.source))
+            raise ParseError(declared.span, f"import {quote_short(declared.source)} is {refused}", cure)
+        real = os.path.realpath(os.path.join(os.path.dirname(importer.real), declared.source))
         if not is_inside(real, self.folder):
-            cure = "imports stay in the spec's directory, or in the current one where it lies inside that"
-            raise ParseError(one.span, f"import {quote_short(one.source)} leaves the directory of the spec", cure)
-        name = imported_name(importer.name, one.source)
-        return SpecPath(name if name not in self.files else one.source, real)
+            cure = "imports must be in the spec's directory, or in the current one if that contains it"
+            raise ParseError(
+                declared.span, f"import {quote_short(declared.source)} leaves the directory of the spec", cure
+            )
+        name = imported_name(importer.name, declared.source)
+        return SpecPath(name if name not in self.files else declared.source, real)
 
 
 def is_valid_path(source: str) -> bool:
@@ -183,14 +189,14 @@ def imported_name(importer: str, source: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(importer), source))
 
 
-def standard_file(one: Import) -> SpecPath:
+def standard_file(declared: Import) -> SpecPath:
     """Return a file of the package's own library."""
-    match = STANDARD_SOURCE.fullmatch(one.source)
-    if not match or one.source not in standard_names():
-        near = did_you_mean(one.source, standard_names()) or "known: " + ", ".join(standard_names())
-        raise ParseError(one.span, f"there is no library {one.source!r}", near)
+    match = STANDARD_SOURCE.fullmatch(declared.source)
+    if not match or declared.source not in standard_names():
+        near = did_you_mean(declared.source, standard_names()) or "known: " + ", ".join(standard_names())
+        raise ParseError(declared.span, f"there is no library {declared.source!r}", near)
     path = resources.files("archscope") / "std" / f"{match[1]}.yaml"
-    return SpecPath(f"{one.source}.yaml", os.path.realpath(str(path)))
+    return SpecPath(f"{declared.source}.yaml", os.path.realpath(str(path)))
 
 
 def cycle_text(chain: tuple[SpecPath, ...], found: SpecPath) -> str:

@@ -110,15 +110,15 @@ class SectionParser:
         self.node, self.problems = node, problems
         self.found = known_entries(problems, node, keys, where)
 
-    def one(self, key: str, default: B, work: Callable[[Node], B]) -> B:
+    def read(self, key: str, default: B, work: Callable[[Node], B]) -> B:
         """Return `work` of the value of `key` if it is set, else `default`."""
         return collect_or_default(
             self.problems, default, lambda: work(self.found[key]) if key in self.found else default
         )
 
-    def each(self, key: str, work: Callable[[tuple[ScalarNode, Node]], B]) -> tuple[B, ...]:
+    def read_each(self, key: str, work: Callable[[tuple[ScalarNode, Node]], B]) -> tuple[B, ...]:
         """Return `work` of every entry of the mapping at `key`."""
-        return self.one(key, (), lambda node: collect_all(self.problems, work, as_mapping(node, key).entries))
+        return self.read(key, (), lambda node: collect_all(self.problems, work, as_mapping(node, key).entries))
 
     def inputs(self, *, shapes: bool) -> tuple[Input, ...]:
         """Return the inputs from `input` (called x) or `inputs`; both at once are a problem."""
@@ -127,26 +127,26 @@ class SectionParser:
             self.problems.add(Problem(span, "both 'input' and 'inputs'", "write one: input: is the input called x"))
         if "input" in self.found:
             label = Label("x", self.node.key("input").span)
-            return self.one("input", (), lambda node: (parse_labelled_input(label, node, shapes=True),))
-        return self.one("inputs", (), lambda node: parse_inputs(self.problems, node, shapes=shapes))
+            return self.read("input", (), lambda node: (parse_labelled_input(label, node, shapes=True),))
+        return self.read("inputs", (), lambda node: parse_inputs(self.problems, node, shapes=shapes))
 
     def let(self) -> tuple[Definition, ...]:
-        return self.each("let", parse_definition)
+        return self.read_each("let", parse_definition)
 
     def modules(self) -> tuple[DeclaredModule, ...]:
-        return self.each("modules", lambda entry: parse_module(self.problems, *entry))
+        return self.read_each("modules", lambda entry: parse_module(self.problems, *entry))
 
     def layers(self) -> Steps:
-        return self.one("layers", (), lambda node: parse_step_list(self.problems, node, "layers"))
+        return self.read("layers", (), lambda node: parse_step_list(self.problems, node, "layers"))
 
     def returns(self) -> Data | None:
-        return self.one("return", None, lambda node: parse_data(node, strict=True))
+        return self.read("return", None, lambda node: parse_data(node, strict=True))
 
     def expect(self) -> tuple[Check, ...]:
-        return self.one("expect", (), lambda node: parse_checks(self.problems, node))
+        return self.read("expect", (), lambda node: parse_checks(self.problems, node))
 
     def note(self) -> str:
-        return self.one("note", "", parse_note)
+        return self.read("note", "", parse_note)
 
 
 def parse_definition(entry: tuple[ScalarNode, Node]) -> Definition:
@@ -183,11 +183,11 @@ class FileParser:
 
     def spec(self) -> Spec:
         top = self.top
-        top.one("archscope", None, check_version)
+        top.read("archscope", None, check_version)
         params = self.settings("params")
-        variants = top.each("variants", lambda entry: self.variant(params, *entry))
+        variants = top.read_each("variants", lambda entry: self.variant(params, *entry))
         spec = Spec(
-            name=top.one("name", default_name(self.file), lambda node: parse_spec_name(as_scalar(node, "name"))),
+            name=top.read("name", default_name(self.file), lambda node: parse_spec_name(as_scalar(node, "name"))),
             file=self.file,
             span=top.node.span,
             note=top.note(),
@@ -195,14 +195,14 @@ class FileParser:
             params=params,
             variants=variants,
             matrix=self.matrix(params, variants),
-            imports=top.each("import", lambda entry: self.imported(*entry)),
-            python=top.each("python", parse_python_class),
-            blocks=top.each("blocks", lambda entry: self.block(*entry)),
+            imports=top.read_each("import", lambda entry: self.imported(*entry)),
+            python=top.read_each("python", parse_python_class),
+            blocks=top.read_each("blocks", lambda entry: self.block(*entry)),
             let=top.let(),
             modules=top.modules(),
             layers=top.layers() if "layers" in top.found else None,
             returns=top.returns(),
-            ties=top.each("tie", parse_tie),
+            ties=top.read_each("tie", parse_tie),
             expect=top.expect(),
         )
         self.check_keys()
@@ -239,7 +239,7 @@ class FileParser:
                 self.problems.add(Problem(span, text, "rename one"))
 
     def settings(self, key: str) -> tuple[Setting, ...]:
-        return self.top.each(key, parse_setting)
+        return self.top.read_each(key, parse_setting)
 
     def matrix(self, params: tuple[Setting, ...], variants: tuple[Variant, ...]) -> tuple[Setting, ...]:
         """Return the entries `param: [values]` of `matrix:`, all of declared params."""
@@ -252,7 +252,7 @@ class FileParser:
                 raise ParseError(value.span, f"matrix {key.text!r} has no values", "write [1, 2, 3]")
             return Setting(key.text, items, key.span)
 
-        found = self.top.each("matrix", read_one)
+        found = self.top.read_each("matrix", read_one)
         count = math.prod(len(s.value.items) for s in found if isinstance(s.value, Items))
         count *= max(len(variants), 1)
         if count > MAX_FILE_VARIANTS:
@@ -285,7 +285,7 @@ class FileParser:
         names = [param.name for param in params]
         if key.text not in names:
             cure = did_you_mean(key.text, [*names, "expect"]) or "declare it in params:, with its default"
-            raise ParseError(key.span, f"{where} sets {key.text!r}, which is no param of this file", cure)
+            raise ParseError(key.span, f"{where} sets {key.text!r}, which is not a param of this file", cure)
 
     def imported(self, key: ScalarNode, value: Node) -> Import:
         """Return the import in `source: [Block, …]` or `source: {Block: NewName}`."""
@@ -335,8 +335,8 @@ def parse_block_header(key: ScalarNode) -> tuple[str, tuple[Argument, ...]]:
 
 def block_names(spec: Spec) -> list[tuple[str, Span]]:
     """Return every name in the file that is defined by a block, an import or a Python class."""
-    brought = [(here, there.span) for one in spec.imports for there, here in one.names]
-    return brought + named_spans(spec.python) + named_spans(spec.blocks)
+    imported = [(local, original.span) for one in spec.imports for original, local in one.names]
+    return imported + named_spans(spec.python) + named_spans(spec.blocks)
 
 
 def named_spans(entries: Iterable[Setting | Definition | PythonClass | Block]) -> list[tuple[str, Span]]:

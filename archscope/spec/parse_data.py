@@ -146,7 +146,7 @@ def check_unique(arguments: tuple[Argument, ...], what: str) -> tuple[Argument, 
     seen: set[str] = set()
     for one in arguments:
         if one.name in seen:
-            raise ParseError(one.span, f"argument {one.name!r} stands twice in {what}'s signature", "remove one")
+            raise ParseError(one.span, f"argument {one.name!r} occurs twice in {what}'s signature", "remove one")
         seen.add(one.name)
     return arguments
 
@@ -164,7 +164,7 @@ def parse_inputs(problems: Problems, node: Node, *, shapes: bool) -> tuple[Input
         raise ParseError(node.span, "inputs is empty", "name at least one input")
     for number, one in enumerate(found):
         if one.name in [before.name for before in found[:number]]:
-            problems.add(Problem(one.span, f"input {one.name!r} stands twice", "rename one"))
+            problems.add(Problem(one.span, f"input {one.name!r} occurs twice", "rename one"))
     return found
 
 
@@ -275,7 +275,7 @@ def parse_shape_entry(node: Node) -> Data:
 def parse_preserves(text: ScalarNode) -> Word:
     if text.text not in PRESERVES:
         cure = did_you_mean(text.text, PRESERVES) or "write shape (F×H×W), channels or size (H×W)"
-        raise ParseError(text.inner, f"{text.text!r} is nothing that can be preserved", cure)
+        raise ParseError(text.inner, f"{text.text!r} cannot be preserved", cure)
     return Word(text.text, text.inner)
 
 
@@ -287,7 +287,7 @@ def parse_amount(key: str, node: Node) -> Data:
     if isinstance(value, Word) and not FIGURE_PATTERN.fullmatch(value.text):
         raise ParseError(value.span, f"{value.text!r} is not a number for {key}", bound_help(key, value.text))
     if isinstance(value, Constant) and (isinstance(value.value, bool) or value.value is None):
-        raise ParseError(node.span, f"{key} wants a number, not {describe_node(node)}", f"write '{key}: 12.4M'")
+        raise ParseError(node.span, f"{key} must be a number, not {describe_node(node)}", f"write '{key}: 12.4M'")
     return value
 
 

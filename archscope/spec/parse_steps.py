@@ -339,7 +339,7 @@ def parse_branches(problems: Problems, kind: str, value: Node) -> tuple[Branch, 
     elif isinstance(value, SequenceNode):
         found = collect_all(problems, lambda item: Branch(None, parse_steps(problems, item), item.span), value.items)
     else:
-        raise ParseError(value.span, f"{kind} wants branches, not {describe_node(value)}", BRANCHES_HELP)
+        raise ParseError(value.span, f"{kind} takes branches, not {describe_node(value)}", BRANCHES_HELP)
     if not child_entries(value):
         raise ParseError(value.span, f"{kind} has no branches", BRANCHES_HELP)
     return found
@@ -351,7 +351,7 @@ def child_entries(value: MappingNode | SequenceNode) -> tuple[object, ...]:
 
 def parse_named_branch(problems: Problems, kind: str, key: ScalarNode, value: Node) -> Branch:
     if key.text == "dim":
-        raise ParseError(key.span, f"'dim' is no branch of {kind}", f"write it beside '{kind}:', at the same indent")
+        raise ParseError(key.span, f"'dim' is not a branch of {kind}", f"write it beside '{kind}:', at the same indent")
     if key.text[:1].isupper() and key.text.isidentifier():
         cure = "a mapping names its branches; without names write them as a list with '- '"
         raise ParseError(key.span, f"{key.text!r} is a layer, not the name of a branch of {kind}", cure)

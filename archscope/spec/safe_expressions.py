@@ -148,8 +148,8 @@ def _function_body(node: ast.Call, lookup: Lookup) -> tuple[ast.expr, Lookup] | 
     takes = getattr(function, "takes", None)
     if takes is None or len(takes) != len(node.args):
         return None
-    told = {name: BoundedArgument(lower_bound(part, lookup)) for name, part in zip(takes, node.args, strict=True)}
-    return function.tree, lambda name: told[name] if name in told else function.scope.find(name)
+    arguments = {name: BoundedArgument(lower_bound(part, lookup)) for name, part in zip(takes, node.args, strict=True)}
+    return function.tree, lambda name: arguments[name] if name in arguments else function.scope.find(name)
 
 
 def _min_lower_bound(nodes: list[ast.expr], lookup: Lookup) -> float | None:

@@ -66,7 +66,7 @@ class SpecValue:
             f"{describe_value(left)} {symbol} {describe_value(right)} cannot be compared", "compare numbers, or words"
         )
 
-    def select(self, here: object, otherwise: object) -> object:
+    def select(self, if_true: object, otherwise: object) -> object:
         """Return `here` if this value is true, else `otherwise`; both are numbers."""
         raise EvaluationError(f"{self.what} is neither true nor false", CONDITION_HELP)
 
@@ -147,7 +147,7 @@ def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) 
     try:
         return check_size_limit(apply(left, right))
     except ZeroDivisionError:
-        cure = "what is on the right must not be 0 here"
+        cure = "the right-hand side must not be 0"
         raise EvaluationError(f"division by zero: {left} {symbol} {right}", cure) from None
     except (TypeError, ValueError, OverflowError):
         cure = f"{symbol} takes numbers (and + lists)"

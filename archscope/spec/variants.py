@@ -30,20 +30,20 @@ def select_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
     Raises UsageError if a net of a matrix, which is named after its values, is given other values.
     """
     axes = {setting.name for setting in spec.matrix} & settings.keys()
-    told = find_variant(spec, name)
-    clash = conflicting_settings(told, axes, settings)
+    variant = find_variant(spec, name)
+    clash = conflicting_settings(variant, axes, settings)
     if not clash:
-        return told
+        return variant
     fitting = [one for one in all_variants(spec) if not conflicting_settings(one, axes, settings)]
     if fitting and not name:
         return fitting[0]
-    said = " and ".join(f"{one.name}={setting_text(one)}" for one in clash)
+    present = " and ".join(f"{one.name}={setting_text(one)}" for one in clash)
     given = ", ".join(f"{one.name}={setting_text(settings[one.name])}" for one in clash)
     names = [one.name for one in fitting]
-    first = told.name.partition(",")[0]
+    first = variant.name.partition(",")[0]
     named = [one for one in names if one.partition(",")[0] == first] or names
     cure = f"name {spec.file}:{named[0]}" if named else f"leave it out, or add it to the matrix: {', '.join(axes)}"
-    raise UsageError(f"{spec.file}:{told.name} is the net with {said}, and {given} is given", cure)
+    raise UsageError(f"{spec.file}:{variant.name} is the net with {present}, and {given} is given", cure)
 
 
 def conflicting_settings(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:

@@ -37,7 +37,7 @@ class WorkBudget:
         """Count values that an expression computes. Raise EvaluationError if there are too many."""
         self.work += count
         if self.work > MAX_VALUES:
-            fact = f"the expressions of this spec work out more than {MAX_VALUES:,} values"
+            fact = f"the expressions of this spec compute more than {MAX_VALUES:,} values"
             raise EvaluationError(fact, "fewer values: does a definition use another one twice, again and again?")
 
     def items(self, value: object) -> None:

@@ -36,9 +36,9 @@ YAML_ERROR_RULES: tuple[tuple[str, bool, str, str], ...] = (
     ),
     ("expected ',' or '}'", True, "a mapping is opened with '{' here and not closed", "close it with '}'"),
     ("expected the node content", False, "a value is missing here", QUOTE_HELP),
-    ("expected <block end>, but found '['", False, "text goes on after ']'", "quote the whole value"),
+    ("expected <block end>, but found '['", False, "text continues after ']'", "quote the whole value"),
     ("expected <block end>", False, "this line does not fit the ones above", INDENT_HELP),
-    ("expected '<document start>'", False, "this line does not belong to what stands above it", INDENT_HELP),
+    ("expected '<document start>'", False, "this line does not belong to the lines above it", INDENT_HELP),
     ("sequence entries are not allowed", False, "a '- ' item does not fit here", "start it on its own line"),
     ("mapping keys are not allowed", False, "a '?' key does not fit here", "write 'key: value'; quote text with '?'"),
     ("while scanning a block scalar", False, "text after the '>' or '|' of a block text", "quote the value"),
@@ -58,17 +58,17 @@ def explain_yaml_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return unprintable_problem(error, text, file)
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem(Span(file, 1, 1), str(error))
-    said = " ".join(part for part in (error.context, error.problem) if part)
+    message = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Problem(Span(file, 1, 1), f"this is not YAML: {said}", INDENT_HELP)
-    if found := bound_problem(said, mark, text) or stray_key_problem(said, mark, text):
+        return Problem(Span(file, 1, 1), f"this is not valid YAML: {message}", INDENT_HELP)
+    if found := bound_problem(message, mark, text) or stray_key_problem(message, mark, text):
         return Problem(one_based_span(mark.line, found[0], file), *found[1:])
     for phrase, at_start, fact, cure in YAML_ERROR_RULES:
-        if phrase in said:
+        if phrase in message:
             mark = error.context_mark if at_start and error.context_mark else mark
             return Problem(one_based_span(mark.line, mark.column, file), fact, cure)
-    return Problem(one_based_span(mark.line, mark.column, file), f"this is not YAML: {said}", INDENT_HELP)
+    return Problem(one_based_span(mark.line, mark.column, file), f"this is not valid YAML: {message}", INDENT_HELP)
 
 
 def one_based_span(line: int, column: int, file: str) -> Span:
@@ -81,25 +81,25 @@ def unprintable_problem(error: yaml.reader.ReaderError, text: str, file: str) ->
     return Problem(span, f"character U+{ord(text[error.position]):04X} does not belong in a text file", "remove it")
 
 
-def bound_problem(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
+def bound_problem(message: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
     """Return column, fact and help for `params: > 5M`, where YAML reads the `>` as the start of a block text."""
-    if "expected a comment or a line break" not in said and "cannot start any token" not in said:
+    if "expected a comment or a line break" not in message and "cannot start any token" not in message:
         return None
     line = marked_line(mark, text)
     column = line.rfind(">", 0, mark.column + 1)
     if column < 0:
         return None
     rest = re.split("[#,}]", line[column + 1 :])[0].strip(" =")
-    return column, f"'>' starts a YAML block text, so '> {rest}' is no bound", f"write {{min: {rest}}}"
+    return column, f"'>' starts a YAML block text, so '> {rest}' is not a bound", f"write {{min: {rest}}}"
 
 
-def stray_key_problem(said: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
+def stray_key_problem(message: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:
     """Return column, fact and help for `- ReLU` with `repeat: 2` below it: YAML is reading a text, and no key can
     follow.
     """
     line = marked_line(mark, text)
     key = line[: mark.column].strip()
-    if "mapping values are not allowed" not in said or not key.isidentifier():
+    if "mapping values are not allowed" not in message or not key.isidentifier():
         return None
     cure = f"a step with more keys begins with one: '- do: ReLU', and '{key}: …' below 'do'"
     return line.index(key), f"'{key}:' stands below a line that has no key", cure

@@ -157,7 +157,11 @@ class Composer:
     def count_nodes(self, event: Event, nodes: int, depth: int) -> None:
         self.count += nodes
         if self.count > MAX_NODES:
-            help = "aliases count with all that they repeat" if isinstance(event, yaml.AliasEvent) else "split the file"
+            help = (
+                "aliases count with everything that they repeat"
+                if isinstance(event, yaml.AliasEvent)
+                else "split the file"
+            )
             raise ParseError(self.place(event), f"more than {MAX_NODES:,} YAML values", help)
         if depth > MAX_DEPTH:
             raise ParseError(self.place(event), f"nested more than {MAX_DEPTH} levels deep", "give parts of it a block")
@@ -169,7 +173,7 @@ class Composer:
             raise ParseError(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", cure)
         anchored = self.anchors[event.anchor]
         if anchored is None:
-            raise ParseError(self.place(event), f"alias *{event.anchor} stands inside its own anchor", "use repeat:")
+            raise ParseError(self.place(event), f"alias *{event.anchor} is inside its own anchor", "use repeat:")
         node, size, height = anchored
         self.count_nodes(event, size, depth + height)
         self.deepest = max(self.deepest, depth + height)

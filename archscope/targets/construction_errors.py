@@ -41,43 +41,43 @@ NO_ARGUMENTS_HELP = "give its arguments with set=…"
 
 def construction_error(target: str, error: BaseException) -> UsageError:
     """Return the UsageError for an exception that ended the construction of a target."""
-    way, root = construction_path(error)
-    own = [one for one in way if not one.is_torch]
+    path, root = construction_path(error)
+    own = [one for one in path if not one.is_torch]
     if not own:
         return UsageError(f"{target} cannot be made: {exception_text(error)}", _argument_help(error))
-    return compose_error(f"{target} cannot be made", way, error, root)
+    return compose_error(f"{target} cannot be made", path, error, root)
 
 
 def is_construction_error(error: BaseException) -> bool:
     """Return whether an exception was raised in the constructor of a module."""
-    return any(making.module is not None for making in construction_path(error)[0])
+    return any(step.module is not None for step in construction_path(error)[0])
 
 
 def import_error(source: str, error: BaseException) -> UsageError:
     """Return the UsageError for an exception in a constructor that ran when a file was imported."""
-    way, root = construction_path(error)
-    return compose_error(f"{source} cannot be imported", way, error, root)
+    path, root = construction_path(error)
+    return compose_error(f"{source} cannot be imported", path, error, root)
 
 
 def construction_path(error: BaseException) -> tuple[list[ConstructionStep], BaseException]:
     """Return the steps that an exception passed, with those of the exceptions that it was raised from, and the first of
     these exceptions.
     """
-    way, root, seen = construction_steps(error, PACKAGE_FOLDER), error, {id(error)}
+    path, root, seen = construction_steps(error, PACKAGE_FOLDER), error, {id(error)}
     while root.__cause__ is not None and id(root.__cause__) not in seen:
         seen.add(id(root.__cause__))
         more = construction_steps(root.__cause__, PACKAGE_FOLDER)
-        place = next((n for n, one in enumerate(way) if more and one.frame is more[0].frame), None)
+        place = next((n for n, one in enumerate(path) if more and one.frame is more[0].frame), None)
         if place is None:
             break
-        way, root = [*way[:place], *more], root.__cause__
-    return way, root
+        path, root = [*path[:place], *more], root.__cause__
+    return path, root
 
 
-def compose_error(what: str, way: Sequence[ConstructionStep], error: BaseException, root: BaseException) -> UsageError:
+def compose_error(what: str, path: Sequence[ConstructionStep], error: BaseException, root: BaseException) -> UsageError:
     """Return the UsageError with the fact, the path, the values and a help."""
-    own = [one for one in way if not one.is_torch]
-    last, sources, inner = own[-1], SourceCache(), way[way.index(own[-1]) + 1 :]
+    own = [one for one in path if not one.is_torch]
+    last, sources, inner = own[-1], SourceCache(), path[path.index(own[-1]) + 1 :]
     file, node = _failing_expression(last, sources)
     wrong = next(filter(None, map(find_refused_arguments, inner)), [])
     cures = [one.help for one in wrong]
@@ -99,10 +99,10 @@ def compose_error(what: str, way: Sequence[ConstructionStep], error: BaseExcepti
 def exception_text(error: BaseException) -> str:
     """Return an exception on one line."""
     try:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - an exception of the author's may not know its own words
-        said = ""
-    return f"{type(error).__name__}{f': {said}' * bool(said)}"
+        message = ""
+    return f"{type(error).__name__}{f': {message}' * bool(message)}"
 
 
 def _argument_help(error: BaseException) -> str:
@@ -110,12 +110,12 @@ def _argument_help(error: BaseException) -> str:
     return NO_ARGUMENTS_HELP * (isinstance(error, TypeError) and len(list(traceback_entries(error))) == 1)
 
 
-def _failing_expression(making: ConstructionStep, sources: SourceCache) -> tuple[SourceFile | None, ast.AST | None]:
+def _failing_expression(step: ConstructionStep, sources: SourceCache) -> tuple[SourceFile | None, ast.AST | None]:
     """Return the expression that failed; for an assertion or a `raise`, the condition."""
-    found = making.expression(sources)
-    file = found[0] if found else making.file(sources)
-    condition = condition_at(file, making.line) if file is not None else None
-    if condition is not None and (found is None or not isinstance(found[1], ast.Call) or _is_raised(file, making.line)):
+    found = step.expression(sources)
+    file = found[0] if found else step.file(sources)
+    condition = condition_at(file, step.line) if file is not None else None
+    if condition is not None and (found is None or not isinstance(found[1], ast.Call) or _is_raised(file, step.line)):
         return file, condition
     return (file, found[1]) if found else (file, None)
 
@@ -126,19 +126,19 @@ def _is_raised(file: SourceFile | None, line: int) -> bool:
 
 def _path_lines(own: Sequence[ConstructionStep], sources: SourceCache) -> Iterator[str]:
     left_out = len(own) - FIRST - LAST
-    for number, making in enumerate(own):
+    for number, step in enumerate(own):
         if left_out <= 0 or not FIRST <= number < FIRST + left_out:
-            found = making.expression(sources)
-            loop = loop_state(making, *found) if found is not None else ""
-            yield f"  in {making.text}, {making.place}: {making.source_text(sources)}" + f" where {loop}" * bool(loop)
+            found = step.expression(sources)
+            loop = loop_state(step, *found) if found is not None else ""
+            yield f"  in {step.text}, {step.place}: {step.source_text(sources)}" + f" where {loop}" * bool(loop)
         elif number == FIRST:
             yield f"  … {left_out} more"
 
 
-def _call_text(making: ConstructionStep, node: ast.AST | None, known: Mapping[str, object]) -> str:
+def _call_text(step: ConstructionStep, node: ast.AST | None, known: Mapping[str, object]) -> str:
     """Return `Conv2d(90, 360, 1, groups=8)`: a call of a torch layer with the values that it had."""
-    cls = torch_class(making)
-    given = constructor_arguments(making, cls) if cls is not None else non_default_arguments(making.frame)
+    cls = torch_class(step)
+    given = constructor_arguments(step, cls) if cls is not None else non_default_arguments(step.frame)
     if isinstance(node, ast.Call) and cls is not None and calls_class(node, cls):
         names = list(given)
         by_name = [keyword.arg for keyword in node.keywords]
@@ -150,13 +150,13 @@ def _call_text(making: ConstructionStep, node: ast.AST | None, known: Mapping[st
             values = [given[n] if value is UNRESOLVED else value for n, value in zip(called, values, strict=True)]
             shown = [quote_value(value) for value in values]
             shown[len(node.args) :] = [f"{n}={shown[called.index(n)]}" for n in called[len(node.args) :]]
-            return f"{making.name}({', '.join(shown)})"
-    return f"{making.name}({arguments_text(_without_defaults(given, making))})"
+            return f"{step.name}({', '.join(shown)})"
+    return f"{step.name}({arguments_text(_without_defaults(given, step))})"
 
 
-def _without_defaults(given: Mapping[str, object], making: ConstructionStep) -> Mapping[str, object]:
-    told = non_default_arguments(making.frame)
-    return {name: value for name, value in given.items() if name in told} or given
+def _without_defaults(given: Mapping[str, object], step: ConstructionStep) -> Mapping[str, object]:
+    shown = non_default_arguments(step.frame)
+    return {name: value for name, value in given.items() if name in shown} or given
 
 
 def calls_class(node: ast.Call, cls: type) -> bool:
@@ -165,17 +165,17 @@ def calls_class(node: ast.Call, cls: type) -> bool:
 
 # ------------------------------------------------------------ a float instead of an int
 def _float_division_help(
-    one: ArgumentProblem, inner: Sequence[ConstructionStep], last: ConstructionStep, file: SourceFile, node: ast.AST
+    problem: ArgumentProblem, inner: Sequence[ConstructionStep], last: ConstructionStep, file: SourceFile, node: ast.AST
 ) -> str:
     """Return `dim // 2` for `dim / 2` if that gives the whole number."""
     cls = torch_class(inner[0])
     if cls is None or not isinstance(node, ast.Call) or not calls_class(node, cls):
         return ""
     given = constructor_arguments(inner[0], cls)
-    value = given.get(one.argument)
+    value = given.get(problem.argument)
     written = dict(zip(given, node.args, strict=False))
     written |= {str(keyword.arg): keyword.value for keyword in node.keywords}
-    text = written.get(one.argument)
+    text = written.get(problem.argument)
     if not isinstance(value, float) or text is None:
         return ""
     function = running_function(last, file)

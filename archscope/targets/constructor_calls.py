@@ -101,28 +101,28 @@ class ConstructorFinder:
 
     def at(self, path: str) -> ConstructorCall | None:
         """Return the call as `find_constructor_call` does."""
-        made = self.made(path)
-        if made is None:
+        candidate = self.unique_candidate(path)
+        if candidate is None:
             return None
-        layer, file = self.module(path), made.definition.file
+        layer, file = self.module(path), candidate.definition.file
         return ConstructorCall(
-            place=file.place(made.call),
-            text=file.segment(made.call),
-            function=made.definition.node.name,
-            arguments=source_arguments(made, type(layer)),
-            other_paths=tuple(self._other_paths(path, made)),
-            repeated=made.repeated,
+            place=file.place(candidate.call),
+            text=file.segment(candidate.call),
+            function=candidate.definition.node.name,
+            arguments=source_arguments(candidate, type(layer)),
+            other_paths=tuple(self._other_paths(path, candidate)),
+            repeated=candidate.repeated,
             source=file.text,
-            end=file.range(made.call)[1] - 1,
+            end=file.range(candidate.call)[1] - 1,
             newline=file.newline,
-            open_ended=any(keyword.arg is None for keyword in made.call.keywords),
+            open_ended=any(keyword.arg is None for keyword in candidate.call.keywords),
         )
 
     def module(self, path: str) -> nn.Module:
         """Return the module at a path. Raise KeyError if there is none."""
         return modules_along(self.model, path_names(path))[-1]
 
-    def made(self, path: str) -> CandidateCall | None:
+    def unique_candidate(self, path: str) -> CandidateCall | None:
         """Return the only call that can have made the layer at a path."""
         if path not in self.found:
             self.found[path] = self._made(path)
@@ -133,7 +133,7 @@ class ConstructorFinder:
 
         Both calls must be in one function that binds the name once, the first layer first, and in no loop.
         """
-        first, second = self.made(source), self.made(path)
+        first, second = self.unique_candidate(source), self.unique_candidate(path)
         if first is None or second is None or first.definition is not second.definition:
             return ""
         nodes = bind_nodes(first.call, type(self.module(source))) or {}
@@ -142,12 +142,12 @@ class ConstructorFinder:
         once = isinstance(node, ast.Name) and first.definition.binding_counts.get(node.id) == 1
         return node.id if isinstance(node, ast.Name) and early and once and not first.repeated else ""
 
-    def _other_paths(self, path: str, made: CandidateCall) -> Iterator[str]:
+    def _other_paths(self, path: str, candidate: CandidateCall) -> Iterator[str]:
         layer = self.module(path)
         for other, module in walk_modules(self.model).modules:
             if type(module) is type(layer) and module is not layer:
-                same = self.made(other)
-                if same is not None and same.key == made.key:
+                same = self.unique_candidate(other)
+                if same is not None and same.key == candidate.key:
                     yield other
 
     def _made(self, path: str) -> CandidateCall | None:
@@ -159,11 +159,11 @@ class ConstructorFinder:
         if not names or not is_torch_layer(modules[-1]):
             return None
         possible: list[CandidateCall | None] = []
-        for depth, holder in enumerate(modules[:-1]):
+        for depth, parent in enumerate(modules[:-1]):
             certain = False
-            for one, sure in self._holder_candidates(holder, names[depth:], modules[depth:]):
-                possible.append(one)
-                certain = certain or sure
+            for candidate, is_certain in self._parent_candidates(parent, names[depth:], modules[depth:]):
+                possible.append(candidate)
+                certain = certain or is_certain
             if certain:
                 break
         fitting = {
@@ -172,24 +172,24 @@ class ConstructorFinder:
         found = next(iter(fitting.values())) if len(fitting) == 1 else None
         return None if found is None or self._is_replaced(found, names, modules) else found
 
-    # ------------------------------------------------------------ in the classes of one containing module
-    def _holder_candidates(
-        self, holder: nn.Module, names: PathNames, modules: Sequence[nn.Module]
+    # ------------------------------------------------------------ in the classes of one parent module
+    def _parent_candidates(
+        self, parent: nn.Module, names: PathNames, modules: Sequence[nn.Module]
     ) -> Iterator[tuple[CandidateCall | None, bool]]:
         """Yield the calls that may have made the layer, and whether each of them must have; None if that is
         not known.
         """
-        if isinstance(holder, CONTAINERS) and type(holder) in CONTAINERS:
+        if isinstance(parent, CONTAINERS) and type(parent) in CONTAINERS:
             return
         constructed = False
-        for definition, is_constructor in self._methods(type(holder)):
+        for definition, is_constructor in self._methods(type(parent)):
             if is_constructor and constructed:
                 continue  # a subclass assigns it after its base class
             found = [one for one in find_assignments(definition) if assigns_layer(one, names, modules)]
             constructed = constructed or (is_constructor and any(not one.conditional for one in found))
             for one in found:
-                for made in self._value_candidates(one, found, definition, names, modules):
-                    yield made, is_constructor and not one.conditional
+                for candidate in self._value_candidates(one, found, definition, names, modules):
+                    yield candidate, is_constructor and not one.conditional
 
     def _methods(self, cls: type) -> Iterator[tuple[FunctionDefinition, bool]]:
         """Yield the methods of the author's classes, constructors first."""
@@ -203,56 +203,60 @@ class ConstructorFinder:
 
     def _value_candidates(
         self,
-        one: Assignment,
+        assignment: Assignment,
         beside: Sequence[Assignment],
         definition: FunctionDefinition,
         names: PathNames,
         modules: Any,
     ) -> Iterator[CandidateCall | None]:
         """Yield the calls that an assigned value may have made the layer with."""
-        depth = len(one.path)
-        longer = any(other.appended and other.path == one.path for other in beside)
-        if one.value is None:
+        depth = len(assignment.path)
+        longer = any(other.appended and other.path == assignment.path for other in beside)
+        if assignment.value is None:
             yield None
-        elif one.appended:
-            yield from calls_at_path(definition, one.value, names[depth + 1 :], modules[depth + 1 :], repeated=True)
-        elif not (longer and is_empty_container(one.value)):
-            yield from calls_at_path(definition, one.value, names[depth:], modules[depth:], repeated=one.repeated)
+        elif assignment.appended:
+            yield from calls_at_path(
+                definition, assignment.value, names[depth + 1 :], modules[depth + 1 :], repeated=True
+            )
+        elif not (longer and is_empty_container(assignment.value)):
+            yield from calls_at_path(
+                definition, assignment.value, names[depth:], modules[depth:], repeated=assignment.repeated
+            )
 
     # ------------------------------------------------------------ whether a call matches the layer
-    def _matches_layer(self, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
+    def _matches_layer(self, candidate: CandidateCall, modules: Sequence[nn.Module]) -> bool:
         """Return whether a call makes a layer of this class with these arguments, as far as they can be read."""
-        layer, definition = modules[-1], made.definition
-        if definition.resolve_name(made.call.func) is not type(layer):
+        layer, definition = modules[-1], candidate.definition
+        if definition.resolve_name(candidate.call.func) is not type(layer):
             return False
-        nodes, present = bind_nodes(made.call, type(layer)), present_arguments(layer)
+        nodes, present = bind_nodes(candidate.call, type(layer)), present_arguments(layer)
         if nodes is None:
             return False
-        holder = next((m for m in reversed(modules[:-1]) if type(m) not in CONTAINERS), layer)
-        values = {name: definition.value(node, vars(holder)) for name, node in nodes.items()}
-        if all(keyword.arg is not None for keyword in made.call.keywords):
+        parent = next((m for m in reversed(modules[:-1]) if type(m) not in CONTAINERS), layer)
+        values = {name: definition.value(node, vars(parent)) for name, node in nodes.items()}
+        if all(keyword.arg is not None for keyword in candidate.call.keywords):
             parameters = constructor_parameters(type(layer)).items()
             values = {n: p.default for n, p in parameters if p.default not in (None, p.empty)} | values
         known = {name: value for name, value in values.items() if value is not UNRESOLVED and name in present}
         right = all(value is None or is_same_value(value, present[name]) for name, value in known.items())
         return right and is_consistent(nodes, present)
 
-    def _is_replaced(self, made: CandidateCall, names: PathNames, modules: Sequence[nn.Module]) -> bool:
+    def _is_replaced(self, candidate: CandidateCall, names: PathNames, modules: Sequence[nn.Module]) -> bool:
         """Return whether code of the same file may have replaced a module on the path: `net.fc =
         nn.Linear(512, 10)`.
         """
         for depth, name in enumerate(names, start=1):
-            for value in outside_assignments(made.definition.file.tree, name):
-                if value is not made.call and self._may_replace(value, made, modules[: depth + 1]):
+            for value in outside_assignments(candidate.definition.file.tree, name):
+                if value is not candidate.call and self._may_replace(value, candidate, modules[: depth + 1]):
                     return True
         return False
 
-    def _may_replace(self, value: ast.expr, made: CandidateCall, modules: Sequence[nn.Module]) -> bool:
+    def _may_replace(self, value: ast.expr, candidate: CandidateCall, modules: Sequence[nn.Module]) -> bool:
         """Return whether an expression of the same file may have made the last of these modules."""
-        meaning = made.definition.resolve_name(value.func) if isinstance(value, ast.Call) else UNRESOLVED
+        meaning = candidate.definition.resolve_name(value.func) if isinstance(value, ast.Call) else UNRESOLVED
         if meaning is not type(modules[-1]) or not isinstance(value, ast.Call):
             return meaning is UNRESOLVED
-        return not is_torch_layer(modules[-1]) or self._matches_layer(replace(made, call=value), modules)
+        return not is_torch_layer(modules[-1]) or self._matches_layer(replace(candidate, call=value), modules)
 
 
 def path_names(path: str) -> PathNames:
@@ -270,22 +274,22 @@ def modules_along(model: nn.Module, names: PathNames) -> list[nn.Module]:
     return found
 
 
-def assigns_layer(one: Assignment, names: PathNames, modules: Sequence[nn.Module]) -> bool:
+def assigns_layer(assignment: Assignment, names: PathNames, modules: Sequence[nn.Module]) -> bool:
     """Return whether an assignment sets the layer: at its path, or a container on the path with only
     containers below.
     """
-    depth = len(one.path)
-    if not depth or not one.matches(names):
+    depth = len(assignment.path)
+    if not depth or not assignment.matches(names):
         return False
     return all(type(module) in CONTAINERS for module in modules[depth:-1])
 
 
 def is_consistent(nodes: Mapping[str, ast.expr], present: Mapping[str, object]) -> bool:
     """Return whether arguments that are given by the same name have the same value."""
-    said: dict[str, object] = {}
+    values: dict[str, object] = {}
     for name, node in nodes.items():
         if isinstance(node, ast.Name) and name in present:
-            value = said.setdefault(node.id, present[name])
+            value = values.setdefault(node.id, present[name])
             if not is_same_value(value, present[name]):
                 return False
     return True
@@ -302,7 +306,7 @@ def bind_nodes(call: ast.Call, cls: type) -> dict[str, ast.expr] | None:
     return {**dict(zip(named, call.args, strict=False)), **{name: node for name, node in by_name.items() if name}}
 
 
-def source_arguments(made: CandidateCall, cls: type) -> dict[str, SourceArgument]:
-    file = made.definition.file
-    nodes = bind_nodes(made.call, cls) or {}
+def source_arguments(candidate: CandidateCall, cls: type) -> dict[str, SourceArgument]:
+    file = candidate.definition.file
+    nodes = bind_nodes(candidate.call, cls) or {}
     return {name: SourceArgument(file.segment(node), *file.range(node)) for name, node in nodes.items()}

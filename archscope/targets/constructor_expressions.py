@@ -106,8 +106,8 @@ def sequence_entry(node: ast.expr, name: str, size: int) -> ContainerEntry:
     match node:
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return item_entry(items, name, size)
-        case ast.ListComp(elt=made) | ast.GeneratorExp(elt=made):
-            return made, True
+        case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element):
+            return element, True
     return NO_ENTRY
 
 

@@ -99,7 +99,7 @@ def no_input_note(module: nn.Module) -> str:
     """Return the note of a report without a run."""
     signature = forward_signature(module)
     assert signature is not None
-    return f"no input was given, so what runs is not known; {_call_help(signature, (), {})}"
+    return f"no input was given, so the operations are not known; {_call_help(signature, (), {})}"
 
 
 def _call_help(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -146,8 +146,8 @@ def value_swap_edits(file: SourceFile, function: ast.FunctionDef, line: int, col
 def is_in_expression_at(statement: ast.stmt, name: ast.Name, line: int, column: int) -> bool:
     """Return whether a name occurs in the expression at a place."""
     nodes = (node for node in ast.walk(statement) if isinstance(node, ast.expr))
-    here = [node for node in nodes if (node.lineno, node.col_offset + 1) == (line, column)]
-    return any(part is name for node in here for part in ast.walk(node))
+    starting = [node for node in nodes if (node.lineno, node.col_offset + 1) == (line, column)]
+    return any(part is name for node in starting for part in ast.walk(node))
 
 
 def is_read(function: ast.FunctionDef, name: str, first: int, last: int) -> bool:
@@ -185,8 +185,8 @@ def flatten_image_edits(file: SourceFile, function: ast.FunctionDef) -> Iterator
     """Yield edits that add `.flatten(2)` before `.transpose(1, 2)`: (N, C, H, W) → (N, C, H·W) → (N, H·W, C)."""
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and call_name(node) == "transpose":
-            held = node.func.value if isinstance(node.func, ast.Attribute) and not is_function_call(node) else None
-            for tensor in filter(None, (held, *(node.args[:1] if held is None else ()))):
+            operand = node.func.value if isinstance(node.func, ast.Attribute) and not is_function_call(node) else None
+            for tensor in filter(None, (operand, *(node.args[:1] if operand is None else ()))):
                 yield from EditBuilder(file, node, function).replace_node(
                     tensor, f"{parenthesized(tensor)}.flatten(2)", "", own=True
                 )
@@ -197,7 +197,7 @@ def permute_operand_edits(
 ) -> Iterator[SourceEdit]:
     """Yield edits that add `.transpose(1, 2)` to the first argument of the call at a place (both from 1)."""
     for node in ast.walk(function):
-        here = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
-        if isinstance(node, ast.Call) and here and node.args:
+        is_at_place = isinstance(node, ast.Call) and (node.lineno, node.col_offset + 1) == (line, column)
+        if isinstance(node, ast.Call) and is_at_place and node.args:
             new = f"{parenthesized(node.args[0])}{suffix}"
             yield from EditBuilder(file, node, function).replace_node(node.args[0], new, "", own=True)

@@ -65,9 +65,9 @@ def _unread_arguments(method: ast.FunctionDef, inherited: frozenset[str]) -> lis
     (`locals()`).
     """
     read = {n.id for statement in method.body for n in ast.walk(statement) if isinstance(n, ast.Name)}
-    said = [statement for statement in method.body if not _is_stub_statement(statement)]
+    statements = [statement for statement in method.body if not _is_stub_statement(statement)]
     taken = [*method.args.posonlyargs, *method.args.args][1:] + method.args.kwonlyargs
-    if NAMESPACE_FUNCTIONS & read or not said:
+    if NAMESPACE_FUNCTIONS & read or not statements:
         return []
     return [a for a in taken if a.arg not in read | inherited and not a.arg.startswith(("_", "unused"))]
 
@@ -87,5 +87,5 @@ def _inherited_arguments(cls: type, method: str) -> frozenset[str]:
 
 def relative_path(file: str) -> str:
     """Return a path relative to the current directory, if the file is below it."""
-    here = os.path.relpath(file)
-    return file if here.startswith("..") else here
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative

@@ -45,10 +45,10 @@ def example_tensor(
         return torch.empty(tuple(shape), dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(0)
     if dtype.is_floating_point or dtype.is_complex:
-        made = torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")
+        tensor = torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")
     else:
-        made = torch.randint(low, high, tuple(shape), generator=generator, device="cpu")
-    return made.to(device=device, dtype=dtype)
+        tensor = torch.randint(low, high, tuple(shape), generator=generator, device="cpu")
+    return tensor.to(device=device, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -86,23 +86,25 @@ class InputPlacement:
         try:
             tensor = torch.tensor(leaf)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UsageError(f"an array of {leaf.dtype} is no tensor: {error}", "give it as a torch.Tensor") from None
+            raise UsageError(
+                f"an array of {leaf.dtype} cannot become a tensor: {error}", "give it as a torch.Tensor"
+            ) from None
         return tensor.to(device=self.device, dtype=TORCH_DTYPES[self.dtype] if tensor.is_floating_point() else None)
 
 
 def make_inputs(
-    door: InputPlacement, given: Any, args: Any, kwargs: Any, batch: int | None
+    placement: InputPlacement, given: Any, args: Any, kwargs: Any, batch: int | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call: `args` and `kwargs` as given, merged with the inputs in `given`. Raise
     UsageError.
     """
     positional, named = _checked_arguments(args, kwargs)
     if given is not None and positional:
-        raise UsageError("inputs are given twice, by input and by args", "tensors may stand in input as well")
+        raise UsageError("inputs are given twice, by input and by args", "input may contain tensors as well")
     wanted = _read_inputs(given) if given is not None else _call_inputs(positional, named)
     if batch is not None:
         wanted = _set_batch(wanted, batch)
-    listed, by_name = map_leaves(wanted, door.place_leaf)
+    listed, by_name = map_leaves(wanted, placement.place_leaf)
     return tuple(listed), by_name if given is None else _merge_arguments(by_name, named, "")
 
 
@@ -278,18 +280,20 @@ def _read_range(bounds: Sequence[Any], dtype: str, name: str) -> tuple[int, int]
         (0, 1) if dtype == "bool" else (torch.iinfo(TORCH_DTYPES[dtype]).min, torch.iinfo(TORCH_DTYPES[dtype]).max)
     )
     if low >= high:
-        raise UsageError(f"{name}: nothing lies from {low} to {high} - 1", "the second number is above the first")
+        raise UsageError(f"{name}: there is no number from {low} to {high} - 1", "the second number is above the first")
     if not least <= low < high <= most + 1:
-        raise UsageError(f"{name}: no {dtype} reaches from {low} to {high} - 1", f"it holds {least} … {most}")
+        raise UsageError(
+            f"{name}: {dtype} cannot hold the range from {low} to {high} - 1", f"it holds {least} … {most}"
+        )
     return low, high
 
 
 # ------------------------------------------------------------ trees
-def map_leaves(tree: Any, made: Callable[[Any], Any]) -> Any:
+def map_leaves(tree: Any, convert: Callable[[Any], Any]) -> Any:
     """Return a tree of plain lists, tuples and dicts with `make_input(leaf)` in place of every leaf."""
     if type(tree) in (list, tuple):
-        return type(tree)([map_leaves(item, made) for item in tree])
-    return {key: map_leaves(item, made) for key, item in tree.items()} if type(tree) is dict else made(tree)
+        return type(tree)([map_leaves(item, convert) for item in tree])
+    return {key: map_leaves(item, convert) for key, item in tree.items()} if type(tree) is dict else convert(tree)
 
 
 def add_batch_axis(tree: Any) -> Any:
@@ -350,10 +354,10 @@ def _resize_batch(leaf: Any, first: int, batch: int) -> Any:
     return replace(leaf, shape=(batch, *leaf.shape[1:])) if mine else leaf
 
 
-def _merge_arguments(one: dict[str, Any], other: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _merge_arguments(first: dict[str, Any], second: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Return both mappings merged, nested ones too. Raise UsageError if both give the same argument."""
-    found = dict(one)
-    for key, value in other.items():
+    found = dict(first)
+    for key, value in second.items():
         if key not in found:
             found[key] = value
         elif isinstance(found[key], dict) and isinstance(value, Mapping):

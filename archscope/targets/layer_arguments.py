@@ -65,9 +65,9 @@ def present_argument(layer: nn.Module, name: str) -> object:
     return NOT_STORED if isinstance(value, (torch.Tensor, nn.Module)) else value
 
 
-def is_same_value(one: object, other: object) -> bool:
+def is_same_value(first: object, second: object) -> bool:
     """Return whether two values mean the same to a layer, as 3 and (3, 3) do."""
-    return collapse_equal(one) == collapse_equal(other)
+    return collapse_equal(first) == collapse_equal(second)
 
 
 def collapse_equal(value: object) -> object:

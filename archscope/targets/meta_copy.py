@@ -33,26 +33,26 @@ def resize_inputs(
     """
     found = [tensor for tree in named_inputs(module, args, kwargs).values() for _, tensor in named_tensors(tree)]
     if len(found) != len(shapes):
-        raise ResizeError("the inputs are others")
+        raise ResizeError("the inputs are different")
     wanted = {id(tensor): (tensor, shape) for tensor, shape in zip(found, shapes, strict=True)}
     changed = {key for key, (tensor, shape) in wanted.items() if tuple(tensor.shape) != tuple(shape)}
     if changed - {id(leaf) for leaf in plain_leaves((args, kwargs))}:
-        raise ResizeError("an input lies in an object")
-    made = map_leaves(
+        raise ResizeError("an input is inside an object")
+    resized = map_leaves(
         (args, dict(kwargs)), lambda leaf: resize_tensor(*wanted[id(leaf)]) if id(leaf) in changed else leaf
     )
-    return made[0], made[1]
+    return resized[0], resized[1]
 
 
 def resize_tensor(tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
     """Return a tensor with the same elements, repeated or cut along each axis. Raise ResizeError."""
     if tensor.layout is not torch.strided or tensor.is_nested or 0 in tensor.shape:
-        raise ResizeError("an input is no plain tensor")
-    made = torch.empty(shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else tensor.detach()
+        raise ResizeError("an input is not a plain tensor")
+    resized = torch.empty(shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else tensor.detach()
     for axis, size in enumerate(shape):
-        if made.shape[axis] != size:
-            made = made.index_select(axis, torch.arange(size, device=made.device) % made.shape[axis])
-    return made.requires_grad_(tensor.requires_grad)
+        if resized.shape[axis] != size:
+            resized = resized.index_select(axis, torch.arange(size, device=resized.device) % resized.shape[axis])
+    return resized.requires_grad_(tensor.requires_grad)
 
 
 def copy_to_meta(
@@ -63,10 +63,10 @@ def copy_to_meta(
 
     The original is not changed. Raises ReplacementError if code may refer to the module itself.
     """
-    made = MetaCopier()
-    twin = made.module(module, "")
+    copier = MetaCopier()
+    copied = copier.module(module, "")
     torch.empty(1, device="meta").add(1)
-    return twin, *made.tree((args, dict(kwargs)))
+    return copied, *copier.tree((args, dict(kwargs)))
 
 
 class MetaCopier:
@@ -79,15 +79,15 @@ class MetaCopier:
     def module(self, module: nn.Module, path: str) -> nn.Module:
         if id(module) in self.modules:
             return self.modules[id(module)]
-        twin = self.modules[id(module)] = shallow_copy(module, path)
-        held = vars(twin)
-        for name, value in list(held.items()):
+        copied = self.modules[id(module)] = shallow_copy(module, path)
+        attributes = vars(copied)
+        for name, value in list(attributes.items()):
             if name != "_modules":
-                held[name] = self.tree(value)
-        for name, child in held["_modules"].items():
+                attributes[name] = self.tree(value)
+        for name, child in attributes["_modules"].items():
             if child is not None:
-                held["_modules"][name] = self.module(child, f"{path}.{name}" if path else name)
-        return twin
+                attributes["_modules"][name] = self.module(child, f"{path}.{name}" if path else name)
+        return copied
 
     def tree(self, value: Any) -> Any:
         """Return a plain tree with meta tensors; a tree without tensors is returned as it is."""

@@ -79,12 +79,12 @@ def _prepended_path(folder: str) -> Iterator[str]:
 
 def _same_named_modules(folder: str) -> list[str]:
     """Return the user's own modules from elsewhere that have the name of something in a folder."""
-    here = (
+    local_names = (
         {path.stem for path in Path(folder).iterdir() if path.suffix == ".py" or path.is_dir()}
         if (os.path.isdir(folder))
         else set()
     )
-    return [name for name in sys.modules if name.partition(".")[0] in here and _is_foreign(name, folder)]
+    return [name for name in sys.modules if name.partition(".")[0] in local_names and _is_foreign(name, folder)]
 
 
 def _is_foreign(name: str, folder: str) -> bool:
@@ -126,17 +126,17 @@ def make_module(found: Any, arguments: Mapping[str, Any], target: str, *, device
     return as_module(found if ready else _call_target(found, arguments, target, device), target)
 
 
-def as_module(made: Any, what: str) -> nn.Module:
+def as_module(value: Any, what: str) -> nn.Module:
     """Return a value as a module; exported programs have no train and eval modes. Raise UsageError for
     anything else.
     """
-    if isinstance(made, torch.export.ExportedProgram):
-        module = made.module()
+    if isinstance(value, torch.export.ExportedProgram):
+        module = value.module()
         module.training = False
         return module
-    if isinstance(made, nn.Module):
-        return made
-    raise UsageError(f"{what} gives {_with_article(made)}, not a torch.nn.Module", _module_hint(made))
+    if isinstance(value, nn.Module):
+        return value
+    raise UsageError(f"{what} gives {_with_article(value)}, not a torch.nn.Module", _module_hint(value))
 
 
 def _with_article(value: Any) -> str:
@@ -146,13 +146,13 @@ def _with_article(value: Any) -> str:
     return kind if isinstance(value, type) else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
-def _module_hint(made: Any) -> str:
+def _module_hint(value: Any) -> str:
     """Return a help that names the module contained in what was made."""
-    if isinstance(made, (tuple, list)):
-        held, kind = dict(enumerate(made)), "item"
+    if isinstance(value, (tuple, list)):
+        parts, kind = dict(enumerate(value)), "item"
     else:
-        held, kind = (made, "item") if isinstance(made, dict) else (getattr(made, "__dict__", {}), "attribute")
-    found = [key for key, value in held.items() if isinstance(value, nn.Module)]
+        parts, kind = (value, "item") if isinstance(value, dict) else (getattr(value, "__dict__", {}), "attribute")
+    found = [key for key, part in parts.items() if isinstance(part, nn.Module)]
     return f"a function that returns its {kind} {found[0]!r} would do" if found else NAME_HELP
 
 
@@ -224,10 +224,10 @@ def _run_file(source: str) -> ModuleType:
 
 def _error_text(error: BaseException) -> str:
     """Return an exception on one line, with the line of the user's code that it passed."""
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_file(frame.filename)]
     where = f" ({relative_path(own[-1].filename)}:{own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}{f': {said}' * bool(said)}{where}"
+    return f"{type(error).__name__}{f': {message}' * bool(message)}{where}"
 
 
 def _is_user_file(file: str) -> bool:
@@ -238,10 +238,9 @@ def _is_user_file(file: str) -> bool:
 
 def _import_help(error: BaseException, source: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in sys.modules:
-        here = error.name.split(".")[0] == source.split(".")[0]
-        return (
-            f"install {error.name.split('.')[0]} where archscope runs{', or go to the folder that it lies in' * here}"
-        )
+        package = error.name.split(".")[0]
+        or_folder = ", or change to the folder that contains it" * (package == source.split(".")[0])
+        return f"install {package} where archscope runs{or_folder}"
     if isinstance(error, ImportError) and "relative import" in str(error):
         dotted = source.removesuffix(".py").replace(os.sep, ".")
         whole = dotted if all(part.isidentifier() for part in dotted.split(".")) else "package.module"
@@ -272,7 +271,7 @@ def _call_target(found: Any, arguments: Mapping[str, Any], target: str, device: 
     if isinstance(found, (nn.Module, torch.export.ExportedProgram)):
         raise UsageError(f"{target} is an instance, which takes no arguments", "leave them out")
     if not callable(found):
-        raise UsageError(f"{target} is {units.short_repr(found)}, no class, function or instance", NAME_HELP)
+        raise UsageError(f"{target} is {units.short_repr(found)}, not a class, function or instance", NAME_HELP)
     _check_arguments(found, arguments, target)
     if torch.device(device).type == "meta":
         with (

@@ -48,8 +48,8 @@ def _quote_items(value: object, depth: int) -> str:
         return f"{opening}…{closing}"
     texts = [quote_value(item, depth=depth + 1) for item in islice(value, MAX_ITEMS)]
     if isinstance(value, dict):
-        held = [quote_value(item, depth=depth + 1) for item in islice(value.values(), MAX_ITEMS)]
-        texts = [f"{key}: {item}" for key, item in zip(texts, held, strict=True)]
+        value_texts = [quote_value(item, depth=depth + 1) for item in islice(value.values(), MAX_ITEMS)]
+        texts = [f"{key}: {item}" for key, item in zip(texts, value_texts, strict=True)]
     more = len(value) - len(texts)
     inner = ", ".join([*texts, *([f"… {more} more"] if more else [])])
     return f"{opening}{inner}{',' if type(value) is tuple and len(value) == 1 else ''}{closing}"

@@ -24,41 +24,41 @@ RECURRENT_ARGUMENTS = (
 )
 
 
-def find_refused_arguments(making: ConstructionStep) -> list[ArgumentProblem]:
+def find_refused_arguments(step: ConstructionStep) -> list[ArgumentProblem]:
     """Return the arguments that made a torch constructor fail, if other values would be accepted."""
-    cls = torch_class(making)
+    cls = torch_class(step)
     if cls is None:
         return []
     if cls in (nn.Sequential, nn.ModuleList):
-        return list(non_module_arguments(cls, making.frame.f_locals))
-    arguments = constructor_arguments(making, cls)
+        return list(non_module_arguments(cls, step.frame.f_locals))
+    arguments = constructor_arguments(step, cls)
     found: dict[str, ArgumentProblem] = {}
-    for one in argument_problems(cls.__name__, arguments, show=quote_value):
-        found.setdefault(one.argument, one)
-    mended = {name: one.value for name, one in found.items()}
-    if not found or not can_construct(cls, {**arguments, **mended}):
+    for problem in argument_problems(cls.__name__, arguments, show=quote_value):
+        found.setdefault(problem.argument, problem)
+    corrected = {name: problem.value for name, problem in found.items()}
+    if not found or not can_construct(cls, {**arguments, **corrected}):
         return []
-    wrong = {name: {**arguments, **mended, name: arguments[name]} for name in found}
-    return [one for name, one in found.items() if not can_construct(cls, wrong[name])]
+    wrong = {name: {**arguments, **corrected, name: arguments[name]} for name in found}
+    return [problem for name, problem in found.items() if not can_construct(cls, wrong[name])]
 
 
-def torch_class(making: ConstructionStep) -> type | None:
+def torch_class(step: ConstructionStep) -> type | None:
     """Return the class of torch.nn whose constructor failed."""
-    cls = torch_base_class(making.module) if making.module is not None and making.is_torch else None
+    cls = torch_base_class(step.module) if step.module is not None and step.is_torch else None
     return cls if cls is not None and vars(nn).get(cls.__name__) is cls else None
 
 
-def constructor_arguments(making: ConstructionStep, cls: type) -> dict[str, object]:
+def constructor_arguments(step: ConstructionStep, cls: type) -> dict[str, object]:
     """Return the arguments of a torch constructor by name, without device and dtype.
 
     Arguments that the constructor has rebound are equivalent: it makes pairs of sizes, and functions of words.
     """
-    frame = making.frame
+    frame = step.frame
     given = expand_kwargs(frame, current_arguments(frame))
     if issubclass(cls, nn.RNNBase) and frame.f_code.co_flags & inspect.CO_VARARGS:
-        assert making.module is not None
-        given = dict(zip(recurrent_names(making.module), frame.f_locals.get("args", ()), strict=False))
-        word = vars(making.module).get("nonlinearity")  # its constructor removes it from the keyword arguments
+        assert step.module is not None
+        given = dict(zip(recurrent_names(step.module), frame.f_locals.get("args", ()), strict=False))
+        word = vars(step.module).get("nonlinearity")  # its constructor removes it from the keyword arguments
         given |= {"nonlinearity": word} if word is not None else {}
         given = {name: given[name] for name in RECURRENT_ARGUMENTS if name in given} | frame.f_locals.get("kwargs", {})
     return {name: value for name, value in given.items() if name not in PLACEMENT_ARGUMENTS}
@@ -91,7 +91,7 @@ def non_module_arguments(cls: type, names: Mapping[str, object]) -> Iterator[Arg
         return
     if isinstance(wrong, (list, tuple)) and cls is nn.Sequential and all(isinstance(one, nn.Module) for one in wrong):
         fact = f"Sequential takes modules one by one, not a {type(wrong).__name__} of {len(wrong)}"
-        yield ArgumentProblem("args", fact, "a * before it hands them over one by one: nn.Sequential(*layers)", None)
+        yield ArgumentProblem("args", fact, "a * before it passes them one by one: nn.Sequential(*layers)", None)
     elif isinstance(wrong, type) and issubclass(wrong, nn.Module):
         fact = f"{cls.__name__} holds modules, and {wrong.__name__} is a class"
         yield ArgumentProblem("args", fact, f"{wrong.__name__}(…) makes a module of it", None)

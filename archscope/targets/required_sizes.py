@@ -49,9 +49,9 @@ def condition_parts(condition: ast.expr, *, asserts: bool) -> Iterator[ast.expr]
         yield condition
 
 
-def is_satisfied(asked: SizeCondition) -> bool:
-    size = asked.operand.value.shape[asked.axis]
-    return size == asked.equals if not asked.divisor else size % asked.divisor == 0
+def is_satisfied(condition: SizeCondition) -> bool:
+    size = condition.operand.value.shape[condition.axis]
+    return size == condition.equals if not condition.divisor else size % condition.divisor == 0
 
 
 def _required_size(

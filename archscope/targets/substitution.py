@@ -162,12 +162,12 @@ def refuse_special(layer: nn.Module, path: str) -> None:
     """Raise ReplacementError for anything but a plain layer of torch."""
     name = type(layer).__name__
     if not is_torch_layer(layer) or not constructor_parameters(type(layer)) or isinstance(layer, LazyModuleMixin):
-        raise ReplacementError(f"{path}: {name} is no plain layer of torch.nn")
+        raise ReplacementError(f"{path}: {name} is not a plain layer of torch.nn")
     if any(vars(part)[hooks] for part in layer.modules() for hooks in HOOK_TABLES):
         raise ReplacementError(f"{path}: {name} has hooks")
-    held = (*layer.parameters(), *layer.buffers())
-    if any(type(tensor) not in (torch.Tensor, nn.Parameter) for tensor in held):
-        raise ReplacementError(f"{path}: {name} has tensors of a class of their own")
+    tensors = (*layer.parameters(), *layer.buffers())
+    if any(type(tensor) not in (torch.Tensor, nn.Parameter) for tensor in tensors):
+        raise ReplacementError(f"{path}: {name} has tensors of a custom class")
 
 
 def refuse_shared_weights(model: nn.Module, path: str, layer: nn.Module) -> None:

@@ -103,12 +103,14 @@ def target_from_factory(make: Callable[[], nn.Module], target: str, device: str,
     """Return the module that a Python target makes, moved to a device. Raise UsageError."""
     kind = resolve_dtype(dtype)
     with preserved_generators(device):
-        made = make()
+        made_module = make()
     try:
-        module, notes = _unwrap(made.to(device=device, dtype=kind))
+        module, notes = _unwrap(made_module.to(device=device, dtype=kind))
     except Exception as error:  # a module's own `to` may raise anything
-        wish = " and ".join(filter(None, (device, dtype)))
-        raise UsageError(f"{target} cannot be moved to {wish}: {_exception_text(error)}", "make it there") from error
+        destination = " and ".join(filter(None, (device, dtype)))
+        raise UsageError(
+            f"{target} cannot be moved to {destination}: {_exception_text(error)}", "make it there"
+        ) from error
     return _target_module(module, target, live=False, notes=notes, device=device)
 
 
@@ -119,7 +121,7 @@ def is_factory(target: Any) -> bool:
 
 def _no_target_error(target: Any) -> UsageError:
     what = "a tensor" if isinstance(target, torch.Tensor) else units.short_repr(target)
-    return UsageError(f"{what} is no target", 'a live nn.Module, or its import path as text: "net.py:Net"')
+    return UsageError(f"{what} is not a target", 'a live nn.Module, or its import path as text: "net.py:Net"')
 
 
 def _exception_text(error: Exception) -> str:
@@ -131,11 +133,11 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     notes: list[str] = []
     while True:
         if isinstance(module, PARALLEL_WRAPPERS):
-            notes.append(f"{type(module).__name__}: the module that it holds was analysed, on one device")
+            notes.append(f"{type(module).__name__}: the module inside was analysed, on one device")
             module = module.module
         elif _is_compiled(module):
             notes.append("torch.compile: analysed as its author wrote it, not compiled")
-            module = module._orig_mod  # type: ignore[assignment]  # a compiled module holds one
+            module = module._orig_mod  # type: ignore[assignment]  # the original module
         else:
             return module, tuple(notes)
 
@@ -152,18 +154,18 @@ def _target_module(
     devices = [str(one) for one in dict.fromkeys(tensor.device for tensor in tensors)] or [device]
     packed = _packed_weights(module) if any(map(_is_quantised, {type(part) for _, part in holding.modules})) else {}
     kinds = _floating_dtypes(tensors)
-    door = InputPlacement(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
+    placement = InputPlacement(devices[0], kinds[0] if kinds else str(torch.get_default_dtype()).removeprefix("torch."))
     if packed:
         what = f"weights that are packed as {_join_names(packed.values())}"
-        notes = (*notes, f"{what} are no parameters, and not counted: {_first_three(list(packed))}")
+        notes = (*notes, f"{what} are not parameters, and not counted: {_first_three(list(packed))}")
     shown = (
         _join_names(packed.values())
         if packed and not kinds
         else kinds[0]
         if kinds
-        else _dtype_without_floats(tensors, door.dtype)
+        else _dtype_without_floats(tensors, placement.dtype)
     )
-    return TargetModule(module, name, DEVICE_SEPARATOR.join(devices), shown, door, live, holding, tuple(notes))
+    return TargetModule(module, name, DEVICE_SEPARATOR.join(devices), shown, placement, live, holding, tuple(notes))
 
 
 def _join_names(names: Any) -> str:
@@ -196,58 +198,58 @@ def _is_quantised(kind: type) -> bool:
     return kind.__module__.startswith("torch.ao.nn.quantized")
 
 
-def _same_device(one: str, other: str) -> bool:
+def _same_device(name: str, other_name: str) -> bool:
     """Return whether two device names are equal, with `cuda` as `cuda:0`."""
-    first, second = torch.device(one), torch.device(other)
+    first, second = torch.device(name), torch.device(other_name)
     return first.type == second.type and (first.index or 0) == (second.index or 0)
 
 
 # ------------------------------------------------------------ inputs and lazy layers
-def move_inputs(subject: TargetModule, tree: Any) -> Any:
+def move_inputs(target: TargetModule, tree: Any) -> Any:
     """Return arguments with their tensors on the device of a target's module; those for a live module stay where they
     are.
     """
-    if subject.live:
+    if target.live:
         return tree
-    device = torch.device(subject.placement.device)
+    device = torch.device(target.placement.device)
     return map_leaves(tree, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf)
 
 
-def with_input_devices(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
+def with_input_devices(target: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
     """Return the target with the devices of its inputs: all of them if a live module has no tensors of its own, else a
     GPU if it is on none.
     """
-    holding = subject.holding
+    holding = target.holding
     named = dict.fromkeys(str(leaf.device) for tree in (*args, *kwargs.values()) for _, leaf in named_tensors(tree))
-    own = split_devices(subject.device) if holding.parameters or holding.buffers or holding.lazy_tensors else []
-    if not subject.live or not named or any(traits_of(one).is_async for one in own):
-        return subject
+    own = split_devices(target.device) if holding.parameters or holding.buffers or holding.lazy_tensors else []
+    if not target.live or not named or any(traits_of(one).is_async for one in own):
+        return target
     added = [one for one in named if one not in own and (not own or traits_of(one).is_async)]
-    return replace(subject, device=DEVICE_SEPARATOR.join([*own, *added]))
+    return replace(target, device=DEVICE_SEPARATOR.join([*own, *added]))
 
 
 @attributed_warnings()
-def initialize_lazy(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
+def initialize_lazy(target: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TargetModule:
     """Return the target with its lazy layers initialized by one forward pass; a live module is copied first.
 
     That pass has no other effects, like the recorded one. An exception ends it silently: the recorded pass reports it.
     Raises UsageError if a live module cannot be copied.
     """
-    if subject.is_initialized:
-        return subject
-    module = _copy_module(subject.module) if subject.live else subject.module
-    run_isolated(subject, module, args, kwargs)
-    made = ("lazy layers: a copy was made ready by this input; the module itself is as it was",) * subject.live
+    if target.is_initialized:
+        return target
+    module = _copy_module(target.module) if target.live else target.module
+    run_isolated(target, module, args, kwargs)
+    copy_note = ("lazy layers: a copy was initialized with this input; the module itself is unchanged",) * target.live
     holding = walk_modules(module)
     return replace(
-        subject, module=module, holding=holding, notes=(*subject.notes, *made, *_uninitialized_notes(holding))
+        target, module=module, holding=holding, notes=(*target.notes, *copy_note, *_uninitialized_notes(holding))
     )
 
 
-def run_isolated(subject: TargetModule, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def run_isolated(target: TargetModule, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Run one forward pass of a target's module, or of a copy, without side effects; exceptions are not raised."""
     given = (*args, *kwargs.values())
-    belongings = preserved_objects([part for _, part in subject.holding.modules if subject.live], given)
+    belongings = preserved_objects([part for _, part in target.holding.modules if target.live], given)
     tensors = preserved_tensors([tensor for value in given for _, tensor in named_tensors(value)])
     with preserved_state(grad=False), belongings, tensors, _eval_mode(module), suppress(Exception):
         module(*args, **kwargs)
@@ -275,7 +277,7 @@ def _copy_module(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module, fresh)  # uninitialized buffers cannot be copied
     except Exception as error:  # its tensors and attributes may raise anything
         fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_exception_text(error)}"
-        raise UsageError(fact, "run it once, which makes its lazy layers ready, and analyse it then") from error
+        raise UsageError(fact, "run it once, which initializes its lazy layers, then analyse it") from error
 
 
 def _empty_buffer(buffer: UninitializedBuffer) -> UninitializedBuffer:

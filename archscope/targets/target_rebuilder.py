@@ -65,7 +65,7 @@ class TargetRebuilder:
         """True if there is a function to call again."""
         return callable(self.found) and not isinstance(self.found, nn.Module)
 
-    def subject(self) -> TargetModule:
+    def rebuild(self) -> TargetModule:
         """Return the target made once more; its output is suppressed, as it was printed before."""
 
         def make() -> nn.Module:
@@ -87,7 +87,7 @@ class TargetRebuilder:
         Raises DeadlineExceeded if making it and the body of the `with` statement take longer than `seconds`.
         """
         with replaced_codes(self.changed_codes(file, text)), deadline(seconds):
-            yield self.subject()
+            yield self.rebuild()
 
     def changed_codes(self, file: str, text: str) -> dict[FunctionType, CodeType]:
         """Return the functions of a file that differ in a text of the same functions. Raise SyntaxError, ValueError."""
@@ -106,7 +106,7 @@ class TargetRebuilder:
     def record_calls(self) -> tuple[nn.Module, dict[str, Sequence[SourceCall]]]:
         """Return the target made once more, and for each path the calls that made the module there."""
         with recorded_calls() as noted:
-            module = self.subject().module
+            module = self.rebuild().module
         places = CallLocator(self.sources)
         known = {path: noted.get(id(part)) for path, part in walk_modules(module).modules}
         return module, {path: places.of(frames[1]) for path, frames in known.items() if frames is not None}

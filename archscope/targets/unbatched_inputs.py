@@ -33,13 +33,13 @@ class LayerReachedError(Exception):
     """An exception that ends a run at its first layer."""
 
 
-def find_missing_batch(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def find_missing_batch(target: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Return the class of the first layer if it shows that the one input of a call has no batch axis; else ""."""
     (given,) = (*args, *kwargs.values())
-    parts = [part for part in subject.module.modules() if not list(part.children())]
+    parts = [part for part in target.module.modules() if not list(part.children())]
     if not isinstance(given, torch.Tensor) or not lacks_batch(parts, tuple(given.shape)):
         return ""
-    return type(parts[0]).__name__ if receives_input(subject, args, kwargs, parts[0]) else ""
+    return type(parts[0]).__name__ if receives_input(target, args, kwargs, parts[0]) else ""
 
 
 def batch_note(layer: str, alone: tuple[Any, Any], whole: tuple[Any, Any]) -> str:
@@ -72,7 +72,7 @@ def lacks_batch(parts: list[nn.Module], shape: tuple[int, ...]) -> bool:
     )
 
 
-def receives_input(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any], layer: nn.Module) -> bool:
+def receives_input(target: TargetModule, args: tuple[Any, ...], kwargs: Mapping[str, Any], layer: nn.Module) -> bool:
     """Return whether a call passes its one input to a layer in an unchanged shape. The call ends there."""
     (given,) = (*args, *kwargs.values())
     found: list[tuple[int, ...]] = []
@@ -83,7 +83,7 @@ def receives_input(subject: TargetModule, args: tuple[Any, ...], kwargs: Mapping
 
     hook = layer.register_forward_pre_hook(stop)
     try:
-        run_isolated(subject, subject.module, args, kwargs)
+        run_isolated(target, target.module, args, kwargs)
     finally:
         hook.remove()
     return found[:1] == [tuple(given.shape)]

@@ -24,15 +24,15 @@ MAX_KEYS = 8
 NO_SUPER_INIT = "before Module.__init__() call"
 
 
-def user_code_help(error: BaseException, making: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
+def user_code_help(error: BaseException, step: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
     """Return what would work, if that is certain; else ""."""
-    names = making.names
-    if isinstance(error, AttributeError) and NO_SUPER_INIT in str(error) and making.module is not None:
-        return f"super().__init__() comes first in {type(making.module).__name__}.__init__"
+    names = step.names
+    if isinstance(error, AttributeError) and NO_SUPER_INIT in str(error) and step.module is not None:
+        return f"super().__init__() comes first in {type(step.module).__name__}.__init__"
     if isinstance(error, (KeyError, IndexError)) and isinstance(node, ast.Subscript):
         return _index_help(error, node, names)
     if isinstance(error, AttributeError) and isinstance(node, ast.Attribute):
-        return _attribute_help(making, file, node)
+        return _attribute_help(step, file, node)
     if isinstance(error, TypeError) and isinstance(node, ast.Call):
         return _call_help(node, names)
     if isinstance(node, (ast.BinOp, ast.Compare)):
@@ -41,35 +41,35 @@ def user_code_help(error: BaseException, making: ConstructionStep, file: SourceF
 
 
 def _index_help(error: BaseException, node: ast.Subscript, names: Mapping[str, object]) -> str:
-    held, key, text = static_value(node.value, names), static_value(node.slice, names), ast.unparse(node.value)
-    if isinstance(error, KeyError) and type(held) is dict and error.args and error.args[0] not in held:
-        near = did_you_mean(key, [k for k in held if isinstance(k, str)]) if isinstance(key, str) else ""
-        keys = [quote_value(one) for one in list(held)[:MAX_KEYS]] + ["…"] * (len(held) > MAX_KEYS)
+    container, key, text = static_value(node.value, names), static_value(node.slice, names), ast.unparse(node.value)
+    if isinstance(error, KeyError) and type(container) is dict and error.args and error.args[0] not in container:
+        near = did_you_mean(key, [k for k in container if isinstance(k, str)]) if isinstance(key, str) else ""
+        keys = [quote_value(one) for one in list(container)[:MAX_KEYS]] + ["…"] * (len(container) > MAX_KEYS)
         return near or (f"{text} has {', '.join(keys)}" if keys else f"{text} is empty")
-    if isinstance(error, IndexError) and isinstance(held, (list, tuple)) and isinstance(key, int):
-        count = len(held)
+    if isinstance(error, IndexError) and isinstance(container, (list, tuple)) and isinstance(key, int):
+        count = len(container)
         return f"{text} has {count} item{'s' * (count != 1)}" + f", from 0 to {count - 1}" * (count > 0)
     return ""
 
 
-def _attribute_help(making: ConstructionStep, file: SourceFile, node: ast.Attribute) -> str:
+def _attribute_help(step: ConstructionStep, file: SourceFile, node: ast.Attribute) -> str:
     """Return a help for an attribute that is set further down, or has a similar name."""
-    holder = static_value(node.value, making.names)
+    holder = static_value(node.value, step.names)
     if holder is UNRESOLVED:
         return ""
-    if holder is making.module and isinstance(node.value, ast.Name):
-        later = _later_assignment_line(file, node, making)
+    if holder is step.module and isinstance(node.value, ast.Name):
+        later = _later_assignment_line(file, node, step)
         if later:
             return f"{ast.unparse(node)} is set in line {later}, after it is read"
     modules = list(holder._modules) if isinstance(holder, nn.Module) and "_modules" in vars(holder) else []
     return did_you_mean(node.attr, [*dir(type(holder)), *getattr(holder, "__dict__", {}), *modules])
 
 
-def _later_assignment_line(file: SourceFile, node: ast.Attribute, making: ConstructionStep) -> int:
+def _later_assignment_line(file: SourceFile, node: ast.Attribute, step: ConstructionStep) -> int:
     """Return the first line after an expression, in the same constructor, that sets its attribute; 0 if
     there is none.
     """
-    first = making.innermost.f_code.co_firstlineno
+    first = step.innermost.f_code.co_firstlineno
     for function in ast.walk(file.tree):
         if isinstance(function, ast.FunctionDef) and function.lineno <= node.lineno <= (function.end_lineno or 0):
             lines = (

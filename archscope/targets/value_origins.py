@@ -25,41 +25,45 @@ COMPREHENSION_NODES = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp
 DESCRIPTOR_TYPES = (property, FunctionType, classmethod, staticmethod)
 
 
-def find_origins(making: ConstructionStep, file: SourceFile, node: ast.AST) -> list[str]:
+def find_origins(step: ConstructionStep, file: SourceFile, node: ast.AST) -> list[str]:
     """Return each name of an expression with its value, and the expression that it was computed from; without constants
     and functions.
     """
-    return list(dict.fromkeys(_iter_origins(making, file, node)))[:MAX_ORIGINS]
+    return list(dict.fromkeys(_iter_origins(step, file, node)))[:MAX_ORIGINS]
 
 
-def _iter_origins(making: ConstructionStep, file: SourceFile, node: ast.AST) -> Iterator[str]:
-    function = running_function(making, file)
+def _iter_origins(step: ConstructionStep, file: SourceFile, node: ast.AST) -> Iterator[str]:
+    function = running_function(step, file)
     bound = count_bindings(function)
-    told = shown_arguments(making.frame)
+    arguments = shown_arguments(step.frame)
     waiting, seen = [node], set[str]()
     while waiting:
         for name in iter_read_names(waiting.pop(0)):
-            text, value = ast.unparse(name), static_value(name, making.names)
+            text, value = ast.unparse(name), static_value(name, step.names)
             if text in seen or value is UNRESOLVED or not is_shown_value(value):
                 continue
             seen.add(text)
-            made = find_assignment(function, text, node, bound) if isinstance(name, ast.Name) else None
-            if made is not None and len(shown := ast.unparse(made)) <= MAX_SOURCE_CHARS and shown != repr(value):
+            assigned = find_assignment(function, text, node, bound) if isinstance(name, ast.Name) else None
+            if (
+                assigned is not None
+                and len(shown := ast.unparse(assigned)) <= MAX_SOURCE_CHARS
+                and shown != repr(value)
+            ):
                 yield f"{text} = {shown} = {quote_value(value)}"
-                waiting.append(_without_attributes(made))
-            elif not (text in told and bound[text] <= 1):
+                waiting.append(_without_attributes(assigned))
+            elif not (text in arguments and bound[text] <= 1):
                 yield f"{text} = {quote_value(value)}"
 
 
-def loop_state(making: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
+def loop_state(step: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
     """Return the present iteration of the loops around an expression: `i = 0, width = 64`; "" without a loop."""
-    function, line = running_function(making, file), getattr(node, "lineno", 0)
+    function, line = running_function(step, file), getattr(node, "lineno", 0)
     loops = [n for n in ast.walk(function or ast.Pass()) if isinstance(n, ast.For) and n.lineno <= line]
     around = [loop for loop in loops if loop.body[0].lineno <= line <= (loop.body[-1].end_lineno or 0)]
     inner = [one for one in ast.walk(file.tree) if isinstance(one, COMPREHENSION_NODES) and _contains(one, node)]
     bound = [*(loop.target for loop in around), *(part.target for one in inner for part in one.generators)]
     targets = [n.id for target in bound for n in ast.walk(target) if isinstance(n, ast.Name)]
-    known = {name: static_value(ast.Name(name, ast.Load()), making.names) for name in dict.fromkeys(targets)}
+    known = {name: static_value(ast.Name(name, ast.Load()), step.names) for name in dict.fromkeys(targets)}
     shown = [f"{name} = {quote_value(value)}" for name, value in known.items() if value is not UNRESOLVED]
     return ", ".join(shown[:MAX_ORIGINS])
 
@@ -113,10 +117,10 @@ def static_value(node: ast.expr, names: Mapping[str, object]) -> Any:
             plain = type(one) is int and type(other) is int and operation is not None
             return operation(one, other) if plain and operation is not None and other else UNRESOLVED
         case ast.Subscript(value=holder, slice=index):
-            held, key = static_value(holder, names), static_value(index, names)
-            plain = type(held) in (list, tuple, dict) and isinstance(key, (int, str))
+            container, key = static_value(holder, names), static_value(index, names)
+            plain = type(container) in (list, tuple, dict) and isinstance(key, (int, str))
             try:
-                return held[key] if plain else UNRESOLVED
+                return container[key] if plain else UNRESOLVED
             except (LookupError, TypeError):
                 return UNRESOLVED
     return UNRESOLVED
@@ -138,10 +142,10 @@ def static_attribute(holder: object, name: str) -> Any:
 
 
 # ------------------------------------------------------------ assignments
-def running_function(making: ConstructionStep, file: SourceFile) -> ast.FunctionDef | None:
+def running_function(step: ConstructionStep, file: SourceFile) -> ast.FunctionDef | None:
     """Return the definition of the function that was running; for a comprehension, of the one around it."""
-    codes: list[CodeType] = [one.f_code for one in making.frames if one.f_code.co_name not in INNER_CODE_NAMES]
-    code = (codes or [making.frame.f_code])[-1]
+    codes: list[CodeType] = [one.f_code for one in step.frames if one.f_code.co_name not in INNER_CODE_NAMES]
+    code = (codes or [step.frame.f_code])[-1]
     for node in ast.walk(file.tree):
         if isinstance(node, ast.FunctionDef) and (node.name, first_code_line(node)) == (
             code.co_name,

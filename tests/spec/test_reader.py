@@ -138,8 +138,8 @@ HOSTILE = (
     ("deep through aliases", "a0: &a0 [[[[[[[[[[x]]]]]]]]]]\n" + "".join(
         f"a{n}: &a{n} [[[[[[[[[[*a{n - 1}]]]]]]]]]]\n" for n in range(1, 10)
     ), f"nested more than {MAX_DEPTH} levels deep"),
-    ("recursive alias", "a: &a [*a]", "alias *a stands inside its own anchor"),
-    ("recursive mapping", "a: &a {b: {c: *a}}", "alias *a stands inside its own anchor"),
+    ("recursive alias", "a: &a [*a]", "alias *a is inside its own anchor"),
+    ("recursive mapping", "a: &a {b: {c: *a}}", "alias *a is inside its own anchor"),
     ("unknown alias", "a: *b", "alias *b has no anchor &b above it"),
     ("null byte", "a: x\0y", "character U+0000 does not belong in a text file"),
     ("control character", "a: b\nc: \x07", "character U+0007 does not belong in a text file"),

@@ -250,13 +250,13 @@ KINDS: dict[str, tuple[str, str]] = {
 def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_path: Path) -> None:
     text, name = KINDS[kind]
     with remaking(tmp_path, text, name) as (target, file, whole):
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
         before = codes(file)
         edited = whole.replace("(4, 8)", "(4, 6)").replace(", 8)", ", 6)")
         with target.changed(file, edited) as subject:
             assert widths(subject.module) == [6]
         assert all(codes(file)[function] is code for function, code in before.items())
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
@@ -269,12 +269,12 @@ def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
             return nn.Sequential(layer())
         """
     with remaking(tmp_path, text) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         edited = whole.replace("nn.Linear(4, 8)", "nn.Linear(\n        4,\n        6,\n    )")
         edited = edited.replace("nn.Sequential(layer())", "nn.Sequential(layer(), nn.Linear(6, 5))")
         with target.changed(file, edited) as subject:
             assert widths(subject.module) == [6, 5]
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_functions_of_one_name_on_one_line_are_left_as_they_are(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_functions_of_one_name_on_one_line_are_left_as_they_are(tmp_path: Path) 
     with remaking(tmp_path, text) as (target, file, whole):
         with pytest.raises(ValueError, match="one line"):
             target.changed_codes(file, whole.replace("nn.Linear(4, 8)", "nn.Linear(4, 6)"))
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_the_first_thing_may_be_an_edit(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None
             return nn.Sequential(layer())
         """
     with remaking(tmp_path, text) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         changed = target.changed_codes(file, whole.replace("8", "6"))
         assert [function.__name__ for function in changed] == ["layer"]
         assert target.changed_codes(file, whole) == {}
@@ -313,7 +313,7 @@ def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
                 return x.flatten(1)
         """
     with remaking(tmp_path, text, "Net") as (target, file, whole):
-        model, x = target.subject().module, torch.zeros(2, 3, 4)
+        model, x = target.rebuild().module, torch.zeros(2, 3, 4)
         with target.changed(file, whole.replace("flatten(1)", "flatten(0)")) as subject:
             assert subject.module(x).shape == (24,)
             assert model(x).shape == (24,)
@@ -331,10 +331,10 @@ def test_a_file_that_the_target_imports_can_be_edited(tmp_path: Path) -> None:
             return nn.Sequential(layer())
         """
     with remaking(tmp_path, text) as (target, _, _):
-        target.subject()
+        target.rebuild()
         with target.changed(str(parts), parts.read_text().replace("8", "6")) as subject:
             assert widths(subject.module) == [6]
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
     assert "parts_of_small" not in sys.modules
 
 
@@ -350,18 +350,18 @@ FAILING = {
 @pytest.mark.parametrize("how", FAILING)
 def test_where_making_raises_all_is_as_it_was(how: str, tmp_path: Path) -> None:
     with remaking(tmp_path, PLAIN) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         before = codes(file)
         edited = whole.replace("return nn.Linear(4, 8)", FAILING[how])
         with pytest.raises(UsageError), target.changed(file, edited):
             pytest.fail("it has been made")
         assert all(function.__code__ is code for function, code in before.items())
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_where_the_body_raises_all_is_as_it_was(tmp_path: Path) -> None:
     with remaking(tmp_path, PLAIN) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         before = codes(file)
         with pytest.raises(KeyboardInterrupt), target.changed(file, whole.replace("8", "6")):
             raise KeyboardInterrupt
@@ -392,7 +392,7 @@ def test_other_free_variables_raise_and_leave_all_as_it_was(new: str, tmp_path: 
             return nn.Sequential(first())
         """
     with remaking(tmp_path, text) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         before = codes(file)
         assert len(before) == 3
         edited = whole.replace("def layer():\n        return nn.Linear(width, 8)", new)
@@ -400,17 +400,17 @@ def test_other_free_variables_raise_and_leave_all_as_it_was(new: str, tmp_path: 
         with pytest.raises(ValueError, match="free vars"), target.changed(file, edited):
             pytest.fail("it has been made")
         assert all(function.__code__ is code for function, code in before.items())
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_a_text_with_other_functions_raises(tmp_path: Path) -> None:
     with remaking(tmp_path, PLAIN) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         with pytest.raises(ValueError), target.changed(file, whole + "\n\ndef more():\n    return 1\n"):
             pytest.fail("it has been made")
         with pytest.raises(SyntaxError), target.changed(file, whole + "("):
             pytest.fail("it has been made")
-        assert widths(target.subject().module) == [8]
+        assert widths(target.rebuild().module) == [8]
 
 
 def test_a_file_that_is_nobodys_raises(tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
         "return", "COUNT.append(1)\n    return"
     )
     with remaking(tmp_path, text) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         for width in (5, 6, 7):
             with target.changed(file, whole.replace("8", str(width))) as subject:
                 assert widths(subject.module) == [width]
@@ -438,7 +438,7 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
 
 def test_nothing_is_written(tmp_path: Path) -> None:
     with remaking(tmp_path, PLAIN) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         with target.changed(file, whole.replace("8", "6")):
             pass
@@ -452,7 +452,7 @@ def test_what_is_printed_meanwhile_is_not_printed(tmp_path: Path, capsys: pytest
         + PLAIN.replace("return", "print('made')\n    print('made', file=sys.stderr)\n    return")
     ).replace("    return", "    warnings.warn('made')\n    return")
     with remaking(tmp_path, text) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         target.record_calls()
         with target.changed(file, whole.replace("8", "6")):
             print("inside")  # noqa: T201
@@ -462,7 +462,7 @@ def test_what_is_printed_meanwhile_is_not_printed(tmp_path: Path, capsys: pytest
 def test_random_numbers_are_as_they_were(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     with remaking(tmp_path, PLAIN) as (target, file, whole):
-        target.subject()
+        target.rebuild()
         target.record_calls()
         with target.changed(file, whole.replace("8", "6")):
             pass
@@ -472,7 +472,7 @@ def test_random_numbers_are_as_they_were(tmp_path: Path) -> None:
 def test_arguments_are_given_every_time(tmp_path: Path) -> None:
     with remaking(tmp_path, "def make(width, depth=1):\n    return nn.Linear(4, width + 8)\n", width=3) as made:
         target, file, whole = made
-        assert widths(target.subject().module) == [11]
+        assert widths(target.rebuild().module) == [11]
         with target.changed(file, whole.replace("width + 8", "width")) as subject:
             assert widths(subject.module) == [3]
         _, calls = target.record_calls()
@@ -815,7 +815,7 @@ def test_what_was_made_before_has_no_calls(tmp_path: Path) -> None:
             return nn.Sequential(SHARED)
         """
     with remaking(tmp_path, text) as (target, _, _):
-        target.subject()
+        target.rebuild()
         _, calls = target.record_calls()
         assert list(calls) == [""]
 
@@ -878,7 +878,7 @@ def test_a_model_is_the_same_with_calls(tmp_path: Path) -> None:
         """
     with remaking(tmp_path, text) as (target, _, _):
         torch.manual_seed(0)
-        plain = target.subject().module.state_dict()
+        plain = target.rebuild().module.state_dict()
         noted = target.record_calls()[0].state_dict()
         assert list(plain) == list(noted)
         assert all(torch.equal(plain[name], noted[name]) for name in plain)

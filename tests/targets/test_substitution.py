@@ -141,7 +141,7 @@ def changed() -> nn.Module:
         (hooked, "0", {}, "0: Linear has hooks"),
         (hooked_above, "0", {}, "Sequential has hooks"),
         (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))), "0", {}, "no plain layer"),
-        (lambda: nn.Sequential(Own(2)), "0", {}, "0: Own is no plain layer of torch.nn"),
+        (lambda: nn.Sequential(Own(2)), "0", {}, "0: Own is not a plain layer of torch.nn"),
         (tied, "0", {}, "0: 1 has the same weights"),
         (changed, "0", {}, "0: not all arguments of this Linear are known"),
         (lambda: nn.Sequential(nn.LazyLinear(2)), "0", {}, "no plain layer"),
