@@ -199,7 +199,7 @@ def test_inputs_as_the_library_takes_them(given: Any, args: tuple[Any, ...], kwa
         (("int64", (2,), (0, 1.5)), "a range is of whole numbers"),
         (("float32", (2,), (0, 9)), "a range is for whole numbers, not for float32"),
         (("uint8", (2,), (0, 300)), "uint8 cannot hold the range from 0 to 300 - 1\n  help: it holds 0 … 255"),
-        (("bool", (2,), (0, 3)), "no bool reaches"),
+        (("bool", (2,), (0, 3)), "bool cannot hold"),
         ((10**6, 10**6, 10**3), "the input of .* needs at least .*, cpu has"),
         ((10**12, 10**12), "larger than any memory"),
     ],
@@ -237,7 +237,7 @@ def test_the_batch_of_shapes_among_the_arguments() -> None:
 
 
 def test_an_array_that_is_no_tensor_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"an array of object is no tensor"):
+    with pytest.raises(UsageError, match=r"an array of object cannot become a tensor"):
         arguments(DOOR, array([[1]]).astype(object), (), {}, None)
 
 

@@ -158,7 +158,7 @@ def test_a_live_module_keeps_its_lazy_layers(train: bool) -> None:
     model = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     report = archscope.summarize(model, input=(2, 3, 8, 8), train=train)
     assert (report.total.params, report.total.macs, len(report.rows)) == (410, 8352, 4)
-    assert "a copy was made ready" in report.trace.notes[0]
+    assert "a copy was initialized" in report.trace.notes[0]
     assert all(isinstance(model[i], nn.modules.lazy.LazyModuleMixin) for i in (0, 1, 3))
     assert model[0].has_uninitialized_params()
 

@@ -272,7 +272,7 @@ def test_tensors_go_where_a_target_was_put(folder: Path) -> None:
             {},
             "No module named 'no_such_package'.*\n  help: install no_such_package where archscope runs$",
         ),
-        ("no.such.package:Net", {}, "cannot be imported: .*\n  help: install no where .*, or go to the folder"),
+        ("no.such.package:Net", {}, "cannot be imported: .*\n  help: install no where .*, or change to the folder"),
         ("package/nets.py:Net", {}, "relative import.*\n  help: name it by its import path, .*: package.nets:Net"),
         ("torch.nn.Linear", {}, "neither a spec nor a Python target\n  help: a colon .*: torch.nn:Linear"),
         ("plain", {}, "neither a spec nor a Python target\n  help: net.yaml, net.yaml:variant, net.py:Net"),

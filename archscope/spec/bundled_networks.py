@@ -80,8 +80,8 @@ def resolve_path(file: str) -> str:
         from archscope.spec.catalog import suggest_variant  # that module imports this one
 
         near = suggest_variant(name) or did_you_mean(name, network_names())
-        cure = near or "`archscope list` shows the networks that come with archscope"
-        raise ParseError(Span(file, 0, 0), f"no network called {name!r} comes with archscope", cure)
+        fix = near or "`archscope list` shows the networks that come with archscope"
+        raise ParseError(Span(file, 0, 0), f"no network called {name!r} comes with archscope", fix)
     return str(networks_folder() / f"{there}.yaml")
 
 

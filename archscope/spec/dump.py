@@ -19,7 +19,6 @@ from archscope.spec.model import (
     Definition,
     Expression,
     For,
-    Import,
     Input,
     Items,
     Join,
@@ -51,7 +50,7 @@ def dump(spec: Spec) -> str:
         "params": plain_settings(spec.params),
         "variants": {one.name: plain_variant(one) for one in spec.variants},
         "matrix": plain_settings(spec.matrix),
-        "import": plain_imports(spec.imports),
+        "import": {one.source: {original.name: local for original, local in one.names} for one in spec.imports},
         "python": {one.name: one.target for one in spec.python},
         "blocks": {one.name + plain_signature(one.arguments): plain_block(one) for one in spec.blocks},
         "let": plain_let(spec.let),
@@ -106,10 +105,6 @@ def plain_variant(variant: Variant) -> Plain:
         **{each.name: plain_data(each.value) for each in variant.settings},
         **without_empty({"expect": plain_checks(variant.expect)}),
     }
-
-
-def plain_imports(found: tuple[Import, ...]) -> Plain:
-    return {one.source: {original.name: local for original, local in one.names} for one in found}
 
 
 def plain_let(found: tuple[Definition, ...]) -> Plain:
@@ -270,7 +265,7 @@ def item_lines(entry: Plain, indent: str) -> list[str]:
 def scalar_text(value: Plain) -> str:
     """Return a scalar on one line; a string is quoted unless it is safe without quotes."""
     if isinstance(value, str):
-        return value if is_safe_plain(value) else double_quoted(value)
+        return value if is_safe_plain(value) else '"' + "".join(map(escape_char, value)) + '"'
     if isinstance(value, float):
         return repr(value) if abs(value) != float("inf") else f"{'-' if value < 0 else ''}.inf"
     if isinstance(value, bool) or value is None:
@@ -294,11 +289,6 @@ def resolves_to_text(value: str) -> bool:
         return resolve_scalar(value) == value
     except ValueError:
         return False
-
-
-def double_quoted(value: str) -> str:
-    escapes = (escape_char(char) for char in value)
-    return '"' + "".join(escapes) + '"'
 
 
 def escape_char(char: str) -> str:

@@ -264,15 +264,15 @@ class Evaluator:
             return UNKNOWN
         if callable(function):
             return call_number_function(ast.unparse(node.func), function, args, kwargs)
-        cure = "layers, blocks, functions and declared modules are called"
-        raise EvaluationError(f"{ast.unparse(node.func)} is {describe_value(function)} and cannot be called", cure)
+        fix = "layers, blocks, functions and declared modules are called"
+        raise EvaluationError(f"{ast.unparse(node.func)} is {describe_value(function)} and cannot be called", fix)
 
     def _keyword(self, keyword: ast.keyword, source: Expression) -> object:
         value = keyword.value
         if isinstance(value, ast.Name) and self.lookup(value.id) is MISSING and value.id.lower() not in CONSTANT_WORDS:
             near = self.suggest_name(value.id)
-            cure = f"a word is written in quotes: {keyword.arg}='{value.id}'"
-            self.report(source.at(value), f"unknown name {value.id!r}", f"{near} {cure}".strip())
+            fix = f"a word is written in quotes: {keyword.arg}='{value.id}'"
+            self.report(source.at(value), f"unknown name {value.id!r}", f"{near} {fix}".strip())
             return UNKNOWN
         return self._evaluate(value, source)
 
@@ -302,8 +302,8 @@ class Evaluator:
             raise EvaluationError("a slice in steps of 0", "steps of 1 or more, or of -1 or less") from None
         except IndexError:
             count = len(value)  # type: ignore[arg-type]
-            cure = f"indices go from 0 to {count - 1}" if count else "the list is empty"
-            raise EvaluationError(f"there is no index {index} in a list of {count} items", cure) from None
+            fix = f"indices go from 0 to {count - 1}" if count else "the list is empty"
+            raise EvaluationError(f"there is no index {index} in a list of {count} items", fix) from None
         except (TypeError, KeyError):
             raise EvaluationError(f"{describe_value(value)} cannot be indexed with {describe_value(index)}") from None
 

@@ -159,9 +159,9 @@ def parse_tree(text: str, span: Span, place: Span | None) -> ast.Expression:
 
 def syntax_message(error: SyntaxError, text: str) -> tuple[str, str]:
     """Return Python's syntax error as (fact, help)."""
-    for phrase, fact, cure in SYNTAX_MESSAGES:
+    for phrase, fact, fix in SYNTAX_MESSAGES:
         if phrase in error.msg:
-            return f"{fact}: {quote_short(text)}", cure
+            return f"{fact}: {quote_short(text)}", fix
     near = re.match(r"\w+|.", text[(error.offset or 1) - 1 :])
     if near and near[0] == "=":
         return (
@@ -201,9 +201,9 @@ def node_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
 
 def unsupported_problem(node: ast.AST) -> tuple[str, str]:
     """Return (fact, help) for syntax that Python has and the spec language does not."""
-    for kinds, what, cure in UNSUPPORTED_NODES:
+    for kinds, what, fix in UNSUPPORTED_NODES:
         if isinstance(node, kinds):
-            return f"{what} is not part of the language", cure
+            return f"{what} is not part of the language", fix
     return f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
 
 

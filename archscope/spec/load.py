@@ -162,13 +162,13 @@ class Loader:
         )  # fmt: skip
         if refused:
             near = did_you_mean(f"std/{declared.source}", standard_names()) if "yaml" in refused else ""
-            cure = near or "write std/name, or a path relative to this file, such as blocks/attention.yaml"
-            raise ParseError(declared.span, f"import {quote_short(declared.source)} is {refused}", cure)
+            fix = near or "write std/name, or a path relative to this file, such as blocks/attention.yaml"
+            raise ParseError(declared.span, f"import {quote_short(declared.source)} is {refused}", fix)
         real = os.path.realpath(os.path.join(os.path.dirname(importer.real), declared.source))
         if not is_inside(real, self.folder):
-            cure = "imports must be in the spec's directory, or in the current one if that contains it"
+            fix = "imports must be in the spec's directory, or in the current one if that contains it"
             raise ParseError(
-                declared.span, f"import {quote_short(declared.source)} leaves the directory of the spec", cure
+                declared.span, f"import {quote_short(declared.source)} leaves the directory of the spec", fix
             )
         name = imported_name(importer.name, declared.source)
         return SpecPath(name if name not in self.files else declared.source, real)

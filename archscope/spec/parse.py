@@ -97,8 +97,8 @@ def parse(text: str, file: str, problems: Problems) -> Spec | None:
     if node is None:
         return None
     if not isinstance(node, MappingNode):
-        cure = "start with 'input: [N, 3, 224, 224]' and 'layers:'"
-        problems.add(Problem(node.span, f"a spec is a mapping (key: value), not {describe_node(node)}", cure))
+        fix = "start with 'input: [N, 3, 224, 224]' and 'layers:'"
+        problems.add(Problem(node.span, f"a spec is a mapping (key: value), not {describe_node(node)}", fix))
         return None
     return FileParser(node, file, problems).spec()
 
@@ -187,7 +187,9 @@ class FileParser:
         params = self.settings("params")
         variants = top.read_each("variants", lambda entry: self.variant(params, *entry))
         spec = Spec(
-            name=top.read("name", default_name(self.file), lambda node: parse_spec_name(as_scalar(node, "name"))),
+            name=top.read(
+                "name", default_name(self.file), lambda node: parse_name(as_scalar(node, "name"), "a net").name
+            ),
             file=self.file,
             span=top.node.span,
             note=top.note(),
@@ -215,15 +217,15 @@ class FileParser:
         found, node = self.top.found, self.top.node
         if "layers" in found:
             if "input" not in found and "inputs" not in found and not self.has_misspelt_key("input", "inputs"):
-                cure = "add 'input: [N, 3, 224, 224]', the shape of the input; N is the batch size"
-                self.problems.add(Problem(node.key("layers").span, "this net has layers and no input", cure))
+                fix = "add 'input: [N, 3, 224, 224]', the shape of the input; N is the batch size"
+                self.problems.add(Problem(node.key("layers").span, "this net has layers and no input", fix))
         elif not self.has_misspelt_key("layers"):
             extra = next((key for key in NET_ONLY_KEYS if key in found), None)
             if "blocks" not in found:
                 self.problems.add(Problem(node.span, "this file has neither layers nor blocks", "add 'layers:'"))
             elif extra:
-                cure = "add 'layers:', or remove it: a library has blocks alone"
-                self.problems.add(Problem(node.key(extra).span, f"{extra!r} in a file without layers", cure))
+                fix = "add 'layers:', or remove it: a library has blocks alone"
+                self.problems.add(Problem(node.key(extra).span, f"{extra!r} in a file without layers", fix))
 
     def has_misspelt_key(self, *keys: str) -> bool:
         """Return whether an unknown key of the file is similar to one of `keys`: that has been reported already."""
@@ -284,15 +286,15 @@ class FileParser:
     def check_param(self, key: ScalarNode, params: tuple[Setting, ...], where: str) -> None:
         names = [param.name for param in params]
         if key.text not in names:
-            cure = did_you_mean(key.text, [*names, "expect"]) or "declare it in params:, with its default"
-            raise ParseError(key.span, f"{where} sets {key.text!r}, which is not a param of this file", cure)
+            fix = did_you_mean(key.text, [*names, "expect"]) or "declare it in params:, with its default"
+            raise ParseError(key.span, f"{where} sets {key.text!r}, which is not a param of this file", fix)
 
     def imported(self, key: ScalarNode, value: Node) -> Import:
         """Return the import in `source: [Block, …]` or `source: {Block: NewName}`."""
         if isinstance(value, MappingNode):
             return Import(key.text, collect_all(self.problems, parse_renamed_import, value.entries), key.span)
-        cure = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
-        items = as_sequence(value, f"the import from {key.text!r}", cure).items
+        fix = f"write '{key.text}: [Block]', or {{Block: NewName}} to rename"
+        items = as_sequence(value, f"the import from {key.text!r}", fix).items
         if not items:
             raise ParseError(key.span, f"nothing is imported from {key.text!r}", "name its blocks: [Block]")
         names = collect_all(
@@ -307,8 +309,8 @@ class FileParser:
         if is_null(value):
             raise ParseError(key.span, f"block {name!r} has no steps", "list its steps below it")
         if not isinstance(value, MappingNode):
-            cure = "a block is a list of steps ('- ReLU'), or a mapping with layers:"
-            node = as_sequence(value, f"block {name!r}", cure)
+            fix = "a block is a list of steps ('- ReLU'), or a mapping with layers:"
+            node = as_sequence(value, f"block {name!r}", fix)
             return Block(name, arguments, parse_step_list(self.problems, node, name), key.span)
         body = SectionParser(value, self.problems, BLOCK_KEYS, f"block {name!r}")
         if "layers" not in body.found:
@@ -384,10 +386,6 @@ def check_version(node: Node) -> None:
             f"{text}; this archscope reads version {LANGUAGE_VERSION}",
             f"write 'archscope: {LANGUAGE_VERSION}'",
         )
-
-
-def parse_spec_name(text: ScalarNode) -> str:
-    return parse_name(text, "a net").name
 
 
 def default_name(file: str) -> str:

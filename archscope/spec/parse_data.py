@@ -47,8 +47,8 @@ FIGURE_PATTERN = re.compile(r"\d[\d_]*(\.\d+)?[kKMGTP]")
 def parse_expression_node(node: Node, *, wild: bool = False) -> Expression:
     """Return a scalar as an expression; YAML's numbers and words count as written."""
     if not isinstance(node, ScalarNode):
-        cure = "quote it, if it starts with '['" if isinstance(node, SequenceNode) else "write it without braces"
-        raise ParseError(node.span, f"an expression belongs here, not {describe_node(node)}", cure)
+        fix = "quote it, if it starts with '['" if isinstance(node, SequenceNode) else "write it without braces"
+        raise ParseError(node.span, f"an expression belongs here, not {describe_node(node)}", fix)
     if node.value is None and not node.text:
         raise ParseError(node.span, "an expression is missing here", "write a number, a name or a condition")
     text = str(node.value) if isinstance(node.value, int) and not isinstance(node.value, bool) else node.text
@@ -82,8 +82,8 @@ def parse_name(text: ScalarNode, what: str) -> Label:
     name = text.text
     if not name.isidentifier():
         sane = re.sub(r"\W+", "_", name).strip("_")
-        cure = f"did you mean {sane!r}?" if sane.isidentifier() else "names are letters, digits and '_'"
-        raise ParseError(text.inner, f"{quote_short(name)} is not a name for {what}", cure)
+        fix = f"did you mean {sane!r}?" if sane.isidentifier() else "names are letters, digits and '_'"
+        raise ParseError(text.inner, f"{quote_short(name)} is not a name for {what}", fix)
     if name.startswith("_"):
         raise ParseError(text.inner, f"{name!r} cannot name {what}: it starts with '_'", "rename it")
     if keyword.iskeyword(name) or name.lower() in ("true", "false", "none", "null") or name == "prev":
@@ -94,12 +94,12 @@ def parse_name(text: ScalarNode, what: str) -> Label:
 def parse_label(text: ScalarNode, what: str = "a label") -> Label:
     """Return a label: a name that starts with a small letter and is not reserved."""
     if text.text in RESERVED:
-        cure = "it belongs beside the step's key, at the same indent" if text.text in MODIFIERS else "rename it"
-        raise ParseError(text.inner, f"{text.text!r} is a reserved word and cannot name {what}", cure)
+        fix = "it belongs beside the step's key, at the same indent" if text.text in MODIFIERS else "rename it"
+        raise ParseError(text.inner, f"{text.text!r} is a reserved word and cannot name {what}", fix)
     label = parse_name(text, what)
     if label.name[0].isupper():
-        cure = f"did you mean {label.name[0].lower() + label.name[1:]!r}? A capital is for layers and blocks"
-        raise ParseError(text.inner, f"{label.name!r} cannot name {what}: it starts with a capital", cure)
+        fix = f"did you mean {label.name[0].lower() + label.name[1:]!r}? A capital is for layers and blocks"
+        raise ParseError(text.inner, f"{label.name!r} cannot name {what}: it starts with a capital", fix)
     return label
 
 
@@ -107,8 +107,8 @@ def parse_capital_name(text: ScalarNode, what: str) -> Label:
     """Return a name that starts with a capital, as those of layers and blocks do."""
     label = parse_name(text, what)
     if not label.name[0].isupper():
-        cure = f"did you mean {label.name[0].upper() + label.name[1:]!r}?"
-        raise ParseError(text.inner, f"{label.name!r} cannot name {what}: it must start with a capital", cure)
+        fix = f"did you mean {label.name[0].upper() + label.name[1:]!r}?"
+        raise ParseError(text.inner, f"{label.name!r} cannot name {what}: it must start with a capital", fix)
     return label
 
 
@@ -132,8 +132,8 @@ def parse_argument(whole: Expression, node: ast.AST, default: ast.expr | None, w
     place = whole.at(node)
     name = node.id if isinstance(node, ast.Name) else getattr(node, "arg", None)
     if name is None:
-        cure = "write 'Name(arg, arg=default)'"
-        raise ParseError(place, f"an argument of {what}'s signature is a name, or name=default", cure)
+        fix = "write 'Name(arg, arg=default)'"
+        raise ParseError(place, f"an argument of {what}'s signature is a name, or name=default", fix)
     label = parse_name(ScalarNode(name, name, place, place), "an argument")
     if default is None:
         return Argument(label.name, None, place)
@@ -201,13 +201,13 @@ def parse_dim(node: Node) -> Expression:
 
 def parse_typed_input(label: Label, node: Node) -> Input:
     """Return the input in `int64[N, seq]`."""
-    cure = "write [N, 3, 224, 224] or int64[N, seq]"
+    fix = "write [N, 3, 224, 224] or int64[N, seq]"
     if is_null(node):
-        raise ParseError(node.span, f"input {label.name!r} has no shape", cure)
+        raise ParseError(node.span, f"input {label.name!r} has no shape", fix)
     whole = parse_expression_node(node, wild=True)
     tree = whole.tree
     if not isinstance(tree, ast.Subscript) or not isinstance(tree.value, ast.Name) or isinstance(tree.slice, ast.Slice):
-        raise ParseError(whole.span, f"{quote_short(whole.text)} is not an input's shape", cure)
+        raise ParseError(whole.span, f"{quote_short(whole.text)} is not an input's shape", fix)
     parts = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
     texts = [(ast.get_source_segment(whole.text, part) or ast.unparse(part), whole.at(part)) for part in parts]
     dims = tuple(parse_expression(text, place, wild=True) for text, place in texts)
@@ -218,12 +218,12 @@ def parse_typed_input(label: Label, node: Node) -> Input:
 def parse_dtype(text: ScalarNode) -> str:
     if text.text not in DTYPE_NAMES:
         alias = dict(DTYPE_ALIASES).get(text.text)
-        cure = (
+        fix = (
             f"did you mean {alias!r}?"
             if alias
             else did_you_mean(text.text, DTYPE_NAMES) or "known: " + ", ".join(DTYPE_NAMES)
         )
-        raise ParseError(text.inner, f"unknown dtype {text.text!r}", cure)
+        raise ParseError(text.inner, f"unknown dtype {text.text!r}", fix)
     return text.text
 
 
@@ -255,14 +255,11 @@ def parse_checks(problems: Problems, node: Node) -> tuple[Check, ...]:
 
 def parse_check(key: ScalarNode, node: Node) -> Check:
     if key.text == "shape":
-        return Check(key.text, Items(tuple(parse_shape_entry(item) for item in shape_items(node)), node.span), key.span)
+        entries = as_sequence(node, "shape", "write 'shape: [N, 10, 24, 24]'; '_' is anything").items
+        return Check(key.text, Items(tuple(map(parse_shape_entry, entries)), node.span), key.span)
     if key.text == "preserves":
         return Check(key.text, parse_preserves(as_scalar(node, "preserves")), key.span)
     return Check(key.text, parse_amount(key.text, node), key.span)
-
-
-def shape_items(node: Node) -> tuple[Node, ...]:
-    return as_sequence(node, "shape", "write 'shape: [N, 10, 24, 24]'; '_' is anything").items
 
 
 def parse_shape_entry(node: Node) -> Data:
@@ -274,8 +271,8 @@ def parse_shape_entry(node: Node) -> Data:
 
 def parse_preserves(text: ScalarNode) -> Word:
     if text.text not in PRESERVES:
-        cure = did_you_mean(text.text, PRESERVES) or "write shape (F×H×W), channels or size (H×W)"
-        raise ParseError(text.inner, f"{text.text!r} cannot be preserved", cure)
+        fix = did_you_mean(text.text, PRESERVES) or "write shape (F×H×W), channels or size (H×W)"
+        raise ParseError(text.inner, f"{text.text!r} cannot be preserved", fix)
     return Word(text.text, text.inner)
 
 

@@ -121,11 +121,11 @@ def parse_expression_step(node: ScalarNode) -> Expression:
     expression = parse_expression_node(node)
     if expression.text.endswith(","):
         end = expression.span.shifted(0 if node.multiline else len(expression.text) - 1)
-        cure = "remove it: each step is an item of its own"
-        raise ParseError(end, f"a comma ends this step: {quote_short(expression.text)}", cure)
+        fix = "remove it: each step is an item of its own"
+        raise ParseError(end, f"a comma ends this step: {quote_short(expression.text)}", fix)
     if isinstance(expression.tree, ast.Constant):
-        cure = "write a layer, a function, or an expression with a label in it"
-        raise ParseError(expression.span, f"{expression.text} is a constant, not a step", cure)
+        fix = "write a layer, a function, or an expression with a label in it"
+        raise ParseError(expression.span, f"{expression.text} is a constant, not a step", fix)
     return expression
 
 
@@ -167,8 +167,8 @@ def find_subject(node: MappingNode) -> tuple[ScalarNode, Node]:
     subjects = [entry for entry in node.entries if entry[0].text not in MODIFIERS]
     if not subjects:
         keys = ", ".join(repr(key.text) for key, _ in node.entries)
-        cure = f"add 'do:' with the steps it is about{'; a label needs another name' if len(node.entries) == 1 else ''}"
-        raise ParseError(node.span, f"this step has no subject, only {keys}" if keys else "this step is empty", cure)
+        fix = f"add 'do:' with the steps it is about{'; a label needs another name' if len(node.entries) == 1 else ''}"
+        raise ParseError(node.span, f"this step has no subject, only {keys}" if keys else "this step is empty", fix)
     if len(subjects) > 1:
         raise ParseError(*two_subjects_problem(subjects))
     key, value = subjects[0]
@@ -185,10 +185,10 @@ def two_subjects_problem(subjects: list[tuple[ScalarNode, Node]]) -> tuple[Span,
         if near := did_you_mean(key.text, (*MODIFIERS, *FORMS)):
             return key.span, f"unknown key {key.text!r} in a step", near
     if is_null(value) and first.text[0].isupper():
-        cure = f"indent {second.text!r} further, below {first.text!r}"
+        fix = f"indent {second.text!r} further, below {first.text!r}"
     else:
-        cure = "one step per '- '; groups of steps are lists"
-    return second.span, f"two subjects in one step: {first.text!r} and {second.text!r}", cure
+        fix = "one step per '- '; groups of steps are lists"
+    return second.span, f"two subjects in one step: {first.text!r} and {second.text!r}", fix
 
 
 def check_modifiers(node: MappingNode, key: ScalarNode, modifiers: dict[str, Node]) -> None:
@@ -201,8 +201,8 @@ def check_modifiers(node: MappingNode, key: ScalarNode, modifiers: dict[str, Nod
     if "repeat" in modifiers and "for" in modifiers:
         raise ParseError(node.key("repeat").span, "'repeat:' and 'for:' in one step", "nest one: 'do: [{repeat: …}]'")
     if "dim" in modifiers and key.text not in ("concat", "stack"):
-        cure = "write it beside concat: or stack:"
-        raise ParseError(node.key("dim").span, f"'dim:' does not belong to {key.text!r}", cure)
+        fix = "write it beside concat: or stack:"
+        raise ParseError(node.key("dim").span, f"'dim:' does not belong to {key.text!r}", fix)
 
 
 def parse_loop(node: MappingNode, modifiers: dict[str, Node]) -> Repeat | For | None:
@@ -239,8 +239,8 @@ def parse_target(key: ScalarNode) -> Target | None:
         return None
     if "," not in text and not text.startswith(("(", "[")):
         if "(" in text:
-            cure = "a step with arguments needs no ':' after it; the long form is 'Conv2d: {out_channels: 8}'"
-            raise ParseError(key.inner, f"{quote_short(text)} is not a label", cure)
+            fix = "a step with arguments needs no ':' after it; the long form is 'Conv2d: {out_channels: 8}'"
+            raise ParseError(key.inner, f"{quote_short(text)} is not a label", fix)
         return parse_label(key)
     expression = parse_expression(text, key.inner, multiline=key.multiline, wild=True)
     return parse_unpacking(expression, expression.tree)
@@ -268,8 +268,8 @@ def parse_body(problems: Problems, key: ScalarNode, value: Node, modifiers: dict
     if key.text[:1].isupper() and key.text.isidentifier():
         return parse_layer_call(problems, key, value)
     if is_null(value):
-        cure = f"write '{key.text}: ReLU'; a mapping's keys are indented further"
-        raise ParseError(key.span, f"{key.text!r} has no step", cure)
+        fix = f"write '{key.text}: ReLU'; a mapping's keys are indented further"
+        raise ParseError(key.span, f"{key.text!r} has no step", fix)
     if isinstance(value, SequenceNode):
         return parse_steps(problems, value)
     if isinstance(value, MappingNode):
@@ -340,20 +340,16 @@ def parse_branches(problems: Problems, kind: str, value: Node) -> tuple[Branch, 
         found = collect_all(problems, lambda item: Branch(None, parse_steps(problems, item), item.span), value.items)
     else:
         raise ParseError(value.span, f"{kind} takes branches, not {describe_node(value)}", BRANCHES_HELP)
-    if not child_entries(value):
+    if not (value.entries if isinstance(value, MappingNode) else value.items):
         raise ParseError(value.span, f"{kind} has no branches", BRANCHES_HELP)
     return found
-
-
-def child_entries(value: MappingNode | SequenceNode) -> tuple[object, ...]:
-    return value.entries if isinstance(value, MappingNode) else value.items
 
 
 def parse_named_branch(problems: Problems, kind: str, key: ScalarNode, value: Node) -> Branch:
     if key.text == "dim":
         raise ParseError(key.span, f"'dim' is not a branch of {kind}", f"write it beside '{kind}:', at the same indent")
     if key.text[:1].isupper() and key.text.isidentifier():
-        cure = "a mapping names its branches; without names write them as a list with '- '"
-        raise ParseError(key.span, f"{key.text!r} is a layer, not the name of a branch of {kind}", cure)
+        fix = "a mapping names its branches; without names write them as a list with '- '"
+        raise ParseError(key.span, f"{key.text!r} is a layer, not the name of a branch of {kind}", fix)
     name = parse_label(key, "a branch").name
     return Branch(name, () if is_null(value) else parse_steps(problems, value), key.span)

@@ -147,12 +147,12 @@ def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) 
     try:
         return check_size_limit(apply(left, right))
     except ZeroDivisionError:
-        cure = "the right-hand side must not be 0"
-        raise EvaluationError(f"division by zero: {left} {symbol} {right}", cure) from None
+        fix = "the right-hand side must not be 0"
+        raise EvaluationError(f"division by zero: {left} {symbol} {right}", fix) from None
     except (TypeError, ValueError, OverflowError):
-        cure = f"{symbol} takes numbers (and + lists)"
+        fix = f"{symbol} takes numbers (and + lists)"
         raise EvaluationError(
-            f"{describe_value(left)} {symbol} {describe_value(right)} cannot be worked out", cure
+            f"{describe_value(left)} {symbol} {describe_value(right)} cannot be worked out", fix
         ) from None
 
 

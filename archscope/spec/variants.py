@@ -42,8 +42,8 @@ def select_variant(spec: Spec, name: str | None, settings: Mapping[str, Setting]
     names = [one.name for one in fitting]
     first = variant.name.partition(",")[0]
     named = [one for one in names if one.partition(",")[0] == first] or names
-    cure = f"name {spec.file}:{named[0]}" if named else f"leave it out, or add it to the matrix: {', '.join(axes)}"
-    raise UsageError(f"{spec.file}:{variant.name} is the net with {present}, and {given} is given", cure)
+    fix = f"name {spec.file}:{named[0]}" if named else f"leave it out, or add it to the matrix: {', '.join(axes)}"
+    raise UsageError(f"{spec.file}:{variant.name} is the net with {present}, and {given} is given", fix)
 
 
 def conflicting_settings(variant: Variant, axes: Collection[str], settings: Mapping[str, Setting]) -> list[Setting]:

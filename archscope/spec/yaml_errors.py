@@ -64,10 +64,10 @@ def explain_yaml_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem(Span(file, 1, 1), f"this is not valid YAML: {message}", INDENT_HELP)
     if found := bound_problem(message, mark, text) or stray_key_problem(message, mark, text):
         return Problem(one_based_span(mark.line, found[0], file), *found[1:])
-    for phrase, at_start, fact, cure in YAML_ERROR_RULES:
+    for phrase, at_start, fact, fix in YAML_ERROR_RULES:
         if phrase in message:
             mark = error.context_mark if at_start and error.context_mark else mark
-            return Problem(one_based_span(mark.line, mark.column, file), fact, cure)
+            return Problem(one_based_span(mark.line, mark.column, file), fact, fix)
     return Problem(one_based_span(mark.line, mark.column, file), f"this is not valid YAML: {message}", INDENT_HELP)
 
 
@@ -101,8 +101,8 @@ def stray_key_problem(message: str, mark: yaml.Mark, text: str) -> tuple[int, st
     key = line[: mark.column].strip()
     if "mapping values are not allowed" not in message or not key.isidentifier():
         return None
-    cure = f"a step with more keys begins with one: '- do: ReLU', and '{key}: …' below 'do'"
-    return line.index(key), f"'{key}:' stands below a line that has no key", cure
+    fix = f"a step with more keys begins with one: '- do: ReLU', and '{key}: …' below 'do'"
+    return line.index(key), f"'{key}:' stands below a line that has no key", fix
 
 
 def marked_line(mark: yaml.Mark, text: str) -> str:

@@ -116,25 +116,25 @@ def describe_node(node: Node) -> str:
     return "a list" if isinstance(node, SequenceNode) else "a mapping"
 
 
-def as_mapping(node: Node, what: str, cure: str = "write 'key: value' pairs, one per line") -> MappingNode:
+def as_mapping(node: Node, what: str, fix: str = "write 'key: value' pairs, one per line") -> MappingNode:
     """Return the node as a mapping; an empty value is an empty mapping. Raise ParseError for any other node."""
     if isinstance(node, MappingNode):
         return node
     if is_null(node):
         return MappingNode((), node.span)
-    raise ParseError(node.span, f"{what} is a mapping (key: value), not {describe_node(node)}", cure)
+    raise ParseError(node.span, f"{what} is a mapping (key: value), not {describe_node(node)}", fix)
 
 
-def as_sequence(node: Node, what: str, cure: str = "write [a, b], or one '- ' per line") -> SequenceNode:
+def as_sequence(node: Node, what: str, fix: str = "write [a, b], or one '- ' per line") -> SequenceNode:
     if isinstance(node, SequenceNode):
         return node
-    raise ParseError(node.span, f"{what} is a list, not {describe_node(node)}", cure)
+    raise ParseError(node.span, f"{what} is a list, not {describe_node(node)}", fix)
 
 
-def as_scalar(node: Node, what: str, cure: str = "write it on the key's own line") -> ScalarNode:
+def as_scalar(node: Node, what: str, fix: str = "write it on the key's own line") -> ScalarNode:
     if isinstance(node, ScalarNode):
         return node
-    raise ParseError(node.span, f"{what} is one value, not {describe_node(node)}", cure)
+    raise ParseError(node.span, f"{what} is one value, not {describe_node(node)}", fix)
 
 
 def collect_or_default(problems: Problems, default: B, work: Callable[[], B]) -> B:

@@ -169,8 +169,8 @@ class Composer:
     def alias(self, event: Event, depth: int) -> Node:
         """Return the anchored node, shared; its size and height count again."""
         if event.anchor not in self.anchors:
-            cure = did_you_mean(event.anchor, self.anchors) or "quote it if it is text"
-            raise ParseError(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", cure)
+            fix = did_you_mean(event.anchor, self.anchors) or "quote it if it is text"
+            raise ParseError(self.place(event), f"alias *{event.anchor} has no anchor &{event.anchor} above it", fix)
         anchored = self.anchors[event.anchor]
         if anchored is None:
             raise ParseError(self.place(event), f"alias *{event.anchor} is inside its own anchor", "use repeat:")

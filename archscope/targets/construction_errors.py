@@ -80,10 +80,10 @@ def compose_error(what: str, path: Sequence[ConstructionStep], error: BaseExcept
     last, sources, inner = own[-1], SourceCache(), path[path.index(own[-1]) + 1 :]
     file, node = _failing_expression(last, sources)
     wrong = next(filter(None, map(find_refused_arguments, inner)), [])
-    cures = [one.help for one in wrong]
+    fixes = [one.help for one in wrong]
     if file is not None and node is not None:
-        cures = [_float_division_help(one, inner, last, file, node) or one.help for one in wrong]
-        cures = cures or [user_code_help(root, last, file, node)] * (not inner)
+        fixes = [_float_division_help(one, inner, last, file, node) or one.help for one in wrong]
+        fixes = fixes or [user_code_help(root, last, file, node)] * (not inner)
     raised = exception_text(error) if error is root else f"{exception_text(error)}, from {exception_text(root)}"
     facts = "; ".join(one.fact for one in wrong) or raised
     lines = [f"{what}: {facts} ({last.place})", *_path_lines(own, sources)]
@@ -93,7 +93,7 @@ def compose_error(what: str, path: Sequence[ConstructionStep], error: BaseExcept
         known = loop_state(last, file, node).split(", ")
         lines += [f"  {text}" for text in find_origins(last, file, node) if text not in known]
     lines += [f"  PyTorch says {raised}"] * bool(wrong)
-    return UsageError("\n".join(lines), "; ".join(dict.fromkeys(filter(None, cures))))
+    return UsageError("\n".join(lines), "; ".join(dict.fromkeys(filter(None, fixes))))
 
 
 def exception_text(error: BaseException) -> str:

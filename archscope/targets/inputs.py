@@ -171,12 +171,11 @@ def _read_tree(given: Any, name: str) -> Any:
 
 def _read_list(given: Any, name: str) -> Any:
     """Return a list or tuple of inputs; an integer in it is a plain value."""
-    read = [value if _is_integer(value) else _read_tree(value, f"{name}{place}") for place, value in enumerate(given)]
+    read = [
+        value if isinstance(value, Integral) else _read_tree(value, f"{name}{place}")
+        for place, value in enumerate(given)
+    ]
     return type(given)(read)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral)
 
 
 def _is_array(given: Any) -> bool:
@@ -344,8 +343,8 @@ def _set_batch(wanted: Any, batch: int) -> Any:
         raise UsageError(f"a batch is a whole number from 1, not {batch!r}", "batch=8")
     firsts = [leaf.shape[0] for leaf in iter_leaves(wanted) if isinstance(leaf, InputRequest) and leaf.shape]
     if not firsts:
-        cure = "give a shape with it: input=(1, 3, 224, 224)"
-        raise UsageError(f"batch={batch} has no shape to change: a tensor has a batch of its own", cure)
+        fix = "give a shape with it: input=(1, 3, 224, 224)"
+        raise UsageError(f"batch={batch} has no shape to change: a tensor has a batch of its own", fix)
     return map_leaves(wanted, lambda leaf: _resize_batch(leaf, firsts[0], batch))
 
 

@@ -307,5 +307,5 @@ def _check_arguments(found: Any, arguments: Mapping[str, Any], target: str) -> N
         raise UsageError(f"{target} cannot be made: it has no argument {unknown[0]!r}", near)
     if missing:
         given = ", ".join(f'"{name}": …' for name in missing)
-        cure = f"set={{{given}}} (it is {call_signature_text(signature, target.rpartition(':')[2])})"
-        raise UsageError(f"{target} cannot be made without {' and '.join(map(repr, missing))}", cure)
+        fix = f"set={{{given}}} (it is {call_signature_text(signature, target.rpartition(':')[2])})"
+        raise UsageError(f"{target} cannot be made without {' and '.join(map(repr, missing))}", fix)

@@ -79,7 +79,8 @@ def resolve_target(
     Raises UsageError.
     """
     if isinstance(target, (str, os.PathLike)):
-        return _make_target(os.fspath(target), arguments, opened(device), dtype)
+        name, place = os.fspath(target), opened(device)
+        return target_from_factory(lambda: load_module(name, arguments, device=place), name, place, dtype)
     if is_factory(target):
         name = getattr(target, "__name__", type(target).__name__)
         place = opened(device)
@@ -93,10 +94,6 @@ def resolve_target(
     if dtype is not None or (device != "auto" and not _same_device(found.placement.device, resolve_device(device))):
         raise UsageError("a live module is analysed as it is", "move or convert it first: model.to(…)")
     return found
-
-
-def _make_target(target: str, arguments: Mapping[str, Any], device: str, dtype: str | None) -> TargetModule:
-    return target_from_factory(lambda: load_module(target, arguments, device=device), target, device, dtype)
 
 
 def target_from_factory(make: Callable[[], nn.Module], target: str, device: str, dtype: str | None) -> TargetModule:
@@ -257,13 +254,10 @@ def run_isolated(target: TargetModule, module: nn.Module, args: tuple[Any, ...],
 
 def _uninitialized_notes(holding: ModuleContents) -> Iterator[str]:
     """Yield a note if lazy layers are still uninitialized: their numbers of parameters are not known."""
-    paths = [path for path, part in holding.modules if _is_uninitialized(part)]
+    lazy = [(path, part) for path, part in holding.modules if isinstance(part, LazyModuleMixin)]
+    paths = [path for path, part in lazy if part.has_uninitialized_params()]
     if paths:
         yield f"lazy layers that were not reached have no shapes, and are not counted: {_first_three(paths)}"
-
-
-def _is_uninitialized(part: nn.Module) -> bool:
-    return isinstance(part, LazyModuleMixin) and part.has_uninitialized_params()
 
 
 def _first_three(names: Sequence[str]) -> str:

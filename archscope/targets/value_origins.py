@@ -60,16 +60,13 @@ def loop_state(step: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
     function, line = running_function(step, file), getattr(node, "lineno", 0)
     loops = [n for n in ast.walk(function or ast.Pass()) if isinstance(n, ast.For) and n.lineno <= line]
     around = [loop for loop in loops if loop.body[0].lineno <= line <= (loop.body[-1].end_lineno or 0)]
-    inner = [one for one in ast.walk(file.tree) if isinstance(one, COMPREHENSION_NODES) and _contains(one, node)]
-    bound = [*(loop.target for loop in around), *(part.target for one in inner for part in one.generators)]
+    comprehensions = [part for part in ast.walk(file.tree) if isinstance(part, COMPREHENSION_NODES)]
+    inner = [whole for whole in comprehensions if any(part is node for part in ast.walk(whole))]
+    bound = [*(loop.target for loop in around), *(part.target for whole in inner for part in whole.generators)]
     targets = [n.id for target in bound for n in ast.walk(target) if isinstance(n, ast.Name)]
     known = {name: static_value(ast.Name(name, ast.Load()), step.names) for name in dict.fromkeys(targets)}
     shown = [f"{name} = {quote_value(value)}" for name, value in known.items() if value is not UNRESOLVED]
     return ", ".join(shown[:MAX_ORIGINS])
-
-
-def _contains(whole: ast.expr, node: ast.AST) -> bool:
-    return any(one is node for one in ast.walk(whole))
 
 
 def is_shown_value(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Every bad spec under cases/bad/parse is refused with exactly the problems that its first lines name."""
+"""Tests of the bad specs in cases/bad/parse: each is refused with exactly the problems named in its first lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The law of dump: parse_text(dump(spec)) == spec, over every shipped spec and one with everything in it."""
+"""Tests of `dump`: parse_text(dump(spec)) == spec, for every shipped spec and for one with every feature."""
 
 from __future__ import annotations
 

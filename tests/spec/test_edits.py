@@ -1,4 +1,4 @@
-"""Changes of a spec's text: they do what they say and nothing else; comments and layout stay; or they are not made."""
+"""Tests of edits of a spec's text: each changes only what it should and keeps comments and layout, or returns None."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def page(text: str) -> EditableSpec:
 
 
 def place(text: str, words: str) -> Span:
-    """Where some words stand, at their first occurrence."""
+    """Return the place of some words at their first occurrence."""
     before = text[: text.index(words)]
     return Span("net.yaml", before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
 
 
 def call(one: EditableSpec, words: str, name: str = "") -> CallSite:
-    """The call of a layer or block in the step that begins with these words."""
+    """Return the call of a layer or block in the step that begins with these words."""
     found = one.calls(place(one.text, words), all_signatures(one.spec.blocks))
     return next(site for site in found if site.name == (name or re.split(r"\W", words)[0]))
 
@@ -271,7 +271,7 @@ def test_a_shortcut_is_all_that_is_new(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", RESIDUALS)
 def test_a_shortcut_leaves_every_line_and_comment(layout: str) -> None:
-    """But for the line of a main path that stood beside its key, and the indent of one that stood below it too."""
+    """Except the line of a main path on the line of its key, and the indent of one below its key."""
     text = with_head(RESIDUALS[layout])
     changed = page(text).with_shortcut(residuals(page(text))[0].span, NEW)
     assert changed is not None
@@ -290,7 +290,7 @@ def test_no_shortcut_where_none_can_be_pasted(layout: str) -> None:
 
 
 def without_shortcuts(thing: Any) -> Any:
-    """A noun of the spec, with every shortcut empty."""
+    """Return a node of the spec with every shortcut empty."""
     if isinstance(thing, tuple):
         return tuple(map(without_shortcuts, thing))
     if not is_dataclass(thing) or isinstance(thing, (Span, Expression, type)):
@@ -409,7 +409,7 @@ layers:
 
 
 def bodies(spec: Spec) -> Iterator[str]:
-    """The text of every step, outside in."""
+    """Yield the text of every step, from the outside in."""
     for part in iter_spec_nodes(spec.layers):
         if isinstance(part, Step) and isinstance(part.body, Expression):
             yield part.body.text

@@ -1,4 +1,4 @@
-"""Expressions: what the grammar takes, and what it refuses, with the column and the words."""
+"""Tests of the expression grammar: what it accepts and what it refuses, with column and message."""
 
 from __future__ import annotations
 

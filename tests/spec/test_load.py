@@ -1,4 +1,6 @@
-"""Files and imports: what is found, what is refused, and that nothing outside the sandbox is read."""
+"""Tests of files and imports: which are found, which are refused, and that no file outside the allowed
+folder is read.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def only(path: Path | str) -> Problem:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory to be in, with another one beside it."""
+    """Change to a directory that has another one beside it."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "blocks.yaml").write_text(BLOCKS)
     home = tmp_path / "home"

@@ -1,4 +1,4 @@
-"""NodeCalls → Spec: every way to write a thing, as the nouns that it becomes."""
+"""Tests of parsing, YAML text → Spec: every notation, and the dataclasses that it becomes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def only(layers: str) -> Step:
 
 
 def shown(value: object) -> object:
-    """Data and targets in plain Python, for comparison."""
+    """Return data and targets as plain Python values, for comparison."""
     match value:
         case Expression() | Word():
             return value.text

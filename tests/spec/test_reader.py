@@ -1,4 +1,4 @@
-"""YAML, tamed: what plain scalars mean, where things stand, and what is refused before it has a meaning."""
+"""Tests of the YAML reader: values of unquoted scalars, places, and what is refused before it is interpreted."""
 
 from __future__ import annotations
 

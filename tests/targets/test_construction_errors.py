@@ -1,4 +1,4 @@
-"""A class that cannot be made: which call failed, with what values, on what way, and what would do."""
+"""Tests of errors in constructors: which call failed, with which values, on which path, and which help is given."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Attention(nn.Module):
 
 
 def said_of(folder: Path, text: str, *, name: str = "Net", **arguments: object) -> UsageError:
-    """What is said of a class of a file that cannot be made."""
+    """Return the error for a class of a file that cannot be made."""
     (folder / "net.py").write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         archscope.summarize(f"net.py:{name}", input=(1, 3, 8, 8), set=arguments)
@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_groups_deep_in_a_net_are_told_with_the_way_and_their_values(folder: Path) -> None:
-    """jaxony/ShuffleNet#5: which layer was it, and where does its number of channels come from?"""
+    """jaxony/ShuffleNet#5: which layer failed, and where does its number of channels come from?"""
     error = said_of(folder, UNITS, groups=8)
     assert error.message.splitlines() == [
         "net.py:Net cannot be made: Conv2d: groups=8 does not divide in_channels=90 (net.py:10)",
@@ -82,7 +82,7 @@ def test_groups_deep_in_a_net_are_told_with_the_way_and_their_values(folder: Pat
 
 
 def test_one_of_several_like_calls_is_told_by_its_arguments(folder: Path) -> None:
-    """Seunggu0305/VLCounter#6: five decoders, of which the last one has fewer channels than its norm has groups."""
+    """Seunggu0305/VLCounter#6: five decoders; the last one has fewer channels than its norm has groups."""
     text = """
     class Decoder(nn.Module):
         def __init__(self, cin, cout, flag=True):
@@ -118,7 +118,7 @@ def test_a_spec_says_the_same_words(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "fact", "cure"),
+    ("body", "fact", "help_text"),
     [
         ("nn.MultiheadAttention(100, 8)", "MultiheadAttention: num_heads=8 does not divide embed_dim=100", "5 and 10"),
         ("nn.GroupNorm(32, 80)", "GroupNorm: num_groups=32 does not divide num_channels=80", "20 and 40"),
@@ -148,11 +148,11 @@ def test_a_spec_says_the_same_words(folder: Path) -> None:
     ],
 )
 def test_what_a_constructor_of_torch_refuses_is_told_with_what_it_takes(
-    folder: Path, body: str, fact: str, cure: str
+    folder: Path, body: str, fact: str, help_text: str
 ) -> None:
     error = said_of(folder, in_net(f"self.a = {body}"))
     assert fact in error.message
-    assert cure in error.help
+    assert help_text in error.help
     assert "PyTorch says" in error.message
 
 
@@ -166,7 +166,7 @@ def test_two_faults_of_one_layer_are_both_told_and_what_is_allowed_is_not(folder
 
 
 def test_a_fault_that_no_value_explains_keeps_the_words_of_torch(folder: Path) -> None:
-    """With a stride of 0 the layer could be made, so that is not why it could not."""
+    """With a stride of 0 the layer can be made, so the stride is not the cause."""
     error = said_of(folder, in_net("self.a = nn.Conv2d(3, 8, 3, stride=0, dtype='half')"))
     assert "cannot be made: TypeError: " in error.message
     assert "stride is 0" not in error.message
@@ -174,7 +174,7 @@ def test_a_fault_that_no_value_explains_keeps_the_words_of_torch(folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "cure"),
+    ("text", "message", "help_text"),
     [
         (in_net("self.a = {64: 2}[dim + 1]"), "KeyError: 65", ""),
         (in_net("w = {64: 2, 96: 3}\n        w[dim + 1]"), "KeyError: 65", "w has 64, 96"),
@@ -191,11 +191,11 @@ def test_a_fault_that_no_value_explains_keeps_the_words_of_torch(folder: Path) -
     ],
 )
 def test_errors_of_the_authors_own_code_have_the_way_and_a_cure_where_it_is_sure(
-    folder: Path, text: str, message: str, cure: str
+    folder: Path, text: str, message: str, help_text: str
 ) -> None:
     error = said_of(folder, text)
     assert message in error.message
-    assert cure in error.help if cure else error.help == ""
+    assert help_text in error.help if help_text else error.help == ""
 
 
 def test_an_exception_that_another_was_raised_from_is_followed(folder: Path) -> None:

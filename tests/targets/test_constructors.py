@@ -1,4 +1,4 @@
-"""Where layers are made: every way to write it, and never a line that has not made the layer."""
+"""Tests of finding constructor calls: every notation, and never a line that has not made the layer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 
 
 def said(name: str) -> dict[str, int]:
-    """What the comments in a class say: path → line."""
+    """Return the path → line pairs in the comments of a class."""
     tree = ast.parse(FILE.read_text())
     (node,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     lines = FILE.read_text().splitlines()
@@ -110,10 +110,10 @@ def test_a_layer_with_other_values_is_none() -> None:
         assert find_constructor_call(model, "fc") is None
 
 
-# ------------------------------------------------------------ against what really made them
+# ------------------------------------------------------------ compared with recorded calls
 @contextmanager
 def watched() -> Iterator[dict[int, list[tuple[str, int]]]]:
-    """Inside, every module's constructor notes the lines of this project's files that it is called from."""
+    """Record inside, for every module, the lines of this project's files that its constructor is called from."""
     lines: dict[int, list[tuple[str, int]]] = {}
     plain = nn.Module.__init__
 
@@ -141,7 +141,7 @@ def test_a_found_line_is_the_one_that_made_the_layer(name: str) -> None:
         one = found.at(path)
         if one is None:
             continue
-        file, line = lines[id(layer)][-1]  # those before are of modules that are gone
+        file, line = lines[id(layer)][-1]  # earlier entries belong to modules that no longer exist
         first = one.place.line
         assert Path(file).samefile(one.place.file)
         assert first <= line <= first + one.text.count("\n"), path

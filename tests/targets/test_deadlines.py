@@ -1,4 +1,4 @@
-"""A limit for the author's code: what takes too long ends, what does not is left alone, and nothing lingers."""
+"""Tests of time limits: slow code is ended, fast code is not affected, and no exception remains pending."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_what_comes_at_the_last_moment_does_not_come_later() -> None:
 
 
 def test_a_count_of_calls_ends_afterwards() -> None:
-    """CPython 3.11 runs the head of a function for ever under a profiler, if an exception was sent and taken back."""
+    """CPython 3.11 runs the first instructions of a function forever under a profiler if an exception was sent and
+    cleared.
+    """
     with deadline(30):
         pass
     assert calls_of(lambda: max(1, 2)) < 20

@@ -1,4 +1,4 @@
-"""Targets made again: functions run another text meanwhile, and each layer knows the calls that made it."""
+"""Tests of TargetRebuilder: functions run an edited text meanwhile, and each layer has the calls that made it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEAD = "import functools\n\nimport torch\nfrom torch import nn\n\n"
 def remaking(
     folder: Path, text: str, name: str = "make", **arguments: Any
 ) -> Iterator[tuple[TargetRebuilder, str, str]]:
-    """What makes a target of a small file again, the file, and its text."""
+    """Yield the rebuilder of a target in a small file, the file, and its text."""
     file, whole = folder / "small.py", HEAD + dedent(text).lstrip()
     file.write_text(whole, encoding="utf-8")
     target = f"{file}:{name}"
@@ -253,8 +253,8 @@ def test_functions_run_the_edited_text_and_their_own_afterwards(kind: str, tmp_p
         assert widths(target.rebuild().module) == [8]
         before = codes(file)
         edited = whole.replace("(4, 8)", "(4, 6)").replace(", 8)", ", 6)")
-        with target.changed(file, edited) as subject:
-            assert widths(subject.module) == [6]
+        with target.changed(file, edited) as made:
+            assert widths(made.module) == [6]
         assert all(codes(file)[function] is code for function, code in before.items())
         assert widths(target.rebuild().module) == [8]
 
@@ -272,8 +272,8 @@ def test_an_edit_may_move_the_functions_behind_it(tmp_path: Path) -> None:
         target.rebuild()
         edited = whole.replace("nn.Linear(4, 8)", "nn.Linear(\n        4,\n        6,\n    )")
         edited = edited.replace("nn.Sequential(layer())", "nn.Sequential(layer(), nn.Linear(6, 5))")
-        with target.changed(file, edited) as subject:
-            assert widths(subject.module) == [6, 5]
+        with target.changed(file, edited) as made:
+            assert widths(made.module) == [6, 5]
         assert widths(target.rebuild().module) == [8]
 
 
@@ -286,8 +286,8 @@ def test_functions_of_one_name_on_one_line_are_left_as_they_are(tmp_path: Path) 
 
 
 def test_the_first_thing_may_be_an_edit(tmp_path: Path) -> None:
-    with remaking(tmp_path, PLAIN) as (target, file, whole), target.changed(file, whole.replace("8", "6")) as subject:
-        assert widths(subject.module) == [6]
+    with remaking(tmp_path, PLAIN) as (target, file, whole), target.changed(file, whole.replace("8", "6")) as made:
+        assert widths(made.module) == [6]
 
 
 def test_only_functions_that_are_others_get_another_code(tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ def test_a_forward_runs_the_edited_text_only_inside(tmp_path: Path) -> None:
         """
     with remaking(tmp_path, text, "Net") as (target, file, whole):
         model, x = target.rebuild().module, torch.zeros(2, 3, 4)
-        with target.changed(file, whole.replace("flatten(1)", "flatten(0)")) as subject:
-            assert subject.module(x).shape == (24,)
+        with target.changed(file, whole.replace("flatten(1)", "flatten(0)")) as made:
+            assert made.module(x).shape == (24,)
             assert model(x).shape == (24,)
         assert model(x).shape == (2, 12)
 
@@ -332,8 +332,8 @@ def test_a_file_that_the_target_imports_can_be_edited(tmp_path: Path) -> None:
         """
     with remaking(tmp_path, text) as (target, _, _):
         target.rebuild()
-        with target.changed(str(parts), parts.read_text().replace("8", "6")) as subject:
-            assert widths(subject.module) == [6]
+        with target.changed(str(parts), parts.read_text().replace("8", "6")) as made:
+            assert widths(made.module) == [6]
         assert widths(target.rebuild().module) == [8]
     assert "parts_of_small" not in sys.modules
 
@@ -429,8 +429,8 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
     with remaking(tmp_path, text) as (target, file, whole):
         target.rebuild()
         for width in (5, 6, 7):
-            with target.changed(file, whole.replace("8", str(width))) as subject:
-                assert widths(subject.module) == [width]
+            with target.changed(file, whole.replace("8", str(width))) as made:
+                assert widths(made.module) == [width]
         target.record_calls()
         assert runs.read_text() == "run "
         assert len(target.found.__globals__["COUNT"]) == 5
@@ -473,8 +473,8 @@ def test_arguments_are_given_every_time(tmp_path: Path) -> None:
     with remaking(tmp_path, "def make(width, depth=1):\n    return nn.Linear(4, width + 8)\n", width=3) as made:
         target, file, whole = made
         assert widths(target.rebuild().module) == [11]
-        with target.changed(file, whole.replace("width + 8", "width")) as subject:
-            assert widths(subject.module) == [3]
+        with target.changed(file, whole.replace("width + 8", "width")) as made:
+            assert widths(made.module) == [3]
         _, calls = target.record_calls()
         assert [said(places) for places in calls.values()] == [["nn.Linear(4, width + 8)"]]
 

@@ -1,4 +1,4 @@
-"""Edits of an author's source: where a number of a layer stands, and what a call may have been meant to say."""
+"""Tests of edits of an author's source: where an argument of a layer is written, and what a call may have intended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def file_of(text: str) -> SourceFile:
 
 
 def places(file: SourceFile, *said: str) -> list[SourceCall]:
-    """The first calls that read like this."""
+    """Return the first calls with this text."""
     found = {
         ast.unparse(node): (node, function)
         for _, (node, function) in reversed(list(calls_by_position(file.tree, None)))
@@ -46,7 +46,7 @@ def function_in(file: SourceFile, name: str = "forward") -> ast.FunctionDef:
 
 
 def changed(edit: SourceEdit) -> str:
-    """The lines that are others, in one; each edit gives a text that is Python."""
+    """Return the changed lines joined to one text; each edit must give valid Python."""
     ast.parse(edit.text)
     before, after = edit.file.text.splitlines(), edit.text.splitlines()
     return " ".join(new.strip() for old, new in zip(before, after, strict=True) if old != new)
@@ -472,7 +472,7 @@ def test_a_name_may_be_taken_several_times() -> None:
     assert edits[0].guess
 
 
-# ------------------------------------------------------------ what the calls say of themselves
+# ------------------------------------------------------------ edits that follow from the calls alone
 OWN: dict[str, tuple[str, Sequence[str], Sequence[str], list[str]]] = {
     "a sum": ("c = nn.Linear(width + 1, 8)", ["nn.Linear(width + 1, 8)"], LINEAR, ["c = nn.Linear(width, 8)"]),
     "a sum the other way": (
@@ -607,7 +607,7 @@ def test_a_layer_without_a_kernel_has_no_window() -> None:
     assert lines(window_edits(places(file_of(text), "nn.Linear(a, 4)"), LINEAR)) == []
 
 
-# ------------------------------------------------------------ a flatten that is missing
+# ------------------------------------------------------------ missing flatten
 def test_a_flatten_stands_before_a_layer_in_a_list() -> None:
     for text in ("net = nn.Sequential(nn.ReLU(), nn.Linear(4, 8))", "net = [nn.ReLU(), nn.Linear(4, 8)]"):
         (edit,) = flatten_edits(places(file_of(text), "nn.Linear(4, 8)"))
@@ -660,7 +660,7 @@ def test_images_of_a_function_are_flattened_too() -> None:
     assert changed(edit) == "return torch.transpose(x.flatten(2), 1, 2)"
 
 
-# ------------------------------------------------------------ what a forward says
+# ------------------------------------------------------------ edits of forwards
 FORWARDS: dict[str, tuple[str, list[str], list[str]]] = {
     "dim of a concat": (
         "torch.cat([x, y], dim=2)",

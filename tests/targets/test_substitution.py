@@ -1,4 +1,4 @@
-"""Copies with another layer: they share everything else, and the model they are copies of does not notice."""
+"""Tests of copies with another layer: they share everything else, and the original model is not changed."""
 
 from __future__ import annotations
 
@@ -140,11 +140,11 @@ def changed() -> nn.Module:
     [
         (hooked, "0", {}, "0: Linear has hooks"),
         (hooked_above, "0", {}, "Sequential has hooks"),
-        (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))), "0", {}, "no plain layer"),
+        (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))), "0", {}, "not a plain layer"),
         (lambda: nn.Sequential(Own(2)), "0", {}, "0: Own is not a plain layer of torch.nn"),
         (tied, "0", {}, "0: 1 has the same weights"),
         (changed, "0", {}, "0: not all arguments of this Linear are known"),
-        (lambda: nn.Sequential(nn.LazyLinear(2)), "0", {}, "no plain layer"),
+        (lambda: nn.Sequential(nn.LazyLinear(2)), "0", {}, "not a plain layer"),
         (lambda: nn.Sequential(nn.Linear(2, 2)), "0", {"width": 3}, "0: Linear has no argument 'width'"),
         (lambda: nn.Sequential(nn.Linear(2, 2)), "1", {}, "there is no module 1"),
         (lambda: nn.Sequential(nn.Conv2d(4, 4, 1)), "0", {"groups": 3}, "must be divisible by groups"),

@@ -1,4 +1,4 @@
-"""Classes that make their layers in every way that authors do. `# makes: path` says what the call of a line makes."""
+"""Classes that make their layers in many notations. A comment `# makes: path` names the layers that its line makes."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Holding(nn.Module):
 
 
 class Replaced(nn.Module):
-    """Its layer is put in by somebody else, who gives it arguments that would fit both calls."""
+    """Its layer is set by other code, with arguments that would match both calls."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def replaced() -> nn.Module:
 
 
 class Twice(nn.Module):
-    """Either branch may have made it."""
+    """Either branch may have made the layer."""
 
     def __init__(self, wide: bool, width: int) -> None:
         super().__init__()
