@@ -88,7 +88,7 @@ WHOLE: dict[str, tuple[str, str]] = {
         "let:\n  f0(n): n\n"
         + "".join(f"  f{i}(n): f{i - 1}(n) + f{i - 1}(n)\n" for i in DOUBLED)
         + "layers:\n  - Linear(f39(1))\n",
-        "work out more than 5,000,000 values",
+        "compute more than 5,000,000 values",
     ),
     "blocks that double": (
         "blocks:\n  B0: [relu]\n" + "".join(f"  B{i}: [B{i - 1}, B{i - 1}]\n" for i in DOUBLED) + "layers:\n  - B39\n",
@@ -98,7 +98,7 @@ WHOLE: dict[str, tuple[str, str]] = {
         "blocks:\n  B0(n): [x * n]\n"
         + "".join(f"  B{i}(n): [B{i - 1}(2 * n), B{i - 1}(2 * n + 1)]\n" for i in DOUBLED)
         + "layers:\n  - B39(1)\n",
-        "work out more than 5,000,000 values",
+        "compute more than 5,000,000 values",
     ),
     "turns": ("layers:\n  - do: relu\n    repeat: 90000\n", "at most 20,000 are allowed"),
     "turns of several steps": ("layers:\n  - do: [relu, relu, relu]\n    repeat: 9000\n", "loops of 27,000 steps"),
