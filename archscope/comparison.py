@@ -1,4 +1,4 @@
-"""Comparison of several reports: labels, totals, and the changes of each report against one of them."""
+"""Comparison of several Reports: labels, totals, and the changes of each against one of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from archscope.report import Report, ReportViews
 from archscope.spec import bundled_networks
 
 ENTRY_KEYS = ("target", "ok", "runs", "device", "dtype", "mode", "inputs", "asked", "totals", "findings")
-"""The keys of a report's JSON document that each entry of a comparison's document repeats."""
+"""The keys of a report's JSON document that an entry of a comparison's document holds."""
 
 
 @dataclass(frozen=True)
 class TotalChange:
-    """One quantity of the reference report (`first`) and of another one (`this`); None where it is not known."""
+    """One quantity of the reference report (`first`) and of another one (`this`); None where unknown (unpriced)."""
 
     name: str
     first: int | None
@@ -26,16 +26,15 @@ class TotalChange:
 
     @property
     def ratio(self) -> float | None:
-        """this / first; None where one of them is not known, or `first` is 0."""
+        """this / first; None if that is unknown or undefined."""
         return self.this / self.first if self.first and self.this is not None else None
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Several reports in the given order; `str()` is the table.
+    """Reports in the order given; `str()` is the table.
 
-    names: a label for each report, empty for reports without one. against: the index of the report that the others are
-    compared with.
+    names: the names of the reports, or () for their targets. against: the index of the reference report.
     """
 
     reports: tuple[Report, ...]
@@ -45,8 +44,8 @@ class Comparison:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The given names; for reports without one the target, shortened to the variant where all are of one file.
-        Equal labels are numbered."""
+        """The given names; else the targets, or only the variants if all come from one file. Duplicates are
+        numbered."""
         given = self.names or ("",) * len(self.reports)
         return number_duplicates([name or own for name, own in zip(given, self._own_labels, strict=True)])
 
@@ -59,8 +58,7 @@ class Comparison:
         return tuple(name for _, _, name in parts) if one_file else tuple(targets)
 
     def changes(self, index: int) -> tuple[TotalChange, TotalChange, TotalChange]:
-        """Return the changes of MACs, parameters and backward MACs of the report at `index` against the report at
-        `against`."""
+        """Return MACs, parameters and backward MACs of the report at `index` against those of the one at `against`."""
         first, this = self.reports[self.against], self.reports[index]
         return (
             TotalChange("MACs", first.total.macs, this.total.macs),
@@ -69,7 +67,7 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document `archscope.comparison/1`; ratios are relative to the target that `against` names."""
+        """Return the JSON document `archscope.comparison/1`; ratios are against the target that `against` names."""
         return {
             "schema": "archscope.comparison/1",
             "against": self.labels[self.against] if self.reports else None,
@@ -79,14 +77,13 @@ class Comparison:
     def _target_entry(self, index: int) -> dict[str, Any]:
         report, (macs, params, backward) = self.reports[index], self.changes(index)
         data = report.to_dict()
-        kept = {key: data[key] for key in ENTRY_KEYS}
+        entry = {key: data[key] for key in ENTRY_KEYS}
         derived = data["backward"] and {key: data["backward"][key] for key in ("loss", "totals")}
         ratios = {"params": params.ratio, "macs": macs.ratio, "backward_macs": backward.ratio}
-        return {**kept, "backward": derived, "label": self.labels[index], "ratios": ratios}
+        return {**entry, "backward": derived, "label": self.labels[index], "ratios": ratios}
 
     def table(self, **options: Any) -> str:
-        """Return the table as text. columns: the columns to show, by name. sort: the column to sort by, largest
-        first."""
+        """Return the table as text. columns: their names. sort: the column to sort by, largest first."""
         return self.views.table(self, **options)
 
     def __repr__(self) -> str:
@@ -104,15 +101,15 @@ def backward_macs(report: Report) -> int | None:
 
 
 def number_duplicates(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels, with equal ones numbered: `Net (1)`, `Net (2)`; unique labels stay as they are."""
-    result, seen, taken = [], Counter[str](), set(labels)
+    """Return the labels, with duplicates numbered: `Net (1)`, `Net (2)`."""
+    found, seen, taken = [], Counter[str](), set(labels)
     for label in labels:
         numbered = label
         while labels.count(label) > 1 and (numbered == label or numbered in taken):
             seen[label] += 1
             numbered = f"{label} ({seen[label]})"
-        result.append(numbered)
-    return tuple(result)
+        found.append(numbered)
+    return tuple(found)
 
 
 def compare_reports(
@@ -122,10 +119,10 @@ def compare_reports(
     names: Sequence[str] = (),
     against: str | None = None,
 ) -> Comparison:
-    """Return the comparison of the reports.
+    """Return the reports as one Comparison.
 
-    names: a label for each; an empty one stands for its target. against: the label or target of the report that the
-    others are compared with; by default the first. Raises UsageError if no report has that label or target.
+    names: the names of the reports; an empty one stands for its target. against: the label or target of the reference
+    report, by default the first. Raises UsageError if no report has that name.
     """
     comparison = Comparison(tuple(reports), views, tuple(names))
     if against is None:

@@ -1,4 +1,4 @@
-"""Judgement on a Report: what a run found out, what was expected against what is → findings. Silence is success."""
+"""Checks of a Report that give findings: conflicts, lint, expectations, budgets and baselines."""
 
 from archscope.checks.expectations import non_expectation_errors, unmet_expectations
 

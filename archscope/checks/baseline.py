@@ -1,10 +1,9 @@
-"""A saved baseline: JSON → Baseline (per target the totals and what each path had) → findings where a Report differs.
+"""Saved baselines: JSON → Baseline (totals and rows of each target) → findings where a Report differs.
 
-    report.json → documents archscope.report/1 → SavedTarget → drift beyond the tolerance, either way → which layer it
-    was
+    report.json → documents archscope.report/1 → SavedTarget → change beyond the tolerance → the layer that changed
 
-A baseline is what `archscope summary TARGET --format json` writes, or a list of such documents. What was or is not
-known is never compared as 0.
+A baseline is the output of `archscope summary TARGET --format json`, or a list of such documents. Unknown figures are
+never compared as 0.
 """
 
 from __future__ import annotations
@@ -30,12 +29,13 @@ QUANTITY_NAMES = {"params": "parameters", "macs": "MACs"}
 UNREAD_PATH = "(unread)"
 MAX_BASELINE_BYTES = 1 << 28
 PACKAGED_SPEC = re.compile(r"^(specs:[^:]+?)\.ya?ml(?=:|$)")
-"""A network of the package by its file's name, as older baselines have it."""
+"""A bundled network named by its file, as in older baselines."""
 
 
 @dataclass(frozen=True)
 class SavedTarget:
-    """One target as it was. figures: of the whole. parts: of each row, in order; None where it was not known."""
+    """One target in the baseline. figures: of the whole. parts: of each row, in order; figures are None where
+    unknown."""
 
     target: str
     figures: CostFigures
@@ -45,14 +45,16 @@ class SavedTarget:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What targets are held against. file: where it was read, as messages name it."""
+    """The saved figures of targets. file: the name of its file, for messages."""
 
     file: str
     saved: tuple[SavedTarget, ...]
 
     def of(self, target: str) -> SavedTarget | None:
-        """The target as it was, however its file is spelled. An absolute path and a relative one are the same where
-        the one ends with the other."""
+        """Return the saved target, however its file is spelled; None if there is none.
+
+        An absolute and a relative path are the same if one ends with the other.
+        """
         wanted = normalize_target(target)
         same = [one for one in self.saved if normalize_target(one.target) == wanted]
         near = [one for one in self.saved if is_path_suffix(normalize_target(one.target), wanted)]
@@ -74,7 +76,7 @@ def is_path_suffix(one: str, other: str) -> bool:
 
 # ------------------------------------------------------------ reading
 def read_baseline(file: str | os.PathLike[str]) -> Baseline:
-    """The baseline in a file, or from a pipe. Raises UsageError with the cure where it cannot be read or is none."""
+    """Return the baseline in a file, or from a pipe. Raises UsageError if it cannot be read or is not a baseline."""
     name = os.fspath(file)
     renew = f"archscope check TARGET… --save-baseline {name} writes one"
     try:
@@ -86,7 +88,7 @@ def read_baseline(file: str | os.PathLike[str]) -> Baseline:
         raise UsageError(f"the baseline cannot be read: {reason}", renew, Span(name, 0, 0)) from None
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: of int too, which reads so many digits and no more
+    except (ValueError, RecursionError) as error:  # ValueError: also from int, which limits the number of digits
         at = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (0, 0)
         raise UsageError("no JSON that can be read, so no baseline", renew, Span(name, *at)) from None
     try:
@@ -96,7 +98,7 @@ def read_baseline(file: str | os.PathLike[str]) -> Baseline:
 
 
 def parse_baseline(document: Any, file: str) -> Baseline:
-    """Raises ValueError with what is wrong."""
+    """Return the baseline in a JSON document. Raises ValueError with what is wrong."""
     documents = document if isinstance(document, list) else [document]
     saved = tuple(parse_target(one) for one in documents)
     named = Counter(normalize_target(one.target) for one in saved)
@@ -142,7 +144,7 @@ def parse_string(value: Any) -> str:
 
 # ------------------------------------------------------------ comparing
 def compare_to_baseline(report: Report, baseline: Baseline, *, tolerance: Decimal = Decimal(0)) -> tuple[Finding, ...]:
-    """Where the report differs from its baseline by more than the tolerance, in either direction."""
+    """Return findings where the report differs from its baseline by more than the tolerance, in either direction."""
     saved = baseline.of(report.target)
     if saved is None:
         return (missing_target_finding(report.target, baseline),)
@@ -162,7 +164,7 @@ def renewal_help(file: str) -> str:
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """One target held against what it was."""
+    """One report next to its saved target."""
 
     report: Report
     saved: SavedTarget
@@ -176,7 +178,7 @@ class BaselineComparison:
         return self.drift_finding(quantity, was, now) if abs(now - was) > self.tolerance * was else None
 
     def unknown_finding(self, quantity: str, was: int | None, now: int | None) -> Finding:
-        """Known then and not now: nothing can be promised any more. Otherwise nothing got worse: a warning."""
+        """Return an error if the figure was known in the baseline and is unknown now, else a warning."""
         name, level = QUANTITY_NAMES[quantity], "warning"
         if was is not None:
             level = "error"
@@ -187,17 +189,17 @@ class BaselineComparison:
         return Finding(f"baseline-{quantity}", level, fact, help=renewal_help(self.file))
 
     def drift_finding(self, quantity: str, was: int, now: int) -> Finding:
-        growth = diff_parts(self.parts_before(quantity), self.parts_after(quantity))
+        culprit = diff_parts(self.parts_before(quantity), self.parts_after(quantity))
         fact = f"{units.format_count(now)} {QUANTITY_NAMES[quantity]}, {difference_text(was, now)}"
         beyond = f" (tolerance {percent_text(self.tolerance)})" * bool(self.tolerance)
         return Finding(
             rule=f"baseline-{quantity}",
             level="error",
-            message=fact + beyond + (f"; {growth.says}" if growth else ""),
-            path=growth.path if growth else "",
-            place=find_place(self.report, growth.path) if growth else None,
+            message=fact + beyond + (f"; {culprit.says}" if culprit else ""),
+            path=culprit.path if culprit else "",
+            place=find_place(self.report, culprit.path) if culprit else None,
             help=f"if that is meant, {renewal_help(self.file)}",
-            details=(*(growth.lines if growth else ()), *self.changed_inputs()),
+            details=(*(culprit.lines if culprit else ()), *self.changed_inputs()),
         )
 
     def parts_before(self, quantity: str) -> Iterator[tuple[str, int]]:
@@ -215,7 +217,7 @@ class BaselineComparison:
 
 
 def with_unread(parts: Sequence[tuple[str, int | None]], whole: int) -> Iterator[tuple[str, int]]:
-    """The parts that are known, and what the whole has beside them: parameters that nothing reads."""
+    """Yield the parts that are known, and the rest of the whole: parameters that no row reads."""
     known = [(path, number) for path, number in parts if number is not None]
     rest = whole - sum(number for _, number in known)
     yield from known
@@ -224,7 +226,7 @@ def with_unread(parts: Sequence[tuple[str, int | None]], whole: int) -> Iterator
 
 
 def difference_text(was: int, now: int) -> str:
-    """`2,049,000 (8.7 %) more than the baseline's 23,508,032`."""
+    """Return `2,049,000 (8.7 %) more than the baseline's 23,508,032`."""
     change, word = abs(now - was), "more" if now > was else "fewer"
     percent = f" ({units.format_share(change, was)})" if was else ""
     return f"{units.format_count(change)}{percent} {word} than the baseline's {units.format_count(was)}"
@@ -235,7 +237,7 @@ def percent_text(tolerance: Decimal) -> str:
 
 
 def find_place(report: Report, path: str) -> Span | None:
-    """Where the author wrote what stands at a path."""
+    """Return the place in the source of the call or row at a path."""
     called = (call.site.place for call in report.trace.calls if path and call.site.path == path)
     below = (row.place for row in report.rows if path and is_below(row.path, path))
     return next((place for place in (*called, *below) if place), None)

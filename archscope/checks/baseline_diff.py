@@ -1,4 +1,4 @@
-"""Which part it was: what each path had and has → a tree of parts → the deepest one that explains the whole change.
+"""The part of a net that explains a change: figures per path, before and after → a tree → the deepest such part.
 
 (("layer3.4.main.0", 262_144), …), (("layer3.4.main.0", 524_288), …) → BaselineDiff("layer3.4.main.0", "… grew by …")
 """
@@ -16,7 +16,7 @@ MAX_LISTED_PARTS = 5
 
 @dataclass(frozen=True)
 class PartDiff:
-    """What stands at a path and below it: what it had and has; None where it was, or is, not there."""
+    """The figures at a path and below it, before (`was`) and now; None where the path did not or does not exist."""
 
     path: str
     was: int | None
@@ -34,7 +34,7 @@ class PartDiff:
 
 @dataclass(frozen=True)
 class BaselineDiff:
-    """The deepest part that explains a change (empty: the whole), a clause about it, and a line for each change."""
+    """The deepest part that explains a change (empty: the whole net), a clause about it, and a line for each change."""
 
     path: str
     says: str
@@ -42,7 +42,7 @@ class BaselineDiff:
 
 
 def diff_parts(was: Iterable[tuple[str, int]], now: Iterable[tuple[str, int]]) -> BaselineDiff | None:
-    """What changed between two lists of paths and numbers; None where no part did. Numbers of one path add up."""
+    """Return the change between two lists of paths and numbers; None if no part changed. Numbers of one path add up."""
     whole = build_diff_tree("", sum_by_path(was), sum_by_path(now))
     culprit = deepest_change(whole)
     if culprit is whole and not whole.changed_parts:
@@ -60,7 +60,8 @@ def sum_by_path(parts: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def build_diff_tree(path: str, was: Mapping[str, int], now: Mapping[str, int]) -> PartDiff:
-    """All that is at `path` and below. What a path has itself, beside what is below it, is a part of the same name."""
+    """Return the tree of everything at `path` and below. A path's own figures, next to those below, are a part of the
+    same name."""
     own, below = PartDiff(path, was.get(path), now.get(path)), split_by_child(path, was, now)
     if not below:
         return own
@@ -70,7 +71,7 @@ def build_diff_tree(path: str, was: Mapping[str, int], now: Mapping[str, int]) -
 
 
 def split_by_child(path: str, *sides: Mapping[str, int]) -> dict[str, list[dict[str, int]]]:
-    """What is below `path` by the next part of its name: of each side, all that is there and below."""
+    """Return the entries below `path`, grouped by their next path component, for each of the mappings."""
     start = len(path) + 1 if path else 0
     found: dict[str, list[dict[str, int]]] = {}
     for number, side in enumerate(sides):
@@ -82,23 +83,23 @@ def split_by_child(path: str, *sides: Mapping[str, int]) -> dict[str, list[dict[
 
 
 def sum_known(numbers: Iterable[int | None]) -> int | None:
-    there = [number for number in numbers if number is not None]
-    return sum(there) if there else None
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def deepest_change(part: PartDiff) -> PartDiff:
-    """Down as long as only one part inside changed; one that is new or gone is one change."""
+    """Return the deepest part, reached while only one part inside changed. An added or removed part is one change."""
     return part if is_single_change(part) or len(part.changed_parts) != 1 else deepest_change(part.changed_parts[0])
 
 
 def is_single_change(part: PartDiff) -> bool:
-    """Whether a change has no parts of its own: a single row, or a block that came or went."""
+    """Return whether a change has no parts of its own: a single row, or a block that was added or removed."""
     return not part.inside or (bool(part.path) and (part.was is None or part.now is None))
 
 
-# ------------------------------------------------------------ in words
+# ------------------------------------------------------------ text
 def diff_clause(culprit: PartDiff, most: PartDiff) -> str:
-    """`layer3.4 grew by 882,816`; of a change all over the net the part that changed most."""
+    """Return `layer3.4 grew by 882,816`; for a change all over the net, the part that changed most."""
     if not culprit.path:
         return f"most of it in {most.path} ({units.format_signed(most.change)})"
     if culprit.was is None or culprit.now is None:
@@ -107,7 +108,7 @@ def diff_clause(culprit: PartDiff, most: PartDiff) -> str:
 
 
 def diff_lines(changed: Sequence[PartDiff]) -> Iterator[str]:
-    """`layer3.4.main.0  262,144 → 524,288  +262,144`, the largest changes first."""
+    """Yield `layer3.4.main.0  262,144 → 524,288  +262,144`, the largest changes first."""
     shown = changed[:MAX_LISTED_PARTS]
     before, after = [number_text(part.was) for part in shown], [number_text(part.now) for part in shown]
     arrows = [f"{was:>{max_width(before)}} → {now:<{max_width(after)}}" for was, now in zip(before, after, strict=True)]

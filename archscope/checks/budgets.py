@@ -1,6 +1,6 @@
-"""Budgets: Report + the most that it may cost → a finding for each quantity that is over, and who spends most.
+"""Budgets: findings for each quantity of a Report that exceeds its limit, with the three largest layers.
 
-"5M", 1_000_000_000 → Figure → CostBudget → total ≤ limit, or budget-params, budget-macs with the three largest layers
+"5M", 1_000_000_000 → WrittenFigure → CostBudget → budget-params, budget-macs where total > limit
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ TOP_LAYERS = 3
 
 @dataclass(frozen=True)
 class CostBudget:
-    """The most that a target may have; None is no limit."""
+    """The upper limits of a target; None means no limit."""
 
     max_params: WrittenFigure | None = None
     max_macs: WrittenFigure | None = None
 
     @staticmethod
     def of(max_params: object, max_macs: object) -> CostBudget:
-        """Figures such as `5M`, whole numbers, or None. Raises UsageError."""
+        """Return the budget from figures such as `5M`, integers, or None. Raises UsageError."""
         return CostBudget(parse_limit(max_params, "max_params"), parse_limit(max_macs, "max_macs"))
 
 
@@ -37,7 +37,7 @@ def parse_limit(value: object, name: str) -> WrittenFigure | None:
 
 
 def find_over_budget(report: Report, budget: CostBudget) -> tuple[Finding, ...]:
-    """What is over the budget, or cannot be judged because it is not known."""
+    """Return findings for quantities over the budget, or that are unknown and cannot be judged."""
     return (*check_params_budget(report, budget.max_params), *check_macs_budget(report, budget.max_macs))
 
 
@@ -49,7 +49,8 @@ def check_params_budget(report: Report, most: WrittenFigure | None) -> Iterator[
 
 
 def check_macs_budget(report: Report, most: WrittenFigure | None) -> Iterator[Finding]:
-    """Where some operation has no price the known MACs are a lower bound: over the budget it is enough."""
+    """Yield a finding if the MACs exceed the budget, or are unknown. The known MACs are a lower bound, so they may
+    exceed it."""
     known, partial = report.total.known, report.total.partial
     if most is None or (known <= most.value and not partial):
         return
@@ -67,7 +68,7 @@ def excess_text(count: int, most: WrittenFigure) -> str:
 
 
 def limit_text(most: WrittenFigure) -> str:
-    """A limit as it was written, a plain number in threes."""
+    """Return a limit as it was written; a plain number with thousands separators."""
     return units.format_count(int(most.text)) if most.text.isdecimal() else most.text
 
 
@@ -90,18 +91,18 @@ def unknown_macs_finding(report: Report, most: WrittenFigure) -> Finding:
 
 
 def unpriced_kernel_lines(report: Report) -> tuple[str, ...]:
-    """`aten.x at rnn, head.0`: each kernel without a price."""
+    """Return `aten.x at rnn, head.0` for each kernel without a price."""
     paths = {k: dict.fromkeys(report.rows[i].path for i in rows) for k, rows in report.unpriced.items()}
     return tuple(f"{kernel} at {', '.join(where)}" for kernel, where in paths.items())
 
 
 # ------------------------------------------------------------ the largest layers
 def largest_layer_lines(report: Report, quantity: Callable[[OutlineLine], int]) -> tuple[str, ...]:
-    """The layers that spend most, each with its count and its share of the whole."""
+    """Return lines for the largest layers, each with its count and its share of the whole."""
     lines = sorted((line for _, line in leaf_lines(full_outline(report))), key=quantity, reverse=True)
-    spent = [line for line in lines[:TOP_LAYERS] if quantity(line)]
+    largest = [line for line in lines[:TOP_LAYERS] if quantity(line)]
     whole = sum(map(quantity, lines))
-    return tuple(aligned_columns([layer_cells(line, quantity(line), whole) for line in spent], right=(2, 3)))
+    return tuple(aligned_columns([layer_cells(line, quantity(line), whole) for line in largest], right=(2, 3)))
 
 
 def layer_cells(line: OutlineLine, count: int, whole: int) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ def layer_cells(line: OutlineLine, count: int, whole: int) -> tuple[str, ...]:
 
 
 def aligned_columns(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> Iterator[str]:
-    """Rows of cells as lines in columns; those named in `right` stand at their right edge."""
+    """Yield rows of cells as lines in columns; those in `right` are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = zip(row, widths, strict=True)

@@ -1,4 +1,4 @@
-"""`expect:` settled: Expected + Report → a Finding for each expectation that is not met."""
+"""Checks of `expect:` entries of a spec: a Finding for each expectation that a Report does not meet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EXPECTATION_CODES = frozenset(rule.code for rule in RULES if rule.family == "exp
 
 
 def non_expectation_errors(findings: Iterable[Finding]) -> list[Finding]:
-    """The errors that are no expectation: shapes that do not fit, a forward pass that failed."""
+    """Return the errors that are not unmet expectations: shapes that do not fit, a forward pass that failed."""
     return [finding for finding in findings if finding.level == "error" and finding.rule not in EXPECTATION_CODES]
 
 
 def unmet_expectations(expected: Iterable[Expectation], report: Report) -> tuple[Finding, ...]:
-    """The expectations that the report does not meet, in the order given.
+    """Return findings for the expectations that the report does not meet, in the order given.
 
-    After a conflict of shapes they may follow from it, and MACs that are not known because of it are not judged.
+    After a shape conflict they are `likely` consequences of it, and MACs that are unknown because of it are not judged.
     """
     found = (_check_expectation(e, report) for e in expected)
     return tuple(replace(finding, likely=bool(report.trace.mismatches)) for finding in found if finding)
@@ -54,7 +54,7 @@ def _expectation_finding(expected: Expectation, message: str) -> Finding:
 
 
 def total_below(report: Report, path: str) -> Total:
-    """The sums of what stands at `path` and below; of everything where the path is empty."""
+    """Return the sums of the rows at `path` and below; the report's total if the path is empty."""
     if not path:
         return report.total
     return Total.of(row.total for row in report.rows if row.path == path or row.path.startswith(path + "."))

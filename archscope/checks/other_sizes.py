@@ -1,7 +1,7 @@
-"""Which other sizes a net should fit as well, by what one run tells of its inputs, and what of another run is wrong.
+"""Other batch and image sizes that a net should fit as well, and findings of runs at these sizes.
 
-Report → batches(…), landscapes → shapes of every input
-Report, Report at other sizes → findings: what does not fit there, and views that lose the batch or turn an image
+Report → doubled_batches(…), other_image_sizes(…) → shapes of all inputs
+Report, Report at other sizes → findings: conflicts there, and views that lose the batch or transpose an image
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CHANNEL_NORMS = frozenset(["batch_norm", "instance_norm"])
 RECURRENT_OPS = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
 TRANSPOSE_OPS = frozenset(["transpose", "swapaxes", "swapdims"])
 MAX_BATCH_GUESSES = 8
-"""How many ways are tried in which several inputs may follow the batch."""
+"""The number of ways tried in which several inputs may contain the batch."""
 
 
 @dataclass
 class InputAxes:
-    """What the axes of an input are. batch: None where nothing tells; is_single: it is one example without a batch."""
+    """The meaning of an input's axes. batch: None if unknown. is_single: True if it is one example without a batch."""
 
     shape: Shape
     batch: int | None = None
@@ -35,14 +35,14 @@ class InputAxes:
 
     @property
     def equal_axes(self) -> tuple[int, ...]:
-        """The axes of an image or a volume that are of one size."""
+        """The spatial axes of equal size."""
         sizes = [self.shape[axis] for axis in self.spatial]
         return tuple(axis for axis in self.spatial if self.shape[axis] > 1 and sizes.count(self.shape[axis]) > 1)
 
 
-# ------------------------------------------------------------ what inputs are
+# ------------------------------------------------------------ axes of inputs
 def input_axes(trace: Trace) -> list[InputAxes]:
-    """Of each input, told by the first layers that read it."""
+    """Return the axes of each input, according to the first layers that read it."""
     found = [InputAxes(operand.value.shape) for operand in trace.inputs]
     known: dict[int, tuple[InputAxes, tuple[int, ...]]] = {
         operand.value.id: (axes, tuple(range(len(axes.shape))))
@@ -59,7 +59,8 @@ def input_axes(trace: Trace) -> list[InputAxes]:
 
 
 def note_axes(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
-    """Notes what a row says of an input that it reads. order: which axis of the input each axis of the value is."""
+    """Add to `axes` what a row that reads the input says about it. order: for each axis of the value, the axis of the
+    input."""
     name, rank = row.short_name.removesuffix("_"), len(order)
     window = WINDOW_OPS.fullmatch(name)
     if window is not None:
@@ -71,13 +72,13 @@ def note_axes(axes: InputAxes, order: tuple[int, ...], row: Row) -> None:
     elif name in RECURRENT_OPS:
         axes.is_single |= rank == 2
         shape, state = row.inputs[0].value.shape, row.inputs[1].value.shape
-        known = rank == 3 and len(state) > 1  # a packed sequence has none of these axes
-        sides = [axis for axis in (0, 1) if known and shape[axis] == state[-2]]
+        is_padded = rank == 3 and len(state) > 1  # a packed sequence has none of these axes
+        sides = [axis for axis in (0, 1) if is_padded and shape[axis] == state[-2]]
         axes.batch = order[sides[0]] if len(sides) == 1 else axes.batch
 
 
 def axis_order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None:
-    """Which axis of the input each axis of a row's output is; None where that cannot be told."""
+    """Return for each axis of a row's output the axis of the input that it is; None if unknown."""
     name, rank = row.short_name.removesuffix("_"), len(order)
     if name == "permute":
         dims = row.get("dims")
@@ -95,9 +96,10 @@ def axis_order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None
 
 # ------------------------------------------------------------ other sizes
 def doubled_batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Shape, ...]]]:
-    """Twice the batch, and the shapes of all inputs with it, the likeliest first; none where no input shows a batch.
+    """Return twice the batch, and the shapes of all inputs with it, the likeliest first; (0, []) if no input shows a
+    batch.
 
-    given: the batch that was asked for; then the first shape begins with it.
+    given: the batch size that the user set; then the first shape begins with it.
     """
     axes = input_axes(trace)
     main = next((one for one in axes if is_batched(one, given)), None)
@@ -105,7 +107,7 @@ def doubled_batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Sh
         return 0, []
     batch = main.shape[main.batch or 0]
     choices: dict[tuple[Shape, int | None], list[int | None]] = {}
-    for one in (main, *axes):  # inputs of one shape follow the batch alike
+    for one in (main, *axes):  # inputs of one shape have the same batch axis
         choices.setdefault((one.shape, one.batch), possible_batch_axes(one, main, batch))
     guesses = (
         dict(zip(choices, guess, strict=True)) for guess in islice(product(*choices.values()), MAX_BATCH_GUESSES)
@@ -118,18 +120,19 @@ def double_batch(axes: InputAxes, along: int | None) -> Shape:
 
 
 def is_batched(axes: InputAxes, given: int | None) -> bool:
-    """Whether an input has a batch: a layer says so, or its user; by custom, a first axis of one example."""
-    told = axes.batch is not None or (given is not None and axes.shape[:1] == (given,))
-    return told or (len(axes.shape) > 1 and axes.shape[0] == 1)
+    """Return whether an input has a batch: according to a layer or the user, or by convention if the first axis has
+    size 1."""
+    known = axes.batch is not None or (given is not None and axes.shape[:1] == (given,))
+    return known or (len(axes.shape) > 1 and axes.shape[0] == 1)
 
 
 def possible_batch_axes(axes: InputAxes, main: InputAxes, batch: int) -> list[int | None]:
-    """Which axis of an input may follow the batch, the likeliest first; None where it follows it not at all."""
+    """Return the axes of an input that may be the batch, the likeliest first; None stands for no batch."""
     if axes is main:
         return [axes.batch or 0]
-    sure = axes.batch is not None and axes.shape[axes.batch] == batch
+    certain = axes.batch is not None and axes.shape[axes.batch] == batch
     likely = [axis for axis in (0, 1) if len(axes.shape) > axis and axes.shape[axis] == batch]
-    first = [axes.batch] if sure else likely[:1] if likely[:1] == [0] else []
+    first = [axes.batch] if certain else likely[:1] if likely[:1] == [0] else []
     return list(dict.fromkeys([*first, None, *likely]))
 
 
@@ -139,14 +142,14 @@ def double_axes(shape: Shape, axes: Sequence[int]) -> Shape:
 
 @dataclass(frozen=True)
 class OtherImageSizes:
-    """Shapes of all inputs at another square size, and at sizes of which one is larger, each with its words."""
+    """Shapes of all inputs at another square size, and at sizes with one axis larger, each with a text."""
 
     square: tuple[Shape, ...]
     others: tuple[tuple[str, tuple[Shape, ...]], ...]
 
 
 def other_image_sizes(trace: Trace) -> OtherImageSizes | None:
-    """The other sizes of images and volumes; None where no input is a square one."""
+    """Return the other sizes of images and volumes; None if no input has equal spatial axes."""
     axes = input_axes(trace)
     image = next((one for one in axes if one.equal_axes), None)
     if image is None or any(one.is_single for one in axes):
@@ -159,7 +162,7 @@ def other_image_sizes(trace: Trace) -> OtherImageSizes | None:
     return OtherImageSizes(tuple(double_axes(one.shape, one.equal_axes) for one in axes), tuple(others))
 
 
-# ------------------------------------------------------------ what is wrong there
+# ------------------------------------------------------------ findings
 RULE_HELPS: Mapping[str, str] = {
     ONE_BATCH: "take the batch from the input's shape, and keep its examples apart",
     SQUARE_ONLY: "take height and width from the input's shape, each for itself",
@@ -167,20 +170,22 @@ RULE_HELPS: Mapping[str, str] = {
 
 
 def as_size_warnings(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding]:
-    """The errors of a run at other sizes as warnings of the net; what may follow from another one is left out."""
+    """Yield the errors of a run at other sizes as warnings of the net, except likely consequences of others."""
     for finding in findings:
-        table = getattr(finding.diagnosis, "relation", "") == "table"  # what has its length was taken for a batch
+        table = (
+            getattr(finding.diagnosis, "relation", "") == "table"
+        )  # an axis that has its length was mistaken for a batch
         if finding.level == "error" and not (finding.likely or table) and not finding.rule.startswith("expect-"):
             message = f"at {where}: {finding.message}"
             help = finding.help if finding.rule == "spec" and finding.help else RULE_HELPS[rule]
-            fixes = tuple(replace(fix, macs=None) for fix in finding.fixes)  # they are those of another batch
+            fixes = tuple(replace(fix, macs=None) for fix in finding.fixes)  # the MACs are those of another batch
             yield replace(
                 finding, rule=rule, level="warning", message=message, help=help, cause=finding.rule, fixes=fixes
             )
 
 
 def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterator[Finding]:
-    """The view that loses the batch, in a net that runs at both but whose outputs do not follow it."""
+    """Yield the view that loses the batch, in a net that runs at both sizes but whose outputs do not scale with it."""
     if outputs_follow_batch(before.trace, after.trace, batch, other):
         return
     for row, new in reversed(list(paired_rows(before, after))):
@@ -199,17 +204,17 @@ def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterato
         if drops:
             fact = f"at a batch of {batch}: {row.short_name} of {was} gives {out}, and at a batch of {other} {changed}"
             yield replace(size_warning(row, ONE_BATCH, fact), help="name the axes that go: squeeze(dim)")
-        return  # what comes last with a batch is where it goes; another step than a view may do so on purpose
+        return  # the last row with a batch loses it; a row that is not a view may do so on purpose
 
 
 def outputs_follow_batch(before: Trace, after: Trace, batch: int, other: int) -> bool:
-    """Whether the outputs of two runs follow the batch."""
+    """Return whether the outputs of two runs have the batch as first dimension."""
     shapes = [[one.value.shape for one in trace.outputs] for trace in (before, after)]
     return shapes_follow_batch(shapes[0], shapes[1], batch, other)
 
 
 def shapes_follow_batch(before: Sequence[Shape], after: Sequence[Shape], batch: int, other: int) -> bool:
-    """Whether an output's first size follows the batch, or there is none from which that can be told."""
+    """Return whether an output's first size is the batch in both runs, or no output can show it."""
     both = list(zip(before, after, strict=False))
     if len(before) != len(after) or any(one[:1] == (batch,) and new[:1] == (other,) for one, new in both):
         return True
@@ -217,8 +222,8 @@ def shapes_follow_batch(before: Sequence[Shape], after: Sequence[Shape], batch: 
 
 
 def transposed_image(before: Report, after: Report, where: str) -> Iterator[Finding]:
-    """The view that takes the width of an image for its height: the first step whose output is turned, where the net's
-    is turned too."""
+    """Yield the view that swaps height and width of an image: the first step with a transposed output, if the net's
+    output is transposed too."""
     ends = zip(before.trace.outputs, after.trace.outputs, strict=False)
     if not any(is_transposed(one.value.shape, new.value.shape) for one, new in ends):
         return
@@ -233,13 +238,14 @@ def transposed_image(before: Report, after: Report, where: str) -> Iterator[Find
 
 
 def is_transposed(out: Shape, changed: Shape) -> bool:
-    """Whether the last two axes, of one size in a square run, are twice as high as wide where images are wider."""
+    """Return whether the last two axes, equal in a square run, are twice as high as wide where images are wider."""
     square = len(out) > 2 and out[-1] == out[-2] > 1
     return square and changed[-2:] == (2 * out[-2], out[-1])
 
 
 def paired_rows(before: Report, after: Report) -> Iterator[tuple[Row, Row]]:
-    """The rows of two runs that depend on the inputs, side by side; none where the runs went different ways."""
+    """Yield the rows of two runs that depend on the inputs, in pairs; nothing if the runs called different
+    functions."""
     old, new = before.trace.rows, after.trace.rows
     if [row.function for row in old] != [row.function for row in new]:
         return

@@ -1,7 +1,4 @@
-"""Every rule by its code: how serious a finding is, and what it says in a line. `docs/rules/CODE.md` tells why and how.
-
-code → Rule        --select, --ignore → Selection → findings that are kept
-"""
+"""The table of all rules: code, level, family and a one-line description. `docs/rules/CODE.md` explains each."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. level: of its findings, unless a finding says otherwise: `error`, `warning` or `note`.
+    """One rule. level: the default level of its findings: `error`, `warning` or `note`.
 
     family: `spec`, `conflict`, `expectation`, `budget` or `lint`.
     """

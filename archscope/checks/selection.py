@@ -1,10 +1,10 @@
-"""Which findings count: --select and --ignore by code or family, and comments in specs.
+"""Selection of findings: --select and --ignore by code or family, and ignore comments in specs.
 
     codes, families → Selection → findings that are kept
-    text → comments: `# archscope: ignore[bias-before-norm, lint] and why`   at the end of the faulty line,
-    on a line of its own directly above it, or above the first key of a file: for all of it
+    `# archscope: ignore[bias-before-norm, lint] and why`: at the end of the faulty line, on its own line directly
+    above it, or above the first key of a file for all of it
 
-Mistakes in a spec (the family `spec`) always count.
+Mistakes in a spec (the family `spec`) are never ignored.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LINE_WITHOUT_KEY = re.compile(r"\s*(?:#.*|---.*|%.*)?")
 
 @dataclass(frozen=True)
 class Selection:
-    """The codes that count, all of them where `select` is empty, less those to `ignore`; families stand for theirs."""
+    """The codes that count (all if `select` is empty) without those in `ignore`; a family stands for its codes."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
     @staticmethod
     def of(select: Iterable[str], ignore: Iterable[str]) -> Selection:
-        """Raises UsageError for a code that no rule has, and for what cannot be ignored."""
+        """Return the selection. Raises UsageError for an unknown code, and for one that cannot be ignored."""
         selection = Selection(tuple(select), tuple(ignore))
         for code in (*selection.select, *selection.ignore):
             if code not in RULE_NAMES:
@@ -50,7 +50,7 @@ class Selection:
 
 
 def expand_families(names: Iterable[str]) -> frozenset[str]:
-    """The codes of rules and families."""
+    """Return the codes, with families replaced by theirs."""
     return frozenset(code for name in names for code in FAMILIES.get(name, {name}))
 
 
@@ -61,7 +61,7 @@ def rule_hint(code: str) -> str:
 # ------------------------------------------------------------ comments
 @dataclass(frozen=True)
 class IgnoreComment:
-    """A comment for archscope. line: the one whose findings it takes away; 0 is the whole file."""
+    """An ignore comment. line: the line whose findings it ignores; 0 for the whole file."""
 
     span: Span
     line: int
@@ -69,16 +69,18 @@ class IgnoreComment:
 
 
 def apply_ignore_comments(findings: Iterable[Finding], sources: Mapping[str, str], root: str) -> tuple[Finding, ...]:
-    """The findings that no comment takes away, then what is wrong with the comments. `sources`: file → text; what has
-    no place belongs to the file `root`."""
-    said = [comment for file, text in sources.items() for comment in find_comments(text, file)]
-    ignored = {(c.span.file, c.line, code) for c in said for code in expand_families(c.codes) - NEVER_IGNORED}
+    """Return the findings that no comment ignores, then findings about faulty comments.
+
+    sources: file → text. root: the file of findings without a place.
+    """
+    comments = [comment for file, text in sources.items() for comment in find_comments(text, file)]
+    ignored = {(c.span.file, c.line, code) for c in comments for code in expand_families(c.codes) - NEVER_IGNORED}
     kept = [finding for finding in findings if not ignored & comment_keys(finding, root)]
-    return (*kept, *(wrong for comment in said for wrong in comment_findings(comment)))
+    return (*kept, *(wrong for comment in comments for wrong in comment_findings(comment)))
 
 
 def comment_keys(finding: Finding, root: str) -> set[tuple[str, int, str]]:
-    """Under which comments a finding would be: those of its line, and those of its file."""
+    """Return the keys (file, line, rule) of comments that would ignore a finding: those of its line and of its file."""
     file, line = (finding.place.file, finding.place.line) if finding.place else (root, 0)
     return {(file, line, finding.rule), (file, 0, finding.rule)}
 
@@ -97,7 +99,8 @@ def find_comments(text: str, file: str) -> Iterator[IgnoreComment]:
 
 
 def ignored_line(lines: list[str], number: int, first: int) -> int:
-    """The line that a comment on line `number` speaks of; 0 is the whole file. `first`: where the file's keys begin."""
+    """Return the line that a comment on line `number` refers to; 0 for the whole file. first: the line of the file's
+    first key."""
     if number < first:
         return 0
     while number < len(lines) and lines[number - 1].lstrip().startswith("#"):
@@ -106,7 +109,7 @@ def ignored_line(lines: list[str], number: int, first: int) -> int:
 
 
 def comment_findings(comment: IgnoreComment) -> Iterator[Finding]:
-    """A comment that ignores nothing is a warning."""
+    """Yield a warning for each code of a comment that ignores nothing."""
     for code in comment.codes:
         if code in RULE_NAMES and not expand_families([code]) & NEVER_IGNORED:
             continue

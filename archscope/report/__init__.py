@@ -1,4 +1,4 @@
-"""The join: Trace + costs + places → Report (rows, totals, findings) → outline and breakdowns for the renderings."""
+"""The Report of one recorded run: rows with their costs, totals, findings, the outline and breakdowns."""
 
 from archscope.report.document import finding_json
 from archscope.report.findings import FIRST_FIX_PATH, Finding, Fix, WalkStep, finding_from_problem

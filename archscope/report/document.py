@@ -1,4 +1,4 @@
-"""Report → the JSON document `archscope.report/1`, as plain dicts and lists; what is not known is None."""
+"""The JSON document `archscope.report/1` of a Report, as plain dicts and lists; unknown figures are None."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 JsonDict = dict[str, Any]
 BROKEN_NET_NOTE = "a net that does not run"
-"""What the totals are of, where a row fails or the run broke off."""
+"""The value of `of` in the totals where a row fails or the run broke off."""
 
 
 def report_json(report: Report) -> JsonDict:
@@ -45,7 +45,7 @@ def report_json(report: Report) -> JsonDict:
 
 
 def row_state_json(report: Report, row: PricedRow) -> JsonDict:
-    """Whether a row `fails` or has `assumed` sizes; None where it is as it is written. Nothing of a net that runs."""
+    """Return the row's `state`: "fails", "assumed" (its sizes are assumed) or None; {} where the net runs."""
     return {"state": report.soundness.of([row.index]) or None} if report.broken else {}
 
 
@@ -54,7 +54,8 @@ def unpriced_json(kernels: Mapping[str, Sequence[int]]) -> list[JsonDict]:
 
 
 def backward_json(report: Report, total: Total) -> JsonDict:
-    """The backward pass: what it started from, its sums and its rows, each with the forward row that it derives."""
+    """Return the backward pass: the loss it started from, its sums, and its rows with the forward rows they belong
+    to."""
     return {
         "loss": report.trace.loss,
         "totals": costs_json(total),
@@ -64,7 +65,7 @@ def backward_json(report: Report, total: Total) -> JsonDict:
 
 
 def backward_row_json(report: Report, row: PricedRow) -> JsonDict:
-    """As a forward row; `of` is the index of that which it derives, None where there is none."""
+    """Return a backward row like a forward row; `of` is the index of its forward row, None if it has none."""
     of = row.row.forward_row
     return {**row_json(report, row), "of": of if of >= 0 else None}
 
@@ -138,6 +139,6 @@ def finding_json(finding: Finding) -> JsonDict:
 
 
 def fix_json(fix: Fix) -> JsonDict:
-    """A fix without the whole text that it leads to: `edit` is the change."""
+    """Return a fix without the file's whole new text; `edit` holds the change."""
     kept = ("description", "params", "macs", "checked", "edit", "file", "outside", "leaves")
     return {name: value for name, value in asdict(fix).items() if name in kept} | {"changes": list(fix.changes)}

@@ -1,4 +1,4 @@
-"""One thing found: rule, level, place, one sentence with the numbers in it, and how to cure it."""
+"""Findings: a rule, its level, its place, one sentence with the numbers, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from archscope.errors import Problem, Span, source_excerpt
 
 @dataclass(frozen=True)
 class Fix:
-    """A cure: what it does, what it costs, whether it was run and worked.
+    """A fix for a finding: what it changes, what that costs, and whether a run confirmed it.
 
-    edit: the change as a unified diff of the spec, or of the Python file that makes the layer. file, text: that file
-    and its whole text after the change; empty where there is none to change. changes: the steps that it changes though
-    they do not lead to the conflict, each with its sizes. outside: whether steps outside the block of the conflict
-    change. leaves: how many other conflicts are still there with it.
+    checked: a run with it worked. edit: the change as a unified diff of the spec, or of the Python file that makes the
+    layer. file, text: that file and its whole text after the change; empty where no file can be changed. changes: steps
+    with their sizes that the fix changes although they do not lead to the conflict. outside: steps outside the
+    conflict's block change. leaves: the number of other conflicts that remain with it.
     """
 
     description: str
@@ -32,12 +32,12 @@ class Fix:
 
 
 FIRST_FIX_PATH = "fix 1"
-"""The path of a WalkStep that is no step of the net, but what the first fix changes."""
+"""The path of a WalkStep that shows what the first fix changes, instead of a step of the net."""
 
 
 @dataclass(frozen=True)
 class WalkStep:
-    """One step on the way from where branches fork to where they should meet: what it did, and where it stands."""
+    """One step between the fork of two branches and the point where they should join: its effect and its place."""
 
     path: str
     text: str
@@ -46,14 +46,13 @@ class WalkStep:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. level: `error`, `warning` or `note`. details: lines that lay out what `message` says.
+    """One finding. level: `error`, `warning` or `note`. details: lines that explain `message` in full.
 
-    cause: why, as a code: of a shape conflict its class (`channels`, `stride`, …), of other findings their rule. walk:
-    the steps that made the sizes what they are, the likeliest culprit first. also: other paths where the same place of
-    the author's text has the same fault. likely: an earlier conflict may be the cause of this one. sizes: of a conflict
-    the shapes, the axes that differ and the input sizes that would fit, as plain data. row: the index of
-    the row that it is about, for whoever looks for its place. diagnosis: what a conflict was found to be, for whoever
-    looks for fixes.
+    cause: the reason as a code: for a shape conflict its class (`channels`, `stride`, …), for other findings their
+    rule. walk: the steps that led to these sizes, the most likely cause first. also: other paths where the same place
+    in the source has the same fault. likely: an earlier conflict may be the cause of this one. sizes: for a conflict,
+    the shapes, the axes that differ and the input sizes that would fit, as plain data. row: the index of the row that
+    the finding is about, -1 for none. diagnosis: the conflict's Diagnosis, for the search for fixes.
     """
 
     rule: str
@@ -76,8 +75,8 @@ class Finding:
 def finding_from_problem(
     problem: Problem, *, rule: str = "spec", level: str = "error", sources: Mapping[str, str] | None = None
 ) -> Finding:
-    """A problem of the reader or the compiler as a finding. Details: the faulty line, where `sources` (file → text) has
-    it, and the chain of blocks."""
+    """Return a Problem of the spec reader or the compiler as a finding. Its details are the faulty line, if `sources`
+    (file → text) holds it, and the chain of blocks."""
     line = [text.removeprefix("    ") for text in source_excerpt(problem.span, sources or {})]
     return Finding(
         rule=rule,

@@ -1,8 +1,8 @@
-"""NodeCalls → Lines: what each part reads and gives by the names that are known beside it, and the sums of its rows.
+"""What each line of the outline reads and writes, by the names visible next to it, and the sums of its rows.
 
-    NodeCalls ─ from the leaves up: read from outside, read by others ─→ NodeValues ─ from the top down: names ─→ Lines
+    OutlineNodes ─ leaves first: values read from and by others ─→ NodeValues ─ names, top down ─→ OutlineLines
 
-What a part needs of its rows is told by its children and by running sums, so the cost does not grow with the depth.
+A node is computed from its children and from running sums, so the cost does not grow with the depth.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from archscope.trace import Operand, Row, Trace, Value
 from archscope.trace_index import TraceIndex
 
 QuantitySums = tuple[int, ...]
-"""The quantities of a Total."""
+"""The quantities of a Total, in the order of its fields."""
 
 
 def running_sums(totals: Iterable[Total]) -> list[QuantitySums]:
-    """The sums before each row, and after the last."""
+    """Return the sums before each row, and after the last."""
     return list(accumulate(map(QUANTITIES, totals), lambda s, more: tuple(map(add, s, more)), initial=ZERO_SUMS))
 
 
 def sum_range(sums: Sequence[QuantitySums], rows: range) -> Total:
-    """The sums over some neighbours."""
+    """Return the sums over a range of consecutive rows."""
     return Total(*map(sub, sums[rows.stop], sums[rows.start]))
 
 
@@ -39,15 +39,18 @@ ZERO_SUMS: QuantitySums = QUANTITIES(ZERO_TOTAL)
 
 @dataclass(frozen=True)
 class NodeValues:
-    """What a node reads from outside, each value once, without parameters; and what of it is read outside."""
+    """The values that a node reads from outside, each once, without parameters; and those of its own that others
+    read."""
 
     reads: dict[int, Operand]
     gives: tuple[Value, ...]
 
 
 class NodeLevel:
-    """The nodes of one level, the node that holds them, and the scope around that. inputs: of the block or net, where
-    this is its own list: id of a value → its name."""
+    """The nodes of one level, the node that holds them, and the enclosing level.
+
+    inputs: id of a value → its name, for the inputs of the block or net that the level belongs to.
+    """
 
     def __init__(
         self,
@@ -65,13 +68,13 @@ class NodeLevel:
         self.names = self.labels.union(self.inputs.values())
 
     def find(self, row: int) -> OutlineNode | None:
-        """The node with this row in it."""
+        """Return the node that contains this row."""
         at = bisect_right(self.starts, row) - 1
         return self.nodes[at] if at >= 0 and row in self.nodes[at].rows else None
 
 
 def nodes_with_levels(nodes: Sequence[OutlineNode], inputs: Iterable[Operand]) -> list[tuple[OutlineNode, NodeLevel]]:
-    """Every node with its scope, each before its children. inputs: the net's."""
+    """Return every node with its level, each before its children. inputs: those of the net."""
     top, order = NodeLevel(nodes, None, None, inputs), []
     waiting = [(node, top) for node in nodes]
     while waiting:
@@ -83,12 +86,12 @@ def nodes_with_levels(nodes: Sequence[OutlineNode], inputs: Iterable[Operand]) -
 
 
 def net_name(trace: Trace) -> str:
-    """What the net is called: the start of a path where a position alone would mislead."""
+    """Return the name of the net. It starts a path where a position alone would be ambiguous."""
     return next((call.site.name for call in trace.calls if not call.site.path), "") or "net"
 
 
 def paths_without_rows(index: TraceIndex) -> frozenset[str]:
-    """The paths of steps that only name a parameter: they run nothing."""
+    """Return the paths of steps that only name a parameter and run nothing."""
     steps = [
         (call.site.path, bool(index.row_spans[call.index])) for call in index.trace.calls if call.site.kind == "step"
     ]
@@ -96,7 +99,7 @@ def paths_without_rows(index: TraceIndex) -> frozenset[str]:
 
 
 class LineSources:
-    """What every node of one report reads and gives, and the sums of its rows."""
+    """The values that every node of one report reads and writes, and the sums of its rows."""
 
     def __init__(self, report: Report):
         rows = report.trace.rows
@@ -111,31 +114,33 @@ class LineSources:
         self.param_read_counts = list(accumulate(map(report.index.reads_params, rows), initial=0))
 
     def lines(self, nodes: Sequence[OutlineNode]) -> tuple[OutlineLine, ...]:
-        """The nodes as lines. What a node reads is known before any line has names."""
+        """Return the nodes as lines. The values of all nodes are collected before lines are named."""
         order = nodes_with_levels(nodes, self.inputs)
-        made: dict[int, OutlineLine] = {}
+        lines_by_node: dict[int, OutlineLine] = {}
         for node, _ in reversed(order):
             self.values_by_node[id(node)] = self.node_values(node)
         for node, scope in reversed(order):
-            made[id(node)] = self.line(node, scope, tuple([made[id(child)] for child in node.children]))
-        return tuple([made[id(node)] for node in nodes])
+            lines_by_node[id(node)] = self.line(
+                node, scope, tuple([lines_by_node[id(child)] for child in node.children])
+            )
+        return tuple([lines_by_node[id(node)] for node in nodes])
 
     def node_values(self, node: OutlineNode) -> NodeValues:
         inner = [self.values_by_node[id(child)] for child in node.children]
         if node.children:
             reads = [operand for flow in inner for operand in flow.reads.values()]
-            given = [value for flow in inner for value in flow.gives]
+            written = [value for flow in inner for value in flow.gives]
         else:
             rows = self.rows[node.rows.start : node.rows.stop]
             reads = [operand for row in rows for operand in self.row_reads(row)]
-            given = [value for row in rows for value in row.outputs]
-        if node.kind == "step":  # what `return:` gives as it is
+            written = [value for row in rows for value in row.outputs]
+        if node.kind == "step":  # what `return:` returns unchanged
             reads += node.inputs
         outside = {op.value.id: op for op in reads if not self.is_inside(op, node)}
-        return NodeValues(outside, tuple([value for value in given if self.is_read_outside(value, node.rows)]))
+        return NodeValues(outside, tuple([value for value in written if self.is_read_outside(value, node.rows)]))
 
     def row_reads(self, row: Row) -> Sequence[Operand]:
-        """What a row reads of what flows, and of the parameters that are a step, or an input of a block."""
+        """Return the operands of a row that are activations, inputs of a block, or parameters that are a step."""
         return [operand for operand in row.inputs if self.has_name(operand)]
 
     def has_name(self, operand: Operand) -> bool:
@@ -145,7 +150,7 @@ class LineSources:
         )
 
     def is_inside(self, operand: Operand, node: OutlineNode) -> bool:
-        """Whether an operand comes to be in a node."""
+        """Return whether an operand is made inside a node."""
         if self.index.maker_index(operand.value.id) in node.rows:
             return True
         return operand.source in self.without_rows and operand.source.startswith(f"{node.path}.")
@@ -176,18 +181,19 @@ class LineSources:
         )
 
     def sources(self, node: OutlineNode, scope: NodeLevel) -> tuple[str, ...]:
-        """The names of what a line reads, each line and input once; a parameter of its own has none."""
+        """Return the names of the operands of a line, each line and input once; its own parameters have none."""
         named = dict([self.source_name(operand, scope) for operand in self.values_by_node[id(node)].reads.values()])
         return tuple([name for name in named.values() if name])
 
     def outputs(self, node: OutlineNode) -> tuple[Value, ...]:
-        """What the last row made; where others read more than that, or the net returns it, what they read."""
-        given = self.values_by_node[id(node)].gives
+        """Return the outputs of the last row; if others read more than that, or the net returns it, the values that
+        they read."""
+        read_outside = self.values_by_node[id(node)].gives
         last = self.rows[node.rows[-1]].outputs if node.rows else ()
-        return last if all(value in last for value in given) else given
+        return last if all(value in last for value in read_outside) else read_outside
 
     def source_name(self, operand: Operand, scope: NodeLevel) -> tuple[Hashable, str]:
-        """What a line calls a value, after what tells it from others: an input of its block, or the nearest line."""
+        """Return a key for the line or input that a value comes from, and the name under which a line shows it."""
         value, maker = operand.value.id, self.index.maker_index(operand.value.id)
         within: list[NodeLevel] = []
         level: NodeLevel | None = scope
@@ -202,8 +208,8 @@ class LineSources:
         return operand.source, operand.source if value in self.index.activation_ids else ""
 
     def line_reference(self, found: OutlineNode, level: NodeLevel, within: Sequence[NodeLevel]) -> str:
-        """A line's name as it is seen from a list within its own: by its label, or, where that is a position in another
-        list or stands for something else as well, by the path from the net on."""
+        """Return a line's name as seen from a nested list: its label, or the full path where the label is a position in
+        another list or ambiguous."""
         label = found.label
         hidden = label in level.inputs.values() or any(label in scope.names for scope in within)
         if not hidden and not (within and label[:1].isdigit()):

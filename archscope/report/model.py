@@ -1,7 +1,7 @@
-"""The Report: Trace + one Cost per row of each pass → priced rows → totals. Totals are functions of rows and
-parameters. What has no word before it is of the forward pass; the backward pass stands beside it.
+"""The Report: a Trace with one Cost per row of each pass, and totals computed from rows and parameters.
 
-A quantity that is not known is None, never 0; a sum over rows that hold one counts them in `unpriced`.
+Names without a prefix refer to the forward pass; those of the backward pass start with `backward`. An unknown quantity
+is None, never 0; a sum over rows with an unknown one counts them in `unpriced`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from archscope.trace_index import TraceIndex
 
 @dataclass(frozen=True)
 class Total:
-    """Sums that add. Bytes are `param_bytes`, `read` and `written`. `unpriced` counts the rows without a full price,
-    `unrun` the parts that did not run; where there is one, `macs` and `flops` are not known (None), and the `known`
-    MACs are a lower bound. Of what did not run `read` and `written` are a lower bound too."""
+    """Sums of costs, which can be added.
+
+    `unpriced` counts the rows with a kernel of unknown cost, `unrun` the parts that did not run. With either, `macs`
+    and `flops` are None and `known` is a lower bound of the MACs; with `unrun`, so are `read` and `written`.
+    `param_bytes`, `read` and `written` are bytes.
+    """
 
     params: int = 0
     trainable_params: int = 0
@@ -42,12 +45,12 @@ class Total:
 
     @property
     def partial(self) -> bool:
-        """Whether the known MACs are not all."""
+        """True if `known` does not hold all MACs."""
         return bool(self.unpriced or self.unrun)
 
     @property
     def macs(self) -> int | None:
-        """Multiply-adds; None where an operation has no price, or something did not run."""
+        """Multiply-adds; None if a kernel has no known cost or something did not run."""
         return None if self.partial else self.known
 
     @property
@@ -57,12 +60,12 @@ class Total:
 
     @property
     def bytes_read(self) -> int | None:
-        """None where something did not run."""
+        """Bytes read; None if something did not run."""
         return None if self.unrun else self.read
 
     @property
     def bytes_written(self) -> int | None:
-        """None where something did not run."""
+        """Bytes written; None if something did not run."""
         return None if self.unrun else self.written
 
     def __add__(self, other: Total) -> Total:
@@ -75,7 +78,8 @@ class Total:
 
 @dataclass(frozen=True)
 class PricedRow:
-    """A row with its price and the parameters that it is the first to read. Unpriced: macs and flops are None."""
+    """A row with its cost and the parameters that it is the first to read (`own`). Unpriced: macs and flops are
+    None."""
 
     row: Row
     cost: Cost
@@ -111,7 +115,7 @@ class PricedRow:
 
     @cached_property
     def total(self) -> Total:
-        """The row as one summand."""
+        """The row's figures as a Total."""
         own, cost = params_total(self.own), self.cost
         unpriced = int(bool(cost.unpriced))
         return Total(own.params, own.trainable_params, own.param_bytes, cost.known, cost.read, cost.written, unpriced)
@@ -129,7 +133,7 @@ def params_total(params: Iterable[Param]) -> Total:
 
 @dataclass(frozen=True)
 class CostFigures:
-    """Parameters and MACs of a whole or a part; None where that is not known."""
+    """Parameters and MACs of a net or of a part of it; None where unknown."""
 
     params: int | None
     macs: int | None
@@ -137,8 +141,8 @@ class CostFigures:
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` found out about one target. report: of its run, None where it could not run. before: the baseline's
-    figures, None where there is none."""
+    """The result of `check` for one target. report: that of its run, None if it could not run. before: the figures of
+    the baseline, None without one."""
 
     target: str
     findings: tuple[Finding, ...] = ()
@@ -146,19 +150,21 @@ class Checked:
     before: CostFigures | None = None
 
     def least(self, level: str) -> Checked:
-        """The same without findings below a level."""
+        """Return the result without findings below a level."""
         kept = LEVELS[: LEVELS.index(level) + 1]
         return replace(self, findings=tuple(f for f in self.findings if f.level in kept))
 
     def errors(self) -> Checked:
-        """The same without warnings and notes."""
+        """Return the result without warnings and notes."""
         return self.least("error")
 
 
 @dataclass(frozen=True)
 class ReportViews:
-    """How a report or comparison shows itself: as text, as HTML in a notebook; its errors as text; the table that a
-    reader wishes. The renderings live above, and are handed down by whoever makes the report."""
+    """Functions that render a report or comparison: as text, as HTML for notebooks, its errors as text, and as a table.
+
+    `api` passes them to the reports that it makes, since `report` may not import `render`.
+    """
 
     text: Callable[[Any], str] = repr
     html: Callable[[Any], str] | None = None
@@ -170,11 +176,10 @@ class ReportViews:
 class Report:
     """One recorded forward pass with its costs: `rows`, `total`, `ok`, `findings`, `to_dict()`; `str()` is the table.
 
-    title: the header's name, else the target. batch: the size of dimension 0 of what flows, left out of shown shapes.
-    backward, backward_total: the same of the backward pass; nothing, and None, where none was recorded.
-    unjudged: what a spec expects that says nothing of these sizes, in words.
-    ranges: (name, low, high) of the inputs of whole numbers, from `low` to `high - 1`, where a spec says so.
-    request: how it was asked for.
+    title: the name in the header, by default the target. batch: the size of dimension 0 of activations, left out of
+    shown shapes. backward, backward_total: rows and sums of the backward pass; empty and None if none was recorded.
+    unjudged: expectations of the spec that do not apply to these sizes, in words. ranges: (name, low, high) of integer
+    inputs with values from `low` to `high - 1`, if the spec has them. request: the call that made the report.
     """
 
     trace: Trace
@@ -193,7 +198,7 @@ class Report:
 
     @cached_property
     def index(self) -> TraceIndex:
-        """Who makes, reads and holds every value of the run."""
+        """The index of the trace: who makes and reads every value."""
         return TraceIndex(self.trace)
 
     @cached_property
@@ -210,14 +215,14 @@ class Report:
 
     @cached_property
     def backward_total(self) -> Total | None:
-        """The sums of the backward pass; None where there was none, or it failed."""
+        """The sums of the backward pass; None if there was none, or it failed."""
         if not self.trace.loss or self.trace.failure is not None:
             return None
         return Total.of([Total(), *(row.total for row in self.backward)])
 
     @cached_property
     def backward_by_row(self) -> dict[int, Total]:
-        """Index of a forward row → the sums of what derives it."""
+        """Index of a forward row → the sums of its backward rows."""
         found: dict[int, Total] = {}
         for row in self.backward:
             found[row.row.forward_row] = found.get(row.row.forward_row, Total()) + row.total
@@ -225,7 +230,7 @@ class Report:
 
     @cached_property
     def backward_kernel_counts(self) -> dict[int, int]:
-        """Index of a forward row → how many kernels derive it."""
+        """Index of a forward row → the number of kernels of its backward rows."""
         found: dict[int, int] = {}
         for row in self.trace.backward:
             found[row.forward_row] = found.get(row.forward_row, 0) + len(row.kernels)
@@ -233,12 +238,13 @@ class Report:
 
     @cached_property
     def unattributed_backward(self) -> tuple[PricedRow, ...]:
-        """Rows of the backward pass that derive no forward row."""
+        """Rows of the backward pass that belong to no forward row."""
         return tuple(row for row in self.backward if row.row.forward_row < 0)
 
     @cached_property
     def _first_read_params(self) -> tuple[tuple[Param, ...], ...]:
-        """Per row the parameters that it is the first to read; a tied or shared one belongs to its first reader."""
+        """For each row the parameters that it is the first to read; a tied or shared one belongs to its first
+        reader."""
         named = self.index.params
         taken: set[str] = set()
         owned: list[tuple[Param, ...]] = []
@@ -259,7 +265,7 @@ class Report:
 
     @cached_property
     def total(self) -> Total:
-        """All parameters, tied and shared ones once, and the sums of the rows; after a failure these are not known."""
+        """All parameters, tied and shared ones once, and the sums of the rows, which are unknown after a failure."""
         costs = self.costs
         return replace(
             params_total(param for param in self.trace.params if not param.tied_to),
@@ -272,8 +278,8 @@ class Report:
 
     @cached_property
     def batch(self) -> int | None:
-        """The batch size: dimension 0 of every input, where they agree. None where a layer that takes the sequence
-        first (`batch_first=False`) shows that this dimension is the length."""
+        """The batch size: dimension 0 of every input, if they agree. None if a layer that takes the sequence first
+        (`batch_first=False`) shows that this dimension is the length."""
         sizes = {operand.value.shape[0] for operand in self.trace.inputs if operand.value.shape}
         size = sizes.pop() if len(sizes) == 1 else None
         sequences = (row.inputs[0].value.shape for row in self.trace.rows if is_length_first(row))
@@ -286,51 +292,53 @@ class Report:
 
     @cached_property
     def backward_unpriced(self) -> dict[str, tuple[int, ...]]:
-        """The same of the backward pass, with the indexes of its own rows."""
+        """Kernel without a price → the indexes of the backward rows that ran it."""
         return rows_without_price(self.backward)
 
     @property
     def failed(self) -> bool:
-        """Whether a finding is an error: the run broke off, shapes did not fit, an expectation was not met."""
+        """True if a finding is an error: the run broke off, shapes did not fit, or an expectation was not met."""
         return any(finding.level == "error" for finding in self.findings)
 
     @property
     def ok(self) -> bool:
-        """Whether no finding is an error. Where nothing was run, nothing was found."""
+        """True if no finding is an error, also if nothing was run."""
         return not self.failed
 
     @cached_property
     def soundness(self) -> Soundness:
-        """Which rows fail, and which stand behind those, so that their sizes are assumed."""
+        """The rows that fail, and the rows that depend on them, whose sizes are assumed."""
         return soundness(self.index)
 
     @property
     def finished(self) -> bool:
-        """Whether a forward pass was run to its end, be it with assumed sizes."""
+        """True if a forward pass ran to its end, even with assumed sizes."""
         failure = self.trace.failure
         return self.trace.ran and (failure is None or failure.backward)
 
     @property
     def broken(self) -> bool:
-        """Whether the forward pass was run and does not run as it is written: its totals are of an assumed net."""
+        """True if the forward pass was run and does not run as written: its totals rest on assumed sizes."""
         return not self.soundness.runs
 
     @property
     def runs(self) -> bool | None:
-        """Whether the forward pass runs to its end as it is written; None where nothing was run, for want of inputs."""
+        """True if the forward pass runs to its end as written; None if nothing was run because inputs are missing."""
         return self.soundness.runs if self.trace.ran else None
 
     def raise_for_errors(self) -> None:
-        """Raises ForwardError where the net does not run, FindingsError where another finding is an error, both with
-        the text of all these findings; silence is success."""
+        """Raise ForwardError if the net does not run, FindingsError if another finding is an error.
+
+        Both hold the text of all errors. Without an error nothing happens.
+        """
         found = [finding for finding in self.findings if finding.level == "error"]
         if not found:
             return
-        told = self.views.errors(self)
+        text = self.views.errors(self)
         if not self.broken and self.trace.failure is None:
-            raise FindingsError(told, self)
+            raise FindingsError(text, self)
         place = found[0].place or Span(self.target, 0, 0)
-        raise ForwardError(Problem(place, found[0].message, found[0].help), self, told)
+        raise ForwardError(Problem(place, found[0].message, found[0].help), self, text)
 
     @cached_property
     def receptive_fields(self) -> tuple[ReceptiveField, ...]:
@@ -338,13 +346,16 @@ class Report:
         return receptive_fields(self.trace)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document `archscope.report/1`; unknown is None."""
+        """Return the JSON document `archscope.report/1`; unknown figures are None."""
         return report_json(self)
 
-    def table(self, **wishes: Any) -> str:
-        """The table as text. depth: only so many levels. columns: these, by name. sort: by which column, the largest
-        first. expand: every repeat and every row."""
-        return self.views.table(self, **wishes)
+    def table(self, **options: Any) -> str:
+        """Return the table as text.
+
+        depth: the number of levels shown. columns: their names. sort: the column to sort by, largest first. expand:
+        show every repeat and every row.
+        """
+        return self.views.table(self, **options)
 
     def __repr__(self) -> str:
         total = self.total
@@ -361,7 +372,7 @@ class Report:
 
 
 def is_length_first(row: Row) -> bool:
-    """Whether a row reads sequences as (length, batch, features)."""
+    """Return whether a row reads sequences as (length, batch, features)."""
     if not row.inputs or len(row.inputs[0].value.shape) != 3:
         return False
     recurrent = row.short_name in ("lstm", "gru", "rnn_tanh", "rnn_relu") and not row.get("batch_first")
@@ -384,6 +395,6 @@ def build_report(
     title: str = "",
     views: ReportViews = ReportViews(),
 ) -> Report:
-    """Prices every row of both passes; the findings are handed in."""
+    """Return the Report of a trace: price every row of both passes, and attach the findings."""
     forward, backward = tuple(pricing(trace.rows)), tuple(pricing(trace.backward))
     return Report(trace, forward, tuple(findings), title, views, backward)

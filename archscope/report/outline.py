@@ -1,8 +1,7 @@
-"""Report → the tree a reader sees: Calls and Rows → NodeCalls → Lines (named, wired, summed) → folded repeats → N
-levels.
+"""The outline of a report as readers see it: Calls and Rows → OutlineNodes → OutlineLines, with repeats folded.
 
 A block and a group (a path prefix outside blocks, such as `stem`) hold lines; a layer or a written step is one line,
-whatever number of rows it ran; a row that a block ran itself is a line of its own. Leaves sum to the whole.
+however many rows it ran; a row that a block ran itself is its own line. The leaves sum to the totals.
 """
 
 from __future__ import annotations
@@ -20,22 +19,24 @@ from archscope.trace import Param
 
 
 def outline(report: Report, *, expand: bool = False, depth: int | None = None) -> tuple[OutlineLine, ...]:
-    """The lines of the report. Equal repeated siblings are folded; `expand` shows each, and the rows of layers and
-    steps that ran several. `depth`: only so many levels."""
+    """Return the lines of the report, with equal repeated siblings folded.
+
+    expand: show each of them, and the rows of layers and steps that ran several. depth: the number of levels.
+    """
     lines = full_outline(report, rows=True) if expand else fold_repeats(full_outline(report))
     return prune_lines(lines, depth) if depth else lines
 
 
 def full_outline(report: Report, *, rows: bool = False) -> tuple[OutlineLine, ...]:
-    """Every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
+    """Return every line, repeated ones too; with `rows` also those of layers and steps that ran several."""
     nodes = tuple(group_nodes(OutlineTree(report.index, rows).top_nodes(), ""))
     lines = drop_failed_line(LineSources(report).lines(nodes), report)
     return (*lines, *failed_lines(report), *unattributed_lines(report), *unread_lines(report))
 
 
 def drop_failed_line(lines: Iterable[OutlineLine], report: Report) -> tuple[OutlineLine, ...]:
-    """The lines without the empty one of the layer that ended the forward pass, and without blocks that held it alone:
-    it has a line of its own."""
+    """Return the lines without the empty line of the layer that ended the forward pass, and without blocks that held
+    only it: `failed_lines` yields its line."""
     found, failure = tuple(lines), report.trace.failure
     path = failure.site.path if failure is not None and not failure.backward else ""
     ended = [
@@ -46,16 +47,16 @@ def drop_failed_line(lines: Iterable[OutlineLine], report: Report) -> tuple[Outl
     dropped: set[int] = set()
 
     def make(_: int, line: OutlineLine, below: tuple[OutlineLine, ...]) -> OutlineLine:
-        made = replace(line, children=tuple(child for child in below if id(child) not in dropped))
-        if line is ended[-1] or (below and not made.children and not made.rows):
-            dropped.add(id(made))
-        return made
+        rebuilt = replace(line, children=tuple(child for child in below if id(child) not in dropped))
+        if line is ended[-1] or (below and not rebuilt.children and not rebuilt.rows):
+            dropped.add(id(rebuilt))
+        return rebuilt
 
     return tuple(line for line in rebuild_lines(found, make) if id(line) not in dropped)
 
 
 def failed_lines(report: Report) -> Iterator[OutlineLine]:
-    """The step that ended the forward pass: it has no row, and a price that nobody knows."""
+    """Yield the line of the step that ended the forward pass: it has no row, and its cost is unknown."""
     failure = report.trace.failure
     if failure is None or failure.backward:
         return
@@ -67,7 +68,8 @@ def failed_lines(report: Report) -> Iterator[OutlineLine]:
 
 
 def unattributed_lines(report: Report) -> Iterator[OutlineLine]:
-    """What of the backward pass derives no row: a custom Function's own work, a checkpoint's second forward pass."""
+    """Yield the backward rows without a forward row: work of a custom Function, or the second forward pass of a
+    checkpoint."""
     for row in report.unattributed_backward:
         yield OutlineLine(row.op, row.op, "backward", text="backward, of no layer", backward=row.total)
 
@@ -83,7 +85,8 @@ def unread_lines(report: Report) -> Iterator[OutlineLine]:
 
 
 def module_param_lines(report: Report) -> Iterator[OutlineLine]:
-    """A line for each module that holds parameters, with their names and shapes; of a tied one, whose it is."""
+    """Yield a line for each module that holds parameters, with their names and shapes; for a tied one, with its first
+    name."""
     holders: dict[str, list[Param]] = {}
     for param in report.trace.params:
         holders.setdefault(param.name.rpartition(".")[0], []).append(param)
@@ -94,8 +97,11 @@ def module_param_lines(report: Report) -> Iterator[OutlineLine]:
 
 
 def breakdown(report: Report, by: str, *, depth: int | None = None, expand: bool = False) -> tuple[OutlineLine, ...]:
-    """The report's costs by `module` (top-level parts, or `depth` levels of them; `expand` folds none), `type` (layer
-    or function) or `depth` (how deep the lines stand). `times` counts what was summed."""
+    """Return the report's costs summed by `module`, `type` (layer class or function) or `depth` (level of the lines).
+
+    depth: for `module`, the number of levels (1 by default). expand: for `module`, do not fold repeats. `times` of a
+    line is the number of lines summed in it.
+    """
     if by == "module":
         return outline(report, depth=depth or 1, expand=expand)
     if by == "depth":
@@ -108,7 +114,7 @@ def breakdown(report: Report, by: str, *, depth: int | None = None, expand: bool
 
 
 def lines_by_type(line: OutlineLine, report: Report) -> Iterator[tuple[str, OutlineLine]]:
-    """A layer is of its class's kind; of a step every row is of its own."""
+    """Yield the line with its type as key: a layer's class, or, for a step, each of its rows with its function."""
     if line.kind in ("layer", "failed", "unread", "backward"):
         yield line.name or line.label, line
         return
@@ -119,7 +125,7 @@ def lines_by_type(line: OutlineLine, report: Report) -> Iterator[tuple[str, Outl
 
 
 def sum_lines_by_key(pairs: Iterable[tuple[str, OutlineLine]]) -> Iterator[OutlineLine]:
-    """The lines under each key as one, in the order of the first."""
+    """Yield one summed line for each key, in the order of their first lines."""
     found: dict[str, list[OutlineLine]] = {}
     for key, line in pairs:
         found.setdefault(key, []).append(line)

@@ -1,4 +1,4 @@
-"""What a reader sees: Lines below Lines, whose leaves sum to the whole."""
+"""The lines of the outline, and functions that walk, rebuild and prune trees of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ ZERO_TOTAL = Total()
 
 @dataclass(frozen=True)
 class OutlineLine:
-    """One line. path: in full; label: as its parent shows it (`0-2` after folding). kind: group, block, layer, step,
-    row, failed (what ended the run), unread, backward (of no row) or sum. sources: what it reads, by the names its
-    block knows; reads: the same as values. rows: the indexes that `total` sums; a line folded from `times` equal ones,
-    and every line below it, sums over all of them. backward: the sums of what derives these rows. shared: reads
-    parameters that an earlier line counts."""
+    """One line of the outline. path: the full path. label: the name under its parent (`0-2` after folding).
+
+    kind: group, block, layer, step, row, failed (the step that ended the run), unread, backward (of no forward row) or
+    sum. sources: the names of what it reads, as its block calls them; reads: the same as operands. rows: the indexes
+    that `total` sums; a line folded from `times` equal ones, and every line below it, sums over all of them. backward:
+    the sums of the backward rows of `rows`. shared: it reads parameters that an earlier line counts.
+    """
 
     path: str
     label: str
@@ -38,7 +40,7 @@ class OutlineLine:
 
 
 def walk_lines(lines: Iterable[OutlineLine]) -> Iterator[tuple[int, OutlineLine]]:
-    """Every line, each before its children, with its level (1 at the top). However deep they lie."""
+    """Yield every line, each before its children, with its level (1 at the top), without recursion."""
     waiting = [(1, line) for line in reversed(tuple(lines))]
     while waiting:
         level, line = waiting.pop()
@@ -47,13 +49,15 @@ def walk_lines(lines: Iterable[OutlineLine]) -> Iterator[tuple[int, OutlineLine]
 
 
 def leaf_lines(lines: Iterable[OutlineLine]) -> Iterator[tuple[int, OutlineLine]]:
-    """The lines without children, with their level (1 at the top). Their totals sum to the report's."""
+    """Return the lines without children, with their level (1 at the top). Their totals sum to the report's."""
     return ((level, line) for level, line in walk_lines(lines) if not line.children)
 
 
 def detach_lines(lines: Iterable[OutlineLine], report: Report) -> list[OutlineLine]:
-    """Lines that stand alone, without the blocks around them: the sources of each by the paths of the others. What none
-    of them makes goes by the path of what made it, or by the name of the net's input."""
+    """Return the lines with sources that make sense without the blocks around them.
+
+    A source is the path of another of these lines, else of the row that made the value, or the name of the net's input.
+    """
     alone = list(lines)
     paths = {index: line.path for line in alone for index in line.rows}
 
@@ -67,13 +71,13 @@ def detach_lines(lines: Iterable[OutlineLine], report: Report) -> list[OutlineLi
 def rebuild_lines(
     lines: Iterable[OutlineLine], make: Callable[[int, OutlineLine, tuple[OutlineLine, ...]], OutlineLine]
 ) -> tuple[OutlineLine, ...]:
-    """Every line made anew from its level, itself and what its children became, children first."""
-    top, made = tuple(lines), dict[int, OutlineLine]()
+    """Return the lines rebuilt by `make` from their level, the line and its rebuilt children, children first."""
+    top, rebuilt = tuple(lines), dict[int, OutlineLine]()
     for level, line in reversed(list(walk_lines(top))):
-        made[id(line)] = make(level, line, tuple([made[id(child)] for child in line.children]))
-    return tuple([made[id(line)] for line in top])
+        rebuilt[id(line)] = make(level, line, tuple([rebuilt[id(child)] for child in line.children]))
+    return tuple([rebuilt[id(line)] for line in top])
 
 
 def prune_lines(lines: Iterable[OutlineLine], depth: int) -> tuple[OutlineLine, ...]:
-    """The upper `depth` levels; what is cut off stays in the sums above it."""
+    """Return the upper `depth` levels; costs of lines below stay in the sums."""
     return rebuild_lines(lines, lambda level, line, below: replace(line, children=below if level < depth else ()))

@@ -1,4 +1,4 @@
-"""How far a value reaches along the input's axes; how reaches are joined, mixed, shifted and moved to other axes."""
+"""The extent of a receptive field along the input's axes, and how extents are joined, mixed, shifted and moved."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from archscope.trace import Row, Shape
 
 @dataclass(frozen=True)
 class ReceptiveExtent:
-    """Along one axis of the input: how many of its positions one position of a value depends on.
+    """The number of positions along one axis of the input that one position of a value depends on.
 
-    size: None where it is not known. jump: how far apart two neighbours of the value lie in the input. at: the value's
-    axes that run over these positions; none where it holds a single one. whole: all positions were mixed.
+    size: None if unknown. jump: the distance in the input between two neighbours of the value. at: the value's axes
+    that run over these positions; empty if it has a single position. whole: all positions were mixed.
     """
 
     size: Fraction | None = Fraction(1)
@@ -25,19 +25,19 @@ class ReceptiveExtent:
 
     @property
     def text(self) -> str:
-        """`23`, `all`, `?`."""
+        """`23`, `all` or `?`."""
         if self.whole:
             return "all"
         return "?" if self.size is None else str(ceil(self.size))
 
 
 ReceptiveField = tuple[ReceptiveExtent, ...]
-"""One Reach for each axis of positions; () of what does not depend on the input's positions."""
+"""One extent for each axis of positions; () if the value does not depend on the input's positions."""
 
 
 @dataclass(frozen=True)
 class ReceptiveRow:
-    """A row, the fields of its operands (in the order of `row.inputs`), and the shape of the output asked for."""
+    """A row, the fields of its operands (in the order of `row.inputs`), and the shape of the output in question."""
 
     row: Row
     fields: tuple[ReceptiveField, ...]
@@ -52,23 +52,23 @@ class ReceptiveRow:
         return self.row.inputs[0].value.shape if self.row.inputs else ()
 
     def axis(self, name: str, default: int) -> int:
-        """An axis by the attribute that names it, counted from the front."""
+        """Return the axis that an attribute names, counted from the front."""
         dim = self.row.get(name, default)
         return dim % max(1, len(self.shape)) if isinstance(dim, int) else default
 
 
 ReceptiveRule = Callable[[ReceptiveRow], ReceptiveField]
 WindowMoves = Mapping[int, tuple[int, Fraction]]
-"""Axis → how many neighbours beyond itself a position takes in, and by what the jump grows."""
+"""Axis → the number of further neighbours that a position covers, and the factor of the jump."""
 
 
-def join_fields(wanted: Iterable[ReceptiveField]) -> ReceptiveField:
-    """Branches that meet: along every axis the larger reach."""
-    made: ReceptiveField = ()
-    for field in wanted:
-        longer, shorter = (made, field) if len(made) >= len(field) else (field, made)
-        made = (*map(larger_extent, made, field), *longer[len(shorter) :])
-    return made
+def join_fields(fields: Iterable[ReceptiveField]) -> ReceptiveField:
+    """Return the field of a value that joins branches: the larger extent along every axis."""
+    joined: ReceptiveField = ()
+    for field in fields:
+        longer, shorter = (joined, field) if len(joined) >= len(field) else (field, joined)
+        joined = (*map(larger_extent, joined, field), *longer[len(shorter) :])
+    return joined
 
 
 def larger_extent(one: ReceptiveExtent, other: ReceptiveExtent) -> ReceptiveExtent:
@@ -77,36 +77,37 @@ def larger_extent(one: ReceptiveExtent, other: ReceptiveExtent) -> ReceptiveExte
     return ReceptiveExtent(size, runs.jump, runs.at, one.whole or other.whole)
 
 
-def mix_axes(reach: ReceptiveExtent, axes: Iterable[int]) -> ReceptiveExtent:
-    """After all positions along these axes of a value were combined."""
-    touched = reach.at.intersection(axes)
+def mix_axes(extent: ReceptiveExtent, axes: Iterable[int]) -> ReceptiveExtent:
+    """Return the extent after all positions along these axes of a value were combined."""
+    touched = extent.at.intersection(axes)
     if not touched:
-        return reach
-    return replace(reach, whole=True) if touched == reach.at else replace(reach, size=None)
+        return extent
+    return replace(extent, whole=True) if touched == extent.at else replace(extent, size=None)
 
 
 def move_axes(field: ReceptiveField, where: Mapping[int, Iterable[int]], out: Shape) -> ReceptiveField:
-    """With the axes of another value: old axis → new ones. An axis of one position runs over none."""
+    """Return the field with the axes of another value: old axis → new ones. An axis of size 1 runs over no
+    positions."""
     return tuple(
-        replace(reach, at=frozenset(new for old in reach.at for new in where.get(old, ()) if out[new] != 1))
-        for reach in field
+        replace(extent, at=frozenset(new for old in extent.at for new in where.get(old, ()) if out[new] != 1))
+        for extent in field
     )
 
 
 def unknown_field(seen: ReceptiveRow) -> ReceptiveField:
-    return tuple(replace(reach, size=None, at=frozenset()) for reach in join_fields(seen.fields))
+    return tuple(replace(extent, size=None, at=frozenset()) for extent in join_fields(seen.fields))
 
 
-def shift_extent(reach: ReceptiveExtent, moves: WindowMoves) -> ReceptiveExtent:
-    """A reach after a window moved along its axis; unknown where positions of several axes share one."""
-    touched = reach.at & moves.keys()
+def shift_extent(extent: ReceptiveExtent, moves: WindowMoves) -> ReceptiveExtent:
+    """Return the extent after a window moved along its axis; unknown if several axes share its positions."""
+    touched = extent.at & moves.keys()
     if not touched:
-        return reach
-    if reach.at != touched or len(touched) > 1:
-        return replace(reach, size=None)
+        return extent
+    if extent.at != touched or len(touched) > 1:
+        return replace(extent, size=None)
     more, factor = moves[next(iter(touched))]
-    size = None if reach.size is None else reach.size + more * reach.jump
-    return replace(reach, size=size, jump=reach.jump * factor)
+    size = None if extent.size is None else extent.size + more * extent.jump
+    return replace(extent, size=size, jump=extent.jump * factor)
 
 
 def identity_axes(seen: ReceptiveRow) -> Mapping[int, list[int]]:
@@ -114,6 +115,6 @@ def identity_axes(seen: ReceptiveRow) -> Mapping[int, list[int]]:
 
 
 def align_right(field: ReceptiveField, shape: Shape, out: Shape) -> ReceptiveField:
-    """Axes counted from the end, as broadcasting does."""
+    """Return the field with axes counted from the end, as in broadcasting."""
     shift = len(out) - len(shape)
     return move_axes(field, {axis: [axis + shift] for axis in range(len(shape)) if axis + shift >= 0}, out)

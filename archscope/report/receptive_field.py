@@ -1,9 +1,9 @@
-"""How much of the input an output position depends on: Trace → for each row a Field, its reach along the input's axes.
+"""The receptive field of every row: how much of the input an output position depends on, per axis of the input.
 
-    input ─ window: size += (kernel − 1) · dilation · jump, jump ×= stride ─ branches: the larger ─ mixed: all ─→ Field
+    window: size += (kernel − 1) · dilation · jump, jump ×= stride; branches: the larger one; mixed axes: all
 
-Every value's positions are followed through views, so that it is known which of its axes still run over the input's.
-Statistics of normalisations do not count. What no rule knows, and what mixes a part of the positions, is unknown.
+Positions are tracked through views, so it is known which axes of a value still run over the input's. Statistics of
+normalisations do not count. Functions without a rule, and partial mixing of positions, give an unknown extent.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from archscope.trace import Operand, Row, Trace
 
 
 def receptive_fields(trace: Trace) -> tuple[ReceptiveField, ...]:
-    """The field of every row's first output."""
+    """Return the field of every row's first output."""
     known = {operand.value.id: input_field(operand, trace) for operand in trace.inputs}
     for row in trace.rows:
         operands = tuple(known.get(operand.value.id, ()) for operand in row.inputs)
@@ -59,26 +59,26 @@ def receptive_fields(trace: Trace) -> tuple[ReceptiveField, ...]:
 
 
 def field_text(field: ReceptiveField) -> str:
-    """`23×23`; `all` and `?` where every axis says so."""
-    parts = [reach.text for reach in field]
+    """Return `23×23`; `all` or `?` if that holds for every axis."""
+    parts = [extent.text for extent in field]
     return parts[0] if parts and len(set(parts)) == 1 and not parts[0].isdigit() else "×".join(parts)
 
 
 def input_field(operand: Operand, trace: Trace) -> ReceptiveField:
-    """An input before the first row: every position stands for itself."""
+    """Return the field of an input before the first row: every position depends on itself."""
     return tuple(ReceptiveExtent(at=frozenset([axis])) for axis in input_position_axes(operand, trace))
 
 
 def input_extent(trace: Trace) -> tuple[int, ...]:
-    """The sizes of the input along its positions; of the input with the most of them."""
+    """Return the sizes of the input along its positions; with several inputs, of the one with the most axes."""
     axes = [(operand.value.shape, input_position_axes(operand, trace)) for operand in trace.inputs]
     shape, found = max(axes, key=lambda pair: len(pair[1]), default=((), ()))
     return tuple(shape[axis] for axis in found)
 
 
 def input_position_axes(operand: Operand, trace: Trace) -> tuple[int, ...]:
-    """The axes of an input that are positions: those that the first window slides along, else all but batch and
-    channels (images), but batch and features (sequences), but batch (tokens)."""
+    """Return the axes of an input that are positions: those of the first window; else all but batch and channels
+    (images), batch and features (sequences), or batch (tokens)."""
     shape = operand.value.shape
     slid = next(
         (row.inputs[0].value.shape[axes[0] :] for row in trace.rows for _, axes in [window_and_axes(row)] if axes), ()
@@ -89,29 +89,29 @@ def input_position_axes(operand: Operand, trace: Trace) -> tuple[int, ...]:
 
 
 RULE_ERRORS = (LookupError, ArithmeticError, TypeError, ValueError)
-"""What a rule meets in a row that it was not written for."""
+"""The exceptions of a rule on a row with unexpected arguments."""
 
 
 def output_field(seen: ReceptiveRow) -> ReceptiveField:
-    """One output's field, by the row's rule, unknown where the rule does not know the row; what is whole stays so."""
+    """Return one output's field by the row's rule, unknown if the rule fails. An extent that is whole stays whole."""
     short = seen.row.short_name.removesuffix("_")
     rule = window_field if window_and_axes(seen.row)[0] else RECEPTIVE_RULES.get(short, elementwise_field)
     try:
-        made = rule(seen)
+        field_out = rule(seen)
     except RULE_ERRORS:
-        made = unknown_field(seen)
-    whole = {i for field in seen.fields for i, reach in enumerate(field) if reach.whole}
-    return tuple(replace(reach, whole=reach.whole or i in whole) for i, reach in enumerate(made))
+        field_out = unknown_field(seen)
+    whole = {i for field in seen.fields for i, extent in enumerate(field) if extent.whole}
+    return tuple(replace(extent, whole=extent.whole or i in whole) for i, extent in enumerate(field_out))
 
 
 # ------------------------------------------------------------ windows
 def window_field(seen: ReceptiveRow) -> ReceptiveField:
-    """A convolution or a pooling."""
+    """Return the field after a convolution or a pooling."""
     window, axes = window_and_axes(seen.row)
     channels = axes[0] - 1 if "conv" in seen.row.short_name else -1
-    field = tuple(mix_axes(reach, [channels]) for reach in seen.field)
+    field = tuple(mix_axes(extent, [channels]) for extent in seen.field)
     moves = transposed_moves(window, axes) if window and window.transposed else window_moves(seen.row)
-    return move_axes(tuple(shift_extent(reach, moves) for reach in field), {axis: [axis] for axis in axes}, seen.out)
+    return move_axes(tuple(shift_extent(extent, moves) for extent in field), {axis: [axis] for axis in axes}, seen.out)
 
 
 def window_moves(row: Row) -> WindowMoves:
@@ -119,7 +119,8 @@ def window_moves(row: Row) -> WindowMoves:
 
 
 def transposed_moves(window: Window, axes: Sequence[int]) -> WindowMoves:
-    """Each output sees as many inputs as its kernel covers at that stride."""
+    """Return the moves of a transposed convolution: an output sees as many inputs as the kernel covers at that
+    stride."""
     return {
         axis: (ceil(Fraction(window.effective_kernel(i), window.stride[i])) - 1, Fraction(1, window.stride[i]))
         for i, axis in enumerate(axes)
@@ -127,30 +128,30 @@ def transposed_moves(window: Window, axes: Sequence[int]) -> WindowMoves:
 
 
 def resized_field(seen: ReceptiveRow) -> ReceptiveField:
-    """An interpolation, or an adaptive pooling: every output takes in the inputs that lie under it."""
+    """Return the field after an interpolation or an adaptive pooling: an output covers the inputs that lie under it."""
     more = {"nearest": 0, "bicubic": 3}.get(str(seen.row.get("mode", "nearest")).removesuffix("-exact"), 1)
     pairs = [(axis, n, out) for axis, (n, out) in enumerate(zip(seen.shape, seen.out, strict=True)) if n != out]
     if "adaptive" not in seen.row.short_name:
         return scaled_field(seen, {axis: (more, Fraction(n, out)) for axis, n, out in pairs})
-    pooled = tuple(mix_axes(reach, [axis for axis, _, out in pairs if out == 1]) for reach in seen.field)
+    pooled = tuple(mix_axes(extent, [axis for axis, _, out in pairs if out == 1]) for extent in seen.field)
     moves = {axis: (widest_bin(n, out) - 1, Fraction(n, out)) for axis, n, out in pairs if out > 1}
     return scaled_field(replace(seen, fields=(pooled,)), moves)
 
 
 def widest_bin(size: int, outputs: int) -> int:
-    """The widest bin of an adaptive pooling."""
+    """Return the size of the widest bin of an adaptive pooling."""
     whole, rest = divmod(size, outputs)
     shared = gcd(size, outputs)  # the bins begin at all multiples of it, in parts of 1 / outputs
     return whole + (0 if rest == 0 else 1 if rest == shared else 2)
 
 
 def scaled_field(seen: ReceptiveRow, moves: WindowMoves) -> ReceptiveField:
-    field = tuple(shift_extent(reach, moves) for reach in seen.field)
+    field = tuple(shift_extent(extent, moves) for extent in seen.field)
     return move_axes(field, {axis: [axis] for axis in range(len(seen.out))}, seen.out)
 
 
 def pixel_shuffle_field(seen: ReceptiveRow) -> ReceptiveField:
-    """Channels to positions, or back."""
+    """Return the field after channels became positions, or the reverse."""
     if len(seen.out) != len(seen.shape):
         return unknown_field(seen)
     pairs = enumerate(zip(seen.shape, seen.out, strict=True))
@@ -159,12 +160,12 @@ def pixel_shuffle_field(seen: ReceptiveRow) -> ReceptiveField:
 
 
 def unfold_field(seen: ReceptiveRow) -> ReceptiveField:
-    """`unfold` of a map lays its windows out along one axis; of a tensor, by its method, it is not followed."""
+    """Return the field after `F.unfold` of a map, whose windows lie along one axis; unknown for `Tensor.unfold`."""
     if len(seen.shape) != 4 or "Tensor" in seen.row.function:
         return unknown_field(seen)
     kernel, stride, dilation = (per_axis(seen.row.get(name, 1), 2) for name in ("kernel_size", "stride", "dilation"))
     moves = {2 + i: ((kernel[i] - 1) * dilation[i], Fraction(stride[i])) for i in range(2)}
-    return move_axes(tuple(shift_extent(reach, moves) for reach in seen.field), {2: [2], 3: [2]}, seen.out)
+    return move_axes(tuple(shift_extent(extent, moves) for extent in seen.field), {2: [2], 3: [2]}, seen.out)
 
 
 RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
@@ -194,5 +195,5 @@ RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
     "unfold": unfold_field,
     "getitem": indexed_field,
 }
-"""Function (short name, without the underscore of an in-place one) → rule; what is not here is taken element by element
-where the shapes fit."""
+"""Function (short name, without the underscore of an in-place one) → rule. A function that is not here counts as
+elementwise if the shapes fit, else its fields are unknown."""

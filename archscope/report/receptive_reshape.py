@@ -1,4 +1,4 @@
-"""Where positions go when a value is viewed, cut, joined or indexed: a row's rule for the axes of its output."""
+"""Rules for rows that move positions to other axes: views, slices, concatenations and indexing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from archscope.trace import Shape
 
 
 def reshaped_field(seen: ReceptiveRow) -> ReceptiveField:
-    """Axes that a view merged or split, found by their products."""
+    """Return the field after a view; merged and split axes are found by their products."""
     if prod(seen.shape) != prod(seen.out):
         return repeated_field(seen)
     where = {axis: after for before, after in axis_groups(seen.shape, seen.out) for axis in before}
@@ -31,13 +31,13 @@ def reshaped_field(seen: ReceptiveRow) -> ReceptiveField:
 
 
 def count_equal_leading(before: Shape, after: Shape) -> int:
-    """How many of the first sizes are the same."""
+    """Return the number of leading sizes that are equal."""
     pairs = enumerate(zip(before, after, strict=False))
     return next((number for number, (one, other) in pairs if one != other), len(before))
 
 
 def axis_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
-    """The axes of two shapes of equal size, in groups of equal products, each as small as can be."""
+    """Return the axes of two shapes of equal size in the smallest groups of equal products."""
     ends_old, ends_new = ([1, *accumulate(shape, mul)] for shape in (old, new))
     found: list[tuple[list[int], list[int]]] = []
     i = j = 0
@@ -56,7 +56,7 @@ def axis_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
 
 
 def attach_ones(found: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
-    """The groups, with axes of size 1 that nothing is left for joined to the group before: (88, 1, 1) → 88."""
+    """Return the groups with left-over axes of size 1 joined to the group before: (88, 1, 1) → 88."""
     joined: list[tuple[list[int], list[int]]] = []
     for before, after in found:
         if joined and before and not after:
@@ -67,7 +67,7 @@ def attach_ones(found: list[tuple[list[int], list[int]]]) -> list[tuple[list[int
 
 
 def repeated_field(seen: ReceptiveRow) -> ReceptiveField:
-    """`expand`, `repeat`: axes counted from the end."""
+    """Return the field after `expand` or `repeat`: axes are counted from the end."""
     if len(seen.out) < len(seen.shape):
         return unknown_field(seen)
     return align_right(seen.field, seen.shape, seen.out)
@@ -82,14 +82,14 @@ def permuted_field(seen: ReceptiveRow) -> ReceptiveField:
 
 
 def transposed_field(seen: ReceptiveRow) -> ReceptiveField:
-    """`transpose(0, 1)`; `.T` and `.mT` swap the last two."""
+    """Return the field after `transpose(0, 1)`; `.T` and `.mT` swap the last two axes."""
     rank = len(seen.shape)
     one, other = seen.axis("dim0", max(0, rank - 2)), seen.axis("dim1", rank - 1)
     return move_axes(seen.field, {**identity_axes(seen), one: [other], other: [one]}, seen.out)
 
 
 def concatenated_field(seen: ReceptiveRow) -> ReceptiveField:
-    """Parts side by side: each keeps its axes."""
+    """Return the field after `cat` or `stack`: each part keeps its axes."""
     if len(seen.out) == len(seen.shape):
         return join_fields(seen.fields)
     new = seen.axis("dim", 0) if seen.row.get("dim", 0) != -1 else len(seen.shape)
@@ -98,7 +98,8 @@ def concatenated_field(seen: ReceptiveRow) -> ReceptiveField:
 
 
 def sliced_field(seen: ReceptiveRow) -> ReceptiveField:
-    """A part along an axis (`chunk`, `narrow`, `pad`): neighbours stay neighbours; an axis may go."""
+    """Return the field of a part along an axis (`chunk`, `narrow`, `pad`): neighbours stay neighbours; the axis may be
+    removed."""
     if len(seen.out) == len(seen.shape):
         return move_axes(seen.field, identity_axes(seen), seen.out)
     gone = seen.axis("dim", 0)
@@ -108,17 +109,17 @@ def sliced_field(seen: ReceptiveRow) -> ReceptiveField:
 
 
 def indexed_field(seen: ReceptiveRow) -> ReceptiveField:
-    """`x[:, 0, ::2]`, entry by entry; an index that is a tensor is not followed."""
+    """Return the field after `x[:, 0, ::2]`; unknown if an index is a tensor."""
     index = seen.row.get("index", "?")
     entries = index if isinstance(index, tuple) else (index,)
     if any(not isinstance(entry, (int, type(None))) and ":" not in str(entry) and entry != "..." for entry in entries):
         return unknown_field(seen)
     where, moves = index_axes([*entries], len(seen.shape))
-    return move_axes(tuple(shift_extent(reach, moves) for reach in seen.field), where, seen.out)
+    return move_axes(tuple(shift_extent(extent, moves) for extent in seen.field), where, seen.out)
 
 
 def index_axes(entries: list[object], rank: int) -> tuple[Mapping[int, list[int]], WindowMoves]:
-    """Old axis → new one, and the steps of the slices."""
+    """Return old axis → new one, and the moves of the slices."""
     named = sum(entry is not None and entry != "..." for entry in entries)
     rest: list[object] = ["::"] * (rank - named)
     at = entries.index("...") if "..." in entries else len(entries)

@@ -1,8 +1,6 @@
-"""What a window reads of its input: the row of a convolution or pooling → one ReceptiveWindow for each axis that it
-moves along.
+"""The positions that a window reads: a row of a convolution or pooling → one ReceptiveWindow per spatial axis.
 
-Window, sizes of input and output → ReceptiveWindow → positions read, positions left out, kernel positions that meet the
-input
+A ReceptiveWindow computes the positions read and left out, and the kernel positions that ever lie on the input.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from archscope.trace import Row
 
 @dataclass(frozen=True)
 class ReceptiveWindow:
-    """A window along one axis of a value: that axis, its size, the window's arguments, how many outputs it gives."""
+    """A window along one axis of a value: the axis, its size, the number of outputs, and the window's arguments."""
 
     axis: int
     size: int
@@ -31,38 +29,39 @@ class ReceptiveWindow:
 
     @property
     def span(self) -> int:
-        """From the first to the last position that one output reads, both included."""
+        """The number of positions from the first to the last one that an output reads."""
         return (self.kernel - 1) * self.dilation + 1
 
     @property
     def read_share(self) -> Fraction:
-        """The share of positions that the stride lets some output read, edges aside."""
-        different = self.stride // gcd(self.dilation, self.stride)  # the places that any kernel could reach
+        """The share of positions that some output reads at this stride, apart from the edges."""
+        # a kernel of any size reads at most so many different positions modulo the stride
+        different = self.stride // gcd(self.dilation, self.stride)
         return Fraction(min(self.kernel, different), self.stride)
 
     @cached_property
     def unread_tail(self) -> int:
-        """How many positions at the end come after the last one that is read."""
-        return self.size - 1 - max(map(self._last, self._telling()))
+        """The number of positions at the end after the last one that is read."""
+        return self.size - 1 - max(map(self._last, self._last_candidates()))
 
-    def _telling(self) -> Iterable[int]:
-        """Positions of the kernel among which is the one that reads last: of those that every output reads, the last;
-        of those after it, a round of the stride, which repeats."""
-        room = self.size - 1 + self.padding - (self.outputs - 1) * self.stride
-        inside = min(room // self.dilation, self.kernel - 1)  # the last that every output reads
-        turn = self.stride // gcd(self.dilation, self.stride)
+    def _last_candidates(self) -> Iterable[int]:
+        """Return kernel positions that include the one which reads last: the last one that every output reads, and one
+        period of the stride after it."""
+        span = self.size - 1 + self.padding - (self.outputs - 1) * self.stride
+        inside = min(span // self.dilation, self.kernel - 1)  # the last that every output reads
+        period = self.stride // gcd(self.dilation, self.stride)
         after = max(inside + 1, 0)
-        return (max(inside, 0), *range(after, min(after + turn, self.kernel)))
+        return (max(inside, 0), *range(after, min(after + period, self.kernel)))
 
     def _last(self, offset: int) -> int:
-        """The last position that the kernel's position `offset` lies on; -1 where it meets padding alone."""
+        """Return the last position that the kernel's position `offset` lies on; -1 if it only meets padding."""
         start = offset * self.dilation - self.padding
         steps = min(self.outputs - 1, (self.size - 1 - start) // self.stride)
         return max(-1, start + steps * self.stride) if steps >= 0 else -1
 
     @cached_property
     def used_positions(self) -> int:
-        """How many of the kernel's positions ever lie on the input, and not on its padding."""
+        """The number of kernel positions that ever lie on the input, and not on its padding."""
         if self.stride > self.size:  # a step may jump over the input
             return sum(self._last(offset) >= 0 for offset in range(self.kernel))
         first = -(-(self.padding - (self.outputs - 1) * self.stride) // self.dilation)
@@ -71,7 +70,7 @@ class ReceptiveWindow:
 
 
 def window_and_axes(row: Row) -> tuple[Window | None, tuple[int, ...]]:
-    """The window of a convolution or pooling, and the axes that it moves along; None where a row has none."""
+    """Return the window of a convolution or pooling, and the axes that it moves along; (None, ()) for other rows."""
     window = window_of(row) if row.inputs and row.outputs else None
     if window is None or len(row.outputs[0].shape) != len(row.inputs[0].value.shape):
         return None, ()
@@ -80,7 +79,8 @@ def window_and_axes(row: Row) -> tuple[Window | None, tuple[int, ...]]:
 
 
 def receptive_windows(row: Row) -> tuple[ReceptiveWindow, ...]:
-    """The window axis by axis; () of a transposed convolution, whose output is the larger side, and of other rows."""
+    """Return the window for each axis; () for a transposed convolution, whose output is the larger side, and for other
+    rows."""
     window, axes = window_and_axes(row)
     if window is None or window.transposed:
         return ()

@@ -1,4 +1,4 @@
-"""Equal siblings as one line: Lines ─ likeness, from the leaves up ─→ runs of equal ones ─→ a Line with `times`."""
+"""Folding of equal siblings: runs of equal OutlineLines become one line with `times`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ TRAILING_NUMBER = re.compile(r"(.*?)(\d+)$")
 
 
 def fold_repeats(lines: Sequence[OutlineLine]) -> tuple[OutlineLine, ...]:
-    """Runs of equal siblings, each fed by the one before it or all by the same, as one line with `times`."""
+    """Return the lines with runs of equal siblings as one line with `times`. In a run, each line reads the one before
+    it, or all read the same."""
     return RepeatFolder().fold(lines)
 
 
 @dataclass(frozen=True)
 class RepeatFolder:
-    """What is known of lines' equality_class: a number for everything that equal siblings share, and that of each
-    line."""
+    """Equality classes of lines: `numbers` gives each set of shared properties a number, `known` each line its
+    number."""
 
     numbers: dict[Hashable, int] = field(default_factory=dict)
     known: dict[int, tuple[OutlineLine, int]] = field(default_factory=dict)
@@ -29,13 +30,13 @@ class RepeatFolder:
         return self.join_runs(rebuild_lines(lines, lambda _, line, below: self.fold_children(line, below)))
 
     def fold_children(self, line: OutlineLine, below: Sequence[OutlineLine]) -> OutlineLine:
-        """The line with what its children became, folded; what it is like is worked out at once, while that is flat."""
-        made = replace(line, children=self.join_runs(below)) if below else line
-        self.equality_class(made)
-        return made
+        """Return the line with its folded children; its class is computed now, so that the recursion stays shallow."""
+        folded = replace(line, children=self.join_runs(below)) if below else line
+        self.equality_class(folded)
+        return folded
 
     def join_runs(self, lines: Sequence[OutlineLine]) -> tuple[OutlineLine, ...]:
-        """Siblings with each run of equal ones as one line."""
+        """Return siblings with each run of equal ones as one line."""
         runs: list[list[OutlineLine]] = []
         for line in lines:
             if runs and self.continues_run(runs[-1], line):
@@ -45,18 +46,18 @@ class RepeatFolder:
         return tuple([lift_single_line(merge_run(run) if len(run) > 1 else run[0]) for run in runs])
 
     def continues_run(self, run: Sequence[OutlineLine], line: OutlineLine) -> bool:
-        """Whether `line` is one more turn of `run`."""
+        """Return whether `line` is one more repetition of `run`."""
         first, last = run[0], run[-1]
         numbers = TRAILING_NUMBER.fullmatch(last.label), TRAILING_NUMBER.fullmatch(line.label)
         if not numbers[0] or not numbers[1] or last.kind == "unread":
             return False
-        in_turn = numbers[0][1] == numbers[1][1] and int(numbers[0][2]) + 1 == int(numbers[1][2])
+        consecutive = numbers[0][1] == numbers[1][1] and int(numbers[0][2]) + 1 == int(numbers[1][2])
         pairs = zip(first.sources, line.sources, strict=False)
-        fed = len(first.sources) == len(line.sources) and all(new in (old, last.label) for old, new in pairs)
-        return in_turn and fed and self.equality_class(first) == self.equality_class(line)
+        same_sources = len(first.sources) == len(line.sources) and all(new in (old, last.label) for old, new in pairs)
+        return consecutive and same_sources and self.equality_class(first) == self.equality_class(line)
 
     def equality_class(self, line: OutlineLine) -> int:
-        """A number for what equal siblings share: everything but where they stand."""
+        """Return a number that equal siblings share: equal in everything but their position."""
         found = self.known.get(id(line))
         if found is None:
             below = zip(
@@ -70,7 +71,7 @@ class RepeatFolder:
 
 
 def lift_single_line(line: OutlineLine) -> OutlineLine:
-    """A group that folding left with one line gives way to it: `layer1.0-2`."""
+    """Return the only line of a group that folding left with one: `layer1.0-2`; other lines unchanged."""
     if line.kind != "group" or len(line.children) > 1:
         return line
     (only,) = line.children
@@ -78,7 +79,7 @@ def lift_single_line(line: OutlineLine) -> OutlineLine:
 
 
 def child_sources(line: OutlineLine) -> list[tuple[str, ...]]:
-    """What each line below reads; a group has no inputs with names of their own, so they go by their order."""
+    """Return the sources of each child. A group has no named inputs, so they are numbered in order."""
     if line.kind != "group":
         return [child.sources for child in line.children]
     inside = {child.label for child in line.children}
@@ -89,7 +90,7 @@ def child_sources(line: OutlineLine) -> list[tuple[str, ...]]:
 
 
 def merge_run(run: Sequence[OutlineLine]) -> OutlineLine:
-    """The run as one line: label `0-2`, sums over all, and the same for every line below."""
+    """Return the run as one line: label `0-2`, sums over all, and the same for every line below."""
     first, last = run[0], TRAILING_NUMBER.fullmatch(run[-1].label)
     return replace(sum_run(run), label=f"{first.label}-{last[2] if last else ''}", times=len(run))
 

@@ -1,4 +1,4 @@
-"""How a report was asked for, as plain data that JSON holds, and as a command line.
+"""The call that made a report, as plain data for JSON and as a command line.
 
 summarize(target, input=("int64", (1, 9)), …) → Request ─ to_dict() ─→ {"target": …, "input": {"dtype": …, …}, …}
 parse_options(that data) → keyword arguments of `summarize`
@@ -17,17 +17,19 @@ from archscope.spec.parse_data import DTYPE_NAMES
 
 LIVE_TARGET = "target"
 COMMAND_FLAGS = ("batch", "device", "dtype", "seed", "train", "allow_python")
-"""The options that a command line spells as they are called."""
+"""The options with the same name on the command line."""
 
 
 class UnserializableError(ValueError):
-    """A value that plain data, or a command line, cannot say."""
+    """A value that has no form as plain data or on a command line."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A call of `summarize`. options: its keyword arguments that are not the defaults, as plain data. python: whether
-    the target is Python code. unsaid: what of the call is no data: `target` of a live module, options by their names.
+    """A call of `summarize`.
+
+    options: its keyword arguments that differ from the defaults, as plain data. python: True if the target is Python
+    code. unsaid: the parts of the call that have no form as data: `target` for a live module, options by their names.
     """
 
     target: str
@@ -45,7 +47,8 @@ class Request:
         return LIVE_TARGET in self.unsaid
 
     def to_dict(self) -> dict[str, Any]:
-        """The target and the options; `unsaid`, what is needed beside them; `command`, None where none can say it."""
+        """Return the target and the options; `unsaid`: what is needed besides; `command`: None if no command line
+        exists."""
         return {
             "target": self.target,
             **self.options,
@@ -54,7 +57,7 @@ class Request:
         }
 
     def command(self, name: str) -> str | None:
-        """`archscope check net.yaml --set width=8`; None where a command line cannot say it."""
+        """Return `archscope check net.yaml --set width=8`; None if a command line cannot express the call."""
         try:
             words = ["archscope", *name.split(), self.target, *self._words()]
         except UnserializableError:
@@ -62,7 +65,7 @@ class Request:
         return None if self.unsaid else shlex.join(words)
 
     def _words(self) -> Iterator[str]:
-        """Raises UnserializableError."""
+        """Yield the options as words of a command line. Raises UnserializableError."""
         if {"args", "backward"} & set(self.options):
             raise UnserializableError("args, backward")
         flag = "--arg" if self.python else "--set"
@@ -80,18 +83,18 @@ class Request:
 
 
 def make_request(target: str, options: Mapping[str, Any], *, python: bool = False, live: bool = False) -> Request:
-    """The call of `summarize` with these options as a Request."""
-    said: dict[str, Any] = {}
+    """Return the call of `summarize` with these options as a Request."""
+    data: dict[str, Any] = {}
     unsaid = [LIVE_TARGET] if live else []
     for name, value in options.items():
         if is_default(name, value, options):
             continue
         try:
             check_serializable(name, value, options)
-            said[name] = input_json(value) if name == "input" else to_json(value)
+            data[name] = input_json(value) if name == "input" else to_json(value)
         except UnserializableError:
             unsaid.append(name)
-    return Request(target, said, python, tuple(unsaid))
+    return Request(target, data, python, tuple(unsaid))
 
 
 def is_default(name: str, value: object, options: Mapping[str, Any]) -> bool:
@@ -103,15 +106,15 @@ def is_default(name: str, value: object, options: Mapping[str, Any]) -> bool:
 
 
 def check_serializable(name: str, value: object, options: Mapping[str, Any]) -> None:
-    """Raises UnserializableError for texts of files, and for a tuple among arguments, of which JSON would make a list,
-    unless it is a shape that an input is made of."""
+    """Raise UnserializableError for texts of files, and for tuples among arguments, which JSON would turn into lists,
+    unless they are shapes of inputs."""
     shapes = name == "args" or options.get("input") is None  # beside inputs of their own, arguments go in as they are
     if name == "texts" or (name in ("args", "kwargs") and has_tuples(list(child_values(value)), shapes)):
         raise UnserializableError(name)
 
 
 def has_tuples(parts: Sequence[object], shapes: bool) -> bool:
-    """Whether a tuple is among the parts, or in them. shapes: one that an input is made of does not count."""
+    """Return whether a tuple is among the parts, or nested in them. shapes: ignore tuples that are shapes of inputs."""
     for part in parts:
         if shapes and is_input_shape(part):
             continue
@@ -127,7 +130,7 @@ def child_values(value: object) -> Iterable[object]:
 
 
 def is_input_shape(value: object) -> bool:
-    """Whether an argument is sizes, or describes sizes, of which a call makes an input."""
+    """Return whether an argument is a shape, or describes one, from which a call makes an input."""
     if isinstance(value, Mapping):
         return {"shape", "dtype", "low", "high"}.issuperset(value) and is_input_shape(value.get("shape"))
     if not isinstance(value, list | tuple) or not value:
@@ -139,7 +142,7 @@ def is_input_shape(value: object) -> bool:
 
 
 def set_text(values: Mapping[str, Any]) -> str:
-    """`width=8, block=Basic`."""
+    """Return `width=8, block=Basic`."""
     return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
 
 
@@ -152,8 +155,8 @@ def value_text(value: object) -> str:
 
 # ------------------------------------------------------------ as data
 def to_json(value: object) -> Any:
-    """Numbers, words, lists and mappings as JSON holds them, torch's dtypes by name. Raises UnserializableError for
-    anything else."""
+    """Return numbers, strings, lists and mappings as JSON values, torch's dtypes by name. Raises UnserializableError
+    for anything else."""
     value = units.torch_name(value)
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -169,7 +172,8 @@ def to_json(value: object) -> Any:
 
 
 def input_json(value: object) -> Any:
-    """What `input` says: a shape as a list of sizes; with a dtype or bounds, a mapping that names them."""
+    """Return the value of `input` as JSON: a shape as a list of sizes; with a dtype or bounds, a mapping that names
+    them."""
     if isinstance(value, list | tuple) and has_dtype_name(value) and is_list(value[1]):
         bounds = dict(zip(("low", "high"), value[2], strict=True)) if len(value) == 3 else {}
         return to_json({"dtype": value[0], "shape": value[1], **bounds})
@@ -181,7 +185,7 @@ def input_json(value: object) -> Any:
 
 
 def has_dtype_name(value: Sequence[object]) -> bool:
-    """Whether a dtype, or a word, stands before one or two other things."""
+    """Return whether a dtype or a string stands before one or two other values."""
     return len(value) in (2, 3) and isinstance(units.torch_name(value[0]), str)
 
 
@@ -197,29 +201,30 @@ def is_shape_mapping(value: object) -> bool:
     return isinstance(value, Mapping) and is_shape(value.get("shape"))
 
 
-def parse_input(told: Any) -> Any:
-    """The reverse of `input_json`: shapes as tuples, with their dtype and bounds as `summarize` takes them."""
-    if is_shape_mapping(told) and set(told) <= {"dtype", "shape", "low", "high"}:
-        shape, bounds = tuple(told["shape"]), [told[key] for key in ("low", "high") if key in told]
-        if "dtype" not in told:
-            return {**told, "shape": shape}
-        return (told["dtype"], shape, *([tuple(bounds)] if len(bounds) == 2 else []))
-    if is_shape(told):
-        return tuple(told)
-    if isinstance(told, Mapping):
-        return {key: parse_input(part) for key, part in told.items()}
-    return [parse_input(part) for part in told] if isinstance(told, list) else told
+def parse_input(data: Any) -> Any:
+    """Return the value of `input` from JSON, the reverse of `input_json`: shapes as tuples, with dtype and bounds as
+    `summarize` takes them."""
+    if is_shape_mapping(data) and set(data) <= {"dtype", "shape", "low", "high"}:
+        shape, bounds = tuple(data["shape"]), [data[key] for key in ("low", "high") if key in data]
+        if "dtype" not in data:
+            return {**data, "shape": shape}
+        return (data["dtype"], shape, *([tuple(bounds)] if len(bounds) == 2 else []))
+    if is_shape(data):
+        return tuple(data)
+    if isinstance(data, Mapping):
+        return {key: parse_input(part) for key, part in data.items()}
+    return [parse_input(part) for part in data] if isinstance(data, list) else data
 
 
-def parse_options(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `summarize` that a Request's data holds."""
-    own = {name: value for name, value in told.items() if name not in ("target", "unsaid", "command")}
+def parse_options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of `summarize` from a Request's data."""
+    own = {name: value for name, value in data.items() if name not in ("target", "unsaid", "command")}
     return own | ({"input": parse_input(own["input"])} if "input" in own else {})
 
 
-# ------------------------------------------------------------ as words
+# ------------------------------------------------------------ as text
 def option_text(value: object) -> str:
-    """A value as `--set` and `--arg` read it. Raises UnserializableError."""
+    """Return a value as `--set` and `--arg` read it. Raises UnserializableError."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -231,38 +236,38 @@ def option_text(value: object) -> str:
     raise UnserializableError(type(value).__name__)
 
 
-def input_texts(told: Any) -> Iterator[str]:
-    """Every `--input` of a command. Raises UnserializableError."""
-    if told is None:
+def input_texts(data: Any) -> Iterator[str]:
+    """Yield every `--input` of a command. Raises UnserializableError."""
+    if data is None:
         return
-    if is_shape(told) or is_shape_mapping(told) or isinstance(told, str):
-        yield tensor_text(told)
-    elif isinstance(told, list) and not any(isinstance(part, list) and not is_shape(part) for part in told):
-        yield from (tensor_text(part) for part in told)
+    if is_shape(data) or is_shape_mapping(data) or isinstance(data, str):
+        yield tensor_text(data)
+    elif isinstance(data, list) and not any(isinstance(part, list) and not is_shape(part) for part in data):
+        yield from (tensor_text(part) for part in data)
     else:
-        yield from (f"{path}={text}" for path, text in named_texts("", told))
+        yield from (f"{path}={text}" for path, text in named_texts("", data))
 
 
-def named_texts(path: str, told: Any) -> Iterator[tuple[str, str]]:
-    if is_shape(told) or is_shape_mapping(told) or not isinstance(told, list | Mapping):
-        yield path, tensor_text(told)
+def named_texts(path: str, data: Any) -> Iterator[tuple[str, str]]:
+    if is_shape(data) or is_shape_mapping(data) or not isinstance(data, list | Mapping):
+        yield path, tensor_text(data)
         return
-    parts: Sequence[tuple[object, Any]] = list(told.items() if isinstance(told, Mapping) else enumerate(told))
+    parts: Sequence[tuple[object, Any]] = list(data.items() if isinstance(data, Mapping) else enumerate(data))
     for key, part in parts:
         yield from named_texts(f"{path}.{key}" if path else str(key), part)
 
 
-def tensor_text(told: Any) -> str:
-    """`int64:1x128:0..50257`. Raises UnserializableError."""
-    if isinstance(told, str):
-        return told
-    if is_shape_mapping(told):
-        low, high = told.get("low"), told.get("high")
-        dtype = f"{told['dtype']}:" if "dtype" in told else ""
-        return dtype + sizes_text(told["shape"]) + ("" if high is None else f":{low or 0}..{high}")
-    if is_shape(told):
-        return sizes_text(told)
-    raise UnserializableError(type(told).__name__)
+def tensor_text(data: Any) -> str:
+    """Return `int64:1x128:0..50257`. Raises UnserializableError."""
+    if isinstance(data, str):
+        return data
+    if is_shape_mapping(data):
+        low, high = data.get("low"), data.get("high")
+        dtype = f"{data['dtype']}:" if "dtype" in data else ""
+        return dtype + sizes_text(data["shape"]) + ("" if high is None else f":{low or 0}..{high}")
+    if is_shape(data):
+        return sizes_text(data)
+    raise UnserializableError(type(data).__name__)
 
 
 def sizes_text(shape: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
-"""Which rows of a report rest on what did not run: Trace → the rows that fail, and those after them.
+"""The rows of a report that fail, and those that depend on them.
 
-A run goes on behind operands that do not fit, with a value of the shape that was meant. So sizes and costs behind it
-are assumed.
+After operands that do not fit, a run continues with a value of the shape that was meant, so sizes and costs of later
+rows that depend on it are assumed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ FAILS, ASSUMED, UNRUN = "fails", "assumed", "not run"
 
 @dataclass(frozen=True)
 class Soundness:
-    """The indexes of the rows that fail, and of those whose sizes are assumed. runs: whether nothing failed."""
+    """The indexes of the rows that fail, and of those whose sizes are assumed. runs: True if nothing failed."""
 
     runs: bool
     failing: Collection[int] = frozenset()
     assumed: Collection[int] = frozenset()
 
     def of(self, rows: Iterable[int]) -> str:
-        """`fails` where one of these rows does, `assumed` where one stands behind such a row, else nothing."""
+        """Return `fails` if one of these rows fails, `assumed` if one depends on a failing row, else ""."""
         found = set(rows)
         if not found.isdisjoint(self.failing):
             return FAILS
@@ -31,7 +31,7 @@ class Soundness:
 
 
 def soundness(index: TraceIndex) -> Soundness:
-    """What of a run can be relied on. A failed backward pass leaves the forward pass as it is."""
+    """Return the failing and assumed rows of a run. A failed backward pass does not count."""
     trace = index.trace
     failed = trace.failure is not None and not trace.failure.backward
     failing = frozenset(mismatch.row for mismatch in trace.mismatches)

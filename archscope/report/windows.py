@@ -1,4 +1,4 @@
-"""Windows that slide over an image: the row of a convolution or a pool → Window → the size of what it gives.
+"""Windows of convolutions and poolings: a row → Window → output sizes.
 
 The formulas are those of torch.nn.Conv2d, ConvTranspose2d and MaxPool2d.
 """
@@ -18,7 +18,8 @@ SpatialSizes = tuple[int, ...]
 class Window:
     """Kernel, stride, padding and dilation along each spatial axis.
 
-    extra: the output padding; with padding="same" of an even reach, by how much the end is padded more than the start.
+    extra: the output padding; with padding="same" and an even effective kernel, the padding at the end beyond that at
+    the start.
     """
 
     kernel: SpatialSizes
@@ -31,33 +32,33 @@ class Window:
 
     @property
     def axes(self) -> int:
-        """How many spatial axes it slides along: the last ones."""
+        """The number of spatial axes that it moves along: the last ones."""
         return len(self.kernel)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether torch slides it: an output padding must be smaller than the stride or the dilation."""
+        """True if torch accepts it: an output padding must be smaller than the stride or the dilation."""
         extras = zip(self.extra, self.stride, self.dilation, strict=True)
         return not self.transposed or all(extra < max(stride, dilation) for extra, stride, dilation in extras)
 
     def effective_kernel(self, axis: int) -> int:
-        """How many rows of the input one position covers, those between dilated taps included."""
+        """Return the number of input positions that the kernel spans, gaps of the dilation included."""
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
     def size(self, n: int, axis: int) -> int:
-        """The length of the output for an input of length n along one spatial axis."""
+        """Return the length of the output for an input of length n along one spatial axis."""
         stride, padding = self.stride[axis], self.padding[axis]
         if self.transposed:
             return (n - 1) * stride - 2 * padding + self.effective_kernel(axis) + self.extra[axis]
-        room = n + 2 * padding + self.extra[axis] - self.effective_kernel(axis)
-        steps = -(-room // stride) if self.ceil else room // stride
+        slack = n + 2 * padding + self.extra[axis] - self.effective_kernel(axis)
+        steps = -(-slack // stride) if self.ceil else slack // stride
         if self.ceil and steps * stride >= n + padding:  # the last window must start inside
             steps -= 1
         return steps + 1
 
 
 def window_of(row: Row) -> Window | None:
-    """The window of a convolution's or a pool's row; None for every other row."""
+    """Return the window of a convolution's or a pooling's row; None for every other row."""
     match = WINDOW_FUNCTIONS.fullmatch(row.short_name)
     if match is None:
         return None
@@ -73,13 +74,13 @@ def window_of(row: Row) -> Window | None:
         spare = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         sides, extra = tuple(n // 2 for n in spare), tuple(n % 2 for n in spare)
     if min(*kernel, *stride, *dilation) < 1:
-        return None  # no window slides so
+        return None  # torch rejects it
     ceil = row.get("ceil_mode") is True
     return Window(kernel, stride, sides, dilation, extra, match[1] == "conv_transpose", ceil)
 
 
 def per_axis(value: object, axes: int) -> SpatialSizes:
-    """One number for each axis; none where there is no such number."""
+    """Return one number for each axis; () if the value is no such number or tuple."""
     if isinstance(value, int):
         return (value,) * axes
     if not isinstance(value, tuple) or len(value) not in (1, axes) or not all(isinstance(n, int) for n in value):

@@ -1,6 +1,6 @@
-"""How a value came to its sizes: an operand and an axis → the rows that changed or set it, back to where branches fork.
+"""The history of axis sizes: an operand and an axis → the rows that changed or set its size, back to a fork.
 
-TraceIndex → AxisHistory ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ Changes
+TraceIndex → AxisHistory ─ fork(operands) ─→ the last value they share ─ changes(operand, axes) ─→ AxisChanges
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex
 
 AxisStep = tuple[Row, Value, int, Sequence[tuple[Operand, int]]]
-"""A row on the way back, its output, the axis asked for, and the operands' axes that it follows."""
+"""A row on the way back, its output, the axis in question, and the operands' axes that it follows."""
 
 
 @dataclass(frozen=True)
 class AxisChange:
-    """What one row did to the axes asked for: (axis, size before or None where it was set, size after) of each."""
+    """The effect of one row on axes: for each (axis, size before or None if the row set it, size after)."""
 
     row: Row
     axes: tuple[tuple[int, int | None, int], ...]
@@ -30,26 +30,26 @@ class AxisChange:
 
     @property
     def output(self) -> Value:
-        """The output whose axes these are."""
+        """The output with these axes."""
         return next(value for value in self.row.outputs if value.shape == self.shape)
 
     @property
     def changed(self) -> bool:
-        """Whether a size is another one afterwards, or stands elsewhere."""
+        """True if a size is different afterwards, or at another position."""
         return self.row.short_name in PERMUTE_FUNCTIONS or any(before != after for _, before, after in self.axes)
 
     @property
     def is_resizable(self) -> bool:
-        """Whether the row slides a window, whose stride or padding could be another one, or joins other values."""
+        """True if the row moves a window, whose stride or padding could be different, or joins other values."""
         return can_resize(self.row)
 
 
 IMAGE_RANK = 4
-"""The rank of a batch of images, which are joined along their channels."""
+"""The rank of a batch of images, which are concatenated along their channels."""
 
 
 def can_resize(row: Row) -> bool:
-    """Whether the row could give another size with other arguments or operands, though it may have kept this one."""
+    """Return whether the row could give another size with other arguments or operands, even if it kept this one."""
     return (
         "conv" in row.short_name
         or "pool" in row.short_name
@@ -58,41 +58,39 @@ def can_resize(row: Row) -> bool:
 
 
 class AxisHistory:
-    """How the axes of one trace's values came to their sizes."""
+    """The origins of the axis sizes of one trace's values."""
 
     def __init__(self, index: TraceIndex):
         self.index, self.trace = index, index.trace
         self.axis_names = AxisNames(index)
 
     def original_operand(self, operand: Operand) -> Operand:
-        """The operand, or what stood there before a value that could be used was put in its place."""
+        """Return the operand, or the value that was there before it was replaced by one that the layer accepts."""
         row = self.index.maker(operand)
         return row.inputs[0] if row is not None and row.index in self.stand_ins and row.inputs else operand
 
     def fork(self, operands: Sequence[Operand]) -> int | None:
-        """The index of the row that made the last value which all operands come from, themselves included.
-
-        -1 where that is an input; None where there is no such value.
-        """
+        """Return the index of the row that made the last value from which all operands come, themselves included; -1 if
+        that is an input, None if there is no such value."""
         sides: dict[int, int] = {}  # value → the operands that are made from it, a bit for each
         for number, operand in enumerate(operands):
             sides[operand.value.id] = sides.get(operand.value.id, 0) | 1 << number
         every = (1 << len(operands)) - 1
         last = max((row.index for row in map(self.index.maker, operands) if row is not None), default=-1)
         for row in reversed(self.trace.rows[: last + 1]):
-            made = [sides[value.id] for value in row.outputs if value.id in sides]
-            if every in made:
+            derived = [sides[value.id] for value in row.outputs if value.id in sides]
+            if every in derived:
                 return row.index
-            for source in row.inputs if made else ():
-                sides[source.value.id] = reduce(or_, made, sides.get(source.value.id, 0))
+            for source in row.inputs if derived else ():
+                sides[source.value.id] = reduce(or_, derived, sides.get(source.value.id, 0))
         return -1 if any(sides.get(operand.value.id) == every for operand in self.trace.inputs) else None
 
     def steps(
         self, operand: Operand, axes: Iterable[int], *, since: int = -1, through: bool = False
     ) -> Iterator[AxisStep]:
-        """Every row after `since` that an axis of the operand went through, from the end backwards.
+        """Yield every row after `since` that an axis of the operand went through, backwards from the operand.
 
-        through: also through rows that set an axis to the size that it had before.
+        through: continue through rows that set an axis to the size that it had before.
         """
         waiting = [(operand.value, axis) for axis in axes if axis < len(operand.value.shape)]
         seen: set[tuple[int, int]] = set()
@@ -109,7 +107,7 @@ class AxisHistory:
             waiting += [(source.value, where) for source, where in found]
 
     def changes(self, operand: Operand, axes: Iterable[int], *, since: int = -1) -> list[AxisChange]:
-        """What the rows on the way did to those axes, in the order of the run; rows that pass them on are left out."""
+        """Return the effects of rows on these axes, in the order of the run, without rows that keep them."""
         found: dict[int, tuple[Row, Value, list[tuple[int, int | None, int]]]] = {}
         for row, value, axis, sources in self.steps(operand, axes, since=since, through=True):
             before = sources[0][0].value.shape[sources[0][1]] if len(sources) == 1 else None
@@ -130,10 +128,10 @@ class AxisHistory:
     def follows_conflict(
         self, operand: Operand, axes: Iterable[int], mended: Mapping[int, Mismatch], *, since: int = -1
     ) -> bool:
-        """Whether an axis of the operand passes through a row that made it up, on an axis that was in conflict there.
+        """Return whether an axis of the operand depends on an axis in conflict at a row whose value was assumed.
 
-        A layer that was told another size went on with the size that is there. A view went on with the sizes that were
-        written, which are no sizes of what it reads.
+        mended: index of a row → its earlier mismatch. A layer with a wrong argument continued with the size of its
+        input. A view continued with the written sizes, which are not those of its input.
         """
         for row, _, axis, sources in self.steps(operand, axes, since=since):
             broken = mended.get(row.index)
@@ -141,7 +139,7 @@ class AxisHistory:
                 continue
             doubted = broken.axes or (axis,)
             if broken.kind == "concat" and len(row.outputs[0].shape) != IMAGE_RANK:
-                doubted = (*doubted, axis)  # perhaps it was to be joined along another one
+                doubted = (*doubted, axis)  # it may have been meant for another dimension
             made_up = broken.wrong_argument is None and sources and axis in doubted
             if broken.kind == "view" or made_up:
                 return True
@@ -149,7 +147,7 @@ class AxisHistory:
 
     @cached_property
     def stand_ins(self) -> frozenset[int]:
-        """The rows that put a value that a layer can take in the place of one that it cannot."""
+        """The rows that replace a value that a layer rejects by one that it accepts."""
         read = {
             operand.value.id
             for mismatch in self.trace.mismatches
@@ -161,8 +159,8 @@ class AxisHistory:
 
 
 def split_branches(side: Sequence[AxisChange], index: TraceIndex) -> list[Sequence[AxisChange]]:
-    """The steps of one side, each branch of its last list by itself: those before the branches, those of each in the
-    order of the list, the list and what follows."""
+    """Return the steps of one side, with each branch of its last concat separate: those before the branches, those of
+    each branch in order, and the concat with what follows."""
     joins = [number for number, change in enumerate(side) if len(joined_operands(change.row, index)) > 1]
     if not joins:
         return [side]
@@ -180,5 +178,5 @@ def split_branches(side: Sequence[AxisChange], index: TraceIndex) -> list[Sequen
 
 
 def joined_operands(row: Row, index: TraceIndex) -> Sequence[Operand]:
-    """What a list joins; of every other row nothing."""
+    """Return the operands that a concat or stack joins; () for other rows."""
     return index.activations(row) if row.short_name in (*CONCAT_OPS, "stack") else ()

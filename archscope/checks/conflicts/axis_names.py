@@ -1,8 +1,8 @@
-"""What the axes of values are called, `N C H W`, `N C L`, `N T C`: after the layers that make and read them.
+"""Names of the axes of values, such as `N C H W`, `N C L` or `N T C`, from the layers that make and read them.
 
-    TraceIndex → AxisNames ─ of(value) → a name for each axis; "" where nothing says what it is
+    TraceIndex → AxisNames ─ of(value) → a name for each axis; "" where unknown
 
-A layer of torch's says what its axes are. Every other row hands the names on along the axes that it keeps.
+Layers of torch name the axes of their input and output. Other rows pass names on along the axes that they keep.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ SPATIAL_LABELS: Mapping[int, AxisLabels] = {1: ("L",), 2: ("H", "W"), 3: ("D", "
 """Number of spatial axes → their names, as in the documentation of torch.nn.Conv1d, Conv2d and Conv3d."""
 SPATIAL_LETTERS = frozenset("DHWL")
 FEATURES_LAST_LABELS: Mapping[int, AxisLabels] = {1: ("C",), 2: ("N", "C"), 3: ("N", "T", "C"), 4: ("N", "H", "W", "C")}
-"""Rank → the axes of what a Linear or a LayerNorm reads."""
+"""Rank → the axes of the input of a Linear or a LayerNorm."""
 MERGED_SEPARATOR = "·"
-"""Between the names of axes that a view merged."""
+"""Separates the names of axes that a view merged."""
 
 
 def position_axes(names: Sequence[str]) -> list[int]:
-    """The axes of positions, those that a view merged among them: height, width, depth, length."""
+    """Return the axes of positions (height, width, depth, length), also merged ones."""
     return [axis for axis, name in enumerate(names) if SPATIAL_LETTERS & set(name.split(MERGED_SEPARATOR))]
 
 
 def image_labels(spatial: int, rank: int) -> AxisLabels:
-    """The axes of a batch of images or of one, where a layer slides along so many axes."""
+    """Return the axes of a batch of images, or of a single one, for a layer with this number of spatial axes."""
     names = SPATIAL_LABELS.get(spatial)
     if names is None:
         return ()
@@ -50,12 +50,12 @@ def features_last_labels(_: Row, shape: Shape) -> AxisLabels:
 
 
 def index_labels(_: Row, shape: Shape) -> AxisLabels:
-    """Of the indexes, which have an axis less than what comes out."""
+    """Return the axes of an embedding's indices, which have one axis less than its output."""
     return FEATURES_LAST_LABELS.get(len(shape) + 1, ())[:-1]
 
 
 def layer_norm_labels(row: Row, shape: Shape) -> AxisLabels:
-    """A LayerNorm over one axis has the features last; over all but the batch, it has an image."""
+    """Return the axes of a LayerNorm's input: over one axis, the features are last; over several, it is an image."""
     given = row.get("normalized_shape")
     several = isinstance(given, tuple) and len(given) > 1
     return channels_second_labels(row, shape) if several and len(shape) > 2 else features_last_labels(row, shape)
@@ -72,7 +72,7 @@ def attention_labels(row: Row, shape: Shape) -> AxisLabels:
 
 
 def length_first_labels(_: Row, shape: Shape) -> AxisLabels:
-    """Of nn.MultiheadAttention, which has turned sequences whose batch comes first."""
+    """Return the axes inside nn.MultiheadAttention, which transposes batch-first sequences."""
     return ("T", "N", "C") if len(shape) == 3 else FEATURES_LAST_LABELS.get(len(shape), ())
 
 
@@ -85,7 +85,7 @@ CERTAIN_LABEL_RULES: Mapping[str, LabelRule] = {
         for n in SPATIAL_LABELS
     },
 }
-"""Function (short name) → the names of its input's and its output's axes, whatever they were called before."""
+"""Function (short name) → the axes of its input and output, also if they already have other names."""
 USUAL_LABEL_RULES: Mapping[str, LabelRule] = {
     **dict.fromkeys(("batch_norm", "group_norm", "instance_norm"), channels_second_labels),
     **dict.fromkeys(("linear", "bilinear"), features_last_labels),
@@ -95,9 +95,9 @@ USUAL_LABEL_RULES: Mapping[str, LabelRule] = {
     "scaled_dot_product_attention": attention_labels,
     "multi_head_attention_forward": length_first_labels,
 }
-"""The same of functions that read values of other layouts too: where no layer before has named the axes."""
+"""The same for functions that accept several layouts: used if no earlier layer has named the axes."""
 NEW_FEATURE_OPS = ("embedding", "linear", "bilinear", "lstm", "gru", "rnn_tanh", "rnn_relu")
-"""Functions whose last axis is not the one that they read."""
+"""Functions that replace the last axis of their input."""
 
 
 class AxisNames:
@@ -107,7 +107,7 @@ class AxisNames:
         self.index = index
 
     def of(self, value: Value) -> AxisLabels:
-        """A name for each axis of a value; "" for an axis that nothing names, and for all of a parameter's."""
+        """Return a name for each axis of a value; "" for an unknown axis, and for all axes of a parameter."""
         return self._labels.get(value.id) or ("",) * len(value.shape)
 
     @cached_property
@@ -122,7 +122,7 @@ class AxisNames:
         return found
 
     def _forward(self, row: Row, found: dict[int, AxisLabels]) -> None:
-        """Names what a row gives, and what it reads where a layer says so."""
+        """Name the axes of a row's outputs, and of its first operand if its layer has a rule."""
         kind, operands = row.short_name.removesuffix("_"), self.index.activations(row)
         certain, usual = CERTAIN_LABEL_RULES.get(kind), USUAL_LABEL_RULES.get(kind)
         rule = certain or usual
@@ -148,36 +148,38 @@ class AxisNames:
     def _sources(
         self, row: Row, shape: Shape, axis: int, found: Mapping[int, AxisLabels]
     ) -> list[tuple[int, int, str]]:
-        """The axes that an axis follows, each as (value, axis, name)."""
-        made = axis_origins(OutputAxis(row, self.index.activations(row), shape, axis))
-        return [(op.value.id, at, found.get(op.value.id, ("",) * (at + 1))[at]) for op, at in made]
+        """Return the axes that an axis follows, each as (value, axis, name)."""
+        origins = axis_origins(OutputAxis(row, self.index.activations(row), shape, axis))
+        return [(op.value.id, at, found.get(op.value.id, ("",) * (at + 1))[at]) for op, at in origins]
 
     def _backward(self, row: Row, found: dict[int, AxisLabels]) -> None:
-        """Names what a row reads after what it gives, axis by axis."""
+        """Name the axes of a row's operands after those of its output."""
         for value in row.outputs[:1]:
             names = found.get(value.id, ())
             for axis, name in enumerate(names):
-                made = axis_origins(OutputAxis(row, self.index.activations(row), value.shape, axis)) if name else ()
+                origins = axis_origins(OutputAxis(row, self.index.activations(row), value.shape, axis)) if name else ()
                 if (
-                    len(made) == 1
+                    len(origins) == 1
                     and MERGED_SEPARATOR not in name
-                    and made[0][0].value.shape[made[0][1]] == value.shape[axis]
+                    and origins[0][0].value.shape[origins[0][1]] == value.shape[axis]
                 ):
-                    operand, at = made[0]
+                    operand, at = origins[0]
                     known = list(found.get(operand.value.id, ("",) * len(operand.value.shape)))
                     known[at] = known[at] or name
                     found[operand.value.id] = tuple(known)
 
 
 def has_own_sources(sources: Sequence[Sequence[tuple[int, int, str]]], axis: int) -> bool:
-    """Whether no other axis of the output follows the same axes: a view that splits an axis makes two new ones."""
+    """Return whether no other axis of the output follows the same axes. A view that splits an axis makes two new
+    ones."""
     own = {(value, at) for value, at, _ in sources[axis]}
     others = {(value, at) for n, one in enumerate(sources) if n != axis for value, at, _ in one}
     return not own & others
 
 
 def merged_label(sources: Sequence[tuple[int, int, str]]) -> str:
-    """The name of an axis that follows these: theirs, joined where a view merged axes of one value."""
+    """Return the name of an axis that follows these: their common name, or joined names if a view merged axes of one
+    value."""
     names = [name for *_, name in sources]
     if len({value for value, *_ in sources}) == 1:
         return MERGED_SEPARATOR.join(names) if all(names) else ""
@@ -186,5 +188,5 @@ def merged_label(sources: Sequence[tuple[int, int, str]]) -> str:
 
 
 def feature_label(names: AxisLabels) -> str:
-    """The name of the features that a layer makes of the last axis: channels, unless another axis is called so."""
+    """Return the name of a layer's output features: channels, unless another axis has that name."""
     return "C" if "C" not in names[:-1] else ""

@@ -1,8 +1,8 @@
-"""Where one axis of a value comes from: a row and an axis of its output → the operands' axes that it follows.
+"""The origins of an output axis: a row and an axis of its output → the operands' axes that it follows.
 
-    row, axis ─ window | list | view | permutation | product | element by element → [(operand, axis), …]; [] is set here
+    row, axis ─ window | concat | view | permutation | product | elementwise → [(operand, axis), …]; [] if set here
 
-From shapes and attributes alone. What no rule knows is taken to follow an operand of the same size there, or to be set.
+Only shapes and attributes are used. Without a rule, an axis follows an operand of the same size there, or is set here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from archscope.trace import Operand, Row, Shape
 
 @dataclass(frozen=True)
 class OutputAxis:
-    """One output axis of a row: the operands that flow, the output's shape, and the axis asked for."""
+    """One output axis of a row: the operands that are activations, the output's shape, and the axis."""
 
     row: Row
     operands: tuple[Operand, ...]
@@ -29,132 +29,134 @@ class OutputAxis:
 
 
 CONCAT_OPS = ("cat", "concat", "concatenate")
-"""Functions that lay values one behind the other."""
+"""Functions that concatenate values."""
 AxisOrigins = Sequence[tuple[Operand, int]]
 OriginRule = Callable[[OutputAxis], AxisOrigins]
 
 
-def axis_origins(made: OutputAxis) -> AxisOrigins:
-    """The operands' axes that an output axis follows; none where the row sets its size."""
-    if not made.operands:
+def axis_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the operands' axes that an output axis follows; () if the row sets its size."""
+    if not output.operands:
         return ()
-    found = ORIGIN_RULES.get(made.row.short_name.removesuffix("_"), broadcast_origins)(made)
+    found = ORIGIN_RULES.get(output.row.short_name.removesuffix("_"), broadcast_origins)(output)
     return [(operand, axis) for operand, axis in found if 0 <= axis < len(operand.value.shape)]
 
 
 # ------------------------------------------------------------ windows, layers
 def window_origins(channels: bool) -> OriginRule:
-    """A window keeps the batch and slides over the last axes; a convolution sets the channels, a pool keeps them."""
+    """Return the rule for windows, which keep the batch and move over the last axes; a convolution sets the
+    channels."""
 
-    def rule(made: OutputAxis) -> AxisOrigins:
-        spatial = int(made.row.short_name.rstrip("_")[-2])
-        if channels and made.axis == len(made.shape) - spatial - 1:
+    def rule(output: OutputAxis) -> AxisOrigins:
+        spatial = int(output.row.short_name.rstrip("_")[-2])
+        if channels and output.axis == len(output.shape) - spatial - 1:
             return ()
-        return [(made.first, made.axis)]
+        return [(output.first, output.axis)]
 
     return rule
 
 
-def adaptive_pool_origins(made: OutputAxis) -> AxisOrigins:
-    """The output's size is given; batch and channels are kept."""
-    spatial = int(made.row.short_name[-2])
-    return [(made.first, made.axis)] if made.axis < len(made.shape) - spatial else ()
+def adaptive_pool_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for adaptive pooling, whose output size is given; batch and channels are kept."""
+    spatial = int(output.row.short_name[-2])
+    return [(output.first, output.axis)] if output.axis < len(output.shape) - spatial else ()
 
 
-def linear_origins(made: OutputAxis) -> AxisOrigins:
-    """A linear map or a recurrent layer sets the last axis."""
-    return () if made.axis == len(made.shape) - 1 else broadcast_origins(made)
+def linear_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for a linear map or a recurrent layer, which sets the last axis."""
+    return () if output.axis == len(output.shape) - 1 else broadcast_origins(output)
 
 
-def embedding_origins(made: OutputAxis) -> AxisOrigins:
-    """An embedding adds the last axis to those of its indexes."""
-    return () if made.axis == len(made.shape) - 1 else [(made.first, made.axis)]
+def embedding_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for an embedding, which adds the last axis to those of its indices."""
+    return () if output.axis == len(output.shape) - 1 else [(output.first, output.axis)]
 
 
-# ------------------------------------------------------------ lists, products
-def concat_origins(made: OutputAxis) -> AxisOrigins:
-    """Along `dim` every operand adds to the size; the other axes are the first one's."""
-    dim = int_or_zero(made.row.get("dim", 0)) % len(made.shape)
-    if made.axis == dim:
-        return [(operand, dim) for operand in made.operands]
-    return [(made.first, made.axis)]
+# ------------------------------------------------------------ concatenations, products
+def concat_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for a concat: along `dim` all operands; other axes follow the first operand."""
+    dim = int_or_zero(output.row.get("dim", 0)) % len(output.shape)
+    if output.axis == dim:
+        return [(operand, dim) for operand in output.operands]
+    return [(output.first, output.axis)]
 
 
-def stack_origins(made: OutputAxis) -> AxisOrigins:
-    dim = int_or_zero(made.row.get("dim", 0)) % len(made.shape)
-    return () if made.axis == dim else [(made.first, made.axis - (made.axis > dim))]
+def stack_origins(output: OutputAxis) -> AxisOrigins:
+    dim = int_or_zero(output.row.get("dim", 0)) % len(output.shape)
+    return () if output.axis == dim else [(output.first, output.axis - (output.axis > dim))]
 
 
-def matmul_origins(made: OutputAxis) -> AxisOrigins:
-    """(…, n, k) @ (…, k, m): n from the left one, m from the right one."""
-    left, right = made.operands[0], made.operands[-1]
-    if made.axis == len(made.shape) - 1 and len(made.operands) > 1 and len(right.value.shape) > 1:
+def matmul_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for (…, n, k) @ (…, k, m): n from the left operand, m from the right one."""
+    left, right = output.operands[0], output.operands[-1]
+    if output.axis == len(output.shape) - 1 and len(output.operands) > 1 and len(right.value.shape) > 1:
         return [(right, len(right.value.shape) - 1)]
-    if len(right.value.shape) == 1:  # of a vector nothing is left
-        return [(left, made.axis)]
-    axis = made.axis - len(made.shape) + len(left.value.shape)
-    return [(left, axis)] if axis >= 0 else broadcast_origins(made)
+    if len(right.value.shape) == 1:  # a vector leaves no axis
+        return [(left, output.axis)]
+    axis = output.axis - len(output.shape) + len(left.value.shape)
+    return [(left, axis)] if axis >= 0 else broadcast_origins(output)
 
 
-def attention_origins(made: OutputAxis) -> AxisOrigins:
-    source = made.operands[2] if made.axis == len(made.shape) - 1 and len(made.operands) > 2 else made.first
-    return [(source, made.axis)]
+def attention_origins(output: OutputAxis) -> AxisOrigins:
+    source = output.operands[2] if output.axis == len(output.shape) - 1 and len(output.operands) > 2 else output.first
+    return [(source, output.axis)]
 
 
 # ------------------------------------------------------------ views
-def view_origins(made: OutputAxis) -> AxisOrigins:
-    """Axes whose products agree belong together: (16, 5, 5) → 400."""
-    for before, after in attach_ones(axis_groups(made.first.value.shape, made.shape)):
-        if made.axis in after:
-            return [(made.first, axis) for axis in before]
+def view_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for a view: axes with equal products belong together, as in (16, 5, 5) → 400."""
+    for before, after in attach_ones(axis_groups(output.first.value.shape, output.shape)):
+        if output.axis in after:
+            return [(output.first, axis) for axis in before]
     return ()
 
 
-def transpose_origins(made: OutputAxis) -> AxisOrigins:
-    """`transpose(dim0, dim1)`."""
-    rank = len(made.shape)
-    one, other = (int_or_zero(made.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
-    return [(made.first, {one: other, other: one}.get(made.axis, made.axis))]
+def transpose_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for `transpose(dim0, dim1)`."""
+    rank = len(output.shape)
+    one, other = (int_or_zero(output.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
+    return [(output.first, {one: other, other: one}.get(output.axis, output.axis))]
 
 
-def matrix_transpose_origins(made: OutputAxis) -> AxisOrigins:
-    """`t()`, `.T`, `.mT` of a matrix."""
-    rank = len(made.shape)
+def matrix_transpose_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for `t()`, `.T` and `.mT` of a matrix."""
+    rank = len(output.shape)
     last = {rank - 1: rank - 2, rank - 2: rank - 1} if rank > 1 else {}
-    return [(made.first, last.get(made.axis, made.axis))]
+    return [(output.first, last.get(output.axis, output.axis))]
 
 
-def permute_origins(made: OutputAxis) -> AxisOrigins:
-    dims = made.row.get("dims")
+def permute_origins(output: OutputAxis) -> AxisOrigins:
+    dims = output.row.get("dims")
     assert isinstance(dims, tuple)
-    return [(made.first, int_or_zero(dims[made.axis]) % len(made.shape))]
+    return [(output.first, int_or_zero(dims[output.axis]) % len(output.shape))]
 
 
-def reduction_origins(made: OutputAxis) -> AxisOrigins:
-    """A reduction or a squeeze: the axes that are left are those of equal size, in order."""
-    old = made.first.value.shape
-    if len(old) == len(made.shape):
-        return [(made.first, made.axis)] if old[made.axis] == made.shape[made.axis] else ()
-    dim = made.row.get("dim")
+def reduction_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for a reduction or a squeeze: remaining axes in order."""
+    old = output.first.value.shape
+    if len(old) == len(output.shape):
+        return [(output.first, output.axis)] if old[output.axis] == output.shape[output.axis] else ()
+    dim = output.row.get("dim")
     gone = {int_or_zero(d) % len(old) for d in (dim if isinstance(dim, tuple) else (dim,)) if isinstance(d, int)}
     left = [axis for axis in range(len(old)) if axis not in gone]
-    if len(left) != len(made.shape):
-        left = matching_axes(old, made.shape)
-    return [(made.first, left[made.axis])] if made.axis < len(left) else ()
+    if len(left) != len(output.shape):
+        left = matching_axes(old, output.shape)
+    return [(output.first, left[output.axis])] if output.axis < len(left) else ()
 
 
-def index_origins(made: OutputAxis) -> AxisOrigins:
-    """`x[:, 0, 1:]`: a slice keeps its axis, a number takes it away, None makes one; a tensor's axes are guessed."""
-    index = made.row.get("index", "?")
+def index_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for `x[:, 0, 1:]`: a slice keeps its axis, an integer removes it, None inserts one; with a
+    tensor as index they are guessed from the sizes."""
+    index = output.row.get("index", "?")
     entries = list(index) if isinstance(index, tuple) else [index]
     if any(isinstance(entry, str) and ":" not in entry and entry != "..." for entry in entries):
-        return reduction_origins(made)
-    where, _ = index_axes(entries, len(made.first.value.shape))
-    return [(made.first, old) for old, new in where.items() if new == [made.axis]]
+        return reduction_origins(output)
+    where, _ = index_axes(entries, len(output.first.value.shape))
+    return [(output.first, old) for old, new in where.items() if new == [output.axis]]
 
 
 def matching_axes(old: Shape, new: Shape) -> list[int]:
-    """The axes of `old` that `new` may consist of, from the right."""
+    """Return the axes of `old` that `new` may consist of, matched from the right."""
     found: list[int] = []
     axis = len(old)
     for size in reversed(new):
@@ -163,25 +165,30 @@ def matching_axes(old: Shape, new: Shape) -> list[int]:
     return found
 
 
-def unsqueeze_origins(made: OutputAxis) -> AxisOrigins:
-    """`unsqueeze(dim)`."""
-    dim = int_or_zero(made.row.get("dim", 0)) % len(made.shape)
-    return () if made.axis == dim else [(made.first, made.axis - (made.axis > dim))]
+def unsqueeze_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for `unsqueeze(dim)`."""
+    dim = int_or_zero(output.row.get("dim", 0)) % len(output.shape)
+    return () if output.axis == dim else [(output.first, output.axis - (output.axis > dim))]
 
 
-# ------------------------------------------------------------ the rest
-def broadcast_origins(made: OutputAxis) -> AxisOrigins:
-    """The first operand that has this size there, aligned to the right as broadcasting does."""
-    for operand in made.operands:
-        axis = made.axis - len(made.shape) + len(operand.value.shape)
-        if 0 <= axis < len(operand.value.shape) and operand.value.shape[axis] == made.shape[made.axis]:
+# ------------------------------------------------------------ other functions
+def broadcast_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the first operand with this size there, aligned to the right as in broadcasting."""
+    for operand in output.operands:
+        axis = output.axis - len(output.shape) + len(operand.value.shape)
+        if 0 <= axis < len(operand.value.shape) and operand.value.shape[axis] == output.shape[output.axis]:
             return [(operand, axis)]
     return ()
 
 
-def kept_axis_origins(made: OutputAxis) -> AxisOrigins:
-    """Sizes may change, axes do not (padding, interpolation, pixel shuffles, slices)."""
-    return [(made.first, made.axis)] if len(made.first.value.shape) == len(made.shape) else reduction_origins(made)
+def kept_axis_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for functions that change sizes and keep axes (padding, interpolation, pixel shuffles,
+    slices)."""
+    return (
+        [(output.first, output.axis)]
+        if len(output.first.value.shape) == len(output.shape)
+        else reduction_origins(output)
+    )
 
 
 def int_or_zero(value: object) -> int:

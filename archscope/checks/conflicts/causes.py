@@ -1,13 +1,13 @@
-"""Why shapes do not fit: a conflict and the steps on its sides → its class.
+"""The class of a conflict's cause, from the mismatch and the steps on its sides.
 
-layout        ranks differ, axes stand in another order, a view counts other elements
+layout        ranks differ, axes are in another order, or a view has another number of elements
 batch         the batch dimension was changed
 channels      a layer makes or expects another number of channels or features
-stride        one side goes in larger steps than the other
-off-by-one    one window without its padding, or one that rounds
-spatial-size  several windows that round or lack their padding
-kernel-size   a window larger than what it slides over
-input-size    made for an input of another size: a Linear behind a map, a table of positions, a size in the code
+stride        the sides have different total strides
+off-by-one    one window without padding, or one that rounds
+spatial-size  several windows that round or lack padding
+kernel-size   a window larger than its input
+input-size    made for an input of another size: a Linear after a map, a table of positions, a size in the code
 divisibility  a number that does not divide what it should: heads, groups, windows
 source        another value was meant
 
@@ -32,7 +32,7 @@ CAUSE_CLASSES = (
     *("divisibility", "source"),
 )
 LAST_AXIS_ARGUMENTS = ("in_features", "normalized_shape", "embed_dim")
-"""Arguments of layers that read the last axis."""
+"""Arguments that state the size of the last axis."""
 DIVISOR_ARGUMENTS = ("groups", "num_heads", "num_groups", "nhead")
 """Arguments that must divide a size."""
 
@@ -49,19 +49,18 @@ FINER_CAUSES: Mapping[str, Sequence[str]] = {
     "layout": ("divisibility",),
     "stride": ("kernel-size",),
 }
-"""A class that a fix shows → those of a conflict that say more than it does."""
+"""The class that a fix suggests → more precise classes of a conflict that take precedence."""
 
 
 def more_precise_cause(shown: str, cause: str) -> str:
-    """The class that a fix shows; the conflict's own where that says the same more precisely, or nothing is shown."""
+    """Return the class that a fix suggests, or the conflict's own if that is more precise or the fix suggests none."""
     return cause if not shown or cause in FINER_CAUSES.get(shown, ()) else shown
 
 
 @dataclass(frozen=True)
 class ConflictFacts:
-    """What a cause is read off: the shapes of the operands, the steps on each side since the fork, the names of the
-    axes counted in the widest shape, what a sum's operands are to each other, the dimension along which values were
-    to be joined."""
+    """The facts that determine a cause: operand shapes, the steps on each side since the fork, the axis names of the
+    widest shape, the relation of the operands, and the dimension along which values should have been concatenated."""
 
     mismatch: Mismatch
     shapes: Sequence[Shape]
@@ -72,13 +71,13 @@ class ConflictFacts:
 
     @property
     def spatial(self) -> list[int]:
-        """The disagreeing axes that are an image's height or width, a sequence's length."""
+        """The disagreeing axes that are positions: an image's height or width, a sequence's length."""
         images = len(self.shapes[0]) == 4 or any(resizes_image(change) for side in self.sides for change in side)
         return [axis for axis in self.mismatch.axes if is_spatial(self.name(axis), axis, images=images)]
 
     @property
     def is_of_sizes(self) -> bool:
-        """Whether no disagreeing axis is the batch or the channels."""
+        """True if no disagreeing axis is the batch or the channels."""
         return all(axis > 0 and self.name(axis) not in ("N", "C") for axis in self.mismatch.axes)
 
     def name(self, axis: int) -> str:
@@ -86,12 +85,12 @@ class ConflictFacts:
 
 
 def is_spatial(name: str, axis: int, *, images: bool) -> bool:
-    """Whether an axis is one of positions; without a name, in images, the ones behind the channels."""
+    """Return whether an axis is one of positions; without a name, in images, those after the channels."""
     return bool(SPATIAL_LETTERS & set(name.split(MERGED_SEPARATOR))) if name else images and axis > 1
 
 
 def classify_cause(found: ConflictFacts) -> str:
-    """The class of a conflict."""
+    """Return the class of a conflict's cause."""
     mismatch, shapes = found.mismatch, found.shapes
     if mismatch.kind == "view":
         rest = "divisibility" if has_bad_divisor(found) else "layout"
@@ -125,12 +124,13 @@ def classify_cause(found: ConflictFacts) -> str:
 
 
 def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
-    """The number of examples that a view was written for: it has all features of several in one; 0 for other views."""
-    told = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else ()
-    one = prod(shape[1:])
-    if not isinstance(told, tuple) or len(told) != 2 or told[0] not in (-1, 1) or one < 2 or told[1] % one:
+    """Return the number of examples that a view was written for, if it merges all their features in one axis; else
+    0."""
+    sizes = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else ()
+    example = prod(shape[1:])
+    if not isinstance(sizes, tuple) or len(sizes) != 2 or sizes[0] not in (-1, 1) or example < 2 or sizes[1] % example:
         return 0
-    return int(told[1] // one)
+    return int(sizes[1] // example)
 
 
 def drop_ones(shape: Shape) -> Shape:
@@ -138,30 +138,30 @@ def drop_ones(shape: Shape) -> Shape:
 
 
 def is_channel_mismatch(found: ConflictFacts) -> bool:
-    """Whether a table has another number of channels than what it is added to."""
+    """Return whether a table has another number of channels than the value that it is added to."""
     return bool(found.mismatch.axes) and all(found.name(axis) == "C" for axis in found.mismatch.axes)
 
 
 def has_bad_divisor(found: ConflictFacts) -> bool:
-    """Whether a view splits an axis into numbers of which one was to divide it."""
-    says = found.mismatch.wrong_argument
-    told = says.given if says is not None and isinstance(says.given, tuple) else ()
-    return any(factors.divisor for factors in find_view_factors(told, found.shapes[0], position_axes(found.names)))
+    """Return whether a view splits an axis into numbers of which one should divide it."""
+    wrong = found.mismatch.wrong_argument
+    sizes = wrong.given if wrong is not None and isinstance(wrong.given, tuple) else ()
+    return any(factors.divisor for factors in find_view_factors(sizes, found.shapes[0], position_axes(found.names)))
 
 
 def has_fixed_output_size(change: AxisChange) -> bool:
-    """Whether a layer resizes to a written size, whatever it gets; a call may be told one that was worked out."""
+    """Return whether a layer resizes to a constant size; in a call, the size may have been computed."""
     row = change.row
     return row.short_name == "interpolate" and row.op != row.short_name and row.get("size") is not None
 
 
 def uneven_changes(side: Sequence[AxisChange]) -> list[AxisChange]:
-    """The windows of one side that give another size than their stride alone would."""
+    """Return the windows of one side whose output size differs from input size / stride."""
     return [change for change in side if is_uneven(change)]
 
 
 def is_uneven(change: AxisChange) -> bool:
-    """Whether a window rounds or lacks its padding along one of the axes in question."""
+    """Return whether a window rounds or lacks padding along one of the axes in question."""
     window = window_of(change.row)
     if window is None:
         return False
@@ -177,37 +177,41 @@ def is_uneven(change: AxisChange) -> bool:
 def classify_layer_cause(
     mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[AxisChange]], names: Sequence[str]
 ) -> str:
-    """A layer was told a size: a Flatten is missing, or it was flattened from another size of image, or it is wrong."""
-    says = mismatch.wrong_argument
-    if says is None:  # it cannot take its input at all: another rank, or an image smaller than the window
+    """Return the class for a layer with a wrong size argument: a missing Flatten, a flattened image of another size, or
+    a wrong number."""
+    wrong = mismatch.wrong_argument
+    if wrong is None:  # it rejects its input: another rank, or an image smaller than the window
         return "kernel-size" if mismatch.axes else "layout"
-    if says.argument == "padding":
+    if wrong.argument == "padding":
         return "off-by-one"
-    if says.argument == "batch_first":
+    if wrong.argument == "batch_first":
         return "layout"
-    if says.argument == "hx":
+    if wrong.argument == "hx":
         return "batch" if mismatch.axes == (1,) else "channels"
-    if isinstance(says.given, tuple) and isinstance(says.needed, tuple) and len(says.given) != len(says.needed):
+    if isinstance(wrong.given, tuple) and isinstance(wrong.needed, tuple) and len(wrong.given) != len(wrong.needed):
         return "layout"
-    if says.argument in DIVISOR_ARGUMENTS:
+    if wrong.argument in DIVISOR_ARGUMENTS:
         return "divisibility"
     if is_size_of_other_axis(mismatch, shape, names) or are_channels_last(mismatch, shape, sides):
         return "layout"
     flattened = [change for side in sides for change in side if change.row.short_name in ("flatten", "view", "reshape")]
     resized = [change for side in sides for change in side if change.is_resizable and change.changed]
-    if flattened and resized and fits_another_image(says.given, flattened[-1]):
+    if flattened and resized and fits_another_image(wrong.given, flattened[-1]):
         return "input-size"
     return "channels"
 
 
 def are_channels_last(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence[AxisChange]]) -> bool:
-    """Whether the last axis of a convolution's input has the channels that it was told, and no other has; not where a
-    convolution made its dimension 1. sides: the steps that did."""
-    says = mismatch.wrong_argument
-    said = says.given if says is not None and says.argument == "in_channels" else None
+    """Return whether only the last axis of a convolution's input has the stated number of channels, and no convolution
+    made dimension 1.
+
+    sides: the steps that made the input.
+    """
+    wrong = mismatch.wrong_argument
+    declared = wrong.given if wrong is not None and wrong.argument == "in_channels" else None
     rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
-    made = any(change.row.short_name.startswith("conv") and axis == 1 for change, axis in changed_axes(sides))
-    return len(shape) == rank and shape[-1] == said and said not in shape[1:-1] and not made
+    from_conv = any(change.row.short_name.startswith("conv") and axis == 1 for change, axis in changed_axes(sides))
+    return len(shape) == rank and shape[-1] == declared and declared not in shape[1:-1] and not from_conv
 
 
 def changed_axes(sides: Sequence[Sequence[AxisChange]]) -> Iterator[tuple[AxisChange, int]]:
@@ -215,41 +219,42 @@ def changed_axes(sides: Sequence[Sequence[AxisChange]]) -> Iterator[tuple[AxisCh
 
 
 def is_size_of_other_axis(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:
-    """Whether a layer over the last axis was told the size of another one, or of all of them together."""
-    says = mismatch.wrong_argument
-    if says is None or len(shape) < 3 or says.argument not in (*LAST_AXIS_ARGUMENTS, "input_size") or 0 in shape:
+    """Return whether the size that a layer states for the last axis is that of another axis, or the product of all
+    axes."""
+    wrong = mismatch.wrong_argument
+    if wrong is None or len(shape) < 3 or wrong.argument not in (*LAST_AXIS_ARGUMENTS, "input_size") or 0 in shape:
         return False
-    said = last_declared_size(says.given)
-    return bool(axes_of_declared_size(said, shape, names)) or (
-        says.argument == "in_features" and prod(shape[1:]) == said
+    declared = last_declared_size(wrong.given)
+    return bool(axes_of_declared_size(declared, shape, names)) or (
+        wrong.argument == "in_features" and prod(shape[1:]) == declared
     )
 
 
-def last_declared_size(said: object) -> object:
-    """The size that a layer was told of the last axis."""
-    return said[-1] if isinstance(said, tuple) and len(said) == 1 else said
+def last_declared_size(given: object) -> object:
+    """Return the size that a layer states for the last axis."""
+    return given[-1] if isinstance(given, tuple) and len(given) == 1 else given
 
 
-def axes_of_declared_size(said: object, shape: Shape, names: Sequence[str]) -> list[int]:
-    """The axes but the batch and the last that have the size that a layer was told, channels first; of channels that
-    stand last none: an axis of positions that is as long is so by chance."""
-    found = [axis for axis in range(1, len(shape) - 1) if shape[axis] == said]
+def axes_of_declared_size(declared: object, shape: Shape, names: Sequence[str]) -> list[int]:
+    """Return the axes (except batch and last) of the size that a layer states, channels first. If the channels are
+    last, axes of positions are left out: an equal length is a coincidence."""
+    found = [axis for axis in range(1, len(shape) - 1) if shape[axis] == declared]
     named = {axis: names[axis] for axis in range(len(shape)) if axis < len(names)}
     if named.get(len(shape) - 1) == "C":
         found = [axis for axis in found if not SPATIAL_LETTERS & set(named.get(axis, "").split(MERGED_SEPARATOR))]
     return sorted(found, key=lambda axis: named.get(axis) != "C")
 
 
-def fits_another_image(said: object, flattened: AxisChange) -> bool:
-    """Whether a number of features is the channels that were flattened times the area of another map: any length of a
-    sequence, a square or a cube, or an area of the map's own ratio."""
+def fits_another_image(features: object, flattened: AxisChange) -> bool:
+    """Return whether a number of features is the number of flattened channels times the area of another map: a sequence
+    of any length, a square or cube, or a map of the same ratio."""
     source = flattened.row.inputs[0].value.shape
-    return isinstance(said, int) and len(source) > 2 and bool(map_with_features(said, source[1:]))
+    return isinstance(features, int) and len(source) > 2 and bool(map_with_features(features, source[1:]))
 
 
 def map_with_features(features: int, given: Shape) -> Shape:
-    """Channels and sides of the map that has so many features, with the channels of the given one; empty where there is
-    no such map."""
+    """Return channels and sides of the map with this number of features and the channels of `given`; () if there is
+    none."""
     channels, *sides = given
     if channels < 1 or features % channels:
         return ()
@@ -258,8 +263,8 @@ def map_with_features(features: int, given: Shape) -> Shape:
 
 
 def map_with_area(area: int, given: Shape) -> Shape | None:
-    """The sides of a map of this area: of a square, a cube or a sequence; of a map as wide for its height as the given
-    one. None where there is no such map."""
+    """Return the sides of the map of this area: a square, a cube, a sequence, or a map with the ratio of `given`; None
+    if there is none."""
     side = round(area ** (1 / len(given)))
     if side > 0 and side ** len(given) == area:
         return (side,) * len(given)
@@ -269,7 +274,8 @@ def map_with_area(area: int, given: Shape) -> Shape | None:
 
 
 def is_layout_conflict(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
-    """Ranks that must be equal and are not, axes in another order, a concat along a wrong axis, a missing transpose."""
+    """Return whether ranks that must be equal differ, axes are in another order, a concat has the wrong dimension, or a
+    transpose is missing."""
     ranks = {len(shape) for shape in shapes}
     if len(ranks) > 1:
         batched = min(ranks) > 1 and len({shape[0] for shape in shapes}) == 1  # (N, C) beside (N, C, H, W)
@@ -282,29 +288,29 @@ def is_layout_conflict(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
 
 
 def is_reordered(shapes: Sequence[Shape]) -> bool:
-    """The same sizes in another order."""
+    """Return whether the shapes have the same sizes in another order."""
     return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
 
 
 def resizes_image(change: AxisChange) -> bool:
-    """Whether a step resizes an image: a convolution, a pool, an interpolation."""
+    """Return whether a step resizes an image: a convolution, a pool, an interpolation."""
     return "conv" in change.row.short_name or "pool" in change.row.short_name or change.row.short_name in RESAMPLING_OPS
 
 
 def total_stride(side: Sequence[AxisChange]) -> float:
-    """How much smaller the steps of one side make an image: the product of their strides."""
+    """Return the factor by which the steps of one side shrink an image: the product of their strides."""
     factors = [window_stride(change.row) for change in side if change.is_resizable]
     return prod([*factors, *(shrink_factor(change) for change in side if change.row.short_name in RESAMPLING_OPS)])
 
 
 def shrink_factor(change: AxisChange) -> float:
-    """How much smaller an interpolation or a pixel shuffle makes an image: a fraction where it enlarges it."""
+    """Return the factor by which an interpolation or pixel shuffle shrinks an image; less than 1 if it enlarges it."""
     sizes = [(before, after) for axis, before, after in change.axes if axis > 1 and before]
     return sizes[-1][0] / sizes[-1][1] if sizes and sizes[-1][0] and sizes[-1][1] else 1.0
 
 
 def window_stride(row: Row) -> float:
-    """The stride of a window along its last axis; a transposed convolution's is a fraction."""
+    """Return the stride of a window along its last axis; the reciprocal for a transposed convolution."""
     given = row.get("stride") or row.get("kernel_size") or 1
     step = given[-1] if isinstance(given, tuple) else given
     number = float(step) if isinstance(step, (int, float)) else 1.0
@@ -312,7 +318,8 @@ def window_stride(row: Row) -> float:
 
 
 def leftover_rows(change: AxisChange) -> int:
-    """How many rows of its padded input a window leaves over at the end; 0 where it divides, or is no window."""
+    """Return the number of rows of the padded input that a window leaves over at the end; 0 if it divides, or for other
+    steps."""
     window = window_of(change.row)
     size = next((before for axis, before, _ in change.axes if before is not None and axis > 1), None)
     if window is None or window.transposed or size is None:

@@ -1,4 +1,4 @@
-"""Values that were joined along another dimension than they were to be."""
+"""Values that were concatenated along the wrong dimension."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ FEATURE_COUNT_ARGUMENTS = ("in_features", "normalized_shape", "input_size", "emb
 
 
 def find_concat(operand: Operand, index: TraceIndex) -> Row | None:
-    """The concat that made an operand, up to steps of one input that keep the shape; None where none did."""
+    """Return the concat that made an operand, up to shape-preserving steps with one input; None if there is none."""
     row = index.maker(operand)
     while row is not None and row.short_name not in CONCAT_OPS:
-        kept = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
-        row = index.maker(kept[0]) if len(kept) == 1 else None
+        same_shape = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
+        row = index.maker(same_shape[0]) if len(same_shape) == 1 else None
     return row
 
 
 def concat_dim_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
-    """The dimension along which a concat before a layer would give what the layer was told.
+    """Return the dimension along which a concat before a layer would give the size that the layer states.
 
-    None where no concat made its input, up to steps that keep the shape, or where it joins along that dimension, or the
-    operands cannot be joined so.
+    None if no concat made its input (up to shape-preserving steps), if it already joins along that dimension, or if the
+    operands cannot be joined that way.
     """
-    says = mismatch.wrong_argument
-    said = says.given[-1] if says is not None and isinstance(says.given, tuple) and len(says.given) == 1 else None
-    said = says.given if said is None and says is not None else said
-    argument = says.argument if says is not None else ""
+    wrong = mismatch.wrong_argument
+    declared = (
+        wrong.given[-1] if wrong is not None and isinstance(wrong.given, tuple) and len(wrong.given) == 1 else None
+    )
+    declared = wrong.given if declared is None and wrong is not None else declared
+    argument = wrong.argument if wrong is not None else ""
     row = (
         find_concat(mismatch.operands[0], index)
         if argument in (*CHANNEL_COUNT_ARGUMENTS, *FEATURE_COUNT_ARGUMENTS)
@@ -43,19 +45,19 @@ def concat_dim_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
     shapes = [one.value.shape for one in row.inputs] if row is not None else []
     rank = len(shapes[0]) if shapes else 0
     dim = 1 if argument in CHANNEL_COUNT_ARGUMENTS else rank - 1
-    present = row.get("dim", 0) if row is not None else 0
-    if rank < 2 or not isinstance(present, int) or {len(shape) for shape in shapes} != {rank} or present % rank == dim:
+    dim_now = row.get("dim", 0) if row is not None else 0
+    if rank < 2 or not isinstance(dim_now, int) or {len(shape) for shape in shapes} != {rank} or dim_now % rank == dim:
         return None
     others = {shape[:dim] + shape[dim + 1 :] for shape in shapes}
-    return dim if len(others) == 1 and sum(shape[dim] for shape in shapes) == said else None
+    return dim if len(others) == 1 and sum(shape[dim] for shape in shapes) == declared else None
 
 
 def concat_dim_beside(mismatch: Mismatch, history: AxisHistory, names: Sequence[str], *, apart: bool) -> int | None:
-    """The dimension along which a table fits what a concat joins it to, or tokens of one input those of another: the
-    only one in which they differ.
+    """Return the only dimension in which a table differs from the value that it is joined to, or tokens of one input
+    from those of another; that is the dimension that was meant.
 
-    names: of the axes. apart: the sizes come from several inputs. None for two values that were computed of one: a skip
-    of another size is no slip of the dimension.
+    names: of the axes. apart: the sizes come from several inputs. None for two values computed from one: a skip
+    connection of another size is no wrong dimension.
     """
     if mismatch.kind != "concat" or len(mismatch.axes) != 1 or len(mismatch.operands) != 2:
         return None

@@ -1,8 +1,8 @@
-"""What is behind every mismatch of a run: its operands, the steps of each since the fork, the class of its cause.
+"""The diagnosis of every mismatch of a run: its operands, the steps of each since the fork, and the class of its cause.
 
-    TraceIndex → Mismatches, those at one place together ─ AxisHistory ─→ sides since the fork ─→ cause → Diagnosis
+    TraceIndex → Mismatches, grouped by place ─ AxisHistory ─→ sides since the fork ─→ cause → Diagnosis
 
-Computed from shapes, so it is the same on every device. `render.conflicts` has the words.
+Computed from shapes, so it is the same on every device. `render.conflicts` writes the text.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ OPERAND_ROLES = {
     "product": ("left", "right"),
     "attention": ("query", "key", "value", "mask"),
 }
-"""What the operands of a product are called."""
+"""The names of the operands of a product."""
 
 
 def diagnose_conflicts(index: TraceIndex) -> list[Diagnosis]:
-    """What is behind each mismatch, in the order of the run; the same one at the same place of the text once."""
-    found, demands = index.trace.mismatches, NetConstraints(AxisHistory(index))
+    """Return a Diagnosis of each mismatch in the order of the run; equal ones at the same place of the text as one."""
+    found, constraints = index.trace.mismatches, NetConstraints(AxisHistory(index))
     alike: dict[object, list[int]] = {}
     for number, one in enumerate(found):
         place = one.site.place
         alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
-    return [diagnose_conflict([found[n] for n in same], demands, found[: same[0]]) for same in alike.values()]
+    return [diagnose_conflict([found[n] for n in same], constraints, found[: same[0]]) for same in alike.values()]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A mismatch with its operands as they really are, what they are called, and the steps of each since the fork.
+    """A mismatch with its original operands, their names, and the steps of each since the fork.
 
-    constraints: what must fit in the net, for all its conflicts. axis_names: of those of the widest operand. relation:
-    what operands are to each other: `residual`, `table`, `pyramid`, `positions`, `inputs` or "". intended_dim: the
-    dimension along which the values before a layer, or those of a concat, were to be joined; None where nothing shows
-    that. rounded: of a pyramid or a concat, the window before both sides that gives what they share another size than
-    its stride alone. inputs_apart: where the sizes on every disagreeing axis follow inputs, and not all the same one,
-    the axis with those of each operand. tested_fits: sizes of inputs that a run has shown to fit.
+    constraints: what must fit in the net, for all its conflicts. axis_names: the axis names of the widest operand.
+    relation: the relation of the operands: `residual`, `table`, `pyramid`, `positions`, `inputs` or "". intended_dim:
+    the dimension along which the values before a layer, or those of a concat, should have been joined; None if unknown.
+    rounded: for a pyramid or a concat, the window before both sides that gives their common value another size than its
+    stride alone. inputs_apart: if the sizes on every disagreeing axis come from several inputs, each axis with the
+    origins of its sizes. tested_fits: input sizes that a run has shown to fit.
     """
 
     mismatch: Mismatch
@@ -76,13 +76,12 @@ class Diagnosis:
 
     @property
     def all_axis_names(self) -> AxisNames:
-        """The names of the axes of every value of the run."""
+        """The axis names of every value of the run."""
         return self.constraints.names
 
     @property
     def known_names(self) -> AxisLabels:
-        """The names of the axes where steps before the conflict gave them; none where it is the layer in conflict that
-        names what it reads."""
+        """The axis names that steps before the conflict gave; empty if only the layer in conflict names them."""
         return self.axis_names if any(self.sides) else ()
 
     @property
@@ -91,7 +90,7 @@ class Diagnosis:
 
     @cached_property
     def no_op_views(self) -> tuple[Row, ...]:
-        """Of operands of several ranks, the views on their way that left the shape as it was: `flatten(3)` of maps."""
+        """For operands of different ranks, earlier views that kept the shape, such as `flatten(3)` of maps."""
         if len(set(map(len, self.shapes))) < 2:
             return ()
         rows = {row for operand in self.operands for row in self.index.ancestors(operand).values() if row >= 0}
@@ -104,17 +103,17 @@ class Diagnosis:
 
     @cached_property
     def fits(self) -> Sequence[FittingSizes]:
-        """Of each input by itself the sizes at which the operands would fit; none where that is not known."""
+        """For each input alone the sizes at which the operands would fit; empty if unknown."""
         return () if self.likely else self.tested_fits or find_fitting_sizes(self.constraints, self.mismatch)
 
     @property
     def fit(self) -> FittingSizes | None:
-        """The first of these."""
+        """The first of `fits`."""
         return next(iter(self.fits), None)
 
     @cached_property
     def possible_fits(self) -> Sequence[FittingSizes]:
-        """Where nothing is known, sizes that are worth a run."""
+        """If `fits` is empty, sizes that are worth a run."""
         return () if self.likely or self.fits else find_possible_sizes(self.constraints, self.mismatch)
 
     @property
@@ -122,28 +121,28 @@ class Diagnosis:
         return tuple(operand.value.shape for operand in self.operands)
 
 
-def diagnose_conflict(same: Sequence[Mismatch], demands: NetConstraints, earlier: Sequence[Mismatch]) -> Diagnosis:
-    """The first of several mismatches at one place; other paths stand beside it."""
-    mismatch, history = same[0], demands.history
+def diagnose_conflict(same: Sequence[Mismatch], constraints: NetConstraints, earlier: Sequence[Mismatch]) -> Diagnosis:
+    """Return the Diagnosis of the first of several mismatches at one place; `also` has the paths of the others."""
+    mismatch, history = same[0], constraints.history
     alone = mismatch.kind in ("layer", "view")
     given = mismatch.operands[:1] if alone else mismatch.operands
-    given = given[-2:] if mismatch.kind == "product" else given  # the bias of addmm is none of the two
+    given = given[-2:] if mismatch.kind == "product" else given  # without the bias of addmm
     operands = tuple(map(history.original_operand, given)) if mismatch.site.conflict is not None else given
     apart = () if alone else find_inputs_apart(mismatch, operands, history.index)
     fork = None if alone or apart else history.fork(operands)
     since = -1 if fork is None else fork
     axes = mismatch.axes or range(max(len(operand.value.shape) for operand in operands))
-    asked = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
-    sides = tuple(tuple(history.changes(operand, own, since=since)) for operand, own in asked)
-    mended = {before.row: before for before in earlier}
-    met = CombinedOperands(mismatch, operands, sides, fork, history, bool(apart))
-    relation = operand_relation(met)
-    order = operand_order(relation, met)
+    operand_axes = [(operand, own_axes(operand, axes, mismatch)) for operand in operands]
+    sides = tuple(tuple(history.changes(operand, own, since=since)) for operand, own in operand_axes)
+    broken_rows = {before.row: before for before in earlier}
+    combined = CombinedOperands(mismatch, operands, sides, fork, history, bool(apart))
+    relation = operand_relation(combined)
+    order = operand_order(relation, combined)
     operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
     names = widest_axis_names(operands, history)
     beside = concat_dim_beside(mismatch, history, names, apart=bool(apart))
     joined = concat_dim_before(mismatch, history.index) if mismatch.kind == "layer" else beside
-    rounded = rounded_level(met, axes) if relation == "pyramid" or mismatch.kind == "concat" else None
+    rounded = rounded_level(combined, axes) if relation == "pyramid" or mismatch.kind == "concat" else None
     elsewhere = (other.site.path for other in same[1:])
     shapes = [operand.value.shape for operand in operands]
     return Diagnosis(
@@ -154,8 +153,8 @@ def diagnose_conflict(same: Sequence[Mismatch], demands: NetConstraints, earlier
         sides=sides,
         cause=classify_cause(ConflictFacts(mismatch, shapes, sides, names, relation, joined)),
         relation=relation,
-        constraints=demands,
-        likely=any(history.follows_conflict(operand, own, mended, since=since) for operand, own in asked)
+        constraints=constraints,
+        likely=any(history.follows_conflict(operand, own, broken_rows, since=since) for operand, own in operand_axes)
         or is_broken_size(mismatch, history.index, earlier),
         axis_names=names,
         intended_dim=joined,
@@ -168,7 +167,7 @@ def diagnose_conflict(same: Sequence[Mismatch], demands: NetConstraints, earlier
 def find_inputs_apart(
     mismatch: Mismatch, operands: Sequence[Operand], index: TraceIndex
 ) -> tuple[tuple[int, tuple[SizeOrigin, ...]], ...]:
-    """The disagreeing axes with where the sizes of each operand come from, where these are several inputs."""
+    """Return the disagreeing axes with the origins of each operand's size, if these are several inputs; else ()."""
     found = []
     for axis in mismatch.axes if mismatch.kind in ("add", "multiply", "concat") else ():
         own = [(op, at) for op in operands for at in own_axes(op, [axis], mismatch)]
@@ -180,9 +179,9 @@ def find_inputs_apart(
 
 
 def widest_axis_names(operands: Sequence[Operand], history: AxisHistory) -> AxisLabels:
-    """The names of the axes of the widest operand; where it has none, those that another one has, from the right.
+    """Return the axis names of the widest operand, with missing ones from other operands, aligned at the right.
 
-    Values with four axes that no layer has named are taken for images.
+    Unnamed values of rank 4 are assumed to be images.
     """
     rank = max(len(operand.value.shape) for operand in operands)
     known = [history.axis_names.of(operand.value) for operand in operands]
@@ -192,18 +191,18 @@ def widest_axis_names(operands: Sequence[Operand], history: AxisHistory) -> Axis
 
 
 def is_broken_size(mismatch: Mismatch, index: TraceIndex, earlier: Sequence[Mismatch]) -> bool:
-    """Whether a view was told a size that an earlier conflict on its way was about."""
-    said = mismatch.wrong_argument.given if mismatch.kind == "view" and mismatch.wrong_argument is not None else ()
-    if not isinstance(said, tuple) or not earlier:
+    """Return whether a view states a size that an earlier conflict on its path was about."""
+    sizes = mismatch.wrong_argument.given if mismatch.kind == "view" and mismatch.wrong_argument is not None else ()
+    if not isinstance(sizes, tuple) or not earlier:
         return False
     rows = set(index.ancestors(mismatch.operands[0]).values())
     broken = (other for other in earlier if other.row in rows and other.kind != "view")
     shapes = ((operand.value.shape, other.axes) for other in broken for operand in other.operands)
-    return any(shape[axis] in said for shape, axes in shapes for axis in axes if axis < len(shape))
+    return any(shape[axis] in sizes for shape, axes in shapes for axis in axes if axis < len(shape))
 
 
 def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[int]:
-    """The disagreeing axes, counted in this operand's own shape (they are aligned at the right)."""
+    """Return the disagreeing axes, counted in this operand's own shape (shapes are aligned at the right)."""
     rank = len(operand.value.shape)
     first = mismatch.operands[-2 if mismatch.kind == "product" and len(mismatch.operands) > 1 else 0]
     if mismatch.kind in ("product", "attention") and operand is not first and mismatch.axes:

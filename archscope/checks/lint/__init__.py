@@ -1,15 +1,16 @@
-"""What runs but is wrong or wasteful: Report → Flow → every rule → findings, equal ones of repeated blocks as one.
+"""Lint rules: nets that run but are wrong or wasteful. Report → LintContext → every rule → findings.
 
-    unused      values, modules and parameters that are paid for and not used
-    joins       residual blocks that never add
-    broadcasts  losses, sums and comparisons that broadcast in silence
-    norms       biases before norms, norms on norms, shared norms, dropout before norms
-    maps        linear maps with nothing between them, softmaxes in the middle
-    layout      views that mix axes, classifiers along an image's width
-    ranges      numbers outside of the tables that they index
-    sliding     input that windows skip or drop, kernels on padding, receptive fields
+    unused           values, modules and parameters that are not used
+    residual_blocks  residual blocks that never add
+    broadcasts       losses, sums and comparisons that broadcast silently
+    norms            biases before norms, norms on norms, shared norms, dropout before norms
+    linear_layers    linear maps with nothing between them, softmaxes in the middle
+    layout           views that mix axes, classifiers along an image's width
+    index_ranges     numbers outside of the tables that they index
+    sliding_windows  input that windows skip or drop, kernels on padding, receptive fields
 
-A rule is a function from a Flow to findings. Its measure is how seldom it is wrong about a good net.
+A rule is a function from a LintContext to findings. Rules must rarely be wrong about a good net. Equal findings of
+repeated blocks are merged.
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ def lint(
     object_size: tuple[int, int] | None = None,
     rules: Iterable[Callable[[LintContext], Iterable[Finding]]] = LINTS,
 ) -> tuple[Finding, ...]:
-    """Everything that the rules find. A net that does not run, or whose shapes do not fit, has to be mended first."""
+    """Return the findings of all rules; () for a net that does not run or whose shapes do not fit, which must be fixed
+    first.
+
+    object_size: height and width that the receptive field must cover.
+    """
     if report.trace.failure or report.trace.mismatches:
         return ()
-    flow = LintContext(report, object_size)
-    return tuple(merge_findings(finding for rule in rules for finding in rule(flow)))
+    context = LintContext(report, object_size)
+    return tuple(merge_findings(finding for rule in rules for finding in rule(context)))

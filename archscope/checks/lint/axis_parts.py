@@ -1,9 +1,9 @@
-"""Which axes of which rows the axes of a value are made of, through views, transposes and whatever keeps an axis.
+"""The axes that each axis of a value consists of, tracked through views, transposes and elementwise functions.
 
     (N, T, 64) of a Linear ─ view(N, T, 4, 16) → N, T, 4 of 64, 16 of 64 ─ transpose, reshape(N, 4 * T, 16)
         → N, [4 of 64, T], 16 of 64
 
-An axis of size 1 has no parts. What no rule follows gets axes of its own, of which nothing is known.
+An axis of size 1 has no parts. The output of a function without a rule gets new axes of unknown kind.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FEATURES, POSITIONS, BATCH, UNKNOWN = "features", "positions", "batch", ""
 
 
 class AxisPart(NamedTuple):
-    """A part of an axis that a row (or an input) made: `size` of its `whole` positions, `step` apart from each other.
+    """A part of an axis that a row (or an input) made: `size` of its `whole` positions, `step` apart.
 
-    axis: a number for that axis. kind: what it holds, where that is known.
+    axis: the number of that axis. kind: features, positions, batch, or "" if unknown.
     """
 
     axis: int
@@ -41,26 +41,26 @@ ShapeParts = tuple[AxisParts, ...]
 
 
 def axis_parts(trace: Trace) -> dict[int, ShapeParts]:
-    """The axes of every value that flows, by its id."""
-    follow = AxisPartTracker()
+    """Return the axes of every activation, by its id."""
+    tracker = AxisPartTracker()
     for operand in trace.inputs:
         shape = operand.value.shape
-        follow.known[operand.value.id] = follow.new_axes(shape, [BATCH] + [UNKNOWN] * (len(shape) - 1))
+        tracker.known[operand.value.id] = tracker.new_axes(shape, [BATCH] + [UNKNOWN] * (len(shape) - 1))
     for row in trace.rows:
-        for value, axes in zip(row.outputs, follow.outputs(row), strict=True):
-            follow.known[value.id] = axes
-    return follow.known
+        for value, axes in zip(row.outputs, tracker.outputs(row), strict=True):
+            tracker.known[value.id] = axes
+    return tracker.known
 
 
 def whole_axis(axis: AxisParts) -> AxisPart | None:
-    """The one entire axis that an axis is; None where it is a part of one, or several."""
+    """Return the single entire axis that an axis consists of; None if it is a part of one, or several."""
     return axis[0] if len(axis) == 1 and axis[0].is_entire else None
 
 
 def regroup_axes(axes: ShapeParts, shape: Shape) -> ShapeParts | None:
-    """The axes of a view of this shape; None where a size cuts an axis into parts that are not equal."""
+    """Return the axes of a view of this shape; None if a size cuts an axis into unequal parts."""
     waiting = [part for axis in axes for part in axis][::-1]
-    made: list[AxisParts] = []
+    regrouped: list[AxisParts] = []
     for size in shape:
         parts: list[AxisPart] = []
         while size > 1:
@@ -75,41 +75,41 @@ def regroup_axes(axes: ShapeParts, shape: Shape) -> ShapeParts | None:
                 part = part._replace(size=size, step=part.step * rest)
             parts.append(part)
             size //= part.size
-        made.append(merge_parts(parts))
-    return tuple(made) if not waiting else None
+        regrouped.append(merge_parts(parts))
+    return tuple(regrouped) if not waiting else None
 
 
 def merge_parts(parts: Iterable[AxisPart]) -> AxisParts:
-    """Parts of one axis that lie side by side, as one."""
-    made: list[AxisPart] = []
+    """Return the parts with adjacent parts of one axis merged."""
+    merged: list[AxisPart] = []
     for part in parts:
-        last = made[-1] if made else None
+        last = merged[-1] if merged else None
         if last is not None and last.axis == part.axis and last.step == part.step * part.size:
-            made[-1] = part._replace(size=last.size * part.size)
+            merged[-1] = part._replace(size=last.size * part.size)
         else:
-            made.append(part)
-    return tuple(made)
+            merged.append(part)
+    return tuple(merged)
 
 
 class AxisPartTracker:
-    """Rows in their order → the axes of what they give."""
+    """The axes of all values of a run so far; `outputs` is called for its rows in order."""
 
     def __init__(self) -> None:
         self.known: dict[int, ShapeParts] = {}
         self.count = 0
 
     def new_axes(self, shape: Shape, kinds: Sequence[str] = ()) -> ShapeParts:
-        """Axes that begin here."""
+        """Return new axes for a shape."""
         named = [*kinds, *[UNKNOWN] * (len(shape) - len(kinds))]
         return tuple(self.new_axis(size, kind) for size, kind in zip(shape, named, strict=True))
 
     def new_axis(self, size: int, kind: str) -> AxisParts:
-        """One axis that begins here."""
+        """Return one new axis."""
         self.count += 1
         return (AxisPart(self.count, kind, size, size),) if size > 1 else ()
 
     def outputs(self, row: Row) -> list[ShapeParts]:
-        """The axes of everything that a row gives."""
+        """Return the axes of all outputs of a row."""
         if not row.inputs:
             return [self.new_axes(value.shape) for value in row.outputs]
         short = row.short_name.removesuffix("_")
@@ -119,26 +119,26 @@ class AxisPartTracker:
         return [*found, *(self.new_axes(value.shape) for value in row.outputs[len(followed) :])]
 
     def _with_right_sizes(self, axes: ShapeParts | None, shape: Shape) -> ShapeParts:
-        """The axes that a rule found, each of which must have its size."""
+        """Return the axes that a rule found, with new axes where the size is wrong."""
         if axes is None or len(axes) != len(shape):
             return self.new_axes(shape)
         found = zip(axes, shape, strict=True)
         return tuple(a if prod(p.size for p in a) == size else self.new_axis(size, UNKNOWN) for a, size in found)
 
     def of(self, row: Row, number: int = 0) -> ShapeParts:
-        """The axes of an operand."""
+        """Return the axes of an operand."""
         value = row.inputs[number].value
         if value.id not in self.known:
             self.known[value.id] = self.new_axes(value.shape)
         return self.known[value.id]
 
     def with_new_axes(self, axes: ShapeParts, shape: Shape, where: Mapping[int, str]) -> ShapeParts:
-        """The same axes but for some that begin here, with their kinds."""
+        """Return the axes with new ones of the given kinds at some places."""
         return tuple(self.new_axis(shape[i], where[i]) if i in where else axis for i, axis in enumerate(axes))
 
 
 class RowOutput(NamedTuple):
-    """A row, the shape of the output asked for, and the axes known so far."""
+    """A row, the shape of one of its outputs, and the axes known so far."""
 
     tracker: AxisPartTracker
     row: Row
@@ -150,14 +150,15 @@ AxisPartRule = Callable[[RowOutput], ShapeParts | None]
 
 # ------------------------------------------------------------ rows that keep axes
 def elementwise_axes(at: RowOutput) -> ShapeParts | None:
-    """Element by element: the axes of the first operand of the output's shape, of one that flows if there is one."""
+    """Return the axes of the first operand with the output's shape, preferably an activation."""
     fitting = [i for i, operand in enumerate(at.row.inputs) if operand.value.shape == at.out]
     flowing = [i for i in fitting if at.row.inputs[i].value.id in at.tracker.known]
     return at.tracker.of(at.row, (flowing or fitting)[0]) if fitting else None
 
 
 def resized_axes(at: RowOutput) -> ShapeParts | None:
-    """Parts, paddings, repetitions: axes that keep their size stay, others begin here and hold what they held."""
+    """Return the axes after slicing, padding or repetition: axes of equal size stay, others are new ones of the same
+    kind."""
     axes = at.tracker.of(at.row)
     if len(axes) != len(at.out):
         return None
@@ -169,7 +170,7 @@ def resized_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def selected_axes(at: RowOutput) -> ShapeParts | None:
-    """One position along an axis (`unbind`, `select`), which goes; a part of it otherwise."""
+    """Return the axes without the one that `unbind` or `select` removes; after other slicing, see `resized_axes`."""
     axes, dim = at.tracker.of(at.row), at.row.get("dim", 0)
     if len(axes) == len(at.out) or not isinstance(dim, int):
         return resized_axes(at)
@@ -177,18 +178,18 @@ def selected_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def indexed_axes(at: RowOutput) -> ShapeParts | None:
-    """`x[:, 0, ::2]`, entry by entry."""
+    """Return the axes of `x[:, 0, ::2]`; None if an index is a tensor."""
     index, axes = at.row.get("index", "?"), at.tracker.of(at.row)
     entries = [*index] if isinstance(index, tuple) else [index]
     if any(not isinstance(e, (int, type(None))) and ":" not in str(e) and e != "..." for e in entries):
         return None
     where, _ = index_axes(entries, len(axes))
-    made: list[AxisParts] = [()] * len(at.out)
+    found: list[AxisParts] = [()] * len(at.out)
     for old, (new,) in where.items():
         kept = at.row.inputs[0].value.shape[old] == at.out[new]
         kind = axes[old][0].kind if len(axes[old]) == 1 else UNKNOWN
-        made[new] = axes[old] if kept else at.tracker.new_axis(at.out[new], kind)
-    return tuple(made)
+        found[new] = axes[old] if kept else at.tracker.new_axis(at.out[new], kind)
+    return tuple(found)
 
 
 def reduced_axes(at: RowOutput) -> ShapeParts | None:
@@ -223,7 +224,7 @@ def swapped_axes(at: RowOutput) -> ShapeParts | None:
 
 # ------------------------------------------------------------ rows that make axes
 def linear_axes(at: RowOutput) -> ShapeParts | None:
-    """A map of the last axis: linear layers, attention's output, recurrent layers."""
+    """Return the axes with a new last axis: linear layers, attention's output, recurrent layers."""
     axes = at.tracker.of(at.row)
     return at.tracker.with_new_axes(axes, at.out, {len(at.out) - 1: FEATURES}) if len(axes) == len(at.out) else None
 
@@ -233,7 +234,7 @@ def embedding_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def window_axes(at: RowOutput) -> ShapeParts | None:
-    """A convolution or a pooling: the axes that its window moves along begin here, those before them stay."""
+    """Return the axes after a convolution or a pooling: new positions, new channels for a convolution, others stay."""
     _, slid = window_and_axes(at.row)
     kinds = dict.fromkeys(slid, POSITIONS)
     if "conv" in at.row.short_name:
@@ -246,7 +247,7 @@ def window_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def adaptive_axes(at: RowOutput) -> ShapeParts | None:
-    """Adaptive pools, interpolations: channels stay, positions begin here."""
+    """Return the axes after adaptive pooling or interpolation: channels stay, positions are new."""
     axes = at.tracker.of(at.row)
     kinds = dict.fromkeys(range(2, len(at.out)), POSITIONS)
     return at.tracker.with_new_axes(axes, at.out, kinds) if len(axes) == len(at.out) else None
@@ -257,7 +258,7 @@ def pixel_shuffle_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def matmul_axes(at: RowOutput) -> ShapeParts | None:
-    """The rows of one matrix and the columns of the other."""
+    """Return the axes of the left operand, with the last one of the right."""
     one, other = at.tracker.of(at.row), at.tracker.of(at.row, 1) if len(at.row.inputs) > 1 else ()
     if len(one) != len(at.out) or len(other) != len(at.out) or len(at.out) < 2:
         return None
@@ -265,13 +266,13 @@ def matmul_axes(at: RowOutput) -> ShapeParts | None:
 
 
 def attention_axes(at: RowOutput) -> ShapeParts | None:
-    """The positions of the queries, the features of the values."""
+    """Return the positions of the queries with the features of the values."""
     query, value = at.tracker.of(at.row), at.tracker.of(at.row, 2)
     return (*query[:-1], value[-1]) if len(query) == len(value) == len(at.out) else None
 
 
 def unknown_axes(at: RowOutput) -> ShapeParts | None:
-    """Axes of which nothing is known."""
+    """Return new axes of unknown kind."""
     return at.tracker.new_axes(at.out)
 
 
@@ -295,5 +296,5 @@ AXIS_PART_RULES: Mapping[str, AxisPartRule] = {
     "embedding": embedding_axes,
     "getitem": indexed_axes,
 }
-"""Function (short name, without the underscore of an in-place one) → rule; what is not here is taken element by element
-where the shapes fit."""
+"""Function (short name, without the underscore of an in-place one) → rule. A function that is not here counts as
+elementwise if the shapes fit."""

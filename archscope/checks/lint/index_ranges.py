@@ -1,4 +1,4 @@
-"""Numbers that index a table, and reach beyond it: those of an input whose range is known, and those that count."""
+"""The rule `index-range`: indices outside of their table, from inputs with a known range or from `arange`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ SLICING_OPS = frozenset(["getitem", "select", "narrow", "chunk", "split", "tenso
 
 
 class IndexRange(NamedTuple):
-    """What numbers reach from and to, both included. source: the input that holds them, empty of those that count.
+    """The lowest and highest value of indices. source: the input that holds them, empty for `arange`.
 
-    cut: a part of the input, which may hold fewer.
+    cut: True for a slice of the input, whose range may be smaller.
     """
 
     low: int
@@ -51,7 +51,7 @@ class IndexRange(NamedTuple):
 
 
 class TableLookup(NamedTuple):
-    """A row that indexes a table of so many rows."""
+    """A row that indexes a table of `size` rows."""
 
     row: Row
     size: int
@@ -62,30 +62,33 @@ class TableLookup(NamedTuple):
         return self.numbers.low < 0 or self.numbers.high >= self.size
 
 
-def index_range(flow: LintContext) -> Iterator[Finding]:
-    """Of an input that is cut into columns with tables of their own, the largest one may be what its range is for."""
-    lookups = list(find_lookups(flow))
+def index_range(context: LintContext) -> Iterator[Finding]:
+    """Yield lookups whose indices exceed their table. If an input is split into columns for several tables, its range
+    may be that of the largest table only."""
+    lookups = list(find_lookups(context))
     fitting = {one.numbers.source for one in lookups if not one.is_out_of_range and one.numbers.cut}
     for row, size, numbers in (one for one in lookups if one.is_out_of_range):
         if numbers.cut and numbers.source in fitting:
             continue
-        table = flow.index.layer_text(row)
+        table = context.index.layer_text(row)
         has = f"{table} has rows for 0 to {units.format_count(size - 1)}"
         if numbers.source:
-            said = f"{numbers.source} holds numbers from {numbers.low} to {units.format_count(numbers.high)}, and {has}"
+            message = (
+                f"{numbers.source} holds numbers from {numbers.low} to {units.format_count(numbers.high)}, and {has}"
+            )
             help = f"a table of {units.format_count(numbers.high + 1)}, or another range of the input"
         else:
-            said = f"it is indexed by {units.format_count(numbers.high + 1)} different numbers, and {has}"
+            message = f"it is indexed by {units.format_count(numbers.high + 1)} different numbers, and {has}"
             help = f"a table of {units.format_count(numbers.high + 1)} at the least, or fewer numbers"
-        yield rule_finding("index-range", row, said, help=help)
+        yield rule_finding("index-range", row, message, help=help)
 
 
-def find_lookups(flow: LintContext) -> Iterator[TableLookup]:
-    """The rows that index tables by numbers of which something is known."""
-    given = {name: (low, high - 1) for name, low, high in flow.report.ranges}
-    inputs = flow.report.trace.inputs
+def find_lookups(context: LintContext) -> Iterator[TableLookup]:
+    """Yield the rows that index tables by numbers of known range."""
+    given = {name: (low, high - 1) for name, low, high in context.report.ranges}
+    inputs = context.report.trace.inputs
     known = {i.value.id: IndexRange(*given[i.source], i.source) for i in inputs if i.source in given}
-    for row in flow.rows:
+    for row in context.rows:
         numbers = [known[operand.value.id] for operand in row.inputs if operand.value.id in known]
         if op_name(row) == "arange" and not row.inputs and row.outputs[0].dtype.startswith("int"):
             known[row.outputs[0].id] = IndexRange(0, row.outputs[0].shape[0] - 1)
@@ -98,7 +101,7 @@ def find_lookups(flow: LintContext) -> Iterator[TableLookup]:
 
 
 def propagate_ranges(row: Row, numbers: list[IndexRange]) -> Iterator[tuple[int, IndexRange]]:
-    """What a row's outputs reach to, where it hands on what it reads: all of it, or a part."""
+    """Yield the ranges of a row's outputs, if it passes on the values that it reads, or a part of them."""
     widest = max(numbers, key=lambda one: one.high)
     if op_name(row) in SLICING_OPS and widest.source:
         yield from ((value.id, widest._replace(cut=True)) for value in row.outputs)

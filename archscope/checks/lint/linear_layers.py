@@ -1,4 +1,4 @@
-"""Chains of layers: linear maps with nothing between them, and softmaxes in the middle of a net."""
+"""The rules `linear-linear` (linear maps with nothing between them) and `softmax-inside`."""
 
 from __future__ import annotations
 
@@ -22,104 +22,107 @@ from archscope.trace import Row
 WEIGHTING_PRODUCTS = frozenset(["matmul", "bmm", "mul", "einsum", "baddbmm"])
 
 
-def linear_linear(flow: LintContext) -> Iterator[Finding]:
-    """Two linear maps in a row are one. Grouped ones are not meant; through few channels it is a factorisation. Layers
-    that are called several times are one finding."""
-    for row in flow.rows:
-        first = is_linear_map(flow, row) and flow.param_users[weight_name(flow, row)][0] is row
-        after = flow.next_op(row) if first else None
-        if after is None or not is_linear_map(flow, after) or is_patch_embedding(flow, row):
+def linear_linear(context: LintContext) -> Iterator[Finding]:
+    """Yield pairs of linear maps in a row, which are one map. Grouped ones are ignored; with few channels between them
+    the pair may be a factorisation, a note. Layers that are called several times give one finding."""
+    for row in context.rows:
+        first = is_linear_map(context, row) and context.param_users[weight_name(context, row)][0] is row
+        after = context.next_op(row) if first else None
+        if after is None or not is_linear_map(context, after) or is_patch_embedding(context, row):
             continue
-        if not sums_all_features(flow, row, after) or is_used_apart(flow, row, after) or is_low_rank(row, after):
+        if not sums_all_features(context, row, after) or is_used_apart(context, row, after) or is_low_rank(row, after):
             continue
         (into, middle), (_, out) = channels_in_out(row), channels_in_out(after)
         narrow = (middle < into and middle < out) or is_separable(row, after)
-        one, two = flow.index.layer_text(row), flow.index.layer_text(after)
-        said = f"{one} and {two} with nothing between them are one linear map"
+        one, two = context.index.layer_text(row), context.index.layer_text(after)
+        message = f"{one} and {two} with nothing between them are one linear map"
         if narrow:
-            said = f"{one} and {two} with nothing between them are one linear map in two factors"
+            message = f"{one} and {two} with nothing between them are one linear map in two factors"
         help = "fine where a factorisation is meant" if narrow else "an activation between them, or one of the two"
         level = "note" if narrow else ""
-        yield rule_finding("linear-linear", row, said, help=help, level=level, details=[f"then  {after.path}"])
+        yield rule_finding("linear-linear", row, message, help=help, level=level, details=[f"then  {after.path}"])
 
 
-def sums_all_features(flow: LintContext, row: Row, after: Row) -> bool:
-    """Whether the second map sums over all features of the first: not over another axis, as after a transpose, nor
-    over a part of them, as after a view."""
-    made = whole_axis(flow.axes[row.outputs[0].id][feature_axis(row)])
-    read = flow.axes[after.inputs[0].value.id][feature_axis(after)]
-    return row.outputs[0].shape[feature_axis(row)] == 1 or (made is not None and made in read)
+def sums_all_features(context: LintContext, row: Row, after: Row) -> bool:
+    """Return whether the second map sums over all features of the first: not over another axis, as after a transpose,
+    nor over a part of them, as after a view."""
+    features = whole_axis(context.axes[row.outputs[0].id][feature_axis(row)])
+    read = context.axes[after.inputs[0].value.id][feature_axis(after)]
+    return row.outputs[0].shape[feature_axis(row)] == 1 or (features is not None and features in read)
 
 
-def is_used_apart(flow: LintContext, row: Row, after: Row) -> bool:
-    """Whether one of the two layers is called elsewhere without the other, where it is a map of its own."""
-    names = {weight_name(flow, row), weight_name(flow, after)}
-    beside = [flow.next_op(use) for use in flow.param_users[weight_name(flow, row)]]
-    beside += [flow.previous_op(use) for use in flow.param_users[weight_name(flow, after)]]
-    return any(met is None or not is_linear_map(flow, met) or weight_name(flow, met) not in names for met in beside)
+def is_used_apart(context: LintContext, row: Row, after: Row) -> bool:
+    """Return whether one of the two layers is also called without the other."""
+    names = {weight_name(context, row), weight_name(context, after)}
+    neighbours = [context.next_op(use) for use in context.param_users[weight_name(context, row)]]
+    neighbours += [context.previous_op(use) for use in context.param_users[weight_name(context, after)]]
+    return any(
+        met is None or not is_linear_map(context, met) or weight_name(context, met) not in names for met in neighbours
+    )
 
 
-def weight_name(flow: LintContext, row: Row) -> str:
-    """The name of a layer's weights."""
-    weight = flow.param_at(row, 1)
+def weight_name(context: LintContext, row: Row) -> str:
+    """Return the name of a layer's weight."""
+    weight = context.param_at(row, 1)
     return "" if weight is None else weight.tied_to or weight.name
 
 
 def is_low_rank(row: Row, after: Row) -> bool:
-    """Whether the two are a factorisation on purpose: the first one has no bias, and together they have fewer weights
-    than one map would have."""
+    """Return whether the two are an intended factorisation: the first has no bias, and together they have fewer weights
+    than one map."""
     weights = [one.inputs[1].value.shape for one in (row, after)]
     (into, middle), (_, out) = channels_in_out(row), channels_in_out(after)
     one = into * out * max(prod(shape[2:]) for shape in weights)
     return len(row.inputs) < 3 and middle < min(into, out) and sum(map(prod, weights)) < one
 
 
-def is_linear_map(flow: LintContext, row: Row) -> bool:
-    """Whether a row is a linear map of all its channels, by weights of the net."""
-    return op_name(row) in LINEAR_MAP_OPS and row.get("groups", 1) == 1 and flow.param_at(row, 1) is not None
+def is_linear_map(context: LintContext, row: Row) -> bool:
+    """Return whether a row is a linear map of all its channels with a parameter as weight."""
+    return op_name(row) in LINEAR_MAP_OPS and row.get("groups", 1) == 1 and context.param_at(row, 1) is not None
 
 
 def channels_in_out(row: Row) -> tuple[int, int]:
-    """Channels in and out."""
+    """Return the input and output channels."""
     out, into, *_ = row.inputs[1].value.shape
     return (out, into) if "transpose" in row.short_name else (into, out)
 
 
-def is_patch_embedding(flow: LintContext, row: Row) -> bool:
-    """Whether a convolution only cuts the net's input into patches."""
+def is_patch_embedding(context: LintContext, row: Row) -> bool:
+    """Return whether a convolution only cuts the net's input into patches."""
     windows = receptive_windows(row)
     whole = all(window.kernel == window.stride > 1 for window in windows)
-    return bool(windows) and whole and flow.index.maker(row.inputs[0]) is None
+    return bool(windows) and whole and context.index.maker(row.inputs[0]) is None
 
 
 def is_separable(one: Row, other: Row) -> bool:
-    """A 1×k and a k×1 kernel."""
+    """Return whether the kernels are 1×k and k×1."""
     pairs = list(zip(receptive_windows(one), receptive_windows(other), strict=False))
     crossed = all(min(a.kernel, b.kernel) == 1 for a, b in pairs)
     return crossed and any(a.kernel > 1 for a, _ in pairs) and any(b.kernel > 1 for _, b in pairs)
 
 
-def softmax_inside(flow: LintContext) -> Iterator[Finding]:
-    """Attention weights and gates go into products; what goes into a layer has lost its scale."""
-    for row in flow.rows:
-        after = flow.next_op(row) if row.short_name in ("softmax", "log_softmax") else None
-        if after is None or feeds_product(flow, after):
+def softmax_inside(context: LintContext) -> Iterator[Finding]:
+    """Yield softmaxes whose result goes into a layer and loses its scale. Attention weights and gates go into
+    products."""
+    for row in context.rows:
+        after = context.next_op(row) if row.short_name in ("softmax", "log_softmax") else None
+        if after is None or feeds_product(context, after):
             continue
-        if has_trainable_weight(flow, after) or op_name(after) in ACTIVATIONS | NORM_OPS | {"softmax"}:
-            said = f"the result of this {row.short_name} goes into {flow.index.layer_text(after)}"
+        if has_trainable_weight(context, after) or op_name(after) in ACTIVATIONS | NORM_OPS | {"softmax"}:
+            message = f"the result of this {row.short_name} goes into {context.index.layer_text(after)}"
             help = "softmax is for the end of a net, for attention and for gates; inside, an activation such as ReLU"
-            yield rule_finding("softmax-inside", row, said, help=help, details=[f"then  {after.path}"])
+            yield rule_finding("softmax-inside", row, message, help=help, details=[f"then  {after.path}"])
 
 
-def feeds_product(flow: LintContext, row: Row) -> bool:
-    """Whether weights that a layer mixes once more, as talking heads do, go into a product after all."""
+def feeds_product(context: LintContext, row: Row) -> bool:
+    """Return whether weights that a layer mixes again, as in talking-heads attention, go into a product after all."""
     after: Row | None = row
     while after is not None and op_name(after) in LINEAR_MAP_OPS | NORM_OPS:
-        after = flow.next_op(after)
-    return after is not None and op_name(after) in WEIGHTING_PRODUCTS and len(flow.operands(after)) > 1
+        after = context.next_op(after)
+    return after is not None and op_name(after) in WEIGHTING_PRODUCTS and len(context.operands(after)) > 1
 
 
-def has_trainable_weight(flow: LintContext, row: Row) -> bool:
-    """Whether a row is a layer with weights that training changes."""
-    weight = flow.param_at(row, 1) if op_name(row) in LINEAR_MAP_OPS else None
+def has_trainable_weight(context: LintContext, row: Row) -> bool:
+    """Return whether a row is a layer with a trainable weight."""
+    weight = context.param_at(row, 1) if op_name(row) in LINEAR_MAP_OPS else None
     return weight is not None and weight.trainable

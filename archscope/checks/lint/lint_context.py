@@ -1,6 +1,6 @@
-"""What the rules ask of a report: the chains of its rows, and what these read.
+"""What lint rules need of a report: readers, operands and parameters of rows, and chains of rows.
 
-Report → LintContext ─ reader(row), follower(row), leader(row), operands(row), held(row) ─→ rules
+Report → LintContext ─ readers(row), next_op(row), previous_op(row), operands(row), param_at(row, 1) ─→ rules
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ COPIES = frozenset(["contiguous", "clone", "to", "type_as", "float", "half", "bf
 
 @dataclass(frozen=True, eq=False)
 class LintContext:
-    """object_size: how large the things are that an image net must see, where that is known."""
+    """A report as lint rules read it.
+
+    object_size: the size of the objects that an image net must see, if known.
+    """
 
     report: Report
     object_size: tuple[int, ...] | None = None
@@ -61,23 +64,23 @@ class LintContext:
 
     # -------------------------------------------------------- values
     def readers(self, row: Row) -> list[Row]:
-        """The rows that read what a row gives, those of its first output first."""
+        """Return the rows that read a row's outputs, those of its first output first."""
         return [reader for value in row.outputs for reader in self.index.readers(value.id)]
 
     def operands(self, row: Row) -> list[Operand]:
-        """What a row reads of what depends on the input, each value once."""
+        """Return the operands of a row that depend on the net's input, each value once."""
         found = {op.value.id: op for op in row.inputs if op.value.id in self.index.input_dependent}
         return list(found.values())
 
     def param_at(self, row: Row, index: int) -> Param | None:
-        """The parameter that a row reads as its operand number `index`; None where it is none."""
+        """Return the parameter that is operand number `index` of a row; None if it is not a parameter."""
         operand = row.inputs[index] if index < len(row.inputs) else None
         flows = operand is not None and operand.value.id in self.index.activation_ids
         return None if operand is None or flows else self.index.params.get(operand.source)
 
     @cached_property
     def axes(self) -> dict[int, ShapeParts]:
-        """Id of a value → what its axes are made of."""
+        """Id of a value → the parts of its axes."""
         return axis_parts(self.report.trace)
 
     @cached_property
@@ -93,70 +96,72 @@ class LintContext:
 
     @cached_property
     def last_map_index(self) -> int:
-        """The last row that gives a map: axes of positions behind batch and channels."""
+        """The index of the last row whose output has positions after batch and channels; -1 for none."""
         maps = (row.index for row in self.rows for value in row.outputs if prod(value.shape[2:]) > 1)
         return max(maps, default=-1)
 
     # -------------------------------------------------------- chains
     def sole_reader(self, row: Row) -> Row | None:
-        """The only row that reads what a row gives; None where there is none or several, or the net gives it."""
+        """Return the only row that reads a row's output; None if there is none or several, or it is an output of the
+        net."""
         if len(row.outputs) != 1 or row.outputs[0].id in self.index.output_ids:
             return None
         readers = self.readers(row)
         return readers[0] if len(readers) == 1 else None
 
     def next_op(self, row: Row, *, through: Callable[[Row], bool] | None = None) -> Row | None:
-        """The only reader, past views, copies and dropouts, or past other rows."""
-        handed = through or is_passthrough
+        """Return the only reader, skipping views, copies and dropouts, or the rows for which `through` is true."""
+        skipped = through or is_passthrough
         after = self.sole_reader(row)
-        while after is not None and handed(after):
+        while after is not None and skipped(after):
             after = self.sole_reader(after)
         return after
 
     def previous_op(self, row: Row) -> Row | None:
-        """The row whose only reader this one is, past views, copies and dropouts."""
+        """Return the row whose only reader this one is, skipping views, copies and dropouts."""
         before = self.index.maker(row.inputs[0]) if row.inputs else None
         while before is not None and is_passthrough(before) and before.inputs:
             before = self.index.maker(before.inputs[0])
         return before if before is not None and self.next_op(before) is row else None
 
     def innermost_block(self, row: Row) -> Call | None:
-        """The innermost block around a row."""
+        """Return the innermost block around a row."""
         return next((call for call in self.index.calls_around(row.call) if call.site.kind == "block"), None)
 
 
 def is_passthrough(row: Row) -> bool:
-    """Whether a row hands on every element of its first operand: a view, a copy, a dropout."""
-    handed = row.view or row.short_name in COPIES or row.short_name.removesuffix("_") in DROPOUTS
-    return handed and len(row.outputs) == 1 and prod(row.outputs[0].shape) == prod(row.inputs[0].value.shape)
+    """Return whether a row passes on every element of its first operand: a view, a copy, a dropout."""
+    passes_on = row.view or row.short_name in COPIES or row.short_name.removesuffix("_") in DROPOUTS
+    return passes_on and len(row.outputs) == 1 and prod(row.outputs[0].shape) == prod(row.inputs[0].value.shape)
 
 
 def is_exact_passthrough(row: Row) -> bool:
-    """Whether a row hands on every element of its first operand as it is: a view, a copy, a dropout that drops none."""
+    """Return whether a row passes on every element of its first operand unchanged: a view, a copy, a dropout with
+    p=0."""
     return is_passthrough(row) and (op_name(row) not in DROPOUTS or row.get("p", 0.5) == 0)
 
 
 def feature_axis(row: Row) -> int:
-    """Along which axis of its output the features of a linear layer or convolution lie, counted from the end."""
+    """Return the feature axis of a linear layer's or convolution's output, counted from the end."""
     return -1 if op_name(row) == "linear" else -1 - int(row.short_name.rstrip("_")[-2])
 
 
 def op_name(row: Row) -> str:
-    """A row's function, whether it writes in place or not."""
+    """Return the name of a row's function, without the underscore of an in-place one."""
     return row.short_name.removesuffix("_")
 
 
 def rule_finding(
     code: str, row: Row, message: str, *, help: str, level: str = "", details: Iterable[str] = ()
 ) -> Finding:
-    """A finding at a row; the level is the rule's own unless another is given."""
+    """Return a finding at a row, by default with the level of the rule."""
     level = level or RULE_LEVELS[code]
     return Finding(code, level, message, row.path, row.place, help, details=tuple(details), row=row.index)
 
 
 def merge_findings(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Equal findings as one, which names the other paths: those of repeated blocks. What is found at several calls of
-    one layer is one finding too."""
+    """Yield findings with equal ones of repeated blocks merged: `also` has the other paths. Equal findings at several
+    calls of one layer are one finding."""
     same: dict[tuple[object, ...], list[Finding]] = {}
     once: dict[tuple[object, ...], None] = {}
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Where values should meet: residual blocks that never add their input."""
+"""The rule `residual-without-add`: residual blocks that never add their input."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ BOTTLENECK_NAME = re.compile(r"bottleneck", re.IGNORECASE)
 RESIDUAL_LABEL = re.compile(r"(?:.*\.)?res(?:idual)?_?(?:block)?_?\d*", re.IGNORECASE)
 
 
-def residual_without_add(flow: LintContext) -> Iterator[Finding]:
-    """Blocks by their names: they keep their input's shape, and no addition or concatenation holds two ways of it."""
+def residual_without_add(context: LintContext) -> Iterator[Finding]:
+    """Yield blocks with the name of a residual block that keep their input's shape without an addition or
+    concatenation."""
     faulty: set[int] = set()
-    for call in flow.report.trace.calls:
+    for call in context.report.trace.calls:
         level = residual_level(call.site)
-        if level and not is_inside_faulty(flow, call, faulty) and (kept := unadded_input(flow, call)):
+        if level and not is_inside_faulty(context, call, faulty) and (unadded := unadded_input(context, call)):
             faulty.add(call.index)
-            said = f"{call.site.name} keeps the shape of its input, {units.format_shape(kept.shape)}, and never adds it"
+            message = (
+                f"{call.site.name} keeps the shape of its input, {units.format_shape(unadded.shape)}, and never adds it"
+            )
             help = "add the block's input to its last value, or name the block otherwise"
-            yield Finding("residual-without-add", level, said, call.site.path, call.site.place, help)
+            yield Finding("residual-without-add", level, message, call.site.path, call.site.place, help)
 
 
-def is_inside_faulty(flow: LintContext, call: Call, faulty: Collection[int]) -> bool:
-    """Whether a call, or one around it, is faulty already."""
-    return any(around.index in faulty for around in flow.index.calls_around(call.index))
+def is_inside_faulty(context: LintContext, call: Call, faulty: Collection[int]) -> bool:
+    """Return whether a call, or one around it, already has a finding."""
+    return any(around.index in faulty for around in context.index.calls_around(call.index))
 
 
 def residual_level(site: Location) -> str:
-    """The level of a finding, where a block's name or label says that it is a residual; else empty."""
+    """Return the level of a finding if a block's name or label says that it is a residual; else ""."""
     if site.kind != "block":
         return ""
     if RESIDUAL_NAME.search(site.name) or RESIDUAL_LABEL.fullmatch(site.path):
@@ -42,36 +45,37 @@ def residual_level(site: Location) -> str:
     return "note" if BOTTLENECK_NAME.search(site.name) else ""
 
 
-def unadded_input(flow: LintContext, call: Call) -> Value | None:
-    """The input of a block that gives the same shape without ever joining two ways; None for every other block."""
-    rows = flow.index.rows_within(call)
+def unadded_input(context: LintContext, call: Call) -> Value | None:
+    """Return the input of a block whose output has the same shape without joining two paths; None for every other
+    block."""
+    rows = context.index.rows_within(call)
     inside = {value.id for row in rows for value in row.outputs}
-    given = [op.value for row in rows for op in flow.operands(row) if op.value.id not in inside]
-    ends = [row for row in rows if is_block_output(flow, row, inside)]
-    kept = next((v for v in given for row in ends if v.shape == row.outputs[0].shape and len(v.shape) > 1), None)
+    given = [op.value for row in rows for op in context.operands(row) if op.value.id not in inside]
+    ends = [row for row in rows if is_block_output(context, row, inside)]
+    unadded = next((v for v in given for row in ends if v.shape == row.outputs[0].shape and len(v.shape) > 1), None)
     works = any(op_name(row) in LINEAR_MAP_OPS for row in rows)
-    joined = any(is_join(flow, row) for row in rows) or any(is_joined_after(flow, row) for row in ends)
-    return kept if works and not joined else None
+    joined = any(is_join(context, row) for row in rows) or any(is_joined_after(context, row) for row in ends)
+    return unadded if works and not joined else None
 
 
-def is_block_output(flow: LintContext, row: Row, inside: set[int]) -> bool:
-    """Whether what a row gives is read outside its block, or is the net's."""
-    readers = flow.readers(row)
+def is_block_output(context: LintContext, row: Row, inside: set[int]) -> bool:
+    """Return whether a row's output is read outside its block, or is an output of the net."""
+    readers = context.readers(row)
     outside = any(inside.isdisjoint(value.id for value in reader.outputs) for reader in readers)
-    return outside or any(value.id in flow.index.output_ids for value in row.outputs)
+    return outside or any(value.id in context.index.output_ids for value in row.outputs)
 
 
-def is_join(flow: LintContext, row: Row) -> bool:
-    return op_name(row) in JOIN_OPS and len(flow.operands(row)) > 1
+def is_join(context: LintContext, row: Row) -> bool:
+    return op_name(row) in JOIN_OPS and len(context.operands(row)) > 1
 
 
-def is_joined_after(flow: LintContext, row: Row) -> bool:
-    """Whether the surroundings add to what a block gives, before the next layer with weights."""
+def is_joined_after(context: LintContext, row: Row) -> bool:
+    """Return whether code around the block adds to its output, before the next layer with weights."""
     after: Row | None = row
     while after is not None:
-        readers = flow.readers(after)
-        if any(is_join(flow, reader) for reader in readers):
+        readers = context.readers(after)
+        if any(is_join(context, reader) for reader in readers):
             return True
-        after = flow.sole_reader(after)
+        after = context.sole_reader(after)
         after = None if after is not None and op_name(after) in LINEAR_MAP_OPS else after
     return False

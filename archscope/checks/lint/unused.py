@@ -1,4 +1,4 @@
-"""What a forward pass pays for and does not use: values, modules, parameters."""
+"""Rules for unused values, modules and parameters."""
 
 from __future__ import annotations
 
@@ -12,45 +12,46 @@ from archscope.trace import Call, Param, Row
 TRAINING_HELP = "where only training reaches it, check with train=True"
 
 
-def unused_values(flow: LintContext) -> Iterator[Finding]:
-    """Rows that lead nowhere, where a layer's work is lost with them. Of the steps of specs the compiler has said so
-    already; what it cannot see are blocks in a loop that do not read what the turn before gave."""
-    for row in flow.rows:
-        if row.place is None and row.index not in flow.index.live_rows and not flow.readers(row):
-            lost = dead_rows_before(flow, row)
-            if any(flow.index.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
+def unused_values(context: LintContext) -> Iterator[Finding]:
+    """Yield rows whose value leads to no output, if the work of a layer is lost. The compiler already reports unused
+    steps of specs, except blocks in a loop that do not read the previous turn's value."""
+    for row in context.rows:
+        if row.place is None and row.index not in context.index.live_rows and not context.readers(row):
+            lost = dead_rows_before(context, row)
+            if any(context.index.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
                 yield rule_finding(
-                    "unused-value", row, wasted_work_text(flow, lost), help="use the value, or take its making out"
+                    "unused-value", row, wasted_work_text(context, lost), help="use the value, or take its making out"
                 )
-    yield from unused_loop_turns(flow)
+    yield from unused_loop_turns(context)
 
 
-def unused_loop_turns(flow: LintContext) -> Iterator[Finding]:
-    """Steps of a spec that run several times at one place of its text, where the last turn alone leads somewhere."""
-    told = {finding.place for finding in flow.report.findings if finding.rule == "unused-value"}
+def unused_loop_turns(context: LintContext) -> Iterator[Finding]:
+    """Yield steps of a spec that run several times at one place of its text, where only the last turn leads to an
+    output."""
+    reported = {finding.place for finding in context.report.findings if finding.rule == "unused-value"}
     turns: dict[tuple[object, ...], list[Row]] = {}
-    where = text_positions(flow.report.trace.calls)
-    for row in flow.rows:
+    where = text_positions(context.report.trace.calls)
+    for row in context.rows:
         if row.place is not None and row.outputs:
             turns.setdefault((row.place, row.short_name, where.get(row.call)), []).append(row)
     for first, *rest in turns.values():
-        alive = [row.index in flow.index.live_rows for row in (first, *rest)]
-        if not rest or any(alive[:-1]) or not alive[-1] or flow.readers(first):
+        alive = [row.index in context.index.live_rows for row in (first, *rest)]
+        if not rest or any(alive[:-1]) or not alive[-1] or context.readers(first):
             continue
-        if told & {first.place, *(call.site.place for call in flow.index.calls_around(first.call))}:
+        if reported & {first.place, *(call.site.place for call in context.index.calls_around(first.call))}:
             continue
-        lost = dead_rows_before(flow, first)
-        if any(flow.index.reads_params(one) for one in lost):
-            said = (
+        lost = dead_rows_before(context, first)
+        if any(context.index.reads_params(one) for one in lost):
+            message = (
                 f"nothing uses this value in {units.format_count(len(rest))} of "
                 f"{units.format_count(len(rest) + 1)} turns"
             )
             help = "the turns after it do not read it: let the loop's body start from prev, or take the loop out"
-            yield rule_finding("unused-value", first, f"{said}: only the last one's leads to a result", help=help)
+            yield rule_finding("unused-value", first, f"{message}: only the last one's leads to a result", help=help)
 
 
 def text_positions(calls: Iterable[Call]) -> dict[int, int]:
-    """A number for the place in the text of each call and of those around it: turns of a loop have the same."""
+    """Return a number for the place in the text of each call and the calls around it: equal for all turns of a loop."""
     numbers: dict[tuple[object, ...], int] = {}
     found: dict[int, int] = {}
     for call in calls:
@@ -58,45 +59,46 @@ def text_positions(calls: Iterable[Call]) -> dict[int, int]:
     return found
 
 
-def dead_rows_before(flow: LintContext, end: Row) -> list[Row]:
-    """The rows that lead to this one and to no result."""
+def dead_rows_before(context: LintContext, end: Row) -> list[Row]:
+    """Return the rows that lead to this one and to no output."""
     rows, waiting = {end.index: end}, [end]
     while waiting:
-        for operand in flow.operands(waiting.pop()):
-            maker = flow.index.maker(operand)
-            if maker is not None and maker.index not in flow.index.live_rows and maker.index not in rows:
+        for operand in context.operands(waiting.pop()):
+            maker = context.index.maker(operand)
+            if maker is not None and maker.index not in context.index.live_rows and maker.index not in rows:
                 rows[maker.index] = maker
                 waiting.append(maker)
     return [rows[index] for index in sorted(rows)]
 
 
-def wasted_work_text(flow: LintContext, lost: Iterable[Row]) -> str:
-    macs = [flow.report.rows[row.index].macs for row in lost]
+def wasted_work_text(context: LintContext, lost: Iterable[Row]) -> str:
+    macs = [context.report.rows[row.index].macs for row in lost]
     known = sum(number for number in macs if number is not None)
     price = f"{units.format_count(known)} MACs" if None not in macs else "its work"
     return f"nothing uses this value: {price} and all that led only here are thrown away"
 
 
-def unused_params(flow: LintContext) -> Iterator[Finding]:
-    """Parameters that no row reads, by the uppermost module that has only such ones, and that no row ran in."""
-    unread = {param.name: param for param in flow.report.unread}
-    owners = (param.name.rpartition(".")[0] for param in flow.report.trace.params if param.name not in unread)
-    busy = with_enclosing_modules([*(call.site.path for call in flow.report.trace.calls), *owners])
+def unused_params(context: LintContext) -> Iterator[Finding]:
+    """Yield parameters that no row reads, grouped by the uppermost module with only such parameters and without
+    rows."""
+    unread = {param.name: param for param in context.report.unread}
+    owners = (param.name.rpartition(".")[0] for param in context.report.trace.params if param.name not in unread)
+    busy = with_enclosing_modules([*(call.site.path for call in context.report.trace.calls), *owners])
     groups: dict[str, list[Param]] = {}
     for name, param in unread.items():
         owner = next((path for path in enclosing_modules(name) if path not in busy), name)
         groups.setdefault(owner, []).append(param)
     for path, params in groups.items():
-        yield unreached_module(flow, path, params) if path not in unread else unread_weight(params[0])
+        yield unreached_module(context, path, params) if path not in unread else unread_weight(params[0])
 
 
 def enclosing_modules(path: str) -> Iterator[str]:
-    """The modules around what has this path, the uppermost first."""
+    """Return the paths of the modules around a path, the uppermost first."""
     return (path[:end] for end, sign in enumerate(path) if sign == ".")
 
 
 def with_enclosing_modules(paths: Iterable[str]) -> set[str]:
-    """The paths and all modules around them; what is around one that was met before was met with it."""
+    """Return the paths and those of all modules around them."""
     found: set[str] = set()
     for path in paths:
         while path and path not in found:
@@ -105,15 +107,15 @@ def with_enclosing_modules(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def unreached_module(flow: LintContext, path: str, params: list[Param]) -> Finding:
+def unreached_module(context: LintContext, path: str, params: list[Param]) -> Finding:
     numbers = units.format_count(sum(param.count for param in params))
-    said = f"this forward pass does not reach it: {numbers} numbers in {units.format_count(len(params))} parameters"
-    trained = flow.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
+    message = f"this forward pass does not reach it: {numbers} numbers in {units.format_count(len(params))} parameters"
+    trained = context.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
     level = "note" if trained else RULE_LEVELS["unused-module"]
-    return Finding("unused-module", level, said, path, help=f"call it, or take it out; {TRAINING_HELP}")
+    return Finding("unused-module", level, message, path, help=f"call it, or take it out; {TRAINING_HELP}")
 
 
 def unread_weight(param: Param) -> Finding:
-    said = f"nothing reads this parameter of {units.format_count(param.count)} numbers"
+    message = f"nothing reads this parameter of {units.format_count(param.count)} numbers"
     help = f"use it, or take it out; {TRAINING_HELP}"
-    return Finding("unused-weight", RULE_LEVELS["unused-weight"], said, param.name, help=help)
+    return Finding("unused-weight", RULE_LEVELS["unused-weight"], message, param.name, help=help)
