@@ -172,9 +172,8 @@ RULE_HELPS: Mapping[str, str] = {
 def as_size_warnings(findings: Sequence[Finding], rule: str, where: str) -> Iterator[Finding]:
     """Yield the errors of a run at other sizes as warnings of the net, except likely consequences of others."""
     for finding in findings:
-        table = (
-            getattr(finding.diagnosis, "relation", "") == "table"
-        )  # an axis that has its length was mistaken for a batch
+        # for a table, an axis of its length was mistaken for the batch
+        table = getattr(finding.diagnosis, "relation", "") == "table"
         if finding.level == "error" and not (finding.likely or table) and not finding.rule.startswith("expect-"):
             message = f"at {where}: {finding.message}"
             help = finding.help if finding.rule == "spec" and finding.help else RULE_HELPS[rule]

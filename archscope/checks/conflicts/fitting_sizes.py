@@ -1,10 +1,9 @@
-"""Which sizes of the inputs would do: what must fit in a net → the sizes next to the given ones at which it does.
+"""The search for fitting input sizes: the constraints of a net → the nearest sizes at which all hold.
 
-    NetConstraints, a conflict → find_fitting_sizes → Fits: along each axis of an input the next sizes below and above,
-    or all
+    NetConstraints, a conflict → find_fitting_sizes → FittingSizes: for each axis the next sizes below and above, or
+    the sizes of all axes together
 
-Where no layer, table or window says which size it wants, sizes of less than half or more than twice the given one are
-none.
+If no layer, table or window fixes a size, only sizes from half to twice the given one are considered.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from archscope.checks.conflicts.size_model import InputAxis
 from archscope.trace import Mismatch, Operand, SizeCondition
 
 MAX_SIZE_FACTOR = 4
-"""How many times the given size is looked at."""
+"""The search goes up to this multiple of the given size."""
 MIN_SEARCH_RANGE = 512
-"""Up to which size is looked in any case."""
+"""The search always goes up to this size."""
 MAX_EVALUATED_SIZES = 200_000
-"""How many sizes inside the net are worked out in one search."""
+"""The number of sizes inside the net that are computed in one search."""
 MAX_NEIGHBOURS = 64
-"""How many neighbouring sizes that fit are looked at for one that people use."""
+"""The number of neighbouring fitting sizes among which a common one is preferred."""
 MAX_MULTIPLE_OF = 1024
-"""Up to which number it is asked whether all its multiples do."""
+"""The largest number of which all multiples are tried."""
 COMMON_IMAGE_SIZES = (28, 32, 64, 96, 128, 224, 256)
-"""Sizes of images that people use."""
+"""Common sizes of images."""
 COMMON_FACTOR = 32
-"""What other sizes of images are multiples of, as a rule."""
+"""Other image sizes are usually multiples of this."""
 FREE_AXIS_NAMES = SPATIAL_LETTERS | {"T"}
-"""The axes of an input whose size a user may choose, by name."""
+"""Names of input axes whose size a user may choose."""
 
 
 @dataclass(frozen=True)
 class FittingAxis:
-    """One axis of an input: its name, what it is given, the next sizes below and above that would do.
+    """One axis of an input: its name, its given size, and the next fitting sizes below and above.
 
-    step: a number all multiples of which do, as far as those next to the given size show; 0: none is known. fits:
-    whether it may stay.
+    step: a number whose multiples all fit, judged by those next to the given size; 0 if none is known. fits: the given
+    size fits.
     """
 
     input: str
@@ -64,8 +63,8 @@ class FittingAxis:
 class FittingSizes:
     """Sizes of one input at which everything fits.
 
-    axes: those that a user may choose, each by itself. whole: where they go together, as a table of positions wants
-    height × width, the sizes of all of them at once. is_one_of_several: whether the net has other inputs.
+    axes: those that a user may choose, each independently. whole: the sizes of all axes if they depend on each other,
+    as height × width for a table of positions. is_one_of_several: True if the net has other inputs.
     """
 
     input: str
@@ -75,17 +74,17 @@ class FittingSizes:
 
     @property
     def changed(self) -> tuple[FittingAxis, ...]:
-        """The axes that may not stay as they are."""
+        """The axes whose given size does not fit."""
         return tuple(axis for axis in self.axes if not axis.fits)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """All sizes of the free axes at which everything fits, as they are told."""
+        """All combinations of sizes of the free axes at which everything fits."""
         return (self.whole,) if self.whole else tuple(product(*(axis.sizes for axis in self.axes)))
 
 
 def find_fitting_sizes(net: NetConstraints, mismatch: Mismatch) -> list[FittingSizes]:
-    """Of each input by itself the sizes at which everything fits that can be followed; none where none is known.
+    """Return for each input alone the sizes at which everything traceable fits; [] if none is known.
 
     mismatch: the conflict that must be gone.
     """
@@ -93,15 +92,15 @@ def find_fitting_sizes(net: NetConstraints, mismatch: Mismatch) -> list[FittingS
 
 
 def find_possible_sizes(net: NetConstraints, mismatch: Mismatch) -> list[FittingSizes]:
-    """The same where numbers of the author's code are taken to be what they are at any size, and those of a view to
-    be the sizes of another value: a run must show whether it is so."""
+    """Return the same under assumptions that a run must confirm: numbers in the author's code are constants, and those
+    of a view are the sizes of another value."""
     extra = [*net.extra_constraints(mismatch), *(net.from_other_map(mismatch) if mismatch.kind == "view" else ())]
     return list(InputSizeSearch(net, net.of(mismatch), extra=extra, guesses=True).fits())
 
 
-def find_requested_sizes(net: NetConstraints, asked: Sequence[SizeCondition]) -> list[FittingSizes]:
-    """Sizes of inputs at which sizes are as a condition of the author's asks: a run must show whether it is so."""
-    own = [net.from_condition(one) for one in asked]
+def find_requested_sizes(net: NetConstraints, conditions: Sequence[SizeCondition]) -> list[FittingSizes]:
+    """Return input sizes at which conditions in the author's code hold; a run must confirm them."""
+    own = [net.from_condition(one) for one in conditions]
     known = [one for one in own if one is not None]
     return list(InputSizeSearch(net, [], extra=known, guesses=True).fits()) if len(known) == len(own) > 0 else []
 
@@ -117,10 +116,10 @@ class InputSizeSearch:
         extra: Sequence[SizeConstraint] = (),
         guesses: bool = False,
     ):
-        """own: the broken demands of the conflict. extra: more of it, of which some may hold."""
+        """own: the broken constraints of the conflict. extra: further constraints of it, some of which may hold."""
         self.index, self.names, self.guesses = net.index, net.names, guesses
-        lost = [one for one, holds in zip(extra, ConstraintSet(extra).evaluate_each({}), strict=True) if not holds]
-        self.own = [*own, *lost]
+        unmet = [one for one, holds in zip(extra, ConstraintSet(extra).evaluate_each({}), strict=True) if not holds]
+        self.own = [*own, *unmet]
         self.broken = [*self.own, *(one for one in net.broken if one not in own and one.axes)]
         self.all_constraints = ConstraintSet([*net.traceable, *extra])
         self.has_fixed_size = any(one.has_fixed_size for one in self.broken)
@@ -128,7 +127,7 @@ class InputSizeSearch:
 
     # -------------------------------------------------------- the search
     def fits(self) -> Iterator[FittingSizes]:
-        """The sizes of the inputs whose axes the broken demands depend on, of each where the others stay."""
+        """Yield the sizes of each input whose axes the broken constraints depend on, with the others unchanged."""
         touched = frozenset().union(*(one.axes for one in self.broken))
         guessed = not self.guesses and any(map(is_maybe_computed, self.own))
         if not self.own or not all(one.axes for one in self.own) or guessed:
@@ -140,7 +139,7 @@ class InputSizeSearch:
         yield from (replace(fit, is_one_of_several=several) for fit in found if fit is not None)
 
     def _search_input(self, operand: Operand, axes: frozenset[InputAxis]) -> FittingSizes | None:
-        """Sizes of one input, where the others stay as they are."""
+        """Return sizes of one input, with the others unchanged."""
         touched = {axis for axis in axes if axis[0] == operand.value.id}
         names = self.names.of(operand.value)
         free = [(operand.value.id, axis) for axis, name in enumerate(names) if name in FREE_AXIS_NAMES]
@@ -152,42 +151,42 @@ class InputSizeSearch:
         )
 
     def _search_axes_apart(self, operand: Operand, free: Sequence[InputAxis]) -> FittingSizes | None:
-        """Each axis by itself; every combination of what is told must do."""
+        """Return sizes for each axis independently; every combination of them must fit."""
         found = FittingSizes(operand.source, tuple(self._search_axis(operand, axis) for axis in free))
         given = [dict(zip(free, shape, strict=True)) for shape in found.shapes]
         return found if given and all(map(self.all_constraints.all_hold, given)) else None
 
     def _search_axis(self, operand: Operand, axis: InputAxis) -> FittingAxis:
-        here = {(axis[0], other) for other in range(len(operand.value.shape))}
-        own = ConstraintSet([one for one in self.all_constraints.constraints if one.axes & here == {axis}])
+        own_axes = {(axis[0], other) for other in range(len(operand.value.shape))}
+        own = ConstraintSet([one for one in self.all_constraints.constraints if one.axes & own_axes == {axis}])
         given, name = operand.value.shape[axis[1]], self.names.of(operand.value)[axis[1]]
         if own.all_hold({}):
             return FittingAxis(operand.source, axis[1], name, given, fits=True)
-        broken = ConstraintSet([one for one in self.broken if one.axes & here == {axis}])
-        does: Callable[[int], bool] = lambda n: broken.all_hold({axis: n}) and own.all_hold({axis: n})  # noqa: E731
+        broken = ConstraintSet([one for one in self.broken if one.axes & own_axes == {axis}])
+        is_fit: Callable[[int], bool] = lambda n: broken.all_hold({axis: n}) and own.all_hold({axis: n})  # noqa: E731
         least, most = (1, search_limit(given)) if self.has_fixed_size else (-(-given // 2), 2 * given + 1)
         number = max(MAX_EVALUATED_SIZES // max(len(own.sizes), 1), 1)
-        below = next(filter(does, range(given - 1, max(least, given - number) - 1, -1)), 0)
-        above = next(filter(does, range(given + 1, min(most, given + number))), 0)
+        below = next(filter(is_fit, range(given - 1, max(least, given - number) - 1, -1)), 0)
+        above = next(filter(is_fit, range(given + 1, min(most, given + number))), 0)
         if self.is_window:
             return FittingAxis(operand.source, axis[1], name, given, below, above)
         others = self.sizes_of_other_inputs(operand)
         if self.has_fixed_size or others:
             near = ((below, -1), (above, 1))
             below, above = (
-                pick_usual_size(size, way, does, others or COMMON_IMAGE_SIZES) if size else 0 for size, way in near
+                pick_usual_size(size, way, is_fit, others or COMMON_IMAGE_SIZES) if size else 0 for size, way in near
             )
             return FittingAxis(operand.source, axis[1], name, given, below, above)
-        return FittingAxis(operand.source, axis[1], name, given, below, above, find_common_divisor(given, does))
+        return FittingAxis(operand.source, axis[1], name, given, below, above, find_common_divisor(given, is_fit))
 
     def sizes_of_other_inputs(self, operand: Operand) -> frozenset[int]:
-        """The sizes of the other inputs that the conflict is about."""
+        """Return the sizes of the other inputs that the conflict involves."""
         axes = frozenset().union(*(one.axes for one in self.own))
         inputs = {other.value.id: other.value.shape for other in self.index.trace.inputs}
         return frozenset(inputs[value][at] for value, at in axes if value in inputs and value != operand.value.id)
 
     def _search_axes_together(self, operand: Operand, free: Sequence[InputAxis]) -> FittingSizes | None:
-        """Equal sizes on all axes, sizes in the given ratio, or one axis alone."""
+        """Return equal sizes on all axes, sizes in the given ratio, or a change of one axis."""
         given = [operand.value.shape[axis] for _, axis in free]
         broken = ConstraintSet(self.broken)
         number = max(MAX_EVALUATED_SIZES // max(len(broken.sizes), 1), 1)
@@ -204,40 +203,40 @@ class InputSizeSearch:
 
 
 def is_near_shape(shape: Sequence[int], given: Sequence[int]) -> bool:
-    """Whether no size is less than half or more than twice the given one: of another order it would be another net."""
+    """Return whether every size is between half and twice the given one."""
     return all(own <= 2 * size <= 4 * own for own, size in zip(given, shape, strict=True))
 
 
-def is_maybe_computed(demand: SizeConstraint) -> bool:
-    """Whether a size in it is a number that the author's code may have worked out from the sizes of this run."""
-    return any(size.frozen for size in demand.sizes)
+def is_maybe_computed(constraint: SizeConstraint) -> bool:
+    """Return whether the author's code may have computed one of its numbers from the sizes of this run."""
+    return any(size.frozen for size in constraint.sizes)
 
 
 def search_limit(given: int) -> int:
-    """The first size that is not looked at."""
+    """Return the first size that is not tried."""
     return max(MAX_SIZE_FACTOR * given, MIN_SEARCH_RANGE) + 1
 
 
-def pick_usual_size(first: int, way: int, does: Callable[[int], bool], known: Collection[int]) -> int:
-    """The size to be told of the neighbouring ones from `first` on that do: a known one, else one that people use, or
-    the nearest."""
-    run = list(takewhile(does, range(first, max(first + way * MAX_NEIGHBOURS, 0), way)))
+def pick_usual_size(first: int, way: int, is_fit: Callable[[int], bool], known: Collection[int]) -> int:
+    """Return, from the run of fitting sizes that starts with `first`, a known one, else a common one, else the
+    nearest."""
+    run = list(takewhile(is_fit, range(first, max(first + way * MAX_NEIGHBOURS, 0), way)))
     if len(run) == MAX_NEIGHBOURS:
         return first
     return next((n for n in run if n in known), next((n for n in run if n % COMMON_FACTOR == 0), first))
 
 
-def find_common_divisor(given: int, does: Callable[[int], bool]) -> int:
-    """The least number of which the three multiples below the given size and the three above it do; 0: none is."""
+def find_common_divisor(given: int, is_fit: Callable[[int], bool]) -> int:
+    """Return the least number of which the three multiples below and above the given size fit; 0 if there is none."""
     for number in range(2, min(given // 2, MAX_MULTIPLE_OF) + 1):
         least = max(given // number - 2, 1) * number
-        if all(map(does, range(least, least + 6 * number, number))):
+        if all(map(is_fit, range(least, least + 6 * number, number))):
             return number
     return 0
 
 
 def candidate_shapes(given: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Sizes of all axes at once: those of a square or cube, those in the given ratio, one axis changed alone."""
+    """Yield sizes of all axes: squares or cubes, the given ratio, changes of one axis."""
     yield from ((n,) * len(given) for n in range(1, search_limit(max(given))))
     if len(set(given)) > 1:
         yield from (tuple(round(size * n / given[0]) for size in given) for n in range(1, search_limit(given[0])))
@@ -246,7 +245,7 @@ def candidate_shapes(given: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def shape_preference(shape: Sequence[int], given: Sequence[int]) -> tuple[object, ...]:
-    """Squares first, the usual ones among them, then the nearest."""
+    """Return a sort key: squares first, common ones before others, then the nearest."""
     square = len(set(shape)) == 1
     far = abs(prod(shape) - prod(given)) / max(prod(given), 1)
     return (

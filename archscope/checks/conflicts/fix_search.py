@@ -1,9 +1,9 @@
-"""The search for fixes of one conflict: proposals, tried in memory → those that cure it and harm nothing, best first.
+"""The search for fixes of one conflict: proposals, tried in memory → those that fix it and break nothing, best first.
 
     Diagnosis ─ proposals ─→ attempt → FixCandidate ─ rank ─→ at most three Fixes, checked
 
-Ranked by what else changes, then how near the edit stands to the cause (proposals come in that order), what it costs,
-and how small it is. The best one is the likeliest culprit: it gives the finding its cause, and leads its walk.
+Fixes are ranked by what else they change, how near the edit is to the cause (the order of proposals), their cost, and
+their size. The best one shows the likeliest cause: it gives the finding its cause, and comes first in its walk.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from archscope.report import FIRST_FIX_PATH, Finding, Fix, WalkStep
 from archscope.spec.text_diff import first_change, unified_diff
 
 MAX_OFFERED_FIXES = 3
-"""How many fixes are offered at most."""
+"""The largest number of fixes offered."""
 FAILURES_AFTER_FIX = 1
-"""How many proposals may fail in a row, or leave something, once one has passed that leaves nothing wrong."""
+"""The number of proposals that may fail in a row, or fix only a part, after one that leaves nothing wrong."""
 FAILURES_AFTER_PARTIAL_FIX = 8
-"""The same once one has passed that leaves something."""
+"""The same after one that fixes only a part."""
 
 
 @dataclass(frozen=True)
 class FixCandidate:
-    """A proposal that passed: its verdict, and by how much the figures of the whole net change; None: not known.
+    """A proposal that passed: its verdict, and the change of the whole net's figures (None if unknown).
 
-    wrong: how many other variants are still wrong with it. others: what changes in sound variants, in words.
-    number: its place among the proposals.
+    wrong: the number of other variants that still fail with it. others: changes in variants without conflict, in words.
+    number: its position among the proposals.
     """
 
     proposal: Proposal
@@ -47,7 +47,7 @@ class FixCandidate:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """What else changes, nearness, cost, size: the smallest is the best."""
+        """A sort key: what else changes, nearness, cost, size; the smallest is the best."""
         found, cost = self.verdict, (abs(self.params or 0), self.macs or 0)
         if self.proposal.evident:
             return (*self.leaves, False, 0, self.number, *cost)
@@ -61,26 +61,25 @@ class FixCandidate:
 
     @property
     def leaves(self) -> tuple[object, ...]:
-        """What is wrong with it, worst first: what it leaves, uses and steps that it changes beside the conflict's.
-
-        An evident slip is mended for every use.
-        """
+        """What remains wrong, worst first: remaining conflicts, then uses and steps that it changes besides the
+        conflict's. An evident mistake is fixed for every use."""
         found, evident = self.verdict, self.proposal.evident
         return found.partial, found.left + self.wrong, not evident and found.shared, not evident and self.outside
 
     @property
     def outside(self) -> bool:
-        """Whether anything outside the block of the conflict changes, in this variant or in another that is sound."""
+        """True if anything outside the block of the conflict changes, in this variant or in another one without
+        conflict."""
         return self.verdict.outside or bool(self.others)
 
     @property
     def fixes_all(self) -> bool:
-        """Whether it leaves nothing wrong, and nothing outside the conflict's block changes."""
+        """True if it leaves nothing wrong, and nothing outside the conflict's block changes."""
         return not any(self.leaves)
 
     @property
     def is_clean(self) -> bool:
-        """Whether it leaves nothing wrong and changes nothing else."""
+        """True if it leaves nothing wrong and changes nothing else."""
         return not any(self.rank[:6])
 
 
@@ -91,7 +90,7 @@ def search_fixes(
     most: int,
     wanted: int = MAX_OFFERED_FIXES,
 ) -> list[FixCandidate]:
-    """The proposals that pass, the best first. most: how many are tried."""
+    """Return the proposals that pass, the best first. most: the largest number of proposals tried."""
     passed: list[FixCandidate] = []
     failed = 0
     for number, proposal in enumerate(islice(proposals, most)):
@@ -108,14 +107,14 @@ def search_fixes(
 
 
 def allowed_failures(passed: list[FixCandidate]) -> float:
-    """How many proposals may fail one after the other before the search ends."""
+    """Return how many proposals may fail in a row before the search ends."""
     if any(trial.fixes_all for trial in passed):
         return FAILURES_AFTER_FIX
     return FAILURES_AFTER_PARTIAL_FIX if any(not trial.verdict.partial for trial in passed) else math.inf
 
 
 def select_offered(trials: list[FixCandidate], params: int, macs: int = 0) -> list[FixCandidate]:
-    """Those to be offered: none that leaves more wrong than the best, none that makes a net of another size or cost.
+    """Return the candidates to offer: as good as the best, and for a net of similar size and cost.
 
     params, macs: of the net as it is; MACs as far as they are known.
     """
@@ -135,7 +134,7 @@ def select_offered(trials: list[FixCandidate], params: int, macs: int = 0) -> li
 
 
 def is_similar_change(change: int | None, first: int | None, total: int) -> bool:
-    """Whether a figure changes about as little as with the first fix: an alternative, not another network."""
+    """Return whether a figure changes about as little as with the first fix, so that the net stays about the same."""
     return change is None or first is None or abs(change) <= max(abs(first), total // 10)
 
 
@@ -143,18 +142,18 @@ T = TypeVar("T")
 
 
 def stop_at_error(found: Iterator[T]) -> Iterator[T]:
-    """What is proposed up to what cannot be made: a conflict is told of also where no fix can be thought of."""
+    """Yield the proposals up to one that raises: the conflict is reported even if no fix can be proposed."""
     try:
         yield from found
-    except Exception:  # noqa: BLE001 - whatever an odd text makes it stumble over, the finding stands
+    except Exception:  # noqa: BLE001 - the finding is reported in any case
         return
 
 
 # ------------------------------------------------------------ findings
 def with_fixes(finding: Finding, trials: list[FixCandidate], source: Callable[[str], str]) -> Finding:
-    """The finding with its fixes, the cause that the first one shows, and the place that it changes.
+    """Return the finding with its fixes, the cause that the first one shows, and the place that it changes.
 
-    source: a file's text before.
+    source: returns a file's text before.
     """
     if not trials:
         return finding
@@ -179,7 +178,7 @@ def make_fix(trial: FixCandidate, source: Callable[[str], str]) -> Fix:
 
 
 def describe_step_change(change: StepChange) -> str:
-    """`coarse.1: 1×255×26×26 → 1×255×13×13`."""
+    """Return `coarse.1: 1×255×26×26 → 1×255×13×13`."""
     old, new = (step.shapes if step is not None else () for step in (change.before, change.after))
     words = [" and ".join("×".join(map(str, shape)) or "scalar" for shape in shapes) or "none" for shapes in (old, new)]
     what = f"{words[0]} → {words[1]}" if words[0] != words[1] else "other parameters"
@@ -187,12 +186,14 @@ def describe_step_change(change: StepChange) -> str:
 
 
 def with_fix_place(finding: Finding, proposal: Proposal, source: Callable[[str], str]) -> Finding:
-    """The finding with the cause that an edit shows, and with the line that it changes at the head of the walk."""
+    """Return the finding with the cause that an edit shows, and the changed line as first step of the walk."""
     line, column = first_change(source(proposal.file), proposal.text)
-    there = [
+    on_line = [
         link for link in finding.walk if link.place and (link.place.file, link.place.line) == (proposal.file, line)
     ]
     own = finding.place is not None and (finding.place.file, finding.place.line) == (proposal.file, line)
-    head = there or ([] if own else [WalkStep(FIRST_FIX_PATH, proposal.description, Span(proposal.file, line, column))])
-    rest = [link for link in finding.walk if link not in there]
+    head = on_line or (
+        [] if own else [WalkStep(FIRST_FIX_PATH, proposal.description, Span(proposal.file, line, column))]
+    )
+    rest = [link for link in finding.walk if link not in on_line]
     return replace(finding, cause=proposal.cause or finding.cause, walk=(*head, *rest))

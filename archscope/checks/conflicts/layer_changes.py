@@ -1,8 +1,8 @@
-"""Other arguments for one layer with which shapes would fit: a Diagnosis → LayerChanges, the likeliest first.
+"""Changes of one layer's arguments with which shapes would fit: a Diagnosis → LayerChanges, the likeliest first.
 
-    sizes of the other sides ─→ arguments of a layer on the walk with which its side ends there, by arithmetic alone
+    sizes of the other sides ─→ arguments of a layer on the walk with which its side ends at them, by arithmetic alone
 
-Whether the net runs with them is not asked here.
+The net is not run with them here.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ WINDOW_OPTIONS: Mapping[str, tuple[int, ...]] = {
 }
 """Argument of a window → the values that it may be given."""
 OPTION_ORDER = {"stride": ("stride", "padding", "kernel_size", "ceil_mode", "output_padding")}
-"""Class of a cause → the order of the arguments, where it is another than that of WINDOW_OPTIONS."""
+"""Class of a cause → the order of the arguments, if it differs from that of WINDOW_OPTIONS."""
 ATTENTION_LAYER = "MultiheadAttention"
 SEQUENCE_LAYERS = (ATTENTION_LAYER, "LSTM", "GRU", "RNN")
-"""Layers that are told whether batches or lengths come first."""
+"""Layers with an argument `batch_first`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class OperandSide:
 
 
 def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
-    """Every change of one layer by which the sizes would fit, each once."""
+    """Yield every change of one layer with which the sizes would fit, each once."""
     seen: list[tuple[str, LayerArguments]] = []
     for change in sorted(candidate_changes(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
         present, key = arguments_at(change.path), (change.path, change.arguments)
@@ -84,7 +84,7 @@ def candidate_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Ite
         path = layer_path(diagnosis.rounded.row, trace)
         for name, value in centred_arguments(diagnosis.rounded.row) if path else ():
             yield LayerChange(path, {name: value})
-    behind = int(mismatch.kind == "layer")  # the layer itself is nearer
+    behind = int(mismatch.kind == "layer")  # the layer itself comes first
     for side in sides_with_goals(diagnosis):
         for change in chain(
             width_changes(side, trace, arguments_at), window_changes(side, trace, arguments_at, diagnosis.cause)
@@ -93,12 +93,13 @@ def candidate_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Ite
 
 
 def is_layer_fixable(diagnosis: Diagnosis) -> bool:
-    """Whether another layer could mend a conflict at all: not where values stand in another order, nor what follows."""
+    """Return whether another layer could fix a conflict: not if values are in another order, nor if it follows from
+    another conflict."""
     return (is_order_conflict(diagnosis.mismatch) or not is_rearrangement(diagnosis)) and not diagnosis.likely
 
 
 def is_order_conflict(mismatch: Mismatch) -> bool:
-    """Whether another order of batch and length in one layer may mend a conflict."""
+    """Return whether another order of batch and length in one layer may fix a conflict."""
     return mismatch.site.name == ATTENTION_LAYER or (
         mismatch.wrong_argument is not None and mismatch.wrong_argument.argument == "batch_first"
     )
@@ -109,21 +110,21 @@ def is_rearrangement(diagnosis: Diagnosis) -> bool:
 
 
 def changes_after_failure(failure: Failure, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
-    """What may mend a layer that raised on sequences in another order than it was told."""
+    """Yield changes for a layer that raised on sequences in another order than its `batch_first` says."""
     if failure.site.name in SEQUENCE_LAYERS:
         yield from swapped_batch_first(failure.site.path, arguments_at)
 
 
 def swapped_batch_first(path: str, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
-    """Batch and length the other way round."""
+    """Yield the change of `batch_first`."""
     first = arguments_at(path).get("batch_first")
     if isinstance(first, bool):
         yield LayerChange(path, {"batch_first": not first})
 
 
-# ------------------------------------------------------------ the sides
+# ------------------------------------------------------------ sides
 def sides_with_goals(diagnosis: Diagnosis) -> Iterator[OperandSide]:
-    """The sides that could be brought to the sizes that all the others have."""
+    """Yield the sides that could get the sizes that all the others have."""
     mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
     for number, (operand, changes) in enumerate(zip(diagnosis.operands, diagnosis.sides, strict=True)):
         goals: dict[int, int] = {}
@@ -141,11 +142,12 @@ def sides_with_goals(diagnosis: Diagnosis) -> Iterator[OperandSide]:
 
 
 def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
-    """What the others have on an axis, counted from the right; a layer, what it was told."""
+    """Return the sizes of the other operands on an axis, counted from the right; for a layer, the size that it
+    states."""
     mismatch, shapes = diagnosis.mismatch, diagnosis.shapes
     if mismatch.kind == "layer":
-        said = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else None
-        return {said} if isinstance(said, int) else set()
+        declared = mismatch.wrong_argument.given if mismatch.wrong_argument is not None else None
+        return {declared} if isinstance(declared, int) else set()
     if mismatch.kind == "product":
         other = shapes[1 - number] if len(shapes) == 2 else ()
         inner = other[-1 if number else max(-len(other), -2) :][:1]
@@ -156,7 +158,7 @@ def wanted_sizes(diagnosis: Diagnosis, number: int, axis: int) -> set[int]:
 
 
 def channel_axis(row: Row) -> int:
-    """The axis, from the right, whose size a layer sets; 0 where it sets none."""
+    """Return the axis, from the right, whose size a layer sets; 0 if it sets none."""
     window = window_of(row)
     if window is not None:
         return -window.axes - 1 if row.short_name.startswith("conv") else 0
@@ -164,7 +166,7 @@ def channel_axis(row: Row) -> int:
 
 
 def are_axes_moved(changes: Sequence[AxisChange]) -> bool:
-    """Whether axes end in another order, or are joined; a permutation and its inverse move none."""
+    """Return whether axes end in another order, or are joined; a permutation followed by its inverse moves none."""
     order: tuple[int, ...] = ()
     for change in changes:
         if change.row.short_name in RESHAPE_FUNCTIONS or (order and len(order) != len(change.shape)):
@@ -179,7 +181,7 @@ def are_axes_moved(changes: Sequence[AxisChange]) -> bool:
 
 
 def permutation(change: AxisChange) -> tuple[int, ...]:
-    """Which axis of its input each axis of a step's output is; empty where that cannot be told."""
+    """Return for each axis of a step's output the axis of its input; () if unknown."""
     found = [
         axis_origins(OutputAxis(change.row, change.row.inputs[:1], change.shape, axis))
         for axis in range(len(change.shape))
@@ -189,21 +191,21 @@ def permutation(change: AxisChange) -> tuple[int, ...]:
 
 # ------------------------------------------------------------ widths
 def width_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
-    """Another width for a layer of the side, if that is all that is missing."""
+    """Yield another width for a layer of the side, if only one axis differs."""
     if len(side.goals) != 1:
         return
     ((axis, goal),) = side.goals.items()
-    here = side.shape[axis]
+    size = side.shape[axis]
     for distance, change in enumerate(reversed(side.changes)):
         path, own = layer_path(change.row, trace), channel_axis(change.row)
         behind = side.changes[len(side.changes) - distance :]
         straight = are_axes_moved(behind) or own == axis - len(side.shape)
         sets = own and any(where == len(change.shape) + own for where, _, _ in change.axes)
         if path and sets and straight:
-            width = change.shape[own] + goal - here
+            width = change.shape[own] + goal - size
             if width > 0:
                 yield width_change(
-                    path, change.row, width, distance, arguments_at, likely=roundness(goal) >= roundness(here)
+                    path, change.row, width, distance, arguments_at, likely=roundness(goal) >= roundness(size)
                 )
 
 
@@ -220,7 +222,7 @@ def width_change(
 
 # ------------------------------------------------------------ windows
 def window_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup, cause: str) -> Iterator[LayerChange]:
-    """Other arguments of a window of the side, with its width where channels are missing too."""
+    """Yield other arguments for a window of the side, with another width if channels differ too."""
     rank = len(side.shape)
     for distance, change in enumerate(reversed(side.changes)):
         path, window = layer_path(change.row, trace), window_of(change.row)
@@ -239,25 +241,26 @@ def window_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup
         odd = any(size >= window.effective_kernel(axis) for axis, size in enumerate(window.padding))
         names = OPTION_ORDER.get(cause, tuple(WINDOW_OPTIONS))
         ahead = side.changes[: len(side.changes) - distance - 1]
-        if any(step.row.short_name in RESAMPLING_OPS for step in ahead):  # a stride would take that back
+        if any(step.row.short_name in RESAMPLING_OPS for step in ahead):  # a stride would undo that
             names = tuple(name for name in names if name != "stride")
         for arguments in fitting_arguments(change, window, behind, goals, names):
             likely = is_usual_slip(arguments, cause) and (
                 leftover_rows(change) > 0 or not any(map(leftover_rows, side.changes))
             )
-            suspect = odd and "padding" in arguments  # its outermost positions see nothing of the image
+            suspect = odd and "padding" in arguments  # the outermost outputs would see only padding
             yield LayerChange(path, {**arguments, **more}, -1 if suspect else distance, likely or suspect)
 
 
 def is_usual_slip(arguments: LayerArguments, cause: str) -> bool:
-    """Whether these arguments are what is wrong as a rule where a conflict is of this class."""
+    """Return whether such arguments are usually wrong in conflicts of this class."""
     return ("stride" in arguments and "kernel_size" not in arguments) == (cause == "stride")
 
 
 def fitting_arguments(
     change: AxisChange, window: Window, behind: Sequence[AxisChange], goals: Mapping[int, int], names: Sequence[str]
 ) -> Iterator[LayerArguments]:
-    """Arguments of a window with which all axes end at these sizes; one number where that will do, else one each."""
+    """Yield arguments of a window with which all axes end at these sizes; one number if that suffices, else one for
+    each axis."""
     for name in names:
         half = (window.effective_kernel(0) // 2,) if name == "padding" else ()
         for option in dict.fromkeys((*half, *WINDOW_OPTIONS[name])):
@@ -276,13 +279,13 @@ def fitting_arguments(
 
 
 def changes_some_axes(window: Window, name: str, values: tuple[int, ...]) -> bool:
-    """Whether values keep some axes as they are, and are not the same on all."""
+    """Return whether values change some axes but not all, and differ between axes."""
     now = {"padding": window.padding, "stride": window.stride, "output_padding": window.extra}[name]
     return len(set(values)) > 1 and 0 < sum(a != b for a, b in zip(now, values, strict=True)) < len(values)
 
 
 def layer_argument(row: Row, window: Window, name: str, option: int) -> LayerArguments:
-    """The argument as a layer takes it; a pool whose kernel changes keeps its stride."""
+    """Return the arguments as a layer takes them; a pool whose kernel changes keeps its stride."""
     if name == "ceil_mode":
         return {name: bool(option)}
     if name == "kernel_size" and "pool" in row.short_name:
@@ -291,10 +294,10 @@ def layer_argument(row: Row, window: Window, name: str, option: int) -> LayerArg
 
 
 def window_with_argument(row: Row, window: Window, name: str, values: tuple[int, ...]) -> Window | None:
-    """The window with one argument changed; None where a layer has no such argument, or would refuse it."""
+    """Return the window with one argument changed; None if a layer has no such argument, or would reject it."""
     pool = "pool" in row.short_name
     if name == "padding" and any(size >= window.effective_kernel(axis) for axis, size in enumerate(values) if size):
-        return None  # its outermost positions would see nothing of the image
+        return None  # the outermost outputs would see only padding
     if name == "ceil_mode":
         return replace(window, ceil=bool(values[0])) if pool else None
     if name == "output_padding":
@@ -313,7 +316,7 @@ def window_with_argument(row: Row, window: Window, name: str, values: tuple[int,
 
 
 def final_sizes(change: AxisChange, trial: Window, behind: Sequence[AxisChange]) -> Shape | None:
-    """The sizes at the end of a side with this window in place of a row's own; None where they cannot be told."""
+    """Return the sizes at the end of a side with this window instead of a row's own; None if unknown."""
     before = change.row.inputs[0].value.shape[-trial.axes :]
     sizes = tuple(trial.size(size, axis) for axis, size in enumerate(before))
     for step in behind:
@@ -330,16 +333,17 @@ def final_sizes(change: AxisChange, trial: Window, behind: Sequence[AxisChange])
     return sizes if min(sizes) > 0 else None
 
 
-# ------------------------------------------------------------ images that are flattened
+# ------------------------------------------------------------ flattened images
 def changes_before_flatten(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
-    """Of a Linear after a flattened image: another window or another width before it, that gives what it was told."""
-    says, trace = diagnosis.mismatch.wrong_argument, diagnosis.index.trace
+    """Yield changes for a Linear after a flattened image: another window or width before it that gives the size it
+    states."""
+    wrong, trace = diagnosis.mismatch.wrong_argument, diagnosis.index.trace
     changes = diagnosis.sides[0]
     flat = [place for place, change in enumerate(changes) if change.row.short_name in RESHAPE_FUNCTIONS]
-    if says is None or not isinstance(says.given, int) or len(flat) != 1:
+    if wrong is None or not isinstance(wrong.given, int) or len(flat) != 1:
         return
     image = changes[flat[0]].row.inputs[0].value.shape
-    if len(image) < 3 or prod(image[1:]) != says.needed:
+    if len(image) < 3 or prod(image[1:]) != wrong.needed:
         return
     before, area = changes[: flat[0]], prod(image[2:])
     channels = diagnosis.cause == "channels"
@@ -349,13 +353,13 @@ def changes_before_flatten(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -
             continue
         behind = before[len(before) - distance + 1 :]
         widens = "conv" in change.row.short_name and any(where == 1 for where, _, _ in change.axes)
-        if channels and widens and says.given % area == 0:
+        if channels and widens and wrong.given % area == 0:
             yield width_change(
-                path, change.row, change.shape[1] + says.given // area - image[1], distance, arguments_at
+                path, change.row, change.shape[1] + wrong.given // area - image[1], distance, arguments_at
             )
         for name, options in () if channels else WINDOW_OPTIONS.items():
             for option in options:
                 trial = window_with_argument(change.row, window, name, (option,) * window.axes)
                 sizes = final_sizes(change, trial, behind) if trial is not None and trial != window else None
-                if sizes is not None and prod(sizes) * image[1] == says.given:
+                if sizes is not None and prod(sizes) * image[1] == wrong.given:
                     yield LayerChange(path, layer_argument(change.row, window, name, option), distance, likely=False)

@@ -1,5 +1,7 @@
-"""What values that meet are to each other: `residual`, `table` (of positions, of a bias), `pyramid`, `positions` (of a
-map, beside features that a layer makes), `inputs` (their sizes follow several); which side of a residual is main.
+"""The relation of operands that are combined, and which side of a residual is the main one.
+
+`residual`, `table` (of positions, of a bias), `pyramid`, `positions` (of a map, with features that a layer makes),
+`inputs` (their sizes come from several)
 
 operands, the rows of each since their fork → operand_relation, operand_order
 """
@@ -17,15 +19,15 @@ from archscope.report.windows import window_of
 from archscope.trace import Mismatch, Operand, Row
 
 SIDE_NAMES = {"residual": ("main", "shortcut"), "pyramid": ("lateral", "top-down")}
-"""Relation → what its two sides are called, as `operand_order` orders them."""
+"""Relation → the names of its two sides, in the order of `operand_order`."""
 SUM_KINDS = ("add", "multiply")
 
 
 @dataclass(frozen=True)
 class CombinedOperands:
-    """Values that an operation combines: where each comes from since the row that made the last value they share.
+    """Operands of one operation, with the changes of each since the row that made the last value they share.
 
-    apart: whether the sizes that differ follow several inputs.
+    apart: True if the sizes that differ come from several inputs.
     """
 
     mismatch: Mismatch
@@ -36,16 +38,22 @@ class CombinedOperands:
     apart: bool = False
 
 
-def operand_relation(met: CombinedOperands) -> str:
-    """What the operands of a sum or a product are to each other; empty where nothing shows it.
+def operand_relation(combined: CombinedOperands) -> str:
+    """Return the relation of the operands of a sum or a product; "" if unknown.
 
-    A form of the spec says that it is a residual. In Python it is an addition of two sides that part at a value, of
-    which one has no layer but projections.
+    In a spec, the form of the step says that it is a residual. In Python, it is an addition of two sides that fork at a
+    value, one of which has no layers but projections.
     """
-    mismatch, operands, sides, fork, history = met.mismatch, met.operands, met.sides, met.fork, met.history
+    mismatch, operands, sides, fork, history = (
+        combined.mismatch,
+        combined.operands,
+        combined.sides,
+        combined.fork,
+        combined.history,
+    )
     if mismatch.kind in SUM_KINDS and find_table_operand(mismatch, operands, history) is not None:
         return "table"
-    if met.apart:
+    if combined.apart:
         return "inputs"
     if mismatch.kind == "product" and len(operands) == 2:
         return "positions" if sums_over_positions(operands, history) else ""
@@ -66,36 +74,40 @@ def operand_relation(met: CombinedOperands) -> str:
 def is_pyramid(
     operands: Sequence[Operand], sides: Sequence[Sequence[AxisChange]], history: AxisHistory, *, direct: bool
 ) -> bool:
-    """Whether one side comes down from a smaller level that was made of the other: it shrinks, and enlarges again.
-    Where the other side is the fork itself, the enlarging is the last that is done."""
+    """Return whether one side comes from a smaller level that was made from the other: it shrinks, and enlarges again.
+
+    If the other side is the fork itself, enlarging is its last step.
+    """
     enlarged = [any(is_upsampling(change.row) for change in side) for side in sides]
     if sorted(enlarged) != [False, True]:
         return False
-    down = enlarged.index(True)
-    shrinks = any((window := window_of(change.row)) and max(window.stride) > 1 for change in sides[down])
-    last = history.index.maker(operands[down])
+    top_down = enlarged.index(True)
+    shrinks = any((window := window_of(change.row)) and max(window.stride) > 1 for change in sides[top_down])
+    last = history.index.maker(operands[top_down])
     return shrinks and (not direct or (last is not None and last.short_name in RESAMPLING_OPS))
 
 
-def rounded_level(met: CombinedOperands, axes: Sequence[int]) -> AxisChange | None:
-    """The last window before the fork, if it gives another size along these axes than its stride alone would, and an
-    odd one, which cannot be halved and doubled. Of a concat only one of stride 1, which was to keep the size."""
-    row = met.history.index.trace.rows[met.fork] if met.fork is not None and met.fork >= 0 else None
+def rounded_level(combined: CombinedOperands, axes: Sequence[int]) -> AxisChange | None:
+    """Return the last window before the fork if its output size along these axes differs from input size / stride and
+    is odd, so that it cannot be halved and doubled. For a concat, only a window of stride 1, which should keep the
+    size."""
+    row = combined.history.index.trace.rows[combined.fork] if combined.fork is not None and combined.fork >= 0 else None
     if row is None:
         return None
     level = Operand("", row.outputs[0])
-    windows = [change for change in met.history.changes(level, axes) if window_of(change.row) is not None]
+    windows = [change for change in combined.history.changes(level, axes) if window_of(change.row) is not None]
     if not windows or not is_uneven(windows[-1]):
         return None
     window = window_of(windows[-1].row)
     keeps = window is not None and set(window.stride) == {1}
     if not any(after % 2 for _, _, after in windows[-1].axes):
         return None
-    return windows[-1] if keeps or met.mismatch.kind != "concat" else None
+    return windows[-1] if keeps or combined.mismatch.kind != "concat" else None
 
 
 def centred_arguments(row: Row) -> Iterator[tuple[str, int]]:
-    """The padding, or else the kernel, with which a window gives its input's size by its stride alone."""
+    """Yield the padding, or else the kernel, with which a window's output size is its input size divided by the
+    stride."""
     window = window_of(row)
     if window is None:
         return
@@ -107,15 +119,15 @@ def centred_arguments(row: Row) -> Iterator[tuple[str, int]]:
 
 
 def sums_over_positions(operands: Sequence[Operand], history: AxisHistory) -> bool:
-    """Whether one of the two sizes that a matrix product sums over is that of a flattened map, and the other is not."""
+    """Return whether exactly one of the two sizes that a matrix product sums over is that of a flattened map."""
     (left, right), index = operands, history.index
     inner = [(left, len(left.value.shape) - 1), (right, max(len(right.value.shape) - 2, 0))]
     return sum(bool(find_size_origin(index, operand, axis).factors) for operand, axis in inner) == 1
 
 
 def find_table_operand(mismatch: Mismatch, operands: Sequence[Operand], history: AxisHistory) -> int | None:
-    """The operand all of whose disagreeing axes are a parameter's, a buffer's or those of what is made of them alone;
-    None where there is none, or more than one."""
+    """Return the operand whose disagreeing axes all come from parameters or buffers; None if there is none, or more
+    than one."""
     rank = max(len(operand.value.shape) for operand in operands)
     found = []
     for number, operand in enumerate(operands):
@@ -125,22 +137,23 @@ def find_table_operand(mismatch: Mismatch, operands: Sequence[Operand], history:
     return found[0] if len(found) == 1 else None
 
 
-def operand_order(relation: str, met: CombinedOperands) -> list[int]:
-    """The operands in the order of their names: of a residual, main before shortcut, by what they hold and not by how
-    the author wrote them; of a pyramid, the lateral side first."""
-    order = list(range(len(met.operands)))
-    if relation == "residual" and not met.mismatch.site.strict:
-        work = [layer_work(met.history, operand, met.fork) for operand in met.operands]
+def operand_order(relation: str, combined: CombinedOperands) -> list[int]:
+    """Return the operands in the order of their names: for a residual, main before shortcut, judged by their layers and
+    not by the order in the code; for a pyramid, the lateral side first."""
+    order = list(range(len(combined.operands)))
+    if relation == "residual" and not combined.mismatch.site.strict:
+        work = [layer_work(combined.history, operand, combined.fork) for operand in combined.operands]
         return sorted(order, key=lambda one: work[one], reverse=True)
     if relation == "pyramid":
-        return sorted(order, key=lambda one: any(is_upsampling(change.row) for change in met.sides[one]))
+        return sorted(order, key=lambda one: any(is_upsampling(change.row) for change in combined.sides[one]))
     return order
 
 
 def layer_work(history: AxisHistory, operand: Operand, fork: int | None) -> tuple[int, int, int]:
-    """What stands between the fork and an operand: layers that are no projection, layers with weights, rows.
+    """Return the numbers of layers that are no projection, of layers with weights, and of rows between the fork and an
+    operand.
 
-    A projection is a convolution of size 1, a Linear, a pool, a norm.
+    A projection is a convolution of size 1, a Linear, a pool or a norm.
     """
     index = history.index
     since = -1 if fork is None else fork
@@ -151,7 +164,7 @@ def layer_work(history: AxisHistory, operand: Operand, fork: int | None) -> tupl
 
 
 def weight_rank(row: Row) -> int:
-    """How many axes the weight of a layer has that mixes channels; 0 for every other row."""
+    """Return the rank of the weight of a layer that mixes channels; 0 for every other row."""
     mixes = "conv" in row.short_name or row.short_name in ("linear", "lstm", "gru", "multi_head_attention_forward")
     return len(row.inputs[1].value.shape) if mixes and len(row.inputs) > 1 else 0
 
@@ -162,7 +175,7 @@ def is_no_projection(row: Row) -> bool:
 
 
 def is_upsampling(row: Row) -> bool:
-    """Whether a row makes a larger map of one."""
+    """Return whether a row enlarges a map."""
     window = window_of(row)
     if window is not None:
         return window.transposed and max(window.stride) > 1

@@ -1,8 +1,9 @@
-"""Calls that torch refused for the shapes of their operands, in our words: a Failure → RefusedCall; None for others.
+"""Explanations of calls that torch rejected because of their operands' shapes or dtypes: a Failure → RefusedCall or
+None.
 
-losses that want a class for each place, or a target of the input's shape; norms of one value; attention told another
-size of keys or values; dimensions that are not there, permutations of another number of them; tables that are looked up
-by floats, or by numbers beyond their rows; operands of another dtype than the weights
+losses that need a class for each place, or a target of the input's shape; norms of a single value; attention with wrong
+sizes of keys or values; dimensions that do not exist, permutations of another number of them; embeddings of floats, or
+of indices beyond their rows; operands of another dtype than the weights
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ from archscope.trace import Failure, Operand, Shape, Trace
 INDEX_DTYPES = ("int64", "int32")
 OUT_OF_RANGE_MESSAGE = re.compile("index out of range|not in the valid range")
 DTYPE_MESSAGE = re.compile("same dtype|same datatype|should be the same|scalar type|not match weight dtype|promoting")
-"""What torch says of numbers beyond a table, and of dtypes that differ."""
+"""Parts of torch's messages about indices beyond a table, and about dtypes that differ."""
 
 
 @dataclass(frozen=True)
 class RefusedCall:
-    """What does not fit, what would, and the class of the cause of shapes that do not fit.
+    """What does not fit, what would, and the class of the cause.
 
-    wanted: of an operand whose numbers do not fit, the dtype that would; rows: of a table, for how many numbers it has
-    one.
+    wanted: the dtype that an operand should have. rows: the number of rows of a table.
     """
 
     fact: str
@@ -37,7 +37,7 @@ class RefusedCall:
 
 
 def explain_refusal(trace: Trace) -> RefusedCall | None:
-    """Why the call that ended a run was refused, as far as its shapes tell."""
+    """Return why the call that ended a run was rejected, as far as its shapes show; None if unknown."""
     failure = trace.failure
     if failure is None or failure.backward:
         return None
@@ -45,8 +45,8 @@ def explain_refusal(trace: Trace) -> RefusedCall | None:
         fact = f"{layer_name(failure)} needs more than one value of each channel to train, its input {lone.value.shape}"
         return RefusedCall(f"{fact} has one", "a larger input, or less pooling before it", "input-size")
     rule = REFUSAL_RULES.get(failure.function.rpartition(".")[2])
-    told = rule(failure) if rule is not None and len(failure.operands) > 1 else None
-    return told or explain_dimension(failure) or explain_weight_dtype(failure)
+    explanation = rule(failure) if rule is not None and len(failure.operands) > 1 else None
+    return explanation or explain_dimension(failure) or explain_weight_dtype(failure)
 
 
 def layer_name(failure: Failure) -> str:
@@ -54,7 +54,7 @@ def layer_name(failure: Failure) -> str:
 
 
 def explain_elementwise_loss(failure: Failure) -> RefusedCall | None:
-    """A loss whose target must have the shape of its input."""
+    """Explain a loss whose target must have the shape of its input."""
     given, target = operand_shapes(failure.operands[:2])
     if given == target:
         return None
@@ -65,7 +65,7 @@ def explain_elementwise_loss(failure: Failure) -> RefusedCall | None:
 
 
 def explain_class_loss(failure: Failure) -> RefusedCall | None:
-    """A loss over classes: logits (N, C, …), a class for each place (N, …)."""
+    """Explain a loss over classes: logits (N, C, …), a class for each place (N, …)."""
     logits, target = operand_shapes(failure.operands[:2])
     wanted = (*logits[:1], *logits[2:]) if len(logits) > 1 else ()
     if not wanted or target in (wanted, logits):
@@ -82,22 +82,22 @@ def explain_class_loss(failure: Failure) -> RefusedCall | None:
 
 
 def explain_attention(failure: Failure) -> RefusedCall | None:
-    """Attention whose keys or values have another number of features than it was told."""
+    """Explain attention whose keys or values have another number of features than its arguments state."""
     given = {one.source.rpartition(".")[2]: one.value.shape for one in failure.operands[3:]}
     for word, operand in zip(("embed_dim", "kdim", "vdim"), failure.operands[:3], strict=False):
         own = {"embed_dim": "q", "kdim": "k", "vdim": "v"}[word] + "_proj_weight"
         weight = given.get(own, given.get("in_proj_weight"))
-        has = operand.value.shape[-1] if operand.value.shape else 0
-        if weight is not None and len(weight) == 2 and weight[1] != has:
+        features = operand.value.shape[-1] if operand.value.shape else 0
+        if weight is not None and len(weight) == 2 and weight[1] != features:
             what = {"embed_dim": "query", "kdim": "key", "vdim": "value"}[word]
-            fact = f"{layer_name(failure)} says {word}={weight[1]} but its {what} has {has} features"
-            cure = f"{word}={has} fits it" if word != "embed_dim" else f"a query of {weight[1]} features fits it"
-            return RefusedCall(fact, cure, "channels")
+            fact = f"{layer_name(failure)} says {word}={weight[1]} but its {what} has {features} features"
+            help = f"{word}={features} fits it" if word != "embed_dim" else f"a query of {weight[1]} features fits it"
+            return RefusedCall(fact, help, "channels")
     return None
 
 
 def explain_dimension(failure: Failure) -> RefusedCall | None:
-    """A function that was told a dimension which its operand does not have, or an order of more or fewer of them."""
+    """Explain a dimension that the operand does not have, or a permutation of more or fewer dimensions."""
     shape = failure.operands[0].value.shape if failure.operands else ()
     name, rank = failure.function.rpartition(".")[2], len(shape)
     missing = re.search(r"Dimension out of range \(expected .*, but got (-?\d+)\)", failure.message)
@@ -112,7 +112,7 @@ def explain_dimension(failure: Failure) -> RefusedCall | None:
 
 
 def explain_table_lookup(failure: Failure) -> RefusedCall | None:
-    """A table that is looked up by floats, or by numbers that it has no rows for."""
+    """Explain a table that is indexed by floats, or by numbers beyond its rows."""
     indices, table = failure.operands[:2]
     shape = table.value.shape
     if not is_float_dtype(table.value.dtype) or len(shape) != 2:
@@ -124,13 +124,13 @@ def explain_table_lookup(failure: Failure) -> RefusedCall | None:
     if OUT_OF_RANGE_MESSAGE.search(failure.message):
         rows = f"{units.format_count(shape[0])} rows, for 0 to {units.format_count(shape[0] - 1)}"
         fact = f"{layer_name(failure)} has a table of {rows}, and {indices.source} holds a number beyond them"
-        cure = "numbers that the table has rows for, or a larger table"
-        return RefusedCall(fact, cure, wanted=indices.value.dtype, rows=shape[0])
+        help = "numbers that the table has rows for, or a larger table"
+        return RefusedCall(fact, help, wanted=indices.value.dtype, rows=shape[0])
     return None
 
 
 def explain_weight_dtype(failure: Failure) -> RefusedCall | None:
-    """A layer whose input has another dtype than all of its weights, where torch says that it is for their types."""
+    """Explain a layer whose input has another dtype than all of its weights, if torch's message is about dtypes."""
     given, *others = failure.operands or (None,)
     weights = {one.value.dtype for one in others if one.source.rpartition(".")[2] in ("weight", "bias")}
     if given is None or len(weights) != 1 or given.value.dtype in weights or not DTYPE_MESSAGE.search(failure.message):
@@ -160,4 +160,4 @@ REFUSAL_RULES: Mapping[str, Callable[[Failure], RefusedCall | None]] = {
     **dict.fromkeys(("embedding", "embedding_bag"), explain_table_lookup),
     "multi_head_attention_forward": explain_attention,
 }
-"""Function → why it may have refused its operands."""
+"""Function → the rule that explains why torch rejected its operands."""

@@ -1,6 +1,6 @@
-"""A run with another layer beside the broken run, row by row: whether the conflict is gone, and what else is another.
+"""Comparison of a run with changed layers and the broken run, row by row: is the conflict gone, and what else changed.
 
-before, after, replaced paths ─→ RunComparison: how many other rows give other shapes; None where it is no cure
+before, after, replaced paths ─→ RunComparison: the number of other rows with other shapes; None if it is no fix
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from archscope.trace import Row, Trace
 from archscope.trace_index import TraceIndex
 
 COMBINING_OPS = ("add", "sub", "mul", "div", "truediv", "cat", "concat", "stack", "conv1d", "conv2d", "conv3d")
-"""Functions that make nothing new of one value read twice."""
+"""Functions that combine values, so that reading one value twice is probably a mistake."""
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """changed: how many rows give another shape between the layer and the conflict. is_priced: whether all other
-    conflicts are as they were, so that no made-up size differs. fixed_rows: the rows of the conflicts that are gone.
-    left: how many are not."""
+    """The result of a comparison of two runs.
+
+    changed: the number of rows with another shape between the layer and the conflict. is_priced: True if all other
+    conflicts are unchanged, so that no assumed size differs. fixed_rows: the rows of the conflicts that are gone. left:
+    the number of remaining conflicts.
+    """
 
     changed: int
     is_priced: bool
@@ -32,11 +35,11 @@ class RunComparison:
 def compare_runs(
     before: Report, after: Report, replaced: Iterable[str], diagnosis: Diagnosis | None, rows: Collection[int] = ()
 ) -> RunComparison | None:
-    """What a run with other layers at these paths says beside the broken run; None where they cure nothing, or break
-    something. rows: those that are told something else beside these layers.
+    """Return the comparison of a run with changed layers at these paths; None if they fix nothing, or break something.
 
-    A cure leaves no error that was not there, runs the same functions, gives the same shapes wherever nothing depends
-    on the layers, reads every parameter that was read, and takes every input to as many outputs.
+    rows: rows with other arguments besides these layers. A fix adds no error, runs the same functions, keeps the shapes
+    of everything that does not depend on the layers, reads every parameter that was read, and keeps every input's
+    effect on as many outputs.
     """
     paths = frozenset(replaced)
     old, new = before.trace, after.trace
@@ -45,11 +48,11 @@ def compare_runs(
     if count_self_joins(before) < count_self_joins(after):
         return None
     if {mismatch.row for mismatch in new.mismatches} & follow_on_rows(before):
-        return None  # what follows from the conflict is still there, so it is not gone
+        return None  # consequences of the conflict are still there, so it is not gone
     if len(paths) > 1 and {mismatch.fact for mismatch in new.mismatches} - {
         mismatch.fact for mismatch in old.mismatches
     }:
-        return None  # what is left is wrong in another way
+        return None  # the remaining conflict is a different one
     if old.failure is None and len(old.rows) != len(new.rows):
         return None
     own = rows_of_layers(old, paths) | set(rows)
@@ -69,7 +72,7 @@ def compare_runs(
 
 
 def rows_to_compare(old: Trace, paths: Collection[str]) -> Sequence[Row]:
-    """The rows of a run; of one that failed in a layer that was changed, without those that this layer began with."""
+    """Return the rows of a run; without those of the changed layer in which it failed, if it did."""
     rows = list(old.rows)
     while old.failure is not None and rows and rows[-1].path == old.failure.site.path and rows[-1].path in paths:
         rows.pop()
@@ -77,38 +80,42 @@ def rows_to_compare(old: Trace, paths: Collection[str]) -> Sequence[Row]:
 
 
 def compare_with_added_rows(before: Report, after: Report, functions: Collection[str]) -> RunComparison | None:
-    """The same of a run with more rows, of functions of these names: a cure if nothing is wrong any more, and all other
-    rows are there in their order, with the same shapes up to the first new one. Paths may be others."""
+    """Return the comparison of a run with added rows of these functions; None unless nothing is wrong any more.
+
+    All other rows must be there in order, with the same shapes up to the first added one. Paths may differ.
+    """
     old, new = before.trace, after.trace
     if old.failure is not None or new.failure is not None or new.mismatches or not old.mismatches:
         return None
     rest, waiting = list(new.rows), iter(old.rows)
     wanted = next(waiting, None)
-    kept: list[tuple[Row, Row]] = []
+    pairs: list[tuple[Row, Row]] = []
     for row in rest:
         if wanted is not None and row.function == wanted.function:
-            kept.append((wanted, row))
+            pairs.append((wanted, row))
             wanted = next(waiting, None)
         elif row.short_name not in functions:
             return None
-    if wanted is not None or len(rest) == len(kept):
+    if wanted is not None or len(rest) == len(pairs):
         return None
-    ahead = [(row, other) for row, other in kept if row.index == other.index]
+    ahead = [(row, other) for row, other in pairs if row.index == other.index]
     if any([v.shape for v in row.outputs] != [v.shape for v in other.outputs] for row, other in ahead):
         return None
     return compare_if_all_fixed(before, after) if len(params_read(old)) == len(params_read(new)) else None
 
 
 def count_self_joins(report: Report) -> int:
-    """How many rows combine one value with itself, as `x + x` and `cat([a, a])` do."""
+    """Return the number of rows that combine one value with itself, as `x + x` and `cat([a, a])` do."""
     rows = (row for row in report.trace.rows if row.short_name.removesuffix("_") in COMBINING_OPS)
     read = ([operand.value.id for operand in report.index.activations(row)] for row in rows)
     return sum(len(set(ids)) < len(ids) for ids in read)
 
 
 def compare_if_all_fixed(before: Report, after: Report) -> RunComparison | None:
-    """The same of a run whose rows may be others: a cure if nothing is wrong any more, every parameter is read that was
-    read and is still there, and every input has an effect that had one."""
+    """Return the comparison of a run with other rows; None unless nothing is wrong any more.
+
+    Every parameter that was read and still exists must be read, and every input that had an effect must have one.
+    """
     old, new = before.trace, after.trace
     if new.failure is not None or new.mismatches or not old.mismatches:
         return None
@@ -116,11 +123,11 @@ def compare_if_all_fixed(before: Report, after: Report) -> RunComparison | None:
         return None
     errors = any(finding.level == "error" for finding in after.findings)
     fewer = old.failure is None and len(old.outputs) != len(new.outputs)
-    kept = params_read(old) & {param.name for param in new.params}
+    params = params_read(old) & {param.name for param in new.params}
     if (
         errors
         or fewer
-        or not kept <= params_read(new)
+        or not params <= params_read(new)
         or not effective_inputs(before.index) <= effective_inputs(after.index)
     ):
         return None
@@ -128,7 +135,7 @@ def compare_if_all_fixed(before: Report, after: Report) -> RunComparison | None:
 
 
 def is_same_run(one: Report, other: Report) -> bool:
-    """Whether two runs went the same way, on whatever devices: the same rows, the same conflicts."""
+    """Return whether two runs, on any devices, have the same rows and conflicts."""
     return run_signature(one.trace) == run_signature(other.trace)
 
 
@@ -138,7 +145,7 @@ def run_signature(trace: Trace) -> tuple[object, ...]:
 
 
 def is_fixed(old: Trace, new: Trace, diagnosis: Diagnosis | None) -> bool:
-    """Whether the conflict is gone, at all its places, and none is there that was not before."""
+    """Return whether the conflict is gone at all its places, and no new one has appeared."""
     if new.failure is not None:
         return False
     own = conflict_rows(old, diagnosis)
@@ -146,13 +153,13 @@ def is_fixed(old: Trace, new: Trace, diagnosis: Diagnosis | None) -> bool:
 
 
 def follow_on_rows(report: Report) -> set[int]:
-    """The rows of conflicts that may follow from others."""
+    """Return the rows of conflicts that may follow from others."""
     likely = (finding.diagnosis for finding in report.findings if finding.diagnosis is not None and finding.likely)
     return {row for diagnosis in likely for row in conflict_rows(report.trace, diagnosis)}
 
 
 def conflict_rows(trace: Trace, diagnosis: Diagnosis | None) -> set[int]:
-    """The rows of a conflict: it may be there at several paths."""
+    """Return the rows of a conflict, which may occur at several paths."""
     if diagnosis is None:
         return set()
     place, mismatch = diagnosis.mismatch.site.place, diagnosis.mismatch
@@ -161,7 +168,7 @@ def conflict_rows(trace: Trace, diagnosis: Diagnosis | None) -> set[int]:
 
 
 def other_conflicts(trace: Trace, diagnosis: Diagnosis | None) -> set[object]:
-    """The conflicts beside one."""
+    """Return the conflicts besides this one."""
     own = conflict_rows(trace, diagnosis)
     return {one for one, row in zip(conflict_shapes(trace), trace.mismatches, strict=True) if row.row not in own}
 
@@ -171,12 +178,12 @@ def distinct_conflicts(trace: Trace) -> set[object]:
 
 
 def conflict_shapes(trace: Trace) -> list[object]:
-    """Each conflict's row with the shapes that did not fit."""
+    """Return each conflict's row with the shapes that do not fit."""
     return [(m.row, tuple(operand.value.shape for operand in m.operands)) for m in trace.mismatches]
 
 
 def keeps_inputs_and_outputs(before: Report, after: Report) -> bool:
-    """Whether as many outputs come out, no parameter is left unread that was read, and no input without an effect."""
+    """Return whether the number of outputs is the same, and no parameter or input has lost its effect."""
     old, new = before.trace, after.trace
     errors = ({f.rule for f in report.findings if f.level == "error"} for report in (before, after))
     first, second = errors
@@ -190,11 +197,11 @@ def params_read(trace: Trace) -> set[str]:
 
 
 def effective_inputs(index: TraceIndex) -> set[str]:
-    """The inputs that an output depends on."""
+    """Return the inputs that an output depends on."""
     ids = {value for operand in index.trace.outputs for value in index.ancestors(operand)}
     return {operand.source for operand in index.trace.inputs if operand.value.id in ids}
 
 
 def rows_of_layers(trace: Trace, paths: frozenset[str]) -> set[int]:
-    """The rows of the layers at these paths."""
+    """Return the rows of the layers at these paths."""
     return {row.index for row in trace.rows if row.call >= 0 and trace.calls[row.call].site.path in paths}

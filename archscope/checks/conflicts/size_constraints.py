@@ -1,11 +1,10 @@
-"""What must fit in a net: joins, products, layers that were told a size, windows → ConstraintSet on the sizes of its
-inputs.
+"""The size constraints of a net: additions, concats, products, layers with stated sizes, windows → SizeConstraints.
 
-    TraceIndex → NetConstraints ─ SizeModel ─→ SizeConstraint: Sizes that must be equal ─ ConstraintSet.hold({input
-    axis: n}) ─→ whether
+    TraceIndex → NetConstraints ─ SizeModel ─→ SizeConstraint: sizes that must be equal
+    ConstraintSet.all_hold({input axis: n}) ─→ bool
 
-Demands whose sizes cannot be followed back to an input are left out. So is one that holds in this run by a number that
-the author's code may have worked out from the run's sizes.
+Constraints whose sizes cannot be traced to an input are left out, and so are those that hold in this run through a
+number that the author's code may have computed from the run's sizes.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ CHANNEL_NORMS = ("instance_norm", "batch_norm")
 
 @dataclass(frozen=True)
 class SizeConstraint:
-    """Sizes that must be equal, all of them at least 1."""
+    """Sizes that must be equal, and all at least 1. row: the index of the row that requires it."""
 
     sizes: tuple[AxisSize, ...]
     row: int
 
     def holds(self, found: Mapping[int, int]) -> bool:
-        """Whether they are, where the sizes are those found, by their ids."""
+        """Return whether it holds for these sizes (id of an AxisSize → its value)."""
         values = {found[id(size)] for size in self.sizes}
         return len(values) == 1 and min(values) > 0
 
@@ -54,19 +53,19 @@ class SizeConstraint:
 
     @property
     def has_fixed_size(self) -> bool:
-        """Whether the net says which size it wants: a layer, a table, a window that must fit."""
+        """True if the net fixes a size: a layer, a table, a window that must fit."""
         return len(self.sizes) == 1 or any(not size.axes for size in self.sizes)
 
 
 class ConstraintSet:
-    """Demands that are asked together at many sizes of the inputs."""
+    """Constraints that are evaluated together at many sizes of the inputs."""
 
-    def __init__(self, demands: Sequence[SizeConstraint]):
-        self.constraints = demands
-        self.sizes = dependency_order(size for one in demands for size in one.sizes)
+    def __init__(self, constraints: Sequence[SizeConstraint]):
+        self.constraints = constraints
+        self.sizes = dependency_order(size for one in constraints for size in one.sizes)
 
     def evaluate_each(self, given: Mapping[InputAxis, int]) -> Iterator[bool]:
-        """Of each whether it holds where the axes of inputs are those given, others as they are."""
+        """Return for each constraint whether it holds with these sizes of input axes, others unchanged."""
         found = dict(zip(map(id, self.sizes), evaluate_sizes(self.sizes, given), strict=True))
         return (one.holds(found) for one in self.constraints)
 
@@ -75,7 +74,7 @@ class ConstraintSet:
 
 
 class NetConstraints:
-    """What must fit in one net, whichever of its conflicts is asked for."""
+    """The size constraints of one net, for all its conflicts."""
 
     def __init__(self, history: AxisHistory):
         self.history, self.index, self.original_operand = history, history.index, history.original_operand
@@ -83,12 +82,12 @@ class NetConstraints:
 
     @cached_property
     def broken(self) -> list[SizeConstraint]:
-        """Those that do not hold in this run."""
+        """The constraints that do not hold in this run."""
         return [one for one, holds in self._evaluated if not holds]
 
     @cached_property
     def traceable(self) -> list[SizeConstraint]:
-        """Those that depend on an input, and not on numbers that may follow it by themselves."""
+        """The constraints that depend on an input, and not on numbers that may follow it on their own."""
         return [one for one, holds in self._evaluated if one.axes and not (holds and any(s.frozen for s in one.sizes))]
 
     @cached_property
@@ -117,14 +116,14 @@ class NetConstraints:
         for back in range(1, rank + 1):
             if along is not None and rank - back == along:
                 continue
-            there = [op for op in operands if len(op.value.shape) >= back and (strict or op.value.shape[-back] != 1)]
-            found = [self.model.size(op.value, len(op.value.shape) - back) for op in there]
+            present = [op for op in operands if len(op.value.shape) >= back and (strict or op.value.shape[-back] != 1)]
+            found = [self.model.size(op.value, len(op.value.shape) - back) for op in present]
             known = tuple(size for size in found if size is not None)
             if len(known) == len(found) > 1:
                 yield SizeConstraint(known, row.index)
 
     def _matmul_constraints(self, row: Row) -> Iterator[SizeConstraint]:
-        """The last axis of the left operand, the last but one of the right one."""
+        """Yield the equality of the left operand's last axis and the right operand's last but one."""
         left, right = (self.original_operand(operand).value for operand in row.inputs)
         if len(right.shape) > 1:
             found = self.model.size(left, len(left.shape) - 1), self.model.size(right, len(right.shape) - 2)
@@ -133,22 +132,22 @@ class NetConstraints:
                 yield SizeConstraint(known, row.index)
 
     def _layer_constraints(self, row: Row) -> Iterator[SizeConstraint]:
-        """The last axes, as a layer in conflict was told, or as the weight has them."""
+        """Yield the sizes of the last axes, as a layer in conflict states them, or as its weight has them."""
         given, weight = self.original_operand(row.inputs[0]).value, row.inputs[1].value
-        told = [
+        stated = [
             m.wrong_argument.given
             for m in self.index.trace.mismatches
             if m.row == row.index and m.wrong_argument is not None
         ]
-        said = told[0] if told and isinstance(told[0], (int, tuple)) else weight.shape
-        whole = (said,) if isinstance(said, int) else said
-        for back in range(1, 2 if row.short_name == "linear" else len(whole) + 1):
+        declared = stated[0] if stated and isinstance(stated[0], (int, tuple)) else weight.shape
+        sizes = (declared,) if isinstance(declared, int) else declared
+        for back in range(1, 2 if row.short_name == "linear" else len(sizes) + 1):
             size = self.model.size(given, len(given.shape) - back) if len(given.shape) >= back else None
             if size is not None and size.axes:
-                yield SizeConstraint((size, AxisSize(whole[-back])), row.index)
+                yield SizeConstraint((size, AxisSize(sizes[-back])), row.index)
 
     def _window_constraints(self, row: Row) -> Iterator[SizeConstraint]:
-        """A window must fit into what it reads."""
+        """Yield that a window must fit into its input."""
         window, read = window_of(row), self.original_operand(row.inputs[0]).value
         for spatial in range(window.axes if window is not None else 0):
             size = self.model.size(read, len(read.shape) - window.axes + spatial) if window is not None else None
@@ -156,7 +155,7 @@ class NetConstraints:
                 yield SizeConstraint((AxisSize(size.now, (size,), window_resize(window, spatial)),), row.index)
 
     def _norm_constraints(self) -> Iterator[SizeConstraint]:
-        """A norm that has refused a map of one position wants more than one along each axis."""
+        """Yield that a norm which rejected a map of one position needs more than one along each axis."""
         refused = norm_refused_operand(self.index.trace)
         value = self.original_operand(refused).value if refused is not None else None
         for axis in range(2, len(value.shape)) if value is not None else ():
@@ -165,52 +164,53 @@ class NetConstraints:
                 yield SizeConstraint((AxisSize(0, (size,), lambda n: int(n > 1)),), self.index.maker_index(value.id))
 
     def of(self, mismatch: Mismatch) -> list[SizeConstraint]:
-        """The broken demands of one conflict."""
+        """Return the broken constraints of one conflict."""
         return [one for one in self.broken if one.row == mismatch.row]
 
     def extra_constraints(self, mismatch: Mismatch) -> list[SizeConstraint]:
-        """What one conflict asks for beside them."""
+        """Return further constraints of one conflict."""
         return list(self.from_view(mismatch)) if mismatch.kind == "view" else []
 
-    def from_condition(self, asked: SizeCondition) -> SizeConstraint | None:
-        """What a condition of the author's asks of a size; None where that follows no input."""
-        size, rows = self.model.size(asked.operand.value, asked.axis), len(self.index.trace.rows)
+    def from_condition(self, condition: SizeCondition) -> SizeConstraint | None:
+        """Return the constraint of a condition in the author's code; None if its size depends on no input."""
+        size, rows = self.model.size(condition.operand.value, condition.axis), len(self.index.trace.rows)
         if size is None or not size.axes:
             return None
-        if asked.divisor:
-            return SizeConstraint((AxisSize(0, (size,), divisible_by(asked.divisor)),), rows)
-        return SizeConstraint((size, AxisSize(asked.equals)), rows)
+        if condition.divisor:
+            return SizeConstraint((AxisSize(0, (size,), divisible_by(condition.divisor)),), rows)
+        return SizeConstraint((size, AxisSize(condition.equals)), rows)
 
     def from_view(self, mismatch: Mismatch) -> Iterator[SizeConstraint]:
-        """A view of as many axes has the sizes that were written; windows divide the axes that they cut."""
-        value, told = (
+        """Yield that a view with the same number of axes has the written sizes, and that windows divide the axes that
+        they cut."""
+        value, sizes = (
             self.original_operand(mismatch.operands[0]).value,
             mismatch.wrong_argument.given if mismatch.wrong_argument is not None else (),
         )
-        if not isinstance(told, tuple):
+        if not isinstance(sizes, tuple):
             return
         spatial = [axis for axis, name in enumerate(self.names.of(value)) if name in SPATIAL_LETTERS]
-        for axis in spatial if len(told) == len(value.shape) else ():
+        for axis in spatial if len(sizes) == len(value.shape) else ():
             size = self.model.size(value, axis)
-            if size is not None and size.axes and told[axis] != -1:
-                yield SizeConstraint((size, AxisSize(told[axis])), mismatch.row)
-        for factors in find_view_factors(told, value.shape, spatial):
+            if size is not None and size.axes and sizes[axis] != -1:
+                yield SizeConstraint((size, AxisSize(sizes[axis])), mismatch.row)
+        for factors in find_view_factors(sizes, value.shape, spatial):
             size = self.model.size(value, factors.axis) if factors.is_window else None
             if size is not None and size.axes:
                 yield SizeConstraint((AxisSize(0, (size,), divisible_by(factors.divisor)),), mismatch.row)
 
     def from_other_map(self, mismatch: Mismatch) -> Iterator[SizeConstraint]:
-        """A view was told the size of the positions of another map: both have the same height and width."""
-        value, said = (
+        """Yield that a map has the height and width of another map, whose number of positions the view states."""
+        value, given = (
             self.original_operand(mismatch.operands[0]).value,
             mismatch.wrong_argument.given if mismatch.wrong_argument is not None else (),
         )
-        told = said if isinstance(said, tuple) else ()
+        sizes = given if isinstance(given, tuple) else ()
         spatial = [axis for axis, name in enumerate(self.names.of(value)) if name in SPATIAL_LETTERS]
         rows = self.index.trace.rows[: max(mismatch.row, 0)]
         for other in (output for row in reversed(rows) for output in row.outputs):
             where = [axis for axis, name in enumerate(self.names.of(other)) if name in SPATIAL_LETTERS]
-            if len(where) == len(spatial) > 1 and prod(other.shape[axis] for axis in where) in told:
+            if len(where) == len(spatial) > 1 and prod(other.shape[axis] for axis in where) in sizes:
                 pairs = [
                     (self.model.size(value, a), self.model.size(other, b)) for a, b in zip(spatial, where, strict=True)
                 ]
@@ -219,7 +219,8 @@ class NetConstraints:
 
 
 def norm_refused_operand(trace: Trace) -> Operand | None:
-    """What a norm that needs several values of each channel has refused, since it has one; None for other failures."""
+    """Return the operand that a norm rejected because it has a single value for each channel; None for other
+    failures."""
     failure = trace.failure
     if failure is None or not failure.function.endswith(CHANNEL_NORMS) or not failure.operands:
         return None
@@ -229,5 +230,5 @@ def norm_refused_operand(trace: Trace) -> Operand | None:
 
 
 def divisible_by(number: int) -> Callable[[int], int]:
-    """1 for a multiple of the number, 0 for every other size."""
+    """Return a function that is 1 for a multiple of the number, and 0 for every other size."""
     return lambda size: int(size % number == 0)

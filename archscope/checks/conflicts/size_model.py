@@ -1,9 +1,9 @@
-"""How the sizes inside a net follow from those of its inputs: an axis of a value → a AxisSize, worked out at any input.
+"""The sizes inside a net as functions of its input sizes: an axis of a value → an AxisSize.
 
-    TraceIndex → SizeModel ─ size(value, axis) → AxisSize ─ sizes_at({input axis: n}) → its number there
+    TraceIndex → SizeModel ─ size(value, axis) → AxisSize ─ evaluate_sizes(sizes, {input axis: n}) → numbers
 
-Known are windows, interpolations, paddings, slices, lists, and views that merge axes. An axis that something else makes
-has no AxisSize, and so has one whose rule does not give the number that the run had.
+There are rules for windows, interpolations, paddings, slices, concats, and views that merge axes. An axis that another
+function makes has no AxisSize, nor has one whose rule does not give the size of the run.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from archscope.trace import Operand, Row, Value
 RESAMPLING_OPS = ("interpolate", "pixel_shuffle", "pixel_unshuffle")
 RESHAPE_OPS = ("view", "reshape", "flatten", "unflatten")
 NEW_TENSOR_OPS = ("new_zeros", "new_ones", "new_full", "new_empty")
-"""Functions that make a value of a written shape; what they read says its type alone."""
+"""Functions that make a value of a given shape; their operand only determines the dtype."""
 PADDING_LAYER_WORD = "Pad"
-"""Modules of torch.nn that pad have it in their names: what they pad is not worked out from sizes."""
+"""Part of the names of padding modules of torch.nn, whose padding is not computed from sizes."""
 REPEAT_OPS = ("expand", "repeat")
 COMPUTED_SIZE_OPS = (*REPEAT_OPS, "getitem", "narrow", "interpolate", "embedding", "index_select", "gather")
-"""Functions whose numbers the author's code may work out from sizes, though they read a table."""
+"""Functions whose arguments the author's code may compute from sizes, although they read a table."""
 ResizeRule = Callable[[int], int]
-"""What a row makes of the size of one axis."""
+"""The output size of an axis as a function of its input size."""
 InputAxis = tuple[int, int]
 """The id of an input's value, and one of its axes."""
 
 
 @dataclass(frozen=True, eq=False)
 class AxisSize:
-    """How the size of one axis comes about.
+    """The size of one axis, and how it is computed.
 
-    now: what it is in this run. of: the sizes that it is made from. rule: from theirs to its own; 0 or less where
-    something does not fit. axis: of an axis of an input, which. frozen: whether a number that the author's code may
-    have worked out from this run's sizes is in it. axes: the axes of inputs that it depends on.
+    now: the size in this run. of: the sizes that it is computed from. rule: from theirs to its own; 0 or less if
+    something does not fit. axis: for an axis of an input, which one. frozen: it contains a number that the author's
+    code may have computed from this run's sizes. axes: the axes of inputs that it depends on.
     """
 
     now: int
@@ -61,7 +61,7 @@ class AxisSize:
 
 
 def dependency_order(sizes: Iterable[AxisSize]) -> list[AxisSize]:
-    """Sizes and those that they are made from, each once, each behind those that it is made from."""
+    """Return the sizes and those that they are computed from, each once, dependencies first."""
     found: dict[int, AxisSize] = {}
     waiting: list[tuple[AxisSize, bool]] = [(size, False) for size in sizes]
     while waiting:
@@ -74,7 +74,7 @@ def dependency_order(sizes: Iterable[AxisSize]) -> list[AxisSize]:
 
 
 def evaluate_sizes(sizes: Sequence[AxisSize], given: Mapping[InputAxis, int]) -> list[int]:
-    """The sizes where the axes of inputs are those given, others as they are; `sizes` as `ordered` orders them."""
+    """Return the sizes with these sizes of input axes, others unchanged. sizes: in the order of `dependency_order`."""
     found: dict[int, int] = {}
     for size in sizes:
         if size.axis is not None:
@@ -88,23 +88,23 @@ def evaluate_sizes(sizes: Sequence[AxisSize], given: Mapping[InputAxis, int]) ->
 
 
 def current_value(size: AxisSize) -> int:
-    """What its rule gives of the sizes that it is made from, as they are in this run."""
+    """Return what the rule gives for the sizes of this run."""
     return size.now if size.rule is None else size.rule(*(one.now for one in size.of))
 
 
 class SizeModel:
-    """The Sizes of one trace's values, each made when it is first asked for.
+    """The AxisSizes of one trace's values, computed on demand.
 
-    Behind a conflict the run went on with made-up sizes, so there a rule need not give the number that the run had.
+    After a conflict the run continued with assumed sizes, so there a rule need not give the size of the run.
     """
 
     def __init__(self, history: AxisHistory):
         self.index, self.original_operand, self.stand_ins = history.index, history.original_operand, history.stand_ins
         self.known: dict[InputAxis, AxisSize | None] = {}
-        self.made_up = self.index.descendants(mismatch.row for mismatch in self.index.trace.mismatches)
+        self.assumed_rows = self.index.descendants(mismatch.row for mismatch in self.index.trace.mismatches)
 
     def size(self, value: Value, axis: int) -> AxisSize | None:
-        """How an axis of a value comes to its size; None where that is not known."""
+        """Return how the size of a value's axis is computed; None if unknown."""
         waiting = [(value, axis)]
         while waiting:
             one, at = waiting[-1]
@@ -133,7 +133,7 @@ class SizeModel:
         return [(operand, at) for operand, at in found if operand.value.id != value.id]
 
     def _operands(self, row: Row) -> tuple[Operand, ...]:
-        """What a list joins, parameters among it; of every other row what flows."""
+        """Return the operands of a concat, parameters included; for every other row its activations."""
         return row.inputs if row.short_name in CONCAT_OPS else self.index.activations(row)
 
     def _derive_size(self, value: Value, axis: int, sources: Sequence[AxisSize | None]) -> AxisSize | None:
@@ -146,12 +146,12 @@ class SizeModel:
         known = [size for size in sources if size is not None]
         if len(known) != len(sources):
             return None
-        made = self._row_size(row, value, axis, known)
-        fits = made is not None and (row.index in self.made_up or current_value(made) == now)
-        return made if fits else None
+        derived = self._row_size(row, value, axis, known)
+        fits = derived is not None and (row.index in self.assumed_rows or current_value(derived) == now)
+        return derived if fits else None
 
     def _may_follow(self, row: Row) -> bool:
-        """Whether a value that comes from no input may have a size of this run's: what is made anew, or cut out."""
+        """Return whether a value that depends on no input may have a size of this run: a new tensor, or a slice."""
         waiting, seen = [row], {row.index}
         for one in waiting:
             if not one.inputs or (one.short_name in COMPUTED_SIZE_OPS and one.short_name not in REPEAT_OPS):
@@ -181,7 +181,7 @@ class SizeModel:
         return AxisSize(now, tuple(sources), rule, frozen=frozen or not fixed)
 
     def _resize(self, row: Row, value: Value, axis: int, source: AxisSize) -> tuple[ResizeRule | None, bool]:
-        """What a row makes of its source's size, and whether all numbers in it are the layer's own."""
+        """Return the rule for one axis, and whether all numbers in it are constants of the layer."""
         site, back = self.index.layer(row), len(value.shape) - axis
         window, layer = window_of(row), site is not None
         if window is not None and axis >= len(value.shape) - window.axes:
@@ -200,7 +200,7 @@ class SizeModel:
 
 
 def keeps_axis(row: Row, value: Value, axis: int) -> bool:
-    """Whether a row repeats a table along other axes than this one."""
+    """Return whether a row repeats a table along other axes than this one."""
     before = row.inputs[0].value.shape if row.inputs else ()
     at = axis - len(value.shape) + len(before)
     return row.short_name in REPEAT_OPS and at >= 0 and before[at] == value.shape[axis]
@@ -211,13 +211,13 @@ def window_resize(window: Window, axis: int) -> ResizeRule:
 
 
 def merges_axes(row: Row, value: Value, axis: int) -> bool:
-    """Whether a view's axis is all of the axes that it follows, so that its size is their product."""
+    """Return whether a view's axis merges exactly the axes that it follows, so that its size is their product."""
     before = view_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     return bool(before) and prod(operand.value.shape[at] for operand, at in before) == value.shape[axis]
 
 
 def sets_axis(row: Row) -> bool:
-    """Whether a row that follows no axis is known to set this one: a layer's channels, an adaptive pool's sizes."""
+    """Return whether a row sets this axis: a layer's channels, an adaptive pool's sizes."""
     if "adaptive" in row.short_name or row.short_name in (
         "linear",
         "embedding",
@@ -231,7 +231,7 @@ def sets_axis(row: Row) -> bool:
 
 
 def find_slice(row: Row, axis: int, value: Value) -> slice | None:
-    """The slice of an index that an axis of the result comes from; None where it is no slice."""
+    """Return the slice of an index that an axis of the result comes from; None if it is no slice."""
     source = index_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     index = row.get("index", "?")
     entries = list(index) if isinstance(index, tuple) else [index]
@@ -255,7 +255,8 @@ def parse_slice(text: str) -> slice | None:
 
 
 def resize_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | None:
-    """What a row makes of any size of one axis, the `back`-th from the end; None where that is not known."""
+    """Return the output size of an axis (the `back`-th from the end) as a function of its input size; None if
+    unknown."""
     window = window_of(row)
     if window is not None and back <= window.axes:
         return window_resize(window, window.axes - back)
@@ -267,7 +268,7 @@ def resize_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | No
 
 
 def scale_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | None:
-    """An interpolation by a factor, or to a size; a pixel shuffle."""
+    """Return the rule of an interpolation by a factor or to a size, or of a pixel shuffle."""
     if row.get("size") is not None:
         return lambda n: after if n > 0 else 0
     factor = row.get("scale_factor")
@@ -280,7 +281,7 @@ def scale_rule(row: Row, before: int, after: int, back: int) -> ResizeRule | Non
 
 
 def concat_axis(row: Row) -> int | None:
-    """The axis along which a row joins values; None where it joins none."""
+    """Return the axis along which a row concatenates; None for other rows."""
     if row.short_name not in CONCAT_OPS:
         return None
     rank = len(row.outputs[0].shape)

@@ -1,6 +1,6 @@
-"""The sizes of a conflict as plain data: shapes, the axes that differ, what was told, inputs that would fit.
+"""The sizes of a conflict as plain data: shapes, the axes that differ, the wrong argument, fitting input sizes.
 
-Diagnosis → sizes_json → the `sizes` of its Finding, as JSON has them
+Diagnosis → sizes_json → the `sizes` of its Finding in JSON
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from archscope.checks.conflicts.view_factors import ViewFactors, find_view_facto
 
 
 def sizes_json(diagnosis: Diagnosis) -> Mapping[str, object]:
-    """`operands`: name, maker and shape of each. `axes`: those that differ, counted in the widest operand, with their
-    names and sizes. `told`: the argument of a layer or a view, and what its input has. `propose_input_sizes`: see
+    """Return the sizes of a conflict.
+
+    `operands`: name, maker and shape of each. `axes`: those that differ, counted in the widest operand, with their
+    names and sizes. `told`: the wrong argument of a layer or a view, and the actual size. `input_sizes`: see
     `fit_json`.
     """
-    shapes, says = diagnosis.shapes, diagnosis.mismatch.wrong_argument
+    shapes, wrong = diagnosis.shapes, diagnosis.mismatch.wrong_argument
     rank = max(map(len, shapes))
     pairs = zip(diagnosis.names, diagnosis.operands, strict=True)
     return {
@@ -32,14 +34,16 @@ def sizes_json(diagnosis: Diagnosis) -> Mapping[str, object]:
             for axis in diagnosis.mismatch.axes
             if axis < rank
         ],
-        "told": {"argument": says.argument, "told": to_json(says.given), "has": to_json(says.needed)} if says else None,
+        "told": {"argument": wrong.argument, "told": to_json(wrong.given), "has": to_json(wrong.needed)}
+        if wrong
+        else None,
         "input_sizes": fit_json(diagnosis.fit) if diagnosis.fit is not None else None,
     }
 
 
 def fit_json(fit: FittingSizes) -> Mapping[str, object]:
-    """The input's name; of each free axis its index, name and size now, the sizes next to it that fit (`fits`), and
-    the number whose multiples fit; `whole`: the sizes of all axes at once, where they go together."""
+    """Return the input's name; for each free axis its index, name, present size, the next fitting sizes (`fits`), and
+    the number whose multiples fit; `whole`: the sizes of all axes if they depend on each other."""
     return {
         "input": fit.input,
         "axes": [
@@ -57,15 +61,15 @@ def fit_json(fit: FittingSizes) -> Mapping[str, object]:
 
 
 def to_json(value: object) -> object:
-    """A number, a text, or a list of these."""
+    """Return a number, a string, or a list of these."""
     if isinstance(value, tuple | list):
         return [to_json(one) for one in value]
     return value if isinstance(value, int | float | str) else str(value)
 
 
 def conflict_view_factors(diagnosis: Diagnosis) -> list[ViewFactors]:
-    """Of a view, the axes whose numbers do not multiply to what stands there."""
-    says = diagnosis.mismatch.wrong_argument
-    if diagnosis.mismatch.kind != "view" or says is None or not isinstance(says.given, tuple):
+    """Return the axes of a view whose numbers do not multiply to the input's sizes."""
+    wrong = diagnosis.mismatch.wrong_argument
+    if diagnosis.mismatch.kind != "view" or wrong is None or not isinstance(wrong.given, tuple):
         return []
-    return find_view_factors(says.given, diagnosis.shapes[0], position_axes(diagnosis.axis_names))
+    return find_view_factors(wrong.given, diagnosis.shapes[0], position_axes(diagnosis.axis_names))

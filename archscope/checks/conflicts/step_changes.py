@@ -1,10 +1,10 @@
-"""What an edit of a spec changes in its net: two outlines, step by step → StepChanges, and what an edit must not do.
+"""The changes that an edit of a spec makes in its net: two planned blocks, step by step → StepChanges.
 
-    PlannedBlock before, PlannedBlock after, LineMap → compare → StepChanges with absolute paths
-    PlannedBlock → inputs that flow into an output, steps that join a value with itself, ways to use a block
+    PlannedBlock before, PlannedBlock after, LineMap → BlockComparer.compare → StepChanges with absolute paths
+    PlannedBlock → inputs that an output depends on, steps that join a value with itself, ways to use a block
 
-Steps are matched by the line that they are written on, so that a new step does not rename those after it. A step is
-`edited` where it changed though nothing that it reads did; all others lie behind an edit.
+Steps are matched by the line on which they are written, so that a new step does not rename those after it. A step is
+`edited` if it changed although nothing that it reads did; all others depend on an edit.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ SourceLine = tuple[str, int]
 
 
 def common_prefix_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many lines at the beginning are equal."""
+    """Return the number of equal lines at the beginning."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((number for number, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 @dataclass(frozen=True)
 class LineMap:
-    """Which line of an edited file stood where before; a line that is only indented otherwise is not edited.
+    """The lines of an edited file and where they were before; a line with another indentation only is not edited.
 
-    old, new: the lines that the edit takes out and puts in.
+    old, new: the lines that the edit removes and adds.
     """
 
     file: str
@@ -68,7 +68,7 @@ class LineMap:
         return found
 
     def line_before(self, place: Span | None) -> SourceLine:
-        """Where a place of the text after stood before; a line that is new keeps a negative number."""
+        """Return the line before the edit of a place in the text after; a new line gets a negative number."""
         if place is None:
             return "", 0
         if place.file != self.file:
@@ -78,11 +78,11 @@ class LineMap:
 
 @dataclass(frozen=True)
 class StepChange:
-    """One step that is not as it was. before, after: None where it is new or gone.
+    """One changed step. before, after: None if it is new or gone.
 
-    path: in the net before; of a new step, in the net after. use: the absolute path of the use of a block that it
-    stands in, and block its name. edited: see above. on_line: its own line is edited. by_itself: it is
-    no change of what it reads. around: the uses of blocks around it, as (block, path).
+    path: in the net before; for a new step, in the net after. use: the absolute path of the use of a block that
+    contains it; block: its name. edited: see the module. on_line: its own line is edited. by_itself: more than the
+    sizes that it reads has changed. around: the uses of blocks around it, as (block, path).
     """
 
     path: str
@@ -98,17 +98,18 @@ class StepChange:
 
 @dataclass(frozen=True)
 class BlockComparison:
-    """Two blocks compared: whether each output depends on an edit, their own changes, and the blocks inside."""
+    """The comparison of two blocks. dirty: for each output, whether it depends on an edit. own: the block's own
+    changes. inside: the comparisons of nested blocks."""
 
     dirty: tuple[bool, ...]
     own: tuple[StepChange, ...]
     inside: tuple[tuple[str, str, BlockComparison], ...]
 
     def changes(self, path: str = "", around: tuple[tuple[str, str], ...] = ()) -> Iterator[StepChange]:
-        """All changes with absolute paths."""
+        """Yield all changes with absolute paths."""
         for change in self.own:
             if path and change.after is not None and change.after.name == "input":
-                continue  # what a block is given is told of at the step that gives it
+                continue  # a changed input of a block is reported at the step that makes it
             yield replace(change, path=join_path(path, change.path), use=path, around=around)
         for block, use, comparison in self.inside:
             yield from comparison.changes(join_path(path, use), (*around, (block, join_path(path, use))))
@@ -116,13 +117,13 @@ class BlockComparison:
 
 @dataclass
 class BlockComparer:
-    """The pairs of blocks that were compared so far, so that equal uses are compared once."""
+    """A comparison of blocks with a cache, so that equal uses are compared once."""
 
     lines: LineMap
     known: dict[tuple[int, int, tuple[bool, ...]], BlockComparison] = field(default_factory=dict)
 
     def compare(self, before: PlannedBlock, after: PlannedBlock, dirty: tuple[bool, ...]) -> BlockComparison:
-        """dirty: which inputs depend on an edit."""
+        """Return the comparison of two blocks. dirty: for each input, whether it depends on an edit."""
         key = id(before), id(after), dirty
         if key not in self.known:
             self.known[key] = self._compare_blocks(before, after, dirty)
@@ -173,8 +174,8 @@ class BlockComparer:
         return StepChange(path, "", block.name, edited, on_line, before, after)
 
     def match_steps(self, before: PlannedBlock, after: PlannedBlock) -> dict[int, int]:
-        """The steps of the block after → those of the block before: of one name on one line, in their order; then, on
-        edited lines, of one name."""
+        """Return the steps of the block after → those of the block before: of equal name and line, in order; then, on
+        edited lines, of equal name."""
         found = pair_by_key(
             {index: (step_line(step), step.name) for index, step in enumerate(before.steps)},
             {index: (self.lines.line_before(step.place), step.name) for index, step in enumerate(after.steps)},
@@ -187,7 +188,7 @@ class BlockComparer:
 
 
 def pair_by_key(before: Mapping[int, object], after: Mapping[int, object]) -> dict[int, int]:
-    """Indexes of equal keys, in their order: after → before."""
+    """Return the indexes of equal keys, in order: after → before."""
     waiting: dict[object, list[int]] = {}
     for index, key in sorted(before.items(), reverse=True, key=lambda item: item[0]):
         waiting.setdefault(key, []).append(index)
@@ -199,7 +200,7 @@ def step_line(step: PlannedStep) -> SourceLine:
 
 
 def changes_by_itself(before: PlannedBlock, old: PlannedStep | None, after: PlannedBlock, new: PlannedStep) -> bool:
-    """Whether a step is other than it was by what it is told, and not by the sizes that it reads alone."""
+    """Return whether a step changed by its own arguments, and not only by the sizes that it reads."""
     if old is None:
         return True
     read = [[block.steps[index].shapes for index in step.reads] for block, step in ((before, old), (after, new))]
@@ -207,24 +208,24 @@ def changes_by_itself(before: PlannedBlock, old: PlannedStep | None, after: Plan
 
 
 def is_different(before: PlannedStep, after: PlannedStep) -> bool:
-    """Whether a step gives other shapes, has other parameters, or is told something else."""
+    """Return whether a step has other output shapes, parameters or arguments."""
     return (before.shapes, before.params, before.arguments) != (after.shapes, after.params, after.arguments)
 
 
-# ------------------------------------------------------------ what must stay
+# ------------------------------------------------------------ use of values
 def inputs_used(block: PlannedBlock) -> frozenset[int]:
-    """The inputs of a net that flow into an output."""
+    """Return the inputs of a net that an output depends on."""
     return frozenset().union(*inputs_per_output(block, {}))
 
 
 def inputs_per_output(block: PlannedBlock, known: dict[int, list[frozenset[int]]]) -> list[frozenset[int]]:
-    """For each output of a block the inputs that flow into it."""
+    """Return for each output of a block the inputs that it depends on."""
     if id(block) not in known:
         sets: list[frozenset[int]] = []
         for index, step in enumerate(block.steps):
             if index < block.inputs:
                 sets.append(frozenset([index]))
-            elif not step.shapes:  # a size that is read off a tensor is none of its values
+            elif not step.shapes:  # a size does not depend on a tensor's values
                 sets.append(frozenset())
             else:
                 sets.append(frozenset().union(*(sets[step.reads[n]] for n in flowing_operands(step, known))))
@@ -233,29 +234,27 @@ def inputs_per_output(block: PlannedBlock, known: dict[int, list[frozenset[int]]
 
 
 def flowing_operands(step: PlannedStep, known: dict[int, list[frozenset[int]]]) -> Sequence[int]:
-    """Which of its operands flow through a step."""
+    """Return the operands of a step that its outputs depend on."""
     if step.block is None:
         return range(len(step.reads))
     return sorted(n for n in frozenset().union(*inputs_per_output(step.block, known)) if n < len(step.reads))
 
 
 def joins_itself(step: PlannedStep | None, steps: Sequence[PlannedStep]) -> bool:
-    """Whether a step reads one tensor twice, as `cat([a, a])` and `bmm(prev, t)` of one value do."""
+    """Return whether a step reads one tensor twice, as in `cat([a, a])` or `bmm(prev, t)` of one value."""
     read = [index for index in step.reads if steps[index].shapes] if step is not None else []
     return len(set(read)) < len(read)
 
 
 def self_joins(block: PlannedBlock) -> int:
-    """How many steps, in distinct blocks, read one tensor twice."""
+    """Return the number of steps, in distinct blocks, that read one tensor twice."""
     blocks = {id(block): block, **{id(inner): inner for _, inner in block.walk_blocks()}}
     return sum(joins_itself(step, one.steps) for one in blocks.values() for step in one.steps)
 
 
 def ways_to_use(net: PlannedBlock) -> Counter[str]:
-    """In how many ways each block is used: at different places, or at one of a block that is used in several ways.
-
-    Turns of a loop are one way.
-    """
+    """Return for each block in how many ways it is used: at different places, or at one place of a block that is used
+    in several ways. Turns of a loop are one way."""
     return Counter(_count_ways(net, {}))
 
 
@@ -264,8 +263,8 @@ def _count_ways(block: PlannedBlock, known: dict[int, dict[str, int]]) -> dict[s
         places: dict[Span | None, dict[str, int]] = {}
         for step in block.steps:
             if step.block is not None:
-                here = places.setdefault(step.place, {})
+                counts = places.setdefault(step.place, {})
                 for name, count in {**_count_ways(step.block, known), step.block.name: 1}.items():
-                    here[name] = max(here.get(name, 0), count)
+                    counts[name] = max(counts.get(name, 0), count)
         known[id(block)] = dict(sum(map(Counter, places.values()), Counter()))
     return known[id(block)]

@@ -1,6 +1,6 @@
-"""Windows that give another size than their stride alone would, and crops that do not take back what they add.
+"""Windows whose output size differs from input size / stride, and crops that do not correct what they add.
 
-the steps of one side of a conflict ─→ UnevenWindow steps, without those whose surplus a crop behind them takes back
+the steps of one side of a conflict ─→ UnevenWindows, without those whose surplus a later crop removes
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ CROP_OPS = ("getitem", "narrow")
 
 @dataclass(frozen=True)
 class UnevenWindow:
-    """A window's step: the sizes before and after it, and its stride, on the first axis where its stride alone would
-    give another one. crop: a step behind it that takes back another number than it adds, or None."""
+    """A window with the sizes before and after it, and its stride, on the first uneven axis.
+
+    crop: a later step that removes another number than it adds, or None.
+    """
 
     change: AxisChange
     before: int
@@ -28,22 +30,22 @@ class UnevenWindow:
 
     @property
     def rounds(self) -> bool:
-        """Whether the stride does not divide the size, and the step gives one of the two numbers next to the ratio."""
+        """True if the stride does not divide the size, and the output is one of the two numbers next to the ratio."""
         return bool(self.before % self.stride) and abs(self.after * self.stride - self.before) < self.stride
 
     @property
     def surplus(self) -> int:
-        """How much a step of stride 1 adds; 0 for others."""
+        """The number of positions that a window of stride 1 adds; 0 for others."""
         return self.after - self.before if self.stride == 1 else 0
 
     @property
     def cut(self) -> int:
-        """How much the crop behind it takes away; 0 where there is none."""
+        """The number of positions that the crop after it removes; 0 without a crop."""
         return -size_difference(self.crop) if self.crop is not None else 0
 
 
 def first_uneven_window(side: Sequence[AxisChange]) -> UnevenWindow | None:
-    """Of one side the first window that rounds; else the first that gives another size than its stride alone would."""
+    """Return the first window of a side that rounds; else the first uneven one."""
     found = [
         one for number, change in enumerate(side) for one in find_uneven_windows(change, side[number + 1 : number + 2])
     ]
@@ -52,7 +54,7 @@ def first_uneven_window(side: Sequence[AxisChange]) -> UnevenWindow | None:
 
 
 def find_uneven_windows(change: AxisChange, behind: Sequence[AxisChange]) -> list[UnevenWindow]:
-    """The step, if its stride alone would give another size on an axis. behind: the next step, if there is one."""
+    """Return the step as UnevenWindow if it is one, else []. behind: the next step, if there is one."""
     window = window_of(change.row)
     for axis, before, after in change.axes if window is not None and not window.transposed else ():
         spatial = axis - len(change.shape) + window.axes if window is not None else -1
@@ -63,5 +65,5 @@ def find_uneven_windows(change: AxisChange, behind: Sequence[AxisChange]) -> lis
 
 
 def size_difference(change: AxisChange) -> int:
-    """By how much a step makes the first axis in question longer."""
+    """Return by how much a step lengthens the first axis in question."""
     return next((after - before for _, before, after in change.axes if before is not None), 0)

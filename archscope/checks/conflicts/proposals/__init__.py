@@ -1,16 +1,16 @@
-"""Edits that could cure a conflict: a Diagnosis and the pages of the spec → Proposals, the likeliest first.
+"""Edits of a spec that could fix a conflict: a Diagnosis and the spec's files → Proposals, the likeliest first.
 
-    case               what a proposal is made of
-    projections        a shortcut for a residual, a better condition of one
-    own_arguments      arguments of a block that it does not read, or changes
-    layer_arguments    stride, padding, kernel, channels of the steps on the way
-    declared_sizes     what layers, views and joins were told; a Flatten
-    axis_order         a permute, a transpose, an expand where values are joined; exchanged sizes
+    conflict_case      the data that proposals are made from
+    projections        a projection for a residual's shortcut, a better condition for one
+    block_arguments    arguments of a block that it does not read, or changes
+    layer_arguments    stride, padding, kernel and channels of steps on the path
+    declared_sizes     the sizes that layers, views and joins state; a Flatten
+    axis_order         a permute, transpose or expand where values are joined; exchanged sizes
     literals           the numbers that sizes come from: as another side has them, divisors, factors
     inputs_and_labels  the input, and labels
-    typos              small changes of the step itself, and of what its names are told
+    typos              small changes of the step itself, and of the values of its names
 
-A proposal is one change of one file's text. Whether it helps is not asked here: `fix_search` has each tried.
+A proposal is one change of one file's text. `fix_search` finds out whether it helps.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ SOURCE_ORDER: dict[str, tuple[ProposalSource, ...]] = {
 }
 SOURCE_ORDER |= dict.fromkeys(("spatial-size", "kernel-size", "input-size"), SOURCE_ORDER["off-by-one"])
 SOURCE_ORDER["divisibility"] = SOURCE_ORDER["channels"]
-"""Class of a cause → where proposals come from, the likeliest first."""
+"""Class of a cause → the sources of proposals, the likeliest first."""
 
 CAUSE_SOURCES: Mapping[str, tuple[ProposalSource, ...]] = {
     "off-by-one": (
@@ -234,7 +234,7 @@ CAUSE_SOURCES: Mapping[str, tuple[ProposalSource, ...]] = {
     "stride": (propose_strides, propose_scale_factors),
     "source": (propose_other_labels,),
 }
-"""Class of a cause → where proposals come from that show it when they help; the others show none."""
+"""Class of a cause → the sources whose proposals prove it if they help; others prove none."""
 CAUSE_OF_SOURCE: Mapping[ProposalSource, str] = {
     source: cause for cause, known in CAUSE_SOURCES.items() for source in known
 }
@@ -243,7 +243,7 @@ CAUSE_OF_SOURCE: Mapping[ProposalSource, str] = {
 def find_proposals(
     diagnosis: Diagnosis, pages: Pages, *, order: Mapping[str, tuple[ProposalSource, ...]] = SOURCE_ORDER
 ) -> Iterator[Proposal]:
-    """Every proposal that is known for the conflict; those of another label say so by their cause."""
+    """Yield every proposal for the conflict, with the cause that it proves if it helps."""
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = ConflictCase(diagnosis, pages, all_signatures(blocks))
     for source in sources_for(diagnosis, order):
@@ -253,12 +253,12 @@ def find_proposals(
 
 
 def sources_for(diagnosis: Diagnosis, order: Mapping[str, tuple[ProposalSource, ...]]) -> tuple[ProposalSource, ...]:
-    """Where proposals come from. A layer that was told the size of another axis is not told that of its own."""
+    """Return the sources of proposals. If a layer states the size of another axis, its size is not changed."""
     mismatch, shape = diagnosis.mismatch, diagnosis.shapes[0]
     if diagnosis.intended_dim is not None:
         return propose_unread_arguments, propose_dropped_sums, propose_other_dims
-    told_elsewhere = is_size_of_other_axis(mismatch, shape, diagnosis.known_names)
-    if mismatch.kind == "layer" and (told_elsewhere or has_channels_last(diagnosis)):
+    is_other_axis = is_size_of_other_axis(mismatch, shape, diagnosis.known_names)
+    if mismatch.kind == "layer" and (is_other_axis or has_channels_last(diagnosis)):
         return (
             propose_unread_arguments,
             propose_dropped_sums,

@@ -1,6 +1,6 @@
-"""Values whose axes stand in another order, or that lack one: a permute, a transpose, an expand where they are joined.
+"""Proposals for values with axes in another order, or with a missing axis: a permute, a transpose, an expand.
 
-Diagnosis ─ which axis came from where ─→ the permutation back, at the end of a residual's main path
+Diagnosis ─ the origin of each axis ─→ the inverse permutation, at the end of a residual's main path
           ─ a product whose left operand is transposed ─→ both ways
           ─ a concat of one head with many ─→ expand
 """
@@ -36,7 +36,7 @@ PRODUCT_CALLS = ("matmul", "bmm")
 
 # ------------------------------------------------------------ residuals
 def propose_permute(case: ConflictCase) -> Iterator[Proposal]:
-    """A permute after the last step of a residual's main path, which brings its axes into the order of the shortcut."""
+    """Propose a permute after a residual's main path that gives the axis order of the shortcut."""
     spot = case.site
     residual = spot.page.node_at(Residual, spot.span) if spot is not None else None
     if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual or not residual.main:
@@ -51,10 +51,7 @@ def propose_permute(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def restoring_order(case: ConflictCase, operand: Operand, wanted: Shape) -> tuple[int, ...]:
-    """Which axis of an operand belongs at each place of a shape: those that are known to come from there, then by size.
-
-    Empty where the sizes are not those of the shape.
-    """
+    """Return the axis of an operand for each axis of a shape: by known origin, then by size; () if the sizes differ."""
     shape = operand.value.shape
     if sorted(shape) != sorted(wanted):
         return ()
@@ -73,7 +70,7 @@ def restoring_order(case: ConflictCase, operand: Operand, wanted: Shape) -> tupl
 
 
 def source_axis(case: ConflictCase, operand: Operand, axis: int) -> int | None:
-    """The axis of the value before the fork that an axis of an operand follows; None where a step has set it."""
+    """Return the axis of the value before the fork that an axis of an operand follows; None if a step has set it."""
     history, index = case.history, case.diagnosis.index
     fork = history.fork(case.diagnosis.operands)
     value = operand.value
@@ -86,7 +83,7 @@ def source_axis(case: ConflictCase, operand: Operand, axis: int) -> int | None:
 
 
 def propose_swapped_sizes(case: ConflictCase) -> Iterator[Proposal]:
-    """Two neighbours exchanged among the sizes of a view, or the axes of a permutation, on the way."""
+    """Propose to exchange two neighbouring sizes of a view, or axes of a permutation, on the path."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
     rows = [row for row in changes if row.short_name in (*RESHAPE_FUNCTIONS, *PERMUTE_FUNCTIONS)]
     for row in sorted(rows, key=lambda row: -row.index):
@@ -108,10 +105,10 @@ def propose_swapped_sizes(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_other_dims(case: ConflictCase) -> Iterator[Proposal]:
-    """Another dimension for a function on the way that works along one: `chunk(2, dim=2)` → `dim=-1`; for a concat the
-    one along which its values were to be joined, where that is known."""
-    meant = case.diagnosis.intended_dim
-    own = [case.row] if case.row is not None and meant is not None else []
+    """Propose another dimension for a function on the path: `chunk(2, dim=2)` → `dim=-1`; for a concat, the intended
+    one if it is known."""
+    intended = case.diagnosis.intended_dim
+    own = [case.row] if case.row is not None and intended is not None else []
     rows = {row.index: row for row in (*own, *rows_on_path(case)) if row.short_name in DIM_FUNCTIONS}.values()
     for row in sorted(rows, key=lambda row: -row.index):
         spot = case.spot(row.place)
@@ -122,17 +119,17 @@ def propose_other_dims(case: ConflictCase) -> Iterator[Proposal]:
             rank = len(row.inputs[0].value.shape)
             for value in dim_arguments(node):
                 start, end = spot.page.segment(whole, value)
-                joins = meant is not None and row.short_name in CONCAT_FUNCTIONS
+                joins = intended is not None and row.short_name in CONCAT_FUNCTIONS
                 found = tensor_calls.alternative_dims(row.short_name, value, rank, case.mismatch.kind)
-                for new in [meant] if joins else found:
-                    said = f"{new} instead of {spot.page.text[start:end]}"
-                    words = f"{said} as dimension of {row.short_name} on line {spot.span.line}"
+                for new in [intended] if joins else found:
+                    change = f"{new} instead of {spot.page.text[start:end]}"
+                    words = f"{change} as dimension of {row.short_name} on line {spot.span.line}"
                     yield from spot.proposal(words, spot.page.cut(start, end, str(new)))
 
 
 def rows_on_path(case: ConflictCase) -> list[Row]:
-    """The steps that made the operands, and those before them that changed a size; of operands of two ranks, views that
-    changed none."""
+    """Return the rows that made the operands, and those before them that changed a size; for operands of different
+    ranks, also views that changed nothing."""
     makers = filter(None, map(case.diagnosis.index.maker, case.diagnosis.operands))
     idle = case.diagnosis.no_op_views
     rows = [*makers, *(change.row for side in case.diagnosis.sides for change in side), *idle]
@@ -140,7 +137,7 @@ def rows_on_path(case: ConflictCase) -> list[Row]:
 
 
 def propose_image_flatten(case: ConflictCase) -> Iterator[Proposal]:
-    """`flatten(2)` before a transpose of images that are joined or added to sequences."""
+    """Propose `flatten(2)` before a transpose of images that are joined with or added to sequences."""
     if {3, 4} == set(map(len, case.diagnosis.shapes)):
         for row in rows_on_path(case):
             spot = (
@@ -154,15 +151,14 @@ def propose_image_flatten(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def mixes_axes(row: Row, first: int) -> bool:
-    """Whether two neighbouring sizes of a view, exchanged, take an axis of its input from its place: tokens would
-    become heads."""
+    """Return whether exchanging two sizes of a view moves an axis of its input: tokens would become heads."""
     before, after = row.inputs[0].value.shape, row.outputs[0].shape
     exchanged = (*after[:first], *reversed(after[first : first + 2]), *after[first + 2 :])
     return count_equal_leading(before, exchanged) < count_equal_leading(before, after)
 
 
 def propose_sibling_transpose(case: ConflictCase) -> Iterator[Proposal]:
-    """`.transpose(1, 2)` behind an expression of the block that others of its form have behind them."""
+    """Propose `.transpose(1, 2)` after an expression if similar expressions of the block have it."""
     for row in rows_on_path(case):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
@@ -182,7 +178,7 @@ def propose_sibling_transpose(case: ConflictCase) -> Iterator[Proposal]:
 
 # ------------------------------------------------------------ products
 def propose_product_transpose(case: ConflictCase) -> Iterator[Proposal]:
-    """The left operand of a product transposed: and its result too, where the right one is square."""
+    """Propose to transpose the left operand of a product, and also its result if the right operand is square."""
     spot = case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None or case.mismatch.kind != "product" or len(case.diagnosis.shapes) != 2:
@@ -207,7 +203,7 @@ def propose_product_transpose(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def matrix_products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Every matrix product of an expression with its left operand."""
+    """Yield every matrix product of an expression with its left operand."""
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             yield node, node.left
@@ -215,9 +211,9 @@ def matrix_products(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield node, node.args[0]
 
 
-# ------------------------------------------------------------ lists of values
+# ------------------------------------------------------------ concatenated values
 def propose_expand(case: ConflictCase) -> Iterator[Proposal]:
-    """An operand with one entry where the others have many, expanded to as many before it is joined."""
+    """Propose to expand an operand with one entry to the number of the others before it is joined."""
     spot, shapes = case.site, case.diagnosis.shapes
     if spot is None or case.mismatch.kind != "concat" or len(case.mismatch.axes) != 1:
         return
@@ -236,13 +232,13 @@ def propose_expand(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def joined_list_nodes(whole: Expression) -> Sequence[ast.expr]:
-    """The operands of the one list that an expression joins."""
+    """Return the operands of the only list of an expression; () if there are several."""
     lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
     return lists[0].elts if len(lists) == 1 else ()
 
 
 def propose_concat_with_prev(case: ConflictCase) -> Iterator[Proposal]:
-    """The value before a concat that joins one value alone, as its first operand."""
+    """Propose `prev` as first operand of a concat with a single operand."""
     for row in (row for row in rows_on_path(case) if row.short_name == "cat" and len(row.inputs) == 1):
         spot = case.spot(row.place)
         form = spot.page.node_at(Join, spot.span) if spot is not None else None
@@ -256,14 +252,14 @@ def propose_concat_with_prev(case: ConflictCase) -> Iterator[Proposal]:
 
 # ------------------------------------------------------------ groups of a function
 def propose_groups(case: ConflictCase) -> Iterator[Proposal]:
-    """`groups` of a conv function that gets several times the channels that its weight has."""
-    says, spot = case.mismatch.wrong_argument, case.site
+    """Propose `groups` for a conv function whose input has a multiple of its weight's channels."""
+    wrong, spot = case.mismatch.wrong_argument, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
-    if spot is None or whole is None or says is None or case.mismatch.site.kind == "layer":
+    if spot is None or whole is None or wrong is None or case.mismatch.site.kind == "layer":
         return
-    if says.argument != "in_channels" or not isinstance(says.given, int) or not isinstance(says.needed, int):
+    if wrong.argument != "in_channels" or not isinstance(wrong.given, int) or not isinstance(wrong.needed, int):
         return
-    times, rest = divmod(says.needed, says.given)
+    times, rest = divmod(wrong.needed, wrong.given)
     for node in ast.walk(whole.tree) if not rest and times > 1 else ():
         name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Call) and name.startswith("conv") and not any(k.arg == "groups" for k in node.keywords):

@@ -1,11 +1,11 @@
-"""What a block's text says of its own arguments: one that nothing reads, one that is changed before it is passed on.
+"""Proposals for the arguments of blocks: one that nothing reads, one that is changed before it is passed on.
 
-step on the walk, uses around it ─→ `stride=2` → `stride=stride` where the block reads its `stride` nowhere
-                                 ─→ `out + 1` → `out`
-                                 ─→ `padding=2` → `padding=1` as the convolution beside it has it
-                                 ─→ `padding=0` → `padding=kernel // 2` beside a `kernel` in words
+steps on the path, uses around them ─→ `stride=2` → `stride=stride` if the block does not read its `stride`
+                                    ─→ `out + 1` → `out`
+                                    ─→ `padding=2` → `padding=1`, as in the convolution next to it
+                                    ─→ `padding=0` → `padding=kernel // 2` with a named `kernel`
 
-Such a slip stands in the definition: an edit there is right for every use.
+These mistakes are in the definition, so an edit there is right for every use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WINDOW_ARGUMENTS = ("stride", "padding", "kernel_size", "dilation")
 
 
 def propose_unread_arguments(case: ConflictCase) -> Iterator[Proposal]:
-    """An argument of the block that nothing in it reads, where a step has an argument of that name."""
+    """Propose a block's argument that nothing in it reads, for a step with an argument of that name."""
     known: dict[str, list[str]] = {}
     for spot in walk_spots(case):
         block = enclosing_block(spot)
@@ -44,12 +44,12 @@ def propose_unread_arguments(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_dropped_sums(case: ConflictCase) -> Iterator[Proposal]:
-    """A sum of a name and a number, as the name alone."""
+    """Propose the name alone for a sum of a name and a number."""
     yield from propose_name_alone(case, SUM_OPERATORS)
 
 
 def propose_dropped_products(case: ConflictCase) -> Iterator[Proposal]:
-    """A product of a name and a number, as the name alone."""
+    """Propose the name alone for a product of a name and a number."""
     yield from propose_name_alone(case, (ast.Mult,))
 
 
@@ -64,7 +64,7 @@ def propose_name_alone(case: ConflictCase, operations: tuple[type, ...]) -> Iter
 
 
 def propose_kernel_paddings(case: ConflictCase) -> Iterator[Proposal]:
-    """The padding that keeps the size, where the kernel is an argument of the block."""
+    """Propose the padding that keeps the size, if the kernel is an argument of the block."""
     for spot in walk_spots(case):
         for call in (call for call in case.calls(spot) if case.has_argument(call.name, "padding")):
             kernel = call.arguments.get("kernel_size")
@@ -73,7 +73,7 @@ def propose_kernel_paddings(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_sibling_windows(case: ConflictCase) -> Iterator[Proposal]:
-    """The window of a layer in a block as other layers of its class in that block have it, argument by argument."""
+    """Propose the window arguments of other layers of the same class in the block, one by one."""
     for spot in (spot for spot in walk_spots(case) if enclosing_block(spot) is not None):
         for call in case.calls(spot):
             kin = [one for one in sibling_calls(case, spot) if one.name == call.name]
@@ -89,13 +89,13 @@ def propose_sibling_windows(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def sibling_calls(case: ConflictCase, spot: Spot) -> list[CallSite]:
-    """The calls in the other steps of the block."""
+    """Return the calls in the other steps of the block."""
     spans = [replace(part.span, file=spot.span.file) for part in enclosing_expressions(spot)]
     return [call for span in spans if span != spot.span for call in case.calls(Spot(spot.page, span))]
 
 
 def walk_spots(case: ConflictCase) -> Iterator[Spot]:
-    """The steps of the walk and the one in conflict, then the uses of the blocks around them; each once."""
+    """Yield the steps of the walk and the one in conflict, then the uses of the blocks around them; each once."""
     walked = [change.row for side in case.diagnosis.sides for change in reversed(side)]
     rows = [*([case.row] if case.row is not None else []), *walked]
     around = (use.site.place for row in rows for use in case.uses(row)[:MAX_USE_DEPTH])
@@ -104,13 +104,13 @@ def walk_spots(case: ConflictCase) -> Iterator[Spot]:
 
 
 def propose_argument(spot: Spot, call: CallSite, argument: str, value: str) -> Iterator[Proposal]:
-    """An argument in words of the block."""
+    """Propose a value for an argument, in terms of the block's names."""
     text = spot.page.with_argument(call, argument, value)
     for proposal in spot.proposal(f"{argument}={value} in {call.name} on line {spot.span.line}", text):
         yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
 
 
 def block_argument_names(spot: Spot) -> frozenset[str]:
-    """The arguments of the block that a place stands in."""
+    """Return the arguments of the block that contains a place."""
     block = enclosing_block(spot)
     return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()

@@ -1,4 +1,4 @@
-"""What a proposal is, and all that one can be made of: a Diagnosis, and the pages of the spec."""
+"""Proposals, and the data that they are made from: a Diagnosis and the files of the spec."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ Pages = Mapping[str, EditableSpec]
 
 
 MAX_USE_DEPTH = 4
-"""How many uses of blocks inside each other a name is followed through."""
+"""The depth of nested uses of blocks through which a name is followed."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One change: what it does, to which file, and the file's text after it.
+    """One change: its description, the file, and the file's text after it.
 
-    cause: what was wrong if it helps. several: it edits several places, such as a block and a use of it. conditional:
-    it says when the operation in conflict is done at all. own: it is right for every use of the block that it
-    edits, such as an argument passed on as the block is told it. evident: what it
-    changes is a slip whatever the sizes are: an argument that the block reads nowhere, a concat of one value.
-    guess: nothing but its effect speaks for it.
+    cause: the class of the cause if it helps. several: it edits several places, such as a block and a use of it.
+    conditional: it changes the condition of the operation in conflict. own: it is right for every use of the block that
+    it edits, such as passing on the block's own argument. evident: it corrects a mistake whatever the sizes are: an
+    argument that the block does not read, a concat of one value. guess: only its effect suggests it.
     """
 
     description: str
@@ -47,20 +46,20 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Spot:
-    """A place in a page."""
+    """A place in a file."""
 
     page: EditableSpec
     span: Span
 
     def proposal(self, description: str, text: str | None) -> Iterator[Proposal]:
-        """The change, if it could be made and changes anything."""
+        """Yield the change, if it could be made and changes anything."""
         if text is not None and text != self.page.text:
             yield Proposal(description, self.span.file, self.page.quoted(text))
 
 
 @dataclass(frozen=True)
 class ConflictCase:
-    """A conflict with the pages, and the signatures of layers and blocks."""
+    """A conflict with the files of the spec, and the signatures of layers and blocks."""
 
     diagnosis: Diagnosis
     pages: Pages
@@ -77,7 +76,7 @@ class ConflictCase:
 
     @property
     def site(self) -> Spot | None:
-        """Where the conflict stands."""
+        """The place of the conflict."""
         return self.spot(self.mismatch.site.place)
 
     def spot(self, span: Span | None) -> Spot | None:
@@ -86,17 +85,17 @@ class ConflictCase:
 
     @property
     def is_divisor_conflict(self) -> bool:
-        """Whether a number does not divide what it should: groups, heads."""
+        """True if a number does not divide what it should: groups, heads."""
         return self.mismatch.wrong_argument is not None and self.mismatch.wrong_argument.argument in DIVISOR_ARGUMENTS
 
     @property
     def row(self) -> Row | None:
-        """The row that stands for the operation in conflict."""
+        """The row of the operation in conflict; None if there is none."""
         rows, own = self.diagnosis.index.trace.rows, self.mismatch.row
         return rows[own] if 0 <= own < len(rows) else None
 
     def names_for_size(self, size: int) -> list[str]:
-        """The names that stand for a size where the conflict is: arguments and dimensions of its block, the batch."""
+        """Return the names for a size at the conflict: arguments of its block, the batch."""
         inputs = self.diagnosis.index.trace.inputs
         found = ["N"] if inputs and inputs[0].value.shape[:1] == (size,) else []
         spot, uses = self.site, self.uses(self.row)
@@ -109,7 +108,7 @@ class ConflictCase:
         return found
 
     def possible_values(self, text: str) -> set[int]:
-        """What an argument's text may be worth: a number, or a param's values."""
+        """Return the possible values of an argument's text: a number, or the values of a param."""
         if text.isdecimal():
             return {int(text)}
         specs = [page.spec for page in self.pages.values()]
@@ -118,13 +117,13 @@ class ConflictCase:
         return {constant.value for constant in constants if isinstance(constant.value, int)}
 
     def calls(self, spot: Spot) -> list[CallSite]:
-        """The calls of layers and blocks in the step at a place."""
+        """Return the calls of layers and blocks in the step at a place."""
         if spot.span not in self.known_calls:
             self.known_calls[spot.span] = spot.page.calls(spot.span, self.signatures)
         return self.known_calls[spot.span]
 
     def cause_at(self, spot: Spot, offset: int) -> str:
-        """The class of a cause that a change of the argument at an offset shows; empty where there is none."""
+        """Return the class of a cause for a change of the argument at an offset; "" if there is none."""
         for call in self.calls(spot):
             for name, given in call.arguments.items():
                 if given.start <= offset < given.end:
@@ -132,27 +131,27 @@ class ConflictCase:
         return ""
 
     def has_argument(self, layer: str, argument: str) -> bool:
-        """Whether a layer or block has an argument of this name."""
+        """Return whether a layer or block has an argument of this name."""
         return argument in (name.rstrip("?!") for name in self.signatures.get(layer, ()))
 
     def uses(self, row: Row | None) -> list[Call]:
-        """The calls of blocks that a row stands in, innermost first; each has the place of the block's use."""
+        """Return the calls of blocks that contain a row, innermost first; each has the place of the block's use."""
         return self.diagnosis.index.blocks(row) if row is not None else []
 
 
 def argument_node(spot: Spot, whole: Expression, given: ArgumentText) -> ast.AST:
-    """The node of an expression that stands where an argument's value does."""
+    """Return the node of an expression that is an argument's value."""
     nodes = (node for node in ast.walk(whole.tree) if isinstance(node, ast.expr))
     return next(node for node in nodes if spot.page.segment(whole, node) == (given.start, given.end))
 
 
 def enclosing_block(spot: Spot) -> Block | None:
-    """The block whose steps a place stands in."""
+    """Return the block whose steps contain a place."""
     return spot.page.block_at(spot.span.line)
 
 
 def enclosing_steps(spot: Spot) -> Steps:
-    """The steps of the block, or of the net, that a place stands in."""
+    """Return the steps of the block, or of the net, that contain a place."""
     holder = enclosing_block(spot)
     return holder.layers if holder is not None else spot.page.spec.layers or ()
 

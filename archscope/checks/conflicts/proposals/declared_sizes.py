@@ -1,4 +1,4 @@
-"""What layers, views and joins were told: the size, the numbers, the dimension; and a Flatten too few or too many."""
+"""Proposals for the sizes that layers, views and joins state, and for a missing or superfluous Flatten."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from archscope.trace import Shape
 
 
 def propose_declared_size(case: ConflictCase) -> Iterator[Proposal]:
-    """The size that the layer was told, as its input has it; or not told at all."""
-    says, spot = case.mismatch.wrong_argument, case.site
-    if says is None or spot is None or case.mismatch.kind != "layer":
+    """Propose the actual size for the size that the layer states, or to leave it out."""
+    wrong, spot = case.mismatch.wrong_argument, case.site
+    if wrong is None or spot is None or case.mismatch.kind != "layer":
         return
     path = case.mismatch.site.path
     if is_size_of_other_axis(case.mismatch, case.diagnosis.shapes[0], case.diagnosis.known_names):
@@ -35,33 +35,33 @@ def propose_declared_size(case: ConflictCase) -> Iterator[Proposal]:
         step = channels_first_step(case.diagnosis)
         yield from spot.proposal(f"{step} before {path}", spot.page.with_step_before(spot.span, step))
         return
-    if says.argument in DIVISOR_ARGUMENTS:
+    if wrong.argument in DIVISOR_ARGUMENTS:
         yield from propose_depthwise(case, spot)
         yield from propose_group_divisors(case, spot)
         yield from propose_divisors(case)
         yield from propose_multiples(case)
     for call in case.calls(spot):
-        if says.argument in call.arguments:
-            if call.arguments[says.argument].text.isidentifier() and case.row is not None:
-                yield from propose_use_argument(case, case.row, call.arguments[says.argument].text, str(says.needed))
-            inferred = f"{says.argument}?" in case.signatures.get(call.name, ())
-            left_out = f"let {path} infer {says.argument}" if inferred else f"leave {says.argument} out in {path}"
-            if says.argument == "groups" or says.argument not in DIVISOR_ARGUMENTS:
-                yield from spot.proposal(left_out, spot.page.without_argument(call, says.argument))
-            if says.argument in DIVISOR_ARGUMENTS:
+        if wrong.argument in call.arguments:
+            if call.arguments[wrong.argument].text.isidentifier() and case.row is not None:
+                yield from propose_use_argument(case, case.row, call.arguments[wrong.argument].text, str(wrong.needed))
+            inferred = f"{wrong.argument}?" in case.signatures.get(call.name, ())
+            left_out = f"let {path} infer {wrong.argument}" if inferred else f"leave {wrong.argument} out in {path}"
+            if wrong.argument == "groups" or wrong.argument not in DIVISOR_ARGUMENTS:
+                yield from spot.proposal(left_out, spot.page.without_argument(call, wrong.argument))
+            if wrong.argument in DIVISOR_ARGUMENTS:
                 continue
-            text = spot.page.with_argument(call, says.argument, str(says.needed))
-            yield from spot.proposal(f"{says.argument}={says.needed} in {path}", text)
+            text = spot.page.with_argument(call, wrong.argument, str(wrong.needed))
+            yield from spot.proposal(f"{wrong.argument}={wrong.needed} in {path}", text)
             for other in (
-                *expression_parts(call.arguments[says.argument].text),
-                *sibling_texts_at(case, spot, says.argument),
+                *expression_parts(call.arguments[wrong.argument].text),
+                *sibling_texts_at(case, spot, wrong.argument),
             ):
-                text = spot.page.with_argument(call, says.argument, other)
-                yield from spot.proposal(f"{says.argument}={other} in {path}", text)
+                text = spot.page.with_argument(call, wrong.argument, other)
+                yield from spot.proposal(f"{wrong.argument}={other} in {path}", text)
 
 
 def propose_depthwise(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
-    """As many groups as channels arrive, where the groups are a name: each channel has a filter of its own."""
+    """Propose as many groups as input channels if the groups are a name, for a depthwise convolution."""
     for call in case.calls(spot):
         given = call.arguments.get("groups")
         if given is not None and given.text.isidentifier() and enclosing_block(spot) is not None:
@@ -71,21 +71,21 @@ def propose_depthwise(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
 
 
 def propose_group_divisors(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
-    """Groups or heads written as a number, as the nearest numbers that divide the size."""
-    says = case.mismatch.wrong_argument
+    """Propose the nearest numbers that divide the size for groups or heads written as a number."""
+    wrong = case.mismatch.wrong_argument
     for call in case.calls(spot):
-        given = call.arguments.get(says.argument) if says is not None else None
-        if says is not None and given is not None and given.text.isdecimal():
-            best = [says.needed] if isinstance(says.needed, int) else []
+        given = call.arguments.get(wrong.argument) if wrong is not None else None
+        if wrong is not None and given is not None and given.text.isdecimal():
+            best = [wrong.needed] if isinstance(wrong.needed, int) else []
             for new in dict.fromkeys([*best, *nearest_size_divisors(case, int(given.text))]):
                 if case.row is not None:
-                    yield from propose_new_argument(case, case.row, spot, call, says.argument, str(new))
-                words = f"{says.argument}={new} in {case.mismatch.site.path}"
-                yield from spot.proposal(words, spot.page.with_argument(call, says.argument, str(new)))
+                    yield from propose_new_argument(case, case.row, spot, call, wrong.argument, str(new))
+                words = f"{wrong.argument}={new} in {case.mismatch.site.path}"
+                yield from spot.proposal(words, spot.page.with_argument(call, wrong.argument, str(new)))
 
 
 def propose_flatten(case: ConflictCase) -> Iterator[Proposal]:
-    """A Flatten before the layer; of axes that it has too many, where its input has another rank than it takes."""
+    """Propose a Flatten before the layer, or of surplus axes if its input has a higher rank than it takes."""
     spot, rank = case.site, len(case.diagnosis.shapes[0])
     if spot is None or case.mismatch.kind != "layer":
         return
@@ -96,11 +96,11 @@ def propose_flatten(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_transpose(case: ConflictCase) -> Iterator[Proposal]:
-    """A transpose: before a layer that was told the size of another axis, of the right operand of a product."""
-    spot, says, shape = case.site, case.mismatch.wrong_argument, case.diagnosis.shapes[0]
+    """Propose a transpose before a layer that states the size of another axis, or of the right operand of a product."""
+    spot, wrong, shape = case.site, case.mismatch.wrong_argument, case.diagnosis.shapes[0]
     if spot is None:
         return
-    for axis in (axis for axis in range(1, len(shape) - 1) if says is not None and shape[axis] == says.given):
+    for axis in (axis for axis in range(1, len(shape) - 1) if wrong is not None and shape[axis] == wrong.given):
         order = [*(one for one in range(len(shape)) if one != axis), axis]
         step = f"transpose({axis}, 2)" if len(shape) == 3 else f"permute({', '.join(map(str, order))})"
         text = spot.page.with_step_before(spot.span, step)
@@ -114,7 +114,7 @@ def propose_transpose(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
-    """The names that stand at the right of a matrix product."""
+    """Yield the names that are right operands of a matrix product."""
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) and isinstance(node.right, ast.Name):
             yield node.right
@@ -123,7 +123,7 @@ def right_operands(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def propose_step_removal(case: ConflictCase) -> Iterator[Proposal]:
-    """Without a step that took the image axes away, or put them in another order."""
+    """Propose to remove a step that flattened or permuted the image axes."""
     changes = (change.row for side in case.diagnosis.sides for change in side)
     for row in (row for row in changes if row.short_name in ("flatten", *PERMUTE_FUNCTIONS)):
         spot = case.spot(row.place)
@@ -133,46 +133,50 @@ def propose_step_removal(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def is_one_call(tree: ast.AST) -> bool:
-    """Whether a step is one layer or function and nothing else."""
+    """Return whether a step is a single layer or function."""
     return isinstance(tree.func if isinstance(tree, ast.Call) else tree, ast.Name)
 
 
 def propose_view_sizes(case: ConflictCase) -> Iterator[Proposal]:
-    """One number of a view as the others leave it; or as -1."""
-    says, spot = case.mismatch.wrong_argument, case.site
+    """Propose one number of a view as the others determine it, or -1."""
+    wrong, spot = case.mismatch.wrong_argument, case.site
     whole = spot.page.expression(spot.span) if spot is not None else None
-    if spot is None or whole is None or case.mismatch.kind != "view" or says is None:
+    if spot is None or whole is None or case.mismatch.kind != "view" or wrong is None:
         return
-    said = says.given if isinstance(says.given, tuple) else ()
+    declared = wrong.given if isinstance(wrong.given, tuple) else ()
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
         if call_name(call) == case.mismatch.operation:
-            yield from propose_sizes_at_nodes(spot, whole, view_size_nodes(call), said, case.diagnosis.shapes[0])
+            yield from propose_sizes_at_nodes(spot, whole, view_size_nodes(call), declared, case.diagnosis.shapes[0])
 
 
 def view_size_nodes(call: ast.Call) -> list[ast.expr]:
-    """The sizes among a view's arguments: those of its one tuple, or all that follow the tensor."""
+    """Return the sizes among a view's arguments: those of its tuple, or all arguments after the tensor."""
     tuples = [arg for arg in call.args if isinstance(arg, (ast.Tuple, ast.List))]
     return list(tuples[0].elts) if tuples else list(call.args)
 
 
 def propose_sizes_at_nodes(
-    spot: Spot, whole: Expression, nodes: Sequence[ast.expr], said: Sequence[int], shape: Shape
+    spot: Spot, whole: Expression, nodes: Sequence[ast.expr], declared: Sequence[int], shape: Shape
 ) -> Iterator[Proposal]:
-    """One size as the others leave it, first those the input has not; -1 at last. The batch is never changed."""
-    nodes = nodes[-len(said) :] if said else ()
-    places = [n for n, node in enumerate(nodes) if getattr(node, "id", "") != "N"] if len(nodes) == len(said) else []
+    """Propose one size as the others determine it, first sizes that the input does not have; then -1. The batch is
+    never changed."""
+    nodes = nodes[-len(declared) :] if declared else ()
+    places = (
+        [n for n, node in enumerate(nodes) if getattr(node, "id", "") != "N"] if len(nodes) == len(declared) else []
+    )
     ends = [(place, *spot.page.segment(whole, nodes[place])) for place in places]
-    for place, start, end in sorted(ends, key=lambda one: said[one[0]] in shape):
-        rest = prod(n for i, n in enumerate(said) if i != place)
+    for place, start, end in sorted(ends, key=lambda one: declared[one[0]] in shape):
+        rest = prod(n for i, n in enumerate(declared) if i != place)
         if rest > 0 and prod(shape) % rest == 0:
-            old, new = spot.page.text[start:end], size_expression(nodes[place], said[place], prod(shape) // rest)
+            old, new = spot.page.text[start:end], size_expression(nodes[place], declared[place], prod(shape) // rest)
             yield from spot.proposal(f"{new} instead of {old}", spot.page.cut(start, end, new))
-    for _, start, end in ends if -1 not in said else ():
+    for _, start, end in ends if -1 not in declared else ():
         yield from spot.proposal(f"-1 instead of {spot.page.text[start:end]}", spot.page.cut(start, end, "-1"))
 
 
 def size_expression(node: ast.expr, old: int, new: int) -> str:
-    """A size in the words of the one that was written: `ngf * 8` for `ngf * 4`, `w` for `w * 2`; else the number."""
+    """Return a size in the form of the one that was written: `ngf * 8` for `ngf * 4`, `w` for `w * 2`; else the
+    number."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         for name, factor in ((node.left, node.right), (node.right, node.left)):
             times = factor.value if isinstance(factor, ast.Constant) else 0
@@ -183,7 +187,7 @@ def size_expression(node: ast.expr, old: int, new: int) -> str:
 
 
 def propose_join_dims(case: ConflictCase) -> Iterator[Proposal]:
-    """Another dimension to join along."""
+    """Propose another dimension to join along."""
     spot = case.site
     if spot is None or case.mismatch.kind != "concat":
         return
@@ -194,7 +198,7 @@ def propose_join_dims(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def written_dims(spot: Spot) -> Iterator[ArgumentText | None]:
-    """Where the dimension stands: the form's `dim:`, or the argument of a call of cat."""
+    """Yield where the dimension is written: the form's `dim:`, or the argument of a call of cat."""
     form = spot.page.node_at(Join, spot.span)
     if isinstance(form, Join) and form.dim is not None:
         yield spot.page.data(form.dim)

@@ -1,4 +1,4 @@
-"""What is wrong somewhere else: the sizes or channels of the input, or a label that names another value."""
+"""Proposals for mistakes at another place: the sizes or channels of the input, or a label of another value."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from archscope.spec.editable_spec import ArgumentText, EditableSpec, iter_spec_n
 from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
 
 MULTI_VALUE_OPS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
-"""Functions of several values, any of which may be the wrong one."""
+"""Functions of several values, each of which may be the wrong one."""
 
 
 def propose_input_sizes(case: ConflictCase) -> Iterator[Proposal]:
-    """Other sizes of an input, with which everything fits that follows from them, the nearest first."""
+    """Propose other sizes of an input at which everything fits, the nearest first."""
     found = case.diagnosis.fit
     if found is None or len({len(shape) for shape in case.diagnosis.shapes}) > 1:
-        return  # of values of other ranks another size would at best broadcast by chance
+        return  # with different ranks, another size would only broadcast by chance
     for page in case.pages.values():
         for entry in (one for one in page.spec.inputs if one.name == found.input):
             spots = written_sizes(page, entry)
@@ -37,33 +37,33 @@ def propose_input_sizes(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def size_text(shape: Sequence[int]) -> str:
-    """`720×1280`; of a sequence, `length 100`."""
+    """Return `720×1280`; for a sequence, `length 100`."""
     return "×".join(map(str, shape)) if len(shape) > 1 else f"length {shape[0]}"
 
 
 def nearest_shapes(found: FittingSizes, case: ConflictCase) -> list[tuple[int, ...]]:
-    """The sizes of the free axes at which everything fits, the nearest to the given ones first; where no layer says
-    which size it wants, none of another order."""
+    """Return the sizes of the free axes at which everything fits, the nearest first; if no layer fixes a size, only
+    those between half and twice the given ones."""
     given = tuple(axis.given for axis in found.axes)
     shapes = [shape for shape in found.shapes if shape != given]
     if case.mismatch.wrong_argument is None:
         shapes = [one for one in shapes if is_near_shape(one, given)]
     square = len(set(given)) == 1
-    if len(given) == 2 and not square and 4 * min(given) >= 3 * max(given):  # one side may be a slip of the other
+    if len(given) == 2 and not square and 4 * min(given) >= 3 * max(given):  # one side may be a typo of the other
         shapes += [pair for size in given if (pair := (size, size)) not in shapes]
     distance = {one: sum(abs(new - own) / own for new, own in zip(one, given, strict=True)) for one in shapes}
     return sorted(shapes, key=lambda one: (square and len(set(one)) > 1, distance[one]))
 
 
 def propose_input_channels(case: ConflictCase) -> Iterator[Proposal]:
-    """The channels of the input image, as the layer was told."""
-    says = case.mismatch.wrong_argument
-    sized = says is not None and says.argument in ("in_channels", "num_features", "num_channels")
-    for spot, entry in image_inputs(case) if says is not None and sized and isinstance(says.given, int) else ():
+    """Propose the channels that the layer states for the input image."""
+    wrong = case.mismatch.wrong_argument
+    sized = wrong is not None and wrong.argument in ("in_channels", "num_features", "num_channels")
+    for spot, entry in image_inputs(case) if wrong is not None and sized and isinstance(wrong.given, int) else ():
         spots = written_sizes(spot.page, entry)
-        if says is not None and len(spots) == 4:
-            text = with_new_sizes(spot.page, {spots[1]: str(says.given)})
-            yield from spot.proposal(f"an input of {says.given} channels", text)
+        if wrong is not None and len(spots) == 4:
+            text = with_new_sizes(spot.page, {spots[1]: str(wrong.given)})
+            yield from spot.proposal(f"an input of {wrong.given} channels", text)
 
 
 def image_inputs(case: ConflictCase) -> Iterator[tuple[Spot, Input]]:
@@ -74,7 +74,8 @@ def image_inputs(case: ConflictCase) -> Iterator[tuple[Spot, Input]]:
 
 
 def written_sizes(page: EditableSpec, entry: Input) -> list[ArgumentText]:
-    """Where the input's sizes stand as numbers: in its shape, or in the params that it names; none if one does not."""
+    """Return where the input's sizes are written as numbers: in its shape, or in the params that it names; [] if one is
+    not."""
     params = {setting.name: setting.value for setting in page.spec.params}
     spots = [page.data(params.get(dim.text, dim)) for dim in entry.dims or ()]
     found = [spot for spot in spots if spot is not None]
@@ -90,7 +91,7 @@ def with_new_sizes(page: EditableSpec, new: dict[ArgumentText, str]) -> str:
 
 # ------------------------------------------------------------ labels
 def propose_other_labels(case: ConflictCase) -> Iterator[Proposal]:
-    """Another label where the operand was named: in the step itself, and where its block is used."""
+    """Propose another label for the operand: in the step itself, and where its block is used."""
     rows = case.diagnosis.index.trace.rows
     row = rows[case.mismatch.row] if 0 <= case.mismatch.row < len(rows) else None
     walked = (
@@ -102,8 +103,8 @@ def propose_other_labels(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def is_same_kind(case: ConflictCase, label: str) -> bool:
-    """Whether a label's value may stand in a sum or a product: it has the rank of an operand, and is 1 where that is.
-    Another one would be broadcast over it."""
+    """Return whether a label's value may be in a sum or a product: it has the rank of an operand, and size 1 on the
+    same axes. Others would broadcast."""
     if case.mismatch.kind not in ("add", "multiply"):
         return True
     rows = case.diagnosis.index.trace.rows
@@ -113,8 +114,8 @@ def is_same_kind(case: ConflictCase, label: str) -> bool:
 
 
 def propose_swapped_values(case: ConflictCase) -> Iterator[Proposal]:
-    """Two values that stand side by side in a call, exchanged: `(memory, x)` → `(x, memory)`; in the step, and where
-    its block is used."""
+    """Propose to exchange two neighbouring values in a call, `(memory, x)` → `(x, memory)`: in the step, and where its
+    block is used."""
     places = [case.mismatch.site.place, *(call.site.place for call in case.uses(case.row))]
     for spot in filter(None, (case.spot(place) for place in dict.fromkeys(places))):
         known = labels_before(spot)
@@ -130,19 +131,19 @@ def propose_swapped_values(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_labels_at(spot: Spot, case: ConflictCase) -> Iterator[Proposal]:
-    """Each name of the step that stands for a value, as another one that is known before it."""
+    """Propose other labels known before the step for each name in it that is a value."""
     known = labels_before(spot)
     for whole in expressions_at(spot):
         for node in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Name) and node.id in known):
             start, end = spot.page.segment(whole, node)
-            said = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
+            names = {other.id for other in ast.walk(whole.tree) if isinstance(other, ast.Name)}
             for label in known:
-                if label not in said and is_same_kind(case, label):  # joined with itself it is not what was meant
+                if label not in names and is_same_kind(case, label):  # a value joined with itself was not meant
                     yield from spot.proposal(f"{label} instead of {node.id}", spot.page.cut(start, end, label))
 
 
 def branch_steps(form: object) -> Steps:
-    """The steps of a form's branches that are nothing but an expression."""
+    """Return the steps of a form's branches that consist of an expression."""
     if isinstance(form, Residual):
         return tuple(step for step in (*form.main, *form.shortcut) if isinstance(step.body, Expression))
     branches = form.branches if isinstance(form, Join) else ()
@@ -150,7 +151,7 @@ def branch_steps(form: object) -> Steps:
 
 
 def labels_before(spot: Spot) -> list[str]:
-    """The labels above a place, the nearest first, then prev and the inputs."""
+    """Return the labels above a place, the nearest first, then prev and the inputs."""
     holder = enclosing_block(spot)
     inputs = (holder.inputs or ()) if holder is not None else spot.page.spec.inputs
     labels = [
@@ -162,13 +163,13 @@ def labels_before(spot: Spot) -> list[str]:
 
 
 def expressions_at(spot: Spot) -> Iterator[Expression]:
-    """The step's expression, and the `from:` of the step that holds it."""
+    """Yield the step's expression, and the `from:` of the step that contains it."""
     whole = spot.page.expression(spot.span)
     if whole is not None:
         yield whole
     for form in (spot.page.node_at(kind, spot.span) for kind in (Join, Residual)):
-        said = (part for part in iter_spec_nodes(branch_steps(form)) if isinstance(part, Expression))
-        yield from (part for part in said if spot.page.is_verbatim(part))
+        parts = (part for part in iter_spec_nodes(branch_steps(form)) if isinstance(part, Expression))
+        yield from (part for part in parts if spot.page.is_verbatim(part))
     for step in (part for part in iter_spec_nodes(enclosing_steps(spot)) if isinstance(part, Step)):
         near = step.source is not None and abs(step.span.line - spot.span.line) <= 1
         if near and step.source is not None and spot.page.is_verbatim(step.source):

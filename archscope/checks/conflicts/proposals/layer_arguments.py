@@ -1,6 +1,6 @@
-"""Other arguments for the steps on the walk: their stride, padding, kernel, channels.
+"""Proposals for the arguments of steps on the path: their stride, padding, kernel, channels.
 
-step on the walk → values that would bring its side to the other's size, and as others beside it say it → edits
+step on the path → values with which its side gets the other's size, also as its neighbours write them → edits
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ OUTPUT_SIZE_ARGUMENTS = (
 )
 FLATTENING_OPS = ("flatten", "view", "reshape", "cat")
 NEW_ARGUMENT_NAMES = {"kernel_size": "kernel", "num_heads": "heads", "out_channels": "out", "out_features": "out"}
-"""What a block's new argument is called, where that is not the layer's."""
+"""The name of a block's new argument, if it differs from the layer's."""
 ARGUMENT_DEFAULTS = {"stride": "1", "padding": "0"}
-"""What a layer does where an argument is not given."""
+"""The defaults of layers' arguments."""
 
 
 def propose_paddings(case: ConflictCase) -> Iterator[Proposal]:
@@ -46,7 +46,7 @@ def propose_paddings(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_all_paddings(case: ConflictCase) -> Iterator[Proposal]:
-    """The padding that keeps the size, in every window of stride 1 on the walk that lacks it: several in one change."""
+    """Propose the padding that keeps the size for every window of stride 1 on the path without it, in one change."""
     changes = (change for side in case.diagnosis.sides for change in side if lacks_padding(change))
     lacking = {change.row.place: change.row for change in changes}
     spots = [spot for row in lacking.values() if (spot := case.spot(row.place)) is not None]
@@ -59,7 +59,7 @@ def propose_all_paddings(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_before_fork(case: ConflictCase) -> Iterator[Proposal]:
-    """The padding or the kernel of a window before both sides with which it gives a size that can be halved."""
+    """Propose the padding or kernel of a window before both sides that gives a size that can be halved."""
     rounded = case.diagnosis.rounded
     if rounded is not None:
         for name, value in centred_arguments(rounded.row):
@@ -67,7 +67,7 @@ def propose_before_fork(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def padding_edit(case: ConflictCase, spot: Spot, row: Row) -> TextEdit | None:
-    """What gives the first call at a place the padding that keeps the size."""
+    """Return the edit that gives the first call at a place the padding that keeps the size."""
     window, calls = window_of(row), case.calls(spot)
     return (
         spot.page.piece(calls[0], "padding", str(window.effective_kernel(0) // 2))
@@ -77,7 +77,7 @@ def padding_edit(case: ConflictCase, spot: Spot, row: Row) -> TextEdit | None:
 
 
 def lacks_padding(change: AxisChange) -> bool:
-    """Whether a window of stride 1 makes the image smaller than it would with half of its reach around it."""
+    """Return whether a window of stride 1 has less padding than half of its kernel."""
     window = window_of(change.row)
     if window is None or window.transposed or set(window.stride) != {1} or not window.effective_kernel(0) % 2:
         return False
@@ -85,7 +85,7 @@ def lacks_padding(change: AxisChange) -> bool:
 
 
 def propose_roundings(case: ConflictCase) -> Iterator[Proposal]:
-    """Another rounding: `ceil_mode` left out or set, another output padding."""
+    """Propose another rounding: `ceil_mode` left out or set, another output padding."""
     for _, change in walk_changes(case):
         spot = case.spot(change.row.place)
         for call in case.calls(spot) if spot is not None else ():
@@ -100,7 +100,7 @@ def propose_strides(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_at_uses(case: ConflictCase) -> Iterator[Proposal]:
-    """Another argument at the use of a block of which other uses are sound: there a slip is likelier than inside."""
+    """Propose another argument at the use of a block whose other uses fit: a mistake there is likelier than inside."""
     row = case.row
     uses = case.uses(row)[:1]
     others = [
@@ -116,7 +116,7 @@ def propose_at_uses(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_setting_at_use(case: ConflictCase, row: Row, name: str, value: str) -> Iterator[Proposal]:
-    """One argument of a row's layer with another value, where it is a name, at the use of the block."""
+    """Propose another value for an argument of a row's layer that is a name, at the use of the block."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
         given = call.arguments.get(name)
@@ -134,7 +134,7 @@ def propose_output_sizes(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_argument_values(case: ConflictCase, names: Sequence[str]) -> Iterator[Proposal]:
-    """Other values of these arguments in the steps on the walk."""
+    """Propose other values of these arguments in the steps on the path."""
     for side, change in walk_changes(case):
         for name in names:
             for value in argument_values(case, side, change, name):
@@ -142,7 +142,8 @@ def propose_argument_values(case: ConflictCase, names: Sequence[str]) -> Iterato
 
 
 def walk_changes(case: ConflictCase) -> list[tuple[int, AxisChange]]:
-    """The steps of all sides: those that changed something first; of a residual, before all those of its projection."""
+    """Return the steps of all sides: those that changed something first; for a residual, those of the projection
+    first."""
     both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side]
     main = 0 if case.diagnosis.is_residual else -1
     return sorted(both, key=lambda pair: (pair[0] == main, not pair[1].changed, not pair[1].is_resizable))
@@ -150,13 +151,13 @@ def walk_changes(case: ConflictCase) -> list[tuple[int, AxisChange]]:
 
 # ------------------------------------------------------------ values
 def argument_values(case: ConflictCase, side: int, change: AxisChange, name: str) -> Iterator[str]:
-    """What an argument could be instead: by arithmetic, or as others beside it say it. A stride behind an enlargement
-    would take that back."""
+    """Yield other values of an argument: by arithmetic, or as its neighbours write them. A stride after an upsampling
+    would undo that."""
     window = window_of(change.row)
     before = (step.row for step in case.diagnosis.sides[side] if step.row.index < change.row.index)
     if name == "stride" and any(row.short_name in RESAMPLING_OPS for row in before):
         return
-    for text in sibling_texts(case, change.row, name):  # a name before the number that it stands for
+    for text in sibling_texts(case, change.row, name):  # names before numbers
         slides = window is not None and name not in OUTPUT_SIZE_ARGUMENTS and text.isdecimal()
         trial = window_with_argument(window, name, int(text)) if window is not None and slides else None
         if not slides or (trial is not None and ends_at_wanted_size(case, side, change, trial)):
@@ -172,7 +173,7 @@ def argument_values(case: ConflictCase, side: int, change: AxisChange, name: str
 
 
 def values_in_own_terms(case: ConflictCase, row: Row, window: Window, name: str) -> Iterator[tuple[str, int]]:
-    """An argument in the words of another of the same call, and its size: `padding=kernel // 2`, a stride as long as
+    """Yield an argument in terms of another of the same call, and its size: `padding=kernel // 2`, a stride as long as
     the kernel."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
@@ -188,8 +189,8 @@ def values_in_own_terms(case: ConflictCase, row: Row, window: Window, name: str)
 
 
 def wanted_channels(case: ConflictCase, side: int, change: AxisChange) -> Iterator[int]:
-    """Channels with which the side has what is missing: as many more as the others have, or as the layer was told."""
-    says, shapes = case.mismatch.wrong_argument, case.diagnosis.shapes
+    """Yield channels with which the side has the missing size: as the others have, or as the layer states."""
+    wrong, shapes = case.mismatch.wrong_argument, case.diagnosis.shapes
     window = window_of(change.row)
     own = len(change.shape) - (window.axes if window is not None else 0) - 1  # the axis that the layer sets
     for axis, _, now in change.axes:
@@ -197,17 +198,17 @@ def wanted_channels(case: ConflictCase, side: int, change: AxisChange) -> Iterat
             continue
         back = axis - len(shapes[side])  # sizes are compared from the right
         goals = [shape[back] for other, shape in enumerate(shapes) if other != side and -back <= len(shape)]
-        here = shapes[side][axis] if axis < len(shapes[side]) else now
-        yield from (size for size in dict.fromkeys([*goals, *(now + goal - here for goal in goals)]) if size > 0)
-    sized = says is not None and says.argument not in DIVISOR_ARGUMENTS
-    if says is not None and sized and isinstance(says.given, int) and isinstance(says.needed, int):
-        missing, area = says.given - says.needed, flattened_area(case)
+        size_now = shapes[side][axis] if axis < len(shapes[side]) else now
+        yield from (size for size in dict.fromkeys([*goals, *(now + goal - size_now for goal in goals)]) if size > 0)
+    sized = wrong is not None and wrong.argument not in DIVISOR_ARGUMENTS
+    if wrong is not None and sized and isinstance(wrong.given, int) and isinstance(wrong.needed, int):
+        missing, area = wrong.given - wrong.needed, flattened_area(case)
         now = change.axes[0][2]
-        yield from (size for size in (says.given, now + missing // area) if size > 0)
+        yield from (size for size in (wrong.given, now + missing // area) if size > 0)
 
 
 def flattened_area(case: ConflictCase) -> int:
-    """How many features each channel became where the image was flattened; 1 where it was not."""
+    """Return the number of features per channel where the image was flattened; 1 if it was not."""
     rows = [
         change.row for side in case.diagnosis.sides for change in side if change.row.short_name in FLATTENING_OPS[:3]
     ]
@@ -215,7 +216,7 @@ def flattened_area(case: ConflictCase) -> int:
 
 
 def fitting_values(case: ConflictCase, side: int, change: AxisChange, window: Window, name: str) -> Iterator[str]:
-    """Values of one argument of a window with which its side ends at a size of the other side."""
+    """Yield values of one argument of a window with which its side ends at a size of the other side."""
     kernel, stride = window.kernel[0], window.stride[0]
     kernels = [2 * window.padding[0] + 1, kernel + 1, kernel - 1, kernel + 2, kernel - 2]
     centred = kernel % 2 and not window.padding[0] and not window.transposed  # an even one would shift the map
@@ -237,7 +238,7 @@ def fitting_values(case: ConflictCase, side: int, change: AxisChange, window: Wi
 
 
 def window_with_argument(window: Window, name: str, value: int) -> Window | None:
-    """The window with one argument changed; None where it has no such argument, or torch refuses it."""
+    """Return the window with one argument changed; None if it has no such argument, or torch rejects it."""
     if name == "ceil_mode":
         return None if window.transposed else replace(window, ceil=True)
     if name == "output_padding" and not window.transposed:
@@ -249,7 +250,7 @@ def window_with_argument(window: Window, name: str, value: int) -> Window | None
 
 
 def ends_at_wanted_size(case: ConflictCase, side: int, change: AxisChange, trial: Window) -> bool:
-    """Whether the side, with this window in place of its own, ends at the wanted size, where both can be worked out."""
+    """Return whether the side ends at the wanted size with this window; True if that cannot be computed."""
     goals = wanted_sizes(case, side)
     if goals and len(case.diagnosis.shapes[side]) != 4 and case.mismatch.wrong_argument is None:
         return True
@@ -267,20 +268,20 @@ def ends_at_wanted_size(case: ConflictCase, side: int, change: AxisChange, trial
 
 
 def wanted_sizes(case: ConflictCase, side: int) -> set[int]:
-    """The widths that the other sides have, or that would give a layer the features it was told; none if not known."""
-    says = case.mismatch.wrong_argument
+    """Return the widths of the other sides, or that give a layer the features it states; empty if unknown."""
+    wrong = case.mismatch.wrong_argument
     others = {shape[-1] for other, shape in enumerate(case.diagnosis.shapes) if other != side}
     if others and case.mismatch.kind in ("multiply", "add") and not case.mismatch.site.strict:
         others.add(1)  # it may be meant to broadcast
-    if others or says is None or not isinstance(says.given, int) or not isinstance(says.needed, int):
+    if others or wrong is None or not isinstance(wrong.given, int) or not isinstance(wrong.needed, int):
         return others
-    per_area, rest = divmod(says.needed, flattened_area(case))
-    width = round((says.given / per_area) ** 0.5) if per_area and not rest else 0
-    return {width} if width and width * width * per_area == says.given else set()
+    per_area, rest = divmod(wrong.needed, flattened_area(case))
+    width = round((wrong.given / per_area) ** 0.5) if per_area and not rest else 0
+    return {width} if width and width * width * per_area == wrong.given else set()
 
 
 def sibling_texts(case: ConflictCase, row: Row, name: str) -> Iterator[str]:
-    """What the same argument is in the other steps of the block, where it is said in words; and parts of its own."""
+    """Yield the same argument in other steps of the block if it is no plain number, and parts of its own expression."""
     spot = case.spot(row.place)
     return sibling_texts_at(case, spot, name) if spot is not None else iter(())
 
@@ -297,7 +298,7 @@ def sibling_texts_at(case: ConflictCase, spot: Spot, name: str) -> Iterator[str]
 
 
 def expression_parts(text: str) -> Iterator[str]:
-    """The parts of an expression that it may have been before: `channels` of `channels * 2`."""
+    """Yield the parts of an expression: `channels` of `channels * 2`."""
     tree = ast.parse(text, mode="eval").body if text else None
     if isinstance(tree, ast.BinOp):
         yield from (ast.unparse(part) for part in (tree.left, tree.right))
@@ -305,7 +306,7 @@ def expression_parts(text: str) -> Iterator[str]:
 
 # ------------------------------------------------------------ a window that is too large
 def propose_smaller_kernels(case: ConflictCase) -> Iterator[Proposal]:
-    """A kernel that fits, or the padding that it lacks, where the layer itself cannot take its input."""
+    """Propose a kernel that fits, or padding, if the layer rejects its input."""
     spot = case.site
     if (
         spot is None
@@ -314,9 +315,9 @@ def propose_smaller_kernels(case: ConflictCase) -> Iterator[Proposal]:
         or not case.mismatch.axes
     ):
         return
-    room = min(case.diagnosis.shapes[0][2:], default=0)
+    smallest = min(case.diagnosis.shapes[0][2:], default=0)
     for call in case.calls(spot):
-        for name, options in (("kernel_size", (3, 2, 1, room)), ("padding", (1, 2, 3))):
+        for name, options in (("kernel_size", (3, 2, 1, smallest)), ("padding", (1, 2, 3))):
             for value in options if case.has_argument(call.name, name) else ():
                 text = spot.page.with_argument(call, name, str(value))
                 yield from spot.proposal(f"{name}={value} in {case.mismatch.site.path}", text)
@@ -324,7 +325,8 @@ def propose_smaller_kernels(case: ConflictCase) -> Iterator[Proposal]:
 
 # ------------------------------------------------------------ edits
 def propose_settings(case: ConflictCase, row: Row, name: str, value: str) -> Iterator[Proposal]:
-    """One argument of a row's layer with another value: in its step; where it is a name, also at the block's use."""
+    """Propose another value for one argument of a row's layer: in its step; if it is a name, also at the block's
+    use."""
     spot = case.spot(row.place)
     for call in case.calls(spot) if spot is not None else ():
         if spot is None or not case.has_argument(call.name, name):
@@ -334,7 +336,7 @@ def propose_settings(case: ConflictCase, row: Row, name: str, value: str) -> Ite
             at_use = list(propose_use_argument(case, row, given.text, value))
             yield from at_use
             if at_use and is_in_shared_block(spot):
-                continue  # a number over a name would be that of every use
+                continue  # a number instead of a name would apply to every use
         elif value.isdigit():
             yield from propose_new_argument(case, row, spot, call, name, value)
         yield from spot.proposal(f"{name}={value} in {row.path}", spot.page.with_argument(call, name, value))
@@ -343,10 +345,11 @@ def propose_settings(case: ConflictCase, row: Row, name: str, value: str) -> Ite
 def propose_new_argument(
     case: ConflictCase, row: Row, spot: Spot, call: CallSite, name: str, value: str
 ) -> Iterator[Proposal]:
-    """A new argument of a block that several places use, with the value that it has now, and another one here."""
+    """Propose a new argument for a block that several places use, with its present value as default and another one
+    here."""
     uses, block = case.uses(row), enclosing_block(spot)
-    there = case.spot(uses[0].site.place) if uses else None
-    if block is None or there is None or there.page is not spot.page or block.name != uses[0].site.name:
+    use_spot = case.spot(uses[0].site.place) if uses else None
+    if block is None or use_spot is None or use_spot.page is not spot.page or block.name != uses[0].site.name:
         return
     given, argument = call.arguments.get(name), NEW_ARGUMENT_NAMES.get(name, name)
     if argument in (a.name for a in block.arguments) or count_calls(spot.page, block.name) < 2:
@@ -355,7 +358,7 @@ def propose_new_argument(
         block, f"{argument}={given.text if given is not None else ARGUMENT_DEFAULTS.get(name)}"
     )
     inside = spot.page.piece(call, name, argument)
-    used = [spot.page.piece(one, argument, value) for one in case.calls(there) if one.name == block.name]
+    used = [spot.page.piece(one, argument, value) for one in case.calls(use_spot) if one.name == block.name]
     known = given is not None or name in ARGUMENT_DEFAULTS
     if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
@@ -364,18 +367,18 @@ def propose_new_argument(
 
 
 def is_in_shared_block(spot: Spot) -> bool:
-    """Whether a step stands in a block that several places of its file use."""
+    """Return whether a step is in a block that several places of its file use."""
     block = enclosing_block(spot)
     return block is not None and count_calls(spot.page, block.name) > 1
 
 
 def count_calls(page: EditableSpec, name: str) -> int:
-    """How many calls of a block stand in a file."""
+    """Return the number of calls of a block in a file."""
     return len(re.findall(rf"(?<![\w.]){name}\b", page.text)) - 1
 
 
 def propose_use_argument(case: ConflictCase, row: Row, argument: str, value: str) -> Iterator[Proposal]:
-    """The argument of the block that the row stands in, where the block is used; and the param of that name."""
+    """Propose another value for the block's argument where the block is used, and for the param of that name."""
     for use in case.uses(row)[:1]:
         spot = case.spot(use.site.place)
         for call in case.calls(spot) if spot is not None else ():

@@ -1,6 +1,6 @@
-"""The numbers that a step's sizes come from: names → what defines them, file by file → Literals, and edits of these.
+"""The numbers that a step's sizes come from: names → their definitions, file by file → SizeLiterals, and edits of them.
 
-step → its names ─ params, variants, let, defaults, loops, arguments where the block is used ─→ whole numbers
+step → its names ─ params, variants, let, defaults, loops, arguments where the block is used ─→ integers
      → a size as the other side has it · a divisor of what must be divided · a part of a product
 """
 
@@ -28,15 +28,15 @@ from archscope.spec.name_usage import names_in
 from archscope.trace import Call, Row, Shape
 
 MAX_STEPS_BACK = 3
-"""How many steps back sizes are looked for that a number should divide."""
+"""The number of steps back in which sizes are searched that a number should divide."""
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 MAX_DIVISORS = 3
-"""How many divisors are tried for one number."""
+"""The number of divisors tried for one number."""
 
 
 @dataclass(frozen=True)
 class SizeLiteral:
-    """A whole number, or an expression of names, that a size comes from: where it stands, and what it is called."""
+    """An integer, or an expression of names, that a size comes from: its place and its name."""
 
     spot: Spot
     start: int
@@ -53,15 +53,15 @@ class SizeLiteral:
         return int(text) if text.isdecimal() else None
 
     def replace_with(self, new: str) -> Iterator[Proposal]:
-        """The text with something else in its place."""
+        """Propose another text in its place."""
         words = f"{self.name}: {new} instead of {self.text}" if self.name else f"{new} instead of {self.text}"
         line = f" on line {self.spot.span.line}"
         yield from self.spot.proposal(words + line, self.spot.page.cut(self.start, self.end, new))
 
 
-# ------------------------------------------------------------ where a name's number stands
+# ------------------------------------------------------------ definitions of names
 def row_literals(case: ConflictCase, row: Row) -> Iterator[SizeLiteral]:
-    """The numbers in a row's step, then those that its names stand for."""
+    """Yield the numbers in a row's step, then those of its names."""
     spot = case.spot(row.place)
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
@@ -72,13 +72,13 @@ def row_literals(case: ConflictCase, row: Row) -> Iterator[SizeLiteral]:
 
 
 def argument_name_at(case: ConflictCase, spot: Spot, offset: int) -> str:
-    """The argument of a layer whose value stands at an offset; empty where none does."""
+    """Return the argument of a layer whose value is at an offset; "" if there is none."""
     given = [(name, one) for call in case.calls(spot) for name, one in call.arguments.items()]
     return next((name for name, one in given if one.start <= offset < one.end), "")
 
 
 def expression_literals(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[SizeLiteral]:
-    """The whole numbers of an expression, and its products."""
+    """Yield the integers of an expression, and its products."""
     for node in ast.walk(tree):
         product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.FloorDiv))
         if product or (isinstance(node, ast.Constant) and type(node.value) is int):
@@ -88,7 +88,8 @@ def expression_literals(spot: Spot, whole: Expression, tree: ast.AST, name: str 
 def literals_behind_names(
     case: ConflictCase, names: Sequence[str], uses: Sequence[Call], seen: set[str]
 ) -> Iterator[SizeLiteral]:
-    """What defines these names: params, `let`, defaults and loops, then the arguments where the block is used."""
+    """Yield the numbers that define these names: params, `let`, defaults and loops, then the arguments where the block
+    is used."""
     further = [name for name in dict.fromkeys(names) if name not in seen]
     seen |= set(further)
     if not further:
@@ -104,7 +105,7 @@ def literals_behind_names(
 
 
 def name_definitions(case: ConflictCase, names: Sequence[str]) -> Iterator[tuple[Spot, Data, str]]:
-    """The values of these names in every file."""
+    """Yield the values of these names in every file."""
     for page in case.pages.values():
         settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
         for setting in settings:
@@ -119,7 +120,7 @@ def name_definitions(case: ConflictCase, names: Sequence[str]) -> Iterator[tuple
 
 
 def data_literals(spot: Spot, value: Data, name: str) -> Iterator[SizeLiteral]:
-    """The whole numbers of a value written as YAML data."""
+    """Yield the integers of a value written as YAML data."""
     if isinstance(value, Items):
         for item in value.items:
             yield from data_literals(spot, item, name)
@@ -132,7 +133,7 @@ def data_literals(spot: Spot, value: Data, name: str) -> Iterator[SizeLiteral]:
 def passed_arguments(
     case: ConflictCase, names: Sequence[str], uses: Sequence[Call]
 ) -> Iterator[tuple[Spot, Expression, ast.AST, str]]:
-    """What the block's use gives for arguments of these names; of a declared module, where it is declared."""
+    """Yield the arguments of these names where the block is used; for a declared module, where it is declared."""
     for spot, whole in use_expressions(case, uses[:1]):
         for call in case.calls(spot):
             for name, given in call.arguments.items():
@@ -141,7 +142,7 @@ def passed_arguments(
 
 
 def use_expressions(case: ConflictCase, uses: Sequence[Call]) -> Iterator[tuple[Spot, Expression]]:
-    """The expressions that say with which arguments a block is used."""
+    """Yield the expressions that contain the arguments of a block's use."""
     for use in uses:
         spot = case.spot(use.site.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
@@ -157,7 +158,7 @@ def use_expressions(case: ConflictCase, uses: Sequence[Call]) -> Iterator[tuple[
 
 # ------------------------------------------------------------ edits
 def propose_other_side_sizes(case: ConflictCase) -> Iterator[Proposal]:
-    """A number that is the size of one side, as the size that another side has; a product as one of its factors."""
+    """Propose the size of another side for a number that is the size of one side; for a product, one of its factors."""
     for side, change in nearest_changes(case):
         goals = size_goals(case, side, change)
         for literal in row_literals(case, change.row):
@@ -170,26 +171,26 @@ def propose_other_side_sizes(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def nearest_changes(case: ConflictCase) -> list[tuple[int, AxisChange]]:
-    """The steps of all sides that changed something, the nearest to the conflict first."""
+    """Return the steps of all sides that changed something, the nearest to the conflict first."""
     both = [(number, change) for number, side in enumerate(case.diagnosis.sides) for change in side if change.changed]
     return sorted(both, key=lambda pair: -pair[1].row.index)
 
 
 def size_goals(case: ConflictCase, side: int, change: AxisChange) -> list[tuple[int, int]]:
-    """(size now, size wanted) on each axis that disagrees."""
-    shapes, says = case.diagnosis.shapes, case.mismatch.wrong_argument
+    """Return (present size, wanted size) for each axis that disagrees."""
+    shapes, wrong = case.diagnosis.shapes, case.mismatch.wrong_argument
     found: list[tuple[int, int]] = []
     for axis, _, now in change.axes:
         others = (shape[axis] for number, shape in enumerate(shapes) if number != side and axis < len(shape))
         found += [(now, size) for size in dict.fromkeys(others) if size != now]
-    sized = says is not None and says.argument not in DIVISOR_ARGUMENTS
-    if says is not None and sized and isinstance(says.given, int) and isinstance(says.needed, int):
-        found.append((says.needed, says.given))
+    sized = wrong is not None and wrong.argument not in DIVISOR_ARGUMENTS
+    if wrong is not None and sized and isinstance(wrong.given, int) and isinstance(wrong.needed, int):
+        found.append((wrong.needed, wrong.given))
     return [(now, goal) for now, goal in found if goal > 0]
 
 
 def propose_scale_factors(case: ConflictCase) -> Iterator[Proposal]:
-    """Another factor of an interpolation on the way, with which its side ends at the size of another."""
+    """Propose another factor of an interpolation on the path, with which its side ends at the size of another."""
     shapes = case.diagnosis.shapes
     for side, change in nearest_changes(case):
         factor = change.row.get("scale_factor")
@@ -206,7 +207,7 @@ def propose_scale_factors(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def expression_factors(text: str) -> list[str]:
-    """The parts of a product: `proj` of `2 * proj`; what a quotient divides."""
+    """Return the parts of a product: `proj` of `2 * proj`; for a quotient, the dividend."""
     tree = ast.parse(text, mode="eval").body
     sides = [tree.left, tree.right] if isinstance(tree, ast.BinOp) else []
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.FloorDiv):
@@ -215,7 +216,7 @@ def expression_factors(text: str) -> list[str]:
 
 
 def propose_divisors(case: ConflictCase) -> Iterator[Proposal]:
-    """A number that should divide a size, as the nearest numbers that do: groups, heads, windows."""
+    """Propose the nearest divisors for a number that should divide a size: groups, heads, windows."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     of_view = case.mismatch.kind == "view"
@@ -223,13 +224,13 @@ def propose_divisors(case: ConflictCase) -> Iterator[Proposal]:
     for literal in (literal for row in own for literal in row_literals(case, row)):
         value = literal.value
         if of_view and literal.name and literal.name not in dividing:
-            continue  # a number of classes is none that must divide
+            continue  # a number of classes need not divide anything
         for new in nearest_size_divisors(case, value) if value is not None and value > 1 else ():
             yield from literal.replace_with(str(new))
 
 
 def dividing_names(case: ConflictCase) -> set[str]:
-    """The names that stand behind a division somewhere, such as heads, and those that blocks are told for them."""
+    """Return the names that are divisors somewhere, such as heads, and those passed to blocks for them."""
     trees = [part.tree for page in case.pages.values() for part in page.all_nodes if isinstance(part, Expression)]
     found = {name for tree in trees for node in ast.walk(tree) if is_division(node) for name in names_in(node.right)}
     calls = [
@@ -250,11 +251,11 @@ def is_division(node: ast.AST) -> TypeGuard[ast.BinOp]:
 
 
 def nearest_size_divisors(case: ConflictCase, value: int) -> list[int]:
-    """Divisors of every size in conflict that the number does not divide, the nearest first."""
-    says = case.mismatch.wrong_argument
+    """Return divisors of every size in conflict that the number does not divide, the nearest first."""
+    wrong = case.mismatch.wrong_argument
     sizes = {size for shape in shapes_before(case) for size in shape[1:] if size % value}
-    if says is not None and isinstance(says.needed, int) and says.argument in DIVISOR_ARGUMENTS:
-        sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if says.given == value else set()
+    if wrong is not None and isinstance(wrong.needed, int) and wrong.argument in DIVISOR_ARGUMENTS:
+        sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes} if wrong.given == value else set()
     found: dict[int, None] = {}
     for size in sorted(sizes):
         able = (n for n in nearest_divisors(size, value, most=MAX_DIVISORS + 2) if n not in (1, value))
@@ -263,7 +264,7 @@ def nearest_size_divisors(case: ConflictCase, value: int) -> list[int]:
 
 
 def propose_head_counts(case: ConflictCase) -> Iterator[Proposal]:
-    """Heads of queries as multiples of those of keys, heads of keys as divisors: the nearest first."""
+    """Propose query heads that are multiples of key heads, or key heads that are divisors, the nearest first."""
     axes, shapes = case.mismatch.axes, case.diagnosis.shapes
     if case.mismatch.kind != "attention" or len(shapes) < 2 or axes != (len(shapes[0]) - 3,):
         return
@@ -277,21 +278,21 @@ def propose_head_counts(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_multiples(case: ConflictCase) -> Iterator[Proposal]:
-    """A width that groups or heads do not divide, as the nearest ones that they do."""
-    says = case.mismatch.wrong_argument
-    if says is None or not isinstance(says.given, int) or says.given < 2:
+    """Propose the nearest multiples for a width that groups or heads do not divide."""
+    wrong = case.mismatch.wrong_argument
+    if wrong is None or not isinstance(wrong.given, int) or wrong.given < 2:
         return
     sizes = {case.diagnosis.shapes[0][axis] for axis in case.mismatch.axes}
     rows = [change.row for _, change in nearest_changes(case)]
     for literal in (literal for row in rows for literal in row_literals(case, row)):
         for size in sizes & {literal.value}:
-            below = size // says.given * says.given
-            for new in sorted({below, below + says.given} - {0, size}, key=lambda n: (abs(n - size), -n)):
+            below = size // wrong.given * wrong.given
+            for new in sorted({below, below + wrong.given} - {0, size}, key=lambda n: (abs(n - size), -n)):
                 yield from literal.replace_with(str(new))
 
 
 def shapes_before(case: ConflictCase) -> Iterator[Shape]:
-    """The shapes in conflict, and those that a few steps before them read."""
+    """Yield the shapes in conflict, and those that a few steps before them read."""
     index = case.diagnosis.index
     for operand in case.diagnosis.operands:
         yield operand.value.shape

@@ -1,6 +1,7 @@
-"""A residual whose shortcut does not fit: a 1×1 projection, in the words of the main path, or a better condition.
+"""Proposals for a residual whose shortcut does not fit: a 1×1 projection in terms of the main path, or another
+condition.
 
-main path → channels, stride, norm → steps of a shortcut ─ under a condition where the block says them by names
+main path → channels, stride, norm → steps of a shortcut ─ under a condition if the block has names for them
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ROLE_ARGUMENTS = (("channels", ("out_channels", "out_features")), ("stride", ("s
 
 
 def propose_projections(case: ConflictCase) -> Iterator[Proposal]:
-    """A 1×1 convolution in the shortcut, with the stride and the channels of the main path."""
+    """Propose a 1×1 convolution in the shortcut, with the stride and the channels of the main path."""
     spot = case.site
     residual = spot.page.node_at(Residual, spot.span) if spot else None
     if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual:
@@ -27,7 +28,7 @@ def propose_projections(case: ConflictCase) -> Iterator[Proposal]:
     if residual.shortcut:
         return
     steps = projection_steps(case, words)
-    spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number, where it has no name
+    spoken_of = words or {"channels": str(case.diagnosis.shapes[0][1])}  # the number if it has no name
     several = enclosing_block(spot) is not None or bool(spot.page.spec.variants or spot.page.spec.matrix)
     condition_of = conditional_steps(spoken_of, steps) if several else []  # the net is used at one size
     plain, (main, shortcut) = [f"- {step}" for step in steps], case.diagnosis.shapes
@@ -38,20 +39,20 @@ def propose_projections(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def propose_no_addition(spot: Spot, residual: Residual, words: dict[str, str]) -> Iterator[Proposal]:
-    """A residual's `when:` that is true where nothing can be added."""
+    """Propose a `when:` for a residual that is false where nothing can be added."""
     if residual.when is None or not spot.page.is_verbatim(residual.when):
         return
     start = spot.page.offset(residual.when.span)
-    held = [f"{words['stride']} == 1"] if "stride" in words else []
-    held += [f"in_channels == {words['channels']}"] if "channels" in words else []
-    if held:
-        text = spot.page.cut(start, start + len(residual.when.text), " and ".join(held))
-        found = spot.proposal(f"add only when {' and '.join(held)}", text)
+    conditions = [f"{words['stride']} == 1"] if "stride" in words else []
+    conditions += [f"in_channels == {words['channels']}"] if "channels" in words else []
+    if conditions:
+        text = spot.page.cut(start, start + len(residual.when.text), " and ".join(conditions))
+        found = spot.proposal(f"add only when {' and '.join(conditions)}", text)
         yield from (replace(proposal, conditional=True) for proposal in found)
 
 
 def projection_steps(case: ConflictCase, words: dict[str, str]) -> list[str]:
-    """The steps of a projection; none where no stride makes one size of the other."""
+    """Return the steps of a projection; [] if no stride gives the size."""
     main, shortcut = case.diagnosis.shapes
     stride = stride_between(main, shortcut)
     if not stride:
@@ -63,7 +64,8 @@ def projection_steps(case: ConflictCase, words: dict[str, str]) -> list[str]:
 
 
 def stride_between(main: Shape, shortcut: Shape) -> int:
-    """The stride of a convolution of size 1 from one image's or sequence's size to the other; 0 where there is none."""
+    """Return the stride of a 1×1 convolution from the shortcut's spatial size to the main path's; 0 if there is
+    none."""
     if len(main) != len(shortcut) or len(main) < 3 or 0 in main[2:]:
         return 0
     stride = -(-shortcut[2] // main[2])
@@ -72,7 +74,7 @@ def stride_between(main: Shape, shortcut: Shape) -> int:
 
 
 def main_path_rows(case: ConflictCase) -> list[Row]:
-    """The rows of the main path since the fork, in the order of the run."""
+    """Return the rows of the main path since the fork, in the order of the run."""
     index, (main, other) = case.diagnosis.index, case.diagnosis.operands
     theirs = index.ancestors(other)
     rows = (row for value, row in index.ancestors(main).items() if value not in theirs and row >= 0)
@@ -80,30 +82,30 @@ def main_path_rows(case: ConflictCase) -> list[Row]:
 
 
 def named_sizes(case: ConflictCase, spot: Spot) -> dict[str, str]:
-    """The names by which the main path says its channels and its stride, where they are names."""
+    """Return the names of the channels and the stride in the main path, if they are names."""
     found: dict[str, str] = {}
     for row in main_path_rows(case):
-        there = case.spot(row.place)
-        for call in case.calls(there) if there is not None and there.page is spot.page else ():
+        row_spot = case.spot(row.place)
+        for call in case.calls(row_spot) if row_spot is not None and row_spot.page is spot.page else ():
             for word, names in ROLE_ARGUMENTS:
-                said = next((call.arguments[name].text for name in names if name in call.arguments), None)
-                if said is not None and not said.isdigit():
-                    found[word] = said
+                text = next((call.arguments[name].text for name in names if name in call.arguments), None)
+                if text is not None and not text.isdigit():
+                    found[word] = text
     return found
 
 
 def conditional_steps(words: dict[str, str], steps: list[str]) -> list[str]:
-    """The steps under a condition that leaves the identity where it fits; none where no names are spoken."""
+    """Return the steps under a condition that keeps the identity where it fits; [] without names."""
     channels = words.get("channels", "in_channels")
-    parted = [f"{words['stride']} != 1"] if "stride" in words else []
-    parted += [f"in_channels != {channels}"] if "in_channels" not in channels else []
-    if not parted or not steps:
+    conditions = [f"{words['stride']} != 1"] if "stride" in words else []
+    conditions += [f"in_channels != {channels}"] if "in_channels" not in channels else []
+    if not conditions or not steps:
         return []
-    return [f"- when: {' or '.join(parted)}", "  do:", *(f"    - {step}" for step in steps)]
+    return [f"- when: {' or '.join(conditions)}", "  do:", *(f"    - {step}" for step in steps)]
 
 
 def propose_conditions(case: ConflictCase) -> Iterator[Proposal]:
-    """Another `when:` for a shortcut whose own does not hold where it should."""
+    """Propose another `when:` for a shortcut whose own is false where it should be true."""
     spot = case.site
     residual = spot.page.node_at(Residual, spot.span) if spot else None
     if spot is None or not isinstance(residual, Residual) or not case.diagnosis.is_residual:
@@ -118,10 +120,10 @@ def propose_conditions(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def projection_condition(case: ConflictCase, page: EditableSpec, step: Step) -> str:
-    """`stride != 1 or in_channels != channels`, from what the projection itself is told."""
+    """Return `stride != 1 or in_channels != channels`, from the arguments of the projection."""
     convolution = next((part for part in iter_spec_nodes(step.body) if isinstance(part, Expression)), None)
     calls = page.calls(convolution.span, case.signatures) if convolution is not None else []
-    said = calls[0].arguments if calls else {}
-    stride, channels = said.get("stride"), said.get("out_channels")
-    parted = [f"{stride.text} != 1"] if stride is not None and not stride.text.isdigit() else []
-    return " or ".join([*parted, *([f"in_channels != {channels.text}"] if channels is not None else [])])
+    arguments = calls[0].arguments if calls else {}
+    stride, channels = arguments.get("stride"), arguments.get("out_channels")
+    conditions = [f"{stride.text} != 1"] if stride is not None and not stride.text.isdigit() else []
+    return " or ".join([*conditions, *([f"in_channels != {channels.text}"] if channels is not None else [])])

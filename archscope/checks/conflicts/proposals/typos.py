@@ -1,8 +1,8 @@
-"""Small changes of what the step itself says, and of what its names are told where its block is used.
+"""Proposals for typos: small changes of a step's numbers, and of the values of its names where its block is used.
 
     step → its numbers ± 1, parts of its sums → its names: the block's arguments at the use, the use's names, params
 
-The last resort: where arithmetic finds nothing, a slip of the pen is looked for.
+They come last, if arithmetic finds nothing.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ from archscope.trace import Call, Row
 
 
 def propose_typos(case: ConflictCase) -> Iterator[Proposal]:
-    """Changes of the conflict's own step, of what its names and the walk's are told, of the steps on the walk."""
+    """Propose changes in the conflict's own step, in the values of its and the walk's names, and in steps on the
+    walk."""
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     walked = (change.row for side in case.diagnosis.sides for change in side)
-    spoken = [(row, *said) for row in (*own, *walked) for said in row_expressions(case, row)]
-    for _, spot, whole in spoken[:1]:
+    expressions = [(row, *said) for row in (*own, *walked) for said in row_expressions(case, row)]
+    for _, spot, whole in expressions[:1]:
         yield from propose_node_typos(case, spot, whole, whole.tree)
-    for row, _, whole in spoken:
+    for row, _, whole in expressions:
         names = list(dict.fromkeys(names_in(whole.tree)))
         yield from propose_argument_typos(case, names, case.uses(row)[:MAX_USE_DEPTH])
-    for _, spot, whole in spoken[1:]:
+    for _, spot, whole in expressions[1:]:
         yield from propose_node_typos(case, spot, whole, whole.tree)
     yield from propose_param_typos(case, None)
 
 
 def propose_sibling_sizes(case: ConflictCase) -> Iterator[Proposal]:
-    """A size that the step itself says and that is in conflict, as another side has it."""
+    """Propose another side's size for a size in conflict that the step states."""
     for spot, whole in row_expressions(case, case.row) if case.row is not None else ():
         for node in (part for part in ast.walk(whole.tree) if isinstance(part, ast.expr)):
             for new in sizes_of_other_sides(case, node):
@@ -51,7 +52,7 @@ def propose_sibling_sizes(case: ConflictCase) -> Iterator[Proposal]:
 
 
 def row_expressions(case: ConflictCase, row: Row) -> Iterator[tuple[Spot, Expression]]:
-    """The expression of a row's step."""
+    """Yield the expression of a row's step."""
     spot = case.spot(row.place)
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is not None and whole is not None:
@@ -59,7 +60,7 @@ def row_expressions(case: ConflictCase, row: Row) -> Iterator[tuple[Spot, Expres
 
 
 def propose_node_typos(case: ConflictCase, spot: Spot, whole: Expression, tree: ast.AST) -> Iterator[Proposal]:
-    """Each sum as one of its parts, each number as its neighbours."""
+    """Propose one of its parts for each sum, and neighbours for each number."""
     values = {*labels_before(spot), "prev"}
     dims = {
         part
@@ -69,7 +70,7 @@ def propose_node_typos(case: ConflictCase, spot: Spot, whole: Expression, tree: 
     }
     for node in (node for node in ast.walk(tree) if node not in dims):
         if case.is_divisor_conflict and not isinstance(node, ast.BinOp):
-            continue  # which numbers divide is known
+            continue  # propose_divisors has the numbers that divide
         for new in likely_originals(node) if is_numeric(node, values) else ():
             start, end = spot.page.segment(whole, node)
             old, cause = spot.page.text[start:end], case.cause_at(spot, start)
@@ -79,14 +80,14 @@ def propose_node_typos(case: ConflictCase, spot: Spot, whole: Expression, tree: 
 
 
 def is_numeric(node: ast.AST, values: Collection[str]) -> bool:
-    """Whether an expression is made of numbers alone: without layers, calls of them, and values of the network."""
+    """Return whether an expression consists of numbers: without layers, calls of them, and values of the network."""
     found = list(ast.walk(node))
-    made = any(isinstance(part, ast.Call) and getattr(part.func, "id", "")[:1].isupper() for part in found)
-    return not made and not any(isinstance(part, ast.Name) and part.id in values for part in found)
+    has_layer = any(isinstance(part, ast.Call) and getattr(part.func, "id", "")[:1].isupper() for part in found)
+    return not has_layer and not any(isinstance(part, ast.Name) and part.id in values for part in found)
 
 
 def sizes_of_other_sides(case: ConflictCase, node: ast.AST) -> Iterator[str]:
-    """A size that is written and in conflict, as the other sides have it."""
+    """Yield the other sides' sizes for a written size in conflict."""
     if isinstance(node, ast.Constant) and type(node.value) is int and len(case.diagnosis.shapes) > 1:
         ranks = [len(shape) for shape in case.diagnosis.shapes]
         for axis in case.mismatch.axes:
@@ -95,7 +96,7 @@ def sizes_of_other_sides(case: ConflictCase, node: ast.AST) -> Iterator[str]:
 
 
 def likely_originals(node: ast.AST) -> list[str]:
-    """What an expression may have been before a slip."""
+    """Return what an expression may have been before a typo."""
     if isinstance(node, ast.BinOp):
         return [ast.unparse(part) for part in (node.left, node.right) if not isinstance(part, ast.Constant)]
     if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -105,7 +106,7 @@ def likely_originals(node: ast.AST) -> list[str]:
 
 
 def propose_argument_typos(case: ConflictCase, names: Sequence[str], uses: Sequence[Call]) -> Iterator[Proposal]:
-    """Slips in what defines these names: params, `let`, and the arguments where the block is used."""
+    """Propose typos in the definitions of these names: params, `let`, and the arguments where the block is used."""
     yield from propose_param_typos(case, names)
     yield from propose_definition_typos(case, names)
     spot = case.spot(uses[0].site.place) if uses else None
@@ -124,7 +125,7 @@ def propose_argument_typos(case: ConflictCase, names: Sequence[str], uses: Seque
 
 
 def propose_definition_typos(case: ConflictCase, names: Sequence[str]) -> Iterator[Proposal]:
-    """Slips in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
+    """Propose typos in the entries of these names under a `let:`, and in defaults of blocks' arguments."""
     for page in case.pages.values():
         for part in page.all_nodes:
             value = part.value if isinstance(part, Definition) else part.default if isinstance(part, Argument) else None
@@ -134,7 +135,7 @@ def propose_definition_typos(case: ConflictCase, names: Sequence[str]) -> Iterat
 
 
 def propose_param_typos(case: ConflictCase, names: Sequence[str] | None) -> Iterator[Proposal]:
-    """Slips in the params of these names (None: in all of them), by default and in variants."""
+    """Propose typos in the params of these names (None: in all), by default and in variants."""
     for page in case.pages.values():
         settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
         for setting in (part for part in settings if names is None or part.name in names):
