@@ -132,4 +132,4 @@ def compare_reports(
         if against in known:
             return replace(comparison, against=list(known).index(against))
     near = did_you_mean(against, [*comparison.labels, *targets]) or f"it compares {', '.join(comparison.labels)}"
-    raise UsageError(f"nothing that is compared is called {against!r}", near)
+    raise UsageError(f"no compared target is called {against!r}", near)

@@ -82,7 +82,7 @@ def read_baseline(file: str | os.PathLike[str]) -> Baseline:
     try:
         text = read_plain_file(name, most=MAX_BASELINE_BYTES, pipes=True)
     except UnicodeDecodeError:
-        raise UsageError("not UTF-8, so no baseline", renew, Span(name, 0, 0)) from None
+        raise UsageError("not UTF-8, so not a baseline", renew, Span(name, 0, 0)) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"the baseline cannot be read: {reason}", renew, Span(name, 0, 0)) from None
@@ -90,7 +90,7 @@ def read_baseline(file: str | os.PathLike[str]) -> Baseline:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also from int, which limits the number of digits
         at = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (0, 0)
-        raise UsageError("no JSON that can be read, so no baseline", renew, Span(name, *at)) from None
+        raise UsageError("not valid JSON, so not a baseline", renew, Span(name, *at)) from None
     try:
         return parse_baseline(document, name)
     except ValueError as error:
@@ -104,14 +104,14 @@ def parse_baseline(document: Any, file: str) -> Baseline:
     named = Counter(normalize_target(one.target) for one in saved)
     twice = next((one.target for one in saved if named[normalize_target(one.target)] > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} stands in it twice")
+        raise ValueError(f"{twice} is in it twice")
     return Baseline(file, saved)
 
 
 def parse_target(document: Any) -> SavedTarget:
     if not isinstance(document, Mapping) or document.get("schema") != REPORT_SCHEMA:
         schema = document.get("schema") if isinstance(document, Mapping) else None
-        raise ValueError(f"schema {units.short_repr(schema)} is not {REPORT_SCHEMA!r}, so this is no baseline")
+        raise ValueError(f"schema {units.short_repr(schema)} is not {REPORT_SCHEMA!r}, so this is not a baseline")
     try:
         return SavedTarget(
             parse_string(document["target"]),
@@ -122,8 +122,8 @@ def parse_target(document: Any) -> SavedTarget:
             tuple(units.format_shape(one["shape"]) for one in document["inputs"]),
         )
     except (KeyError, TypeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else "a value is of another kind than it should be"
-        raise ValueError(f"not a whole {REPORT_SCHEMA} document: {what}") from None
+        what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
+        raise ValueError(f"not a complete {REPORT_SCHEMA} document: {what}") from None
 
 
 def parse_figures(data: Mapping[str, Any]) -> CostFigures:
@@ -182,7 +182,7 @@ class BaselineComparison:
         name, level = QUANTITY_NAMES[quantity], "warning"
         if was is not None:
             level = "error"
-            fact = f"the {name} are not known, so they cannot be held against the baseline's {units.format_count(was)}"
+            fact = f"the {name} are not known, so they cannot be compared with the baseline's {units.format_count(was)}"
         else:
             now_known = "are not known now" if now is None else f"are {units.format_count(now)} now"
             fact = f"the {name} were not known in the baseline, and {now_known}"

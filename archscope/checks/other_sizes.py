@@ -165,7 +165,7 @@ def other_image_sizes(trace: Trace) -> OtherImageSizes | None:
 # ------------------------------------------------------------ findings
 RULE_HELPS: Mapping[str, str] = {
     ONE_BATCH: "take the batch from the input's shape, and keep its examples apart",
-    SQUARE_ONLY: "take height and width from the input's shape, each for itself",
+    SQUARE_ONLY: "take height and width from the input's shape, separately",
 }
 
 
@@ -197,12 +197,12 @@ def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterato
         if merges:
             fact = (
                 f"at a batch of {other}: {row.short_name} of {now} "
-                f"gives {changed}, whose first size is no batch any more"
+                f"gives {changed}, whose first size is no longer the batch"
             )
             yield size_warning(row, ONE_BATCH, fact)
         if drops:
             fact = f"at a batch of {batch}: {row.short_name} of {was} gives {out}, and at a batch of {other} {changed}"
-            yield replace(size_warning(row, ONE_BATCH, fact), help="name the axes that go: squeeze(dim)")
+            yield replace(size_warning(row, ONE_BATCH, fact), help="name the axes to remove: squeeze(dim)")
         return  # the last row with a batch loses it; a row that is not a view may do so on purpose
 
 
@@ -231,7 +231,7 @@ def transposed_image(before: Report, after: Report, where: str) -> Iterator[Find
         if not is_transposed(out, changed):
             continue
         if row.short_name in RESHAPE_FUNCTIONS and len(changed) == 4 and now == (*changed[:2], changed[2] * changed[3]):
-            message = f"at {where}: {row.short_name} of {now} gives {changed}, which has the width for its height"
+            message = f"at {where}: {row.short_name} of {now} gives {changed}, which takes the width for the height"
             yield size_warning(row, SQUARE_ONLY, message)
         return
 

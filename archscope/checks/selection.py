@@ -117,5 +117,5 @@ def comment_findings(comment: IgnoreComment) -> Iterator[Finding]:
         if not code:
             fact, help = "this comment names no rule to ignore", "# archscope: ignore[bias-before-norm]"
         elif code in RULE_NAMES:
-            fact, help = "mistakes in a spec cannot be ignored", "mend the spec"
+            fact, help = "mistakes in a spec cannot be ignored", "fix the spec"
         yield Finding("unknown-rule", "warning", fact, place=comment.span, help=help)

@@ -168,7 +168,7 @@ def test_the_tolerance_is_told() -> None:
 def test_the_unknown_is_never_compared_as_zero() -> None:
     (lost,) = compare_to_baseline(awkward(), baseline(known()))
     assert (lost.rule, lost.level) == ("baseline-macs", "error")
-    assert lost.message == "the MACs are not known, so they cannot be held against the baseline's 33,600"
+    assert lost.message == "the MACs are not known, so they cannot be compared with the baseline's 33,600"
     (won,) = compare_to_baseline(known(), baseline(awkward()))
     assert (won.level, won.message) == ("warning", "the MACs were not known in the baseline, and are 33,600 now")
     (still,) = compare_to_baseline(awkward(), baseline(awkward()))
@@ -245,7 +245,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> str:
         (changed(lambda document: document["rows"].append(3)), "of another kind"),
         (changed(lambda document: document.update(target=None)), "of another kind"),
         (changed(lambda document: document.update(inputs=[{"shape": 3}])), "of another kind"),
-        (f"[{changed(lambda _: 0)},{changed(lambda _: 0)}]", "specs/net.yaml:small stands in it twice"),
+        (f"[{changed(lambda _: 0)},{changed(lambda _: 0)}]", "specs/net.yaml:small is in it twice"),
     ],
 )
 def test_what_is_no_baseline_is_refused(

@@ -114,7 +114,7 @@ def test_a_comment_speaks_of_its_own_file_only() -> None:
     [
         ("ignore[linear-liner]", "there is no rule 'linear-liner' to ignore", "did you mean 'linear-linear'?"),
         ("ignore[lint, zz]", "there is no rule 'zz' to ignore", "families of rules: "),
-        ("ignore[spec]", "mistakes in a spec cannot be ignored", "mend the spec"),
+        ("ignore[spec]", "mistakes in a spec cannot be ignored", "fix the spec"),
         ("ignore[]", "this comment names no rule to ignore", "# archscope: ignore[bias-before-norm]"),
         ("ignore", "this comment names no rule to ignore", "# archscope: ignore[bias-before-norm]"),
         ("skip[lint]", "this comment names no rule to ignore", "# archscope: ignore[bias-before-norm]"),

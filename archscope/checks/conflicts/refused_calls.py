@@ -61,7 +61,7 @@ def explain_elementwise_loss(failure: Failure) -> RefusedCall | None:
     fact = f"{layer_name(failure)} wants a target of the input's shape, {given}; it is {target}"
     alike = drop_ones(given) == drop_ones(target)
     squeezed = "squeeze or unsqueeze one of them: they differ in axes of size 1 only"
-    return RefusedCall(fact, squeezed if alike else "bring both to one shape", "layout" if alike else "channels")
+    return RefusedCall(fact, squeezed if alike else "give both the same shape", "layout" if alike else "channels")
 
 
 def explain_class_loss(failure: Failure) -> RefusedCall | None:

@@ -39,8 +39,8 @@ SELECTION_OPS = frozenset(["squeeze", "getitem", "select", "flatten", "view", "r
 REDUCTION_OPS = frozenset(
     ["mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "norm", "logsumexp"]
 )
-ALL_PAIRS_FACT = "every element of one meets every element of the other"
-EXPLICIT_BROADCAST_HELP = "make both of one shape, or write the broadcast out (unsqueeze, [:, None], keepdim=True)"
+ALL_PAIRS_FACT = "every element of one is combined with every element of the other"
+EXPLICIT_BROADCAST_HELP = "make both of one shape, or make the broadcast explicit (unsqueeze, [:, None], keepdim=True)"
 
 
 def silent_broadcast(context: LintContext) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def check_loss(context: LintContext, row: Row) -> Iterator[Finding]:
     small, large = smaller_first(pair)
     crossed = is_two_sided(one, other) or makes_batch_pairs(context, small, large)
     if crossed or op_name(row) in LOSSES_TORCH_WARNS:
-        fact = "every prediction is held against every target" if crossed else repetition_text(pair)
+        fact = "every prediction is compared with every target" if crossed else repetition_text(pair)
         yield broadcast_finding(context, row, pair, fact, ("the prediction", "the target"))
 
 
@@ -145,8 +145,10 @@ def repetition_text(pair: OperandPair) -> str:
     one, other = (operand.value.shape for operand in pair)
     whole, predictions, targets = (max(prod(shape), 1) for shape in (broadcast_shape(one, other), one, other))
     if targets < whole:
-        return f"each target is taken {whole // targets} times"
-    return f"each prediction is taken {whole // predictions} times" if predictions < whole else "they should be equal"
+        return f"each target is repeated {whole // targets} times"
+    return (
+        f"each prediction is repeated {whole // predictions} times" if predictions < whole else "they should be equal"
+    )
 
 
 # ------------------------------------------------------------ intent
@@ -156,7 +158,7 @@ def suspicion_text(context: LintContext, row: Row, small: Operand, large: Operan
     if compares and missing_axis(one, other) is None:
         return ""
     if len(one) < len(other) and one:
-        along = f"the batch of one is laid along axis {len(other) - len(one)} of the other"
+        along = f"the batch of one is aligned with axis {len(other) - len(one)} of the other"
         if is_two_sided(one, other):
             return ALL_PAIRS_FACT
         given = context.index.maker(small) is None

@@ -79,7 +79,7 @@ def index_range(context: LintContext) -> Iterator[Finding]:
             help = f"a table of {units.format_count(numbers.high + 1)}, or another range of the input"
         else:
             message = f"it is indexed by {units.format_count(numbers.high + 1)} different numbers, and {has}"
-            help = f"a table of {units.format_count(numbers.high + 1)} at the least, or fewer numbers"
+            help = f"a table of {units.format_count(numbers.high + 1)} at least, or fewer numbers"
         yield rule_finding("index-range", row, message, help=help)
 
 

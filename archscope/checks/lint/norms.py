@@ -37,7 +37,7 @@ def bias_before_norm(context: LintContext) -> Iterator[Finding]:
     for (row, norm, _), *others in wasted.values():
         total = units.format_count(sum(count for *_, count in [*others, (row, norm, _)]))
         where = f" of {units.format_count(len(others) + 1)} layers" if others else ""
-        message = f"the {norm.op} after it takes this bias away: {total} parameters{where} do nothing"
+        message = f"the {norm.op} after it removes this bias: {total} parameters{where} do nothing"
         finding = rule_finding("bias-before-norm", row, message, help="bias=False", details=[f"norm  {norm.path}"])
         yield replace(finding, also=tuple(other.path for other, *_ in others))
 

@@ -119,7 +119,7 @@ def field_too_small(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
         field = too_small_field(context, row, wanted)
         if field and (is_last_map(context, row) or (context.object_size and is_output_map(context, row))):
-            what = "the things it must see are" if context.object_size else "the input is"
+            what = "the objects it must see are" if context.object_size else "the input is"
             message = f"a position sees {field_text(field)} of the input; {what} {units.format_shape(wanted)}"
             level = "warning" if context.object_size else RULE_LEVELS["field-too-small"]
             help = "more strides, dilation or depth before it"

@@ -53,7 +53,7 @@ def messages(found: list[Finding]) -> list[str]:
 def test_a_loss_over_all_pairs(name: str, prediction: tuple[int, ...], target: tuple[int, ...]) -> None:
     (found,) = told(CALLS[name], prediction, target)
     shapes = " and ".join("×".join(map(str, shape)) for shape in (prediction, target))
-    said = f"{name}: {shapes} are broadcast to {N}×{N}: every prediction is held against every target"
+    said = f"{name}: {shapes} are broadcast to {N}×{N}: every prediction is compared with every target"
     assert (found.message, found.level, found.cause) == (said, "warning", "broadcast")
 
 
@@ -114,11 +114,11 @@ def test_every_cure_cures(loss: Loss) -> None:
 @pytest.mark.parametrize(
     ("prediction", "target", "said"),
     [
-        ((8, 3), (8, 1), "each target is taken 3 times"),
-        ((8, 1), (8, 3), "each prediction is taken 3 times"),
-        ((10, 1), (1, 1), "each target is taken 10 times"),
-        ((8, 1, 5), (8, 5), "every prediction is held against every target"),
-        ((2, 6, 5), (2, 1, 6, 5), "every prediction is held against every target"),
+        ((8, 3), (8, 1), "each target is repeated 3 times"),
+        ((8, 1), (8, 3), "each prediction is repeated 3 times"),
+        ((10, 1), (1, 1), "each target is repeated 10 times"),
+        ((8, 1, 5), (8, 5), "every prediction is compared with every target"),
+        ((2, 6, 5), (2, 1, 6, 5), "every prediction is compared with every target"),
     ],
 )
 def test_where_torch_warns_we_tell(prediction: tuple[int, ...], target: tuple[int, ...], said: str) -> None:
@@ -170,7 +170,8 @@ def test_by_hand(name: str, batch: int) -> None:
     made = "8×8" if batch > 1 else "1×1, N×N at a batch of N"
     for shapes in ([(batch, 1), (batch,)], [(batch,), (batch, 1)]):
         (found,) = told(BY_HAND[name], *shapes)
-        assert f"are broadcast to {made}: every element of one meets every element of the other" in found.message
+        all_pairs = "every element of one is combined with every element of the other"
+        assert f"are broadcast to {made}: {all_pairs}" in found.message
 
 
 def test_an_accuracy_of_classes() -> None:
