@@ -56,8 +56,8 @@ class Baseline:
         An absolute and a relative path are the same if one ends with the other.
         """
         wanted = normalize_target(target)
-        same = [one for one in self.saved if normalize_target(one.target) == wanted]
-        near = [one for one in self.saved if is_path_suffix(normalize_target(one.target), wanted)]
+        same = [saved for saved in self.saved if normalize_target(saved.target) == wanted]
+        near = [saved for saved in self.saved if is_path_suffix(normalize_target(saved.target), wanted)]
         found = same or near
         return found[0] if len(found) == 1 else None
 
@@ -69,8 +69,8 @@ def normalize_target(target: str) -> str:
     return PACKAGED_SPEC.sub(r"\1", plain)
 
 
-def is_path_suffix(one: str, other: str) -> bool:
-    short, long = sorted((one, other), key=len)
+def is_path_suffix(first: str, second: str) -> bool:
+    short, long = sorted((first, second), key=len)
     return long.endswith("/" + short) and posixpath.isabs(long)
 
 
@@ -100,9 +100,9 @@ def read_baseline(file: str | os.PathLike[str]) -> Baseline:
 def parse_baseline(document: Any, file: str) -> Baseline:
     """Return the baseline in a JSON document. Raises ValueError with what is wrong."""
     documents = document if isinstance(document, list) else [document]
-    saved = tuple(parse_target(one) for one in documents)
-    named = Counter(normalize_target(one.target) for one in saved)
-    twice = next((one.target for one in saved if named[normalize_target(one.target)] > 1), None)
+    saved = tuple(parse_target(entry) for entry in documents)
+    named = Counter(normalize_target(entry.target) for entry in saved)
+    twice = next((entry.target for entry in saved if named[normalize_target(entry.target)] > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is in it twice")
     return Baseline(file, saved)
@@ -119,7 +119,7 @@ def parse_target(document: Any) -> SavedTarget:
             tuple(
                 (parse_string(row["path"]) or parse_string(row["op"]), parse_figures(row)) for row in document["rows"]
             ),
-            tuple(units.format_shape(one["shape"]) for one in document["inputs"]),
+            tuple(units.format_shape(operand["shape"]) for operand in document["inputs"]),
         )
     except (KeyError, TypeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else "a value has the wrong type"
@@ -153,7 +153,7 @@ def compare_to_baseline(report: Report, baseline: Baseline, *, tolerance: Decima
 
 
 def missing_target_finding(target: str, baseline: Baseline) -> Finding:
-    near = did_you_mean(target, [one.target for one in baseline.saved])
+    near = did_you_mean(target, [saved.target for saved in baseline.saved])
     help = f"{near} {renewal_help(baseline.file)}".strip()
     return Finding("baseline-target", "warning", f"the baseline {baseline.file} does not hold {target}", help=help)
 
@@ -191,11 +191,11 @@ class BaselineComparison:
     def drift_finding(self, quantity: str, was: int, now: int) -> Finding:
         culprit = diff_parts(self.parts_before(quantity), self.parts_after(quantity))
         fact = f"{units.format_count(now)} {QUANTITY_NAMES[quantity]}, {difference_text(was, now)}"
-        beyond = f" (tolerance {percent_text(self.tolerance)})" * bool(self.tolerance)
+        beyond = f" (tolerance {(100 * self.tolerance).normalize():f} %)" * bool(self.tolerance)
         return Finding(
             rule=f"baseline-{quantity}",
             level="error",
-            message=fact + beyond + (f"; {culprit.says}" if culprit else ""),
+            message=fact + beyond + (f"; {culprit.clause}" if culprit else ""),
             path=culprit.path if culprit else "",
             place=find_place(self.report, culprit.path) if culprit else None,
             help=f"if that is meant, {renewal_help(self.file)}",
@@ -232,16 +232,8 @@ def difference_text(was: int, now: int) -> str:
     return f"{units.format_count(change)}{percent} {word} than the baseline's {units.format_count(was)}"
 
 
-def percent_text(tolerance: Decimal) -> str:
-    return f"{(100 * tolerance).normalize():f} %"
-
-
 def find_place(report: Report, path: str) -> Span | None:
     """Return the place in the source of the call or row at a path."""
     called = (call.site.place for call in report.trace.calls if path and call.site.path == path)
-    below = (row.place for row in report.rows if path and is_below(row.path, path))
+    below = (row.place for row in report.rows if path and (row.path == path or row.path.startswith(f"{path}.")))
     return next((place for place in (*called, *below) if place), None)
-
-
-def is_below(path: str, above: str) -> bool:
-    return path == above or path.startswith(f"{above}.")

@@ -37,7 +37,7 @@ class BaselineDiff:
     """The deepest part that explains a change (empty: the whole net), a clause about it, and a line for each change."""
 
     path: str
-    says: str
+    clause: str
     lines: tuple[str, ...]
 
 

@@ -102,17 +102,20 @@ def doubled_batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Sh
     given: the batch size that the user set; then the first shape begins with it.
     """
     axes = input_axes(trace)
-    main = next((one for one in axes if is_batched(one, given)), None)
-    if main is None or any(one.is_single for one in axes):
+    main = next((candidate for candidate in axes if is_batched(candidate, given)), None)
+    if main is None or any(candidate.is_single for candidate in axes):
         return 0, []
     batch = main.shape[main.batch or 0]
     choices: dict[tuple[Shape, int | None], list[int | None]] = {}
-    for one in (main, *axes):  # inputs of one shape have the same batch axis
-        choices.setdefault((one.shape, one.batch), possible_batch_axes(one, main, batch))
+    for candidate in (main, *axes):  # inputs of one shape have the same batch axis
+        choices.setdefault((candidate.shape, candidate.batch), possible_batch_axes(candidate, main, batch))
     guesses = (
         dict(zip(choices, guess, strict=True)) for guess in islice(product(*choices.values()), MAX_BATCH_GUESSES)
     )
-    return 2 * batch, [tuple(double_batch(one, guess[one.shape, one.batch]) for one in axes) for guess in guesses]
+    return 2 * batch, [
+        tuple(double_batch(candidate, guess[candidate.shape, candidate.batch]) for candidate in axes)
+        for guess in guesses
+    ]
 
 
 def double_batch(axes: InputAxes, along: int | None) -> Shape:
@@ -151,15 +154,17 @@ class OtherImageSizes:
 def other_image_sizes(trace: Trace) -> OtherImageSizes | None:
     """Return the other sizes of images and volumes; None if no input has equal spatial axes."""
     axes = input_axes(trace)
-    image = next((one for one in axes if one.equal_axes), None)
-    if image is None or any(one.is_single for one in axes):
+    image = next((candidate for candidate in axes if candidate.equal_axes), None)
+    if image is None or any(candidate.is_single for candidate in axes):
         return None
     others = []
     for back in range(1, len(image.equal_axes)):
-        shapes = tuple(double_axes(one.shape, one.equal_axes[-back:][:1]) for one in axes)
-        sizes = next(shape for one, shape in zip(axes, shapes, strict=True) if one is image)
+        shapes = tuple(double_axes(candidate.shape, candidate.equal_axes[-back:][:1]) for candidate in axes)
+        sizes = next(shape for candidate, shape in zip(axes, shapes, strict=True) if candidate is image)
         others.append(("×".join(str(sizes[axis]) for axis in image.spatial), shapes))
-    return OtherImageSizes(tuple(double_axes(one.shape, one.equal_axes) for one in axes), tuple(others))
+    return OtherImageSizes(
+        tuple(double_axes(candidate.shape, candidate.equal_axes) for candidate in axes), tuple(others)
+    )
 
 
 # ------------------------------------------------------------ findings
@@ -185,10 +190,11 @@ def as_size_warnings(findings: Sequence[Finding], rule: str, where: str) -> Iter
 
 def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterator[Finding]:
     """Yield the view that loses the batch, in a net that runs at both sizes but whose outputs do not scale with it."""
-    if outputs_follow_batch(before.trace, after.trace, batch, other):
+    outputs = [[operand.value.shape for operand in report.trace.outputs] for report in (before, after)]
+    if shapes_follow_batch(outputs[0], outputs[1], batch, other):
         return
     for row, new in reversed(list(paired_rows(before, after))):
-        was, now = (one.inputs[0].value.shape for one in (row, new))
+        was, now = (side.inputs[0].value.shape for side in (row, new))
         out, changed = row.outputs[0].shape, new.outputs[0].shape
         if (was[:1], now[:1]) != ((batch,), (other,)):
             continue
@@ -206,25 +212,19 @@ def lost_batch(before: Report, after: Report, batch: int, other: int) -> Iterato
         return  # the last row with a batch loses it; a row that is not a view may do so on purpose
 
 
-def outputs_follow_batch(before: Trace, after: Trace, batch: int, other: int) -> bool:
-    """Return whether the outputs of two runs have the batch as first dimension."""
-    shapes = [[one.value.shape for one in trace.outputs] for trace in (before, after)]
-    return shapes_follow_batch(shapes[0], shapes[1], batch, other)
-
-
 def shapes_follow_batch(before: Sequence[Shape], after: Sequence[Shape], batch: int, other: int) -> bool:
     """Return whether an output's first size is the batch in both runs, or no output can show it."""
     both = list(zip(before, after, strict=False))
-    if len(before) != len(after) or any(one[:1] == (batch,) and new[:1] == (other,) for one, new in both):
+    if len(before) != len(after) or any(old[:1] == (batch,) and new[:1] == (other,) for old, new in both):
         return True
-    return all(len(one) == len(new) and (len(one) < 2 or one[:1] != (batch,)) for one, new in both)
+    return all(len(old) == len(new) and (len(old) < 2 or old[:1] != (batch,)) for old, new in both)
 
 
 def transposed_image(before: Report, after: Report, where: str) -> Iterator[Finding]:
     """Yield the view that swaps height and width of an image: the first step with a transposed output, if the net's
     output is transposed too."""
     ends = zip(before.trace.outputs, after.trace.outputs, strict=False)
-    if not any(is_transposed(one.value.shape, new.value.shape) for one, new in ends):
+    if not any(is_transposed(old.value.shape, new.value.shape) for old, new in ends):
         return
     for row, new in paired_rows(before, after):
         out, changed, now = row.outputs[0].shape, new.outputs[0].shape, new.inputs[0].value.shape

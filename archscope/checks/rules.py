@@ -15,7 +15,7 @@ class Rule:
     code: str
     level: str
     family: str
-    says: str
+    summary: str
 
 
 RULES: tuple[Rule, ...] = (

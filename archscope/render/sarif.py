@@ -40,7 +40,7 @@ def sarif_rule(code: str) -> dict[str, Any]:
     known = next((rule for rule in RULES if rule.code == code), None)
     if known is None:
         return {"id": code}
-    told = {"shortDescription": {"text": known.says}, "defaultConfiguration": {"level": known.level}}
+    told = {"shortDescription": {"text": known.summary}, "defaultConfiguration": {"level": known.level}}
     return {"id": code, **told, "properties": {"tags": [known.family]}}
 
 

@@ -59,15 +59,12 @@ def backward_json(report: Report, total: Total) -> JsonDict:
     return {
         "loss": report.trace.loss,
         "totals": costs_json(total),
-        "rows": [backward_row_json(report, row) for row in report.backward],
+        "rows": [
+            {**row_json(report, row), "of": row.row.forward_row if row.row.forward_row >= 0 else None}
+            for row in report.backward
+        ],
         "unpriced": unpriced_json(report.backward_unpriced),
     }
-
-
-def backward_row_json(report: Report, row: PricedRow) -> JsonDict:
-    """Return a backward row like a forward row; `of` is the index of its forward row, None if it has none."""
-    of = row.row.forward_row
-    return {**row_json(report, row), "of": of if of >= 0 else None}
 
 
 def totals_json(total: Total) -> JsonDict:

@@ -16,7 +16,7 @@ from operator import add, sub
 from archscope.report.model import QUANTITIES, Report, Total
 from archscope.report.outline_lines import ZERO_TOTAL, OutlineLine
 from archscope.report.outline_tree import OutlineNode
-from archscope.trace import Operand, Row, Trace, Value
+from archscope.trace import Operand, Trace, Value
 from archscope.trace_index import TraceIndex
 
 QuantitySums = tuple[int, ...]
@@ -132,16 +132,12 @@ class LineSources:
             written = [value for flow in inner for value in flow.gives]
         else:
             rows = self.rows[node.rows.start : node.rows.stop]
-            reads = [operand for row in rows for operand in self.row_reads(row)]
+            reads = [operand for row in rows for operand in row.inputs if self.has_name(operand)]
             written = [value for row in rows for value in row.outputs]
         if node.kind == "step":  # what `return:` returns unchanged
             reads += node.inputs
         outside = {op.value.id: op for op in reads if not self.is_inside(op, node)}
         return NodeValues(outside, tuple([value for value in written if self.is_read_outside(value, node.rows)]))
-
-    def row_reads(self, row: Row) -> Sequence[Operand]:
-        """Return the operands of a row that are activations, inputs of a block, or parameters that are a step."""
-        return [operand for operand in row.inputs if self.has_name(operand)]
 
     def has_name(self, operand: Operand) -> bool:
         value = operand.value.id

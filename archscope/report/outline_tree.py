@@ -104,14 +104,10 @@ def group_nodes(nodes: Iterable[OutlineNode], prefix: str) -> Iterator[OutlineNo
     for key, run in groupby(nodes, key=lambda node: node.path.removeprefix(prefix).split(".")[0]):
         members, path = tuple(run), prefix + key
         if len(members) == 1 or any(node.path == path for node in members):
-            yield from (with_label(node, node.path.removeprefix(prefix) or node.label) for node in members)
+            yield from (replace(node, label=node.path.removeprefix(prefix) or node.label) for node in members)
         else:
             rows, inner = merge_ranges(node.rows for node in members), tuple(group_nodes(members, path + "."))
             yield OutlineNode(path, key, "group", group_form(members, path), "", rows, None, inner)
-
-
-def with_label(node: OutlineNode, label: str) -> OutlineNode:
-    return node if node.label == label else replace(node, label=label)
 
 
 def group_form(members: Sequence[OutlineNode], path: str) -> str:

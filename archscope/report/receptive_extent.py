@@ -71,10 +71,10 @@ def join_fields(fields: Iterable[ReceptiveField]) -> ReceptiveField:
     return joined
 
 
-def larger_extent(one: ReceptiveExtent, other: ReceptiveExtent) -> ReceptiveExtent:
-    size = None if one.size is None or other.size is None else max(one.size, other.size)
-    runs = one if one.at else other
-    return ReceptiveExtent(size, runs.jump, runs.at, one.whole or other.whole)
+def larger_extent(first: ReceptiveExtent, second: ReceptiveExtent) -> ReceptiveExtent:
+    size = None if first.size is None or second.size is None else max(first.size, second.size)
+    spanning = first if first.at else second
+    return ReceptiveExtent(size, spanning.jump, spanning.at, first.whole or second.whole)
 
 
 def mix_axes(extent: ReceptiveExtent, axes: Iterable[int]) -> ReceptiveExtent:

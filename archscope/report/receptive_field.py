@@ -50,7 +50,10 @@ from archscope.trace import Operand, Row, Trace
 
 def receptive_fields(trace: Trace) -> tuple[ReceptiveField, ...]:
     """Return the field of every row's first output."""
-    known = {operand.value.id: input_field(operand, trace) for operand in trace.inputs}
+    known = {
+        operand.value.id: tuple(ReceptiveExtent(at=frozenset([axis])) for axis in input_position_axes(operand, trace))
+        for operand in trace.inputs
+    }
     for row in trace.rows:
         operands = tuple(known.get(operand.value.id, ()) for operand in row.inputs)
         for value in row.outputs:
@@ -62,11 +65,6 @@ def field_text(field: ReceptiveField) -> str:
     """Return `23×23`; `all` or `?` if that holds for every axis."""
     parts = [extent.text for extent in field]
     return parts[0] if parts and len(set(parts)) == 1 and not parts[0].isdigit() else "×".join(parts)
-
-
-def input_field(operand: Operand, trace: Trace) -> ReceptiveField:
-    """Return the field of an input before the first row: every position depends on itself."""
-    return tuple(ReceptiveExtent(at=frozenset([axis])) for axis in input_position_axes(operand, trace))
 
 
 def input_extent(trace: Trace) -> tuple[int, ...]:

@@ -122,7 +122,7 @@ def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
         (nn.BCEWithLogitsLoss(), [(2, 3), (2, 4)], "of the input's shape, (2, 3); it is (2, 4)", "bring"),
         (nn.CrossEntropyLoss(), [(2, 8, 6, 6), (2, 7, 6)], "wants a target (2, 6, 6); it is (2, 7, 6)", "give"),
         (nn.NLLLoss(), [(2, 5), (3,)], "(N, C, …), wants a target (2,); it is (3,)", "give"),
-        (nn.CrossEntropyLoss(), [(2, 9, 5), (2, 9)], "wants a target (2, 5); it is (2, 9)", "the classes stand last"),
+        (nn.CrossEntropyLoss(), [(2, 9, 5), (2, 9)], "wants a target (2, 5); it is (2, 9)", "the classes come last"),
         (nn.MultiheadAttention(8, 2, kdim=6), [(3, 2, 8), (4, 2, 8), (4, 2, 8)], "kdim=6 but its key has 8", "kdim=8"),
         (nn.MultiheadAttention(8, 2), [(3, 2, 8), (4, 2, 8), (4, 2, 6)], "vdim=8 but its value has 6", "vdim=6"),
         (nn.InstanceNorm2d(4), [(2, 4, 1, 1)], "InstanceNorm2d needs more than one value", "a larger input"),

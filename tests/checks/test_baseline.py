@@ -91,7 +91,7 @@ def test_a_part_that_grew_alone_is_found(was: dict[str, int], path: str, more: i
     assert f"{path}.".startswith(f"{growth.path}.")
     if path in was:
         assert growth.path == path
-        assert growth.says == f"{path} grew by {more}"
+        assert growth.clause == f"{path} grew by {more}"
 
 
 # ------------------------------------------------------------ which layer grew
@@ -110,7 +110,7 @@ def test_a_change_in_one_block_is_rolled_up_to_it() -> None:
     assert params.details == ("head      40 → 60  +20", "layer1.1  27 → 45  +18")
     inside = diff_parts({"a.0": 1, "a.1": 2, "b": 1}.items(), {"a.0": 3, "a.1": 5, "b": 1}.items())
     assert inside is not None
-    assert (inside.path, inside.says, inside.lines) == ("a", "a grew by 5", ("a.1  2 → 5  +3", "a.0  1 → 3  +2"))
+    assert (inside.path, inside.clause, inside.lines) == ("a", "a grew by 5", ("a.1  2 → 5  +3", "a.0  1 → 3  +2"))
 
 
 def test_what_the_net_runs_itself_goes_by_its_function() -> None:

@@ -9,7 +9,7 @@ from archscope.checks.selection import RULE_NAMES, Selection, apply_ignore_comme
 from archscope.errors import Span, UsageError
 from archscope.report import Finding
 
-ALL = [Finding(rule.code, rule.level, rule.says) for rule in RULES]
+ALL = [Finding(rule.code, rule.level, rule.summary) for rule in RULES]
 
 
 def kept(*, select: tuple[str, ...] = (), ignore: tuple[str, ...] = ()) -> set[str]:

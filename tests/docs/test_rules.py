@@ -41,7 +41,7 @@ def test_every_cause_has_a_page_that_shows_it_and_a_line_of_the_index() -> None:
 @each_rule
 def test_a_page_says_what_the_rule_says(rule: Rule) -> None:
     text = page_of(rule).read_text(encoding="utf-8")
-    assert text.startswith(f"# {rule.code}\n\n{rule.level} · {rule.family} · {rule.says}\n")
+    assert text.startswith(f"# {rule.code}\n\n{rule.level} · {rule.family} · {rule.summary}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
     assert rule.family == "spec" or f"--ignore {rule.code}" in " ".join(prose(text).split())
 
@@ -56,5 +56,5 @@ def test_a_page_shows_the_finding(rule: Rule) -> None:
 def test_the_index_is_the_table_of_rules() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[`(.+?)`\]\((.+?)\.md\) \| (\w+) \| (.+) \|$", text, re.MULTILINE)
-    assert rows == [(rule.code, rule.code, rule.level, rule.says) for rule in RULES]
+    assert rows == [(rule.code, rule.code, rule.level, rule.summary) for rule in RULES]
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == list(dict.fromkeys(rule.family for rule in RULES))

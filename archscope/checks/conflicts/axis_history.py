@@ -126,15 +126,15 @@ class AxisHistory:
         return inputs[0].value.shape[axis] if inputs and axis < len(inputs[0].value.shape) else None
 
     def follows_conflict(
-        self, operand: Operand, axes: Iterable[int], mended: Mapping[int, Mismatch], *, since: int = -1
+        self, operand: Operand, axes: Iterable[int], earlier: Mapping[int, Mismatch], *, since: int = -1
     ) -> bool:
         """Return whether an axis of the operand depends on an axis in conflict at a row whose value was assumed.
 
-        mended: index of a row → its earlier mismatch. A layer with a wrong argument continued with the size of its
+        earlier: index of a row → its mismatch. A layer with a wrong argument continued with the size of its
         input. A view continued with the written sizes, which are not those of its input.
         """
         for row, _, axis, sources in self.steps(operand, axes, since=since):
-            broken = mended.get(row.index)
+            broken = earlier.get(row.index)
             if broken is None:
                 continue
             doubted = broken.axes or (axis,)

@@ -142,7 +142,8 @@ class AxisNames:
         sources = [self._sources(row, value.shape, axis, found) for axis in range(len(value.shape))]
         names = [merged_label(names) if has_own_sources(sources, axis) else "" for axis, names in enumerate(sources)]
         if row.short_name in NEW_FEATURE_OPS and names and operands:
-            names[-1] = feature_label(found.get(operands[0].value.id, ()))
+            taken = "C" in found.get(operands[0].value.id, ())[:-1]
+            names[-1] = "" if taken else "C"
         return tuple(old or new for old, new in zip(before, names, strict=True))
 
     def _sources(
@@ -173,7 +174,7 @@ def has_own_sources(sources: Sequence[Sequence[tuple[int, int, str]]], axis: int
     """Return whether no other axis of the output follows the same axes. A view that splits an axis makes two new
     ones."""
     own = {(value, at) for value, at, _ in sources[axis]}
-    others = {(value, at) for n, one in enumerate(sources) if n != axis for value, at, _ in one}
+    others = {(value, at) for n, origins in enumerate(sources) if n != axis for value, at, _ in origins}
     return not own & others
 
 
@@ -185,8 +186,3 @@ def merged_label(sources: Sequence[tuple[int, int, str]]) -> str:
         return MERGED_SEPARATOR.join(names) if all(names) else ""
     known = set(filter(None, names))
     return known.pop() if len(known) == 1 else ""
-
-
-def feature_label(names: AxisLabels) -> str:
-    """Return the name of a layer's output features: channels, unless another axis has that name."""
-    return "C" if "C" not in names[:-1] else ""

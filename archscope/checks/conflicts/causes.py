@@ -16,7 +16,7 @@ docs/rules/causes has a page for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -120,7 +120,7 @@ def classify_cause(found: ConflictFacts) -> str:
         return "channels"
     if len({total_stride(side) for side in found.sides}) > 1:
         return "stride"
-    return "off-by-one" if all(len(uneven_changes(side)) < 2 for side in found.sides) else "spatial-size"
+    return "off-by-one" if all(sum(map(is_uneven, side)) < 2 for side in found.sides) else "spatial-size"
 
 
 def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
@@ -153,11 +153,6 @@ def has_fixed_output_size(change: AxisChange) -> bool:
     """Return whether a layer resizes to a constant size; in a call, the size may have been computed."""
     row = change.row
     return row.short_name == "interpolate" and row.op != row.short_name and row.get("size") is not None
-
-
-def uneven_changes(side: Sequence[AxisChange]) -> list[AxisChange]:
-    """Return the windows of one side whose output size differs from input size / stride."""
-    return [change for change in side if is_uneven(change)]
 
 
 def is_uneven(change: AxisChange) -> bool:
@@ -210,12 +205,13 @@ def are_channels_last(mismatch: Mismatch, shape: Shape, sides: Sequence[Sequence
     wrong = mismatch.wrong_argument
     declared = wrong.given if wrong is not None and wrong.argument == "in_channels" else None
     rank = {"1": 3, "2": 4, "3": 5}.get(mismatch.operation[-2:-1])
-    from_conv = any(change.row.short_name.startswith("conv") and axis == 1 for change, axis in changed_axes(sides))
+    from_conv = any(
+        change.row.short_name.startswith("conv") and axis == 1
+        for side in sides
+        for change in side
+        for axis, _, _ in change.axes
+    )
     return len(shape) == rank and shape[-1] == declared and declared not in shape[1:-1] and not from_conv
-
-
-def changed_axes(sides: Sequence[Sequence[AxisChange]]) -> Iterator[tuple[AxisChange, int]]:
-    return ((change, axis) for side in sides for change in side for axis, _, _ in change.axes)
 
 
 def is_size_of_other_axis(mismatch: Mismatch, shape: Shape, names: Sequence[str] = ()) -> bool:

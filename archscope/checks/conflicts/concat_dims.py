@@ -20,7 +20,9 @@ def find_concat(operand: Operand, index: TraceIndex) -> Row | None:
     """Return the concat that made an operand, up to shape-preserving steps with one input; None if there is none."""
     row = index.maker(operand)
     while row is not None and row.short_name not in CONCAT_OPS:
-        same_shape = [one for one in index.activations(row) if one.value.shape == row.outputs[0].shape]
+        same_shape = [
+            read for read in index.activations(row) if read.value.shape == row.outputs[0].shape
+        ]
         row = index.maker(same_shape[0]) if len(same_shape) == 1 else None
     return row
 
@@ -42,7 +44,7 @@ def concat_dim_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
         if argument in (*CHANNEL_COUNT_ARGUMENTS, *FEATURE_COUNT_ARGUMENTS)
         else None
     )
-    shapes = [one.value.shape for one in row.inputs] if row is not None else []
+    shapes = [operand.value.shape for operand in row.inputs] if row is not None else []
     rank = len(shapes[0]) if shapes else 0
     dim = 1 if argument in CHANNEL_COUNT_ARGUMENTS else rank - 1
     dim_now = row.get("dim", 0) if row is not None else 0

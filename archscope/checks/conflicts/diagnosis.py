@@ -40,9 +40,9 @@ def diagnose_conflicts(index: TraceIndex) -> list[Diagnosis]:
     """Return a Diagnosis of each mismatch in the order of the run; equal ones at the same place of the text as one."""
     found, constraints = index.trace.mismatches, NetConstraints(AxisHistory(index))
     alike: dict[object, list[int]] = {}
-    for number, one in enumerate(found):
-        place = one.site.place
-        alike.setdefault((one.kind, one.axes, place) if place else number, []).append(number)
+    for number, mismatch in enumerate(found):
+        place = mismatch.site.place
+        alike.setdefault((mismatch.kind, mismatch.axes, place) if place else number, []).append(number)
     return [diagnose_conflict([found[n] for n in same], constraints, found[: same[0]]) for same in alike.values()]
 
 
@@ -138,7 +138,7 @@ def diagnose_conflict(same: Sequence[Mismatch], constraints: NetConstraints, ear
     combined = CombinedOperands(mismatch, operands, sides, fork, history, bool(apart))
     relation = operand_relation(combined)
     order = operand_order(relation, combined)
-    operands, sides = tuple(operands[one] for one in order), tuple(sides[one] for one in order)
+    operands, sides = tuple(operands[place] for place in order), tuple(sides[place] for place in order)
     names = widest_axis_names(operands, history)
     beside = concat_dim_beside(mismatch, history, names, apart=bool(apart))
     joined = concat_dim_before(mismatch, history.index) if mismatch.kind == "layer" else beside

@@ -100,8 +100,8 @@ def find_possible_sizes(net: NetConstraints, mismatch: Mismatch) -> list[Fitting
 
 def find_requested_sizes(net: NetConstraints, conditions: Sequence[SizeCondition]) -> list[FittingSizes]:
     """Return input sizes at which conditions in the author's code hold; a run must confirm them."""
-    own = [net.from_condition(one) for one in conditions]
-    known = [one for one in own if one is not None]
+    own = [net.from_condition(condition) for condition in conditions]
+    known = [constraint for constraint in own if constraint is not None]
     return list(InputSizeSearch(net, [], extra=known, guesses=True).fits()) if len(known) == len(own) > 0 else []
 
 
@@ -118,19 +118,26 @@ class InputSizeSearch:
     ):
         """own: the broken constraints of the conflict. extra: further constraints of it, some of which may hold."""
         self.index, self.names, self.guesses = net.index, net.names, guesses
-        unmet = [one for one, holds in zip(extra, ConstraintSet(extra).evaluate_each({}), strict=True) if not holds]
+        unmet = [
+            constraint
+            for constraint, holds in zip(extra, ConstraintSet(extra).evaluate_each({}), strict=True)
+            if not holds
+        ]
         self.own = [*own, *unmet]
-        self.broken = [*self.own, *(one for one in net.broken if one not in own and one.axes)]
+        self.broken = [
+            *self.own,
+            *(constraint for constraint in net.broken if constraint not in own and constraint.axes),
+        ]
         self.all_constraints = ConstraintSet([*net.traceable, *extra])
-        self.has_fixed_size = any(one.has_fixed_size for one in self.broken)
-        self.is_window = all(len(one.sizes) == 1 for one in self.own)
+        self.has_fixed_size = any(constraint.has_fixed_size for constraint in self.broken)
+        self.is_window = all(len(constraint.sizes) == 1 for constraint in self.own)
 
     # -------------------------------------------------------- the search
     def fits(self) -> Iterator[FittingSizes]:
         """Yield the sizes of each input whose axes the broken constraints depend on, with the others unchanged."""
-        touched = frozenset().union(*(one.axes for one in self.broken))
+        touched = frozenset().union(*(constraint.axes for constraint in self.broken))
         guessed = not self.guesses and any(map(is_maybe_computed, self.own))
-        if not self.own or not all(one.axes for one in self.own) or guessed:
+        if not self.own or not all(constraint.axes for constraint in self.own) or guessed:
             return
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
@@ -145,7 +152,7 @@ class InputSizeSearch:
         free = [(operand.value.id, axis) for axis, name in enumerate(names) if name in FREE_AXIS_NAMES]
         if not touched <= set(free):
             return None
-        together = any(len(one.axes & set(free)) > 1 for one in self.broken)
+        together = any(len(constraint.axes & set(free)) > 1 for constraint in self.broken)
         return (None if together else self._search_axes_apart(operand, free)) or self._search_axes_together(
             operand, free
         )
@@ -158,11 +165,13 @@ class InputSizeSearch:
 
     def _search_axis(self, operand: Operand, axis: InputAxis) -> FittingAxis:
         own_axes = {(axis[0], other) for other in range(len(operand.value.shape))}
-        own = ConstraintSet([one for one in self.all_constraints.constraints if one.axes & own_axes == {axis}])
+        own = ConstraintSet(
+            [constraint for constraint in self.all_constraints.constraints if constraint.axes & own_axes == {axis}]
+        )
         given, name = operand.value.shape[axis[1]], self.names.of(operand.value)[axis[1]]
         if own.all_hold({}):
             return FittingAxis(operand.source, axis[1], name, given, fits=True)
-        broken = ConstraintSet([one for one in self.broken if one.axes & own_axes == {axis}])
+        broken = ConstraintSet([constraint for constraint in self.broken if constraint.axes & own_axes == {axis}])
         is_fit: Callable[[int], bool] = lambda n: broken.all_hold({axis: n}) and own.all_hold({axis: n})  # noqa: E731
         least, most = (1, search_limit(given)) if self.has_fixed_size else (-(-given // 2), 2 * given + 1)
         number = max(MAX_EVALUATED_SIZES // max(len(own.sizes), 1), 1)
@@ -181,7 +190,7 @@ class InputSizeSearch:
 
     def sizes_of_other_inputs(self, operand: Operand) -> frozenset[int]:
         """Return the sizes of the other inputs that the conflict involves."""
-        axes = frozenset().union(*(one.axes for one in self.own))
+        axes = frozenset().union(*(constraint.axes for constraint in self.own))
         inputs = {other.value.id: other.value.shape for other in self.index.trace.inputs}
         return frozenset(inputs[value][at] for value, at in axes if value in inputs and value != operand.value.id)
 

@@ -60,7 +60,9 @@ class OperandSide:
 def layer_changes(diagnosis: Diagnosis, arguments_at: ArgumentLookup) -> Iterator[LayerChange]:
     """Yield every change of one layer with which the sizes would fit, each once."""
     seen: list[tuple[str, LayerArguments]] = []
-    for change in sorted(candidate_changes(diagnosis, arguments_at), key=lambda one: (not one.likely, one.distance)):
+    for change in sorted(
+        candidate_changes(diagnosis, arguments_at), key=lambda change: (not change.likely, change.distance)
+    ):
         present, key = arguments_at(change.path), (change.path, change.arguments)
         known = change.arguments.keys() <= present.keys()
         if known and key not in seen and any(present[name] != value for name, value in change.arguments.items()):
@@ -186,7 +188,7 @@ def permutation(change: AxisChange) -> tuple[int, ...]:
         axis_origins(OutputAxis(change.row, change.row.inputs[:1], change.shape, axis))
         for axis in range(len(change.shape))
     ]
-    return tuple(one[0][1] for one in found) if all(len(one) == 1 for one in found) else ()
+    return tuple(origins[0][1] for origins in found) if all(len(origins) == 1 for origins in found) else ()
 
 
 # ------------------------------------------------------------ widths

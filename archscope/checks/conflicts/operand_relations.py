@@ -143,9 +143,9 @@ def operand_order(relation: str, combined: CombinedOperands) -> list[int]:
     order = list(range(len(combined.operands)))
     if relation == "residual" and not combined.mismatch.site.strict:
         work = [layer_work(combined.history, operand, combined.fork) for operand in combined.operands]
-        return sorted(order, key=lambda one: work[one], reverse=True)
+        return sorted(order, key=lambda number: work[number], reverse=True)
     if relation == "pyramid":
-        return sorted(order, key=lambda one: any(is_upsampling(change.row) for change in combined.sides[one]))
+        return sorted(order, key=lambda number: any(is_upsampling(change.row) for change in combined.sides[number]))
     return order
 
 

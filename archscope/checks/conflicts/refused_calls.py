@@ -75,7 +75,7 @@ def explain_class_loss(failure: Failure) -> RefusedCall | None:
         return RefusedCall(fact, "squeeze the axis of size 1 of the target", "layout")
     last = len(logits) > 2 and target == logits[:-1]
     order = ", ".join(map(str, (0, len(logits) - 1, *range(1, len(logits) - 1))))
-    moved = f"the classes stand last: permute({order}) before it brings them to dimension 1"
+    moved = f"the classes come last: permute({order}) before it brings them to dimension 1"
     return RefusedCall(
         fact, moved if last else "give each place of the logits one class", "layout" if last else "channels"
     )
@@ -83,7 +83,7 @@ def explain_class_loss(failure: Failure) -> RefusedCall | None:
 
 def explain_attention(failure: Failure) -> RefusedCall | None:
     """Explain attention whose keys or values have another number of features than its arguments state."""
-    given = {one.source.rpartition(".")[2]: one.value.shape for one in failure.operands[3:]}
+    given = {operand.source.rpartition(".")[2]: operand.value.shape for operand in failure.operands[3:]}
     for word, operand in zip(("embed_dim", "kdim", "vdim"), failure.operands[:3], strict=False):
         own = {"embed_dim": "q", "kdim": "k", "vdim": "v"}[word] + "_proj_weight"
         weight = given.get(own, given.get("in_proj_weight"))
@@ -115,7 +115,7 @@ def explain_table_lookup(failure: Failure) -> RefusedCall | None:
     """Explain a table that is indexed by floats, or by numbers beyond its rows."""
     indices, table = failure.operands[:2]
     shape = table.value.shape
-    if not is_float_dtype(table.value.dtype) or len(shape) != 2:
+    if not table.value.dtype.startswith(("float", "bfloat")) or len(shape) != 2:
         return None
     given = f"{indices.source}, {units.format_shape(indices.value.shape)} {indices.value.dtype}"
     if indices.value.dtype not in INDEX_DTYPES and "scalar type" in failure.message:
@@ -132,7 +132,7 @@ def explain_table_lookup(failure: Failure) -> RefusedCall | None:
 def explain_weight_dtype(failure: Failure) -> RefusedCall | None:
     """Explain a layer whose input has another dtype than all of its weights, if torch's message is about dtypes."""
     given, *others = failure.operands or (None,)
-    weights = {one.value.dtype for one in others if one.source.rpartition(".")[2] in ("weight", "bias")}
+    weights = {operand.value.dtype for operand in others if operand.source.rpartition(".")[2] in ("weight", "bias")}
     if given is None or len(weights) != 1 or given.value.dtype in weights or not DTYPE_MESSAGE.search(failure.message):
         return None
     (own,) = weights
@@ -140,10 +140,6 @@ def explain_weight_dtype(failure: Failure) -> RefusedCall | None:
     return RefusedCall(
         f"{fact}{units.format_shape(given.value.shape)} {given.value.dtype}", f"bring it to {own}", wanted=own
     )
-
-
-def is_float_dtype(dtype: str) -> bool:
-    return dtype.startswith(("float", "bfloat"))
 
 
 def operand_shapes(operands: Sequence[Operand]) -> list[Shape]:

@@ -67,7 +67,7 @@ def compare_runs(
             return None
         changed += differs and one.index not in own | behind
     left = {mismatch.row for mismatch in new.mismatches}
-    priced = old.failure is None and other_conflicts(old, diagnosis) == distinct_conflicts(new)
+    priced = old.failure is None and other_conflicts(old, diagnosis) == set(conflict_shapes(new))
     return RunComparison(changed, priced, frozenset(conflict - left), len(left))
 
 
@@ -170,11 +170,9 @@ def conflict_rows(trace: Trace, diagnosis: Diagnosis | None) -> set[int]:
 def other_conflicts(trace: Trace, diagnosis: Diagnosis | None) -> set[object]:
     """Return the conflicts besides this one."""
     own = conflict_rows(trace, diagnosis)
-    return {one for one, row in zip(conflict_shapes(trace), trace.mismatches, strict=True) if row.row not in own}
-
-
-def distinct_conflicts(trace: Trace) -> set[object]:
-    return set(conflict_shapes(trace))
+    return {
+        conflict for conflict, row in zip(conflict_shapes(trace), trace.mismatches, strict=True) if row.row not in own
+    }
 
 
 def conflict_shapes(trace: Trace) -> list[object]:

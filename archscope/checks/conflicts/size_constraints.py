@@ -62,12 +62,12 @@ class ConstraintSet:
 
     def __init__(self, constraints: Sequence[SizeConstraint]):
         self.constraints = constraints
-        self.sizes = dependency_order(size for one in constraints for size in one.sizes)
+        self.sizes = dependency_order(size for constraint in constraints for size in constraint.sizes)
 
     def evaluate_each(self, given: Mapping[InputAxis, int]) -> Iterator[bool]:
         """Return for each constraint whether it holds with these sizes of input axes, others unchanged."""
         found = dict(zip(map(id, self.sizes), evaluate_sizes(self.sizes, given), strict=True))
-        return (one.holds(found) for one in self.constraints)
+        return (constraint.holds(found) for constraint in self.constraints)
 
     def all_hold(self, given: Mapping[InputAxis, int]) -> bool:
         return all(self.evaluate_each(given))
@@ -83,12 +83,16 @@ class NetConstraints:
     @cached_property
     def broken(self) -> list[SizeConstraint]:
         """The constraints that do not hold in this run."""
-        return [one for one, holds in self._evaluated if not holds]
+        return [constraint for constraint, holds in self._evaluated if not holds]
 
     @cached_property
     def traceable(self) -> list[SizeConstraint]:
         """The constraints that depend on an input, and not on numbers that may follow it on their own."""
-        return [one for one, holds in self._evaluated if one.axes and not (holds and any(s.frozen for s in one.sizes))]
+        return [
+            constraint
+            for constraint, holds in self._evaluated
+            if constraint.axes and not (holds and any(s.frozen for s in constraint.sizes))
+        ]
 
     @cached_property
     def _evaluated(self) -> list[tuple[SizeConstraint, bool]]:
@@ -165,7 +169,7 @@ class NetConstraints:
 
     def of(self, mismatch: Mismatch) -> list[SizeConstraint]:
         """Return the broken constraints of one conflict."""
-        return [one for one in self.broken if one.row == mismatch.row]
+        return [constraint for constraint in self.broken if constraint.row == mismatch.row]
 
     def extra_constraints(self, mismatch: Mismatch) -> list[SizeConstraint]:
         """Return further constraints of one conflict."""

@@ -69,7 +69,7 @@ def dependency_order(sizes: Iterable[AxisSize]) -> list[AxisSize]:
         if ready:
             found.setdefault(id(size), size)
         elif id(size) not in found:
-            waiting += [(size, True), *((one, False) for one in size.of)]
+            waiting += [(size, True), *((source, False) for source in size.of)]
     return list(found.values())
 
 
@@ -82,14 +82,14 @@ def evaluate_sizes(sizes: Sequence[AxisSize], given: Mapping[InputAxis, int]) ->
         elif size.rule is None:
             found[id(size)] = size.now
         else:
-            parts = [found[id(one)] for one in size.of]
+            parts = [found[id(source)] for source in size.of]
             found[id(size)] = size.rule(*parts) if min(parts) > 0 else 0
     return [found[id(size)] for size in sizes]
 
 
 def current_value(size: AxisSize) -> int:
     """Return what the rule gives for the sizes of this run."""
-    return size.now if size.rule is None else size.rule(*(one.now for one in size.of))
+    return size.now if size.rule is None else size.rule(*(source.now for source in size.of))
 
 
 class SizeModel:
@@ -107,17 +107,17 @@ class SizeModel:
         """Return how the size of a value's axis is computed; None if unknown."""
         waiting = [(value, axis)]
         while waiting:
-            one, at = waiting[-1]
-            if (one.id, at) in self.known:
+            current, at = waiting[-1]
+            if (current.id, at) in self.known:
                 waiting.pop()
                 continue
-            sources = self._sources(one, at)
+            sources = self._sources(current, at)
             behind = [(op.value, where) for op, where in sources if (op.value.id, where) not in self.known]
             if behind:
                 waiting += behind
                 continue
-            self.known[one.id, at] = self._derive_size(
-                one, at, [self.known[op.value.id, where] for op, where in sources]
+            self.known[current.id, at] = self._derive_size(
+                current, at, [self.known[op.value.id, where] for op, where in sources]
             )
             waiting.pop()
         return self.known[value.id, axis]
@@ -128,13 +128,11 @@ class SizeModel:
             return []
         if row.short_name == "getitem" and find_slice(row, axis, value) is None:
             return []
-        operands = tuple(map(self.original_operand, self._operands(row)))
+        # a concat joins parameters too
+        given = row.inputs if row.short_name in CONCAT_OPS else self.index.activations(row)
+        operands = tuple(map(self.original_operand, given))
         found = axis_origins(OutputAxis(row, operands, value.shape, axis))
         return [(operand, at) for operand, at in found if operand.value.id != value.id]
-
-    def _operands(self, row: Row) -> tuple[Operand, ...]:
-        """Return the operands of a concat, parameters included; for every other row its activations."""
-        return row.inputs if row.short_name in CONCAT_OPS else self.index.activations(row)
 
     def _derive_size(self, value: Value, axis: int, sources: Sequence[AxisSize | None]) -> AxisSize | None:
         row, now = self.index.makers.get(value.id), value.shape[axis]
@@ -153,10 +151,12 @@ class SizeModel:
     def _may_follow(self, row: Row) -> bool:
         """Return whether a value that depends on no input may have a size of this run: a new tensor, or a slice."""
         waiting, seen = [row], {row.index}
-        for one in waiting:
-            if not one.inputs or (one.short_name in COMPUTED_SIZE_OPS and one.short_name not in REPEAT_OPS):
+        for maker_row in waiting:
+            if not maker_row.inputs or (
+                maker_row.short_name in COMPUTED_SIZE_OPS and maker_row.short_name not in REPEAT_OPS
+            ):
                 return True
-            makers = [maker for maker in map(self.index.maker, one.inputs) if maker is not None]
+            makers = [maker for maker in map(self.index.maker, maker_row.inputs) if maker is not None]
             waiting += [maker for maker in makers if maker.index not in seen]
             seen |= {maker.index for maker in makers}
         return False
@@ -235,7 +235,7 @@ def find_slice(row: Row, axis: int, value: Value) -> slice | None:
     source = index_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     index = row.get("index", "?")
     entries = list(index) if isinstance(index, tuple) else [index]
-    if len(source) != 1 or any(isinstance(one, str) and ":" not in one and one != "..." for one in entries):
+    if len(source) != 1 or any(isinstance(entry, str) and ":" not in entry and entry != "..." for entry in entries):
         return None
     rank = len(row.inputs[0].value.shape)
     if "..." in entries:

@@ -53,7 +53,7 @@ def find_size_origin(index: TraceIndex, operand: Operand, axis: int) -> SizeOrig
                 size, factors, more, "table" if is_table else "", table_name(index, row) if is_table else ""
             )
         if len(found) > 1 and row.short_name in CONCAT_OPS:
-            current, at = max(found, key=lambda one: one[0].value.shape[one[1]])
+            current, at = max(found, key=lambda origin: origin[0].value.shape[origin[1]])
             more += 0 if factors else sum(op.value.shape[where] for op, where in found) - current.value.shape[at]
             continue
         before = [op.value.shape[where] for op, where in found]
@@ -71,14 +71,18 @@ def size_sources(index: TraceIndex, row: Row, value: Value, axis: int, *, is_tab
     """Return the operands' axes that an axis follows; for a value computed only from parameters, those of the
     parameters."""
     operands = row.inputs if is_table or row.short_name in CONCAT_OPS else index.activations(row)
-    return [one for one in axis_origins(OutputAxis(row, operands, value.shape, axis)) if one[0].value.id != value.id]
+    return [
+        origin
+        for origin in axis_origins(OutputAxis(row, operands, value.shape, axis))
+        if origin[0].value.id != value.id
+    ]
 
 
 def table_name(index: TraceIndex, row: Row) -> str:
     """Return the first parameter or buffer that a value is computed from."""
     waiting, seen = [row], {row.index}
-    for one in waiting:
-        for operand in one.inputs:
+    for reached in waiting:
+        for operand in reached.inputs:
             maker = index.maker(operand)
             if maker is None:
                 return operand.source
@@ -100,10 +104,10 @@ def with_map_factors(table: SizeOrigin, other: SizeOrigin) -> SizeOrigin:
 def find_size_origins(index: TraceIndex, operands: Sequence[tuple[Operand, int]]) -> list[SizeOrigin]:
     """Return the origin of an axis for each of several operands; a table's in the form of the maps' next to it."""
     found = [find_size_origin(index, operand, axis) for operand, axis in operands]
-    maps = [one for one in found if one.kind != "table" and one.factors]
-    return [with_map_factors(one, maps[0]) if one.kind == "table" and maps else one for one in found]
+    maps = [origin for origin in found if origin.kind != "table" and origin.factors]
+    return [with_map_factors(origin, maps[0]) if origin.kind == "table" and maps else origin for origin in found]
 
 
 def come_from_several_inputs(found: Sequence[SizeOrigin]) -> bool:
     """Return whether all sizes come from inputs, and from more than one."""
-    return all(one.kind == "map" for one in found) and len({one.name for one in found}) > 1
+    return all(origin.kind == "map" for origin in found) and len({origin.name for origin in found}) > 1

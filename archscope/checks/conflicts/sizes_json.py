@@ -63,7 +63,7 @@ def fit_json(fit: FittingSizes) -> Mapping[str, object]:
 def to_json(value: object) -> object:
     """Return a number, a string, or a list of these."""
     if isinstance(value, tuple | list):
-        return [to_json(one) for one in value]
+        return [to_json(item) for item in value]
     return value if isinstance(value, int | float | str) else str(value)
 
 

@@ -249,7 +249,7 @@ def joins_itself(step: PlannedStep | None, steps: Sequence[PlannedStep]) -> bool
 def self_joins(block: PlannedBlock) -> int:
     """Return the number of steps, in distinct blocks, that read one tensor twice."""
     blocks = {id(block): block, **{id(inner): inner for _, inner in block.walk_blocks()}}
-    return sum(joins_itself(step, one.steps) for one in blocks.values() for step in one.steps)
+    return sum(joins_itself(step, inner_block.steps) for inner_block in blocks.values() for step in inner_block.steps)
 
 
 def ways_to_use(net: PlannedBlock) -> Counter[str]:

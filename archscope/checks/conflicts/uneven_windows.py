@@ -47,10 +47,12 @@ class UnevenWindow:
 def first_uneven_window(side: Sequence[AxisChange]) -> UnevenWindow | None:
     """Return the first window of a side that rounds; else the first uneven one."""
     found = [
-        one for number, change in enumerate(side) for one in find_uneven_windows(change, side[number + 1 : number + 2])
+        window
+        for number, change in enumerate(side)
+        for window in find_uneven_windows(change, side[number + 1 : number + 2])
     ]
-    left = [one for one in found if not one.surplus or one.cut != one.surplus]
-    return next((one for one in left if one.before % one.stride), left[0] if left else None)
+    left = [window for window in found if not window.surplus or window.cut != window.surplus]
+    return next((window for window in left if window.before % window.stride), left[0] if left else None)
 
 
 def find_uneven_windows(change: AxisChange, behind: Sequence[AxisChange]) -> list[UnevenWindow]:

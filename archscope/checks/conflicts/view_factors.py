@@ -80,7 +80,7 @@ def find_view_factors(sizes: Sequence[int], shape: Shape, windows: Collection[in
     if len(declared) == 2 * len(have):  # every axis is cut in two
         pairs = [(size, declared[2 * n : 2 * n + 2]) for n, size in enumerate(have)]
         cut = [((size,), pair, start + n) for n, (size, pair) in enumerate(pairs) if prod(pair) != size]
-        return [axis_factors(*one, is_window=one[-1] in windows) for one in cut]
+        return [axis_factors(*wrong_pair, is_window=wrong_pair[-1] in windows) for wrong_pair in cut]
     return [axis_factors(have, declared, start, is_window=False)]
 
 

@@ -66,8 +66,8 @@ def index_range(context: LintContext) -> Iterator[Finding]:
     """Yield lookups whose indices exceed their table. If an input is split into columns for several tables, its range
     may be that of the largest table only."""
     lookups = list(find_lookups(context))
-    fitting = {one.numbers.source for one in lookups if not one.is_out_of_range and one.numbers.cut}
-    for row, size, numbers in (one for one in lookups if one.is_out_of_range):
+    fitting = {lookup.numbers.source for lookup in lookups if not lookup.is_out_of_range and lookup.numbers.cut}
+    for row, size, numbers in (lookup for lookup in lookups if lookup.is_out_of_range):
         if numbers.cut and numbers.source in fitting:
             continue
         table = context.index.layer_text(row)
@@ -102,7 +102,7 @@ def find_lookups(context: LintContext) -> Iterator[TableLookup]:
 
 def propagate_ranges(row: Row, numbers: list[IndexRange]) -> Iterator[tuple[int, IndexRange]]:
     """Yield the ranges of a row's outputs, if it passes on the values that it reads, or a part of them."""
-    widest = max(numbers, key=lambda one: one.high)
+    widest = max(numbers, key=lambda numbers_read: numbers_read.high)
     if op_name(row) in SLICING_OPS and widest.source:
         yield from ((value.id, widest._replace(cut=True)) for value in row.outputs)
     elif op_name(row) in VALUE_KEEPING_OPS or is_passthrough(row):

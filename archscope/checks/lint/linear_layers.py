@@ -70,7 +70,7 @@ def weight_name(context: LintContext, row: Row) -> str:
 def is_low_rank(row: Row, after: Row) -> bool:
     """Return whether the two are an intended factorisation: the first has no bias, and together they have fewer weights
     than one map."""
-    weights = [one.inputs[1].value.shape for one in (row, after)]
+    weights = [layer.inputs[1].value.shape for layer in (row, after)]
     (into, middle), (_, out) = channels_in_out(row), channels_in_out(after)
     one = into * out * max(prod(shape[2:]) for shape in weights)
     return len(row.inputs) < 3 and middle < min(into, out) and sum(map(prod, weights)) < one

@@ -46,9 +46,9 @@ def is_bypassed(context: LintContext, row: Row) -> bool:
     if value.id in context.index.output_ids:
         return True
     skipping = {
-        one.index
-        for one in context.index.readers(value.id)
-        if any(window.read_share < 1 for window in receptive_windows(one))
+        reader.index
+        for reader in context.index.readers(value.id)
+        if any(window.read_share < 1 for window in receptive_windows(reader))
     }
     reached = context.index.reachable_values(context.index.inputs, without=skipping)
     return not reached.isdisjoint(context.index.output_ids)
@@ -140,7 +140,7 @@ def is_last_map(context: LintContext, row: Row) -> bool:
     readers = context.readers(row)
     return (
         bool(readers)
-        and all(is_global_pool(context, row, one) for one in readers)
+        and all(is_global_pool(context, row, reader) for reader in readers)
         and row.index >= context.last_map_index
     )
 

@@ -18,7 +18,7 @@ def unused_values(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
         if row.place is None and row.index not in context.index.live_rows and not context.readers(row):
             lost = dead_rows_before(context, row)
-            if any(context.index.reads_params(one) for one in lost) and "float" in row.outputs[0].dtype:
+            if any(context.index.reads_params(lost_row) for lost_row in lost) and "float" in row.outputs[0].dtype:
                 yield rule_finding(
                     "unused-value", row, wasted_work_text(context, lost), help="use the value, or take its making out"
                 )
@@ -41,7 +41,7 @@ def unused_loop_turns(context: LintContext) -> Iterator[Finding]:
         if reported & {first.place, *(call.site.place for call in context.index.calls_around(first.call))}:
             continue
         lost = dead_rows_before(context, first)
-        if any(context.index.reads_params(one) for one in lost):
+        if any(context.index.reads_params(lost_row) for lost_row in lost):
             message = (
                 f"nothing uses this value in {units.format_count(len(rest))} of "
                 f"{units.format_count(len(rest) + 1)} turns"

@@ -247,9 +247,9 @@ def find_proposals(
     blocks = [block for page in pages.values() for block in page.spec.blocks]
     case = ConflictCase(diagnosis, pages, all_signatures(blocks))
     for source in sources_for(diagnosis, order):
-        for one in source(case):
-            shown = one.cause or CAUSE_OF_SOURCE.get(source, "")
-            yield replace(one, cause=more_precise_cause(shown, diagnosis.cause), guess=source is propose_typos)
+        for proposal in source(case):
+            shown = proposal.cause or CAUSE_OF_SOURCE.get(source, "")
+            yield replace(proposal, cause=more_precise_cause(shown, diagnosis.cause), guess=source is propose_typos)
 
 
 def sources_for(diagnosis: Diagnosis, order: Mapping[str, tuple[ProposalSource, ...]]) -> tuple[ProposalSource, ...]:

@@ -173,7 +173,9 @@ def propose_sibling_transpose(case: ConflictCase) -> Iterator[Proposal]:
                 suffix = method_suffix(part.tree)
                 end = spot.page.segment(whole, whole.tree)[1]
                 words = f"{suffix} on line {spot.span.line}, as on line {part.span.line}"
-                yield from (replace(one, own=True) for one in spot.proposal(words, spot.page.cut(end, end, suffix)))
+                yield from (
+                    replace(proposal, own=True) for proposal in spot.proposal(words, spot.page.cut(end, end, suffix))
+                )
 
 
 # ------------------------------------------------------------ products

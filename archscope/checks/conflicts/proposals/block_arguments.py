@@ -40,7 +40,9 @@ def propose_unread_arguments(case: ConflictCase) -> Iterator[Proposal]:
             known[block.name] = [argument.name for argument in block.arguments if argument.name not in read]
         for argument in known[block.name] if block is not None else ():
             for call in (call for call in case.calls(spot) if case.has_argument(call.name, argument)):
-                yield from (replace(one, evident=True) for one in propose_argument(spot, call, argument, argument))
+                yield from (
+                    replace(proposal, evident=True) for proposal in propose_argument(spot, call, argument, argument)
+                )
 
 
 def propose_dropped_sums(case: ConflictCase) -> Iterator[Proposal]:
@@ -76,10 +78,10 @@ def propose_sibling_windows(case: ConflictCase) -> Iterator[Proposal]:
     """Propose the window arguments of other layers of the same class in the block, one by one."""
     for spot in (spot for spot in walk_spots(case) if enclosing_block(spot) is not None):
         for call in case.calls(spot):
-            kin = [one for one in sibling_calls(case, spot) if one.name == call.name]
+            kin = [sibling for sibling in sibling_calls(case, spot) if sibling.name == call.name]
             for argument in (name for name in WINDOW_ARGUMENTS if case.has_argument(call.name, name)):
                 given = call.arguments.get(argument)
-                texts = [one.arguments[argument].text for one in kin if argument in one.arguments]
+                texts = [sibling.arguments[argument].text for sibling in kin if argument in sibling.arguments]
                 for text in dict.fromkeys(text for text in texts if given is None or text != given.text):
                     yield from propose_argument(spot, call, argument, text)
                 if given is not None and len(texts) < len(kin) and argument != "kernel_size":

@@ -112,7 +112,9 @@ class ConflictCase:
         if text.isdecimal():
             return {int(text)}
         specs = [page.spec for page in self.pages.values()]
-        settings = [s for spec in specs for s in (*spec.params, *(v for one in spec.variants for v in one.settings))]
+        settings = [
+            s for spec in specs for s in (*spec.params, *(v for variant in spec.variants for v in variant.settings))
+        ]
         constants = (s.value for s in settings if s.name == text and isinstance(s.value, Constant))
         return {constant.value for constant in constants if isinstance(constant.value, int)}
 

@@ -66,8 +66,8 @@ def propose_depthwise(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
         given = call.arguments.get("groups")
         if given is not None and given.text.isidentifier() and enclosing_block(spot) is not None:
             text = spot.page.with_argument(call, "groups", "in_channels")
-            for one in spot.proposal(f"groups=in_channels in {case.mismatch.site.path}", text):
-                yield replace(one, own=True)
+            for proposal in spot.proposal(f"groups=in_channels in {case.mismatch.site.path}", text):
+                yield replace(proposal, own=True)
 
 
 def propose_group_divisors(case: ConflictCase, spot: Spot) -> Iterator[Proposal]:
@@ -101,7 +101,7 @@ def propose_transpose(case: ConflictCase) -> Iterator[Proposal]:
     if spot is None:
         return
     for axis in (axis for axis in range(1, len(shape) - 1) if wrong is not None and shape[axis] == wrong.given):
-        order = [*(one for one in range(len(shape)) if one != axis), axis]
+        order = [*(other for other in range(len(shape)) if other != axis), axis]
         step = f"transpose({axis}, 2)" if len(shape) == 3 else f"permute({', '.join(map(str, order))})"
         text = spot.page.with_step_before(spot.span, step)
         yield from spot.proposal(f"{step} before {case.mismatch.site.path}", text)
@@ -165,7 +165,7 @@ def propose_sizes_at_nodes(
         [n for n, node in enumerate(nodes) if getattr(node, "id", "") != "N"] if len(nodes) == len(declared) else []
     )
     ends = [(place, *spot.page.segment(whole, nodes[place])) for place in places]
-    for place, start, end in sorted(ends, key=lambda one: declared[one[0]] in shape):
+    for place, start, end in sorted(ends, key=lambda end: declared[end[0]] in shape):
         rest = prod(n for i, n in enumerate(declared) if i != place)
         if rest > 0 and prod(shape) % rest == 0:
             old, new = spot.page.text[start:end], size_expression(nodes[place], declared[place], prod(shape) // rest)

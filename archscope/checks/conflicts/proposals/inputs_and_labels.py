@@ -27,7 +27,7 @@ def propose_input_sizes(case: ConflictCase) -> Iterator[Proposal]:
     if found is None or len({len(shape) for shape in case.diagnosis.shapes}) > 1:
         return  # with different ranks, another size would only broadcast by chance
     for page in case.pages.values():
-        for entry in (one for one in page.spec.inputs if one.name == found.input):
+        for entry in (entry for entry in page.spec.inputs if entry.name == found.input):
             spots = written_sizes(page, entry)
             if any(axis.axis >= len(spots) or not spots[axis.axis].text.isdigit() for axis in found.axes):
                 continue
@@ -47,12 +47,12 @@ def nearest_shapes(found: FittingSizes, case: ConflictCase) -> list[tuple[int, .
     given = tuple(axis.given for axis in found.axes)
     shapes = [shape for shape in found.shapes if shape != given]
     if case.mismatch.wrong_argument is None:
-        shapes = [one for one in shapes if is_near_shape(one, given)]
+        shapes = [shape for shape in shapes if is_near_shape(shape, given)]
     square = len(set(given)) == 1
     if len(given) == 2 and not square and 4 * min(given) >= 3 * max(given):  # one side may be a typo of the other
         shapes += [pair for size in given if (pair := (size, size)) not in shapes]
-    distance = {one: sum(abs(new - own) / own for new, own in zip(one, given, strict=True)) for one in shapes}
-    return sorted(shapes, key=lambda one: (square and len(set(one)) > 1, distance[one]))
+    distance = {shape: sum(abs(new - own) / own for new, own in zip(shape, given, strict=True)) for shape in shapes}
+    return sorted(shapes, key=lambda shape: (square and len(set(shape)) > 1, distance[shape]))
 
 
 def propose_input_channels(case: ConflictCase) -> Iterator[Proposal]:

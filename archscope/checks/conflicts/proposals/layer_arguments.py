@@ -358,7 +358,9 @@ def propose_new_argument(
         block, f"{argument}={given.text if given is not None else ARGUMENT_DEFAULTS.get(name)}"
     )
     inside = spot.page.piece(call, name, argument)
-    used = [spot.page.piece(one, argument, value) for one in case.calls(use_spot) if one.name == block.name]
+    used = [
+        spot.page.piece(use_call, argument, value) for use_call in case.calls(use_spot) if use_call.name == block.name
+    ]
     known = given is not None or name in ARGUMENT_DEFAULTS
     if known and header is not None and inside is not None and used and used[0] is not None:
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"

@@ -73,8 +73,8 @@ def row_literals(case: ConflictCase, row: Row) -> Iterator[SizeLiteral]:
 
 def argument_name_at(case: ConflictCase, spot: Spot, offset: int) -> str:
     """Return the argument of a layer whose value is at an offset; "" if there is none."""
-    given = [(name, one) for call in case.calls(spot) for name, one in call.arguments.items()]
-    return next((name for name, one in given if one.start <= offset < one.end), "")
+    given = [(name, argument) for call in case.calls(spot) for name, argument in call.arguments.items()]
+    return next((name for name, argument in given if argument.start <= offset < argument.end), "")
 
 
 def expression_literals(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[SizeLiteral]:
@@ -107,7 +107,7 @@ def literals_behind_names(
 def name_definitions(case: ConflictCase, names: Sequence[str]) -> Iterator[tuple[Spot, Data, str]]:
     """Yield the values of these names in every file."""
     for page in case.pages.values():
-        settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
+        settings = (*page.spec.params, *(setting for variant in page.spec.variants for setting in variant.settings))
         for setting in settings:
             if setting.name in names:
                 yield Spot(page, setting.span), setting.value, setting.name
@@ -271,9 +271,9 @@ def propose_head_counts(case: ConflictCase) -> Iterator[Proposal]:
     (query, key), found = (shape[-3] for shape in shapes[:2]), []
     for side, change in nearest_changes(case):
         options = {0: range(key, 2 * query, key), 1: [n for n in range(1, query + 1) if query % n == 0]}.get(side, ())
-        for literal in (one for one in row_literals(case, change.row) if one.value == shapes[side][-3]):
+        for literal in (literal for literal in row_literals(case, change.row) if literal.value == shapes[side][-3]):
             found += [(abs(n - shapes[side][-3]), n == (key, query)[side], n, literal) for n in options]
-    nearest = sorted(found, key=lambda one: one[:2])[: 2 * MAX_DIVISORS]
+    nearest = sorted(found, key=lambda option: option[:2])[: 2 * MAX_DIVISORS]
     yield from (proposal for _, _, new, literal in nearest for proposal in literal.replace_with(str(new)))
 
 

@@ -137,7 +137,7 @@ def propose_definition_typos(case: ConflictCase, names: Sequence[str]) -> Iterat
 def propose_param_typos(case: ConflictCase, names: Sequence[str] | None) -> Iterator[Proposal]:
     """Propose typos in the params of these names (None: in all), by default and in variants."""
     for page in case.pages.values():
-        settings = (*page.spec.params, *(one for variant in page.spec.variants for one in variant.settings))
+        settings = (*page.spec.params, *(setting for variant in page.spec.variants for setting in variant.settings))
         for setting in (part for part in settings if names is None or part.name in names):
             found = page.data(setting.value)
             tree = ast.parse(found.text, mode="eval").body if found is not None and found.text.isdigit() else None
