@@ -1,4 +1,4 @@
-"""Twice the net is at most twice the work, from a model or a text to its figures; counted in calls, for times vary."""
+"""Tests that twice the net is at most twice the work, from a model or a text to its figures, counted in calls."""
 
 from __future__ import annotations
 

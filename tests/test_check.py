@@ -1,4 +1,4 @@
-"""The library's check: targets of every kind, what they are held to, which findings are kept, what is refused."""
+"""Tests of archscope.check: targets of every kind, baselines and budgets, selection of findings, bad input."""
 
 from __future__ import annotations
 

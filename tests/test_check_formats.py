@@ -1,5 +1,5 @@
-"""`check` for machines: lines, workflow commands, SARIF and JSON, of every target, also of those that cannot be read;
-what a project names and is not there; the hooks of pre-commit; `flops` of a folder with a spec that has no figures."""
+"""Tests of `check` for machines: lines, workflow commands, SARIF and JSON, also for targets that cannot be read;
+missing targets of a project; the hooks of pre-commit; `flops` of a folder with a spec without figures."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Broken networks as golden cases: a spec, and below it as comments what check finds, with the first fixes.
+"""Golden cases of broken networks: a spec, followed by the findings of check with their first fixes as comments.
 
-cases/NAME.yaml → spec | findings        `python -m tests.checks.golden` writes the findings anew; review them
+cases/NAME.yaml → spec | findings        `python -m tests.checks.golden` rewrites the findings; review them
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WIDTH = 112
 
 @dataclass(frozen=True)
 class Case:
-    """One file of the folder. name: as messages call it."""
+    """One file of the folder. name: as used in messages."""
 
     name: str
     spec: str
@@ -54,7 +54,7 @@ def parted(content: str) -> tuple[str, str]:
 
 @cache
 def checked(case: Case) -> tuple[Finding, ...]:
-    """What check finds in a case."""
+    """Return the findings of a case."""
     with inside(FOLDER):
         return tuple(f for one in archscope.check(case.name, texts={case.name: case.spec}) for f in one.findings)
 

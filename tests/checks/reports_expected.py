@@ -1,6 +1,6 @@
-"""What is right about the nets of reports/: public reports and faults of earlier versions, rebuilt small.
+"""Expected findings for the nets of reports/, small rebuilds of public reports and of faults of earlier versions.
 
-Rule, line, facts that an answer holds (of several in a tuple one), words that mislead.
+Each entry: rule, line, facts that an answer must contain (one of a tuple), words that would mislead.
 """
 
 from __future__ import annotations

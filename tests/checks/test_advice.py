@@ -1,4 +1,5 @@
-"""Advice on conflicts that must be true: of empty maps, axes of one length, crops, norms, what a fix leaves."""
+"""Tests that advice on conflicts is true: empty maps, axes of equal length, crops, norms, conflicts that a fix
+leaves."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.moves_rng
 
 
 class Run(nn.Module):
-    """A module of layers whose forward is a function of itself and the inputs."""
+    """A module of layers whose forward is a function of the module and the inputs."""
 
     def __init__(self, forward: Any, **layers: nn.Module):
         super().__init__()

@@ -1,6 +1,6 @@
-"""Where an axis comes from: what the origins name explains the size, and changing it changes the axis and no other.
+"""Tests of axis origins: they explain the size, and changing an axis changes exactly the axes that come from it.
 
-module, input → rows → origins(row, axis)        a longer input axis → the axes of the output that come from it
+module, input → rows → axis_origins(OutputAxis(…))        a longer input axis → the output axes that come from it
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def run(name: str, shape: tuple[int, ...] = SHAPE) -> Trace:
 
 
 def made(trace: Trace) -> list[OutputAxis]:
-    """Every axis of every output."""
+    """Yield every axis of every output."""
     lineage = AxisHistory(TraceIndex(trace))
     return [
         OutputAxis(row, lineage.index.activations(row), value.shape, axis)
@@ -138,13 +138,13 @@ WRITTEN = ("unflatten", "view, split", "reshape, merged", "narrow")
 
 
 def reached(trace: Trace) -> set[tuple[int, int]]:
-    """(axis of the input, axis of the output): all that the walk back from the output names."""
-    lineage, (door,), (end,) = AxisHistory(TraceIndex(trace)), trace.inputs, trace.outputs
+    """Return the pairs (input axis, output axis) that the origins connect."""
+    lineage, (start,), (end,) = AxisHistory(TraceIndex(trace)), trace.inputs, trace.outputs
     found = set()
     for axis in range(len(end.value.shape)):
         steps = list(lineage.steps(end, [axis]))
         ends = {(source.value.id, where) for _, _, _, sources in steps for source, where in sources}
-        found |= {(where, axis) for value, where in ends if value == door.value.id}
+        found |= {(where, axis) for value, where in ends if value == start.value.id}
     return found
 
 

@@ -1,4 +1,5 @@
-"""The way back: what changed a size, from the end to the fork; every change takes up where the one before it ended."""
+"""Tests of axis histories: the changes of a size back to the fork, where each change begins with the size of the one
+before."""
 
 from __future__ import annotations
 
@@ -147,7 +148,7 @@ def test_the_fork_is_the_last_value_that_all_come_from(seed: int) -> None:
 
 
 def reaches(trace: Trace, start: Operand, goal: Operand) -> bool:
-    """Whether a value goes into another, by walking forwards."""
+    """Return whether a value goes into another, by a forward search."""
     reached = {start.value.id}
     for row in trace.rows:
         if any(operand.value.id in reached for operand in row.inputs):

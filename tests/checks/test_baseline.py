@@ -1,4 +1,4 @@
-"""Baselines: a report does not differ from itself; any change shows, is bounded by the tolerance, and has a culprit."""
+"""Tests of baselines: a report equals itself; every change is found, respects the tolerance, and is located."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Budgets: at the limit nothing is said, one below it is; who spends most; the unknown is never within a budget."""
+"""Tests of budgets: no finding at the limit, one below it; the largest layers; unknown figures exceed every budget."""
 
 from __future__ import annotations
 

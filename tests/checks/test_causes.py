@@ -1,4 +1,4 @@
-"""Causes: two random branches that cannot be joined → the class that their own layers show."""
+"""Tests of causes: two random branches that cannot be joined → the class that their layers imply."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.moves_rng
 
 
 def branch(dice: Random, channels: int) -> nn.Sequential:
-    """Windows with any stride and padding, from 4 channels to a few."""
+    """Return windows with any stride and padding, from 4 channels to a few."""
     layers: list[nn.Module] = []
     for _ in range(dice.randint(1, 3)):
         size, step = dice.choice([1, 2, 3]), dice.choice([1, 1, 2])
@@ -40,7 +40,7 @@ def branch(dice: Random, channels: int) -> nn.Sequential:
 
 
 def steps(branch: nn.Sequential) -> int:
-    """How many pixels of the input one of the output stands for."""
+    """Return how many pixels of the input one pixel of the output corresponds to."""
     return prod(2 if isinstance(layer, nn.MaxPool2d) else getattr(layer, "stride", [1])[0] for layer in branch)
 
 
@@ -55,7 +55,7 @@ class Sum(nn.Module):
 
 
 def diagnosis(model: nn.Module, *shape: int) -> Diagnosis | None:
-    """Of the first conflict."""
+    """Return the diagnosis of the first conflict."""
     trace = recorded(model, torch.zeros(shape)).trace
     assert trace.failure is None
     return next(iter(diagnose_conflicts(TraceIndex(trace))), None)

@@ -1,6 +1,6 @@
-"""Conflicts of a run: what is said, in which words, in which columns; the same on every device, for specs and models.
+"""Tests of the text of conflicts: facts, columns, equal results on every device, for specs and models.
 
-hand-drawn traces · golden cases (cpu = meta = cuda) · a spec and its PyTorch twin
+hand-written traces · golden cases (cpu = meta = cuda) · a spec and its PyTorch twin
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def test_every_rule_and_every_cause_has_a_case() -> None:
 
 
 def said(findings: tuple[Finding, ...]) -> list[tuple]:
-    """All that is told of a conflict."""
+    """Return the whole text of a conflict."""
     return [
         (f.rule, f.message, f.path, f.place, f.details, f.cause, f.walk, f.help, f.also, f.likely) for f in findings
     ]
@@ -272,8 +272,8 @@ TWINS: list[tuple[str, Callable[[], nn.Module]]] = [
 ]
 
 
-def told(findings: tuple[Finding, ...]) -> list[tuple]:
-    """What does not depend on where the author wrote it."""
+def without_places(findings: tuple[Finding, ...]) -> list[tuple]:
+    """Return what does not depend on the author's source."""
     return [
         (f.rule, f.message, list(map(unplaced, f.details)), f.cause, [(x.path, x.text) for x in f.walk], f.likely)
         for f in findings
@@ -291,7 +291,7 @@ def test_a_spec_and_its_twin_are_told_the_same(layers: str, twin: Callable[[], n
     spec = archscope.summarize("net.yaml", texts={"net.yaml": f"input: [N, 16, 8, 8]\nlayers:\n{layers}"}, device="cpu")
     model = archscope.summarize(twin(), input=(1, 16, 8, 8))
     assert spec.findings
-    assert told(spec.findings) == told(model.findings)
+    assert without_places(spec.findings) == without_places(model.findings)
 
 
 class Short(nn.Module):

@@ -1,4 +1,4 @@
-"""Effects of an edit: lines before and after, steps matched by them, what is edited and what lies behind it."""
+"""Tests of step changes: lines before and after an edit, matched steps, edited steps and those that depend on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lines(before: str, after: str) -> LineMap:
 
 
 def origins(before: str, after: str) -> list[int]:
-    """For each line of the text after its line before."""
+    """Return for each line of the text after the edit its line before."""
     found = lines(before, after)
     return [found.line_before(Span(FILE, n, 1))[1] for n in range(1, after.count("\n") + 1)]
 
@@ -79,7 +79,7 @@ def planned(text: str) -> PlannedBlock:
 
 
 def changes(before: str, after: str) -> dict[str, StepChange]:
-    """Path → what has changed there."""
+    """Return path → the change there."""
     one, two = planned(before), planned(after)
     found = list(BlockComparer(lines(before, after)).compare(one, two, (False,) * two.inputs).changes())
     assert len({change.path for change in found}) == len(found)

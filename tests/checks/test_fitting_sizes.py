@@ -1,4 +1,4 @@
-"""Sizes of inputs that are told: each runs in PyTorch, none lies nearer. Names of axes, views in numbers, odd nets."""
+"""Tests of fitting input sizes: each runs in PyTorch, and none is nearer. Names of axes, view factors, unusual nets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.moves_rng
 
 
 class Hourglass(nn.Module):
-    """Windows that make a map smaller, enlargements that make it larger, and a sum or a list of each level."""
+    """Windows that shrink a map, upsampling that enlarges it, and a sum or a concat at each level."""
 
     def __init__(self, dice: Random, axes: int):
         super().__init__()
@@ -48,7 +48,7 @@ class Hourglass(nn.Module):
 
 
 def first_fit(model: nn.Module, *shape: int) -> FittingSizes | None:
-    """What the first conflict tells of the input; None where there is none."""
+    """Return the fitting input sizes of the first conflict; None if there are none."""
     trace = recorded(model, torch.zeros(shape)).trace
     found = next(iter(diagnose_conflicts(TraceIndex(trace))), None)
     return found.fit if found is not None else None
@@ -86,9 +86,9 @@ def test_a_size_that_is_told_runs_and_none_that_is_nearer_does(seed: int) -> Non
 def test_most_conflicts_of_sizes_have_sizes_that_fit() -> None:
     models = [(Hourglass(Random(seed), 2).eval(), Random(seed).randint(15, 40)) for seed in range(60)]
     broken = [(model, size) for model, size in models if not runs(model, 1, 2, size, size + 9)]
-    told = [first_fit(model, 1, 2, size, size + 9) for model, size in broken]
+    fits = [first_fit(model, 1, 2, size, size + 9) for model, size in broken]
     assert len(broken) > 20
-    assert sum(fit is not None for fit in told) >= 0.8 * len(broken)
+    assert sum(fit is not None for fit in fits) >= 0.8 * len(broken)
 
 
 # ------------------------------------------------------------ names
@@ -119,7 +119,7 @@ def test_axes_are_named_after_the_layers(model: nn.Module, shape: tuple[int, ...
 
 # ------------------------------------------------------------ views
 @pytest.mark.parametrize(
-    ("told", "shape", "windows", "said"),
+    ("declared", "shape", "windows", "said"),
     [
         ((2, 64, 6, 85), (2, 64, 512), (), ["512 = 6·85 + 2"]),
         ((2, 64, 3, 6, 85), (2, 64, 1536), (), ["512 = 6·85 + 2"]),
@@ -132,9 +132,9 @@ def test_axes_are_named_after_the_layers(model: nn.Module, shape: tuple[int, ...
     ],
 )
 def test_a_view_in_numbers(
-    told: tuple[int, ...], shape: tuple[int, ...], windows: tuple[int, ...], said: list[str]
+    declared: tuple[int, ...], shape: tuple[int, ...], windows: tuple[int, ...], said: list[str]
 ) -> None:
-    assert [str(one) for one in find_view_factors(told, shape, windows)] == said
+    assert [str(one) for one in find_view_factors(declared, shape, windows)] == said
 
 
 # ------------------------------------------------------------ odd inputs

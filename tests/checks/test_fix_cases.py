@@ -1,4 +1,4 @@
-"""Networks that people broke, and the line that cures each: the first fix, its figures, and what it leaves alone.
+"""Networks that people broke, and the line that fixes each: the first fix, its figures, and what it leaves unchanged.
 
 fix_cases/NAME.yaml → the answer in ANSWERS        variants of them, as texts, in test_fix_variants.py
 """
@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent / "fix_cases"
 
 @dataclass(frozen=True)
 class Answer:
-    """The right fixes of a case, in their order: the lines that they take out and put in. params, macs: afterwards, of
-    the first variant."""
+    """The right fixes of a case in order: the lines that they remove and add. params, macs: of the first variant
+    afterwards."""
 
     fixes: tuple[tuple[str, str], ...]
     params: int
@@ -111,8 +111,8 @@ def checked(name: str) -> tuple[Checked, ...]:
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A spec after the first fix of the first conflict that has one, as long as there is one. texts: of its files."""
+class FixedSpec:
+    """The result of applying first fixes until no conflict has one. texts: of its files."""
 
     fixes: tuple[Fix, ...]
     texts: dict[str, str]
@@ -123,23 +123,23 @@ class Mended:
         return [finding.message for one in self.checked for finding in one.errors().findings]
 
 
-def mended(target: str, texts: dict[str, str] | None = None) -> Mended:
-    """Fixes that change steps outside the block of their conflict are taken too."""
+def apply_first_fixes(target: str, texts: dict[str, str] | None = None) -> FixedSpec:
+    """Return the spec after its first fixes, including those that change steps outside the block of their conflict."""
     fixes: list[Fix] = []
     known = dict(texts or {})
     while True:
         found = tuple(archscope.check(target, texts=known))
         fix = next((fix for one in found for finding in one.findings for fix in finding.fixes[:1]), None)
         if fix is None or len(fixes) > 4:
-            return Mended(tuple(fixes), known, found)
+            return FixedSpec(tuple(fixes), known, found)
         fixes.append(fix)
         known[fix.file] = fix.text
 
 
 @cache
-def cured(name: str) -> Mended:
+def fixed(name: str) -> FixedSpec:
     with inside(FOLDER):
-        return mended(f"{name}.yaml")
+        return apply_first_fixes(f"{name}.yaml")
 
 
 def conflicts(name: str) -> list[Finding]:
@@ -175,14 +175,14 @@ def test_the_first_fix_changes_the_right_line(name: str) -> None:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_first_fixes_are_the_right_lines_and_nothing_else(name: str) -> None:
     """So no block is touched where the answer is a call, an input or a param."""
-    assert tuple(lines(fix.edit) for fix in cured(name).fixes) == ANSWERS[name].fixes
-    assert list(cured(name).texts) == [f"{name}.yaml"]
+    assert tuple(lines(fix.edit) for fix in fixed(name).fixes) == ANSWERS[name].fixes
+    assert list(fixed(name).texts) == [f"{name}.yaml"]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_mended_case_has_no_error_and_the_right_figures(name: str) -> None:
-    assert cured(name).errors == []
-    report = cured(name).checked[0].report
+    assert fixed(name).errors == []
+    report = fixed(name).checked[0].report
     assert report is not None
     assert (report.total.params, report.total.macs) == (ANSWERS[name].params, ANSWERS[name].macs)
 
@@ -191,7 +191,7 @@ def test_a_mended_case_has_no_error_and_the_right_figures(name: str) -> None:
 def test_a_repair_takes_the_fixes_that_stay_in_their_block(name: str) -> None:
     with inside(FOLDER):
         (one,) = repair(f"{name}.yaml")
-    assert list(one.fixes) == [fix for fix in cured(name).fixes if not fix.outside]
+    assert list(one.fixes) == [fix for fix in fixed(name).fixes if not fix.outside]
     assert bool(one.fixes) == (name != "landscape")
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import archscope
-from tests.checks.test_fix_cases import lines, mended
+from tests.checks.test_fix_cases import apply_first_fixes, lines
 
 NET, BLOCKS = "net.yaml", "blocks.yaml"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A broken net, and what its first fix takes out and puts in. blocks: an imported file. file: the one to change."""
+    """A broken net, and what its first fix removes and adds. blocks: an imported file. file: the one to change."""
 
     text: str
     edit: tuple[str, str]
@@ -509,7 +509,7 @@ def test_the_first_fix_of_a_variant(name: str, ends: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     for file, text in one.texts.items():
         Path(file).write_bytes(text.replace("\n", ends).encode())
-    found = mended(NET)
+    found = apply_first_fixes(NET)
     (fix,) = found.fixes
     assert fix.file == one.file
     assert lines(fix.edit) == one.edit

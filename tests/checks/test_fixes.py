@@ -1,4 +1,5 @@
-"""Fixes: the first of every case is checked, costs what fresh runs say, changes no comment, and leaves no error."""
+"""Tests of fixes: the first of every case is checked, costs what fresh runs say, changes no comment, leaves no
+error."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from archscope.planned_block import PlannedStep
 from archscope.report import Finding, Fix, Report, WalkStep
 from archscope.spec.text_diff import unified_diff
 from tests.checks.golden import FOLDER, Case, cases, checked, inside
-from tests.checks.test_fix_cases import mended
+from tests.checks.test_fix_cases import apply_first_fixes
 
 CASES = cases()
 WITHOUT = {"residual_layout"}
@@ -46,7 +47,7 @@ def repaired(case: Case) -> Repair:
 def cured(case: Case) -> str:
     """The text after the first fixes, whatever they change."""
     with inside(FOLDER):
-        return mended(case.name, {case.name: case.spec}).texts[case.name]
+        return apply_first_fixes(case.name, {case.name: case.spec}).texts[case.name]
 
 
 def summary(case: Case, text: str) -> Report:

@@ -1,4 +1,4 @@
-"""What the judge of fixes says of fixes that are given by hand, in each kind of harm and in none."""
+"""Tests of the judge of fixes: given fixes with each kind of harm, and without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixes of Python models: those that are offered cure the conflict, cost what they say, and change no model."""
+"""Tests of fixes of Python models: those offered fix the conflict, cost what they say, and change no model."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Laws of the diagnosis, on a small seeded sample of broken specs and of twins in Python; tests/benchmarks/diagnosis.py
-measures hundreds.
+"""Diagnoses of a small seeded sample of broken specs and of their twins in Python.
 
-`make test` breaks a few files, `make test-all` the others as well.
+tests/benchmarks/diagnosis.py measures hundreds. `make test` breaks a few files, `make test-all` the others as well.
 
-A few files × a few mutations → Scores → no break stays unseen, no fix does harm; the shares placed, explained and cured
+A few files × a few mutations → Scores: every break is found, no fix does harm; the shares placed, explained and fixed
 do not fall
 """
 

@@ -1,4 +1,4 @@
-"""What fits by chance is a warning at another batch or image; what fits anyway, or is bound to its size, none."""
+"""Tests of other batch and image sizes: a net that fits by coincidence gives a warning, others give none."""
 
 from __future__ import annotations
 

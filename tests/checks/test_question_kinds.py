@@ -1,4 +1,4 @@
-"""Neighbours of the public questions: a mended kind is told of them too, and what is not known is not said."""
+"""Variations of the public questions: similar mistakes are found too, and nothing unknown is claimed."""
 
 from __future__ import annotations
 

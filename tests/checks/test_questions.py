@@ -1,6 +1,6 @@
-"""Questions that people asked in public, rebuilt: what check says of each, held against what an expert answered.
+"""Questions that people asked in public, rebuilt: the output of check compared with an expert's answer.
 
-questions/, reports/ → the nets; expected → rule, line, facts that an answer holds, words that mislead
+questions/, reports/ → the nets; expected → rule, line, facts that an answer must contain, words that would mislead
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Selection: codes and families keep and ignore; comments take away what stands at their line, or in their file."""
+"""Tests of selection: codes and families select and ignore; comments ignore findings of their line or file."""
 
 from __future__ import annotations
 

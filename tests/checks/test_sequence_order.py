@@ -1,4 +1,4 @@
-"""Attention and recurrent layers that are given batches where they read lengths, or lengths where they read batches."""
+"""Tests of attention and recurrent layers whose input has batch and length in the other order."""
 
 from __future__ import annotations
 

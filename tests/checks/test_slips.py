@@ -1,4 +1,4 @@
-"""Slips of one word that an expert sees at once, by facts: the cause, what the walk names, the line that is mended."""
+"""Small mistakes that an expert sees at once: the cause, the names in the walk, and the line that a fix changes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Net(nn.Module):
 
 @dataclass(frozen=True)
 class Slip:
-    """made: the lines of `__init__`; run: those of `forward`. fixed: the line that was meant; "" where nothing shows
-    it. told: what the finding says."""
+    """made: the lines of `__init__`; run: those of `forward`. fixed: the intended line; "" if unknown. words: parts of
+    the finding's text."""
 
     made: str
     run: str
     input: tuple[int, ...]
     cause: str
     fixed: str
-    told: tuple[str, ...]
+    words: tuple[str, ...]
 
     def written(self, folder: Path) -> str:
         body = "".join(f"        {line}\n" for line in self.made.splitlines())
@@ -140,7 +140,7 @@ def test_a_slip_is_told_and_mended(name: str, tmp_path: Path) -> None:
     found = first(slip.written(tmp_path), input=slip.input)
     said = "\n".join([found.message, found.help, *(f"{link.path} {link.text}" for link in found.walk)])
     assert found.cause == slip.cause
-    assert [words for words in slip.told if words not in said] == []
+    assert [word for word in slip.words if word not in said] == []
     added = [line[1:].strip() for fix in found.fixes[:1] for line in fix.edit.splitlines() if line[:1] == "+"]
     assert [line for line in added if not line.startswith("++")] == ([slip.fixed] if slip.fixed else [])
 

@@ -1,4 +1,4 @@
-"""Fixes in the source of Python targets: the line that was meant, run by PyTorch itself; nothing of theirs changes."""
+"""Tests of fixes in the source of Python targets: the intended line, run by PyTorch itself; nothing else changes."""
 
 from __future__ import annotations
 

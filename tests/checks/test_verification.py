@@ -1,4 +1,4 @@
-"""Verdicts on edits: each reason against one with a net and an edit of it, and what a good one changes."""
+"""Tests of verdicts on edits: each objection with a net and an edit, and what a good edit changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports side by side."""
+"""Tests of comparisons of reports."""
 
 from __future__ import annotations
 

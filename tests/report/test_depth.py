@@ -1,4 +1,4 @@
-"""Nets that are deep and long: nothing follows their nesting by Python's own stack, twice the net is twice the work."""
+"""Tests of deep and long nets: no recursion over their nesting, and twice the net is at most twice the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree: names, wiring, folding, levels; whatever is folded or cut, the sums stay."""
+"""Tests of the outline: names, sources, folding, levels; sums stay the same when lines are folded or cut."""
 
 from __future__ import annotations
 

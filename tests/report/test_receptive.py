@@ -1,4 +1,4 @@
-"""The receptive field: published figures, and what gradients reach in networks drawn at random."""
+"""Tests of receptive fields: published figures, and gradients in random networks."""
 
 from __future__ import annotations
 

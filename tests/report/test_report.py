@@ -1,4 +1,4 @@
-"""The join: totals from rows and parameters, unknown is None, the JSON document."""
+"""Tests of reports: totals of rows and parameters, None for unknown figures, the JSON document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net that does not run does not look sound: in every format the row that fails, those behind it, the findings."""
+"""Tests of nets that do not run: every format shows the failing row, those that depend on it, and the findings."""
 
 from __future__ import annotations
 

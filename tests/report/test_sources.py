@@ -1,4 +1,4 @@
-"""What a line reads goes by a name that a reader can find: spec or module → summarize → {path: sources}."""
+"""Tests of the names of sources, which a reader can find in the table: spec or module → summarize → {path: sources}."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows: the size that a window gives is the one that torch gives, for any kernel, stride, padding and rounding."""
+"""Tests of windows: output sizes equal torch's for any kernel, stride, padding and rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets for the rules: a spec's steps or a module → what lint finds."""
+"""Nets for tests of lint rules: a spec's steps or a module → findings of lint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archscope.report import Finding
 
 
 def of_steps(folder: Path, shape: str, steps: str, *, rest: str = "", **options: Any) -> tuple[Finding, ...]:
-    """The findings of a net of these steps."""
+    """Return the findings of a net of these steps."""
     file = folder / "net.yaml"
     body = "\n".join(f"  - {step}" for step in steps.split("; "))
     file.write_text(f"input: {shape}\n{rest}\nlayers:\n{body}\n", encoding="utf-8")

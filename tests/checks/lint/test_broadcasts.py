@@ -1,7 +1,7 @@
-"""Losses, subtractions and comparisons of unequal shapes: what is told, in which numbers, and what is meant.
+"""Tests of broadcasts in losses, subtractions and comparisons of unequal shapes, unintended and intended ones.
 
-The slips are those of public reports, made anew: regression with (N, 1) beside (N), maps with and without a channel,
-accuracies over all pairs, targets that hold one value for several predictions.
+The mistakes are rebuilt from public reports: regression with (N, 1) and (N), maps with and without a channel,
+accuracies over all pairs, targets with one value for several predictions.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ CALLS: dict[str, Loss] = {
 }
 
 
-def told(run: Callable[..., object], *shapes: tuple[int, ...], **layers: nn.Module) -> list[Finding]:
-    """What is told of the broadcasts of a net with these inputs."""
+def broadcasts(run: Callable[..., object], *shapes: tuple[int, ...], **layers: nn.Module) -> list[Finding]:
+    """Return the findings about broadcasts in a net with these inputs."""
     args = tuple(torch.rand(shape) for shape in shapes)
     report = archscope.summarize(Net(lambda _, *given: run(*given), **layers), args=args)
     return [finding for finding in lint(report) if finding.rule == RULE]
@@ -51,7 +51,7 @@ def messages(found: list[Finding]) -> list[str]:
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize(("prediction", "target"), [(COLUMN, ROW), (ROW, COLUMN)])
 def test_a_loss_over_all_pairs(name: str, prediction: tuple[int, ...], target: tuple[int, ...]) -> None:
-    (found,) = told(CALLS[name], prediction, target)
+    (found,) = broadcasts(CALLS[name], prediction, target)
     shapes = " and ".join("×".join(map(str, shape)) for shape in (prediction, target))
     said = f"{name}: {shapes} are broadcast to {N}×{N}: every prediction is compared with every target"
     assert (found.message, found.level, found.cause) == (said, "warning", "broadcast")
@@ -59,7 +59,7 @@ def test_a_loss_over_all_pairs(name: str, prediction: tuple[int, ...], target: t
 
 @pytest.mark.parametrize("name", CALLS)
 def test_torch_lets_these_losses_broadcast(name: str) -> None:
-    """And warns of those of `LOSSES_TORCH_WARNS` alone."""
+    """torch warns only for those of `LOSSES_TORCH_WARNS`."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         CALLS[name](torch.rand(COLUMN), torch.rand(ROW))
@@ -86,24 +86,24 @@ def test_other_losses_refuse_it(name: str) -> None:
 
 @pytest.mark.parametrize("layer", [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss()])
 def test_losses_as_modules(layer: nn.Module) -> None:
-    (found,) = told(layer, COLUMN, ROW, loss=layer)
+    (found,) = broadcasts(layer, COLUMN, ROW, loss=layer)
     assert found.message.startswith(f"{type(layer).__name__}: 8×1 and 8 are broadcast to 8×8")
 
 
 def test_the_cure_names_both_sides() -> None:
-    (one,) = told(functional.mse_loss, COLUMN, ROW)
-    (other,) = told(functional.mse_loss, ROW, COLUMN)
+    (one,) = broadcasts(functional.mse_loss, COLUMN, ROW)
+    (other,) = broadcasts(functional.mse_loss, ROW, COLUMN)
     assert one.help == "squeeze(1) or flatten() the prediction, or unsqueeze(1) ([:, None]) the target"
     assert other.help == "squeeze(1) or flatten() the target, or unsqueeze(1) ([:, None]) the prediction"
-    (maps,) = told(functional.mse_loss, (2, 1, 6, 5), (2, 6, 5))
+    (maps,) = broadcasts(functional.mse_loss, (2, 1, 6, 5), (2, 6, 5))
     assert maps.help == "squeeze(1) the prediction, or unsqueeze(1) the target"
 
 
 def cured(loss: Loss) -> Iterator[list[Finding]]:
-    yield told(lambda p, t: loss(p.squeeze(1), t), COLUMN, ROW)
-    yield told(lambda p, t: loss(p.flatten(), t), COLUMN, ROW)
-    yield told(lambda p, t: loss(p, t.unsqueeze(1)), COLUMN, ROW)
-    yield told(lambda p, t: loss(p, t[:, None]), COLUMN, ROW)
+    yield broadcasts(lambda p, t: loss(p.squeeze(1), t), COLUMN, ROW)
+    yield broadcasts(lambda p, t: loss(p.flatten(), t), COLUMN, ROW)
+    yield broadcasts(lambda p, t: loss(p, t.unsqueeze(1)), COLUMN, ROW)
+    yield broadcasts(lambda p, t: loss(p, t[:, None]), COLUMN, ROW)
 
 
 @pytest.mark.parametrize("loss", [functional.mse_loss, lambda p, t: (p - t).abs().mean(), lambda p, t: p.round() == t])
@@ -122,7 +122,8 @@ def test_every_cure_cures(loss: Loss) -> None:
     ],
 )
 def test_where_torch_warns_we_tell(prediction: tuple[int, ...], target: tuple[int, ...], said: str) -> None:
-    assert [message.rpartition(": ")[2] for message in messages(told(functional.l1_loss, prediction, target))] == [said]
+    found = messages(broadcasts(functional.l1_loss, prediction, target))
+    assert [message.rpartition(": ")[2] for message in found] == [said]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +144,8 @@ def test_where_torch_warns_we_tell(prediction: tuple[int, ...], target: tuple[in
         ),
     ],
 )
-def test_losses_of_which_nothing_is_told(loss: Loss, shapes: list[tuple[int, ...]]) -> None:
-    assert messages(told(loss, *shapes)) == []
+def test_losses_without_findings(loss: Loss, shapes: list[tuple[int, ...]]) -> None:
+    assert messages(broadcasts(loss, *shapes)) == []
 
 
 # ------------------------------------------------------------ written out by hand
@@ -169,15 +170,15 @@ BY_HAND: dict[str, Loss] = {
 def test_by_hand(name: str, batch: int) -> None:
     made = "8×8" if batch > 1 else "1×1, N×N at a batch of N"
     for shapes in ([(batch, 1), (batch,)], [(batch,), (batch, 1)]):
-        (found,) = told(BY_HAND[name], *shapes)
+        (found,) = broadcasts(BY_HAND[name], *shapes)
         all_pairs = "every element of one is combined with every element of the other"
         assert f"are broadcast to {made}: {all_pairs}" in found.message
 
 
 def test_an_accuracy_of_classes() -> None:
-    (found,) = told(lambda p, t: (p.argmax(1) == t).float().mean(), (8, 3), (8, 1))
+    (found,) = broadcasts(lambda p, t: (p.argmax(1) == t).float().mean(), (8, 3), (8, 1))
     assert found.message.startswith("8 and 8×1 are broadcast to 8×8")
-    (found,) = told(lambda p, t: (p.argmax(1) == t).float().mean(), (1, 3), (1, 1))
+    (found,) = broadcasts(lambda p, t: (p.argmax(1) == t).float().mean(), (1, 3), (1, 1))
     assert found.message.startswith("1 and 1×1 are broadcast to 1×1, N×N at a batch of N")
 
 
@@ -213,7 +214,7 @@ MEANT: dict[str, tuple[Loss, list[tuple[int, ...]]]] = {
 @pytest.mark.parametrize("name", MEANT)
 def test_what_is_meant(name: str) -> None:
     run, shapes = MEANT[name]
-    assert messages(told(run, *shapes)) == []
+    assert messages(broadcasts(run, *shapes)) == []
 
 
 # ------------------------------------------------------------ specs

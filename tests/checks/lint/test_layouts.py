@@ -1,4 +1,5 @@
-"""Views that mix axes, and classifiers along a width: what must be found, and known designs to leave alone."""
+"""Tests of views that mix axes and of classifiers on a width: mistakes that must be found, known designs that must
+not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is dead in loops: steps that no turn builds, and turns whose value the next one does not read."""
+"""Tests of dead code in loops: steps that no turn builds, and turns whose value the next one does not read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE = "for: [a, b], in: [[1, 2], [3, 4]]"
 
 
 def found(tmp_path: Path, text: str) -> list[tuple[str, str]]:
-    """The rules and messages of all variants, errors too."""
+    """Return the rules and messages of all variants, errors too."""
     file = tmp_path / "net.yaml"
     file.write_text(text, encoding="utf-8")
     said = [(one.rule, one.message) for checked in archscope.check(str(file)) for one in checked.findings]

@@ -1,4 +1,4 @@
-"""Numbers outside of the table that they index: of inputs whose range a spec says, and of those that count."""
+"""Tests of indices outside of their table, from inputs with a range in the spec and from arange."""
 
 from __future__ import annotations
 

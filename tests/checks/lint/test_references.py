@@ -1,6 +1,6 @@
-"""The reference networks: what lint says about nets that are known to be good, and nothing besides.
+"""Lint findings of the reference networks, which are known to be good.
 
-Each entry was judged; docs/measurements.md says why. The same is found on every device.
+Each entry was judged; docs/measurements.md says why. The findings are the same on every device.
 """
 
 from __future__ import annotations

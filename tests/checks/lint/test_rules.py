@@ -1,4 +1,4 @@
-"""Every rule on small nets: what it must say, and the nets beside it about which it must be silent."""
+"""Tests of every lint rule on small nets with the mistake and on similar nets without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mistakes that four tutorials print: every one is found by a rule, and none in the nets that are put right."""
+"""The mistakes in the code of four tutorials: each is found by a rule, and the corrected nets have no findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.moves_rng
 
 
 def found_in(target: object, **options: object) -> set[tuple[str, str]]:
-    """The rules, and the paths they speak of, of all but notes."""
+    """Return the rules and paths of all findings but notes."""
     return {(f.rule, f.path) for f in findings(target, **options) if f.level != "note"}
 
 
