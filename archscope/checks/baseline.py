@@ -63,8 +63,11 @@ class Baseline:
 
 
 def normalize_target(target: str) -> str:
-    """`./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`; of the package, `specs:a.yaml:small` →
-    `specs:a:small`."""
+    """Return the target with one spelling of its file.
+
+    `./specs/a.yaml:small` and `specs\\\\a.yaml:small` → `specs/a.yaml:small`; bundled, `specs:a.yaml:small` →
+    `specs:a:small`.
+    """
     plain = posixpath.normpath(target.replace("\\", "/"))
     return PACKAGED_SPEC.sub(r"\1", plain)
 

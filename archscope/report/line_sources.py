@@ -1,4 +1,4 @@
-"""What each line of the outline reads and writes, by the names visible next to it, and the sums of its rows.
+"""The sources, outputs and sums of the outline's lines, with sources named as a reader sees them.
 
     OutlineNodes ─ leaves first: values read from and by others ─→ NodeValues ─ names, top down ─→ OutlineLines
 

@@ -20,9 +20,7 @@ def find_concat(operand: Operand, index: TraceIndex) -> Row | None:
     """Return the concat that made an operand, up to shape-preserving steps with one input; None if there is none."""
     row = index.maker(operand)
     while row is not None and row.short_name not in CONCAT_OPS:
-        same_shape = [
-            read for read in index.activations(row) if read.value.shape == row.outputs[0].shape
-        ]
+        same_shape = [read for read in index.activations(row) if read.value.shape == row.outputs[0].shape]
         row = index.maker(same_shape[0]) if len(same_shape) == 1 else None
     return row
 

@@ -39,7 +39,7 @@ FEATURE_LAYERS = ("Linear", "Embedding", "Bilinear")
 
 @dataclass(frozen=True)
 class CompiledNet:
-    """What is needed of a compiled spec to judge an edit. warnings: (rule, place) of its own warnings."""
+    """A compiled spec, as far as an edit is judged by it. warnings: (rule, place) of its own warnings."""
 
     outline: PlannedBlock
     mismatches: tuple[Problem, ...]

@@ -24,7 +24,7 @@ DTYPE_MESSAGE = re.compile("same dtype|same datatype|should be the same|scalar t
 
 @dataclass(frozen=True)
 class RefusedCall:
-    """What does not fit, what would, and the class of the cause.
+    """An explanation of a rejected call: the fact, the fix, and the class of the cause.
 
     wanted: the dtype that an operand should have. rows: the number of rows of a table.
     """

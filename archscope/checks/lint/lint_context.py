@@ -1,4 +1,4 @@
-"""What lint rules need of a report: readers, operands and parameters of rows, and chains of rows.
+"""The view of a report that lint rules use: readers, operands and parameters of rows, and chains of rows.
 
 Report → LintContext ─ readers(row), next_op(row), previous_op(row), operands(row), param_at(row, 1) ─→ rules
 """
