@@ -315,11 +315,11 @@ def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
     class Noting(FakeGpu):
         def peak_bytes(self, run: Any) -> int:
             order.append("peak")
-            return super().peak_of(run)
+            return super().peak_bytes(run)
 
         def capture_graph(self, step: Any, forget: Any) -> Any:
             order.append("graph")
-            return super().capture(step, forget)
+            return super().capture_graph(step, forget)
 
     monkeypatch.setattr(benchmark, "profile_workload", lambda _: order.append("profiler") or [])
     with pretending(monkeypatch, "cpu", Noting):

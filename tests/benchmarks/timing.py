@@ -74,7 +74,7 @@ def kinds_of(timing: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in timing.rows:
         kind = row.priced.row.short.removesuffix("_")
-        found[kind] = found.get(kind, 0.0) + (row.spent.whole or 0.0)
+        found[kind] = found.get(kind, 0.0) + (row.spent.total_seconds or 0.0)
     return found
 
 
