@@ -134,14 +134,19 @@ def test_both_passes_stand_apart_and_together() -> None:
 
 def test_parts_graphs_and_load() -> None:
     parts = (("forward", Samples((1.0, 2.0, 3.0))), ("backward", Samples((4.0,))))
-    more = {"parts": parts, "graph_replays": Samples((5.0,) * 4), "load": MachineLoad(0.5, None), "compile_seconds": 7.0}
+    more = {
+        "parts": parts,
+        "graph_replays": Samples((5.0,) * 4),
+        "load": MachineLoad(0.5, None),
+        "compile_seconds": 7.0,
+    }
     found = data([8.0, 1.0], trained(), **more, notes=("a note",), options=(("optimizer", "sgd"),))
     assert list(found["parts"]) == ["forward", "backward"]
     assert found["parts"]["forward"]["samples_s"] == [1.0, 2.0, 3.0]
     assert (found["graph"]["median_s"], found["graph"]["runs"], found["graph"]["refused"]) == (5.0, 4, None)
     assert found["machine"]["load"] == {"cores": 0.5, "bytes": None}
     assert (found["compile_s"], found["notes"], found["options"]) == (7.0, ["a note"], {"optimizer": "sgd"})
-    found = data([8.0, 1.0], trained(), no_graph="it waits")
+    found = data([8.0, 1.0], trained(), no_graph_reason="it waits")
     assert found["graph"] == {"refused": "it waits", "median_s": None}
     assert (found["machine"]["load"], found["compile_s"], found["parts"]) == (None, None, {})
 
