@@ -76,8 +76,7 @@ def record_once(
     extra_context: ExtraContext = nullcontext,
     namespaces: Sequence[Namespace] = (),
 ) -> Recording:
-    """Record one forward pass, done by `run(recorder)`, which calls `recorder.enter(site)` and `leave()` and returns
-    outputs.
+    """Record one forward pass: `run(recorder)` reports locations by `enter(site)` and `leave()`, and returns outputs.
 
     inputs: name → tensor or tree of tensors. parameters, buffers: every name of every tensor of the model, so that ties
     show. backward: run with gradients; `run` calls the backward pass. kernels: also make rows of operators that no
@@ -95,29 +94,18 @@ def record_once(
     originals = TensorBackup(tensor for named in initial.values() for _, tensor in named)
     with preserved_state(grad=backward or bool(grad)):
         recorder = Recorder(on_mismatch=on_mismatch, originals=originals, derives=backward, located=located)
-        warnings_attributed = attributed_warnings(lambda: recorder.site.place)
-        registry = recorder.registry
+        warned = attributed_warnings(lambda: recorder.site.place)
+        registry, log = recorder.registry, recorder.mismatch_log
         tracker = make_memory_tracker(recorder, initial, device) if track_memory else None
         params = make_params(parameters, registry)
         registry.register_buffers(buffers)
-        input_operands = tuple(
-            operand for name, tree in inputs.items() for operand in registry.register_input(tree, name)
-        )
+        input_ops = tuple(op for name, tree in inputs.items() for op in registry.register_input(tree, name))
         try:
-            kernels_relayed = unseen_kernels_relayed(recorder, everywhere=kernels)
-            queries_patched = override_queries_patched(namespaces, before=originals.back_up_all)
-            swaps_watched = storage_swaps_watched(originals)
+            relay = unseen_kernels_relayed(recorder, everywhere=kernels)
+            queries = override_queries_patched(namespaces, before=originals.back_up_all)
+            swaps = storage_swaps_watched(originals)
             attention = attention_fused_as(fused_like if track_memory and device == "meta" else "")
-            with (
-                warnings_attributed,
-                queries_patched,
-                swaps_watched,
-                kernels_relayed,
-                attention,
-                recorder,
-                tracker or nullcontext(),
-                extra_context(recorder),
-            ):
+            with warned, queries, swaps, relay, attention, recorder, tracker or nullcontext(), extra_context(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, registry.operand(tensor).value) for name, tensor in named_tensors(outputs))
         except (Exception, SystemExit) as caught:  # noqa: BLE001 — any exception of the author's forward pass is a result
@@ -133,15 +121,13 @@ def record_once(
             device=device,
             dtype=dtype,
             mode=mode,
-            inputs=input_operands,
+            inputs=input_ops,
             outputs=ends,
             calls=tuple(recorder.calls),
             rows=add_generator_row(add_unseen_rows(forward, unseen) if kernels else forward, outputs),
             params=params,
-            mismatches=tuple(recorder.mismatch_log.mismatches),
-            failure=recorder.mismatch_log.final_failure(recorder.site, error, registry.known_operand)
-            if error
-            else None,
+            mismatches=tuple(log.mismatches),
+            failure=log.final_failure(recorder.site, error, registry.known_operand) if error else None,
             backward=backward_rows,
             loss=recorder.loss,
             notes=(NO_GRADIENTS_NOTE,) if recorder.lacks_gradients else (grad,) if grad else (),
