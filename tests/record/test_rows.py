@@ -71,7 +71,7 @@ NAMES = [
     (lambda m, x: torch.relu(x), "relu", "torch.relu"),
     (lambda m, x: torch.einsum("ij->ji", x[0, 0]), "einsum", "torch.einsum"),
     (lambda m, x: torch.linalg.norm(x), "norm", "torch.linalg.norm"),
-    (lambda m, x: torch.is_special.expit(x), "expit", "torch.special.expit"),
+    (lambda m, x: torch.special.expit(x), "expit", "torch.special.expit"),
     (lambda m, x: torch.ops.aten.relu(x), "relu", "torch.ops.aten.relu"),
     (lambda m, x: torch.arange(3), "arange", "torch.arange"),
 ]
