@@ -106,7 +106,7 @@ def test_what_goes_wrong_on_the_way_out_does_not_hide_the_refusal() -> None:
     def broken(_: object) -> object:
         raise RuntimeError("a mode of torch's is on")
 
-    object.__setattr__(built.size_help, "compiled", broken)
+    object.__setattr__(built.size_help, "compile_at", broken)
     with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
         built(example((1, 3, 4)))
     assert refused.value.help == ""
