@@ -37,7 +37,7 @@ class InputTrials:
             return self.with_condition_sizes(finding, failure.size_conditions)
         diagnosis = finding.diagnosis
         found = self.fitting_sizes(diagnosis.possible_fits) if diagnosis is not None else ()
-        return in_words(replace(diagnosis, tried=found)) if found else finding
+        return in_words(replace(diagnosis, tested_fits=found)) if found else finding
 
     def with_condition_sizes(self, finding: Finding, asked: Sequence[SizeCondition]) -> Finding:
         """A failure with the sizes that the author's condition asks for, and the inputs that give them."""

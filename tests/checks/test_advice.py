@@ -64,7 +64,7 @@ def test_channels_are_brought_last_before_an_axis_of_their_length() -> None:
 
 def test_an_output_padding_that_torch_refuses_is_not_proposed() -> None:
     window = Window((5, 5), (3, 3), (1, 1), (1, 1), (2, 2), transposed=True)
-    row: Any = type("Row", (), {"short": "conv_transpose2d", "get": lambda self, name: None})()
+    row: Any = type("Row", (), {"short_name": "conv_transpose2d", "get": lambda self, name: None})()
     assert window_with_argument(row, window, "padding", (2, 2)) is not None
     assert window_with_argument(row, window, "stride", (2, 2)) is None
     assert window_with_argument(row, window, "output_padding", (3, 3)) is None
@@ -120,7 +120,7 @@ def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
     ("loss", "shapes", "fact", "cure"),
     [
         (nn.BCEWithLogitsLoss(), [(2, 1), (2,)], "wants a target of the input's shape, (2, 1); it is (2,)", "squeeze"),
-        (nn.BCEWithLogitsLoss(), [(2, 3), (2, 4)], "of the input's shape, (2, 3); it is (2, 4)", "bring"),
+        (nn.BCEWithLogitsLoss(), [(2, 3), (2, 4)], "of the input's shape, (2, 3); it is (2, 4)", "give both"),
         (nn.CrossEntropyLoss(), [(2, 8, 6, 6), (2, 7, 6)], "wants a target (2, 6, 6); it is (2, 7, 6)", "give"),
         (nn.NLLLoss(), [(2, 5), (3,)], "(N, C, …), wants a target (2,); it is (3,)", "give"),
         (nn.CrossEntropyLoss(), [(2, 9, 5), (2, 9)], "wants a target (2, 5); it is (2, 9)", "the classes come last"),
