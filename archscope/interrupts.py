@@ -1,8 +1,9 @@
 """Handling of Ctrl-C in the program `archscope`: it ends with exit code 130 and prints nothing.
 
     SIGINT → during an import, or at the end of the program: the process ends at once
-           → else KeyboardInterrupt → again after RETRY_SECONDS seconds, in case that somebody swallowed it
-                                    → after GRACE_SECONDS seconds the process ends in any case
+           → while the interpreter shuts down: nothing, everything has been written
+           → else KeyboardInterrupt, again after RETRY_SECONDS seconds, in case that the author's code swallowed it
+                                   → after GRACE_SECONDS seconds the process ends in any case
 
 An interrupted import may turn the exception into another one or swallow it, and needs no cleanup. A thread waits for
 the signal too, since Python does not handle signals while a torch kernel runs.
@@ -10,16 +11,19 @@ the signal too, since Python does not handle signals while a torch kernel runs.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes long to import, and Ctrl-C is not heeded yet
+import atexit
 import os
-import signal
+import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # imports little: Ctrl-C is handled only after this module has been imported
+if TYPE_CHECKING:
     from types import FrameType
 
 INTERRUPT_EXIT_CODE = 130
 RETRY_SECONDS, GRACE_SECONDS = 0.5, 2.0
 IMPORTLIB_FILE = "<frozen importlib._bootstrap>"
+INSTALL_FOLDERS = frozenset(["site-packages", "dist-packages"])
 
 
 class InterruptHandler:
@@ -78,6 +82,7 @@ def install_handler() -> InterruptHandler:
     interrupts = current_handler()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupts)
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last of those that are called at the end
     return interrupts
 
 
@@ -85,3 +90,18 @@ def current_handler() -> InterruptHandler:
     """Return the installed InterruptHandler; a new one if another handler is installed."""
     handler = signal.getsignal(signal.SIGINT)
     return handler if isinstance(handler, InterruptHandler) else InterruptHandler()
+
+
+def comes_from_outside(error: BaseException) -> bool:
+    """Whether an exception is to end more than the code that it went through: Ctrl-C, a deadline of ours, what a test
+    runner or a scheduler raises. Any other is raised by the author's code itself.
+    """
+    if isinstance(error, (Exception, SystemExit, GeneratorExit)) or type(error) is BaseException:
+        return False
+    if isinstance(error, KeyboardInterrupt):
+        handler = signal.getsignal(signal.SIGINT)
+        return not isinstance(handler, InterruptHandler) or handler.signals_seen > 0
+    package = type(error).__module__.partition(".")[0]
+    file = getattr(sys.modules.get(type(error).__module__), "__file__", None) or ""
+    installed = not INSTALL_FOLDERS.isdisjoint(file.split(os.sep))
+    return installed or package == "archscope" or package in sys.stdlib_module_names

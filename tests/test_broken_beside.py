@@ -92,6 +92,15 @@ def test_such_a_cross_check_in_python_has_the_finding() -> None:
     assert "Conv2d says in_channels=3 but its input is (1, 1, 8, 8)" in shown
 
 
+@pytest.mark.parametrize("command", [["flops", "--cross-check"], ["time", "--no-roofline"]])
+def test_json_of_a_net_that_does_not_run_is_its_report(command: list[str]) -> None:
+    result = run(*command, "broken.yaml", "--format", "json", "--device", "cpu")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["schema"], document["runs"]) == (1, "archscope.report/1", False)
+    assert "cannot be added" in json.dumps(document["findings"])
+    assert "cannot be added" in plain(result.stderr)
+
+
 @pytest.mark.parametrize("command", [["flops", "--cross-check"], ["time"]])
 @pytest.mark.parametrize("target", [("broken.yaml",), WRONG_INPUT], ids=["spec", "python"])
 def test_what_has_to_run_it_tells_the_whole_finding_and_the_command_that_looks_for_fixes(

@@ -209,6 +209,29 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+@pytest.mark.parametrize("command", ["--help", "--version", "list --help", "schema", "check net.yaml"])
+def test_a_full_device_is_told(command: str, folder: Path) -> None:
+    Path("net.yaml").write_text(SOUND)
+    with FULL.open("w") as full:
+        program = [sys.executable, "-m", "archscope", *command.split()]
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "cannot write: no space left on device\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", ["summary net.yaml", "check --diff net.yaml", "list"])
+def test_closed_streams_change_nothing(command: str, closed: str, folder: Path) -> None:
+    Path("net.yaml").write_text(SOUND)
+    shell = f"{sys.executable} -m archscope {command} {closed}"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ------------------------------------------------------------ Python code that a project names
 def test_python_code_that_only_a_project_names_is_not_run(folder: Path) -> None:
     Path("net.py").write_text(MODEL)

@@ -174,6 +174,61 @@ def test_ctrl_c_ends_a_run_and_is_no_finding(case: str, tmp_path: Path) -> None:
     assert ended(child) == (INTERRUPT_EXIT_CODE, "", "")
 
 
+RAISES = """
+from torch import nn
+
+
+class Own(KeyboardInterrupt):
+    pass
+
+
+class Forward(nn.Module):
+    def forward(self, x):
+        raise Own("mine")
+
+
+class Made(nn.Module):
+    def __init__(self):
+        raise KeyboardInterrupt
+
+
+class Looked(nn.Module):
+    def named_modules(self, *given, **named):
+        raise BaseException("hidden")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("Forward", 1, "the forward pass failed: Own: mine"),
+        ("Made", 2, "cannot be made: KeyboardInterrupt"),
+        ("Looked", 2, "BaseException: hidden"),
+    ],
+)
+def test_what_a_model_raises_itself_is_told(name: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(RAISES)
+    child = started(tmp_path, "summary", f"net.py:{name}", "--input", "4x4", "--device", "cpu")
+    _, messages = child.communicate(timeout=3 * LIMIT)
+    assert child.returncode == code
+    assert said in messages
+    assert "Traceback" not in messages
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_done_is_done(late: bool, tmp_path: Path) -> None:
+    """While the exit functions run it still ends with 130; when Python itself is taken down the result stands."""
+    net = tmp_path / "net.yaml"
+    net.write_text("input: [N, 4]\nlayers: [ReLU]\n")
+    at_end = "import atexit, os, signal\nend = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+    waits = "class Last:\n    def __del__(self):\n        end()\nlast = Last()\n" if late else "atexit.register(end)\n"
+    program = f"{READY}{at_end}{waits}from archscope.cli import main; main()"
+    command = [sys.executable, "-c", program, "check", "net.yaml", "-o", "found"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=3 * LIMIT, preexec_fn=heed)
+    assert (done.returncode, done.stderr) == (0 if late else INTERRUPT_EXIT_CODE, b"")
+    assert (tmp_path / "found").read_text() == "no problems in net.yaml\n"
+
+
 def test_ctrl_c_ends_an_import(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(WAITS)
     child = started(tmp_path, "summary", "net.py:Net")

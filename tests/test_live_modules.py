@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,10 @@ def test_under_inference_mode(train: bool) -> None:
     assert torch.equal(model[1].running_mean, torch.zeros(3))
 
 
+class Stop(BaseException):
+    """An exception of the author's."""
+
+
 class Ending(nn.Module):
     """A forward that raises what it was made with, behind one layer of two."""
 
@@ -112,6 +117,9 @@ class Ending(nn.Module):
         (NotImplementedError(), "NotImplementedError"),
         (AssertionError(), "AssertionError"),
         (SystemExit(0), "SystemExit: 0"),
+        (BaseException("bare"), "BaseException: bare"),
+        (GeneratorExit(), "GeneratorExit"),
+        (Stop("own"), "Stop: own"),
     ],
 )
 def test_what_ends_a_forward_pass_is_called_by_its_class(error: BaseException, message: str) -> None:
@@ -121,6 +129,13 @@ def test_what_ends_a_forward_pass_is_called_by_its_class(error: BaseException, m
     assert report.trace.failure is not None
     assert (report.trace.failure.message, report.total.params) == (message, 23)
     assert "never read" not in str(report)
+
+
+@pytest.mark.moves_rng
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError(), pytest.skip.Exception("no")])
+def test_what_comes_from_outside_is_no_failure_of_the_model(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        archscope.summarize(Ending(error), input=(2, 4))
 
 
 class Forces(nn.Module):

@@ -86,6 +86,74 @@ def test_a_model_is_refused_while_it_is_made(model: type[nn.Module], shape: tupl
     assert archscope.summarize(model, shape, device="meta").ok
 
 
+CALLS: dict[str, Callable[[], torch.Tensor]] = {
+    "arange": lambda: torch.arange(200_000_000, dtype=torch.float32),
+    "arange with a step": lambda: torch.arange(0, 1e8, 0.5),
+    "linspace": lambda: torch.linspace(0, 1, 200_000_000),
+    "eye": lambda: torch.eye(20_000),
+    "repeat": lambda: torch.zeros(1000).repeat(200, 1000),
+    "tile": lambda: torch.zeros(1000).tile((200, 1000)),
+    "an outer product": lambda: torch.zeros(5000, 1) * torch.zeros(1, 5000),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_whatever_makes_a_tensor_is_refused(call: str) -> None:
+    class Makes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("made", CALLS[call]())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    assert "that Makes makes needs at least" in refused(lambda: archscope.summarize(Makes, (1, 2)))
+
+
+class Many(nn.Module):
+    """40 tensors of 4 MB each, of which `kept` live at once."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__()
+        self.layers = nn.ParameterList()
+        for number in range(40):
+            made = nn.Parameter(torch.empty(1000, 1000))
+            if number < kept:
+                self.layers.append(made)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_small_tensors_add_up_as_far_as_they_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archscope.targets.memory_limit.UNCHECKED_BYTES", 2**20)
+    text = refused(lambda: archscope.summarize(Many, (1, 2), set={"kept": 40}))
+    assert "all that Many makes needs at least 49.6 MiB" in text
+    assert archscope.summarize(Many, (1, 2), set={"kept": 5}).ok
+
+
+class Grows(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.empty(2**40, 1000) + x
+
+
+class MakesTooMuch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.Tensor.new_empty(torch.empty(1), (2**40, 1000))
+
+
+@pytest.mark.parametrize(("model", "said"), [(Grows, "Grows: cpu is out of"), (MakesTooMuch, "cannot be made")])
+def test_what_torch_cannot_have_is_said_in_our_words(model: type[nn.Module], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        archscope.summarize(model, (1, 1), device="cpu")
+    text = str(caught.value)
+    assert said in text
+    assert "a tensor of 3.91 PiB was asked for" in text
+    assert 'device="meta"' in text
+    assert "enforce fail" not in text
+
+
 def test_an_input_of_a_model_is_refused() -> None:
     assert "the input of 100×1000×1000 needs at least 381 MiB" in refused(
         lambda: archscope.summarize(nn.Identity(), (100, 1000, 1000))

@@ -74,13 +74,13 @@ def refuse_over_free_memory(predicted: PredictedMemory | None, device: str, what
 
 def refuse_out_of_memory(error: BaseException | None, device: str, what: str) -> None:
     """Raises UsageError where memory did not suffice, without the frames that keep alive what was made until then."""
-    from archscope.backends import backend_of, is_out_of_memory, leading_device, split_devices
+    from archscope.backends import backend_of, is_out_of_memory, leading_device, out_of_memory_text, split_devices
 
     if error is None or not is_out_of_memory(error):
         return
     place = leading_device(split_devices(device))
     others = backend_of(place).bytes_held_by_others()
-    fact = f"{what}: {place} is out of memory: {' '.join(str(error).split())[:200] or type(error).__name__}"
+    fact = f"{what}: {place} is out of memory: {out_of_memory_text(error)}"
     beside = f"; other processes hold {units.format_bytes(others)} of it" if others else ""
     clear_frames(error)
     raise UsageError(fact + beside, 'a smaller batch needs less memory; device="meta" needs none')

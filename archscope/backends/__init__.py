@@ -14,11 +14,13 @@ Another kind of device needs a module like `cuda` and a line in BACKENDS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
+from archscope import units
 from archscope.backends.cpu import CpuBackend, MetaBackend
 from archscope.backends.cuda import CudaBackend
 from archscope.backends.precision import PRECISION_ACCESSORS, tf32_set
@@ -90,6 +92,16 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in message for words in NO_MEMORY)
 
 
+def out_of_memory_text(error: BaseException) -> str:
+    """What was asked for, where torch names a figure, in our words; else what it says itself, without its lines of
+    C++."""
+    said = " ".join(str(error).split())
+    asked = re.search(r"tried to allocate ([0-9]{1,30}) bytes", said)
+    if asked is not None:
+        return f"a tensor of {units.format_bytes(int(asked[1]))} was asked for"
+    return re.sub(r"^\[enforce fail at [^\]]*\] ", "", said)[:200] or type(error).__name__
+
+
 def settings() -> tuple[GetSetPair, ...]:
     """Return getters and setters of the process's settings for all kinds of devices."""
     return PRECISION_ACCESSORS, *(pair for kind in BACKENDS.values() for pair in kind.settings())
@@ -142,6 +154,7 @@ __all__ = [
     "is_out_of_memory",
     "is_profiler_active",
     "leading_device",
+    "out_of_memory_text",
     "preserved_generators",
     "quiet_profile",
     "random_states",

@@ -34,6 +34,7 @@ def main() -> None:
 
         program.prepare_process(interrupts)
         code = program.run_command_line(sys.argv[1:])
+        interrupts.is_ending = True
     except BaseException:
         if not interrupts.signals_seen:
             raise

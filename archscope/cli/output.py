@@ -32,9 +32,13 @@ class CliError(click.ClickException):
 
 
 class ForwardCliError(CliError):
-    """A forward pass that failed: something was found."""
+    """A forward pass that failed: something was found. report: of what ran, where there is one."""
 
     exit_code = EXIT_FOUND
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 @contextmanager
@@ -70,7 +74,7 @@ def write_output(text: str, output: str | None, *, verbatim: bool = False) -> No
     if current_handler().pending:
         raise KeyboardInterrupt
     if output in (None, "-"):
-        if verbatim and not sys.stdout.isatty():
+        if verbatim and not is_terminal(sys.stdout):
             click.echo(text.encode(errors="surrogateescape"), nl=False)
         else:
             echo(text, nl=False)
@@ -82,9 +86,14 @@ def write_output(text: str, output: str | None, *, verbatim: bool = False) -> No
         raise unwritable_error(output, error) from None
 
 
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person reads there; not where whoever called has closed it."""
+    return stream is not None and stream.isatty()
+
+
 def has_errors_in_view(format: str, output: str | None) -> bool:
     """Whether a reader has the errors in front of them already: a table stands above, on the same terminal."""
-    to_terminal = output in (None, "-") and sys.stdout.isatty() and sys.stderr.isatty()
+    to_terminal = output in (None, "-") and is_terminal(sys.stdout) and is_terminal(sys.stderr)
     return to_terminal and format == "table"
 
 

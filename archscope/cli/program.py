@@ -47,10 +47,10 @@ from archscope.cli.output import (
 )
 from archscope.cli.output_files import refuse_outputs
 from archscope.cli.project_settings import targets_or_project_specs
-from archscope.cli.target_reports import failures_explained, partial_report
+from archscope.cli.target_reports import failures_as_document, failures_explained, partial_report
 from archscope.cli.time_command import time
-from archscope.errors import UsageError, did_you_mean, escape_invisible
-from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler
+from archscope.errors import UsageError, did_you_mean, escape_invisible, first_line
+from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler, comes_from_outside
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
@@ -153,7 +153,8 @@ def flops(
             reports: Sequence[Report] = comparison.reports
         else:
             refused_options.refuse_without_comparison(wish, targets, against)
-            found, texts = report_costs(targets, wish, format, options, cross=cross)
+            with failures_as_document(format, output):
+                found, texts = report_costs(targets, wish, format, options, cross=cross)
             reports, code = found.reports, found.code
             write_output(join_documents(texts, format, of=found.wanted), output)
     finish_command(reports, options["quiet"], beside=has_errors_in_view(format, output), code=code)
@@ -355,7 +356,8 @@ def prepare_process(interrupts: InterruptHandler) -> None:
 def run_command_line(arguments: Sequence[str]) -> int:
     """Runs the command line to its end and gives the exit code."""
     try:
-        return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
+        with errors_printed():
+            return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)
@@ -369,3 +371,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return EXIT_WRONG
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPT_EXIT_CODE
+    except BaseException as error:
+        if isinstance(error, (Exception, SystemExit)) or comes_from_outside(error):
+            raise
+        echo(f"the code of a model raised {type(error).__name__}: {first_line(error)}", err=True)
+        return EXIT_WRONG

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from archscope.cli.output import echo
+from archscope.cli.output import echo, is_terminal
 from archscope.errors import escape_one_line
 
 QUIET_SECONDS = 2.0
@@ -25,7 +25,7 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]
     bar: list[Any] = []
 
     def tell(share: float) -> None:
-        if quiet or not sys.stderr.isatty():
+        if quiet or not is_terminal(sys.stderr):
             return
         if not bar and monotonic() - start >= QUIET_SECONDS:
             bar.append(shown.enter_context(click.progressbar(length=BAR_STEPS, label=label, file=sys.stderr)))
@@ -46,7 +46,7 @@ def progress_messages(*, verbose: bool) -> Iterator[Callable[[str], None]]:
         nonlocal widest
         if verbose:
             echo(what, err=True)
-        elif sys.stderr.isatty() and monotonic() - start >= QUIET_SECONDS:
+        elif is_terminal(sys.stderr) and monotonic() - start >= QUIET_SECONDS:
             what = escape_one_line(what)
             click.echo(f"\r{what:<{widest}}", nl=False, err=True)
             widest = len(what)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.cli import wording
 from archscope.cli.options import library_options
-from archscope.cli.output import ForwardCliError
+from archscope.cli.output import ForwardCliError, write_output
 from archscope.errors import ArchscopeError, ForwardError, SpecError
 
 if TYPE_CHECKING:
@@ -45,7 +45,21 @@ def failures_explained(target: str, options: Mapping[str, Any]) -> Iterator[None
         from archscope.render import findings, views
 
         told = findings.format_report_findings([report], level="error", width=views.terminal_width())
-        raise ForwardCliError(told.rstrip("\n")) from None
+        raise ForwardCliError(told.rstrip("\n"), report) from None
+
+
+@contextlib.contextmanager
+def failures_as_document(format: str, output: str | None) -> Iterator[None]:
+    """Where JSON is wanted of a net that has to run and does not, its report is written, as `summary` writes it, before
+    the exception goes on."""
+    try:
+        yield
+    except ForwardCliError as error:
+        if format == "json" and error.report is not None:
+            from archscope.render import json_csv
+
+            write_output(json_csv.format_json(error.report.to_dict()), output)
+        raise
 
 
 def broken_report(target: str, options: Mapping[str, Any]) -> Report | None:

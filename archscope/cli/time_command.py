@@ -27,7 +27,7 @@ from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs, unwritable_error, write_atomically
 from archscope.cli.progress import progress_bar, progress_messages
 from archscope.cli.refused_options import refuse_ignored, refuse_without_rows
-from archscope.cli.target_reports import failures_explained
+from archscope.cli.target_reports import failures_as_document, failures_explained
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
 from archscope.predicted_memory import OPTIMIZERS
@@ -124,7 +124,8 @@ def time(
         refuse_outputs([output, picture], [target])
         refuse_bad_options(picture, format, wish, options)
         current_handler().is_awaited = True  # what is measured by then is told
-        found = measure_target(target, options)
+        with failures_as_document(format, output):
+            found = measure_target(target, options)
         write_output(format_timing(found, wish, format), output)
         if picture is not None:
             write_picture(found, picture)

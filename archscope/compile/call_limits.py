@@ -30,8 +30,8 @@ MAX_POSITIONS = 1_000_000
 """The maximum number of positions along an axis for windows, resizing and padding."""
 MAX_IMAGE_POSITIONS = 1_000_000_000
 """The maximum number of positions of an image that arguments may request."""
-MAX_STACKED_LAYERS = 100
-"""The maximum `num_layers` of a layer."""
+MAX_STACKED_LAYERS, MAX_TRANSFORMER_LAYERS = 256, 128
+"""The maximum number of layers that one layer stacks; that of a Transformer, which runs each of them."""
 FEW = {"block_diag": 200, "chain_matmul": 100, "einsum": 52, "cartesian_prod": MAX_RANK, "meshgrid": MAX_RANK}
 """The maximum number of tensors for functions whose time grows faster than it, or whose rank grows with it."""
 FEATURES = 2_000
@@ -105,10 +105,11 @@ def check_call_limits(name: str, args: tuple, kwargs: Mapping[str, Any], *, meth
 def check_layer_limits(name: str, arguments: Mapping[str, object]) -> None:
     """Raise EvaluationError if a layer's arguments request more than a spec may."""
     _check_given_values(name, arguments.values())
+    most = MAX_TRANSFORMER_LAYERS if name.startswith("Transformer") else MAX_STACKED_LAYERS
     for argument in LAYER_COUNT_ARGUMENTS:
         count = arguments.get(argument)
-        if isinstance(count, int) and count > MAX_STACKED_LAYERS:
-            fact = f"{name}: {argument} is {count:,}; at most {MAX_STACKED_LAYERS:,} are allowed"
+        if isinstance(count, int) and count > most:
+            fact = f"{name}: {argument} is {count:,}; at most {most:,} are allowed"
             raise EvaluationError(fact, "a smaller number", argument)
     shape = arguments.get("normalized_shape")
     if isinstance(shape, (list, tuple)) and len(shape) > MAX_RANK:

@@ -47,7 +47,7 @@ from archscope.spec.model import (
 )
 from archscope.spec.name_usage import names_read
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
-from archscope.spec.work_budget import WorkBudget
+from archscope.spec.work_budget import CALL_COST, WorkBudget
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan
@@ -106,6 +106,7 @@ class LetFunction(SpecValue):
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
+        self.session.budget.value(CALL_COST)
         table: dict[str, object] = dict(
             bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs)
         )

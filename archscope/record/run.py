@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from archscope.backends import is_out_of_memory, leading_device, split_devices, traits_of
+from archscope.interrupts import comes_from_outside
 from archscope.record.fused_attention import attention_fused_as
 from archscope.record.memory_tracker import make_memory_tracker
 from archscope.record.modules import (
@@ -54,6 +55,13 @@ class Recording:
     outputs: Any
     error: BaseException | None
     has_unseen_work: bool = False
+
+
+def raised_inside(error: BaseException) -> BaseException:
+    """The exception. Raises it where it comes from outside of the author's code: Ctrl-C, say."""
+    if comes_from_outside(error):
+        raise error
+    return error
 
 
 def record_once(
@@ -108,8 +116,8 @@ def record_once(
             with warned, queries, swaps, relay, attention, recorder, tracker or nullcontext(), extra_context(recorder):
                 outputs = run(recorder)
             ends = tuple(Operand(name, registry.operand(tensor).value) for name, tensor in named_tensors(outputs))
-        except (Exception, SystemExit) as caught:  # noqa: BLE001 — any exception of the author's forward pass is a result
-            error = caught
+        except BaseException as caught:  # noqa: BLE001 — any exception of the author's forward pass is a result
+            error = raised_inside(caught)
         finally:
             originals.restore()
         unseen = [*registry.unseen_operands(), *find_unseen_fills(recorder.recorded_calls, ends)]

@@ -15,6 +15,8 @@ MAX_VALUES = 5_000_000
 """The largest number of values that the expressions of a spec may compute, including items of lists."""
 EXPRESSION_COST = 100
 """The cost of one expression, in values, without the lists in it."""
+CALL_COST = 200
+"""The cost of a call of a definition of `let`, in values, in addition to that of its expression."""
 BLOCK_COST = 4_000
 """The cost of building a block for arguments or shapes that it was not built for before."""
 REPEAT_HELP = "is a repeat count meant to be that large?"

@@ -36,6 +36,7 @@ Event = Any
 MAX_BYTES = 1 << 20
 MAX_NODES = 30_000
 MAX_DEPTH = 60
+MAX_FLOW_ITEMS = 5_000
 
 
 def read_file(path: str, span: Span, shown: str) -> str:
@@ -208,7 +209,12 @@ class Composer:
         return ScalarNode(text, text, span, span)
 
     def items(self, depth: int, flow: bool) -> Iterator[Node]:
+        count = 0
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            count += 1
+            if flow and count > MAX_FLOW_ITEMS:
+                fact = f"more than {MAX_FLOW_ITEMS:,} items in one [...]"
+                raise ParseError(self.place(event), fact, "a list of one item a line may be longer")
             swallowed = event.start_mark.index < self.resume
             item = self.node(event, depth + 1, flow)
             if not swallowed:

@@ -19,6 +19,7 @@ TORCH_DTYPES: Mapping[str, torch.dtype] = {
         *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
+META_HELP = 'device="meta" analyses it without memory (all figures but time)'
 DEVICE_HELP = "auto, cpu, cuda, cuda:0 … or meta"
 FLOAT_DTYPE_NAMES = ("float32", "float64", "float16", "bfloat16")
 
@@ -59,15 +60,15 @@ def free_bytes(device: str) -> int | None:
     return backend_of(device).free_bytes()
 
 
-def check_free_memory(needed: int, device: str, what: str) -> None:
-    """Raise UsageError, with both figures, if `needed` bytes are more than the device has free."""
-    free = free_bytes(device)
+def check_free_memory(needed: int, device: str, what: str, *, free: int | None = None) -> None:
+    """Raise UsageError, with both figures, if `needed` bytes are more than the device has free, or had (`free`)."""
+    free = free_bytes(device) if free is None else free
     if free is not None and needed > free:
         others = backend_of(device).bytes_held_by_others()
         beside = f"; other processes hold {units.format_bytes(others)} of it" if others else ""
         raise UsageError(
             f"{what} needs at least {units.format_bytes(needed)}, {device} has {units.format_bytes(free)} free{beside}",
-            'device="meta" analyses it without memory (all figures but time)',
+            META_HELP,
         )
 
 

@@ -27,9 +27,12 @@ import torch
 from torch import nn
 
 from archscope import units
+from archscope.backends import is_out_of_memory, out_of_memory_text
 from archscope.errors import UsageError, did_you_mean
+from archscope.interrupts import comes_from_outside
 from archscope.spec.catalog import suggest_network
 from archscope.targets.construction_errors import construction_error, import_error, is_construction_error
+from archscope.targets.devices import META_HELP
 from archscope.targets.forward_calls import call_signature_text
 from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
 from archscope.targets.memory_limit import MemoryLimit
@@ -202,7 +205,9 @@ def _import_source(source: str) -> ModuleType:
         _check_is_file(source)
     try:
         return _run_file(source) if source.endswith(".py") else importlib.import_module(source)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if comes_from_outside(error):
+            raise
         if is_construction_error(error):
             raise import_error(source, error) from error
         raise UsageError(f"{source} cannot be imported: {_error_text(error)}", _import_help(error, source)) from error
@@ -284,7 +289,11 @@ def _call_target(found: Any, arguments: Mapping[str, Any], target: str, device: 
             return found(**arguments)
     except UsageError:  # there is not enough memory
         raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        if comes_from_outside(error):
+            raise
+        if is_out_of_memory(error):
+            raise UsageError(f"{target} cannot be made: {out_of_memory_text(error)}", META_HELP) from error
         raise construction_error(target, error) from error
 
 

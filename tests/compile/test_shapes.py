@@ -427,13 +427,8 @@ from archscope.compile.signatures import constructor_signature
 
 def run(name, x, **given):
     cls = getattr(nn, name)
-<<<<<<< HEAD
     given = {n: given.get(n, p.default) for n, p in constructor_signature(cls).parameters.items()}
     out = layer_output(cls, given, (x,))
-=======
-    parameters = constructor_signature(cls).parameters
-    out = layer_output(cls, {n: given.get(n, p.default) for n, p in parameters.items()}, (x,))
->>>>>>> 2d256ca (archscope: fix slips of the rewording; tests follow the messages)
     assert out is not None, name
     return out
 

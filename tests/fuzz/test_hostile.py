@@ -39,8 +39,8 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "no stride": (IMAGE, "conv2d(x, ones(3, 4, 1, 1), stride=0)", "it must be 1 or more"),
     "no stride of a transposed one": (IMAGE, "conv_transpose2d(x, ones(4, 3, 1, 1), None, (0, 1))", "must be 1 or"),
     "an empty kernel": (IMAGE, "MaxPool2d(())", ""),
-    "layers of an LSTM": (ROWS, "LSTM(8, num_layers=10**8)", "at most 100 are allowed"),
-    "layers of a Transformer": (ROWS, "Transformer(nhead=2, num_decoder_layers=10**7)", "at most 100 are allowed"),
+    "layers of an LSTM": (ROWS, "LSTM(8, num_layers=10**8)", "at most 256 are allowed"),
+    "layers of a Transformer": (ROWS, "Transformer(nhead=2, num_decoder_layers=10**7)", "at most 128 are allowed"),
     "features of a bilinear map": (FLAT, "Bilinear(8, 8, 10**11)(x, x)", "out_features is 100,000,000,000"),
     "features of a bilinear function": (FLAT, "bilinear(x, x, ones(10**6, 8, 8))", "at most 2,000 are allowed"),
     "a diagonal of blocks": (FLAT, "block_diag(*[x] * 9000)", "is given 9,000 tensors; at most 200"),
@@ -117,6 +117,14 @@ WHOLE: dict[str, tuple[str, str]] = {
     "layers that misfit": (
         "layers:\n" + "".join(f"  - Linear({i + 20}, {i + 3})\n" for i in range(250)),
         "more than 100 problems",
+    ),
+    "dimensions on a line": (
+        "params: {a: [" + "1, " * 20_000 + "1]}\nlayers: [ReLU]\n",
+        "more than 5,000 items in one [...]",
+    ),
+    "a definition that calls itself twice": (
+        "let:\n  f(n): f(n-1) + f(n-1)\nlayers:\n  - Linear(f(40))\n",
+        "work out more than 5,000,000 values",
     ),
     "digits of sixteen": ("layers:\n  - Linear(0x" + "f" * 6000 + ")\n", "an integer of 24,000 bits"),
 }

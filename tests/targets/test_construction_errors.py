@@ -188,6 +188,8 @@ def test_a_fault_that_no_value_explains_keeps_the_words_of_torch(folder: Path) -
         (ATTENTION + in_net("self.a = Attention(dim + 4)"), "Attention(dim=68, num_heads=8)", "2 and 4 are"),
         (in_net("self.a = dim // (dim - 64)"), "ZeroDivisionError", ""),
         (in_net("raise SystemExit(3)"), "SystemExit: 3", ""),
+        (in_net("raise BaseException(3)"), "BaseException: 3", ""),
+        (in_net("raise GeneratorExit"), "GeneratorExit", ""),
     ],
 )
 def test_errors_of_the_authors_own_code_have_the_way_and_a_cure_where_it_is_sure(
